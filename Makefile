@@ -1,0 +1,90 @@
+# Every target that a person may want has a line of help behind ##.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+
+GO      ?= go
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+export CGO_ENABLED ?= 0
+
+PAGE_SOURCES := $(shell find web/src web/public -type f 2>/dev/null) web/index.html web/package.json web/vite.config.ts web/tsconfig.json
+GO_SOURCES   := $(shell find cmd internal -name '*.go' -o -name '*.sql' 2>/dev/null) go.mod go.sum
+
+.PHONY: help
+help: ## Show this help
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: run
+run: build ## Build everything and start it on http://127.0.0.1:8080, with its data in ./data
+	./bin/hikyaku serve
+
+.PHONY: build
+build: bin/hikyaku ## Build the page and the binary bin/hikyaku
+
+bin/hikyaku: $(GO_SOURCES) web/embed.go web/dist/index.html
+	$(GO) build -trimpath -ldflags '-s -w -X main.release=$(VERSION)' -o $@ ./cmd/hikyaku
+
+web/node_modules/.package-lock.json: web/package.json web/package-lock.json
+	scripts/need node npm
+	cd web && npm ci --no-audit --no-fund --loglevel=error
+	@touch $@
+
+web/dist/index.html: web/node_modules/.package-lock.json $(PAGE_SOURCES)
+	cd web && npm run --silent build
+
+.PHONY: generate
+generate: web/node_modules/.package-lock.json ## Write the API's descriptions and the page's types again, from the Go types
+	$(GO) run ./cmd/hikyaku spec openapi > web/spec/openapi.json
+	$(GO) run ./cmd/hikyaku spec asyncapi > web/spec/asyncapi.json
+	cd web && npm run --silent generate
+
+.PHONY: test
+test: test-deps test-go test-web test-browser ## Run all tests, installing what they need
+
+.PHONY: test-deps
+test-deps:
+	scripts/test-deps
+
+.PHONY: test-go
+test-go: ## Run the Go tests, with the race detector
+	CGO_ENABLED=1 $(GO) test -race -timeout 10m ./...
+
+.PHONY: test-web
+test-web: web/dist/index.html ## Run the page's unit tests
+	cd web && npm run --silent typecheck && npm test --silent
+
+.PHONY: test-browser
+test-browser: build ## Run the tests in a real browser
+	cd web && npm run --silent e2e
+
+.PHONY: lint
+lint: bin/tools/golangci-lint web/node_modules/.package-lock.json ## Check the form of everything
+	bin/tools/golangci-lint run ./...
+	cd web && npm run --silent lint
+
+.PHONY: fmt
+fmt: bin/tools/golangci-lint web/node_modules/.package-lock.json ## Put everything into form
+	bin/tools/golangci-lint fmt ./...
+	cd web && npm run --silent format
+
+bin/tools/golangci-lint: tools/go.mod tools/go.sum
+	@mkdir -p bin/tools
+	cd tools && $(GO) build -o ../bin/tools/ tool
+
+FUZZTIME ?= 20s
+.PHONY: fuzz
+fuzz: ## Run every fuzz target for FUZZTIME (20s)
+	@set -e; for pkg in $$($(GO) list ./internal/...); do \
+	  for target in $$($(GO) test -list '^Fuzz' $$pkg | grep '^Fuzz' || true); do \
+	    echo "$$pkg $$target"; $(GO) test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) $$pkg; \
+	  done; \
+	done
+
+BENCH ?= .
+.PHONY: bench-go
+bench-go: ## Run the Go benchmarks that match BENCH (all)
+	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem ./...
+
+.PHONY: clean
+clean: ## Remove what was built (not the data)
+	rm -rf bin web/node_modules
+	find web/dist -mindepth 1 ! -name .gitkeep -delete
