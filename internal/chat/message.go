@@ -1,0 +1,147 @@
+package chat
+
+import "time"
+
+// Message is a message as it is stored.
+type Message struct {
+	ID           MessageID
+	Conversation ConversationID
+	Seq          int64 // place in the conversation: 1, 2, 3 … without a hole
+	Rev          int64 // the conversation's change that gave it its present form
+	Sender       UserID
+	ClientID     ClientID
+	Body         string    // Markdown; empty once deleted
+	ReplyTo      int64     // seq of the message that it answers, 0 for none
+	At           time.Time // when it was stored, to the millisecond
+	EditedAt     time.Time // zero when never edited
+	DeletedAt    time.Time // zero unless it is a tombstone
+}
+
+// Deleted tells whether the message is a tombstone.
+func (m *Message) Deleted() bool { return !m.DeletedAt.IsZero() }
+
+// Submission is a message on its way: what a sender gave, stamped by the
+// gateway that authorised it.
+type Submission struct {
+	Sender       UserID
+	Conversation ConversationID
+	ClientID     ClientID
+	Body         string
+	ReplyTo      int64     // seq, 0 for none
+	ReceivedAt   time.Time // when the gateway took it
+}
+
+// Check tells whether the submission could ever be stored.
+func (s *Submission) Check() error {
+	if s.ReplyTo < 0 {
+		return Refuse(CodeInvalid, "reply_to", "must be the seq of a message")
+	}
+	return CheckBody(s.Body)
+}
+
+// Head is what the next change of a conversation builds on.
+type Head struct {
+	Seq int64
+	Rev int64
+}
+
+// Admission is the verdict of [Head.Admit].
+type Admission int
+
+// The verdicts.
+const (
+	Stored    Admission = iota + 1 // it is new, and has the next seq and rev
+	Duplicate                      // it was stored before, once
+)
+
+// Admit decides what becomes of a submission, in the transaction that stores
+// it: role is the sender's ("" for none), earlier the message that this sender
+// already stored under the same client id, in whatever conversation (nil for
+// none). When the verdict is Stored, msg carries the next Seq and Rev and the
+// head has moved on; when it is Duplicate, msg is the earlier one. A refusal
+// is an [*Error] and changes nothing.
+//
+// A duplicate is recognised before membership is looked at: what was accepted
+// once is answered alike for ever, also after its author has left.
+func (h *Head) Admit(s *Submission, role Role, earlier *Message, id MessageID, now time.Time) (msg Message, verdict Admission, err error) {
+	if earlier != nil {
+		if !earlier.SameAs(s) {
+			return Message{}, 0, Refuse(CodeConflict, "id", "another message was sent under this id")
+		}
+		return *earlier, Duplicate, nil
+	}
+	if !role.MayPost() {
+		return Message{}, 0, NotFound("conversation")
+	}
+	if err := s.Check(); err != nil {
+		return Message{}, 0, err
+	}
+	if s.ReplyTo > h.Seq {
+		return Message{}, 0, Refuse(CodeInvalid, "reply_to", "there is no message %d to reply to", s.ReplyTo)
+	}
+	h.Seq++
+	h.Rev++
+	return Message{
+		ID: id, Conversation: s.Conversation, Seq: h.Seq, Rev: h.Rev,
+		Sender: s.Sender, ClientID: s.ClientID, Body: s.Body, ReplyTo: s.ReplyTo,
+		At: now.Truncate(time.Millisecond),
+	}, Stored, nil
+}
+
+// SameAs tells whether s is the send that stored m. The text of a message that
+// was edited or deleted since is gone; then the conversation and the reply
+// decide.
+func (m *Message) SameAs(s *Submission) bool {
+	if m.Conversation != s.Conversation || m.ReplyTo != s.ReplyTo {
+		return false
+	}
+	return m.Body == s.Body || !m.EditedAt.IsZero() || m.Deleted()
+}
+
+// Edit gives m a new text. by is who asks and role their role in the
+// conversation ("" for none). It returns false when the text is the same
+// already, so that a repeated edit changes nothing.
+func (h *Head) Edit(m *Message, by UserID, role Role, body string, now time.Time) (changed bool, err error) {
+	switch {
+	case !role.MayPost():
+		return false, NotFound("message")
+	case m.Sender != by:
+		return false, Refuse(CodeForbidden, "", "only its author may edit a message")
+	case m.Deleted():
+		return false, Refuse(CodeConflict, "", "the message was deleted")
+	}
+	if err := CheckBody(body); err != nil {
+		return false, err
+	}
+	if m.Body == body {
+		return false, nil
+	}
+	h.Rev++
+	m.Body, m.Rev, m.EditedAt = body, h.Rev, now.Truncate(time.Millisecond)
+	return true, nil
+}
+
+// Delete makes m a tombstone: seq, sender and times stay, the text goes. Its
+// author may, and who manages the conversation. It returns false when m is one
+// already.
+func (h *Head) Delete(m *Message, by UserID, role Role, now time.Time) (changed bool, err error) {
+	switch {
+	case !role.MayPost():
+		return false, NotFound("message")
+	case m.Sender != by && !role.MayManage():
+		return false, Refuse(CodeForbidden, "", "only its author or an admin of the conversation may delete a message")
+	case m.Deleted():
+		return false, nil
+	}
+	h.Rev++
+	m.Body, m.Rev, m.DeletedAt = "", h.Rev, now.Truncate(time.Millisecond)
+	return true, nil
+}
+
+// Outcome is what became of one submission of a batch.
+type Outcome struct {
+	Verdict  Admission // 0 when refused
+	Message  Message   // when stored or a duplicate
+	Audience Audience  // when stored or a duplicate
+	Refusal  *Error    // when refused, for good
+}
