@@ -1,0 +1,76 @@
+package wire
+
+import "github.com/hikyaku-chat/hikyaku/internal/chat"
+
+// The frames that a client sends. The type of each is the value of its "t".
+
+// Send asks to keep a message. It is answered with accepted or rejected, and
+// the message itself comes back as a message frame once it is stored. Sending
+// the same again is harmless.
+type Send struct {
+	T            string              `json:"t" enum:"send"`
+	ID           chat.ClientID       `json:"id" doc:"name of the message: a UUIDv7 made from the server's time (hello.time)"`
+	Conversation chat.ConversationID `json:"conversation"`
+	Body         string              `json:"body" doc:"Markdown, 1 to limits.body_bytes bytes"`
+	ReplyTo      int64               `json:"reply_to,omitempty" doc:"seq of the message that it answers"`
+}
+
+// Mark moves the user's marks in a conversation forward. It is not answered;
+// what came of it is seen in mark frames. The latest wins.
+type Mark struct {
+	T            string              `json:"t" enum:"mark"`
+	Conversation chat.ConversationID `json:"conversation"`
+	Read         int64               `json:"read,omitempty" doc:"seq up to which the person has read"`
+	Received     int64               `json:"received,omitempty" doc:"seq up to which this device has received; only worth sending in direct conversations"`
+}
+
+// Typing says that the person is writing. Repeat it every 3 s while it lasts;
+// receivers forget it after 6 s.
+type Typing struct {
+	T            string              `json:"t" enum:"typing"`
+	Conversation chat.ConversationID `json:"conversation"`
+}
+
+// Watch replaces the list of people whose presence the device wants to know
+// of. Their states are answered at once, and changes follow. People with whom
+// the user shares no conversation are passed over.
+type Watch struct {
+	T     string        `json:"t" enum:"watch"`
+	Users []chat.UserID `json:"users" maxItems:"500"`
+}
+
+// Status says whether the person is at the device.
+type Status struct {
+	T    string `json:"t" enum:"status"`
+	Away bool   `json:"away"`
+}
+
+// Sync asks what changed. Without conversation it lists the user's
+// conversations that changed after cursor and is answered with synced; with
+// one it pages through the messages that changed after rev and is answered
+// with changes.
+type Sync struct {
+	T            string              `json:"t" enum:"sync"`
+	ID           string              `json:"id" maxLength:"64" doc:"repeated in the answer"`
+	Cursor       string              `json:"cursor,omitempty" doc:"from the last synced frame; empty to begin"`
+	Conversation chat.ConversationID `json:"conversation,omitempty"`
+	Rev          int64               `json:"rev,omitempty" doc:"the last change of the conversation that the device has seen"`
+	Limit        int                 `json:"limit,omitempty" doc:"most entries wanted, 1 to 200 (default 100)"`
+}
+
+// Ping is the heartbeat, due every limits.heartbeat_ms. Its pong carries the
+// head check.
+type Ping struct {
+	T string `json:"t" enum:"ping"`
+}
+
+// Inbound is a frame from a client: one of the types above, by pointer.
+type Inbound interface{ inbound() }
+
+func (*Send) inbound()   {}
+func (*Mark) inbound()   {}
+func (*Typing) inbound() {}
+func (*Watch) inbound()  {}
+func (*Status) inbound() {}
+func (*Sync) inbound()   {}
+func (*Ping) inbound()   {}

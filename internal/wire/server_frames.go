@@ -1,0 +1,155 @@
+package wire
+
+import "github.com/hikyaku-chat/hikyaku/internal/chat"
+
+// The frames that a server sends. The type of each is the value of its "t".
+
+// Limits are what a connection may do.
+type Limits struct {
+	FrameBytes  int     `json:"frame_bytes" doc:"largest frame from a client"`
+	BodyBytes   int     `json:"body_bytes" doc:"largest text of a message"`
+	InFlight    int     `json:"in_flight" doc:"most sends without an answer"`
+	PerSecond   float64 `json:"per_second" doc:"messages per second of one user, in the long run"`
+	Burst       int     `json:"burst" doc:"messages of one user at once"`
+	HeartbeatMS int64   `json:"heartbeat_ms" doc:"time between pings"`
+	IdleMS      int64   `json:"idle_ms" doc:"a connection without any frame from the client for so long is closed"`
+	WatchUsers  int     `json:"watch_users" doc:"most people watched for presence"`
+}
+
+// Hello is the first frame of every connection.
+type Hello struct {
+	T       string         `json:"t" enum:"hello"`
+	User    User           `json:"user"`
+	Session chat.SessionID `json:"session"`
+	Server  string         `json:"server" doc:"version of the server"`
+	Time    Millis         `json:"time" doc:"the server's clock; make the ids of messages from it"`
+	Limits  Limits         `json:"limits"`
+}
+
+// Accepted says that a message is kept and will be stored (G1).
+type Accepted struct {
+	T  string        `json:"t" enum:"accepted"`
+	ID chat.ClientID `json:"id"`
+}
+
+// Rejected says that a message is not kept. With retry_after_ms the same send
+// may be tried again after that time; messages that the client sent to the
+// same conversation after it are rejected as well until it is, so that their
+// order holds (code order).
+type Rejected struct {
+	T            string        `json:"t" enum:"rejected"`
+	ID           chat.ClientID `json:"id"`
+	Code         string        `json:"code" enum:"invalid,too_large,not_found,forbidden,conflict,rate_limited,overloaded,unavailable,in_flight,order"`
+	Text         string        `json:"text" doc:"one sentence for people"`
+	RetryAfterMS int64         `json:"retry_after_ms,omitempty"`
+}
+
+// Failed says that a message which was accepted could not be stored after all,
+// because its author was removed meanwhile, for example. It is kept for the
+// operator as a dead letter.
+type Failed struct {
+	T    string        `json:"t" enum:"failed"`
+	ID   chat.ClientID `json:"id"`
+	Code string        `json:"code"`
+	Text string        `json:"text"`
+}
+
+// MessageFrame carries a message that was stored ("message") or changed
+// ("edited", "deleted").
+type MessageFrame struct {
+	T string `json:"t" enum:"message,edited,deleted"`
+	Message
+}
+
+// MarkFrame tells where a member's marks are now. The user's own marks come to
+// all of their devices; those of others only in small conversations.
+type MarkFrame struct {
+	T            string              `json:"t" enum:"mark"`
+	Conversation chat.ConversationID `json:"conversation"`
+	User         chat.UserID         `json:"user"`
+	Read         int64               `json:"read"`
+	Received     int64               `json:"received"`
+}
+
+// TypingFrame says that someone else is writing.
+type TypingFrame struct {
+	T            string              `json:"t" enum:"typing"`
+	Conversation chat.ConversationID `json:"conversation"`
+	User         chat.UserID         `json:"user"`
+}
+
+// PresenceFrame tells the states of people who are watched.
+type PresenceFrame struct {
+	T      string          `json:"t" enum:"presence"`
+	States []PresenceState `json:"states"`
+}
+
+// ConversationFrame says that a conversation was made, renamed, or changed its
+// members. It takes a rev, like a message.
+type ConversationFrame struct {
+	T            string       `json:"t" enum:"conversation"`
+	Conversation Conversation `json:"conversation"`
+	By           chat.UserID  `json:"by" doc:"who did it"`
+	Joined       []User       `json:"joined,omitempty" doc:"who is in it from now on; one who finds themselves here asks for the conversation's summary"`
+	Left         []User       `json:"left,omitempty" doc:"who is out of it"`
+}
+
+// Removed says that the user is no longer in a conversation. Nothing of it
+// follows.
+type Removed struct {
+	T            string              `json:"t" enum:"removed"`
+	Conversation chat.ConversationID `json:"conversation"`
+}
+
+// Resync says that pushes to this connection may have been lost: ask with
+// sync.
+type Resync struct {
+	T string `json:"t" enum:"resync"`
+}
+
+// Synced answers sync without conversation.
+type Synced struct {
+	T             string                `json:"t" enum:"synced"`
+	ID            string                `json:"id"`
+	Conversations []Summary             `json:"conversations" doc:"those that changed, oldest change first"`
+	Gone          []chat.ConversationID `json:"gone" doc:"those that the user is no longer in"`
+	Cursor        string                `json:"cursor" doc:"for the next sync"`
+	More          bool                  `json:"more" doc:"ask again at once, with the cursor"`
+}
+
+// Changes answers sync with conversation: the messages that changed after the
+// rev given, in their present form, oldest change first.
+type Changes struct {
+	T            string              `json:"t" enum:"changes"`
+	ID           string              `json:"id"`
+	Conversation chat.ConversationID `json:"conversation"`
+	Messages     []Message           `json:"messages"`
+	Rev          int64               `json:"rev" doc:"everything up to this change has been seen once this frame is applied"`
+	More         bool                `json:"more"`
+}
+
+// Pong answers ping with the head check: how many conversations the user is
+// in, and the sum over them of rev and of the user's read mark. A device whose
+// own sum is lower a second later has missed something and asks with sync.
+type Pong struct {
+	T             string `json:"t" enum:"pong"`
+	Conversations int    `json:"conversations"`
+	Sum           int64  `json:"sum"`
+	Checked       bool   `json:"checked" doc:"false when the server could not look; then the numbers say nothing"`
+}
+
+// Goodbye says that this server is about to stop: connect again after the time
+// given, which differs from client to client.
+type Goodbye struct {
+	T                string `json:"t" enum:"goodbye"`
+	ReconnectAfterMS int64  `json:"reconnect_after_ms"`
+}
+
+// ErrorFrame answers a frame that could not be understood or obeyed; the
+// connection lives on.
+type ErrorFrame struct {
+	T    string `json:"t" enum:"error"`
+	ID   string `json:"id,omitempty" doc:"id of the frame at fault, where it had one"`
+	Code string `json:"code" enum:"malformed,invalid,too_large,not_found,forbidden,rate_limited,unavailable"`
+	Text string `json:"text"`
+}
