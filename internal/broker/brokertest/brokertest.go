@@ -1,0 +1,356 @@
+// Package brokertest is the conformance suite of the broker port: every
+// backend runs it, against its real server.
+package brokertest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/hikyaku-chat/hikyaku/internal/broker"
+	"github.com/hikyaku-chat/hikyaku/internal/chat"
+)
+
+// Harness is what a backend brings.
+type Harness struct {
+	// Open makes a broker on queues of its own that takes about maxQueued
+	// submissions before it refuses. It is closed by the suite.
+	Open func(t *testing.T, maxQueued int) broker.Broker
+	// ConfirmsAfterHandling is true of a broker that knows the verdict before
+	// it confirms, and so tells the publisher of refusals.
+	ConfirmsAfterHandling bool
+}
+
+const patience = 20 * time.Second
+
+// Run runs the suite.
+func Run(t *testing.T, h Harness) {
+	t.Run("order in a conversation, everything handled once", func(t *testing.T) { testOrder(t, h) })
+	t.Run("a failed batch comes again, in order", func(t *testing.T) { testRetry(t, h) })
+	t.Run("refusals", func(t *testing.T) { testRefusal(t, h) })
+	t.Run("overload is refused and bounded", func(t *testing.T) { testOverload(t, h) })
+	t.Run("close confirms what was taken", func(t *testing.T) { testClose(t, h) })
+	t.Run("a handler that stops lets the next one go on", func(t *testing.T) { testHandover(t, h) })
+}
+
+func submission(conversation, n int) chat.Submission {
+	var id chat.ClientID
+	id[6], id[8] = 0x70, 0x80
+	id[0], id[1], id[2], id[3] = byte(conversation), byte(n>>16), byte(n>>8), byte(n)
+	return chat.Submission{
+		Sender: chat.UserID(conversation + 1), Conversation: chat.ConversationID(conversation + 1), ClientID: id,
+		Body: fmt.Sprint(n), ReceivedAt: time.Now().UTC().Truncate(time.Millisecond),
+	}
+}
+
+// consume runs a consumer until stop is called.
+func consume(t *testing.T, b broker.Broker, handle broker.Handler) (stop func()) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- b.Consume(ctx, handle) }()
+	var once sync.Once
+	stop = func() {
+		once.Do(func() {
+			cancel()
+			select {
+			case err := <-done:
+				if err != nil {
+					t.Errorf("Consume: %v", err)
+				}
+			case <-time.After(patience):
+				t.Error("Consume did not return after its context ended")
+			}
+		})
+	}
+	t.Cleanup(stop)
+	ready, cancelReady := context.WithTimeout(ctx, patience)
+	defer cancelReady()
+	for b.Ready(ready) != nil {
+		if ready.Err() != nil {
+			t.Fatalf("the broker is not ready: %v", b.Ready(ready))
+		}
+		time.Sleep(time.Millisecond)
+	}
+	return stop
+}
+
+func closeBroker(t *testing.T, b broker.Broker) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	if err := b.Close(ctx); err != nil {
+		t.Errorf("Close: %v", err)
+	}
+}
+
+// confirms collects what became of publishes.
+type confirms struct {
+	wg   sync.WaitGroup
+	mu   sync.Mutex
+	errs map[chat.ClientID][]error
+}
+
+func (c *confirms) publish(b broker.Broker, s chat.Submission) error {
+	c.wg.Add(1)
+	err := b.Publish(s, func(err error) {
+		c.mu.Lock()
+		if c.errs == nil {
+			c.errs = map[chat.ClientID][]error{}
+		}
+		c.errs[s.ClientID] = append(c.errs[s.ClientID], err)
+		c.mu.Unlock()
+		c.wg.Done()
+	})
+	if err != nil {
+		c.wg.Done()
+	}
+	return err
+}
+
+func (c *confirms) wait(t *testing.T) map[chat.ClientID][]error {
+	t.Helper()
+	done := make(chan struct{})
+	go func() { c.wg.Wait(); close(done) }()
+	select {
+	case <-done:
+	case <-time.After(patience):
+		t.Fatal("not every publish was confirmed")
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.errs
+}
+
+// ledger records what was handled.
+type ledger struct {
+	mu   sync.Mutex
+	seen map[chat.ConversationID][]string
+	busy map[chat.ConversationID]bool
+}
+
+func (l *ledger) handle(t *testing.T) broker.Handler {
+	return func(_ context.Context, batch []broker.Delivery) ([]*chat.Error, error) {
+		l.mu.Lock()
+		if l.seen == nil {
+			l.seen, l.busy = map[chat.ConversationID][]string{}, map[chat.ConversationID]bool{}
+		}
+		mine := map[chat.ConversationID]bool{}
+		for _, d := range batch {
+			if l.busy[d.Conversation] && !mine[d.Conversation] {
+				t.Errorf("two handlers work on conversation %d at once", d.Conversation)
+			}
+			mine[d.Conversation], l.busy[d.Conversation] = true, true
+			l.seen[d.Conversation] = append(l.seen[d.Conversation], d.Body)
+		}
+		l.mu.Unlock()
+		l.mu.Lock()
+		for id := range mine {
+			l.busy[id] = false
+		}
+		l.mu.Unlock()
+		return make([]*chat.Error, len(batch)), nil
+	}
+}
+
+func (l *ledger) check(t *testing.T, conversations, each int) {
+	t.Helper()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for c := range conversations {
+		got := l.seen[chat.ConversationID(c+1)]
+		if len(got) != each {
+			t.Errorf("conversation %d: %d handled, want %d", c+1, len(got), each)
+			continue
+		}
+		for n, body := range got {
+			if body != fmt.Sprint(n) {
+				t.Errorf("conversation %d: %s at place %d", c+1, body, n)
+				break
+			}
+		}
+	}
+}
+
+func testOrder(t *testing.T, h Harness) {
+	const conversations, each = 20, 200
+	b := h.Open(t, 2*conversations*each)
+	var l ledger
+	consume(t, b, l.handle(t))
+	var c confirms
+	var wg sync.WaitGroup
+	for conversation := range conversations {
+		wg.Go(func() {
+			for n := range each {
+				if err := c.publish(b, submission(conversation, n)); err != nil {
+					t.Errorf("publish: %v", err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	for id, errs := range c.wait(t) {
+		if len(errs) != 1 || errs[0] != nil {
+			t.Errorf("%s: confirmed with %v", id, errs)
+		}
+	}
+	closeBroker(t, b)
+	l.check(t, conversations, each)
+}
+
+func testRetry(t *testing.T, h Harness) {
+	const each = 50
+	b := h.Open(t, 1000)
+	var l ledger
+	var failures int
+	var mu sync.Mutex
+	inner := l.handle(t)
+	consume(t, b, func(ctx context.Context, batch []broker.Delivery) ([]*chat.Error, error) {
+		mu.Lock()
+		failures++
+		fail := failures <= 3
+		mu.Unlock()
+		if fail {
+			return nil, errors.New("the store is away")
+		}
+		return inner(ctx, batch)
+	})
+	var c confirms
+	for n := range each {
+		if err := c.publish(b, submission(0, n)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for id, errs := range c.wait(t) {
+		if len(errs) != 1 || errs[0] != nil {
+			t.Errorf("%s: confirmed with %v", id, errs)
+		}
+	}
+	closeBroker(t, b)
+	l.check(t, 1, each)
+}
+
+func testRefusal(t *testing.T, h Harness) {
+	b := h.Open(t, 100)
+	refusal := chat.NotFound("conversation")
+	handled := make(chan bool, 2)
+	consume(t, b, func(_ context.Context, batch []broker.Delivery) ([]*chat.Error, error) {
+		verdicts := make([]*chat.Error, len(batch))
+		for i, d := range batch {
+			if d.Confirmed == h.ConfirmsAfterHandling {
+				t.Errorf("Confirmed is %v", d.Confirmed)
+			}
+			if d.Body == "1" {
+				verdicts[i] = refusal
+			}
+			handled <- true
+		}
+		return verdicts, nil
+	})
+	var c confirms
+	for n := range 2 {
+		if err := c.publish(b, submission(0, n)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	errs := c.wait(t)
+	for range 2 {
+		select {
+		case <-handled:
+		case <-time.After(patience):
+			t.Fatal("not handled")
+		}
+	}
+	if got := errs[submission(0, 0).ClientID][0]; got != nil {
+		t.Errorf("the good one was confirmed with %v", got)
+	}
+	got := errs[submission(0, 1).ClientID][0]
+	if h.ConfirmsAfterHandling && chat.CodeOf(got) != chat.CodeNotFound {
+		t.Errorf("the refused one was confirmed with %v", got)
+	}
+	if !h.ConfirmsAfterHandling && got != nil {
+		t.Errorf("the refused one was confirmed with %v", got)
+	}
+	closeBroker(t, b)
+}
+
+func testOverload(t *testing.T, h Harness) {
+	const maxQueued = 100
+	b := h.Open(t, maxQueued)
+	release := make(chan struct{})
+	var l ledger
+	inner := l.handle(t)
+	consume(t, b, func(ctx context.Context, batch []broker.Delivery) ([]*chat.Error, error) {
+		<-release
+		return inner(ctx, batch)
+	})
+	var c confirms
+	taken := 0
+	var refused error
+	for n := 0; n < 100*maxQueued && refused == nil; n++ {
+		if refused = c.publish(b, submission(0, n)); refused == nil {
+			taken++
+		}
+	}
+	if chat.CodeOf(refused) != chat.CodeOverloaded {
+		t.Errorf("after %d: refused with %v, want %s", taken, refused, chat.CodeOverloaded)
+	}
+	close(release)
+	for id, errs := range c.wait(t) {
+		if len(errs) != 1 || errs[0] != nil {
+			t.Errorf("%s: taken, and confirmed with %v", id, errs)
+		}
+	}
+	closeBroker(t, b)
+	l.check(t, 1, taken)
+}
+
+func testClose(t *testing.T, h Harness) {
+	b := h.Open(t, 1000)
+	var l ledger
+	stop := consume(t, b, l.handle(t))
+	var c confirms
+	for n := range 500 {
+		if err := c.publish(b, submission(0, n)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	closeBroker(t, b)
+	closeBroker(t, b)
+	for id, errs := range c.wait(t) {
+		if len(errs) != 1 || errs[0] != nil {
+			t.Errorf("%s: confirmed with %v", id, errs)
+		}
+	}
+	if err := b.Publish(submission(0, 501), func(error) { t.Error("confirmed") }); chat.CodeOf(err) != chat.CodeUnavailable {
+		t.Errorf("publish after close: %v, want %s", err, chat.CodeUnavailable)
+	}
+	stop()
+}
+
+func testHandover(t *testing.T, h Harness) {
+	const each = 300
+	b := h.Open(t, 1000)
+	var l ledger
+	first := consume(t, b, l.handle(t))
+	var c confirms
+	for n := range each {
+		if n == each/2 {
+			first()
+			consume(t, b, l.handle(t))
+		}
+		if err := c.publish(b, submission(0, n)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for id, errs := range c.wait(t) {
+		if len(errs) != 1 || errs[0] != nil {
+			t.Errorf("%s: confirmed with %v", id, errs)
+		}
+	}
+	closeBroker(t, b)
+	l.check(t, 1, each)
+}

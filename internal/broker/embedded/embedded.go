@@ -1,0 +1,273 @@
+// Package embedded is the broker of a system in one process. A publish is
+// confirmed once the handler has stored it: the store's commit is what keeps
+// it, so nothing else needs to be written.
+//
+// Submissions are spread over partitions by conversation. Each partition hands
+// its handler all that gathered while the previous batch was in work; there
+// are no timers.
+package embedded
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/hikyaku-chat/hikyaku/internal/broker"
+	"github.com/hikyaku-chat/hikyaku/internal/chat"
+)
+
+// Config bounds the broker.
+type Config struct {
+	Partitions int // handlers at work side by side; 0 means 2
+	MaxQueued  int // submissions waiting or in work; 0 means 20,000
+	MaxBytes   int // bytes of their texts; 0 means 64 MiB
+	MaxBatch   int // submissions given to a handler at once; 0 means 1,000
+	Logger     *slog.Logger
+}
+
+func (c Config) withDefaults() Config {
+	set := func(v *int, d int) {
+		if *v == 0 {
+			*v = d
+		}
+	}
+	set(&c.Partitions, 2)
+	set(&c.MaxQueued, 20_000)
+	set(&c.MaxBytes, 64<<20)
+	set(&c.MaxBatch, 1_000)
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	return c
+}
+
+var (
+	errBusy = chat.Refuse(chat.CodeOverloaded, "", "too many messages are waiting to be stored")
+	errStop = chat.Refuse(chat.CodeUnavailable, "", "the server is stopping")
+	// errUnknown answers those whose batch was given up in the middle.
+	errUnknown = errors.New("the server stopped before the message was stored")
+)
+
+// Broker is the embedded broker. Its zero value is not usable; see [New].
+type Broker struct {
+	cfg        Config
+	partitions []*partition
+
+	queued    atomic.Int64
+	bytes     atomic.Int64
+	consumers atomic.Int32
+
+	mu     sync.RWMutex // held for reading by Publish, so that Close sees all of them
+	closed bool
+	idle   chan struct{} // poked when the last queued submission is done
+}
+
+type entry struct {
+	submission  chat.Submission
+	confirm     func(error)
+	redelivered bool
+}
+
+type partition struct {
+	wake chan struct{}
+
+	mu      sync.Mutex
+	waiting []entry
+}
+
+// New makes a broker. It needs a [Broker.Consume] to do anything.
+func New(cfg Config) *Broker {
+	b := &Broker{cfg: cfg.withDefaults(), idle: make(chan struct{}, 1)}
+	b.partitions = make([]*partition, b.cfg.Partitions)
+	for i := range b.partitions {
+		b.partitions[i] = &partition{wake: make(chan struct{}, 1)}
+	}
+	return b
+}
+
+var _ broker.Broker = (*Broker)(nil)
+
+// Publish implements [broker.Publisher].
+func (b *Broker) Publish(s chat.Submission, confirm func(error)) error {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	if b.closed {
+		return errStop
+	}
+	size := int64(len(s.Body))
+	queued, bytes := b.queued.Add(1), b.bytes.Add(size)
+	if queued > int64(b.cfg.MaxQueued) || bytes > int64(b.cfg.MaxBytes) {
+		b.release(1, size)
+		return errBusy
+	}
+	p := b.partitions[broker.Partition(s.Conversation, len(b.partitions))]
+	p.mu.Lock()
+	p.waiting = append(p.waiting, entry{submission: s, confirm: confirm})
+	p.mu.Unlock()
+	p.poke()
+	return nil
+}
+
+func (p *partition) poke() {
+	select {
+	case p.wake <- struct{}{}:
+	default:
+	}
+}
+
+// take removes up to n waiting entries, oldest first.
+func (p *partition) take(n int) []entry {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.waiting) <= n {
+		all := p.waiting
+		p.waiting = nil
+		return all
+	}
+	some := p.waiting[:n:n]
+	p.waiting = p.waiting[n:]
+	return some
+}
+
+func (p *partition) putBack(entries []entry) {
+	for i := range entries {
+		entries[i].redelivered = true
+	}
+	p.mu.Lock()
+	p.waiting = append(entries, p.waiting...)
+	p.mu.Unlock()
+	p.poke()
+}
+
+// Consume implements [broker.Consumer]. There is one consumer at a time.
+func (b *Broker) Consume(ctx context.Context, handle broker.Handler) error {
+	if b.consumers.Add(1) > 1 {
+		b.consumers.Add(-1)
+		return errors.New("the embedded broker has a consumer already")
+	}
+	defer b.consumers.Add(-1)
+	var group errgroup.Group
+	for _, p := range b.partitions {
+		group.Go(func() error {
+			b.serve(ctx, p, handle)
+			return nil
+		})
+	}
+	return group.Wait()
+}
+
+func (b *Broker) serve(ctx context.Context, p *partition, handle broker.Handler) {
+	wait := time.Duration(0)
+	for {
+		entries := p.take(b.cfg.MaxBatch)
+		if len(entries) == 0 {
+			select {
+			case <-ctx.Done():
+				return
+			case <-p.wake:
+			}
+			continue
+		}
+		if err := b.handleBatch(ctx, entries, handle); err != nil {
+			p.putBack(entries)
+			wait = min(max(2*wait, 50*time.Millisecond), 2*time.Second)
+			b.cfg.Logger.Error("messages could not be stored; trying again", "messages", len(entries), "after", wait, "error", err)
+			select {
+			case <-ctx.Done():
+				return
+			case <-time.After(wait):
+			}
+			continue
+		}
+		wait = 0
+	}
+}
+
+func (b *Broker) handleBatch(ctx context.Context, entries []entry, handle broker.Handler) error {
+	batch := make([]broker.Delivery, len(entries))
+	for i, e := range entries {
+		batch[i] = broker.Delivery{Submission: e.submission, Redelivered: e.redelivered}
+	}
+	verdicts, err := handle(ctx, batch)
+	if err != nil {
+		return err
+	}
+	if len(verdicts) != len(entries) {
+		return fmt.Errorf("the handler gave %d verdicts for %d deliveries", len(verdicts), len(entries))
+	}
+	for i, e := range entries {
+		if verdicts[i] != nil {
+			e.confirm(verdicts[i])
+		} else {
+			e.confirm(nil)
+		}
+	}
+	b.done(entries)
+	return nil
+}
+
+func (b *Broker) done(entries []entry) {
+	size := int64(0)
+	for _, e := range entries {
+		size += int64(len(e.submission.Body))
+	}
+	b.release(len(entries), size)
+}
+
+func (b *Broker) release(n int, size int64) {
+	b.bytes.Add(-size)
+	if b.queued.Add(-int64(n)) == 0 {
+		select {
+		case b.idle <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// Queued is how many submissions wait or are in work.
+func (b *Broker) Queued() int { return int(b.queued.Load()) }
+
+// Ready implements [broker.Broker].
+func (b *Broker) Ready(context.Context) error {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	switch {
+	case b.closed:
+		return errStop
+	case b.consumers.Load() == 0:
+		return errors.New("no worker consumes from the embedded broker")
+	case b.queued.Load() >= int64(b.cfg.MaxQueued):
+		return errBusy
+	}
+	return nil
+}
+
+// Close implements [broker.Broker]. The consumer must still be running, or
+// what waits is given up at once; its senders are told that it is unknown.
+func (b *Broker) Close(ctx context.Context) error {
+	b.mu.Lock()
+	b.closed = true
+	b.mu.Unlock()
+	for b.queued.Load() > 0 && b.consumers.Load() > 0 {
+		select {
+		case <-b.idle:
+		case <-ctx.Done():
+			return fmt.Errorf("%d messages were not stored in time: %w", b.queued.Load(), ctx.Err())
+		}
+	}
+	for _, p := range b.partitions {
+		if left := p.take(b.cfg.MaxQueued); len(left) > 0 {
+			for _, e := range left {
+				e.confirm(errUnknown)
+			}
+			b.done(left)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,66 @@
+package embedded_test
+
+import (
+	"context"
+	"sync/atomic"
+	"testing"
+
+	"go.uber.org/goleak"
+
+	"github.com/hikyaku-chat/hikyaku/internal/broker"
+	"github.com/hikyaku-chat/hikyaku/internal/broker/brokertest"
+	"github.com/hikyaku-chat/hikyaku/internal/broker/embedded"
+	"github.com/hikyaku-chat/hikyaku/internal/chat"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func TestConformance(t *testing.T) {
+	brokertest.Run(t, brokertest.Harness{
+		Open: func(_ *testing.T, maxQueued int) broker.Broker {
+			return embedded.New(embedded.Config{MaxQueued: maxQueued})
+		},
+		ConfirmsAfterHandling: true,
+	})
+}
+
+func TestBytesAreBounded(t *testing.T) {
+	b := embedded.New(embedded.Config{MaxBytes: 1000})
+	ok := func(error) {}
+	if err := b.Publish(chat.Submission{Conversation: 1, Body: string(make([]byte, 900))}, ok); err != nil {
+		t.Fatal(err)
+	}
+	err := b.Publish(chat.Submission{Conversation: 1, Body: string(make([]byte, 200))}, ok)
+	if chat.CodeOf(err) != chat.CodeOverloaded {
+		t.Errorf("got %v, want %s", err, chat.CodeOverloaded)
+	}
+	if err := b.Publish(chat.Submission{Conversation: 1, Body: "small"}, ok); err != nil {
+		t.Errorf("a refused publish left its bytes behind: %v", err)
+	}
+}
+
+func BenchmarkPublish(b *testing.B) {
+	br := embedded.New(embedded.Config{MaxQueued: 1 << 30})
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() {
+		done <- br.Consume(ctx, func(_ context.Context, batch []broker.Delivery) ([]*chat.Error, error) {
+			return make([]*chat.Error, len(batch)), nil
+		})
+	}()
+	var confirmed atomic.Int64
+	b.ReportAllocs()
+	n := 0
+	for b.Loop() {
+		n++
+		if err := br.Publish(chat.Submission{Conversation: chat.ConversationID(n), Body: "hello"}, func(error) { confirmed.Add(1) }); err != nil {
+			b.Fatal(err)
+		}
+	}
+	_ = br.Close(ctx)
+	cancel()
+	<-done
+	if int(confirmed.Load()) != n {
+		b.Fatalf("%d of %d confirmed", confirmed.Load(), n)
+	}
+}

@@ -1,0 +1,240 @@
+// Package bustest is the conformance suite of the bus port: every backend runs
+// it, against its real server.
+package bustest
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/hikyaku-chat/hikyaku/internal/bus"
+	"github.com/hikyaku-chat/hikyaku/internal/chat"
+)
+
+// Harness is what a backend brings.
+type Harness struct {
+	// Open makes a bus on channels of its own, on which about queue envelopes
+	// may wait for a slow node. The suite closes it.
+	Open func(t *testing.T, queue int) bus.Bus
+}
+
+const patience = 10 * time.Second
+
+// Run runs the suite.
+func Run(t *testing.T, h Harness) {
+	t.Run("every field arrives", func(t *testing.T) { testFields(t, h) })
+	t.Run("order per publisher", func(t *testing.T) { testOrder(t, h) })
+	t.Run("broadcast reaches all nodes", func(t *testing.T) { testBroadcast(t, h) })
+	t.Run("a slow node loses, is told, and holds nobody up", func(t *testing.T) { testGap(t, h) })
+	t.Run("after cancel nothing is delivered", func(t *testing.T) { testCancel(t, h) })
+}
+
+// recorder is a subscriber that remembers.
+type recorder struct {
+	mu     sync.Mutex
+	got    []*bus.Envelope
+	gaps   int
+	poke   chan struct{}
+	gate   chan struct{} // when not nil, Deliver waits for it
+	closed bool
+	t      *testing.T
+}
+
+func newRecorder(t *testing.T) *recorder { return &recorder{poke: make(chan struct{}, 1), t: t} }
+
+func (r *recorder) Deliver(e *bus.Envelope) {
+	if r.gate != nil {
+		<-r.gate
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.closed {
+		r.t.Error("delivered after cancel")
+	}
+	r.got = append(r.got, e)
+	r.tell()
+}
+
+func (r *recorder) Gap() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.gaps++
+	r.tell()
+}
+
+func (r *recorder) tell() {
+	select {
+	case r.poke <- struct{}{}:
+	default:
+	}
+}
+
+func (r *recorder) wait(what string, done func() bool) {
+	r.t.Helper()
+	deadline := time.After(patience)
+	for {
+		r.mu.Lock()
+		ok := done()
+		r.mu.Unlock()
+		if ok {
+			return
+		}
+		select {
+		case <-r.poke:
+		case <-deadline:
+			r.t.Fatalf("timed out: %s (%d envelopes, %d gaps)", what, len(r.got), r.gaps)
+		}
+	}
+}
+
+func subscribe(t *testing.T, b bus.Bus, node string, r *recorder) (cancel func()) {
+	t.Helper()
+	cancel, err := b.Subscribe(context.Background(), node, r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(cancel)
+	return cancel
+}
+
+func open(t *testing.T, h Harness, queue int) bus.Bus {
+	t.Helper()
+	b := h.Open(t, queue)
+	t.Cleanup(func() {
+		if err := b.Close(); err != nil {
+			t.Errorf("Close: %v", err)
+		}
+	})
+	return b
+}
+
+func numbered(n int) *bus.Envelope {
+	return &bus.Envelope{Items: []bus.Item{{Push: &bus.Push{Users: []chat.UserID{1}, Frame: []byte(strconv.Itoa(n))}}}}
+}
+
+func testFields(t *testing.T, h Harness) {
+	b := open(t, h, 100)
+	r := newRecorder(t)
+	subscribe(t, b, "a", r)
+	want := &bus.Envelope{Items: []bus.Item{
+		{Push: &bus.Push{Users: []chat.UserID{1, 1 << 60}, Frame: []byte(`{"t":"message","body":"飛脚"}`)}},
+		{Room: &bus.Room{Conversation: 7, MembersRev: 9, Frame: []byte(`{}`)}},
+		{Membership: &bus.Membership{Conversation: 7, MembersRev: 9, Left: []chat.UserID{3}}},
+		{Revoked: &bus.Revoked{User: 3, Sessions: []chat.SessionID{4, 5}}},
+		{Presence: &bus.Presence{User: 3, State: chat.Offline, LastSeen: time.UnixMilli(1_800_000_000_123).UTC()}},
+	}}
+	if err := b.Publish(context.Background(), "a", want); err != nil {
+		t.Fatal(err)
+	}
+	r.wait("the envelope", func() bool { return len(r.got) == 1 })
+	if diff := cmp.Diff(want, r.got[0]); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func testOrder(t *testing.T, h Harness) {
+	const publishers, each = 4, 500
+	b := open(t, h, publishers*each)
+	r := newRecorder(t)
+	subscribe(t, b, "a", r)
+	var wg sync.WaitGroup
+	for p := range publishers {
+		wg.Go(func() {
+			for n := range each {
+				if err := b.Publish(context.Background(), "a", numbered(p*each+n)); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	r.wait("all envelopes", func() bool { return len(r.got) == publishers*each })
+	next := map[int]int{}
+	for _, e := range r.got {
+		n, _ := strconv.Atoi(string(e.Items[0].Push.Frame))
+		if p := n / each; n%each != next[p] {
+			t.Fatalf("publisher %d: number %d where %d was due", p, n%each, next[p])
+		}
+		next[n/each]++
+	}
+}
+
+func testBroadcast(t *testing.T, h Harness) {
+	b := open(t, h, 100)
+	var all []*recorder
+	for i := range 3 {
+		r := newRecorder(t)
+		subscribe(t, b, fmt.Sprint("node", i), r)
+		all = append(all, r)
+	}
+	if err := b.Broadcast(context.Background(), numbered(1)); err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range all {
+		r.wait("the broadcast", func() bool { return len(r.got) == 1 })
+	}
+}
+
+func testGap(t *testing.T, h Harness) {
+	const queue = 50
+	b := open(t, h, queue)
+	slow, fast := newRecorder(t), newRecorder(t)
+	slow.gate = make(chan struct{})
+	subscribe(t, b, "slow", slow)
+	subscribe(t, b, "fast", fast)
+	// The slow node takes nothing; publishing must go on. Its queue, and
+	// whatever buffers a backend has below it, must fill at some time.
+	sent := 0
+	for range 200 {
+		for range queue {
+			_ = b.Publish(context.Background(), "slow", numbered(sent))
+			sent++
+		}
+	}
+	if err := b.Publish(context.Background(), "fast", numbered(0)); err != nil {
+		t.Fatal(err)
+	}
+	fast.wait("the fast node is not held up", func() bool { return len(fast.got) == 1 })
+	close(slow.gate)
+	slow.wait("the gap", func() bool { return slow.gaps > 0 })
+	slow.mu.Lock()
+	received := len(slow.got)
+	slow.mu.Unlock()
+	if received >= sent {
+		t.Fatalf("a gap was told, yet all %d arrived", sent)
+	}
+	if err := b.Publish(context.Background(), "slow", numbered(sent)); err != nil {
+		t.Fatal(err)
+	}
+	slow.wait("it works on after the gap", func() bool {
+		return len(slow.got) > 0 && string(slow.got[len(slow.got)-1].Items[0].Push.Frame) == strconv.Itoa(sent)
+	})
+}
+
+func testCancel(t *testing.T, h Harness) {
+	b := open(t, h, 1000)
+	r := newRecorder(t)
+	cancel := subscribe(t, b, "a", r)
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for n := range 500 {
+			_ = b.Publish(context.Background(), "a", numbered(n))
+		}
+	})
+	cancel()
+	r.mu.Lock()
+	r.closed = true
+	r.mu.Unlock()
+	wg.Wait()
+	again := newRecorder(t)
+	subscribe(t, b, "a", again)
+	if err := b.Publish(context.Background(), "a", numbered(1)); err != nil {
+		t.Fatal(err)
+	}
+	again.wait("the name can be used again", func() bool { return len(again.got) == 1 })
+}

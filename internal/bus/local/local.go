@@ -1,0 +1,147 @@
+// Package local is the bus of a system in one process. Each node has a bounded
+// queue; when its subscriber falls so far behind that the queue is full, what
+// does not fit is lost, and the subscriber is told of the gap at that place.
+package local
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/hikyaku-chat/hikyaku/internal/bus"
+)
+
+// DefaultQueue is how many envelopes may wait for a node.
+const DefaultQueue = 16_384
+
+var errClosed = errors.New("the bus is closed")
+
+// Bus is the local bus. See [New].
+type Bus struct {
+	queue int
+
+	mu     sync.RWMutex
+	nodes  map[string]*node
+	closed bool
+}
+
+var _ bus.Bus = (*Bus)(nil)
+
+// New makes a bus on which queue envelopes may wait for each node; 0 means
+// [DefaultQueue].
+func New(queue int) *Bus {
+	if queue <= 0 {
+		queue = DefaultQueue
+	}
+	return &Bus{queue: queue, nodes: map[string]*node{}}
+}
+
+type node struct {
+	max  int
+	wake chan struct{}
+	stop chan struct{}
+	done chan struct{}
+
+	mu      sync.Mutex
+	waiting []*bus.Envelope
+	gap     bool // something after waiting was lost
+}
+
+// Publish implements [bus.Bus]. A node that is not subscribed is an error.
+func (b *Bus) Publish(_ context.Context, name string, e *bus.Envelope) error {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	if b.closed {
+		return errClosed
+	}
+	n, ok := b.nodes[name]
+	if !ok {
+		return fmt.Errorf("no node %q is on the bus", name)
+	}
+	n.put(e)
+	return nil
+}
+
+// Broadcast implements [bus.Bus].
+func (b *Bus) Broadcast(_ context.Context, e *bus.Envelope) error {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	if b.closed {
+		return errClosed
+	}
+	for _, n := range b.nodes {
+		n.put(e)
+	}
+	return nil
+}
+
+func (n *node) put(e *bus.Envelope) {
+	n.mu.Lock()
+	// After a gap nothing is queued until the subscriber knows of it, so
+	// that it hears of the loss before it hears of anything later.
+	if n.gap || len(n.waiting) >= n.max {
+		n.gap = true
+	} else {
+		n.waiting = append(n.waiting, e)
+	}
+	n.mu.Unlock()
+	select {
+	case n.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Subscribe implements [bus.Bus]. A name can be subscribed once at a time.
+func (b *Bus) Subscribe(_ context.Context, name string, s bus.Subscriber) (cancel func(), err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.closed {
+		return nil, errClosed
+	}
+	if _, taken := b.nodes[name]; taken {
+		return nil, fmt.Errorf("a node %q is on the bus already", name)
+	}
+	n := &node{max: b.queue, wake: make(chan struct{}, 1), stop: make(chan struct{}), done: make(chan struct{})}
+	b.nodes[name] = n
+	go n.run(s)
+	var once sync.Once
+	return func() {
+		once.Do(func() {
+			b.mu.Lock()
+			delete(b.nodes, name)
+			b.mu.Unlock()
+			close(n.stop)
+		})
+		<-n.done
+	}, nil
+}
+
+func (n *node) run(s bus.Subscriber) {
+	defer close(n.done)
+	for {
+		select {
+		case <-n.stop:
+			return
+		case <-n.wake:
+		}
+		n.mu.Lock()
+		batch, gap := n.waiting, n.gap
+		n.waiting, n.gap = nil, false
+		n.mu.Unlock()
+		for _, e := range batch {
+			s.Deliver(e)
+		}
+		if gap {
+			s.Gap()
+		}
+	}
+}
+
+// Close implements [bus.Bus]. Subscribers are stopped by their own cancel.
+func (b *Bus) Close() error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.closed = true
+	return nil
+}

@@ -1,0 +1,19 @@
+package local_test
+
+import (
+	"testing"
+
+	"go.uber.org/goleak"
+
+	"github.com/hikyaku-chat/hikyaku/internal/bus"
+	"github.com/hikyaku-chat/hikyaku/internal/bus/bustest"
+	"github.com/hikyaku-chat/hikyaku/internal/bus/local"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func TestConformance(t *testing.T) {
+	bustest.Run(t, bustest.Harness{
+		Open: func(_ *testing.T, queue int) bus.Bus { return local.New(queue) },
+	})
+}

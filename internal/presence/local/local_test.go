@@ -1,0 +1,35 @@
+package local_test
+
+import (
+	"context"
+	"testing"
+
+	"github.com/hikyaku-chat/hikyaku/internal/chat"
+	"github.com/hikyaku-chat/hikyaku/internal/presence"
+	"github.com/hikyaku-chat/hikyaku/internal/presence/local"
+	"github.com/hikyaku-chat/hikyaku/internal/presence/presencetest"
+)
+
+func TestConformance(t *testing.T) {
+	presencetest.Run(t, presencetest.Harness{
+		Open: func(*testing.T) presence.Presence { return local.New(nil) },
+	})
+}
+
+func BenchmarkWhere(b *testing.B) {
+	p := local.New(nil)
+	var users []chat.UserID
+	for i := range 200 {
+		d := presence.Device{User: chat.UserID(i + 1), Node: "a", ID: int64(i)}
+		if _, _, err := p.Attach(context.Background(), d); err != nil {
+			b.Fatal(err)
+		}
+		users = append(users, d.User)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := p.Where(context.Background(), users); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

@@ -1,0 +1,279 @@
+// Package store is the port to what must outlive every process: accounts,
+// conversations, messages. SQLite (package sqlite) keeps it for a system in
+// one process, PostgreSQL for a cluster; both pass package storetest.
+//
+// # The promises of a store
+//
+//   - Durable: when a method that changes something returns nil, the change
+//     survives the death of the process and of the machine (fsync).
+//   - Atomic: a method changes all that it says, or nothing.
+//   - Rules live in package chat: a backend loads what a rule needs, asks it,
+//     and keeps its verdict. It decides nothing itself.
+//   - One order: Seq and Rev of a conversation are given in the transaction
+//     that stores, guarded by unique keys. Changes of one conversation are
+//     serialised, whoever asks for them.
+//   - Concurrent: every method may be called by any number of goroutines.
+//   - Errors: a refusal that a person may see is a *chat.Error. Everything
+//     else is trouble of the store; [ErrUnavailable] is in its chain when the
+//     same call may succeed later.
+//   - Reads see every change whose method has returned before they began.
+//
+// Times are kept to the millisecond, in UTC.
+package store
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/hikyaku-chat/hikyaku/internal/chat"
+)
+
+// ErrUnavailable is in the chain of errors that may pass: try again later.
+var ErrUnavailable = errors.New("the store is unavailable")
+
+// Store is all of the port. Users of it ask for the part that they need.
+type Store interface {
+	Accounts
+	Sessions
+	Invitations
+	Conversations
+	Members
+	Links
+	Messages
+	Feed
+
+	// Ping tells whether the store answers and can be written to.
+	Ping(ctx context.Context) error
+	// Secret is 32 random bytes made with the installation; they key what is
+	// handed out to clients and must come back unchanged (cursors).
+	Secret() []byte
+	// Close waits for writes in flight and closes. It is idempotent.
+	Close() error
+}
+
+// NewUser is an account to be made. Name and Skeleton come from package names.
+type NewUser struct {
+	Name        string // canonical and unique
+	Skeleton    string // what Name looks like; unique as well
+	DisplayName string
+	Password    string // encoded hash, see package password; "" cannot log in
+	Admin       bool   // the first account is made admin in any case
+}
+
+// Accounts keeps who exists.
+type Accounts interface {
+	// CreateUser refuses with CodeNameTaken when Name or Skeleton is in use.
+	// The very first account becomes admin, decided in the transaction, so
+	// that of two first registrations one does. invitation is the hash of the
+	// invitation that pays for it, nil for none; an invitation that is unknown,
+	// expired or used up is refused with CodeForbidden.
+	CreateUser(ctx context.Context, u NewUser, invitation []byte) (chat.User, error)
+	// CountUsers is how many accounts there are.
+	CountUsers(ctx context.Context) (int, error)
+	// Users finds accounts by id; unknown ones are left out.
+	Users(ctx context.Context, ids []chat.UserID) ([]chat.User, error)
+	// Credentials finds an account and its password hash by canonical name.
+	Credentials(ctx context.Context, name string) (u chat.User, password string, err error)
+	// SearchUsers lists accounts that are not disabled whose name or display
+	// name contains the text (caseless), ordered by name, after the name given.
+	SearchUsers(ctx context.Context, text, after string, limit int) ([]chat.User, error)
+	// AllUsers lists every account, disabled ones too, ordered by name, after
+	// the name given.
+	AllUsers(ctx context.Context, after string, limit int) ([]chat.User, error)
+	// UpdateUser changes what is not nil.
+	UpdateUser(ctx context.Context, id chat.UserID, c UserChange) (chat.User, error)
+	// SawUser records when a user's last device went away; it never goes back.
+	SawUser(ctx context.Context, id chat.UserID, at time.Time) error
+}
+
+// UserChange is a change to an account; nil leaves a value as it is.
+type UserChange struct {
+	DisplayName *string
+	Password    *string
+	Admin       *bool
+	Disabled    *bool // true also ends all of the account's sessions
+}
+
+// Session is a logged-in device.
+type Session struct {
+	ID        chat.SessionID
+	User      chat.UserID
+	Token     []byte // hash of the token, never the token
+	Device    string // what the device calls itself
+	CreatedAt time.Time
+	SeenAt    time.Time
+	ExpiresAt time.Time
+}
+
+// Sessions keeps who is logged in.
+type Sessions interface {
+	CreateSession(ctx context.Context, s Session) (chat.SessionID, error)
+	// SessionByToken finds a session that has not expired, with its account.
+	// Sessions of disabled accounts are not found.
+	SessionByToken(ctx context.Context, token []byte, now time.Time) (Session, chat.User, error)
+	SessionsOf(ctx context.Context, user chat.UserID) ([]Session, error)
+	// TouchSession records use; it may be lost when the process dies.
+	TouchSession(ctx context.Context, id chat.SessionID, seen, expires time.Time) error
+	// DeleteSessions ends the given sessions of user, or all but keep when
+	// ids is nil, and tells which it ended.
+	DeleteSessions(ctx context.Context, user chat.UserID, ids []chat.SessionID, keep chat.SessionID) ([]chat.SessionID, error)
+}
+
+// Invitation lets people register, or (as a [Link]) join a conversation.
+type Invitation struct {
+	ID        int64
+	Token     []byte // hash of the token, never the token
+	CreatedBy chat.UserID
+	CreatedAt time.Time
+	ExpiresAt time.Time
+	MaxUses   int // 0 for any number
+	Uses      int
+}
+
+// Usable tells whether the invitation still opens at the given time.
+func (i Invitation) Usable(now time.Time) bool {
+	return now.Before(i.ExpiresAt) && (i.MaxUses == 0 || i.Uses < i.MaxUses)
+}
+
+// Invitations keeps who may register.
+type Invitations interface {
+	CreateInvitation(ctx context.Context, i Invitation) (Invitation, error)
+	// Invitations lists those that can still be used, newest first.
+	Invitations(ctx context.Context, now time.Time) ([]Invitation, error)
+	DeleteInvitation(ctx context.Context, id int64) error
+}
+
+// Change is what a change to a conversation leaves to announce.
+type Change struct {
+	Conversation chat.Conversation // after the change
+	Audience     chat.Audience     // the members after the change
+	// Changed is false when everything was so already; nothing is announced.
+	Changed bool
+	// Joined and Left are the people whose membership began or ended.
+	Joined, Left []chat.UserID
+}
+
+// NewConversation is a conversation to be made. Its maker owns it.
+type NewConversation struct {
+	Kind    chat.Kind
+	Title   string
+	Topic   string
+	By      chat.UserID
+	Members []chat.UserID // besides By; exactly one for a direct conversation
+}
+
+// Conversations keeps which conversations exist. by is always the person who
+// asks: where they may not know of the conversation, the refusal is
+// CodeNotFound; where they may not do it, CodeForbidden.
+type Conversations interface {
+	// CreateConversation makes one. A direct conversation that exists for the
+	// pair already is returned with Changed false. Unknown or disabled people
+	// are refused with CodeNotFound.
+	CreateConversation(ctx context.Context, c NewConversation) (Change, error)
+	// Conversation is one of by's conversations as by sees it.
+	Conversation(ctx context.Context, id chat.ConversationID, by chat.UserID) (chat.Summary, error)
+	// UpdateConversation changes title and topic where they are not nil.
+	UpdateConversation(ctx context.Context, id chat.ConversationID, by chat.UserID, title, topic *string) (Change, error)
+	// Channels lists public channels whose title or topic contains the text
+	// (caseless), ordered by title and id, after the given ones. member tells
+	// for each whether by is in it.
+	Channels(ctx context.Context, by chat.UserID, text, afterTitle string, after chat.ConversationID, limit int) (channels []chat.Conversation, member []bool, err error)
+	// Audience is who may receive what is not stored, such as typing. It is
+	// CodeNotFound for a conversation that does not exist.
+	Audience(ctx context.Context, id chat.ConversationID) (chat.Audience, error)
+}
+
+// Members keeps who is in which conversation.
+type Members interface {
+	// Join puts by into a public channel.
+	Join(ctx context.Context, id chat.ConversationID, by chat.UserID) (Change, error)
+	// AddMembers puts people in; who is in already is passed over.
+	AddMembers(ctx context.Context, id chat.ConversationID, by chat.UserID, users []chat.UserID) (Change, error)
+	// RemoveMember takes a person out; by and user are the same when one
+	// leaves. When the last owner goes, chat.Successor takes over.
+	RemoveMember(ctx context.Context, id chat.ConversationID, by, user chat.UserID) (Change, error)
+	SetRole(ctx context.Context, id chat.ConversationID, by, user chat.UserID, role chat.Role) (Change, error)
+	// MembersOf lists members by user id, after the given one.
+	MembersOf(ctx context.Context, id chat.ConversationID, by, after chat.UserID, limit int) ([]chat.Membership, error)
+	// MemberIDs is every member, ascending, with the MembersRev that it is of.
+	MemberIDs(ctx context.Context, id chat.ConversationID) ([]chat.UserID, int64, error)
+	// Acquainted gives those of others who share a conversation with user;
+	// only they may be watched for presence.
+	Acquainted(ctx context.Context, user chat.UserID, others []chat.UserID) ([]chat.UserID, error)
+	// Mark moves by's marks forward, never back and never past the last
+	// message; zero leaves one as it is. It returns the marks as they are now
+	// and whether any has moved.
+	Mark(ctx context.Context, id chat.ConversationID, by chat.UserID, read, received int64) (m chat.Membership, moved bool, err error)
+}
+
+// Link lets whoever holds it join a conversation.
+type Link struct {
+	Invitation
+	Conversation chat.ConversationID
+}
+
+// Links keeps invitation links to conversations. Who manages a conversation
+// makes, sees and ends them.
+type Links interface {
+	CreateLink(ctx context.Context, l Link) (Link, error)
+	LinksOf(ctx context.Context, id chat.ConversationID, by chat.UserID, now time.Time) ([]Link, error)
+	DeleteLink(ctx context.Context, id chat.ConversationID, by chat.UserID, link int64) error
+	// LinkByToken is where a usable link leads, for whoever holds it.
+	LinkByToken(ctx context.Context, token []byte, now time.Time) (chat.Conversation, error)
+	// JoinByLink puts by in and counts the use; a member already costs none.
+	JoinByLink(ctx context.Context, token []byte, by chat.UserID, now time.Time) (Change, error)
+}
+
+// Edited is a changed message and who may know.
+type Edited struct {
+	Message  chat.Message
+	Audience chat.Audience
+	Changed  bool // false when it was so already
+}
+
+// Messages keeps what was said.
+type Messages interface {
+	// Append stores a batch in one transaction, in its order, and gives an
+	// outcome for each submission, at the same index. Submissions that repeat
+	// a client id, in the batch or from years ago, are duplicates or
+	// conflicts. An error means that nothing of the batch was stored and that
+	// the same batch may be tried again.
+	Append(ctx context.Context, batch []chat.Submission) ([]chat.Outcome, error)
+	EditMessage(ctx context.Context, id chat.ConversationID, seq int64, by chat.UserID, body string) (Edited, error)
+	DeleteMessage(ctx context.Context, id chat.ConversationID, seq int64, by chat.UserID) (Edited, error)
+	// History is a page of messages in ascending Seq, with from <= Seq <= to,
+	// at most limit of them: the last ones when backward, else the first.
+	History(ctx context.Context, id chat.ConversationID, by chat.UserID, from, to int64, backward bool, limit int) ([]chat.Message, error)
+}
+
+// Position is how much of the installation's changes a device has seen. It is
+// opaque outside a backend; the empty one has seen nothing.
+type Position string
+
+// Feed is what a device asks after it was away (G5).
+type Feed interface {
+	// Changed lists those of user's conversations that have changed after the
+	// position (in any way: messages, names, members, own marks), oldest
+	// change first, with those that user is no longer in. The next call goes
+	// on from next; more is false when the device has caught up. From the
+	// empty position it lists all conversations that user is in. A position
+	// that no backend of this kind made is refused with CodeInvalid.
+	Changed(ctx context.Context, user chat.UserID, after Position, limit int) (page []chat.Summary, gone []chat.ConversationID, next Position, more bool, err error)
+	// Changes are the messages of a conversation whose Rev is above rev, in
+	// ascending Rev, at most limit.
+	Changes(ctx context.Context, id chat.ConversationID, by chat.UserID, rev int64, limit int) ([]chat.Message, error)
+	// Heads sums up each user's conversations for the head check of G4.
+	Heads(ctx context.Context, users []chat.UserID) (map[chat.UserID]Head, error)
+	// Recent lists by's conversations by last activity, latest first, before
+	// the given one (zero time for the first page).
+	Recent(ctx context.Context, by chat.UserID, before time.Time, beforeID chat.ConversationID, limit int) ([]chat.Summary, error)
+}
+
+// Head is the state of all of a user's conversations in two numbers. Both
+// sides can keep it as frames arrive, in whatever order; where the sums
+// differ, the device has missed something.
+type Head struct {
+	Conversations int   // how many the user is in
+	Sum           int64 // of their Rev and of the user's stored read marks
+}
