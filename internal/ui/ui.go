@@ -1,0 +1,121 @@
+// Package ui serves the page that is built into the binary.
+package ui
+
+import (
+	"bytes"
+	"compress/gzip"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"mime"
+	"net/http"
+	"path"
+	"strings"
+)
+
+// csp keeps the page to itself: no script, style, picture or connection from
+// elsewhere. Inline styles are allowed because positioned lists need them.
+const csp = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; " +
+	"connect-src 'self' ws: wss:; object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+
+// file is a file as it is sent.
+type file struct {
+	plain, zipped []byte // zipped is nil where it does not pay
+	mime          string
+	etag          string
+	forever       bool // its name changes with its content
+}
+
+// UI serves the page. It keeps all files in memory, compressed once.
+type UI struct{ files map[string]file }
+
+// New reads the built page. It fails when there is none.
+func New(files fs.FS) (*UI, error) {
+	u := &UI{files: map[string]file{}}
+	err := fs.WalkDir(files, ".", func(name string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		b, err := fs.ReadFile(files, name)
+		if err != nil {
+			return err
+		}
+		u.files[name] = prepare(name, b)
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read the page: %w", err)
+	}
+	if _, ok := u.files["index.html"]; !ok {
+		return nil, errors.New("the page is not built into this binary; build it with make build")
+	}
+	return u, nil
+}
+
+func prepare(name string, b []byte) file {
+	sum := sha256.Sum256(b)
+	f := file{
+		plain: b, mime: mime.TypeByExtension(path.Ext(name)), etag: `"` + hex.EncodeToString(sum[:8]) + `"`,
+		forever: strings.HasPrefix(name, "assets/"),
+	}
+	if f.mime == "" {
+		f.mime = "application/octet-stream"
+	}
+	if strings.HasSuffix(name, ".webmanifest") {
+		f.mime = "application/manifest+json"
+	}
+	var buf bytes.Buffer
+	w, _ := gzip.NewWriterLevel(&buf, gzip.BestCompression)
+	_, _ = w.Write(b) // a bytes.Buffer takes everything
+	_ = w.Close()
+	if buf.Len() < len(b)*9/10 {
+		f.zipped = buf.Bytes()
+	}
+	return f
+}
+
+// ServeHTTP implements http.Handler. A path that is no file is a place in the
+// page, which finds its way itself.
+func (u *UI) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		w.Header().Set("Allow", "GET, HEAD")
+		http.Error(w, "the page can only be read", http.StatusMethodNotAllowed)
+		return
+	}
+	name := strings.TrimPrefix(path.Clean(r.URL.Path), "/")
+	f, ok := u.files[name]
+	switch {
+	case !ok && strings.HasPrefix(name, "assets/"):
+		http.NotFound(w, r) // of an older build; a page in its place would hide that
+		return
+	case !ok:
+		f = u.files["index.html"]
+	}
+	h := w.Header()
+	h.Set("Content-Type", f.mime)
+	h.Set("Content-Security-Policy", csp)
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Referrer-Policy", "same-origin")
+	h.Set("Permissions-Policy", "camera=(), microphone=(), geolocation=()")
+	h.Set("Vary", "Accept-Encoding")
+	h.Set("ETag", f.etag)
+	h.Set("Cache-Control", "no-cache")
+	if f.forever {
+		h.Set("Cache-Control", "public, max-age=31536000, immutable")
+	}
+	if r.Header.Get("If-None-Match") == f.etag {
+		w.WriteHeader(http.StatusNotModified)
+		return
+	}
+	body := f.plain
+	if f.zipped != nil && strings.Contains(r.Header.Get("Accept-Encoding"), "gzip") {
+		h.Set("Content-Encoding", "gzip")
+		body = f.zipped
+	}
+	h.Set("Content-Length", fmt.Sprint(len(body)))
+	if r.Method == http.MethodGet {
+		_, _ = w.Write(body)
+	}
+}
