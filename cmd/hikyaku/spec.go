@@ -1,0 +1,50 @@
+package main
+
+import (
+	"fmt"
+	"runtime/debug"
+
+	"github.com/hikyaku-chat/hikyaku/internal/api"
+	"github.com/hikyaku-chat/hikyaku/internal/asyncapi"
+)
+
+// specCommand prints the written form of the public interfaces.
+type specCommand struct {
+	Which string `arg:"" enum:"openapi,asyncapi" help:"openapi (the REST API) or asyncapi (the socket protocol)."`
+}
+
+// Run prints the document.
+func (c *specCommand) Run(std streams) error {
+	document := api.OpenAPI
+	if c.Which == "asyncapi" {
+		document = asyncapi.Document
+	}
+	b, err := document()
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(std.out, "%s\n", b)
+	return err
+}
+
+type versionCommand struct{}
+
+// Run prints the version.
+func (versionCommand) Run(std streams) error {
+	_, err := fmt.Fprintln(std.out, "hikyaku", version())
+	return err
+}
+
+// release is set by the build: -ldflags "-X main.release=v1.2.3".
+var release = ""
+
+// version is the release, or what the Go toolchain knows of the source.
+func version() string {
+	if release != "" {
+		return release
+	}
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" && info.Main.Version != "(devel)" {
+		return info.Main.Version
+	}
+	return "dev"
+}

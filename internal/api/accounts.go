@@ -1,0 +1,268 @@
+package api
+
+import (
+	"context"
+	"net/http"
+	"time"
+	"unicode/utf8"
+
+	"github.com/hikyaku-chat/hikyaku/internal/chat"
+	"github.com/hikyaku-chat/hikyaku/internal/names"
+	"github.com/hikyaku-chat/hikyaku/internal/password"
+	"github.com/hikyaku-chat/hikyaku/internal/session"
+	"github.com/hikyaku-chat/hikyaku/internal/store"
+	"github.com/hikyaku-chat/hikyaku/internal/wire"
+)
+
+// Credentials are how one registers or logs in.
+type Credentials struct {
+	Name     string `json:"name" maxLength:"200"`
+	Password string `json:"password" maxLength:"1000"`
+	Device   string `json:"device,omitempty" maxLength:"200" doc:"what the device calls itself"`
+	Cookie   bool   `json:"cookie,omitempty" doc:"true: the token is set as a cookie and not told; for the page"`
+}
+
+// RegisterBody is a new account.
+type RegisterBody struct {
+	Credentials
+	DisplayName string `json:"display_name,omitempty" maxLength:"400"`
+	Invitation  string `json:"invitation,omitempty" maxLength:"200" doc:"token of an invitation, where one is needed"`
+}
+
+// Grant is a new session.
+type Grant struct {
+	User    wire.User      `json:"user"`
+	Session chat.SessionID `json:"session"`
+	Token   string         `json:"token,omitempty" doc:"for the Authorization header; keep it secret"`
+}
+
+type grantOutput struct {
+	SetCookie string `header:"Set-Cookie"`
+	Body      Grant
+}
+
+// Me is who is logged in.
+type Me struct {
+	User    wire.User      `json:"user"`
+	Session chat.SessionID `json:"session"`
+}
+
+func (a *API) registerAccounts() {
+	handle(a, operation{id: "register", method: http.MethodPost, path: "/register", tag: "Accounts", summary: "Make an account and log in", status: http.StatusCreated, public: true}, a.register)
+	handle(a, operation{id: "login", method: http.MethodPost, path: "/login", tag: "Accounts", summary: "Log in", public: true}, a.login)
+	handle(a, operation{id: "get-me", method: http.MethodGet, path: "/me", tag: "Accounts", summary: "Who is logged in"},
+		func(ctx context.Context, _ *empty) (*body[Me], error) {
+			c := callerOf(ctx)
+			return &body[Me]{Me{User: wire.UserOf(c.user), Session: c.session.ID}}, nil
+		})
+	handle(a, operation{id: "update-me", method: http.MethodPatch, path: "/me", tag: "Accounts", summary: "Change what others see of the account"}, a.updateMe)
+	handle(a, operation{id: "change-password", method: http.MethodPut, path: "/me/password", tag: "Accounts", summary: "Change the password and end all other sessions", status: http.StatusNoContent}, a.changePassword)
+}
+
+func (a *API) register(ctx context.Context, in *body[RegisterBody]) (*grantOutput, error) {
+	b := in.Body
+	invitation, err := a.mayRegister(ctx, b.Invitation)
+	if err != nil {
+		return nil, err
+	}
+	name, err := names.Canonical(b.Name)
+	if err != nil {
+		return nil, err
+	}
+	if b.DisplayName == "" {
+		b.DisplayName = clipRunes(b.Name, chat.MaxDisplayName)
+	}
+	display, err := chat.CleanDisplayName(b.DisplayName)
+	if err != nil {
+		return nil, err
+	}
+	if err := password.Check(b.Password); err != nil {
+		return nil, err
+	}
+	hash, err := a.cfg.Hasher.Hash(ctx, b.Password)
+	if err != nil {
+		return nil, err
+	}
+	u, err := a.cfg.Store.CreateUser(ctx, store.NewUser{Name: name, Skeleton: names.Skeleton(name), DisplayName: display, Password: hash}, invitation)
+	if err != nil {
+		return nil, err
+	}
+	return a.grant(ctx, u, &b.Credentials)
+}
+
+func clipRunes(s string, n int) string {
+	for i := range s {
+		if n == 0 {
+			return s[:i]
+		}
+		n--
+	}
+	return s
+}
+
+// mayRegister gives the hash of the invitation to use, nil for none.
+func (a *API) mayRegister(ctx context.Context, invitation string) ([]byte, error) {
+	if a.cfg.Registration == Open {
+		return nil, nil
+	}
+	if invitation != "" && a.cfg.Registration == ByInvitation {
+		return session.Hash(invitation), nil
+	}
+	n, err := a.cfg.Store.CountUsers(ctx)
+	switch {
+	case err != nil:
+		return nil, err
+	case n == 0:
+		return nil, nil // someone must begin
+	case a.cfg.Registration == Closed:
+		return nil, chat.Refuse(chat.CodeForbidden, "", "this installation takes no new accounts; ask its administrator")
+	}
+	return nil, chat.Refuse(chat.CodeForbidden, "invitation", "an invitation is needed to register here")
+}
+
+func (a *API) login(ctx context.Context, in *body[Credentials]) (*grantOutput, error) {
+	b := in.Body
+	name, err := names.Canonical(b.Name)
+	if err != nil {
+		// No account has such a name. The password is checked all the same,
+		// so that the answer takes as long.
+		name = ""
+	}
+	keys := []string{"name:" + name, "address:" + addressOf(requestOf(ctx))}
+	wait, err := a.cfg.Throttle.Wait(ctx, keys...)
+	if err != nil {
+		return nil, err
+	}
+	if wait > 0 {
+		return nil, tooSoon(wait, "too many wrong attempts; wait before the next one")
+	}
+	u, hash, err := a.cfg.Store.Credentials(ctx, name)
+	if err != nil && chat.CodeOf(err) != chat.CodeNotFound {
+		return nil, err
+	}
+	ok, stale, err := a.cfg.Hasher.Verify(ctx, hash, clipBytes(b.Password, chat.MaxPassword+1))
+	if err != nil {
+		return nil, err
+	}
+	if !ok || u.Disabled {
+		if err := a.cfg.Throttle.Failed(ctx, keys...); err != nil {
+			return nil, err
+		}
+		return nil, chat.Refuse(chat.CodeUnauthenticated, "", "the name or the password is wrong")
+	}
+	if err := a.cfg.Throttle.Succeeded(ctx, keys[0]); err != nil {
+		return nil, err
+	}
+	if stale {
+		a.rehash(ctx, u.ID, b.Password)
+	}
+	return a.grant(ctx, u, &b)
+}
+
+// clipBytes bounds the work of hashing what nobody can have chosen.
+func clipBytes(s string, n int) string {
+	if len(s) > n {
+		return s[:n]
+	}
+	return s
+}
+
+// rehash brings an old hash up to today's cost. The log-in does not depend on it.
+func (a *API) rehash(ctx context.Context, id chat.UserID, secret string) {
+	hash, err := a.cfg.Hasher.Hash(ctx, secret)
+	if err == nil {
+		_, err = a.cfg.Store.UpdateUser(ctx, id, store.UserChange{Password: &hash})
+	}
+	if err != nil {
+		a.log.WarnContext(ctx, "a password hash could not be renewed", "user", id, "error", err)
+	}
+}
+
+// grant makes a session.
+func (a *API) grant(ctx context.Context, u chat.User, c *Credentials) (*grantOutput, error) {
+	r := requestOf(ctx)
+	device := c.Device
+	if device == "" {
+		device = r.UserAgent()
+	}
+	if !utf8.ValidString(device) {
+		device = "unknown"
+	}
+	token, hash := session.NewToken()
+	now := a.cfg.Now()
+	id, err := a.cfg.Store.CreateSession(ctx, store.Session{
+		User: u.ID, Token: hash, Device: clipRunes(device, 200), CreatedAt: now, SeenAt: now, ExpiresAt: now.Add(session.Lifetime),
+	})
+	if err != nil {
+		return nil, err
+	}
+	out := &grantOutput{Body: Grant{User: wire.UserOf(u), Session: id}}
+	if c.Cookie {
+		out.SetCookie = session.Cookie(token, isSecure(r)).String()
+	} else {
+		out.Body.Token = token
+	}
+	return out, nil
+}
+
+type updateMeBody struct {
+	DisplayName *string `json:"display_name,omitempty" maxLength:"400"`
+}
+
+func (a *API) updateMe(ctx context.Context, in *body[updateMeBody]) (*body[wire.User], error) {
+	var change store.UserChange
+	if in.Body.DisplayName != nil {
+		display, err := chat.CleanDisplayName(*in.Body.DisplayName)
+		if err != nil {
+			return nil, err
+		}
+		change.DisplayName = &display
+	}
+	u, err := a.cfg.Store.UpdateUser(ctx, me(ctx), change)
+	return &body[wire.User]{wire.UserOf(u)}, err
+}
+
+type changePasswordBody struct {
+	Old string `json:"old" maxLength:"1000"`
+	New string `json:"new" maxLength:"1000"`
+}
+
+func (a *API) changePassword(ctx context.Context, in *body[changePasswordBody]) (*empty, error) {
+	c := callerOf(ctx)
+	key := "name:" + c.user.Name
+	if wait, err := a.cfg.Throttle.Wait(ctx, key); err != nil || wait > 0 {
+		return nil, orTooSoon(err, wait)
+	}
+	_, hash, err := a.cfg.Store.Credentials(ctx, c.user.Name)
+	if err != nil {
+		return nil, err
+	}
+	ok, _, err := a.cfg.Hasher.Verify(ctx, hash, clipBytes(in.Body.Old, chat.MaxPassword+1))
+	if err != nil {
+		return nil, err
+	}
+	if !ok {
+		if err := a.cfg.Throttle.Failed(ctx, key); err != nil {
+			return nil, err
+		}
+		return nil, chat.Refuse(chat.CodeForbidden, "old", "the old password is wrong")
+	}
+	if err := password.Check(in.Body.New); err != nil {
+		return nil, err
+	}
+	fresh, err := a.cfg.Hasher.Hash(ctx, in.Body.New)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := a.cfg.Store.UpdateUser(ctx, c.user.ID, store.UserChange{Password: &fresh}); err != nil {
+		return nil, err
+	}
+	return &empty{}, a.endSessions(ctx, c.user.ID, nil, c.session.ID)
+}
+
+func orTooSoon(err error, wait time.Duration) error {
+	if err != nil {
+		return err
+	}
+	return tooSoon(wait, "too many wrong attempts; wait before the next one")
+}

@@ -1,0 +1,189 @@
+// Package api is the REST API: everything that is not live. It is written code
+// first: the operations below are what OpenAPI is made from.
+package api
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
+
+	"github.com/hikyaku-chat/hikyaku/internal/broker"
+	"github.com/hikyaku-chat/hikyaku/internal/chat"
+	"github.com/hikyaku-chat/hikyaku/internal/cursor"
+	"github.com/hikyaku-chat/hikyaku/internal/password"
+	"github.com/hikyaku-chat/hikyaku/internal/presence"
+	"github.com/hikyaku-chat/hikyaku/internal/session"
+	"github.com/hikyaku-chat/hikyaku/internal/store"
+)
+
+// Registration says who may make an account.
+type Registration string
+
+// The ways of registration.
+const (
+	Open         Registration = "open"
+	ByInvitation Registration = "invitation"
+	Closed       Registration = "closed"
+)
+
+// Announcer tells people what changed; see package delivery.
+type Announcer interface {
+	ConversationChanged(ctx context.Context, by chat.UserID, c store.Change)
+	MessageEdited(ctx context.Context, e store.Edited)
+	MessageDeleted(ctx context.Context, e store.Edited)
+	Marked(ctx context.Context, m chat.Membership)
+	SessionsEnded(ctx context.Context, user chat.UserID, ids []chat.SessionID)
+}
+
+// Throttle slows those who guess passwords; see package throttle.
+type Throttle interface {
+	Wait(ctx context.Context, keys ...string) (time.Duration, error)
+	Failed(ctx context.Context, keys ...string) error
+	Succeeded(ctx context.Context, keys ...string) error
+}
+
+// Presence tells how people can be reached.
+type Presence interface {
+	States(ctx context.Context, users []chat.UserID) ([]presence.State, error)
+}
+
+// Config is what the API works with.
+type Config struct {
+	Store        store.Store
+	Publisher    broker.Publisher
+	Presence     Presence
+	Announce     Announcer
+	Auth         *session.Authenticator
+	Cursors      *cursor.Sealer
+	Hasher       *password.Hasher
+	Throttle     Throttle
+	Registration Registration
+	Origins      []string // of pages elsewhere that may use the API with a visitor's cookie
+	Version      string
+	Logger       *slog.Logger
+	Now          func() time.Time // time.Now when nil
+}
+
+// maxBody bounds a request's body, in bytes.
+const maxBody = 64 << 10
+
+// API serves the operations.
+type API struct {
+	cfg  Config
+	huma huma.API
+	log  *slog.Logger
+}
+
+// New makes the handler of everything below /api, but for the socket.
+func New(cfg Config) (http.Handler, error) {
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	mux := http.NewServeMux()
+	a := describe(cfg, mux)
+	if err := a.serveDocs(mux); err != nil {
+		return nil, err
+	}
+	mux.HandleFunc("/api/", func(w http.ResponseWriter, _ *http.Request) {
+		writeProblem(w, problemOf(chat.NotFound("address in the API")))
+	})
+	protection := http.NewCrossOriginProtection()
+	for _, origin := range cfg.Origins {
+		if err := protection.AddTrustedOrigin(origin); err != nil {
+			return nil, err
+		}
+	}
+	protection.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		writeProblem(w, problemOf(chat.Refuse(chat.CodeForbidden, "", "pages of other sites may not do this")))
+	}))
+	return secureHeaders(protection.Handler(mux)), nil
+}
+
+// OpenAPI is the description of the API, in JSON.
+func OpenAPI() ([]byte, error) {
+	return describe(Config{Version: "1"}, http.NewServeMux()).openAPI()
+}
+
+// describe registers every operation.
+func describe(cfg Config, mux *http.ServeMux) *API {
+	useProblems()
+	hc := huma.DefaultConfig("Hikyaku", "1")
+	hc.Info.Description = "The REST API of Hikyaku: everything that is not live. What is live goes over the socket protocol hikyaku.v1."
+	hc.OpenAPIPath, hc.DocsPath, hc.SchemasPath = "", "", ""
+	hc.CreateHooks = nil // no $schema links in answers
+	hc.Components.SecuritySchemes = map[string]*huma.SecurityScheme{
+		"cookie": {Type: "apiKey", In: "cookie", Name: session.CookieName, Description: "what the page uses"},
+		"bearer": {Type: "http", Scheme: "bearer", Description: "what programs use"},
+	}
+	a := &API{cfg: cfg, huma: humago.New(mux, hc), log: cfg.Logger}
+	a.huma.UseMiddleware(a.authenticate)
+	a.registerInstallation()
+	a.registerAccounts()
+	a.registerSessions()
+	a.registerUsers()
+	a.registerConversations()
+	a.registerMembers()
+	a.registerMessages()
+	a.registerLinks()
+	a.registerInvitations()
+	a.registerAdmin()
+	return a
+}
+
+func secureHeaders(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h := w.Header()
+		h.Set("X-Content-Type-Options", "nosniff")
+		h.Set("Cache-Control", "no-store")
+		h.Set("Referrer-Policy", "no-referrer")
+		next.ServeHTTP(w, r)
+	})
+}
+
+// public marks an operation that needs no session.
+var public = []map[string][]string{}
+
+// operation is what the operations below differ in.
+type operation struct {
+	id, method, path, tag, summary string
+	status                         int // of success; 200 when 0
+	public                         bool
+}
+
+// handle registers an operation whose errors become problems.
+func handle[I, O any](a *API, op operation, f func(ctx context.Context, in *I) (*O, error)) {
+	security := []map[string][]string{{"cookie": {}}, {"bearer": {}}}
+	if op.public {
+		security = public
+	}
+	huma.Register(a.huma, huma.Operation{
+		OperationID: op.id, Method: op.method, Path: "/api/v1" + op.path, Tags: []string{op.tag}, Summary: op.summary,
+		DefaultStatus: op.status, MaxBodyBytes: maxBody, Security: security,
+	}, func(ctx context.Context, in *I) (*O, error) {
+		out, err := f(ctx, in)
+		if err != nil {
+			return nil, a.problem(ctx, op.id, err)
+		}
+		return out, nil
+	})
+}
+
+type body[T any] struct{ Body T }
+
+type empty struct{}
+
+// items is a page of a list.
+type items[T any] struct {
+	Items []T    `json:"items" nullable:"false"`
+	Next  string `json:"next,omitempty" doc:"cursor of the next page; absent on the last"`
+}
+
+// Paging is how a list is asked for.
+type Paging struct {
+	Cursor string `query:"cursor" maxLength:"1024" doc:"from the page before"`
+	Limit  int    `query:"limit" minimum:"1" maximum:"200" default:"50"`
+}

@@ -1,0 +1,71 @@
+package api
+
+import (
+	"context"
+	"net"
+	"net/http"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
+
+	"github.com/hikyaku-chat/hikyaku/internal/chat"
+	"github.com/hikyaku-chat/hikyaku/internal/store"
+)
+
+// caller is who asks.
+type caller struct {
+	session store.Session
+	user    chat.User
+}
+
+type (
+	callerKey  struct{}
+	requestKey struct{}
+)
+
+// callerOf is who asks; only for operations that are not public.
+func callerOf(ctx context.Context) caller { return ctx.Value(callerKey{}).(caller) }
+
+// me is the account that asks.
+func me(ctx context.Context) chat.UserID { return callerOf(ctx).user.ID }
+
+// authenticate finds the session of every request that needs one.
+func (a *API) authenticate(ctx huma.Context, next func(huma.Context)) {
+	r, w := humago.Unwrap(ctx)
+	ctx = huma.WithValue(ctx, requestKey{}, r)
+	if len(ctx.Operation().Security) == 0 {
+		next(ctx)
+		return
+	}
+	s, u, err := a.cfg.Auth.Authenticate(r)
+	if err != nil {
+		writeProblem(w, a.problem(r.Context(), "authenticate", err).(*Problem))
+		return
+	}
+	next(huma.WithValue(ctx, callerKey{}, caller{session: s, user: u}))
+}
+
+func requestOf(ctx context.Context) *http.Request { return ctx.Value(requestKey{}).(*http.Request) }
+
+// addressOf is the client's address without its port.
+func addressOf(r *http.Request) string {
+	host, _, err := net.SplitHostPort(r.RemoteAddr)
+	if err != nil {
+		return r.RemoteAddr
+	}
+	return host
+}
+
+// isSecure tells whether the browser came over HTTPS. Who forges the header
+// only keeps their own cookie from plain HTTP.
+func isSecure(r *http.Request) bool {
+	return r.TLS != nil || r.Header.Get("X-Forwarded-Proto") == "https"
+}
+
+// mustAdminister refuses who does not administer the installation.
+func mustAdminister(ctx context.Context) error {
+	if !callerOf(ctx).user.Admin {
+		return chat.Refuse(chat.CodeForbidden, "", "only an administrator of the installation may do this")
+	}
+	return nil
+}

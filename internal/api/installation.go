@@ -1,0 +1,25 @@
+package api
+
+import (
+	"context"
+	"net/http"
+)
+
+// Installation is what everyone may know before logging in.
+type Installation struct {
+	Name         string       `json:"name"`
+	Version      string       `json:"version"`
+	Registration Registration `json:"registration" enum:"open,invitation,closed"`
+	FirstAccount bool         `json:"first_account" doc:"true as long as there is no account; the first one administers the installation"`
+}
+
+func (a *API) registerInstallation() {
+	handle(a, operation{id: "get-installation", method: http.MethodGet, path: "/installation", tag: "Accounts", summary: "What everyone may know", public: true},
+		func(ctx context.Context, _ *empty) (*body[Installation], error) {
+			n, err := a.cfg.Store.CountUsers(ctx)
+			if err != nil {
+				return nil, err
+			}
+			return &body[Installation]{Installation{Name: "Hikyaku", Version: a.cfg.Version, Registration: a.cfg.Registration, FirstAccount: n == 0}}, nil
+		})
+}

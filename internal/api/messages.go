@@ -1,0 +1,149 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"math"
+	"net/http"
+	"time"
+
+	"github.com/hikyaku-chat/hikyaku/internal/chat"
+	"github.com/hikyaku-chat/hikyaku/internal/wire"
+)
+
+// History is a page of messages, in ascending seq.
+type History struct {
+	Items     []wire.Message `json:"items" nullable:"false"`
+	HasBefore bool           `json:"has_before"`
+	HasAfter  bool           `json:"has_after"`
+}
+
+type historyInput struct {
+	ConversationInput
+	Before int64 `query:"before" minimum:"0" doc:"the page that ends before this seq"`
+	After  int64 `query:"after" minimum:"-1" default:"-1" doc:"the page that begins after this seq; 0 for the beginning"`
+	Around int64 `query:"around" minimum:"0" doc:"the page with this seq in the middle"`
+	Limit  int   `query:"limit" minimum:"1" maximum:"200" default:"50"`
+}
+
+// MessageInput names a message.
+type MessageInput struct {
+	ConversationInput
+	Seq int64 `path:"seq" minimum:"1"`
+}
+
+// NewMessage is a message to be sent.
+type NewMessage struct {
+	ID      string `json:"id" maxLength:"64" format:"uuid" doc:"name of the message, a UUIDv7; sending the same again is harmless"`
+	Body    string `json:"body" maxLength:"16384" doc:"Markdown"`
+	ReplyTo int64  `json:"reply_to,omitempty" minimum:"0" doc:"seq of the message that it answers"`
+}
+
+// AcceptedMessage names a message that is kept.
+type AcceptedMessage struct {
+	ID chat.ClientID `json:"id"`
+}
+
+// acceptTimeout bounds how long a sender waits for the broker.
+const acceptTimeout = 15 * time.Second
+
+func (a *API) registerMessages() {
+	const tag = "Messages"
+	handle(a, operation{id: "get-history", method: http.MethodGet, path: "/conversations/{id}/messages", tag: tag, summary: "Messages; the last page when nothing else is asked for"}, a.history)
+	handle(a, operation{id: "send-message", method: http.MethodPost, path: "/conversations/{id}/messages", tag: tag, summary: "Send a message; it is kept when this answers", status: http.StatusAccepted}, a.sendMessage)
+	handle(a, operation{id: "edit-message", method: http.MethodPatch, path: "/conversations/{id}/messages/{seq}", tag: tag, summary: "Give one's own message another text"}, a.editMessage)
+	handle(a, operation{id: "delete-message", method: http.MethodDelete, path: "/conversations/{id}/messages/{seq}", tag: tag, summary: "Make a message a tombstone"}, a.deleteMessage)
+}
+
+func (a *API) history(ctx context.Context, in *historyInput) (*body[History], error) {
+	s, err := a.cfg.Store.Conversation(ctx, in.ID.v, me(ctx))
+	if err != nil {
+		return nil, err
+	}
+	var page []chat.Message
+	get := func(from, to int64, backward bool, limit int) ([]chat.Message, error) {
+		return a.cfg.Store.History(ctx, in.ID.v, me(ctx), from, to, backward, limit)
+	}
+	switch {
+	case in.Around > 0:
+		if page, err = get(1, in.Around, true, in.Limit/2+1); err == nil {
+			var later []chat.Message
+			later, err = get(in.Around+1, math.MaxInt64, false, max(in.Limit-len(page), 1))
+			page = append(page, later...)
+		}
+	case in.After >= 0:
+		page, err = get(in.After+1, math.MaxInt64, false, in.Limit)
+	case in.Before > 0:
+		page, err = get(1, in.Before-1, true, in.Limit)
+	default:
+		page, err = get(1, math.MaxInt64, true, in.Limit)
+	}
+	if err != nil {
+		return nil, err
+	}
+	out := History{Items: wire.MessagesOf(page)}
+	if n := len(page); n > 0 {
+		out.HasBefore, out.HasAfter = page[0].Seq > 1, page[n-1].Seq < s.Seq
+	}
+	return &body[History]{out}, nil
+}
+
+func (a *API) sendMessage(ctx context.Context, in *struct {
+	ConversationInput
+	Body NewMessage
+},
+) (*body[AcceptedMessage], error) {
+	id, err := chat.ParseClientID(in.Body.ID)
+	if err != nil {
+		return nil, chat.Refuse(chat.CodeInvalid, "id", "%s", err.Error())
+	}
+	s := chat.Submission{
+		Sender: me(ctx), Conversation: in.ID.v, ClientID: id, Body: in.Body.Body, ReplyTo: in.Body.ReplyTo, ReceivedAt: a.cfg.Now(),
+	}
+	if err := s.Check(); err != nil {
+		return nil, err
+	}
+	if _, err := a.cfg.Store.Conversation(ctx, in.ID.v, me(ctx)); err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, acceptTimeout)
+	defer cancel()
+	confirmed := make(chan error, 1)
+	if err := a.cfg.Publisher.Publish(s, func(err error) { confirmed <- err }); err != nil {
+		return nil, err
+	}
+	select {
+	case err = <-confirmed:
+	case <-ctx.Done():
+		err = ctx.Err()
+	}
+	var refusal *chat.Error
+	if err != nil && !errors.As(err, &refusal) {
+		return nil, newProblem(chat.CodeUnavailable, "", "it is not known whether the message was kept; send it again under the same id")
+	}
+	return &body[AcceptedMessage]{AcceptedMessage{ID: id}}, err
+}
+
+func (a *API) editMessage(ctx context.Context, in *struct {
+	MessageInput
+	Body struct {
+		Body string `json:"body" maxLength:"16384" doc:"Markdown"`
+	}
+},
+) (*body[wire.Message], error) {
+	e, err := a.cfg.Store.EditMessage(ctx, in.ID.v, in.Seq, me(ctx), in.Body.Body)
+	if err != nil {
+		return nil, err
+	}
+	a.cfg.Announce.MessageEdited(ctx, e)
+	return &body[wire.Message]{wire.MessageOf(&e.Message)}, nil
+}
+
+func (a *API) deleteMessage(ctx context.Context, in *MessageInput) (*body[wire.Message], error) {
+	e, err := a.cfg.Store.DeleteMessage(ctx, in.ID.v, in.Seq, me(ctx))
+	if err != nil {
+		return nil, err
+	}
+	a.cfg.Announce.MessageDeleted(ctx, e)
+	return &body[wire.Message]{wire.MessageOf(&e.Message)}, nil
+}

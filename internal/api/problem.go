@@ -1,0 +1,142 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/hikyaku-chat/hikyaku/internal/chat"
+	"github.com/hikyaku-chat/hikyaku/internal/store"
+)
+
+// Problem is a refusal (RFC 9457).
+type Problem struct {
+	Type         string    `json:"type" example:"about:blank"`
+	Title        string    `json:"title" doc:"the status in words"`
+	Status       int       `json:"status"`
+	Detail       string    `json:"detail" doc:"one sentence for people"`
+	Code         chat.Code `json:"code" enum:"invalid,too_large,not_found,forbidden,conflict,name_taken,unauthenticated,rate_limited,overloaded,unavailable,internal" doc:"for programs"`
+	Field        string    `json:"field,omitempty" doc:"the value at fault"`
+	RetryAfterMS int64     `json:"retry_after_ms,omitempty" doc:"try again after this time"`
+}
+
+// codeInternal is for trouble that is nobody's refusal.
+const codeInternal chat.Code = "internal"
+
+// Error implements error.
+func (p *Problem) Error() string { return p.Detail }
+
+// GetStatus implements huma.StatusError.
+func (p *Problem) GetStatus() int { return p.Status }
+
+// ContentType implements huma.ContentTypeFilter.
+func (p *Problem) ContentType(string) string { return "application/problem+json" }
+
+// GetHeaders implements huma.HeadersError.
+func (p *Problem) GetHeaders() http.Header {
+	h := http.Header{}
+	if p.RetryAfterMS > 0 {
+		h.Set("Retry-After", strconv.FormatInt((p.RetryAfterMS+999)/1000, 10))
+	}
+	if p.Status == http.StatusUnauthorized {
+		h.Set("WWW-Authenticate", "Bearer")
+	}
+	return h
+}
+
+var statusOf = map[chat.Code]int{
+	chat.CodeInvalid:         http.StatusBadRequest,
+	chat.CodeTooLarge:        http.StatusRequestEntityTooLarge,
+	chat.CodeNotFound:        http.StatusNotFound,
+	chat.CodeForbidden:       http.StatusForbidden,
+	chat.CodeConflict:        http.StatusConflict,
+	chat.CodeNameTaken:       http.StatusConflict,
+	chat.CodeUnauthenticated: http.StatusUnauthorized,
+	chat.CodeRateLimited:     http.StatusTooManyRequests,
+	chat.CodeOverloaded:      http.StatusServiceUnavailable,
+	chat.CodeUnavailable:     http.StatusServiceUnavailable,
+	codeInternal:             http.StatusInternalServerError,
+}
+
+func newProblem(code chat.Code, field, detail string) *Problem {
+	status := statusOf[code]
+	p := &Problem{Type: "about:blank", Title: http.StatusText(status), Status: status, Detail: detail, Code: code, Field: field}
+	if status == http.StatusServiceUnavailable {
+		p.RetryAfterMS = 1000
+	}
+	return p
+}
+
+func problemOf(e *chat.Error) *Problem { return newProblem(e.Code, e.Field, e.Text) }
+
+// tooSoon is a refusal that says when to come again.
+func tooSoon(wait time.Duration, text string) *Problem {
+	p := newProblem(chat.CodeRateLimited, "", text)
+	p.RetryAfterMS = max(wait.Milliseconds(), 1)
+	return p
+}
+
+// problem makes what a person may see of an error; the rest is logged.
+func (a *API) problem(ctx context.Context, operation string, err error) error {
+	var p *Problem
+	var refusal *chat.Error
+	switch {
+	case errors.As(err, &p):
+		return p
+	case errors.As(err, &refusal):
+		return problemOf(refusal)
+	case errors.Is(err, context.Canceled):
+		return newProblem(chat.CodeUnavailable, "", "the request was given up")
+	}
+	a.log.ErrorContext(ctx, "a request failed", "operation", operation, "error", err)
+	if errors.Is(err, store.ErrUnavailable) || errors.Is(err, context.DeadlineExceeded) {
+		return newProblem(chat.CodeUnavailable, "", "the server cannot do this now; try again")
+	}
+	return newProblem(codeInternal, "", "something went wrong here; the operator's log has it")
+}
+
+// writeProblem answers outside of huma.
+func writeProblem(w http.ResponseWriter, p *Problem) {
+	for name, values := range p.GetHeaders() {
+		w.Header()[name] = values
+	}
+	w.Header().Set("Content-Type", p.ContentType(""))
+	w.WriteHeader(p.Status)
+	_ = json.NewEncoder(w).Encode(p)
+}
+
+// useProblems makes huma's own refusals (a field that is missing, JSON that
+// does not parse) look like ours. huma has one such hook for the process.
+var useProblems = sync.OnceFunc(func() {
+	huma.NewError = func(status int, msg string, errs ...error) huma.StatusError {
+		code := chat.CodeInvalid
+		for c, s := range statusOf {
+			if s == status && c != chat.CodeNameTaken && c != chat.CodeOverloaded {
+				code = c
+			}
+		}
+		p := newProblem(code, "", msg)
+		if len(errs) == 0 || errs[0] == nil {
+			return p
+		}
+		var detail huma.ErrorDetailer
+		if !errors.As(errs[0], &detail) {
+			p.Detail = errs[0].Error()
+			return p
+		}
+		// The value itself is not repeated: it may be a password.
+		d := detail.ErrorDetail()
+		p.Detail = d.Message
+		if _, field, ok := strings.Cut(d.Location, "."); ok {
+			p.Field = field
+		}
+		return p
+	}
+})

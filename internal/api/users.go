@@ -1,0 +1,121 @@
+package api
+
+import (
+	"context"
+	"net/http"
+	"strings"
+
+	"github.com/hikyaku-chat/hikyaku/internal/chat"
+	"github.com/hikyaku-chat/hikyaku/internal/wire"
+)
+
+// maxIDs is how many people can be asked for by id at once.
+const maxIDs = 200
+
+type usersInput struct {
+	Paging
+	Q   string `query:"q" maxLength:"200" doc:"part of a name, caseless"`
+	IDs string `query:"ids" maxLength:"8000" doc:"exactly these people, up to 200 ids with commas between"`
+}
+
+func (a *API) registerUsers() {
+	handle(a, operation{id: "find-users", method: http.MethodGet, path: "/users", tag: "People", summary: "Find people"}, a.findUsers)
+	handle(a, operation{id: "get-user", method: http.MethodGet, path: "/users/{id}", tag: "People", summary: "A person"},
+		func(ctx context.Context, in *struct {
+			ID userParam `path:"id"`
+		},
+		) (*body[wire.User], error) {
+			found, err := a.cfg.Store.Users(ctx, []chat.UserID{in.ID.v})
+			if err != nil {
+				return nil, err
+			}
+			if len(found) == 0 {
+				return nil, chat.NotFound("person")
+			}
+			return &body[wire.User]{wire.UserOf(found[0])}, nil
+		})
+	handle(a, operation{id: "get-presence", method: http.MethodGet, path: "/presence", tag: "People", summary: "How people can be reached with whom one shares a conversation"}, a.getPresence)
+}
+
+func (a *API) findUsers(ctx context.Context, in *usersInput) (*body[items[wire.User]], error) {
+	var found []chat.User
+	var err error
+	out := &body[items[wire.User]]{items[wire.User]{Items: []wire.User{}}}
+	if in.IDs != "" {
+		ids, err := parseIDs(in.IDs)
+		if err != nil {
+			return nil, err
+		}
+		found, err = a.cfg.Store.Users(ctx, ids)
+		if err != nil {
+			return nil, err
+		}
+	} else {
+		after := ""
+		if in.Cursor != "" {
+			if err := a.cfg.Cursors.Open("users", me(ctx), in.Cursor, &after); err != nil {
+				return nil, err
+			}
+		}
+		if found, err = a.cfg.Store.SearchUsers(ctx, strings.TrimSpace(in.Q), after, in.Limit+1); err != nil {
+			return nil, err
+		}
+		if len(found) > in.Limit {
+			found = found[:in.Limit]
+			out.Body.Next = a.cfg.Cursors.Seal("users", me(ctx), found[len(found)-1].Name)
+		}
+	}
+	for _, u := range found {
+		out.Body.Items = append(out.Body.Items, wire.UserOf(u))
+	}
+	return out, nil
+}
+
+func parseIDs(list string) ([]chat.UserID, error) {
+	parts := strings.Split(list, ",")
+	if len(parts) > maxIDs {
+		return nil, chat.Refuse(chat.CodeTooLarge, "ids", "at most %d ids", maxIDs)
+	}
+	ids := make([]chat.UserID, len(parts))
+	for i, p := range parts {
+		if err := ids[i].UnmarshalText([]byte(p)); err != nil {
+			return nil, chat.Refuse(chat.CodeInvalid, "ids", "%s", err.Error())
+		}
+	}
+	return ids, nil
+}
+
+func (a *API) getPresence(ctx context.Context, in *struct {
+	IDs string `query:"ids" required:"true" maxLength:"8000" doc:"up to 200 ids with commas between"`
+},
+) (*body[items[wire.PresenceState]], error) {
+	ids, err := parseIDs(in.IDs)
+	if err != nil {
+		return nil, err
+	}
+	known, err := a.cfg.Store.Acquainted(ctx, me(ctx), ids)
+	if err != nil {
+		return nil, err
+	}
+	states, err := a.cfg.Presence.States(ctx, known)
+	if err != nil {
+		return nil, err
+	}
+	people, err := a.cfg.Store.Users(ctx, known)
+	if err != nil {
+		return nil, err
+	}
+	seen := map[chat.UserID]wire.Millis{}
+	for _, u := range people {
+		seen[u.ID] = wire.MillisOf(u.LastSeen)
+	}
+	out := &body[items[wire.PresenceState]]{items[wire.PresenceState]{Items: []wire.PresenceState{}}}
+	for _, s := range states {
+		p := wire.PresenceState{User: s.User, State: s.Presence, LastSeen: wire.MillisOf(s.LastSeen)}
+		if s.Presence == chat.Offline && p.LastSeen == 0 {
+			p.LastSeen = seen[s.User]
+		}
+		out.Body.Items = append(out.Body.Items, p)
+	}
+	return out, nil
+}

@@ -1,0 +1,121 @@
+package app
+
+import (
+	"context"
+	"log/slog"
+
+	"github.com/hikyaku-chat/hikyaku/internal/chat"
+	"github.com/hikyaku-chat/hikyaku/internal/names"
+	"github.com/hikyaku-chat/hikyaku/internal/password"
+	"github.com/hikyaku-chat/hikyaku/internal/store"
+)
+
+// Operator works on the accounts in a data folder, without a browser and
+// beside a running server.
+type Operator struct {
+	store  store.Store
+	hasher *password.Hasher
+}
+
+// OpenOperator opens the data folder.
+func OpenOperator(ctx context.Context, dir string, log *slog.Logger) (*Operator, error) {
+	hasher, err := password.NewHasher(password.Config{})
+	if err != nil {
+		return nil, err
+	}
+	st, err := OpenData(ctx, dir, log)
+	if err != nil {
+		return nil, err
+	}
+	return &Operator{store: st, hasher: hasher}, nil
+}
+
+// Close closes the data folder.
+func (o *Operator) Close() error { return o.store.Close() }
+
+// AddUser makes an account. Registration's mode does not matter here.
+func (o *Operator) AddUser(ctx context.Context, name, display, secret string, admin bool) (chat.User, error) {
+	canonical, err := names.Canonical(name)
+	if err != nil {
+		return chat.User{}, err
+	}
+	if display == "" {
+		display = name
+	}
+	if display, err = chat.CleanDisplayName(display); err != nil {
+		return chat.User{}, err
+	}
+	hash, err := o.hash(ctx, secret)
+	if err != nil {
+		return chat.User{}, err
+	}
+	return o.store.CreateUser(ctx, store.NewUser{
+		Name: canonical, Skeleton: names.Skeleton(canonical), DisplayName: display, Password: hash, Admin: admin,
+	}, nil)
+}
+
+func (o *Operator) hash(ctx context.Context, secret string) (string, error) {
+	if err := password.Check(secret); err != nil {
+		return "", err
+	}
+	return o.hasher.Hash(ctx, secret)
+}
+
+// EachUser calls f for every account, in the order of names.
+func (o *Operator) EachUser(ctx context.Context, f func(chat.User)) error {
+	const page = 200
+	after := ""
+	for {
+		users, err := o.store.AllUsers(ctx, after, page)
+		if err != nil {
+			return err
+		}
+		for _, u := range users {
+			f(u)
+			after = u.Name
+		}
+		if len(users) < page {
+			return nil
+		}
+	}
+}
+
+func (o *Operator) find(ctx context.Context, name string) (chat.User, error) {
+	canonical, err := names.Canonical(name)
+	if err != nil {
+		return chat.User{}, err
+	}
+	u, _, err := o.store.Credentials(ctx, canonical)
+	if chat.CodeOf(err) == chat.CodeNotFound {
+		return u, chat.Refuse(chat.CodeNotFound, "", "there is no account %s; hikyaku user list shows all", canonical)
+	}
+	return u, err
+}
+
+// SetPassword gives an account a new password and ends its sessions. Sockets
+// that are open stay so until their next connection.
+func (o *Operator) SetPassword(ctx context.Context, name, secret string) error {
+	u, err := o.find(ctx, name)
+	if err != nil {
+		return err
+	}
+	hash, err := o.hash(ctx, secret)
+	if err != nil {
+		return err
+	}
+	if _, err := o.store.UpdateUser(ctx, u.ID, store.UserChange{Password: &hash}); err != nil {
+		return err
+	}
+	_, err = o.store.DeleteSessions(ctx, u.ID, nil, 0)
+	return err
+}
+
+// SetDisabled locks an account, which ends its sessions, or unlocks it.
+func (o *Operator) SetDisabled(ctx context.Context, name string, disabled bool) error {
+	u, err := o.find(ctx, name)
+	if err != nil {
+		return err
+	}
+	_, err = o.store.UpdateUser(ctx, u.ID, store.UserChange{Disabled: &disabled})
+	return err
+}

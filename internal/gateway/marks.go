@@ -1,0 +1,80 @@
+package gateway
+
+import (
+	"context"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/hikyaku-chat/hikyaku/internal/chat"
+	"github.com/hikyaku-chat/hikyaku/internal/wire"
+)
+
+// marks moves read and received marks. While one round is being written, what
+// comes in is gathered, and for one person and conversation the highest wins.
+type marks struct {
+	g    *Gateway
+	wake chan struct{}
+
+	mu      sync.Mutex
+	waiting map[markKey]markValue
+}
+
+type markKey struct {
+	user         chat.UserID
+	conversation chat.ConversationID
+}
+
+type markValue struct{ read, received int64 }
+
+// marksAtOnce is how many marks are written side by side; the store commits
+// them together.
+const marksAtOnce = 32
+
+func newMarks(g *Gateway) *marks {
+	return &marks{g: g, wake: make(chan struct{}, 1), waiting: map[markKey]markValue{}}
+}
+
+func (m *marks) add(user chat.UserID, f *wire.Mark) {
+	key := markKey{user: user, conversation: f.Conversation}
+	m.mu.Lock()
+	v := m.waiting[key]
+	m.waiting[key] = markValue{read: max(v.read, f.Read), received: max(v.received, f.Received)}
+	m.mu.Unlock()
+	poke(m.wake)
+}
+
+func (m *marks) run() {
+	for {
+		select {
+		case <-m.g.ctx.Done():
+			return
+		case <-m.wake:
+		}
+		m.mu.Lock()
+		all := m.waiting
+		m.waiting = map[markKey]markValue{}
+		m.mu.Unlock()
+		var group errgroup.Group
+		group.SetLimit(marksAtOnce)
+		for key, value := range all {
+			group.Go(func() error {
+				m.write(key, value)
+				return nil
+			})
+		}
+		_ = group.Wait()
+	}
+}
+
+func (m *marks) write(key markKey, v markValue) {
+	ctx, cancel := context.WithTimeout(m.g.ctx, callTimeout)
+	defer cancel()
+	membership, moved, err := m.g.parts.Store.Mark(ctx, key.conversation, key.user, v.read, v.received)
+	switch {
+	case err == nil && moved:
+		m.g.parts.Announce.Marked(ctx, membership)
+	case err != nil && chat.CodeOf(err) == "" && m.g.ctx.Err() == nil:
+		m.g.log.Error("a mark could not be kept", "conversation", key.conversation, "error", err)
+	}
+}

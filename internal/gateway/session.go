@@ -1,0 +1,294 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"github.com/hikyaku-chat/hikyaku/internal/chat"
+	"github.com/hikyaku-chat/hikyaku/internal/presence"
+	"github.com/hikyaku-chat/hikyaku/internal/socket"
+	"github.com/hikyaku-chat/hikyaku/internal/wire"
+)
+
+const (
+	// maxBacklog bounds the frames of one session that wait for its backlog.
+	maxBacklog = 256
+	// otherFrames and otherBurst limit the frames of one connection that are
+	// not sends, per second and at once.
+	otherFrames = 50
+	otherBurst  = 200
+	// callTimeout bounds a call to a part that the session waits for.
+	callTimeout = 10 * time.Second
+)
+
+// session is one socket of a user. There may be 20,000 of them in a process,
+// most of them idle, so what only busy ones need is made when it is needed.
+type session struct {
+	g      *Gateway
+	user   chat.UserID
+	id     chat.SessionID
+	device int64
+	conn   *socket.Conn
+	sends  *rate.Limiter // shared by the user's sessions here; set by hub.add
+	others *rate.Limiter // of this session; used by the loop or the backlog, whichever runs
+
+	inFlight atomic.Int32
+
+	mu      sync.Mutex
+	backlog []any // wire.Inbound, or the error of one that could not be read
+	busy    bool  // the backlog runs, or the session is not started
+	closed  bool
+	held    map[chat.ConversationID]hold
+	watched []chat.UserID // guarded by watches.mu
+	typed   time.Time     // of the last typing that was passed on; backlog only
+}
+
+func newSession(g *Gateway, user chat.UserID, id chat.SessionID) *session {
+	return &session{g: g, user: user, id: id, device: g.devices.Add(1), busy: true}
+}
+
+func (s *session) asDevice() presence.Device {
+	return presence.Device{User: s.user, Node: s.g.cfg.Node, ID: s.device}
+}
+
+// start says hello, makes the session reachable, and lets its frames in. What
+// came before waits in the backlog, so hello is the first frame out and
+// nothing that is stored after the client's first sync can miss the session.
+func (s *session) start(conn *socket.Conn, user chat.User) {
+	g := s.g
+	s.conn = conn
+	s.push(wire.Hello{
+		T: "hello", User: wire.UserOf(user), Session: s.id, Server: g.cfg.Version, Time: wire.MillisOf(time.Now()),
+		Limits: wire.Limits{
+			FrameBytes: g.cfg.MaxFrame, BodyBytes: chat.MaxBody, InFlight: g.cfg.InFlight,
+			PerSecond: g.cfg.PerSecond, Burst: g.cfg.Burst, WatchUsers: g.cfg.WatchUsers,
+			HeartbeatMS: g.cfg.Heartbeat.Milliseconds(), IdleMS: g.cfg.Idle.Milliseconds(),
+		},
+	})
+	s.mu.Lock()
+	if s.closed {
+		s.mu.Unlock()
+		return
+	}
+	g.hub.add(s, func() *rate.Limiter { return rate.NewLimiter(rate.Limit(g.cfg.PerSecond), g.cfg.Burst) })
+	s.mu.Unlock()
+	ctx, cancel := context.WithTimeout(g.ctx, callTimeout)
+	state, changed, err := g.parts.Presence.Attach(ctx, s.asDevice())
+	cancel()
+	switch {
+	case err != nil:
+		// Without it nothing would be routed here; the client comes back.
+		g.log.Error("a device could not be announced", "user", s.user, "error", err)
+		s.conn.Close(wire.CloseGoodbye, "try again")
+	case changed:
+		g.parts.Announce.PresenceChanged(g.ctx, state)
+	}
+	s.runBacklog()
+}
+
+// Closed implements socket.Handler.
+func (s *session) Closed(_ *socket.Conn, _ error) {
+	s.mu.Lock()
+	s.closed = true
+	s.backlog = nil
+	s.mu.Unlock()
+	s.g.hub.remove(s)
+	s.g.watches.set(s, nil)
+	if s.g.draining.Load() {
+		s.g.background.Go(s.detach) // the stop waits for it
+		return
+	}
+	// A page that reloads is back within the grace and was never away.
+	time.AfterFunc(s.g.cfg.AwayGrace, s.detach)
+}
+
+func (s *session) detach() {
+	if s.g.ctx.Err() != nil {
+		return // the gateway has stopped; its devices went with it
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), callTimeout)
+	defer cancel()
+	state, changed, err := s.g.parts.Presence.Detach(ctx, s.asDevice())
+	if err != nil {
+		s.g.log.Error("a device could not be taken off", "user", s.user, "error", err)
+		return
+	}
+	if !changed {
+		return
+	}
+	s.g.parts.Announce.PresenceChanged(ctx, state)
+	if state.Presence == chat.Offline {
+		if err := s.g.parts.Store.SawUser(ctx, s.user, state.LastSeen); err != nil {
+			s.g.log.Error("when a person left could not be kept", "user", s.user, "error", err)
+		}
+	}
+}
+
+// push encodes a frame and queues it.
+func (s *session) push(frame any) { s.conn.Send(socket.NewFrame(wire.Encode(frame))) }
+
+func (s *session) complain(id string, code chat.Code, text string) {
+	s.push(wire.ErrorFrame{T: "error", ID: id, Code: string(code), Text: text})
+}
+
+// Message implements socket.Handler. It runs on the socket's loop and must not
+// block.
+func (s *session) Message(c *socket.Conn, p []byte) {
+	frame, err := wire.DecodeInbound(p)
+	var item any = frame
+	if err != nil {
+		item = err
+	} else if frame == nil {
+		return // of a type to come
+	}
+	s.mu.Lock()
+	if s.busy {
+		full := len(s.backlog) >= maxBacklog
+		if !full {
+			s.backlog = append(s.backlog, item)
+		}
+		s.mu.Unlock()
+		if full {
+			overflow(c, item)
+		}
+		return
+	}
+	s.mu.Unlock()
+	// Only this goroutine makes an idle session busy, so it is idle still.
+	if s.quick(item) {
+		return
+	}
+	s.mu.Lock()
+	s.busy = true
+	s.backlog = append(s.backlog, item)
+	s.mu.Unlock()
+	go s.runBacklog()
+}
+
+// overflow refuses a frame for which the backlog has no room.
+func overflow(c *socket.Conn, item any) {
+	var frame any = wire.ErrorFrame{T: "error", Code: string(chat.CodeRateLimited), Text: "too many frames are waiting"}
+	if f, ok := item.(*wire.Send); ok {
+		frame = wire.Rejected{T: "rejected", ID: f.ID, Code: string(chat.CodeOverloaded), Text: "too many frames are waiting", RetryAfterMS: 500}
+	}
+	c.Send(socket.NewFrame(wire.Encode(frame)))
+}
+
+// quick handles what memory can answer, and tells whether it did.
+func (s *session) quick(item any) bool {
+	switch f := item.(type) {
+	case *wire.Send:
+		room, known := s.g.rooms.peek(f.Conversation)
+		if known {
+			s.send(f, room.has(s.user))
+		}
+		return known
+	case *wire.Ping:
+		if s.allowed() {
+			s.g.pulse.add(s)
+		}
+		return true
+	case *wire.Mark:
+		if s.allowed() {
+			s.g.marks.add(s.user, f)
+		}
+		return true
+	case error:
+		if s.allowed() {
+			s.malformed(f)
+		}
+		return true
+	}
+	return false
+}
+
+func (s *session) malformed(err error) {
+	var m *wire.Malformed
+	if errors.As(err, &m) {
+		s.complain(m.ID, "malformed", m.Text)
+	}
+}
+
+// allowed charges a frame that is not a send to the connection's limit.
+func (s *session) allowed() bool {
+	if s.others == nil {
+		s.others = rate.NewLimiter(otherFrames, otherBurst)
+	}
+	if s.others.Allow() {
+		return true
+	}
+	s.complain("", chat.CodeRateLimited, "too many frames; at most 50 a second")
+	return false
+}
+
+// runBacklog handles waiting frames in order until there are none.
+func (s *session) runBacklog() {
+	for {
+		s.mu.Lock()
+		if len(s.backlog) == 0 {
+			s.busy = false
+			s.backlog = nil
+			s.mu.Unlock()
+			return
+		}
+		item := s.backlog[0]
+		s.backlog = s.backlog[1:]
+		s.mu.Unlock()
+		if !s.quick(item) {
+			ctx, cancel := context.WithTimeout(s.g.ctx, callTimeout)
+			s.handle(ctx, item)
+			cancel()
+		}
+	}
+}
+
+// handle does what may have to wait for another part.
+func (s *session) handle(ctx context.Context, item any) {
+	if f, ok := item.(*wire.Send); ok {
+		s.sendAfterLoad(ctx, f)
+		return
+	}
+	if !s.allowed() {
+		return
+	}
+	switch f := item.(type) {
+	case *wire.Sync:
+		s.sync(ctx, f)
+	case *wire.Typing:
+		s.typing(ctx, f)
+	case *wire.Watch:
+		s.g.watches.replace(ctx, s, f.Users)
+	case *wire.Status:
+		s.status(ctx, f)
+	}
+}
+
+func (s *session) typing(ctx context.Context, f *wire.Typing) {
+	// One a second is enough for every receiver; the rest is noise.
+	now := time.Now()
+	if now.Sub(s.typed) < time.Second {
+		return
+	}
+	room, err := s.g.rooms.load(ctx, f.Conversation)
+	if err != nil || !room.has(s.user) {
+		return // nobody waits for an answer to typing
+	}
+	s.typed = now
+	s.g.parts.Announce.Typing(ctx, room.audience(f.Conversation), s.user)
+}
+
+func (s *session) status(ctx context.Context, f *wire.Status) {
+	state, changed, err := s.g.parts.Presence.SetAway(ctx, s.asDevice(), f.Away)
+	if err != nil {
+		s.g.log.Error("a device's status could not be kept", "user", s.user, "error", err)
+		return
+	}
+	if changed {
+		s.g.parts.Announce.PresenceChanged(ctx, state)
+	}
+}

@@ -1,0 +1,109 @@
+package gateway
+
+import (
+	"context"
+
+	"github.com/hikyaku-chat/hikyaku/internal/chat"
+	"github.com/hikyaku-chat/hikyaku/internal/store"
+	"github.com/hikyaku-chat/hikyaku/internal/wire"
+)
+
+const (
+	syncLimit    = 100 // entries of a page when the client does not say
+	maxSyncLimit = 200
+	// maxSyncBytes ends a page of messages early, so that 200 of the longest
+	// do not fill the socket's queue.
+	maxSyncBytes = 256 << 10
+)
+
+// syncPurpose binds sealed cursors to this use.
+const syncPurpose = "sync"
+
+func (s *session) sync(ctx context.Context, f *wire.Sync) {
+	limit := min(or(f.Limit, syncLimit), maxSyncLimit)
+	var err error
+	if f.Conversation != 0 {
+		err = s.syncMessages(ctx, f, limit)
+	} else {
+		err = s.syncConversations(ctx, f, limit)
+	}
+	if err == nil {
+		return
+	}
+	if code := chat.CodeOf(err); code != "" {
+		s.complain(f.ID, code, err.Error())
+		return
+	}
+	s.g.log.Error("a sync failed", "user", s.user, "error", err)
+	s.complain(f.ID, chat.CodeUnavailable, "the server cannot look now; ask again")
+}
+
+func (s *session) syncConversations(ctx context.Context, f *wire.Sync, limit int) error {
+	var after store.Position
+	if f.Cursor != "" {
+		if err := s.g.parts.Cursors.Open(syncPurpose, s.user, f.Cursor, &after); err != nil {
+			return err
+		}
+	}
+	page, gone, next, more, err := s.g.parts.Store.Changed(ctx, s.user, after, limit)
+	if err != nil {
+		return err
+	}
+	peers, err := s.peers(ctx, page)
+	if err != nil {
+		return err
+	}
+	out := wire.Synced{
+		T: "synced", ID: f.ID, Conversations: make([]wire.Summary, len(page)), Gone: gone,
+		Cursor: s.g.parts.Cursors.Seal(syncPurpose, s.user, next), More: more,
+	}
+	if out.Gone == nil {
+		out.Gone = []chat.ConversationID{}
+	}
+	for i := range page {
+		out.Conversations[i] = wire.SummaryOf(&page[i], peers[page[i].Peer])
+	}
+	s.push(out)
+	return nil
+}
+
+// peers looks up the other people of direct conversations.
+func (s *session) peers(ctx context.Context, page []chat.Summary) (map[chat.UserID]*chat.User, error) {
+	var ids []chat.UserID
+	for i := range page {
+		if page[i].Peer != 0 {
+			ids = append(ids, page[i].Peer)
+		}
+	}
+	if len(ids) == 0 {
+		return nil, nil
+	}
+	users, err := s.g.parts.Store.Users(ctx, ids)
+	if err != nil {
+		return nil, err
+	}
+	found := make(map[chat.UserID]*chat.User, len(users))
+	for i := range users {
+		found[users[i].ID] = &users[i]
+	}
+	return found, nil
+}
+
+func (s *session) syncMessages(ctx context.Context, f *wire.Sync, limit int) error {
+	page, err := s.g.parts.Store.Changes(ctx, f.Conversation, s.user, f.Rev, limit)
+	if err != nil {
+		return err
+	}
+	out := wire.Changes{T: "changes", ID: f.ID, Conversation: f.Conversation, Rev: f.Rev, More: len(page) == limit, Messages: []wire.Message{}}
+	size := 0
+	for i := range page {
+		if size += len(page[i].Body); size > maxSyncBytes && i > 0 {
+			out.More = true
+			break
+		}
+		out.Messages = append(out.Messages, wire.MessageOf(&page[i]))
+		out.Rev = page[i].Rev
+	}
+	s.push(out)
+	return nil
+}

@@ -1,0 +1,144 @@
+package socket
+
+import (
+	"errors"
+	"os"
+	"sync"
+	"time"
+)
+
+// flushBuffer is how much is written in one call.
+const flushBuffer = 64 << 10
+
+// dirty is the list of connections that have something to write.
+type dirty struct {
+	wake chan struct{}
+
+	mu   sync.Mutex
+	list []*Conn
+}
+
+// markDirty hands a connection to the flusher. Its writing flag is set.
+func (l *loop) markDirty(c *Conn) {
+	l.dirty.mu.Lock()
+	l.dirty.list = append(l.dirty.list, c)
+	l.dirty.mu.Unlock()
+	select {
+	case l.dirty.wake <- struct{}{}:
+	default:
+	}
+}
+
+// flush writes for all connections of a loop until the server stops.
+func (l *loop) flush() {
+	var work []*Conn
+	var frames [][]byte // the queue that is being written; swapped with the connection's
+	buf := make([]byte, 0, flushBuffer)
+	for {
+		select {
+		case <-l.server.stop:
+			return
+		case <-l.dirty.wake:
+		}
+		l.dirty.mu.Lock()
+		work, l.dirty.list = l.dirty.list, work[:0]
+		l.dirty.mu.Unlock()
+		for i, c := range work {
+			frames = c.flush(frames, buf)
+			work[i] = nil
+		}
+	}
+}
+
+// flush writes all that gathered. Frames and buf are scratch space; it gives
+// frames back for the next connection.
+func (c *Conn) flush(frames [][]byte, buf []byte) [][]byte {
+	c.mu.Lock()
+	frames, c.queue = c.queue, frames[:0]
+	c.mu.Unlock()
+	written, rest := 0, []byte(nil)
+	for i := 0; i < len(frames) && rest == nil; {
+		// What fits into the buffer goes out in one call.
+		buf = buf[:0]
+		for ; i < len(frames) && (len(buf) == 0 || len(buf)+len(frames[i]) <= flushBuffer); i++ {
+			buf = append(buf, frames[i]...)
+		}
+		n, err := c.writeNow(buf)
+		written += n
+		if err != nil {
+			c.cut(err)
+			break
+		}
+		if n < len(buf) {
+			rest = append(rest, buf[n:]...)
+			for ; i < len(frames); i++ {
+				rest = append(rest, frames[i]...)
+			}
+		}
+	}
+	clear(frames)
+	c.wrote(written, rest)
+	return frames[:0]
+}
+
+// wrote accounts for what was written. rest is what the socket did not take;
+// a writer of its own brings it out.
+func (c *Conn) wrote(n int, rest []byte) {
+	c.mu.Lock()
+	c.queued -= n
+	switch {
+	case c.reason != nil:
+		c.queue = nil
+	case len(rest) > 0:
+		c.mu.Unlock()
+		c.server.running.Go(func() { c.lag(rest) })
+		return
+	case len(c.queue) > 0:
+		c.mu.Unlock()
+		c.loop.markDirty(c)
+		return
+	default:
+		c.queue = nil // an idle connection keeps nothing
+	}
+	c.writing = false
+	ending := c.ending
+	c.mu.Unlock()
+	if ending {
+		c.cut(errPeerClosed)
+	}
+}
+
+// lag writes to a client that does not keep up, until it does.
+func (c *Conn) lag(rest []byte) {
+	for len(rest) > 0 {
+		_ = c.net.SetWriteDeadline(time.Now().Add(c.server.cfg.WriteTimeout))
+		chunk := rest[:min(len(rest), flushBuffer)]
+		n, err := c.net.Write(chunk)
+		if err != nil {
+			if errors.Is(err, os.ErrDeadlineExceeded) {
+				err = errSlow
+			}
+			c.cut(err)
+		}
+		rest = rest[n:]
+		c.mu.Lock()
+		c.queued -= n
+		if c.reason != nil {
+			c.queue, c.writing = nil, false
+			c.mu.Unlock()
+			return
+		}
+		if len(rest) == 0 {
+			for _, p := range c.queue {
+				rest = append(rest, p...)
+			}
+			c.queue = nil
+			c.writing = len(rest) > 0
+		}
+		ending := c.ending && !c.writing
+		c.mu.Unlock()
+		if ending {
+			c.cut(errPeerClosed)
+		}
+	}
+}
