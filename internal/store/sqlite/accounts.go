@@ -1,0 +1,187 @@
+package sqlite
+
+import (
+	"context"
+	"time"
+
+	"github.com/hikyaku-chat/hikyaku/internal/chat"
+	"github.com/hikyaku-chat/hikyaku/internal/store"
+)
+
+// userColumns are those that scanUser reads, of a user u.
+const userColumns = `u.id, u.name, u.display_name, u.admin, u.disabled, u.created_at, u.last_seen`
+
+const userWidth = 7
+
+func scanUser(r row) chat.User {
+	return chat.User{
+		ID: r.user(0), Name: r.text(1), DisplayName: r.text(2), Admin: r.bool(3), Disabled: r.bool(4),
+		CreatedAt: r.time(5), LastSeen: r.time(6),
+	}
+}
+
+// CreateUser makes an account; see the contract.
+func (s *Store) CreateUser(ctx context.Context, u store.NewUser, invitation []byte) (chat.User, error) {
+	return change(ctx, s, "create an account", func(t *tx) (none chat.User, err error) {
+		var paid int64
+		if invitation != nil {
+			inv, err := t.invitation(invitation)
+			if err != nil {
+				return none, err
+			}
+			if inv == nil || !inv.Usable(s.now()) {
+				return none, chat.Refuse(chat.CodeForbidden, "invitation", "the invitation is unknown, expired or used up")
+			}
+			paid = inv.ID
+		}
+		taken, err := t.conn.one(`SELECT 1 FROM users WHERE name = ? OR skeleton = ? LIMIT 1`, func(row) {}, u.Name, u.Skeleton)
+		if err != nil {
+			return none, err
+		}
+		if taken {
+			return none, chat.Refuse(chat.CodeNameTaken, "name", "the name, or one that looks like it, is in use")
+		}
+		others, err := t.conn.one(`SELECT 1 FROM users LIMIT 1`, func(row) {})
+		if err != nil {
+			return none, err
+		}
+		out := chat.User{
+			ID: chat.UserID(s.newID()), Name: u.Name, DisplayName: u.DisplayName,
+			Admin: u.Admin || !others, CreatedAt: t.now(),
+		}
+		if _, err := t.exec(`INSERT INTO users (id, name, skeleton, display_name, name_fold, display_fold, password,
+			admin, disabled, created_at, last_seen) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0, ?, 0)`,
+			out.ID, out.Name, u.Skeleton, out.DisplayName, fold(out.Name), fold(out.DisplayName), u.Password,
+			out.Admin, out.CreatedAt); err != nil {
+			return none, err
+		}
+		if paid != 0 {
+			if _, err := t.exec(`UPDATE invitations SET uses = uses + 1 WHERE id = ?`, paid); err != nil {
+				return none, err
+			}
+		}
+		return out, nil
+	})
+}
+
+// now is the time of a change, as it is kept.
+func (t *tx) now() time.Time { return t.store.now().Truncate(time.Millisecond).UTC() }
+
+// CountUsers is how many accounts there are.
+func (s *Store) CountUsers(ctx context.Context) (int, error) {
+	return read(ctx, s, "count accounts", func(c *conn) (n int, err error) {
+		_, err = c.one(`SELECT count(*) FROM users`, func(r row) { n = int(r.int(0)) })
+		return n, err
+	})
+}
+
+// Users finds accounts by id; see the contract.
+func (s *Store) Users(ctx context.Context, ids []chat.UserID) ([]chat.User, error) {
+	return read(ctx, s, "read accounts", func(c *conn) ([]chat.User, error) {
+		out := make([]chat.User, 0, len(ids))
+		for _, id := range ids {
+			if _, err := c.one(`SELECT `+userColumns+` FROM users u WHERE u.id = ?`,
+				func(r row) { out = append(out, scanUser(r)) }, id); err != nil {
+				return nil, err
+			}
+		}
+		return out, nil
+	})
+}
+
+type credentials struct {
+	user     chat.User
+	password string
+}
+
+// Credentials finds an account by name; see the contract.
+func (s *Store) Credentials(ctx context.Context, name string) (chat.User, string, error) {
+	found, err := read(ctx, s, "read credentials", func(c *conn) (out credentials, err error) {
+		found, err := c.one(`SELECT `+userColumns+`, u.password FROM users u WHERE u.name = ?`,
+			func(r row) { out = credentials{scanUser(r), r.text(userWidth)} }, name)
+		if err == nil && !found {
+			err = chat.NotFound("account")
+		}
+		return out, err
+	})
+	return found.user, found.password, err
+}
+
+// SearchUsers lists accounts; see the contract. It looks for the text with
+// instr, where nothing needs to be escaped.
+func (s *Store) SearchUsers(ctx context.Context, text, after string, limit int) ([]chat.User, error) {
+	return read(ctx, s, "search accounts", func(c *conn) (out []chat.User, err error) {
+		err = c.query(`SELECT `+userColumns+` FROM users u WHERE u.name > ?1 AND u.disabled = 0
+			AND (?2 = '' OR instr(u.name_fold, ?2) > 0 OR instr(u.display_fold, ?2) > 0)
+			ORDER BY u.name LIMIT +?3`, func(r row) error {
+			out = append(out, scanUser(r))
+			return nil
+		}, after, fold(text), max(limit, 0))
+		return out, err
+	})
+}
+
+// AllUsers lists every account; see the contract.
+func (s *Store) AllUsers(ctx context.Context, after string, limit int) ([]chat.User, error) {
+	return read(ctx, s, "list accounts", func(c *conn) (out []chat.User, err error) {
+		err = c.query(`SELECT `+userColumns+` FROM users u WHERE u.name > ? ORDER BY u.name LIMIT +?`, func(r row) error {
+			out = append(out, scanUser(r))
+			return nil
+		}, after, max(limit, 0))
+		return out, err
+	})
+}
+
+// UpdateUser changes an account; see the contract.
+func (s *Store) UpdateUser(ctx context.Context, id chat.UserID, ch store.UserChange) (chat.User, error) {
+	return change(ctx, s, "change an account", func(t *tx) (out chat.User, err error) {
+		found, err := t.conn.one(`SELECT `+userColumns+` FROM users u WHERE u.id = ?`,
+			func(r row) { out = scanUser(r) }, id)
+		if err != nil {
+			return out, err
+		}
+		if !found {
+			return out, chat.NotFound("account")
+		}
+		if ch.DisplayName != nil {
+			out.DisplayName = *ch.DisplayName
+		}
+		if ch.Admin != nil {
+			out.Admin = *ch.Admin
+		}
+		if ch.Disabled != nil {
+			out.Disabled = *ch.Disabled
+		}
+		if _, err := t.exec(`UPDATE users SET display_name = ?, display_fold = ?, admin = ?, disabled = ? WHERE id = ?`,
+			out.DisplayName, fold(out.DisplayName), out.Admin, out.Disabled, id); err != nil {
+			return out, err
+		}
+		if ch.Password != nil {
+			if _, err := t.exec(`UPDATE users SET password = ? WHERE id = ?`, *ch.Password, id); err != nil {
+				return out, err
+			}
+		}
+		if ch.Disabled != nil && *ch.Disabled {
+			_, err = t.exec(`DELETE FROM sessions WHERE user = ?`, id)
+		}
+		return out, err
+	})
+}
+
+// SawUser records when a user's last device went away; see the contract.
+func (s *Store) SawUser(ctx context.Context, id chat.UserID, at time.Time) error {
+	_, err := change(ctx, s, "record when a user was seen", func(t *tx) (struct{}, error) {
+		n, err := t.exec(`UPDATE users SET last_seen = max(last_seen, ?) WHERE id = ?`, at, id)
+		if err == nil && n == 0 {
+			t.wrote = false
+			err = chat.NotFound("account")
+		}
+		return struct{}{}, err
+	})
+	return err
+}
+
+// usable tells whether an account exists and is not disabled.
+func (w *writer) usable(id chat.UserID) (bool, error) {
+	return w.conn.one(`SELECT 1 FROM users WHERE id = ? AND disabled = 0`, func(row) {}, id)
+}

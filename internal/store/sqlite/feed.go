@@ -1,0 +1,185 @@
+package sqlite
+
+import (
+	"context"
+	"math"
+	"slices"
+	"sort"
+	"time"
+
+	"github.com/hikyaku-chat/hikyaku/internal/chat"
+	"github.com/hikyaku-chat/hikyaku/internal/store"
+)
+
+// lookBack is how many messages are looked through for the member's own last
+// one.
+const lookBack = "100"
+
+// listed is a conversation of a list, with the key that orders the list. Role
+// is empty for one that the person is no longer in.
+type listed struct {
+	chat.Summary
+	key int64
+}
+
+// summaries gives the conversations that the query picks (columns slot and k,
+// parameter 1 is the person), by ascending k. It picks first and looks at
+// messages after, so that a page costs the same in a long list.
+func summaries(c *conn, by chat.UserID, pick string, args ...any) (out []listed, err error) {
+	err = c.query(`WITH picked AS MATERIALIZED (`+pick+`)
+		SELECT picked.k, m.role, m.read, p.user, p.read, p.received,
+			CASE WHEN c.seq > m.read THEN (
+				SELECT o.place FROM messages o
+				WHERE o.place > (c.slot << 32 | max(m.read, c.seq - `+lookBack+`)) AND o.place <= (c.slot << 32 | c.seq) AND +o.sender = ?1
+				ORDER BY o.place DESC LIMIT 1) END, `+conversationColumns+`, `+messageColumns+`
+		FROM picked CROSS JOIN conversations c ON c.slot = picked.slot
+		LEFT JOIN members m ON m.user = ?1 AND m.slot = c.slot
+		LEFT JOIN members p ON c.low IS NOT NULL AND p.slot = c.slot AND p.user = iif(c.low = ?1, c.high, c.low)
+		LEFT JOIN messages g ON g.place = (c.slot << 32 | c.seq)
+		ORDER BY picked.k`, func(r row) error {
+		l := listed{key: r.int(0)}
+		l.Role, l.Read = chat.Role(r.text(1)), r.int(2)
+		l.Peer, l.PeerRead, l.PeerGot = r.user(3), r.int(4), r.int(5)
+		own := seqOf(r.int(6))
+		r = r[7:]
+		_, l.Conversation, _, _ = scanConversation(r)
+		l.Unread = max(0, l.Seq-max(l.Read, own))
+		if r = r[conversationWidth:]; !r.null(0) {
+			last := scanMessage(r)
+			l.Last = &last
+		}
+		out = append(out, l)
+		return nil
+	}, append([]any{by}, args...)...)
+	return out, err
+}
+
+type changedPage struct {
+	page []chat.Summary
+	gone []chat.ConversationID
+	next store.Position
+	more bool
+}
+
+// Changed lists what has changed for a user; see the contract. What happens in
+// a conversation after the user has left it is not looked at.
+func (s *Store) Changed(ctx context.Context, user chat.UserID, after store.Position, limit int) ([]chat.Summary, []chat.ConversationID, store.Position, bool, error) {
+	start, err := s.parsePosition(after)
+	if err != nil {
+		return nil, nil, "", false, err
+	}
+	limit = max(limit, 1)
+	out, err := read(ctx, s, "list what has changed", func(c *conn) (out changedPage, err error) {
+		list, err := summaries(c, user, `SELECT * FROM (
+				SELECT m.slot, iif(m.role = '', m.change, max(m.change, c.change)) AS k, m.role
+				FROM members m CROSS JOIN conversations c ON c.slot = m.slot WHERE m.user = ?1)
+			WHERE k > ?2 AND (?2 > 0 OR role <> '') ORDER BY k LIMIT +?3`, start, limit+1)
+		if err != nil {
+			return out, err
+		}
+		if out.more = len(list) > limit; out.more {
+			list = list[:limit]
+		}
+		for i := range list {
+			if list[i].Role == "" {
+				out.gone = append(out.gone, list[i].ID)
+			} else {
+				out.page = append(out.page, list[i].Summary)
+			}
+			start = list[i].key
+		}
+		out.next = position(start)
+		return out, nil
+	})
+	return out.page, out.gone, out.next, out.more, err
+}
+
+// Recent lists by's conversations, the last active first; see the contract.
+func (s *Store) Recent(ctx context.Context, by chat.UserID, before time.Time, beforeID chat.ConversationID, limit int) ([]chat.Summary, error) {
+	at, id := int64(math.MaxInt64), chat.ConversationID(math.MaxInt64)
+	if !before.IsZero() {
+		at, id = before.UnixMilli(), beforeID
+	}
+	return read(ctx, s, "list conversations", func(c *conn) ([]chat.Summary, error) {
+		list, err := summaries(c, by, `SELECT slot, row_number() OVER () AS k FROM (
+			SELECT m.slot FROM members m CROSS JOIN conversations c ON c.slot = m.slot
+			WHERE m.user = ?1 AND m.role <> '' AND (c.active_at, c.id) < (?2, ?3)
+			ORDER BY c.active_at DESC, c.id DESC LIMIT +?4)`, at, id, max(limit, 0))
+		out := make([]chat.Summary, len(list))
+		for i := range list {
+			out[i] = list[i].Summary
+		}
+		return out, err
+	})
+}
+
+// Heads sums up each user's conversations; see the contract.
+func (s *Store) Heads(ctx context.Context, users []chat.UserID) (map[chat.UserID]store.Head, error) {
+	return read(ctx, s, "sum up conversations", func(c *conn) (map[chat.UserID]store.Head, error) {
+		out := make(map[chat.UserID]store.Head, len(users))
+		for _, user := range users {
+			if _, err := c.one(`SELECT count(*), coalesce(sum(c.rev + m.read), 0)
+				FROM members m CROSS JOIN conversations c ON c.slot = m.slot WHERE m.user = ? AND m.role <> ''`,
+				func(r row) { out[user] = store.Head{Conversations: int(r.int(0)), Sum: r.int(1)} }, user); err != nil {
+				return nil, err
+			}
+		}
+		return out, nil
+	})
+}
+
+const (
+	unchangedFrom = `SELECT ` + messageColumns + ` FROM conversations c JOIN messages g ON g.place BETWEEN ?2 AND ?3
+		WHERE c.slot = ?1 AND g.changed_rev IS NULL ORDER BY g.place LIMIT +?4`
+	changedSince = `SELECT ` + messageColumns + ` FROM conversations c JOIN messages g INDEXED BY messages_changed
+		ON g.place >> 32 = ?1 AND g.changed_rev > ?2 WHERE c.slot = ?1 ORDER BY g.changed_rev LIMIT +?3`
+)
+
+// Changes are the messages that have changed after rev; see the contract. It
+// merges those that are as they were stored with those that were changed
+// since, both in the order of their rev.
+func (s *Store) Changes(ctx context.Context, id chat.ConversationID, by chat.UserID, rev int64, limit int) ([]chat.Message, error) {
+	return read(ctx, s, "read changes", func(c *conn) (out []chat.Message, err error) {
+		v, err := visit(c, id, by)
+		if err != nil || limit <= 0 || rev >= v.Rev {
+			return nil, err
+		}
+		from, err := firstAfter(c, &v, max(rev, 0))
+		if err != nil {
+			return nil, err
+		}
+		collect := func(r row) error {
+			out = append(out, scanMessage(r))
+			return nil
+		}
+		if err := c.query(unchangedFrom, collect, v.slot, place(v.slot, from), place(v.slot, v.Seq), limit); err != nil {
+			return nil, err
+		}
+		if err := c.query(changedSince, collect, v.slot, rev, limit); err != nil {
+			return nil, err
+		}
+		slices.SortFunc(out, func(a, b chat.Message) int { return int(a.Rev - b.Rev) })
+		return out[:min(len(out), limit)], nil
+	})
+}
+
+// firstAfter is the seq of the first message that was stored after rev. The
+// rev that stored a message is its seq and the number of other changes before
+// it, which narrows the search to very little.
+func firstAfter(c *conn, v *visited, rev int64) (int64, error) {
+	others := v.Rev - v.Seq
+	low, high := max(1, rev-others+1), min(rev+1, v.Seq+1)
+	if low > high {
+		return high, nil
+	}
+	var err error
+	n := sort.Search(int(high-low), func(i int) bool {
+		var stored int64
+		if err == nil {
+			_, err = c.one(`SELECT rev FROM messages WHERE place = ?`,
+				func(r row) { stored = r.int(0) }, place(v.slot, low+int64(i)))
+		}
+		return stored > rev
+	})
+	return low + int64(n), err
+}

@@ -1,0 +1,68 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"embed"
+	"fmt"
+	"io/fs"
+
+	"github.com/pressly/goose/v3"
+)
+
+//go:embed migrations/*.sql
+var migrations embed.FS
+
+// migrate brings the tables up to date. It refuses files that are not ours and
+// those that a newer program made.
+func migrate(ctx context.Context, path string) (err error) {
+	db, err := sql.Open("sqlite", dsn(path)+"&_txlock=immediate")
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if e := db.Close(); err == nil {
+			err = e
+		}
+	}()
+	var tables, ours int
+	if err := db.QueryRowContext(ctx, `SELECT count(*), count(*) FILTER (WHERE name = ?) FROM sqlite_master`,
+		goose.DefaultTablename).Scan(&tables, &ours); err != nil {
+		return err
+	}
+	if tables > 0 && ours == 0 {
+		return &trouble{
+			text:  fmt.Sprintf("the database %s belongs to another program; give another path", path),
+			cause: fs.ErrInvalid,
+		}
+	}
+	dir, err := fs.Sub(migrations, "migrations")
+	if err != nil {
+		return err
+	}
+	p, err := goose.NewProvider(goose.DialectSQLite3, db, dir, goose.WithDisableGlobalRegistry(true))
+	if err != nil {
+		return err
+	}
+	have, known, err := p.GetVersions(ctx)
+	switch {
+	case err != nil:
+		return err
+	case have > known:
+		return &trouble{
+			text: fmt.Sprintf("the database %s has version %d but this program knows versions up to %d; "+
+				"install the newer Hikyaku that made it, or restore a backup", path, have, known),
+			cause: fs.ErrInvalid,
+		}
+	case have == known:
+		return nil
+	}
+	if _, err := p.Up(ctx); err != nil {
+		// Another process may have done it at the same time.
+		if have, _, e := p.GetVersions(ctx); e == nil && have == known {
+			return nil
+		}
+		return err
+	}
+	return nil
+}

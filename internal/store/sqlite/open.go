@@ -1,0 +1,248 @@
+package sqlite
+
+import (
+	"context"
+	"crypto/rand"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"modernc.org/sqlite"
+
+	"github.com/hikyaku-chat/hikyaku/internal/store"
+)
+
+// Config says how to open a store.
+type Config struct {
+	Path      string           // of the database file; its folder must exist
+	NewID     func() int64     // makes ids; see package ids
+	Now       func() time.Time // the clock, time.Now when nil
+	Logger    *slog.Logger     // slog.Default when nil
+	ReadConns int              // connections that read at the same time, 4 when 0
+}
+
+// Validate fills in the defaults and tells what is missing.
+func (c *Config) Validate() error {
+	if c.Path == "" {
+		return errors.New("the path of the database is empty")
+	}
+	if c.NewID == nil {
+		return errors.New("the store needs a maker of ids")
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	if c.Logger == nil {
+		c.Logger = slog.Default()
+	}
+	if c.ReadConns <= 0 {
+		c.ReadConns = 4
+	}
+	return nil
+}
+
+// Store is the embedded store; see the package's documentation.
+type Store struct {
+	path   string
+	newID  func() int64
+	now    func() time.Time
+	log    *slog.Logger
+	secret []byte
+
+	readers chan *conn
+	writer  *writer
+	check   *checkpointer
+
+	mu     sync.RWMutex // guards closed
+	closed bool
+	calls  sync.WaitGroup // those that have passed enter
+	once   sync.Once
+	err    error // of Close
+}
+
+var _ store.Store = (*Store)(nil)
+
+const (
+	busyTimeout    = 5 * time.Second
+	writerCacheKiB = 32 << 10
+	readerCacheKiB = 4 << 10
+)
+
+// Open opens the database, makes it when there is none, and brings its tables
+// up to date.
+func Open(ctx context.Context, cfg Config) (*Store, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	path, err := filepath.Abs(cfg.Path)
+	if err != nil {
+		return nil, fmt.Errorf("open the store: %w", err)
+	}
+	s := &Store{path: path, newID: cfg.NewID, now: cfg.Now, log: cfg.Logger}
+	if err := create(path); err != nil {
+		return nil, fmt.Errorf("open the store: %w", err)
+	}
+	if err := migrate(ctx, path); err != nil {
+		return nil, s.wrap("open the store", err)
+	}
+	if err := s.start(ctx, cfg.ReadConns); err != nil {
+		return nil, s.wrap("open the store", err)
+	}
+	return s, nil
+}
+
+// start opens the connections and starts the writer.
+func (s *Store) start(ctx context.Context, readConns int) (err error) {
+	var opened []*conn
+	defer func() {
+		if err != nil {
+			for _, c := range opened {
+				_ = c.close()
+			}
+		}
+	}()
+	dial := func(extra ...string) (*conn, error) {
+		c, err := dial(ctx, s.path, extra...)
+		if err == nil {
+			opened = append(opened, c)
+		}
+		return c, err
+	}
+	write, err := dial(fmt.Sprintf("cache_size(-%d)", writerCacheKiB))
+	if err != nil {
+		return err
+	}
+	if s.secret, err = secret(write); err != nil {
+		return err
+	}
+	check, err := dial("cache_size(-64)")
+	if err != nil {
+		return err
+	}
+	s.readers = make(chan *conn, readConns)
+	for range readConns {
+		read, err := dial("query_only(1)", fmt.Sprintf("cache_size(-%d)", readerCacheKiB))
+		if err != nil {
+			return err
+		}
+		s.readers <- read
+	}
+	s.check = newCheckpointer(check, s.log)
+	if s.writer, err = newWriter(write, s); err != nil {
+		return err
+	}
+	go s.check.run(s.writer)
+	go s.writer.run()
+	return nil
+}
+
+// Close waits for calls in flight, moves everything from the log into the
+// database file and closes.
+func (s *Store) Close() error {
+	s.once.Do(func() {
+		s.mu.Lock()
+		s.closed = true
+		s.mu.Unlock()
+		s.calls.Wait()
+		s.writer.stop()
+		errs := []error{s.check.close()}
+		for range cap(s.readers) {
+			errs = append(errs, (<-s.readers).close())
+		}
+		errs = append(errs, s.writer.close())
+		if err := errors.Join(errs...); err != nil {
+			s.err = s.wrap("close the store", err)
+		}
+	})
+	return s.err
+}
+
+// enter begins a call; leave ends it. Close waits for the calls between.
+func (s *Store) enter() error {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if s.closed {
+		return &trouble{text: "the store is closed", passes: true, cause: fs.ErrClosed}
+	}
+	s.calls.Add(1)
+	return nil
+}
+
+func (s *Store) leave() { s.calls.Done() }
+
+// Secret is 32 random bytes made with the installation.
+func (s *Store) Secret() []byte { return append([]byte(nil), s.secret...) }
+
+func secret(c *conn) ([]byte, error) {
+	fresh := make([]byte, 32)
+	_, _ = rand.Read(fresh) // never fails
+	if _, err := c.exec(`INSERT INTO installation (id, secret, change_ceiling, pings) VALUES (1, ?, 0, 0)
+		ON CONFLICT DO NOTHING`, fresh); err != nil {
+		return nil, err
+	}
+	var kept []byte
+	_, err := c.one(`SELECT secret FROM installation`, func(r row) { kept = r.blob(0) })
+	return kept, err
+}
+
+// create makes an empty file that only its owner may read. SQLite gives the
+// files that it puts beside it the same mode. A file that exists is not
+// opened: closing it would drop the locks that this process has on it.
+func create(path string) error {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o600)
+	switch {
+	case err == nil:
+		return f.Close()
+	case errors.Is(err, fs.ErrExist):
+		return nil
+	}
+	var pe *fs.PathError
+	if errors.As(err, &pe) {
+		err = pe.Err
+	}
+	return &trouble{
+		text:   fmt.Sprintf("the database %s cannot be made: %v; check that its folder exists and can be written to", path, err),
+		passes: true, cause: err,
+	}
+}
+
+// dial opens a connection.
+func dial(ctx context.Context, path string, extra ...string) (*conn, error) {
+	connector, err := sqlite.NewConnector(dsn(path, extra...))
+	if err != nil {
+		return nil, err
+	}
+	raw, err := connector.Connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	c := &conn{raw: raw, stmts: map[string]*stmt{}, dest: make([]driver.Value, 32)}
+	return c, nil
+}
+
+// dsn names the database for the driver. With a write-ahead log and
+// synchronous FULL the log is fsynced at every commit, which is what makes an
+// answered change durable; NORMAL would fsync at checkpoints only.
+func dsn(path string, extra ...string) string {
+	pragmas := append([]string{
+		fmt.Sprintf("busy_timeout(%d)", busyTimeout.Milliseconds()),
+		"journal_mode(WAL)", "synchronous(FULL)", "foreign_keys(1)", "temp_store(MEMORY)",
+		// The checkpointer does it beside the writer (checkpoint.go).
+		"wal_autocheckpoint(0)",
+	}, extra...)
+	var b strings.Builder
+	b.WriteString((&url.URL{Scheme: "file", OmitHost: true, Path: path}).String())
+	for i, p := range pragmas {
+		b.WriteByte("?&"[min(i, 1)])
+		b.WriteString("_pragma=" + url.QueryEscape(p))
+	}
+	return b.String()
+}

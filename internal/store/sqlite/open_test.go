@@ -1,0 +1,125 @@
+package sqlite_test
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/hikyaku-chat/hikyaku/internal/store"
+	"github.com/hikyaku-chat/hikyaku/internal/store/sqlite"
+)
+
+func TestOpenRefuses(t *testing.T) {
+	dir := t.TempDir()
+	file := func(name, text string) string {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	database := func(name string, statements ...string) string {
+		path := filepath.Join(dir, name)
+		db, err := sql.Open("sqlite", path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer db.Close()
+		for _, s := range statements {
+			if _, err := db.Exec(s); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return path
+	}
+	newer := filepath.Join(dir, "newer.db")
+	s := openAt(t, newer)
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	database("newer.db", `INSERT INTO goose_db_version (version_id, is_applied) VALUES (9000, 1)`)
+
+	for name, c := range map[string]struct{ path, says string }{
+		"missing folder":  {filepath.Join(dir, "none", "a.db"), "its folder exists"},
+		"not a folder":    {filepath.Join(file("plain", "x"), "a.db"), "its folder exists"},
+		"a folder itself": {dir, dir},
+		"not a database":  {file("text.db", strings.Repeat("this is no database. ", 100)), "is not a database"},
+		"another program": {database("other.db", `CREATE TABLE songs (id)`), "belongs to another program"},
+		"newer":           {newer, "install the newer Hikyaku"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, err := sqlite.Open(t.Context(), config(t, c.path))
+			if err == nil {
+				_ = s.Close()
+				t.Fatal("it was opened")
+			}
+			if text := err.Error(); !strings.Contains(text, c.says) || !strings.Contains(text, c.path) || strings.Contains(text, "\n") {
+				t.Errorf("the error reads %q", text)
+			}
+			t.Log(err)
+		})
+	}
+}
+
+func TestOpenReadOnlyFolder(t *testing.T) {
+	if os.Geteuid() == 0 {
+		t.Skip("the administrator may write everywhere")
+	}
+	dir := t.TempDir()
+	if err := os.Chmod(dir, 0o500); err != nil {
+		t.Fatal(err)
+	}
+	_, err := sqlite.Open(t.Context(), config(t, filepath.Join(dir, "a.db")))
+	if !errors.Is(err, store.ErrUnavailable) || !strings.Contains(err.Error(), "can be written to") {
+		t.Errorf("got %v", err)
+	}
+}
+
+// TestOddPaths opens files whose names mean something in a URI.
+func TestOddPaths(t *testing.T) {
+	for _, name := range []string{"a b.db", "what?.db", "100%.db", "#1.db", "飛脚.db", "a&b=c.db", "file:x.db"} {
+		path := filepath.Join(t.TempDir(), name)
+		s := openAt(t, path)
+		if err := s.Ping(t.Context()); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+		info, err := os.Stat(path)
+		if err != nil || info.Size() == 0 {
+			t.Errorf("%s: %v", name, err)
+		} else if info.Mode().Perm() != 0o600 {
+			t.Errorf("%s has mode %v", name, info.Mode())
+		}
+	}
+}
+
+func TestConfig(t *testing.T) {
+	for _, c := range []sqlite.Config{{}, {Path: "x"}} {
+		if _, err := sqlite.Open(context.Background(), c); err == nil {
+			t.Errorf("%+v was accepted", c)
+		}
+	}
+}
+
+// TestCloseLeavesOneFile: everything is in the database file after Close, so
+// that it can be copied.
+func TestCloseLeavesOneFile(t *testing.T) {
+	dir := t.TempDir()
+	s := openAt(t, filepath.Join(dir, "a.db"))
+	if err := s.Ping(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	files, err := os.ReadDir(dir)
+	if err != nil || len(files) != 1 {
+		t.Errorf("%v, %v", files, err)
+	}
+}

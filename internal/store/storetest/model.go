@@ -1,0 +1,139 @@
+package storetest
+
+import (
+	"slices"
+
+	"github.com/hikyaku-chat/hikyaku/internal/chat"
+)
+
+// room is the model of a conversation: what a store must come to hold, with
+// none of the machinery that gets it there.
+type room struct {
+	id    chat.ConversationID
+	kind  chat.Kind
+	title string
+	rev   int64
+	mrev  int64
+	msgs  []chat.Message
+	in    map[chat.UserID]*place
+}
+
+// place is the model of a membership.
+type place struct {
+	role chat.Role
+	read int64
+	got  int64
+}
+
+type sent struct {
+	in  chat.Submission
+	out chat.Message // Seq and Conversation say where it is
+}
+
+// model is all rooms and all sends.
+type model struct {
+	rooms []*room
+	sends map[sendKey]sent
+	order []sendKey // of sends, for picking
+}
+
+type sendKey struct {
+	by chat.UserID
+	id chat.ClientID
+}
+
+func (r *room) seq() int64 { return int64(len(r.msgs)) }
+
+func (r *room) role(u chat.UserID) chat.Role {
+	if p := r.in[u]; p != nil {
+		return p.role
+	}
+	return ""
+}
+
+func (r *room) members() []chat.UserID {
+	out := make([]chat.UserID, 0, len(r.in))
+	for u := range r.in {
+		out = append(out, u)
+	}
+	slices.Sort(out)
+	return out
+}
+
+func (r *room) audience() chat.Audience {
+	return chat.Audience{Conversation: r.id, MembersRev: r.mrev, Members: r.members()}
+}
+
+func (m *model) room(id chat.ConversationID) *room {
+	i := slices.IndexFunc(m.rooms, func(r *room) bool { return r.id == id })
+	return m.rooms[i]
+}
+
+// send is what becomes of a submission: the message's place, or a code.
+func (m *model) send(s chat.Submission) (verdict chat.Admission, seq int64, code chat.Code) {
+	r := m.room(s.Conversation)
+	key := sendKey{s.Sender, s.ClientID}
+	if e, ok := m.sends[key]; ok {
+		now := m.room(e.out.Conversation).msgs[e.out.Seq-1]
+		textGone := !now.EditedAt.IsZero() || !now.DeletedAt.IsZero()
+		if e.in.Conversation != s.Conversation || e.in.ReplyTo != s.ReplyTo || (e.in.Body != s.Body && !textGone) {
+			return 0, 0, chat.CodeConflict
+		}
+		return chat.Duplicate, e.out.Seq, ""
+	}
+	switch {
+	case r.in[s.Sender] == nil:
+		return 0, 0, chat.CodeNotFound
+	case s.Body == "" || s.ReplyTo > r.seq():
+		return 0, 0, chat.CodeInvalid
+	}
+	r.rev++
+	msg := chat.Message{
+		Conversation: r.id, Seq: r.seq() + 1, Rev: r.rev, Sender: s.Sender, ClientID: s.ClientID, Body: s.Body, ReplyTo: s.ReplyTo,
+	}
+	r.msgs = append(r.msgs, msg)
+	m.sends[key] = sent{s, msg}
+	m.order = append(m.order, key)
+	return chat.Stored, msg.Seq, ""
+}
+
+// summary is what a member sees, as far as the model knows it.
+func (r *room) summary(u chat.UserID) (rev, seq, read, unread int64, role chat.Role) {
+	p := r.in[u]
+	from := p.read
+	for i := r.seq(); i > 0 && i > r.seq()-100; i-- {
+		if r.msgs[i-1].Sender == u {
+			from = max(from, i)
+			break
+		}
+	}
+	return r.rev, r.seq(), p.read, r.seq() - from, p.role
+}
+
+// enroll puts people in, in one change.
+func (r *room) enroll(users ...chat.UserID) {
+	r.rev++
+	r.mrev = r.rev
+	for _, u := range users {
+		r.in[u] = &place{role: chat.Member, read: r.seq(), got: r.seq()}
+	}
+}
+
+// remove takes one out; heir is who takes over, 0 for nobody.
+func (r *room) remove(u, heir chat.UserID) {
+	r.rev++
+	r.mrev = r.rev
+	delete(r.in, u)
+	if heir != 0 {
+		r.in[heir].role = chat.Owner
+	}
+}
+
+func (r *room) owners() (n int) {
+	for _, p := range r.in {
+		if p.role == chat.Owner {
+			n++
+		}
+	}
+	return n
+}
