@@ -96,6 +96,10 @@ func MayRemove(k Kind, actor, target Role) bool {
 // another: owners alone do.
 func MaySetRole(k Kind, actor, _, _ Role) bool { return k != Direct && actor == Owner }
 
+// MayStepDown tells whether an owner may take a lesser role, given how many
+// owners there are: the last one may not. (One who leaves has a [Successor].)
+func MayStepDown(owners int) bool { return owners > 1 }
+
 // MayLeave tells whether a member may leave: not out of a direct conversation.
 func MayLeave(k Kind) bool { return k != Direct }
 

@@ -73,7 +73,8 @@ type Accounts interface {
 	CountUsers(ctx context.Context) (int, error)
 	// Users finds accounts by id; unknown ones are left out.
 	Users(ctx context.Context, ids []chat.UserID) ([]chat.User, error)
-	// Credentials finds an account and its password hash by canonical name.
+	// Credentials finds an account and its password hash by canonical name;
+	// CodeNotFound when there is none. A disabled one is found, and says so.
 	Credentials(ctx context.Context, name string) (u chat.User, password string, err error)
 	// SearchUsers lists accounts that are not disabled whose name or display
 	// name contains the text (caseless), ordered by name, after the name given.
@@ -108,12 +109,16 @@ type Session struct {
 
 // Sessions keeps who is logged in.
 type Sessions interface {
+	// CreateSession logs a device in and gives the session its id. An unknown
+	// or disabled account is refused with CodeNotFound.
 	CreateSession(ctx context.Context, s Session) (chat.SessionID, error)
 	// SessionByToken finds a session that has not expired, with its account.
-	// Sessions of disabled accounts are not found.
+	// Sessions of disabled accounts are not found: CodeUnauthenticated.
 	SessionByToken(ctx context.Context, token []byte, now time.Time) (Session, chat.User, error)
+	// SessionsOf lists those that have not expired, newest first.
 	SessionsOf(ctx context.Context, user chat.UserID) ([]Session, error)
-	// TouchSession records use; it may be lost when the process dies.
+	// TouchSession records use; it may be lost when the process dies. The
+	// latest use wins, and a session that has ended is passed over.
 	TouchSession(ctx context.Context, id chat.SessionID, seen, expires time.Time) error
 	// DeleteSessions ends the given sessions of user, or all but keep when
 	// ids is nil, and tells which it ended.
@@ -184,7 +189,8 @@ type Conversations interface {
 	Audience(ctx context.Context, id chat.ConversationID) (chat.Audience, error)
 }
 
-// Members keeps who is in which conversation.
+// Members keeps who is in which conversation. Who comes in, or back, sees the
+// whole history, and has read all of it.
 type Members interface {
 	// Join puts by into a public channel.
 	Join(ctx context.Context, id chat.ConversationID, by chat.UserID) (Change, error)
@@ -193,6 +199,7 @@ type Members interface {
 	// RemoveMember takes a person out; by and user are the same when one
 	// leaves. When the last owner goes, chat.Successor takes over.
 	RemoveMember(ctx context.Context, id chat.ConversationID, by, user chat.UserID) (Change, error)
+	// SetRole changes what a member may do. The last owner stays one.
 	SetRole(ctx context.Context, id chat.ConversationID, by, user chat.UserID, role chat.Role) (Change, error)
 	// MembersOf lists members by user id, after the given one.
 	MembersOf(ctx context.Context, id chat.ConversationID, by, after chat.UserID, limit int) ([]chat.Membership, error)
@@ -221,7 +228,9 @@ type Links interface {
 	DeleteLink(ctx context.Context, id chat.ConversationID, by chat.UserID, link int64) error
 	// LinkByToken is where a usable link leads, for whoever holds it.
 	LinkByToken(ctx context.Context, token []byte, now time.Time) (chat.Conversation, error)
-	// JoinByLink puts by in and counts the use; a member already costs none.
+	// JoinByLink puts by in and counts the use; a member already costs none,
+	// and is not told when the link has ended since. For others a link that is
+	// unknown, expired or used up is CodeNotFound.
 	JoinByLink(ctx context.Context, token []byte, by chat.UserID, now time.Time) (Change, error)
 }
 

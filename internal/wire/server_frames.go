@@ -81,7 +81,7 @@ type TypingFrame struct {
 // PresenceFrame tells the states of people who are watched.
 type PresenceFrame struct {
 	T      string          `json:"t" enum:"presence"`
-	States []PresenceState `json:"states"`
+	States []PresenceState `json:"states" nullable:"false"`
 }
 
 // ConversationFrame says that a conversation was made, renamed, or changed its
@@ -111,8 +111,8 @@ type Resync struct {
 type Synced struct {
 	T             string                `json:"t" enum:"synced"`
 	ID            string                `json:"id"`
-	Conversations []Summary             `json:"conversations" doc:"those that changed, oldest change first"`
-	Gone          []chat.ConversationID `json:"gone" doc:"those that the user is no longer in"`
+	Conversations []Summary             `json:"conversations" nullable:"false" doc:"those that changed, oldest change first"`
+	Gone          []chat.ConversationID `json:"gone" nullable:"false" doc:"those that the user is no longer in"`
 	Cursor        string                `json:"cursor" doc:"for the next sync"`
 	More          bool                  `json:"more" doc:"ask again at once, with the cursor"`
 }
@@ -123,7 +123,7 @@ type Changes struct {
 	T            string              `json:"t" enum:"changes"`
 	ID           string              `json:"id"`
 	Conversation chat.ConversationID `json:"conversation"`
-	Messages     []Message           `json:"messages"`
+	Messages     []Message           `json:"messages" nullable:"false"`
 	Rev          int64               `json:"rev" doc:"everything up to this change has been seen once this frame is applied"`
 	More         bool                `json:"more"`
 }

@@ -42,7 +42,6 @@ func (s *Store) Append(ctx context.Context, in []chat.Submission) ([]chat.Outcom
 // insert itself. Only when it objects, all is taken back and done once more,
 // with every client id looked up.
 func (w *writer) append(jobs []*job) error {
-	w.known.trim()
 	ok, err := w.appendAll(jobs, false)
 	if err == nil && !ok {
 		ok, err = w.appendAll(jobs, true)

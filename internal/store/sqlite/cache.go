@@ -46,7 +46,7 @@ func (k *cache) add(c *known) {
 	k.byID[c.ID] = c
 }
 
-// trim makes room. It must not run while a job holds conversations.
+// trim makes room. It runs between transactions, when no job holds any.
 func (k *cache) trim() {
 	for id := range k.byID { // in no order, which is good enough
 		if k.weight <= knownWeight {

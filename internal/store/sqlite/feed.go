@@ -101,8 +101,8 @@ func (s *Store) Recent(ctx context.Context, by chat.UserID, before time.Time, be
 		at, id = before.UnixMilli(), beforeID
 	}
 	return read(ctx, s, "list conversations", func(c *conn) ([]chat.Summary, error) {
-		list, err := summaries(c, by, `SELECT slot, row_number() OVER () AS k FROM (
-			SELECT m.slot FROM members m CROSS JOIN conversations c ON c.slot = m.slot
+		list, err := summaries(c, by, `SELECT slot, row_number() OVER (ORDER BY active_at DESC, id DESC) AS k FROM (
+			SELECT m.slot, c.active_at, c.id FROM members m CROSS JOIN conversations c ON c.slot = m.slot
 			WHERE m.user = ?1 AND m.role <> '' AND (c.active_at, c.id) < (?2, ?3)
 			ORDER BY c.active_at DESC, c.id DESC LIMIT +?4)`, at, id, max(limit, 0))
 		out := make([]chat.Summary, len(list))

@@ -28,9 +28,9 @@ func TestOpenRefuses(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer db.Close()
+		defer func() { _ = db.Close() }()
 		for _, s := range statements {
-			if _, err := db.Exec(s); err != nil {
+			if _, err := db.ExecContext(t.Context(), s); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -20,8 +20,6 @@ func clampSeq(seq int64) int64 { return min(max(seq, 0), maxSeq) }
 const messageColumns = `g.place, c.id, g.id, g.sender, g.client_id, g.rev, g.changed_rev,
 	g.reply_to, g.at, g.edited_at, g.deleted_at, g.body`
 
-const messageWidth = 12
-
 func scanMessage(r row) chat.Message {
 	m := chat.Message{
 		Seq:          seqOf(r.int(0)),

@@ -188,6 +188,7 @@ func (w *writer) begin() error {
 		return err
 	}
 	if version == w.version && !w.stale {
+		w.known.trim()
 		return nil
 	}
 	// Another process has committed (made an account, say), a transaction was

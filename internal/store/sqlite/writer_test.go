@@ -18,9 +18,12 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/store"
 )
 
+// nodes numbers the processes that the tests play.
+var nodes atomic.Int64
+
 func open(t *testing.T, path string) *Store {
 	t.Helper()
-	maker, err := ids.NewMaker(3, nil)
+	maker, err := ids.NewMaker(int(nodes.Add(1))&ids.MaxNode, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -120,7 +121,7 @@ func benchAppend(b *testing.B, s store.Store, size int) {
 // benchCallers is many callers with one message each: group commit.
 func benchCallers(b *testing.B, s store.Store, callers int) {
 	h := newHall(b, s, benchUsers, benchConversations, 10)
-	b.SetParallelism(callers)
+	b.SetParallelism(max(1, callers/runtime.GOMAXPROCS(0)))
 	b.ResetTimer()
 	b.RunParallel(func(pb *testing.PB) {
 		for pb.Next() {

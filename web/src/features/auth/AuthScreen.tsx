@@ -1,0 +1,121 @@
+import { useState, type FormEvent } from "react";
+import { useTranslation } from "react-i18next";
+import { logIn, register } from "../../state/actions";
+import { useApp } from "../../state/app";
+import { useRoute } from "../../state/route";
+import { Button, ErrorLine, Field } from "../../ui/controls";
+import { useTask } from "../../ui/useTask";
+import { LanguageSwitch } from "../settings/Appearance";
+
+export function AuthScreen() {
+  const { t } = useTranslation();
+  const installation = useApp((s) => s.installation)!;
+  const notice = useApp((s) => s.notice);
+  const invitation = useRoute((r) => r.invitation);
+  const first = installation.first_account;
+  const mayRegister =
+    first ||
+    installation.registration === "open" ||
+    (installation.registration === "invitation" && invitation !== "");
+  const [registering, setRegistering] = useState(first || invitation !== "");
+  const [name, setName] = useState("");
+  const [displayName, setDisplayName] = useState("");
+  const [password, setPassword] = useState("");
+  const task = useTask();
+  const creating = registering && mayRegister;
+
+  const submit = (e: FormEvent) => {
+    e.preventDefault();
+    void task.run(() =>
+      creating ? register(name, displayName, password, invitation) : logIn(name, password),
+    );
+  };
+  const fieldError = (field: string) => (task.field === field ? task.error : undefined);
+
+  return (
+    <main className="flex min-h-full flex-col items-center justify-center gap-6 bg-panel p-4">
+      <div className="flex flex-col items-center gap-2 text-center">
+        <img src="/icon.svg" alt="" width={56} height={56} />
+        <h1 className="text-2xl font-bold tracking-tight">
+          Hikyaku <span className="font-normal text-dim">飛脚</span>
+        </h1>
+        <p className="text-dim">{t("tagline")}</p>
+      </div>
+      <form
+        onSubmit={submit}
+        className="flex w-full max-w-sm flex-col gap-4 rounded-2xl border border-line bg-bg p-6 shadow-sm"
+      >
+        <h2 className="text-lg font-semibold">{creating ? t("register") : t("login")}</h2>
+        {notice && (
+          <p role="status" className="rounded-lg bg-accent-soft px-3 py-2 text-sm">
+            {t(notice)}
+          </p>
+        )}
+        {first && <p className="rounded-lg bg-accent-soft px-3 py-2 text-sm">{t("firstAccount")}</p>}
+        {!first && creating && invitation && (
+          <p className="rounded-lg bg-accent-soft px-3 py-2 text-sm">{t("invited")}</p>
+        )}
+        <Field
+          label={t("name")}
+          value={name}
+          onChange={(e) => setName(e.target.value)}
+          autoComplete="username"
+          autoCapitalize="none"
+          required
+          autoFocus
+          error={fieldError("name")}
+        />
+        {creating && (
+          <Field
+            label={t("displayName")}
+            hint={t("displayNameHint")}
+            value={displayName}
+            onChange={(e) => setDisplayName(e.target.value)}
+            autoComplete="nickname"
+            error={fieldError("display_name")}
+          />
+        )}
+        <Field
+          label={t("password")}
+          type="password"
+          hint={creating ? t("passwordHint") : undefined}
+          value={password}
+          onChange={(e) => setPassword(e.target.value)}
+          autoComplete={creating ? "new-password" : "current-password"}
+          required
+          error={fieldError("password")}
+        />
+        {task.error && !["name", "display_name", "password"].includes(task.field) && (
+          <ErrorLine>{task.error}</ErrorLine>
+        )}
+        <Button kind="primary" type="submit" disabled={task.busy}>
+          {creating ? t("register") : t("login")}
+        </Button>
+        {!first && (
+          <p className="text-center text-sm text-dim">
+            {mayRegister ? (
+              <>
+                {creating ? t("haveAccount") : t("noAccount")}{" "}
+                <button
+                  type="button"
+                  className="font-medium text-accent underline underline-offset-2"
+                  onClick={() => {
+                    task.clear();
+                    setRegistering(!registering);
+                  }}
+                >
+                  {creating ? t("login") : t("register")}
+                </button>
+              </>
+            ) : installation.registration === "closed" ? (
+              t("registrationClosed")
+            ) : (
+              t("invitationNeeded")
+            )}
+          </p>
+        )}
+      </form>
+      <LanguageSwitch />
+    </main>
+  );
+}

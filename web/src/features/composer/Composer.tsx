@@ -1,0 +1,161 @@
+import { useEffect, useLayoutEffect, useRef, useState, type KeyboardEvent } from "react";
+import { useTranslation } from "react-i18next";
+import type { Message, Summary } from "../../protocol/types";
+import { draft, editMessage, keepDraft, sendMessage, tellTyping } from "../../state/actions";
+import { nameOf } from "../../state/app";
+import { Button } from "../../ui/controls";
+import { Icon } from "../../ui/icons";
+import { useTask } from "../../ui/useTask";
+import { usePersonName } from "../people";
+
+/** Bytes of a message, as the server counts them. */
+const maxBytes = 16 << 10;
+const bytes = (s: string) => new TextEncoder().encode(s).length;
+
+/** Whether a key belongs to an input method that is composing: its Enter
+ * accepts a conversion and must not send. Safari ends the composition before
+ * the key event, and marks it by key code 229 alone. */
+export function composing(e: { isComposing: boolean; keyCode: number }): boolean {
+  return e.isComposing || e.keyCode === 229;
+}
+
+type Props = {
+  conversation: Summary;
+  replyTo: Message | null;
+  editing: Message | null;
+  onDone: () => void;
+  onEditLast: () => void;
+};
+
+export function Composer({ conversation: c, replyTo, editing, onDone, onEditLast }: Props) {
+  const { t } = useTranslation();
+  const [text, setText] = useState("");
+  const box = useRef<HTMLTextAreaElement>(null);
+  const task = useTask();
+  const kept = useRef("");
+  const replyName = usePersonName(replyTo?.sender);
+
+  useEffect(() => {
+    let current = true;
+    void draft(c.id).then((d) => current && d && setText((now) => now || d));
+    return () => {
+      current = false;
+    };
+  }, [c.id]);
+
+  // Editing takes the box over, and gives the draft back.
+  useEffect(() => {
+    if (editing) {
+      setText((now) => {
+        kept.current = now;
+        return editing.body;
+      });
+      return () => setText(kept.current);
+    }
+  }, [editing]);
+  useEffect(() => box.current?.focus(), [editing, replyTo, c.id]);
+
+  useLayoutEffect(() => {
+    const e = box.current;
+    if (!e) return;
+    e.style.height = "auto";
+    e.style.height = Math.min(e.scrollHeight, 240) + "px";
+  }, [text]);
+
+  const over = bytes(text) - maxBytes;
+  const ready = text.trim() !== "" && over <= 0 && !task.busy;
+
+  const change = (value: string) => {
+    setText(value);
+    if (editing) return;
+    keepDraft(c.id, value);
+    if (value.trim()) tellTyping(c.id);
+  };
+
+  const submit = async () => {
+    if (!ready) return;
+    if (editing) {
+      if (await task.run(() => editMessage(editing, text))) onDone();
+      return;
+    }
+    sendMessage(c.id, text, replyTo?.seq ?? 0);
+    setText("");
+    keepDraft(c.id, "");
+    onDone();
+  };
+
+  const key = (e: KeyboardEvent<HTMLTextAreaElement>) => {
+    if (composing(e.nativeEvent)) return;
+    if (e.key === "Enter" && !e.shiftKey && !e.altKey && !e.ctrlKey) {
+      e.preventDefault();
+      void submit();
+    } else if (e.key === "Escape" && (editing || replyTo)) {
+      e.preventDefault();
+      onDone();
+    } else if (e.key === "ArrowUp" && text === "" && !editing) {
+      e.preventDefault();
+      onEditLast();
+    }
+  };
+
+  return (
+    <form
+      className="px-3 pb-3"
+      onSubmit={(e) => {
+        e.preventDefault();
+        void submit();
+      }}
+    >
+      {(replyTo || editing) && (
+        <div className="flex items-center gap-2 rounded-t-xl border border-b-0 border-line bg-panel px-3 py-1.5 text-sm text-dim">
+          <Icon name={editing ? "edit" : "reply"} size={15} />
+          <span className="min-w-0 flex-1 truncate">
+            {editing ? t("editing") : t("replyingTo", { name: replyName })}
+            {replyTo && ": " + replyTo.body.slice(0, 120)}
+          </span>
+          <button
+            type="button"
+            aria-label={t("cancel")}
+            onClick={onDone}
+            className="rounded p-1 hover:text-fg"
+          >
+            <Icon name="close" size={15} />
+          </button>
+        </div>
+      )}
+      <div
+        className={`flex items-end gap-2 border border-line bg-raised p-1.5 focus-within:border-accent ${replyTo || editing ? "rounded-b-xl" : "rounded-xl"}`}
+      >
+        <textarea
+          ref={box}
+          aria-label={t("message", { name: nameOf(c) })}
+          placeholder={t("message", { name: nameOf(c) })}
+          value={text}
+          onChange={(e) => change(e.target.value)}
+          onKeyDown={key}
+          rows={1}
+          className="min-w-0 flex-1 resize-none bg-transparent px-2 py-1.5 outline-none placeholder:text-dim"
+        />
+        <Button
+          kind="primary"
+          type="submit"
+          disabled={!ready}
+          aria-label={editing ? t("save") : t("send")}
+          className="!p-2"
+        >
+          <Icon name="send" />
+        </Button>
+      </div>
+      {over > 0 && (
+        <p role="alert" className="px-2 pt-1 text-sm text-danger">
+          {t("tooLong", { count: over })}
+        </p>
+      )}
+      {task.error && (
+        <p role="alert" className="px-2 pt-1 text-sm text-danger">
+          {task.error}
+        </p>
+      )}
+    </form>
+  );
+}

@@ -1,0 +1,48 @@
+import { useEffect, useState } from "react";
+import { useTranslation } from "react-i18next";
+import { get } from "../../net/rest";
+import type { Conversation } from "../../protocol/types";
+import { joinByLink } from "../../state/actions";
+import { go } from "../../state/route";
+import { Avatar, Button, ErrorLine } from "../../ui/controls";
+import { Modal } from "../../ui/Modal";
+import { useTask } from "../../ui/useTask";
+
+/** What a link to a conversation opens. */
+export function JoinDialog({ token }: { token: string }) {
+  const { t } = useTranslation();
+  const [target, setTarget] = useState<Conversation | null>(null);
+  const [invalid, setInvalid] = useState(false);
+  const task = useTask();
+  useEffect(() => {
+    get<{ conversation: Conversation }>("/links/" + encodeURIComponent(token)).then(
+      (l) => setTarget(l.conversation),
+      () => setInvalid(true),
+    );
+  }, [token]);
+  return (
+    <Modal open title={t("joinByLink")} onClose={() => go("/")}>
+      {invalid && <ErrorLine>{t("linkInvalid")}</ErrorLine>}
+      {target && (
+        <>
+          <p className="text-dim">{t("joinQuestion")}</p>
+          <div className="flex items-center gap-3">
+            <Avatar name={target.title} id={target.id} size={44} />
+            <div className="min-w-0">
+              <p className="truncate font-semibold">{target.title}</p>
+              <p className="text-sm text-dim">{t("members", { count: target.members })}</p>
+            </div>
+          </div>
+          {task.error && <ErrorLine>{task.error}</ErrorLine>}
+          <Button
+            kind="primary"
+            disabled={task.busy}
+            onClick={() => void task.run(async () => go("/c/" + (await joinByLink(token)).id))}
+          >
+            {t("join")}
+          </Button>
+        </>
+      )}
+    </Modal>
+  );
+}

@@ -1,0 +1,75 @@
+import { useState, type FormEvent } from "react";
+import { useTranslation } from "react-i18next";
+import type { User } from "../../protocol/types";
+import { createDirect, createGroup } from "../../state/actions";
+import { go } from "../../state/route";
+import { Button, ErrorLine, Field } from "../../ui/controls";
+import { Modal } from "../../ui/Modal";
+import { useTask } from "../../ui/useTask";
+import { PeoplePicker } from "./PeoplePicker";
+
+export type NewKind = "direct" | "group" | "channel";
+
+export function NewConversation({ kind, onClose }: { kind: NewKind; onClose: () => void }) {
+  const { t } = useTranslation();
+  const [title, setTitle] = useState("");
+  const [topic, setTopic] = useState("");
+  const [picked, setPicked] = useState<User[]>([]);
+  const task = useTask();
+
+  const open = async (make: () => Promise<{ id: string }>) => {
+    const ok = await task.run(async () => go("/c/" + (await make()).id));
+    if (ok) onClose();
+  };
+  const pick = (u: User) => {
+    if (kind === "direct") return void open(() => createDirect(u.id));
+    setPicked((p) => (p.some((x) => x.id === u.id) ? p.filter((x) => x.id !== u.id) : [...p, u]));
+  };
+  const submit = (e: FormEvent) => {
+    e.preventDefault();
+    if (kind !== "direct")
+      void open(() =>
+        createGroup(
+          kind,
+          title,
+          topic,
+          picked.map((u) => u.id),
+        ),
+      );
+  };
+  return (
+    <Modal
+      open
+      title={t(kind === "direct" ? "newDirect" : kind === "group" ? "newGroup" : "newChannel")}
+      onClose={onClose}
+    >
+      <form onSubmit={submit} className="flex flex-col gap-4">
+        {kind !== "direct" && (
+          <>
+            <Field
+              label={t("title")}
+              value={title}
+              onChange={(e) => setTitle(e.target.value)}
+              required
+              maxLength={80}
+            />
+            <Field
+              label={t("topic")}
+              hint={t("topicHint")}
+              value={topic}
+              onChange={(e) => setTopic(e.target.value)}
+              maxLength={250}
+            />
+          </>
+        )}
+        <PeoplePicker picked={picked} onPick={pick} />
+        {task.error && <ErrorLine>{task.error}</ErrorLine>}
+        {kind !== "direct" && (
+          <Button kind="primary" type="submit" disabled={task.busy || !title.trim()}>
+            {t("create")}
+          </Button>
+        )}
+      </form>
+    </Modal>
+  );
+}

@@ -1,0 +1,66 @@
+import { useEffect, useState } from "react";
+import { useTranslation } from "react-i18next";
+import type { User } from "../../protocol/types";
+import { addUsers, findUsers } from "../../state/actions";
+import { useApp } from "../../state/app";
+import { Avatar, Field } from "../../ui/controls";
+
+type Props = { picked: User[]; onPick: (user: User) => void; without?: string[] };
+
+/** Finds people by name as one types. */
+export function PeoplePicker({ picked, onPick, without = [] }: Props) {
+  const { t } = useTranslation();
+  const me = useApp((s) => s.me)!;
+  const [text, setText] = useState("");
+  const [found, setFound] = useState<User[] | null>(null);
+  useEffect(() => {
+    let current = true;
+    const timer = setTimeout(() => {
+      findUsers(text)
+        .then(({ items }) => {
+          if (!current) return;
+          addUsers(items);
+          setFound(items);
+        })
+        .catch(() => current && setFound([]));
+    }, 150);
+    return () => {
+      current = false;
+      clearTimeout(timer);
+    };
+  }, [text]);
+  const shown = found?.filter((u) => u.id !== me.id && !without.includes(u.id)) ?? [];
+  return (
+    <div className="flex flex-col gap-2">
+      <Field
+        label={t("findPeople")}
+        value={text}
+        onChange={(e) => setText(e.target.value)}
+        type="search"
+        autoFocus
+      />
+      <ul aria-label={t("people")} className="flex max-h-64 flex-col gap-0.5 overflow-y-auto">
+        {shown.map((u) => {
+          const chosen = picked.some((p) => p.id === u.id);
+          return (
+            <li key={u.id}>
+              <button
+                type="button"
+                aria-pressed={chosen}
+                onClick={() => onPick(u)}
+                className={`flex w-full items-center gap-3 rounded-xl px-2 py-2 text-left ${chosen ? "bg-accent-soft" : "hover:bg-panel"}`}
+              >
+                <Avatar name={u.display_name} id={u.id} size={32} />
+                <span className="min-w-0 flex-1 truncate">
+                  {u.display_name} <span className="text-sm text-dim">@{u.name}</span>
+                </span>
+                {chosen && <span aria-hidden>✓</span>}
+              </button>
+            </li>
+          );
+        })}
+        {found && shown.length === 0 && <li className="px-2 py-3 text-sm text-dim">{t("noPeople")}</li>}
+      </ul>
+    </div>
+  );
+}

@@ -1,0 +1,242 @@
+import { useCallback, useEffect, useState, type FormEvent } from "react";
+import { useTranslation } from "react-i18next";
+import { all, del, get, post } from "../../net/rest";
+import type { Invitation, Member, Summary, User } from "../../protocol/types";
+import {
+  addMembers,
+  addUsers,
+  leaveConversation,
+  removeMember,
+  setRole,
+  showMembers,
+  updateConversation,
+} from "../../state/actions";
+import { useApp } from "../../state/app";
+import { go } from "../../state/route";
+import { Avatar, Button, ErrorLine, Field } from "../../ui/controls";
+import { CopyButton } from "../../ui/CopyButton";
+import { Modal } from "../../ui/Modal";
+import { dateTime } from "../../ui/time";
+import { useTask } from "../../ui/useTask";
+import { PeoplePicker } from "../conversations/PeoplePicker";
+
+type Props = { conversation: Summary; onClose: () => void };
+
+export function MembersPanel({ conversation: c, onClose }: Props) {
+  const { t } = useTranslation();
+  const me = useApp((s) => s.me)!.id;
+  const [members, setMembers] = useState<Member[]>([]);
+  const [adding, setAdding] = useState(false);
+  const [leaving, setLeaving] = useState(false);
+  const task = useTask();
+  const manages = c.role === "owner" || c.role === "admin";
+
+  const load = useCallback(async () => {
+    const list = await all<Member>(`/conversations/${c.id}/members`);
+    addUsers(list.map((m) => m.user));
+    setMembers(list);
+    showMembers(list.map((m) => m.user.id));
+  }, [c.id]);
+  useEffect(() => {
+    void load().catch(() => {});
+  }, [load, c.members_rev]);
+  useEffect(() => () => showMembers([]), []);
+
+  const act = (f: () => Promise<unknown>) => void task.run(async () => (await f(), await load()));
+
+  return (
+    <Modal side open title={c.title} onClose={onClose}>
+      {task.error && <ErrorLine>{task.error}</ErrorLine>}
+      {manages && <Details conversation={c} />}
+      <section className="flex flex-col gap-2">
+        <h2 className="flex items-center justify-between font-semibold">
+          {t("members", { count: c.members })}
+          <Button onClick={() => setAdding(!adding)}>{t("addPeople")}</Button>
+        </h2>
+        {adding && (
+          <PeoplePicker
+            picked={[]}
+            without={members.map((m) => m.user.id)}
+            onPick={(u: User) => act(() => addMembers(c.id, [u.id]))}
+          />
+        )}
+        <ul className="flex flex-col gap-0.5">
+          {members.map((m) => (
+            <MemberRow
+              key={m.user.id}
+              member={m}
+              isMe={m.user.id === me}
+              mayRank={c.role === "owner"}
+              mayRemove={
+                m.user.id !== me && (c.role === "owner" || (c.role === "admin" && m.role === "member"))
+              }
+              onRank={(role) => act(() => setRole(c.id, m.user.id, role))}
+              onRemove={() => act(() => removeMember(c.id, m.user.id))}
+            />
+          ))}
+        </ul>
+      </section>
+      {manages && <Links conversation={c.id} />}
+      <section className="border-t border-line pt-4">
+        {leaving ? (
+          <div className="flex items-center justify-end gap-2">
+            <span className="flex-1">{t("leaveQuestion")}</span>
+            <Button onClick={() => setLeaving(false)}>{t("cancel")}</Button>
+            <Button
+              kind="danger"
+              onClick={() =>
+                void task
+                  .run(() => leaveConversation(c.id))
+                  .then((ok) => {
+                    if (!ok) return;
+                    onClose();
+                    go("/");
+                  })
+              }
+            >
+              {t("leave")}
+            </Button>
+          </div>
+        ) : (
+          <Button kind="danger" onClick={() => setLeaving(true)}>
+            {t("leave")}
+          </Button>
+        )}
+      </section>
+    </Modal>
+  );
+}
+
+function Details({ conversation: c }: { conversation: Summary }) {
+  const { t } = useTranslation();
+  const [title, setTitle] = useState(c.title);
+  const [topic, setTopic] = useState(c.topic ?? "");
+  const task = useTask();
+  const changed = title !== c.title || topic !== (c.topic ?? "");
+  const submit = (e: FormEvent) => {
+    e.preventDefault();
+    void task.run(() => updateConversation(c.id, title, topic));
+  };
+  return (
+    <form onSubmit={submit} className="flex flex-col gap-3">
+      <Field
+        label={t("title")}
+        value={title}
+        onChange={(e) => setTitle(e.target.value)}
+        required
+        maxLength={80}
+      />
+      <Field label={t("topic")} value={topic} onChange={(e) => setTopic(e.target.value)} maxLength={250} />
+      {task.error && <ErrorLine>{task.error}</ErrorLine>}
+      {changed && (
+        <Button kind="primary" type="submit" disabled={task.busy}>
+          {t("save")}
+        </Button>
+      )}
+    </form>
+  );
+}
+
+type RowProps = {
+  member: Member;
+  isMe: boolean;
+  mayRank: boolean;
+  mayRemove: boolean;
+  onRank: (role: string) => void;
+  onRemove: () => void;
+};
+
+function MemberRow({ member: m, isMe, mayRank, mayRemove, onRank, onRemove }: RowProps) {
+  const { t } = useTranslation();
+  const presence = useApp((s) => s.presence[m.user.id]?.state);
+  return (
+    <li className="flex items-center gap-3 rounded-xl px-1 py-1.5">
+      <span className="relative">
+        <Avatar name={m.user.display_name} id={m.user.id} size={34} />
+        {presence && presence !== "offline" && (
+          <span
+            role="img"
+            aria-label={t(presence)}
+            className={`absolute -right-0.5 -bottom-0.5 h-2.5 w-2.5 rounded-full border-2 border-bg ${presence === "online" ? "bg-ok" : "bg-away"}`}
+          />
+        )}
+      </span>
+      <span className="min-w-0 flex-1">
+        <span className="block truncate">
+          {m.user.display_name} {isMe && <span className="text-dim">({t("you")})</span>}
+        </span>
+        <span className="block truncate text-sm text-dim">@{m.user.name}</span>
+      </span>
+      {mayRank ? (
+        <select
+          aria-label={`${t("role")}: ${m.user.display_name}`}
+          value={m.role}
+          onChange={(e) => onRank(e.target.value)}
+          className="rounded-lg border border-line bg-bg px-2 py-1 text-sm"
+        >
+          {(["owner", "admin", "member"] as const).map((r) => (
+            <option key={r} value={r}>
+              {t(r)}
+            </option>
+          ))}
+        </select>
+      ) : (
+        m.role !== "member" && <span className="text-sm text-dim">{t(m.role)}</span>
+      )}
+      {mayRemove && (
+        <Button
+          kind="danger"
+          aria-label={`${t("remove")}: ${m.user.display_name}`}
+          onClick={onRemove}
+          className="text-sm"
+        >
+          {t("remove")}
+        </Button>
+      )}
+    </li>
+  );
+}
+
+function Links({ conversation }: { conversation: string }) {
+  const { t, i18n } = useTranslation();
+  const [links, setLinks] = useState<Invitation[]>([]);
+  const [fresh, setFresh] = useState<Invitation | null>(null);
+  const task = useTask();
+  const path = `/conversations/${conversation}/links`;
+  const load = useCallback(async () => setLinks((await get<{ items: Invitation[] }>(path)).items), [path]);
+  useEffect(() => {
+    void load().catch(() => {});
+  }, [load]);
+  return (
+    <section className="flex flex-col gap-2">
+      <h2 className="flex items-center justify-between font-semibold">
+        {t("invitationLinks")}
+        <Button
+          disabled={task.busy}
+          onClick={() =>
+            void task.run(async () => (setFresh(await post<Invitation>(path, {})), await load()))
+          }
+        >
+          {t("newLink")}
+        </Button>
+      </h2>
+      {task.error && <ErrorLine>{task.error}</ErrorLine>}
+      {fresh?.url && <CopyButton text={location.origin + fresh.url} />}
+      <ul className="flex flex-col gap-1">
+        {links.map((l) => (
+          <li key={l.id} className="flex items-center gap-2 text-sm">
+            <span className="flex-1 text-dim">
+              {t("expires", { when: dateTime(l.expires_at, i18n.language) })} · {t("uses", { count: l.uses })}
+            </span>
+            <Button
+              kind="danger"
+              onClick={() => void task.run(async () => (await del(`${path}/${l.id}`), await load()))}
+            >
+              {t("revoke")}
+            </Button>
+          </li>
+        ))}
+      </ul>
+    </section>
+  );
+}

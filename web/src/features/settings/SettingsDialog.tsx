@@ -1,0 +1,150 @@
+import { useCallback, useEffect, useState, type FormEvent } from "react";
+import { useTranslation } from "react-i18next";
+import { del, get } from "../../net/rest";
+import type { Session } from "../../protocol/types";
+import { changeDisplayName, changePassword, logOut } from "../../state/actions";
+import { useApp } from "../../state/app";
+import { Button, ErrorLine, Field } from "../../ui/controls";
+import { Modal } from "../../ui/Modal";
+import { dateTime } from "../../ui/time";
+import { useTask } from "../../ui/useTask";
+import { AdminSection } from "../admin/AdminSection";
+import { LanguageSwitch, ThemeSwitch } from "./Appearance";
+
+export function SettingsDialog({ onClose }: { onClose: () => void }) {
+  const { t } = useTranslation();
+  const me = useApp((s) => s.me)!;
+  return (
+    <Modal side open title={t("settings")} onClose={onClose}>
+      <Profile />
+      <section className="flex flex-col gap-3 border-t border-line pt-4">
+        <h2 className="font-semibold">{t("appearance")}</h2>
+        <div className="flex flex-wrap gap-4">
+          <LanguageSwitch />
+          <ThemeSwitch />
+        </div>
+      </section>
+      <Password />
+      <Devices />
+      {me.admin && <AdminSection />}
+      <Button kind="danger" onClick={() => void logOut()}>
+        {t("logout")}
+      </Button>
+    </Modal>
+  );
+}
+
+function Profile() {
+  const { t } = useTranslation();
+  const me = useApp((s) => s.me)!;
+  const [name, setName] = useState(me.display_name);
+  const [saved, setSaved] = useState(false);
+  const task = useTask();
+  const submit = (e: FormEvent) => {
+    e.preventDefault();
+    void task.run(() => changeDisplayName(name)).then(setSaved);
+  };
+  return (
+    <form onSubmit={submit} className="flex flex-col gap-3">
+      <h2 className="font-semibold">{t("profile")}</h2>
+      <Field
+        label={t("displayName")}
+        value={name}
+        onChange={(e) => (setName(e.target.value), setSaved(false))}
+        error={task.error || undefined}
+      />
+      <div className="flex items-center gap-3">
+        <Button type="submit" disabled={task.busy || name === me.display_name}>
+          {t("save")}
+        </Button>
+        <span role="status" className="text-sm text-ok">
+          {saved && t("saved")}
+        </span>
+      </div>
+    </form>
+  );
+}
+
+function Password() {
+  const { t } = useTranslation();
+  const [old, setOld] = useState("");
+  const [fresh, setFresh] = useState("");
+  const [done, setDone] = useState(false);
+  const task = useTask();
+  const submit = (e: FormEvent) => {
+    e.preventDefault();
+    void task
+      .run(() => changePassword(old, fresh))
+      .then((ok) => {
+        setDone(ok);
+        if (ok) {
+          setOld("");
+          setFresh("");
+        }
+      });
+  };
+  return (
+    <form onSubmit={submit} className="flex flex-col gap-3 border-t border-line pt-4">
+      <h2 className="font-semibold">{t("changePassword")}</h2>
+      <Field
+        label={t("oldPassword")}
+        type="password"
+        autoComplete="current-password"
+        value={old}
+        onChange={(e) => setOld(e.target.value)}
+        required
+      />
+      <Field
+        label={t("newPassword")}
+        type="password"
+        autoComplete="new-password"
+        hint={t("passwordHint")}
+        value={fresh}
+        onChange={(e) => setFresh(e.target.value)}
+        required
+      />
+      {task.error && <ErrorLine>{task.error}</ErrorLine>}
+      <p role="status" className="text-sm text-ok empty:hidden">
+        {done && t("passwordChanged")}
+      </p>
+      <Button type="submit" disabled={task.busy} className="self-start">
+        {t("changePassword")}
+      </Button>
+    </form>
+  );
+}
+
+function Devices() {
+  const { t, i18n } = useTranslation();
+  const [sessions, setSessions] = useState<Session[]>([]);
+  const task = useTask();
+  const load = useCallback(async () => setSessions((await get<{ items: Session[] }>("/sessions")).items), []);
+  useEffect(() => {
+    void load().catch(() => {});
+  }, [load]);
+  return (
+    <section className="flex flex-col gap-2 border-t border-line pt-4">
+      <h2 className="font-semibold">{t("devices")}</h2>
+      {task.error && <ErrorLine>{task.error}</ErrorLine>}
+      <ul className="flex flex-col gap-2">
+        {sessions.map((s) => (
+          <li key={s.id} className="flex items-center gap-2">
+            <span className="min-w-0 flex-1">
+              <span className="block truncate text-sm">{s.device}</span>
+              <span className="block text-xs text-dim">
+                {s.current ? t("thisDevice") : dateTime(s.seen_at, i18n.language)}
+              </span>
+            </span>
+            {!s.current && (
+              <Button
+                onClick={() => void task.run(async () => (await del("/sessions/" + s.id), await load()))}
+              >
+                {t("logOutDevice")}
+              </Button>
+            )}
+          </li>
+        ))}
+      </ul>
+    </section>
+  );
+}

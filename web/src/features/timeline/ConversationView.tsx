@@ -1,0 +1,130 @@
+import { useCallback, useState } from "react";
+import { useTranslation } from "react-i18next";
+import type { Message, Summary } from "../../protocol/types";
+import { deleteMessage } from "../../state/actions";
+import { nameOf, useApp } from "../../state/app";
+import { go } from "../../state/route";
+import { Avatar, Button, ErrorLine } from "../../ui/controls";
+import { Icon } from "../../ui/icons";
+import { Modal } from "../../ui/Modal";
+import { dateTime } from "../../ui/time";
+import { useTask } from "../../ui/useTask";
+import { Composer } from "../composer/Composer";
+import { MembersPanel } from "../members/MembersPanel";
+import { usePersonName } from "../people";
+import { TimelineView } from "./TimelineView";
+
+export function ConversationView({ conversation: c }: { conversation: Summary }) {
+  const { t } = useTranslation();
+  const me = useApp((s) => s.me)!.id;
+  const [replyTo, setReplyTo] = useState<Message | null>(null);
+  const [editing, setEditing] = useState<Message | null>(null);
+  const [deleting, setDeleting] = useState<Message | null>(null);
+  const [members, setMembers] = useState(false);
+  const name = nameOf(c);
+
+  const reply = useCallback((m: Message) => {
+    setEditing(null);
+    setReplyTo(m);
+  }, []);
+  const edit = useCallback((m: Message) => {
+    setReplyTo(null);
+    setEditing(m);
+  }, []);
+  const editLast = () => {
+    const mine = useApp
+      .getState()
+      .timelines[c.id]?.messages.findLast((m) => m.sender === me && !m.deleted_at);
+    if (mine) edit(mine);
+  };
+
+  return (
+    <>
+      <header className="flex items-center gap-3 border-b border-line px-3 py-2">
+        <Button kind="ghost" className="md:hidden" aria-label={t("back")} onClick={() => go("/")}>
+          <Icon name="back" />
+        </Button>
+        <Avatar name={name} id={c.peer?.id ?? c.id} size={38} />
+        <div className="min-w-0 flex-1">
+          <h1 className="truncate leading-tight font-semibold">
+            {c.kind === "channel" && <span className="text-dim"># </span>}
+            {name}
+          </h1>
+          <p className="truncate text-sm text-dim">
+            <Subtitle conversation={c} />
+          </p>
+        </div>
+        {c.kind !== "direct" && (
+          <Button
+            kind="ghost"
+            aria-label={t("showMembers")}
+            title={t("showMembers")}
+            onClick={() => setMembers(true)}
+          >
+            <Icon name="people" />
+          </Button>
+        )}
+      </header>
+      <TimelineView conversation={c} onReply={reply} onEdit={edit} onDelete={setDeleting} />
+      <TypingLine conversation={c.id} />
+      <Composer
+        conversation={c}
+        replyTo={replyTo}
+        editing={editing}
+        onDone={() => {
+          setReplyTo(null);
+          setEditing(null);
+        }}
+        onEditLast={editLast}
+      />
+      {members && <MembersPanel conversation={c} onClose={() => setMembers(false)} />}
+      {deleting && <DeleteDialog message={deleting} onClose={() => setDeleting(null)} />}
+    </>
+  );
+}
+
+function Subtitle({ conversation: c }: { conversation: Summary }) {
+  const { t, i18n } = useTranslation();
+  const presence = useApp((s) => (c.peer ? s.presence[c.peer.id] : undefined));
+  if (c.kind !== "direct")
+    return <>{t("members", { count: c.members }) + (c.topic ? " · " + c.topic : "")}</>;
+  if (!presence) return <>@{c.peer?.name}</>;
+  if (presence.state === "offline" && presence.last_seen)
+    return <>{t("lastSeen", { when: dateTime(presence.last_seen, i18n.language) })}</>;
+  return <>{t(presence.state)}</>;
+}
+
+function TypingLine({ conversation }: { conversation: string }) {
+  const { t } = useTranslation();
+  const typing = useApp((s) => s.typing[conversation]);
+  const users = Object.keys(typing ?? {});
+  const one = usePersonName(users[0]);
+  const two = usePersonName(users[1]);
+  const names = users.length > 2 ? `${one}, ${two} …` : users.length === 2 ? `${one}, ${two}` : one;
+  return (
+    <p data-typing className="h-5 truncate px-4 text-sm text-dim">
+      {users.length > 0 && t("typing", { count: users.length, names })}
+    </p>
+  );
+}
+
+function DeleteDialog({ message, onClose }: { message: Message; onClose: () => void }) {
+  const { t } = useTranslation();
+  const task = useTask();
+  return (
+    <Modal open title={t("deleteQuestion")} onClose={onClose}>
+      <p className="text-dim">{t("deleteHint")}</p>
+      {task.error && <ErrorLine>{task.error}</ErrorLine>}
+      <div className="flex justify-end gap-2">
+        <Button onClick={onClose}>{t("cancel")}</Button>
+        <Button
+          kind="danger"
+          disabled={task.busy}
+          onClick={() => void task.run(() => deleteMessage(message)).then((ok) => ok && onClose())}
+        >
+          {t("delete")}
+        </Button>
+      </div>
+    </Modal>
+  );
+}

@@ -1,0 +1,39 @@
+import { describe, expect, it } from "vitest";
+import { render } from "./markdown";
+
+describe("markdown", () => {
+  it("shows what people write", () => {
+    expect(render("**a** `b`")).toContain("<strong>a</strong> <code>b</code>");
+    expect(render("one\ntwo")).toContain("<br>");
+    expect(render("see https://example.org")).toContain('href="https://example.org"');
+    expect(render("see https://example.org")).toContain('rel="noopener noreferrer nofollow"');
+  });
+
+  it.each([
+    "<script>alert(1)</script>",
+    '<img src=x onerror="alert(1)">',
+    "[x](javascript:alert(1))",
+    "[x](JaVaScRiPt:alert(1))",
+    "[x](data:text/html,<script>alert(1)</script>)",
+    "[x](vbscript:x)",
+    "<a href='javascript:alert(1)'>x</a>",
+    "![x](https://tracker.example/a.png)",
+    "[x](https://a.example '\" onmouseover=alert(1)')",
+    "<svg onload=alert(1)>",
+    "<iframe src=//evil.example>",
+    "`<img src=x onerror=alert(1)>`",
+    '<https://a.example/"onmouseover="alert(1)>',
+    "<style>*{display:none}</style>",
+    "[x]: javascript:alert(1)\n\n[x]",
+  ])("is safe: %s", (source) => {
+    const box = document.createElement("div");
+    box.innerHTML = render(source);
+    for (const e of box.querySelectorAll("*")) {
+      expect(["SCRIPT", "IMG", "SVG", "IFRAME", "STYLE", "OBJECT"]).not.toContain(e.tagName.toUpperCase());
+      for (const a of e.attributes) {
+        expect(a.name.startsWith("on")).toBe(false);
+        if (a.name === "href") expect(a.value).toMatch(/^(https?|mailto):/i);
+      }
+    }
+  });
+});

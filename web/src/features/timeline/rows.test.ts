@@ -1,0 +1,56 @@
+import { describe, expect, it } from "vitest";
+import type { Message } from "../../protocol/types";
+import { firstUnread, rowsOf } from "./rows";
+
+const noon = new Date(2026, 5, 1, 12).getTime();
+const m = (seq: number, at: number, sender = "2"): Message => ({
+  conversation: "c",
+  seq,
+  rev: seq,
+  id: String(seq),
+  sender,
+  client_id: "m" + seq,
+  body: "x",
+  at,
+});
+
+describe("rowsOf", () => {
+  it("groups what one person says, and separates days", () => {
+    const rows = rowsOf(
+      [m(1, noon), m(2, noon + 1000), m(3, noon + 2000, "1"), m(4, noon + 86_400_000)],
+      [],
+      "1",
+      0,
+      false,
+    );
+    expect(rows.map((r) => r.kind)).toEqual([
+      "start",
+      "day",
+      "message",
+      "message",
+      "message",
+      "day",
+      "message",
+    ]);
+    expect(rows.flatMap((r) => (r.kind === "message" ? [r.first] : []))).toEqual([true, false, true, true]);
+  });
+
+  it("draws the line before the first unread", () => {
+    const rows = rowsOf([m(1, noon), m(2, noon + 1)], [], "1", 2, true);
+    expect(rows.map((r) => r.kind)).toEqual(["day", "message", "new", "message"]);
+  });
+
+  it("shows one bubble for a message that is on its way and stored", () => {
+    const out = { id: "m1", conversation: "c", body: "x", replyTo: 0, at: noon, state: "accepted" as const };
+    expect(rowsOf([m(1, noon, "1")], [out], "1", 0, true).filter((r) => r.kind !== "day")).toHaveLength(1);
+    expect(rowsOf([], [out], "1", 0, true).at(-1)).toMatchObject({ kind: "outgoing", key: "m1" });
+  });
+});
+
+describe("firstUnread", () => {
+  it("skips one's own messages", () => {
+    const all = [m(1, noon), m(2, noon, "1"), m(3, noon)];
+    expect(firstUnread(all, 1, "1")).toBe(3);
+    expect(firstUnread(all, 3, "1")).toBe(0);
+  });
+});

@@ -1,0 +1,430 @@
+// Made by `make generate` from the Go types. Do not edit.
+
+export type paths = Record<string, never>;
+export type webhooks = Record<string, never>;
+export interface components {
+    schemas: {
+        Accepted: {
+            id: string;
+            /** @enum {string} */
+            t: "accepted";
+        };
+        Changes: {
+            conversation: string;
+            id: string;
+            messages: components["schemas"]["Message"][];
+            more: boolean;
+            /**
+             * Format: int64
+             * @description everything up to this change has been seen once this frame is applied
+             */
+            rev: number;
+            /** @enum {string} */
+            t: "changes";
+        };
+        Conversation: {
+            /**
+             * Format: int64
+             * @description time of the last message, or of the creation
+             */
+            active_at: number;
+            /** Format: int64 */
+            created_at: number;
+            id: string;
+            /** @enum {string} */
+            kind: "direct" | "group" | "channel";
+            /**
+             * Format: int64
+             * @description how many members it has
+             */
+            members: number;
+            /**
+             * Format: int64
+             * @description rev of the last change of membership
+             */
+            members_rev: number;
+            /**
+             * Format: int64
+             * @description of the last change: message, edit, delete, name or membership
+             */
+            rev: number;
+            /**
+             * Format: int64
+             * @description of the last message, 0 for none
+             */
+            seq: number;
+            /** @description empty for a direct conversation */
+            title: string;
+            topic?: string;
+        };
+        ConversationFrame: {
+            /** @description who did it */
+            by: string;
+            conversation: components["schemas"]["Conversation"];
+            /** @description who is in it from now on; one who finds themselves here asks for the conversation's summary */
+            joined?: components["schemas"]["User"][] | null;
+            /** @description who is out of it */
+            left?: components["schemas"]["User"][] | null;
+            /** @enum {string} */
+            t: "conversation";
+        };
+        ErrorFrame: {
+            /** @enum {string} */
+            code: "malformed" | "invalid" | "too_large" | "not_found" | "forbidden" | "rate_limited" | "unavailable";
+            /** @description id of the frame at fault, where it had one */
+            id?: string;
+            /** @enum {string} */
+            t: "error";
+            text: string;
+        };
+        Failed: {
+            code: string;
+            id: string;
+            /** @enum {string} */
+            t: "failed";
+            text: string;
+        };
+        Goodbye: {
+            /** Format: int64 */
+            reconnect_after_ms: number;
+            /** @enum {string} */
+            t: "goodbye";
+        };
+        Hello: {
+            limits: components["schemas"]["Limits"];
+            /** @description version of the server */
+            server: string;
+            session: string;
+            /** @enum {string} */
+            t: "hello";
+            /**
+             * Format: int64
+             * @description the server's clock; make the ids of messages from it
+             */
+            time: number;
+            user: components["schemas"]["User"];
+        };
+        Limits: {
+            /**
+             * Format: int64
+             * @description largest text of a message
+             */
+            body_bytes: number;
+            /**
+             * Format: int64
+             * @description messages of one user at once
+             */
+            burst: number;
+            /**
+             * Format: int64
+             * @description largest frame from a client
+             */
+            frame_bytes: number;
+            /**
+             * Format: int64
+             * @description time between pings
+             */
+            heartbeat_ms: number;
+            /**
+             * Format: int64
+             * @description a connection without any frame from the client for so long is closed
+             */
+            idle_ms: number;
+            /**
+             * Format: int64
+             * @description most sends without an answer
+             */
+            in_flight: number;
+            /**
+             * Format: double
+             * @description messages per second of one user, in the long run
+             */
+            per_second: number;
+            /**
+             * Format: int64
+             * @description most people watched for presence
+             */
+            watch_users: number;
+        };
+        Mark: {
+            conversation: string;
+            /**
+             * Format: int64
+             * @description seq up to which the person has read
+             */
+            read?: number;
+            /**
+             * Format: int64
+             * @description seq up to which this device has received; only worth sending in direct conversations
+             */
+            received?: number;
+            /** @enum {string} */
+            t: "mark";
+        };
+        MarkFrame: {
+            conversation: string;
+            /** Format: int64 */
+            read: number;
+            /** Format: int64 */
+            received: number;
+            /** @enum {string} */
+            t: "mark";
+            user: string;
+        };
+        Message: {
+            /** Format: int64 */
+            at: number;
+            /** @description Markdown */
+            body: string;
+            /** @description the name that the sender's device gave it (UUIDv7) */
+            client_id: string;
+            conversation: string;
+            /** Format: int64 */
+            deleted_at?: number;
+            /** Format: int64 */
+            edited_at?: number;
+            id: string;
+            /**
+             * Format: int64
+             * @description seq of the message that it answers
+             */
+            reply_to?: number;
+            /**
+             * Format: int64
+             * @description the change of the conversation that gave the message this form
+             */
+            rev: number;
+            sender: string;
+            /**
+             * Format: int64
+             * @description place in the conversation: 1, 2, 3 … without a hole
+             */
+            seq: number;
+        };
+        MessageFrame: {
+            /** Format: int64 */
+            at: number;
+            /** @description Markdown */
+            body: string;
+            /** @description the name that the sender's device gave it (UUIDv7) */
+            client_id: string;
+            conversation: string;
+            /** Format: int64 */
+            deleted_at?: number;
+            /** Format: int64 */
+            edited_at?: number;
+            id: string;
+            /**
+             * Format: int64
+             * @description seq of the message that it answers
+             */
+            reply_to?: number;
+            /**
+             * Format: int64
+             * @description the change of the conversation that gave the message this form
+             */
+            rev: number;
+            sender: string;
+            /**
+             * Format: int64
+             * @description place in the conversation: 1, 2, 3 … without a hole
+             */
+            seq: number;
+            /** @enum {string} */
+            t: "message" | "edited" | "deleted";
+        };
+        Ping: {
+            /** @enum {string} */
+            t: "ping";
+        };
+        Pong: {
+            /** @description false when the server could not look; then the numbers say nothing */
+            checked: boolean;
+            /** Format: int64 */
+            conversations: number;
+            /** Format: int64 */
+            sum: number;
+            /** @enum {string} */
+            t: "pong";
+        };
+        PresenceFrame: {
+            states: components["schemas"]["PresenceState"][];
+            /** @enum {string} */
+            t: "presence";
+        };
+        PresenceState: {
+            /**
+             * Format: int64
+             * @description when the last device went away
+             */
+            last_seen?: number;
+            /** @enum {string} */
+            state: "online" | "away" | "offline";
+            user: string;
+        };
+        Rejected: {
+            /** @enum {string} */
+            code: "invalid" | "too_large" | "not_found" | "forbidden" | "conflict" | "rate_limited" | "overloaded" | "unavailable" | "in_flight" | "order";
+            id: string;
+            /** Format: int64 */
+            retry_after_ms?: number;
+            /** @enum {string} */
+            t: "rejected";
+            /** @description one sentence for people */
+            text: string;
+        };
+        Removed: {
+            conversation: string;
+            /** @enum {string} */
+            t: "removed";
+        };
+        Resync: {
+            /** @enum {string} */
+            t: "resync";
+        };
+        Send: {
+            /** @description Markdown, 1 to limits.body_bytes bytes */
+            body: string;
+            conversation: string;
+            /** @description name of the message: a UUIDv7 made from the server's time (hello.time) */
+            id: string;
+            /**
+             * Format: int64
+             * @description seq of the message that it answers
+             */
+            reply_to?: number;
+            /** @enum {string} */
+            t: "send";
+        };
+        Status: {
+            away: boolean;
+            /** @enum {string} */
+            t: "status";
+        };
+        Summary: {
+            /**
+             * Format: int64
+             * @description time of the last message, or of the creation
+             */
+            active_at: number;
+            /** Format: int64 */
+            created_at: number;
+            id: string;
+            /** @enum {string} */
+            kind: "direct" | "group" | "channel";
+            /** @description the last message */
+            last?: components["schemas"]["Message"];
+            /**
+             * Format: int64
+             * @description how many members it has
+             */
+            members: number;
+            /**
+             * Format: int64
+             * @description rev of the last change of membership
+             */
+            members_rev: number;
+            /** @description the other person of a direct conversation */
+            peer?: components["schemas"]["User"];
+            /**
+             * Format: int64
+             * @description seq up to which the other person has read
+             */
+            peer_read?: number;
+            /**
+             * Format: int64
+             * @description seq up to which a device of the other person has received
+             */
+            peer_received?: number;
+            /**
+             * Format: int64
+             * @description seq up to which the member has read
+             */
+            read: number;
+            /**
+             * Format: int64
+             * @description of the last change: message, edit, delete, name or membership
+             */
+            rev: number;
+            /** @enum {string} */
+            role: "owner" | "admin" | "member";
+            /**
+             * Format: int64
+             * @description of the last message, 0 for none
+             */
+            seq: number;
+            /** @description empty for a direct conversation */
+            title: string;
+            topic?: string;
+            /**
+             * Format: int64
+             * @description messages after the read mark and after the member's own last one
+             */
+            unread: number;
+        };
+        Sync: {
+            conversation?: string;
+            /** @description from the last synced frame; empty to begin */
+            cursor?: string;
+            /** @description repeated in the answer */
+            id: string;
+            /**
+             * Format: int64
+             * @description most entries wanted, 1 to 200 (default 100)
+             */
+            limit?: number;
+            /**
+             * Format: int64
+             * @description the last change of the conversation that the device has seen
+             */
+            rev?: number;
+            /** @enum {string} */
+            t: "sync";
+        };
+        Synced: {
+            /** @description those that changed, oldest change first */
+            conversations: components["schemas"]["Summary"][];
+            /** @description for the next sync */
+            cursor: string;
+            /** @description those that the user is no longer in */
+            gone: string[];
+            id: string;
+            /** @description ask again at once, with the cursor */
+            more: boolean;
+            /** @enum {string} */
+            t: "synced";
+        };
+        Typing: {
+            conversation: string;
+            /** @enum {string} */
+            t: "typing";
+        };
+        TypingFrame: {
+            conversation: string;
+            /** @enum {string} */
+            t: "typing";
+            user: string;
+        };
+        User: {
+            /** @description administers the installation */
+            admin?: boolean;
+            disabled?: boolean;
+            display_name: string;
+            id: string;
+            /** @description unique name, for mentions and for logging in */
+            name: string;
+        };
+        Watch: {
+            /** @enum {string} */
+            t: "watch";
+            users: string[] | null;
+        };
+    };
+    responses: never;
+    parameters: never;
+    requestBodies: never;
+    headers: never;
+    pathItems: never;
+}
+export type $defs = Record<string, never>;
+export type operations = Record<string, never>;

@@ -1,0 +1,108 @@
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import type { ClientFrame } from "../protocol/types";
+import { Outbox, type OutboxMessage } from "./outbox";
+import type { StoredMessage } from "./storage";
+
+class FakeStorage {
+  kept = new Map<string, StoredMessage>();
+  async outbox() {
+    return [...this.kept.values()].sort((a, b) => a.order - b.order);
+  }
+  async keep(m: StoredMessage) {
+    this.kept.set(m.id, m);
+  }
+  async forget(id: string) {
+    this.kept.delete(id);
+  }
+}
+
+function setup(storage = new FakeStorage()) {
+  const sent: string[] = [];
+  let shown: OutboxMessage[] = [];
+  const outbox = new Outbox(
+    storage,
+    (f: ClientFrame) => {
+      sent.push((f as { id: string }).id);
+      return true;
+    },
+    (m) => {
+      shown = m;
+    },
+  );
+  return { outbox, sent, storage, shown: () => shown };
+}
+
+describe("Outbox", () => {
+  beforeEach(() => vi.useFakeTimers());
+  afterEach(() => vi.useRealTimers());
+
+  it("keeps what is written offline and sends it once there is a connection, in order", async () => {
+    const { outbox, sent, storage } = setup();
+    await outbox.add("1", "c", "one", 0, 0);
+    await outbox.add("2", "c", "two", 0, 0);
+    expect(sent).toEqual([]);
+    expect([...storage.kept.keys()]).toEqual(["1", "2"]);
+    outbox.open(10);
+    expect(sent).toEqual(["1", "2"]);
+    outbox.accepted("1");
+    outbox.stored("1");
+    expect([...storage.kept.keys()]).toEqual(["2"]);
+  });
+
+  it("survives a reload", async () => {
+    const { outbox, storage } = setup();
+    await outbox.add("1", "c", "one", 0, 0);
+    const next = setup(storage);
+    await next.outbox.load();
+    next.outbox.open(10);
+    expect(next.sent).toEqual(["1"]);
+    expect(next.shown()[0]!.body).toBe("one");
+  });
+
+  it("sends again on the next connection what has no final answer, under the same id", async () => {
+    const { outbox, sent } = setup();
+    outbox.open(10);
+    await outbox.add("1", "c", "one", 0, 0);
+    outbox.closed();
+    outbox.open(10);
+    expect(sent).toEqual(["1", "1"]);
+  });
+
+  it("waits as long as the server asks, and goes on in order", async () => {
+    const { outbox, sent } = setup();
+    outbox.open(10);
+    for (const id of ["1", "2", "3"]) await outbox.add(id, "c", id, 0, 0);
+    await outbox.add("x", "other", "x", 0, 0);
+    outbox.rejected({ id: "1", code: "rate_limited", retry_after_ms: 500 });
+    outbox.rejected({ id: "2", code: "order", retry_after_ms: 100 });
+    outbox.rejected({ id: "3", code: "order", retry_after_ms: 100 });
+    sent.length = 0;
+    vi.advanceTimersByTime(499);
+    expect(sent).toEqual([]);
+    vi.advanceTimersByTime(1);
+    expect(sent).toEqual(["1", "2", "3"]);
+  });
+
+  it("shows what is refused for good, and retries it when asked", async () => {
+    const { outbox, sent, shown, storage } = setup();
+    outbox.open(10);
+    await outbox.add("1", "c", "one", 0, 0);
+    outbox.rejected({ id: "1", code: "not_found" });
+    expect(shown()[0]).toMatchObject({ state: "failed", code: "not_found" });
+    outbox.closed();
+    outbox.open(10);
+    expect(sent).toEqual(["1"]);
+    await vi.waitFor(() => expect(storage.kept.get("1")!.failed).toBe("not_found"));
+    outbox.retry("1");
+    expect(sent).toEqual(["1", "1"]);
+  });
+
+  it("keeps at most a window of messages without an answer in flight", async () => {
+    const { outbox, sent } = setup();
+    outbox.open(2);
+    for (const id of ["1", "2", "3"]) await outbox.add(id, "c", id, 0, 0);
+    expect(sent).toEqual(["1", "2"]);
+    outbox.accepted("1");
+    expect(sent).toEqual(["1", "2", "3"]);
+  });
+});

@@ -1,0 +1,57 @@
+// What must survive a reload: messages that were written and have no final
+// answer yet, and drafts.
+import { openDB, type DBSchema, type IDBPDatabase } from "idb";
+
+export type StoredMessage = {
+  id: string;
+  order: number;
+  conversation: string;
+  body: string;
+  replyTo: number;
+  at: number;
+  failed?: string;
+};
+
+interface Schema extends DBSchema {
+  outbox: { key: string; value: StoredMessage };
+  drafts: { key: string; value: string };
+}
+
+/** One database for each account, so that two people can share a browser. */
+export async function openStorage(user: string): Promise<Storage> {
+  const db = await openDB<Schema>("hikyaku-" + user, 1, {
+    upgrade(d) {
+      d.createObjectStore("outbox", { keyPath: "id" });
+      d.createObjectStore("drafts");
+    },
+  });
+  return new Storage(db);
+}
+
+export class Storage {
+  constructor(private readonly db: IDBPDatabase<Schema>) {}
+
+  async outbox(): Promise<StoredMessage[]> {
+    const all = await this.db.getAll("outbox");
+    return all.sort((a, b) => a.order - b.order);
+  }
+  async keep(m: StoredMessage) {
+    await this.db.put("outbox", m);
+  }
+  async forget(id: string) {
+    await this.db.delete("outbox", id);
+  }
+  async draft(conversation: string): Promise<string> {
+    return (await this.db.get("drafts", conversation)) ?? "";
+  }
+  async keepDraft(conversation: string, text: string) {
+    if (text) await this.db.put("drafts", text, conversation);
+    else await this.db.delete("drafts", conversation);
+  }
+  async clear() {
+    await Promise.all([this.db.clear("outbox"), this.db.clear("drafts")]);
+  }
+  close() {
+    this.db.close();
+  }
+}

@@ -1,0 +1,60 @@
+import { describe, expect, it } from "vitest";
+import type { Message } from "../protocol/types";
+import { append, prepend, upsert, windowSize, type Timeline } from "./timeline";
+
+function m(seq: number, rev = seq): Message {
+  return {
+    conversation: "c",
+    seq,
+    rev,
+    id: String(seq),
+    sender: "1",
+    client_id: "m" + seq,
+    body: String(rev),
+    at: seq,
+  };
+}
+const range = (from: number, to: number) => Array.from({ length: to - from + 1 }, (_, i) => m(from + i));
+const at = (from: number, to: number, over: Partial<Timeline> = {}): Timeline => ({
+  messages: range(from, to),
+  hasBefore: from > 1,
+  hasAfter: false,
+  ...over,
+});
+const seqs = (t: Timeline) => t.messages.map((x) => x.seq);
+
+describe("timeline", () => {
+  it("grows at its end, changes inside, and ignores what is old", () => {
+    let t = upsert(at(1, 2), m(3));
+    expect(seqs(t)).toEqual([1, 2, 3]);
+    t = upsert(t, m(2, 9));
+    expect(t.messages[1]!.body).toBe("9");
+    expect(upsert(t, m(2, 5))).toBe(t);
+    expect(upsert(at(5, 6), m(2))).toEqual(at(5, 6));
+  });
+
+  it("knows when something between is missing", () => {
+    const t = upsert(at(1, 2), m(4));
+    expect(seqs(t)).toEqual([1, 2]);
+    expect(t.hasAfter).toBe(true);
+    expect(seqs(append(t, range(3, 5), false))).toEqual([1, 2, 3, 4, 5]);
+  });
+
+  it("takes pages at both ends, and only those that fit", () => {
+    expect(seqs(prepend(at(5, 6), range(3, 4), true))).toEqual([3, 4, 5, 6]);
+    expect(seqs(prepend(at(5, 6), range(4, 6), true))).toEqual([4, 5, 6]);
+    expect(seqs(prepend(at(5, 6), range(1, 2), false))).toEqual([5, 6]);
+  });
+
+  it("keeps a bounded window", () => {
+    let t = at(1, windowSize);
+    for (const x of range(windowSize + 1, windowSize * 2)) t = upsert(t, x);
+    expect(t.messages.length).toBeLessThanOrEqual(windowSize * 1.2);
+    expect(t.hasBefore).toBe(true);
+    t = at(windowSize * 2, windowSize * 3);
+    t = prepend(t, range(windowSize, windowSize * 2 - 1), true);
+    expect(t.messages[0]!.seq).toBe(windowSize);
+    expect(t.messages.length).toBe(windowSize);
+    expect(t.hasAfter).toBe(true);
+  });
+});

@@ -1,0 +1,35 @@
+import { Dialog } from "@base-ui/react/dialog";
+import type { ReactNode } from "react";
+import { useTranslation } from "react-i18next";
+import { Icon } from "./icons";
+
+type Props = { title: string; open: boolean; onClose: () => void; children: ReactNode; side?: boolean };
+
+/** A dialog in the middle, or a panel at the side. */
+export function Modal({ title, open, onClose, children, side }: Props) {
+  const { t } = useTranslation();
+  const place = side
+    ? "inset-y-0 right-0 w-full max-w-md border-l"
+    : "left-1/2 top-1/2 max-h-[88dvh] w-[calc(100%-2rem)] max-w-lg -translate-x-1/2 -translate-y-1/2 rounded-2xl border";
+  return (
+    <Dialog.Root open={open} onOpenChange={(o) => !o && onClose()}>
+      <Dialog.Portal>
+        <Dialog.Backdrop className="fixed inset-0 bg-black/40" />
+        <Dialog.Popup
+          className={`fixed z-10 flex flex-col border-line bg-bg shadow-xl outline-none ${place}`}
+        >
+          <header className="flex items-center justify-between gap-2 border-b border-line px-5 py-3">
+            <Dialog.Title className="text-lg font-semibold">{title}</Dialog.Title>
+            <Dialog.Close
+              aria-label={t("close")}
+              className="rounded-lg p-2 text-dim hover:bg-panel hover:text-fg"
+            >
+              <Icon name="close" />
+            </Dialog.Close>
+          </header>
+          <div className="flex min-h-0 flex-col gap-4 overflow-y-auto px-5 py-4">{children}</div>
+        </Dialog.Popup>
+      </Dialog.Portal>
+    </Dialog.Root>
+  );
+}
