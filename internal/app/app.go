@@ -139,7 +139,7 @@ func (a *App) openEmbedded(ctx context.Context) error {
 		return err
 	}
 	a.onStop("data folder", func(context.Context) error { release(); return nil })
-	st, err := OpenData(ctx, a.cfg.Data, a.log)
+	st, err := OpenData(ctx, a.cfg.Data, serverNode, a.log)
 	if err != nil {
 		return err
 	}

@@ -18,6 +18,13 @@ import (
 // DatabaseFile is the name of the embedded store in the data folder.
 const DatabaseFile = "hikyaku.db"
 
+// Numbers under which the processes on one folder make ids: the server, which
+// is alone by its lock, and an operator's command beside it.
+const (
+	serverNode   = 0
+	operatorNode = 1
+)
+
 // lockFile keeps two servers from one folder. It holds the process id, for the
 // one who reads the message.
 const lockFile = "hikyaku.lock"
@@ -25,13 +32,11 @@ const lockFile = "hikyaku.lock"
 // OpenData opens the embedded store in dir, which is made when it is missing.
 // It takes no lock: a server does, with lockData; an operator's command works
 // beside a running server.
-func OpenData(ctx context.Context, dir string, log *slog.Logger) (*sqlite.Store, error) {
+func OpenData(ctx context.Context, dir string, node int, log *slog.Logger) (*sqlite.Store, error) {
 	if err := makeFolder(dir); err != nil {
 		return nil, err
 	}
-	// One process at a time makes conversations and messages. An operator's
-	// command makes accounts beside it, as another node.
-	maker, err := ids.NewMaker(os.Getpid()&ids.MaxNode, nil)
+	maker, err := ids.NewMaker(node, nil)
 	if err != nil {
 		return nil, err
 	}

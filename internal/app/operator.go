@@ -23,7 +23,7 @@ func OpenOperator(ctx context.Context, dir string, log *slog.Logger) (*Operator,
 	if err != nil {
 		return nil, err
 	}
-	st, err := OpenData(ctx, dir, log)
+	st, err := OpenData(ctx, dir, operatorNode, log)
 	if err != nil {
 		return nil, err
 	}

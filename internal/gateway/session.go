@@ -16,8 +16,9 @@ import (
 )
 
 const (
-	// maxBacklog bounds the frames of one session that wait for its backlog.
-	maxBacklog = 256
+	// spareBacklog is how many frames of one session may wait for its backlog
+	// beside the sends that it may have in flight.
+	spareBacklog = 128
 	// otherFrames and otherBurst limit the frames of one connection that are
 	// not sends, per second and at once.
 	otherFrames = 50
@@ -148,7 +149,7 @@ func (s *session) Message(c *socket.Conn, p []byte) {
 	}
 	s.mu.Lock()
 	if s.busy {
-		full := len(s.backlog) >= maxBacklog
+		full := len(s.backlog) >= s.g.cfg.InFlight+spareBacklog
 		if !full {
 			s.backlog = append(s.backlog, item)
 		}

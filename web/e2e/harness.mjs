@@ -84,14 +84,25 @@ export async function launch() {
 
 /** A person at a browser of their own, registered and at the list. */
 export async function person(browser, server, name, options = {}) {
-  const context = await browser.newContext({ locale: "en-US", viewport: { width: 1200, height: 800 }, ...options });
+  const context = await browser.newContext({
+    locale: "en-US",
+    reducedMotion: "reduce",
+    viewport: { width: 1200, height: 800 },
+    ...options,
+  });
   const page = await context.newPage();
   page.setDefaultTimeout(15_000);
   const faults = [];
   page.on("pageerror", (e) => faults.push(e.message));
   await page.goto(server.url);
   const create = page.getByRole("button", { name: "Create account" });
-  if (!(await page.getByLabel("Display name").isVisible().catch(() => false))) await create.first().click();
+  if (
+    !(await page
+      .getByLabel("Display name")
+      .isVisible()
+      .catch(() => false))
+  )
+    await create.first().click();
   await page.getByLabel("Name", { exact: true }).fill(name);
   await page.getByLabel("Password").fill("correct horse");
   await page.locator("form").getByRole("button", { name: "Create account" }).click();

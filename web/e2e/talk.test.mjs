@@ -29,7 +29,9 @@ async function done(...people) {
 test("two people talk, and see each other's typing, marks, edits and deletes", async () => {
   const { aki, ben } = await two();
   await say(aki.page, "Hello **Ben**");
-  await bubble(aki.page, "Hello Ben").getByRole("img", { name: /Accepted|Delivered/ }).waitFor();
+  await bubble(aki.page, "Hello Ben")
+    .getByRole("img", { name: /Accepted|Delivered/ })
+    .waitFor();
   // Ben sees it in the list, unread, and in the window's title.
   const row = ben.page.getByRole("link", { name: /aki/ });
   await row.getByLabel("1 unread message").waitFor();
@@ -76,7 +78,9 @@ test("what is written offline survives a reload and is sent once", async () => {
   await bubble(aki.page, "written offline").getByRole("img", { name: "Sending" }).waitFor();
   await server.run();
   await bubble(ben.page, "written offline").waitFor();
-  await bubble(aki.page, "written offline").getByRole("img", { name: /Accepted|Delivered|Read/ }).waitFor();
+  await bubble(aki.page, "written offline")
+    .getByRole("img", { name: /Accepted|Delivered|Read/ })
+    .waitFor();
 
   // Again, with a reload before the connection returns.
   await aki.context.setOffline(true);
@@ -99,7 +103,12 @@ test("an input method's Enter does not send", async () => {
   const cdp = await aki.context.newCDPSession(aki.page);
   await cdp.send("Input.imeSetComposition", { text: "にほん", selectionStart: 3, selectionEnd: 3 });
   // The key with which the conversion is accepted: code 229 while composing.
-  await cdp.send("Input.dispatchKeyEvent", { type: "rawKeyDown", key: "Enter", code: "Enter", windowsVirtualKeyCode: 229 });
+  await cdp.send("Input.dispatchKeyEvent", {
+    type: "rawKeyDown",
+    key: "Enter",
+    code: "Enter",
+    windowsVirtualKeyCode: 229,
+  });
   await cdp.send("Input.insertText", { text: "日本" });
   assert.equal(await composer(aki.page).inputValue(), "日本");
   assert.equal(await aki.page.getByRole("article").count(), 0);

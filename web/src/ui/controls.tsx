@@ -18,7 +18,7 @@ export function Button({ kind = "plain", className = "", ...rest }: ButtonProps)
     <button
       type="button"
       {...rest}
-      className={`inline-flex items-center justify-center gap-2 rounded-lg transition-colors disabled:cursor-not-allowed disabled:opacity-50 ${kinds[kind]} ${className}`}
+      className={`inline-flex items-center justify-center gap-2 rounded-lg motion-safe:transition-colors disabled:cursor-not-allowed disabled:opacity-50 ${kinds[kind]} ${className}`}
     />
   );
 }

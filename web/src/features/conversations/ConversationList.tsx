@@ -96,7 +96,6 @@ export function ConversationList({ selected }: { selected: string | null }) {
       <footer className="border-t border-line p-2">
         <button
           type="button"
-          aria-label={t("settings")}
           onClick={() => setSettings(true)}
           className="flex w-full items-center gap-3 rounded-xl px-2 py-2 text-left hover:bg-line/50"
         >
@@ -107,6 +106,7 @@ export function ConversationList({ selected }: { selected: string | null }) {
           </span>
           <span className="text-dim">
             <Icon name="settings" />
+            <span className="sr-only">{t("settings")}</span>
           </span>
         </button>
       </footer>

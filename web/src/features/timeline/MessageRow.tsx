@@ -142,7 +142,7 @@ export const MessageRow = memo(function MessageRow(p: Props) {
       <Line sender={m.sender} at={m.at} first={p.first} own={p.own}>
         {m.reply_to ? <Quote conversation={m.conversation} seq={m.reply_to} onJump={p.onJump} /> : null}
         {m.deleted_at ? <p className="text-dim italic">{t("deleted")}</p> : <Body body={m.body} />}
-        <span className="flex items-center gap-2">
+        <span className="absolute right-4 bottom-0.5 flex items-center gap-2">
           {m.edited_at && !m.deleted_at ? <span className="text-xs text-dim">({t("edited")})</span> : null}
           {p.state && !m.deleted_at && <StateSign state={p.state} />}
         </span>

@@ -38,6 +38,7 @@ export function TimelineView({ conversation: c, onReply, onEdit, onDelete }: Pro
   const [highlighted, setHighlighted] = useState(0);
   // Where reading began; the line stays there while one reads on.
   const [readFrom] = useState(() => Math.max(c.seq - unread, 0));
+  const [openedAt] = useState(c.seq);
   const placed = useRef(false);
 
   useEffect(() => {
@@ -47,7 +48,10 @@ export function TimelineView({ conversation: c, onReply, onEdit, onDelete }: Pro
 
   const outgoing = useMemo(() => outbox.filter((m) => m.conversation === c.id), [outbox, c.id]);
   const messages = timeline?.messages ?? none;
-  const newLine = useMemo(() => firstUnread(messages, readFrom, me), [messages, readFrom, me]);
+  const newLine = useMemo(() => {
+    const seq = firstUnread(messages, readFrom, me);
+    return seq <= openedAt ? seq : 0; // what comes while one looks is not new
+  }, [messages, readFrom, openedAt, me]);
   const rows = useMemo(
     () => rowsOf(messages, timeline?.hasAfter ? [] : outgoing, me, newLine, timeline?.hasBefore ?? true),
     [messages, outgoing, me, newLine, timeline?.hasBefore, timeline?.hasAfter],
