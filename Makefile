@@ -84,6 +84,10 @@ BENCH ?= .
 bench-go: ## Run the Go benchmarks that match BENCH (all)
 	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem ./...
 
+.PHONY: picture
+picture: build ## Take the README's picture of the page again
+	cd web && node e2e/picture.mjs ../docs/images/page.png
+
 .PHONY: clean
 clean: ## Remove what was built (not the data)
 	rm -rf bin web/node_modules

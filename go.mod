@@ -2,6 +2,9 @@ module github.com/hikyaku-chat/hikyaku
 
 go 1.26.0
 
+// A package of the page's tools has Go files.
+ignore ./web/node_modules
+
 require (
 	github.com/HdrHistogram/hdrhistogram-go v1.4.0
 	github.com/alecthomas/kong v1.17.0

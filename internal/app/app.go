@@ -179,8 +179,7 @@ func startWorker(_ context.Context, a *App) error {
 		// What was taken in is stored before the worker goes.
 		err := a.parts.broker.Close(ctx)
 		cancel()
-		<-done
-		return err
+		return errors.Join(err, <-done)
 	})
 	return nil
 }
@@ -224,13 +223,13 @@ func startUI(_ context.Context, a *App) error {
 		return err
 	}
 	page, err := ui.New(files)
-	if err != nil {
-		// A binary without the page serves programs all the same.
-		a.log.Warn("there is no page to serve", "reason", err)
-		a.mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) { http.Error(w, err.Error(), http.StatusNotFound) })
+	if err == nil {
+		a.mux.Handle("/", page)
 		return nil
 	}
-	a.mux.Handle("/", page)
+	// A binary without the page serves programs all the same.
+	a.log.Warn("there is no page to serve", "reason", err)
+	a.mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) { http.Error(w, err.Error(), http.StatusNotFound) })
 	return nil
 }
 

@@ -80,7 +80,8 @@ func lockData(dir string) (release func(), err error) {
 		}
 		return nil, fmt.Errorf("--data: the lock %s cannot be taken: %w", path, err)
 	}
-	if err := f.Truncate(0); err == nil {
+	err = f.Truncate(0)
+	if err == nil {
 		_, err = fmt.Fprintf(f, "%d", os.Getpid())
 	}
 	if err != nil {

@@ -3,7 +3,6 @@ package app_test
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"log/slog"
 	"strings"
 	"sync"
@@ -167,7 +166,7 @@ func await[T any](p *person, t string, ok func(T) bool) T {
 func types(frames []kept) string {
 	var all []string
 	for _, f := range frames {
-		all = append(all, fmt.Sprintf("%s", f.Raw))
+		all = append(all, string(f.Raw))
 	}
 	return strings.Join(all, "\n")
 }

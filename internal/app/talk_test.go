@@ -312,7 +312,7 @@ func TestOverloadIsHonest(t *testing.T) {
 	for i := range ids {
 		ids[i] = aki.send(g.ID, fmt.Sprint(i))
 	}
-	for i := 0; i < n; i++ {
+	for i := range n {
 		for {
 			rejected := false
 			var wait time.Duration
@@ -343,11 +343,6 @@ func TestOverloadIsHonest(t *testing.T) {
 // answer waits for accepted, or calls rejected.
 func answer(p *person, id chat.ClientID, rejected func(*wire.Rejected)) {
 	p.t.Helper()
-	type either struct {
-		T  string        `json:"t"`
-		ID chat.ClientID `json:"id"`
-		wire.Rejected
-	}
 	deadline := time.Now().Add(patience)
 	for time.Now().Before(deadline) {
 		p.mu.Lock()

@@ -43,7 +43,7 @@ func Canonical(name string) (string, error) {
 	}
 	first, _ := utf8.DecodeRuneInString(canonical)
 	last, _ := utf8.DecodeLastRuneInString(canonical)
-	if strings.ContainsRune(punctuation, last) || !(unicode.IsLetter(first) || unicode.IsDigit(first)) {
+	if strings.ContainsRune(punctuation, last) || (!unicode.IsLetter(first) && !unicode.IsDigit(first)) {
 		return "", chat.Refuse(chat.CodeInvalid, "name", "must begin and end with a letter or digit")
 	}
 	if slices.Contains(reserved, canonical) {

@@ -3,6 +3,7 @@ package password
 import (
 	"context"
 	"errors"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -62,6 +63,7 @@ func TestTheQueueIsBounded(t *testing.T) {
 	waits := make(chan error)
 	go func() { _, err := h.slot(ctx); waits <- err }()
 	for h.waiting.Load() < 2 {
+		runtime.Gosched()
 	}
 	if _, err := h.Hash(t.Context(), "x"); chat.CodeOf(err) != chat.CodeOverloaded {
 		t.Errorf("the third: %v", err)

@@ -136,9 +136,10 @@ func (c *Conn) feed(p []byte) error {
 	c.seen.Store(c.server.clock.Load())
 	err := c.parser.feed(p, c.server.cfg.MaxMessage, c.handle)
 	if errors.As(err, &c.broken) {
+		// The connection ends once the client has had its chance to read why.
 		c.parser = parser{}
 		c.Close(c.broken.code, c.broken.text)
-		return nil
+		err = nil
 	}
 	return err
 }

@@ -145,11 +145,15 @@ func (p *peer) write(b ...[]byte) {
 func (p *peer) read() (ws.OpCode, string) {
 	p.t.Helper()
 	_ = p.SetReadDeadline(time.Now().Add(patience))
-	f, err := ws.ReadFrame(p.br)
-	if err != nil {
+	h, err := ws.ReadHeader(p.br)
+	if err != nil || h.Length > 1<<20 {
+		p.t.Fatalf("read a frame of %d bytes: %v", h.Length, err)
+	}
+	payload := make([]byte, h.Length)
+	if _, err := io.ReadFull(p.br, payload); err != nil {
 		p.t.Fatalf("read: %v", err)
 	}
-	return f.Header.OpCode, string(f.Payload)
+	return h.OpCode, string(payload)
 }
 
 func (p *peer) expect(op ws.OpCode, payload string) {

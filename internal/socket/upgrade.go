@@ -82,7 +82,7 @@ func (s *Server) Upgrade(w http.ResponseWriter, r *http.Request, h Handler) (*Co
 	if err != nil {
 		return nil, fmt.Errorf("take the connection over: %w", err)
 	}
-	early, err := answerUpgrade(conn, rw.Reader.Buffered(), rw.Reader.Peek, key, s.cfg.Subprotocol)
+	early, err := answerUpgrade(conn, rw.Reader.Buffered(), rw.Peek, key, s.cfg.Subprotocol)
 	if err != nil {
 		return nil, errors.Join(err, conn.Close())
 	}

@@ -59,7 +59,9 @@ func BenchmarkPublish(b *testing.B) {
 	}
 	_ = br.Close(ctx)
 	cancel()
-	<-done
+	if err := <-done; err != nil {
+		b.Error(err)
+	}
 	if int(confirmed.Load()) != n {
 		b.Fatalf("%d of %d confirmed", confirmed.Load(), n)
 	}

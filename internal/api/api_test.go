@@ -1,0 +1,559 @@
+package api_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/hikyaku-chat/hikyaku/internal/api"
+	"github.com/hikyaku-chat/hikyaku/internal/asyncapi"
+	"github.com/hikyaku-chat/hikyaku/internal/broker/embedded"
+	"github.com/hikyaku-chat/hikyaku/internal/chat"
+	"github.com/hikyaku-chat/hikyaku/internal/cursor"
+	"github.com/hikyaku-chat/hikyaku/internal/ids"
+	"github.com/hikyaku-chat/hikyaku/internal/password"
+	presencelocal "github.com/hikyaku-chat/hikyaku/internal/presence/local"
+	"github.com/hikyaku-chat/hikyaku/internal/session"
+	"github.com/hikyaku-chat/hikyaku/internal/store"
+	"github.com/hikyaku-chat/hikyaku/internal/store/sqlite"
+	"github.com/hikyaku-chat/hikyaku/internal/throttle"
+	"github.com/hikyaku-chat/hikyaku/internal/worker"
+)
+
+var update = flag.Bool("update", false, "write the golden files")
+
+// announcements records what would be told to people.
+type announcements struct {
+	mu  sync.Mutex
+	all []string
+}
+
+func (a *announcements) add(format string, args ...any) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.all = append(a.all, fmt.Sprintf(format, args...))
+}
+
+func (a *announcements) take() string {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	all := strings.Join(a.all, "; ")
+	a.all = nil
+	return all
+}
+
+func (a *announcements) ConversationChanged(_ context.Context, _ chat.UserID, c store.Change) {
+	if c.Changed {
+		a.add("conversation +%d -%d", len(c.Joined), len(c.Left))
+	}
+}
+
+func (a *announcements) MessageEdited(_ context.Context, e store.Edited) {
+	a.add("edited %v", e.Changed)
+}
+
+func (a *announcements) MessageDeleted(_ context.Context, e store.Edited) {
+	a.add("deleted %v", e.Changed)
+}
+
+func (a *announcements) Marked(_ context.Context, m chat.Membership) { a.add("marked %d", m.Read) }
+
+func (a *announcements) SessionsEnded(_ context.Context, _ chat.UserID, ids []chat.SessionID) {
+	a.add("ended %d", len(ids))
+}
+
+// quiet is an announcer for the worker, which these tests do not look at.
+type quiet struct{}
+
+func (quiet) Stored(context.Context, []chat.Outcome, func(int) bool) {}
+func (quiet) Failed(context.Context, *chat.Submission, *chat.Error)  {}
+
+type fixture struct {
+	t         *testing.T
+	url       string
+	announced *announcements
+}
+
+func start(t *testing.T, registration api.Registration) *fixture {
+	t.Helper()
+	log := slog.New(slog.DiscardHandler)
+	maker, err := ids.NewMaker(0, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	st, err := sqlite.Open(t.Context(), sqlite.Config{Path: filepath.Join(t.TempDir(), "test.db"), NewID: maker.Next, Logger: log})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := embedded.New(embedded.Config{})
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- worker.New(st, quiet{}, log).Run(ctx, b) }()
+	hasher, err := password.NewHasher(password.Config{MemoryKiB: 64})
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := &fixture{t: t, announced: &announcements{}}
+	h, err := api.New(api.Config{
+		Store: st, Publisher: b, Presence: presencelocal.New(nil), Announce: f.announced,
+		Auth: session.NewAuthenticator(session.Config{Store: st, Logger: log}), Cursors: cursor.NewSealer(st.Secret()),
+		Hasher: hasher, Throttle: throttle.New(throttle.Config{Free: 3}), Registration: registration, Version: "test", Logger: log,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewServer(h)
+	f.url = server.URL
+	t.Cleanup(func() {
+		server.Close()
+		if err := b.Close(ctx); err != nil {
+			t.Error(err)
+		}
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		if err := st.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return f
+}
+
+// client is a program with a token, or none.
+type client struct {
+	*fixture
+	token string
+	id    string
+}
+
+type object map[string]any
+
+// answer is a response whose body was read.
+type answer struct {
+	status  int
+	header  http.Header
+	cookies []*http.Cookie
+}
+
+func (c *client) request(method, path string, body any, change func(*http.Request)) (answer, object) {
+	c.t.Helper()
+	var r io.Reader
+	if body != nil {
+		b, err := json.Marshal(body)
+		if err != nil {
+			c.t.Fatal(err)
+		}
+		r = bytes.NewReader(b)
+	}
+	req, err := http.NewRequestWithContext(c.t.Context(), method, c.url+path, r)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	if body != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	if c.token != "" {
+		req.Header.Set("Authorization", "Bearer "+c.token)
+	}
+	if change != nil {
+		change(req)
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	var out object
+	_ = json.NewDecoder(resp.Body).Decode(&out) // no body, or a page
+	return answer{status: resp.StatusCode, header: resp.Header, cookies: resp.Cookies()}, out
+}
+
+// ok asks for what must be granted.
+func (c *client) ok(method, path string, body any) object {
+	c.t.Helper()
+	resp, out := c.request(method, "/api/v1"+path, body, nil)
+	if resp.status >= 300 {
+		c.t.Fatalf("%s %s: %d %v", method, path, resp.status, out)
+	}
+	return out
+}
+
+// refused asks for what must be refused, and checks the problem's form.
+func (c *client) refused(method, path string, body any, status int, code, field string) object {
+	c.t.Helper()
+	resp, out := c.request(method, "/api/v1"+path, body, nil)
+	if resp.status != status || out["code"] != code || (field != "" && out["field"] != field) {
+		c.t.Errorf("%s %s: %d %v; want %d %s %s", method, path, resp.status, out, status, code, field)
+	}
+	if ct := resp.header.Get("Content-Type"); ct != "application/problem+json" {
+		c.t.Errorf("%s %s: Content-Type %s", method, path, ct)
+	}
+	return out
+}
+
+func (f *fixture) register(name string) *client {
+	f.t.Helper()
+	c := &client{fixture: f}
+	g := c.ok("POST", "/register", object{"name": name, "password": "12345678"})
+	c.token = g["token"].(string)
+	c.id = g["user"].(map[string]any)["id"].(string)
+	return c
+}
+
+func list(o object) []any { return o["items"].([]any) }
+
+func TestAccounts(t *testing.T) {
+	f := start(t, api.Open)
+	nobody := &client{fixture: f}
+	if in := nobody.ok("GET", "/installation", nil); in["first_account"] != true || in["registration"] != "open" {
+		t.Errorf("%v", in)
+	}
+	aki := f.register("Aki")
+	me := aki.ok("GET", "/me", nil)["user"].(map[string]any)
+	if me["name"] != "aki" || me["display_name"] != "Aki" || me["admin"] != true {
+		t.Errorf("%v", me)
+	}
+	for _, tt := range []struct {
+		body        object
+		status      int
+		code, field string
+	}{
+		{object{"name": "AKI", "password": "12345678"}, 409, "name_taken", "name"},
+		{object{"name": "\u0430ki", "password": "12345678"}, 409, "name_taken", "name"}, // Cyrillic а
+		{object{"name": "", "password": "12345678"}, 400, "invalid", "name"},
+		{object{"name": strings.Repeat("a", 33), "password": "12345678"}, 413, "too_large", "name"},
+		{object{"name": "ben", "password": "1234567"}, 400, "invalid", "password"},
+		{object{"name": "ben"}, 400, "invalid", ""},
+		{object{"name": "ben", "password": 7}, 400, "invalid", "password"},
+		{object{"name": "ben", "password": "12345678", "colour": "red"}, 400, "invalid", "colour"},
+	} {
+		p := nobody.refused("POST", "/register", tt.body, tt.status, tt.code, tt.field)
+		if strings.Contains(fmt.Sprint(p), "1234567") {
+			t.Errorf("the password is repeated: %v", p)
+		}
+	}
+	unknown := nobody.refused("POST", "/login", object{"name": "nobody", "password": "12345678"}, 401, "unauthenticated", "")
+	wrong := nobody.refused("POST", "/login", object{"name": "aki", "password": "87654321"}, 401, "unauthenticated", "")
+	if unknown["detail"] != wrong["detail"] {
+		t.Errorf("%v tells more than %v", wrong, unknown)
+	}
+	nobody.refused("GET", "/me", nil, 401, "unauthenticated", "")
+	aki.refused("PUT", "/me/password", object{"old": "wrong one", "new": "abcdefgh"}, 403, "forbidden", "old")
+	other := nobody.ok("POST", "/login", object{"name": "ａｋｉ", "password": "12345678", "device": "phone"})
+	if n := len(list(aki.ok("GET", "/sessions", nil))); n != 2 {
+		t.Errorf("%d sessions", n)
+	}
+	aki.ok("PUT", "/me/password", object{"old": "12345678", "new": "abcdefgh"})
+	if got := f.announced.take(); got != "ended 1" {
+		t.Errorf("announced %q", got)
+	}
+	(&client{fixture: f, token: other["token"].(string)}).refused("GET", "/me", nil, 401, "unauthenticated", "")
+	aki.ok("PATCH", "/me", object{"display_name": "Aki A."})
+	aki.ok("POST", "/logout", nil)
+	aki.refused("GET", "/me", nil, 401, "unauthenticated", "")
+}
+
+func TestGuessingIsSlowed(t *testing.T) {
+	f := start(t, api.Open)
+	f.register("aki")
+	nobody := &client{fixture: f}
+	for range 4 {
+		nobody.refused("POST", "/login", object{"name": "aki", "password": "wrong wrong"}, 401, "unauthenticated", "")
+	}
+	p := nobody.refused("POST", "/login", object{"name": "aki", "password": "12345678"}, 429, "rate_limited", "")
+	if p["retry_after_ms"].(float64) <= 0 {
+		t.Errorf("%v", p)
+	}
+}
+
+func TestCookie(t *testing.T) {
+	f := start(t, api.Open)
+	nobody := &client{fixture: f}
+	resp, out := nobody.request("POST", "/api/v1/register", object{"name": "aki", "password": "12345678", "cookie": true}, func(r *http.Request) {
+		r.Header.Set("X-Forwarded-Proto", "https")
+	})
+	c := resp.cookies[0]
+	if out["token"] != nil || !c.HttpOnly || !c.Secure || c.SameSite != http.SameSiteLaxMode || c.Path != "/" {
+		t.Errorf("%v, %+v", out, c)
+	}
+	with := func(site string) func(*http.Request) {
+		return func(r *http.Request) {
+			r.AddCookie(&http.Cookie{Name: c.Name, Value: c.Value})
+			r.Header.Set("Sec-Fetch-Site", site)
+		}
+	}
+	if resp, _ := nobody.request("GET", "/api/v1/me", nil, with("same-origin")); resp.status != http.StatusOK {
+		t.Errorf("the cookie gives %d", resp.status)
+	}
+	resp, out = nobody.request("POST", "/api/v1/logout", nil, with("cross-site"))
+	if resp.status != http.StatusForbidden || out["code"] != "forbidden" {
+		t.Errorf("a page of another site: %d %v", resp.status, out)
+	}
+}
+
+func TestRegistrationModes(t *testing.T) {
+	f := start(t, api.ByInvitation)
+	aki := f.register("aki") // the first needs none
+	nobody := &client{fixture: f}
+	nobody.refused("POST", "/register", object{"name": "ben", "password": "12345678"}, 403, "forbidden", "invitation")
+	nobody.refused("POST", "/register", object{"name": "ben", "password": "12345678", "invitation": "hky_guess"}, 403, "forbidden", "")
+	i := aki.ok("POST", "/invitations", object{"max_uses": 1})
+	ben := nobody.ok("POST", "/register", object{"name": "ben", "password": "12345678", "invitation": i["token"]})
+	nobody.refused("POST", "/register", object{"name": "cem", "password": "12345678", "invitation": i["token"]}, 403, "forbidden", "")
+	(&client{fixture: f, token: ben["token"].(string)}).refused("POST", "/invitations", object{}, 403, "forbidden", "")
+
+	closed := start(t, api.Closed)
+	closed.register("aki")
+	(&client{fixture: closed}).refused("POST", "/register", object{"name": "ben", "password": "12345678"}, 403, "forbidden", "")
+}
+
+func TestConversations(t *testing.T) {
+	f := start(t, api.Open)
+	aki, ben, eve := f.register("aki"), f.register("ben"), f.register("eve")
+	f.announced.take()
+	d := aki.ok("POST", "/conversations", object{"kind": "direct", "user": ben.id})
+	if again := ben.ok("POST", "/conversations", object{"kind": "direct", "user": aki.id}); again["id"] != d["id"] {
+		t.Error("two direct conversations for one pair")
+	}
+	if got := f.announced.take(); got != "conversation +2 -0" {
+		t.Errorf("announced %q", got)
+	}
+	aki.refused("POST", "/conversations", object{"kind": "direct", "user": aki.id}, 400, "invalid", "")
+	aki.refused("POST", "/conversations", object{"kind": "direct", "user": "999"}, 404, "not_found", "")
+	aki.refused("POST", "/conversations", object{"kind": "group", "title": " "}, 400, "invalid", "title")
+	aki.refused("POST", "/conversations", object{"kind": "club", "title": "x"}, 400, "invalid", "kind")
+
+	g := aki.ok("POST", "/conversations", object{"kind": "group", "title": "Team", "members": []string{ben.id}})
+	path := "/conversations/" + g["id"].(string)
+	for _, p := range []string{path, "/conversations/12345"} {
+		eve.refused("GET", p, nil, 404, "not_found", "")
+		eve.refused("GET", p+"/messages", nil, 404, "not_found", "")
+		eve.refused("GET", p+"/members", nil, 404, "not_found", "")
+		eve.refused("POST", p+"/join", nil, 404, "not_found", "")
+		eve.refused("PATCH", p, object{"title": "x"}, 404, "not_found", "")
+		eve.refused("POST", p+"/messages", object{"id": "01939d2e-7c00-7abc-8def-0123456789ab", "body": "x"}, 404, "not_found", "")
+		eve.refused("PUT", p+"/marks", object{"read": 1}, 404, "not_found", "")
+	}
+	ben.refused("PATCH", path, object{"title": "Mine"}, 403, "forbidden", "")
+	if s := aki.ok("PATCH", path, object{"title": "Crew", "topic": "rowing"}); s["title"] != "Crew" || s["topic"] != "rowing" {
+		t.Errorf("%v", s)
+	}
+	aki.ok("PATCH", path+"/members/"+ben.id, object{"role": "admin"})
+	ben.refused("DELETE", path+"/members/"+aki.id, nil, 403, "forbidden", "")
+	link := ben.ok("POST", path+"/links", object{"max_uses": 1})
+	if n := len(list(ben.ok("GET", path+"/links", nil))); n != 1 {
+		t.Errorf("%d links", n)
+	}
+	token := link["token"].(string)
+	if c := eve.ok("GET", "/links/"+token, nil)["conversation"].(map[string]any); c["title"] != "Crew" {
+		t.Errorf("%v", c)
+	}
+	eve.ok("POST", "/links/"+token+"/join", nil)
+	f.register("cem").refused("POST", "/links/"+token+"/join", nil, 404, "not_found", "")
+	if n := len(list(eve.ok("GET", path+"/members?limit=200", nil))); n != 3 {
+		t.Errorf("%d members", n)
+	}
+	aki.ok("DELETE", path+"/members/"+eve.id, nil)
+	eve.refused("GET", path, nil, 404, "not_found", "")
+	aki.ok("POST", path+"/leave", nil)
+	if s := ben.ok("GET", path, nil); s["role"] != "owner" || s["members"] != 1.0 {
+		t.Errorf("the heir: %v", s)
+	}
+}
+
+func TestPagesWithOneEntry(t *testing.T) {
+	f := start(t, api.Open)
+	aki, ben := f.register("aki"), f.register("ben")
+	for i := range 3 {
+		aki.ok("POST", "/conversations", object{"kind": "channel", "title": fmt.Sprint("channel ", i)})
+	}
+	for _, path := range []string{"/channels", "/conversations", "/users", "/admin/users"} {
+		seen, cursor := 0, ""
+		for {
+			page := aki.ok("GET", path+"?limit=1"+cursor, nil)
+			seen += len(list(page))
+			next, ok := page["next"].(string)
+			if !ok {
+				break
+			}
+			cursor = "&cursor=" + next
+			if path != "/admin/users" {
+				ben.refused("GET", path+"?limit=1"+cursor, nil, 400, "invalid", "cursor")
+			}
+			aki.refused("GET", path+"?limit=1"+cursor[:len(cursor)-1], nil, 400, "invalid", "cursor")
+		}
+		want := 3
+		if strings.HasSuffix(path, "users") {
+			want = 2
+		}
+		if seen != want {
+			t.Errorf("%s: %d entries, want %d", path, seen, want)
+		}
+	}
+	aki.refused("GET", "/channels?limit=0", nil, 400, "invalid", "limit")
+	aki.refused("GET", "/channels?limit=201", nil, 400, "invalid", "limit")
+}
+
+func TestMessages(t *testing.T) {
+	f := start(t, api.Open)
+	aki, ben := f.register("aki"), f.register("ben")
+	path := "/conversations/" + aki.ok("POST", "/conversations", object{"kind": "group", "title": "Team", "members": []string{ben.id}})["id"].(string)
+	id := func(n int) string { return fmt.Sprintf("01939d2e-7c00-7abc-8def-%012d", n) }
+	for n := 1; n <= 5; n++ {
+		aki.ok("POST", path+"/messages", object{"id": id(n), "body": fmt.Sprint("text ", n)})
+	}
+	aki.ok("POST", path+"/messages", object{"id": id(1), "body": "text 1"})
+	aki.refused("POST", path+"/messages", object{"id": id(1), "body": "other"}, 409, "conflict", "")
+	aki.refused("POST", path+"/messages", object{"id": "x", "body": "text"}, 400, "invalid", "id")
+	aki.refused("POST", path+"/messages", object{"id": id(9), "body": " "}, 400, "invalid", "body")
+	aki.refused("POST", path+"/messages", object{"id": id(9), "body": "x", "reply_to": 99}, 400, "invalid", "reply_to")
+	seqs := func(query string) string {
+		h := ben.ok("GET", path+"/messages?"+query, nil)
+		var all []string
+		for _, m := range list(h) {
+			all = append(all, fmt.Sprint(m.(map[string]any)["seq"]))
+		}
+		return fmt.Sprint(strings.Join(all, " "), " ", h["has_before"], " ", h["has_after"])
+	}
+	for query, want := range map[string]string{
+		"":                 "1 2 3 4 5 false false",
+		"limit=2":          "4 5 true false",
+		"before=4&limit=2": "2 3 true true",
+		"after=0&limit=2":  "1 2 false true",
+		"after=5":          " false false",
+		"around=3&limit=3": "2 3 4 true true",
+	} {
+		if got := seqs(query); got != want {
+			t.Errorf("%q: %s, want %s", query, got, want)
+		}
+	}
+	f.announced.take()
+	ben.refused("PATCH", path+"/messages/1", object{"body": "mine now"}, 403, "forbidden", "")
+	ben.refused("DELETE", path+"/messages/1", nil, 403, "forbidden", "")
+	aki.refused("PATCH", path+"/messages/99", object{"body": "x"}, 404, "not_found", "")
+	if m := aki.ok("PATCH", path+"/messages/1", object{"body": "better"}); m["body"] != "better" || m["edited_at"] == nil {
+		t.Errorf("%v", m)
+	}
+	if m := aki.ok("DELETE", path+"/messages/1", nil); m["body"] != "" || m["deleted_at"] == nil {
+		t.Errorf("%v", m)
+	}
+	if m := ben.ok("PUT", path+"/marks", object{"read": 99}); m["read"] != 5.0 {
+		t.Errorf("%v", m)
+	}
+	if m := ben.ok("PUT", path+"/marks", object{"read": 2}); m["read"] != 5.0 {
+		t.Errorf("%v", m)
+	}
+	if got := f.announced.take(); got != "edited true; deleted true; marked 5" {
+		t.Errorf("announced %q", got)
+	}
+}
+
+func TestAdministration(t *testing.T) {
+	f := start(t, api.Open)
+	aki, ben := f.register("aki"), f.register("ben")
+	ben.refused("GET", "/admin/users", nil, 403, "forbidden", "")
+	ben.refused("PATCH", "/admin/users/"+aki.id, object{"disabled": true}, 403, "forbidden", "")
+	aki.refused("PATCH", "/admin/users/"+aki.id, object{"disabled": true}, 403, "forbidden", "")
+	f.announced.take()
+	aki.ok("PATCH", "/admin/users/"+ben.id, object{"disabled": true})
+	if got := f.announced.take(); got != "ended 1" {
+		t.Errorf("announced %q", got)
+	}
+	ben.refused("GET", "/me", nil, 401, "unauthenticated", "")
+	ben.refused("POST", "/login", object{"name": "ben", "password": "12345678"}, 401, "unauthenticated", "")
+	aki.refused("POST", "/conversations", object{"kind": "direct", "user": ben.id}, 404, "not_found", "")
+	aki.ok("PATCH", "/admin/users/"+ben.id, object{"disabled": false, "admin": true})
+	(&client{fixture: f}).ok("POST", "/login", object{"name": "ben", "password": "12345678"})
+}
+
+func TestDocuments(t *testing.T) {
+	f := start(t, api.Open)
+	c := &client{fixture: f}
+	for _, tt := range []struct {
+		name string
+		make func() ([]byte, error)
+	}{{"openapi", api.OpenAPI}, {"asyncapi", asyncapi.Document}} {
+		got, err := tt.make()
+		if err != nil {
+			t.Fatal(err)
+		}
+		checkRefs(t, tt.name, got)
+		// The page's types are made from these files.
+		golden := filepath.Join("..", "..", "web", "spec", tt.name+".json")
+		if *update {
+			if err := os.WriteFile(golden, append(got, '\n'), 0o644); err != nil { //nolint:gosec // for everyone to read
+				t.Fatal(err)
+			}
+		}
+		want, err := os.ReadFile(golden)
+		if err != nil || !bytes.Equal(bytes.TrimSpace(want), bytes.TrimSpace(got)) {
+			t.Errorf("%s is not what the types say (%v); run make generate and look at the difference", golden, err)
+		}
+		if resp, _ := c.request("GET", "/api/"+tt.name+".json", nil, nil); resp.status != http.StatusOK {
+			t.Errorf("%s is served with %d", tt.name, resp.status)
+		}
+	}
+	resp, _ := c.request("GET", "/api/docs", nil, nil)
+	if resp.status != http.StatusOK || !strings.Contains(resp.header.Get("Content-Type"), "text/html") {
+		t.Errorf("the page: %d %s", resp.status, resp.header.Get("Content-Type"))
+	}
+	c.refused("GET", "/nothing", nil, 404, "not_found", "")
+}
+
+// checkRefs finds references that lead nowhere.
+func checkRefs(t *testing.T, name string, document []byte) {
+	t.Helper()
+	var root any
+	if err := json.Unmarshal(document, &root); err != nil {
+		t.Fatal(err)
+	}
+	find := func(path string) bool {
+		at := root
+		for part := range strings.SplitSeq(strings.TrimPrefix(path, "#/"), "/") {
+			o, ok := at.(map[string]any)
+			if !ok {
+				return false
+			}
+			if at, ok = o[part]; !ok {
+				return false
+			}
+		}
+		return true
+	}
+	refs := 0
+	var walk func(v any)
+	walk = func(v any) {
+		switch v := v.(type) {
+		case map[string]any:
+			if ref, ok := v["$ref"].(string); ok {
+				refs++
+				if !find(ref) {
+					t.Errorf("%s: %s leads nowhere", name, ref)
+				}
+			}
+			for _, child := range v {
+				walk(child)
+			}
+		case []any:
+			for _, child := range v {
+				walk(child)
+			}
+		}
+	}
+	walk(root)
+	if refs == 0 {
+		t.Errorf("%s has no references; is it empty?", name)
+	}
+}

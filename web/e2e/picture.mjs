@@ -1,0 +1,57 @@
+// Takes the README's picture from the running program: `make picture`.
+import { launch, person, Server } from "./harness.mjs";
+
+const server = await Server.start();
+const browser = await launch();
+const send = (who, conversation, body, reply_to) =>
+  server.api(who.token, "POST", `/conversations/${conversation}/messages`, { id: id(), body, reply_to });
+
+let n = 0;
+function id() {
+  const ms = Date.now().toString(16).padStart(12, "0");
+  return `${ms.slice(0, 8)}-${ms.slice(8)}-7000-8000-${(++n).toString(16).padStart(12, "0")}`;
+}
+
+const aki = await person(browser, server, "aki", {
+  deviceScaleFactor: 2,
+  viewport: { width: 1180, height: 720 },
+});
+const me = await aki.page.evaluate(() => fetch("/api/v1/me").then((r) => r.json()));
+const people = {};
+for (const [name, display_name] of [
+  ["mika", "Mika Sato"],
+  ["ben", "Ben Okafor"],
+  ["lena", "Lena Fischer"],
+]) {
+  people[name] = await server.account(name);
+  await server.api(people[name].token, "PATCH", "/me", { display_name });
+}
+const { mika, ben, lena } = people;
+const everyone = [me.user.id, ben.id, lena.id];
+const design = await server.api(mika.token, "POST", "/conversations", {
+  kind: "group",
+  title: "Launch",
+  topic: "Ship it on Friday",
+  members: everyone,
+});
+const general = await server.api(lena.token, "POST", "/conversations", { kind: "channel", title: "general" });
+await server.api(lena.token, "POST", `/conversations/${general.id}/members`, { users: [me.user.id] });
+const direct = await server.api(ben.token, "POST", "/conversations", { kind: "direct", user: me.user.id });
+await send(lena, general.id, "Lunch at noon?");
+await send(ben, direct.id, "Did you see the new numbers?");
+await send(mika, design.id, "Good morning! The gateway has been up for **30 days** now.");
+await send(
+  ben,
+  design.id,
+  "And nothing lost:\n\n- killed it twenty times under load\n- every accepted message was there, once, in order",
+);
+await send(lena, design.id, "素晴らしい！ Then let us ship on Friday.", 2);
+await send(mika, design.id, "`make test` is green. I write the notes.");
+
+await aki.page.getByRole("link", { name: /Launch/ }).click();
+await aki.page.getByText("I write the notes.").last().waitFor();
+await aki.page.getByRole("textbox").fill("On it. I will tell the others");
+await aki.page.evaluate(() => document.fonts.ready);
+await aki.page.screenshot({ path: process.argv[2] });
+await browser.close();
+await server.stop();
