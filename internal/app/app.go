@@ -222,14 +222,14 @@ func startUI(_ context.Context, a *App) error {
 	if err != nil {
 		return err
 	}
-	page, err := ui.New(files)
-	if err == nil {
-		a.mux.Handle("/", page)
-		return nil
+	page, missing := ui.New(files)
+	if missing != nil {
+		// A binary without the page serves programs all the same.
+		a.log.Warn("there is no page to serve", "reason", missing)
+		a.mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) { http.Error(w, missing.Error(), http.StatusNotFound) })
+		return nil //nolint:nilerr // told in the log, and to whoever asks for the page
 	}
-	// A binary without the page serves programs all the same.
-	a.log.Warn("there is no page to serve", "reason", err)
-	a.mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) { http.Error(w, err.Error(), http.StatusNotFound) })
+	a.mux.Handle("/", page)
 	return nil
 }
 

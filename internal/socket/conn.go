@@ -131,7 +131,7 @@ func (c *Conn) feed(p []byte) error {
 		// The client still sends what it had begun. Closing now would reset
 		// the connection, and the client would never learn the reason; it
 		// has until closeBy to read it.
-		return nil
+		return nil //nolint:nilerr // broken is told by Closed, at the end
 	}
 	c.seen.Store(c.server.clock.Load())
 	err := c.parser.feed(p, c.server.cfg.MaxMessage, c.handle)
