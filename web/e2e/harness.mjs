@@ -6,7 +6,10 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { chromium } from "playwright-core";
 
-const binary = process.env.HIKYAKU_E2E_BIN ?? resolve(import.meta.dirname, "../../bin/hikyaku");
+const binary = process.env.HIKYAKU_BIN ?? resolve(import.meta.dirname, "../../bin/hikyaku");
+// The server takes its settings from HIKYAKU_… too, and refuses those that it
+// does not know; the tests' own must not reach it.
+const cleanEnv = Object.fromEntries(Object.entries(process.env).filter(([k]) => !k.startsWith("HIKYAKU_")));
 const browserPath = process.env.CHROMIUM ?? "/usr/bin/chromium";
 
 /** A port that is free now. */
@@ -34,7 +37,7 @@ export class Server {
 
   async run() {
     const args = ["serve", "--listen", `127.0.0.1:${this.port}`, "--data", this.data, "--hash-memory", "64", "--rate", "100000", "--burst", "100000", "--log-level", "error", ...this.flags]; // prettier-ignore
-    this.process = spawn(binary, args, { stdio: ["ignore", "pipe", "inherit"] });
+    this.process = spawn(binary, args, { env: cleanEnv, stdio: ["ignore", "pipe", "inherit"] });
     this.exited = new Promise((done) => this.process.on("exit", done));
     await new Promise((done, fail) => {
       this.process.stdout.on("data", (b) => String(b).includes("is ready") && done());

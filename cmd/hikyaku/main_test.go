@@ -1,0 +1,173 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+type result struct {
+	code     int
+	out, err string
+}
+
+// hikyaku runs the command line in this process.
+func hikyaku(ctx context.Context, t *testing.T, input string, environ []string, args ...string) result {
+	t.Helper()
+	var out, errs bytes.Buffer
+	code := run(ctx, args, environ, streams{in: strings.NewReader(input), out: &out, err: &errs})
+	return result{code, out.String(), errs.String()}
+}
+
+// briefly is a context for a server that must not come to run; one that does
+// stops by itself, and the test fails.
+func briefly(t *testing.T) context.Context {
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+func TestBadInput(t *testing.T) {
+	taken, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = taken.Close() }()
+	dir := t.TempDir()
+	file := filepath.Join(dir, "file")
+	if err := os.WriteFile(file, []byte("x"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	junk := filepath.Join(dir, "junk")
+	if err := os.MkdirAll(junk, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(junk, "hikyaku.db"), bytes.Repeat([]byte("not a database "), 1000), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		name    string
+		environ []string
+		args    []string
+		code    int
+		says    []string
+	}{
+		{"unknown flag", nil, []string{"serve", "--colour"}, exitUsage, []string{"--colour"}},
+		{"unknown command", nil, []string{"dance"}, exitUsage, []string{"dance"}},
+		{"unknown variable", []string{"HIKYAKU_COLOUR=red"}, []string{"version"}, exitUsage, []string{"HIKYAKU_COLOUR", "HIKYAKU_LISTEN"}},
+		{"bad value", nil, []string{"serve", "--registration", "maybe"}, exitUsage, []string{"--registration", "open"}},
+		{"bad duration", nil, []string{"serve", "--drain", "soon"}, exitUsage, []string{"--drain"}},
+		{"bad address", nil, []string{"serve", "--listen", "8080", "--data", dir}, exitError, []string{"--listen", "127.0.0.1:8080"}},
+		{"port taken", nil, []string{"serve", "--listen", taken.Addr().String(), "--data", dir}, exitError, []string{"--listen", "in use"}},
+		{"bad role", nil, []string{"serve", "--roles", "dancer", "--data", dir}, exitError, []string{"--roles", "dancer"}},
+		{"role alone", nil, []string{"serve", "--roles", "api", "--data", dir}, exitError, []string{"--roles", "worker"}},
+		{"folder is a file", nil, []string{"serve", "--listen", "127.0.0.1:0", "--data", file}, exitError, []string{"--data", file}},
+		{"not a database", nil, []string{"serve", "--listen", "127.0.0.1:0", "--data", junk}, exitError, []string{junk}},
+		{"no password", nil, []string{"user", "add", "aki", "--data", dir}, exitError, []string{"password"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			r := hikyaku(briefly(t), t, "", tt.environ, tt.args...)
+			if r.code != tt.code {
+				t.Errorf("exit %d, want %d", r.code, tt.code)
+			}
+			last := r.err[strings.LastIndex(strings.TrimSuffix(r.err, "\n"), "\n")+1:]
+			for _, word := range tt.says {
+				if !strings.Contains(last, word) {
+					t.Errorf("the last line does not name %q: %q", word, last)
+				}
+			}
+		})
+	}
+}
+
+func TestVariablesAreSettings(t *testing.T) {
+	t.Setenv("HIKYAKU_LISTEN", "nowhere")
+	r := hikyaku(briefly(t), t, "", os.Environ(), "serve", "--data", t.TempDir())
+	if r.code != exitError || !strings.Contains(r.err, `"nowhere" is not an address`) {
+		t.Errorf("%+v", r)
+	}
+}
+
+func TestOperatorWithoutABrowser(t *testing.T) {
+	ctx := t.Context()
+	dir := t.TempDir()
+	if r := hikyaku(ctx, t, "short\n", nil, "user", "add", "aki", "--data", dir); r.code != exitError || !strings.Contains(r.err, "8 characters") {
+		t.Errorf("a short password: %+v", r)
+	}
+	if r := hikyaku(ctx, t, "long enough\n", nil, "user", "add", "Aki", "--data", dir); r.code != exitOK || !strings.Contains(r.out, "aki (administrator)") {
+		t.Fatalf("%+v", r)
+	}
+	if r := hikyaku(ctx, t, "long enough\n", nil, "user", "add", "AKI", "--data", dir); r.code != exitError || !strings.Contains(r.err, "in use") {
+		t.Errorf("a name that is taken: %+v", r)
+	}
+	if r := hikyaku(ctx, t, "", nil, "user", "disable", "aki", "--data", dir); r.code != exitOK {
+		t.Errorf("%+v", r)
+	}
+	if r := hikyaku(ctx, t, "", nil, "user", "list", "--data", dir); !strings.Contains(r.out, "aki") || !strings.Contains(r.out, "disabled") {
+		t.Errorf("%+v", r)
+	}
+	if r := hikyaku(ctx, t, "", nil, "user", "enable", "nobody", "--data", dir); r.code != exitError || !strings.Contains(r.err, "nobody") {
+		t.Errorf("%+v", r)
+	}
+	if r := hikyaku(ctx, t, "another one\n", nil, "user", "password", "aki", "--data", dir); r.code != exitOK {
+		t.Errorf("%+v", r)
+	}
+}
+
+// A second server on the folder is refused; an operator beside it is not.
+func TestOneServerForAFolder(t *testing.T) {
+	dir := t.TempDir()
+	ctx, cancel := context.WithCancel(t.Context())
+	ready := make(chan struct{})
+	first := make(chan result, 1)
+	go func() {
+		var errs bytes.Buffer
+		out := &notifier{ready: ready}
+		code := run(ctx, []string{"serve", "--listen", "127.0.0.1:0", "--data", dir, "--log-level", "error"}, nil, streams{in: strings.NewReader(""), out: out, err: &errs})
+		first <- result{code: code, err: errs.String()}
+	}()
+	select {
+	case <-ready:
+	case r := <-first:
+		t.Fatalf("%+v", r)
+	case <-time.After(20 * time.Second):
+		t.Fatal("the server is not ready")
+	}
+	if r := hikyaku(briefly(t), t, "", nil, "serve", "--listen", "127.0.0.1:0", "--data", dir); r.code != exitError || !strings.Contains(r.err, "in use by another hikyaku") {
+		t.Errorf("a second server: %+v", r)
+	}
+	if r := hikyaku(t.Context(), t, "long enough\n", nil, "user", "add", "aki", "--data", dir); r.code != exitOK {
+		t.Errorf("an operator beside the server: %+v", r)
+	}
+	cancel()
+	if r := <-first; r.code != exitOK {
+		t.Errorf("the first server ended with %+v", r)
+	}
+}
+
+// notifier tells when something was written.
+type notifier struct {
+	ready chan struct{}
+	told  bool
+}
+
+func (n *notifier) Write(p []byte) (int, error) {
+	if !n.told {
+		n.told = true
+		close(n.ready)
+	}
+	return len(p), nil
+}
+
+func TestSpec(t *testing.T) {
+	for which, word := range map[string]string{"openapi": `"openapi": "3.1`, "asyncapi": `"asyncapi": "3.0`} {
+		if r := hikyaku(t.Context(), t, "", nil, "spec", which); r.code != exitOK || !strings.Contains(r.out, word) {
+			t.Errorf("%s: exit %d, %.100s", which, r.code, r.out)
+		}
+	}
+}
