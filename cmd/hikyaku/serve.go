@@ -24,7 +24,7 @@ type serveCommand struct {
 	Burst       int           `default:"60" help:"Messages of one user at once (${default})."`
 	InFlight    int           `default:"128" help:"Unanswered messages of one connection (${default})."`
 	Connections int           `default:"50" help:"Connections of one user (${default})."`
-	Heartbeat   time.Duration `default:"4s" help:"Time between a client's heartbeats (${default})."`
+	Heartbeat   time.Duration `default:"3s" help:"Time between a client's heartbeats (${default})."`
 
 	HashMemory int `default:"19456" help:"KiB of memory for hashing one password (${default})." placeholder:"KIB"`
 	HashAtOnce int `default:"4" help:"Passwords hashed side by side (${default})." placeholder:"N"`

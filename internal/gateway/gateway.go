@@ -25,8 +25,8 @@ type Config struct {
 	Node           string        // name of this gateway on the bus, unique in the installation
 	Version        string        // told to clients
 	Origins        []string      // origins of pages beside the server's own that may connect
-	Heartbeat      time.Duration // time between a client's pings; default 4 s
-	Idle           time.Duration // a silent connection is closed after it; default 3 heartbeats
+	Heartbeat      time.Duration // time between a client's pings; default 3 s, so that a lost push is found within 5 s
+	Idle           time.Duration // a silent connection is closed after it; default 90 s, because browsers wake pages in the background once a minute
 	PerSecond      float64       // messages per second of one user; default 20
 	Burst          int           // messages of one user at once; default 60
 	InFlight       int           // sends of one connection without an answer; default 128
@@ -41,8 +41,8 @@ type Config struct {
 }
 
 func (c Config) withDefaults() Config {
-	c.Heartbeat = or(c.Heartbeat, 4*time.Second)
-	c.Idle = or(c.Idle, 3*c.Heartbeat)
+	c.Heartbeat = or(c.Heartbeat, 3*time.Second)
+	c.Idle = or(c.Idle, 90*time.Second)
 	c.PerSecond = or(c.PerSecond, 20)
 	c.Burst = or(c.Burst, 60)
 	c.InFlight = or(c.InFlight, 128)

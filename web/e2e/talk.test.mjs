@@ -97,6 +97,40 @@ test("what is written offline survives a reload and is sent once", async () => {
   await done(aki, ben);
 });
 
+test("a push that is lost on the way is found and repaired, the last one too", async () => {
+  server = await Server.start();
+  const aki = await person(browser, server, "aki");
+  const ben = await person(browser, server, "ben");
+  await message(aki.page, "ben");
+  await say(aki.page, "arrives");
+  await ben.page.getByRole("link", { name: /aki/ }).click();
+  await bubble(ben.page, "arrives").waitFor();
+
+  // From now on the path to Ben swallows what is pushed.
+  let swallow = true;
+  await ben.page.routeWebSocket(/\/api\/v1\/socket/, (ws) => {
+    const up = ws.connectToServer();
+    up.onMessage((m) => {
+      if (!(swallow && String(m).startsWith('{"t":"message"'))) ws.send(m);
+    });
+  });
+  await ben.page.reload();
+  await bubble(ben.page, "arrives").waitFor();
+  await ben.page
+    .getByRole("img", { name: "online" })
+    .or(ben.page.locator("header").getByText("Online"))
+    .first()
+    .waitFor();
+  await say(aki.page, "lost on the way");
+  await bubble(aki.page, "lost on the way")
+    .getByRole("img", { name: /Accepted|Delivered/ })
+    .waitFor();
+  await bubble(ben.page, "lost on the way").waitFor();
+  assert.equal(await bubble(ben.page, "lost on the way").count(), 1);
+  swallow = false;
+  await done(aki, ben);
+});
+
 test("an input method's Enter does not send", async () => {
   const { aki, ben } = await two();
   await composer(aki.page).focus();

@@ -77,9 +77,20 @@ describe("Socket", () => {
     const { socket, wires, states } = setup();
     socket.start();
     wires[0]!.hear(hello);
-    vi.advanceTimersByTime(12_000);
+    vi.advanceTimersByTime(8_000);
     expect(wires[0]!.closed).toBe(true);
     expect(states.at(-1)).toBe("waiting");
+  });
+
+  it("does not take its own sleep for the server's silence", () => {
+    const { socket, wires, states } = setup();
+    socket.start();
+    wires[0]!.hear(hello);
+    wires[0]!.hear({ t: "pong" });
+    // A page in the background: its timers are held back for a minute.
+    vi.setSystemTime(Date.now() + 60_000);
+    vi.advanceTimersByTime(4000);
+    expect(states.at(-1)).toBe("open");
   });
 
   it("returns when goodbye says so", () => {

@@ -30,7 +30,8 @@ export class Socket {
   private wire: Wire | null = null;
   private attempts = 0;
   private heartbeat = 0;
-  private lastHeard = 0;
+  /** When the first ping went out that nothing was heard after; 0 for none. */
+  private unanswered = 0;
   private timer: ReturnType<typeof setTimeout> | undefined;
   private beat: ReturnType<typeof setInterval> | undefined;
   private returnAfter: number | null = null;
@@ -58,7 +59,7 @@ export class Socket {
       this.connect();
     } else if (this.state === "open") {
       // Whether the connection still lives is not known; the answer tells.
-      this.send({ t: "ping" });
+      this.ping();
     }
   }
 
@@ -67,6 +68,10 @@ export class Socket {
     if (this.state !== "open" || !this.wire) return false;
     this.wire.send(JSON.stringify(frame));
     return true;
+  }
+
+  private ping() {
+    if (this.send({ t: "ping" })) this.unanswered ||= Date.now();
   }
 
   private set(state: SocketState) {
@@ -87,7 +92,7 @@ export class Socket {
 
   private heard(wire: Wire, data: string) {
     if (wire !== this.wire) return;
-    this.lastHeard = Date.now();
+    this.unanswered = 0;
     const frame = JSON.parse(data) as ServerFrame;
     if (frame.t === "hello") {
       clearTimeout(this.timer);
@@ -97,7 +102,7 @@ export class Socket {
       this.set("open");
       this.events.open(frame);
       // The first head check need not wait for the first heartbeat.
-      this.send({ t: "ping" });
+      this.ping();
       return;
     }
     if (frame.t === "goodbye") this.returnAfter = frame.reconnect_after_ms;
@@ -105,15 +110,18 @@ export class Socket {
   }
 
   private pulse(wire: Wire) {
-    if (Date.now() - this.lastHeard > 2.5 * this.heartbeat) {
+    // Counted from a ping, not from the last frame: a page in the background
+    // is woken rarely, and its silence is its own.
+    if (this.unanswered && Date.now() - this.unanswered >= 1.5 * this.heartbeat) {
       this.lost(wire, 0);
       return;
     }
-    this.send({ t: "ping" });
+    this.ping();
   }
 
   private drop() {
     clearInterval(this.beat);
+    this.unanswered = 0;
     const wire = this.wire;
     this.wire = null;
     if (wire) {
