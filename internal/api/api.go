@@ -46,6 +46,11 @@ type Throttle interface {
 	Succeeded(ctx context.Context, keys ...string) error
 }
 
+// Limiter bounds how often each key may do something; see package throttle.
+type Limiter interface {
+	Take(ctx context.Context, key string) (wait time.Duration, err error)
+}
+
 // Presence tells how people can be reached.
 type Presence interface {
 	States(ctx context.Context, users []chat.UserID) ([]presence.State, error)
@@ -61,6 +66,7 @@ type Config struct {
 	Cursors      *cursor.Sealer
 	Hasher       *password.Hasher
 	Throttle     Throttle
+	Sends        Limiter // of messages, by user
 	Registration Registration
 	Origins      []string // of pages elsewhere that may use the API with a visitor's cookie
 	Version      string

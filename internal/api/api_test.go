@@ -108,7 +108,7 @@ func start(t *testing.T, registration api.Registration) *fixture {
 	h, err := api.New(api.Config{
 		Store: st, Publisher: b, Presence: presencelocal.New(nil), Announce: f.announced,
 		Auth: session.NewAuthenticator(session.Config{Store: st, Logger: log}), Cursors: cursor.NewSealer(st.Secret()),
-		Hasher: hasher, Throttle: throttle.New(throttle.Config{Free: 3}), Registration: registration, Version: "test", Logger: log,
+		Hasher: hasher, Throttle: throttle.New(throttle.Config{Free: 3}), Sends: throttle.NewLimiter(0.001, 9), Registration: registration, Version: "test", Logger: log,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -439,6 +439,11 @@ func TestMessages(t *testing.T) {
 			t.Errorf("%q: %s, want %s", query, got, want)
 		}
 	}
+	// Nine sends at once are allowed here; eight of them are used up.
+	aki.ok("POST", path+"/messages", object{"id": id(20), "body": "the ninth"})
+	if p := aki.refused("POST", path+"/messages", object{"id": id(21), "body": "too fast"}, 429, "rate_limited", ""); p["retry_after_ms"] == nil {
+		t.Errorf("%v", p)
+	}
 	f.announced.take()
 	ben.refused("PATCH", path+"/messages/1", object{"body": "mine now"}, 403, "forbidden", "")
 	ben.refused("DELETE", path+"/messages/1", nil, 403, "forbidden", "")
@@ -449,13 +454,13 @@ func TestMessages(t *testing.T) {
 	if m := aki.ok("DELETE", path+"/messages/1", nil); m["body"] != "" || m["deleted_at"] == nil {
 		t.Errorf("%v", m)
 	}
-	if m := ben.ok("PUT", path+"/marks", object{"read": 99}); m["read"] != 5.0 {
+	if m := ben.ok("PUT", path+"/marks", object{"read": 99}); m["read"] != 6.0 {
 		t.Errorf("%v", m)
 	}
-	if m := ben.ok("PUT", path+"/marks", object{"read": 2}); m["read"] != 5.0 {
+	if m := ben.ok("PUT", path+"/marks", object{"read": 2}); m["read"] != 6.0 {
 		t.Errorf("%v", m)
 	}
-	if got := f.announced.take(); got != "edited true; deleted true; marked 5" {
+	if got := f.announced.take(); got != "edited true; deleted true; marked 6" {
 		t.Errorf("announced %q", got)
 	}
 }

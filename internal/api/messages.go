@@ -106,6 +106,13 @@ func (a *API) sendMessage(ctx context.Context, in *struct {
 	if _, err := a.cfg.Store.Conversation(ctx, in.ID.v, me(ctx)); err != nil {
 		return nil, err
 	}
+	wait, err := a.cfg.Sends.Take(ctx, me(ctx).String())
+	if err != nil {
+		return nil, err
+	}
+	if wait > 0 {
+		return nil, tooSoon(wait, "you send too fast")
+	}
 	ctx, cancel := context.WithTimeout(ctx, acceptTimeout)
 	defer cancel()
 	confirmed := make(chan error, 1)

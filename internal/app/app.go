@@ -207,7 +207,7 @@ func startAPI(_ context.Context, a *App) error {
 	}
 	h, err := api.New(api.Config{
 		Store: a.parts.store, Publisher: a.parts.broker, Presence: a.parts.presence, Announce: a.parts.announce,
-		Auth: a.parts.auth, Cursors: a.parts.cursors, Hasher: hasher, Throttle: throttle.New(throttle.Config{}), Origins: a.cfg.Origins,
+		Auth: a.parts.auth, Cursors: a.parts.cursors, Hasher: hasher, Throttle: throttle.New(throttle.Config{}), Sends: throttle.NewLimiter(a.cfg.Gateway.PerSecond, a.cfg.Gateway.Burst), Origins: a.cfg.Origins,
 		Registration: api.Registration(a.cfg.Registration), Version: a.cfg.Version, Logger: a.log,
 	})
 	if err != nil {

@@ -1,5 +1,6 @@
-// Package throttle slows those who guess. Failures under a key cost waiting
-// time that doubles with each, and are forgotten after a while.
+// Package throttle slows those who guess, and those who do too much. Failures
+// under a key cost waiting time that doubles with each, and are forgotten after
+// a while; a [Limiter] allows each key so much in a time.
 package throttle
 
 import (

@@ -90,7 +90,11 @@ test("no screen has a serious accessibility fault", async () => {
   await ben.context.close();
 
   const login = await (
-    await browser.newContext({ locale: "ja-JP", reducedMotion: "reduce", viewport: { width: 390, height: 844 } })
+    await browser.newContext({
+      locale: "ja-JP",
+      reducedMotion: "reduce",
+      viewport: { width: 390, height: 844 },
+    })
   ).newPage();
   await login.goto(server.url);
   await login.getByRole("heading", { name: "ログイン" }).waitFor();
