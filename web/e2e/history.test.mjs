@@ -101,7 +101,7 @@ test("50,000 messages scroll smoothly", async () => {
   // pages come in front, and the page never holds more than a screenful or
   // two of messages.
   let lowest = total;
-  for (let i = 0; i < 120; i++) {
+  for (let i = 0; i < 170; i++) {
     await list.evaluate((e) => e.scrollBy(0, -700));
     const seen = await page
       .waitForFunction(

@@ -7,7 +7,7 @@ import { Engine } from "../sync/engine";
 import { newMessageId, serverNow, setServerTime } from "../sync/ids";
 import { Outbox } from "../sync/outbox";
 import { openStorage, type Storage } from "../sync/storage";
-import { append, firstSeq, lastSeq, prepend } from "../sync/timeline";
+import { append, firstSeq, lastSeq, prepend, trimBack, trimFront, type Timeline } from "../sync/timeline";
 import { emptyState, useApp } from "./app";
 
 type Live = { socket: Socket; engine: Engine; outbox: Outbox; storage: Storage };
@@ -165,6 +165,23 @@ export async function openTimeline(id: string, around?: number) {
 
 const loading = new Set<string>();
 
+/** Lets go of what is far from where one reads. Later than the page came, so
+ * that the view sees the two changes one after the other. */
+function trim(id: string, how: (t: Timeline) => Timeline) {
+  setTimeout(
+    () =>
+      useApp.setState((s) => {
+        const t = s.timelines[id];
+        const trimmed = t && how(t);
+        return trimmed && trimmed !== t ? { timelines: { ...s.timelines, [id]: trimmed } } : {};
+      }),
+    300,
+  );
+}
+
+/** One reads at the end: the oldest messages may go. */
+export const readingAtEnd = (id: string) => trim(id, trimFront);
+
 async function page(id: string, key: string, query: string, take: (h: History) => void) {
   if (loading.has(id + key)) return;
   loading.add(id + key);
@@ -178,23 +195,25 @@ async function page(id: string, key: string, query: string, take: (h: History) =
 export function loadOlder(id: string): Promise<void> {
   const t = useApp.getState().timelines[id];
   if (!t?.hasBefore) return Promise.resolve();
-  return page(id, "<", `before=${firstSeq(t)}`, (h) =>
+  return page(id, "<", `before=${firstSeq(t)}`, (h) => {
     useApp.setState((s) => {
       const now = s.timelines[id];
       return now ? { timelines: { ...s.timelines, [id]: prepend(now, h.items, h.has_before) } } : {};
-    }),
-  );
+    });
+    trim(id, trimBack);
+  });
 }
 
 export function loadNewer(id: string): Promise<void> {
   const t = useApp.getState().timelines[id];
   if (!t?.hasAfter) return Promise.resolve();
-  return page(id, ">", `after=${lastSeq(t)}`, (h) =>
+  return page(id, ">", `after=${lastSeq(t)}`, (h) => {
     useApp.setState((s) => {
       const now = s.timelines[id];
       return now ? { timelines: { ...s.timelines, [id]: append(now, h.items, h.has_after) } } : {};
-    }),
-  );
+    });
+    trim(id, trimFront);
+  });
 }
 
 /** Drops the window, so that the latest messages are loaded. */

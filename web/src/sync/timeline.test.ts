@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { Message } from "../protocol/types";
-import { append, prepend, upsert, windowSize, type Timeline } from "./timeline";
+import { append, prepend, trimBack, trimFront, upsert, windowSize, type Timeline } from "./timeline";
 
 function m(seq: number, rev = seq): Message {
   return {
@@ -46,15 +46,16 @@ describe("timeline", () => {
     expect(seqs(prepend(at(5, 6), range(1, 2), false))).toEqual([5, 6]);
   });
 
-  it("keeps a bounded window", () => {
-    let t = at(1, windowSize);
-    for (const x of range(windowSize + 1, windowSize * 2)) t = upsert(t, x);
-    expect(t.messages.length).toBeLessThanOrEqual(windowSize * 1.2);
-    expect(t.hasBefore).toBe(true);
-    t = at(windowSize * 2, windowSize * 3);
-    t = prepend(t, range(windowSize, windowSize * 2 - 1), true);
-    expect(t.messages[0]!.seq).toBe(windowSize);
-    expect(t.messages.length).toBe(windowSize);
-    expect(t.hasAfter).toBe(true);
+  it("is trimmed at one end, in a step of its own", () => {
+    let t = at(1, windowSize * 2);
+    expect(upsert(t, m(windowSize * 2 + 1)).messages.length).toBe(windowSize * 2 + 1);
+    t = trimFront(t);
+    expect(seqs(t)[0]).toBe(windowSize + 1);
+    expect(t).toMatchObject({ hasBefore: true, hasAfter: false });
+    expect(trimFront(t)).toBe(t);
+    t = trimBack(at(1, windowSize * 2));
+    expect(seqs(t).at(-1)).toBe(windowSize);
+    expect(t).toMatchObject({ hasBefore: false, hasAfter: true });
+    expect(trimBack(t)).toBe(t);
   });
 });

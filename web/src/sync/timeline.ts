@@ -1,4 +1,8 @@
 // A window of a conversation's messages: contiguous, in ascending seq. Pure.
+//
+// A window changes at one end at a time: the view keeps its place over a change
+// at either end, but not over both at once. So growing never trims; trimming is
+// a step of its own.
 import type { Message } from "../protocol/types";
 
 export type Timeline = {
@@ -9,6 +13,8 @@ export type Timeline = {
 
 /** How many messages a window keeps; what is far away is loaded again. */
 export const windowSize = 1500;
+/** A window is trimmed once it is larger than this, by a lot at once. */
+const windowLimit = 1800;
 
 export function firstSeq(t: Timeline): number {
   return t.messages[0]?.seq ?? 0;
@@ -30,14 +36,7 @@ export function upsert(t: Timeline, m: Message): Timeline {
     messages[i] = m;
     return { ...t, messages };
   }
-  if (m.seq === last + 1 && !t.hasAfter) {
-    const messages = [...t.messages, m];
-    // Only the far end is let go, and only by a lot at once.
-    if (messages.length > windowSize * 1.2) {
-      return { ...t, messages: messages.slice(messages.length - windowSize), hasBefore: true };
-    }
-    return { ...t, messages };
-  }
+  if (m.seq === last + 1 && !t.hasAfter) return { ...t, messages: [...t.messages, m] };
   // Beyond the end: there is something between that is not here.
   if (m.seq > last) return t.hasAfter ? t : { ...t, hasAfter: true };
   return t;
@@ -48,13 +47,7 @@ export function prepend(t: Timeline, page: Message[], hasBefore: boolean): Timel
   const older = page.filter((m) => m.seq < firstSeq(t));
   const gap = older.length > 0 && older.at(-1)!.seq !== firstSeq(t) - 1;
   if (gap) return t;
-  let messages = [...older, ...t.messages];
-  let hasAfter = t.hasAfter;
-  if (messages.length > windowSize * 1.2) {
-    messages = messages.slice(0, windowSize);
-    hasAfter = true;
-  }
-  return { messages, hasBefore, hasAfter };
+  return { messages: [...older, ...t.messages], hasBefore, hasAfter: t.hasAfter };
 }
 
 /** Adds a page behind the window. */
@@ -62,4 +55,16 @@ export function append(t: Timeline, page: Message[], hasAfter: boolean): Timelin
   let next: Timeline = { ...t, hasAfter: false };
   for (const m of page) next = upsert(next, m);
   return { ...next, hasAfter: hasAfter || next.hasAfter };
+}
+
+/** Lets the oldest messages go when there are too many. */
+export function trimFront(t: Timeline): Timeline {
+  if (t.messages.length <= windowLimit) return t;
+  return { ...t, messages: t.messages.slice(t.messages.length - windowSize), hasBefore: true };
+}
+
+/** Lets the latest messages go when there are too many. */
+export function trimBack(t: Timeline): Timeline {
+  if (t.messages.length <= windowLimit) return t;
+  return { ...t, messages: t.messages.slice(0, windowSize), hasAfter: true };
 }

@@ -2,7 +2,14 @@ import { useCallback, useEffect, useLayoutEffect, useMemo, useRef, useState } fr
 import { useTranslation } from "react-i18next";
 import { VList, type VListHandle } from "virtua";
 import type { Message, Summary } from "../../protocol/types";
-import { jumpToLatest, loadNewer, loadOlder, markRead, openTimeline } from "../../state/actions";
+import {
+  jumpToLatest,
+  loadNewer,
+  loadOlder,
+  markRead,
+  openTimeline,
+  readingAtEnd,
+} from "../../state/actions";
 import { unreadOf, useApp } from "../../state/app";
 import { firstSeq, lastSeq } from "../../sync/timeline";
 import { Icon } from "../../ui/icons";
@@ -57,12 +64,15 @@ export function TimelineView({ conversation: c, onReply, onEdit, onDelete }: Pro
     [messages, outgoing, me, newLine, timeline?.hasBefore, timeline?.hasAfter],
   );
 
-  // A page in front must not move what is looked at.
+  // What comes or goes in front must not move what is looked at. A window that
+  // shares nothing with the one before is another place, and is scrolled to.
   const front = timeline ? firstSeq(timeline) : 0;
-  const lastFront = useRef(front);
-  const shift = front < lastFront.current;
+  const back = timeline ? lastSeq(timeline) : 0;
+  const before = useRef({ front, back });
+  const shift =
+    front !== before.current.front && front <= before.current.back && back >= before.current.front;
   useLayoutEffect(() => {
-    lastFront.current = front;
+    before.current = { front, back };
   });
 
   const end = useCallback(() => {
@@ -86,8 +96,10 @@ export function TimelineView({ conversation: c, onReply, onEdit, onDelete }: Pro
   useLayoutEffect(() => {
     if (!placed.current || previousKey.current === lastKey) return;
     previousKey.current = lastKey;
-    if (atEnd.current || ownLast) list.current?.scrollToIndex(rows.length - 1, { align: "end" });
-  }, [lastKey, ownLast, rows.length]);
+    if (!atEnd.current && !ownLast) return;
+    list.current?.scrollToIndex(rows.length - 1, { align: "end" });
+    readingAtEnd(c.id);
+  }, [lastKey, ownLast, rows.length, c.id]);
 
   // What is in view is read, as long as the page is looked at.
   const see = useCallback(() => {
