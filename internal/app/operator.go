@@ -92,8 +92,8 @@ func (o *Operator) find(ctx context.Context, name string) (chat.User, error) {
 	return u, err
 }
 
-// SetPassword gives an account a new password and ends its sessions. Sockets
-// that are open stay so until their next connection.
+// SetPassword gives an account a new password and ends its sessions. A running
+// server closes their sockets when it next looks, within seconds.
 func (o *Operator) SetPassword(ctx context.Context, name, secret string) error {
 	u, err := o.find(ctx, name)
 	if err != nil {
@@ -110,7 +110,8 @@ func (o *Operator) SetPassword(ctx context.Context, name, secret string) error {
 	return err
 }
 
-// SetDisabled locks an account, which ends its sessions, or unlocks it.
+// SetDisabled locks an account, which ends its sessions as SetPassword does, or
+// unlocks it.
 func (o *Operator) SetDisabled(ctx context.Context, name string, disabled bool) error {
 	u, err := o.find(ctx, name)
 	if err != nil {

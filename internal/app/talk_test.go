@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hikyaku-chat/hikyaku/internal/app"
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
 	"github.com/hikyaku-chat/hikyaku/internal/client"
 	"github.com/hikyaku-chat/hikyaku/internal/wire"
@@ -293,6 +294,25 @@ func TestRevokedSessionIsClosed(t *testing.T) {
 	}
 	if _, err := aki.Dial(t.Context(), nil); err == nil {
 		t.Error("an ended session connects")
+	}
+}
+
+// An operator's command is another process; the server finds out by itself.
+func TestOperatorLocksAnAccountThatIsConnected(t *testing.T) {
+	cfg := testConfig(t)
+	url := start(t, cfg).URL()
+	join(t, url, "aki")
+	ben := join(t, url, "ben")
+	op, err := app.OpenOperator(t.Context(), cfg.Data, cfg.Logger)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = op.Close() }()
+	if err := op.SetDisabled(t.Context(), "ben", true); err != nil {
+		t.Fatal(err)
+	}
+	if code := closeCode(t, ben); code != wire.CloseRevoked {
+		t.Errorf("closed with %d, want %d", code, wire.CloseRevoked)
 	}
 }
 

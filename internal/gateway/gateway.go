@@ -69,6 +69,7 @@ func or[T comparable](v, byDefault T) T {
 type Store interface {
 	Users(ctx context.Context, ids []chat.UserID) ([]chat.User, error)
 	SawUser(ctx context.Context, id chat.UserID, at time.Time) error
+	SessionsOf(ctx context.Context, user chat.UserID) ([]store.Session, error)
 	MemberIDs(ctx context.Context, id chat.ConversationID) ([]chat.UserID, int64, error)
 	Acquainted(ctx context.Context, user chat.UserID, others []chat.UserID) ([]chat.UserID, error)
 	Mark(ctx context.Context, id chat.ConversationID, by chat.UserID, read, received int64) (chat.Membership, bool, error)
@@ -146,6 +147,7 @@ func New(ctx context.Context, cfg Config, parts Parts) (*Gateway, error) {
 	g.background.Go(g.pulse.run)
 	g.background.Go(g.marks.run)
 	g.background.Go(g.watches.run)
+	g.background.Go(g.checkSessions)
 	g.unsubscribe, err = parts.Bus.Subscribe(ctx, cfg.Node, (*subscriber)(g))
 	if err != nil {
 		g.cancel()

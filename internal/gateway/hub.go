@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"maps"
 	"slices"
 	"sync"
 
@@ -73,6 +74,13 @@ func (h *hub) sessions() int {
 	h.mu.RLock()
 	defer h.mu.RUnlock()
 	return h.open
+}
+
+// people are the users with sessions here.
+func (h *hub) people() []chat.UserID {
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	return slices.Collect(maps.Keys(h.users))
 }
 
 // each calls f for every session, without holding the lock.

@@ -1,0 +1,66 @@
+package gateway
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/hikyaku-chat/hikyaku/internal/chat"
+	"github.com/hikyaku-chat/hikyaku/internal/store"
+	"github.com/hikyaku-chat/hikyaku/internal/wire"
+)
+
+// Sessions that end through the API are announced on the bus, and their
+// sockets close at once. Those that end otherwise (an operator's command, an
+// expiry, an announcement that was lost) are found by looking: a few people
+// every second, so that the cost does not grow with the connections.
+const (
+	sessionsEvery  = time.Second
+	sessionsAtOnce = 100
+	sessionsPause  = 10 // steps of sessionsEvery between two rounds
+)
+
+func (g *Gateway) checkSessions() {
+	tick := time.NewTicker(sessionsEvery)
+	defer tick.Stop()
+	var users []chat.UserID
+	pause := sessionsPause
+	for {
+		select {
+		case <-g.ctx.Done():
+			return
+		case <-tick.C:
+		}
+		if len(users) == 0 {
+			if pause--; pause > 0 {
+				continue
+			}
+			users, pause = g.hub.people(), sessionsPause
+		}
+		n := min(len(users), sessionsAtOnce)
+		for _, user := range users[:n] {
+			g.checkSessionsOf(user)
+		}
+		users = users[n:]
+	}
+}
+
+func (g *Gateway) checkSessionsOf(user chat.UserID) {
+	ctx, cancel := context.WithTimeout(g.ctx, callTimeout)
+	defer cancel()
+	// Taken first: a session that begins meanwhile is not judged by a list
+	// that is older than it.
+	here := g.hub.of(user)
+	valid, err := g.parts.Store.SessionsOf(ctx, user)
+	if err != nil {
+		if g.ctx.Err() == nil {
+			g.log.Error("sessions could not be looked up", "user", user, "error", err)
+		}
+		return
+	}
+	for _, s := range here {
+		if !slices.ContainsFunc(valid, func(v store.Session) bool { return v.ID == s.id }) {
+			s.conn.Close(wire.CloseRevoked, "the session has ended")
+		}
+	}
+}
