@@ -85,6 +85,7 @@ export function TimelineView({ conversation: c, onReply, onEdit, onDelete }: Pro
     if (placed.current || !timeline || rows.length === 0) return;
     placed.current = true;
     const line = rows.findIndex((r) => r.kind === "new");
+    atEnd.current = !(line >= 0 && readFrom > 0); // reading begins further up
     if (line >= 0 && readFrom > 0) list.current?.scrollToIndex(Math.max(0, line - 1), { align: "start" });
     else list.current?.scrollToIndex(rows.length - 1, { align: "end" });
   }, [timeline, rows, readFrom]);
