@@ -1,0 +1,80 @@
+package webpush
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+)
+
+// errAddress says that a push service is not where push services are.
+var errAddress = errors.New("the address is not a public one with port 443")
+
+// unicast6 is all of IPv6 that is routed between networks. Outside of it are
+// loopback, link-local, private and multicast addresses, IPv4-mapped ones,
+// and 64:ff9b::/96, behind which a NAT64 has all of IPv4.
+var unicast6 = netip.MustParsePrefix("2000::/3")
+
+// special are the addresses that are not, or not only, ones of servers on the
+// internet: IANA's registries of special-purpose addresses, and one more.
+var special = prefixes(
+	"0.0.0.0/8",       // this network; 0.0.0.0 is this host
+	"10.0.0.0/8",      // private
+	"100.64.0.0/10",   // shared by a carrier's customers; a cloud's metadata
+	"127.0.0.0/8",     // loopback
+	"169.254.0.0/16",  // link-local; clouds' metadata
+	"172.16.0.0/12",   // private
+	"192.0.0.0/24",    // protocol assignments; a cloud's metadata
+	"192.0.2.0/24",    // documentation
+	"192.88.99.0/24",  // 6to4 relays
+	"192.168.0.0/16",  // private
+	"198.18.0.0/15",   // benchmarks
+	"198.51.100.0/24", // documentation
+	"203.0.113.0/24",  // documentation
+	"224.0.0.0/4",     // multicast
+	"240.0.0.0/4",     // reserved; broadcast
+
+	"168.63.129.16/32", // a cloud's metadata, behind an address that looks public
+
+	"2001::/23",     // protocol assignments; Teredo has IPv4 within
+	"2001:db8::/32", // documentation
+	"2002::/16",     // 6to4 has IPv4 within
+	"3fff::/20",     // documentation
+)
+
+func prefixes(texts ...string) []netip.Prefix {
+	out := make([]netip.Prefix, len(texts))
+	for i, t := range texts {
+		out[i] = netip.MustParsePrefix(t)
+	}
+	return out
+}
+
+// public tells whether the address may be one of a server on the internet.
+func public(ip netip.Addr) bool {
+	// A zone names an interface of this host; prefixes do not look past it.
+	if !ip.IsValid() || ip.Zone() != "" {
+		return false
+	}
+	if ip.Is6() && !unicast6.Contains(ip) {
+		return false
+	}
+	for _, p := range special {
+		if p.Contains(ip) {
+			return false
+		}
+	}
+	return true
+}
+
+// checkDial is asked before each connection, with the address that the host's
+// name resolved to.
+func checkDial(network, address string) error {
+	if network != "tcp4" && network != "tcp6" {
+		return fmt.Errorf("%s by %s: %w", address, network, errAddress)
+	}
+	a, err := netip.ParseAddrPort(address)
+	if err != nil || a.Port() != 443 || !public(a.Addr()) {
+		return fmt.Errorf("%s: %w", address, errAddress)
+	}
+	return nil
+}

@@ -1,0 +1,254 @@
+// Package webpushtest is a push service for tests, and the devices behind it.
+// It is as strict as the strictest of the real ones: it verifies the sender's
+// signature (RFC 8292), decrypts with the device's key (RFC 8291), and insists
+// on RFC 8030, all by code that shares nothing with the sender's.
+package webpushtest
+
+import (
+	"crypto/ecdh"
+	"crypto/rand"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"regexp"
+	"slices"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/hikyaku-chat/hikyaku/internal/webpush"
+)
+
+const maxBody = 4096
+
+var (
+	topics    = regexp.MustCompile(`^[A-Za-z0-9_-]{1,32}$`)
+	urgencies = []string{"", "very-low", "low", "normal", "high"}
+)
+
+// Service is a push service on a port of 127.0.0.1, without TLS: senders need
+// AllowPrivate.
+type Service struct {
+	URL string // its origin
+
+	mu         sync.Mutex
+	devices    map[string]*Device
+	status     int
+	retryAfter time.Duration
+	refused    []error
+}
+
+// New starts a service that ends with the test.
+func New(tb testing.TB) *Service {
+	tb.Helper()
+	s := &Service{devices: map[string]*Device{}}
+	server := httptest.NewServer(s)
+	tb.Cleanup(server.Close)
+	s.URL = server.URL
+	return s
+}
+
+// Message is one that a device got, decrypted.
+type Message struct {
+	Payload []byte
+	Topic   string
+	TTL     time.Duration
+	Urgency string
+}
+
+// Device is a browser that subscribed.
+type Device struct {
+	service *Service
+	key     *ecdh.PrivateKey
+	auth    []byte
+
+	// Under the service's lock.
+	only     string
+	gone     bool
+	messages []Message
+	pushes   int
+	changed  chan struct{} // closed at the next push
+}
+
+// Subscribe is a new device with its subscription.
+func (s *Service) Subscribe() (webpush.Subscription, *Device) {
+	key, err := ecdh.P256().GenerateKey(rand.Reader)
+	if err != nil {
+		panic(err) // there is no randomness
+	}
+	d := &Device{service: s, key: key, auth: make([]byte, 16), changed: make(chan struct{})}
+	_, _ = rand.Read(d.auth) // never fails
+	id := rand.Text()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.devices[id] = d
+	enc := base64.RawURLEncoding
+	return webpush.Subscription{
+		Endpoint: s.URL + "/push/" + id,
+		P256DH:   enc.EncodeToString(key.PublicKey().Bytes()),
+		Auth:     enc.EncodeToString(d.auth),
+	}, d
+}
+
+// Answer makes the service answer every push with the status from now on, and
+// with a Retry-After header unless retryAfter is 0. Status 0 is as usual.
+func (s *Service) Answer(status int, retryAfter time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.status, s.retryAfter = status, retryAfter
+}
+
+// Refused is why pushes were refused that break a rule.
+func (s *Service) Refused() []error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.refused)
+}
+
+// Restrict binds the subscription to a sender's public key, as browsers do.
+func (d *Device) Restrict(publicKey string) {
+	d.service.mu.Lock()
+	defer d.service.mu.Unlock()
+	d.only = publicKey
+}
+
+// Gone ends the subscription.
+func (d *Device) Gone() {
+	d.service.mu.Lock()
+	defer d.service.mu.Unlock()
+	d.gone = true
+}
+
+// Received is what the service holds for the device, the oldest first. A
+// message replaces an earlier one of its topic.
+func (d *Device) Received() []Message {
+	d.service.mu.Lock()
+	defer d.service.mu.Unlock()
+	return slices.Clone(d.messages)
+}
+
+// Pushes counts what the service accepted, with what was replaced since.
+func (d *Device) Pushes() int {
+	d.service.mu.Lock()
+	defer d.service.mu.Unlock()
+	return d.pushes
+}
+
+// Wait waits until the service accepted n pushes for the device, and gives
+// what it holds then.
+func (d *Device) Wait(tb testing.TB, n int) []Message {
+	tb.Helper()
+	timeout := time.After(20 * time.Second)
+	for {
+		d.service.mu.Lock()
+		messages, pushes, changed := slices.Clone(d.messages), d.pushes, d.changed
+		refused := slices.Clone(d.service.refused)
+		d.service.mu.Unlock()
+		if pushes >= n {
+			return messages
+		}
+		select {
+		case <-changed:
+		case <-timeout:
+			tb.Fatalf("%d of %d pushes came; refused: %v", pushes, n, refused)
+		}
+	}
+}
+
+// fault is a rule that a push breaks, with the status for it.
+type fault struct {
+	status int
+	err    error
+}
+
+func (f *fault) Error() string { return f.err.Error() }
+
+func faultf(status int, format string, args ...any) error {
+	return &fault{status, fmt.Errorf(format, args...)}
+}
+
+// ServeHTTP takes a push.
+func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	body, err := io.ReadAll(io.LimitReader(r.Body, maxBody+1))
+	if err != nil {
+		return // the sender went away
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.status != 0 {
+		if s.retryAfter > 0 {
+			w.Header().Set("Retry-After", strconv.Itoa(int(s.retryAfter/time.Second)))
+		}
+		w.WriteHeader(s.status)
+		return
+	}
+	if err := s.push(r, body); err != nil {
+		s.refused = append(s.refused, err)
+		status := http.StatusBadRequest
+		var f *fault
+		if errors.As(err, &f) {
+			status = f.status
+		}
+		http.Error(w, err.Error(), status)
+		return
+	}
+	w.Header().Set("TTL", r.Header.Get("TTL"))
+	w.Header().Set("Location", s.URL+"/message/"+rand.Text())
+	w.WriteHeader(http.StatusCreated)
+}
+
+func (s *Service) push(r *http.Request, body []byte) error {
+	if r.Method != http.MethodPost {
+		return faultf(http.StatusMethodNotAllowed, "the method is %s", r.Method)
+	}
+	const place = "/push/"
+	if len(r.URL.Path) <= len(place) || r.URL.RawQuery != "" {
+		return faultf(http.StatusNotFound, "there is no subscription at %s", r.URL)
+	}
+	d := s.devices[r.URL.Path[len(place):]]
+	switch {
+	case d == nil:
+		return faultf(http.StatusNotFound, "there is no subscription at %s", r.URL)
+	case d.gone:
+		return faultf(http.StatusGone, "the subscription has ended")
+	case len(body) > maxBody:
+		return faultf(http.StatusRequestEntityTooLarge, "the body has more than %d bytes", maxBody)
+	}
+	key, err := verify(r.Header.Get("Authorization"), s.URL, time.Now())
+	if err != nil {
+		return faultf(http.StatusUnauthorized, "the authorization: %w", err)
+	}
+	if d.only != "" && d.only != key {
+		return faultf(http.StatusForbidden, "the subscription is another sender's")
+	}
+	ttl, err := strconv.ParseUint(r.Header.Get("TTL"), 10, 31)
+	if err != nil {
+		return faultf(http.StatusBadRequest, "the TTL is %q", r.Header.Get("TTL"))
+	}
+	m := Message{TTL: time.Duration(ttl) * time.Second, Urgency: r.Header.Get("Urgency"), Topic: r.Header.Get("Topic")}
+	if len(r.Header.Values("Topic")) > 0 && !topics.MatchString(m.Topic) {
+		return faultf(http.StatusBadRequest, "the topic is %q", m.Topic)
+	}
+	if !slices.Contains(urgencies, m.Urgency) {
+		return faultf(http.StatusBadRequest, "the urgency is %q", m.Urgency)
+	}
+	if e := r.Header.Get("Content-Encoding"); e != "aes128gcm" {
+		return faultf(http.StatusBadRequest, "the content encoding is %q", e)
+	}
+	// A real service cannot read it, and its device would drop it in silence.
+	if m.Payload, err = decrypt(d.key, d.auth, body); err != nil {
+		return faultf(http.StatusBadRequest, "the content: %w", err)
+	}
+	if m.Topic != "" {
+		d.messages = slices.DeleteFunc(d.messages, func(old Message) bool { return old.Topic == m.Topic })
+	}
+	d.messages = append(d.messages, m)
+	d.pushes++
+	close(d.changed)
+	d.changed = make(chan struct{})
+	return nil
+}
