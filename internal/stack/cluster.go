@@ -1,0 +1,340 @@
+package stack
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// Options say what a cluster is made of. Zero values mean the defaults.
+type Options struct {
+	Binary        string   // path of hikyaku; the running program
+	Port          int      // of the entrance; a free one
+	RabbitMQNodes int      // 1
+	RedisCluster  bool     // a cluster of three instead of a single Redis
+	Gateways      int      // 2
+	APIs          int      // 2; they serve the page, too
+	Workers       int      // 2
+	Pushers       int      // 1
+	Settings      []string // HIKYAKU_… variables of every process
+}
+
+func (o Options) withDefaults() (Options, error) {
+	for _, n := range []*int{&o.Gateways, &o.APIs, &o.Workers} {
+		if *n == 0 {
+			*n = 2
+		}
+	}
+	for _, n := range []*int{&o.RabbitMQNodes, &o.Pushers} {
+		if *n == 0 {
+			*n = 1
+		}
+	}
+	if o.Binary == "" {
+		path, err := os.Executable()
+		if err != nil {
+			return o, fmt.Errorf("find the running program: %w", err)
+		}
+		o.Binary = path
+	}
+	path, err := filepath.Abs(o.Binary)
+	if err != nil {
+		return o, fmt.Errorf("find %s: %w", o.Binary, err)
+	}
+	o.Binary = path
+	return o, nil
+}
+
+// Cluster is the whole system: nginx before gateways, the API and the page;
+// workers; RabbitMQ, Redis, and PostgreSQL with a replica.
+type Cluster struct {
+	Nginx    *Nginx
+	Postgres *Postgres
+	Replica  *Postgres
+	RabbitMQ []*RabbitMQ
+	Redis    []*Redis
+
+	mu      sync.Mutex // guards the members
+	members []*Member
+	options Options
+	folder  *Folder
+	redis   string // address
+}
+
+// Member is one process of Hikyaku in a cluster. It keeps its port when it is
+// started again.
+type Member struct {
+	*Process
+	Roles   string
+	cluster *Cluster
+	name    string
+	port    int
+}
+
+// database is the name of the cluster's database.
+const database = "hikyaku"
+
+// StartCluster starts a cluster in a folder, whose Close ends it.
+func StartCluster(ctx context.Context, f *Folder, o Options) (*Cluster, error) {
+	o, err := o.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	if o.Port != 0 && !free(o.Port) {
+		return nil, fmt.Errorf("--port: 127.0.0.1:%d is in use by another program; stop it or choose another port", o.Port)
+	}
+	c := &Cluster{options: o, folder: f}
+	if err := c.startServers(ctx); err != nil {
+		return nil, err
+	}
+	if err := c.writeSettings(); err != nil {
+		return nil, err
+	}
+	if err := c.Run(ctx, "migrate"); err != nil {
+		return nil, err
+	}
+	var start errgroup.Group
+	for roles, n := range map[string]int{"gateway": o.Gateways, "api,ui": o.APIs, "worker": o.Workers, "push": o.Pushers} {
+		for range n {
+			m, err := c.newMember(roles)
+			if err != nil {
+				return nil, err
+			}
+			start.Go(func() error { return m.Start(ctx) })
+		}
+	}
+	if err := start.Wait(); err != nil {
+		return nil, err
+	}
+	c.Nginx, err = StartNginx(ctx, f, o.Port, c.upstreams())
+	return c, err
+}
+
+func (c *Cluster) startServers(ctx context.Context) error {
+	var start errgroup.Group
+	start.Go(func() (err error) {
+		if c.Postgres, err = StartPostgres(ctx, c.folder, "postgresql"); err != nil {
+			return err
+		}
+		if _, err = c.Postgres.CreateDatabase(ctx, database); err != nil {
+			return err
+		}
+		c.Replica, err = c.Postgres.StartReplica(ctx, "postgresql-replica")
+		return err
+	})
+	start.Go(func() (err error) {
+		c.RabbitMQ, err = StartRabbitMQ(ctx, c.folder, c.options.RabbitMQNodes)
+		return err
+	})
+	start.Go(func() error {
+		if c.options.RedisCluster {
+			cluster, err := StartRedisCluster(ctx, c.folder)
+			if err == nil {
+				c.Redis, c.redis = cluster.Nodes, cluster.URL()
+			}
+			return err
+		}
+		single, err := StartRedis(ctx, c.folder, "redis")
+		if err == nil {
+			c.Redis, c.redis = []*Redis{single}, single.URL()
+		}
+		return err
+	})
+	return start.Wait()
+}
+
+// Settings are the variables with which a process of Hikyaku joins.
+func (c *Cluster) Settings() []string {
+	brokers := make([]string, len(c.RabbitMQ))
+	for i, node := range c.RabbitMQ {
+		brokers[i] = node.URL()
+	}
+	return append([]string{
+		"HIKYAKU_DATABASE=" + c.Postgres.URL(database),
+		"HIKYAKU_DATABASE_REPLICAS=" + c.Replica.URL(database),
+		"HIKYAKU_BROKER=" + strings.Join(brokers, ","),
+		"HIKYAKU_REDIS=" + c.redis,
+		"HIKYAKU_TRUSTED_PROXIES=127.0.0.1",
+	}, c.options.Settings...)
+}
+
+// SettingsFile is the path of a file for --config with which commands of
+// hikyaku, such as user and deadletter, work on this cluster.
+func (c *Cluster) SettingsFile() string { return filepath.Join(c.folder.Path(), "hikyaku.yaml") }
+
+func (c *Cluster) writeSettings() error {
+	settings := map[string]string{} // of a name that is given twice the last counts
+	for _, s := range c.Settings() {
+		name, value, _ := strings.Cut(s, "=")
+		if key, ours := strings.CutPrefix(name, "HIKYAKU_"); ours {
+			settings[strings.ToLower(strings.ReplaceAll(key, "_", "-"))] = value
+		}
+	}
+	var text strings.Builder
+	for _, key := range slices.Sorted(maps.Keys(settings)) {
+		fmt.Fprintf(&text, "%s: %q\n", key, settings[key])
+	}
+	return os.WriteFile(c.SettingsFile(), []byte(text.String()), 0o600)
+}
+
+// Run runs a command of hikyaku, such as migrate, to its end.
+func (c *Cluster) Run(ctx context.Context, args ...string) error {
+	p, err := c.folder.start(command{name: args[0], path: c.options.Binary, args: args, env: c.Settings(), dir: c.folder.Path()})
+	if err != nil {
+		return err
+	}
+	select {
+	case <-p.Done():
+	case <-ctx.Done():
+		return errors.Join(ctx.Err(), p.Kill())
+	}
+	if code := p.cmd.ProcessState.ExitCode(); code != 0 {
+		return fmt.Errorf("hikyaku %s ended with %d:\n%s", strings.Join(args, " "), code, tail(p.log))
+	}
+	return nil
+}
+
+// Logs is the folder that holds what each process prints.
+func (c *Cluster) Logs() string { return c.folder.Path() }
+
+// URL is the entrance's address.
+func (c *Cluster) URL() string { return c.Nginx.URL() }
+
+// Members are the processes that play the roles, such as "gateway"; all of
+// them when roles is empty.
+func (c *Cluster) Members(roles string) []*Member {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var out []*Member
+	for _, m := range c.members {
+		if roles == "" || m.Roles == roles {
+			out = append(out, m)
+		}
+	}
+	return out
+}
+
+// Add starts one process more and lets nginx know.
+func (c *Cluster) Add(ctx context.Context, roles string) (*Member, error) {
+	m, err := c.newMember(roles)
+	if err != nil {
+		return nil, err
+	}
+	if err := m.Start(ctx); err != nil {
+		return nil, err
+	}
+	return m, c.Nginx.Reload(c.upstreams())
+}
+
+// Remove stops a process for good; it drains. nginx sends nobody new there
+// from the beginning.
+func (c *Cluster) Remove(ctx context.Context, m *Member) error {
+	c.mu.Lock()
+	for i := range c.members {
+		if c.members[i] == m {
+			c.members = append(c.members[:i:i], c.members[i+1:]...)
+			break
+		}
+	}
+	c.mu.Unlock()
+	return errors.Join(c.Nginx.Reload(c.upstreams()), m.Stop(ctx))
+}
+
+func (c *Cluster) newMember(roles string) (*Member, error) {
+	port, err := FreePort()
+	if err != nil {
+		return nil, err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	first, _, _ := strings.Cut(roles, ",")
+	n := 1
+	for _, m := range c.members {
+		if m.Roles == roles {
+			n++
+		}
+	}
+	m := &Member{Roles: roles, cluster: c, name: fmt.Sprintf("%s-%d", first, n), port: port}
+	m.Process = &Process{name: m.name}
+	c.members = append(c.members, m)
+	return m, nil
+}
+
+func (c *Cluster) upstreams() (up Upstreams) {
+	for _, m := range c.Members("") {
+		switch m.Roles {
+		case "gateway":
+			up.Gateways = append(up.Gateways, m.Addr())
+		case "api,ui":
+			up.APIs = append(up.APIs, m.Addr())
+			up.Pages = append(up.Pages, m.Addr())
+		}
+	}
+	return up
+}
+
+// Start starts the process, again after a stop or a kill, and waits until it
+// is ready.
+func (m *Member) Start(ctx context.Context) error {
+	// Its role on the command line is for those who look at processes.
+	args := []string{"serve", "--roles", m.Roles, "--listen", m.Addr()}
+	env := append([]string{fmt.Sprintf("GOMAXPROCS=%d", m.cluster.share())}, m.cluster.Settings()...)
+	process, err := m.cluster.folder.start(command{name: m.name, path: m.cluster.options.Binary, args: args, env: env, dir: m.cluster.folder.Path()})
+	if err != nil {
+		return err
+	}
+	m.Process = process
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	return process.waitFor(ctx, func(ctx context.Context) error {
+		r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+m.Addr()+"/readyz", http.NoBody)
+		if err != nil {
+			return err
+		}
+		answer, err := http.DefaultClient.Do(r)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = answer.Body.Close() }()
+		if answer.StatusCode != http.StatusOK {
+			return fmt.Errorf("/readyz answers %s", answer.Status)
+		}
+		return nil
+	})
+}
+
+// share is how many processors one process may use at once. The gateways and
+// workers of this machine share them; where each took them all, their idle
+// threads would look for work in the time of those that have some.
+func (c *Cluster) share() int {
+	return max(1, runtime.NumCPU()/(c.options.Gateways+c.options.Workers))
+}
+
+// Addr is where the process listens, past nginx.
+func (m *Member) Addr() string { return fmt.Sprintf("127.0.0.1:%d", m.port) }
+
+// Stop stops the cluster: first the entrance, then Hikyaku's processes, then
+// the servers.
+func (c *Cluster) Stop(ctx context.Context) error {
+	var errs []error
+	if c.Nginx != nil {
+		errs = append(errs, c.Nginx.Stop(ctx))
+	}
+	var stop errgroup.Group
+	for _, m := range c.Members("") {
+		if m.cmd != nil {
+			stop.Go(func() error { return m.Stop(ctx) })
+		}
+	}
+	return errors.Join(append(errs, stop.Wait())...)
+}

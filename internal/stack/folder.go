@@ -1,0 +1,179 @@
+package stack
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"sync"
+	"syscall"
+)
+
+// Folder holds the files of servers and knows their processes.
+type Folder struct {
+	dir     string
+	secrets secrets
+
+	mu        sync.Mutex
+	processes []*Process
+	closed    bool
+}
+
+// NewFolder makes a temporary folder for servers. Close removes it.
+func NewFolder() (*Folder, error) {
+	dir, err := os.MkdirTemp("", "hikyaku-stack-")
+	if err != nil {
+		return nil, err
+	}
+	// Servers that run as another user must be able to pass through.
+	if err := os.Chmod(dir, 0o711); err != nil {
+		return nil, err
+	}
+	return &Folder{dir: dir, secrets: newSecrets()}, nil
+}
+
+// Path is the folder.
+func (f *Folder) Path() string { return f.dir }
+
+func (f *Folder) add(p *Process) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.processes = append(f.processes, p)
+}
+
+// Processes are those that were started, in their order.
+func (f *Folder) Processes() []*Process {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Clone(f.processes)
+}
+
+// Close stops every process, the last one first, and removes the folder. It is
+// idempotent.
+func (f *Folder) Close() error {
+	f.mu.Lock()
+	if f.closed {
+		f.mu.Unlock()
+		return nil
+	}
+	f.closed = true
+	processes := f.processes
+	f.mu.Unlock()
+	var errs []error
+	for _, p := range slices.Backward(processes) {
+		ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
+		_ = p.Resume() // a frozen process cannot stop
+		errs = append(errs, p.Stop(ctx))
+		cancel()
+	}
+	return errors.Join(append(errs, os.RemoveAll(f.dir))...)
+}
+
+// sub makes a folder inside, owned by who is to write there.
+func (f *Folder) sub(name string, owner *syscall.Credential) (string, error) {
+	dir := filepath.Join(f.dir, name)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return "", err
+	}
+	if owner != nil {
+		if err := os.Chown(dir, int(owner.Uid), int(owner.Gid)); err != nil {
+			return "", err
+		}
+	}
+	return dir, nil
+}
+
+// Ports are taken from below those that systems give to outgoing connections
+// (32,768 and up on Linux, 49,152 elsewhere): a server that is started again
+// finds its port as it left it. A range of their own also leaves room for the
+// second port that Redis wants, 10,000 above the first.
+const firstPort, lastPort = 11_000, 21_999
+
+// taken are the ports that this program was given; none is given twice.
+var taken struct {
+	sync.Mutex
+	ports map[int]bool
+}
+
+// FreePort is a port of the loopback address that nobody listens on. Another
+// program could take it before its server does; the server then says so.
+func FreePort() (int, error) {
+	taken.Lock()
+	defer taken.Unlock()
+	if taken.ports == nil {
+		taken.ports = map[int]bool{}
+	}
+	for range 1000 {
+		port := firstPort + rand.IntN(lastPort-firstPort+1)
+		if taken.ports[port] || !free(port) || !free(port+redisBus) {
+			continue
+		}
+		taken.ports[port] = true
+		return port, nil
+	}
+	return 0, fmt.Errorf("there is no free port between %d and %d", firstPort, lastPort)
+}
+
+func free(port int) bool {
+	var lc net.ListenConfig
+	l, err := lc.Listen(context.Background(), "tcp", fmt.Sprintf("127.0.0.1:%d", port))
+	return err == nil && l.Close() == nil
+}
+
+func freePorts(n int) ([]int, error) {
+	ports := make([]int, n)
+	for i := range ports {
+		var err error
+		if ports[i], err = FreePort(); err != nil {
+			return nil, err
+		}
+	}
+	return ports, nil
+}
+
+// find looks for a program on the path and in the folders where packages put
+// it. of is the name of its package, for the error.
+func find(program, of string, places ...string) (string, error) {
+	if path, err := exec.LookPath(program); err == nil {
+		return path, nil
+	}
+	for _, place := range places {
+		found, err := filepath.Glob(filepath.Join(place, program))
+		if err == nil && len(found) > 0 {
+			slices.Sort(found)
+			return found[len(found)-1], nil
+		}
+	}
+	return "", fmt.Errorf("%s is not installed (the program %s was looked for); install the package %s, or run scripts/servers", of, program, of)
+}
+
+// unprivileged is the account for servers that refuse to run as root: nil when
+// this process is not root itself.
+func unprivileged(names ...string) (*syscall.Credential, error) {
+	if os.Geteuid() != 0 {
+		return nil, nil
+	}
+	for _, name := range append(names, "nobody") {
+		u, err := user.Lookup(name)
+		if err != nil {
+			continue
+		}
+		uid, err := strconv.ParseUint(u.Uid, 10, 32)
+		if err != nil {
+			return nil, fmt.Errorf("the account %s: %w", name, err)
+		}
+		gid, err := strconv.ParseUint(u.Gid, 10, 32)
+		if err != nil {
+			return nil, fmt.Errorf("the account %s: %w", name, err)
+		}
+		return &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}, nil
+	}
+	return nil, fmt.Errorf("there is no account to run a server as; looked for %v", names)
+}

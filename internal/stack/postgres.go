@@ -1,0 +1,168 @@
+package stack
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/hikyaku-chat/hikyaku/deploy"
+)
+
+// startTimeout bounds the start of any server.
+const startTimeout = 60 * time.Second
+
+// Postgres is a running PostgreSQL.
+type Postgres struct {
+	*Process
+	folder *Folder
+	bin    string // folder of its programs
+	data   string
+	port   int
+	user   *syscall.Credential
+}
+
+func postgresPlaces() []string {
+	return []string{"/usr/lib/postgresql/*/bin", "/opt/homebrew/opt/postgresql@*/bin", "/usr/local/opt/postgresql@*/bin"}
+}
+
+// StartPostgres starts a PostgreSQL with an empty cluster of databases,
+// durable as in production.
+func StartPostgres(ctx context.Context, f *Folder, name string) (*Postgres, error) {
+	p, err := newPostgres(f, name)
+	if err != nil {
+		return nil, err
+	}
+	password, err := f.secretFile(name+".password", f.secrets.password, p.user)
+	if err != nil {
+		return nil, err
+	}
+	if err := p.run(ctx, "initdb", "-D", p.data, "-U", "postgres", "-A", "scram-sha-256", "--pwfile", password, "-E", "UTF8", "--locale=C.UTF-8", "--no-sync"); err != nil {
+		return nil, err
+	}
+	return p, p.Start(ctx)
+}
+
+func newPostgres(f *Folder, name string) (*Postgres, error) {
+	server, err := find("postgres", "postgresql", postgresPlaces()...)
+	if err != nil {
+		return nil, err
+	}
+	if server, err = filepath.EvalSymlinks(server); err != nil {
+		return nil, err
+	}
+	p := &Postgres{folder: f, bin: filepath.Dir(server)}
+	p.Process = &Process{name: name}
+	if p.user, err = unprivileged("postgres"); err != nil {
+		return nil, err
+	}
+	if p.data, err = f.sub(name, p.user); err != nil {
+		return nil, err
+	}
+	p.port, err = FreePort()
+	return p, err
+}
+
+// run calls one of PostgreSQL's programs.
+func (p *Postgres) run(ctx context.Context, program string, args ...string) error {
+	cmd := exec.CommandContext(ctx, filepath.Join(p.bin, program), args...)
+	cmd.Dir = p.data
+	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "LANG=C.UTF-8", "TZ=UTC", "PGPASSWORD=" + p.folder.secrets.password}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: p.user}
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("%s: %w: %s", program, err, strings.TrimSpace(string(out)))
+	}
+	return nil
+}
+
+// Start starts the server again, after a stop or a kill.
+func (p *Postgres) Start(ctx context.Context) error {
+	// The shared settings first; what follows is this private process's own.
+	conf := deploy.PostgreSQL + fmt.Sprintf("\nport = %d\nlisten_addresses = '127.0.0.1'\nunix_socket_directories = ''\n", p.port)
+	path := filepath.Join(p.data, "hikyaku.conf")
+	if err := os.WriteFile(path, []byte(conf), 0o644); err != nil { //nolint:gosec // another account reads it, and it holds no secret
+		return err
+	}
+	process, err := p.folder.start(command{
+		name: p.name, path: filepath.Join(p.bin, "postgres"),
+		args: []string{
+			"-D", p.data, "-c", "config_file=" + path, "-c", "data_directory=" + p.data,
+			"-c", "hba_file=" + filepath.Join(p.data, "pg_hba.conf"), "-c", "ident_file=" + filepath.Join(p.data, "pg_ident.conf"),
+		},
+		dir: p.data, user: p.user,
+	})
+	if err != nil {
+		return err
+	}
+	p.Process = process
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	return process.waitFor(ctx, func(ctx context.Context) error {
+		conn, err := pgx.Connect(ctx, p.URL("postgres"))
+		if err != nil {
+			return err
+		}
+		return conn.Close(ctx)
+	})
+}
+
+// Stop stops the server at once, cutting its clients off ("fast" shutdown).
+func (p *Postgres) Stop(ctx context.Context) error {
+	p.asked.Store(true)
+	if err := p.cmd.Process.Signal(syscall.SIGINT); err != nil {
+		return fmt.Errorf("stop %s: %w", p.name, err)
+	}
+	select {
+	case <-p.done:
+		return nil
+	case <-ctx.Done():
+		return p.Kill()
+	}
+}
+
+// Port is where the server listens.
+func (p *Postgres) Port() int { return p.port }
+
+// URL is the address of a database.
+func (p *Postgres) URL(database string) string {
+	return fmt.Sprintf("postgres://postgres:%s@127.0.0.1:%d/%s?sslmode=disable", p.folder.secrets.password, p.port, database)
+}
+
+// CreateDatabase makes an empty database and returns its address.
+func (p *Postgres) CreateDatabase(ctx context.Context, database string) (string, error) {
+	if err := p.Exec(ctx, "postgres", "CREATE DATABASE "+pgx.Identifier{database}.Sanitize()+" TEMPLATE template0"); err != nil {
+		return "", fmt.Errorf("create the database %s: %w", database, err)
+	}
+	return p.URL(database), nil
+}
+
+// Exec runs one statement.
+func (p *Postgres) Exec(ctx context.Context, database, sql string) error {
+	conn, err := pgx.Connect(ctx, p.URL(database))
+	if err != nil {
+		return err
+	}
+	defer func() { _ = conn.Close(ctx) }()
+	_, err = conn.Exec(ctx, sql)
+	return err
+}
+
+// StartReplica starts a streaming replica of p.
+func (p *Postgres) StartReplica(ctx context.Context, name string) (*Postgres, error) {
+	r, err := newPostgres(p.folder, name)
+	if err != nil {
+		return nil, err
+	}
+	// It leaves the password for the replica in its settings.
+	if err := r.run(ctx, "pg_basebackup", "-h", "127.0.0.1", "-p", fmt.Sprint(p.port), "-U", "postgres",
+		"-D", r.data, "-R", "-X", "stream", "-c", "fast", "--no-sync"); err != nil {
+		return nil, err
+	}
+	return r, r.Start(ctx)
+}

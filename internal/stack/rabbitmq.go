@@ -1,0 +1,239 @@
+package stack
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+
+	amqp "github.com/rabbitmq/amqp091-go"
+
+	"github.com/hikyaku-chat/hikyaku/deploy"
+)
+
+// RabbitMQ is a running node of RabbitMQ.
+type RabbitMQ struct {
+	*Process
+	folder  *Folder
+	scripts string // folder of its programs
+	dir     string
+	node    string
+	port    int
+	dist    int
+	epmd    int
+	peers   []string
+}
+
+func rabbitPlaces() []string {
+	return []string{"/usr/lib/rabbitmq/bin", "/opt/homebrew/opt/rabbitmq/sbin", "/usr/local/opt/rabbitmq/sbin"}
+}
+
+// StartRabbitMQ starts n nodes of RabbitMQ that form one cluster.
+func StartRabbitMQ(ctx context.Context, f *Folder, n int) ([]*RabbitMQ, error) {
+	scripts, err := rabbitScripts()
+	if err != nil {
+		return nil, err
+	}
+	epmd, err := startEpmd(f)
+	if err != nil {
+		return nil, err
+	}
+	ports, err := freePorts(2 * n)
+	if err != nil {
+		return nil, err
+	}
+	nodes := make([]*RabbitMQ, n)
+	var names []string
+	for i := range nodes {
+		r := &RabbitMQ{
+			Process: &Process{name: fmt.Sprintf("rabbitmq-%d", i+1)}, folder: f, scripts: scripts,
+			node: fmt.Sprintf("hikyaku%d@localhost", i+1), port: ports[2*i], dist: ports[2*i+1], epmd: epmd,
+		}
+		if r.dir, err = f.sub(r.name, nil); err != nil {
+			return nil, err
+		}
+		nodes[i] = r
+		names = append(names, r.node)
+	}
+	for _, r := range nodes {
+		if n > 1 {
+			r.peers = names
+		}
+	}
+	ctx, cancel := context.WithTimeout(ctx, 2*startTimeout)
+	defer cancel()
+	for i, r := range nodes {
+		if err := r.launch(); err != nil {
+			return nil, err
+		}
+		// The first alone: nodes that start side by side may each believe
+		// that they are the first.
+		if i == 0 {
+			if err := r.ready(ctx, 1); err != nil {
+				return nil, err
+			}
+		}
+	}
+	for _, r := range nodes {
+		if err := r.ready(ctx, n); err != nil {
+			return nil, err
+		}
+	}
+	return nodes, nil
+}
+
+// rabbitScripts finds the scripts themselves: those on Debian's path change
+// the user and forget the environment.
+func rabbitScripts() (string, error) {
+	for _, place := range rabbitPlaces() {
+		if _, err := os.Stat(filepath.Join(place, "rabbitmq-server")); err == nil {
+			return place, nil
+		}
+	}
+	path, err := find("rabbitmq-server", "rabbitmq-server")
+	return filepath.Dir(path), err
+}
+
+// startEpmd runs the names' server of Erlang on a port of its own; otherwise
+// the first node would leave one running on the well-known port.
+func startEpmd(f *Folder) (port int, err error) {
+	program, err := find("epmd", "erlang-base", "/usr/lib/erlang/erts-*/bin", "/usr/lib/erlang/bin")
+	if err != nil {
+		return 0, err
+	}
+	if port, err = FreePort(); err != nil {
+		return 0, err
+	}
+	_, err = f.start(command{name: "epmd", path: program, args: []string{"-port", fmt.Sprint(port), "-address", "127.0.0.1"}})
+	return port, err
+}
+
+func (r *RabbitMQ) env() []string {
+	return []string{
+		"HOME=" + r.folder.dir, // where the nodes look for their cookie
+		"RABBITMQ_NODENAME=" + r.node,
+		"RABBITMQ_MNESIA_BASE=" + filepath.Join(r.dir, "data"),
+		"RABBITMQ_LOG_BASE=" + filepath.Join(r.dir, "log"),
+		"RABBITMQ_SCHEMA_DIR=" + filepath.Join(r.dir, "schema"),
+		"RABBITMQ_GENERATED_CONFIG_DIR=" + filepath.Join(r.dir, "config"),
+		"RABBITMQ_CONFIG_FILES=" + filepath.Join(r.dir, "conf.d"),
+		"RABBITMQ_ENABLED_PLUGINS_FILE=" + filepath.Join(r.dir, "enabled_plugins"),
+		"RABBITMQ_CONF_ENV_FILE=/dev/null",
+		"RABBITMQ_PID_FILE=" + filepath.Join(r.dir, "pid"),
+		"RABBITMQ_DIST_PORT=" + fmt.Sprint(r.dist),
+		"ERL_EPMD_PORT=" + fmt.Sprint(r.epmd), "ERL_EPMD_ADDRESS=127.0.0.1",
+		// One scheduler, and none that waits for work by spinning: the
+		// servers on this machine share its processors, and more of them
+		// only take each other's time.
+		"RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS=-start_epmd false +S 1:1 +sbwt none +sbwtdcpu none +sbwtdio none -kernel inet_dist_use_interface {127,0,0,1}",
+	}
+}
+
+// Start starts the node again with its data, after a stop or a kill.
+func (r *RabbitMQ) Start(ctx context.Context) error {
+	if err := r.launch(); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, 2*startTimeout)
+	defer cancel()
+	return r.ready(ctx, max(1, len(r.peers)))
+}
+
+func (r *RabbitMQ) launch() error {
+	var own strings.Builder
+	fmt.Fprintf(&own, "listeners.tcp.1 = 127.0.0.1:%d\n", r.port)
+	fmt.Fprintf(&own, "default_pass = %s\n", r.folder.secrets.password)
+	// The temporary folder may lie on a small disk.
+	own.WriteString("disk_free_limit.absolute = 50MB\n")
+	if len(r.peers) > 0 {
+		own.WriteString("cluster_formation.peer_discovery_backend = classic_config\n")
+		for i, peer := range r.peers {
+			fmt.Fprintf(&own, "cluster_formation.classic_config.nodes.%d = %s\n", i+1, peer)
+		}
+	}
+	conf := filepath.Join(r.dir, "conf.d")
+	if err := os.MkdirAll(conf, 0o700); err != nil {
+		return err
+	}
+	for path, text := range map[string]string{
+		filepath.Join(conf, "20-hikyaku.conf"):        deploy.RabbitMQ,
+		filepath.Join(conf, "30-own.conf"):            own.String(),
+		filepath.Join(r.dir, "enabled_plugins"):       "[].\n",
+		filepath.Join(r.folder.dir, ".erlang.cookie"): r.folder.secrets.cookie,
+	} {
+		if _, err := os.Stat(path); err == nil {
+			continue
+		}
+		if err := os.WriteFile(path, []byte(text), 0o400); err != nil {
+			return err
+		}
+	}
+	process, err := r.folder.start(command{
+		name: r.name, path: filepath.Join(r.scripts, "rabbitmq-server"), env: r.env(), dir: r.dir,
+	})
+	if err != nil {
+		return err
+	}
+	r.Process = process
+	return nil
+}
+
+// ready waits until the node serves clients and knows its n-1 peers.
+func (r *RabbitMQ) ready(ctx context.Context, n int) error {
+	if err := r.waitFor(ctx, func(context.Context) error {
+		conn, err := amqp.Dial(r.URL())
+		if err != nil {
+			return err
+		}
+		return conn.Close()
+	}); err != nil || n < 2 {
+		return err
+	}
+	return r.waitFor(ctx, func(ctx context.Context) error {
+		out, err := r.Control(ctx, "cluster_status", "--formatter", "json")
+		if err != nil {
+			return err
+		}
+		var status struct {
+			Running []string `json:"running_nodes"`
+		}
+		if err := json.Unmarshal([]byte(out), &status); err != nil {
+			return fmt.Errorf("read the status of the cluster: %w", err)
+		}
+		if len(status.Running) != n {
+			return fmt.Errorf("%d of %d nodes run", len(status.Running), n)
+		}
+		return nil
+	})
+}
+
+// Control calls rabbitmqctl for the node.
+func (r *RabbitMQ) Control(ctx context.Context, args ...string) (string, error) {
+	cmd := exec.CommandContext(ctx, filepath.Join(r.scripts, "rabbitmqctl"), append([]string{"-q", "-n", r.node}, args...)...)
+	cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "LANG=C.UTF-8"}, r.env()...)
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		return "", fmt.Errorf("rabbitmqctl %s: %w: %s", strings.Join(args, " "), err, out)
+	}
+	return string(out), nil
+}
+
+// URL is the node's address, in the virtual host "/".
+func (r *RabbitMQ) URL() string {
+	return fmt.Sprintf("amqp://guest:%s@127.0.0.1:%d/", r.folder.secrets.password, r.port)
+}
+
+// CreateVHost makes a virtual host and returns its address. Tests that share a
+// node each have one.
+func (r *RabbitMQ) CreateVHost(ctx context.Context, name string) (string, error) {
+	if _, err := r.Control(ctx, "add_vhost", name); err != nil {
+		return "", err
+	}
+	if _, err := r.Control(ctx, "set_permissions", "-p", name, "guest", ".*", ".*", ".*"); err != nil {
+		return "", err
+	}
+	return r.URL() + name, nil
+}
