@@ -132,3 +132,73 @@ func precedes(a, b *Membership) bool {
 	}
 	return a.User < b.User
 }
+
+// CheckRename tells whether a member with the role may change title and topic.
+func CheckRename(k Kind, r Role) error {
+	if k == Direct || !r.MayManage() {
+		return Refuse(CodeForbidden, "", "only who manages the conversation may rename it")
+	}
+	return nil
+}
+
+// CheckLinks tells whether a member with the role may make, see and end links.
+func CheckLinks(k Kind, r Role) error {
+	if k == Direct || !r.MayManage() {
+		return Refuse(CodeForbidden, "", "only who manages the conversation may handle its links")
+	}
+	return nil
+}
+
+// CheckInvite tells whether a member with the role may bring others in.
+func CheckInvite(k Kind, r Role) error {
+	if !MayInvite(k, r) {
+		return Refuse(CodeForbidden, "", "nobody can be added to this conversation")
+	}
+	return nil
+}
+
+// CheckSize tells whether a conversation may have so many members.
+func CheckSize(members int) error {
+	if members > MaxMembers {
+		return Refuse(CodeTooLarge, "members", "a conversation may have %d members", MaxMembers)
+	}
+	return nil
+}
+
+// CheckRemove tells whether a member (actor) may take another one (target, ""
+// for none) out of a conversation; leaves says that the two are the same.
+func CheckRemove(k Kind, actor, target Role, leaves bool) error {
+	switch {
+	case leaves && !MayLeave(k):
+		return Refuse(CodeForbidden, "", "a direct conversation cannot be left")
+	case !target.MayPost():
+		return NotFound("member")
+	case !leaves && !MayRemove(k, actor, target):
+		return Refuse(CodeForbidden, "", "you may not remove this member")
+	}
+	return nil
+}
+
+// CheckSetRole tells whether a member (actor) may change another's role from
+// one ("" for none) to another. owners counts them; it is called only when an
+// owner is to become less.
+func CheckSetRole(k Kind, actor, from, to Role, owners func() (int, error)) error {
+	switch {
+	case !to.MayPost():
+		return Refuse(CodeInvalid, "role", "there is no such role")
+	case !MaySetRole(k, actor, from, to):
+		return Refuse(CodeForbidden, "", "only owners may change roles")
+	case !from.MayPost():
+		return NotFound("member")
+	case from != Owner || to == Owner:
+		return nil
+	}
+	n, err := owners()
+	if err != nil {
+		return err
+	}
+	if !MayStepDown(n) {
+		return Refuse(CodeForbidden, "role", "make someone else an owner first")
+	}
+	return nil
+}

@@ -32,6 +32,10 @@ import (
 // ErrUnavailable is in the chain of errors that may pass: try again later.
 var ErrUnavailable = errors.New("the store is unavailable")
 
+// ErrPoison is in the chain of errors that the input caused by itself: the same
+// call will never succeed, and others may.
+var ErrPoison = errors.New("the store cannot keep this")
+
 // Store is all of the port. Users of it ask for the part that they need.
 type Store interface {
 	Accounts
@@ -42,6 +46,7 @@ type Store interface {
 	Links
 	Messages
 	Feed
+	Pushes
 
 	// Ping tells whether the store answers and can be written to.
 	Ping(ctx context.Context) error
@@ -168,6 +173,30 @@ type NewConversation struct {
 	Members []chat.UserID // besides By; exactly one for a direct conversation
 }
 
+// Clean gives the conversation as it is kept. members is how many people it is
+// to have, its maker among them.
+func (n NewConversation) Clean(members int) (_ NewConversation, err error) {
+	switch n.Kind {
+	case chat.Direct:
+		if members != 2 {
+			return n, chat.Refuse(chat.CodeInvalid, "members", "a direct conversation is between two people")
+		}
+		n.Title, n.Topic = "", ""
+		return n, nil
+	case chat.Group, chat.Channel:
+	default:
+		return n, chat.Refuse(chat.CodeInvalid, "kind", "there is no such kind of conversation")
+	}
+	if err := chat.CheckSize(members); err != nil {
+		return n, err
+	}
+	if n.Title, err = chat.CleanTitle(n.Title); err != nil {
+		return n, err
+	}
+	n.Topic, err = chat.CleanTopic(n.Topic)
+	return n, err
+}
+
 // Conversations keeps which conversations exist. by is always the person who
 // asks: where they may not know of the conversation, the refusal is
 // CodeNotFound; where they may not do it, CodeForbidden.
@@ -241,8 +270,18 @@ type Edited struct {
 	Changed  bool // false when it was so already
 }
 
+// SendKey names a send for ever.
+type SendKey struct {
+	Sender   chat.UserID
+	ClientID chat.ClientID
+}
+
 // Messages keeps what was said.
 type Messages interface {
+	// Sent finds what was stored under names. A message whose text is gone
+	// for good is given as a tombstone.
+	Sent(ctx context.Context, keys []SendKey) (map[SendKey]*chat.Message, error)
+
 	// Append stores a batch in one transaction, in its order, and gives an
 	// outcome for each submission, at the same index. Submissions that repeat
 	// a client id, in the batch or from years ago, are duplicates or
@@ -285,4 +324,58 @@ type Feed interface {
 type Head struct {
 	Conversations int   // how many the user is in
 	Sum           int64 // of their Rev and of the user's stored read marks
+}
+
+// MaxSubscriptions is how many devices of a user may take notifications.
+const MaxSubscriptions = 20
+
+// Subscription is where a device takes notifications (see package webpush). It
+// belongs to the session that registered it and ends with it.
+type Subscription struct {
+	User     chat.UserID
+	Session  chat.SessionID
+	Endpoint string // unique, at most 2,048 bytes; a secret
+	P256DH   string
+	Auth     string
+	// CreatedAt is when it was last registered; given by the store.
+	CreatedAt time.Time
+}
+
+// MemberKey names a person's place in a conversation.
+type MemberKey struct {
+	Conversation chat.ConversationID
+	User         chat.UserID
+}
+
+// Standing is a member's place in a conversation, as far as a notification
+// needs it.
+type Standing struct {
+	Kind  chat.Kind
+	Title string
+	Read  int64 // the member's read mark, as stored
+}
+
+// Pushes keeps what notifying people who are away needs.
+type Pushes interface {
+	// PushKeys is the pair of keys by which push services know the
+	// installation. The first call has it made; all processes that call at the
+	// same time get the same pair, and keep it for ever.
+	PushKeys(ctx context.Context, generate func() (public, private string, err error)) (public, private string, err error)
+	// PutSubscription registers a device. An endpoint that is registered
+	// already moves to this user and session. Beyond MaxSubscriptions the
+	// user's one that was registered longest ago goes. A session that is not,
+	// or no longer, the user's is refused with CodeUnauthenticated.
+	PutSubscription(ctx context.Context, s Subscription) error
+	// DeleteSubscription ends a subscription of user's; one that does not
+	// exist, or is another's, is passed over.
+	DeleteSubscription(ctx context.Context, user chat.UserID, endpoint string) error
+	// DropSubscription ends a subscription that its push service has ended, or
+	// takes nothing for.
+	DropSubscription(ctx context.Context, endpoint string) error
+	// Subscriptions are those of the users, in any order: of sessions that
+	// have not expired and accounts that are not disabled.
+	Subscriptions(ctx context.Context, users []chat.UserID) ([]Subscription, error)
+	// Standings gives members' places; who is not in the conversation, or no
+	// longer, is left out.
+	Standings(ctx context.Context, keys []MemberKey) (map[MemberKey]Standing, error)
 }

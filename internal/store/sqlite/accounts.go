@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
+	"github.com/hikyaku-chat/hikyaku/internal/search"
 	"github.com/hikyaku-chat/hikyaku/internal/store"
 )
 
@@ -51,7 +52,7 @@ func (s *Store) CreateUser(ctx context.Context, u store.NewUser, invitation []by
 		}
 		if _, err := t.exec(`INSERT INTO users (id, name, skeleton, display_name, name_fold, display_fold, password,
 			admin, disabled, created_at, last_seen) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0, ?, 0)`,
-			out.ID, out.Name, u.Skeleton, out.DisplayName, fold(out.Name), fold(out.DisplayName), u.Password,
+			out.ID, out.Name, u.Skeleton, out.DisplayName, search.Fold(out.Name), search.Fold(out.DisplayName), u.Password,
 			out.Admin, out.CreatedAt); err != nil {
 			return none, err
 		}
@@ -116,7 +117,7 @@ func (s *Store) SearchUsers(ctx context.Context, text, after string, limit int) 
 			ORDER BY u.name LIMIT +?3`, func(r row) error {
 			out = append(out, scanUser(r))
 			return nil
-		}, after, fold(text), max(limit, 0))
+		}, after, search.Fold(text), max(limit, 0))
 		return out, err
 	})
 }
@@ -153,7 +154,7 @@ func (s *Store) UpdateUser(ctx context.Context, id chat.UserID, ch store.UserCha
 			out.Disabled = *ch.Disabled
 		}
 		if _, err := t.exec(`UPDATE users SET display_name = ?, display_fold = ?, admin = ?, disabled = ? WHERE id = ?`,
-			out.DisplayName, fold(out.DisplayName), out.Admin, out.Disabled, id); err != nil {
+			out.DisplayName, search.Fold(out.DisplayName), out.Admin, out.Disabled, id); err != nil {
 			return out, err
 		}
 		if ch.Password != nil {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
+	"github.com/hikyaku-chat/hikyaku/internal/store"
 )
 
 // batch is an Append on its way.
@@ -17,10 +18,21 @@ type batch struct {
 	out []chat.Outcome
 }
 
-// sendKey names a send for ever.
-type sendKey struct {
-	sender chat.UserID
-	client chat.ClientID
+// Sent finds what was stored under names; see the contract.
+func (s *Store) Sent(ctx context.Context, keys []store.SendKey) (map[store.SendKey]*chat.Message, error) {
+	return read(ctx, s, "look messages up", func(c *conn) (map[store.SendKey]*chat.Message, error) {
+		out := map[store.SendKey]*chat.Message{}
+		for _, key := range keys {
+			m, err := sent(c, key)
+			if err != nil {
+				return nil, err
+			}
+			if m != nil {
+				out[key] = m
+			}
+		}
+		return out, nil
+	})
 }
 
 // Append stores a batch; see the contract.
@@ -96,13 +108,13 @@ func (w *writer) appendAll(jobs []*job, lookUp bool) (ok bool, err error) {
 // outcome decides about one submission. It returns the conversation when the
 // message is to be stored.
 func (w *writer) outcome(s *chat.Submission, out *chat.Outcome, lookUp bool, now time.Time) (*known, error) {
-	key := sendKey{s.Sender, s.ClientID}
+	key := store.SendKey{Sender: s.Sender, ClientID: s.ClientID}
 	var earlier *chat.Message
 	if o := w.seen[key]; o != nil {
 		earlier = &o.Message
 	} else if lookUp {
 		var err error
-		if earlier, err = w.sent(key); err != nil {
+		if earlier, err = sent(w.conn, key); err != nil {
 			return nil, err
 		}
 	}
@@ -122,7 +134,7 @@ func (w *writer) outcome(s *chat.Submission, out *chat.Outcome, lookUp bool, now
 	msg, verdict, err := head.Admit(s, role, earlier, 0, now)
 	if err != nil && earlier == nil && !lookUp {
 		// It would be refused; but a repetition is answered as the first was.
-		if earlier, err = w.sent(key); err != nil {
+		if earlier, err = sent(w.conn, key); err != nil {
 			return nil, err
 		}
 		msg, verdict, err = head.Admit(s, role, earlier, 0, now)
@@ -162,10 +174,10 @@ func missing(c *known, id chat.ConversationID) error {
 }
 
 // sent finds what was stored under a client id; nil for nothing.
-func (w *writer) sent(key sendKey) (*chat.Message, error) {
+func sent(c *conn, key store.SendKey) (*chat.Message, error) {
 	var msg chat.Message
-	found, err := w.conn.one(`SELECT `+messageColumns+` FROM messages g JOIN conversations c ON c.slot = g.place >> 32
-		WHERE g.client_id = ? AND g.sender = ?`, func(r row) { msg = scanMessage(r) }, key.client[:], key.sender)
+	found, err := c.one(`SELECT `+messageColumns+` FROM messages g JOIN conversations c ON c.slot = g.place >> 32
+		WHERE g.client_id = ? AND g.sender = ?`, func(r row) { msg = scanMessage(r) }, key.ClientID[:], key.Sender)
 	if err != nil || !found {
 		return nil, err
 	}

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
+	"github.com/hikyaku-chat/hikyaku/internal/search"
 	"github.com/hikyaku-chat/hikyaku/internal/store"
 )
 
@@ -27,7 +28,7 @@ func scanConversation(r row) (slot int64, c chat.Conversation, low, high chat.Us
 func (s *Store) CreateConversation(ctx context.Context, n store.NewConversation) (store.Change, error) {
 	members := slices.Compact(slices.Sorted(slices.Values(append([]chat.UserID{n.By}, n.Members...))))
 	return change(ctx, s, "create a conversation", func(t *tx) (none store.Change, err error) {
-		if n, err = clean(n, len(members)); err != nil {
+		if n, err = n.Clean(len(members)); err != nil {
 			return none, err
 		}
 		var low, high any
@@ -53,7 +54,7 @@ func (s *Store) CreateConversation(ctx context.Context, n store.NewConversation)
 		if _, err := t.exec(`INSERT INTO conversations (id, kind, title, topic, title_fold, topic_fold, low, high,
 			seq, rev, members_rev, members, created_at, active_at, change)
 			VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0, 0, 0, 0, ?, ?, 0)`,
-			id, n.Kind, n.Title, n.Topic, fold(n.Title), fold(n.Topic), low, high, now, now); err != nil {
+			id, n.Kind, n.Title, n.Topic, search.Fold(n.Title), search.Fold(n.Topic), low, high, now, now); err != nil {
 			return none, err
 		}
 		c, err := t.conversation(id)
@@ -67,34 +68,6 @@ func (s *Store) CreateConversation(ctx context.Context, n store.NewConversation)
 			return chat.Member
 		})
 	})
-}
-
-// clean gives the conversation as it will be kept. members is how many people
-// it is to have.
-func clean(n store.NewConversation, members int) (_ store.NewConversation, err error) {
-	switch n.Kind {
-	case chat.Direct:
-		if members != 2 {
-			return n, chat.Refuse(chat.CodeInvalid, "members", "a direct conversation is between two people")
-		}
-		n.Title, n.Topic = "", ""
-		return n, nil
-	case chat.Group, chat.Channel:
-	default:
-		return n, chat.Refuse(chat.CodeInvalid, "kind", "there is no such kind of conversation")
-	}
-	if members > chat.MaxMembers {
-		return n, tooMany()
-	}
-	if n.Title, err = chat.CleanTitle(n.Title); err != nil {
-		return n, err
-	}
-	n.Topic, err = chat.CleanTopic(n.Topic)
-	return n, err
-}
-
-func tooMany() error {
-	return chat.Refuse(chat.CodeTooLarge, "members", "a conversation may have %d members", chat.MaxMembers)
 }
 
 // pair finds the direct conversation of two people; nil when there is none.
@@ -148,8 +121,8 @@ func (s *Store) UpdateConversation(ctx context.Context, id chat.ConversationID, 
 		if err != nil {
 			return none, err
 		}
-		if c.Kind == chat.Direct || !role.MayManage() {
-			return none, chat.Refuse(chat.CodeForbidden, "", "only who manages the conversation may rename it")
+		if err := chat.CheckRename(c.Kind, role); err != nil {
+			return none, err
 		}
 		newTitle, newTopic := c.Title, c.Topic
 		if title != nil {
@@ -172,7 +145,7 @@ func (s *Store) UpdateConversation(ctx context.Context, id chat.ConversationID, 
 		c.Title, c.Topic = newTitle, newTopic
 		c.Rev++
 		_, err = t.exec(`UPDATE conversations SET title = ?, topic = ?, title_fold = ?, topic_fold = ?, rev = ?, change = ?
-			WHERE slot = ?`, c.Title, c.Topic, fold(c.Title), fold(c.Topic), c.Rev, n, c.slot)
+			WHERE slot = ?`, c.Title, c.Topic, search.Fold(c.Title), search.Fold(c.Topic), c.Rev, n, c.slot)
 		return store.Change{Conversation: c.Conversation, Audience: c.audience, Changed: true}, err
 	})
 }
@@ -194,7 +167,7 @@ func (s *Store) Channels(ctx context.Context, by chat.UserID, text, afterTitle s
 			p.channels = append(p.channels, channel)
 			p.member = append(p.member, r.bool(conversationWidth))
 			return nil
-		}, by, afterTitle, after, fold(text), max(limit, 0))
+		}, by, afterTitle, after, search.Fold(text), max(limit, 0))
 		return p, err
 	})
 	return page.channels, page.member, err

@@ -16,15 +16,19 @@ import (
 type trouble struct {
 	text   string
 	passes bool // the same call may succeed later
+	poison bool // the input alone caused it
 	cause  error
 }
 
 func (t *trouble) Error() string { return t.text }
 
-// Unwrap gives the cause, and store.ErrUnavailable when it may pass.
+// Unwrap gives the cause, and what the port says about it.
 func (t *trouble) Unwrap() []error {
-	if t.passes {
+	switch {
+	case t.passes:
 		return []error{store.ErrUnavailable, t.cause}
+	case t.poison:
+		return []error{store.ErrPoison, t.cause}
 	}
 	return []error{t.cause}
 }
@@ -63,6 +67,8 @@ func explain(path string, err error) error {
 		return say(true, "the database %s cannot be opened; check that its folder exists and can be written to", path)
 	case lib.SQLITE_READONLY, lib.SQLITE_PERM:
 		return say(true, "the database %s cannot be written to; check the owner and the mode of the file and of its folder", path)
+	case lib.SQLITE_CONSTRAINT, lib.SQLITE_TOOBIG, lib.SQLITE_MISMATCH:
+		return &trouble{text: fmt.Sprintf("the database %s cannot keep it: %v", path, err), poison: true, cause: err}
 	case lib.SQLITE_NOTADB:
 		return say(false, "the file %s is not a database; move it away or give another path", path)
 	case lib.SQLITE_CORRUPT:

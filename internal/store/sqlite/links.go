@@ -8,10 +8,6 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/store"
 )
 
-func mayNotManage() error {
-	return chat.Refuse(chat.CodeForbidden, "", "only who manages the conversation may handle its links")
-}
-
 // CreateLink keeps a link that its maker may make.
 func (s *Store) CreateLink(ctx context.Context, l store.Link) (store.Link, error) {
 	return change(ctx, s, "create a link", func(t *tx) (none store.Link, err error) {
@@ -19,8 +15,8 @@ func (s *Store) CreateLink(ctx context.Context, l store.Link) (store.Link, error
 		if err != nil {
 			return none, err
 		}
-		if c.Kind == chat.Direct || !role.MayManage() {
-			return none, mayNotManage()
+		if err := chat.CheckLinks(c.Kind, role); err != nil {
+			return none, err
 		}
 		out := store.Link{Invitation: kept(l.Invitation, s.newID()), Conversation: l.Conversation}
 		_, err = t.exec(`INSERT INTO links (id, slot, token, created_by, created_at, expires_at, max_uses, uses)
@@ -37,8 +33,8 @@ func (s *Store) LinksOf(ctx context.Context, id chat.ConversationID, by chat.Use
 		if err != nil {
 			return nil, err
 		}
-		if v.Kind == chat.Direct || !v.role.MayManage() {
-			return nil, mayNotManage()
+		if err := chat.CheckLinks(v.Kind, v.role); err != nil {
+			return nil, err
 		}
 		err = c.query(`SELECT `+invitationColumns+` FROM links i WHERE i.slot = ? AND i.expires_at > ? ORDER BY i.id DESC`,
 			func(r row) error {
@@ -58,8 +54,8 @@ func (s *Store) DeleteLink(ctx context.Context, id chat.ConversationID, by chat.
 		if err != nil {
 			return none, err
 		}
-		if c.Kind == chat.Direct || !role.MayManage() {
-			return none, mayNotManage()
+		if err := chat.CheckLinks(c.Kind, role); err != nil {
+			return none, err
 		}
 		n, err := t.exec(`DELETE FROM links WHERE id = ? AND slot = ?`, link, c.slot)
 		if err == nil && n == 0 {

@@ -72,8 +72,8 @@ func (t *tx) admit(c *known, users []chat.UserID) (none store.Change, err error)
 	if len(fresh) == 0 {
 		return unchanged(c), nil
 	}
-	if c.Members+len(fresh) > chat.MaxMembers {
-		return none, tooMany()
+	if err := chat.CheckSize(c.Members + len(fresh)); err != nil {
+		return none, err
 	}
 	return t.enroll(c, fresh, asMember)
 }
@@ -106,8 +106,8 @@ func (s *Store) AddMembers(ctx context.Context, id chat.ConversationID, by chat.
 		if err != nil {
 			return none, err
 		}
-		if !chat.MayInvite(c.Kind, role) {
-			return none, chat.Refuse(chat.CodeForbidden, "", "nobody can be added to this conversation")
+		if err := chat.CheckInvite(c.Kind, role); err != nil {
+			return none, err
 		}
 		return t.admit(c, users)
 	})
@@ -124,13 +124,8 @@ func (s *Store) RemoveMember(ctx context.Context, id chat.ConversationID, by, us
 		if err != nil {
 			return none, err
 		}
-		switch {
-		case by == user && !chat.MayLeave(c.Kind):
-			return none, chat.Refuse(chat.CodeForbidden, "", "a direct conversation cannot be left")
-		case !role.MayPost():
-			return none, chat.NotFound("member")
-		case by != user && !chat.MayRemove(c.Kind, actor, role):
-			return none, chat.Refuse(chat.CodeForbidden, "", "you may not remove this member")
+		if err := chat.CheckRemove(c.Kind, actor, role, by == user); err != nil {
+			return none, err
 		}
 		n, err := t.nextChange()
 		if err != nil {
@@ -175,24 +170,11 @@ func (s *Store) SetRole(ctx context.Context, id chat.ConversationID, by, user ch
 		if err != nil {
 			return none, err
 		}
-		switch {
-		case !role.MayPost():
-			return none, chat.Refuse(chat.CodeInvalid, "role", "there is no such role")
-		case !chat.MaySetRole(c.Kind, actor, from, role):
-			return none, chat.Refuse(chat.CodeForbidden, "", "only owners may change roles")
-		case !from.MayPost():
-			return none, chat.NotFound("member")
-		case from == role:
-			return unchanged(c), nil
+		if err := chat.CheckSetRole(c.Kind, actor, from, role, func() (int, error) { return t.owners(c) }); err != nil {
+			return none, err
 		}
-		if from == chat.Owner {
-			owners, err := t.owners(c)
-			if err != nil {
-				return none, err
-			}
-			if !chat.MayStepDown(owners) {
-				return none, chat.Refuse(chat.CodeForbidden, "role", "make someone else an owner first")
-			}
+		if from == role {
+			return unchanged(c), nil
 		}
 		n, err := t.nextChange()
 		if err != nil {

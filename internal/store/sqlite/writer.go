@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
+	"github.com/hikyaku-chat/hikyaku/internal/store"
 )
 
 const (
@@ -36,7 +37,7 @@ type writer struct {
 	version int64        // PRAGMA data_version as of the last group
 	stale   bool         // what the writer knows may be undone: read it again
 
-	seen    map[sendKey]*chat.Outcome // of the batch under way; see append.go
+	seen    map[store.SendKey]*chat.Outcome // of the batch under way; see append.go
 	inserts inserter
 	restart atomic.Bool // the checkpointer asks for a new log
 }
@@ -60,7 +61,7 @@ type tx struct {
 func newWriter(c *conn, s *Store) (*writer, error) {
 	w := &writer{
 		store: s, conn: c, queue: make(chan *job, queued), done: make(chan struct{}),
-		known: newCache(), stale: true, seen: map[sendKey]*chat.Outcome{},
+		known: newCache(), stale: true, seen: map[store.SendKey]*chat.Outcome{},
 	}
 	_, err := w.try(nil) // learns the change number
 	return w, err

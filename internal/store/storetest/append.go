@@ -22,6 +22,7 @@ var appendTests = []testCase{
 	{name: "one client id of two senders", run: sameIDOfTwo},
 	{name: "many duplicates among new ones", run: manyDuplicates},
 	{name: "many conversations in a batch", run: manyConversations},
+	{name: "what was sent is found by its name", run: sentIsFound},
 	{name: "an ended context", run: endedContext},
 }
 
@@ -291,4 +292,16 @@ func endedContext(w *world) {
 		w.Error("a History with an ended context succeeded")
 	}
 	w.same("nothing was stored", w.summary(c, a).Seq, int64(0))
+}
+
+func sentIsFound(w *world) {
+	a, b := w.user(), w.user()
+	c := w.group(a, b)
+	mine, theirs := submission(c, a, "mine"), submission(c, b, "theirs")
+	theirs.ClientID = mine.ClientID
+	out := w.append(mine, theirs)
+	key := func(s chat.Submission) store.SendKey { return store.SendKey{Sender: s.Sender, ClientID: s.ClientID} }
+	got := must[map[store.SendKey]*chat.Message](w)(w.s.Sent(w.ctx(), []store.SendKey{key(mine), key(theirs), key(submission(c, a, "never sent"))}))
+	w.same("found", got, map[store.SendKey]*chat.Message{key(mine): &out[0].Message, key(theirs): &out[1].Message})
+	w.same("none", len(must[map[store.SendKey]*chat.Message](w)(w.s.Sent(w.ctx(), nil))), 0)
 }

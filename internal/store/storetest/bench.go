@@ -4,7 +4,9 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"runtime"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -24,6 +26,7 @@ func Benchmark(b *testing.B, open func(tb testing.TB) Harness) {
 	for _, n := range []int{1_000, 1_000_000} {
 		b.Run(fmt.Sprintf("History/stored=%d", n), func(b *testing.B) { benchHistory(b, open(b).Store, n) })
 	}
+	benchStored(b, open)
 	b.Run("Changed/conversations=50", func(b *testing.B) { benchChanged(b, open(b).Store, 50) })
 	b.Run("Heads/conversations=50", func(b *testing.B) { benchHeads(b, open(b).Store, 50) })
 	b.Run("Mark", func(b *testing.B) { benchMark(b, open(b).Store) })
@@ -129,6 +132,46 @@ func benchCallers(b *testing.B, s store.Store, callers int) {
 		}
 	})
 	h.messages(b.N)
+}
+
+// benchStored shows what an insert and a page cost beside so many messages that
+// are stored already: STORED of them (10000000), and a tenth and a hundredth of
+// that before, in one store that fills. It does nothing without STORED, because filling takes minutes.
+func benchStored(b *testing.B, open func(tb testing.TB) Harness) {
+	b.Helper()
+	most, err := strconv.Atoi(os.Getenv("STORED"))
+	if err != nil {
+		return
+	}
+	h := newHall(b, open(b).Store, benchUsers, benchConversations, 10)
+	stored := 0
+	for _, n := range []int{most / 100, most / 10, most} {
+		for ; stored < n; stored += 2000 {
+			h.append(h.batch(min(n-stored, 2000)))
+		}
+		b.Run(fmt.Sprintf("Stored/n=%d/append=50", n), func(b *testing.B) {
+			h := *h
+			h.b = b
+			for b.Loop() {
+				h.append(h.batch(50))
+			}
+		})
+		per := int64(n / benchConversations)
+		page := func(from func() int64) func(b *testing.B) {
+			return func(b *testing.B) {
+				for b.Loop() {
+					c := rand.IntN(len(h.convs))
+					first := from()
+					m, err := h.s.History(context.Background(), h.convs[c], h.in[c][0], first, first+100, false, 50)
+					if err != nil || len(m) != 50 {
+						b.Fatalf("%d messages, %v", len(m), err)
+					}
+				}
+			}
+		}
+		b.Run(fmt.Sprintf("Stored/n=%d/page=newest", n), page(func() int64 { return per - max(per/10, 60) }))
+		b.Run(fmt.Sprintf("Stored/n=%d/page=anywhere", n), page(func() int64 { return rand.Int64N(max(1, per-per/10-60)) + 1 }))
+	}
 }
 
 func benchHistory(b *testing.B, s store.Store, stored int) {

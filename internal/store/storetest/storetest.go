@@ -44,6 +44,7 @@ func Run(t *testing.T, open func(tb testing.TB) Harness) {
 		{"Append", appendTests},
 		{"Messages", messageTests},
 		{"Feed", feedTests},
+		{"Pushes", pushTests},
 		{"Store", storeTests},
 		{"Concurrency", concurrencyTests},
 		{"Machine", machineTests},

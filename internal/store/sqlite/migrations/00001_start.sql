@@ -9,7 +9,7 @@ CREATE TABLE installation (
     pings          INTEGER NOT NULL
 );
 
--- name_fold and display_fold are the names as search compares them (fold.go).
+-- name_fold and display_fold are the names as search compares them (package search).
 CREATE TABLE users (
     id           INTEGER PRIMARY KEY,
     name         TEXT    NOT NULL UNIQUE,

@@ -1,0 +1,184 @@
+package postgres
+
+import (
+	"context"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/hikyaku-chat/hikyaku/internal/chat"
+	"github.com/hikyaku-chat/hikyaku/internal/search"
+	"github.com/hikyaku-chat/hikyaku/internal/store"
+)
+
+// userColumns are those of userFields, of a user u.
+const userColumns = `u.id, u.name, u.display_name, u.admin, u.disabled, u.created_at, u.last_seen`
+
+// userRow reads a user.
+type userRow struct {
+	chat.User
+	created  time.Time
+	lastSeen *time.Time
+}
+
+func (r *userRow) fields() []any {
+	return []any{&r.ID, &r.Name, &r.DisplayName, &r.Admin, &r.Disabled, &r.created, &r.lastSeen}
+}
+
+func (r *userRow) user() chat.User {
+	r.CreatedAt, r.LastSeen = r.created.UTC(), fromNull(r.lastSeen)
+	return r.User
+}
+
+func collectUsers(rows pgx.Rows, err error) ([]chat.User, error) {
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (chat.User, error) {
+		var r userRow
+		err := row.Scan(r.fields()...)
+		return r.user(), err
+	})
+}
+
+// firstAccountLock is the key of the advisory lock that the makers of first
+// accounts take, so that of two one becomes admin.
+const firstAccountLock = 0x68696b79616b7501
+
+// CreateUser makes an account; see the contract.
+func (s *Store) CreateUser(ctx context.Context, u store.NewUser, invitation []byte) (chat.User, error) {
+	return change(ctx, s, "create an account", func(t *tx) (none chat.User, err error) {
+		var paid int64
+		if invitation != nil {
+			inv, err := t.invitation(invitation)
+			if err != nil {
+				return none, err
+			}
+			if inv == nil || !inv.Usable(s.now()) {
+				return none, chat.Refuse(chat.CodeForbidden, "invitation", "the invitation is unknown, expired or used up")
+			}
+			paid = inv.ID
+		}
+		var others bool
+		const anyone = `SELECT EXISTS (SELECT FROM users)`
+		if _, err := t.one([]any{&others}, anyone); err != nil {
+			return none, err
+		}
+		if !others {
+			if _, err := t.exec(`SELECT pg_advisory_xact_lock($1)`, int64(firstAccountLock)); err != nil {
+				return none, err
+			}
+			if _, err := t.one([]any{&others}, anyone); err != nil {
+				return none, err
+			}
+		}
+		id, err := t.newID()
+		if err != nil {
+			return none, err
+		}
+		out := chat.User{
+			ID: chat.UserID(id), Name: u.Name, DisplayName: u.DisplayName, Admin: u.Admin || !others, CreatedAt: t.now(),
+		}
+		n, err := t.exec(`INSERT INTO users (id, name, skeleton, display_name, name_fold, display_fold, password, admin, created_at)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT DO NOTHING`,
+			id, out.Name, u.Skeleton, out.DisplayName, search.Fold(out.Name), search.Fold(out.DisplayName), u.Password,
+			out.Admin, out.CreatedAt)
+		if err != nil {
+			return none, err
+		}
+		if n == 0 {
+			return none, chat.Refuse(chat.CodeNameTaken, "name", "the name, or one that looks like it, is in use")
+		}
+		if paid != 0 {
+			if _, err := t.exec(`UPDATE invitations SET uses = uses + 1 WHERE id = $1`, paid); err != nil {
+				return none, err
+			}
+		}
+		return out, nil
+	})
+}
+
+// CountUsers is how many accounts there are.
+func (s *Store) CountUsers(ctx context.Context) (int, error) {
+	return read(ctx, s, "count accounts", func(ctx context.Context, q querier) (n int, err error) {
+		_, err = one(ctx, q, []any{&n}, `SELECT count(*) FROM users`)
+		return n, err
+	})
+}
+
+// Users finds accounts by id; see the contract.
+func (s *Store) Users(ctx context.Context, ids []chat.UserID) ([]chat.User, error) {
+	return read(ctx, s, "read accounts", func(ctx context.Context, q querier) ([]chat.User, error) {
+		return collectUsers(q.Query(ctx, `SELECT `+userColumns+` FROM unnest($1::bigint[]) WITH ORDINALITY AS k (id, n)
+			JOIN users u ON u.id = k.id ORDER BY k.n`, numbers(ids)))
+	})
+}
+
+// Credentials finds an account by name; see the contract.
+func (s *Store) Credentials(ctx context.Context, name string) (chat.User, string, error) {
+	var password string
+	u, err := read(ctx, s, "read credentials", func(ctx context.Context, q querier) (chat.User, error) {
+		var r userRow
+		found, err := one(ctx, q, append(r.fields(), &password), `SELECT `+userColumns+`, u.password FROM users u WHERE u.name = $1`, name)
+		return r.user(), notFound(found, err, "account")
+	})
+	if err != nil {
+		return chat.User{}, "", err
+	}
+	return u, password, nil
+}
+
+// SearchUsers lists accounts; see the contract.
+func (s *Store) SearchUsers(ctx context.Context, text, after string, limit int) ([]chat.User, error) {
+	return readAnywhere(ctx, s, "search accounts", func(ctx context.Context, q querier) ([]chat.User, error) {
+		return collectUsers(q.Query(ctx, `SELECT `+userColumns+` FROM users u WHERE u.name > $1 AND NOT u.disabled
+			AND ($2 = '' OR position($2 IN u.name_fold) > 0 OR position($2 IN u.display_fold) > 0)
+			ORDER BY u.name LIMIT $3`, after, search.Fold(text), max(limit, 0)))
+	})
+}
+
+// AllUsers lists every account; see the contract.
+func (s *Store) AllUsers(ctx context.Context, after string, limit int) ([]chat.User, error) {
+	return read(ctx, s, "list accounts", func(ctx context.Context, q querier) ([]chat.User, error) {
+		return collectUsers(q.Query(ctx, `SELECT `+userColumns+` FROM users u WHERE u.name > $1 ORDER BY u.name LIMIT $2`, after, max(limit, 0)))
+	})
+}
+
+// UpdateUser changes an account; see the contract.
+func (s *Store) UpdateUser(ctx context.Context, id chat.UserID, ch store.UserChange) (chat.User, error) {
+	return change(ctx, s, "change an account", func(t *tx) (chat.User, error) {
+		var fold *string
+		if ch.DisplayName != nil {
+			f := search.Fold(*ch.DisplayName)
+			fold = &f
+		}
+		var r userRow
+		found, err := t.one(r.fields(), `UPDATE users u SET display_name = coalesce($2, display_name), display_fold = coalesce($3, display_fold),
+			admin = coalesce($4, admin), disabled = coalesce($5, disabled), password = coalesce($6, password)
+			WHERE id = $1 RETURNING `+userColumns, id, ch.DisplayName, fold, ch.Admin, ch.Disabled, ch.Password)
+		if err := notFound(found, err, "account"); err != nil {
+			return chat.User{}, err
+		}
+		if ch.Disabled != nil && *ch.Disabled {
+			_, err = t.exec(`DELETE FROM sessions WHERE account = $1`, id)
+		}
+		return r.user(), err
+	})
+}
+
+// SawUser records when a user's last device went away; see the contract.
+func (s *Store) SawUser(ctx context.Context, id chat.UserID, at time.Time) error {
+	_, err := change(ctx, s, "record when a user was seen", func(t *tx) (struct{}, error) {
+		n, err := t.exec(`UPDATE users SET last_seen = greatest(last_seen, $2) WHERE id = $1`, id, stamp(at))
+		return struct{}{}, notFound(n > 0, err, "account")
+	})
+	return err
+}
+
+// usable tells whether all the accounts exist and none is disabled. They stay
+// so until the transaction ends.
+func (t *tx) usable(ids []chat.UserID) (bool, error) {
+	var n int
+	_, err := t.one([]any{&n}, `SELECT count(*) FROM (SELECT FROM users WHERE id = ANY($1) AND NOT disabled FOR KEY SHARE) x`, numbers(ids))
+	return n == len(ids), err
+}

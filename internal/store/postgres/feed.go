@@ -1,0 +1,226 @@
+package postgres
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/hikyaku-chat/hikyaku/internal/chat"
+	"github.com/hikyaku-chat/hikyaku/internal/store"
+)
+
+// lookBack is how many messages are looked through for the member's own last
+// one.
+const lookBack = "100"
+
+// listed is a conversation of a list, with the transaction that changed it
+// last. Role is empty for one that the person is no longer in.
+type listed struct {
+	chat.Summary
+	change string
+}
+
+// summaries gives the conversations that the query picks (columns
+// conversation, change and place; parameter 1 is the person), by place. It
+// picks first and looks at messages after, so that a page costs the same in a
+// long list.
+func summaries(ctx context.Context, q querier, by chat.UserID, pick string, args ...any) ([]listed, error) {
+	rows, err := q.Query(ctx, `WITH picked AS MATERIALIZED (`+pick+`),
+		mine AS MATERIALIZED (SELECT picked.place, picked.change, coalesce(m.role, '') AS role, coalesce(m.read, 0) AS read, c.low, c.high,
+				`+conversationColumns+`, greatest(m.read, c.seq - `+lookBack+`, 0) AS seen,
+				`+monthOf("c.id", "greatest(m.read, c.seq - "+lookBack+", 0) + 1")+` AS since
+			FROM picked JOIN conversations c ON c.id = picked.conversation
+			LEFT JOIN members m ON m.account = $1 AND m.conversation = c.id)
+		SELECT c.change::text, c.role, c.read, coalesce(p.account, 0), coalesce(p.read, 0), coalesce(p.received, 0), coalesce(own.seq, 0),
+			`+conversationColumns+`, `+messageColumns+`
+		FROM mine c
+		LEFT JOIN members p ON c.low IS NOT NULL AND p.conversation = c.id AND p.account = CASE WHEN c.low = $1 THEN c.high ELSE c.low END
+		LEFT JOIN LATERAL (SELECT * FROM messages x WHERE x.conversation = c.id AND x.seq = c.seq AND x.month = c.month) g ON true
+		LEFT JOIN LATERAL (SELECT o.seq FROM messages o
+			WHERE c.seq > c.seen AND o.conversation = c.id AND o.seq > c.seen AND o.seq <= c.seq AND o.month BETWEEN c.since AND c.month AND o.sender = $1
+			ORDER BY o.seq DESC LIMIT 1) own ON true
+		ORDER BY c.place`, append([]any{by}, args...)...)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (l listed, err error) {
+		var c conversationRow
+		var g messageRow
+		var own int64
+		fields := []any{&l.change, &l.Role, &l.Read, &l.Peer, &l.PeerRead, &l.PeerGot, &own}
+		if err := row.Scan(append(append(fields, c.fields()...), g.fields()...)...); err != nil {
+			return l, err
+		}
+		l.Conversation = c.conversation()
+		l.Unread = max(0, l.Seq-max(l.Read, own))
+		l.Last = g.message()
+		return l, nil
+	})
+}
+
+type changedPage struct {
+	page []chat.Summary
+	gone []chat.ConversationID
+	next store.Position
+	more bool
+}
+
+// pickChanged finds what has changed: $2 the snapshot that the device has seen
+// (NULL for nothing), $3 and $4 the last row that it got in this round, $6 the
+// snapshot of the round. What happens in a conversation after the user has left
+// it is not looked at; what was left before a first round is not told, what is
+// left during it is.
+const pickChanged = `SELECT conversation, change, row_number() OVER (ORDER BY change, conversation) AS place FROM (
+	SELECT m.conversation, m.role, CASE WHEN m.role = '' THEN m.change ELSE greatest(m.change, c.change) END AS change
+	FROM members m JOIN conversations c ON c.id = m.conversation WHERE m.account = $1) k
+	WHERE CASE WHEN $2::text IS NULL THEN role <> '' OR NOT pg_visible_in_snapshot(change, $6::text::pg_snapshot) ELSE NOT pg_visible_in_snapshot(change, $2::text::pg_snapshot) END
+		AND (change, conversation) > ($3::text::xid8, $4::bigint)
+	ORDER BY change, conversation LIMIT $5`
+
+// Changed lists what has changed for a user; see the contract.
+func (s *Store) Changed(ctx context.Context, user chat.UserID, after store.Position, limit int) ([]chat.Summary, []chat.ConversationID, store.Position, bool, error) {
+	limit = max(limit, 1)
+	out, err := read(ctx, s, "list what has changed", func(ctx context.Context, q querier) (out changedPage, err error) {
+		// Taken before the list is read: what commits between the two is
+		// listed now and once more, which does no harm.
+		var now string
+		if err := q.QueryRow(ctx, `SELECT pg_current_snapshot()::text`).Scan(&now); err != nil {
+			return out, err
+		}
+		p, err := parsePosition(after, now)
+		if err != nil {
+			return out, err
+		}
+		if p.round == "" {
+			p.round, p.xid, p.id = now, "0", 0
+		}
+		var base *string
+		if p.base != "" {
+			base = &p.base
+		}
+		list, err := summaries(ctx, q, user, pickChanged, base, p.xid, p.id, limit+1, p.round)
+		if err != nil {
+			return out, err
+		}
+		if out.more = len(list) > limit; out.more {
+			list = list[:limit]
+			last := &list[limit-1]
+			p.xid, p.id = last.change, int64(last.ID)
+		} else {
+			p = position{base: p.round}
+		}
+		for i := range list {
+			if list[i].Role == "" {
+				out.gone = append(out.gone, list[i].ID)
+			} else {
+				out.page = append(out.page, list[i].Summary)
+			}
+		}
+		out.next = p.seal()
+		return out, nil
+	})
+	return out.page, out.gone, out.next, out.more, err
+}
+
+// Recent lists by's conversations, the last active first; see the contract.
+func (s *Store) Recent(ctx context.Context, by chat.UserID, before time.Time, beforeID chat.ConversationID, limit int) ([]chat.Summary, error) {
+	return read(ctx, s, "list conversations", func(ctx context.Context, q querier) ([]chat.Summary, error) {
+		list, err := summaries(ctx, q, by, `SELECT m.conversation, '0'::xid8 AS change, row_number() OVER (ORDER BY c.active_at DESC, c.id DESC) AS place
+			FROM members m JOIN conversations c ON c.id = m.conversation
+			WHERE m.account = $1 AND m.role <> '' AND ($2::timestamptz IS NULL OR (c.active_at, c.id) < ($2, $3::bigint))
+			ORDER BY c.active_at DESC, c.id DESC LIMIT $4`, timeOrNull(before), beforeID, max(limit, 0))
+		out := make([]chat.Summary, len(list))
+		for i := range list {
+			out[i] = list[i].Summary
+		}
+		return out, err
+	})
+}
+
+// Heads sums up each user's conversations; see the contract.
+func (s *Store) Heads(ctx context.Context, users []chat.UserID) (map[chat.UserID]store.Head, error) {
+	return read(ctx, s, "sum up conversations", func(ctx context.Context, q querier) (map[chat.UserID]store.Head, error) {
+		out := make(map[chat.UserID]store.Head, len(users))
+		rows, err := q.Query(ctx, `SELECT k.account, h.n, h.sum FROM unnest($1::bigint[]) AS k (account) CROSS JOIN LATERAL (
+			SELECT count(*) AS n, coalesce(sum(c.rev + m.read), 0)::bigint AS sum FROM members m JOIN conversations c ON c.id = m.conversation
+			WHERE m.account = k.account AND m.role <> '') h`, numbers(users))
+		if err != nil {
+			return nil, err
+		}
+		defer rows.Close()
+		for rows.Next() {
+			var user chat.UserID
+			var h store.Head
+			if err := rows.Scan(&user, &h.Conversations, &h.Sum); err != nil {
+				return nil, err
+			}
+			out[user] = h
+		}
+		return out, rows.Err()
+	})
+}
+
+// firstAfter finds by halves the seq of the first message that was stored after
+// a rev: $2 and $3 are the ends between which it lies. A message that is not
+// there is of a month that was detached, which are the oldest: the one that is
+// looked for comes after it.
+const firstAfter = `WITH RECURSIVE search (low, high) AS (
+		SELECT $2::bigint, $3::bigint
+		UNION ALL
+		SELECT CASE WHEN g.rev > $4 THEN s.low ELSE x.mid + 1 END, CASE WHEN g.rev > $4 THEN x.mid ELSE s.high END
+		FROM search s CROSS JOIN LATERAL (SELECT (s.low + s.high) / 2 AS mid) x
+		LEFT JOIN LATERAL (SELECT m.rev FROM messages m WHERE m.conversation = $1 AND m.seq = x.mid AND m.month = (
+			SELECT month FROM spans WHERE conversation = $1 AND first_seq <= x.mid ORDER BY first_seq DESC LIMIT 1)) g ON true
+		WHERE s.low < s.high)
+	SELECT low FROM search WHERE low >= high`
+
+// Changes are the messages that have changed after rev; see the contract. It
+// merges those that are as they were stored with those that were changed
+// since, both in the order of their rev.
+func (s *Store) Changes(ctx context.Context, id chat.ConversationID, by chat.UserID, rev int64, limit int) ([]chat.Message, error) {
+	return read(ctx, s, "read changes", func(ctx context.Context, _ querier) (out []chat.Message, err error) {
+		// Several statements that must see one state.
+		err = pgx.BeginTxFunc(ctx, s.pool, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(t pgx.Tx) error {
+			out, err = changesAfter(ctx, t, id, by, max(rev, 0), max(limit, 0))
+			return err
+		})
+		return out, err
+	})
+}
+
+func changesAfter(ctx context.Context, q querier, id chat.ConversationID, by chat.UserID, rev int64, limit int) ([]chat.Message, error) {
+	var last, head int64
+	found, err := one(ctx, q, []any{&last, &head}, `SELECT c.seq, c.rev FROM conversations c
+		JOIN members m ON m.account = $2 AND m.conversation = c.id AND m.role <> '' WHERE c.id = $1`, id, by)
+	if err := notFound(found, err, "conversation"); err != nil || limit == 0 || rev >= head {
+		return nil, err
+	}
+	// The rev that stored a message is its seq and the number of other changes
+	// before it, which narrows the search to very little.
+	others := head - last
+	low, high := max(1, rev-others+1), min(rev+1, last+1)
+	from := high
+	if low < high {
+		if _, err := one(ctx, q, []any{&from}, firstAfter, id, low, high, rev); err != nil {
+			return nil, err
+		}
+	}
+	out, err := collectMessages(q.Query(ctx, `SELECT `+messageColumns+` FROM messages g WHERE g.conversation = $1 AND g.seq >= $2
+		AND g.month >= `+monthOf("$1", "$2")+` AND g.changed_rev IS NULL ORDER BY g.seq LIMIT $3`, id, from, limit))
+	if err != nil {
+		return nil, err
+	}
+	// Limited after the join: what was changed in a month that was detached
+	// is not there any more, and may not end the page.
+	changed, err := collectMessages(q.Query(ctx, `SELECT `+messageColumns+` FROM amendments a
+		JOIN messages g ON g.conversation = a.conversation AND g.seq = a.seq AND g.month = a.month
+		WHERE a.conversation = $1 AND a.rev > $2 ORDER BY a.rev LIMIT $3`, id, rev, limit))
+	if err != nil {
+		return nil, err
+	}
+	out = append(out, changed...)
+	slices.SortFunc(out, func(a, b chat.Message) int { return int(a.Rev - b.Rev) })
+	return out[:min(len(out), limit)], nil
+}

@@ -1,0 +1,154 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/hikyaku-chat/hikyaku/internal/ids"
+)
+
+// Every process that makes ids has a number of its own, leased in the database
+// that the ids go to: what can store can make ids, and nothing else needs to be
+// there (docs/decisions/0005-id-leases.md).
+//
+// That no two processes make the same id does not hang on anybody's clock. A
+// holder writes down a ceiling before it makes ids, a time that it will not
+// pass, and whoever has the number next starts above it. The expiry only says
+// when a number may be given to another.
+const (
+	leaseTime  = time.Minute
+	renewEvery = 10 * time.Second
+)
+
+type lease struct {
+	pool *pgxpool.Pool
+	now  func() time.Time
+	// Of keep and release alone, which follow one another.
+	holder uuid.UUID
+	node   int
+
+	mu      sync.Mutex
+	maker   *ids.Maker
+	ceiling time.Time // every id is of a time before it
+}
+
+// errCeiling answers when the lease could not be renewed for so long that the
+// ids allowed by it are used up.
+var errCeiling = &trouble{
+	text: "no ids can be made: the lease of this process's number could not be renewed in the database", passes: true, cause: errors.New("the lease has ended"),
+}
+
+func takeLease(ctx context.Context, pool *pgxpool.Pool, now func() time.Time) (*lease, error) {
+	l := &lease{pool: pool, holder: uuid.New(), now: now}
+	var floor time.Time
+	for {
+		// Any free number, so that one is not taken over as soon as it
+		// is free. The old ceiling is read by the statement itself.
+		found, err := one(ctx, pool, []any{&l.node, &floor}, `WITH free AS (
+				SELECT n AS node, coalesce((SELECT ceiling FROM id_nodes WHERE node = n), '-infinity') AS floor FROM generate_series(0, $4::int) n
+				WHERE NOT EXISTS (SELECT FROM id_nodes i WHERE i.node = n AND i.expires > now()) ORDER BY random() LIMIT 1)
+			INSERT INTO id_nodes AS i (node, holder, expires, ceiling)
+			SELECT node, $1, now() + $2::interval, greatest(floor, $3::timestamptz) + $2::interval FROM free
+			ON CONFLICT (node) DO UPDATE SET holder = excluded.holder, expires = excluded.expires,
+				ceiling = greatest(i.ceiling, $3::timestamptz) + $2::interval WHERE i.expires <= now()
+			RETURNING node, ceiling - $2::interval`, l.holder, leaseTime, now(), ids.MaxNode)
+		if err != nil {
+			return nil, explain(err)
+		}
+		if found {
+			break
+		}
+		var taken int
+		if _, err := one(ctx, pool, []any{&taken}, `SELECT count(*) FROM id_nodes WHERE expires > now()`); err != nil {
+			return nil, explain(err)
+		}
+		if taken > ids.MaxNode {
+			return nil, errors.New("--database: 1024 processes make ids already; stop some, or wait a minute for those that died")
+		}
+	}
+	l.ceiling = floor.Add(leaseTime)
+	// One beyond what the last holder may have used.
+	floor = floor.Add(time.Millisecond)
+	maker, err := ids.NewMaker(l.node, func() time.Time {
+		if t := now(); t.After(floor) {
+			return t
+		}
+		return floor
+	})
+	l.maker = maker
+	return l, err
+}
+
+// next makes an id.
+func (l *lease) next() (int64, error) {
+	l.mu.Lock()
+	id, ceiling := l.maker.Next(), l.ceiling
+	l.mu.Unlock()
+	if !ids.Time(id).Before(ceiling) {
+		return 0, errCeiling
+	}
+	return id, nil
+}
+
+// keep renews the lease until ctx ends.
+func (l *lease) keep(ctx context.Context, log *slog.Logger) {
+	tick := time.NewTicker(renewEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		if err := l.renew(ctx); err != nil && ctx.Err() == nil {
+			log.Error("the lease of this process's number could not be renewed; trying again", "node", l.node, "error", err)
+		}
+	}
+}
+
+func (l *lease) renew(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, renewEvery)
+	defer cancel()
+	var ceiling time.Time
+	found, err := one(ctx, l.pool, []any{&ceiling}, `UPDATE id_nodes SET expires = now() + $3::interval, ceiling = greatest(ceiling, $4::timestamptz + $3::interval)
+		WHERE node = $1 AND holder = $2 RETURNING ceiling`, l.node, l.holder, leaseTime, l.now())
+	if err != nil {
+		return explain(err)
+	}
+	if !found {
+		// It had expired and is another's. What is below the old ceiling
+		// is still ours; beyond it a new number is needed.
+		return l.replace(ctx)
+	}
+	l.mu.Lock()
+	l.ceiling = ceiling
+	l.mu.Unlock()
+	return nil
+}
+
+// replace takes another number after the old one was lost.
+func (l *lease) replace(ctx context.Context) error {
+	other, err := takeLease(ctx, l.pool, l.now)
+	if err != nil {
+		return err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.holder, l.node, l.ceiling = other.holder, other.node, other.ceiling
+	l.maker = other.maker
+	return nil
+}
+
+// release gives the number back.
+func (l *lease) release() {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	// When it fails the lease runs out by itself.
+	_, _ = l.pool.Exec(ctx, `UPDATE id_nodes SET expires = now() WHERE node = $1 AND holder = $2`, l.node, l.holder)
+}

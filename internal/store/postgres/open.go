@@ -1,0 +1,196 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/hikyaku-chat/hikyaku/internal/store"
+)
+
+// Config says which database to work with.
+type Config struct {
+	URL         string           // of the primary: postgres://user:password@host:port/database
+	Replicas    []string         // of streaming replicas, for history and search
+	Connections int              // at most so many to each server; 0 means 8
+	Now         func() time.Time // what things are stamped with; time.Now when nil
+	IDClock     func() time.Time // what ids are made by; time.Now when nil
+	Logger      *slog.Logger
+}
+
+// Store is the store in PostgreSQL. See [Open].
+type Store struct {
+	cfg       Config
+	log       *slog.Logger
+	now       func() time.Time
+	pool      *pgxpool.Pool
+	replicas  *replicas
+	rosters   *rosters
+	secret    []byte
+	identity  string
+	ids       *lease
+	months    atomic.Int64 // the last month whose partition is known to exist
+	stop      context.CancelFunc
+	done      sync.WaitGroup
+	closeOnce sync.Once
+}
+
+var _ store.Store = (*Store)(nil)
+
+const (
+	defaultConnections = 8
+	// callTimeout bounds a call whose caller set no deadline.
+	callTimeout = 15 * time.Second
+)
+
+// parse reads an address and gives it what every connection needs. setting
+// names where the address comes from.
+func parse(setting, url string) (*pgxpool.Config, error) {
+	cfg, err := pgxpool.ParseConfig(url)
+	if err != nil {
+		// The driver's error repeats the address, password and all.
+		return nil, fmt.Errorf("%s: the address cannot be read; it looks like postgres://user:password@host:5432/database", setting)
+	}
+	if cfg.ConnConfig.RuntimeParams["application_name"] == "" {
+		cfg.ConnConfig.RuntimeParams["application_name"] = "hikyaku"
+	}
+	if cfg.ConnConfig.ConnectTimeout == 0 {
+		cfg.ConnConfig.ConnectTimeout = 5 * time.Second
+	}
+	return cfg, nil
+}
+
+// Open connects to a database that [Migrate] has prepared.
+func Open(ctx context.Context, cfg Config) (*Store, error) {
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	if cfg.IDClock == nil {
+		cfg.IDClock = time.Now
+	}
+	if cfg.Connections <= 0 {
+		cfg.Connections = defaultConnections
+	}
+	primary, err := parse("--database", cfg.URL)
+	if err != nil {
+		return nil, err
+	}
+	if err := checkSchema(ctx, primary.ConnConfig); err != nil {
+		return nil, err
+	}
+	primary.MaxConns = int32(min(cfg.Connections, 1000)) //nolint:gosec // bounded
+	pool, err := pgxpool.NewWithConfig(ctx, primary)
+	if err != nil {
+		return nil, explain(err)
+	}
+	s := &Store{cfg: cfg, log: cfg.Logger, now: cfg.Now, pool: pool, rosters: newRosters()}
+	background, stop := context.WithCancel(context.Background())
+	s.stop = stop
+	if err := s.open(ctx, background); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return s, nil
+}
+
+func (s *Store) open(ctx, background context.Context) (err error) {
+	var replica bool
+	if err := s.pool.QueryRow(ctx, `SELECT secret, id::text, pg_is_in_recovery() FROM installation`).Scan(&s.secret, &s.identity, &replica); err != nil {
+		return explain(err)
+	}
+	if replica {
+		return errors.New("--database: the server is a replica, which takes no changes; give the address of the primary (replicas go to --database-replicas)")
+	}
+	if err := s.makeMonths(ctx); err != nil {
+		return err
+	}
+	if s.replicas, err = openReplicas(ctx, s.pool, s.cfg, s.log); err != nil {
+		return err
+	}
+	if s.ids, err = takeLease(ctx, s.pool, s.cfg.IDClock); err != nil {
+		return err
+	}
+	s.done.Go(func() { s.keepMonths(background) })
+	s.done.Go(func() { s.ids.keep(background, s.log) })
+	return nil
+}
+
+// Secret is the installation's; see the contract.
+func (s *Store) Secret() []byte { return s.secret }
+
+// Installation names the installation that the database belongs to.
+func (s *Store) Installation() string { return s.identity }
+
+// ClaimPartitions writes down how many partitions the installation's broker
+// has, and refuses another number: a conversation would change its partition,
+// and two workers could store it at once.
+func (s *Store) ClaimPartitions(ctx context.Context, n int) error {
+	var have int
+	if err := s.pool.QueryRow(ctx, `UPDATE installation SET partitions = coalesce(partitions, $1) RETURNING partitions`, n).Scan(&have); err != nil {
+		return explain(err)
+	}
+	if have != n {
+		return fmt.Errorf("--partitions: this installation has %d partitions, not %d; the number cannot change while messages may be in the queues", have, n)
+	}
+	return nil
+}
+
+// BrokerClaimed tells whether a broker has been prepared for the installation.
+func (s *Store) BrokerClaimed(ctx context.Context) (claimed bool, err error) {
+	err = s.pool.QueryRow(ctx, `SELECT broker_claimed FROM installation`).Scan(&claimed)
+	return claimed, explain(err)
+}
+
+// ClaimBroker writes down that a broker has been prepared.
+func (s *Store) ClaimBroker(ctx context.Context) error {
+	_, err := s.pool.Exec(ctx, `UPDATE installation SET broker_claimed = true WHERE NOT broker_claimed`)
+	return explain(err)
+}
+
+// ForgetBroker has the next process that starts prepare another broker.
+func ForgetBroker(ctx context.Context, url string) error {
+	cfg, err := parse("--database", url)
+	if err != nil {
+		return err
+	}
+	conn, err := pgx.ConnectConfig(ctx, cfg.ConnConfig)
+	if err != nil {
+		return explain(err)
+	}
+	_, err = conn.Exec(ctx, `UPDATE installation SET broker_claimed = false, partitions = NULL`)
+	return errors.Join(explain(err), conn.Close(ctx))
+}
+
+// Ping tells whether the primary answers and can be written to.
+func (s *Store) Ping(ctx context.Context) error {
+	var replica bool
+	if err := s.pool.QueryRow(ctx, `SELECT pg_is_in_recovery()`).Scan(&replica); err != nil {
+		return wrap("ask the database", err)
+	}
+	if replica {
+		return &trouble{text: "--database: the server is a replica, which cannot be written to", passes: true, cause: store.ErrUnavailable}
+	}
+	return nil
+}
+
+// Close waits for calls in flight and closes the connections. It is idempotent.
+func (s *Store) Close() error {
+	s.closeOnce.Do(func() {
+		s.stop()
+		s.done.Wait()
+		if s.ids != nil {
+			s.ids.release()
+		}
+		if s.replicas != nil {
+			s.replicas.close()
+		}
+		s.pool.Close()
+	})
+	return nil
+}

@@ -1,0 +1,127 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/hikyaku-chat/hikyaku/internal/chat"
+)
+
+// querier is what reads: a pool, a connection or a transaction.
+type querier interface {
+	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
+	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
+}
+
+// tx is a change on its way.
+type tx struct {
+	pgx.Tx
+	ctx   context.Context //nolint:containedctx // it lives as long as the transaction
+	store *Store
+}
+
+// attempts is how often a change is tried when others are in its way.
+const attempts = 5
+
+// change runs f in a transaction and commits. When the database took it back
+// because another change was in its way, f runs again.
+func change[T any](ctx context.Context, s *Store, what string, f func(t *tx) (T, error)) (out T, err error) {
+	ctx, cancel := bounded(ctx)
+	defer cancel()
+	for range attempts {
+		var none T
+		out = none
+		err = pgx.BeginFunc(ctx, s.pool, func(p pgx.Tx) (err error) {
+			out, err = f(&tx{Tx: p, ctx: ctx, store: s})
+			return err
+		})
+		if state := stateOf(err); state != serializationFailed && state != deadlockDetected {
+			break
+		}
+	}
+	if err != nil {
+		var none T
+		return none, wrap(what, err)
+	}
+	return out, nil
+}
+
+// read runs f on the primary.
+func read[T any](ctx context.Context, s *Store, what string, f func(ctx context.Context, q querier) (T, error)) (T, error) {
+	ctx, cancel := bounded(ctx)
+	defer cancel()
+	out, err := f(ctx, s.pool)
+	return out, wrap(what, err)
+}
+
+// bounded gives a context a deadline when it has none.
+func bounded(ctx context.Context) (context.Context, context.CancelFunc) {
+	if _, ok := ctx.Deadline(); ok {
+		return context.WithCancel(ctx)
+	}
+	return context.WithTimeout(ctx, callTimeout)
+}
+
+// one reads a single row and tells whether there is one.
+func one(ctx context.Context, q querier, dst []any, sql string, args ...any) (bool, error) {
+	err := q.QueryRow(ctx, sql, args...).Scan(dst...)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+func (t *tx) one(dst []any, sql string, args ...any) (bool, error) {
+	return one(t.ctx, t.Tx, dst, sql, args...)
+}
+
+// exec runs a statement and tells how many rows it touched.
+func (t *tx) exec(sql string, args ...any) (int64, error) {
+	tag, err := t.Exec(t.ctx, sql, args...)
+	return tag.RowsAffected(), err
+}
+
+// newID makes an id.
+func (t *tx) newID() (int64, error) { return t.store.ids.next() }
+
+// now is the time of a change, as it is kept.
+func (t *tx) now() time.Time { return stamp(t.store.now()) }
+
+// stamp is a time as it is kept.
+func stamp(at time.Time) time.Time { return at.Truncate(time.Millisecond).UTC() }
+
+// timeOrNull keeps the zero time as NULL.
+func timeOrNull(at time.Time) *time.Time {
+	if at.IsZero() {
+		return nil
+	}
+	at = stamp(at)
+	return &at
+}
+
+// fromNull gives a time as the domain has it.
+func fromNull(at *time.Time) time.Time {
+	if at == nil {
+		return time.Time{}
+	}
+	return at.UTC()
+}
+
+// numbers are ids as the driver takes arrays of them.
+func numbers[T ~int64](ids []T) []int64 {
+	out := make([]int64, len(ids))
+	for i, id := range ids {
+		out[i] = int64(id)
+	}
+	return out
+}
+
+func notFound(found bool, err error, what string) error {
+	if err == nil && !found {
+		return chat.NotFound(what)
+	}
+	return err
+}
