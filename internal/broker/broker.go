@@ -64,7 +64,8 @@ type Consumer interface {
 type Broker interface {
 	Publisher
 	Consumer
-	// Ready tells whether a Publish now would be taken.
+	// Ready tells whether the broker is there and does its work. It may
+	// still refuse a Publish, because it is full for the moment.
 	Ready(ctx context.Context) error
 	// Close refuses new submissions, waits until those taken are confirmed or
 	// ctx ends, and stops. It is idempotent.

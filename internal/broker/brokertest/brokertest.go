@@ -156,8 +156,22 @@ func (l *ledger) handle(t *testing.T) broker.Handler {
 	}
 }
 
+// handled is how many deliveries were handled.
+func (l *ledger) handled() (n int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, seen := range l.seen {
+		n += len(seen)
+	}
+	return n
+}
+
 func (l *ledger) check(t *testing.T, conversations, each int) {
 	t.Helper()
+	// A broker that confirms before it hands out is still at it.
+	for deadline := time.Now().Add(patience); l.handled() < conversations*each && time.Now().Before(deadline); {
+		time.Sleep(time.Millisecond)
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for c := range conversations {

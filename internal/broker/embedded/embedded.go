@@ -242,8 +242,6 @@ func (b *Broker) Ready(context.Context) error {
 		return errStop
 	case b.consumers.Load() == 0:
 		return errors.New("no worker consumes from the embedded broker")
-	case b.queued.Load() >= int64(b.cfg.MaxQueued):
-		return errBusy
 	}
 	return nil
 }

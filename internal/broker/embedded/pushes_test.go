@@ -1,0 +1,44 @@
+package embedded_test
+
+import (
+	"testing"
+
+	"github.com/hikyaku-chat/hikyaku/internal/broker/embedded"
+	"github.com/hikyaku-chat/hikyaku/internal/notify"
+	"github.com/hikyaku-chat/hikyaku/internal/notify/notifytest"
+)
+
+func TestPushes(t *testing.T) {
+	notifytest.Run(t, func(*testing.T) (notify.Queue, func() notify.Queue) {
+		q := embedded.NewPushes(0)
+		return q, func() notify.Queue { return q }
+	})
+}
+
+func TestFullPushesDropTheOldest(t *testing.T) {
+	q := embedded.NewPushes(10)
+	for n := int64(1); n <= 25; n++ {
+		q.Publish([]notify.Job{notifytest.Job(n)})
+	}
+	got := notifytest.Receive(t, q, nil).Wait(10)
+	if len(got) != 10 || got[0].Seq != 16 || got[9].Seq != 25 {
+		t.Errorf("%d jobs, from %d", len(got), got[0].Seq)
+	}
+}
+
+// What consumers hold on to is bounded as well, and nothing else is stuck.
+func TestPushesInWorkAreBounded(t *testing.T) {
+	q := embedded.NewPushes(40_000)
+	batch := make([]notify.Job, 1024)
+	for range 24 {
+		q.Publish(batch)
+	}
+	r := notifytest.Receive(t, q, func(notify.Job) bool { return true })
+	if n := len(r.Wait(16 * 1024)); n != 16*1024 {
+		t.Errorf("%d jobs are in work", n)
+	}
+	r.Finish()
+	if n := len(r.Wait(24 * 1024)); n != 24*1024 {
+		t.Errorf("%d jobs came", n)
+	}
+}

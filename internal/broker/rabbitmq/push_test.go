@@ -1,0 +1,94 @@
+package rabbitmq_test
+
+import (
+	"strings"
+	"testing"
+
+	amqp "github.com/rabbitmq/amqp091-go"
+
+	"github.com/hikyaku-chat/hikyaku/internal/broker/rabbitmq"
+	"github.com/hikyaku-chat/hikyaku/internal/notify"
+	"github.com/hikyaku-chat/hikyaku/internal/notify/notifytest"
+	"github.com/hikyaku-chat/hikyaku/internal/stack/stacktest"
+)
+
+func TestPushes(t *testing.T) {
+	notifytest.Run(t, func(t *testing.T) (notify.Queue, func() notify.Queue) {
+		cfg := rabbitmq.Config{URLs: []string{stacktest.VHost(t)}, Partitions: 1}
+		return open(t, cfg).Pushes(), func() notify.Queue { return open(t, cfg).Pushes() }
+	})
+}
+
+// Connections that break lose nothing and stop nobody.
+func TestPushesSurviveTheirConnections(t *testing.T) {
+	url := stacktest.VHost(t)
+	q := open(t, rabbitmq.Config{URLs: []string{url}, Partitions: 1}).Pushes()
+	r := notifytest.Receive(t, q, func(j notify.Job) bool { return j.Seq == 1 })
+	q.Publish([]notify.Job{notifytest.Job(1)})
+	r.Wait(1)
+	vhost := url[strings.LastIndexByte(url, '/')+1:]
+	if _, err := stacktest.RabbitMQ(t).Control(t.Context(), "close_all_connections", "--vhost", vhost, "test"); err != nil {
+		t.Fatal(err)
+	}
+	q.Publish([]notify.Job{notifytest.Job(2)})
+	eventually(t, "the next comes, and what was not done comes again", func() bool {
+		again, next := 0, 0
+		for _, j := range r.Wait(0) {
+			switch j.Seq {
+			case 1:
+				again++
+			case 2:
+				next++
+			}
+		}
+		return again >= 2 && next >= 1
+	})
+}
+
+// A queue that someone deleted is made again, for both sides.
+func TestPushesWithoutTheirQueue(t *testing.T) {
+	url := stacktest.VHost(t)
+	q := open(t, rabbitmq.Config{URLs: []string{url}, Partitions: 1}).Pushes()
+	r := notifytest.Receive(t, q, nil)
+	q.Publish([]notify.Job{notifytest.Job(1)})
+	r.Wait(1)
+	conn, err := amqp.Dial(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	ch, err := conn.Channel()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := ch.QueueDelete("hikyaku.push", false, false, false); err != nil {
+		t.Fatal(err)
+	}
+	q.Publish([]notify.Job{notifytest.Job(2)})
+	r.Wait(2)
+}
+
+// What cannot be read is out of the way.
+func TestPushesThatCannotBeRead(t *testing.T) {
+	url := stacktest.VHost(t)
+	q := open(t, rabbitmq.Config{URLs: []string{url}, Partitions: 1}).Pushes()
+	conn, err := amqp.Dial(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	ch, err := conn.Channel()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, body := range []string{"", "nonsense", "\x01\x01"} {
+		if err := ch.PublishWithContext(t.Context(), "", "hikyaku.push", true, false, amqp.Publishing{Body: []byte(body)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r := notifytest.Receive(t, q, nil)
+	q.Publish([]notify.Job{notifytest.Job(1)})
+	if got := r.Wait(1); got[0].Seq != 1 {
+		t.Errorf("%+v", got)
+	}
+}

@@ -1,0 +1,145 @@
+package rabbitmq_test
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/hikyaku-chat/hikyaku/internal/broker"
+	"github.com/hikyaku-chat/hikyaku/internal/broker/rabbitmq"
+	"github.com/hikyaku-chat/hikyaku/internal/chat"
+	"github.com/hikyaku-chat/hikyaku/internal/stack/stacktest"
+)
+
+// publish has one message kept.
+func publish(t *testing.T, b broker.Publisher, n int) {
+	t.Helper()
+	answer := make(chan error, 1)
+	if err := b.Publish(submission(1, n), func(err error) { answer <- err }); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-answer; err != nil {
+		t.Fatal(err)
+	}
+}
+
+// consume works with handle until stop is called, which waits for the end.
+func consume(t *testing.T, b broker.Consumer, handle broker.Handler) (stop func()) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- b.Consume(ctx, handle) }()
+	stop = sync.OnceFunc(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+	t.Cleanup(stop)
+	return stop
+}
+
+// A worker is told to stop while a batch cannot be stored and another message
+// waits behind it: the next worker gets both, in their order.
+func TestStopWhileTheStoreFails(t *testing.T) {
+	b := open(t, rabbitmq.Config{URLs: []string{stacktest.VHost(t)}, Partitions: 1, Lanes: 1})
+	for round := range 5 {
+		first, second := 2*round, 2*round+1
+		publish(t, b, first)
+		var j sync.Mutex
+		var stored []string
+		store := func(_ context.Context, batch []broker.Delivery) ([]*chat.Error, error) {
+			j.Lock()
+			defer j.Unlock()
+			for _, d := range batch {
+				stored = append(stored, d.Body)
+			}
+			return make([]*chat.Error, len(batch)), nil
+		}
+		failed := make(chan struct{})
+		fail := sync.OnceFunc(func() { close(failed) })
+		stop := consume(t, b, func(ctx context.Context, batch []broker.Delivery) ([]*chat.Error, error) {
+			select {
+			case <-failed:
+				return store(ctx, batch)
+			default:
+				fail()
+				return nil, errors.New("the store is away")
+			}
+		})
+		<-failed
+		publish(t, b, second)
+		time.Sleep(20 * time.Millisecond) // it reaches the worker
+		stop()
+		stop = consume(t, b, store)
+		eventually(t, "both are stored", func() bool {
+			j.Lock()
+			defer j.Unlock()
+			return len(stored) >= 2
+		})
+		stop()
+		j.Lock()
+		if stored[0] != submission(1, first).Body {
+			t.Errorf("stored in the order %v", stored)
+		}
+		j.Unlock()
+	}
+}
+
+// A refusal that comes while the worker is told to stop is kept as a dead
+// letter, once, and also where the publishers are closed already.
+func TestStopKeepsDeadLetters(t *testing.T) {
+	for name, closeFirst := range map[string]bool{"the worker stops": false, "the broker closes before it": true} {
+		t.Run(name, func(t *testing.T) {
+			cfg := rabbitmq.Config{URLs: []string{stacktest.VHost(t)}, Partitions: 1, Lanes: 1}
+			publisher, worker := open(t, cfg), open(t, cfg)
+			refuse := func(_ context.Context, batch []broker.Delivery) ([]*chat.Error, error) {
+				verdicts := make([]*chat.Error, len(batch))
+				for i := range batch {
+					if batch[i].Body == "0" {
+						verdicts[i] = chat.NotFound("conversation")
+					}
+				}
+				return verdicts, nil
+			}
+			publish(t, publisher, 0)
+			begun, goOn := make(chan struct{}), make(chan struct{})
+			begin := sync.OnceFunc(func() { close(begun) })
+			stop := consume(t, worker, func(ctx context.Context, batch []broker.Delivery) ([]*chat.Error, error) {
+				begin()
+				<-goOn
+				return refuse(ctx, batch)
+			})
+			<-begun
+			publish(t, publisher, 1)
+			if closeFirst {
+				if err := worker.Close(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+			}
+			go func() {
+				time.Sleep(20 * time.Millisecond) // the stop has begun
+				close(goOn)
+			}()
+			stop()
+			g, err := rabbitmq.OpenGraveyard(t.Context(), cfg.URLs, cfg.Partitions)
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { _ = g.Close() })
+			letters := func() (n int) {
+				if err := g.Each(func(rabbitmq.DeadLetter) bool { n++; return true }); err != nil {
+					t.Fatal(err)
+				}
+				return n
+			}
+			if n := letters(); !closeFirst && n != 1 {
+				t.Errorf("%d dead letters when the worker has stopped", n)
+			}
+			consume(t, publisher, refuse)
+			eventually(t, "the dead letter", func() bool { return letters() == 1 })
+		})
+	}
+}

@@ -1,0 +1,232 @@
+// Package notifytest is the conformance suite of the queue of notifications:
+// every backend runs it, against its real server.
+package notifytest
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/hikyaku-chat/hikyaku/internal/chat"
+	"github.com/hikyaku-chat/hikyaku/internal/notify"
+)
+
+// Open gives a new queue; each call of more connects to the same one anew.
+type Open func(t *testing.T) (q notify.Queue, more func() notify.Queue)
+
+const patience = 30 * time.Second
+
+// Run runs the suite.
+func Run(t *testing.T, open Open) {
+	t.Run("jobs come as they were published, in order", func(t *testing.T) { testOrder(t, open) })
+	t.Run("what is not done comes again", func(t *testing.T) { testAgain(t, open) })
+	t.Run("consumers share the work", func(t *testing.T) { testShare(t, open) })
+	t.Run("a handler that holds on is given no more", func(t *testing.T) { testHold(t, open) })
+	t.Run("what is done late does no harm", func(t *testing.T) { testLate(t, open) })
+}
+
+// Job makes one that is told from others by n.
+func Job(n int64) notify.Job {
+	return notify.Job{
+		Conversation: 1<<62 + chat.ConversationID(n), Message: 1<<61 + chat.MessageID(n), Seq: n, Sender: 1<<60 + chat.UserID(n),
+		Preview: fmt.Sprintf("**%d** 飛脚 \"%s\"", n, strings.Repeat("x", 100)), At: time.UnixMilli(1_700_000_000_000 + n).UTC(),
+		Users: []chat.UserID{1<<62 + chat.UserID(n), 7, 8},
+	}
+}
+
+// Receiver is a consumer at work, and what it got.
+type Receiver struct {
+	t    *testing.T
+	stop func()
+
+	mu   sync.Mutex
+	jobs []notify.Job
+	done []func()
+	more chan struct{}
+}
+
+// Receive runs a consumer that is done with what keep does not want.
+func Receive(t *testing.T, q notify.Consumer, keep func(notify.Job) bool) *Receiver {
+	t.Helper()
+	r := &Receiver{t: t, more: make(chan struct{})}
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() {
+		ended <- q.Consume(ctx, func(_ context.Context, d notify.Delivery) {
+			r.mu.Lock()
+			r.jobs = append(r.jobs, d.Jobs...)
+			kept := keep != nil && slices.ContainsFunc(d.Jobs, keep)
+			if kept {
+				r.done = append(r.done, d.Done)
+			}
+			close(r.more)
+			r.more = make(chan struct{})
+			r.mu.Unlock()
+			if !kept {
+				d.Done()
+			}
+		})
+	}()
+	r.stop = sync.OnceFunc(func() {
+		cancel()
+		select {
+		case err := <-ended:
+			if err != nil {
+				t.Errorf("Consume: %v", err)
+			}
+		case <-time.After(patience):
+			t.Error("Consume did not return after its context ended")
+		}
+	})
+	t.Cleanup(r.stop)
+	return r
+}
+
+// Wait gives what came once there are n jobs.
+func (r *Receiver) Wait(n int) []notify.Job {
+	r.t.Helper()
+	timeout := time.After(patience)
+	for {
+		r.mu.Lock()
+		jobs, more := slices.Clone(r.jobs), r.more
+		r.mu.Unlock()
+		if len(jobs) >= n {
+			return jobs
+		}
+		select {
+		case <-more:
+		case <-timeout:
+			r.t.Fatalf("%d of %d jobs came", len(jobs), n)
+		}
+	}
+}
+
+// Stop ends the consumer.
+func (r *Receiver) Stop() { r.stop() }
+
+// Finish is done with all that was kept.
+func (r *Receiver) Finish() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, done := range r.done {
+		done()
+	}
+	r.done = nil
+}
+
+func same(t *testing.T, got, want []notify.Job) {
+	t.Helper()
+	if d := cmp.Diff(want, got); d != "" {
+		t.Errorf("(-want +got):\n%s", d)
+	}
+}
+
+func jobs(from, to int64) (out []notify.Job) {
+	for n := from; n < to; n++ {
+		out = append(out, Job(n))
+	}
+	return out
+}
+
+func testOrder(t *testing.T, open Open) {
+	q, _ := open(t)
+	// Some before there is a consumer, one alone and several together.
+	q.Publish(jobs(1, 2))
+	q.Publish(jobs(2, 50))
+	q.Publish(nil)
+	r := Receive(t, q, nil)
+	r.Wait(49)
+	for n := int64(50); n < 200; n += 3 {
+		q.Publish(jobs(n, n+3))
+	}
+	same(t, r.Wait(199), jobs(1, 200))
+}
+
+func testAgain(t *testing.T, open Open) {
+	q, more := open(t)
+	first := Receive(t, q, func(j notify.Job) bool { return j.Seq < 3 })
+	for n := int64(1); n < 5; n++ {
+		// One by one, so that they come in deliveries of their own.
+		q.Publish(jobs(n, n+1))
+		first.Wait(int(n))
+	}
+	first.Stop()
+	second := Receive(t, more(), nil)
+	same(t, second.Wait(2), jobs(1, 3))
+	q.Publish(jobs(5, 6))
+	same(t, second.Wait(3), append(jobs(1, 3), Job(5)))
+	second.Stop()
+	third := Receive(t, q, nil)
+	q.Publish(jobs(6, 7))
+	same(t, third.Wait(1), jobs(6, 7))
+}
+
+func testShare(t *testing.T, open Open) {
+	q, more := open(t)
+	a, b := Receive(t, q, nil), Receive(t, more(), nil)
+	// Whoever gets one holds on to it, so that the other gets the next.
+	published := int64(0)
+	for deadline := time.Now().Add(patience); ; {
+		published++
+		q.Publish([]notify.Job{Job(published)})
+		for len(a.Wait(0))+len(b.Wait(0)) < int(published) {
+			if time.Now().After(deadline) {
+				t.Fatal("a job did not come")
+			}
+			time.Sleep(time.Millisecond)
+		}
+		if len(a.Wait(0)) > 0 && len(b.Wait(0)) > 0 {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("one consumer got all %d", published)
+		}
+	}
+	all := append(a.Wait(0), b.Wait(0)...)
+	slices.SortFunc(all, func(x, y notify.Job) int { return int(x.Seq - y.Seq) })
+	same(t, all, jobs(1, published+1))
+}
+
+func testHold(t *testing.T, open Open) {
+	q, _ := open(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	entered := make(chan int, 100)
+	ended := make(chan error, 1)
+	go func() {
+		ended <- q.Consume(ctx, func(ctx context.Context, d notify.Delivery) {
+			entered <- len(d.Jobs)
+			<-ctx.Done()
+		})
+	}()
+	q.Publish(jobs(1, 2))
+	<-entered
+	q.Publish(jobs(2, 3))
+	cancel()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+	if len(entered) > 0 {
+		t.Error("the handler was called while it was at work")
+	}
+	// What it held comes again.
+	same(t, Receive(t, q, nil).Wait(2), jobs(1, 3))
+}
+
+func testLate(t *testing.T, open Open) {
+	q, more := open(t)
+	first := Receive(t, q, func(notify.Job) bool { return true })
+	q.Publish(jobs(1, 2))
+	first.Wait(1)
+	first.Stop()
+	second := Receive(t, more(), func(notify.Job) bool { return true })
+	second.Wait(1)
+	first.Finish() // of a consumer that is no more
+	second.Stop()
+	same(t, Receive(t, q, nil).Wait(1), jobs(1, 2))
+}
