@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/gobwas/ws"
@@ -37,6 +38,7 @@ type Socket struct {
 	stop    chan struct{}
 	done    chan struct{}
 	err     error // why it ended; set before done closes
+	leaving atomic.Bool
 
 	writing sync.Mutex
 	buf     []byte
@@ -51,6 +53,27 @@ type CloseError struct {
 
 func (e *CloseError) Error() string {
 	return fmt.Sprintf("the server closed the connection: %d %s", e.Code, e.Reason)
+}
+
+// ErrGoodbye is why a connection ended whose server told to go elsewhere, when
+// the time that it gave was over.
+var ErrGoodbye = errors.New("the server is stopping: connect again")
+
+// leave ends the connection when the server's goodbye says so. Until then it
+// works as ever, unless the server closes it first.
+func (s *Socket) leave(f Frame) {
+	var goodbye wire.Goodbye
+	if f.Into(&goodbye) != nil {
+		return
+	}
+	go func() {
+		select {
+		case <-s.done:
+		case <-time.After(time.Duration(goodbye.ReconnectAfterMS) * time.Millisecond):
+			s.leaving.Store(true)
+			s.Close()
+		}
+	}()
 }
 
 // maxServerFrame bounds what a server may send in one frame.
@@ -113,11 +136,17 @@ func (s *Socket) read(br *bufio.Reader) {
 		}
 		p, err := s.next(br, buf)
 		if err != nil {
-			s.err = err
+			if s.err = err; s.leaving.Load() {
+				s.err = ErrGoodbye
+			}
 			return
 		}
 		buf = p[:0]
-		s.onFrame(Frame{T: frameType(p), Raw: p})
+		f := Frame{T: frameType(p), Raw: p}
+		if f.T == "goodbye" {
+			s.leave(f)
+		}
+		s.onFrame(f)
 	}
 }
 

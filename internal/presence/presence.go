@@ -6,6 +6,7 @@ package presence
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
@@ -35,8 +36,39 @@ type Presence interface {
 	// Detach removes a device; one that is unknown is no error.
 	Detach(ctx context.Context, d Device) (s State, changed bool, err error)
 	// Where gives for each user, at the same index, the nodes that hold
-	// devices of theirs; none when offline.
+	// devices of theirs; none when offline. With an error it gives those that
+	// could be found, and [Unknown] tells of whom too little is known. It
+	// keeps to the deadline of ctx, but for some 50 ms.
 	Where(ctx context.Context, users []chat.UserID) ([][]string, error)
 	// States gives for each user, at the same index, how they can be reached.
 	States(ctx context.Context, users []chat.UserID) ([]State, error)
+}
+
+// PartialError is the error of a look-up that found out about some people and
+// not about others.
+type PartialError struct {
+	Unknown []bool // for each who was asked for, at the same index: it may lack some of their nodes
+	Err     error
+}
+
+func (e *PartialError) Error() string { return "not everybody is found: " + e.Err.Error() }
+
+// Unwrap gives the cause.
+func (e *PartialError) Unwrap() error { return e.Err }
+
+// Unknown tells of whom too little is known after Where was asked for n people
+// and gave err: who is not found may be somewhere all the same.
+func Unknown(err error, n int) []bool {
+	out := make([]bool, n)
+	var partial *PartialError
+	switch {
+	case err == nil:
+	case errors.As(err, &partial) && len(partial.Unknown) == n:
+		copy(out, partial.Unknown)
+	default:
+		for i := range out {
+			out[i] = true
+		}
+	}
+	return out
 }

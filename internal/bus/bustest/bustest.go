@@ -208,12 +208,21 @@ func testGap(t *testing.T, h Harness) {
 	if received >= sent {
 		t.Fatalf("a gap was told, yet all %d arrived", sent)
 	}
-	if err := b.Publish(context.Background(), "slow", numbered(sent)); err != nil {
-		t.Fatal(err)
-	}
-	slow.wait("it works on after the gap", func() bool {
+	// More of what was sent may still be on its way, and be lost with another
+	// gap; when that is over, everything arrives again.
+	arrived := func() bool {
+		slow.mu.Lock()
+		defer slow.mu.Unlock()
 		return len(slow.got) > 0 && string(slow.got[len(slow.got)-1].Items[0].Push.Frame) == strconv.Itoa(sent)
-	})
+	}
+	for deadline := time.Now().Add(patience); !arrived(); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("after the gap nothing arrives")
+		}
+		if err := b.Publish(context.Background(), "slow", numbered(sent)); err != nil {
+			t.Fatal(err)
+		}
+	}
 }
 
 func testCancel(t *testing.T, h Harness) {
@@ -233,8 +242,11 @@ func testCancel(t *testing.T, h Harness) {
 	wg.Wait()
 	again := newRecorder(t)
 	subscribe(t, b, "a", again)
-	if err := b.Publish(context.Background(), "a", numbered(1)); err != nil {
+	if err := b.Publish(context.Background(), "a", numbered(1000)); err != nil {
 		t.Fatal(err)
 	}
-	again.wait("the name can be used again", func() bool { return len(again.got) == 1 })
+	// Before it may come what was on its way to the name.
+	again.wait("the name can be used again", func() bool {
+		return len(again.got) > 0 && string(again.got[len(again.got)-1].Items[0].Push.Frame) == "1000"
+	})
 }

@@ -12,7 +12,7 @@ import (
 
 func TestConformance(t *testing.T) {
 	presencetest.Run(t, presencetest.Harness{
-		Open: func(*testing.T) presence.Presence { return local.New(nil) },
+		Open: func(*testing.T) (presence.Presence, func()) { return local.New(nil), func() {} },
 	})
 }
 

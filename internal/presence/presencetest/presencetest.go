@@ -17,8 +17,15 @@ import (
 
 // Harness is what a backend brings.
 type Harness struct {
-	// Open makes a presence in which nobody is online.
-	Open func(t *testing.T) presence.Presence
+	// Open makes a presence in which nobody is online. stop ends it, so that
+	// it does not tell of its devices any more.
+	Open func(t *testing.T) (p presence.Presence, stop func())
+}
+
+func (h Harness) open(t *testing.T) presence.Presence {
+	p, stop := h.Open(t)
+	t.Cleanup(stop)
+	return p
 }
 
 // Run runs the suite.
@@ -30,7 +37,7 @@ func Run(t *testing.T, h Harness) {
 
 func testWay(t *testing.T, h Harness) {
 	ctx := context.Background()
-	p := h.Open(t)
+	p := h.open(t)
 	phone := presence.Device{User: 1, Node: "a", ID: 1}
 	laptop := presence.Device{User: 1, Node: "b", ID: 1}
 	steps := []struct {
@@ -96,7 +103,8 @@ func check(t fataler, p presence.Presence, user chat.UserID, state chat.Presence
 
 func testModel(t *testing.T, h Harness) {
 	rapid.Check(t, func(rt *rapid.T) {
-		p := h.Open(t)
+		p, stop := h.Open(t)
+		defer stop()
 		model := map[presence.Device]bool{} // device -> away
 		draw := func(rt *rapid.T) presence.Device {
 			return presence.Device{
@@ -159,7 +167,7 @@ func testModel(t *testing.T, h Harness) {
 }
 
 func testConcurrent(t *testing.T, h Harness) {
-	p := h.Open(t)
+	p := h.open(t)
 	var wg sync.WaitGroup
 	var mu sync.Mutex
 	changes := 0

@@ -1,0 +1,289 @@
+package redis_test
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/hikyaku-chat/hikyaku/internal/bus"
+	"github.com/hikyaku-chat/hikyaku/internal/bus/bustest"
+	busRedis "github.com/hikyaku-chat/hikyaku/internal/bus/redis"
+	"github.com/hikyaku-chat/hikyaku/internal/chat"
+	"github.com/hikyaku-chat/hikyaku/internal/redis"
+	"github.com/hikyaku-chat/hikyaku/internal/stack"
+	"github.com/hikyaku-chat/hikyaku/internal/stack/stacktest"
+)
+
+func TestMain(m *testing.M) { stacktest.Main(m) }
+
+func connect(t *testing.T, url string) *redis.Client {
+	t.Helper()
+	c, err := redis.Open(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Close)
+	return c
+}
+
+var databases atomic.Int64
+
+func TestConformance(t *testing.T) {
+	bustest.Run(t, bustest.Harness{Open: func(t *testing.T, queue int) bus.Bus {
+		url := fmt.Sprintf("%s/%d", stacktest.Redis(t).URL(), databases.Add(1))
+		return busRedis.New(connect(t, url), queue, slog.New(slog.DiscardHandler))
+	}})
+}
+
+func TestConformanceOnCluster(t *testing.T) {
+	bustest.Run(t, bustest.Harness{Open: func(t *testing.T, queue int) bus.Bus {
+		return busRedis.New(connect(t, stacktest.RedisCluster(t).URL()), queue, slog.New(slog.DiscardHandler))
+	}})
+}
+
+// Behind a Sentinel the bus is the same; when the master goes, the replica
+// carries it on.
+func TestSentinel(t *testing.T) {
+	f, err := stack.NewFolder()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := f.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	server, err := stack.StartRedisSentinel(t.Context(), f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	client := connect(t, server.URL())
+	if err := client.Claim(t.Context(), "one"); err != nil {
+		t.Fatal(err)
+	}
+	b := busRedis.New(client, 100, slog.New(slog.DiscardHandler))
+	t.Cleanup(func() { _ = b.Close() })
+	l := &listener{}
+	cancel, err := b.Subscribe(t.Context(), "node", l)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(cancel)
+	n := 0
+	heard := func(what string) {
+		t.Helper()
+		for began := time.Now(); ; time.Sleep(20 * time.Millisecond) {
+			n++
+			// What is lost meanwhile is told as a gap.
+			_ = b.Publish(t.Context(), "node", &bus.Envelope{Items: []bus.Item{{Presence: &bus.Presence{User: chat.UserID(n)}}}})
+			l.mu.Lock()
+			last, hole := l.last, l.hole
+			l.mu.Unlock()
+			if hole {
+				t.Fatalf("%s: something was lost, and nobody was told", what)
+			}
+			if last > 0 && last > n-5 {
+				return
+			}
+			if time.Since(began) > 60*time.Second {
+				t.Fatalf("%s: nothing comes; %d was the last of %d", what, last, n)
+			}
+		}
+	}
+	heard("at first")
+	if err := server.Master.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	l.mu.Lock()
+	l.last, l.gaps = 0, l.gaps+1 // anything from now on is of the new master
+	l.mu.Unlock()
+	n += 100
+	heard("after the master has gone")
+}
+
+// listener follows a publisher as a gateway does: what comes after a gap counts
+// as told.
+type listener struct {
+	mu   sync.Mutex
+	last int
+	gaps int
+	hole bool
+}
+
+func (l *listener) Deliver(e *bus.Envelope) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	n := int(e.Items[0].Presence.User)
+	if n != l.last+1 && l.gaps == 0 {
+		l.hole = true
+	}
+	l.last = n
+}
+
+func (l *listener) Gap() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.gaps++
+}
+
+func (l *listener) state() (last, gaps int, hole bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.last, l.gaps, l.hole
+}
+
+func numbered(n int) *bus.Envelope {
+	return &bus.Envelope{Items: []bus.Item{{Presence: &bus.Presence{User: chat.UserID(n), State: chat.Online}}}}
+}
+
+// A connection that is cut, and a server that is gone for a while, are told as
+// gaps within the promised time of the path's return, also when nothing is sent
+// afterwards.
+func TestInterruptions(t *testing.T) {
+	f, err := stack.NewFolder()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := f.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	server, err := stack.StartRedis(t.Context(), f, "redis")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, interrupt := range map[string]func(b bus.Bus){
+		"the subscription is cut": func(bus.Bus) {
+			if _, err := server.Do(t.Context(), "CLIENT KILL TYPE pubsub"); err != nil {
+				t.Fatal(err)
+			}
+		},
+		"the server dies and comes back empty": func(b bus.Bus) {
+			if err := server.Kill(); err != nil {
+				t.Fatal(err)
+			}
+			_ = b.Publish(t.Context(), "a", numbered(1000)) // lost, and the last one
+			time.Sleep(100 * time.Millisecond)
+			if err := server.Start(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			log := slog.New(slog.DiscardHandler)
+			near, far := busRedis.New(connect(t, server.URL()), 0, log), busRedis.New(connect(t, server.URL()), 0, log)
+			defer func() { _, _ = near.Close(), far.Close() }()
+			var l listener
+			cancel, err := far.Subscribe(t.Context(), "a", &l)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer cancel()
+			for n := range 100 {
+				if err := near.Publish(t.Context(), "a", numbered(n+1)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			wait(t, 5*time.Second, "all of them", func() bool { last, _, _ := l.state(); return last == 100 })
+			if _, gaps, _ := l.state(); gaps != 0 {
+				t.Errorf("%d gaps before anything was lost", gaps)
+			}
+			interrupt(near)
+			wait(t, bus.GapLatency, "the gap", func() bool { _, gaps, _ := l.state(); return gaps > 0 })
+			wait(t, 5*time.Second, "it goes on", func() bool {
+				_ = near.Publish(t.Context(), "a", numbered(2000))
+				last, _, _ := l.state()
+				return last == 2000
+			})
+			if _, _, hole := l.state(); hole {
+				t.Error("something was missing before a gap was told")
+			}
+		})
+	}
+}
+
+// The last message is lost on its way, and nothing follows: the heartbeat tells.
+func TestTheLastOneIsLost(t *testing.T) {
+	client := connect(t, stacktest.Redis(t).URL()+"/15")
+	log := slog.New(slog.DiscardHandler)
+	near, far := busRedis.New(client, 0, log), busRedis.New(connect(t, stacktest.Redis(t).URL()+"/15"), 0, log)
+	defer func() { _, _ = near.Close(), far.Close() }()
+	var l listener
+	cancel, err := far.Subscribe(t.Context(), "a", &l)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := near.Publish(t.Context(), "a", numbered(1)); err != nil {
+		t.Fatal(err)
+	}
+	wait(t, 5*time.Second, "the first", func() bool { last, _, _ := l.state(); return last == 1 })
+	// A node of the same name that is not there loses what is sent meanwhile.
+	cancel()
+	if err := near.Publish(t.Context(), "a", numbered(2)); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(50 * time.Millisecond)
+	var again listener
+	cancel, err = far.Subscribe(t.Context(), "a", &again)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cancel()
+	wait(t, bus.GapLatency, "the gap", func() bool { _, gaps, _ := again.state(); return gaps > 0 })
+}
+
+func wait(t *testing.T, most time.Duration, what string, ok func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(most); !ok(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("not within %v: %s", most, what)
+		}
+	}
+}
+
+func TestCannotOpen(t *testing.T) {
+	server := stacktest.Redis(t)
+	port, err := stack.FreePort()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct{ url, want string }{
+		"no address":     {"localhost:secret", "looks like"},
+		"scheme":         {"http://:secret@localhost", "looks like"},
+		"nobody listens": {fmt.Sprintf("redis://:secret@127.0.0.1:%d", port), "does not answer"},
+		"password":       {stacktest.As(server.URL(), "", "secret"), "check user and password"},
+		"no cluster":     {strings.Replace(server.URL(), "redis://", "redis+cluster://", 1), "not a Redis Cluster"},
+		"a cluster":      {stacktest.RedisCluster(t).Nodes[0].URL(), "use redis+cluster://"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+			defer cancel()
+			client, err := redis.Open(ctx, c.url)
+			if err == nil {
+				client.Close()
+				t.Fatal("it opened")
+			}
+			if !strings.Contains(err.Error(), "--redis") || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "\n") || strings.Contains(err.Error(), "secret") {
+				t.Errorf("the error is %q; want one line with --redis and %q", err, c.want)
+			}
+		})
+	}
+}
+
+func TestTwoInstallations(t *testing.T) {
+	client := connect(t, stacktest.Redis(t).URL()+"/14")
+	for range 2 {
+		if err := client.Claim(t.Context(), "one"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := client.Claim(t.Context(), "two"); err == nil || !strings.Contains(err.Error(), "another installation") {
+		t.Errorf("a second installation was let in: %v", err)
+	}
+}

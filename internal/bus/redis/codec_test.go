@@ -1,0 +1,26 @@
+package redis
+
+import "testing"
+
+// FuzzReadMessage feeds what another program may send on the channel.
+func FuzzReadMessage(f *testing.F) {
+	f.Add([]byte{kindData, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, itemPush, 1, 2, 1, '{'})
+	f.Add([]byte{kindAnew, 0, 0, 0, 0, 0, 0, 0, 1, 1, 0})
+	f.Add([]byte{kindHeartbeat, 0, 0, 0, 0, 0, 0, 0, 1, 0, 1, 1, 'a', 9})
+	f.Fuzz(func(t *testing.T, b []byte) {
+		h, r, err := readHeader(b)
+		if err != nil {
+			return
+		}
+		for range min(h.count, 1000) {
+			e, err := readEnvelope(r)
+			if err != nil {
+				return
+			}
+			again, err := readEnvelope(&reader{b: appendEnvelope(nil, e)})
+			if err != nil || len(again.Items) != len(e.Items) {
+				t.Fatalf("what was read cannot be written: %v", err)
+			}
+		}
+	})
+}

@@ -1,0 +1,212 @@
+// Package device is a person's device as a program: it stays connected, keeps
+// what it sends until that is answered, and misses nothing of what is sent to
+// it. It does what the page does, over the same public protocol; tests and the
+// load tool are made of many of them.
+//
+// What it sees of a conversation it sees in the order of rev, each change once:
+// a live frame that is not the next one is not taken but asked for with sync,
+// and so is what a head check finds missing (G4).
+package device
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/hikyaku-chat/hikyaku/internal/chat"
+	"github.com/hikyaku-chat/hikyaku/internal/client"
+	"github.com/hikyaku-chat/hikyaku/internal/wire"
+)
+
+// Config is how a device behaves. Zero values mean the defaults.
+type Config struct {
+	// Window is how many messages may be without an answer; default 32.
+	Window int
+	// FromStart has the device read all conversations from their beginning;
+	// else it begins with what happens after its first connection.
+	FromStart bool
+	// Longest is the longest wait between two tries to connect; default 2 s.
+	Longest time.Duration
+
+	// The callbacks come one at a time, in order, and must not block or call
+	// the device.
+
+	OnMessage  func(wire.Message)                                  // a message that is new to the device, or was changed
+	OnAccepted func(*Sent)                                         // a message of its own is kept
+	OnFailed   func(id chat.ClientID, code chat.Code, text string) // a message of its own was refused for good, before or after it was accepted
+}
+
+// Sent is a message that the device was given to send.
+type Sent struct {
+	wire.Send
+	At       time.Time // when it was given
+	Accepted time.Time // when it was accepted; zero before
+
+	out bool // on its way on the present connection
+}
+
+// Device is one device. Its methods may be called concurrently.
+type Device struct {
+	cfg    Config
+	client *client.Client
+	stop   context.CancelFunc
+	done   chan struct{}
+
+	mu            sync.Mutex
+	socket        *client.Socket // nil while there is no connection
+	me            chat.UserID
+	cursor        string
+	listing       bool // a sync of the list is under way
+	again         bool // and another one is due after it
+	conversations map[chat.ConversationID]*view
+	outboxes      map[chat.ConversationID]*outbox
+	inFlight      int
+	waiting       int           // messages without an answer, in flight or not
+	synced        bool          // the first list is complete
+	wait          time.Duration // between tries to connect, for the next one
+	lag           int64         // sum of a pong that was not ours; 0 for none
+	count         int           // its number of conversations
+	behind        time.Time     // when it came
+}
+
+// view is what the device has seen of a conversation.
+type view struct {
+	rev, read int64
+	most      int64     // the highest rev heard of
+	asked     time.Time // when the last sync was sent that has no answer; zero without
+}
+
+// outbox holds a conversation's messages without an answer, in order.
+type outbox struct {
+	messages []*Sent
+	resume   time.Time // the server wants nothing of it before
+}
+
+// Start begins to connect as the client's account and goes on until Close.
+func Start(c *client.Client, cfg Config) *Device {
+	if cfg.Window == 0 {
+		cfg.Window = 32
+	}
+	if cfg.Longest == 0 {
+		cfg.Longest = 2 * time.Second
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	d := &Device{
+		cfg: cfg, client: c, stop: stop, done: make(chan struct{}),
+		conversations: map[chat.ConversationID]*view{}, outboxes: map[chat.ConversationID]*outbox{},
+	}
+	go d.run(ctx)
+	return d
+}
+
+// Close disconnects for good.
+func (d *Device) Close() {
+	d.stop()
+	<-d.done
+}
+
+// Waiting is how many messages have no answer yet.
+func (d *Device) Waiting() int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.waiting
+}
+
+// Send gives the device a message to send, under a fresh id. It never waits.
+func (d *Device) Send(to chat.ConversationID, body string) *Sent {
+	m := &Sent{Send: wire.Send{T: "send", ID: client.NewClientID(), Conversation: to, Body: body}, At: time.Now()}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	box := d.outboxes[to]
+	if box == nil {
+		box = &outbox{}
+		d.outboxes[to] = box
+	}
+	box.messages = append(box.messages, m)
+	d.waiting++
+	d.pump(box)
+	return m
+}
+
+func (d *Device) run(ctx context.Context) {
+	defer close(d.done)
+	for ctx.Err() == nil {
+		why := d.connection(ctx)
+		if errors.Is(why, client.ErrGoodbye) {
+			continue // it was given its moment
+		}
+		d.mu.Lock()
+		d.wait = min(max(2*d.wait, 50*time.Millisecond), d.cfg.Longest)
+		wait := rand.N(d.wait)
+		d.mu.Unlock()
+		select {
+		case <-ctx.Done():
+		case <-time.After(wait):
+		}
+	}
+}
+
+// connection lives through one connection and tells why it ended.
+func (d *Device) connection(ctx context.Context) error {
+	dialCtx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	// Frames that come before the connection is known here wait.
+	ready := make(chan struct{})
+	s, err := d.client.Dial(dialCtx, func(f client.Frame) {
+		<-ready
+		d.heard(f)
+	})
+	if err != nil {
+		close(ready)
+		return err
+	}
+	d.mu.Lock()
+	d.socket, d.me, d.inFlight, d.wait = s, s.Hello.User.ID, 0, 0
+	d.listing, d.again, d.lag = false, false, 0
+	for _, v := range d.conversations {
+		v.asked = time.Time{}
+	}
+	d.list()
+	for _, box := range d.outboxes {
+		for _, m := range box.messages {
+			m.out = false
+		}
+		box.resume = time.Time{}
+	}
+	d.pumpAll()
+	d.mu.Unlock()
+	close(ready)
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			s.Close()
+			d.lost()
+			return ctx.Err()
+		case <-s.Done():
+			d.lost()
+			return s.Err()
+		case <-tick.C:
+			d.mu.Lock()
+			d.pumpAll()
+			d.repair()
+			d.mu.Unlock()
+		}
+	}
+}
+
+func (d *Device) lost() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.socket = nil
+}
+
+// say sends a frame on the present connection; a loss is noticed elsewhere.
+func (d *Device) say(frame any) {
+	if d.socket != nil {
+		_ = d.socket.Send(frame)
+	}
+}

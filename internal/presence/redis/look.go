@@ -1,0 +1,142 @@
+package redis
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/redis/rueidis"
+
+	"github.com/hikyaku-chat/hikyaku/internal/chat"
+	"github.com/hikyaku-chat/hikyaku/internal/presence"
+	"github.com/hikyaku-chat/hikyaku/internal/redis"
+)
+
+// Where implements [presence.Presence]. A part of a cluster may be away; whom
+// the rest knows is found.
+func (p *Presence) Where(ctx context.Context, users []chat.UserID) ([][]string, error) {
+	out := make([][]string, len(users))
+	unknown, err := p.each(ctx, users, func(i int, node string, _ bool) {
+		if !slices.Contains(out[i], node) {
+			out[i] = append(out[i], node)
+		}
+	})
+	for i := range out {
+		slices.Sort(out[i])
+	}
+	if err != nil {
+		return out, &presence.PartialError{Unknown: unknown, Err: err}
+	}
+	return out, nil
+}
+
+// States implements [presence.Presence].
+func (p *Presence) States(ctx context.Context, users []chat.UserID) ([]presence.State, error) {
+	out := make([]presence.State, len(users))
+	for i, user := range users {
+		out[i] = presence.State{User: user, Presence: chat.Offline}
+	}
+	_, err := p.each(ctx, users, func(i int, _ string, isAway bool) {
+		switch {
+		case !isAway:
+			out[i].Presence = chat.Online
+		case out[i].Presence == chat.Offline:
+			out[i].Presence = chat.Away
+		}
+	})
+	return out, err
+}
+
+// each calls f for every device of users that is on a living node. With an error
+// it tells for whom, at the same index, it may have missed some.
+func (p *Presence) each(ctx context.Context, users []chat.UserID, f func(i int, node string, isAway bool)) (unknown []bool, missing error) {
+	ctx, cancel := redis.Bounded(ctx)
+	defer cancel()
+	// The same person may be asked for many times in one batch.
+	index := make(map[chat.UserID]int, len(users))
+	var distinct []chat.UserID
+	for _, user := range users {
+		if _, twice := index[user]; !twice {
+			index[user] = len(distinct)
+			distinct = append(distinct, user)
+		}
+	}
+	devices, missing := p.read(ctx, distinct)
+	unknown = make([]bool, len(users))
+	unlisted := false
+	for i, user := range users {
+		unknown[i] = devices[index[user]] == nil
+		for name, value := range devices[index[user]] {
+			slash := strings.LastIndexByte(name, '/')
+			if slash < 0 {
+				continue
+			}
+			node := name[:slash]
+			var alive bool
+			if !unlisted {
+				var err error
+				if alive, err = p.alive(ctx, node); err != nil {
+					missing, unlisted = err, true
+				}
+			}
+			if unlisted {
+				// What lived a moment ago most likely does.
+				alive = p.lived(node)
+				unknown[i] = unknown[i] || !alive
+			}
+			if alive {
+				f(i, node, value == "0")
+			}
+		}
+	}
+	return unknown, missing
+}
+
+// read gives the devices that Redis has of each user, nil of whom it did not
+// tell.
+func (p *Presence) read(ctx context.Context, users []chat.UserID) (devices []map[string]string, missing error) {
+	commands := make(rueidis.Commands, len(users))
+	for i, user := range users {
+		commands[i] = p.client.B().Hgetall().Key(p.userKey(user)).Build()
+	}
+	devices = make([]map[string]string, len(users))
+	results, err := inTime(ctx, func() []rueidis.RedisResult { return p.client.DoMulti(ctx, commands...) })
+	if err != nil {
+		return devices, fmt.Errorf("read presence: %w", err)
+	}
+	for i, result := range results {
+		found, err := result.AsStrMap()
+		if err != nil {
+			missing = fmt.Errorf("read presence: %w", err)
+			continue
+		}
+		devices[i] = found
+	}
+	return devices, missing
+}
+
+// grace is how long a call may take to come back after its context has ended,
+// with what it has by then.
+const grace = 50 * time.Millisecond
+
+// inTime waits for a call until its context has ended: the client may wait for a
+// connection for longer.
+func inTime[T any](ctx context.Context, call func() T) (out T, err error) {
+	done := make(chan T, 1)
+	go func() { done <- call() }()
+	select {
+	case out = <-done:
+		return out, nil
+	case <-ctx.Done():
+	}
+	late := time.NewTimer(grace)
+	defer late.Stop()
+	select {
+	case out = <-done:
+		return out, nil
+	case <-late.C:
+		return out, ctx.Err()
+	}
+}

@@ -1,0 +1,180 @@
+package redis_test
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/hikyaku-chat/hikyaku/internal/chat"
+	"github.com/hikyaku-chat/hikyaku/internal/presence"
+	"github.com/hikyaku-chat/hikyaku/internal/presence/presencetest"
+	presenceRedis "github.com/hikyaku-chat/hikyaku/internal/presence/redis"
+	"github.com/hikyaku-chat/hikyaku/internal/redis"
+	"github.com/hikyaku-chat/hikyaku/internal/stack/stacktest"
+)
+
+func TestMain(m *testing.M) { stacktest.Main(m) }
+
+func connect(t *testing.T, url string) *redis.Client {
+	t.Helper()
+	c, err := redis.Open(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Close)
+	return c
+}
+
+func open(t *testing.T, c *redis.Client, onChange func(context.Context, presence.State)) *presenceRedis.Presence {
+	t.Helper()
+	p := start(c, onChange)
+	t.Cleanup(p.Close)
+	return p
+}
+
+func start(c *redis.Client, onChange func(context.Context, presence.State)) *presenceRedis.Presence {
+	return presenceRedis.New(c, presenceRedis.Config{OnChange: onChange, Logger: slog.New(slog.DiscardHandler)})
+}
+
+var databases atomic.Int64
+
+// The suite opens many; each flushes a database of its own.
+func TestConformance(t *testing.T) {
+	url := fmt.Sprintf("%s/%d", stacktest.Redis(t).URL(), databases.Add(1))
+	client := connect(t, url)
+	presencetest.Run(t, presencetest.Harness{Open: func(t *testing.T) (presence.Presence, func()) {
+		if err := client.Do(t.Context(), client.B().Flushdb().Build()).Error(); err != nil {
+			t.Fatal(err)
+		}
+		p := start(client, nil)
+		return p, p.Close
+	}})
+}
+
+func TestConformanceOnCluster(t *testing.T) {
+	cluster := stacktest.RedisCluster(t)
+	client := connect(t, cluster.URL())
+	presencetest.Run(t, presencetest.Harness{Open: func(t *testing.T) (presence.Presence, func()) {
+		for _, node := range cluster.Nodes {
+			if _, err := node.Do(t.Context(), "FLUSHALL"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		p := start(client, nil)
+		return p, p.Close
+	}})
+}
+
+// watcher notes the changes that are told.
+type watcher struct {
+	mu  sync.Mutex
+	saw []presence.State
+}
+
+func (w *watcher) onChange(_ context.Context, s presence.State) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.saw = append(w.saw, s)
+}
+
+func (w *watcher) count(user chat.UserID, state chat.Presence) (n int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, s := range w.saw {
+		if s.User == user && s.Presence == state {
+			n++
+		}
+	}
+	return n
+}
+
+func attach(t *testing.T, p presence.Presence, user chat.UserID, node string, id int64) {
+	t.Helper()
+	if _, _, err := p.Attach(t.Context(), presence.Device{User: user, Node: node, ID: id}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func where(t *testing.T, p presence.Presence, user chat.UserID) []string {
+	t.Helper()
+	out, err := p.Where(t.Context(), []chat.UserID{user})
+	if err != nil {
+		return []string{err.Error()}
+	}
+	return out[0]
+}
+
+func eventually(t *testing.T, most time.Duration, what string, ok func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(most); !ok(); time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("not within %v: %s", most, what)
+		}
+	}
+}
+
+// A gateway that dies says nothing any more. Its people are elsewhere, or gone,
+// soon afterwards, and that is told once.
+func TestAGatewayDies(t *testing.T) {
+	url := fmt.Sprintf("%s/%d", stacktest.Redis(t).URL(), databases.Add(1))
+	var w watcher
+	dying := connect(t, url)
+	a := open(t, dying, nil)
+	b, c := open(t, connect(t, url), w.onChange), open(t, connect(t, url), w.onChange)
+	attach(t, a, 1, "a", 1)
+	attach(t, a, 2, "a", 2)
+	attach(t, b, 2, "b", 1)
+	attach(t, c, 3, "c", 1)
+	if got := where(t, c, 2); !slices.Equal(got, []string{"a", "b"}) {
+		t.Fatalf("2 is at %v", got)
+	}
+	dying.Close()
+	eventually(t, 15*time.Second, "1 is gone", func() bool { return len(where(t, c, 1)) == 0 })
+	eventually(t, 15*time.Second, "2 is at b alone", func() bool { return slices.Equal(where(t, b, 2), []string{"b"}) })
+	eventually(t, 15*time.Second, "it is told", func() bool { return w.count(1, chat.Offline) > 0 })
+	time.Sleep(3 * time.Second)
+	if n := w.count(1, chat.Offline); n != 1 {
+		t.Errorf("that 1 is gone was told %d times", n)
+	}
+	if n := w.count(2, chat.Offline) + w.count(3, chat.Offline); n != 0 {
+		t.Errorf("people who are there were told gone %d times", n)
+	}
+}
+
+// Redis comes back empty: who is where is known again within ten seconds.
+// People who come while it is away are not turned away.
+func TestRedisComesBackEmpty(t *testing.T) {
+	server := startServer(t)
+	a, b := open(t, connect(t, server.URL()), nil), open(t, connect(t, server.URL()), nil)
+	attach(t, a, 1, "a", 1)
+	attach(t, b, 2, "b", 1)
+	if _, _, err := b.SetAway(t.Context(), presence.Device{User: 2, Node: "b", ID: 1}, true); err != nil {
+		t.Fatal(err)
+	}
+	if err := server.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	attach(t, a, 3, "a", 2)
+	if err := server.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, 10*time.Second, "everyone is found again", func() bool {
+		return slices.Equal(where(t, b, 1), []string{"a"}) && slices.Equal(where(t, a, 2), []string{"b"}) && slices.Equal(where(t, b, 3), []string{"a"})
+	})
+	states, err := a.States(t.Context(), []chat.UserID{1, 2, 3, 4})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []chat.Presence
+	for _, s := range states {
+		got = append(got, s.Presence)
+	}
+	if !slices.Equal(got, []chat.Presence{chat.Online, chat.Away, chat.Online, chat.Offline}) {
+		t.Errorf("states are %v", got)
+	}
+}

@@ -1,0 +1,243 @@
+// Package talktest tests that people can talk, over nothing but the public
+// protocol: the same cases run over a system in one process and over a cluster.
+package talktest
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/hikyaku-chat/hikyaku/internal/chat"
+	"github.com/hikyaku-chat/hikyaku/internal/client"
+	"github.com/hikyaku-chat/hikyaku/internal/wire"
+)
+
+// Patience bounds every wait; it is never waited for in full unless something
+// is wrong.
+const Patience = 20 * time.Second
+
+const testPassword = "correct horse battery"
+
+// Register makes an account.
+func Register(t testing.TB, url, name string) *client.Client {
+	t.Helper()
+	c, err := client.New(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Register(t.Context(), name, testPassword); err != nil {
+		t.Fatalf("register %s: %v", name, err)
+	}
+	return c
+}
+
+// Person is a registered account with one socket whose frames are kept.
+type Person struct {
+	*client.Client
+	t      testing.TB
+	Socket *client.Socket
+
+	mu     sync.Mutex
+	frames []Kept
+	poke   chan struct{}
+}
+
+// Kept is a frame that came.
+type Kept struct {
+	T   string
+	Raw json.RawMessage
+}
+
+// Connect opens a socket.
+func Connect(t testing.TB, c *client.Client) *Person {
+	t.Helper()
+	p := &Person{Client: c, t: t, poke: make(chan struct{}, 1)}
+	s, err := c.Dial(t.Context(), func(f client.Frame) {
+		p.mu.Lock()
+		p.frames = append(p.frames, Kept{T: f.T, Raw: json.RawMessage(strings.Clone(string(f.Raw)))})
+		p.mu.Unlock()
+		select {
+		case p.poke <- struct{}{}:
+		default:
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.Socket = s
+	t.Cleanup(s.Close)
+	return p
+}
+
+// Join makes an account and opens a socket.
+func Join(t testing.TB, url, name string) *Person {
+	t.Helper()
+	return Connect(t, Register(t, url, name))
+}
+
+// Say sends a frame.
+func (p *Person) Say(frame any) {
+	p.t.Helper()
+	if err := p.Socket.Send(frame); err != nil {
+		p.t.Fatalf("send: %v", err)
+	}
+}
+
+// Post sends a message under a fresh id and gives the id.
+func (p *Person) Post(id chat.ConversationID, body string) chat.ClientID {
+	p.t.Helper()
+	clientID := client.NewClientID()
+	p.Say(wire.Send{T: "send", ID: clientID, Conversation: id, Body: body})
+	return clientID
+}
+
+// Await waits for a frame of type t that ok likes, and decodes it into a T.
+// Frames that were awaited before are not looked at again.
+func Await[T any](p *Person, t string, ok func(T) bool) T {
+	p.t.Helper()
+	deadline := time.After(Patience)
+	for {
+		p.mu.Lock()
+		for i, f := range p.frames {
+			if f.T != t {
+				continue
+			}
+			var v T
+			if err := json.Unmarshal(f.Raw, &v); err != nil {
+				p.t.Fatalf("%s: %v", f.Raw, err)
+			}
+			if ok == nil || ok(v) {
+				p.frames = append(p.frames[:i:i], p.frames[i+1:]...)
+				p.mu.Unlock()
+				return v
+			}
+		}
+		p.mu.Unlock()
+		select {
+		case <-p.poke:
+		case <-p.Socket.Done():
+			p.t.Fatalf("%s waits for %s, and the connection ended: %v", p.Me().Name, t, p.Socket.Err())
+		case <-deadline:
+			p.mu.Lock()
+			defer p.mu.Unlock()
+			p.t.Fatalf("%s waits for %s in vain; got %s", p.Me().Name, t, types(p.frames))
+		}
+	}
+}
+
+func types(frames []Kept) string {
+	var all []string
+	for _, f := range frames {
+		all = append(all, string(f.Raw))
+	}
+	return strings.Join(all, "\n")
+}
+
+// None tells that no frame of type t that ok likes has come by the time that a
+// ping sent now is answered.
+func None[T any](p *Person, t string, ok func(T) bool) {
+	p.t.Helper()
+	p.Say(wire.Ping{T: "ping"})
+	Await[wire.Pong](p, "pong", nil)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, f := range p.frames {
+		var v T
+		if f.T == t && json.Unmarshal(f.Raw, &v) == nil && (ok == nil || ok(v)) {
+			p.t.Errorf("%s must not get %s", p.Me().Name, f.Raw)
+		}
+	}
+}
+
+// IsBody finds a message by its text.
+func IsBody(body string) func(wire.MessageFrame) bool {
+	return func(f wire.MessageFrame) bool { return f.Body == body }
+}
+
+// IsID finds the answer to a message.
+func IsID(id chat.ClientID) func(wire.Accepted) bool {
+	return func(f wire.Accepted) bool { return f.ID == id }
+}
+
+// IsRejected finds the refusal of a message.
+func IsRejected(id chat.ClientID) func(wire.Rejected) bool {
+	return func(f wire.Rejected) bool { return f.ID == id }
+}
+
+// ProblemCode is the code of a refusal of the REST API.
+func ProblemCode(err error) string {
+	var p *client.Problem
+	if errors.As(err, &p) {
+		return p.Code
+	}
+	return fmt.Sprint(err)
+}
+
+// CloseCode waits until the server has closed the connection, and gives its code.
+func CloseCode(t *testing.T, p *Person) int {
+	t.Helper()
+	select {
+	case <-p.Socket.Done():
+	case <-time.After(Patience):
+		t.Fatal("the connection lives")
+	}
+	var c *client.CloseError
+	if !errors.As(p.Socket.Err(), &c) {
+		t.Fatalf("ended with %v", p.Socket.Err())
+	}
+	return c.Code
+}
+
+// FramesOf are the frames of a type that have come and were not awaited.
+func FramesOf(p *Person, t string) (found []Kept) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, f := range p.frames {
+		if f.T == t {
+			found = append(found, f)
+		}
+	}
+	return found
+}
+
+// Answer waits for accepted, or calls rejected.
+func (p *Person) Answer(id chat.ClientID, rejected func(*wire.Rejected)) {
+	p.t.Helper()
+	deadline := time.Now().Add(Patience)
+	for time.Now().Before(deadline) {
+		p.mu.Lock()
+		for i, f := range p.frames {
+			if (f.T == "accepted" || f.T == "rejected") && strings.Contains(string(f.Raw), id.String()) {
+				p.frames = append(p.frames[:i:i], p.frames[i+1:]...)
+				p.mu.Unlock()
+				if f.T == "rejected" {
+					var r wire.Rejected
+					if err := (client.Frame{Raw: f.Raw}).Into(&r); err != nil {
+						p.t.Fatal(err)
+					}
+					rejected(&r)
+				}
+				return
+			}
+		}
+		p.mu.Unlock()
+		select {
+		case <-p.poke:
+		case <-time.After(Patience):
+		}
+	}
+	p.t.Fatalf("no answer to %s", id)
+}
+
+var people atomic.Int64
+
+// join makes an account whose name begins with name and is nobody else's.
+func join(t testing.TB, url, name string) *Person {
+	t.Helper()
+	return Join(t, url, fmt.Sprintf("%s%d", name, people.Add(1)))
+}
