@@ -2,8 +2,8 @@ package api
 
 import (
 	"context"
+	"errors"
 	"net/http"
-	"time"
 	"unicode/utf8"
 
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
@@ -128,35 +128,48 @@ func (a *API) login(ctx context.Context, in *body[Credentials]) (*grantOutput, e
 		// so that the answer takes as long.
 		name = ""
 	}
-	keys := []string{"name:" + name, "address:" + addressOf(requestOf(ctx))}
-	wait, err := a.cfg.Throttle.Wait(ctx, keys...)
-	if err != nil {
-		return nil, err
-	}
-	if wait > 0 {
-		return nil, tooSoon(wait, "too many wrong attempts; wait before the next one")
-	}
-	u, hash, err := a.cfg.Store.Credentials(ctx, name)
-	if err != nil && chat.CodeOf(err) != chat.CodeNotFound {
-		return nil, err
-	}
-	ok, stale, err := a.cfg.Hasher.Verify(ctx, hash, clipBytes(b.Password, chat.MaxPassword+1))
+	// The address first: one that must wait cannot make the name wait.
+	address, named := "address:"+networkOf(requestOf(ctx)), "name:"+name
+	u, ok, stale, err := a.verify(ctx, name, b.Password, address, named)
 	if err != nil {
 		return nil, err
 	}
 	if !ok || u.Disabled {
-		if err := a.cfg.Throttle.Failed(ctx, keys...); err != nil {
-			return nil, err
-		}
 		return nil, chat.Refuse(chat.CodeUnauthenticated, "", "the name or the password is wrong")
 	}
-	if err := a.cfg.Throttle.Succeeded(ctx, keys[0]); err != nil {
+	if err := a.cfg.Throttle.Succeeded(ctx, named); err != nil {
+		return nil, err
+	}
+	// Who knows one password may not guess others with a fresh count.
+	if err := a.cfg.Throttle.Forgive(ctx, address); err != nil {
 		return nil, err
 	}
 	if stale {
 		a.rehash(ctx, u.ID, b.Password)
 	}
 	return a.grant(ctx, u, &b)
+}
+
+// verify tells whether a password is the one of the account, and whether its
+// hash is of another cost than today's. The attempt is counted under the keys
+// before anything is hashed, and stays counted unless the caller takes it back.
+func (a *API) verify(ctx context.Context, name, secret string, keys ...string) (u chat.User, ok, stale bool, err error) {
+	wait, err := a.cfg.Throttle.Try(ctx, keys...)
+	if err != nil {
+		return u, false, false, err
+	}
+	if wait > 0 {
+		return u, false, false, tooSoon(wait, "too many wrong attempts; wait before the next one")
+	}
+	u, hash, err := a.cfg.Store.Credentials(ctx, name)
+	if err == nil || chat.CodeOf(err) == chat.CodeNotFound {
+		ok, stale, err = a.cfg.Hasher.Verify(ctx, hash, clipBytes(secret, chat.MaxPassword+1))
+	}
+	if err != nil {
+		// Nothing was checked, so nobody has learned anything.
+		err = errors.Join(err, a.cfg.Throttle.Forgive(ctx, keys...))
+	}
+	return u, ok, stale, err
 }
 
 // clipBytes bounds the work of hashing what nobody can have chosen.
@@ -230,22 +243,15 @@ type changePasswordBody struct {
 func (a *API) changePassword(ctx context.Context, in *body[changePasswordBody]) (*empty, error) {
 	c := callerOf(ctx)
 	key := "name:" + c.user.Name
-	if wait, err := a.cfg.Throttle.Wait(ctx, key); err != nil || wait > 0 {
-		return nil, orTooSoon(err, wait)
-	}
-	_, hash, err := a.cfg.Store.Credentials(ctx, c.user.Name)
-	if err != nil {
-		return nil, err
-	}
-	ok, _, err := a.cfg.Hasher.Verify(ctx, hash, clipBytes(in.Body.Old, chat.MaxPassword+1))
+	_, ok, _, err := a.verify(ctx, c.user.Name, in.Body.Old, key)
 	if err != nil {
 		return nil, err
 	}
 	if !ok {
-		if err := a.cfg.Throttle.Failed(ctx, key); err != nil {
-			return nil, err
-		}
 		return nil, chat.Refuse(chat.CodeForbidden, "old", "the old password is wrong")
+	}
+	if err := a.cfg.Throttle.Succeeded(ctx, key); err != nil {
+		return nil, err
 	}
 	if err := password.Check(in.Body.New); err != nil {
 		return nil, err
@@ -258,11 +264,4 @@ func (a *API) changePassword(ctx context.Context, in *body[changePasswordBody]) 
 		return nil, err
 	}
 	return &empty{}, a.endSessions(ctx, c.user.ID, nil, c.session.ID)
-}
-
-func orTooSoon(err error, wait time.Duration) error {
-	if err != nil {
-		return err
-	}
-	return tooSoon(wait, "too many wrong attempts; wait before the next one")
 }

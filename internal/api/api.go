@@ -41,9 +41,12 @@ type Announcer interface {
 
 // Throttle slows those who guess passwords; see package throttle.
 type Throttle interface {
-	Wait(ctx context.Context, keys ...string) (time.Duration, error)
-	Failed(ctx context.Context, keys ...string) error
+	// Try counts an attempt under each key, or tells how long to wait.
+	Try(ctx context.Context, keys ...string) (wait time.Duration, err error)
+	// Succeeded forgets the keys.
 	Succeeded(ctx context.Context, keys ...string) error
+	// Forgive takes back one attempt under each key.
+	Forgive(ctx context.Context, keys ...string) error
 }
 
 // Limiter bounds how often each key may do something; see package throttle.
@@ -60,6 +63,7 @@ type Presence interface {
 type Config struct {
 	Store        store.Store
 	Publisher    broker.Publisher
+	LookUp       bool // the broker confirms before anyone looks whether a message's name is taken
 	Presence     Presence
 	Announce     Announcer
 	Auth         *session.Authenticator
@@ -67,6 +71,7 @@ type Config struct {
 	Hasher       *password.Hasher
 	Throttle     Throttle
 	Sends        Limiter // of messages, by user
+	Push         Push    // nil where the installation sends no notifications
 	Registration Registration
 	Origins      []string // of pages elsewhere that may use the API with a visitor's cookie
 	Version      string
@@ -136,6 +141,7 @@ func describe(cfg Config, mux *http.ServeMux) *API {
 	a.registerMessages()
 	a.registerLinks()
 	a.registerInvitations()
+	a.registerPush()
 	a.registerAdmin()
 	return a
 }

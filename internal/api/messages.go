@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
+	"github.com/hikyaku-chat/hikyaku/internal/store"
 	"github.com/hikyaku-chat/hikyaku/internal/wire"
 )
 
@@ -105,6 +106,16 @@ func (a *API) sendMessage(ctx context.Context, in *struct {
 	}
 	if _, err := a.cfg.Store.Conversation(ctx, in.ID.v, me(ctx)); err != nil {
 		return nil, err
+	}
+	if a.cfg.LookUp {
+		key := store.SendKey{Sender: s.Sender, ClientID: s.ClientID}
+		found, err := a.cfg.Store.Sent(ctx, []store.SendKey{key})
+		if err != nil {
+			return nil, err
+		}
+		if m := found[key]; m != nil && !m.SameAs(&s) {
+			return nil, chat.Refuse(chat.CodeConflict, "id", "another message was sent under this id")
+		}
 	}
 	wait, err := a.cfg.Sends.Take(ctx, me(ctx).String())
 	if err != nil {

@@ -7,6 +7,11 @@
 // once per gateway, which fans out to its own sockets. What is lost on the way
 // is repaired by the devices (G4), so announcing returns no errors; it logs
 // them.
+//
+// Recipients of a new message whom presence finds nowhere are told of to the
+// notifier, when there is one. Of whom it does not know are not, they may well
+// be here; nor are members of large conversations: nobody asks where they all
+// are.
 package delivery
 
 import (
@@ -16,6 +21,7 @@ import (
 
 	"github.com/hikyaku-chat/hikyaku/internal/bus"
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
+	"github.com/hikyaku-chat/hikyaku/internal/notify"
 	"github.com/hikyaku-chat/hikyaku/internal/presence"
 	"github.com/hikyaku-chat/hikyaku/internal/store"
 	"github.com/hikyaku-chat/hikyaku/internal/wire"
@@ -27,7 +33,7 @@ type Bus interface {
 	Broadcast(ctx context.Context, e *bus.Envelope) error
 }
 
-// Locator knows which nodes hold a user's devices.
+// Locator knows which nodes hold a user's devices; see presence.Presence.
 type Locator interface {
 	Where(ctx context.Context, users []chat.UserID) ([][]string, error)
 }
@@ -38,24 +44,39 @@ type Directory interface {
 	Audience(ctx context.Context, id chat.ConversationID) (chat.Audience, error)
 }
 
+// Notifier hears of messages that people without a device have missed; see
+// package notify. It must not block.
+type Notifier interface {
+	Publish(jobs []notify.Job)
+}
+
 // Announcer announces. It is safe for concurrent use; what one goroutine
 // announces about one conversation keeps its order.
 type Announcer struct {
 	bus       Bus
-	locator   Locator
+	locator   *locator
 	directory Directory
+	notifier  Notifier // nil for none
 	log       *slog.Logger
 }
 
 // NewAnnouncer makes an announcer.
 func NewAnnouncer(b Bus, l Locator, d Directory, log *slog.Logger) *Announcer {
-	return &Announcer{bus: b, locator: l, directory: d, log: log}
+	return &Announcer{bus: b, locator: newLocator(l, log), directory: d, log: log}
+}
+
+// Notifying is the announcer with a notifier.
+func (a *Announcer) Notifying(n Notifier) *Announcer {
+	with := *a
+	with.notifier = n
+	return &with
 }
 
 // letter is a frame and who gets it.
 type letter struct {
 	audience chat.Audience // with Members, by recipient; else by gateway
 	frame    []byte
+	news     *chat.Message // what recipients who are away are notified of; nil for nothing
 }
 
 // send delivers letters in their order.
@@ -80,15 +101,17 @@ func (a *Announcer) send(ctx context.Context, letters []letter) {
 }
 
 func (a *Announcer) sendByRecipient(ctx context.Context, letters []letter, users []chat.UserID) {
-	where, err := a.locator.Where(ctx, users)
-	if err != nil {
-		a.log.ErrorContext(ctx, "recipients could not be located; their devices will catch up", "recipients", len(users), "error", err)
-		return
-	}
+	where, unknown := a.locator.locate(ctx, users)
 	nodes := map[string]*bus.Envelope{}
+	var missed []notify.Job
 	for _, l := range letters {
 		if l.audience.Large() {
 			continue
+		}
+		if a.notifier != nil && l.news != nil {
+			if absent := absentees(l, where, unknown); len(absent) > 0 {
+				missed = append(missed, notify.NewJob(l.news, absent))
+			}
 		}
 		for i, user := range l.audience.Members {
 			for _, node := range where[i] {
@@ -106,13 +129,27 @@ func (a *Announcer) sendByRecipient(ctx context.Context, letters []letter, users
 				e.Items = append(e.Items, bus.Item{Push: &bus.Push{Users: []chat.UserID{user}, Frame: l.frame}})
 			}
 		}
-		where = where[len(l.audience.Members):]
+		where, unknown = where[len(l.audience.Members):], unknown[len(l.audience.Members):]
 	}
 	for node, e := range nodes {
 		if err := a.bus.Publish(ctx, node, e); err != nil {
 			a.log.ErrorContext(ctx, "a gateway could not be reached; its devices will catch up", "node", node, "items", len(e.Items), "error", err)
 		}
 	}
+	if len(missed) > 0 {
+		a.notifier.Publish(missed)
+	}
+}
+
+// absentees are a letter's recipients who are nowhere for certain, without the
+// author of the message, who knows it.
+func absentees(l letter, where [][]string, unknown []bool) (absent []chat.UserID) {
+	for i, user := range l.audience.Members {
+		if len(where[i]) == 0 && !unknown[i] && user != l.news.Sender {
+			absent = append(absent, user)
+		}
+	}
+	return absent
 }
 
 // sameFrame tells whether two frames are the same bytes in memory.
@@ -146,6 +183,8 @@ func (a *Announcer) Stored(ctx context.Context, outcomes []chat.Outcome, redeliv
 		// died before it announced it.
 		if o.Verdict == chat.Duplicate && !redelivered(i) {
 			l.audience = to(o.Message.Conversation, o.Message.Sender)
+		} else if !o.Message.Deleted() {
+			l.news = &o.Message
 		}
 		letters = append(letters, l)
 	}

@@ -47,5 +47,6 @@ func (sub *subscriber) Gap() {
 	g := (*Gateway)(sub)
 	g.log.Warn("the bus lost something; all clients are told to catch up")
 	g.rooms.forgetAll()
+	g.watches.forgetAll()
 	g.resyncAll()
 }

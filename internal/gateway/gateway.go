@@ -35,7 +35,8 @@ type Config struct {
 	MaxQueued      int           // bytes waiting for one reader; default 1 MiB
 	WriteTimeout   time.Duration // a reader that takes nothing for so long is cut off; default 10 s
 	AwayGrace      time.Duration // how long a lost connection still counts as present; default 3 s
-	GoodbyeSpread  time.Duration // clients return over this time after a goodbye; default 5 s
+	GoodbyeSpread  time.Duration // clients go elsewhere over this time after a goodbye; default 5 s
+	Alone          bool          // there is no other gateway that clients could go to
 	MaxFrame       int           // bytes of a client's frame; default 128 KiB
 	PresenceSettle time.Duration // presence changes are gathered for so long; default 250 ms
 }
@@ -98,7 +99,10 @@ type Parts struct {
 	Bus       bus.Bus
 	Announce  Announcer
 	Cursors   *cursor.Sealer
-	Logger    *slog.Logger
+	// Sent is where names of messages are looked up before they are accepted.
+	// It is nil with a broker that knows the verdict before it confirms.
+	Sent   Sent
+	Logger *slog.Logger
 }
 
 // Gateway serves sockets. See [New].
@@ -112,6 +116,7 @@ type Gateway struct {
 	watches *watches
 	pulse   *pulse
 	marks   *marks
+	claims  *claims // nil when the broker knows
 
 	devices  atomic.Int64 // numbers given to sockets
 	inFlight atomic.Int64 // sends without an answer, on all sockets
@@ -119,6 +124,8 @@ type Gateway struct {
 
 	ctx         context.Context // ends when the gateway stops for good
 	cancel      context.CancelFunc
+	lingering   context.Context // ends when a stop takes no more sends: clients have had the time to go elsewhere
+	hurry       context.CancelFunc
 	background  sync.WaitGroup
 	unsubscribe func()
 	stopOnce    sync.Once
@@ -140,10 +147,15 @@ func New(ctx context.Context, cfg Config, parts Parts) (*Gateway, error) {
 	}
 	g := &Gateway{cfg: cfg, parts: parts, log: parts.Logger.With("node", cfg.Node), sockets: sockets, hub: newHub()}
 	g.ctx, g.cancel = context.WithCancel(context.Background())
+	g.lingering, g.hurry = context.WithCancel(g.ctx)
 	g.rooms = newRooms(g)
 	g.watches = newWatches(g)
 	g.pulse = newPulse(g)
 	g.marks = newMarks(g)
+	if parts.Sent != nil {
+		g.claims = newClaims(g)
+		g.background.Go(g.claims.run)
+	}
 	g.background.Go(g.pulse.run)
 	g.background.Go(g.marks.run)
 	g.background.Go(g.watches.run)
@@ -203,9 +215,10 @@ func (g *Gateway) refuseLogin(w http.ResponseWriter, r *http.Request, err error)
 	refuse(w, http.StatusServiceUnavailable, chat.Refuse(chat.CodeUnavailable, "", "the session cannot be looked up now"))
 }
 
-// Stop drains: new connections are refused, clients are told to go elsewhere,
-// sends in flight are answered, then sockets close. When ctx ends first, the
-// rest is cut off. It is idempotent.
+// Stop drains: new connections are refused, clients are told to go elsewhere
+// and served until they have had the time to, sends in flight are answered,
+// then sockets close. When ctx ends first, the rest is cut off. It is
+// idempotent.
 func (g *Gateway) Stop(ctx context.Context) error {
 	g.stopOnce.Do(func() { g.stopErr = g.stop(ctx) })
 	return g.stopErr
@@ -217,15 +230,41 @@ func (g *Gateway) stop(ctx context.Context) error {
 		after := rand.N(g.cfg.GoodbyeSpread + 1)
 		s.push(wire.Goodbye{T: "goodbye", ReconnectAfterMS: after.Milliseconds()})
 	})
+	if !g.cfg.Alone {
+		g.linger(ctx)
+	}
+	g.hurry()
 	for g.inFlight.Load() > 0 && ctx.Err() == nil {
-		select {
-		case <-ctx.Done():
-		case <-time.After(5 * time.Millisecond):
-		}
+		pause(ctx, 5*time.Millisecond)
 	}
 	err := g.sockets.Close(ctx)
 	g.unsubscribe()
 	g.cancel()
 	g.background.Wait()
 	return err
+}
+
+// linger serves on until the clients have gone, or the time is over that they
+// were given. Most of the time that a stop may take, at most: the rest is for
+// what is still in flight.
+func (g *Gateway) linger(ctx context.Context) {
+	most := g.cfg.GoodbyeSpread + goodbyeGrace
+	if deadline, ok := ctx.Deadline(); ok {
+		most = min(most, time.Until(deadline)*3/4)
+	}
+	ctx, cancel := context.WithTimeout(ctx, most)
+	defer cancel()
+	for g.hub.sessions() > 0 && ctx.Err() == nil {
+		pause(ctx, 20*time.Millisecond)
+	}
+}
+
+// goodbyeGrace is for clients whose time to go has come, to go.
+const goodbyeGrace = time.Second
+
+func pause(ctx context.Context, d time.Duration) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(d):
+	}
 }

@@ -60,6 +60,7 @@ type load struct {
 	room    *room
 	err     error
 	least   int64       // rev that news told of meanwhile; what is older is read again
+	lost    bool        // news may have been lost since the members were asked for
 	waiting []*bus.Room // frames for the room, in order
 }
 
@@ -108,13 +109,16 @@ func (r *rooms) begin(id chat.ConversationID, least int64) *load {
 
 func (r *rooms) run(id chat.ConversationID, l *load) {
 	for {
+		r.mu.Lock()
+		l.lost = false
+		r.mu.Unlock()
 		ctx, cancel := context.WithTimeout(r.g.ctx, callTimeout)
 		members, rev, err := r.g.parts.Store.MemberIDs(ctx, id)
 		cancel()
 		r.mu.Lock()
-		if err == nil && rev < l.least {
-			// A read that is older than the news (a replica's) must not
-			// be believed.
+		if err == nil && (rev < l.least || l.lost) {
+			// A read that is older than the news (a replica's), or may be
+			// older than news that never came, must not be believed.
 			r.mu.Unlock()
 			select {
 			case <-r.g.ctx.Done():
@@ -144,7 +148,6 @@ func (r *rooms) run(id chat.ConversationID, l *load) {
 				break
 			}
 			r.fanOut(l.room, f.Frame)
-			l.least = max(l.least, f.MembersRev)
 		}
 	}
 }
@@ -188,6 +191,9 @@ func (r *rooms) forgetAll() {
 	defer r.mu.Unlock()
 	clear(r.known)
 	r.remembered = 0
+	for _, l := range r.loads {
+		l.lost = true
+	}
 }
 
 // deliver hands a frame to the members of a large conversation who are here,

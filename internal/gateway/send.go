@@ -27,19 +27,81 @@ const (
 	codeOrder    chat.Code = "order"
 )
 
-// sendAfterLoad is a send whose sender's membership is not at hand.
+var errTaken = chat.Refuse(chat.CodeConflict, "id", "another message was sent under this id")
+
+// A send is let in, which costs its user a turn, before anything is looked up
+// or remembered for it; so what a client sends in vain is bounded like the rest.
+
+// sendQuickly handles a send for which memory is enough, and tells whether it
+// was. It does not block.
+func (s *session) sendQuickly(f *wire.Send) bool {
+	room, known := s.g.rooms.peek(f.Conversation)
+	if !known {
+		return false
+	}
+	v := free
+	if c := s.g.claims; c != nil {
+		if v = c.look(s.user, f); v == unknown {
+			return false
+		}
+	}
+	if s.letIn(f) {
+		s.publish(f, room.has(s.user), v)
+	}
+	return true
+}
+
+// sendAfterLoad is a send for which something must be looked up first: the
+// sender's membership, or whether its name is taken.
 func (s *session) sendAfterLoad(ctx context.Context, f *wire.Send) {
+	if !s.letIn(f) {
+		return
+	}
 	room, err := s.g.rooms.load(ctx, f.Conversation)
 	if err != nil && chat.CodeOf(err) != chat.CodeNotFound {
 		s.g.log.Error("members could not be looked up", "conversation", f.Conversation, "error", err)
 		s.rejectForNow(f, chat.CodeUnavailable, "the message cannot be taken now", 500*time.Millisecond)
 		return
 	}
-	s.send(f, room.has(s.user))
+	member, v := room.has(s.user), free
+	if c := s.g.claims; c != nil && member {
+		if v = c.look(s.user, f); v == unknown {
+			if v, err = c.lookUp(ctx, s.user, f); err != nil {
+				s.g.log.Error("the name of a message could not be looked up", "error", err)
+				s.rejectForNow(f, chat.CodeUnavailable, "the message cannot be taken now", 500*time.Millisecond)
+				return
+			}
+		}
+	}
+	s.publish(f, member, v)
 }
 
-// send publishes a message, or says why not. It does not block.
-func (s *session) send(f *wire.Send, member bool) {
+// letIn tells whether a send may go on now; when it may not, its client is told.
+func (s *session) letIn(f *wire.Send) bool {
+	if s.isHeld(f) {
+		s.push(wire.Rejected{T: "rejected", ID: f.ID, Code: string(codeOrder), Text: "an earlier message to this conversation must come first", RetryAfterMS: 100})
+		return false
+	}
+	if s.g.lingering.Err() != nil {
+		s.rejectForNow(f, chat.CodeUnavailable, "this gateway is stopping; connect again", time.Second)
+		return false
+	}
+	if int(s.inFlight.Load()) >= s.g.cfg.InFlight {
+		s.rejectForNow(f, codeInFlight, "too many messages wait for their answer", 100*time.Millisecond)
+		return false
+	}
+	if r := s.sends.Reserve(); r.Delay() > 0 {
+		wait := r.Delay()
+		r.Cancel()
+		s.rejectForNow(f, chat.CodeRateLimited, "you send too fast", wait)
+		return false
+	}
+	return true
+}
+
+// publish hands a send to the broker, or says why it can never be taken. It
+// does not block.
+func (s *session) publish(f *wire.Send, member bool, name verdict) {
 	if !member {
 		s.reject(f, chat.NotFound("conversation"))
 		return
@@ -53,22 +115,8 @@ func (s *session) send(f *wire.Send, member bool) {
 		s.reject(f, refusal)
 		return
 	}
-	if s.isHeld(f) {
-		s.push(wire.Rejected{T: "rejected", ID: f.ID, Code: string(codeOrder), Text: "an earlier message to this conversation must come first", RetryAfterMS: 100})
-		return
-	}
-	if s.g.draining.Load() {
-		s.rejectForNow(f, chat.CodeUnavailable, "this gateway is stopping; connect again", time.Second)
-		return
-	}
-	if int(s.inFlight.Load()) >= s.g.cfg.InFlight {
-		s.rejectForNow(f, codeInFlight, "too many messages wait for their answer", 100*time.Millisecond)
-		return
-	}
-	if r := s.sends.Reserve(); r.Delay() > 0 {
-		wait := r.Delay()
-		r.Cancel()
-		s.rejectForNow(f, chat.CodeRateLimited, "you send too fast", wait)
+	if c := s.g.claims; c != nil && (name == conflict || c.take(s.user, f) == conflict) {
+		s.reject(f, errTaken)
 		return
 	}
 	s.inFlight.Add(1)
@@ -105,14 +153,22 @@ func (s *session) reject(f *wire.Send, refusal *chat.Error) {
 // rejectForNow refuses a send that may come again.
 func (s *session) rejectForNow(f *wire.Send, code chat.Code, text string, after time.Duration) {
 	s.mu.Lock()
+	s.hold(f.Conversation, f.ID)
+	s.mu.Unlock()
+	s.push(wire.Rejected{T: "rejected", ID: f.ID, Code: string(code), Text: text, RetryAfterMS: max(after.Milliseconds(), 1)})
+}
+
+// hold begins a hold, or makes one last that waits for the same send or has
+// run out. s.mu is held.
+func (s *session) hold(conversation chat.ConversationID, id chat.ClientID) {
+	now := time.Now()
+	if h, ok := s.held[conversation]; ok && h.id != id && now.Before(h.until) {
+		return
+	}
 	if s.held == nil {
 		s.held = map[chat.ConversationID]hold{}
 	}
-	if _, ok := s.held[f.Conversation]; !ok {
-		s.held[f.Conversation] = hold{id: f.ID, until: time.Now().Add(holdTime)}
-	}
-	s.mu.Unlock()
-	s.push(wire.Rejected{T: "rejected", ID: f.ID, Code: string(code), Text: text, RetryAfterMS: max(after.Milliseconds(), 1)})
+	s.held[conversation] = hold{id: id, until: now.Add(holdTime)}
 }
 
 // isHeld tells whether f must wait for an earlier one, and ends the hold when

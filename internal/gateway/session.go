@@ -44,9 +44,11 @@ type session struct {
 	backlog []any // wire.Inbound, or the error of one that could not be read
 	busy    bool  // the backlog runs, or the session is not started
 	closed  bool
+	gone    bool // the device was taken off
 	held    map[chat.ConversationID]hold
-	watched []chat.UserID // guarded by watches.mu
-	typed   time.Time     // of the last typing that was passed on; backlog only
+	spilled map[chat.ConversationID]chat.ClientID // the first send that the backlog had no room for
+	watched []chat.UserID                         // guarded by watches.mu
+	typed   time.Time                             // of the last typing that was passed on; backlog only
 }
 
 func newSession(g *Gateway, user chat.UserID, id chat.SessionID) *session {
@@ -78,18 +80,31 @@ func (s *session) start(conn *socket.Conn, user chat.User) {
 	}
 	g.hub.add(s, func() *rate.Limiter { return rate.NewLimiter(rate.Limit(g.cfg.PerSecond), g.cfg.Burst) })
 	s.mu.Unlock()
-	ctx, cancel := context.WithTimeout(g.ctx, callTimeout)
-	state, changed, err := g.parts.Presence.Attach(ctx, s.asDevice())
+	s.attach()
+	s.runBacklog()
+}
+
+// attach makes the device known. One that was taken off before that came about
+// is taken off once more: it would be looked for here for as long as the gateway
+// lives.
+func (s *session) attach() {
+	ctx, cancel := context.WithTimeout(s.g.ctx, callTimeout)
+	state, changed, err := s.g.parts.Presence.Attach(ctx, s.asDevice())
 	cancel()
 	switch {
 	case err != nil:
 		// Without it nothing would be routed here; the client comes back.
-		g.log.Error("a device could not be announced", "user", s.user, "error", err)
+		s.g.log.Error("a device could not be announced", "user", s.user, "error", err)
 		s.conn.Close(wire.CloseGoodbye, "try again")
 	case changed:
-		g.parts.Announce.PresenceChanged(g.ctx, state)
+		s.g.parts.Announce.PresenceChanged(s.g.ctx, state)
 	}
-	s.runBacklog()
+	s.mu.Lock()
+	gone := s.gone
+	s.mu.Unlock()
+	if gone {
+		s.detach()
+	}
 }
 
 // Closed implements socket.Handler.
@@ -101,7 +116,10 @@ func (s *session) Closed(_ *socket.Conn, _ error) {
 	s.g.hub.remove(s)
 	s.g.watches.set(s, nil)
 	if s.g.draining.Load() {
-		s.g.background.Go(s.detach) // the stop waits for it
+		s.g.background.Go(func() { // the stop waits for it
+			pause(s.g.lingering, s.g.cfg.AwayGrace)
+			s.detach()
+		})
 		return
 	}
 	// A page that reloads is back within the grace and was never away.
@@ -112,6 +130,9 @@ func (s *session) detach() {
 	if s.g.ctx.Err() != nil {
 		return // the gateway has stopped; its devices went with it
 	}
+	s.mu.Lock()
+	s.gone = true
+	s.mu.Unlock()
 	ctx, cancel := context.WithTimeout(context.Background(), callTimeout)
 	defer cancel()
 	state, changed, err := s.g.parts.Presence.Detach(ctx, s.asDevice())
@@ -149,12 +170,12 @@ func (s *session) Message(c *socket.Conn, p []byte) {
 	}
 	s.mu.Lock()
 	if s.busy {
-		full := len(s.backlog) >= s.g.cfg.InFlight+spareBacklog
-		if !full {
+		room := s.hasRoom(item)
+		if room {
 			s.backlog = append(s.backlog, item)
 		}
 		s.mu.Unlock()
-		if full {
+		if !room {
 			overflow(c, item)
 		}
 		return
@@ -171,6 +192,27 @@ func (s *session) Message(c *socket.Conn, p []byte) {
 	go s.runBacklog()
 }
 
+// hasRoom tells whether the backlog takes a frame. Once it had no room for a
+// send, it takes no later one to the same conversation before it is empty; what
+// comes then is held. s.mu is held.
+func (s *session) hasRoom(item any) bool {
+	room := len(s.backlog) < s.g.cfg.InFlight+spareBacklog
+	f, ok := item.(*wire.Send)
+	if !ok {
+		return room
+	}
+	if _, spilled := s.spilled[f.Conversation]; spilled {
+		return false
+	}
+	if !room && len(s.spilled) < spareBacklog {
+		if s.spilled == nil {
+			s.spilled = map[chat.ConversationID]chat.ClientID{}
+		}
+		s.spilled[f.Conversation] = f.ID
+	}
+	return room
+}
+
 // overflow refuses a frame for which the backlog has no room.
 func overflow(c *socket.Conn, item any) {
 	var frame any = wire.ErrorFrame{T: "error", Code: string(chat.CodeRateLimited), Text: "too many frames are waiting"}
@@ -184,11 +226,7 @@ func overflow(c *socket.Conn, item any) {
 func (s *session) quick(item any) bool {
 	switch f := item.(type) {
 	case *wire.Send:
-		room, known := s.g.rooms.peek(f.Conversation)
-		if known {
-			s.send(f, room.has(s.user))
-		}
-		return known
+		return s.sendQuickly(f)
 	case *wire.Ping:
 		if s.allowed() {
 			s.g.pulse.add(s)
@@ -234,6 +272,10 @@ func (s *session) runBacklog() {
 		if len(s.backlog) == 0 {
 			s.busy = false
 			s.backlog = nil
+			for conversation, id := range s.spilled {
+				s.hold(conversation, id)
+			}
+			s.spilled = nil
 			s.mu.Unlock()
 			return
 		}

@@ -21,12 +21,21 @@ type watches struct {
 	mu       sync.Mutex
 	watchers map[chat.UserID]map[*session]struct{}
 	news     map[chat.UserID]*bus.Presence
+	asking   map[*asking]struct{}
+}
+
+// asking is a look-up of acquaintances under way.
+type asking struct {
+	self  chat.UserID
+	users map[chat.UserID]bool
+	stale bool // somebody left a conversation meanwhile, and the answer may be older
 }
 
 func newWatches(g *Gateway) *watches {
 	return &watches{
 		g: g, wake: make(chan struct{}, 1),
 		watchers: map[chat.UserID]map[*session]struct{}{}, news: map[chat.UserID]*bus.Presence{},
+		asking: map[*asking]struct{}{},
 	}
 }
 
@@ -34,6 +43,11 @@ func newWatches(g *Gateway) *watches {
 func (w *watches) set(s *session, users []chat.UserID) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	w.setLocked(s, users)
+}
+
+// setLocked does it; w.mu is held.
+func (w *watches) setLocked(s *session, users []chat.UserID) {
 	for _, user := range s.watched {
 		delete(w.watchers[user], s)
 		if len(w.watchers[user]) == 0 {
@@ -55,14 +69,13 @@ func (w *watches) replace(ctx context.Context, s *session, users []chat.UserID) 
 		s.complain("", chat.CodeTooLarge, fmt.Sprintf("watch: at most %d people", most))
 		return
 	}
-	acquainted, err := w.g.parts.Store.Acquainted(ctx, s.user, users)
+	// Watch first: what changes while the states are read is told as well.
+	acquainted, err := w.watch(ctx, s, users)
 	if err != nil {
 		w.g.log.Error("acquaintances could not be looked up", "user", s.user, "error", err)
 		s.complain("", chat.CodeUnavailable, "presence cannot be told now")
 		return
 	}
-	// Watch first: what changes while the states are read is told as well.
-	w.set(s, acquainted)
 	s.mu.Lock()
 	closed := s.closed
 	s.mu.Unlock()
@@ -71,6 +84,33 @@ func (w *watches) replace(ctx context.Context, s *session, users []chat.UserID) 
 		return
 	}
 	w.tell(ctx, s, acquainted)
+}
+
+// watch finds those of users whom the session may watch and has it watch them.
+// An answer that a removal has overtaken is asked for again (G7).
+func (w *watches) watch(ctx context.Context, s *session, users []chat.UserID) ([]chat.UserID, error) {
+	ask := &asking{self: s.user, users: make(map[chat.UserID]bool, len(users))}
+	for _, user := range users {
+		ask.users[user] = true
+	}
+	w.mu.Lock()
+	w.asking[ask] = struct{}{}
+	w.mu.Unlock()
+	for {
+		acquainted, err := w.g.parts.Store.Acquainted(ctx, s.user, users)
+		w.mu.Lock()
+		if err == nil && ask.stale {
+			ask.stale = false
+			w.mu.Unlock()
+			continue
+		}
+		delete(w.asking, ask)
+		if err == nil {
+			w.setLocked(s, acquainted)
+		}
+		w.mu.Unlock()
+		return acquainted, err
+	}
 }
 
 func (w *watches) tell(ctx context.Context, s *session, users []chat.UserID) {
@@ -160,14 +200,58 @@ func (w *watches) left(users []chat.UserID) {
 				again[s] = s.watched
 			}
 		}
+		for ask := range w.asking {
+			ask.stale = ask.stale || ask.self == user || ask.users[user]
+		}
+	}
+	for s := range again {
+		w.setLocked(s, nil)
 	}
 	w.mu.Unlock()
 	for s, watched := range again {
-		w.set(s, nil)
-		go func() {
-			ctx, cancel := context.WithTimeout(w.g.ctx, callTimeout)
-			defer cancel()
-			w.replace(ctx, s, watched)
-		}()
+		go w.askAgain(s, watched)
 	}
+}
+
+// forgetAll is for when news may have been lost: nothing is told to anyone
+// until it was looked up again, for one session after the other, which spreads
+// the work.
+func (w *watches) forgetAll() {
+	again := map[*session][]chat.UserID{}
+	w.mu.Lock()
+	for _, sessions := range w.watchers {
+		for s := range sessions {
+			again[s] = s.watched
+		}
+	}
+	for ask := range w.asking {
+		ask.stale = true
+	}
+	for s := range again {
+		w.setLocked(s, nil)
+	}
+	clear(w.news)
+	w.mu.Unlock()
+	go func() {
+		for s, watched := range again {
+			if w.g.ctx.Err() != nil {
+				return
+			}
+			w.askAgain(s, watched)
+		}
+	}()
+}
+
+// askAgain has a session watch those of users whom it still may, unless its
+// client has said meanwhile whom it wants to watch.
+func (w *watches) askAgain(s *session, users []chat.UserID) {
+	w.mu.Lock()
+	said := s.watched != nil
+	w.mu.Unlock()
+	if said {
+		return
+	}
+	ctx, cancel := context.WithTimeout(w.g.ctx, callTimeout)
+	defer cancel()
+	w.replace(ctx, s, users)
 }

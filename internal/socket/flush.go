@@ -134,6 +134,11 @@ func (c *Conn) lag(rest []byte) {
 			}
 			c.queue = nil
 			c.writing = len(rest) > 0
+			if !c.writing {
+				// It keeps up again: the deadline was for this writer, and
+				// would fail the next write however long it is until then.
+				_ = c.net.SetWriteDeadline(time.Time{})
+			}
 		}
 		ending := c.ending && !c.writing
 		c.mu.Unlock()

@@ -541,3 +541,25 @@ func BenchmarkBroadcast(b *testing.B) {
 	}
 	b.ReportMetric(float64(b.N)*conns/b.Elapsed().Seconds(), "frames/s")
 }
+
+// A client that lagged once and has caught up is not cut off by its next frame,
+// however long that takes to come.
+func TestLaggedOnce(t *testing.T) {
+	f := serve(t, Config{MaxQueued: 64 << 20, WriteTimeout: 300 * time.Millisecond})
+	p := dial(t, f, "/silent")
+	<-f.handler
+	c := <-f.conns
+	const size = 16 << 20
+	c.Send(make(Frame, size)) // more than the kernel takes
+	if _, err := io.CopyN(io.Discard, p.br, size); err != nil {
+		t.Fatal(err)
+	}
+	for c.Queued() > 0 {
+		time.Sleep(time.Millisecond)
+	}
+	time.Sleep(400 * time.Millisecond)
+	c.Send(NewFrame([]byte("late")))
+	if op, text := p.read(); op != ws.OpText || text != "late" {
+		t.Errorf("got %v %q", op, text)
+	}
+}

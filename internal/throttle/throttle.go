@@ -1,6 +1,14 @@
 // Package throttle slows those who guess, and those who do too much. Failures
 // under a key cost waiting time that doubles with each, and are forgotten after
 // a while; a [Limiter] allows each key so much in a time.
+//
+// An attempt counts as a failure from when it is let through, and not from when
+// it has failed: checking a password takes long, and a volley of guesses would
+// be let through whole meanwhile. Whoever turns out to be right has it taken
+// back.
+//
+// What is here holds for one process, in its memory. Package redis below keeps
+// the same for all processes of an installation.
 package throttle
 
 import (
@@ -28,47 +36,89 @@ type Throttle struct {
 }
 
 type failures struct {
-	count int
-	last  time.Time
+	count  int
+	last   time.Time // of the last attempt
+	before time.Time // of the one before it, should the last be taken back
+}
+
+// WithDefaults is the configuration with the defaults in it.
+func (c Config) WithDefaults() Config {
+	if c.Free == 0 {
+		c.Free = 5
+	}
+	if c.First == 0 {
+		c.First = time.Second
+	}
+	if c.Longest == 0 {
+		c.Longest = 5 * time.Minute
+	}
+	if c.Forget == 0 {
+		c.Forget = 30 * time.Minute
+	}
+	if c.MaxKeys == 0 {
+		c.MaxKeys = 100_000
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	return c
 }
 
 // New makes a throttle that has seen no failures.
 func New(cfg Config) *Throttle {
-	if cfg.Free == 0 {
-		cfg.Free = 5
-	}
-	if cfg.First == 0 {
-		cfg.First = time.Second
-	}
-	if cfg.Longest == 0 {
-		cfg.Longest = 5 * time.Minute
-	}
-	if cfg.Forget == 0 {
-		cfg.Forget = 30 * time.Minute
-	}
-	if cfg.MaxKeys == 0 {
-		cfg.MaxKeys = 100_000
-	}
-	if cfg.Now == nil {
-		cfg.Now = time.Now
-	}
-	return &Throttle{cfg: cfg, keys: map[string]failures{}}
+	return &Throttle{cfg: cfg.WithDefaults(), keys: map[string]failures{}}
 }
 
-// Wait is how long the keys must wait before they may try again; 0 when they
-// may now.
-func (t *Throttle) Wait(_ context.Context, keys ...string) (time.Duration, error) {
+// Try counts an attempt under each key, or tells how long to wait before the
+// next one. The keys are asked in the order that is given. The wait is that of
+// the first that must wait; those behind it are not touched, and what was
+// counted before it is taken back. Deciding and counting are one, so that of
+// many who try at once no more are let through than of as many one after the
+// other.
+//
+// Whoever is let through has failed until they say otherwise; see
+// [Throttle.Succeeded] and [Throttle.Forgive].
+func (t *Throttle) Try(_ context.Context, keys ...string) (wait time.Duration, err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	now, longest := t.cfg.Now(), time.Duration(0)
-	for _, key := range keys {
-		f, ok := t.keys[key]
-		if !ok || now.Sub(f.last) > t.cfg.Forget {
-			continue
+	now := t.cfg.Now()
+	for i, key := range keys {
+		f, ok := t.known(key, now)
+		if wait := t.penalty(f.count) - now.Sub(f.last); ok && wait > 0 {
+			t.forgive(now, keys[:i])
+			return wait, nil
 		}
-		longest = max(longest, t.penalty(f.count)-now.Sub(f.last))
+		t.count(now, key)
 	}
-	return longest, nil
+	return 0, nil
+}
+
+// Count counts an attempt under each key, however long they must wait: for
+// whoever asks elsewhere and remembers here.
+func (t *Throttle) Count(keys ...string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	now := t.cfg.Now()
+	for _, key := range keys {
+		t.count(now, key)
+	}
+}
+
+func (t *Throttle) count(now time.Time, key string) {
+	f, ok := t.known(key, now)
+	if !ok && len(t.keys) >= t.cfg.MaxKeys {
+		t.makeRoom(now)
+	}
+	t.keys[key] = failures{count: f.count + 1, last: now, before: f.last}
+}
+
+// known is what is remembered of a key.
+func (t *Throttle) known(key string, now time.Time) (f failures, ok bool) {
+	f, ok = t.keys[key]
+	if !ok || now.Sub(f.last) > t.cfg.Forget {
+		return failures{}, false
+	}
+	return f, true
 }
 
 func (t *Throttle) penalty(count int) time.Duration {
@@ -76,25 +126,11 @@ func (t *Throttle) penalty(count int) time.Duration {
 	if over <= 0 {
 		return 0
 	}
-	return min(t.cfg.First<<min(over-1, 30), t.cfg.Longest)
-}
-
-// Failed counts a failure under each key.
-func (t *Throttle) Failed(_ context.Context, keys ...string) error {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	now := t.cfg.Now()
-	for _, key := range keys {
-		f, ok := t.keys[key]
-		if !ok && len(t.keys) >= t.cfg.MaxKeys {
-			t.makeRoom(now)
-		}
-		if now.Sub(f.last) > t.cfg.Forget {
-			f.count = 0
-		}
-		t.keys[key] = failures{count: f.count + 1, last: now}
+	doublings := min(over-1, 62)
+	if t.cfg.First > t.cfg.Longest>>doublings {
+		return t.cfg.Longest // which First<<doublings may be far above
 	}
-	return nil
+	return t.cfg.First << doublings
 }
 
 // makeRoom drops what would be forgotten anyway, or else some key: whoever can
@@ -113,7 +149,7 @@ func (t *Throttle) makeRoom(now time.Time) {
 	}
 }
 
-// Succeeded forgets the failures under the keys.
+// Succeeded forgets the failures under the keys, and the attempts under way.
 func (t *Throttle) Succeeded(_ context.Context, keys ...string) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -121,4 +157,27 @@ func (t *Throttle) Succeeded(_ context.Context, keys ...string) error {
 		delete(t.keys, key)
 	}
 	return nil
+}
+
+// Forgive takes back one attempt under each key that was let through and did
+// not fail. The waits are then as they were before it; of two attempts that
+// were under way at once, it may be the time of the other that remains.
+func (t *Throttle) Forgive(_ context.Context, keys ...string) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.forgive(t.cfg.Now(), keys)
+	return nil
+}
+
+func (t *Throttle) forgive(now time.Time, keys []string) {
+	for _, key := range keys {
+		f, ok := t.known(key, now)
+		switch {
+		case !ok:
+		case f.count == 1:
+			delete(t.keys, key)
+		default:
+			t.keys[key] = failures{count: f.count - 1, last: f.before, before: f.before}
+		}
+	}
 }

@@ -60,11 +60,14 @@ func prepare(name string, b []byte) file {
 		plain: b, mime: mime.TypeByExtension(path.Ext(name)), etag: `"` + hex.EncodeToString(sum[:8]) + `"`,
 		forever: strings.HasPrefix(name, "assets/"),
 	}
+	switch path.Ext(name) {
+	case ".js":
+		f.mime = "text/javascript; charset=utf-8" // whatever the machine's own table says
+	case ".webmanifest":
+		f.mime = "application/manifest+json"
+	}
 	if f.mime == "" {
 		f.mime = "application/octet-stream"
-	}
-	if strings.HasSuffix(name, ".webmanifest") {
-		f.mime = "application/manifest+json"
 	}
 	var buf bytes.Buffer
 	w, _ := gzip.NewWriterLevel(&buf, gzip.BestCompression)

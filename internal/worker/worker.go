@@ -4,11 +4,15 @@ package worker
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
+	"runtime/debug"
+	"time"
 
 	"github.com/hikyaku-chat/hikyaku/internal/broker"
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
+	"github.com/hikyaku-chat/hikyaku/internal/store"
 )
 
 // Appender stores batches of messages; see store.Messages.
@@ -43,12 +47,13 @@ func (w *Worker) Run(ctx context.Context, consumer broker.Consumer) error {
 func (w *Worker) Handle(ctx context.Context, batch []broker.Delivery) ([]*chat.Error, error) {
 	// A batch in work is finished also when the worker is told to stop: half
 	// a second more now saves a redelivery.
-	ctx = context.WithoutCancel(ctx)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), progress)
+	defer cancel()
 	submissions := make([]chat.Submission, len(batch))
 	for i := range batch {
 		submissions[i] = batch[i].Submission
 	}
-	outcomes, err := w.store.Append(ctx, submissions)
+	outcomes, err := w.append(ctx, submissions)
 	if err != nil {
 		return nil, fmt.Errorf("store %d messages: %w", len(batch), err)
 	}
@@ -67,4 +72,41 @@ func (w *Worker) Handle(ctx context.Context, batch []broker.Delivery) ([]*chat.E
 		}
 	}
 	return verdicts, nil
+}
+
+// progress is how long a batch may take. One that hangs is given up and tried
+// again: a worker that is alive but stuck would be as bad as a dead one.
+const progress = 30 * time.Second
+
+// append stores a batch. One that the store can never keep is halved until the
+// message that causes it stands alone; that one is refused and the others are
+// stored, in their order. Trouble of any other kind is not a message's fault:
+// the batch comes again.
+func (w *Worker) append(ctx context.Context, batch []chat.Submission) ([]chat.Outcome, error) {
+	outcomes, err := w.try(ctx, batch)
+	if err == nil || !errors.Is(err, store.ErrPoison) {
+		return outcomes, err
+	}
+	if len(batch) == 1 {
+		w.log.ErrorContext(ctx, "a message can never be stored", "sender", batch[0].Sender, "conversation", batch[0].Conversation, "id", batch[0].ClientID, "error", err)
+		return []chat.Outcome{{Refusal: chat.Refuse(chat.CodeInvalid, "", "the message cannot be stored")}}, nil
+	}
+	half := len(batch) / 2
+	first, err := w.append(ctx, batch[:half])
+	if err != nil {
+		return nil, err
+	}
+	second, err := w.append(ctx, batch[half:])
+	return append(first, second...), err
+}
+
+// try stores a batch. A panic on the way is taken for the fault of a message:
+// one that could end every worker in turn must not.
+func (w *Worker) try(ctx context.Context, batch []chat.Submission) (outcomes []chat.Outcome, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("%w: panic: %v\n%s", store.ErrPoison, p, debug.Stack())
+		}
+	}()
+	return w.store.Append(ctx, batch)
 }

@@ -1,0 +1,87 @@
+package delivery_test
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/hikyaku-chat/hikyaku/internal/bus/local"
+	"github.com/hikyaku-chat/hikyaku/internal/chat"
+	"github.com/hikyaku-chat/hikyaku/internal/delivery"
+	"github.com/hikyaku-chat/hikyaku/internal/notify"
+	"github.com/hikyaku-chat/hikyaku/internal/presence"
+	presencelocal "github.com/hikyaku-chat/hikyaku/internal/presence/local"
+	"github.com/hikyaku-chat/hikyaku/internal/store"
+)
+
+// journal is a notifier that keeps what it hears of.
+type journal struct{ published [][]notify.Job }
+
+func (j *journal) Publish(jobs []notify.Job) { j.published = append(j.published, jobs) }
+
+// counted counts the look-ups of presence.
+type counted struct {
+	presence.Presence
+	asked int
+	err   error
+}
+
+func (c *counted) Where(ctx context.Context, users []chat.UserID) ([][]string, error) {
+	if c.asked++; c.err != nil {
+		return nil, c.err
+	}
+	return c.Presence.Where(ctx, users)
+}
+
+func message(seq int64, body string) chat.Message {
+	return chat.Message{ID: chat.MessageID(100 + seq), Conversation: 9, Seq: seq, Sender: 1, Body: body, At: time.UnixMilli(seq).UTC()}
+}
+
+func TestWhoMissesAMessage(t *testing.T) {
+	where := &counted{Presence: presencelocal.New(nil)}
+	if _, _, err := where.Attach(t.Context(), presence.Device{User: 2, Node: "node", ID: 1}); err != nil {
+		t.Fatal(err)
+	}
+	j := &journal{}
+	quiet := delivery.NewAnnouncer(local.New(0), where, nil, slog.New(slog.DiscardHandler))
+	a := quiet.Notifying(j)
+	small := chat.Audience{Conversation: 9, Members: []chat.UserID{1, 2, 3, 4}}
+	deleted := message(7, "")
+	deleted.DeletedAt = time.Now()
+	outcomes := []chat.Outcome{
+		{Verdict: chat.Stored, Message: message(1, "first"), Audience: small},
+		{Refusal: chat.NotFound("conversation")},
+		{Verdict: chat.Duplicate, Message: message(2, "answered again"), Audience: small},
+		{Verdict: chat.Duplicate, Message: message(3, "comes again"), Audience: small},
+		{Verdict: chat.Stored, Message: message(4, "large"), Audience: chat.Audience{Conversation: 9}},
+		{Verdict: chat.Stored, Message: message(5, "nobody is away"), Audience: chat.Audience{Conversation: 9, Members: []chat.UserID{1, 2}}},
+		{Verdict: chat.Duplicate, Message: deleted, Audience: small},
+		{Verdict: chat.Stored, Message: message(8, "last"), Audience: chat.Audience{Conversation: 9, Members: []chat.UserID{4, 1}}},
+	}
+	redelivered := func(i int) bool { return i == 3 || i == 6 }
+	a.Stored(t.Context(), outcomes, redelivered)
+	job := func(o int, users ...chat.UserID) notify.Job { return notify.NewJob(&outcomes[o].Message, users) }
+	want := [][]notify.Job{{job(0, 3, 4), job(3, 3, 4), job(7, 4)}}
+	if d := cmp.Diff(want, j.published); d != "" {
+		t.Errorf("(-want +got):\n%s", d)
+	}
+	if where.asked != 1 {
+		t.Errorf("presence was asked %d times", where.asked)
+	}
+
+	// Nothing but new messages notifies.
+	j.published = nil
+	a.MessageEdited(t.Context(), store.Edited{Message: message(1, "edited"), Audience: small, Changed: true})
+	a.Typing(t.Context(), small, 2)
+	a.Failed(t.Context(), &chat.Submission{Sender: 3, Conversation: 9}, chat.NotFound("conversation"))
+	quiet.Stored(t.Context(), outcomes, redelivered)
+	where.err = errors.New("away")
+	a.Stored(t.Context(), outcomes, redelivered)
+	if len(j.published) > 0 {
+		t.Errorf("%+v", j.published)
+	}
+}

@@ -1,0 +1,240 @@
+// Package pusher notifies people who are away: it takes jobs from the queue of
+// package notify, waits a little, and sends what is still news to the devices
+// that subscribed (docs/decisions/0007-push.md).
+//
+// What one member has missed of one conversation within the delay becomes one
+// notification. It is dropped when the member has read it meanwhile, has left,
+// or has a device now. Notifications are sent at least once; when a service
+// takes none for long, or the process dies with the broker, they are lost, and
+// so are those that wait for a device or a user when the process ends.
+//
+// Endpoints are anybody's, so nobody waits for what one device or one user
+// does: each device has a line of its own, which rests when its service takes
+// nothing (type lines).
+package pusher
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/hikyaku-chat/hikyaku/internal/chat"
+	"github.com/hikyaku-chat/hikyaku/internal/notify"
+	"github.com/hikyaku-chat/hikyaku/internal/store"
+	"github.com/hikyaku-chat/hikyaku/internal/webpush"
+)
+
+// Store is what a pusher needs of the store.
+type Store interface {
+	Subscriptions(ctx context.Context, users []chat.UserID) ([]store.Subscription, error)
+	DropSubscription(ctx context.Context, endpoint string) error
+	Standings(ctx context.Context, keys []store.MemberKey) (map[store.MemberKey]store.Standing, error)
+	Users(ctx context.Context, ids []chat.UserID) ([]chat.User, error)
+	History(ctx context.Context, id chat.ConversationID, by chat.UserID, from, to int64, backward bool, limit int) ([]chat.Message, error)
+	// Secret keys the topics that push services see.
+	Secret() []byte
+}
+
+// Locator knows which nodes hold a user's devices.
+type Locator interface {
+	Where(ctx context.Context, users []chat.UserID) ([][]string, error)
+}
+
+// Sender sends to one device; see [webpush.Sender].
+type Sender interface {
+	Send(ctx context.Context, to webpush.Subscription, n webpush.Notification) error
+}
+
+// Config is what a pusher works with, and its bounds.
+type Config struct {
+	Store   Store
+	Locator Locator
+	Sender  Sender
+	Logger  *slog.Logger
+
+	Delay   time.Duration // from a message to its notification; 0 means 5 s
+	TTL     time.Duration // how long a notification is worth anything; 0 means a day
+	GiveUp  time.Duration // how long sending one may take, with all repetitions; 0 means 10 min
+	AtOnce  int           // notifications on their way; 0 means 64, half of them to one service, a 16th to one user
+	Waiting int           // notifications that wait for their delay; 0 means 50,000
+	Open    int           // those to be sent, half of them to devices that rest, a 32nd to one user; 0 means 4,096
+
+	// After is time.After when nil; tests do not wait.
+	After func(time.Duration) <-chan time.Time
+}
+
+// Validate fills in the defaults and tells what is missing.
+func (c *Config) Validate() error {
+	if c.Store == nil || c.Locator == nil || c.Sender == nil {
+		return errors.New("a pusher needs a store, a locator and a sender")
+	}
+	if c.Delay < 0 || c.TTL < 0 || c.GiveUp < 0 || c.AtOnce < 0 || c.Waiting < 0 || c.Open < 0 {
+		return errors.New("a pusher's times and bounds must not be negative")
+	}
+	c.Delay = cmp.Or(c.Delay, 5*time.Second)
+	c.TTL = min(cmp.Or(c.TTL, 24*time.Hour), webpush.MaxTTL)
+	c.GiveUp = cmp.Or(c.GiveUp, 10*time.Minute)
+	c.AtOnce = cmp.Or(c.AtOnce, 64)
+	c.Waiting = cmp.Or(c.Waiting, 50_000)
+	c.Open = cmp.Or(c.Open, 4096)
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if c.After == nil {
+		c.After = time.After
+	}
+	return nil
+}
+
+// Pusher notifies. See [New].
+type Pusher struct{ cfg Config }
+
+// New makes a pusher.
+func New(cfg Config) (*Pusher, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	return &Pusher{cfg: cfg}, nil
+}
+
+// Run works until ctx ends, or the consumer does. Sends that have begun are
+// finished first; the rest comes again, here or elsewhere, if the queue lives
+// on.
+func (p *Pusher) Run(ctx context.Context, queue notify.Consumer) error {
+	r := &run{
+		Config: p.cfg, log: p.cfg.Logger, notes: newNotes(p.cfg.Waiting),
+		open: make(chan struct{}, p.cfg.Open), lines: newLines(p.cfg.Open),
+		perUser: newLanes[chat.UserID](p.cfg.AtOnce / 16), perHost: newLanes[string](p.cfg.AtOnce / 2), inAll: newLanes[struct{}](p.cfg.AtOnce),
+	}
+	// The consumer outlives the work, so that what was sent is acknowledged.
+	consuming, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	consumed := make(chan error, 1)
+	go func() { consumed <- queue.Consume(consuming, r.take) }()
+	working, halt := context.WithCancel(ctx)
+	defer halt()
+	worked := make(chan struct{})
+	go func() {
+		defer close(worked)
+		r.work(working)
+		r.sending.Wait()
+	}()
+	select {
+	case <-worked:
+		stop()
+		return <-consumed
+	case err := <-consumed:
+		halt()
+		<-worked
+		return err
+	}
+}
+
+// run is a pusher at work.
+type run struct {
+	Config
+	log     *slog.Logger
+	notes   *notes
+	open    chan struct{} // holds one for each parcel that is in a line or on its way
+	lines   *lines
+	perUser *lanes[chat.UserID]
+	perHost *lanes[string]
+	inAll   *lanes[struct{}]
+	taken   atomic.Int64 // notifications that services have taken
+	sending sync.WaitGroup
+}
+
+// take gathers what a delivery tells of.
+func (r *run) take(ctx context.Context, d notify.Delivery) {
+	for r.notes.full() {
+		select {
+		case <-ctx.Done():
+			return // not done: it comes again
+		case <-r.notes.room:
+		}
+	}
+	r.notes.add(d, time.Now().Add(-r.TTL))
+}
+
+// atATime is how many notes are looked up together.
+const atATime = 256
+
+// work sends notes as their delay is over, until ctx ends.
+func (r *run) work(ctx context.Context) {
+	for ctx.Err() == nil {
+		due, ok := r.notes.due(r.Delay)
+		if !ok {
+			select {
+			case <-ctx.Done():
+				return
+			case <-r.notes.wake:
+			}
+			continue
+		}
+		if wait := time.Until(due); wait > 0 {
+			select {
+			case <-ctx.Done():
+				return
+			case <-r.After(wait):
+			}
+		}
+		if !r.dispatch(ctx, r.notes.pop(due, r.Delay, atATime)) {
+			return
+		}
+	}
+}
+
+// dispatch begins to send notes; false when ctx has ended.
+func (r *run) dispatch(ctx context.Context, batch []*note) bool {
+	parcels, err := r.lookUp(ctx, batch)
+	if err != nil {
+		if ctx.Err() != nil {
+			return false
+		}
+		r.log.ErrorContext(ctx, "people could not be notified", "notifications", len(batch), "error", err)
+	}
+	for _, p := range parcels {
+		p.note.parcels++
+	}
+	for _, n := range batch {
+		if n.parcels == 0 {
+			r.notes.finish(n)
+		}
+	}
+	for _, p := range parcels {
+		select {
+		case <-ctx.Done():
+			return false
+		case r.open <- struct{}{}:
+		}
+		r.put(ctx, p)
+	}
+	return true
+}
+
+const (
+	firstWait = time.Second
+	lastWait  = time.Minute
+)
+
+// lookUp is look, again and again while the store is away.
+func (r *run) lookUp(ctx context.Context, batch []*note) ([]*parcel, error) {
+	began, wait := time.Now(), time.Duration(0)
+	for {
+		parcels, err := r.look(ctx, batch)
+		if err == nil || !errors.Is(err, store.ErrUnavailable) || time.Since(began) > r.GiveUp {
+			return parcels, err
+		}
+		wait = min(max(2*wait, firstWait), lastWait)
+		r.log.WarnContext(ctx, "the store is away; people are notified later", "after", wait, "error", err)
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-r.After(wait):
+		}
+	}
+}

@@ -1,0 +1,206 @@
+package pusher_test
+
+import (
+	"context"
+	"encoding/json"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/hikyaku-chat/hikyaku/internal/chat"
+	"github.com/hikyaku-chat/hikyaku/internal/notify"
+	"github.com/hikyaku-chat/hikyaku/internal/pusher"
+	"github.com/hikyaku-chat/hikyaku/internal/store"
+	"github.com/hikyaku-chat/hikyaku/internal/webpush"
+)
+
+// town is an installation of which all but the pusher is made up. Its clock is
+// that of synctest: it jumps when everybody waits, so that hours pass at once
+// and how fast the machine is changes nothing.
+type town struct {
+	*testing.T
+	deliveries chan notify.Delivery
+	began      time.Time
+
+	mu       sync.Mutex
+	devices  map[chat.UserID][]string // endpoints
+	owners   map[string]chat.UserID   // of endpoints, also of those that have ended
+	services map[string]func() error  // by host; who is not here takes all, in 100 ms
+	seqs     map[chat.ConversationID]int64
+	sends    []send
+	atOnce   map[chat.UserID]int // on their way
+	most     map[chat.UserID]int // that ever were
+}
+
+// send is an attempt to send something.
+type send struct {
+	endpoint     string
+	conversation string
+	at           time.Duration // since the town began
+	taken        bool
+}
+
+// inTown runs a test on a pusher that works.
+func inTown(t *testing.T, test func(w *town)) {
+	synctest.Test(t, func(t *testing.T) {
+		w := &town{
+			T: t, deliveries: make(chan notify.Delivery, 100_000), began: time.Now(),
+			devices: map[chat.UserID][]string{}, owners: map[string]chat.UserID{}, services: map[string]func() error{},
+			seqs: map[chat.ConversationID]int64{}, atOnce: map[chat.UserID]int{}, most: map[chat.UserID]int{},
+		}
+		p, err := pusher.New(pusher.Config{Store: w, Locator: w, Sender: w})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		go func() { ended <- p.Run(ctx, w) }()
+		test(w)
+		cancel()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// subscribe gives a user a device.
+func (w *town) subscribe(user chat.UserID, endpoint string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.devices[user] = append(w.devices[user], endpoint)
+	w.owners[endpoint] = user
+}
+
+// serve makes a service do as f does.
+func (w *town) serve(host string, f func() error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.services[host] = f
+}
+
+// silent is a service that never answers.
+func silent() error {
+	time.Sleep(10 * time.Second)
+	return &webpush.RetryError{Host: "silent", Err: context.DeadlineExceeded}
+}
+
+// missed is a message to a user who was away.
+func (w *town) missed(by chat.UserID, c chat.ConversationID, user chat.UserID) notify.Job {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.seqs[c]++
+	return notify.Job{
+		Conversation: c, Message: chat.MessageID(w.seqs[c]), Seq: w.seqs[c], Sender: by, Preview: "hello", At: time.Now(),
+		Users: []chat.UserID{user},
+	}
+}
+
+// publish puts jobs into the queue as one delivery.
+func (w *town) publish(jobs ...notify.Job) { w.deliveries <- notify.Delivery{Jobs: jobs} }
+
+// Consume is the queue. It hands out no more deliveries than RabbitMQ does
+// before they are done.
+func (w *town) Consume(ctx context.Context, handle notify.Handler) error {
+	handed := make(chan struct{}, 256)
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case handed <- struct{}{}:
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case d := <-w.deliveries:
+			d.Done = func() { <-handed }
+			handle(ctx, d)
+		}
+	}
+}
+
+// Send is what services do.
+func (w *town) Send(_ context.Context, to webpush.Subscription, n webpush.Notification) error {
+	var s shown
+	if err := json.Unmarshal(n.Payload, &s); err != nil {
+		return err
+	}
+	w.mu.Lock()
+	owner, f := w.owners[to.Endpoint], w.services[to.Host()]
+	w.atOnce[owner]++
+	w.most[owner] = max(w.most[owner], w.atOnce[owner])
+	i := len(w.sends)
+	w.sends = append(w.sends, send{endpoint: to.Endpoint, conversation: s.Conversation, at: time.Since(w.began)})
+	w.mu.Unlock()
+	var err error
+	if f == nil {
+		time.Sleep(100 * time.Millisecond)
+	} else {
+		err = f()
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.atOnce[owner]--
+	w.sends[i].taken = err == nil
+	return err
+}
+
+// to are the attempts to send to an endpoint.
+func (w *town) to(endpoint string) (out []send) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, s := range w.sends {
+		if s.endpoint == endpoint {
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
+func (w *town) subscribed(user chat.UserID) int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(w.devices[user])
+}
+
+// The store and presence: everybody is away, and has read nothing.
+
+func (w *town) Where(_ context.Context, users []chat.UserID) ([][]string, error) {
+	return make([][]string, len(users)), nil
+}
+
+func (w *town) Subscriptions(_ context.Context, users []chat.UserID) (out []store.Subscription, err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, u := range users {
+		for _, e := range w.devices[u] {
+			out = append(out, store.Subscription{User: u, Endpoint: e})
+		}
+	}
+	return out, nil
+}
+
+func (w *town) DropSubscription(_ context.Context, endpoint string) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	owner := w.owners[endpoint]
+	w.devices[owner] = slices.DeleteFunc(w.devices[owner], func(e string) bool { return e == endpoint })
+	return nil
+}
+
+func (w *town) Standings(_ context.Context, keys []store.MemberKey) (map[store.MemberKey]store.Standing, error) {
+	out := make(map[store.MemberKey]store.Standing, len(keys))
+	for _, k := range keys {
+		out[k] = store.Standing{Kind: chat.Direct}
+	}
+	return out, nil
+}
+
+func (w *town) Users(context.Context, []chat.UserID) ([]chat.User, error) { return nil, nil }
+
+func (w *town) History(context.Context, chat.ConversationID, chat.UserID, int64, int64, bool, int) ([]chat.Message, error) {
+	return nil, nil
+}
+
+func (w *town) Secret() []byte { return []byte("secret") }

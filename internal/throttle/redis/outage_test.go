@@ -1,0 +1,150 @@
+package redis_test
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/hikyaku-chat/hikyaku/internal/stack"
+	"github.com/hikyaku-chat/hikyaku/internal/throttle"
+	throttleRedis "github.com/hikyaku-chat/hikyaku/internal/throttle/redis"
+)
+
+// start starts a Redis that the test may harm.
+func start(t *testing.T) *stack.Redis {
+	t.Helper()
+	f, err := stack.NewFolder()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := f.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	server, err := stack.StartRedis(t.Context(), f, "redis")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return server
+}
+
+// However Redis fails, people log in and send, and are still slowed by what the
+// process knows, also of the time before.
+func TestRedisIsAway(t *testing.T) {
+	for name, c := range map[string]struct {
+		harm, mend func(t *testing.T, s *stack.Redis) error
+	}{
+		"killed": {
+			func(_ *testing.T, s *stack.Redis) error { return s.Kill() },
+			func(t *testing.T, s *stack.Redis) error { return s.Start(t.Context()) },
+		},
+		"silent": {
+			func(_ *testing.T, s *stack.Redis) error { return s.Pause() },
+			func(_ *testing.T, s *stack.Redis) error { return s.Resume() },
+		},
+		"silent to new connections": {
+			func(t *testing.T, s *stack.Redis) error {
+				if _, err := s.Do(t.Context(), "CLIENT KILL TYPE normal"); err != nil {
+					return err
+				}
+				return s.Pause()
+			},
+			func(_ *testing.T, s *stack.Redis) error { return s.Resume() },
+		},
+		"full": {
+			func(t *testing.T, s *stack.Redis) error {
+				_, err := s.Do(t.Context(), "CONFIG SET maxmemory 1")
+				return err
+			},
+			func(t *testing.T, s *stack.Redis) error {
+				_, err := s.Do(t.Context(), "CONFIG SET maxmemory 0")
+				return err
+			},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			server, log := start(t), &journal{}
+			limits := throttleRedis.New(connect(t, server.URL()), log.logger())
+			limiter, guesses := limits.Limiter("sends", 0.001, 5), limits.Throttle(throttle.Config{Free: 3, First: time.Minute})
+			for range 3 {
+				take(t, limiter, "aki")
+				fail(t, guesses, "name:aki")
+			}
+			if err := c.harm(t, server); err != nil {
+				t.Fatal(err)
+			}
+			within := func(what string, call func()) {
+				t.Helper()
+				begin := time.Now()
+				call()
+				// The rest is for a machine that is busy with other tests.
+				if took := time.Since(begin); took > throttleRedis.Patience+500*time.Millisecond {
+					t.Errorf("%s took %v", what, took)
+				}
+			}
+			for i := range 4 {
+				within("Take", func() {
+					if wait := take(t, limiter, "aki"); (wait == 0) != (i < 2) {
+						t.Errorf("turn %d waits %v", i+4, wait)
+					}
+				})
+			}
+			within("Try", func() { fail(t, guesses, "address:::1", "name:aki") })
+			// Redis is asked again meanwhile, and does not answer or
+			// knows no better.
+			for i := range 12 {
+				within("Try", func() {
+					if got := try(t, guesses, fmt.Sprint("address:", i), "name:aki"); got == 0 {
+						t.Error("whoever guesses is not slowed")
+					}
+				})
+				within("Try", func() { fail(t, guesses, "name:ben") })
+				within("Forgive", func() {
+					if err := guesses.Forgive(t.Context(), "name:ben"); err != nil {
+						t.Error(err)
+					}
+				})
+				time.Sleep(200 * time.Millisecond)
+			}
+			within("Succeeded", func() {
+				if err := guesses.Succeeded(t.Context(), "name:aki"); err != nil {
+					t.Error(err)
+				}
+			})
+			fail(t, guesses, "name:aki") // it is as after no failure at all
+			if entries := log.all(); len(entries) != 1 || !strings.Contains(entries[0], "level=ERROR") {
+				t.Errorf("the log has %q", entries)
+			}
+			if err := c.mend(t, server); err != nil {
+				t.Fatal(err)
+			}
+			// Another process sees it again once this one counts in Redis.
+			other := throttleRedis.New(connect(t, server.URL()), attentive(t)).Patient().Throttle(throttle.Config{Free: 3, First: time.Minute})
+			eventually(t, 20*time.Second, "failures count over all again", func() bool {
+				_ = try(t, guesses, "name:chika")
+				return try(t, other, "name:chika") > 0
+			})
+		})
+	}
+}
+
+// Whoever hangs up is counted all the same.
+func TestHangingUp(t *testing.T) {
+	server := start(t)
+	limits := throttleRedis.New(connect(t, server.URL()), attentive(t)).Patient()
+	guesses := limits.Throttle(throttle.Config{Free: 3, First: time.Minute})
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	for range 4 {
+		if wait, err := guesses.Try(ctx, "name:aki"); err != nil || wait != 0 {
+			t.Error(wait, err)
+		}
+	}
+	other := throttleRedis.New(connect(t, server.URL()), attentive(t)).Patient().Throttle(throttle.Config{Free: 3, First: time.Minute})
+	if got := try(t, other, "name:aki"); got == 0 {
+		t.Error("nothing was counted")
+	}
+}

@@ -1,0 +1,103 @@
+package worker
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/hikyaku-chat/hikyaku/internal/broker"
+	"github.com/hikyaku-chat/hikyaku/internal/chat"
+	"github.com/hikyaku-chat/hikyaku/internal/store"
+)
+
+// picky is a store that cannot keep poison, whatever is beside it.
+type picky struct{ kept []string }
+
+func (p *picky) Append(_ context.Context, batch []chat.Submission) ([]chat.Outcome, error) {
+	for _, s := range batch {
+		switch {
+		case strings.HasPrefix(s.Body, "poison"):
+			return nil, fmt.Errorf("append: %w", store.ErrPoison)
+		case strings.HasPrefix(s.Body, "bomb"):
+			panic("boom")
+		}
+	}
+	outcomes := make([]chat.Outcome, len(batch))
+	for i, s := range batch {
+		p.kept = append(p.kept, s.Body)
+		outcomes[i] = chat.Outcome{Verdict: chat.Stored, Message: chat.Message{Body: s.Body}}
+	}
+	return outcomes, nil
+}
+
+// silent hears what is announced.
+type silent struct{ stored, failed []string }
+
+func (a *silent) Stored(_ context.Context, outcomes []chat.Outcome, _ func(int) bool) {
+	for _, o := range outcomes {
+		if o.Verdict != 0 {
+			a.stored = append(a.stored, o.Message.Body)
+		}
+	}
+}
+
+func (a *silent) Failed(_ context.Context, s *chat.Submission, _ *chat.Error) {
+	a.failed = append(a.failed, s.Body)
+}
+
+// Whatever poison is in a batch, the rest is stored in order, and each author
+// of poison is told.
+func TestPoisonStandsAlone(t *testing.T) {
+	for round := range 200 {
+		r := rand.New(rand.NewPCG(1, uint64(round)))
+		var batch []broker.Delivery
+		var good, bad []string
+		for i := range 1 + r.IntN(40) {
+			body := fmt.Sprint(i)
+			switch r.IntN(8) {
+			case 0:
+				body = "poison" + body
+			case 1:
+				body = "bomb" + body
+			}
+			if body[0] >= 'a' {
+				bad = append(bad, body)
+			} else {
+				good = append(good, body)
+			}
+			batch = append(batch, broker.Delivery{Submission: chat.Submission{Body: body}, Confirmed: true})
+		}
+		p, a := &picky{}, &silent{}
+		verdicts, err := New(p, a, slog.New(slog.DiscardHandler)).Handle(t.Context(), batch)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !slices.Equal(p.kept, good) || !slices.Equal(a.stored, good) || !slices.Equal(a.failed, bad) {
+			t.Fatalf("round %d: kept %v, announced %v, failed %v", round, p.kept, a.stored, a.failed)
+		}
+		for i, v := range verdicts {
+			if (v != nil) != slices.Contains(bad, batch[i].Body) {
+				t.Fatalf("round %d: %s has the verdict %v", round, batch[i].Body, v)
+			}
+		}
+	}
+}
+
+type away struct{}
+
+func (away) Append(context.Context, []chat.Submission) ([]chat.Outcome, error) {
+	return nil, store.ErrUnavailable
+}
+
+// A store that is away is nobody's fault: nothing is refused.
+func TestNoVerdictWithoutTheStore(t *testing.T) {
+	a := &silent{}
+	_, err := New(away{}, a, slog.New(slog.DiscardHandler)).Handle(t.Context(), []broker.Delivery{{Confirmed: true}, {Confirmed: true}})
+	if err == nil || len(a.failed) > 0 {
+		t.Errorf("%v, failed %v", err, a.failed)
+	}
+}
