@@ -1,6 +1,6 @@
 // Command hikyaku is the whole of Hikyaku: the server and the operator's
 // tools. Every flag of a command can be given in the environment as well, as
-// HIKYAKU_ and the flag's name in capitals.
+// HIKYAKU_ and the flag's name in capitals, and in the file that --config names.
 package main
 
 import (
@@ -10,7 +10,6 @@ import (
 	"io"
 	"os"
 	"os/signal"
-	"sort"
 	"strings"
 
 	"github.com/alecthomas/kong"
@@ -22,13 +21,22 @@ const (
 	exitOK    = 0
 	exitError = 1 // something went wrong; the message says what and how to mend it
 	exitUsage = 2 // the command line or the environment cannot be understood
+
+	exitJudged = 3 // a run of bench was measured, and did not pass
 )
 
 type commands struct {
-	Serve   serveCommand   `cmd:"" help:"Run the server."`
-	User    userCommands   `cmd:"" help:"Make, list and change accounts, also while the server runs."`
-	Spec    specCommand    `cmd:"" help:"Print the description of the REST API or of the socket protocol."`
-	Version versionCommand `cmd:"" help:"Print the version."`
+	Config string `help:"YAML file of settings: names of flags, without the dashes, and values." placeholder:"FILE"`
+
+	Serve       serveCommand       `cmd:"" help:"Run the server, or a part of it."`
+	Migrate     migrateCommand     `cmd:"" help:"Bring a PostgreSQL database to the schema of this release."`
+	User        userCommands       `cmd:"" help:"Make, list and change accounts, also while the server runs."`
+	Deadletter  deadletterCommands `cmd:"" help:"Look at messages that were accepted and could not be stored, and send them again."`
+	Healthcheck healthcheckCommand `cmd:"" help:"Ask a server whether it is ready."`
+	Stack       stackCommand       `cmd:"" help:"Run a whole cluster on this machine, to try it; what it keeps is gone when it stops."`
+	Bench       benchCommands      `cmd:"" help:"Measure an installation, and check every message."`
+	Spec        specCommand        `cmd:"" help:"Print the description of the REST API or of the socket protocol."`
+	Version     versionCommand     `cmd:"" help:"Print the version."`
 }
 
 // streams are where a command reads and writes.
@@ -54,6 +62,10 @@ func run(ctx context.Context, args, environ []string, std streams) (code int) {
 			code = int(e)
 		}
 	}()
+	settings, err := readSettings(args, environ)
+	if err != nil {
+		return complain(std, exitError, err)
+	}
 	var cmds commands
 	parser, err := kong.New(&cmds,
 		kong.Name("hikyaku"),
@@ -63,6 +75,7 @@ func run(ctx context.Context, args, environ []string, std streams) (code int) {
 		kong.DefaultEnvars("HIKYAKU"),
 		kong.UsageOnError(),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
+		kong.Resolvers(settings),
 		kong.BindTo(ctx, (*context.Context)(nil)),
 		kong.Bind(std),
 	)
@@ -77,6 +90,9 @@ func run(ctx context.Context, args, environ []string, std streams) (code int) {
 		return complain(std, exitUsage, fmt.Errorf("%w (see hikyaku --help)", err))
 	}
 	if err := parsed.Run(); err != nil {
+		if judged := (*errJudged)(nil); errors.As(err, &judged) {
+			return complain(std, exitJudged, err)
+		}
 		return complain(std, exitError, err)
 	}
 	return exitOK
@@ -86,38 +102,4 @@ func run(ctx context.Context, args, environ []string, std streams) (code int) {
 func complain(std streams, code int, err error) int {
 	_, _ = fmt.Fprintf(std.err, "hikyaku: %s\n", strings.ReplaceAll(err.Error(), "\n", "\nhikyaku: "))
 	return code
-}
-
-// unknownVariables finds HIKYAKU_ variables that no flag reads: a setting that
-// is mistyped must not be ignored.
-func unknownVariables(model *kong.Application, environ []string) error {
-	known := map[string]bool{}
-	var collect func(n *kong.Node)
-	collect = func(n *kong.Node) {
-		for _, f := range n.Flags {
-			for _, env := range f.Envs {
-				known[env] = true
-			}
-		}
-		for _, child := range n.Children {
-			collect(child)
-		}
-	}
-	collect(model.Node)
-	var unknown []string
-	for _, kv := range environ {
-		if name, _, _ := strings.Cut(kv, "="); strings.HasPrefix(name, "HIKYAKU_") && !known[name] {
-			unknown = append(unknown, name)
-		}
-	}
-	if len(unknown) == 0 {
-		return nil
-	}
-	sort.Strings(unknown)
-	names := make([]string, 0, len(known))
-	for name := range known {
-		names = append(names, name)
-	}
-	sort.Strings(names)
-	return errors.New("unknown environment variable " + strings.Join(unknown, ", ") + "; known are " + strings.Join(names, ", "))
 }

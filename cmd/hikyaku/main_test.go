@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -68,6 +69,10 @@ func TestBadInput(t *testing.T) {
 		{"role alone", nil, []string{"serve", "--roles", "api", "--data", dir}, exitError, []string{"--roles", "worker"}},
 		{"folder is a file", nil, []string{"serve", "--listen", "127.0.0.1:0", "--data", file}, exitError, []string{"--data", file}},
 		{"not a database", nil, []string{"serve", "--listen", "127.0.0.1:0", "--data", junk}, exitError, []string{junk}},
+		{"people who cannot be paired", nil, []string{"bench", "latency", "--users", "7"}, exitError, []string{"--users", "even"}},
+		{"rates that fall", nil, []string{"bench", "latency", "--from", "100", "--to", "50"}, exitError, []string{"--from", "--to"}},
+		{"a condition of nothing", nil, []string{"bench", "latency", "--fail-if", "p94>1ms"}, exitError, []string{"--fail-if", "p94", "p95"}},
+		{"nothing to measure", nil, []string{"bench", "latency", "--url", "http://127.0.0.1:1", "--users", "2"}, exitError, []string{"127.0.0.1:1"}},
 		{"no password", nil, []string{"user", "add", "aki", "--data", dir}, exitError, []string{"password"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -82,6 +87,51 @@ func TestBadInput(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// A limit that makes no sense is refused by its name, with what it could be.
+func TestBadLimits(t *testing.T) {
+	dir := t.TempDir()
+	serve := []string{"serve", "--listen", "127.0.0.1:0", "--data", dir}
+	cluster := append(slices.Clone(serve), "--database", "postgres://127.0.0.1:1/x", "--broker", "amqp://127.0.0.1:1", "--redis", "redis://127.0.0.1:1")
+	for _, tt := range []struct {
+		args   []string
+		flag   string
+		values []string
+		says   string
+	}{
+		{serve, "--rate", []string{"0", "-1", "NaN", "Inf", "1e7"}, "between 0.001 and 1000000; give messages per second, such as 20"},
+		{serve, "--burst", []string{"0", "-1"}, "such as 60"},
+		{serve, "--in-flight", []string{"0", "-5"}, "such as 128"},
+		{serve, "--connections", []string{"0", "-1"}, "such as 50"},
+		{serve, "--heartbeat", []string{"0s", "-1s", "1us", "2m"}, "between 100ms and 1m0s; give the time between heartbeats, such as 3s"},
+		{serve, "--goodbye-spread", []string{"0s", "-1s", "2000000h"}, "such as 5s"},
+		{serve, "--drain", []string{"0s", "-1s"}, "such as 20s"},
+		{serve, "--push-delay", []string{"0s", "-1s", "1h"}, "such as 5s"},
+		{serve, "--hash-memory", []string{"0", "-1", "7", "4194305"}, "such as 19456"},
+		{serve, "--hash-at-once", []string{"0", "-1"}, "such as 4"},
+		{cluster, "--partitions", []string{"0", "-1", "257"}, "between 1 and 256"},
+		{cluster, "--database-connections", []string{"-1", "1001"}, "such as 8"},
+		{[]string{"deadletter", "list", "--broker", "amqp://127.0.0.1:1"}, "--partitions", []string{"0", "-1"}, "between 1 and 256"},
+		{[]string{"stack"}, "--gateways", []string{"0", "-1"}, "between 1 and 100"},
+		{[]string{"stack"}, "--apis", []string{"0", "-1"}, "between 1 and 100"},
+		{[]string{"stack"}, "--workers", []string{"0", "-1"}, "between 1 and 100"},
+		{[]string{"stack"}, "--rabbitmq-nodes", []string{"0", "-1"}, "between 1 and 9"},
+		{[]string{"stack"}, "--port", []string{"-1", "65536"}, "between 0 and 65535"},
+	} {
+		for _, value := range tt.values {
+			arg := tt.flag + "=" + value
+			t.Run(tt.args[0]+" "+arg, func(t *testing.T) {
+				r := hikyaku(briefly(t), t, "", nil, append(slices.Clone(tt.args), arg)...)
+				if r.code != exitError || r.out != "" {
+					t.Errorf("%+v", r)
+				}
+				if !strings.HasPrefix(r.err, "hikyaku: "+tt.flag+": ") || !strings.Contains(r.err, tt.says) || strings.Count(r.err, "\n") != 1 {
+					t.Errorf("it says %q", r.err)
+				}
+			})
+		}
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/hikyaku-chat/hikyaku/internal/app"
@@ -13,24 +14,65 @@ import (
 
 // serveCommand is the server's settings.
 type serveCommand struct {
-	Listen       string        `default:"127.0.0.1:8080" help:"Address and port to listen on (${default})." placeholder:"ADDR"`
-	Data         string        `default:"./data" help:"Folder that holds everything (${default})." placeholder:"DIR"`
-	Roles        []app.Role    `help:"Parts of the system that this process plays: worker, gateway, api, ui (all)." placeholder:"ROLE"`
-	Registration string        `default:"open" enum:"open,invitation,closed" help:"Who may make an account: open, invitation or closed (${default}). The first account can always be made; it administers the installation."`
-	Origins      []string      `help:"Origins of pages elsewhere that may open sockets, such as https://chat.example.org." placeholder:"ORIGIN"`
-	Drain        time.Duration `default:"20s" help:"How long a stop may take (${default})."`
+	Listen         string        `default:"127.0.0.1:8080" help:"Address and port to listen on (${default})." placeholder:"ADDR"`
+	Roles          []app.Role    `help:"Parts of the system that this process plays: worker, gateway, api, push, ui (all)." placeholder:"ROLE"`
+	Registration   string        `default:"open" enum:"open,invitation,closed" help:"Who may make an account: open, invitation or closed (${default}). The first account can always be made; it administers the installation."`
+	Origins        []string      `help:"Origins of pages elsewhere that may open sockets, such as https://chat.example.org." placeholder:"ORIGIN"`
+	TrustedProxies []string      `help:"Addresses and ranges of the proxies before this process, whose word about the client's address is believed." placeholder:"RANGE"`
+	Drain          time.Duration `default:"20s" help:"How long a stop may take (${default})."`
 
-	Rate        float64       `default:"20" help:"Messages per second of one user, in the long run (${default})."`
-	Burst       int           `default:"60" help:"Messages of one user at once (${default})."`
-	InFlight    int           `default:"128" help:"Unanswered messages of one connection (${default})."`
-	Connections int           `default:"50" help:"Connections of one user (${default})."`
-	Heartbeat   time.Duration `default:"3s" help:"Time between a client's heartbeats (${default})."`
+	Data                 string `default:"./data" group:"On one machine" help:"Folder that holds everything (${default})." placeholder:"DIR"`
+	databaseFlags        `group:"As a cluster"`
+	DatabaseReplicas     []string `group:"As a cluster" help:"PostgreSQL's streaming replicas, for history and search." placeholder:"URL"`
+	DatabaseReplicasFile string   `group:"As a cluster" help:"File that holds --database-replicas, one address in a line." placeholder:"FILE"`
+	DatabaseConnections  int      `group:"As a cluster" default:"8" help:"Connections to each PostgreSQL server, at most (${default})." placeholder:"N"`
+	brokerFlags          `group:"As a cluster"`
+	Redis                string `group:"As a cluster" help:"Redis: redis://:password@host:6379/0, redis+sentinel://host:26379,host:26379/master or redis+cluster://host:6379,host:6379." placeholder:"URL"`
+	RedisFile            string `group:"As a cluster" help:"File that holds --redis." placeholder:"FILE"`
 
-	HashMemory int `default:"19456" help:"KiB of memory for hashing one password (${default})." placeholder:"KIB"`
-	HashAtOnce int `default:"4" help:"Passwords hashed side by side (${default})." placeholder:"N"`
+	Rate          float64       `group:"Limits" default:"20" help:"Messages per second of one user, in the long run (${default})."`
+	Burst         int           `group:"Limits" default:"60" help:"Messages of one user at once (${default})."`
+	InFlight      int           `group:"Limits" default:"128" help:"Unanswered messages of one connection (${default})."`
+	Connections   int           `group:"Limits" default:"50" help:"Connections of one user (${default})."`
+	Heartbeat     time.Duration `group:"Limits" default:"3s" help:"Time between a client's heartbeats (${default})."`
+	GoodbyeSpread time.Duration `group:"Limits" default:"5s" help:"A gateway that stops sends its clients elsewhere over this time (${default})."`
+	PushContact   string        `group:"Notifications" default:"https://github.com/hikyaku-chat/hikyaku" help:"Where the push services of browsers reach you, as mailto:you@example.org or https://example.org/contact; empty for no notifications (${default})." placeholder:"ADDRESS"`
+	PushDelay     time.Duration `group:"Notifications" default:"5s" help:"A message that nobody has read for so long is notified (${default})."`
+	PushPrivate   bool          `group:"Notifications" help:"Let notifications go to private addresses, to a push service of your own."`
 
-	LogLevel  slog.Level `default:"info" help:"Least level that is logged: debug, info, warn or error (${default})."`
-	LogFormat string     `default:"text" enum:"text,json" help:"Form of the log: text or json (${default})."`
+	HashMemory int `group:"Limits" default:"19456" help:"KiB of memory for hashing one password (${default})." placeholder:"KIB"`
+	HashAtOnce int `group:"Limits" default:"4" help:"Passwords hashed side by side (${default})." placeholder:"N"`
+
+	MetricsListen string `group:"Log" help:"Address and port for metrics (Prometheus, /metrics); keep it from the world (none)." placeholder:"ADDR"`
+	DebugListen   string `group:"Log" help:"Address and port for profiles (pprof); keep it from the world (none)." placeholder:"ADDR"`
+
+	LogLevel  slog.Level `group:"Log" default:"info" help:"Least level that is logged: debug, info, warn or error (${default})."`
+	LogFormat string     `group:"Log" default:"text" enum:"text,json" help:"Form of the log: text or json (${default})."`
+}
+
+// config puts the settings into the form of the program.
+func (c *serveCommand) config() (cfg app.Config, err error) {
+	cfg = app.Config{
+		Listen: c.Listen, DebugListen: c.DebugListen, MetricsListen: c.MetricsListen, Roles: c.Roles, Registration: c.Registration, Origins: c.Origins, TrustedProxies: c.TrustedProxies,
+		Drain: c.Drain, Version: version(), Data: c.Data,
+		Gateway: gateway.Config{
+			PerSecond: c.Rate, Burst: c.Burst, InFlight: c.InFlight, PerUser: c.Connections, Heartbeat: c.Heartbeat, GoodbyeSpread: c.GoodbyeSpread,
+		},
+		Push:                app.PushConfig{Contact: c.PushContact, Delay: c.PushDelay, AllowPrivate: c.PushPrivate},
+		Hash:                app.HashConfig{MemoryKiB: c.HashMemory, AtOnce: c.HashAtOnce},
+		DatabaseConnections: c.DatabaseConnections, Partitions: c.Partitions,
+	}
+	if cfg.Database, err = c.url(); err != nil {
+		return cfg, err
+	}
+	if cfg.Replicas, err = secrets("database-replicas", c.DatabaseReplicas, c.DatabaseReplicasFile); err != nil {
+		return cfg, err
+	}
+	if cfg.Brokers, err = c.urls(); err != nil {
+		return cfg, err
+	}
+	cfg.Redis, err = secret("redis", c.Redis, c.RedisFile)
+	return cfg, err
 }
 
 func newLogger(w io.Writer, level slog.Level, format string) *slog.Logger {
@@ -44,18 +86,20 @@ func newLogger(w io.Writer, level slog.Level, format string) *slog.Logger {
 // Run serves until the process is told to stop.
 func (c *serveCommand) Run(ctx context.Context, std streams) error {
 	log := newLogger(std.err, c.LogLevel, c.LogFormat)
-	a, err := app.Start(ctx, app.Config{
-		Listen: c.Listen, Data: c.Data, Roles: c.Roles, Registration: c.Registration, Origins: c.Origins,
-		Drain: c.Drain, Version: version(), Logger: log,
-		Gateway: gateway.Config{
-			PerSecond: c.Rate, Burst: c.Burst, InFlight: c.InFlight, PerUser: c.Connections, Heartbeat: c.Heartbeat,
-		},
-		Hash: app.HashConfig{MemoryKiB: c.HashMemory, AtOnce: c.HashAtOnce},
-	})
+	cfg, err := c.config()
 	if err != nil {
 		return err
 	}
-	_, _ = fmt.Fprintf(std.out, "Hikyaku %s is ready: open %s\n", version(), a.URL())
+	cfg.Logger = log
+	a, err := app.Start(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	if slices.Contains(cfg.Roles, app.RoleUI) || len(cfg.Roles) == 0 {
+		_, _ = fmt.Fprintf(std.out, "Hikyaku %s is ready: open %s\n", version(), a.URL())
+	} else {
+		_, _ = fmt.Fprintf(std.out, "Hikyaku %s is ready on %s\n", version(), a.Addr())
+	}
 	var failure error
 	select {
 	case <-ctx.Done():

@@ -17,10 +17,11 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
 )
 
-// userCommands serve an operator without a browser. They work on the data
-// folder, beside a running server too.
+// userCommands serve an operator without a browser. They work on the store,
+// beside a running server too.
 type userCommands struct {
 	Data string `default:"./data" help:"Folder that holds everything (${default})." placeholder:"DIR"`
+	databaseFlags
 
 	Add      userAdd      `cmd:"" help:"Make an account."`
 	List     userList     `cmd:"" help:"List all accounts."`
@@ -29,9 +30,20 @@ type userCommands struct {
 	Enable   userEnable   `cmd:"" help:"Unlock an account."`
 }
 
-// operator opens the accounts in the data folder for one command.
+// operator opens the accounts for one command.
 func (c *userCommands) operator(ctx context.Context, std streams, do func(*app.Operator) error) error {
-	op, err := app.OpenOperator(ctx, c.Data, slog.New(slog.NewTextHandler(std.err, &slog.HandlerOptions{Level: slog.LevelWarn})))
+	return c.operate(ctx, std, false, do)
+}
+
+// operate does it; create says whether the installation may be a new one. A
+// first account can be made before the first start; nothing else is meant for
+// an installation that is not there.
+func (c *userCommands) operate(ctx context.Context, std streams, create bool, do func(*app.Operator) error) error {
+	database, err := c.url()
+	if err != nil {
+		return err
+	}
+	op, err := app.OpenOperator(ctx, database, c.Data, create, slog.New(slog.NewTextHandler(std.err, &slog.HandlerOptions{Level: slog.LevelWarn})))
 	if err != nil {
 		return err
 	}
@@ -50,7 +62,7 @@ func (c *userAdd) Run(ctx context.Context, std streams, all *userCommands) error
 	if err != nil {
 		return err
 	}
-	return all.operator(ctx, std, func(op *app.Operator) error {
+	return all.operate(ctx, std, true, func(op *app.Operator) error {
 		u, err := op.AddUser(ctx, c.Name, c.DisplayName, secret, c.Admin)
 		if err != nil {
 			return err

@@ -10,41 +10,37 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
+	"runtime/debug"
 	"slices"
 	"sync"
-	"time"
+	"sync/atomic"
 
-	"golang.org/x/sys/unix"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/hikyaku-chat/hikyaku/internal/api"
 	"github.com/hikyaku-chat/hikyaku/internal/broker"
-	"github.com/hikyaku-chat/hikyaku/internal/broker/embedded"
 	"github.com/hikyaku-chat/hikyaku/internal/bus"
-	busLocal "github.com/hikyaku-chat/hikyaku/internal/bus/local"
 	"github.com/hikyaku-chat/hikyaku/internal/cursor"
 	"github.com/hikyaku-chat/hikyaku/internal/delivery"
-	"github.com/hikyaku-chat/hikyaku/internal/gateway"
-	"github.com/hikyaku-chat/hikyaku/internal/password"
+	"github.com/hikyaku-chat/hikyaku/internal/notify"
 	"github.com/hikyaku-chat/hikyaku/internal/presence"
-	presenceLocal "github.com/hikyaku-chat/hikyaku/internal/presence/local"
 	"github.com/hikyaku-chat/hikyaku/internal/session"
 	"github.com/hikyaku-chat/hikyaku/internal/store"
-	"github.com/hikyaku-chat/hikyaku/internal/throttle"
-	"github.com/hikyaku-chat/hikyaku/internal/ui"
-	"github.com/hikyaku-chat/hikyaku/internal/worker"
-	"github.com/hikyaku-chat/hikyaku/web"
+	"github.com/hikyaku-chat/hikyaku/internal/webpush"
 )
 
 // App is a running process of Hikyaku.
 type App struct {
-	cfg   Config
-	log   *slog.Logger
-	parts parts
-	mux   *http.ServeMux
+	cfg     Config
+	log     *slog.Logger
+	parts   parts
+	mux     *http.ServeMux
+	metrics *prometheus.Registry
 
 	listener net.Listener
 	server   *http.Server
-	gateway  *gateway.Gateway
+	stopping atomic.Bool
 
 	stops    []stop // in the order of starting
 	failed   chan error
@@ -59,8 +55,24 @@ type parts struct {
 	bus      bus.Bus
 	presence presence.Presence
 	announce *delivery.Announcer
+	pushes   notify.Queue    // nil without notifications
+	sender   *webpush.Sender // nil without notifications
+	throttle api.Throttle    // of logging in
+	sends    api.Limiter     // of messages through the API
 	auth     *session.Authenticator
 	cursors  *cursor.Sealer
+
+	// node is this process's name on the bus, unique in the installation.
+	node string
+	// alone tells that there is no other process to take over; in a cluster
+	// there is.
+	alone bool
+	// early tells that the broker confirms before the store has decided, so
+	// that names of messages are looked up first.
+	early bool
+	// needs are the servers without which the process does not do its work,
+	// and helps those that it can do without for a while, by name.
+	needs, helps map[string]check
 }
 
 // stop is how to end one thing that was started.
@@ -75,7 +87,7 @@ func Start(ctx context.Context, cfg Config) (*App, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	a := &App{cfg: cfg, log: cfg.Logger, mux: http.NewServeMux(), failed: make(chan error, 1)}
+	a := &App{cfg: cfg, log: cfg.Logger, mux: http.NewServeMux(), metrics: newMetrics(), failed: make(chan error, 1)}
 	if err := a.start(ctx); err != nil {
 		stopCtx, cancel := context.WithTimeout(context.Background(), cfg.Drain)
 		defer cancel()
@@ -89,7 +101,11 @@ func (a *App) start(ctx context.Context) error {
 	if err := a.listen(ctx); err != nil {
 		return err
 	}
-	if err := a.openEmbedded(ctx); err != nil {
+	if err := a.startDebug(ctx); err != nil {
+		return err
+	}
+	a.tuneMemory()
+	if err := a.open(ctx); err != nil {
 		return err
 	}
 	for _, role := range AllRoles {
@@ -100,7 +116,38 @@ func (a *App) start(ctx context.Context) error {
 			return fmt.Errorf("start the role %s: %w", role, err)
 		}
 	}
-	a.serve()
+	if err := a.startMetrics(ctx); err != nil {
+		return err
+	}
+	return a.serve()
+}
+
+// tuneMemory has a process that holds no sockets collect garbage more rarely
+// than usual: its memory is a few batches, and would be gone through all the
+// time. GOGC goes before it.
+func (a *App) tuneMemory() {
+	if os.Getenv("GOGC") == "" && !slices.Contains(a.cfg.Roles, RoleGateway) {
+		debug.SetGCPercent(400)
+	}
+}
+
+// open opens the parts that the roles need.
+func (a *App) open(ctx context.Context) error {
+	if !a.cfg.needsParts() {
+		return nil
+	}
+	open := a.openEmbedded
+	if a.cfg.clustered() {
+		open = a.openCluster
+	}
+	if err := open(ctx); err != nil {
+		return err
+	}
+	if err := a.openPush(ctx); err != nil {
+		return err
+	}
+	a.parts.auth = session.NewAuthenticator(session.Config{Store: a.parts.store, Logger: a.log})
+	a.parts.cursors = cursor.NewSealer(a.parts.store.Secret())
 	return nil
 }
 
@@ -108,154 +155,6 @@ func (a *App) start(ctx context.Context) error {
 // started later has stopped.
 func (a *App) onStop(what string, f func(ctx context.Context) error) {
 	a.stops = append(a.stops, stop{what: what, do: f})
-}
-
-func (a *App) listen(ctx context.Context) error {
-	var lc net.ListenConfig
-	l, err := lc.Listen(ctx, "tcp", a.cfg.Listen)
-	switch {
-	case errors.Is(err, unix.EADDRINUSE):
-		return fmt.Errorf("--listen: %s is in use by another program; stop it or choose another port", a.cfg.Listen)
-	case errors.Is(err, unix.EACCES):
-		return fmt.Errorf("--listen: this user may not listen on %s; choose a port above 1023", a.cfg.Listen)
-	case err != nil:
-		return fmt.Errorf("--listen: cannot listen on %s: %w", a.cfg.Listen, err)
-	}
-	a.listener = l
-	a.onStop("listener", func(context.Context) error {
-		_ = l.Close() // the server has closed it, unless it never ran
-		return nil
-	})
-	return nil
-}
-
-// openEmbedded opens the parts of a system in one process.
-func (a *App) openEmbedded(ctx context.Context) error {
-	if err := makeFolder(a.cfg.Data); err != nil {
-		return err
-	}
-	release, err := lockData(a.cfg.Data)
-	if err != nil {
-		return err
-	}
-	a.onStop("data folder", func(context.Context) error { release(); return nil })
-	st, err := OpenData(ctx, a.cfg.Data, serverNode, a.log)
-	if err != nil {
-		return err
-	}
-	a.onStop("store", func(context.Context) error { return st.Close() })
-	a.parts.store = st
-	b := busLocal.New(0)
-	a.onStop("bus", func(context.Context) error { return b.Close() })
-	a.parts.bus = b
-	a.parts.presence = presenceLocal.New(nil)
-	a.parts.broker = embedded.New(embedded.Config{Logger: a.log})
-	a.parts.announce = delivery.NewAnnouncer(a.parts.bus, a.parts.presence, st, a.log)
-	a.parts.auth = session.NewAuthenticator(session.Config{Store: st, Logger: a.log})
-	a.parts.cursors = cursor.NewSealer(st.Secret())
-	return nil
-}
-
-// roles starts each role. A stage sees its ports alone, never another stage.
-var roles = map[Role]func(ctx context.Context, a *App) error{
-	RoleWorker:  startWorker,
-	RoleGateway: startGateway,
-	RoleAPI:     startAPI,
-	RoleUI:      startUI,
-}
-
-func startWorker(_ context.Context, a *App) error {
-	w := worker.New(a.parts.store, a.parts.announce, a.log)
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() {
-		err := w.Run(ctx, a.parts.broker)
-		if err != nil {
-			a.fail(fmt.Errorf("the worker ended: %w", err))
-		}
-		done <- err
-	}()
-	a.onStop("worker", func(ctx context.Context) error {
-		// What was taken in is stored before the worker goes.
-		err := a.parts.broker.Close(ctx)
-		cancel()
-		return errors.Join(err, <-done)
-	})
-	return nil
-}
-
-func startGateway(ctx context.Context, a *App) error {
-	cfg := a.cfg.Gateway
-	cfg.Node, cfg.Version, cfg.Origins = "embedded", a.cfg.Version, a.cfg.Origins
-	g, err := gateway.New(ctx, cfg, gateway.Parts{
-		Auth: a.parts.auth, Store: a.parts.store, Publisher: a.parts.broker, Presence: a.parts.presence,
-		Bus: a.parts.bus, Announce: a.parts.announce, Cursors: a.parts.cursors, Logger: a.log,
-	})
-	if err != nil {
-		return err
-	}
-	a.gateway = g
-	a.mux.Handle("GET /api/v1/socket", g)
-	a.onStop("gateway", g.Stop)
-	return nil
-}
-
-func startAPI(_ context.Context, a *App) error {
-	hasher, err := password.NewHasher(password.Config{MemoryKiB: a.cfg.Hash.MemoryKiB, AtOnce: a.cfg.Hash.AtOnce})
-	if err != nil {
-		return err
-	}
-	h, err := api.New(api.Config{
-		Store: a.parts.store, Publisher: a.parts.broker, Presence: a.parts.presence, Announce: a.parts.announce,
-		Auth: a.parts.auth, Cursors: a.parts.cursors, Hasher: hasher, Throttle: throttle.New(throttle.Config{}), Sends: throttle.NewLimiter(a.cfg.Gateway.PerSecond, a.cfg.Gateway.Burst), Origins: a.cfg.Origins,
-		Registration: api.Registration(a.cfg.Registration), Version: a.cfg.Version, Logger: a.log,
-	})
-	if err != nil {
-		return err
-	}
-	a.mux.Handle("/api/", h)
-	return nil
-}
-
-func startUI(_ context.Context, a *App) error {
-	files, err := web.Files()
-	if err != nil {
-		return err
-	}
-	page, missing := ui.New(files)
-	if missing != nil {
-		// A binary without the page serves programs all the same.
-		a.log.Warn("there is no page to serve", "reason", missing)
-		a.mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) { http.Error(w, missing.Error(), http.StatusNotFound) })
-		return nil //nolint:nilerr // told in the log, and to whoever asks for the page
-	}
-	a.mux.Handle("/", page)
-	return nil
-}
-
-func (a *App) serve() {
-	a.mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok\n")) })
-	a.mux.HandleFunc("GET /readyz", a.ready)
-	a.server = &http.Server{
-		Handler:           a.mux,
-		ReadHeaderTimeout: 10 * time.Second,
-		IdleTimeout:       2 * time.Minute,
-		MaxHeaderBytes:    32 << 10,
-		ErrorLog:          slog.NewLogLogger(a.log.Handler(), slog.LevelDebug),
-	}
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		if err := a.server.Serve(a.listener); !errors.Is(err, http.ErrServerClosed) {
-			a.fail(fmt.Errorf("the server ended: %w", err))
-		}
-	}()
-	a.onStop("server", func(ctx context.Context) error {
-		// Sockets are hijacked, so this waits for plain requests alone.
-		err := a.server.Shutdown(ctx)
-		<-done
-		return err
-	})
 }
 
 func (a *App) fail(err error) {
@@ -282,10 +181,12 @@ func (a *App) URL() string {
 func (a *App) Failed() <-chan error { return a.failed }
 
 // Stop stops everything in the opposite order of starting. It is idempotent.
-// The gateway refuses new sends first and answers those in flight; the broker
-// is emptied; then the store closes.
+// Requests under way are answered; the gateway tells its clients to go
+// elsewhere and answers the sends in flight; what was taken in is handed on;
+// then the parts close.
 func (a *App) Stop(ctx context.Context) error {
 	a.stopOnce.Do(func() {
+		a.stopping.Store(true)
 		var errs []error
 		for _, s := range slices.Backward(a.stops) {
 			if err := s.do(ctx); err != nil {

@@ -15,6 +15,7 @@ import (
 
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
 	"github.com/hikyaku-chat/hikyaku/internal/client"
+	"github.com/hikyaku-chat/hikyaku/internal/talktest"
 	"github.com/hikyaku-chat/hikyaku/internal/wire"
 )
 
@@ -176,7 +177,7 @@ func TestKilledServerKeepsWhatItAccepted(t *testing.T) {
 
 	var all []*sender
 	for i := range senders {
-		c := register(t, srv.current.url, fmt.Sprintf("sender%d", i))
+		c := talktest.Register(t, srv.current.url, fmt.Sprintf("sender%d", i))
 		g, err := c.CreateGroup(t.Context(), "Notes")
 		if err != nil {
 			t.Fatal(err)

@@ -29,10 +29,10 @@ const (
 // one who reads the message.
 const lockFile = "hikyaku.lock"
 
-// OpenData opens the embedded store in dir, which is made when it is missing.
+// openData opens the embedded store in dir, which is made when it is missing.
 // It takes no lock: a server does, with lockData; an operator's command works
 // beside a running server.
-func OpenData(ctx context.Context, dir string, node int, log *slog.Logger) (*sqlite.Store, error) {
+func openData(ctx context.Context, dir string, node int, log *slog.Logger) (*sqlite.Store, error) {
 	if err := makeFolder(dir); err != nil {
 		return nil, err
 	}

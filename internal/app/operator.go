@@ -2,35 +2,48 @@ package app
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"log/slog"
+	"os"
 
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
 	"github.com/hikyaku-chat/hikyaku/internal/names"
 	"github.com/hikyaku-chat/hikyaku/internal/password"
 	"github.com/hikyaku-chat/hikyaku/internal/store"
+	"github.com/hikyaku-chat/hikyaku/internal/store/postgres"
 )
 
-// Operator works on the accounts in a data folder, without a browser and
-// beside a running server.
+// Operator works on the accounts of an installation, without a browser and
+// beside running servers.
 type Operator struct {
 	store  store.Store
 	hasher *password.Hasher
 }
 
-// OpenOperator opens the data folder.
-func OpenOperator(ctx context.Context, dir string, log *slog.Logger) (*Operator, error) {
+// OpenOperator opens the database, or the data folder when none is given; one
+// that does not exist only if it may create it.
+func OpenOperator(ctx context.Context, database, dir string, create bool, log *slog.Logger) (*Operator, error) {
 	hasher, err := password.NewHasher(password.Config{})
 	if err != nil {
 		return nil, err
 	}
-	st, err := OpenData(ctx, dir, operatorNode, log)
+	var st store.Store
+	if _, err := os.Stat(dir); database == "" && !create && errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("--data: there is no installation in %s; give the folder of the one that you mean, or --database", dir)
+	}
+	if database != "" {
+		st, err = postgres.Open(ctx, postgres.Config{URL: database, Connections: 2, Logger: log})
+	} else {
+		st, err = openData(ctx, dir, operatorNode, log)
+	}
 	if err != nil {
 		return nil, err
 	}
 	return &Operator{store: st, hasher: hasher}, nil
 }
 
-// Close closes the data folder.
+// Close closes the store.
 func (o *Operator) Close() error { return o.store.Close() }
 
 // AddUser makes an account. Registration's mode does not matter here.

@@ -1,0 +1,137 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/hikyaku-chat/hikyaku/internal/stack"
+)
+
+// stackCommand runs the whole cluster on one machine, to try it.
+type stackCommand struct {
+	Port          int      `default:"8080" help:"Port of the entrance; 0 for a free one (${default})."`
+	RabbitmqNodes int      `default:"1" help:"Nodes of the RabbitMQ cluster (${default})." placeholder:"N"`
+	RedisCluster  bool     `help:"A Redis Cluster of three instead of a single Redis."`
+	Gateways      int      `default:"2" help:"Gateways (${default})." placeholder:"N"`
+	Apis          int      `default:"2" help:"Processes that serve the API and the page (${default})." placeholder:"N"`
+	Workers       int      `default:"2" help:"Workers (${default})." placeholder:"N"`
+	Set           []string `help:"A setting for every process, such as HIKYAKU_RATE=1000." placeholder:"VARIABLE=VALUE"`
+}
+
+// check refuses what no cluster can be made of.
+func (c *stackCommand) check() error {
+	for _, n := range []struct {
+		flag               string
+		value, least, most int
+	}{
+		{"port", c.Port, 0, 65535},
+		{"rabbitmq-nodes", c.RabbitmqNodes, 1, 9},
+		{"gateways", c.Gateways, 1, 100},
+		{"apis", c.Apis, 1, 100},
+		{"workers", c.Workers, 1, 100},
+	} {
+		if n.value < n.least || n.value > n.most {
+			return fmt.Errorf("--%s: %d is not between %d and %d; leave it away for the default", n.flag, n.value, n.least, n.most)
+		}
+	}
+	for _, s := range c.Set {
+		if name, _, ok := strings.Cut(s, "="); !ok || !strings.HasPrefix(name, "HIKYAKU_") {
+			return fmt.Errorf("--set: %q is not a setting; it looks like HIKYAKU_RATE=1000", s)
+		}
+	}
+	return nil
+}
+
+// Run starts the cluster and stops it when the process is told to.
+func (c *stackCommand) Run(ctx context.Context, std streams) (err error) {
+	if err := c.check(); err != nil {
+		return err
+	}
+	folder, err := stack.NewFolder()
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, folder.Close()) }()
+	_, _ = fmt.Fprintln(std.out, "Starting PostgreSQL with a replica, RabbitMQ, Redis, and Hikyaku before them …")
+	started := time.Now()
+	cluster, err := stack.StartCluster(ctx, folder, stack.Options{
+		Port: c.Port, RabbitMQNodes: c.RabbitmqNodes, RedisCluster: c.RedisCluster,
+		Gateways: c.Gateways, APIs: c.Apis, Workers: c.Workers, Settings: c.Set,
+	})
+	if err != nil {
+		if ctx.Err() != nil {
+			return nil // told to stop while it started
+		}
+		return err
+	}
+	if err := tellProcesses(std.out, folder, cluster); err != nil {
+		return err
+	}
+	_, _ = fmt.Fprintf(std.out, "Logs and data are in %s until it stops; nothing is kept.\n"+
+		"To operate it: hikyaku user list --config %s (deadletter, migrate alike)\n"+
+		"The cluster is ready after %.0f s: open %s\n", cluster.Logs(), cluster.SettingsFile(), time.Since(started).Seconds(), cluster.URL())
+	c.watch(ctx, std, folder)
+	_, _ = fmt.Fprintln(std.out, "Stopping …")
+	stopCtx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	if err := cluster.Stop(stopCtx); err != nil {
+		return err
+	}
+	if err := folder.Close(); err != nil {
+		return err
+	}
+	_, err = fmt.Fprintln(std.out, "The cluster has stopped.")
+	return err
+}
+
+// tellProcesses lists what runs, and where Hikyaku's own processes listen.
+func tellProcesses(out io.Writer, folder *stack.Folder, cluster *stack.Cluster) error {
+	addrs := map[int]string{} // by process
+	for _, m := range cluster.Members("") {
+		addrs[m.PID()] = m.Addr()
+	}
+	w := tabwriter.NewWriter(out, 0, 4, 2, ' ', 0)
+	for _, p := range folder.Processes() {
+		if p.Running() {
+			_, _ = fmt.Fprintf(w, "  %s\tprocess %d\t%s\n", p.Name(), p.PID(), addrs[p.PID()])
+		}
+	}
+	return w.Flush()
+}
+
+// watch waits for the end, and tells of processes that end before: the cluster
+// goes on without them, and whoever ended one wants to see that.
+func (c *stackCommand) watch(ctx context.Context, std streams, folder *stack.Folder) {
+	died := make(chan *stack.Process)
+	for _, p := range folder.Processes() {
+		if !p.Running() {
+			continue // a command such as migrate, which has done its work
+		}
+		go func() {
+			select {
+			case <-ctx.Done():
+				return
+			case <-p.Done():
+			}
+			if p.Died() {
+				select {
+				case died <- p:
+				case <-ctx.Done():
+				}
+			}
+		}()
+	}
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case p := <-died:
+			_, _ = fmt.Fprintf(std.out, "%s (process %d) has ended; the others go on without it. What it said last is in %s\n", p.Name(), p.PID(), p.Log())
+		}
+	}
+}

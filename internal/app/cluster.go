@@ -1,0 +1,106 @@
+package app
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"os"
+	"slices"
+	"sync/atomic"
+
+	"github.com/hikyaku-chat/hikyaku/internal/broker/rabbitmq"
+	busRedis "github.com/hikyaku-chat/hikyaku/internal/bus/redis"
+	"github.com/hikyaku-chat/hikyaku/internal/delivery"
+	"github.com/hikyaku-chat/hikyaku/internal/presence"
+	presenceRedis "github.com/hikyaku-chat/hikyaku/internal/presence/redis"
+	"github.com/hikyaku-chat/hikyaku/internal/redis"
+	"github.com/hikyaku-chat/hikyaku/internal/store/postgres"
+	"github.com/hikyaku-chat/hikyaku/internal/throttle"
+	throttleRedis "github.com/hikyaku-chat/hikyaku/internal/throttle/redis"
+)
+
+// openCluster connects to the servers that the processes of an installation
+// share. Each is asked first whether it belongs to this installation.
+func (a *App) openCluster(ctx context.Context) error {
+	st, err := postgres.Open(ctx, postgres.Config{
+		URL: a.cfg.Database, Replicas: a.cfg.Replicas, Connections: a.cfg.DatabaseConnections, Logger: a.log,
+	})
+	if err != nil {
+		return err
+	}
+	a.onStop("database", func(context.Context) error { return st.Close() })
+	if err := st.ClaimPartitions(ctx, a.cfg.Partitions); err != nil {
+		return err
+	}
+
+	shared, err := redis.Open(ctx, a.cfg.Redis)
+	if err != nil {
+		return err
+	}
+	a.onStop("connection to Redis", func(context.Context) error { shared.Close(); return nil })
+	if err := shared.Claim(ctx, st.Installation()); err != nil {
+		return err
+	}
+	b := busRedis.New(shared, 0, a.log)
+	a.onStop("bus", func(context.Context) error { return b.Close() })
+	var announce atomic.Pointer[delivery.Announcer] // it needs the presence, which may call before it is made
+	where := presenceRedis.New(shared, presenceRedis.Config{Logger: a.log, OnChange: func(ctx context.Context, s presence.State) {
+		if !s.LastSeen.IsZero() {
+			if err := st.SawUser(ctx, s.User, s.LastSeen); err != nil {
+				a.log.WarnContext(ctx, "when somebody was last seen could not be recorded", "user", s.User, "error", err)
+			}
+		}
+		if announce := announce.Load(); announce != nil {
+			announce.PresenceChanged(ctx, s)
+		}
+	}})
+	a.onStop("presence", func(context.Context) error { where.Close(); return nil })
+	announce.Store(delivery.NewAnnouncer(b, where, st, a.log))
+
+	claimed, err := st.BrokerClaimed(ctx)
+	if err != nil {
+		return err
+	}
+	queue, err := rabbitmq.Open(ctx, rabbitmq.Config{
+		URLs: a.cfg.Brokers, Installation: st.Installation(), Claimed: claimed, Partitions: a.cfg.Partitions, Logger: a.log,
+	})
+	if err != nil {
+		return err
+	}
+	a.onStop("broker", queue.Close)
+	if err := st.ClaimBroker(ctx); err != nil {
+		return err
+	}
+
+	limits := throttleRedis.New(shared, a.log)
+	a.parts = parts{
+		store: st, broker: queue, bus: b, presence: where, announce: announce.Load(),
+		throttle: limits.Throttle(throttle.Config{}),
+		sends:    limits.Limiter("sends", a.cfg.Gateway.PerSecond, a.cfg.Gateway.Burst),
+		pushes:   queue.Pushes(),
+		node:     nodeName(), early: true,
+		// Without the broker people read, and their pages keep what they
+		// write; without Redis messages come late.
+		needs: map[string]check{"database": st.Ping},
+		helps: map[string]check{"broker": queue.Ready, "redis": shared.Ping},
+	}
+	for name, ping := range st.Replicas() {
+		a.parts.helps[name] = ping
+	}
+	if slices.Contains(a.cfg.Roles, RoleWorker) || slices.Contains(a.cfg.Roles, RolePush) {
+		a.parts.needs["queue"] = queue.Consuming
+	}
+	return nil
+}
+
+// nodeName is a new name for this process. Its machine's is in it for those
+// who read logs.
+func nodeName() string {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "hikyaku"
+	}
+	var b [4]byte
+	_, _ = rand.Read(b[:]) // never fails (Go 1.24)
+	return host + "-" + hex.EncodeToString(b[:])
+}

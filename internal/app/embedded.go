@@ -1,0 +1,40 @@
+package app
+
+import (
+	"context"
+
+	"github.com/hikyaku-chat/hikyaku/internal/broker/embedded"
+	busLocal "github.com/hikyaku-chat/hikyaku/internal/bus/local"
+	"github.com/hikyaku-chat/hikyaku/internal/delivery"
+	presenceLocal "github.com/hikyaku-chat/hikyaku/internal/presence/local"
+	"github.com/hikyaku-chat/hikyaku/internal/throttle"
+)
+
+// openEmbedded opens the parts of a system in one process.
+func (a *App) openEmbedded(ctx context.Context) error {
+	if err := makeFolder(a.cfg.Data); err != nil {
+		return err
+	}
+	release, err := lockData(a.cfg.Data)
+	if err != nil {
+		return err
+	}
+	a.onStop("data folder", func(context.Context) error { release(); return nil })
+	st, err := openData(ctx, a.cfg.Data, serverNode, a.log)
+	if err != nil {
+		return err
+	}
+	a.onStop("store", func(context.Context) error { return st.Close() })
+	b := busLocal.New(0)
+	a.onStop("bus", func(context.Context) error { return b.Close() })
+	queue := embedded.New(embedded.Config{Logger: a.log})
+	where := presenceLocal.New(nil)
+	a.parts = parts{
+		store: st, broker: queue, bus: b, presence: where, announce: delivery.NewAnnouncer(b, where, st, a.log),
+		throttle: throttle.New(throttle.Config{}), sends: throttle.NewLimiter(a.cfg.Gateway.PerSecond, a.cfg.Gateway.Burst),
+		pushes: embedded.NewPushes(0),
+		node:   "embedded", alone: true,
+		needs: map[string]check{"store": st.Ping, "broker": queue.Ready},
+	}
+	return nil
+}

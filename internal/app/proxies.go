@@ -1,0 +1,73 @@
+package app
+
+import (
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+	"strings"
+)
+
+// proxies are those whose word about the client's address is believed.
+type proxies []netip.Prefix
+
+// parseProxies reads addresses and ranges, such as 10.0.0.5 and 10.1.0.0/16.
+func parseProxies(texts []string) (proxies, error) {
+	var all proxies
+	for _, text := range texts {
+		p, err := netip.ParsePrefix(text)
+		if err != nil {
+			var a netip.Addr
+			if a, err = netip.ParseAddr(text); err != nil {
+				return nil, fmt.Errorf("--trusted-proxies: %q is neither an address nor a range, such as 10.0.0.5 or 10.1.0.0/16", text)
+			}
+			p = netip.PrefixFrom(a.Unmap(), a.Unmap().BitLen())
+		}
+		all = append(all, p.Masked())
+	}
+	return all, nil
+}
+
+func (p proxies) trust(a netip.Addr) bool {
+	a = a.Unmap().WithZone("")
+	for _, prefix := range p {
+		if prefix.Contains(a) {
+			return true
+		}
+	}
+	return false
+}
+
+// handler gives requests their client's address, as far as it is known for
+// sure, and takes away what only a proxy may say.
+func (p proxies) handler(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		peer, err := netip.ParseAddrPort(r.RemoteAddr)
+		if err != nil || !p.trust(peer.Addr()) {
+			r.Header.Del("X-Forwarded-Proto")
+			next.ServeHTTP(w, r)
+			return
+		}
+		r.RemoteAddr = net.JoinHostPort(p.client(peer.Addr(), r.Header.Values("X-Forwarded-For")).String(), "0")
+		next.ServeHTTP(w, r)
+	})
+}
+
+// client reads who the request came from: each proxy adds whom it heard it
+// from at the end, so the last one that is not a proxy of ours is the client,
+// and what stands before it is the client's own claim.
+func (p proxies) client(peer netip.Addr, forwarded []string) netip.Addr {
+	hops := strings.Split(strings.Join(forwarded, ","), ",")
+	for len(hops) > 0 {
+		a, err := netip.ParseAddr(strings.TrimSpace(hops[len(hops)-1]))
+		if err != nil {
+			return peer // whoever wrote this, it is no address
+		}
+		peer = a.Unmap()
+		if !p.trust(peer) {
+			return peer
+		}
+		hops = hops[:len(hops)-1]
+	}
+	return peer
+}

@@ -1,0 +1,44 @@
+package app
+
+import (
+	"context"
+	"time"
+
+	"github.com/hikyaku-chat/hikyaku/internal/webpush"
+)
+
+// PushConfig is how people are notified who have no page open.
+type PushConfig struct {
+	// Contact is where push services reach the operator, a mailto: or https:
+	// address. Empty: nobody is notified.
+	Contact string
+	// Delay is how long a message waits before its notification.
+	Delay time.Duration
+	// AllowPrivate lets notifications go to private addresses, for tests.
+	AllowPrivate bool
+}
+
+// openPush prepares the sender with the installation's keys, which the first
+// process makes; without a contact there are no notifications.
+func (a *App) openPush(ctx context.Context) error {
+	if a.cfg.Push.Contact == "" {
+		a.parts.pushes = nil
+		return nil
+	}
+	public, private, err := a.parts.store.PushKeys(ctx, func() (string, string, error) {
+		k, err := webpush.GenerateKeys()
+		return k.Public, k.Private, err
+	})
+	if err != nil {
+		return err
+	}
+	a.parts.sender, err = webpush.New(webpush.Config{
+		Keys: webpush.Keys{Public: public, Private: private}, Contact: a.cfg.Push.Contact, AllowPrivate: a.cfg.Push.AllowPrivate,
+	})
+	if err != nil {
+		return err
+	}
+	a.onStop("push sender", func(context.Context) error { a.parts.sender.Close(); return nil })
+	a.parts.announce = a.parts.announce.Notifying(a.parts.pushes)
+	return nil
+}

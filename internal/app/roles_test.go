@@ -1,0 +1,65 @@
+package app
+
+import (
+	"context"
+	"log/slog"
+	"slices"
+	"sync"
+	"testing"
+
+	"github.com/hikyaku-chat/hikyaku/internal/broker"
+)
+
+// order is a broker that notes what ends when.
+type order struct {
+	broker.Broker
+	mu    sync.Mutex
+	ended []string
+}
+
+func (o *order) note(what string) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.ended = append(o.ended, what)
+}
+
+func (o *order) Consume(ctx context.Context, _ broker.Handler) error {
+	<-ctx.Done()
+	o.note("worker")
+	return nil
+}
+
+func (o *order) Close(context.Context) error {
+	o.note("broker")
+	return nil
+}
+
+// The embedded broker confirms what a worker has stored, so it closes first; in
+// a cluster the worker that drains needs the broker for dead letters.
+func TestWhatStopsFirst(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		alone bool
+		want  []string
+	}{
+		{"embedded", true, []string{"broker", "worker"}},
+		{"cluster", false, []string{"worker", "broker"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			var o order
+			a := &App{log: slog.New(slog.DiscardHandler), parts: parts{broker: &o, alone: tt.alone}}
+			if !tt.alone {
+				a.onStop("broker", o.Close) // as openCluster does
+			}
+			if err := startWorker(t.Context(), a); err != nil {
+				t.Fatal(err)
+			}
+			if err := a.Stop(t.Context()); err != nil {
+				t.Error(err)
+			}
+			if !slices.Equal(o.ended, tt.want) {
+				t.Errorf("they ended in the order %v, not %v", o.ended, tt.want)
+			}
+		})
+	}
+}

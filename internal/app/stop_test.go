@@ -1,0 +1,43 @@
+package app_test
+
+import (
+	"bytes"
+	"context"
+	"net"
+	"testing"
+	"time"
+
+	"github.com/hikyaku-chat/hikyaku/internal/app"
+)
+
+// A client that asks for much and takes nothing is cut off when the process
+// stops; everything else still stops in its own time.
+func TestStopWithSlowReader(t *testing.T) {
+	cfg := testConfig(t)
+	a, err := app.Start(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn, err := new(net.Dialer).DialContext(t.Context(), "tcp", a.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	// It writes until the server reads no more, because it waits for its own
+	// answers to be taken.
+	questions := bytes.Repeat([]byte("GET /api/openapi.json HTTP/1.1\r\nHost: here\r\n\r\n"), 1000)
+	for {
+		_ = conn.SetWriteDeadline(time.Now().Add(500 * time.Millisecond))
+		if _, err := conn.Write(questions); err != nil {
+			break
+		}
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	if err := a.Stop(ctx); err != nil {
+		t.Errorf("stop: %v", err)
+	}
+	if ctx.Err() != nil {
+		t.Error("the stop waited for the client")
+	}
+}

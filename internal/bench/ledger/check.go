@@ -1,0 +1,237 @@
+package ledger
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+)
+
+// Stored is a message as a conversation's history has it.
+type Stored struct {
+	Key Key
+	Seq int64 // 0 for a system that gives none
+}
+
+// Verdict is what a run's account says.
+type Verdict struct {
+	Sent       int64 `json:"sent"`
+	Accepted   int64 `json:"accepted"`
+	Refused    int64 `json:"refused"`
+	Failed     int64 `json:"failed"`     // accepted, then given up, and the sender was told
+	Unanswered int64 `json:"unanswered"` // no answer came by the end
+	Delivered  int64 `json:"delivered"`  // receipts, each device's once
+	Lost       int64 `json:"lost"`       // receipts that did not come, of messages that were accepted; and accepted messages that are not stored
+	Duplicated int64 `json:"duplicated"` // receipts, and stored messages, that were there before
+	OutOfOrder int64 `json:"out_of_order"`
+	Foreign    int64 `json:"foreign"` // receipts of messages that nobody sent there
+
+	// Offenders are the first of each kind, by name.
+	Offenders []string `json:"offenders,omitempty"`
+}
+
+// Kept tells whether nothing was lost, doubled, out of order or foreign.
+func (v *Verdict) Kept() bool {
+	return v.Lost == 0 && v.Duplicated == 0 && v.OutOfOrder == 0 && v.Foreign == 0
+}
+
+// mostOffenders bounds how many of one kind are named.
+const mostOffenders = 5
+
+// Check judges the account. history gives what a room's history has, in its
+// order; nil when the system is not asked. Nothing may be written down any more.
+func (l *Ledger) Check(history func(room int) ([]Stored, error)) (*Verdict, error) {
+	c := &check{ledger: l, named: map[*int64]int{}}
+	for i := range l.people {
+		for _, m := range l.people[i].sent {
+			c.Sent++
+			switch m.state {
+			case Accepted:
+				c.Accepted++
+			case Refused:
+				c.Refused++
+			case Failed:
+				c.Failed++
+			case Unanswered:
+				c.Unanswered++
+			}
+		}
+	}
+	inRooms := l.byRoom()
+	for i := range l.rooms {
+		var stored []Stored
+		if history != nil {
+			var err error
+			if stored, err = history(i); err != nil {
+				return nil, fmt.Errorf("read the history of %s: %w", l.rooms[i].name, err)
+			}
+		}
+		c.room(&l.rooms[i], i, inRooms[i], stored, history != nil)
+	}
+	return &c.Verdict, nil
+}
+
+// byRoom is what was sent to each room.
+func (l *Ledger) byRoom() [][]Key {
+	out := make([][]Key, len(l.rooms))
+	for p := range l.people {
+		for n, m := range l.people[p].sent {
+			out[m.room] = append(out[m.room], Key{Person: p, N: n})
+		}
+	}
+	return out
+}
+
+type check struct {
+	Verdict
+	ledger *Ledger
+	named  map[*int64]int // offenders named so far, by the count that they belong to
+}
+
+func (c *check) offence(count *int64, format string, args ...any) {
+	*count++
+	if c.named[count]++; c.named[count] <= mostOffenders {
+		c.Offenders = append(c.Offenders, fmt.Sprintf(format, args...))
+	}
+}
+
+func (c *check) state(k Key) State { return c.ledger.people[k.Person].sent[k.N].state }
+
+// in tells whether a message was sent to a room.
+func (c *check) in(room int, k Key) bool {
+	p, ok := c.ledger.person(k)
+	return ok && k.N < len(p.sent) && int(p.sent[k.N].room) == room
+}
+
+// room judges one conversation. The one order that all devices must have seen is
+// that of the history; without one, that of the seqs; without those, that of
+// the device that received most.
+func (c *check) room(r *room, number int, sent []Key, stored []Stored, asked bool) {
+	place := map[Key]int{} // in the one order
+	if asked {
+		c.stored(r, number, sent, stored, place)
+	} else {
+		for i, k := range c.agreed(r, number) {
+			place[k] = i
+		}
+	}
+	c.senders(r, place)
+	for i := range r.devices {
+		c.device(r, number, &r.devices[i], i, sent, place)
+	}
+}
+
+// stored judges a history: everything that was accepted, once, under seqs
+// without a hole.
+func (c *check) stored(r *room, number int, sent []Key, stored []Stored, place map[Key]int) {
+	for i, s := range stored {
+		if !c.in(number, s.Key) {
+			c.offence(&c.Foreign, "%s: seq %d is stored, and is none of this run's", r.name, s.Seq)
+			continue
+		}
+		if _, twice := place[s.Key]; twice {
+			c.offence(&c.Duplicated, "%s: %v is stored twice", r.name, s.Key)
+			continue
+		}
+		place[s.Key] = i
+		if i > 0 && s.Seq != 0 && s.Seq != stored[i-1].Seq+1 {
+			c.offence(&c.OutOfOrder, "%s: seq %d is stored after %d", r.name, s.Seq, stored[i-1].Seq)
+		}
+	}
+	for _, k := range sent {
+		if _, ok := place[k]; !ok && c.state(k) == Accepted {
+			c.offence(&c.Lost, "%s: %v was accepted and is not stored", r.name, k)
+		}
+	}
+}
+
+// agreed is the order that the devices saw.
+func (c *check) agreed(r *room, number int) []Key {
+	bySeq := map[int64]Key{}
+	longest := 0
+	for i := range r.devices {
+		d := &r.devices[i]
+		if len(d.heard) > len(r.devices[longest].heard) {
+			longest = i
+		}
+		for _, a := range d.heard {
+			k := Key{Person: int(a.person), N: int(a.n)}
+			if a.seq == 0 || !c.in(number, k) {
+				continue
+			}
+			if other, ok := bySeq[a.seq]; ok && other != k {
+				c.offence(&c.OutOfOrder, "%s: seq %d is %v at one device and %v at another", r.name, a.seq, other, k)
+				continue
+			}
+			bySeq[a.seq] = k
+		}
+	}
+	var order []Key
+	if len(bySeq) > 0 {
+		seqs := make([]int64, 0, len(bySeq))
+		for seq := range bySeq {
+			seqs = append(seqs, seq)
+		}
+		slices.Sort(seqs)
+		for _, seq := range seqs {
+			order = append(order, bySeq[seq])
+		}
+		return order
+	}
+	if len(r.devices) > 0 {
+		seen := map[Key]bool{}
+		for _, a := range r.devices[longest].heard {
+			if k := (Key{Person: int(a.person), N: int(a.n)}); c.in(number, k) && !seen[k] {
+				seen[k] = true
+				order = append(order, k)
+			}
+		}
+	}
+	return order
+}
+
+// senders judges that each sender's messages stand in the order in which they
+// were sent.
+func (c *check) senders(r *room, place map[Key]int) {
+	keys := make([]Key, 0, len(place))
+	for k := range place {
+		keys = append(keys, k)
+	}
+	slices.SortFunc(keys, func(a, b Key) int { return cmp.Or(cmp.Compare(a.Person, b.Person), cmp.Compare(a.N, b.N)) })
+	for i := 1; i < len(keys); i++ {
+		if a, b := keys[i-1], keys[i]; a.Person == b.Person && place[a] > place[b] {
+			c.offence(&c.OutOfOrder, "%s: %v stands before the one sent before it", r.name, b)
+		}
+	}
+}
+
+// device judges what one device received.
+func (c *check) device(r *room, number int, d *device, at int, sent []Key, place map[Key]int) {
+	heard := make(map[Key]bool, len(d.heard))
+	last := -1
+	for _, a := range d.heard {
+		k := Key{Person: int(a.person), N: int(a.n)}
+		if !c.in(number, k) {
+			c.offence(&c.Foreign, "%s: device %d of person %d received what nobody sent there (%v)", r.name, at, d.person, k)
+			continue
+		}
+		if heard[k] {
+			c.offence(&c.Duplicated, "%s: device %d of person %d received %v again", r.name, at, d.person, k)
+			continue
+		}
+		heard[k] = true
+		c.Delivered++
+		p, known := place[k]
+		if !known {
+			continue // delivered, and not in the one order: stored has named it if it matters
+		}
+		if p < last {
+			c.offence(&c.OutOfOrder, "%s: device %d of person %d received %v after a later one", r.name, at, d.person, k)
+		}
+		last = max(last, p)
+	}
+	for _, k := range sent {
+		if !heard[k] && c.state(k) == Accepted {
+			c.offence(&c.Lost, "%s: device %d of person %d never received %v, which was accepted", r.name, at, d.person, k)
+		}
+	}
+}

@@ -1,0 +1,143 @@
+// Package ledger keeps account of every message of a run: what was sent, how it
+// was answered, which devices received it and what is stored. Whether the
+// promises were kept is found out afterwards, by [Ledger.Check], from what was
+// written down; while the run goes on nothing is judged.
+package ledger
+
+import (
+	"fmt"
+	"sync"
+	"time"
+)
+
+// Key names a message of a run: who sent it, and the how manieth of theirs it
+// is, from 0.
+type Key struct {
+	Person int
+	N      int
+}
+
+func (k Key) String() string { return fmt.Sprintf("message %d of person %d", k.N, k.Person) }
+
+// State is what the sender knows of a message.
+type State uint8
+
+// The states.
+const (
+	Unanswered State = iota
+	Accepted         // it is promised to be kept
+	Refused          // it is promised nothing; it may have been kept all the same
+	Failed           // it was accepted, and its sender was told that it could not be kept
+)
+
+// Ledger is the account of a run. Its methods may be called concurrently, but
+// those of one person's sends, and those of one device's receipts, only one at
+// a time, as they happen.
+type Ledger struct {
+	people []person
+	rooms  []room
+}
+
+type person struct {
+	mu   sync.Mutex
+	sent []message
+}
+
+type message struct {
+	due   time.Duration
+	room  int32
+	state State
+}
+
+// room is a conversation with its members' devices.
+type room struct {
+	name    string
+	devices []device
+}
+
+// device is one member's, in one conversation.
+type device struct {
+	person int
+	mu     sync.Mutex
+	heard  []arrival
+}
+
+// arrival is a message that a device received.
+type arrival struct {
+	person, n int32
+	seq       int64
+}
+
+// Room is a conversation of a run: its name for people, and the persons whose
+// devices receive what is said in it. A person who is in it with several
+// devices is named as often.
+type Room struct {
+	Name    string
+	Devices []int
+}
+
+// New makes an empty account of so many people in rooms.
+func New(people int, rooms []Room) *Ledger {
+	l := &Ledger{people: make([]person, people), rooms: make([]room, len(rooms))}
+	for i, r := range rooms {
+		l.rooms[i] = room{name: r.Name, devices: make([]device, len(r.Devices))}
+		for d, person := range r.Devices {
+			l.rooms[i].devices[d].person = person
+		}
+	}
+	return l
+}
+
+// Send writes down the next message of a person, before it is sent. due is when
+// it should be sent, counted from the run's beginning.
+func (l *Ledger) Send(person, room int, due time.Duration) Key {
+	p := &l.people[person]
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.sent = append(p.sent, message{due: due, room: int32(room)})
+	return Key{Person: person, N: len(p.sent) - 1}
+}
+
+// Answer writes down what became of a message, and tells where and when it was
+// due. It is not ok for a message that was never sent.
+func (l *Ledger) Answer(k Key, s State) (room int, due time.Duration, ok bool) {
+	p, ok := l.person(k)
+	if !ok {
+		return 0, 0, false
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if k.N >= len(p.sent) {
+		return 0, 0, false
+	}
+	m := &p.sent[k.N]
+	m.state = s
+	return int(m.room), m.due, true
+}
+
+// Receive writes down that a device received a message, the seq that it came
+// with (0 for a system that gives none), and tells when it was due. It is not ok
+// for a message that was never sent to this room; that is written down too.
+func (l *Ledger) Receive(room, at int, k Key, seq int64) (due time.Duration, ok bool) {
+	d := &l.rooms[room].devices[at]
+	d.mu.Lock()
+	d.heard = append(d.heard, arrival{person: int32(k.Person), n: int32(k.N), seq: seq})
+	d.mu.Unlock()
+	p, ok := l.person(k)
+	if !ok {
+		return 0, false
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if k.N < 0 || k.N >= len(p.sent) || int(p.sent[k.N].room) != room {
+		return 0, false
+	}
+	return p.sent[k.N].due, true
+}
+
+func (l *Ledger) person(k Key) (*person, bool) {
+	if k.Person < 0 || k.Person >= len(l.people) || k.N < 0 {
+		return nil, false
+	}
+	return &l.people[k.Person], true
+}

@@ -1,0 +1,222 @@
+package ledger_test
+
+import (
+	"errors"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"github.com/hikyaku-chat/hikyaku/internal/bench/ledger"
+)
+
+// run is a run in which everything went well, before a test spoils it: each
+// device's receipts and the history, by room.
+type run struct {
+	ledger *ledger.Ledger
+	rooms  []ledger.Room
+	order  [][]ledger.Key
+	heard  [][][]ledger.Key // by room and device
+	stored [][]ledger.Stored
+	seqs   bool
+}
+
+func perfect(messages int, seqs bool) *run {
+	r := &run{rooms: []ledger.Room{
+		{Name: "pair", Devices: []int{0, 1}},
+		{Name: "group", Devices: []int{0, 1, 2, 2}},
+	}, seqs: seqs}
+	r.ledger = ledger.New(3, r.rooms)
+	r.order, r.heard, r.stored = make([][]ledger.Key, 2), make([][][]ledger.Key, 2), make([][]ledger.Stored, 2)
+	for i := range messages {
+		room := i % 2
+		person := i / 2 % len(slices.Compact(slices.Clone(r.rooms[room].Devices)))
+		k := r.ledger.Send(person, room, 0)
+		r.ledger.Answer(k, ledger.Accepted)
+		r.order[room] = append(r.order[room], k)
+		r.stored[room] = append(r.stored[room], ledger.Stored{Key: k, Seq: int64(len(r.order[room]))})
+	}
+	for room := range r.rooms {
+		for range r.rooms[room].Devices {
+			r.heard[room] = append(r.heard[room], slices.Clone(r.order[room]))
+		}
+	}
+	return r
+}
+
+// judge plays the receipts and judges them.
+func (r *run) judge(t interface{ Fatal(args ...any) }, history bool) *ledger.Verdict {
+	for room := range r.heard {
+		for device, keys := range r.heard[room] {
+			for _, k := range keys {
+				seq := int64(0)
+				if r.seqs {
+					seq = int64(slices.Index(r.order[room], k) + 1)
+				}
+				r.ledger.Receive(room, device, k, seq)
+			}
+		}
+	}
+	var ask func(int) ([]ledger.Stored, error)
+	if history {
+		ask = func(room int) ([]ledger.Stored, error) { return r.stored[room], nil }
+	}
+	v, err := r.ledger.Check(ask)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return v
+}
+
+func TestPerfectRun(t *testing.T) {
+	for _, seqs := range []bool{false, true} {
+		for _, history := range []bool{false, true} {
+			v := perfect(60, seqs).judge(t, history)
+			if !v.Kept() || v.Sent != 60 || v.Accepted != 60 || v.Delivered != 30*2+30*4 || len(v.Offenders) > 0 {
+				t.Errorf("seqs %v, history %v: %+v", seqs, history, v)
+			}
+		}
+	}
+}
+
+// Each way in which a system can break its word is found and named.
+func TestSpoiltRuns(t *testing.T) {
+	cases := map[string]struct {
+		spoil   func(r *run)
+		count   func(v *ledger.Verdict) int64
+		want    int64
+		named   string
+		history bool
+	}{
+		"one device misses one": {
+			spoil: func(r *run) { r.heard[1][2] = slices.Delete(r.heard[1][2], 4, 5) },
+			count: func(v *ledger.Verdict) int64 { return v.Lost }, want: 1, named: "group: device 2 of person 2 never received",
+		},
+		"all devices miss one": {
+			spoil: func(r *run) {
+				for d := range r.heard[0] {
+					r.heard[0][d] = slices.Delete(r.heard[0][d], 4, 5)
+				}
+			},
+			count: func(v *ledger.Verdict) int64 { return v.Lost }, want: 2, named: "pair: device 0 of person 0 never received",
+		},
+		"one is received twice": {
+			spoil: func(r *run) { r.heard[0][1] = append(r.heard[0][1], r.heard[0][1][3]) },
+			count: func(v *ledger.Verdict) int64 { return v.Duplicated }, want: 1, named: "pair: device 1 of person 1 received message",
+		},
+		"two are swapped at one device": {
+			spoil: func(r *run) { r.heard[0][1][3], r.heard[0][1][4] = r.heard[0][1][4], r.heard[0][1][3] },
+			count: func(v *ledger.Verdict) int64 { return v.OutOfOrder }, want: 1, named: "after a later one",
+		},
+		"a sender's are swapped everywhere": {
+			spoil: func(r *run) {
+				for d := range r.heard[0] {
+					r.heard[0][d][3], r.heard[0][d][5] = r.heard[0][d][5], r.heard[0][d][3]
+				}
+				r.stored[0][3].Key, r.stored[0][5].Key = r.stored[0][5].Key, r.stored[0][3].Key
+			},
+			count: func(v *ledger.Verdict) int64 { return v.OutOfOrder }, want: 1, named: "stands before the one sent before it", history: true,
+		},
+		"one is delivered and not stored": {
+			spoil: func(r *run) { r.stored[0] = slices.Delete(r.stored[0], 29, 30) },
+			count: func(v *ledger.Verdict) int64 { return v.Lost }, want: 1, named: "is not stored", history: true,
+		},
+		"one is stored twice": {
+			spoil: func(r *run) { r.stored[0] = append(r.stored[0], ledger.Stored{Key: r.order[0][2], Seq: 31}) },
+			count: func(v *ledger.Verdict) int64 { return v.Duplicated }, want: 1, named: "stored twice", history: true,
+		},
+		"a seq is left out": {
+			spoil: func(r *run) { r.stored[0][29].Seq++ },
+			count: func(v *ledger.Verdict) int64 { return v.OutOfOrder }, want: 1, named: "seq 31 is stored after 29", history: true,
+		},
+		"a message of another room comes": {
+			spoil: func(r *run) { r.heard[0][0] = append(r.heard[0][0], r.order[1][0]) },
+			count: func(v *ledger.Verdict) int64 { return v.Foreign }, want: 1, named: "what nobody sent there",
+		},
+		"a message that nobody sent comes": {
+			spoil: func(r *run) { r.heard[0][0] = append(r.heard[0][0], ledger.Key{Person: 77, N: 1 << 20}) },
+			count: func(v *ledger.Verdict) int64 { return v.Foreign }, want: 1, named: "what nobody sent there",
+		},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			for _, seqs := range []bool{false, true} {
+				r := perfect(60, seqs)
+				c.spoil(r)
+				v := r.judge(t, c.history)
+				if c.count(v) != c.want || v.Lost+v.Duplicated+v.OutOfOrder+v.Foreign != c.want || v.Kept() {
+					t.Errorf("seqs %v: %+v", seqs, v)
+				}
+				if len(v.Offenders) == 0 || !strings.Contains(v.Offenders[0], c.named) {
+					t.Errorf("seqs %v: the offenders are %q", seqs, v.Offenders)
+				}
+			}
+		})
+	}
+}
+
+// What was refused is promised nothing, whether it comes or not; what has no
+// answer is counted.
+func TestAnswers(t *testing.T) {
+	l := ledger.New(2, []ledger.Room{{Name: "pair", Devices: []int{0, 1}}})
+	for i, s := range []ledger.State{ledger.Refused, ledger.Refused, ledger.Failed, ledger.Unanswered} {
+		k := l.Send(0, 0, 0)
+		l.Answer(k, s)
+		if i == 0 {
+			l.Receive(0, 0, k, 1)
+			l.Receive(0, 1, k, 1)
+		}
+	}
+	if _, _, ok := l.Answer(ledger.Key{Person: 0, N: 4}, ledger.Accepted); ok {
+		t.Error("a message that was never sent was answered")
+	}
+	v, err := l.Check(nil)
+	if err != nil || !v.Kept() || v.Sent != 4 || v.Refused != 2 || v.Failed != 1 || v.Unanswered != 1 || v.Delivered != 2 {
+		t.Errorf("%+v, %v", v, err)
+	}
+	broken := errors.New("broken")
+	if _, err := l.Check(func(int) ([]ledger.Stored, error) { return nil, broken }); !errors.Is(err, broken) {
+		t.Errorf("a history that cannot be read: %v", err)
+	}
+}
+
+// However a run is spoilt, it is not taken for a good one; and what is found
+// is as much as was done.
+func TestAnySpoiltRun(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		r := perfect(40, rapid.Bool().Draw(rt, "seqs"))
+		rng := rand.New(rand.NewPCG(rapid.Uint64().Draw(rt, "seed"), 0)) //nolint:gosec // a test's choices
+		room := rng.IntN(2)
+		device := rng.IntN(len(r.heard[room]))
+		list := &r.heard[room][device]
+		n := rapid.IntRange(1, 5).Draw(rt, "times")
+		what := rapid.SampledFrom([]string{"lose", "double", "swap"}).Draw(rt, "what")
+		lost, doubled := int64(0), int64(0)
+		for range n {
+			i := rng.IntN(len(*list) - 1)
+			switch what {
+			case "lose":
+				*list = slices.Delete(*list, i, i+1)
+				lost++
+			case "double":
+				*list = slices.Insert(*list, rng.IntN(len(*list)), (*list)[i])
+				doubled++
+			case "swap":
+				(*list)[i], (*list)[i+1] = (*list)[i+1], (*list)[i]
+			}
+		}
+		same := slices.Equal(*list, r.order[room])
+		v := r.judge(rt, rapid.Bool().Draw(rt, "history"))
+		if v.Kept() != same {
+			rt.Fatalf("%s %d times, the same afterwards: %v; verdict %+v", what, n, same, v)
+		}
+		if what == "lose" && (v.Lost != lost || v.Duplicated+v.OutOfOrder > 0) {
+			rt.Fatalf("%d were lost: %+v", lost, v)
+		}
+		if what == "double" && (v.Duplicated != doubled || v.Lost > 0) {
+			rt.Fatalf("%d were doubled: %+v", doubled, v)
+		}
+	})
+}

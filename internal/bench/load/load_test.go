@@ -1,0 +1,184 @@
+package load_test
+
+import (
+	"math"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/hikyaku-chat/hikyaku/internal/bench/ledger"
+	"github.com/hikyaku-chat/hikyaku/internal/bench/load"
+	"github.com/hikyaku-chat/hikyaku/internal/bench/target"
+	"github.com/hikyaku-chat/hikyaku/internal/bench/target/faulty"
+)
+
+// All of these run on a clock of the test's own (synctest), so that what was
+// injected is known exactly.
+
+func pairs(people int) target.Plan {
+	p := target.Plan{Run: "test", People: people}
+	for i := 0; i < people; i += 2 {
+		p.Rooms = append(p.Rooms, []int{i, i + 1})
+	}
+	return p
+}
+
+// talk runs one stretch against a system and judges it.
+func talk(t *testing.T, s *faulty.System, stretch load.Stretch) (*load.Result, *ledger.Verdict) {
+	t.Helper()
+	crowd, err := load.Gather(t.Context(), s, pairs(10), load.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer crowd.Close()
+	result, err := crowd.Talk(t.Context(), stretch)
+	if err != nil {
+		t.Fatal(err)
+	}
+	v, err := crowd.Check(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return result, v
+}
+
+func near(t *testing.T, what string, got, want float64) {
+	t.Helper()
+	if math.Abs(got-want) > want/100 {
+		t.Errorf("%s is %v, want %v within 1%%", what, got, want)
+	}
+}
+
+// percentile is that of all values, in milliseconds.
+func percentile(of []time.Duration, q float64) float64 {
+	sorted := slices.Sorted(slices.Values(of))
+	return float64(sorted[int(math.Ceil(q/100*float64(len(sorted))))-1]) / float64(time.Millisecond)
+}
+
+func matches(t *testing.T, got load.Latency, want []time.Duration) {
+	t.Helper()
+	near(t, "p50", got.P50, percentile(want, 50))
+	near(t, "p90", got.P90, percentile(want, 90))
+	near(t, "p95", got.P95, percentile(want, 95))
+	near(t, "p99", got.P99, percentile(want, 99))
+	near(t, "p99.9", got.P999, percentile(want, 99.9))
+	near(t, "max", got.Max, percentile(want, 100))
+}
+
+func TestPercentilesAreThoseInjected(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const rate, seconds = 2000, 10
+		rng := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // a test's choices
+		delays := make([]time.Duration, rate*seconds)
+		for i := range delays { // 0.5 ms to 5 s, as many between 1 and 2 as between 2 and 4
+			delays[i] = time.Duration(math.Exp(rng.Float64()*math.Log(10_000)) * float64(500*time.Microsecond))
+		}
+		s := &faulty.System{Delay: func(n int) time.Duration { return delays[n] }}
+		r, v := talk(t, s, load.Stretch{Rate: rate, Length: seconds * time.Second, Drain: time.Minute})
+		if r.Sent != rate*seconds || r.Delivered != 2*rate*seconds || r.Missing != 0 || v.Lost+v.Duplicated+v.Foreign != 0 {
+			t.Errorf("%+v\n%+v", r, v)
+		}
+		matches(t, r.Latency, delays)
+		matches(t, r.Answer, delays)
+	})
+}
+
+// A system that takes nothing for two seconds is charged for every message that
+// was due in them, not for the one that it held up (coordinated omission).
+func TestAStallIsChargedInFull(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const rate, seconds, stall = 1000, 10, 2 * time.Second
+		s := &faulty.System{Stall: func(n int) time.Duration {
+			if n == 3000 {
+				return stall
+			}
+			return 0
+		}}
+		r, v := talk(t, s, load.Stretch{Rate: rate, Length: seconds * time.Second, Drain: time.Minute})
+		// A fifth of the messages were due in the stall, evenly.
+		near(t, "p90", r.Latency.P90, 1000)
+		near(t, "p95", r.Latency.P95, 1500)
+		near(t, "p99", r.Latency.P99, 1900)
+		near(t, "max", r.Latency.Max, 2000)
+		if r.Latency.P50 > 1 {
+			t.Errorf("p50 is %v", r.Latency.P50)
+		}
+		if r.Lag.Max < 1900 || !v.Kept() {
+			t.Errorf("the tool was late by %v ms at most; %+v", r.Lag.Max, v)
+		}
+	})
+}
+
+func TestWarmUpIsNotMeasured(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &faulty.System{Delay: func(n int) time.Duration {
+			if n < 2000 {
+				return 900 * time.Millisecond
+			}
+			return 10 * time.Millisecond
+		}}
+		r, _ := talk(t, s, load.Stretch{Rate: 1000, WarmUp: 2 * time.Second, Length: 3 * time.Second, Drain: time.Minute})
+		near(t, "max", r.Latency.Max, 10)
+		near(t, "the rate", r.PerSecond, 1000)
+		if r.Sent != 5000 || len(r.Series) < 5 || r.Series[0].Sent < 990 {
+			t.Errorf("%+v", r)
+		}
+	})
+}
+
+func TestWhatASystemBreaksIsFound(t *testing.T) {
+	some := func(n int) bool { return n%500 == 250 }
+	for name, c := range map[string]struct {
+		system *faulty.System
+		ok     func(r *load.Result, v *ledger.Verdict) bool
+		named  string
+	}{
+		"nothing": {
+			&faulty.System{},
+			func(r *load.Result, v *ledger.Verdict) bool {
+				return v.Kept() && r.Missing == 0 && v.Accepted == 2000 && v.Delivered == 4000
+			}, "",
+		},
+		"loses": {
+			&faulty.System{Lose: some},
+			func(r *load.Result, v *ledger.Verdict) bool { return v.Lost == 4 && r.Missing == 4 && !v.Kept() }, "never received",
+		},
+		"doubles": {
+			&faulty.System{Double: some},
+			func(_ *load.Result, v *ledger.Verdict) bool { return v.Duplicated == 4 && !v.Kept() }, "again",
+		},
+		"swaps": {
+			&faulty.System{Swap: some},
+			func(r *load.Result, v *ledger.Verdict) bool { return v.OutOfOrder == 4 && r.Missing == 0 && !v.Kept() }, "after a later one",
+		},
+		"forgets": {
+			&faulty.System{Forget: some},
+			func(_ *load.Result, v *ledger.Verdict) bool { return v.Lost == 4 && !v.Kept() }, "not stored",
+		},
+		"refuses": {
+			&faulty.System{Refuse: some},
+			func(r *load.Result, v *ledger.Verdict) bool {
+				return v.Refused == 4 && r.Refused == 4 && r.Missing == 0 && v.Kept()
+			}, "",
+		},
+		"hangs": {
+			&faulty.System{Hang: some},
+			func(r *load.Result, v *ledger.Verdict) bool { return v.Unanswered == 4 && r.Missing == 8 }, "",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r, v := talk(t, c.system, load.Stretch{Rate: 1000, Length: 2 * time.Second, Drain: time.Second})
+				if !c.ok(r, v) {
+					t.Errorf("%+v\n%+v", r, v)
+				}
+				if all := strings.Join(v.Offenders, "\n"); !strings.Contains(all, c.named) || c.named == "" && all != "" {
+					t.Errorf("the offenders are %s", all)
+				}
+			})
+		})
+	}
+}

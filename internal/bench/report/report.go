@@ -1,0 +1,168 @@
+// Package report is what a run of the load tool says afterwards: the document
+// hikyaku.bench/v1, and its forms for people. docs/bench.md describes it.
+package report
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"runtime"
+	"runtime/debug"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/hikyaku-chat/hikyaku/internal/bench/ledger"
+	"github.com/hikyaku-chat/hikyaku/internal/bench/load"
+)
+
+// Schema names the form of the document.
+const Schema = "hikyaku.bench/v1"
+
+// Report is one run.
+type Report struct {
+	Schema     string            `json:"schema"`
+	Scenario   string            `json:"scenario"`
+	Target     string            `json:"target"`
+	At         time.Time         `json:"at"`
+	Parameters map[string]string `json:"parameters"`
+	Machine    Machine           `json:"machine"`
+	Versions   Versions          `json:"versions"`
+
+	ledger.Verdict
+
+	// The figures of the highest rate that was sustained, or of the only one.
+	Rate     float64      `json:"rate"`
+	MsgsPerS float64      `json:"msgs_per_s"`
+	Latency  load.Latency `json:"latency_ms"`
+	Answer   load.Latency `json:"accepted_ms"`
+	Lag      load.Latency `json:"send_lag_ms"`
+	Queue    Queue        `json:"queue"`
+
+	// Limit is why a scenario that looks for one ended.
+	Limit string         `json:"limit,omitempty"`
+	Steps []*load.Result `json:"steps"`
+
+	// Notes are what a reader must know, such as that the tool itself was the
+	// bottleneck.
+	Notes []string `json:"notes,omitempty"`
+}
+
+// Queue is what the system had accepted and not delivered.
+type Queue struct {
+	Peak   int64   `json:"peak"`    // messages, at most
+	DrainS float64 `json:"drain_s"` // from the last send until nothing was left
+}
+
+// Machine is where the load tool ran.
+type Machine struct {
+	OS        string `json:"os"`
+	Arch      string `json:"arch"`
+	Processor string `json:"processor,omitempty"`
+	Cores     int    `json:"cores"`
+	MemoryMiB int64  `json:"memory_mib,omitempty"`
+}
+
+// Versions are those of what took part.
+type Versions struct {
+	Tool     string `json:"tool"`
+	Revision string `json:"revision,omitempty"` // of git
+	Go       string `json:"go"`
+	Target   string `json:"target,omitempty"`
+}
+
+// New begins a report about this machine and program.
+func New(scenario, target, tool string) *Report {
+	r := &Report{
+		Schema: Schema, Scenario: scenario, Target: target, At: time.Now().UTC().Truncate(time.Second),
+		Parameters: map[string]string{}, Machine: thisMachine(), Versions: Versions{Tool: tool, Go: runtime.Version()},
+	}
+	if info, ok := debug.ReadBuildInfo(); ok {
+		for _, s := range info.Settings {
+			if s.Key == "vcs.revision" {
+				r.Versions.Revision = s.Value
+			}
+		}
+	}
+	return r
+}
+
+// thisMachine looks around. What a system does not tell is left out.
+func thisMachine() Machine {
+	m := Machine{OS: runtime.GOOS, Arch: runtime.GOARCH, Cores: runtime.NumCPU()}
+	m.Processor = field("/proc/cpuinfo", "model name")
+	if kib, err := strconv.ParseInt(strings.TrimSuffix(field("/proc/meminfo", "MemTotal"), " kB"), 10, 64); err == nil {
+		m.MemoryMiB = kib / 1024
+	}
+	return m
+}
+
+// field is the value of the first line of a file that begins with a name.
+func field(path, name string) string {
+	f, err := os.Open(path)
+	if err != nil {
+		return ""
+	}
+	defer func() { _ = f.Close() }()
+	for lines := bufio.NewScanner(f); lines.Scan(); {
+		key, value, _ := strings.Cut(lines.Text(), ":")
+		if strings.TrimSpace(key) == name {
+			return strings.TrimSpace(value)
+		}
+	}
+	return ""
+}
+
+// Take makes a step's figures those of the run.
+func (r *Report) Take(step *load.Result) {
+	r.Rate, r.MsgsPerS, r.Latency, r.Answer, r.Lag = step.Rate, step.PerSecond, step.Latency, step.Answer, step.Lag
+	r.Queue = Queue{Peak: step.QueuePeak, DrainS: step.DrainS}
+}
+
+// WriteJSON writes the document.
+func (r *Report) WriteJSON(w io.Writer) error {
+	e := json.NewEncoder(w)
+	e.SetIndent("", "  ")
+	e.SetEscapeHTML(false)
+	return e.Encode(r)
+}
+
+// headline is what the scenario was run to find out.
+func (r *Report) headline() string {
+	if r.Scenario == "burst" {
+		return fmt.Sprintf("Burst: %.0f messages/s arrived of %.0f sent; at most %d in the queue, empty %.1f s after the last",
+			r.MsgsPerS, r.Rate, r.Queue.Peak, r.Queue.DrainS)
+	}
+	text := fmt.Sprintf("Highest sustained: %.0f messages/s at a p95 of %.1f ms", r.Rate, r.Latency.P95)
+	if r.Limit != "" {
+		text += " (" + r.Limit + ")"
+	}
+	return text
+}
+
+// WriteSummary writes what a person wants to know first.
+func (r *Report) WriteSummary(w io.Writer) error {
+	var b strings.Builder
+	fmt.Fprintf(&b, "\n%s of %s %s, on %d cores", r.Scenario, r.Target, r.Versions.Target, r.Machine.Cores)
+	if r.Machine.Processor != "" {
+		fmt.Fprintf(&b, " (%s)", r.Machine.Processor)
+	}
+	fmt.Fprintf(&b, "\n\n  %-10s %10s %9s %9s %9s %9s %9s\n", "rate", "delivered", "p50 ms", "p95 ms", "p99 ms", "max ms", "lag p99")
+	for _, s := range r.Steps {
+		fmt.Fprintf(&b, "  %-10.0f %8.0f/s %9.1f %9.1f %9.1f %9.1f %9.1f\n", s.Rate, s.PerSecond, s.Latency.P50, s.Latency.P95, s.Latency.P99, s.Latency.Max, s.Lag.P99)
+	}
+	b.WriteString("\n  " + r.headline())
+	v := &r.Verdict
+	fmt.Fprintf(&b, "\n  Every message: %d sent, %d accepted, %d refused, %d failed, %d unanswered; %d receipts\n", v.Sent, v.Accepted, v.Refused, v.Failed, v.Unanswered, v.Delivered)
+	fmt.Fprintf(&b, "                 %d lost, %d duplicated, %d out of order, %d foreign\n", v.Lost, v.Duplicated, v.OutOfOrder, v.Foreign)
+	for _, o := range v.Offenders {
+		fmt.Fprintf(&b, "  ! %s\n", o)
+	}
+	for _, n := range r.Notes {
+		fmt.Fprintf(&b, "  ! %s\n", n)
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}

@@ -1,0 +1,113 @@
+// Package scenario is what the load tool does with a chat system, and how it
+// finds out what it looks for.
+package scenario
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/hikyaku-chat/hikyaku/internal/bench/load"
+	"github.com/hikyaku-chat/hikyaku/internal/bench/report"
+	"github.com/hikyaku-chat/hikyaku/internal/bench/target"
+)
+
+// Latency looks for the highest rate that a system sustains: it raises the rate
+// step by step until the limit is passed, and halves the distance between the
+// last good and the first bad rate a few times.
+type Latency struct {
+	People   int           // in pairs
+	From, To float64       // messages per second
+	Factor   float64       // from one step to the next
+	Halvings int           // after the first bad step
+	Step     time.Duration // measured time of a step
+	WarmUp   time.Duration // before each step
+	MaxP95   time.Duration // the limit
+	Body     int           // bytes of each text
+	OnStep   func(rate float64)
+	OnTick   func(load.Second)
+}
+
+// drainFor is how long a step waits for what is on its way: a system that needs
+// longer did not sustain the rate.
+const drainFor = 15 * time.Second
+
+// Run does it and fills in the report.
+func (l *Latency) Run(ctx context.Context, t target.Target, run string, r *report.Report) error {
+	crowd, err := load.Gather(ctx, t, pairs(run, l.People), load.Options{Body: l.Body})
+	if err != nil {
+		return err
+	}
+	defer crowd.Close()
+	r.Versions.Target = crowd.Version()
+	if err := l.search(ctx, crowd, r); err != nil {
+		return err
+	}
+	return conclude(ctx, crowd, r)
+}
+
+func (l *Latency) search(ctx context.Context, crowd *load.Crowd, r *report.Report) error {
+	good, bad := 0.0, 0.0
+	halvings := 0
+	for rate := l.From; ; {
+		if l.OnStep != nil {
+			l.OnStep(rate)
+		}
+		step, err := crowd.Talk(ctx, load.Stretch{
+			Rate: rate, WarmUp: l.WarmUp, Length: l.Step, Drain: drainFor, Stalled: drainFor, OnTick: l.OnTick,
+		})
+		if err != nil {
+			return fmt.Errorf("at %.0f messages/s: %w", rate, err)
+		}
+		r.Steps = append(r.Steps, step)
+		why := l.passes(step)
+		if why == "" {
+			good = rate
+			r.Take(step)
+		} else {
+			bad = rate
+			r.Limit = fmt.Sprintf("at %.0f/s %s", rate, why)
+		}
+		if note := lagNote(step); note != "" {
+			r.Notes = append(r.Notes, note)
+		}
+		switch {
+		case bad == 0 && rate >= l.To:
+			return nil
+		case bad == 0:
+			rate = min(rate*l.Factor, l.To)
+		case good == 0 || halvings >= l.Halvings:
+			return nil
+		default:
+			halvings++
+			rate = (good + bad) / 2
+		}
+	}
+}
+
+// passes says how a step passes the limit, if it does.
+func (l *Latency) passes(step *load.Result) string {
+	asked := int64(step.Rate * (l.WarmUp + l.Step).Seconds())
+	switch most := float64(l.MaxP95) / float64(time.Millisecond); {
+	case step.Missing > 0:
+		return fmt.Sprintf("%d receipts had not come %v later", step.Missing, drainFor)
+	case step.Refused > 0:
+		return fmt.Sprintf("%d messages were refused", step.Refused)
+	case step.Failed > 0:
+		return fmt.Sprintf("%d accepted messages failed", step.Failed)
+	case step.Sent < asked:
+		return fmt.Sprintf("only %d of %d messages could be sent", step.Sent, asked)
+	case step.Latency.P95 > most:
+		return fmt.Sprintf("the p95 is %.0f ms, above %.0f", step.Latency.P95, most)
+	}
+	return ""
+}
+
+// lagNote says that the tool itself was late, when that is a part of what was
+// measured that counts.
+func lagNote(step *load.Result) string {
+	if step.Lag.P95 < 5 || step.Lag.P95 < step.Latency.P95/4 {
+		return ""
+	}
+	return fmt.Sprintf("at %.0f/s the tool itself sent late (p95 %.1f ms of %.1f): it, or its machine, is a bottleneck", step.Rate, step.Lag.P95, step.Latency.P95)
+}

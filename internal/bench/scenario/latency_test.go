@@ -1,0 +1,61 @@
+package scenario_test
+
+import (
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/hikyaku-chat/hikyaku/internal/bench/report"
+	"github.com/hikyaku-chat/hikyaku/internal/bench/scenario"
+	"github.com/hikyaku-chat/hikyaku/internal/bench/target/faulty"
+)
+
+func search(t *testing.T, s *faulty.System) *report.Report {
+	t.Helper()
+	r := report.New("latency", s.Name(), "test")
+	l := &scenario.Latency{
+		People: 10, From: 500, To: 8000, Factor: 2, Halvings: 3, Step: 5 * time.Second, WarmUp: time.Second, MaxP95: 170 * time.Millisecond,
+	}
+	if err := l.Run(t.Context(), s, "test", r); err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// A system that handles 3,000 messages a second is found to do so, to within
+// the last halving.
+func TestHighestRateIsFound(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := search(t, &faulty.System{PerSecond: 3000})
+		if r.Rate != 3000 || !r.Kept() || !strings.Contains(r.Limit, "p95") {
+			t.Errorf("%v, limit %q, %+v", r.Rate, r.Limit, r.Verdict)
+		}
+		var rates []float64
+		for _, s := range r.Steps {
+			rates = append(rates, s.Rate)
+		}
+		if len(rates) != 7 || rates[3] != 4000 || rates[4] != 3000 || rates[5] != 3500 || rates[6] != 3250 {
+			t.Errorf("the rates were %v", rates)
+		}
+	})
+}
+
+func TestSystemWithoutALimit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := search(t, &faulty.System{})
+		if r.Rate != 8000 || r.Limit != "" || len(r.Steps) != 5 {
+			t.Errorf("%v, %q, %d steps", r.Rate, r.Limit, len(r.Steps))
+		}
+	})
+}
+
+// A loss ends the search whatever the latency is.
+func TestLossIsALimit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := search(t, &faulty.System{Lose: func(n int) bool { return n == 5000 }})
+		if r.Rate != 500 && r.Rate != 750 && r.Rate != 875 && r.Rate != 937.5 || !strings.Contains(r.Limit, "had not come") || r.Lost != 1 {
+			t.Errorf("%v, %q, %+v", r.Rate, r.Limit, r.Verdict)
+		}
+	})
+}

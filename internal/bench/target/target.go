@@ -1,0 +1,81 @@
+// Package target says what the load tool needs of a chat system. A driver for
+// each system is below; the scenarios and checks know this contract alone.
+package target
+
+import (
+	"context"
+	"time"
+)
+
+// Plan is who talks where in a run.
+type Plan struct {
+	Run    string  // names the run: lower-case letters and digits
+	People int     // numbered from 0
+	Rooms  [][]int // the persons in each conversation; a pair is a direct conversation
+}
+
+// Target is a chat system.
+type Target interface {
+	// Name is what reports call the system, such as hikyaku.
+	Name() string
+	// Prepare makes the people and conversations of a plan.
+	Prepare(ctx context.Context, p Plan) (Site, error)
+}
+
+// Site is what was prepared. Its methods may be called concurrently.
+type Site interface {
+	// Connect opens a connection of a person. What it hears is told to on, in
+	// order, from one goroutine, from before it returns on.
+	Connect(ctx context.Context, person int, on Listener) (Conn, error)
+	// Version is what the system says of itself once somebody is connected;
+	// empty when it says nothing.
+	Version() string
+	// History is what is stored of a conversation, in its order. A system that
+	// cannot tell returns nil.
+	History(ctx context.Context, room int) ([]Message, error)
+}
+
+// Conn is a connection.
+type Conn interface {
+	// Send sends a text to a conversation. n is the sender's own number for
+	// it, by which the answer comes; no number is used twice. It returns when
+	// the text is on its way, and may wait while the network takes nothing.
+	// Only one goroutine at a time may call it.
+	Send(room, n int, text []byte) error
+	// Close ends the connection; Ended is told nil.
+	Close()
+}
+
+// Message is a text in a history. Seq is 0 where the system numbers nothing.
+type Message struct {
+	Seq  int64
+	Text string
+}
+
+// Listener hears what happens on a connection.
+type Listener interface {
+	// Answered is the fate of a text that this connection sent.
+	Answered(n int, a Answer)
+	// Received is a text that came, from others or oneself; it is only valid
+	// during the call.
+	Received(room int, seq int64, text []byte)
+	// Ended is the last call. err is nil when it was wished for.
+	Ended(err error)
+}
+
+// Answer is what a system says to a text.
+type Answer struct {
+	Kind  Kind
+	After time.Duration // of a refusal for now: when to come again
+	Text  string        // of a refusal: why
+}
+
+// Kind is the kind of an answer.
+type Kind int
+
+// The kinds.
+const (
+	Accepted Kind = iota // it is kept, whatever happens
+	Refused              // nothing is promised
+	Failed               // it was accepted and could not be kept after all
+)
