@@ -1,0 +1,56 @@
+package cluster
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/hikyaku-chat/hikyaku/internal/talktest"
+	"github.com/hikyaku-chat/hikyaku/internal/wire"
+)
+
+// A message that no worker can store becomes a dead letter, which an operator
+// looks at and sends again; those beside it are stored.
+func TestDeadLetters(t *testing.T) {
+	s := cluster(t)
+	a, b := s.register(t), s.register(t)
+	g, err := a.CreateGroup(t.Context(), "Notes", b.Me().ID)
+	must(t, err)
+	must(t, s.Postgres.Exec(t.Context(), "hikyaku", `ALTER TABLE messages ADD CONSTRAINT no_poison CHECK (body <> 'poison') NOT VALID`))
+	mended := false
+	mend := func() {
+		must(t, s.Postgres.Exec(t.Context(), "hikyaku", `ALTER TABLE messages DROP CONSTRAINT no_poison`))
+	}
+	defer func() {
+		if !mended {
+			mend()
+		}
+	}()
+	person := connectTo(t, s, a)
+	for _, body := range []string{"before", "poison", "after"} {
+		person.Post(g.ID, body)
+	}
+	failed := talktest.Await[wire.Failed](person, "failed", nil).ID
+	awaitBody(person, "after")
+
+	code, out := s.run(t, nil, "deadletter", "list")
+	lines := strings.Split(strings.TrimSpace(out), "\n")
+	if code != 0 || len(lines) != 2 || !strings.Contains(lines[1], "cannot be stored") {
+		t.Fatalf("list: %d\n%s", code, out)
+	}
+	id, _, _ := strings.Cut(lines[1], " ")
+	if code, out := s.run(t, nil, "deadletter", "show", id); code != 0 || !strings.Contains(out, `"body": "poison"`) || !strings.Contains(out, failed.String()) {
+		t.Errorf("show: %d\n%s", code, out)
+	}
+	if code, out := s.run(t, nil, "deadletter", "show", "nothing"); code == 0 || !strings.Contains(out, "deadletter list") {
+		t.Errorf("show another: %d\n%s", code, out)
+	}
+	mend()
+	mended = true
+	if code, out := s.run(t, nil, "deadletter", "requeue", "--all"); code != 0 {
+		t.Errorf("requeue: %d\n%s", code, out)
+	}
+	awaitBody(person, "poison")
+	if code, out := s.run(t, nil, "deadletter", "list"); code != 0 || strings.Contains(out, id) {
+		t.Errorf("it is listed still: %d\n%s", code, out)
+	}
+}
