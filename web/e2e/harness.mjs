@@ -78,6 +78,33 @@ export class Server {
   }
 }
 
+/** The whole cluster behind nginx, as make stack runs it. */
+export class Cluster extends Server {
+  static async start() {
+    const s = new Cluster();
+    const settings = ["HIKYAKU_HASH_MEMORY=64", "HIKYAKU_RATE=100000", "HIKYAKU_BURST=100000"];
+    const args = ["stack", "--port", "0", ...settings.flatMap((v) => ["--set", v])];
+    s.process = spawn(binary, args, { env: cleanEnv, stdio: ["ignore", "pipe", "inherit"] });
+    s.exited = new Promise((done) => s.process.on("exit", done));
+    s.url = await new Promise((done, fail) => {
+      let said = "";
+      s.process.stdout.on("data", (b) => {
+        said += b;
+        const found = /open (http:\S+)/.exec(said);
+        if (found) done(found[1]);
+      });
+      s.process.on("error", fail);
+      s.process.on("exit", (code) => fail(new Error(`the cluster ended with ${code}: ${said}`)));
+    });
+    return s;
+  }
+
+  async stop() {
+    this.process.kill("SIGTERM");
+    return this.exited;
+  }
+}
+
 export async function launch() {
   return chromium.launch({
     executablePath: browserPath,

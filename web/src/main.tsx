@@ -4,6 +4,9 @@ import "./app.css";
 import "./i18n";
 import "./state/theme";
 import { App } from "./features/App";
+import { answerWorker } from "./state/push";
+
+answerWorker();
 
 createRoot(document.getElementById("root")!).render(
   <StrictMode>

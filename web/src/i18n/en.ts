@@ -116,6 +116,11 @@ export const en = {
   system: "System",
   light: "Light",
   dark: "Dark",
+  notifications: "Notifications",
+  notifyHere: "Notify me on this device",
+  notifyDenied: "The browser blocks notifications of this page. Allow them in its settings.",
+  notifyUnsupported:
+    "This browser does not take notifications here. On a phone, adding Hikyaku to the home screen may help.",
   changePassword: "Change password",
   oldPassword: "Current password",
   newPassword: "New password",
@@ -145,5 +150,6 @@ export const en = {
   code_overloaded: "Too busy right now. Try again in a moment.",
   code_unavailable: "The server cannot do this right now. Try again.",
   code_internal: "Something went wrong on the server.",
+  code_push: "The browser could not subscribe to notifications: {{detail}}",
   code_offline: "The server cannot be reached.",
 };

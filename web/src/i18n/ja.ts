@@ -118,6 +118,11 @@ export const ja: Record<keyof typeof en, string> = {
   system: "システム",
   light: "ライト",
   dark: "ダーク",
+  notifications: "通知",
+  notifyHere: "この端末に通知する",
+  notifyDenied: "ブラウザーがこのページの通知をブロックしています。ブラウザーの設定で許可してください。",
+  notifyUnsupported:
+    "このブラウザーでは通知を受け取れません。スマートフォンでは、Hikyaku をホーム画面に追加すると使えることがあります。",
   changePassword: "パスワードを変更",
   oldPassword: "現在のパスワード",
   newPassword: "新しいパスワード",
@@ -147,5 +152,6 @@ export const ja: Record<keyof typeof en, string> = {
   code_overloaded: "混み合っています。少し待ってください。",
   code_unavailable: "今はできません。もう一度試してください。",
   code_internal: "サーバーで問題が起きました。",
+  code_push: "ブラウザーで通知を登録できませんでした: {{detail}}",
   code_offline: "サーバーに接続できません。",
 };

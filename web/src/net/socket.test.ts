@@ -105,6 +105,19 @@ describe("Socket", () => {
     expect(wires.length).toBe(2);
   });
 
+  it("stays until goodbye's time has come, then goes elsewhere at once", () => {
+    const { socket, wires, states } = setup(1);
+    socket.start();
+    wires[0]!.hear(hello);
+    wires[0]!.hear({ t: "goodbye", reconnect_after_ms: 3000 });
+    vi.advanceTimersByTime(2999);
+    expect(states.at(-1)).toBe("open");
+    vi.advanceTimersByTime(1);
+    expect(wires[0]!.closed).toBe(true);
+    vi.advanceTimersByTime(1);
+    expect(wires.length).toBe(2);
+  });
+
   it("stops for good when the session was ended", () => {
     const { socket, wires, ended } = setup();
     socket.start();

@@ -34,7 +34,8 @@ export class Socket {
   private unanswered = 0;
   private timer: ReturnType<typeof setTimeout> | undefined;
   private beat: ReturnType<typeof setInterval> | undefined;
-  private returnAfter: number | null = null;
+  /** When a goodbye told to come back. */
+  private returnAt: number | null = null;
 
   constructor(
     private readonly dial: () => Wire,
@@ -105,7 +106,11 @@ export class Socket {
       this.ping();
       return;
     }
-    if (frame.t === "goodbye") this.returnAfter = frame.reconnect_after_ms;
+    if (frame.t === "goodbye") {
+      // Until then the connection works as ever, unless it is closed first.
+      this.returnAt = Date.now() + frame.reconnect_after_ms;
+      setTimeout(() => this.lost(wire, 0), frame.reconnect_after_ms);
+    }
     this.events.frame(frame);
   }
 
@@ -143,8 +148,8 @@ export class Socket {
     // Full jitter: ten thousand clients that lost the same server come back
     // spread over the whole wait.
     const most = Math.min(longestWait, firstWait * 2 ** this.attempts++);
-    const wait = this.returnAfter ?? this.random() * most;
-    this.returnAfter = null;
+    const wait = this.returnAt === null ? this.random() * most : Math.max(0, this.returnAt - Date.now());
+    this.returnAt = null;
     this.timer = setTimeout(() => this.connect(), wait);
   }
 }

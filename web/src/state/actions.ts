@@ -9,6 +9,7 @@ import { Outbox } from "../sync/outbox";
 import { openStorage, type Storage } from "../sync/storage";
 import { append, firstSeq, lastSeq, prepend, trimBack, trimFront, type Timeline } from "../sync/timeline";
 import { emptyState, useApp } from "./app";
+import { pausePush, resumePush, switchPushOff } from "./push";
 
 type Live = { socket: Socket; engine: Engine; outbox: Outbox; storage: Storage };
 let live: Live | null = null;
@@ -27,6 +28,7 @@ export async function boot() {
     await enter(user, session);
   } catch (e) {
     if (!(e instanceof Problem && e.status === 401)) throw e;
+    void pausePush().catch(() => {});
   }
 }
 
@@ -49,6 +51,8 @@ export async function register(name: string, displayName: string, password: stri
 export async function logOut() {
   const storage = live?.storage;
   await storage?.clear();
+  // A push service that takes its time must not keep the person logged in.
+  await Promise.race([switchPushOff().catch(() => {}), new Promise((done) => setTimeout(done, 2000))]);
   await post("/logout").catch(() => {});
   await leave(null);
 }
@@ -92,6 +96,7 @@ async function enter(me: User, session: string) {
   live = { socket, engine, outbox, storage };
   await outbox.load();
   socket.start();
+  void resumePush(me.id).catch(() => {});
 }
 
 /** Ends what runs for the account, and shows the log-in. */
@@ -101,6 +106,7 @@ async function leave(notice: "revoked" | "expired" | null) {
   live?.outbox.stop();
   live?.storage.close();
   live = null;
+  void pausePush().catch(() => {});
   useApp.setState({ ...emptyState, notice });
   useApp.setState({
     installation: await get<Installation>("/installation").catch(() => useApp.getState().installation),

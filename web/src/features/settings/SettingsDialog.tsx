@@ -10,6 +10,7 @@ import { dateTime } from "../../ui/time";
 import { useTask } from "../../ui/useTask";
 import { AdminSection } from "../admin/AdminSection";
 import { LanguageSwitch, ThemeSwitch } from "./Appearance";
+import { Notifications } from "./Notifications";
 
 export function SettingsDialog({ onClose }: { onClose: () => void }) {
   const { t } = useTranslation();
@@ -24,6 +25,7 @@ export function SettingsDialog({ onClose }: { onClose: () => void }) {
           <ThemeSwitch />
         </div>
       </section>
+      <Notifications />
       <Password />
       <Devices />
       {me.admin && <AdminSection />}

@@ -11,6 +11,7 @@ import {
   readingAtEnd,
 } from "../../state/actions";
 import { unreadOf, useApp } from "../../state/app";
+import { closeNotifications } from "../../state/push";
 import { firstSeq, lastSeq } from "../../sync/timeline";
 import { Icon } from "../../ui/icons";
 import { longDay } from "../../ui/time";
@@ -116,15 +117,19 @@ export function TimelineView({ conversation: c, onReply, onEdit, onDelete }: Pro
     }
   }, [rows, c.id]);
   useEffect(() => {
-    const timer = setTimeout(see, 150);
-    document.addEventListener("visibilitychange", see);
-    window.addEventListener("focus", see);
+    const look = () => {
+      see();
+      if (document.visibilityState === "visible") void closeNotifications(c.id).catch(() => {});
+    };
+    const timer = setTimeout(look, 150);
+    document.addEventListener("visibilitychange", look);
+    window.addEventListener("focus", look);
     return () => {
       clearTimeout(timer);
-      document.removeEventListener("visibilitychange", see);
-      window.removeEventListener("focus", see);
+      document.removeEventListener("visibilitychange", look);
+      window.removeEventListener("focus", look);
     };
-  }, [see]);
+  }, [see, c.id]);
 
   const scrolled = useCallback(() => {
     const l = list.current;
