@@ -17,6 +17,15 @@ help: ## Show this help
 run: build ## Build everything and start it on http://127.0.0.1:8080, with its data in ./data
 	./bin/hikyaku serve
 
+RABBITMQ_NODES ?= 1
+REDIS          ?= single
+PORT           ?= 8080
+.PHONY: stack
+stack: build ## Run a whole cluster on this machine; RABBITMQ_NODES=3 REDIS=cluster for more
+	@case "$(REDIS)" in single|cluster) ;; *) echo "REDIS is single or cluster, not $(REDIS)" >&2; exit 2;; esac
+	scripts/servers
+	./bin/hikyaku stack --port $(PORT) --rabbitmq-nodes $(RABBITMQ_NODES) $(if $(filter cluster,$(REDIS)),--redis-cluster)
+
 .PHONY: build
 build: bin/hikyaku ## Build the page and the binary bin/hikyaku
 
@@ -47,6 +56,12 @@ test-deps:
 .PHONY: test-go
 test-go: ## Run the Go tests, with the race detector
 	CGO_ENABLED=1 $(GO) test -race -timeout 10m ./...
+
+.PHONY: test-deploy
+test-deploy: ## Check the deployment's files with the types of Compose and Kubernetes
+	$(GO) test ./deploy
+	$(GO) test -run Deployment ./cmd/hikyaku
+	cd deploy/check && $(GO) test -count=1 ./...
 
 .PHONY: test-web
 test-web: web/dist/index.html ## Run the page's unit tests
