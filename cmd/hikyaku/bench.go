@@ -14,7 +14,6 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/bench/load"
 	"github.com/hikyaku-chat/hikyaku/internal/bench/report"
 	"github.com/hikyaku-chat/hikyaku/internal/bench/scenario"
-	"github.com/hikyaku-chat/hikyaku/internal/bench/target"
 	installation "github.com/hikyaku-chat/hikyaku/internal/bench/target/hikyaku"
 	"github.com/hikyaku-chat/hikyaku/internal/bench/threshold"
 )
@@ -124,9 +123,7 @@ func (c *benchLatency) Run(ctx context.Context, std streams) error {
 	}
 	s := &scenario.Latency{
 		People: c.Users, From: c.From, To: c.To, Factor: c.Factor, Halvings: c.Halvings,
-		Step: c.Step, WarmUp: c.WarmUp, MaxP95: c.MaxP95, Body: c.Body,
-		OnStep: func(rate float64) { _, _ = fmt.Fprintf(std.err, "%.0f messages/s\n", rate) },
-		OnTick: plainly(std.err),
+		Step: c.Step, WarmUp: c.WarmUp, MaxP95: c.MaxP95,
 	}
 	return c.run(ctx, std, "latency", s, map[string]string{
 		"from": fmt.Sprint(c.From), "to": fmt.Sprint(c.To), "factor": fmt.Sprint(c.Factor), "halvings": strconv.Itoa(c.Halvings),
@@ -139,20 +136,22 @@ func (c *benchBurst) Run(ctx context.Context, std streams) error {
 	if err := c.check(); err != nil {
 		return err
 	}
-	s := &scenario.Burst{People: c.Users, Rate: c.Load, Length: c.Length, Drain: c.Wait, Body: c.Body, OnTick: plainly(std.err)}
+	s := &scenario.Burst{People: c.Users, Rate: c.Load, Length: c.Length, Drain: c.Wait}
 	return c.run(ctx, std, "burst", s, map[string]string{"load": fmt.Sprint(c.Load), "length": c.Length.String(), "wait": c.Wait.String()})
 }
 
 // plainly tells what happens each second in lines.
-func plainly(w io.Writer) func(load.Second) {
-	return func(s load.Second) {
-		_, _ = fmt.Fprintf(w, "  %4.0f s  sent %6d  arrived %6d  queue %6d  p50 %6.1f ms  p95 %6.1f ms  refused %d\n", s.At, s.Sent, s.Delivered, s.Queue, s.P50, s.P95, s.Refused)
-	}
+type plainly struct{ io.Writer }
+
+func (p plainly) Phase(what string, _ time.Duration) { _, _ = fmt.Fprintln(p, what) }
+
+func (p plainly) Second(s load.Second) {
+	_, _ = fmt.Fprintf(p, "  %4.0f s  sent %6d  arrived %6d  queue %6d  p50 %6.1f ms  p95 %6.1f ms  refused %d\n", s.At, s.Sent, s.Delivered, s.Queue, s.P50, s.P95, s.Refused)
 }
 
 // measured is a scenario.
 type measured interface {
-	Run(ctx context.Context, t target.Target, run string, r *report.Report) error
+	Run(ctx context.Context, r *scenario.Run) error
 }
 
 // run runs a scenario against the installation and says what came of it.
@@ -168,8 +167,9 @@ func (c *benchRun) run(ctx context.Context, std streams, name string, s measured
 	r := report.New(name, t.Name(), version())
 	r.Parameters = parameters
 	r.Parameters["url"], r.Parameters["users"], r.Parameters["body"] = c.URL, strconv.Itoa(c.Users), strconv.Itoa(c.Body)
-	_, _ = fmt.Fprintf(std.err, "Making %d accounts and connecting them …\n", c.Users)
-	if err := s.Run(ctx, t, strings.ToLower(rand.Text()[:8]), r); err != nil {
+	if err := s.Run(ctx, &scenario.Run{
+		Name: strings.ToLower(rand.Text()[:8]), Body: c.Body, Target: t, Report: r, Watch: plainly{std.err},
+	}); err != nil {
 		return err
 	}
 	if err := c.write(std.out, r); err != nil {

@@ -263,3 +263,13 @@ func (s *Socket) Close() {
 	})
 	<-s.done
 }
+
+// Cut breaks the connection off without a word, as a network does that is lost,
+// and waits like Close.
+func (s *Socket) Cut() {
+	s.once.Do(func() {
+		close(s.stop)
+		_ = s.conn.Close()
+	})
+	<-s.done
+}

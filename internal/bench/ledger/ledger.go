@@ -46,6 +46,7 @@ type person struct {
 type message struct {
 	due   time.Duration
 	room  int32
+	heard int32 // receipts so far
 	state State
 }
 
@@ -116,23 +117,26 @@ func (l *Ledger) Answer(k Key, s State) (room int, due time.Duration, ok bool) {
 }
 
 // Receive writes down that a device received a message, the seq that it came
-// with (0 for a system that gives none), and tells when it was due. It is not ok
-// for a message that was never sent to this room; that is written down too.
-func (l *Ledger) Receive(room, at int, k Key, seq int64) (due time.Duration, ok bool) {
+// with (0 for a system that gives none), and tells when it was due, and whether
+// this was the last of as many receipts as there are devices. It is not ok for a
+// message that was never sent to this room; that is written down too.
+func (l *Ledger) Receive(room, at int, k Key, seq int64) (due time.Duration, last, ok bool) {
 	d := &l.rooms[room].devices[at]
 	d.mu.Lock()
 	d.heard = append(d.heard, arrival{person: int32(k.Person), n: int32(k.N), seq: seq})
 	d.mu.Unlock()
 	p, ok := l.person(k)
 	if !ok {
-		return 0, false
+		return 0, false, false
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if k.N < 0 || k.N >= len(p.sent) || int(p.sent[k.N].room) != room {
-		return 0, false
+	if k.N >= len(p.sent) || int(p.sent[k.N].room) != room {
+		return 0, false, false
 	}
-	return p.sent[k.N].due, true
+	m := &p.sent[k.N]
+	m.heard++
+	return m.due, int(m.heard) == len(l.rooms[room].devices), true
 }
 
 func (l *Ledger) person(k Key) (*person, bool) {

@@ -6,54 +6,55 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"sync"
 	"sync/atomic"
 	"time"
-
-	"golang.org/x/sync/errgroup"
 
 	"github.com/hikyaku-chat/hikyaku/internal/bench/ledger"
 	"github.com/hikyaku-chat/hikyaku/internal/bench/target"
 )
 
-// Crowd is people who are connected and ready to talk.
+// Crowd is people who talk in conversations. Only one of Connect, Talk, Return
+// and Check may be called at a time; Cut, and Return of others, at any time.
 type Crowd struct {
 	site   target.Site
 	plan   target.Plan
 	ledger *ledger.Ledger
 	began  time.Time
 	people []*person
+	turns  []Turn
 	body   int // bytes of each text
 	filler []byte
 
 	now   atomic.Pointer[recording]
+	open  atomic.Int64 // connections
 	ended atomic.Int64 // connections that ended though nobody wished it
 	first atomic.Pointer[error]
 }
+
+// Turn is that a person says something in a conversation.
+type Turn struct{ Person, Room int }
 
 // person is one of the crowd, with one connection.
 type person struct {
 	crowd *Crowd
 	index int
-	conn  target.Conn
-	rooms []int       // that they are in
 	place map[int]int // of their device among those of a room
-	turn  int
 	text  []byte
+
+	mu   sync.Mutex
+	conn target.Conn // nil while they are away
 }
 
 // Options say how a crowd talks. Zero values mean the defaults.
 type Options struct {
-	Body   int // bytes of each text; default 120
-	AtOnce int // connections opened side by side; default 64
+	Body int // bytes of each text; default 120
 }
 
-// Gather prepares the people of a plan and connects them.
+// Gather prepares the people of a plan. Nobody is connected yet.
 func Gather(ctx context.Context, t target.Target, plan target.Plan, o Options) (*Crowd, error) {
 	if o.Body == 0 {
 		o.Body = 120
-	}
-	if o.AtOnce == 0 {
-		o.AtOnce = 64
 	}
 	site, err := t.Prepare(ctx, plan)
 	if err != nil {
@@ -65,45 +66,67 @@ func Gather(ctx context.Context, t target.Target, plan target.Plan, o Options) (
 	}
 	c := &Crowd{
 		site: site, plan: plan, ledger: ledger.New(plan.People, rooms), began: time.Now(), body: o.Body,
-		people: make([]*person, plan.People), filler: bytes.Repeat([]byte("x"), o.Body),
+		people: make([]*person, plan.People), turns: everyone(plan), filler: bytes.Repeat([]byte("x"), o.Body),
 	}
 	for i := range c.people {
 		c.people[i] = &person{crowd: c, index: i, place: map[int]int{}}
 	}
 	for room, members := range plan.Rooms {
 		for place, member := range members {
-			p := c.people[member]
-			p.rooms = append(p.rooms, room)
-			p.place[room] = place
+			c.people[member].place[room] = place
 		}
 	}
-	var connecting errgroup.Group
-	connecting.SetLimit(o.AtOnce)
-	for _, p := range c.people {
-		connecting.Go(func() (err error) {
-			if p.conn, err = site.Connect(ctx, p.index, p); err != nil {
-				return fmt.Errorf("connect person %d: %w", p.index, err)
-			}
-			return nil
-		})
-	}
-	if err := connecting.Wait(); err != nil {
-		c.Close()
-		return nil, err
-	}
 	return c, nil
+}
+
+// everyone has each person speak once in each of their conversations: first all
+// of them in one, then all in another.
+func everyone(plan target.Plan) (turns []Turn) {
+	rooms := make([][]int, plan.People)
+	for room, members := range plan.Rooms {
+		for _, member := range members {
+			rooms[member] = append(rooms[member], room)
+		}
+	}
+	for round, found := 0, true; found; round++ {
+		found = false
+		for person, in := range rooms {
+			if round < len(in) {
+				turns, found = append(turns, Turn{person, in[round]}), true
+			}
+		}
+	}
+	return turns
 }
 
 // Version is what the system says of itself.
 func (c *Crowd) Version() string { return c.site.Version() }
 
+// Ended is how many connections have ended though nobody wished it.
+func (c *Crowd) Ended() int64 { return c.ended.Load() }
+
 // Close ends all connections.
 func (c *Crowd) Close() {
 	for _, p := range c.people {
-		if p.conn != nil {
-			p.conn.Close()
+		if conn := p.take(); conn != nil {
+			conn.Close()
 		}
 	}
+}
+
+// take takes a person's connection away.
+func (p *person) take() target.Conn {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	conn := p.conn
+	p.conn = nil
+	return conn
+}
+
+func (p *person) connection() target.Conn {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.conn
 }
 
 // audience is how many devices receive what is said in a room.
@@ -111,11 +134,8 @@ func (c *Crowd) audience(room int) int64 { return int64(len(c.plan.Rooms[room]))
 
 func (c *Crowd) elapsed() time.Duration { return time.Since(c.began) }
 
-// say sends the next message of a person, who speaks in their conversations in
-// turn.
-func (p *person) say(due time.Duration, r *recording) error {
-	room := p.rooms[p.turn%len(p.rooms)]
-	p.turn++
+// say sends the next message of a person.
+func (p *person) say(conn target.Conn, room int, due time.Duration, r *recording) error {
 	k := p.crowd.ledger.Send(p.index, room, due)
 	r.sent.Add(1)
 	r.expected.Add(p.crowd.audience(room))
@@ -128,7 +148,7 @@ func (p *person) say(due time.Duration, r *recording) error {
 		t = append(t, p.crowd.filler[:n]...)
 	}
 	p.text = t
-	return p.conn.Send(room, k.N, t)
+	return conn.Send(room, k.N, t)
 }
 
 // keyOf reads whose message a text is. A text of another kind is nobody's.
@@ -174,14 +194,15 @@ func (p *person) Answered(n int, a target.Answer) {
 
 // Received implements [target.Listener].
 func (p *person) Received(room int, seq int64, text []byte) {
-	due, ok := p.crowd.ledger.Receive(room, p.place[room], keyOf(text), seq)
+	due, last, ok := p.crowd.ledger.Receive(room, p.place[room], keyOf(text), seq)
 	if r := p.crowd.now.Load(); ok && r.ours(due) {
-		r.received(due, p.crowd.elapsed())
+		r.received(due, p.crowd.elapsed(), last)
 	}
 }
 
 // Ended implements [target.Listener].
 func (p *person) Ended(err error) {
+	p.crowd.open.Add(-1)
 	if err == nil {
 		return
 	}
@@ -209,5 +230,5 @@ func (c *Crowd) Check(ctx context.Context) (*ledger.Verdict, error) {
 	return v, err
 }
 
-// errEnded is why a stretch is given up.
-var errEnded = errors.New("a connection ended in the middle of the run")
+// errAway is that nobody is there who could speak.
+var errAway = errors.New("nobody is connected who could say something")

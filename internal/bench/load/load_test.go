@@ -34,6 +34,9 @@ func talk(t *testing.T, s *faulty.System, stretch load.Stretch) (*load.Result, *
 		t.Fatal(err)
 	}
 	defer crowd.Close()
+	if _, err := crowd.Connect(t.Context(), load.Opening{}); err != nil {
+		t.Fatal(err)
+	}
 	result, err := crowd.Talk(t.Context(), stretch)
 	if err != nil {
 		t.Fatal(err)
@@ -120,11 +123,17 @@ func TestWarmUpIsNotMeasured(t *testing.T) {
 			}
 			return 10 * time.Millisecond
 		}}
-		r, _ := talk(t, s, load.Stretch{Rate: 1000, WarmUp: 2 * time.Second, Length: 3 * time.Second, Drain: time.Minute})
+		var series []load.Second
+		tick := func(s load.Second) { series = append(series, s) }
+		r, _ := talk(t, s, load.Stretch{Rate: 1000, WarmUp: 2 * time.Second, Length: 3 * time.Second, Drain: time.Minute, OnTick: tick})
 		near(t, "max", r.Latency.Max, 10)
 		near(t, "the rate", r.PerSecond, 1000)
-		if r.Sent != 5000 || len(r.Series) < 5 || r.Series[0].Sent < 990 {
-			t.Errorf("%+v", r)
+		near(t, "the receipts", r.Receipts, 2000)
+		if r.Sent != 5000 || len(series) < 5 || series[0].Sent < 990 || series[0].Connected != 10 {
+			t.Errorf("%+v, %+v", r, series)
+		}
+		if hot := series[4].Heat; len(hot) != len(load.HeatBoundsMS) || hot[slices.IndexFunc(load.HeatBoundsMS, func(b float64) bool { return b > 10 })] < 1900 {
+			t.Errorf("the last second's heat is %v", hot)
 		}
 	})
 }

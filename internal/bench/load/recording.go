@@ -1,97 +1,22 @@
 package load
 
 import (
-	"math/rand/v2"
-	"sync"
 	"sync/atomic"
 	"time"
-
-	"github.com/HdrHistogram/hdrhistogram-go"
 )
-
-const (
-	// longest is the longest latency that is told apart, in microseconds.
-	longest = 300_000_000
-	// shards are how many goroutines may record side by side.
-	shards = 16
-)
-
-// histogram takes latencies from many goroutines, in microseconds with three
-// significant digits.
-type histogram struct {
-	shard [shards]struct {
-		mu  sync.Mutex
-		hdr *hdrhistogram.Histogram
-		_   [40]byte // a cache line of its own
-	}
-}
-
-func (h *histogram) record(d time.Duration) {
-	s := &h.shard[rand.N(shards)]
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.hdr == nil {
-		s.hdr = hdrhistogram.New(1, longest, 3)
-	}
-	_ = s.hdr.RecordValue(min(max(d.Microseconds(), 1), longest))
-}
-
-// take gives all that was recorded since the last take.
-func (h *histogram) take() *hdrhistogram.Histogram {
-	all := hdrhistogram.New(1, longest, 3)
-	for i := range h.shard {
-		s := &h.shard[i]
-		s.mu.Lock()
-		if s.hdr != nil {
-			all.Merge(s.hdr)
-			s.hdr.Reset()
-		}
-		s.mu.Unlock()
-	}
-	return all
-}
-
-// Latency is how long something took, in milliseconds, at some percentiles.
-type Latency struct {
-	P50  float64 `json:"p50"`
-	P90  float64 `json:"p90"`
-	P95  float64 `json:"p95"`
-	P99  float64 `json:"p99"`
-	P999 float64 `json:"p999"`
-	Max  float64 `json:"max"`
-}
-
-func latencyOf(h *hdrhistogram.Histogram) Latency {
-	ms := func(q float64) float64 { return float64(h.ValueAtQuantile(q)) / 1000 }
-	return Latency{P50: ms(50), P90: ms(90), P95: ms(95), P99: ms(99), P999: ms(99.9), Max: float64(h.Max()) / 1000}
-}
-
-// Second is what happened in one second of a stretch.
-type Second struct {
-	At        float64 `json:"at_s"` // its end, from the stretch's beginning
-	Sent      int64   `json:"sent"`
-	Accepted  int64   `json:"accepted"`
-	Refused   int64   `json:"refused"`
-	Delivered int64   `json:"delivered"`
-	InFlight  int64   `json:"in_flight"` // receipts that have not come of what was sent and not refused
-	Queue     int64   `json:"queue"`     // messages that were accepted and have not come, at its end
-	P50       float64 `json:"p50_ms"`    // of what was delivered in it
-	P95       float64 `json:"p95_ms"`
-	P99       float64 `json:"p99_ms"`
-}
 
 // recording is what one stretch of a run did.
 type recording struct {
 	from, warm time.Duration // of the run: its beginning, and where the warm-up ends
 
-	delivery, answer, lag histogram // of what was due after the warm-up
-	second                histogram // of deliveries since the last second
+	delivery, answer, complete, lag histogram // of what was due after the warm-up
+	second                          histogram // of deliveries since the last second
 
 	sent, accepted, refused, failed atomic.Int64
 	audience                        atomic.Int64 // receipts, had everything been taken
 	expected                        atomic.Int64 // of them, those of what was not refused; that may come or not
 	delivered                       atomic.Int64 // receipts
-	measured                        atomic.Int64 // of them, those of what was due after the warm-up
+	measured                        atomic.Int64 // messages of which all receipts came and that were due after the warm-up
 }
 
 // queue is about how many messages the system has accepted and not delivered:
@@ -107,12 +32,17 @@ func (r *recording) queue() int64 {
 // ours tells whether what was due then belongs to the stretch.
 func (r *recording) ours(due time.Duration) bool { return r != nil && due >= r.from }
 
-func (r *recording) received(due, now time.Duration) {
+// received writes down a receipt; last says that it was the message's last one.
+func (r *recording) received(due, now time.Duration, last bool) {
 	r.delivered.Add(1)
 	r.second.record(now - due)
-	if due >= r.warm {
+	if due < r.warm {
+		return
+	}
+	r.delivery.record(now - due)
+	if last {
 		r.measured.Add(1)
-		r.delivery.record(now - due)
+		r.complete.record(now - due)
 	}
 }
 
@@ -121,3 +51,6 @@ func (r *recording) answered(due, now time.Duration) {
 		r.answer.record(now - due)
 	}
 }
+
+// missing is how many receipts have not come of what was not refused.
+func (r *recording) missing() int64 { return r.expected.Load() - r.delivered.Load() }

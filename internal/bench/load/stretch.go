@@ -2,12 +2,17 @@ package load
 
 import (
 	"context"
+	"errors"
 	"time"
+
+	"github.com/hikyaku-chat/hikyaku/internal/bench/target"
 )
 
 // Stretch is a time during which a crowd talks at one rate.
 type Stretch struct {
-	Rate    float64       // messages per second, of all people together
+	Begin   time.Time     // when it begins; now when it is zero
+	Rate    float64       // messages per second, of all people together; at 0 nobody says anything
+	Turns   []Turn        // who speaks where, in turn; nil for everyone everywhere
 	WarmUp  time.Duration // at the beginning, not measured
 	Length  time.Duration // measured, after the warm-up
 	Drain   time.Duration // how long to wait at the end for what is on its way
@@ -15,27 +20,12 @@ type Stretch struct {
 	Stalled time.Duration // the pacer gives up when it is late by so much; 0 means never
 }
 
-// Result is what a stretch did.
-type Result struct {
-	Rate      float64  `json:"rate"`       // that was asked for
-	Sent      int64    `json:"sent"`       // warm-up included, as in all counts
-	Accepted  int64    `json:"accepted"`   //
-	Refused   int64    `json:"refused"`    //
-	Failed    int64    `json:"failed"`     //
-	Delivered int64    `json:"delivered"`  // receipts by devices, the sender's own included
-	Missing   int64    `json:"missing"`    // receipts that had not come when the wait was over
-	PerSecond float64  `json:"msgs_per_s"` // messages of the measured time that were received by all, over the time until they were
-	Latency   Latency  `json:"latency_ms"` // from due to received, at every device
-	Answer    Latency  `json:"accepted_ms"`
-	Lag       Latency  `json:"send_lag_ms"` // from due to sent: the tool's own lateness
-	QueuePeak int64    `json:"queue_peak"`  // messages that were accepted and had not come, at most
-	DrainS    float64  `json:"drain_s"`     // from the last send to the last receipt
-	Series    []Second `json:"series"`
-}
-
 // Talk has the crowd talk for a stretch, and waits until everything that was
 // sent has arrived, or the time for that is over.
 func (c *Crowd) Talk(ctx context.Context, s Stretch) (*Result, error) {
+	if wait := time.Until(s.Begin); wait > 0 {
+		sleep(ctx, wait)
+	}
 	start := c.elapsed()
 	r := &recording{from: start, warm: start + s.WarmUp}
 	c.now.Store(r)
@@ -43,7 +33,7 @@ func (c *Crowd) Talk(ctx context.Context, s Stretch) (*Result, error) {
 	stop, ticked := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(ticked)
-		out.Series, out.QueuePeak = c.watch(r, s.OnTick, stop)
+		out.QueuePeak = c.watch(r, s.OnTick, stop)
 	}()
 	err := c.pace(ctx, s, r)
 	sent := c.elapsed()
@@ -55,21 +45,23 @@ func (c *Crowd) Talk(ctx context.Context, s Stretch) (*Result, error) {
 	out.Delivered = r.delivered.Load()
 	out.Missing = max(r.missing(), 0)
 	out.DrainS = (last - sent).Seconds()
-	if out.Sent > 0 {
-		each := float64(r.audience.Load()) / float64(out.Sent) // receipts of one message
-		out.PerSecond = float64(r.measured.Load()) / each / (last - r.warm).Seconds()
+	out.Took = Took{
+		Delivery: r.delivery.take(), Answer: r.answer.take(), Complete: r.complete.take(), Lag: r.lag.take(),
+		Messages: r.measured.Load(), Time: last - r.warm,
 	}
-	out.Latency, out.Answer, out.Lag = latencyOf(r.delivery.take()), latencyOf(r.answer.take()), latencyOf(r.lag.take())
+	out.Took.Receipts = out.Took.Delivery.count()
+	out.finish()
 	return out, err
 }
 
-// missing is how many receipts have not come of what was not refused.
-func (r *recording) missing() int64 { return r.expected.Load() - r.delivered.Load() }
-
-// pace sends each message when it is due, one person after the other.
+// pace sends each message when it is due.
 func (c *Crowd) pace(ctx context.Context, s Stretch, r *recording) error {
-	total := int(s.Rate * (s.WarmUp + s.Length).Seconds())
-	for n := range total {
+	turns := s.Turns
+	if turns == nil {
+		turns = c.turns
+	}
+	turn := 0
+	for n := range int(s.Rate * (s.WarmUp + s.Length).Seconds()) {
 		due := r.from + time.Duration(float64(n)/s.Rate*float64(time.Second))
 		now := c.elapsed()
 		for ; now < due; now = c.elapsed() {
@@ -84,14 +76,42 @@ func (c *Crowd) pace(ctx context.Context, s Stretch, r *recording) error {
 		if s.Stalled > 0 && now-due > s.Stalled {
 			return nil // what was not sent shows in the counts
 		}
-		if err := c.people[n%len(c.people)].say(due, r); err != nil {
-			if c.ended.Load() > 0 {
-				return *c.first.Load()
-			}
-			return errEnded
+		conn, err := c.next(turns, &turn)
+		if err != nil {
+			return err
+		}
+		t := turns[turn-1]
+		p := c.people[t.Person]
+		if err := p.say(conn, t.Room, due, r); err != nil && p.connection() == conn {
+			return c.why(err)
 		}
 	}
-	return nil
+	if wait := r.warm + s.Length - c.elapsed(); s.Rate == 0 && wait > 0 {
+		sleep(ctx, wait)
+	}
+	return ctx.Err()
+}
+
+// next finds the next turn of somebody who is there; it is the one before turn.
+func (c *Crowd) next(turns []Turn, turn *int) (target.Conn, error) {
+	for range turns {
+		if *turn == len(turns) {
+			*turn = 0
+		}
+		*turn++
+		if conn := c.people[turns[*turn-1].Person].connection(); conn != nil {
+			return conn, nil
+		}
+	}
+	return nil, errAway
+}
+
+// why says why a connection takes nothing.
+func (c *Crowd) why(err error) error {
+	if first := c.first.Load(); first != nil {
+		return *first
+	}
+	return errors.Join(errors.New("a connection broke in the middle of the run"), err)
 }
 
 // drain waits until nothing is on its way, and tells when that was.
@@ -105,22 +125,23 @@ func (c *Crowd) drain(ctx context.Context, r *recording, most time.Duration) tim
 // queueEvery is how often the queue's length is looked at.
 const queueEvery = 50 * time.Millisecond
 
-// watch notes what happens each second, until stop closes.
-func (c *Crowd) watch(r *recording, tell func(Second), stop <-chan struct{}) (series []Second, peak int64) {
+// watch tells what happens each second, until stop closes, and gives the length
+// that the queue had at most.
+func (c *Crowd) watch(r *recording, tell func(Second), stop <-chan struct{}) (peak int64) {
 	tick, look := time.NewTicker(time.Second), time.NewTicker(queueEvery)
 	defer tick.Stop()
 	defer look.Stop()
-	var before Second
+	var before Second // the sums up to the last second
+	longest := int64(0)
 	note := func() {
-		h := r.second.take()
 		all := Second{Sent: r.sent.Load(), Accepted: r.accepted.Load(), Refused: r.refused.Load(), Delivered: r.delivered.Load()}
 		s := Second{
 			At: (c.elapsed() - r.from).Seconds(), Sent: all.Sent - before.Sent, Accepted: all.Accepted - before.Accepted,
-			Refused: all.Refused - before.Refused, Delivered: all.Delivered - before.Delivered, InFlight: max(r.missing(), 0), Queue: r.queue(),
-			P50: float64(h.ValueAtQuantile(50)) / 1000, P95: float64(h.ValueAtQuantile(95)) / 1000, P99: float64(h.ValueAtQuantile(99)) / 1000,
+			Refused: all.Refused - before.Refused, Delivered: all.Delivered - before.Delivered, InFlight: max(r.missing(), 0),
+			Queue: max(longest, r.queue()), Connected: c.open.Load(), Took: r.second.take(),
 		}
-		before = all
-		series = append(series, s)
+		s.finish()
+		before, longest = all, 0
 		if tell != nil {
 			tell(s)
 		}
@@ -129,11 +150,12 @@ func (c *Crowd) watch(r *recording, tell func(Second), stop <-chan struct{}) (se
 		select {
 		case <-stop:
 			note()
-			return series, peak
+			return peak
 		case <-tick.C:
 			note()
 		case <-look.C:
-			peak = max(peak, r.queue())
+			longest = max(longest, r.queue())
+			peak = max(peak, longest)
 		}
 	}
 }

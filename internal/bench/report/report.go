@@ -34,16 +34,27 @@ type Report struct {
 	ledger.Verdict
 
 	// The figures of the highest rate that was sustained, or of the only one.
-	Rate     float64      `json:"rate"`
-	MsgsPerS float64      `json:"msgs_per_s"`
-	Latency  load.Latency `json:"latency_ms"`
-	Answer   load.Latency `json:"accepted_ms"`
-	Lag      load.Latency `json:"send_lag_ms"`
-	Queue    Queue        `json:"queue"`
+	Rate       float64      `json:"rate"`
+	MsgsPerS   float64      `json:"msgs_per_s"`
+	Deliveries float64      `json:"deliveries_per_s"`
+	Latency    load.Latency `json:"latency_ms"`
+	Answer     load.Latency `json:"accepted_ms"`
+	Complete   load.Latency `json:"complete_ms"`
+	Lag        load.Latency `json:"send_lag_ms"`
+	Queue      Queue        `json:"queue"`
+
+	Connections *Connections `json:"connections,omitempty"`
+	Return      *Return      `json:"return,omitempty"`
+	Drift       *Drift       `json:"drift,omitempty"`
+	Acts        []Act        `json:"acts,omitempty"`
 
 	// Limit is why a scenario that looks for one ended.
 	Limit string         `json:"limit,omitempty"`
 	Steps []*load.Result `json:"steps"`
+
+	// Series is the whole run, second by second.
+	Series     []load.Second `json:"series"`
+	HeatBounds []float64     `json:"heat_bounds_ms"` // upper bounds of the bands of each second's heat
 
 	// Notes are what a reader must know, such as that the tool itself was the
 	// bottleneck.
@@ -54,6 +65,52 @@ type Report struct {
 type Queue struct {
 	Peak   int64   `json:"peak"`    // messages, at most
 	DrainS float64 `json:"drain_s"` // from the last send until nothing was left
+}
+
+// Connections is what came of connecting.
+type Connections struct {
+	Attempted int64        `json:"attempted"`
+	Succeeded int64        `json:"succeeded"`
+	PerS      float64      `json:"per_s"`      // successes, from the first try to the last success
+	Connect   load.Latency `json:"connect_ms"` // from the moment that each was due until it could be used
+	HeldS     float64      `json:"held_s"`     // how long all were kept open
+	Ended     int64        `json:"ended"`      // in that time, though nobody wished it
+	BytesEach float64      `json:"bytes_each"` // memory of the server's processes that each took; 0 where it cannot be seen
+	ServerMiB float64      `json:"server_mib"` // of the server's processes with all of them; 0 where it cannot be seen
+	Errors    []string     `json:"errors,omitempty"`
+}
+
+// Return is what came of people who were cut off and came back.
+type Return struct {
+	People       int          `json:"people"`
+	Returned     int64        `json:"returned"`
+	Missed       int64        `json:"missed"`        // messages that each had missed, all together
+	Synced       load.Latency `json:"synced_ms"`     // from the loss until a person had missed nothing
+	AllS         float64      `json:"all_s"`         // until the last had
+	SpreadS      float64      `json:"spread_s"`      // of it, the time within which they tried, each at a moment of its own
+	PeakCPU      float64      `json:"peak_cpu"`      // processors' worth of the server's time in the worst second; 0 where it cannot be seen
+	AfterwardsMS load.Latency `json:"afterwards_ms"` // latency of messages after it
+	Errors       []string     `json:"errors,omitempty"`
+}
+
+// Drift is how a long run ended, compared to how it began.
+type Drift struct {
+	Hours      float64 `json:"hours"`
+	FirstP95   float64 `json:"first_p95_ms"` // of the first tenth, after the warm-up
+	LastP95    float64 `json:"last_p95_ms"`  // of the last tenth
+	FirstMiB   float64 `json:"first_mib"`    // memory of the server's processes, likewise; 0 where it cannot be seen
+	LastMiB    float64 `json:"last_mib"`
+	MiBPerHour float64 `json:"mib_per_hour"` // slope of the line through all of it (least squares)
+	P95PerHour float64 `json:"p95_ms_per_hour"`
+}
+
+// Act is what people did besides talking.
+type Act struct {
+	Name    string       `json:"name"`
+	Done    int64        `json:"done"`
+	Failed  int64        `json:"failed"`
+	Latency load.Latency `json:"latency_ms"`
+	Error   string       `json:"error,omitempty"` // the first one
 }
 
 // Machine is where the load tool ran.
@@ -76,7 +133,8 @@ type Versions struct {
 // New begins a report about this machine and program.
 func New(scenario, target, tool string) *Report {
 	r := &Report{
-		Schema: Schema, Scenario: scenario, Target: target, At: time.Now().UTC().Truncate(time.Second),
+		HeatBounds: load.HeatBoundsMS,
+		Schema:     Schema, Scenario: scenario, Target: target, At: time.Now().UTC().Truncate(time.Second),
 		Parameters: map[string]string{}, Machine: thisMachine(), Versions: Versions{Tool: tool, Go: runtime.Version()},
 	}
 	if info, ok := debug.ReadBuildInfo(); ok {
@@ -117,7 +175,8 @@ func field(path, name string) string {
 
 // Take makes a step's figures those of the run.
 func (r *Report) Take(step *load.Result) {
-	r.Rate, r.MsgsPerS, r.Latency, r.Answer, r.Lag = step.Rate, step.PerSecond, step.Latency, step.Answer, step.Lag
+	r.Rate, r.MsgsPerS, r.Deliveries = step.Rate, step.PerSecond, step.Receipts
+	r.Latency, r.Answer, r.Complete, r.Lag = step.Latency, step.Answer, step.Complete, step.Lag
 	r.Queue = Queue{Peak: step.QueuePeak, DrainS: step.DrainS}
 }
 
@@ -127,6 +186,18 @@ func (r *Report) WriteJSON(w io.Writer) error {
 	e.SetIndent("", "  ")
 	e.SetEscapeHTML(false)
 	return e.Encode(r)
+}
+
+// Read reads a document that WriteJSON wrote.
+func Read(from io.Reader) (*Report, error) {
+	r := &Report{}
+	if err := json.NewDecoder(from).Decode(r); err != nil {
+		return nil, fmt.Errorf("it is no report of the load tool: %w", err)
+	}
+	if r.Schema != Schema {
+		return nil, fmt.Errorf("it is a document of the kind %q, not %s", r.Schema, Schema)
+	}
+	return r, nil
 }
 
 // headline is what the scenario was run to find out.

@@ -28,8 +28,10 @@ func sample() *report.Report {
 	step := &load.Result{
 		Rate: 500, Sent: 1000, Accepted: 990, Refused: 7, Failed: 1, Delivered: 1979, Missing: 1, PerSecond: 499.5,
 		Latency: load.Latency{P50: 1, P90: 2, P95: 3, P99: 4, P999: 5, Max: 6}, Answer: load.Latency{P50: 0.5}, Lag: load.Latency{P99: 0.25},
-		DrainS: 0.5, Series: []load.Second{{At: 1, Sent: 500, Accepted: 495, Refused: 3, Delivered: 990, InFlight: 4, P50: 1, P95: 3, P99: 4}},
+		Receipts: 998.5, Complete: load.Latency{P50: 1.5}, DrainS: 0.5, Label: "500/s", From: 1, To: 3,
 	}
+	r.Series = []load.Second{{At: 1, Sent: 500, Accepted: 495, Refused: 3, Delivered: 990, InFlight: 4, Connected: 200, P50: 1, P95: 3, P99: 4, Heat: []int64{900, 90}, MemoryMiB: 50, CPU: 1.5}}
+	r.HeatBounds = []float64{1, 2}
 	r.Steps = append(r.Steps, step)
 	r.Take(step)
 	r.Limit = "at 750/s 3 messages were refused"

@@ -15,7 +15,7 @@ func burst(t *testing.T, s *faulty.System, drain time.Duration) *report.Report {
 	t.Helper()
 	r := report.New("burst", s.Name(), "test")
 	b := &scenario.Burst{People: 10, Rate: 1500, Length: 10 * time.Second, Drain: drain}
-	if err := b.Run(t.Context(), s, "test", r); err != nil {
+	if err := b.Run(t.Context(), &scenario.Run{Name: "test", Target: s, Report: r}); err != nil {
 		t.Fatal(err)
 	}
 	return r

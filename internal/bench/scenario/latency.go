@@ -1,5 +1,3 @@
-// Package scenario is what the load tool does with a chat system, and how it
-// finds out what it looks for.
 package scenario
 
 import (
@@ -8,8 +6,6 @@ import (
 	"time"
 
 	"github.com/hikyaku-chat/hikyaku/internal/bench/load"
-	"github.com/hikyaku-chat/hikyaku/internal/bench/report"
-	"github.com/hikyaku-chat/hikyaku/internal/bench/target"
 )
 
 // Latency looks for the highest rate that a system sustains: it raises the rate
@@ -23,9 +19,6 @@ type Latency struct {
 	Step     time.Duration // measured time of a step
 	WarmUp   time.Duration // before each step
 	MaxP95   time.Duration // the limit
-	Body     int           // bytes of each text
-	OnStep   func(rate float64)
-	OnTick   func(load.Second)
 }
 
 // drainFor is how long a step waits for what is on its way: a system that needs
@@ -33,44 +26,40 @@ type Latency struct {
 const drainFor = 15 * time.Second
 
 // Run does it and fills in the report.
-func (l *Latency) Run(ctx context.Context, t target.Target, run string, r *report.Report) error {
-	crowd, err := load.Gather(ctx, t, pairs(run, l.People), load.Options{Body: l.Body})
+func (l *Latency) Run(ctx context.Context, r *Run) error {
+	crowd, err := r.gather(ctx, pairs(l.People))
 	if err != nil {
 		return err
 	}
 	defer crowd.Close()
-	r.Versions.Target = crowd.Version()
+	if err := r.connect(ctx, crowd); err != nil {
+		return err
+	}
 	if err := l.search(ctx, crowd, r); err != nil {
 		return err
 	}
-	return conclude(ctx, crowd, r)
+	return r.conclude(ctx, crowd)
 }
 
-func (l *Latency) search(ctx context.Context, crowd *load.Crowd, r *report.Report) error {
+func (l *Latency) search(ctx context.Context, crowd Crowd, r *Run) error {
 	good, bad := 0.0, 0.0
 	halvings := 0
 	for rate := l.From; ; {
-		if l.OnStep != nil {
-			l.OnStep(rate)
-		}
-		step, err := crowd.Talk(ctx, load.Stretch{
-			Rate: rate, WarmUp: l.WarmUp, Length: l.Step, Drain: drainFor, Stalled: drainFor, OnTick: l.OnTick,
+		step, err := r.talk(ctx, crowd, fmt.Sprintf("%.0f/s", rate), load.Stretch{
+			Rate: rate, WarmUp: l.WarmUp, Length: l.Step, Drain: drainFor, Stalled: drainFor,
 		})
 		if err != nil {
 			return fmt.Errorf("at %.0f messages/s: %w", rate, err)
 		}
-		r.Steps = append(r.Steps, step)
 		why := l.passes(step)
 		if why == "" {
 			good = rate
-			r.Take(step)
+			r.Report.Take(step)
 		} else {
 			bad = rate
-			r.Limit = fmt.Sprintf("at %.0f/s %s", rate, why)
+			r.Report.Limit = fmt.Sprintf("at %.0f/s %s", rate, why)
 		}
-		if note := lagNote(step); note != "" {
-			r.Notes = append(r.Notes, note)
-		}
+		r.noteLag(step)
 		switch {
 		case bad == 0 && rate >= l.To:
 			return nil
@@ -103,11 +92,12 @@ func (l *Latency) passes(step *load.Result) string {
 	return ""
 }
 
-// lagNote says that the tool itself was late, when that is a part of what was
+// noteLag says that the tool itself was late, when that is a part of what was
 // measured that counts.
-func lagNote(step *load.Result) string {
+func (r *Run) noteLag(step *load.Result) {
 	if step.Lag.P95 < 5 || step.Lag.P95 < step.Latency.P95/4 {
-		return ""
+		return
 	}
-	return fmt.Sprintf("at %.0f/s the tool itself sent late (p95 %.1f ms of %.1f): it, or its machine, is a bottleneck", step.Rate, step.Lag.P95, step.Latency.P95)
+	r.Report.Notes = append(r.Report.Notes, fmt.Sprintf(
+		"at %.0f/s the tool itself sent late (p95 %.1f ms of %.1f): it, or its machine, is a bottleneck", step.Rate, step.Lag.P95, step.Latency.P95))
 }

@@ -17,7 +17,7 @@ func search(t *testing.T, s *faulty.System) *report.Report {
 	l := &scenario.Latency{
 		People: 10, From: 500, To: 8000, Factor: 2, Halvings: 3, Step: 5 * time.Second, WarmUp: time.Second, MaxP95: 170 * time.Millisecond,
 	}
-	if err := l.Run(t.Context(), s, "test", r); err != nil {
+	if err := l.Run(t.Context(), &scenario.Run{Name: "test", Target: s, Report: r}); err != nil {
 		t.Fatal(err)
 	}
 	return r

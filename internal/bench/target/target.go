@@ -42,8 +42,32 @@ type Conn interface {
 	// the text is on its way, and may wait while the network takes nothing.
 	// Only one goroutine at a time may call it.
 	Send(room, n int, text []byte) error
-	// Close ends the connection; Ended is told nil.
+	// Close ends the connection as the system wishes it; Ended is told nil.
 	Close()
+	// Cut breaks the connection off without a word, as a network does that is
+	// lost; Ended is told nil.
+	Cut()
+}
+
+// Returner is a Site whose people can come back after a loss.
+type Returner interface {
+	// Return connects a person again whose connection was lost. What the
+	// person missed is told to on before it returns, each message once, and in
+	// the order of its conversation; what comes from then on follows.
+	Return(ctx context.Context, person int, on Listener) (Conn, error)
+}
+
+// Actor is a Site whose people do more than to talk.
+type Actor interface {
+	// Acts are what they can do besides, such as to scroll back.
+	Acts() []Act
+}
+
+// Act is something that a person does in a conversation that they are in. Do
+// returns when it is done.
+type Act struct {
+	Name string // such as scroll
+	Do   func(ctx context.Context, person, room int) error
 }
 
 // Message is a text in a history. Seq is 0 where the system numbers nothing.

@@ -55,11 +55,22 @@ var metrics = func() map[string]metric {
 		"queue_drain":  {of: func(r *report.Report) float64 { return r.Queue.DrainS * 1000 }, unit: duration},
 		"rate":         {of: func(r *report.Report) float64 { return r.Rate }, unit: perSecond},
 		"msgs_per_s":   {of: func(r *report.Report) float64 { return r.MsgsPerS }, unit: perSecond},
+
+		"deliveries_per_s":  {of: func(r *report.Report) float64 { return r.Deliveries }, unit: perSecond},
+		"connections":       connected(func(c *report.Connections) float64 { return float64(c.Succeeded) }, count),
+		"connections_lost":  connected(func(c *report.Connections) float64 { return float64(c.Attempted - c.Succeeded + c.Ended) }, count),
+		"connections_per_s": connected(func(c *report.Connections) float64 { return c.PerS }, perSecond),
+		"bytes_each":        connected(func(c *report.Connections) float64 { return c.BytesEach }, count),
+		"mib_per_hour":      {of: func(r *report.Report) float64 { return orZero(r.Drift).MiBPerHour }},
+		"all_synced":        {of: func(r *report.Report) float64 { return orZero(r.Return).AllS * 1000 }, unit: duration},
 	}
 	for prefix, of := range map[string]func(r *report.Report) load.Latency{
 		"":          func(r *report.Report) load.Latency { return r.Latency },
 		"accepted_": func(r *report.Report) load.Latency { return r.Answer },
 		"send_lag_": func(r *report.Report) load.Latency { return r.Lag },
+		"complete_": func(r *report.Report) load.Latency { return r.Complete },
+		"connect_":  func(r *report.Report) load.Latency { return orZero(r.Connections).Connect },
+		"synced_":   func(r *report.Report) load.Latency { return orZero(r.Return).Synced },
 	} {
 		for name, value := range map[string]func(l load.Latency) float64{
 			"p50": func(l load.Latency) float64 { return l.P50 }, "p90": func(l load.Latency) float64 { return l.P90 },
@@ -71,6 +82,18 @@ var metrics = func() map[string]metric {
 	}
 	return all
 }()
+
+// connected is a figure of the connections, 0 in a run that has none.
+func connected(of func(*report.Connections) float64, u unit) metric {
+	return metric{of: func(r *report.Report) float64 { return of(orZero(r.Connections)) }, unit: u}
+}
+
+func orZero[T any](v *T) *T {
+	if v == nil {
+		return new(T)
+	}
+	return v
+}
 
 // Metrics are the names that a condition can begin with, sorted.
 func Metrics() []string {

@@ -4,6 +4,8 @@ package faulty
 
 import (
 	"context"
+	"errors"
+	"slices"
 	"sync"
 	"time"
 
@@ -32,6 +34,11 @@ type System struct {
 	Forget func(n int) bool
 	// Hang never answers and never delivers.
 	Hang func(n int) bool
+	// Skip leaves out a message that a person missed when they come back, and
+	// Again tells one that they had.
+	Skip, Again bool
+	// Away refuses the connection with this number, from 0.
+	Away func(n int) bool
 }
 
 // Name implements [target.Target].
@@ -40,6 +47,9 @@ func (s *System) Name() string { return "faulty" }
 // Prepare implements [target.Target].
 func (s *System) Prepare(_ context.Context, p target.Plan) (target.Site, error) {
 	site := &site{system: s, plan: p, listeners: make([]target.Listener, p.People), rooms: make([]room, len(p.Rooms))}
+	for i := range site.rooms {
+		site.rooms[i].heard = map[int]int{}
+	}
 	return site, nil
 }
 
@@ -48,7 +58,8 @@ type site struct {
 	plan   target.Plan
 
 	mu        sync.Mutex
-	listeners []target.Listener
+	listeners []target.Listener // nil for who is away
+	dials     int
 	sent      int
 	rooms     []room
 	free      time.Time // when a system of limited speed is done with all so far
@@ -56,7 +67,8 @@ type site struct {
 
 type room struct {
 	history []target.Message
-	held    []byte // at the second device, because of Swap
+	heard   map[int]int // how much of it each person was told of
+	held    []byte      // at the second device, because of Swap
 	heldSeq int64
 }
 
@@ -71,8 +83,40 @@ func (s *site) History(_ context.Context, room int) ([]target.Message, error) {
 func (s *site) Connect(_ context.Context, person int, on target.Listener) (target.Conn, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.dials++
+	if does(s.system.Away, s.dials-1) {
+		return nil, errors.New("nobody answers")
+	}
 	s.listeners[person] = on
 	return &conn{site: s, person: person}, nil
+}
+
+// Return implements [target.Returner].
+func (s *site) Return(ctx context.Context, person int, on target.Listener) (target.Conn, error) {
+	c, err := s.Connect(ctx, person, on)
+	if err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for number, members := range s.plan.Rooms {
+		r := &s.rooms[number]
+		if !slices.Contains(members, person) {
+			continue
+		}
+		from := r.heard[person]
+		if s.system.Again {
+			from = max(0, from-1)
+		}
+		if s.system.Skip {
+			from = min(from+1, len(r.history))
+		}
+		for _, m := range r.history[from:] {
+			on.Received(number, m.Seq, []byte(m.Text))
+		}
+		r.heard[person] = len(r.history)
+	}
+	return c, nil
 }
 
 type conn struct {
@@ -80,7 +124,17 @@ type conn struct {
 	person int
 }
 
-func (c *conn) Close() {}
+func (c *conn) Close() { c.Cut() }
+
+func (c *conn) Cut() {
+	c.site.mu.Lock()
+	on := c.site.listeners[c.person]
+	c.site.listeners[c.person] = nil
+	c.site.mu.Unlock()
+	if on != nil {
+		on.Ended(nil)
+	}
+}
 
 func does(f func(int) bool, n int) bool { return f != nil && f(n) }
 
@@ -107,7 +161,7 @@ func (c *conn) Send(room, n int, text []byte) error {
 		s.mu.Unlock()
 	}
 	if s.system.Early {
-		s.listeners[c.person].Answered(n, target.Answer{Kind: target.Accepted})
+		s.answer(c.person, n, target.Answer{Kind: target.Accepted})
 	}
 	text = append([]byte(nil), text...)
 	handle := func() { s.handle(c.person, room, n, number, text) }
@@ -119,6 +173,19 @@ func (c *conn) Send(room, n int, text []byte) error {
 	return nil
 }
 
+func (s *site) answer(person, n int, a target.Answer) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.tell(person, n, a)
+}
+
+// tell answers; s.mu is held.
+func (s *site) tell(person, n int, a target.Answer) {
+	if on := s.listeners[person]; on != nil {
+		on.Answered(n, a)
+	}
+}
+
 // handle stores a message, answers, and delivers it.
 func (s *site) handle(person, number, n, place int, text []byte) {
 	s.mu.Lock()
@@ -127,7 +194,7 @@ func (s *site) handle(person, number, n, place int, text []byte) {
 	case does(s.system.Hang, place):
 		return
 	case does(s.system.Refuse, place):
-		s.listeners[person].Answered(n, target.Answer{Kind: target.Refused, Text: "overloaded"})
+		s.tell(person, n, target.Answer{Kind: target.Refused, Text: "overloaded"})
 		return
 	}
 	r := &s.rooms[number]
@@ -136,10 +203,14 @@ func (s *site) handle(person, number, n, place int, text []byte) {
 		r.history = append(r.history, target.Message{Seq: seq, Text: string(text)})
 	}
 	if !s.system.Early {
-		s.listeners[person].Answered(n, target.Answer{Kind: target.Accepted})
+		s.tell(person, n, target.Answer{Kind: target.Accepted})
 	}
 	for i, member := range s.plan.Rooms[number] {
 		on := s.listeners[member]
+		if on == nil {
+			continue
+		}
+		r.heard[member] = len(r.history)
 		if i != 1 { // the others are served well
 			on.Received(number, seq, text)
 			continue

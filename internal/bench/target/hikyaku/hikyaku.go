@@ -189,6 +189,12 @@ func (c *conn) Close() {
 	c.socket.Close()
 }
 
+// Cut implements [target.Conn].
+func (c *conn) Cut() {
+	c.closed.Store(true)
+	c.socket.Cut()
+}
+
 // appendID writes a UUIDv7 (RFC 9562, section 5.7) whose random part says which
 // run and which of the sender's messages it is, so that an answer needs no
 // table.

@@ -51,6 +51,9 @@ func TestTalk(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer crowd.Close()
+	if _, err := crowd.Connect(t.Context(), load.Opening{}); err != nil {
+		t.Fatal(err)
+	}
 	if crowd.Version() != "1.2.3" {
 		t.Errorf("the version is %q", crowd.Version())
 	}

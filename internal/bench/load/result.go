@@ -1,0 +1,128 @@
+package load
+
+import "time"
+
+// Second is what happened in one second of a run.
+type Second struct {
+	At        float64 `json:"at_s"` // its end, from the beginning of the stretch, in reports from that of the run
+	Sent      int64   `json:"sent"`
+	Accepted  int64   `json:"accepted"`
+	Refused   int64   `json:"refused"`
+	Delivered int64   `json:"delivered"`
+	InFlight  int64   `json:"in_flight"` // receipts that have not come of what was sent and not refused
+	Queue     int64   `json:"queue"`     // messages that were accepted and have not come, at most, as seen from outside
+	Connected int64   `json:"connected"` // connections that are open, at its end
+	P50       float64 `json:"p50_ms"`    // of what was delivered in it, or connected
+	P95       float64 `json:"p95_ms"`
+	P99       float64 `json:"p99_ms"`
+	Heat      []int64 `json:"heat,omitempty"` // deliveries by latency, see HeatBoundsMS
+
+	// Of the server's processes, where the tool can see them; 0 where not.
+	MemoryMiB float64 `json:"memory_mib,omitempty"`
+	CPU       float64 `json:"cpu,omitempty"` // processors' worth of time
+
+	// Took is what the percentiles were made of.
+	Took Distribution `json:"-"`
+}
+
+func (s *Second) finish() {
+	l := s.Took.Latency()
+	s.P50, s.P95, s.P99, s.Heat = l.P50, l.P95, l.P99, s.Took.heat()
+}
+
+// Add adds what another process saw in the same second.
+func (s *Second) Add(other Second) {
+	s.At = max(s.At, other.At)
+	s.Sent += other.Sent
+	s.Accepted += other.Accepted
+	s.Refused += other.Refused
+	s.Delivered += other.Delivered
+	s.InFlight += other.InFlight
+	s.Queue += other.Queue
+	s.Connected += other.Connected
+	s.Took.Add(other.Took)
+	s.finish()
+}
+
+// Result is what a stretch did.
+type Result struct {
+	Label     string  `json:"label,omitempty"` // what was tried, for people
+	From      float64 `json:"from_s"`          // of the run, as a scenario counts it
+	To        float64 `json:"to_s"`
+	Rate      float64 `json:"rate"` // that was asked for
+	Sent      int64   `json:"sent"` // warm-up included, as in all counts
+	Accepted  int64   `json:"accepted"`
+	Refused   int64   `json:"refused"`
+	Failed    int64   `json:"failed"`
+	Delivered int64   `json:"delivered"`        // receipts by devices, the sender's own included
+	Missing   int64   `json:"missing"`          // receipts that had not come when the wait was over
+	PerSecond float64 `json:"msgs_per_s"`       // messages of the measured time that were received by all, over the time until they were
+	Receipts  float64 `json:"deliveries_per_s"` // receipts, likewise
+	Latency   Latency `json:"latency_ms"`       // from due to received, at every device
+	Answer    Latency `json:"accepted_ms"`
+	Complete  Latency `json:"complete_ms"` // from due until the last device had it
+	Lag       Latency `json:"send_lag_ms"` // from due to sent: the tool's own lateness
+	QueuePeak int64   `json:"queue_peak"`  // messages that were accepted and had not come, at most
+	DrainS    float64 `json:"drain_s"`     // from the last send to the last receipt
+
+	Took Took `json:"-"`
+}
+
+// Took is what a result's figures were made of.
+type Took struct {
+	Delivery, Answer, Complete, Lag Distribution
+	Messages, Receipts              int64         // of the measured time
+	Time                            time.Duration // from the end of the warm-up to the last receipt
+}
+
+func (r *Result) finish() {
+	r.Latency, r.Answer = r.Took.Delivery.Latency(), r.Took.Answer.Latency()
+	r.Complete, r.Lag = r.Took.Complete.Latency(), r.Took.Lag.Latency()
+	if s := r.Took.Time.Seconds(); s > 0 {
+		r.PerSecond, r.Receipts = float64(r.Took.Messages)/s, float64(r.Took.Receipts)/s
+	}
+}
+
+// Add adds what another process did in the same stretch.
+func (r *Result) Add(other *Result) {
+	r.Rate += other.Rate
+	r.Sent += other.Sent
+	r.Accepted += other.Accepted
+	r.Refused += other.Refused
+	r.Failed += other.Failed
+	r.Delivered += other.Delivered
+	r.Missing += other.Missing
+	r.QueuePeak += other.QueuePeak
+	r.DrainS = max(r.DrainS, other.DrainS)
+	t, o := &r.Took, &other.Took
+	t.Delivery.Add(o.Delivery)
+	t.Answer.Add(o.Answer)
+	t.Complete.Add(o.Complete)
+	t.Lag.Add(o.Lag)
+	t.Messages += o.Messages
+	t.Receipts += o.Receipts
+	t.Time = max(t.Time, o.Time)
+	r.finish()
+}
+
+// Opened is what came of connecting.
+type Opened struct {
+	Attempted int64
+	Succeeded int64
+	Took      Distribution  // from the moment that each was due until it was ready
+	Time      time.Duration // from the first to the last
+	Errors    []string      // the first few, in words
+}
+
+// Add adds what another process did in the same time.
+func (o *Opened) Add(other *Opened) {
+	o.Attempted += other.Attempted
+	o.Succeeded += other.Succeeded
+	o.Took.Add(other.Took)
+	o.Time = max(o.Time, other.Time)
+	o.Errors = append(o.Errors, other.Errors...)
+	o.Errors = o.Errors[:min(len(o.Errors), mostErrors)]
+}
+
+// mostErrors bounds how many errors are kept in words.
+const mostErrors = 5

@@ -1,0 +1,171 @@
+// Package scenario is what the load tool does with a chat system, and how it
+// finds out what it looks for. Each scenario gathers a crowd, has it do
+// something, and judges every message of it when that is over.
+package scenario
+
+import (
+	"context"
+	"time"
+
+	"github.com/hikyaku-chat/hikyaku/internal/bench/ledger"
+	"github.com/hikyaku-chat/hikyaku/internal/bench/load"
+	"github.com/hikyaku-chat/hikyaku/internal/bench/report"
+	"github.com/hikyaku-chat/hikyaku/internal/bench/target"
+)
+
+// Crowd is people who can be brought online and made to talk: those of package
+// load, or of several processes of it (package crew).
+type Crowd interface {
+	Connect(ctx context.Context, o load.Opening) (*load.Opened, error)
+	Talk(ctx context.Context, s load.Stretch) (*load.Result, error)
+	// Ended is how many connections have ended though nobody wished it.
+	Ended() int64
+	// Check judges every message; nothing may be said any more.
+	Check(ctx context.Context) (*ledger.Verdict, error)
+	// Version is what the system says of itself once somebody is connected.
+	Version() string
+	Close()
+}
+
+// Run is one run of a scenario: what it is run with, and where it tells.
+type Run struct {
+	Name   string // in the names of everything that is made for it: lower-case letters and digits
+	Body   int    // bytes of each text
+	Target target.Target
+	Report *report.Report
+	// Gather makes the crowd; nil for one in this process.
+	Gather func(ctx context.Context, plan target.Plan, o load.Options) (Crowd, error)
+	// Watch is told how it goes on; nil for nobody.
+	Watch Watcher
+	// Probe looks at the server's processes; nil where they cannot be seen.
+	Probe Probe
+
+	began time.Time // of the series
+	usage *Usage    // at the last look
+	at    time.Time // of it
+}
+
+// Watcher is told what happens while it happens, by one goroutine at a time.
+type Watcher interface {
+	// Phase says that something begins, and how long it takes; 0 when nobody
+	// knows.
+	Phase(what string, length time.Duration)
+	// Second is what happened in the last one.
+	Second(s load.Second)
+}
+
+// Probe looks at the processes of a server.
+type Probe interface {
+	Look(ctx context.Context) (Usage, error)
+}
+
+// Usage is what a server's processes use, all together.
+type Usage struct {
+	MemoryMiB float64 // resident
+	CPU       float64 // seconds of processors' time so far
+}
+
+// gather makes the crowd of a plan, and begins the run's clock.
+func (r *Run) gather(ctx context.Context, plan target.Plan) (Crowd, error) {
+	plan.Run = r.Name
+	r.phase("make accounts and conversations", 0)
+	o := load.Options{Body: r.Body}
+	var crowd Crowd
+	var err error
+	if r.Gather != nil {
+		crowd, err = r.Gather(ctx, plan, o)
+	} else {
+		crowd, err = load.Gather(ctx, r.Target, plan, o)
+	}
+	if err != nil {
+		return nil, err
+	}
+	r.began = time.Now()
+	r.look(ctx)
+	return crowd, nil
+}
+
+// connect brings everyone online; a connection that fails ends the run.
+func (r *Run) connect(ctx context.Context, crowd Crowd) error {
+	r.phase("connect", 0)
+	if _, err := crowd.Connect(ctx, load.Opening{OnTick: r.tick(ctx)}); err != nil {
+		return err
+	}
+	r.Report.Versions.Target = crowd.Version()
+	return nil
+}
+
+// talk has the crowd talk, and adds the step to the report.
+func (r *Run) talk(ctx context.Context, crowd Crowd, label string, s load.Stretch) (*load.Result, error) {
+	r.phase(label, s.WarmUp+s.Length)
+	from := time.Since(r.began)
+	s.OnTick = r.tick(ctx)
+	step, err := crowd.Talk(ctx, s)
+	if step != nil {
+		step.Label, step.From, step.To = label, from.Seconds(), time.Since(r.began).Seconds()
+		r.Report.Steps = append(r.Report.Steps, step)
+	}
+	return step, err
+}
+
+// conclude judges every message of the run.
+func (r *Run) conclude(ctx context.Context, crowd Crowd) error {
+	r.phase("check every message", 0)
+	v, err := crowd.Check(ctx)
+	if err != nil {
+		return err
+	}
+	r.Report.Verdict = *v
+	return nil
+}
+
+func (r *Run) phase(what string, length time.Duration) {
+	if r.Watch != nil {
+		r.Watch.Phase(what, length)
+	}
+}
+
+// tick takes the seconds of something that begins now.
+func (r *Run) tick(ctx context.Context) func(load.Second) {
+	from := time.Since(r.began).Seconds()
+	return func(s load.Second) {
+		s.At += from
+		if before, at := r.usage, r.at; before != nil {
+			if now := r.look(ctx); now != nil {
+				s.MemoryMiB = now.MemoryMiB
+				s.CPU = max(0, (now.CPU-before.CPU)/r.at.Sub(at).Seconds())
+			}
+		}
+		r.Report.Series = append(r.Report.Series, s)
+		if r.Watch != nil {
+			r.Watch.Second(s)
+		}
+	}
+}
+
+// look looks at the server. Where that fails once it is not tried again: the
+// report says so.
+func (r *Run) look(ctx context.Context) *Usage {
+	if r.Probe == nil {
+		return nil
+	}
+	now, err := r.Probe.Look(ctx)
+	if err != nil {
+		if ctx.Err() == nil {
+			r.Report.Notes = append(r.Report.Notes, "the server's processes could not be looked at: "+err.Error())
+		}
+		r.Probe, r.usage = nil, nil
+		return nil
+	}
+	r.usage, r.at = &now, time.Now()
+	return r.usage
+}
+
+// pairs is a plan of people who talk two by two.
+func pairs(people int) target.Plan {
+	plan := target.Plan{People: people}
+	for i := 0; i+1 < people; i += 2 {
+		plan.Rooms = append(plan.Rooms, []int{i, i + 1})
+	}
+	return plan
+}
