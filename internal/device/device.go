@@ -76,6 +76,7 @@ type view struct {
 	rev, read int64
 	most      int64     // the highest rev heard of
 	asked     time.Time // when the last sync was sent that has no answer; zero without
+	asking    int64     // the highest rev heard of by then
 }
 
 // outbox holds a conversation's messages without an answer, in order.

@@ -146,7 +146,7 @@ func (d *Device) catchUp(id chat.ConversationID, v *view) {
 	if v.rev >= v.most || !v.asked.IsZero() {
 		return
 	}
-	v.asked = time.Now()
+	v.asked, v.asking = time.Now(), v.most
 	d.say(wire.Sync{T: "sync", ID: id.String(), Conversation: id, Rev: v.rev})
 }
 
@@ -160,10 +160,10 @@ func (d *Device) caughtUp(f wire.Changes) {
 	v.asked = time.Time{}
 	had := v.rev
 	v.rev = max(v.rev, f.Rev)
-	v.most = max(v.most, v.rev)
-	if f.More {
-		v.most = max(v.most, v.rev+1)
+	if !f.More { // then the changes up to there that are not in it are none of messages
+		v.rev = max(v.rev, v.asking)
 	}
+	v.most = max(v.most, v.rev)
 	d.catchUp(f.Conversation, v)
 	d.mu.Unlock()
 	for _, m := range f.Messages {

@@ -52,5 +52,5 @@ func (c *Crowd) Return(ctx context.Context, people []int, o Returning) (*Opened,
 	slices.Sort(wait)
 	people = slices.Clone(people)
 	rand.Shuffle(len(people), func(i, j int) { people[i], people[j] = people[j], people[i] })
-	return c.bring(ctx, o.Opening, people, returner.Return, func(i int) time.Duration { return wait[i] })
+	return c.bring(ctx, o.Opening, people, returner.Return, func(i int) time.Duration { return wait[i] }, true)
 }

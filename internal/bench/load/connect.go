@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -36,17 +37,26 @@ func (c *Crowd) Connect(ctx context.Context, o Opening) (*Opened, error) {
 	for i := range people {
 		people[i] = i
 	}
-	return c.bring(ctx, o, people, c.site.Connect, func(i int) time.Duration {
+	opened, err := c.bring(ctx, o, people, c.site.Connect, func(i int) time.Duration {
 		if o.PerSecond <= 0 {
 			return 0
 		}
 		return time.Duration(float64(i) / o.PerSecond * float64(time.Second))
-	})
+	}, false)
+	c.turns = slices.DeleteFunc(c.turns, func(t Turn) bool { return !c.complete(t.Room) })
+	return opened, err
+}
+
+// complete tells whether all members of a room are connected. Nothing is said in
+// one of which somebody could not be: it would count as lost.
+func (c *Crowd) complete(room int) bool {
+	return !slices.ContainsFunc(c.plan.Rooms[room], func(member int) bool { return c.people[member].connection() == nil })
 }
 
 // bring connects people in the order given, each when it is due at the earliest.
+// How long each took counts from then, or from the call.
 func (c *Crowd) bring(ctx context.Context, o Opening, people []int,
-	connect func(context.Context, int, target.Listener) (target.Conn, error), due func(i int) time.Duration,
+	connect func(context.Context, int, target.Listener) (target.Conn, error), due func(i int) time.Duration, fromCall bool,
 ) (*Opened, error) {
 	o = o.withDefaults()
 	ctx, giveUp := context.WithCancel(ctx)
@@ -103,7 +113,10 @@ func (c *Crowd) bring(ctx context.Context, o Opening, people []int,
 		if ctx.Err() != nil {
 			break
 		}
-		if due(i) == 0 {
+		switch {
+		case fromCall:
+			at = start
+		case due(i) == 0:
 			at = c.elapsed()
 		}
 		out.Attempted++

@@ -105,6 +105,14 @@ func (c *Crowd) Version() string { return c.site.Version() }
 // Ended is how many connections have ended though nobody wished it.
 func (c *Crowd) Ended() int64 { return c.ended.Load() }
 
+// Acts are what people can do besides talking.
+func (c *Crowd) Acts() []target.Act {
+	if actor, ok := c.site.(target.Actor); ok {
+		return actor.Acts()
+	}
+	return nil
+}
+
 // Close ends all connections.
 func (c *Crowd) Close() {
 	for _, p := range c.people {

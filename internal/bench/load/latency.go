@@ -62,6 +62,14 @@ func (d *Distribution) add(h *hdrhistogram.Histogram) {
 	d.hdr.Merge(h)
 }
 
+// Record adds one of its own.
+func (d *Distribution) Record(took time.Duration) {
+	if d.hdr == nil {
+		d.hdr = hdrhistogram.New(1, longest, 3)
+	}
+	_ = d.hdr.RecordValue(min(max(took.Microseconds(), 1), longest))
+}
+
 // Add adds another one.
 func (d *Distribution) Add(other Distribution) {
 	if other.hdr != nil {

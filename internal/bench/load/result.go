@@ -105,6 +105,14 @@ func (r *Result) Add(other *Result) {
 	r.finish()
 }
 
+// Then adds what happened afterwards.
+func (r *Result) Then(other *Result) {
+	rate, time := max(r.Rate, other.Rate), r.Took.Time+other.Took.Time
+	r.Add(other)
+	r.Rate, r.Took.Time = rate, time
+	r.finish()
+}
+
 // Opened is what came of connecting.
 type Opened struct {
 	Attempted int64

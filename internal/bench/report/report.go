@@ -10,6 +10,7 @@ import (
 	"os"
 	"runtime"
 	"runtime/debug"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -82,21 +83,21 @@ type Connections struct {
 
 // Return is what came of people who were cut off and came back.
 type Return struct {
-	People       int          `json:"people"`
-	Returned     int64        `json:"returned"`
-	Missed       int64        `json:"missed"`        // messages that each had missed, all together
-	Synced       load.Latency `json:"synced_ms"`     // from the loss until a person had missed nothing
-	AllS         float64      `json:"all_s"`         // until the last had
-	SpreadS      float64      `json:"spread_s"`      // of it, the time within which they tried, each at a moment of its own
-	PeakCPU      float64      `json:"peak_cpu"`      // processors' worth of the server's time in the worst second; 0 where it cannot be seen
-	AfterwardsMS load.Latency `json:"afterwards_ms"` // latency of messages after it
-	Errors       []string     `json:"errors,omitempty"`
+	People     int          `json:"people"`
+	Returned   int64        `json:"returned"`
+	Missed     int64        `json:"missed"`        // messages that each had missed, all together
+	Synced     load.Latency `json:"synced_ms"`     // from the loss until a person had missed nothing
+	AllS       float64      `json:"all_s"`         // until the last had
+	SpreadS    float64      `json:"spread_s"`      // of it, the time within which they tried, each at a moment of its own
+	PeakCPU    float64      `json:"peak_cpu"`      // processors' worth of the server's time in the worst second; 0 where it cannot be seen
+	Afterwards load.Latency `json:"afterwards_ms"` // latency of messages after it
+	Errors     []string     `json:"errors,omitempty"`
 }
 
 // Drift is how a long run ended, compared to how it began.
 type Drift struct {
 	Hours      float64 `json:"hours"`
-	FirstP95   float64 `json:"first_p95_ms"` // of the first tenth, after the warm-up
+	FirstP95   float64 `json:"first_p95_ms"` // of the second tenth: in the first, caches fill
 	LastP95    float64 `json:"last_p95_ms"`  // of the last tenth
 	FirstMiB   float64 `json:"first_mib"`    // memory of the server's processes, likewise; 0 where it cannot be seen
 	LastMiB    float64 `json:"last_mib"`
@@ -178,6 +179,37 @@ func (r *Report) Take(step *load.Result) {
 	r.Rate, r.MsgsPerS, r.Deliveries = step.Rate, step.PerSecond, step.Receipts
 	r.Latency, r.Answer, r.Complete, r.Lag = step.Latency, step.Answer, step.Complete, step.Lag
 	r.Queue = Queue{Peak: step.QueuePeak, DrainS: step.DrainS}
+}
+
+// Thin makes the series one of so many parts at most, each of several seconds:
+// what was counted in them is told for each second on average, what was measured
+// is the worst of them.
+func (r *Report) Thin(most int) {
+	each := (len(r.Series) + most - 1) / most
+	if each < 2 {
+		return
+	}
+	thin := make([]load.Second, 0, most)
+	for part := range slices.Chunk(r.Series, each) {
+		s := part[len(part)-1]
+		s.Heat = slices.Clone(s.Heat)
+		for _, o := range part[:len(part)-1] {
+			s.Sent, s.Accepted, s.Refused, s.Delivered = s.Sent+o.Sent, s.Accepted+o.Accepted, s.Refused+o.Refused, s.Delivered+o.Delivered
+			s.InFlight, s.Queue = max(s.InFlight, o.InFlight), max(s.Queue, o.Queue)
+			s.P50, s.P95, s.P99 = max(s.P50, o.P50), max(s.P95, o.P95), max(s.P99, o.P99)
+			s.MemoryMiB, s.CPU = max(s.MemoryMiB, o.MemoryMiB), max(s.CPU, o.CPU)
+			for band, n := range o.Heat {
+				if s.Heat == nil {
+					s.Heat = make([]int64, len(o.Heat))
+				}
+				s.Heat[band] += n
+			}
+		}
+		n := int64(len(part))
+		s.Sent, s.Accepted, s.Refused, s.Delivered = s.Sent/n, s.Accepted/n, s.Refused/n, s.Delivered/n
+		thin = append(thin, s)
+	}
+	r.Series = thin
 }
 
 // WriteJSON writes the document.

@@ -136,6 +136,7 @@ func (r *Run) tick(ctx context.Context) func(load.Second) {
 				s.CPU = max(0, (now.CPU-before.CPU)/r.at.Sub(at).Seconds())
 			}
 		}
+		s.Took = load.Distribution{} // large, and not needed any more
 		r.Report.Series = append(r.Report.Series, s)
 		if r.Watch != nil {
 			r.Watch.Second(s)

@@ -83,7 +83,8 @@ type Listener interface {
 	// Received is a text that came, from others or oneself; it is only valid
 	// during the call.
 	Received(room int, seq int64, text []byte)
-	// Ended is the last call. err is nil when it was wished for.
+	// Ended is the last call, of a connection that was made. err is nil when
+	// it was wished for.
 	Ended(err error)
 }
 

@@ -39,6 +39,8 @@ type System struct {
 	Skip, Again bool
 	// Away refuses the connection with this number, from 0.
 	Away func(n int) bool
+	// Act is how long everything takes that people do besides talking.
+	Act time.Duration
 }
 
 // Name implements [target.Target].
@@ -117,6 +119,14 @@ func (s *site) Return(ctx context.Context, person int, on target.Listener) (targ
 		r.heard[person] = len(r.history)
 	}
 	return c, nil
+}
+
+// Acts implements [target.Actor].
+func (s *site) Acts() []target.Act {
+	return []target.Act{{Name: "look around", Do: func(context.Context, int, int) error {
+		time.Sleep(s.system.Act)
+		return nil
+	}}}
 }
 
 type conn struct {

@@ -40,9 +40,12 @@ const makeAtOnce = 8
 
 // Prepare implements [target.Target].
 func (t *Target) Prepare(ctx context.Context, p target.Plan) (target.Site, error) {
-	s := &site{people: make([]*client.Client, p.People), rooms: make([]chat.ConversationID, len(p.Rooms)), members: p.Rooms, index: map[string]int{}}
+	s := &site{people: make([]*client.Client, p.People), rooms: make([]chat.ConversationID, len(p.Rooms)), views: make([]*view, p.People), conns: make([]atomic.Pointer[conn], p.People), members: p.Rooms, index: map[string]int{}}
 	if _, err := rand.Read(s.run[:]); err != nil {
 		return nil, err
+	}
+	for i := range s.views {
+		s.views[i] = &view{rooms: map[int]*seen{}}
 	}
 	password := rand.Text()
 	var making errgroup.Group
@@ -89,6 +92,8 @@ type site struct {
 	rooms   []chat.ConversationID
 	members [][]int
 	index   map[string]int // of rooms, by their id as it stands in frames
+	views   []*view
+	conns   []atomic.Pointer[conn]
 	version atomic.Pointer[string]
 }
 
@@ -142,24 +147,45 @@ func (s *site) History(ctx context.Context, room int) ([]target.Message, error) 
 	return out, nil
 }
 
-// Connect implements [target.Site].
+// Connect implements [target.Site]. As every device does, it asks what there is
+// once it is connected.
 func (s *site) Connect(ctx context.Context, person int, on target.Listener) (target.Conn, error) {
-	c := &conn{site: s, on: on}
+	c := &conn{site: s, on: on, view: s.views[person], me: s.people[person].Me().ID, ready: make(chan struct{}), synced: make(chan struct{}), behind: -1}
+	c.view.lost()
 	socket, err := s.people[person].Dial(ctx, c.heard)
 	if err != nil {
 		return nil, err
 	}
 	c.socket = socket
+	c.list()
+	close(c.ready)
 	s.version.Store(&socket.Hello.Server)
-	go func() {
-		<-socket.Done()
-		err := socket.Err()
-		if c.closed.Load() {
-			err = nil
-		}
-		on.Ended(err)
-	}()
-	return c, nil
+	select {
+	case <-c.synced:
+		s.conns[person].Store(c)
+		go c.end()
+		return c, nil
+	case <-socket.Done():
+		return nil, fmt.Errorf("the connection ended before it was of use: %w", socket.Err())
+	case <-ctx.Done():
+		c.Cut()
+		return nil, fmt.Errorf("wait for the list of conversations: %w", ctx.Err())
+	}
+}
+
+// end tells how the connection ended.
+func (c *conn) end() {
+	<-c.socket.Done()
+	err := c.socket.Err()
+	if c.closed.Load() {
+		err = nil
+	}
+	c.on.Ended(err)
+}
+
+// Return implements [target.Returner].
+func (s *site) Return(ctx context.Context, person int, on target.Listener) (target.Conn, error) {
+	return s.Connect(ctx, person, on)
 }
 
 type conn struct {
@@ -168,6 +194,19 @@ type conn struct {
 	socket *client.Socket
 	frame  []byte
 	closed atomic.Bool
+
+	// What follows is the reading goroutine's, once ready is closed.
+
+	ready   chan struct{}
+	me      chat.UserID
+	view    *view
+	listing bool          // a sync of the list is under way
+	again   bool          // and another one is due after it
+	asked   bool          // for what was missed, on this connection
+	waiting int           // syncs of conversations under way
+	settled bool          // synced is closed
+	synced  chan struct{} // closes when nothing is missing for the first time
+	behind  int64         // the view's sum at the last head check that found more; -1 for none
 }
 
 // Send implements [target.Conn].
@@ -224,6 +263,7 @@ func numberIn(id []byte) (n int, ok bool) {
 // heard reads what the load tool needs from a frame, without decoding all of
 // it: a field's name in quotes cannot stand inside a JSON string.
 func (c *conn) heard(f client.Frame) {
+	<-c.ready
 	switch f.T {
 	case "accepted":
 		if n, ok := numberIn(value(f.Raw, `"id":"`)); ok {
@@ -243,15 +283,20 @@ func (c *conn) heard(f client.Frame) {
 		}
 		c.on.Answered(n, a)
 	case "message":
-		room, ok := c.site.index[string(value(f.Raw, `"conversation":"`))]
-		if !ok {
-			return
-		}
-		seq, err := strconv.ParseInt(string(number(f.Raw, `"seq":`)), 10, 64)
-		if err != nil {
-			return
-		}
-		c.on.Received(room, seq, value(f.Raw, `"body":"`))
+		c.message(f.Raw)
+	case "pong":
+		c.pong(f.Raw)
+	case "synced":
+		c.listed(f)
+	case "changes":
+		c.caughtUp(f)
+	case "conversation":
+		c.changed(f)
+	case "mark":
+		c.marked(f)
+	case "resync":
+		c.asked = true
+		c.list()
 	}
 }
 

@@ -9,20 +9,22 @@ import (
 
 	"github.com/hikyaku-chat/hikyaku/internal/app"
 	"github.com/hikyaku-chat/hikyaku/internal/bench/load"
+	"github.com/hikyaku-chat/hikyaku/internal/bench/report"
+	"github.com/hikyaku-chat/hikyaku/internal/bench/scenario"
 	"github.com/hikyaku-chat/hikyaku/internal/bench/target"
 	"github.com/hikyaku-chat/hikyaku/internal/bench/target/hikyaku"
 	"github.com/hikyaku-chat/hikyaku/internal/gateway"
 )
 
-// A real installation, in pairs, in a group and in a channel: every message is
-// heard, stored, and accounted for. One that sends too fast is refused.
-func TestTalk(t *testing.T) {
+// start starts an installation that takes so many messages a second of one.
+func start(t *testing.T, perSecond float64, burst int) (url string) {
+	t.Helper()
 	a, err := app.Start(t.Context(), app.Config{
 		Listen: "127.0.0.1:0", Data: t.TempDir(), Registration: "open", Drain: 10 * time.Second, Version: "1.2.3",
 		Hash: app.HashConfig{MemoryKiB: 64, AtOnce: 8}, Push: app.PushConfig{Contact: "mailto:nobody@example.org", Delay: time.Second},
 		Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
 		Gateway: gateway.Config{
-			PerSecond: 10, Burst: 10, InFlight: 1000, Heartbeat: time.Second, Idle: time.Minute, AwayGrace: time.Second,
+			PerSecond: perSecond, Burst: burst, InFlight: 1000, Heartbeat: time.Second, Idle: time.Minute, AwayGrace: time.Second,
 			PerUser: 50, GoodbyeSpread: time.Second,
 		},
 	})
@@ -36,7 +38,13 @@ func TestTalk(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	system, err := hikyaku.New(a.URL())
+	return a.URL()
+}
+
+// A real installation, in pairs, in a group and in a channel: every message is
+// heard, stored, and accounted for. One that sends too fast is refused.
+func TestTalk(t *testing.T) {
+	system, err := hikyaku.New(start(t, 10, 10))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -74,5 +82,47 @@ func TestTalk(t *testing.T) {
 func TestAddressIsChecked(t *testing.T) {
 	if _, err := hikyaku.New("localhost"); err == nil {
 		t.Error("an address without a scheme was taken")
+	}
+}
+
+func measure(t *testing.T, what interface {
+	Run(ctx context.Context, r *scenario.Run) error
+},
+) *report.Report {
+	t.Helper()
+	system, err := hikyaku.New(start(t, 1000, 1000))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := report.New("test", system.Name(), "test")
+	if err := what.Run(t.Context(), &scenario.Run{Name: "test", Target: system, Report: r}); err != nil {
+		t.Fatal(err)
+	}
+	if !r.Kept() {
+		t.Errorf("%+v", r.Verdict)
+	}
+	return r
+}
+
+// Who comes back after a loss has what was said meanwhile, once, more than fits
+// a page.
+func TestComingBack(t *testing.T) {
+	r := measure(t, &scenario.Reconnect{People: 4, Rate: 200, Apart: 3 * time.Second, Spread: time.Second, AtOnce: 4})
+	if b := r.Return; b.Returned != 4 || b.Missed != 600 || b.Synced.Max < b.Synced.P50 {
+		t.Errorf("%+v", b)
+	}
+}
+
+func TestLiving(t *testing.T) {
+	r := measure(t, &scenario.Soak{
+		People: 20, Rate: 100, Acts: 50, Losses: 10, Length: 4 * time.Second, Window: 2 * time.Second, MaxActs: 10, Patience: 10 * time.Second,
+	})
+	if len(r.Acts) != 6 {
+		t.Errorf("%+v", r.Acts)
+	}
+	for _, a := range r.Acts {
+		if a.Done == 0 || a.Failed > 0 {
+			t.Errorf("%+v", a)
+		}
 	}
 }

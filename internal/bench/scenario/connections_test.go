@@ -1,0 +1,116 @@
+package scenario_test
+
+import (
+	"context"
+	"math"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/hikyaku-chat/hikyaku/internal/bench/report"
+	"github.com/hikyaku-chat/hikyaku/internal/bench/scenario"
+	"github.com/hikyaku-chat/hikyaku/internal/bench/target/faulty"
+)
+
+type runs interface {
+	Run(ctx context.Context, r *scenario.Run) error
+}
+
+// do runs a scenario against a system.
+func do(t *testing.T, s *faulty.System, what runs) *report.Report {
+	t.Helper()
+	r := report.New("test", s.Name(), "test")
+	if err := what.Run(t.Context(), &scenario.Run{Name: "test", Target: s, Report: r}); err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func TestConnectionsThatFailAreCounted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &faulty.System{Away: func(n int) bool { return n%100 == 0 }}
+		r := do(t, s, &scenario.Connections{People: 1000, PerSecond: 500, AtOnce: 10, Hold: time.Minute, Sample: 100, Rate: 50})
+		c := r.Connections
+		if c.Attempted != 1000 || c.Succeeded != 990 || c.Ended != 0 || len(c.Errors) == 0 {
+			t.Errorf("%+v", c)
+		}
+		if math.Abs(c.PerS-500) > 10 || c.HeldS != 60 {
+			t.Errorf("%v a second, held for %v s", c.PerS, c.HeldS)
+		}
+		if !r.Kept() || r.Sent != 250 || r.Delivered != 500 {
+			t.Errorf("%+v", r.Verdict)
+		}
+		if last := r.Series[len(r.Series)-1]; last.Connected != 990 || last.At < 65 {
+			t.Errorf("%+v", last)
+		}
+	})
+}
+
+func TestFanoutWaitsForTheLast(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &faulty.System{Delay: func(int) time.Duration { return 40 * time.Millisecond }}
+		r := do(t, s, &scenario.Fanout{Sizes: []int{10, 100}, Deliveries: 1000, Speakers: 5, Length: 5 * time.Second, WarmUp: time.Second})
+		if len(r.Steps) != 2 || !r.Kept() || r.Sent != 660 || r.Delivered != 600*10+60*100 {
+			t.Fatalf("%d steps, %+v", len(r.Steps), r.Verdict)
+		}
+		for _, step := range r.Steps {
+			if math.Abs(step.Complete.P50-40) > 0.4 || math.Abs(step.Receipts-1000) > 15 {
+				t.Errorf("%+v", step)
+			}
+		}
+	})
+}
+
+func TestReconnect(t *testing.T) {
+	what := func() *scenario.Reconnect {
+		return &scenario.Reconnect{People: 100, Rate: 100, Apart: 2 * time.Second, Spread: 5 * time.Second, AtOnce: 50}
+	}
+	t.Run("kept", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			r := do(t, &faulty.System{}, what())
+			if b := r.Return; b.Returned != 100 || b.Missed != 200 || b.AllS > 5.1 || b.AllS < 4 || b.Synced.Max < 4000 {
+				t.Errorf("%+v", r.Return)
+			}
+			if !r.Kept() || r.Lost != 0 || r.Sent != 1200 {
+				t.Errorf("%+v", r.Verdict)
+			}
+		})
+	})
+	t.Run("left out", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			if r := do(t, &faulty.System{Skip: true}, what()); r.Lost != 50 || r.Duplicated != 0 {
+				t.Errorf("%+v", r.Verdict)
+			}
+		})
+	})
+	t.Run("told again", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			if r := do(t, &faulty.System{Again: true}, what()); r.Lost != 0 || r.Duplicated != 100 {
+				t.Errorf("%+v", r.Verdict)
+			}
+		})
+	})
+}
+
+func TestSoakFindsWhatGetsWorse(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const rate = 20
+		s := &faulty.System{
+			Act:   30 * time.Millisecond,
+			Delay: func(n int) time.Duration { return 10*time.Millisecond + time.Duration(n)*time.Microsecond },
+		}
+		r := do(t, s, &scenario.Soak{
+			People: 20, Rate: rate, Acts: 10, Losses: 1, Length: time.Hour, Window: time.Minute, MaxActs: 10, Patience: 10 * time.Second,
+		})
+		// A message comes rate µs later each second: 72 ms an hour.
+		if d := r.Drift; math.Abs(d.P95PerHour-72) > 2 || d.FirstP95 > 25 || d.LastP95 < 70 || d.MiBPerHour != 0 {
+			t.Errorf("%+v", d)
+		}
+		if !r.Kept() || r.Sent != rate*3600 || len(r.Steps) != 60 || math.Abs(r.MsgsPerS-rate) > 0.5 {
+			t.Errorf("%+v, %v messages/s in %d steps", r.Verdict, r.MsgsPerS, len(r.Steps))
+		}
+		if len(r.Acts) != 2 || r.Acts[0].Done < 35_000 || math.Abs(r.Acts[0].Latency.P50-30) > 0.3 || r.Acts[1].Done < 3000 || r.Acts[1].Failed != 0 {
+			t.Errorf("%+v", r.Acts)
+		}
+	})
+}

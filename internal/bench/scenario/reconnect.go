@@ -1,0 +1,93 @@
+package scenario
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/hikyaku-chat/hikyaku/internal/bench/load"
+	"github.com/hikyaku-chat/hikyaku/internal/bench/report"
+)
+
+// Reconnect cuts everybody off at once and has them come back: how long until
+// nobody misses anything, and what that costs the system. One of each pair is
+// cut off a little earlier, and the other goes on talking, so that there is
+// something to be missed.
+type Reconnect struct {
+	People int           // in pairs
+	Rate   float64       // messages per second, before, in between and afterwards
+	Apart  time.Duration // how much earlier the first half is cut off
+	Spread time.Duration // within which each tries to come back, at a moment of its own
+	AtOnce int           // who come back side by side, at most
+}
+
+// absentee is a crowd that can be cut off; that of several processes cannot.
+type absentee interface {
+	Crowd
+	Cut(people []int)
+	Return(ctx context.Context, people []int, o load.Returning) (*load.Opened, error)
+}
+
+// Run does it and fills in the report.
+func (s *Reconnect) Run(ctx context.Context, r *Run) error {
+	all, err := r.gather(ctx, pairs(s.People))
+	if err != nil {
+		return err
+	}
+	defer all.Close()
+	crowd, ok := all.(absentee)
+	if !ok {
+		return fmt.Errorf("people of several processes cannot be cut off together: run this scenario in one")
+	}
+	if err := r.connect(ctx, crowd); err != nil {
+		return err
+	}
+	quiet := load.Stretch{Rate: s.Rate, Length: sampleFor, Drain: drainFor}
+	if _, err := r.talk(ctx, crowd, "before", quiet); err != nil {
+		return err
+	}
+	first, second := halves(s.People)
+	crowd.Cut(first)
+	// What is sent now cannot reach the first half, so nobody waits for it.
+	missed, err := r.talk(ctx, crowd, "half is away", load.Stretch{Rate: s.Rate, Length: s.Apart})
+	if err != nil {
+		return err
+	}
+	crowd.Cut(second)
+	r.phase("everybody comes back", s.Spread)
+	seconds := len(r.Report.Series)
+	back, err := crowd.Return(ctx, append(first, second...), load.Returning{
+		Opening: load.Opening{AtOnce: s.AtOnce, Lossy: true, OnTick: r.tick(ctx)}, Spread: s.Spread,
+	})
+	if err != nil {
+		return err
+	}
+	out := &report.Return{
+		People: s.People, Returned: back.Succeeded, Missed: missed.Sent - missed.Refused, Synced: back.Took.Latency(),
+		AllS: back.Time.Seconds(), SpreadS: s.Spread.Seconds(), Errors: back.Errors,
+	}
+	for _, second := range r.Report.Series[seconds:] {
+		out.PeakCPU = max(out.PeakCPU, second.CPU)
+	}
+	r.Report.Return = out
+	after, err := r.talk(ctx, crowd, "afterwards", quiet)
+	if err != nil {
+		return err
+	}
+	out.Afterwards = after.Latency
+	r.Report.Take(after)
+	r.noteLag(after)
+	return r.conclude(ctx, crowd)
+}
+
+// halves parts pairs: one of each in either half.
+func halves(people int) (first, second []int) {
+	for i := range people {
+		if i%2 == 0 {
+			first = append(first, i)
+		} else {
+			second = append(second, i)
+		}
+	}
+	return first, second
+}

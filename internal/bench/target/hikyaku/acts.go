@@ -1,0 +1,69 @@
+package hikyaku
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/url"
+
+	"github.com/hikyaku-chat/hikyaku/internal/bench/target"
+	"github.com/hikyaku-chat/hikyaku/internal/client"
+	"github.com/hikyaku-chat/hikyaku/internal/wire"
+)
+
+// pageOf is how many messages the page shows at once.
+const pageOf = 50
+
+// Acts implements [target.Actor].
+func (s *site) Acts() []target.Act {
+	return []target.Act{
+		{Name: "type", Do: s.typing},
+		{Name: "scroll back", Do: s.scrollBack},
+		{Name: "read", Do: s.read},
+		{Name: "search people", Do: func(ctx context.Context, person, _ int) error {
+			return s.get(ctx, person, "/users?"+url.Values{"q": {fmt.Sprintf("-%d", person)}}.Encode(), nil)
+		}},
+		{Name: "search channels", Do: func(ctx context.Context, person, _ int) error {
+			return s.get(ctx, person, "/channels?"+url.Values{"q": {"bench"}}.Encode(), nil)
+		}},
+	}
+}
+
+func (s *site) get(ctx context.Context, person int, path string, out any) error {
+	return s.people[person].Do(ctx, http.MethodGet, path, nil, out)
+}
+
+// typing says that a person is writing; who is away says nothing.
+func (s *site) typing(_ context.Context, person, room int) error {
+	c := s.conns[person].Load()
+	if c == nil || c.closed.Load() {
+		return nil
+	}
+	return c.socket.Send(wire.Typing{T: "typing", Conversation: s.rooms[room]})
+}
+
+// scrollBack reads a conversation's last page, and the two before it.
+func (s *site) scrollBack(ctx context.Context, person, room int) error {
+	before := ""
+	for range 3 {
+		var p client.Page
+		if err := s.get(ctx, person, fmt.Sprintf("/conversations/%v/messages?limit=%d%s", s.rooms[room], pageOf, before), &p); err != nil {
+			return err
+		}
+		if !p.HasBefore || len(p.Items) == 0 {
+			return nil
+		}
+		before = fmt.Sprintf("&before=%d", p.Items[0].Seq)
+	}
+	return nil
+}
+
+// read moves the person's mark to the conversation's end.
+func (s *site) read(ctx context.Context, person, room int) error {
+	var p client.Page
+	if err := s.get(ctx, person, fmt.Sprintf("/conversations/%v/messages?limit=1", s.rooms[room]), &p); err != nil || len(p.Items) == 0 {
+		return err
+	}
+	return s.people[person].Do(ctx, http.MethodPut, fmt.Sprintf("/conversations/%v/marks", s.rooms[room]),
+		map[string]int64{"read": p.Items[0].Seq, "received": p.Items[0].Seq}, nil)
+}
