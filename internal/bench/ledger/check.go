@@ -34,6 +34,21 @@ func (v *Verdict) Kept() bool {
 	return v.Lost == 0 && v.Duplicated == 0 && v.OutOfOrder == 0 && v.Foreign == 0
 }
 
+// Add adds the verdict about other people of the same run.
+func (v *Verdict) Add(other *Verdict) {
+	v.Sent += other.Sent
+	v.Accepted += other.Accepted
+	v.Refused += other.Refused
+	v.Failed += other.Failed
+	v.Unanswered += other.Unanswered
+	v.Delivered += other.Delivered
+	v.Lost += other.Lost
+	v.Duplicated += other.Duplicated
+	v.OutOfOrder += other.OutOfOrder
+	v.Foreign += other.Foreign
+	v.Offenders = append(v.Offenders, other.Offenders...)
+}
+
 // mostOffenders bounds how many of one kind are named.
 const mostOffenders = 5
 

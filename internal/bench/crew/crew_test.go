@@ -1,0 +1,186 @@
+package crew_test
+
+import (
+	"context"
+	"math"
+	"net"
+	"reflect"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/hikyaku-chat/hikyaku/internal/bench/crew"
+	"github.com/hikyaku-chat/hikyaku/internal/bench/load"
+	"github.com/hikyaku-chat/hikyaku/internal/bench/report"
+	"github.com/hikyaku-chat/hikyaku/internal/bench/scenario"
+	"github.com/hikyaku-chat/hikyaku/internal/bench/target"
+	"github.com/hikyaku-chat/hikyaku/internal/bench/target/faulty"
+)
+
+// Each hand of these has a system of its own, so that what a hand does can be
+// told apart; all run on the test's clock.
+
+func hands(t *testing.T, systems ...*faulty.System) []crew.Hand {
+	t.Helper()
+	out := make([]crew.Hand, len(systems))
+	for i, s := range systems {
+		here, there := net.Pipe()
+		out[i] = crew.Hand{ReadWriteCloser: here, Target: []byte(s.Name())}
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			// What a broken pipe is called does not matter.
+			_ = crew.Serve(t.Context(), there, func(how []byte) (target.Target, error) {
+				if string(how) != s.Name() {
+					t.Errorf("a hand was told to reach %q", how)
+				}
+				return s, nil
+			})
+		}()
+		t.Cleanup(func() {
+			_ = here.Close()
+			<-done
+		})
+	}
+	return out
+}
+
+type runs interface {
+	Run(ctx context.Context, r *scenario.Run) error
+}
+
+func do(t *testing.T, what runs, systems ...*faulty.System) (*report.Report, error) {
+	t.Helper()
+	r := report.New("test", "faulty", "test")
+	all := hands(t, systems...)
+	err := what.Run(t.Context(), &scenario.Run{
+		Name: "test", Report: r,
+		Gather: func(ctx context.Context, plan target.Plan, o load.Options) (scenario.Crowd, error) {
+			c, err := crew.Gather(ctx, all, plan, o)
+			if err != nil {
+				return nil, err
+			}
+			return c, nil
+		},
+	})
+	return r, err
+}
+
+// Percentiles are those of all messages together: of two hands one has 10 ms,
+// the other 30, and a tenth of its messages 200.
+func TestFiguresAddUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		slow := &faulty.System{Delay: func(n int) time.Duration {
+			if n%10 == 0 {
+				return 200 * time.Millisecond
+			}
+			return 30 * time.Millisecond
+		}}
+		r, err := do(t, &scenario.Burst{People: 40, Rate: 1000, Length: 10 * time.Second, Drain: time.Minute},
+			&faulty.System{Delay: func(int) time.Duration { return 10 * time.Millisecond }}, slow)
+		if err != nil {
+			t.Fatal(err)
+		}
+		near := func(what string, got, want float64) {
+			if math.Abs(got-want) > want/100 {
+				t.Errorf("%s is %v, want %v", what, got, want)
+			}
+		}
+		near("p50", r.Latency.P50, 10)
+		near("p90", r.Latency.P90, 30)
+		near("p99", r.Latency.P99, 200)
+		near("msgs_per_s", r.MsgsPerS, 10_000/10.2) // until the last has come
+		if r.Sent != 10_000 || r.Accepted != 10_000 || r.Delivered != 20_000 || !r.Kept() || r.Rate != 1000 {
+			t.Errorf("%+v", r.Verdict)
+		}
+		if r.Versions.Target != "1" {
+			t.Errorf("the version is %q", r.Versions.Target)
+		}
+		if talk := r.Series[4]; math.Abs(float64(talk.Sent)-1000) > 30 || talk.Connected != 40 || talk.P99 < 190 {
+			t.Errorf("%+v", talk)
+		}
+	})
+}
+
+func TestWhatOneHandFindsFailsTheRun(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, err := do(t, &scenario.Burst{People: 40, Rate: 1000, Length: time.Second, Drain: time.Second},
+			&faulty.System{}, &faulty.System{}, &faulty.System{Lose: func(n int) bool { return n == 7 }})
+		if err != nil || r.Lost != 1 || r.Kept() || !strings.HasPrefix(r.Offenders[0], "process 3: ") {
+			t.Errorf("%+v, %v", r.Verdict, err)
+		}
+	})
+}
+
+func TestConnectionsOfAllHands(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, err := do(t, &scenario.Connections{People: 1000, PerSecond: 500, AtOnce: 10, Hold: 10 * time.Second, Sample: 40, Rate: 50},
+			&faulty.System{}, &faulty.System{Away: func(n int) bool { return n%51 == 3 }})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if c := r.Connections; c.Attempted != 1000 || c.Succeeded != 990 || math.Abs(c.PerS-500) > 15 {
+			t.Errorf("%+v", c)
+		}
+		if last := r.Series[len(r.Series)-1]; last.Connected != 990 || !r.Kept() {
+			t.Errorf("%+v, %+v", last, r.Verdict)
+		}
+	})
+}
+
+// A hand that dies, or cannot begin, ends the run with a word, and not never.
+func TestAHandThatDies(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		all := hands(t, &faulty.System{}, &faulty.System{})
+		c, err := crew.Gather(t.Context(), all, target.Plan{Run: "test", People: 4, Rooms: [][]int{{0, 1}, {2, 3}}}, load.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		if _, err := c.Connect(t.Context(), load.Opening{}); err != nil {
+			t.Fatal(err)
+		}
+		time.AfterFunc(3*time.Second, func() { _ = all[1].Close() })
+		began := time.Now()
+		if _, err := c.Talk(t.Context(), load.Stretch{Rate: 10, Length: time.Hour}); err == nil || time.Since(began) > time.Minute {
+			t.Errorf("after %v: %v", time.Since(began), err)
+		}
+	})
+}
+
+func TestDivision(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		everybody := make([]int, 10)
+		for i := range everybody {
+			everybody[i] = i
+		}
+		for name, plan := range map[string]target.Plan{
+			"more processes than people":   {People: 1},
+			"a conversation of all people": {People: 10, Rooms: [][]int{everybody}},
+		} {
+			if _, err := crew.Gather(t.Context(), hands(t, &faulty.System{}, &faulty.System{}), plan, load.Options{}); err == nil {
+				t.Errorf("%s were divided", name)
+			}
+		}
+	})
+}
+
+// Whatever is added to a result must be added up, too: one that is all ones,
+// added to itself, is all twos but for what is not a sum.
+func TestVerdictsAddUp(t *testing.T) {
+	r := report.Report{}
+	v := reflect.ValueOf(&r.Verdict).Elem()
+	for i := range v.NumField() {
+		if f := v.Field(i); f.Kind() == reflect.Int64 {
+			f.SetInt(1)
+		}
+	}
+	one := r.Verdict
+	r.Add(&one)
+	for i := range v.NumField() {
+		if f := v.Field(i); f.Kind() == reflect.Int64 && f.Int() != 2 {
+			t.Errorf("%s is not added up", v.Type().Field(i).Name)
+		}
+	}
+}
