@@ -99,6 +99,16 @@ BENCH ?= .
 bench-go: ## Run the Go benchmarks that match BENCH (all)
 	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem ./...
 
+OUT ?= bench-results
+.PHONY: bench
+bench: build ## Measure the cluster's whole path on this machine; reports go to OUT (bench-results)
+	scripts/servers
+	./bin/hikyaku bench suite --on cluster --out $(OUT)
+
+.PHONY: bench-embedded
+bench-embedded: build ## The same on the embedded parts
+	./bin/hikyaku bench suite --on embedded --out $(OUT)
+
 .PHONY: picture
 picture: build ## Take the README's picture of the page again
 	cd web && node e2e/picture.mjs ../docs/images/page.png

@@ -5,81 +5,56 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"strconv"
 	"strings"
-	"time"
 
-	"github.com/hikyaku-chat/hikyaku/internal/bench/load"
+	"github.com/hikyaku-chat/hikyaku/internal/bench/probe"
 	"github.com/hikyaku-chat/hikyaku/internal/bench/report"
 	"github.com/hikyaku-chat/hikyaku/internal/bench/scenario"
-	installation "github.com/hikyaku-chat/hikyaku/internal/bench/target/hikyaku"
 	"github.com/hikyaku-chat/hikyaku/internal/bench/threshold"
 )
 
 // benchCommands measure an installation and check every message.
 type benchCommands struct {
-	Burst   benchBurst   `cmd:"" help:"Send far more than is sustainable for a while, and watch until it is drained."`
-	Latency benchLatency `cmd:"" help:"Find the highest rate that is sustained: rising rates, until the p95 passes a limit or anything is lost or refused."`
+	Latency     benchLatency     `cmd:"" help:"Find the highest rate that is sustained: rising rates, until the p95 passes a limit or anything is lost or refused."`
+	Burst       benchBurst       `cmd:"" help:"Send far more than is sustainable for a while, and watch until it is drained."`
+	Connections benchConnections `cmd:"" help:"Open many connections, keep them, and have a few of those people talk."`
+	Fanout      benchFanout      `cmd:"" help:"Speak in large rooms whose members are all online: how long until the last one has it."`
+	Reconnect   benchReconnect   `cmd:"" help:"Cut everybody off at once and have them come back: how long until nobody misses anything."`
+	Soak        benchSoak        `cmd:"" help:"Live with the system for hours: send, type, read, scroll back, search, reconnect; find what gets worse."`
+	Suite       benchSuite       `cmd:"" help:"Start a system of its own on this machine, run latency, burst and connections against it, and write their reports."`
+	Hand        benchHand        `cmd:"" hidden:"" help:"Be one of several processes of a run."`
 }
 
 // benchRun is what all scenarios are told.
 type benchRun struct {
-	URL    string   `default:"http://127.0.0.1:8080" help:"Address of the installation (${default}). Accounts must be open to all." placeholder:"URL"`
-	Users  int      `default:"200" help:"People, in pairs (${default})." placeholder:"N"`
-	Body   int      `default:"120" help:"Bytes of each text (${default})." placeholder:"N"`
-	FailIf []string `help:"Fail the run under this condition, such as p95>170ms or lost>0; may be given several times." placeholder:"CONDITION" sep:"none"`
-	JSON   string   `name:"json" help:"Write the whole report to this file, - for the standard output." placeholder:"FILE"`
-}
-
-type benchLatency struct {
-	benchRun
-	From     float64       `default:"500" help:"First rate, in messages per second (${default})." placeholder:"RATE"`
-	To       float64       `default:"100000" help:"Last rate (${default})." placeholder:"RATE"`
-	Factor   float64       `default:"1.5" help:"From one rate to the next (${default})."`
-	Halvings int           `default:"2" help:"Closer looks between the last good and the first bad rate (${default})." placeholder:"N"`
-	Step     time.Duration `default:"10s" help:"Measured time of each rate (${default})."`
-	WarmUp   time.Duration `default:"2s" help:"Time before it that is not measured (${default})."`
-	MaxP95   time.Duration `name:"max-p95" default:"170ms" help:"The limit (${default})."`
-}
-
-type benchBurst struct {
-	benchRun
-	Load   float64       `default:"20000" help:"Messages per second, far above what is sustainable (${default})." placeholder:"RATE"`
-	Length time.Duration `default:"30s" help:"How long (${default})."`
-	Wait   time.Duration `default:"5m" help:"How long to wait afterwards until everything has arrived (${default})."`
+	targetFlags
+	Body          int      `default:"120" help:"Bytes of each text (${default})." placeholder:"N"`
+	ServerPid     []int    `help:"Process of the server on this machine, whose memory and time are told; may be given several times." placeholder:"PID"`
+	ServerMetrics []string `help:"Metrics of a process of the server, for the same: http://host:port/metrics; may be given several times." placeholder:"URL"`
+	FailIf        []string `help:"Fail the run under this condition, such as p95>170ms or lost>0; may be given several times." placeholder:"CONDITION" sep:"none"`
+	JSON          string   `name:"json" help:"Write the whole report to this file, - for the standard output." placeholder:"FILE"`
 }
 
 func (c *benchRun) check() error {
-	switch {
-	case c.Users < 2 || c.Users%2 != 0 || c.Users > 100_000:
-		return fmt.Errorf("--users: %d people cannot be paired; give an even number from 2 to 100000", c.Users)
-	case c.Body < 32 || c.Body > 4000:
+	if c.Body < 32 || c.Body > 4000 {
 		return fmt.Errorf("--body: %d is not between 32 and 4000 bytes", c.Body)
+	}
+	for _, pid := range c.ServerPid {
+		if pid < 1 {
+			return fmt.Errorf("--server-pid: there is no process %d", pid)
+		}
 	}
 	return nil
 }
 
-func (c *benchLatency) check() error {
-	switch {
-	case c.From <= 0 || c.To < c.From:
-		return errors.New("--from, --to: the rates must rise, from above 0")
-	case c.Factor <= 1 || c.Factor > 10:
-		return fmt.Errorf("--factor: %v is not above 1 and at most 10", c.Factor)
-	case c.Halvings < 0 || c.Halvings > 20:
-		return fmt.Errorf("--halvings: %d is not between 0 and 20", c.Halvings)
-	case c.Step < time.Second || c.WarmUp < 0:
-		return errors.New("--step, --warm-up: a step is at least 1s long, its warm-up not negative")
+// checkPairs refuses people who cannot talk two by two.
+func checkPairs(users int) error {
+	if users < 2 || users%2 != 0 || users > 100_000 {
+		return fmt.Errorf("--users: %d people cannot be paired; give an even number from 2 to 100000", users)
 	}
-	return c.benchRun.check()
-}
-
-func (c *benchBurst) check() error {
-	if c.Load <= 0 || c.Length < time.Second || c.Wait < 0 {
-		return errors.New("--load, --length, --wait: a burst has a rate above 0 and lasts 1s at least")
-	}
-	return c.benchRun.check()
+	return nil
 }
 
 // errJudged is that a run was measured, and did not pass: the reason of the
@@ -116,76 +91,67 @@ func judge(r *report.Report, conditions []threshold.Condition) error {
 	return &errJudged{why}
 }
 
-// Run measures.
-func (c *benchLatency) Run(ctx context.Context, std streams) error {
-	if err := c.check(); err != nil {
-		return err
-	}
-	s := &scenario.Latency{
-		People: c.Users, From: c.From, To: c.To, Factor: c.Factor, Halvings: c.Halvings,
-		Step: c.Step, WarmUp: c.WarmUp, MaxP95: c.MaxP95,
-	}
-	return c.run(ctx, std, "latency", s, map[string]string{
-		"from": fmt.Sprint(c.From), "to": fmt.Sprint(c.To), "factor": fmt.Sprint(c.Factor), "halvings": strconv.Itoa(c.Halvings),
-		"step": c.Step.String(), "warm_up": c.WarmUp.String(), "max_p95": c.MaxP95.String(),
-	})
-}
-
-// Run measures.
-func (c *benchBurst) Run(ctx context.Context, std streams) error {
-	if err := c.check(); err != nil {
-		return err
-	}
-	s := &scenario.Burst{People: c.Users, Rate: c.Load, Length: c.Length, Drain: c.Wait}
-	return c.run(ctx, std, "burst", s, map[string]string{"load": fmt.Sprint(c.Load), "length": c.Length.String(), "wait": c.Wait.String()})
-}
-
-// plainly tells what happens each second in lines.
-type plainly struct{ io.Writer }
-
-func (p plainly) Phase(what string, _ time.Duration) { _, _ = fmt.Fprintln(p, what) }
-
-func (p plainly) Second(s load.Second) {
-	_, _ = fmt.Fprintf(p, "  %4.0f s  sent %6d  arrived %6d  queue %6d  p50 %6.1f ms  p95 %6.1f ms  refused %d\n", s.At, s.Sent, s.Delivered, s.Queue, s.P50, s.P95, s.Refused)
-}
-
 // measured is a scenario.
 type measured interface {
 	Run(ctx context.Context, r *scenario.Run) error
 }
 
-// run runs a scenario against the installation and says what came of it.
-func (c *benchRun) run(ctx context.Context, std streams, name string, s measured, parameters map[string]string) error {
+// run runs a scenario, in so many processes, and says what came of it.
+func (c *benchRun) run(ctx context.Context, std streams, name string, s measured, processes int, parameters map[string]string) error {
 	conditions, err := parseConditions(c.FailIf)
 	if err != nil {
 		return err
 	}
-	t, err := installation.New(c.URL)
+	r, err := c.measure(ctx, std, name, s, processes, parameters)
 	if err != nil {
 		return err
 	}
-	r := report.New(name, t.Name(), version())
-	r.Parameters = parameters
-	r.Parameters["url"], r.Parameters["users"], r.Parameters["body"] = c.URL, strconv.Itoa(c.Users), strconv.Itoa(c.Body)
-	if err := s.Run(ctx, &scenario.Run{
-		Name: strings.ToLower(rand.Text()[:8]), Body: c.Body, Target: t, Report: r, Watch: plainly{std.err},
-	}); err != nil {
-		return err
-	}
-	if err := c.write(std.out, r); err != nil {
+	if err := c.write(std, r); err != nil {
 		return err
 	}
 	return judge(r, conditions)
 }
 
-func (c *benchRun) write(out io.Writer, r *report.Report) error {
-	if c.JSON == "-" {
-		return r.WriteJSON(out)
+func (c *benchRun) measure(ctx context.Context, std streams, name string, s measured, processes int, parameters map[string]string) (*report.Report, error) {
+	t, err := c.open(0)
+	if err != nil {
+		return nil, err
 	}
-	if err := r.WriteSummary(out); err != nil || c.JSON == "" {
+	r := report.New(name, t.Name(), version())
+	r.Parameters = parameters
+	r.Parameters["url"], r.Parameters["body"], r.Parameters["processes"] = c.URL, strconv.Itoa(c.Body), strconv.Itoa(processes)
+	run := &scenario.Run{Name: strings.ToLower(rand.Text()[:8]), Body: c.Body, Target: t, Report: r, Watch: plainly{std.err}}
+	if probes := c.probes(); len(probes) > 0 {
+		run.Probe = probes
+	}
+	if processes > 1 {
+		run.Gather = gatherCrew(&c.targetFlags, processes)
+	}
+	return r, s.Run(ctx, run)
+}
+
+func (c *benchRun) probes() (all probe.All) {
+	for _, pid := range c.ServerPid {
+		all = append(all, probe.Process(pid))
+	}
+	for _, url := range c.ServerMetrics {
+		all = append(all, probe.Metrics(url))
+	}
+	return all
+}
+
+func (c *benchRun) write(std streams, r *report.Report) error {
+	if c.JSON == "-" {
+		return r.WriteJSON(std.out)
+	}
+	if err := r.WriteSummary(std.out); err != nil || c.JSON == "" {
 		return err
 	}
-	f, err := os.Create(c.JSON)
+	return writeReport(c.JSON, r)
+}
+
+func writeReport(path string, r *report.Report) error {
+	f, err := os.Create(path)
 	if err != nil {
 		return fmt.Errorf("--json: %w", err)
 	}

@@ -2,9 +2,9 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -12,47 +12,136 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/bench/report"
 )
 
-// A run against a server of this binary: its report is written, and conditions
-// decide the exit code.
-func TestBench(t *testing.T) {
-	dir := t.TempDir()
+// TestMain is the program itself where the tests start it as one: the load tool
+// has several processes, and starts systems.
+func TestMain(m *testing.M) {
+	if len(os.Args) > 1 && !strings.HasPrefix(os.Args[1], "-") {
+		main()
+		return
+	}
+	os.Exit(m.Run())
+}
+
+// serve starts a server of this binary for the test.
+func serve(t *testing.T) (url string) {
+	t.Helper()
 	ctx, stop := context.WithCancel(t.Context())
 	out := &lines{ready: make(chan string, 1)}
 	ended := make(chan int, 1)
 	go func() {
 		ended <- run(ctx, []string{
-			"serve", "--listen", "127.0.0.1:0", "--data", filepath.Join(dir, "data"), "--hash-memory", "64", "--rate", "1000", "--burst", "1000",
+			"serve", "--listen", "127.0.0.1:0", "--data", t.TempDir(), "--hash-memory", "64", "--rate", "1000", "--burst", "1000",
 		}, nil, streams{in: strings.NewReader(""), out: out, err: out})
 	}()
-	defer func() {
+	t.Cleanup(func() {
 		stop()
 		<-ended
-	}()
-	var url string
+	})
 	select {
 	case url = <-out.ready:
 	case code := <-ended:
+		ended <- code
 		t.Fatalf("the server ended with %d", code)
 	case <-time.After(30 * time.Second):
 		t.Fatal("the server does not start")
 	}
-	file := filepath.Join(dir, "report.json")
+	return url
+}
+
+func readReport(t *testing.T, path string) *report.Report {
+	t.Helper()
+	f, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = f.Close() }()
+	r, err := report.Read(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// A run against a server: its report is written, and conditions decide the exit
+// code.
+func TestBench(t *testing.T) {
+	url, file := serve(t), filepath.Join(t.TempDir(), "report.json")
 	args := []string{"bench", "latency", "--url", url, "--users", "4", "--from", "50", "--to", "100", "--factor", "2", "--step", "1s", "--warm-up", "0s", "--max-p95", "1m"}
 	r := hikyaku(t.Context(), t, "", nil, append(args, "--json", file, "--fail-if", "lost>0")...)
 	if r.code != exitOK || !strings.Contains(r.out, "150 sent, 150 accepted") {
 		t.Errorf("%+v", r)
 	}
-	b, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var got report.Report
-	if err := json.Unmarshal(b, &got); err != nil || got.Schema != report.Schema || got.Rate != 100 || got.Sent != 150 || got.Delivered != 300 {
-		t.Errorf("%v: %s", err, b)
+	if got := readReport(t, file); got.Rate != 100 || got.Sent != 150 || got.Delivered != 300 {
+		t.Errorf("%+v", got)
 	}
 	r = hikyaku(t.Context(), t, "", nil, append(args, "--to", "50", "--fail-if", "sent>=50")...)
 	if r.code != exitJudged || !strings.Contains(r.err, "sent>=50 (it is 50)") {
 		t.Errorf("%+v", r)
+	}
+}
+
+func TestBenchScenarios(t *testing.T) {
+	url := serve(t)
+	for name, c := range map[string]struct {
+		args []string
+		ok   func(r *report.Report) bool
+	}{
+		"burst": {
+			[]string{"--users", "10", "--load", "500", "--length", "1s"},
+			func(r *report.Report) bool { return r.Sent == 500 && len(r.Steps) == 1 },
+		},
+		"connections": {
+			[]string{"--count", "40", "--hold", "1s", "--sample", "8", "--rate", "20", "--processes", "2", "--server-pid", strconv.Itoa(os.Getpid())},
+			func(r *report.Report) bool {
+				return r.Connections.Succeeded == 40 && r.Connections.Ended == 0 && r.Connections.ServerMiB > 0 && r.Sent == 100
+			},
+		},
+		"fanout": {
+			[]string{"--sizes", "5,20", "--deliveries", "200", "--length", "1s", "--warm-up", "0s"},
+			func(r *report.Report) bool {
+				return len(r.Steps) == 2 && r.Sent == 50 && r.Delivered == 400 && r.Complete.P50 > 0
+			},
+		},
+		"reconnect": {
+			[]string{"--users", "20", "--rate", "50", "--apart", "1s", "--spread", "200ms"},
+			func(r *report.Report) bool {
+				return r.Return.Returned == 20 && r.Return.Missed == 50 && r.Return.Synced.Max > 0
+			},
+		},
+		"soak": {
+			[]string{"--users", "20", "--rate", "50", "--acts", "20", "--losses", "2", "--length", "4s", "--window", "2s"},
+			func(r *report.Report) bool {
+				return len(r.Steps) == 2 && r.Sent == 200 && len(r.Acts) > 3 && r.Drift != nil
+			},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			file := filepath.Join(t.TempDir(), "report.json")
+			r := hikyaku(t.Context(), t, "", nil, append([]string{"bench", name, "--url", url, "--json", file}, c.args...)...)
+			if r.code != exitOK {
+				t.Fatalf("%+v", r)
+			}
+			if got := readReport(t, file); !c.ok(got) || !got.Kept() {
+				t.Errorf("%s%+v", r.out, got)
+			}
+		})
+	}
+}
+
+// The suite starts a system, measures it, writes down what it found, and leaves
+// nothing behind.
+func TestBenchSuite(t *testing.T) {
+	out := filepath.Join(t.TempDir(), "new", "folder")
+	r := hikyaku(t.Context(), t, "", nil, "bench", "suite", "--on", "embedded", "--out", out, "--users", "4", "--from", "150000", "--step", "1s",
+		"--burst-length", "1s", "--connections", "50", "--hold", "1s")
+	if r.code != exitOK {
+		t.Fatalf("%+v", r)
+	}
+	for _, name := range []string{"latency", "burst", "connections"} {
+		got := readReport(t, filepath.Join(out, name+".json"))
+		if got.Scenario != name || got.Sent == 0 || !got.Kept() || got.Parameters["system"] != "embedded" {
+			t.Errorf("%+v", got)
+		}
 	}
 }
 

@@ -294,10 +294,15 @@ func (m *Member) Start(ctx context.Context) error {
 		return err
 	}
 	m.Process = process
+	return process.waitReady(ctx, m.Addr())
+}
+
+// waitReady waits until a process of Hikyaku says that it is ready.
+func (p *Process) waitReady(ctx context.Context, addr string) error {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
-	return process.waitFor(ctx, func(ctx context.Context) error {
-		r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+m.Addr()+"/readyz", http.NoBody)
+	return p.waitFor(ctx, func(ctx context.Context) error {
+		r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+addr+"/readyz", http.NoBody)
 		if err != nil {
 			return err
 		}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -238,7 +239,9 @@ func (c *Crew) Version() string { return c.version }
 
 // Close ends the hands, and with them their connections.
 func (c *Crew) Close() {
+	var closing sync.WaitGroup
 	for _, h := range c.hands {
-		_ = h.Close()
+		closing.Go(func() { _ = h.Close() })
 	}
+	closing.Wait()
 }

@@ -1,0 +1,135 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"sync"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/hikyaku-chat/hikyaku/internal/bench/crew"
+	"github.com/hikyaku-chat/hikyaku/internal/bench/load"
+	"github.com/hikyaku-chat/hikyaku/internal/bench/scenario"
+	"github.com/hikyaku-chat/hikyaku/internal/bench/target"
+	installation "github.com/hikyaku-chat/hikyaku/internal/bench/target/hikyaku"
+)
+
+// targetFlags say which system is measured.
+type targetFlags struct {
+	URL string `default:"http://127.0.0.1:8080" help:"Address of the installation (${default}). Accounts must be open to all." placeholder:"URL"`
+}
+
+// open is the system, as the process with this number reaches it, from 0.
+func (f *targetFlags) open(int) (target.Target, error) { return installation.New(f.URL) }
+
+// connectionsEach is how many connections one process of the load tool holds,
+// at most: a part of what a system lets a process open, whatever it says.
+const connectionsEach = 15_000
+
+// processesFor is how many processes hold so many connections.
+func processesFor(connections int) int {
+	each := connectionsEach
+	var files unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &files); err == nil && files.Max < uint64(each)*5/4 {
+		each = int(files.Max) * 4 / 5 //nolint:gosec // smaller than each
+	}
+	return (connections + each - 1) / each
+}
+
+func checkProcesses(n, pairs int) error {
+	if n < 1 || n > 64 || n > pairs {
+		return fmt.Errorf("--processes: %d is not between 1 and 64, with a pair of people for each", n)
+	}
+	return nil
+}
+
+// assignment is how a hand is told to reach the system.
+type assignment struct {
+	Target targetFlags
+	Number int
+}
+
+// gatherCrew has a crowd made of several processes of this program.
+func gatherCrew(f *targetFlags, processes int) func(context.Context, target.Plan, load.Options) (scenario.Crowd, error) {
+	return func(ctx context.Context, plan target.Plan, o load.Options) (scenario.Crowd, error) {
+		hands := make([]crew.Hand, 0, processes)
+		giveUp := func(err error) (scenario.Crowd, error) {
+			for _, h := range hands {
+				_ = h.Close()
+			}
+			return nil, err
+		}
+		for i := range processes {
+			how, err := json.Marshal(assignment{Target: *f, Number: i})
+			if err != nil {
+				return giveUp(err)
+			}
+			h, err := startHand(ctx)
+			if err != nil {
+				return giveUp(fmt.Errorf("start process %d of the load tool: %w", i+1, err))
+			}
+			hands = append(hands, crew.Hand{ReadWriteCloser: h, Target: how})
+		}
+		c, err := crew.Gather(ctx, hands, plan, o)
+		if err != nil {
+			return nil, err
+		}
+		return c, nil
+	}
+}
+
+// process is a hand as a child. It ends when its input does.
+type process struct {
+	io.Reader
+	io.WriteCloser
+	cmd  *exec.Cmd
+	once sync.Once
+}
+
+func startHand(ctx context.Context) (*process, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	p := &process{cmd: exec.CommandContext(ctx, self, "bench", "hand")}
+	p.cmd.Stderr = os.Stderr
+	if p.WriteCloser, err = p.cmd.StdinPipe(); err != nil {
+		return nil, err
+	}
+	if p.Reader, err = p.cmd.StdoutPipe(); err != nil {
+		return nil, err
+	}
+	return p, p.cmd.Start()
+}
+
+// Close has the process end, and waits for that: it has connections to close.
+func (p *process) Close() (err error) {
+	p.once.Do(func() { err = errors.Join(p.WriteCloser.Close(), p.cmd.Wait()) })
+	return err
+}
+
+// benchHand is one of several processes of a run.
+type benchHand struct{}
+
+// Run carries out what the first process says.
+func (benchHand) Run(ctx context.Context, std streams) error {
+	return crew.Serve(ctx, leader{std.in, std.out}, func(how []byte) (target.Target, error) {
+		var a assignment
+		if err := json.Unmarshal(how, &a); err != nil {
+			return nil, errors.New("bench hand is for the load tool itself; run another command of hikyaku bench")
+		}
+		return a.Target.open(a.Number)
+	})
+}
+
+type leader struct {
+	io.Reader
+	io.Writer
+}
+
+func (leader) Close() error { return nil }

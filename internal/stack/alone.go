@@ -1,0 +1,39 @@
+package stack
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+)
+
+// Alone is the whole system in one process, on embedded parts.
+type Alone struct {
+	*Process
+	port int
+}
+
+// StartAlone starts a system in one process in a folder, whose Close ends it.
+// Of the options Binary, Port and Settings count.
+func StartAlone(ctx context.Context, f *Folder, o Options) (*Alone, error) {
+	o, err := o.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	if o.Port == 0 {
+		if o.Port, err = FreePort(); err != nil {
+			return nil, err
+		}
+	}
+	a := &Alone{port: o.Port}
+	args := []string{"serve", "--listen", a.Addr(), "--data", filepath.Join(f.Path(), "data")}
+	if a.Process, err = f.start(command{name: "hikyaku", path: o.Binary, args: args, env: o.Settings, dir: f.Path()}); err != nil {
+		return nil, err
+	}
+	return a, a.waitReady(ctx, a.Addr())
+}
+
+// Addr is where it listens.
+func (a *Alone) Addr() string { return fmt.Sprintf("127.0.0.1:%d", a.port) }
+
+// URL is its address.
+func (a *Alone) URL() string { return "http://" + a.Addr() }
