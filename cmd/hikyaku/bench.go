@@ -15,19 +15,20 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/bench/report"
 	"github.com/hikyaku-chat/hikyaku/internal/bench/scenario"
 	"github.com/hikyaku-chat/hikyaku/internal/bench/target"
-	installation "github.com/hikyaku-chat/hikyaku/internal/bench/target/hikyaku"
 	"github.com/hikyaku-chat/hikyaku/internal/bench/threshold"
 )
 
 // benchCommands measure an installation and check every message.
 type benchCommands struct {
 	Burst   benchBurst   `cmd:"" help:"Send far more than is sustainable for a while, and watch until it is drained."`
+	Clean   benchClean   `cmd:"" help:"Remove the accounts and conversations that runs have made in bulk."`
 	Latency benchLatency `cmd:"" help:"Find the highest rate that is sustained: rising rates, until the p95 passes a limit or anything is lost or refused."`
 }
 
 // benchRun is what all scenarios are told.
 type benchRun struct {
-	URL    string   `default:"http://127.0.0.1:8080" help:"Address of the installation (${default}). Accounts must be open to all." placeholder:"URL"`
+	administratorFlags
+	URL    string   `default:"http://127.0.0.1:8080" help:"Address of the installation (${default}). Without an administrator's token, accounts must be open to all." placeholder:"URL"`
 	Users  int      `default:"200" help:"People, in pairs (${default})." placeholder:"N"`
 	Body   int      `default:"120" help:"Bytes of each text (${default})." placeholder:"N"`
 	FailIf []string `help:"Fail the run under this condition, such as p95>170ms or lost>0; may be given several times." placeholder:"CONDITION" sep:"none"`
@@ -161,7 +162,7 @@ func (c *benchRun) run(ctx context.Context, std streams, name string, s measured
 	if err != nil {
 		return err
 	}
-	t, err := installation.New(c.URL)
+	t, err := c.target(c.URL)
 	if err != nil {
 		return err
 	}

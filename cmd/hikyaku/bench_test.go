@@ -16,26 +16,7 @@ import (
 // decide the exit code.
 func TestBench(t *testing.T) {
 	dir := t.TempDir()
-	ctx, stop := context.WithCancel(t.Context())
-	out := &lines{ready: make(chan string, 1)}
-	ended := make(chan int, 1)
-	go func() {
-		ended <- run(ctx, []string{
-			"serve", "--listen", "127.0.0.1:0", "--data", filepath.Join(dir, "data"), "--hash-memory", "64", "--rate", "1000", "--burst", "1000",
-		}, nil, streams{in: strings.NewReader(""), out: out, err: out})
-	}()
-	defer func() {
-		stop()
-		<-ended
-	}()
-	var url string
-	select {
-	case url = <-out.ready:
-	case code := <-ended:
-		t.Fatalf("the server ended with %d", code)
-	case <-time.After(30 * time.Second):
-		t.Fatal("the server does not start")
-	}
+	url := serving(t, dir)
 	file := filepath.Join(dir, "report.json")
 	args := []string{"bench", "latency", "--url", url, "--users", "4", "--from", "50", "--to", "100", "--factor", "2", "--step", "1s", "--warm-up", "0s", "--max-p95", "1m"}
 	r := hikyaku(t.Context(), t, "", nil, append(args, "--json", file, "--fail-if", "lost>0")...)
@@ -54,6 +35,33 @@ func TestBench(t *testing.T) {
 	if r.code != exitJudged || !strings.Contains(r.err, "sent>=50 (it is 50)") {
 		t.Errorf("%+v", r)
 	}
+}
+
+// serving runs a server of this binary on a folder, and gives its address.
+func serving(t *testing.T, dir string) string {
+	t.Helper()
+	ctx, stop := context.WithCancel(context.Background())
+	out := &lines{ready: make(chan string, 1)}
+	ended := make(chan int, 1)
+	go func() {
+		ended <- run(ctx, []string{
+			"serve", "--listen", "127.0.0.1:0", "--data", filepath.Join(dir, "data"), "--hash-memory", "64", "--rate", "1000", "--burst", "1000",
+		}, nil, streams{in: strings.NewReader(""), out: out, err: out})
+	}()
+	t.Cleanup(func() {
+		stop()
+		<-ended
+	})
+	select {
+	case url := <-out.ready:
+		return url
+	case code := <-ended:
+		ended <- code
+		t.Fatalf("the server ended with %d", code)
+	case <-time.After(30 * time.Second):
+		t.Fatal("the server does not start")
+	}
+	return ""
 }
 
 // lines hears the address that a server prints.
