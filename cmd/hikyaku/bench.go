@@ -24,6 +24,7 @@ type benchCommands struct {
 	Reconnect   benchReconnect   `cmd:"" help:"Cut everybody off at once and have them come back: how long until nobody misses anything."`
 	Soak        benchSoak        `cmd:"" help:"Live with the system for hours: send, type, read, scroll back, search, reconnect; find what gets worse."`
 	Suite       benchSuite       `cmd:"" help:"Start a system of its own on this machine, run latency, burst and connections against it, and write their reports."`
+	Clean       benchClean       `cmd:"" help:"Remove the accounts and conversations that runs have left."`
 	Hand        benchHand        `cmd:"" hidden:"" help:"Be one of several processes of a run."`
 }
 

@@ -21,11 +21,12 @@ import (
 
 // targetFlags say which system is measured.
 type targetFlags struct {
-	URL string `default:"http://127.0.0.1:8080" help:"Address of the installation (${default}). Accounts must be open to all." placeholder:"URL"`
+	URL string `default:"http://127.0.0.1:8080" help:"Address of the installation (${default}). Without an administrator's token accounts must be open to all." placeholder:"URL"`
+	administratorFlags
 }
 
 // open is the system, as the process with this number reaches it, from 0.
-func (f *targetFlags) open(int) (target.Target, error) { return installation.New(f.URL) }
+func (f *targetFlags) open(int) (*installation.Target, error) { return f.target(f.URL) }
 
 // connectionsEach is how many connections one process of the load tool holds,
 // at most: a part of what a system lets a process open, whatever it says.
@@ -64,8 +65,16 @@ func gatherCrew(f *targetFlags, processes int) func(context.Context, target.Plan
 			}
 			return nil, err
 		}
+		t, err := f.open(0)
+		if err != nil {
+			return nil, err
+		}
+		of := targetFlags{URL: f.URL}
+		if of.AdminToken, err = t.Administrator(ctx, plan.Run); err != nil {
+			return nil, err
+		}
 		for i := range processes {
-			how, err := json.Marshal(assignment{Target: *f, Number: i})
+			how, err := json.Marshal(assignment{Target: of, Number: i})
 			if err != nil {
 				return giveUp(err)
 			}

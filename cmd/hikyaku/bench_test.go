@@ -22,15 +22,16 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// serve starts a server of this binary for the test.
-func serve(t *testing.T) (url string) {
+// serving runs a server of this binary, with its data below a folder, and gives
+// its address.
+func serving(t *testing.T, dir string) (url string) {
 	t.Helper()
 	ctx, stop := context.WithCancel(t.Context())
 	out := &lines{ready: make(chan string, 1)}
 	ended := make(chan int, 1)
 	go func() {
 		ended <- run(ctx, []string{
-			"serve", "--listen", "127.0.0.1:0", "--data", t.TempDir(), "--hash-memory", "64", "--rate", "1000", "--burst", "1000",
+			"serve", "--listen", "127.0.0.1:0", "--data", filepath.Join(dir, "data"), "--hash-memory", "64", "--rate", "1000", "--burst", "1000",
 		}, nil, streams{in: strings.NewReader(""), out: out, err: out})
 	}()
 	t.Cleanup(func() {
@@ -65,7 +66,7 @@ func readReport(t *testing.T, path string) *report.Report {
 // A run against a server: its report is written, and conditions decide the exit
 // code.
 func TestBench(t *testing.T) {
-	url, file := serve(t), filepath.Join(t.TempDir(), "report.json")
+	url, file := serving(t, t.TempDir()), filepath.Join(t.TempDir(), "report.json")
 	args := []string{"bench", "latency", "--url", url, "--users", "4", "--from", "50", "--to", "100", "--factor", "2", "--step", "1s", "--warm-up", "0s", "--max-p95", "1m"}
 	r := hikyaku(t.Context(), t, "", nil, append(args, "--json", file, "--fail-if", "lost>0")...)
 	if r.code != exitOK || !strings.Contains(r.out, "150 sent, 150 accepted") {
@@ -81,7 +82,7 @@ func TestBench(t *testing.T) {
 }
 
 func TestBenchScenarios(t *testing.T) {
-	url := serve(t)
+	url := serving(t, t.TempDir())
 	for name, c := range map[string]struct {
 		args []string
 		ok   func(r *report.Report) bool

@@ -44,7 +44,7 @@ func TestBadInput(t *testing.T) {
 	if err := os.WriteFile(file, []byte("x"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	junk := filepath.Join(dir, "junk")
+	junk, fresh := filepath.Join(dir, "junk"), t.TempDir()
 	if err := os.MkdirAll(junk, 0o700); err != nil {
 		t.Fatal(err)
 	}
@@ -73,6 +73,12 @@ func TestBadInput(t *testing.T) {
 		{"rates that fall", nil, []string{"bench", "latency", "--from", "100", "--to", "50"}, exitError, []string{"--from", "--to"}},
 		{"a condition of nothing", nil, []string{"bench", "latency", "--fail-if", "p94>1ms"}, exitError, []string{"--fail-if", "p94", "p95"}},
 		{"nothing to measure", nil, []string{"bench", "latency", "--url", "http://127.0.0.1:1", "--users", "2"}, exitError, []string{"127.0.0.1:1"}},
+		{"clean without a token", nil, []string{"bench", "clean"}, exitError, []string{"--admin-token", "hikyaku user token"}},
+		{"a token file that is not there", nil, []string{"bench", "clean", "--admin-token-file", dir + "/none"}, exitError, []string{"--admin-token-file", "none"}},
+		{"an empty token file", nil, []string{"bench", "latency", "--admin-token-file", os.DevNull}, exitError, []string{"--admin-token-file", "empty"}},
+		{"clean with nobody there", nil, []string{"bench", "clean", "--url", "http://127.0.0.1:1", "--admin-token-file", file}, exitError, []string{"127.0.0.1:1"}},
+		{"a token of nobody's", nil, []string{"user", "token", "nobody", "--data", fresh}, exitError, []string{"nobody", "hikyaku user list"}},
+		{"a token for no time", nil, []string{"user", "token", "aki", "--expires", "1s", "--data", dir}, exitError, []string{"--expires", "24h"}},
 		{"no password", nil, []string{"user", "add", "aki", "--data", dir}, exitError, []string{"password"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

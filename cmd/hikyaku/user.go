@@ -10,6 +10,7 @@ import (
 	"os"
 	"strings"
 	"text/tabwriter"
+	"time"
 
 	"golang.org/x/term"
 
@@ -28,6 +29,7 @@ type userCommands struct {
 	Password userPassword `cmd:"" help:"Give an account a new password and end its sessions."`
 	Disable  userDisable  `cmd:"" help:"Lock an account and end its sessions."`
 	Enable   userEnable   `cmd:"" help:"Unlock an account."`
+	Token    userToken    `cmd:"" help:"Log a program in to an account, and print its token. An administrator's token lets hikyaku bench make and remove accounts in bulk."`
 }
 
 // operator opens the accounts for one command.
@@ -135,6 +137,27 @@ type userEnable struct {
 // Run unlocks the account.
 func (c *userEnable) Run(ctx context.Context, std streams, all *userCommands) error {
 	return all.setDisabled(ctx, std, c.Name, false, "can log in again")
+}
+
+type userToken struct {
+	Name    string        `arg:"" help:"Name of the account."`
+	Expires time.Duration `default:"24h" help:"How long the token is good without being used (${default})."`
+}
+
+// Run makes a session. The token goes alone to the standard output, so that it
+// can be sent to a file that nobody else may read.
+func (c *userToken) Run(ctx context.Context, std streams, all *userCommands) error {
+	if c.Expires < time.Minute || c.Expires > 365*24*time.Hour {
+		return fmt.Errorf("--expires: %s is not between 1m and 8760h; give how long the token is good without being used, such as 24h", c.Expires)
+	}
+	return all.operator(ctx, std, func(op *app.Operator) error {
+		token, err := op.NewToken(ctx, c.Name, c.Expires)
+		if err != nil {
+			return err
+		}
+		_, err = fmt.Fprintln(std.out, token)
+		return err
+	})
 }
 
 func (c *userCommands) setDisabled(ctx context.Context, std streams, name string, disabled bool, done string) error {

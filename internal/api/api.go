@@ -3,6 +3,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"net/http"
@@ -143,6 +144,7 @@ func describe(cfg Config, mux *http.ServeMux) *API {
 	a.registerInvitations()
 	a.registerPush()
 	a.registerAdmin()
+	a.registerBatches()
 	return a
 }
 
@@ -162,7 +164,8 @@ var public = []map[string][]string{}
 // operation is what the operations below differ in.
 type operation struct {
 	id, method, path, tag, summary string
-	status                         int // of success; 200 when 0
+	status                         int   // of success; 200 when 0
+	maxBody                        int64 // in bytes; maxBody when 0
 	public                         bool
 }
 
@@ -174,7 +177,7 @@ func handle[I, O any](a *API, op operation, f func(ctx context.Context, in *I) (
 	}
 	huma.Register(a.huma, huma.Operation{
 		OperationID: op.id, Method: op.method, Path: "/api/v1" + op.path, Tags: []string{op.tag}, Summary: op.summary,
-		DefaultStatus: op.status, MaxBodyBytes: maxBody, Security: security,
+		DefaultStatus: op.status, MaxBodyBytes: cmp.Or(op.maxBody, maxBody), Security: security,
 	}, func(ctx context.Context, in *I) (*O, error) {
 		out, err := f(ctx, in)
 		if err != nil {

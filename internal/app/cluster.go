@@ -10,6 +10,7 @@ import (
 
 	"github.com/hikyaku-chat/hikyaku/internal/broker/rabbitmq"
 	busRedis "github.com/hikyaku-chat/hikyaku/internal/bus/redis"
+	"github.com/hikyaku-chat/hikyaku/internal/chat"
 	"github.com/hikyaku-chat/hikyaku/internal/delivery"
 	"github.com/hikyaku-chat/hikyaku/internal/presence"
 	presenceRedis "github.com/hikyaku-chat/hikyaku/internal/presence/redis"
@@ -46,7 +47,8 @@ func (a *App) openCluster(ctx context.Context) error {
 	var announce atomic.Pointer[delivery.Announcer] // it needs the presence, which may call before it is made
 	where := presenceRedis.New(shared, presenceRedis.Config{Logger: a.log, OnChange: func(ctx context.Context, s presence.State) {
 		if !s.LastSeen.IsZero() {
-			if err := st.SawUser(ctx, s.User, s.LastSeen); err != nil {
+			err := st.SawUser(ctx, s.User, s.LastSeen)
+			if err != nil && chat.CodeOf(err) != chat.CodeNotFound { // the account may be gone
 				a.log.WarnContext(ctx, "when somebody was last seen could not be recorded", "user", s.User, "error", err)
 			}
 		}

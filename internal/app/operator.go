@@ -6,10 +6,12 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"time"
 
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
 	"github.com/hikyaku-chat/hikyaku/internal/names"
 	"github.com/hikyaku-chat/hikyaku/internal/password"
+	"github.com/hikyaku-chat/hikyaku/internal/session"
 	"github.com/hikyaku-chat/hikyaku/internal/store"
 	"github.com/hikyaku-chat/hikyaku/internal/store/postgres"
 )
@@ -103,6 +105,27 @@ func (o *Operator) find(ctx context.Context, name string) (chat.User, error) {
 		return u, chat.Refuse(chat.CodeNotFound, "", "there is no account %s; hikyaku user list shows all", canonical)
 	}
 	return u, err
+}
+
+// tokenDevice is what sessions say of their device that an operator made.
+const tokenDevice = "hikyaku user token"
+
+// NewToken logs a program in to an account, until the session was not used for
+// life. The token cannot be shown again.
+func (o *Operator) NewToken(ctx context.Context, name string, life time.Duration) (string, error) {
+	u, err := o.find(ctx, name)
+	if err != nil {
+		return "", err
+	}
+	if u.Disabled {
+		return "", chat.Refuse(chat.CodeForbidden, "", "the account %s is locked; hikyaku user enable unlocks it", u.Name)
+	}
+	token, hash := session.NewToken()
+	now := time.Now()
+	_, err = o.store.CreateSession(ctx, store.Session{
+		User: u.ID, Token: hash, Device: tokenDevice, CreatedAt: now, SeenAt: now, ExpiresAt: now.Add(life),
+	})
+	return token, err
 }
 
 // SetPassword gives an account a new password and ends its sessions. A running

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -246,6 +247,19 @@ func TestMembersAreAskedForAgainAfterAGap(t *testing.T) {
 	m, err := g.rooms.load(t.Context(), conversation)
 	if err != nil || m.has(2) {
 		t.Errorf("a membership from before the gap is believed: %+v, %v", m, err)
+	}
+}
+
+// A frame for a conversation that was removed meanwhile is for nobody, and no
+// reason to have everybody catch up.
+func TestFramesOfARemovedConversation(t *testing.T) {
+	st := &answers{members: func() ([]chat.UserID, int64, error) { return nil, 0, chat.NotFound("conversation") }}
+	g := gatewayOf(t, st, nil)
+	var logged strings.Builder
+	g.log = slog.New(slog.NewTextHandler(&logged, nil))
+	g.rooms.deliver(&bus.Room{Conversation: conversation, MembersRev: 1, Frame: []byte("x")})
+	if _, err := g.rooms.load(t.Context(), conversation); chat.CodeOf(err) != chat.CodeNotFound || logged.Len() > 0 {
+		t.Errorf("%v; logged %s", err, &logged)
 	}
 }
 

@@ -142,6 +142,9 @@ func (r *rooms) run(id chat.ConversationID, l *load) {
 		r.mu.Unlock()
 		// Frames that come while these are handed out wait behind them.
 		for _, f := range waiting {
+			if chat.CodeOf(err) == chat.CodeNotFound {
+				break // the conversation was removed, and nobody is in it
+			}
 			if err != nil {
 				r.g.log.Error("members could not be looked up; devices will catch up", "conversation", id, "error", err)
 				r.g.resyncAll()

@@ -19,7 +19,8 @@ import (
 const (
 	// CookieName is the page's cookie.
 	CookieName = "hikyaku_session"
-	// Lifetime is how long a session lasts without being used.
+	// Lifetime is how long a session lasts without being used, unless it was
+	// made for another time.
 	Lifetime = 30 * 24 * time.Hour
 	// touchEvery is how often use is recorded.
 	touchEvery = 5 * time.Minute
@@ -84,7 +85,8 @@ func (a *Authenticator) Authenticate(r *http.Request) (store.Session, chat.User,
 		return store.Session{}, chat.User{}, err
 	}
 	if now.Sub(s.SeenAt) >= touchEvery {
-		if err := a.cfg.Store.TouchSession(r.Context(), s.ID, now, now.Add(Lifetime)); err != nil {
+		// One that was made for a shorter time goes on for as long as that.
+		if err := a.cfg.Store.TouchSession(r.Context(), s.ID, now, now.Add(s.ExpiresAt.Sub(s.SeenAt))); err != nil {
 			// The session is good all the same.
 			a.cfg.Logger.WarnContext(r.Context(), "the use of a session could not be recorded", "session", s.ID, "error", err)
 		}

@@ -47,6 +47,7 @@ type Store interface {
 	Messages
 	Feed
 	Pushes
+	Batches
 
 	// Ping tells whether the store answers and can be written to.
 	Ping(ctx context.Context) error
@@ -378,4 +379,69 @@ type Pushes interface {
 	// Standings gives members' places; who is not in the conversation, or no
 	// longer, is left out.
 	Standings(ctx context.Context, keys []MemberKey) (map[MemberKey]Standing, error)
+}
+
+// Batch is a group of accounts that are made and removed together; see package
+// chat.
+type Batch struct {
+	Name      string
+	CreatedAt time.Time
+	Accounts  int
+	Removing  bool // its removal has begun
+}
+
+// NewBatchUser is an account of a batch to be made, with the session that it
+// is logged in with: the session's User and ID are given by the store.
+type NewBatchUser struct {
+	NewUser
+	Session Session
+}
+
+// BatchUser is an account of a batch that was made, and its session.
+type BatchUser struct {
+	User    chat.User
+	Session chat.SessionID
+}
+
+// RemovalWork bounds a step of a removal: about so many rows of the database
+// are changed in its transaction, which takes some 20 ms. Only the members of
+// one conversation part from it all at once.
+const RemovalWork = 2000
+
+// Removal is what a step of the removal of a batch did, and leaves to announce.
+type Removal struct {
+	Ended    map[chat.UserID][]chat.SessionID // sessions that are no more
+	Partings []Parting
+	// What the step removed.
+	Messages, Conversations, Accounts int
+	// Done is true when nothing of the batch is left.
+	Done bool
+}
+
+// Parting is that an account left a conversation which stays.
+type Parting struct {
+	User   chat.UserID
+	Change Change
+}
+
+// Batches keeps accounts that are made and removed together.
+type Batches interface {
+	// CreateBatchUsers makes accounts in one transaction, in a batch that is
+	// made with its first ones. None becomes admin. When a name or its
+	// skeleton is in use, or comes twice, none is made, and the text of
+	// CodeNameTaken names the first of them. A batch that is being removed is
+	// refused with CodeConflict.
+	CreateBatchUsers(ctx context.Context, batch string, users []NewBatchUser) ([]BatchUser, error)
+	// CreateBatchConversations makes conversations in one transaction, each as
+	// CreateConversation does. Who is not of the batch, or disabled, is
+	// refused with CodeInvalid, and nothing is made. CodeNotFound when there
+	// is no such batch.
+	CreateBatchConversations(ctx context.Context, batch string, list []NewConversation) ([]Change, error)
+	// Batches lists them by name.
+	Batches(ctx context.Context) ([]Batch, error)
+	// RemoveBatch does a step of the removal of a batch (see package chat for
+	// what goes and what stays) and returns; the next call goes on, until
+	// Done. The first steps disable its accounts and end their sessions.
+	// CodeNotFound when there is no such batch (any more).
+	RemoveBatch(ctx context.Context, batch string) (Removal, error)
 }

@@ -352,6 +352,11 @@ func (a *appending) decide(s *chat.Submission, out *chat.Outcome) error {
 		return nil
 	case err != nil:
 		return err
+	case verdict == chat.Duplicate && h == nil:
+		// The conversation was removed, and its text with it; what was sent
+		// under the name can outlive it in the months that were detached.
+		out.Refusal = chat.NotFound("conversation")
+		return nil
 	case verdict == chat.Duplicate:
 		*out = chat.Outcome{Verdict: verdict, Message: msg}
 		return nil

@@ -104,52 +104,59 @@ func (t *tx) unchanged(c *locked) (store.Change, error) {
 
 // CreateConversation makes a conversation; see the contract.
 func (s *Store) CreateConversation(ctx context.Context, n store.NewConversation) (store.Change, error) {
-	members := slices.Compact(slices.Sorted(slices.Values(append([]chat.UserID{n.By}, n.Members...))))
-	return change(ctx, s, "create a conversation", func(t *tx) (none store.Change, err error) {
-		if n, err = n.Clean(len(members)); err != nil {
+	return change(ctx, s, "create a conversation", func(t *tx) (store.Change, error) { return t.create(n) })
+}
+
+// people are all who are to be in a conversation, ascending.
+func people(n store.NewConversation) []chat.UserID {
+	return slices.Compact(slices.Sorted(slices.Values(append([]chat.UserID{n.By}, n.Members...))))
+}
+
+func (t *tx) create(n store.NewConversation) (none store.Change, err error) {
+	members := people(n)
+	if n, err = n.Clean(len(members)); err != nil {
+		return none, err
+	}
+	var low, high *chat.UserID
+	if n.Kind == chat.Direct {
+		low, high = &members[0], &members[1]
+		if c, err := t.pair(*low, *high); err != nil {
 			return none, err
-		}
-		var low, high *chat.UserID
-		if n.Kind == chat.Direct {
-			low, high = &members[0], &members[1]
-			if c, err := t.pair(*low, *high); err != nil {
-				return none, err
-			} else if c != nil {
-				return t.unchanged(c)
-			}
-		}
-		if ok, err := t.usable(members); err != nil || !ok {
-			return none, notFound(ok, err, "account")
-		}
-		id, err := t.newID()
-		if err != nil {
-			return none, err
-		}
-		now := t.now()
-		inserted, err := t.exec(`INSERT INTO conversations (id, kind, title, topic, title_fold, topic_fold, low, high, created_at, active_at, change)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9, pg_current_xact_id()) ON CONFLICT (low, high) WHERE low IS NOT NULL DO NOTHING`,
-			id, n.Kind, n.Title, n.Topic, search.Fold(n.Title), search.Fold(n.Topic), low, high, now)
-		if err != nil {
-			return none, err
-		}
-		if inserted == 0 {
-			// The other one of the pair was faster.
-			c, err := t.pair(*low, *high)
-			if err != nil {
-				return none, err
-			}
+		} else if c != nil {
 			return t.unchanged(c)
 		}
-		c, err := t.lock(chat.ConversationID(id))
+	}
+	if ok, err := t.usable(members); err != nil || !ok {
+		return none, notFound(ok, err, "account")
+	}
+	id, err := t.newID()
+	if err != nil {
+		return none, err
+	}
+	now := t.now()
+	inserted, err := t.exec(`INSERT INTO conversations (id, kind, title, topic, title_fold, topic_fold, low, high, created_at, active_at, change)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9, pg_current_xact_id()) ON CONFLICT (low, high) WHERE low IS NOT NULL DO NOTHING`,
+		id, n.Kind, n.Title, n.Topic, search.Fold(n.Title), search.Fold(n.Topic), low, high, now)
+	if err != nil {
+		return none, err
+	}
+	if inserted == 0 {
+		// The other one of the pair was faster.
+		c, err := t.pair(*low, *high)
 		if err != nil {
 			return none, err
 		}
-		return t.enroll(c, members, func(user chat.UserID) chat.Role {
-			if n.Kind != chat.Direct && user == n.By {
-				return chat.Owner
-			}
-			return chat.Member
-		})
+		return t.unchanged(c)
+	}
+	c, err := t.lock(chat.ConversationID(id))
+	if err != nil {
+		return none, err
+	}
+	return t.enroll(c, members, func(user chat.UserID) chat.Role {
+		if n.Kind != chat.Direct && user == n.By {
+			return chat.Owner
+		}
+		return chat.Member
 	})
 }
 

@@ -104,30 +104,32 @@ func (s *Store) AddMembers(ctx context.Context, id chat.ConversationID, by chat.
 
 // RemoveMember takes a person out; see the contract.
 func (s *Store) RemoveMember(ctx context.Context, id chat.ConversationID, by, user chat.UserID) (store.Change, error) {
-	return change(ctx, s, "remove a member", func(t *tx) (none store.Change, err error) {
-		c, actor, err := t.as(id, by)
-		if err != nil {
+	return change(ctx, s, "remove a member", func(t *tx) (store.Change, error) { return t.remove(id, by, user) })
+}
+
+func (t *tx) remove(id chat.ConversationID, by, user chat.UserID) (none store.Change, err error) {
+	c, actor, err := t.as(id, by)
+	if err != nil {
+		return none, err
+	}
+	role, err := t.role(c, user)
+	if err != nil {
+		return none, err
+	}
+	if err := chat.CheckRemove(c.Kind, actor, role, by == user); err != nil {
+		return none, err
+	}
+	if err := t.setRole(c, user, ""); err != nil {
+		return none, err
+	}
+	if role == chat.Owner {
+		if err := t.succeed(c); err != nil {
 			return none, err
 		}
-		role, err := t.role(c, user)
-		if err != nil {
-			return none, err
-		}
-		if err := chat.CheckRemove(c.Kind, actor, role, by == user); err != nil {
-			return none, err
-		}
-		if err := t.setRole(c, user, ""); err != nil {
-			return none, err
-		}
-		if role == chat.Owner {
-			if err := t.succeed(c); err != nil {
-				return none, err
-			}
-		}
-		out, err := t.membersChanged(c, -1)
-		out.Left = []chat.UserID{user}
-		return out, err
-	})
+	}
+	out, err := t.membersChanged(c, -1)
+	out.Left = []chat.UserID{user}
+	return out, err
 }
 
 func (t *tx) setRole(c *locked, user chat.UserID, role chat.Role) error {

@@ -35,13 +35,6 @@ func (s *Store) CreateUser(ctx context.Context, u store.NewUser, invitation []by
 			}
 			paid = inv.ID
 		}
-		taken, err := t.conn.one(`SELECT 1 FROM users WHERE name = ? OR skeleton = ? LIMIT 1`, func(row) {}, u.Name, u.Skeleton)
-		if err != nil {
-			return none, err
-		}
-		if taken {
-			return none, chat.Refuse(chat.CodeNameTaken, "name", "the name, or one that looks like it, is in use")
-		}
 		others, err := t.conn.one(`SELECT 1 FROM users LIMIT 1`, func(row) {})
 		if err != nil {
 			return none, err
@@ -50,11 +43,12 @@ func (s *Store) CreateUser(ctx context.Context, u store.NewUser, invitation []by
 			ID: chat.UserID(s.newID()), Name: u.Name, DisplayName: u.DisplayName,
 			Admin: u.Admin || !others, CreatedAt: t.now(),
 		}
-		if _, err := t.exec(`INSERT INTO users (id, name, skeleton, display_name, name_fold, display_fold, password,
-			admin, disabled, created_at, last_seen) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0, ?, 0)`,
-			out.ID, out.Name, u.Skeleton, out.DisplayName, search.Fold(out.Name), search.Fold(out.DisplayName), u.Password,
-			out.Admin, out.CreatedAt); err != nil {
+		made, err := t.insertUser(out, u, nil)
+		if err != nil {
 			return none, err
+		}
+		if !made {
+			return none, chat.Refuse(chat.CodeNameTaken, "name", "the name, or one that looks like it, is in use")
 		}
 		if paid != 0 {
 			if _, err := t.exec(`UPDATE invitations SET uses = uses + 1 WHERE id = ?`, paid); err != nil {
@@ -63,6 +57,20 @@ func (s *Store) CreateUser(ctx context.Context, u store.NewUser, invitation []by
 		}
 		return out, nil
 	})
+}
+
+// insertUser keeps an account, of a batch where one is given; it tells whether
+// the name was free.
+func (t *tx) insertUser(as chat.User, u store.NewUser, batch any) (made bool, err error) {
+	taken, err := t.conn.one(`SELECT 1 FROM users WHERE name = ? OR skeleton = ? LIMIT 1`, func(row) {}, u.Name, u.Skeleton)
+	if err != nil || taken {
+		return false, err
+	}
+	_, err = t.exec(`INSERT INTO users (id, name, skeleton, display_name, name_fold, display_fold, password,
+		admin, disabled, created_at, last_seen, batch) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0, ?, 0, ?)`,
+		as.ID, as.Name, u.Skeleton, as.DisplayName, search.Fold(as.Name), search.Fold(as.DisplayName), u.Password,
+		as.Admin, as.CreatedAt, batch)
+	return true, err
 }
 
 // now is the time of a change, as it is kept.

@@ -26,47 +26,54 @@ func scanConversation(r row) (slot int64, c chat.Conversation, low, high chat.Us
 
 // CreateConversation makes a conversation; see the contract.
 func (s *Store) CreateConversation(ctx context.Context, n store.NewConversation) (store.Change, error) {
-	members := slices.Compact(slices.Sorted(slices.Values(append([]chat.UserID{n.By}, n.Members...))))
-	return change(ctx, s, "create a conversation", func(t *tx) (none store.Change, err error) {
-		if n, err = n.Clean(len(members)); err != nil {
-			return none, err
-		}
-		var low, high any
-		if n.Kind == chat.Direct {
-			low, high = members[0], members[1]
-			c, err := t.pair(members[0], members[1])
-			if err != nil {
-				return none, err
-			}
-			if c != nil {
-				return store.Change{Conversation: c.Conversation, Audience: c.audience}, nil
-			}
-		}
-		for _, user := range members {
-			if ok, err := t.usable(user); err != nil {
-				return none, err
-			} else if !ok {
-				return none, chat.NotFound("account")
-			}
-		}
-		now := t.now()
-		id := chat.ConversationID(s.newID())
-		if _, err := t.exec(`INSERT INTO conversations (id, kind, title, topic, title_fold, topic_fold, low, high,
-			seq, rev, members_rev, members, created_at, active_at, change)
-			VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0, 0, 0, 0, ?, ?, 0)`,
-			id, n.Kind, n.Title, n.Topic, search.Fold(n.Title), search.Fold(n.Topic), low, high, now, now); err != nil {
-			return none, err
-		}
-		c, err := t.conversation(id)
+	return change(ctx, s, "create a conversation", func(t *tx) (store.Change, error) { return t.create(n) })
+}
+
+// people are all who are to be in a conversation, ascending.
+func people(n store.NewConversation) []chat.UserID {
+	return slices.Compact(slices.Sorted(slices.Values(append([]chat.UserID{n.By}, n.Members...))))
+}
+
+func (t *tx) create(n store.NewConversation) (none store.Change, err error) {
+	members := people(n)
+	if n, err = n.Clean(len(members)); err != nil {
+		return none, err
+	}
+	var low, high any
+	if n.Kind == chat.Direct {
+		low, high = members[0], members[1]
+		c, err := t.pair(members[0], members[1])
 		if err != nil {
 			return none, err
 		}
-		return t.enroll(c, members, func(user chat.UserID) chat.Role {
-			if n.Kind != chat.Direct && user == n.By {
-				return chat.Owner
-			}
-			return chat.Member
-		})
+		if c != nil {
+			return unchanged(c), nil
+		}
+	}
+	for _, user := range members {
+		if ok, err := t.usable(user); err != nil {
+			return none, err
+		} else if !ok {
+			return none, chat.NotFound("account")
+		}
+	}
+	now := t.now()
+	id := chat.ConversationID(t.store.newID())
+	if _, err := t.exec(`INSERT INTO conversations (id, kind, title, topic, title_fold, topic_fold, low, high,
+		seq, rev, members_rev, members, created_at, active_at, change)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0, 0, 0, 0, ?, ?, 0)`,
+		id, n.Kind, n.Title, n.Topic, search.Fold(n.Title), search.Fold(n.Topic), low, high, now, now); err != nil {
+		return none, err
+	}
+	c, err := t.conversation(id)
+	if err != nil {
+		return none, err
+	}
+	return t.enroll(c, members, func(user chat.UserID) chat.Role {
+		if n.Kind != chat.Direct && user == n.By {
+			return chat.Owner
+		}
+		return chat.Member
 	})
 }
 

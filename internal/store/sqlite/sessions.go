@@ -32,12 +32,17 @@ func (s *Store) CreateSession(ctx context.Context, in store.Session) (chat.Sessi
 		if _, err := t.exec(`DELETE FROM sessions WHERE user = ? AND expires_at <= ?`, in.User, t.now()); err != nil {
 			return 0, err
 		}
-		id := chat.SessionID(s.newID())
-		_, err := t.exec(`INSERT INTO sessions (id, user, token, device, created_at, seen_at, expires_at)
-			VALUES (?, ?, ?, ?, ?, ?, ?)`,
-			id, in.User, in.Token, in.Device, in.CreatedAt, in.SeenAt, in.ExpiresAt)
-		return id, err
+		return t.insertSession(in)
 	})
+}
+
+// insertSession keeps a session under an id that it gives.
+func (t *tx) insertSession(in store.Session) (chat.SessionID, error) {
+	id := chat.SessionID(t.store.newID())
+	_, err := t.exec(`INSERT INTO sessions (id, user, token, device, created_at, seen_at, expires_at)
+		VALUES (?, ?, ?, ?, ?, ?, ?)`,
+		id, in.User, in.Token, in.Device, in.CreatedAt, in.SeenAt, in.ExpiresAt)
+	return id, err
 }
 
 type login struct {

@@ -30,6 +30,7 @@ func Benchmark(b *testing.B, open func(tb testing.TB) Harness) {
 	b.Run("Changed/conversations=50", func(b *testing.B) { benchChanged(b, open(b).Store, 50) })
 	b.Run("Heads/conversations=50", func(b *testing.B) { benchHeads(b, open(b).Store, 50) })
 	b.Run("Mark", func(b *testing.B) { benchMark(b, open(b).Store) })
+	b.Run("Batch/people=10000", func(b *testing.B) { benchBatch(b, open(b).Store, 10_000) })
 }
 
 const (

@@ -45,6 +45,8 @@ func Run(t *testing.T, open func(tb testing.TB) Harness) {
 		{"Messages", messageTests},
 		{"Feed", feedTests},
 		{"Pushes", pushTests},
+		{"Batches", batchTests},
+		{"Removals", removalTests},
 		{"Store", storeTests},
 		{"Concurrency", concurrencyTests},
 		{"Machine", machineTests},

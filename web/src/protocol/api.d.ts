@@ -1,6 +1,74 @@
 // Made by `make generate` from the Go types. Do not edit.
 
 export interface paths {
+    "/api/v1/admin/batches": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Batches of throw-away accounts */
+        get: operations["list-batches"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/admin/batches/{batch}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** Remove a batch for about a second: its accounts, and the conversations that nobody else has been in; ask again until it is done */
+        delete: operations["remove-batch"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/admin/batches/{batch}/conversations": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Make conversations between accounts of a batch, up to 40,000 members in all: all or none */
+        post: operations["create-batch-conversations"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/admin/batches/{batch}/users": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Make throw-away accounts of a batch: all or none, logged in, and without a password */
+        post: operations["create-batch-users"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/admin/users": {
         parameters: {
             query?: never;
@@ -548,6 +616,37 @@ export interface components {
         "Add-membersRequest": {
             users: string[] | null;
         };
+        Batch: {
+            /**
+             * Format: int64
+             * @description how many there are
+             */
+            accounts: number;
+            /** Format: int64 */
+            created_at: number;
+            name: string;
+            /** @description its removal has begun and is not at its end */
+            removing?: boolean;
+        };
+        BatchRemoval: {
+            /**
+             * Format: int64
+             * @description accounts that are gone since the request before
+             */
+            accounts: number;
+            /**
+             * Format: int64
+             * @description conversations, likewise
+             */
+            conversations: number;
+            /** @description false: something is left; ask again */
+            done: boolean;
+            /**
+             * Format: int64
+             * @description messages, likewise
+             */
+            messages: number;
+        };
         ChangePasswordBody: {
             new: string;
             old: string;
@@ -642,8 +741,23 @@ export interface components {
             /** Format: int64 */
             uses: number;
         };
+        ItemsBatch: {
+            items: components["schemas"]["Batch"][];
+            /** @description cursor of the next page; absent on the last */
+            next?: string;
+        };
         ItemsChannelEntry: {
             items: components["schemas"]["ChannelEntry"][];
+            /** @description cursor of the next page; absent on the last */
+            next?: string;
+        };
+        ItemsConversation: {
+            items: components["schemas"]["Conversation"][];
+            /** @description cursor of the next page; absent on the last */
+            next?: string;
+        };
+        ItemsGrant: {
+            items: components["schemas"]["Grant"][];
             /** @description cursor of the next page; absent on the last */
             next?: string;
         };
@@ -731,6 +845,25 @@ export interface components {
              * @description place in the conversation: 1, 2, 3 … without a hole
              */
             seq: number;
+        };
+        NewBatchConversation: {
+            /** @enum {string} */
+            kind: "direct" | "group" | "channel";
+            /** @description accounts of the batch; the first makes the conversation, and owns it */
+            members: string[] | null;
+            title?: string;
+            topic?: string;
+        };
+        NewBatchConversationsBody: {
+            conversations: components["schemas"]["NewBatchConversation"][] | null;
+        };
+        NewBatchUser: {
+            /** @description the name, when there is none */
+            display_name?: string;
+            name: string;
+        };
+        NewBatchUsersBody: {
+            users: components["schemas"]["NewBatchUser"][] | null;
         };
         NewConversation: {
             /** @enum {string} */
@@ -935,6 +1068,139 @@ export interface components {
 }
 export type $defs = Record<string, never>;
 export interface operations {
+    "list-batches": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ItemsBatch"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "remove-batch": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description 1 to 40 lower-case letters, digits and - */
+                batch: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BatchRemoval"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "create-batch-conversations": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description 1 to 40 lower-case letters, digits and - */
+                batch: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewBatchConversationsBody"];
+            };
+        };
+        responses: {
+            /** @description Created */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ItemsConversation"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "create-batch-users": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description 1 to 40 lower-case letters, digits and - */
+                batch: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewBatchUsersBody"];
+            };
+        };
+        responses: {
+            /** @description Created */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ItemsGrant"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     "list-accounts": {
         parameters: {
             query?: {

@@ -5,7 +5,6 @@ package hikyaku
 import (
 	"bytes"
 	"context"
-	"crypto/rand"
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
@@ -13,77 +12,32 @@ import (
 	"sync/atomic"
 	"time"
 
-	"golang.org/x/sync/errgroup"
-
 	"github.com/hikyaku-chat/hikyaku/internal/bench/target"
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
 	"github.com/hikyaku-chat/hikyaku/internal/client"
 )
 
 // Target is an installation.
-type Target struct{ url string }
+type Target struct {
+	way   *client.Client // not logged in
+	token string         // an administrator's, empty for none
+}
 
 // New is the installation at an address, such as http://127.0.0.1:8080.
 func New(url string) (*Target, error) {
-	if _, err := client.New(url); err != nil {
+	c, err := client.New(url)
+	if err != nil {
 		return nil, fmt.Errorf("--url: %w", err)
 	}
-	return &Target{url: url}, nil
+	return &Target{way: c}, nil
 }
+
+// WithToken is the same installation with an administrator's token, by which
+// people and conversations are made in bulk; without one, people register.
+func (t *Target) WithToken(token string) *Target { return &Target{way: t.way, token: token} }
 
 // Name implements [target.Target].
 func (t *Target) Name() string { return "hikyaku" }
-
-// makeAtOnce is how many accounts are made side by side: their passwords keep
-// the server's processors busy anyway.
-const makeAtOnce = 8
-
-// Prepare implements [target.Target].
-func (t *Target) Prepare(ctx context.Context, p target.Plan) (target.Site, error) {
-	s := &site{people: make([]*client.Client, p.People), rooms: make([]chat.ConversationID, len(p.Rooms)), views: make([]*view, p.People), conns: make([]atomic.Pointer[conn], p.People), members: p.Rooms, index: map[string]int{}}
-	if _, err := rand.Read(s.run[:]); err != nil {
-		return nil, err
-	}
-	for i := range s.views {
-		s.views[i] = &view{rooms: map[int]*seen{}}
-	}
-	password := rand.Text()
-	var making errgroup.Group
-	making.SetLimit(makeAtOnce)
-	for i := range s.people {
-		making.Go(func() error {
-			c, err := client.New(t.url)
-			if err != nil {
-				return err
-			}
-			s.people[i] = c
-			if err := c.Register(ctx, fmt.Sprintf("bench-%s-%d", p.Run, i), password); err != nil {
-				return fmt.Errorf("make account %d of %d: %w", i+1, p.People, err)
-			}
-			return nil
-		})
-	}
-	if err := making.Wait(); err != nil {
-		return nil, err
-	}
-	for i, members := range p.Rooms {
-		making.Go(func() error {
-			id, err := s.makeRoom(ctx, fmt.Sprintf("bench %s %d", p.Run, i), members)
-			if err != nil {
-				return fmt.Errorf("make conversation %d of %d: %w", i+1, len(p.Rooms), err)
-			}
-			s.rooms[i] = id
-			return nil
-		})
-	}
-	if err := making.Wait(); err != nil {
-		return nil, err
-	}
-	for i, id := range s.rooms {
-		s.index[id.String()] = i
-	}
-	return s, nil
-}
 
 // site is the accounts and conversations of a run.
 type site struct {
@@ -103,35 +57,6 @@ func (s *site) Version() string {
 		return *v
 	}
 	return ""
-}
-
-// membersAtOnce is how many members a group is made with; more are invited.
-const membersAtOnce = 100
-
-func (s *site) makeRoom(ctx context.Context, title string, members []int) (chat.ConversationID, error) {
-	owner := s.people[members[0]]
-	if len(members) == 2 {
-		c, err := owner.CreateDirect(ctx, s.people[members[1]].Me().ID)
-		return c.ID, err
-	}
-	if len(members) <= membersAtOnce {
-		others := make([]chat.UserID, 0, len(members)-1)
-		for _, m := range members[1:] {
-			others = append(others, s.people[m].Me().ID)
-		}
-		c, err := owner.CreateGroup(ctx, title, others...)
-		return c.ID, err
-	}
-	c, err := owner.CreateChannel(ctx, title)
-	if err != nil {
-		return 0, err
-	}
-	for _, m := range members[1:] {
-		if err := s.people[m].Join(ctx, c.ID); err != nil {
-			return 0, err
-		}
-	}
-	return c.ID, nil
 }
 
 // History implements [target.Site].

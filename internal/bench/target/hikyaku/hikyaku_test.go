@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"log/slog"
+	"strings"
 	"testing"
 	"time"
 
@@ -13,11 +14,13 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/bench/scenario"
 	"github.com/hikyaku-chat/hikyaku/internal/bench/target"
 	"github.com/hikyaku-chat/hikyaku/internal/bench/target/hikyaku"
+	"github.com/hikyaku-chat/hikyaku/internal/client"
 	"github.com/hikyaku-chat/hikyaku/internal/gateway"
 )
 
-// start starts an installation that takes so many messages a second of one.
-func start(t *testing.T, perSecond float64, burst int) (url string) {
+// installation is a real one without any account, that takes so many messages a
+// second of one person.
+func installation(t *testing.T, perSecond float64, burst int) (url string) {
 	t.Helper()
 	a, err := app.Start(t.Context(), app.Config{
 		Listen: "127.0.0.1:0", Data: t.TempDir(), Registration: "open", Drain: 10 * time.Second, Version: "1.2.3",
@@ -41,18 +44,78 @@ func start(t *testing.T, perSecond float64, burst int) (url string) {
 	return a.URL()
 }
 
-// A real installation, in pairs, in a group and in a channel: every message is
-// heard, stored, and accounted for. One that sends too fast is refused.
-func TestTalk(t *testing.T) {
-	system, err := hikyaku.New(start(t, 10, 10))
+// register makes an account.
+func register(t *testing.T, url, name string) *client.Client {
+	t.Helper()
+	c, err := client.New(url)
 	if err != nil {
 		t.Fatal(err)
 	}
-	everybody := make([]int, 110) // more than a group is made with
+	if err := c.Register(t.Context(), name, "correct horse battery"); err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// A real installation, in pairs, in a group and in a large one: every message is
+// heard, stored, and accounted for. One that sends too fast is refused. It is
+// so however the people came to be.
+func TestTalk(t *testing.T) {
+	t.Run("the first account", func(t *testing.T) {
+		url := installation(t, 10, 10)
+		talk(t, url, "")
+		// The first account administers the installation, and nobody else.
+		if c, err := client.New(url); err != nil || c.Register(t.Context(), "bench-test", "correct horse battery") == nil {
+			t.Error("the first account is not named after the run")
+		}
+	})
+	t.Run("an administrator's token", func(t *testing.T) {
+		url := installation(t, 10, 10)
+		admin := register(t, url, "boss")
+		talk(t, url, admin.Token())
+		batches, err := admin.Batches(t.Context())
+		if err != nil || len(batches) != 1 || batches[0].Name != "bench-test" || batches[0].Accounts != 110 {
+			t.Errorf("%+v, %v", batches, err)
+		}
+		sum, err := admin.RemoveBatch(t.Context(), "bench-test", nil)
+		if err != nil || sum.Accounts != 110 || sum.Conversations != 3 || sum.Messages < 300 {
+			t.Errorf("%+v, %v", sum, err)
+		}
+	})
+	t.Run("registration", func(t *testing.T) {
+		url := installation(t, 10, 10)
+		admin := register(t, url, "boss")
+		talk(t, url, "")
+		if batches, err := admin.Batches(t.Context()); err != nil || len(batches) != 0 {
+			t.Errorf("%+v, %v", batches, err)
+		}
+	})
+}
+
+func TestTokenOfAnother(t *testing.T) {
+	url := installation(t, 10, 10)
+	register(t, url, "boss")
+	system, err := hikyaku.New(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for token, says := range map[string]string{register(t, url, "member").Token(): "only an administrator", "nothing": "log in"} {
+		if _, err := system.WithToken(token).Prepare(t.Context(), target.Plan{Run: "test", People: 2}); err == nil || !strings.Contains(err.Error(), says) {
+			t.Errorf("%v", err)
+		}
+	}
+}
+
+func talk(t *testing.T, url, token string) {
+	system, err := hikyaku.New(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	everybody := make([]int, 110) // more than a group is made with by people
 	for i := range everybody {
 		everybody[i] = i
 	}
-	crowd, err := load.Gather(t.Context(), system, target.Plan{
+	crowd, err := load.Gather(t.Context(), system.WithToken(token), target.Plan{
 		Run: "test", People: len(everybody), Rooms: [][]int{{0, 1}, {2, 3, 4}, everybody},
 	}, load.Options{})
 	if err != nil {
@@ -90,7 +153,7 @@ func measure(t *testing.T, what interface {
 },
 ) *report.Report {
 	t.Helper()
-	system, err := hikyaku.New(start(t, 1000, 1000))
+	system, err := hikyaku.New(installation(t, 1000, 1000))
 	if err != nil {
 		t.Fatal(err)
 	}

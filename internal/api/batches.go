@@ -1,0 +1,219 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/hikyaku-chat/hikyaku/internal/chat"
+	"github.com/hikyaku-chat/hikyaku/internal/names"
+	"github.com/hikyaku-chat/hikyaku/internal/session"
+	"github.com/hikyaku-chat/hikyaku/internal/store"
+	"github.com/hikyaku-chat/hikyaku/internal/wire"
+)
+
+const (
+	// maxBulk bounds the body of a request for many, in bytes: it is what
+	// proxies in front are set to.
+	maxBulk = 1 << 20
+	// removalTime is how long a request goes on removing; its client asks
+	// again, and other requests have had their turn.
+	removalTime = time.Second
+	// bulkDevice is what the sessions of a batch say of their device.
+	bulkDevice = "made in bulk"
+)
+
+// BatchInput names a batch.
+type BatchInput struct {
+	Batch string `path:"batch" maxLength:"200" doc:"1 to 40 lower-case letters, digits and -"`
+}
+
+// Batch is a group of accounts that are made and removed together.
+type Batch struct {
+	Name      string      `json:"name"`
+	Accounts  int         `json:"accounts" doc:"how many there are"`
+	CreatedAt wire.Millis `json:"created_at"`
+	Removing  bool        `json:"removing,omitempty" doc:"its removal has begun and is not at its end"`
+}
+
+// BatchRemoval is what one request has removed.
+type BatchRemoval struct {
+	Done          bool `json:"done" doc:"false: something is left; ask again"`
+	Accounts      int  `json:"accounts" doc:"accounts that are gone since the request before"`
+	Conversations int  `json:"conversations" doc:"conversations, likewise"`
+	Messages      int  `json:"messages" doc:"messages, likewise"`
+}
+
+type newBatchUsers struct {
+	BatchInput
+	Body struct {
+		Users []newBatchUser `json:"users" minItems:"1" maxItems:"1000"`
+	}
+}
+
+type newBatchUser struct {
+	Name        string `json:"name" maxLength:"200"`
+	DisplayName string `json:"display_name,omitempty" maxLength:"400" doc:"the name, when there is none"`
+}
+
+type newBatchConversations struct {
+	BatchInput
+	Body struct {
+		Conversations []newBatchConversation `json:"conversations" minItems:"1" maxItems:"1000"`
+	}
+}
+
+type newBatchConversation struct {
+	Kind    chat.Kind     `json:"kind" enum:"direct,group,channel"`
+	Title   string        `json:"title,omitempty" maxLength:"400"`
+	Topic   string        `json:"topic,omitempty" maxLength:"1000"`
+	Members []chat.UserID `json:"members" minItems:"1" doc:"accounts of the batch; the first makes the conversation, and owns it"`
+}
+
+func (a *API) registerBatches() {
+	const tag = "Administration"
+	handle(a, operation{id: "list-batches", method: http.MethodGet, path: "/admin/batches", tag: tag, summary: "Batches of throw-away accounts"},
+		func(ctx context.Context, _ *empty) (*body[items[Batch]], error) {
+			if err := mustAdminister(ctx); err != nil {
+				return nil, err
+			}
+			all, err := a.cfg.Store.Batches(ctx)
+			if err != nil {
+				return nil, err
+			}
+			out := &body[items[Batch]]{items[Batch]{Items: []Batch{}}}
+			for _, b := range all {
+				out.Body.Items = append(out.Body.Items, Batch{Name: b.Name, Accounts: b.Accounts, CreatedAt: wire.MillisOf(b.CreatedAt), Removing: b.Removing})
+			}
+			return out, nil
+		})
+	handle(a, operation{
+		id: "create-batch-users", method: http.MethodPost, path: "/admin/batches/{batch}/users", tag: tag, maxBody: maxBulk,
+		summary: "Make throw-away accounts of a batch: all or none, logged in, and without a password", status: http.StatusCreated,
+	}, a.createBatchUsers)
+	handle(a, operation{
+		id: "create-batch-conversations", method: http.MethodPost, path: "/admin/batches/{batch}/conversations", tag: tag, maxBody: maxBulk,
+		summary: "Make conversations between accounts of a batch, up to 40,000 members in all: all or none", status: http.StatusCreated,
+	}, a.createBatchConversations)
+	handle(a, operation{
+		id: "remove-batch", method: http.MethodDelete, path: "/admin/batches/{batch}", tag: tag,
+		summary: "Remove a batch for about a second: its accounts, and the conversations that nobody else has been in; ask again until it is done",
+	}, a.removeBatch)
+}
+
+func (a *API) createBatchUsers(ctx context.Context, in *newBatchUsers) (*body[items[Grant]], error) {
+	if err := mustAdminister(ctx); err != nil {
+		return nil, err
+	}
+	if err := chat.CheckBatchName(in.Batch); err != nil {
+		return nil, err
+	}
+	now := a.cfg.Now()
+	fresh, tokens := make([]store.NewBatchUser, len(in.Body.Users)), make([]string, len(in.Body.Users))
+	for i, u := range in.Body.Users {
+		name, err := names.Canonical(u.Name)
+		if err != nil {
+			return nil, inList(err, "users", i)
+		}
+		if u.DisplayName == "" {
+			u.DisplayName = clipRunes(u.Name, chat.MaxDisplayName)
+		}
+		display, err := chat.CleanDisplayName(u.DisplayName)
+		if err != nil {
+			return nil, inList(err, "users", i)
+		}
+		var hash []byte
+		tokens[i], hash = session.NewToken()
+		fresh[i] = store.NewBatchUser{
+			NewUser: store.NewUser{Name: name, Skeleton: names.Skeleton(name), DisplayName: display},
+			Session: store.Session{Token: hash, Device: bulkDevice, CreatedAt: now, SeenAt: now, ExpiresAt: now.Add(session.Lifetime)},
+		}
+	}
+	made, err := a.cfg.Store.CreateBatchUsers(ctx, in.Batch, fresh)
+	if err != nil {
+		return nil, err
+	}
+	out := &body[items[Grant]]{}
+	for i, m := range made {
+		out.Body.Items = append(out.Body.Items, Grant{User: wire.UserOf(m.User), Session: m.Session, Token: tokens[i]})
+	}
+	return out, nil
+}
+
+// inList says in which item of a list a refused value stands.
+func inList(err error, list string, i int) error {
+	var refusal *chat.Error
+	if !errors.As(err, &refusal) {
+		return err
+	}
+	return chat.Refuse(refusal.Code, fmt.Sprintf("%s[%d].%s", list, i, refusal.Field), "%s", refusal.Text)
+}
+
+func (a *API) createBatchConversations(ctx context.Context, in *newBatchConversations) (*body[items[wire.Conversation]], error) {
+	if err := mustAdminister(ctx); err != nil {
+		return nil, err
+	}
+	if err := chat.CheckBatchName(in.Batch); err != nil {
+		return nil, err
+	}
+	members := 0
+	list := make([]store.NewConversation, len(in.Body.Conversations))
+	for i, c := range in.Body.Conversations {
+		list[i] = store.NewConversation{Kind: c.Kind, Title: c.Title, Topic: c.Topic, By: c.Members[0], Members: c.Members[1:]}
+		if _, err := list[i].Clean(distinct(c.Members)); err != nil {
+			return nil, inList(err, "conversations", i)
+		}
+		if members += len(c.Members); members > chat.MaxBatchMembers {
+			return nil, chat.Refuse(chat.CodeTooLarge, "conversations", "the conversations of one request may have %d members in all", chat.MaxBatchMembers)
+		}
+	}
+	made, err := a.cfg.Store.CreateBatchConversations(ctx, in.Batch, list)
+	if err != nil {
+		return nil, err
+	}
+	out := &body[items[wire.Conversation]]{}
+	for i, c := range made {
+		// Devices of a large one find it with their next head check: a list
+		// of all who are in it is nothing to send to each of them.
+		if !c.Audience.Large() {
+			a.cfg.Announce.ConversationChanged(ctx, list[i].By, c)
+		}
+		out.Body.Items = append(out.Body.Items, wire.ConversationOf(c.Conversation))
+	}
+	return out, nil
+}
+
+// distinct counts the different people of a list.
+func distinct(users []chat.UserID) int {
+	return len(slices.Compact(slices.Sorted(slices.Values(users))))
+}
+
+func (a *API) removeBatch(ctx context.Context, in *BatchInput) (*body[BatchRemoval], error) {
+	if err := mustAdminister(ctx); err != nil {
+		return nil, err
+	}
+	if err := chat.CheckBatchName(in.Batch); err != nil {
+		return nil, err
+	}
+	out := &body[BatchRemoval]{}
+	for began := time.Now(); !out.Body.Done && time.Since(began) < removalTime; {
+		step, err := a.cfg.Store.RemoveBatch(ctx, in.Batch)
+		if err != nil {
+			return nil, err
+		}
+		for user, ids := range step.Ended {
+			a.cfg.Announce.SessionsEnded(ctx, user, ids)
+		}
+		for _, p := range step.Partings {
+			a.cfg.Announce.ConversationChanged(ctx, p.User, p.Change)
+		}
+		out.Body.Done = step.Done
+		out.Body.Accounts += step.Accounts
+		out.Body.Conversations += step.Conversations
+		out.Body.Messages += step.Messages
+	}
+	return out, nil
+}
