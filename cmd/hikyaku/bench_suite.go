@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"os"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	"github.com/hikyaku-chat/hikyaku/internal/bench/report"
+	"github.com/hikyaku-chat/hikyaku/internal/client"
 	"github.com/hikyaku-chat/hikyaku/internal/stack"
 )
 
@@ -28,9 +30,10 @@ type benchSuite struct {
 
 // measuredSystem is a system that was started to be measured.
 type measuredSystem struct {
-	url  string
-	pids []int // whose memory is told
-	stop func(context.Context) error
+	url   string
+	token string // of its administrator
+	pids  []int  // whose memory is told
+	stop  func(context.Context) error
 }
 
 func (c *benchSuite) check() error {
@@ -83,8 +86,25 @@ func (c *benchSuite) Run(ctx context.Context, std streams) (err error) {
 	return nil
 }
 
-// start starts a system with limits that are no limits.
+// start starts a system with limits that are no limits, and makes its
+// administrator.
 func (c *benchSuite) start(ctx context.Context, folder *stack.Folder) (*measuredSystem, error) {
+	s, err := c.startServers(ctx, folder)
+	if err != nil {
+		return nil, err
+	}
+	admin, err := client.New(s.url)
+	if err != nil {
+		return nil, err
+	}
+	if err := admin.Register(ctx, "administrator", rand.Text()); err != nil {
+		return nil, fmt.Errorf("make the system's first account: %w", err)
+	}
+	s.token = admin.Token()
+	return s, nil
+}
+
+func (c *benchSuite) startServers(ctx context.Context, folder *stack.Folder) (*measuredSystem, error) {
 	options := stack.Options{Settings: []string{"HIKYAKU_RATE=100000", "HIKYAKU_BURST=100000"}}
 	if c.On == "embedded" {
 		alone, err := stack.StartAlone(ctx, folder, options)
@@ -124,7 +144,7 @@ func (c *benchSuite) connections(run benchRun) benchConnections {
 // measure runs the three scenarios one after the other, and writes each report
 // as soon as it is there.
 func (c *benchSuite) measure(ctx context.Context, std streams, system *measuredSystem) ([]*report.Report, error) {
-	run := benchRun{targetFlags: targetFlags{URL: system.url}, Body: 120, ServerPid: system.pids}
+	run := benchRun{targetFlags: targetFlags{URL: system.url, administratorFlags: administratorFlags{AdminToken: system.token}}, Body: 120, ServerPid: system.pids}
 	var reports []*report.Report
 	one := func(name string, s measured, processes int, parameters map[string]string) error {
 		_, _ = fmt.Fprintf(std.err, "\n%s\n", name)
