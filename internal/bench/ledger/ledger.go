@@ -53,6 +53,7 @@ type message struct {
 type room struct {
 	name    string
 	devices []device
+	noEcho  bool
 }
 
 // device is one member's, in one conversation.
@@ -74,13 +75,14 @@ type arrival struct {
 type Room struct {
 	Name    string
 	Devices []int
+	NoEcho  bool // a sender's own devices do not receive what they say
 }
 
 // New makes an empty account of so many people in rooms.
 func New(people int, rooms []Room) *Ledger {
 	l := &Ledger{people: make([]person, people), rooms: make([]room, len(rooms))}
 	for i, r := range rooms {
-		l.rooms[i] = room{name: r.Name, devices: make([]device, len(r.Devices))}
+		l.rooms[i] = room{name: r.Name, devices: make([]device, len(r.Devices)), noEcho: r.NoEcho}
 		for d, person := range r.Devices {
 			l.rooms[i].devices[d].person = person
 		}
@@ -117,14 +119,15 @@ func (l *Ledger) Answer(k Key, s State) (room int, due time.Duration, ok bool) {
 
 // Receive writes down that a device received a message, the seq that it came
 // with (0 for a system that gives none), and tells when it was due. It is not ok
-// for a message that was never sent to this room; that is written down too.
+// for a message that was never sent to this room, or that comes back to its
+// sender where nothing does; that is written down too.
 func (l *Ledger) Receive(room, at int, k Key, seq int64) (due time.Duration, ok bool) {
 	d := &l.rooms[room].devices[at]
 	d.mu.Lock()
 	d.heard = append(d.heard, arrival{person: int32(k.Person), n: int32(k.N), seq: seq})
 	d.mu.Unlock()
 	p, ok := l.person(k)
-	if !ok {
+	if !ok || !l.rooms[room].hears(d, k) {
 		return 0, false
 	}
 	p.mu.Lock()
@@ -134,6 +137,9 @@ func (l *Ledger) Receive(room, at int, k Key, seq int64) (due time.Duration, ok 
 	}
 	return p.sent[k.N].due, true
 }
+
+// hears tells whether a device receives a message of the room.
+func (r *room) hears(d *device, k Key) bool { return !r.noEcho || d.person != k.Person }
 
 func (l *Ledger) person(k Key) (*person, bool) {
 	if k.Person < 0 || k.Person >= len(l.people) || k.N < 0 {

@@ -30,8 +30,11 @@ type Site interface {
 	// Version is what the system says of itself once somebody is connected;
 	// empty when it says nothing.
 	Version() string
+	// Echoes tells whether a sender's own device receives what was said in a
+	// conversation, like everybody else's.
+	Echoes(room int) bool
 	// History is what is stored of a conversation, in its order. A system that
-	// cannot tell returns nil.
+	// cannot tell returns nil; one that stored nothing, an empty one.
 	History(ctx context.Context, room int) ([]Message, error)
 }
 
@@ -56,8 +59,8 @@ type Message struct {
 type Listener interface {
 	// Answered is the fate of a text that this connection sent.
 	Answered(n int, a Answer)
-	// Received is a text that came, from others or oneself; it is only valid
-	// during the call.
+	// Received is a text that came, from others, or from oneself where the
+	// system echoes; it is only valid during the call.
 	Received(room int, seq int64, text []byte)
 	// Ended is the last call. err is nil when it was wished for.
 	Ended(err error)

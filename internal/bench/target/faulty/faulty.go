@@ -32,6 +32,12 @@ type System struct {
 	Forget func(n int) bool
 	// Hang never answers and never delivers.
 	Hang func(n int) bool
+	// Quiet does not give senders their own messages; Parrot does so for some
+	// all the same.
+	Quiet  bool
+	Parrot func(n int) bool
+	// Mute cannot tell what it has stored.
+	Mute bool
 }
 
 // Name implements [target.Target].
@@ -62,10 +68,15 @@ type room struct {
 
 func (s *site) Version() string { return "1" }
 
+func (s *site) Echoes(int) bool { return !s.system.Quiet }
+
 func (s *site) History(_ context.Context, room int) ([]target.Message, error) {
+	if s.system.Mute {
+		return nil, nil
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.rooms[room].history, nil
+	return append([]target.Message{}, s.rooms[room].history...), nil
 }
 
 func (s *site) Connect(_ context.Context, person int, on target.Listener) (target.Conn, error) {
@@ -140,6 +151,9 @@ func (s *site) handle(person, number, n, place int, text []byte) {
 	}
 	for i, member := range s.plan.Rooms[number] {
 		on := s.listeners[member]
+		if member == person && s.system.Quiet && !does(s.system.Parrot, place) {
+			continue
+		}
 		if i != 1 { // the others are served well
 			on.Received(number, seq, text)
 			continue

@@ -129,6 +129,9 @@ func (s *site) makeRoom(ctx context.Context, title string, members []int) (chat.
 	return c.ID, nil
 }
 
+// Echoes implements [target.Site]: a person's devices are all told alike.
+func (s *site) Echoes(int) bool { return true }
+
 // History implements [target.Site].
 func (s *site) History(ctx context.Context, room int) ([]target.Message, error) {
 	all, err := s.people[s.members[room][0]].History(ctx, s.rooms[room])
