@@ -30,9 +30,10 @@ var ejabberdSettings string
 const ejabberdDatabase = "ejabberd"
 
 // StartEjabberd starts an ejabberd that keeps every message, as durable as
-// Hikyaku does, and slows nobody down, in a folder whose Close ends it.
-func StartEjabberd(ctx context.Context, f *Folder) (*Ejabberd, error) {
-	e := &Ejabberd{Process: &Process{name: "ejabberd"}, folder: f}
+// Hikyaku does, and slows nobody down, in a folder whose Close ends it. It
+// listens on a port, or on a free one.
+func StartEjabberd(ctx context.Context, f *Folder, port int) (*Ejabberd, error) {
+	e := &Ejabberd{Process: &Process{name: "ejabberd"}, folder: f, port: port}
 	var err error
 	if e.program, err = find("erl", "erlang-base"); err != nil {
 		return nil, err
@@ -43,7 +44,11 @@ func StartEjabberd(ctx context.Context, f *Folder) (*Ejabberd, error) {
 	if e.dir, err = f.sub("ejabberd", nil); err != nil {
 		return nil, err
 	}
-	if e.port, err = FreePort(); err != nil {
+	if port == 0 {
+		if e.port, err = FreePort(); err != nil {
+			return nil, err
+		}
+	} else if err := wantPort(port); err != nil {
 		return nil, err
 	}
 	if e.Postgres, err = StartPostgres(ctx, f, "postgresql"); err != nil {

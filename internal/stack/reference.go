@@ -17,6 +17,7 @@ import (
 // ReferenceOptions say what the reference stack is made of. Zero values mean
 // the defaults.
 type ReferenceOptions struct {
+	Port     int // of the first gateway, above which are those of the others; free ones
 	Gateways int // processes that hold sockets; 2
 	Workers  int // 1
 }
@@ -64,7 +65,7 @@ func StartReference(ctx context.Context, f *Folder, o ReferenceOptions) (*Refere
 	if err := os.WriteFile(filepath.Join(r.dir, "app.py"), []byte(referenceProgram), 0o600); err != nil {
 		return nil, err
 	}
-	if r.ports, err = freePorts(o.Gateways); err != nil {
+	if r.ports, err = o.gatewayPorts(); err != nil {
 		return nil, err
 	}
 	if err := r.startServers(ctx); err != nil {
@@ -97,6 +98,20 @@ func StartReference(ctx context.Context, f *Folder, o ReferenceOptions) (*Refere
 		}
 	}
 	return r, nil
+}
+
+func (o ReferenceOptions) gatewayPorts() ([]int, error) {
+	if o.Port == 0 {
+		return freePorts(o.Gateways)
+	}
+	ports := make([]int, o.Gateways)
+	for i := range ports {
+		ports[i] = o.Port + i
+		if err := wantPort(ports[i]); err != nil {
+			return nil, err
+		}
+	}
+	return ports, nil
 }
 
 // checkReferenceModules looks for the program's modules before servers are

@@ -61,7 +61,7 @@ func processesOf(t *testing.T, folder string) (lines []string) {
 
 func TestEjabberd(t *testing.T) {
 	f := newFolder(t)
-	e, err := stack.StartEjabberd(t.Context(), f)
+	e, err := stack.StartEjabberd(t.Context(), f, 0)
 	if err != nil {
 		t.Fatal(err)
 	}

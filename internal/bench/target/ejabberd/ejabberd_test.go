@@ -23,7 +23,7 @@ func start(t *testing.T) (*stack.Ejabberd, targettest.System) {
 			t.Error(err)
 		}
 	})
-	server, err := stack.StartEjabberd(t.Context(), f)
+	server, err := stack.StartEjabberd(t.Context(), f, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
