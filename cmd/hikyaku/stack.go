@@ -21,7 +21,7 @@ type stackCommand struct {
 	RedisCluster  bool     `help:"A Redis Cluster of three instead of a single Redis."`
 	Gateways      int      `default:"2" help:"Gateways (${default})." placeholder:"N"`
 	Apis          int      `default:"2" help:"Processes that serve the API and the page (${default})." placeholder:"N"`
-	Workers       int      `default:"2" help:"Workers (${default})." placeholder:"N"`
+	Workers       *int     `help:"Workers (2; of the reference 1)." placeholder:"N"`
 	Set           []string `help:"A setting for every process, such as HIKYAKU_RATE=1000." placeholder:"VARIABLE=VALUE"`
 }
 
@@ -35,7 +35,7 @@ func (c *stackCommand) check() error {
 		{"rabbitmq-nodes", c.RabbitmqNodes, 1, 9},
 		{"gateways", c.Gateways, 1, 100},
 		{"apis", c.Apis, 1, 100},
-		{"workers", c.Workers, 1, 100},
+		{"workers", given(c.Workers, 1), 1, 100},
 	} {
 		if n.value < n.least || n.value > n.most {
 			return fmt.Errorf("--%s: %d is not between %d and %d; leave it away for the default", n.flag, n.value, n.least, n.most)
@@ -47,6 +47,14 @@ func (c *stackCommand) check() error {
 		}
 	}
 	return c.checkOther()
+}
+
+// given is a number that may have been left away, and otherwise.
+func given(n *int, otherwise int) int {
+	if n == nil {
+		return otherwise
+	}
+	return *n
 }
 
 // Run starts the cluster, or the other system, and stops it when the process is
@@ -71,7 +79,7 @@ func (c *stackCommand) runCluster(ctx context.Context, std streams) (err error) 
 	started := time.Now()
 	cluster, err := stack.StartCluster(ctx, folder, stack.Options{
 		Port: c.Port, RabbitMQNodes: c.RabbitmqNodes, RedisCluster: c.RedisCluster,
-		Gateways: c.Gateways, APIs: c.Apis, Workers: c.Workers, Settings: c.Set,
+		Gateways: c.Gateways, APIs: c.Apis, Workers: given(c.Workers, 0), Settings: c.Set,
 	})
 	if err != nil {
 		if ctx.Err() != nil {

@@ -19,11 +19,11 @@ func (c *stackCommand) checkOther() error {
 	if c.System == "hikyaku" {
 		return nil
 	}
-	for flag, given := range map[string]bool{
+	for flag, asked := range map[string]bool{
 		"rabbitmq-nodes": c.RabbitmqNodes != 1, "redis-cluster": c.RedisCluster, "apis": c.Apis != 2, "set": len(c.Set) > 0,
-		"gateways": c.System == "ejabberd" && c.Gateways != 2, "workers": c.System == "ejabberd" && c.Workers != 2,
+		"gateways": c.System == "ejabberd" && c.Gateways != 2, "workers": c.System == "ejabberd" && c.Workers != nil,
 	} {
-		if given {
+		if asked {
 			return fmt.Errorf("--%s: %s has nothing of the kind; leave it away", flag, c.System)
 		}
 	}
@@ -77,7 +77,7 @@ func (c *stackCommand) startOther(ctx context.Context, folder *stack.Folder) (se
 		addrs[e.PID()] = strings.TrimPrefix(e.URL(), "http://")
 		return map[string]string{"system": c.System, "url": e.URL()}, addrs, nil
 	}
-	r, err := stack.StartReference(ctx, folder, stack.ReferenceOptions{Port: c.Port, Gateways: c.Gateways, Workers: c.Workers})
+	r, err := stack.StartReference(ctx, folder, stack.ReferenceOptions{Port: c.Port, Gateways: c.Gateways, Workers: given(c.Workers, 0)})
 	if err != nil {
 		return nil, nil, err
 	}
