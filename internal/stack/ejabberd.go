@@ -115,11 +115,13 @@ func (e *Ejabberd) Start(ctx context.Context) error {
 		}
 	}
 	// What Debian's ejabberdctl does, without a name: a node that no other
-	// can reach needs no cookie and no epmd. All processors are its own.
+	// can reach needs no cookie and no epmd. It has a scheduler for each
+	// processor, and none that waits for work by spinning: it shares them
+	// with PostgreSQL and the load tool.
 	process, err := e.folder.start(command{
 		name: e.name, path: e.program, dir: e.dir,
 		args: []string{
-			"-noinput", "+K", "true", "+P", "250000",
+			"-noinput", "+K", "true", "+P", "250000", "+sbwt", "none", "+sbwtdcpu", "none", "+sbwtdio", "none",
 			"-mnesia", "dir", `"` + filepath.Join(e.dir, "spool") + `"`, "-s", "ejabberd",
 		},
 		env: []string{

@@ -4,7 +4,11 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/jackc/pgx/v5"
+
+	"github.com/hikyaku-chat/hikyaku/internal/bench/load"
 	"github.com/hikyaku-chat/hikyaku/internal/bench/target"
 	"github.com/hikyaku-chat/hikyaku/internal/bench/target/ejabberd"
 	"github.com/hikyaku-chat/hikyaku/internal/bench/target/targettest"
@@ -56,9 +60,42 @@ func TestEjabberd(t *testing.T) {
 		}
 		targettest.Talk(t, system, target.Plan{Run: "groups", People: len(everybody), Rooms: [][]int{{0, 1}, {1, 2, 3}, everybody}})
 	})
+	t.Run("archive locked", func(t *testing.T) { acceptedIsArchived(t, server, system) })
 	t.Run("killed", func(t *testing.T) {
 		targettest.Dies(t, system, targettest.Pairs("killed", 4), server.Kill)
 	})
+}
+
+// What the server takes while its archive cannot be written is not accepted, and
+// not delivered, until it is.
+func acceptedIsArchived(t *testing.T, server *stack.Ejabberd, system targettest.System) {
+	crowd, err := load.Gather(t.Context(), system, targettest.Pairs("locked", 4), load.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(crowd.Close)
+	db, err := pgx.Connect(t.Context(), server.Postgres.URL("ejabberd"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := db.Exec(t.Context(), "BEGIN; LOCK TABLE archive"); err != nil {
+		t.Fatal(err)
+	}
+	r, err := crowd.Talk(t.Context(), load.Stretch{Rate: 50, Length: time.Second, Drain: time.Second})
+	if err != nil || r.Sent != 50 || r.Accepted != 0 || r.Delivered != 0 || r.Missing != 50 {
+		t.Errorf("%+v, %v", r, err)
+	}
+	if err := db.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	// What waited comes before what is said now.
+	r, err = crowd.Talk(t.Context(), load.Stretch{Rate: 50, Length: time.Second, Drain: time.Minute})
+	if err != nil || r.Accepted != 50 || r.Missing != 0 {
+		t.Errorf("%+v, %v", r, err)
+	}
+	if v := targettest.Judge(t, crowd); !v.Kept() || v.Accepted != 100 || v.Delivered != 100 {
+		t.Errorf("%+v", v)
+	}
 }
 
 func TestPlansThatCannotBeServed(t *testing.T) {
