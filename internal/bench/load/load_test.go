@@ -164,6 +164,12 @@ func TestWhatASystemBreaksIsFound(t *testing.T) {
 				return v.Refused == 4 && r.Refused == 4 && r.Missing == 0 && v.Kept()
 			}, "",
 		},
+		"answers after it has delivered": {
+			&faulty.System{Late: 50 * time.Millisecond},
+			func(r *load.Result, v *ledger.Verdict) bool {
+				return r.Accepted == 2000 && r.DrainS < 0.01 && v.Unanswered == 0 && v.Kept()
+			}, "",
+		},
 		"gives senders nothing back": {
 			&faulty.System{Quiet: true, Delay: func(int) time.Duration { return time.Millisecond }},
 			func(r *load.Result, v *ledger.Verdict) bool {

@@ -66,6 +66,9 @@ func (c *Crowd) Talk(ctx context.Context, s Stretch) (*Result, error) {
 // missing is how many receipts have not come of what was not refused.
 func (r *recording) missing() int64 { return r.expected.Load() - r.delivered.Load() }
 
+// unanswered is how many messages have no answer.
+func (r *recording) unanswered() int64 { return r.sent.Load() - r.accepted.Load() - r.refused.Load() }
+
 // pace sends each message when it is due, one person after the other.
 func (c *Crowd) pace(ctx context.Context, s Stretch, r *recording) error {
 	total := int(s.Rate * (s.WarmUp + s.Length).Seconds())
@@ -94,12 +97,19 @@ func (c *Crowd) pace(ctx context.Context, s Stretch, r *recording) error {
 	return nil
 }
 
-// drain waits until nothing is on its way, and tells when that was.
+// drain waits until nothing is on its way, and tells when that was; then for
+// answers, which a system may give after it has delivered.
 func (c *Crowd) drain(ctx context.Context, r *recording, most time.Duration) time.Duration {
-	for until := c.elapsed() + most; r.missing() > 0 && c.elapsed() < until && ctx.Err() == nil; {
-		time.Sleep(time.Millisecond)
+	until := c.elapsed() + most
+	wait := func(left func() int64) {
+		for left() > 0 && c.elapsed() < until && ctx.Err() == nil {
+			time.Sleep(time.Millisecond)
+		}
 	}
-	return c.elapsed()
+	wait(r.missing)
+	last := c.elapsed()
+	wait(r.unanswered)
+	return last
 }
 
 // queueEvery is how often the queue's length is looked at.

@@ -23,6 +23,8 @@ type System struct {
 	PerSecond float64
 	// Early accepts a message before it is handled, as a queue does.
 	Early bool
+	// Late is how long after it has delivered a message it accepts it.
+	Late time.Duration
 	// Refuse answers that a message is not taken.
 	Refuse func(n int) bool
 	// Lose, Double and Swap are done to the receipts of one device: a message
@@ -146,8 +148,12 @@ func (s *site) handle(person, number, n, place int, text []byte) {
 	if !does(s.system.Forget, place) {
 		r.history = append(r.history, target.Message{Seq: seq, Text: string(text)})
 	}
-	if !s.system.Early {
-		s.listeners[person].Answered(n, target.Answer{Kind: target.Accepted})
+	accept := func() { s.listeners[person].Answered(n, target.Answer{Kind: target.Accepted}) }
+	switch {
+	case s.system.Late > 0:
+		time.AfterFunc(s.system.Late, accept)
+	case !s.system.Early:
+		accept()
 	}
 	for i, member := range s.plan.Rooms[number] {
 		on := s.listeners[member]
