@@ -144,7 +144,7 @@ func (c *benchSuite) connections(run benchRun) benchConnections {
 // measure runs the three scenarios one after the other, and writes each report
 // as soon as it is there.
 func (c *benchSuite) measure(ctx context.Context, std streams, system *measuredSystem) ([]*report.Report, error) {
-	run := benchRun{targetFlags: targetFlags{URL: system.url, administratorFlags: administratorFlags{AdminToken: system.token}}, Body: 120, ServerPid: system.pids}
+	run := benchRun{targetFlags: targetFlags{System: "hikyaku", URL: system.url, administratorFlags: administratorFlags{AdminToken: system.token}}, Body: 120, ServerPid: system.pids}
 	var reports []*report.Report
 	one := func(name string, s measured, processes int, parameters map[string]string) error {
 		_, _ = fmt.Fprintf(std.err, "\n%s\n", name)

@@ -16,17 +16,44 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/bench/load"
 	"github.com/hikyaku-chat/hikyaku/internal/bench/scenario"
 	"github.com/hikyaku-chat/hikyaku/internal/bench/target"
-	installation "github.com/hikyaku-chat/hikyaku/internal/bench/target/hikyaku"
+	"github.com/hikyaku-chat/hikyaku/internal/bench/target/ejabberd"
+	"github.com/hikyaku-chat/hikyaku/internal/bench/target/reference"
 )
 
 // targetFlags say which system is measured.
 type targetFlags struct {
-	URL string `default:"http://127.0.0.1:8080" help:"Address of the installation (${default}). Without an administrator's token accounts must be open to all." placeholder:"URL"`
+	System            string `default:"hikyaku" enum:"hikyaku,ejabberd,reference" help:"What is measured: hikyaku, ejabberd or reference (${default})." placeholder:"SYSTEM"`
+	URL               string `default:"http://127.0.0.1:8080" help:"Address of the installation (${default}). Without an administrator's token accounts must be open to all." placeholder:"URL"`
+	ReferenceDatabase string `help:"PostgreSQL of the reference stack, to check what it has stored." placeholder:"URL"`
 	administratorFlags
 }
 
 // open is the system, as the process with this number reaches it, from 0.
-func (f *targetFlags) open(int) (*installation.Target, error) { return f.target(f.URL) }
+func (f *targetFlags) open(int) (target.Target, error) {
+	switch f.System {
+	case "ejabberd":
+		return ejabberd.New(f.URL, ejabberd.Options{})
+	case "reference":
+		return reference.New(f.URL, reference.Options{Database: f.ReferenceDatabase})
+	}
+	return f.target(f.URL)
+}
+
+// forHands is how several processes reach the system: all with one token, where
+// there is one.
+func (f *targetFlags) forHands(ctx context.Context, run string) (targetFlags, error) {
+	of := *f
+	if f.System != "hikyaku" {
+		return of, nil
+	}
+	t, err := f.target(f.URL)
+	if err != nil {
+		return of, err
+	}
+	of.AdminTokenFile = ""
+	of.AdminToken, err = t.Administrator(ctx, run)
+	return of, err
+}
 
 // connectionsEach is how many connections one process of the load tool holds,
 // at most: a part of what a system lets a process open, whatever it says.
@@ -65,12 +92,8 @@ func gatherCrew(f *targetFlags, processes int) func(context.Context, target.Plan
 			}
 			return nil, err
 		}
-		t, err := f.open(0)
+		of, err := f.forHands(ctx, plan.Run)
 		if err != nil {
-			return nil, err
-		}
-		of := targetFlags{URL: f.URL}
-		if of.AdminToken, err = t.Administrator(ctx, plan.Run); err != nil {
 			return nil, err
 		}
 		for i := range processes {

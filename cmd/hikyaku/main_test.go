@@ -125,6 +125,8 @@ func TestBadLimits(t *testing.T) {
 		{[]string{"stack"}, "--workers", []string{"0", "-1"}, "between 1 and 100"},
 		{[]string{"stack"}, "--rabbitmq-nodes", []string{"0", "-1"}, "between 1 and 9"},
 		{[]string{"stack"}, "--port", []string{"-1", "65536"}, "between 0 and 65535"},
+		{[]string{"stack", "--system=ejabberd"}, "--gateways", []string{"3"}, "ejabberd has nothing of the kind"},
+		{[]string{"stack", "--system=reference"}, "--set", []string{"HIKYAKU_RATE=1000"}, "reference has nothing of the kind"},
 	} {
 		for _, value := range tt.values {
 			arg := tt.flag + "=" + value

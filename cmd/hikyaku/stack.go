@@ -12,14 +12,16 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/stack"
 )
 
-// stackCommand runs the whole cluster on one machine, to try it.
+// stackCommand runs the whole cluster on one machine, to try it; or another
+// system, to measure it beside.
 type stackCommand struct {
+	System        string   `default:"hikyaku" enum:"hikyaku,ejabberd,reference" help:"What to run: hikyaku, ejabberd or reference (${default})." placeholder:"SYSTEM"`
 	Port          int      `default:"8080" help:"Port of the entrance; 0 for a free one (${default})."`
 	RabbitmqNodes int      `default:"1" help:"Nodes of the RabbitMQ cluster (${default})." placeholder:"N"`
 	RedisCluster  bool     `help:"A Redis Cluster of three instead of a single Redis."`
 	Gateways      int      `default:"2" help:"Gateways (${default})." placeholder:"N"`
 	Apis          int      `default:"2" help:"Processes that serve the API and the page (${default})." placeholder:"N"`
-	Workers       int      `default:"2" help:"Workers (${default})." placeholder:"N"`
+	Workers       *int     `help:"Workers (2; of the reference 1)." placeholder:"N"`
 	Set           []string `help:"A setting for every process, such as HIKYAKU_RATE=1000." placeholder:"VARIABLE=VALUE"`
 }
 
@@ -33,7 +35,7 @@ func (c *stackCommand) check() error {
 		{"rabbitmq-nodes", c.RabbitmqNodes, 1, 9},
 		{"gateways", c.Gateways, 1, 100},
 		{"apis", c.Apis, 1, 100},
-		{"workers", c.Workers, 1, 100},
+		{"workers", given(c.Workers, 1), 1, 100},
 	} {
 		if n.value < n.least || n.value > n.most {
 			return fmt.Errorf("--%s: %d is not between %d and %d; leave it away for the default", n.flag, n.value, n.least, n.most)
@@ -44,14 +46,30 @@ func (c *stackCommand) check() error {
 			return fmt.Errorf("--set: %q is not a setting; it looks like HIKYAKU_RATE=1000", s)
 		}
 	}
-	return nil
+	return c.checkOther()
 }
 
-// Run starts the cluster and stops it when the process is told to.
-func (c *stackCommand) Run(ctx context.Context, std streams) (err error) {
+// given is a number that may have been left away, and otherwise.
+func given(n *int, otherwise int) int {
+	if n == nil {
+		return otherwise
+	}
+	return *n
+}
+
+// Run starts the cluster, or the other system, and stops it when the process is
+// told to.
+func (c *stackCommand) Run(ctx context.Context, std streams) error {
 	if err := c.check(); err != nil {
 		return err
 	}
+	if c.System != "hikyaku" {
+		return c.runOther(ctx, std)
+	}
+	return c.runCluster(ctx, std)
+}
+
+func (c *stackCommand) runCluster(ctx context.Context, std streams) (err error) {
 	folder, err := stack.NewFolder()
 	if err != nil {
 		return err
@@ -61,7 +79,7 @@ func (c *stackCommand) Run(ctx context.Context, std streams) (err error) {
 	started := time.Now()
 	cluster, err := stack.StartCluster(ctx, folder, stack.Options{
 		Port: c.Port, RabbitMQNodes: c.RabbitmqNodes, RedisCluster: c.RedisCluster,
-		Gateways: c.Gateways, APIs: c.Apis, Workers: c.Workers, Settings: c.Set,
+		Gateways: c.Gateways, APIs: c.Apis, Workers: given(c.Workers, 0), Settings: c.Set,
 	})
 	if err != nil {
 		if ctx.Err() != nil {
@@ -69,7 +87,11 @@ func (c *stackCommand) Run(ctx context.Context, std streams) (err error) {
 		}
 		return err
 	}
-	if err := tellProcesses(std.out, folder, cluster); err != nil {
+	addrs := map[int]string{}
+	for _, m := range cluster.Members("") {
+		addrs[m.PID()] = m.Addr()
+	}
+	if err := tellProcesses(std.out, folder, addrs); err != nil {
 		return err
 	}
 	_, _ = fmt.Fprintf(std.out, "Logs and data are in %s until it stops; nothing is kept.\n"+
@@ -89,12 +111,9 @@ func (c *stackCommand) Run(ctx context.Context, std streams) (err error) {
 	return err
 }
 
-// tellProcesses lists what runs, and where Hikyaku's own processes listen.
-func tellProcesses(out io.Writer, folder *stack.Folder, cluster *stack.Cluster) error {
-	addrs := map[int]string{} // by process
-	for _, m := range cluster.Members("") {
-		addrs[m.PID()] = m.Addr()
-	}
+// tellProcesses lists what runs, and where processes listen whose address is
+// known.
+func tellProcesses(out io.Writer, folder *stack.Folder, addrs map[int]string) error {
 	w := tabwriter.NewWriter(out, 0, 4, 2, ' ', 0)
 	for _, p := range folder.Processes() {
 		if p.Running() {

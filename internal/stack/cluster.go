@@ -90,8 +90,10 @@ func StartCluster(ctx context.Context, f *Folder, o Options) (*Cluster, error) {
 	if err != nil {
 		return nil, err
 	}
-	if o.Port != 0 && !free(o.Port) {
-		return nil, fmt.Errorf("--port: 127.0.0.1:%d is in use by another program; stop it or choose another port", o.Port)
+	if o.Port != 0 {
+		if err := wantPort(o.Port); err != nil {
+			return nil, err
+		}
 	}
 	c := &Cluster{options: o, folder: f}
 	if err := c.startServers(ctx); err != nil {

@@ -127,6 +127,14 @@ func free(port int) bool {
 	return err == nil && l.Close() == nil
 }
 
+// wantPort makes sure that a port which a person chose can be had.
+func wantPort(port int) error {
+	if !free(port) {
+		return fmt.Errorf("--port: 127.0.0.1:%d is in use by another program; stop it or choose another port", port)
+	}
+	return nil
+}
+
 func freePorts(n int) ([]int, error) {
 	ports := make([]int, n)
 	for i := range ports {

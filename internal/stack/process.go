@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -192,6 +193,24 @@ func (p *Process) waitFor(ctx context.Context, ready func(context.Context) error
 			return fmt.Errorf("%s was not ready in time (%w):\n%s", p.name, err, tail(p.log))
 		case <-time.After(25 * time.Millisecond):
 		}
+	}
+}
+
+// answers asks for a page once, and wants it to be answered with a status.
+func answers(url string, status int) func(context.Context) error {
+	return func(ctx context.Context) error {
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
+		if err != nil {
+			return err
+		}
+		res, err := http.DefaultClient.Do(req)
+		if err != nil {
+			return err
+		}
+		if res.StatusCode != status {
+			err = fmt.Errorf("%s answers %s", url, res.Status)
+		}
+		return errors.Join(err, res.Body.Close())
 	}
 }
 

@@ -53,7 +53,8 @@ func (v *Verdict) Add(other *Verdict) {
 const mostOffenders = 5
 
 // Check judges the account. history gives what a room's history has, in its
-// order; nil when the system is not asked. Nothing may be written down any more.
+// order, or nil when the system cannot tell; it is nil itself when the system is
+// not asked. Nothing may be written down any more.
 func (l *Ledger) Check(history func(room int) ([]Stored, error)) (*Verdict, error) {
 	c := &check{ledger: l, named: map[*int64]int{}}
 	for i := range l.people {
@@ -80,7 +81,7 @@ func (l *Ledger) Check(history func(room int) ([]Stored, error)) (*Verdict, erro
 				return nil, fmt.Errorf("read the history of %s: %w", l.rooms[i].name, err)
 			}
 		}
-		c.room(&l.rooms[i], i, inRooms[i], stored, history != nil)
+		c.room(&l.rooms[i], i, inRooms[i], stored, stored != nil)
 	}
 	return &c.Verdict, nil
 }
@@ -119,7 +120,8 @@ func (c *check) in(room int, k Key) bool {
 
 // room judges one conversation. The one order that all devices must have seen is
 // that of the history; without one, that of the seqs; without those, that of
-// the device that received most.
+// the device that received most, in which its own are missing where the system
+// does not echo.
 func (c *check) room(r *room, number int, sent []Key, stored []Stored, asked bool) {
 	place := map[Key]int{} // in the one order
 	if asked {
@@ -222,11 +224,15 @@ func (c *check) senders(r *room, place map[Key]int) {
 // device judges what one device received.
 func (c *check) device(r *room, number int, d *device, at int, sent []Key, place map[Key]int) {
 	heard := make(map[Key]bool, len(d.heard))
-	last := -1
+	last, latest := -1, map[int]int{} // of the one order; of each sender's that are not in it
 	for _, a := range d.heard {
 		k := Key{Person: int(a.person), N: int(a.n)}
 		if !c.in(number, k) {
 			c.offence(&c.Foreign, "%s: device %d of person %d received what nobody sent there (%v)", r.name, at, d.person, k)
+			continue
+		}
+		if !r.hears(d, k) {
+			c.offence(&c.Foreign, "%s: device %d of person %d received its own %v", r.name, at, d.person, k)
 			continue
 		}
 		if heard[k] {
@@ -237,7 +243,13 @@ func (c *check) device(r *room, number int, d *device, at int, sent []Key, place
 		c.Delivered++
 		p, known := place[k]
 		if !known {
-			continue // delivered, and not in the one order: stored has named it if it matters
+			// Not stored, of which stored has told, or nobody's order has all:
+			// its sender's it has in any case.
+			if n, any := latest[k.Person]; any && k.N < n {
+				c.offence(&c.OutOfOrder, "%s: device %d of person %d received %v after a later one", r.name, at, d.person, k)
+			}
+			latest[k.Person] = max(latest[k.Person], k.N)
+			continue
 		}
 		if p < last {
 			c.offence(&c.OutOfOrder, "%s: device %d of person %d received %v after a later one", r.name, at, d.person, k)
@@ -245,7 +257,7 @@ func (c *check) device(r *room, number int, d *device, at int, sent []Key, place
 		last = max(last, p)
 	}
 	for _, k := range sent {
-		if !heard[k] && c.state(k) == Accepted {
+		if !heard[k] && r.hears(d, k) && c.state(k) == Accepted {
 			c.offence(&c.Lost, "%s: device %d of person %d never received %v, which was accepted", r.name, at, d.person, k)
 		}
 	}

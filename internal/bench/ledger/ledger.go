@@ -54,6 +54,7 @@ type message struct {
 type room struct {
 	name    string
 	devices []device
+	noEcho  bool
 }
 
 // device is one member's, in one conversation.
@@ -75,13 +76,14 @@ type arrival struct {
 type Room struct {
 	Name    string
 	Devices []int
+	NoEcho  bool // a sender's own devices do not receive what they say
 }
 
 // New makes an empty account of so many people in rooms.
 func New(people int, rooms []Room) *Ledger {
 	l := &Ledger{people: make([]person, people), rooms: make([]room, len(rooms))}
 	for i, r := range rooms {
-		l.rooms[i] = room{name: r.Name, devices: make([]device, len(r.Devices))}
+		l.rooms[i] = room{name: r.Name, devices: make([]device, len(r.Devices)), noEcho: r.NoEcho}
 		for d, person := range r.Devices {
 			l.rooms[i].devices[d].person = person
 		}
@@ -118,15 +120,16 @@ func (l *Ledger) Answer(k Key, s State) (room int, due time.Duration, ok bool) {
 
 // Receive writes down that a device received a message, the seq that it came
 // with (0 for a system that gives none), and tells when it was due, and whether
-// this was the last of as many receipts as there are devices. It is not ok for a
-// message that was never sent to this room; that is written down too.
+// this was the last of as many receipts as there are devices that should have it.
+// It is not ok for a message that was never sent to this room, or that comes back
+// to its sender where nothing does; that is written down too.
 func (l *Ledger) Receive(room, at int, k Key, seq int64) (due time.Duration, last, ok bool) {
 	d := &l.rooms[room].devices[at]
 	d.mu.Lock()
 	d.heard = append(d.heard, arrival{person: int32(k.Person), n: int32(k.N), seq: seq})
 	d.mu.Unlock()
 	p, ok := l.person(k)
-	if !ok {
+	if !ok || !l.rooms[room].hears(d, k) {
 		return 0, false, false
 	}
 	p.mu.Lock()
@@ -136,8 +139,19 @@ func (l *Ledger) Receive(room, at int, k Key, seq int64) (due time.Duration, las
 	}
 	m := &p.sent[k.N]
 	m.heard++
-	return m.due, int(m.heard) == len(l.rooms[room].devices), true
+	return m.due, int(m.heard) == l.rooms[room].audience(), true
 }
+
+// audience is how many devices receive a message, of people with one device.
+func (r *room) audience() int {
+	if r.noEcho {
+		return len(r.devices) - 1
+	}
+	return len(r.devices)
+}
+
+// hears tells whether a device receives a message of the room.
+func (r *room) hears(d *device, k Key) bool { return !r.noEcho || d.person != k.Person }
 
 func (l *Ledger) person(k Key) (*person, bool) {
 	if k.Person < 0 || k.Person >= len(l.people) || k.N < 0 {

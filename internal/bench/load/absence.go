@@ -2,7 +2,7 @@ package load
 
 import (
 	"context"
-	"fmt"
+	"errors"
 	"math/rand/v2"
 	"slices"
 	"time"
@@ -26,11 +26,17 @@ func (c *Crowd) Everyone() []int {
 	return all
 }
 
+// Returns tells whether people can be cut off and come back.
+func (c *Crowd) Returns() bool {
+	_, ok := c.site.(target.Returner)
+	return ok
+}
+
 // Cut breaks off people's connections, without a word. It returns when all are
 // broken.
 func (c *Crowd) Cut(people []int) {
 	for _, index := range people {
-		if conn := c.people[index].take(); conn != nil {
+		if conn, ok := c.people[index].take().(target.Cutter); ok {
 			conn.Cut()
 		}
 	}
@@ -41,7 +47,7 @@ func (c *Crowd) Cut(people []int) {
 func (c *Crowd) Return(ctx context.Context, people []int, o Returning) (*Opened, error) {
 	returner, ok := c.site.(target.Returner)
 	if !ok {
-		return nil, fmt.Errorf("the driver of this system cannot come back after a loss")
+		return nil, errors.New("people of this system cannot come back after a loss")
 	}
 	wait := make([]time.Duration, len(people))
 	for i := range wait {

@@ -62,7 +62,7 @@ func Gather(ctx context.Context, t target.Target, plan target.Plan, o Options) (
 	}
 	rooms := make([]ledger.Room, len(plan.Rooms))
 	for i, members := range plan.Rooms {
-		rooms[i] = ledger.Room{Name: fmt.Sprintf("conversation %d", i), Devices: members}
+		rooms[i] = ledger.Room{Name: fmt.Sprintf("conversation %d", i), Devices: members, NoEcho: !site.Echoes(i)}
 	}
 	c := &Crowd{
 		site: site, plan: plan, ledger: ledger.New(plan.People, rooms), began: time.Now(), body: o.Body,
@@ -137,8 +137,15 @@ func (p *person) connection() target.Conn {
 	return p.conn
 }
 
-// audience is how many devices receive what is said in a room.
-func (c *Crowd) audience(room int) int64 { return int64(len(c.plan.Rooms[room])) }
+// audience is how many devices receive what is said in a room: each member's,
+// who has one, the sender's own among them where the system echoes.
+func (c *Crowd) audience(room int) int64 {
+	n := int64(len(c.plan.Rooms[room]))
+	if !c.site.Echoes(room) {
+		n--
+	}
+	return n
+}
 
 func (c *Crowd) elapsed() time.Duration { return time.Since(c.began) }
 
@@ -223,7 +230,7 @@ func (p *person) Ended(err error) {
 func (c *Crowd) Check(ctx context.Context) (*ledger.Verdict, error) {
 	v, err := c.ledger.Check(func(room int) ([]ledger.Stored, error) {
 		all, err := c.site.History(ctx, room)
-		if err != nil {
+		if err != nil || all == nil {
 			return nil, err
 		}
 		out := make([]ledger.Stored, len(all))

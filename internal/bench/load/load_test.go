@@ -173,6 +173,40 @@ func TestWhatASystemBreaksIsFound(t *testing.T) {
 				return v.Refused == 4 && r.Refused == 4 && r.Missing == 0 && v.Kept()
 			}, "",
 		},
+		"answers after it has delivered": {
+			&faulty.System{Late: 50 * time.Millisecond},
+			func(r *load.Result, v *ledger.Verdict) bool {
+				return r.Accepted == 2000 && r.DrainS < 0.01 && v.Unanswered == 0 && v.Kept()
+			}, "",
+		},
+		"gives senders nothing back": {
+			&faulty.System{Quiet: true, Delay: func(int) time.Duration { return time.Millisecond }},
+			func(r *load.Result, v *ledger.Verdict) bool {
+				return v.Kept() && r.Missing == 0 && r.Delivered == 2000 && v.Delivered == 2000 && math.Abs(r.PerSecond-1000) < 10
+			}, "",
+		},
+		"gives senders nothing back, and loses": {
+			&faulty.System{Quiet: true, Lose: some},
+			func(r *load.Result, v *ledger.Verdict) bool { return v.Lost == 4 && r.Missing == 4 && !v.Kept() }, "never received",
+		},
+		"gives senders nothing back, cannot tell what is stored, and swaps": {
+			&faulty.System{Quiet: true, Mute: true, Swap: some},
+			func(r *load.Result, v *ledger.Verdict) bool { return v.OutOfOrder == 4 && r.Missing == 0 && !v.Kept() }, "after a later one",
+		},
+		"gives senders some back that it should not": {
+			&faulty.System{Quiet: true, Parrot: some},
+			func(r *load.Result, v *ledger.Verdict) bool {
+				return v.Foreign == 4 && v.Delivered == 2000 && r.Delivered == 2000 && !v.Kept()
+			}, "received its own",
+		},
+		"cannot tell what is stored": {
+			&faulty.System{Mute: true},
+			func(_ *load.Result, v *ledger.Verdict) bool { return v.Kept() && v.Delivered == 4000 }, "",
+		},
+		"cannot tell what is stored, and loses": {
+			&faulty.System{Mute: true, Lose: some},
+			func(_ *load.Result, v *ledger.Verdict) bool { return v.Lost == 4 && !v.Kept() }, "never received",
+		},
 		"hangs": {
 			&faulty.System{Hang: some},
 			func(r *load.Result, v *ledger.Verdict) bool { return v.Unanswered == 4 && r.Missing == 8 }, "",

@@ -54,3 +54,6 @@ func (r *recording) answered(due, now time.Duration) {
 
 // missing is how many receipts have not come of what was not refused.
 func (r *recording) missing() int64 { return r.expected.Load() - r.delivered.Load() }
+
+// unanswered is how many messages have no answer.
+func (r *recording) unanswered() int64 { return r.sent.Load() - r.accepted.Load() - r.refused.Load() }

@@ -54,7 +54,7 @@ type Result struct {
 	Accepted  int64   `json:"accepted"`
 	Refused   int64   `json:"refused"`
 	Failed    int64   `json:"failed"`
-	Delivered int64   `json:"delivered"`        // receipts by devices, the sender's own included
+	Delivered int64   `json:"delivered"`        // receipts by devices, the sender's own included where the system echoes
 	Missing   int64   `json:"missing"`          // receipts that had not come when the wait was over
 	PerSecond float64 `json:"msgs_per_s"`       // messages of the measured time that were received by all, over the time until they were
 	Receipts  float64 `json:"deliveries_per_s"` // receipts, likewise

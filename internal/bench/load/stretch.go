@@ -114,12 +114,19 @@ func (c *Crowd) why(err error) error {
 	return errors.Join(errors.New("a connection broke in the middle of the run"), err)
 }
 
-// drain waits until nothing is on its way, and tells when that was.
+// drain waits until nothing is on its way, and tells when that was; then for
+// answers, which a system may give after it has delivered.
 func (c *Crowd) drain(ctx context.Context, r *recording, most time.Duration) time.Duration {
-	for until := c.elapsed() + most; r.missing() > 0 && c.elapsed() < until && ctx.Err() == nil; {
-		time.Sleep(time.Millisecond)
+	until := c.elapsed() + most
+	wait := func(left func() int64) {
+		for left() > 0 && c.elapsed() < until && ctx.Err() == nil {
+			time.Sleep(time.Millisecond)
+		}
 	}
-	return c.elapsed()
+	wait(r.missing)
+	last := c.elapsed()
+	wait(r.unanswered)
+	return last
 }
 
 // queueEvery is how often the queue's length is looked at.

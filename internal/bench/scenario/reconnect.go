@@ -2,7 +2,7 @@ package scenario
 
 import (
 	"context"
-	"fmt"
+	"errors"
 	"time"
 
 	"github.com/hikyaku-chat/hikyaku/internal/bench/load"
@@ -24,6 +24,7 @@ type Reconnect struct {
 // absentee is a crowd that can be cut off; that of several processes cannot.
 type absentee interface {
 	Crowd
+	Returns() bool
 	Cut(people []int)
 	Return(ctx context.Context, people []int, o load.Returning) (*load.Opened, error)
 }
@@ -37,7 +38,10 @@ func (s *Reconnect) Run(ctx context.Context, r *Run) error {
 	defer all.Close()
 	crowd, ok := all.(absentee)
 	if !ok {
-		return fmt.Errorf("people of several processes cannot be cut off together: run this scenario in one")
+		return errors.New("people of several processes cannot be cut off together: run this scenario in one")
+	}
+	if !crowd.Returns() {
+		return errors.New("the driver of this system cannot bring people back after a loss")
 	}
 	if err := r.connect(ctx, crowd); err != nil {
 		return err

@@ -53,7 +53,9 @@ func (s *Soak) Run(ctx context.Context, r *Run) error {
 	defer stop()
 	var living sync.WaitGroup
 	living.Go(func() { life.act(over) })
-	living.Go(func() { life.lose(over) })
+	if crowd.Returns() {
+		living.Go(func() { life.lose(over) })
+	}
 	var total load.Result
 	for n := range int(s.Length / s.Window) {
 		step, err := r.talk(ctx, crowd, fmt.Sprintf("%v to %v", time.Duration(n)*s.Window, time.Duration(n+1)*s.Window), load.Stretch{

@@ -30,8 +30,11 @@ type Site interface {
 	// Version is what the system says of itself once somebody is connected;
 	// empty when it says nothing.
 	Version() string
+	// Echoes tells whether a sender's own device receives what was said in a
+	// conversation, like everybody else's.
+	Echoes(room int) bool
 	// History is what is stored of a conversation, in its order. A system that
-	// cannot tell returns nil.
+	// cannot tell returns nil; one that stored nothing, an empty one.
 	History(ctx context.Context, room int) ([]Message, error)
 }
 
@@ -44,12 +47,17 @@ type Conn interface {
 	Send(room, n int, text []byte) error
 	// Close ends the connection as the system wishes it; Ended is told nil.
 	Close()
+}
+
+// Cutter is a Conn that can be lost.
+type Cutter interface {
 	// Cut breaks the connection off without a word, as a network does that is
 	// lost; Ended is told nil.
 	Cut()
 }
 
-// Returner is a Site whose people can come back after a loss.
+// Returner is a Site whose people can come back after a loss; each Conn of it
+// is a Cutter.
 type Returner interface {
 	// Return connects a person again whose connection was lost. What the
 	// person missed is told to on before it returns, each message once, and in
@@ -80,8 +88,8 @@ type Message struct {
 type Listener interface {
 	// Answered is the fate of a text that this connection sent.
 	Answered(n int, a Answer)
-	// Received is a text that came, from others or oneself; it is only valid
-	// during the call.
+	// Received is a text that came, from others, or from oneself where the
+	// system echoes; it is only valid during the call.
 	Received(room int, seq int64, text []byte)
 	// Ended is the last call, of a connection that was made. err is nil when
 	// it was wished for.

@@ -25,6 +25,8 @@ type System struct {
 	PerSecond float64
 	// Early accepts a message before it is handled, as a queue does.
 	Early bool
+	// Late is how long after it has delivered a message it accepts it.
+	Late time.Duration
 	// Refuse answers that a message is not taken.
 	Refuse func(n int) bool
 	// Lose, Double and Swap are done to the receipts of one device: a message
@@ -41,6 +43,12 @@ type System struct {
 	Away func(n int) bool
 	// Act is how long everything takes that people do besides talking.
 	Act time.Duration
+	// Quiet does not give senders their own messages; Parrot does so for some
+	// all the same.
+	Quiet  bool
+	Parrot func(n int) bool
+	// Mute cannot tell what it has stored.
+	Mute bool
 }
 
 // Name implements [target.Target].
@@ -76,10 +84,15 @@ type room struct {
 
 func (s *site) Version() string { return "1" }
 
+func (s *site) Echoes(int) bool { return !s.system.Quiet }
+
 func (s *site) History(_ context.Context, room int) ([]target.Message, error) {
+	if s.system.Mute {
+		return nil, nil
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.rooms[room].history, nil
+	return append([]target.Message{}, s.rooms[room].history...), nil
 }
 
 func (s *site) Connect(_ context.Context, person int, on target.Listener) (target.Conn, error) {
@@ -212,7 +225,10 @@ func (s *site) handle(person, number, n, place int, text []byte) {
 	if !does(s.system.Forget, place) {
 		r.history = append(r.history, target.Message{Seq: seq, Text: string(text)})
 	}
-	if !s.system.Early {
+	switch {
+	case s.system.Late > 0:
+		time.AfterFunc(s.system.Late, func() { s.answer(person, n, target.Answer{Kind: target.Accepted}) })
+	case !s.system.Early:
 		s.tell(person, n, target.Answer{Kind: target.Accepted})
 	}
 	for i, member := range s.plan.Rooms[number] {
@@ -221,6 +237,9 @@ func (s *site) handle(person, number, n, place int, text []byte) {
 			continue
 		}
 		r.heard[member] = len(r.history)
+		if member == person && s.system.Quiet && !does(s.system.Parrot, place) {
+			continue
+		}
 		if i != 1 { // the others are served well
 			on.Received(number, seq, text)
 			continue

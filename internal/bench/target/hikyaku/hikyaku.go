@@ -59,6 +59,9 @@ func (s *site) Version() string {
 	return ""
 }
 
+// Echoes implements [target.Site]: a person's devices are all told alike.
+func (s *site) Echoes(int) bool { return true }
+
 // History implements [target.Site].
 func (s *site) History(ctx context.Context, room int) ([]target.Message, error) {
 	all, err := s.people[s.members[room][0]].History(ctx, s.rooms[room])

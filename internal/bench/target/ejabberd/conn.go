@@ -1,0 +1,291 @@
+package ejabberd
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"sync"
+	"sync/atomic"
+
+	"github.com/hikyaku-chat/hikyaku/internal/bench/target"
+)
+
+// conn is a person who is there. One goroutine reads; it and the sender share
+// what mu guards.
+type conn struct {
+	*session
+	site  *site
+	on    target.Listener
+	rooms map[string]int // by the address that their messages come from
+	to    map[int]string // and the other way round
+	heard uint32         // stanzas from the server, since stream management is on
+	stop  atomic.Bool
+
+	frame []byte // of Send, which one goroutine at a time calls
+
+	mu      sync.Mutex
+	acked   uint32 // stanzas of ours that the server has taken
+	pending []int  // numbers of the texts behind those, in order; nobodys for a stanza that awaits no word
+	asked   bool   // a question how many it has taken is on its way
+}
+
+// nobodys stands for a text that was answered already, or for another stanza.
+const nobodys = -1
+
+var (
+	askTaken = []byte(`<r xmlns="` + nsSM + `"/>`)
+	presence = []byte(`<presence xmlns="` + nsClient + `"/>`)
+)
+
+// Connect implements [target.Site]. It returns when the person is there, in
+// their group chats too.
+func (s *site) Connect(ctx context.Context, person int, on target.Listener) (target.Conn, error) {
+	stream, err := s.login(ctx, person, "bench")
+	if err != nil {
+		return nil, err
+	}
+	c := &conn{session: stream, site: s, on: on, rooms: s.rooms[person], to: map[int]string{}}
+	for address, room := range c.rooms {
+		c.to[room] = address
+	}
+	if err := stream.within(ctx, func() error { return c.arrive(person) }); err != nil {
+		stream.end()
+		return nil, fmt.Errorf("connect %s: %w", s.user(person), err)
+	}
+	go c.read()
+	return c, nil
+}
+
+// arrive switches stream management on and says that the person is there.
+func (c *conn) arrive(person int) error {
+	if c.site.version.Load() == nil {
+		v, err := c.version()
+		if err != nil {
+			return err
+		}
+		c.site.version.Store(&v)
+	}
+	for from, room := range c.rooms {
+		if c.site.pair(room) {
+			continue
+		}
+		if err := c.join(from, person); err != nil {
+			return fmt.Errorf("come into the room %s: %w", from, err)
+		}
+	}
+	if err := c.Write([]byte(`<enable xmlns="` + nsSM + `"/>`)); err != nil {
+		return err
+	}
+	answer, err := c.expect("enabled", "failed")
+	if err != nil {
+		return err
+	}
+	if answer.is("failed") {
+		return errors.New("the server has no stream management (mod_stream_mgmt)")
+	}
+	if err := c.Write(presence, askTaken); err != nil {
+		return err
+	}
+	for {
+		e, err := c.next()
+		if err != nil {
+			return err
+		}
+		if e.is("a") {
+			h, err := taken(e)
+			c.acked = h
+			return err
+		}
+		if err := c.hear(e); err != nil {
+			return err
+		}
+	}
+}
+
+// join comes into a group chat (XEP-0045), whose subject is the last thing that
+// one who comes is told.
+func (c *conn) join(room string, person int) error {
+	f := append([]byte(nil), `<presence xmlns="`+nsClient+`" to="`+room+`/p`...)
+	f = strconv.AppendInt(f, int64(person), 10)
+	f = append(f, `"><x xmlns="`+nsMUC+`"><history maxstanzas="0"/></x></presence>`...)
+	if err := c.Write(f); err != nil {
+		return err
+	}
+	for {
+		e, err := c.next()
+		if err != nil {
+			return err
+		}
+		if string(bare(e.attr("from"))) != room {
+			continue
+		}
+		if string(e.attr("type")) == "error" {
+			return errors.New(condition(e.child("error", "")))
+		}
+		if e.is("message") && e.child("subject", "") != nil {
+			return nil
+		}
+	}
+}
+
+// bare is an address without its resource.
+func bare(jid []byte) []byte {
+	b, _, _ := bytes.Cut(jid, []byte("/"))
+	return b
+}
+
+// taken is how many stanzas an answer is for.
+func taken(e *element) (uint32, error) {
+	h, err := strconv.ParseUint(string(e.attr("h")), 10, 32)
+	if err != nil {
+		return 0, fmt.Errorf("the server acknowledges %q stanzas", e.attr("h"))
+	}
+	return uint32(h), nil
+}
+
+// Send implements [target.Conn].
+func (c *conn) Send(room, n int, text []byte) error {
+	f := append(c.frame[:0], `<message xmlns="`+nsClient+`" id="`...)
+	f = strconv.AppendInt(f, int64(n), 10)
+	if c.site.pair(room) {
+		f = append(f, `" type="chat" to="`...)
+	} else {
+		f = append(f, `" type="groupchat" to="`...)
+	}
+	f = append(f, c.to[room]...)
+	f = append(f, `"><body>`...)
+	f = appendEscaped(f, text)
+	f = append(f, `</body></message>`...)
+	c.frame = f
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.pending = append(c.pending, n)
+	if c.asked {
+		return c.Write(f)
+	}
+	c.asked = true
+	return c.Write(f, askTaken)
+}
+
+// Close implements [target.Conn].
+func (c *conn) Close() {
+	c.stop.Store(true)
+	c.end()
+}
+
+// read hears what comes, until the end.
+func (c *conn) read() {
+	for {
+		e, err := c.next()
+		if err == nil {
+			err = c.hear(e)
+		}
+		if err == nil {
+			continue
+		}
+		c.Conn.Close()
+		if c.stop.Load() {
+			err = nil
+		}
+		c.on.Ended(err)
+		return
+	}
+}
+
+// hear deals with one element.
+func (c *conn) hear(e *element) error {
+	switch string(e.name) {
+	case "message":
+		c.heard++
+		c.message(e)
+	case "presence":
+		c.heard++
+	case "iq":
+		c.heard++
+		if kind := string(e.attr("type")); kind == "get" || kind == "set" {
+			return c.answer(e)
+		}
+	case "a":
+		h, err := taken(e)
+		if err != nil {
+			return err
+		}
+		return c.taken(h)
+	case "r":
+		return c.Write([]byte(`<a xmlns="` + nsSM + `" h="` + strconv.FormatUint(uint64(c.heard), 10) + `"/>`))
+	}
+	return nil
+}
+
+// answer answers what the server asks: that the person is there (XEP-0199), and
+// whatever else it may ask for, too. It is a stanza like a text.
+func (c *conn) answer(e *element) error {
+	f := append([]byte(nil), `<iq xmlns="`+nsClient+`" type="result" id="`...)
+	f = appendEscaped(f, e.attr("id"))
+	if from := e.attr("from"); from != nil {
+		f = append(f, `" to="`...)
+		f = appendEscaped(f, from)
+	}
+	f = append(f, `"/>`...)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.pending = append(c.pending, nobodys)
+	return c.Write(f)
+}
+
+func (c *conn) message(e *element) {
+	room, ok := c.rooms[string(bare(e.attr("from")))]
+	if !ok {
+		return
+	}
+	if string(e.attr("type")) == "error" {
+		if n, err := strconv.Atoi(string(e.attr("id"))); err == nil {
+			c.bounced(n, condition(e.child("error", "")))
+		}
+		return
+	}
+	if body := e.child("body", ""); body != nil {
+		c.on.Received(room, 0, body.text)
+	}
+}
+
+// taken passes the server's word on, for all that it is for, and asks again
+// when there is more.
+func (c *conn) taken(h uint32) error {
+	c.mu.Lock()
+	count := h - c.acked // also past the counter's end (XEP-0198, section 4)
+	if int64(count) > int64(len(c.pending)) {
+		c.mu.Unlock()
+		return fmt.Errorf("the server acknowledges %d messages where %d were sent", count, len(c.pending))
+	}
+	numbers := append([]int(nil), c.pending[:count]...)
+	c.pending = append(c.pending[:0], c.pending[count:]...)
+	c.acked = h
+	var err error
+	if c.asked = len(c.pending) > 0; c.asked {
+		err = c.Write(askTaken)
+	}
+	c.mu.Unlock()
+	for _, n := range numbers {
+		if n != nobodys {
+			c.on.Answered(n, target.Answer{Kind: target.Accepted})
+		}
+	}
+	return err
+}
+
+// bounced passes on that a message came back: refused, or failed when the
+// server had given its word before.
+func (c *conn) bounced(n int, why string) {
+	kind := target.Failed
+	c.mu.Lock()
+	for i := range c.pending {
+		if c.pending[i] == n {
+			c.pending[i], kind = nobodys, target.Refused
+		}
+	}
+	c.mu.Unlock()
+	c.on.Answered(n, target.Answer{Kind: kind, Text: why})
+}
