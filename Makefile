@@ -111,6 +111,19 @@ bench: build ## Measure the cluster's whole path on this machine; reports go to 
 bench-embedded: build ## The same on the embedded parts
 	./bin/hikyaku bench suite --on embedded --out $(OUT)
 
+# How often each system is measured, and where the search for its rate begins.
+COMPARE_RUNS ?= 1
+.PHONY: bench-compare
+bench-compare: build ## Measure Hikyaku, ejabberd and the original design on this machine, side by side
+	scripts/servers
+	scripts/systems
+	@set -e; for run in $$(seq $(COMPARE_RUNS)); do \
+	  for system in reference:200 ejabberd:400 cluster:1200; do \
+	    ./bin/hikyaku bench suite --on $${system%:*} --scenarios latency --from $${system#*:} --out $(OUT)/$${system%:*}-$$run || test $$? -eq 3; \
+	  done; \
+	done
+	./bin/hikyaku bench compare --published --report $(OUT)/compare.html --png $(OUT) $$(ls $(OUT)/*-*/latency.json)
+
 .PHONY: picture
 picture: build ## Take the README's picture of the page again
 	cd web && node e2e/picture.mjs ../docs/images/page.png

@@ -5,8 +5,10 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/hikyaku-chat/hikyaku/internal/bench/report"
@@ -17,12 +19,14 @@ import (
 // benchSuite is what the original's author measured, against a system of its
 // own.
 type benchSuite struct {
-	On          string        `default:"cluster" enum:"cluster,embedded" help:"What to start: cluster or embedded (${default})." placeholder:"SYSTEM"`
+	On          string        `default:"cluster" enum:"cluster,embedded,ejabberd,reference" help:"What to start: Hikyaku as a cluster or on the embedded parts, or another system: ejabberd or reference (${default})." placeholder:"SYSTEM"`
 	Out         string        `required:"" help:"Folder for latency.json, burst.json, connections.json and report.html." placeholder:"DIR"`
+	Scenarios   []string      `default:"latency,burst,connections" enum:"latency,burst,connections" help:"Those that are run (${default})." placeholder:"SCENARIO"`
 	Users       int           `default:"200" help:"People who talk, in pairs (${default})." placeholder:"N"`
 	From        float64       `default:"1200" help:"First rate of latency, in messages per second (${default})." placeholder:"RATE"`
 	Step        time.Duration `default:"10s" help:"Measured time of each rate (${default})."`
-	BurstLength time.Duration `default:"30s" help:"How long the burst is; its rate is twice what latency found (${default})."`
+	BurstLength time.Duration `default:"30s" help:"How long the burst is (${default})."`
+	BurstLoad   float64       `help:"Its rate, in messages per second; by default twice what latency found." placeholder:"RATE"`
 	Connections int           `default:"10000" help:"Connections (${default})." placeholder:"N"`
 	Hold        time.Duration `default:"30s" help:"How long they are kept (${default})."`
 	FailIf      []string      `help:"Fail the suite under this condition, judged by the report of latency; may be given several times." placeholder:"CONDITION" sep:"none"`
@@ -30,16 +34,15 @@ type benchSuite struct {
 
 // measuredSystem is a system that was started to be measured.
 type measuredSystem struct {
-	url   string
-	token string // of its administrator
-	pids  []int  // whose memory is told
-	stop  func(context.Context) error
+	targetFlags
+	pids []int // whose memory is told
+	stop func(context.Context) error
 }
 
 func (c *benchSuite) check() error {
 	run := benchRun{Body: 120}
 	latency := c.latency(run)
-	burst := c.burst(run, 1)
+	burst := c.burst(run, c.burstLoad(nil))
 	connections := c.connections(run)
 	return errors.Join(latency.check(), burst.check(), connections.check())
 }
@@ -75,8 +78,8 @@ func (c *benchSuite) Run(ctx context.Context, std streams) (err error) {
 	if err := system.stop(stopCtx); err != nil {
 		return err
 	}
-	for i, r := range reports {
-		if i > 0 {
+	for _, r := range reports {
+		if r.Scenario != "latency" {
 			conditions = nil
 		}
 		if err := judge(r, conditions); err != nil {
@@ -86,41 +89,44 @@ func (c *benchSuite) Run(ctx context.Context, std streams) (err error) {
 	return nil
 }
 
-// start starts a system with limits that are no limits, and makes its
-// administrator.
+// start starts a system with limits that are no limits. One of Hikyaku gets an
+// administrator, for people to be made in bulk.
 func (c *benchSuite) start(ctx context.Context, folder *stack.Folder) (*measuredSystem, error) {
-	s, err := c.startServers(ctx, folder)
-	if err != nil {
-		return nil, err
+	options := stack.Options{Settings: []string{"HIKYAKU_RATE=100000", "HIKYAKU_BURST=100000"}}
+	s := &measuredSystem{targetFlags: targetFlags{System: "hikyaku"}}
+	switch c.On {
+	case "cluster":
+		cluster, err := stack.StartCluster(ctx, folder, options)
+		if err != nil {
+			return nil, err
+		}
+		s.URL, s.stop = cluster.URL(), cluster.Stop
+		for _, gateway := range cluster.Members("gateway") {
+			s.pids = append(s.pids, gateway.PID())
+		}
+	case "embedded":
+		alone, err := stack.StartAlone(ctx, folder, options)
+		if err != nil {
+			return nil, err
+		}
+		s.URL, s.stop, s.pids = alone.URL(), alone.Stop, []int{alone.PID()}
+	default:
+		settings, processes, err := (&stackCommand{System: c.On, Gateways: 2}).startOther(ctx, folder)
+		if err != nil {
+			return nil, err
+		}
+		s.System, s.URL, s.ReferenceDatabase = settings["system"], settings["url"], settings["reference-database"]
+		s.pids, s.stop = slices.Collect(maps.Keys(processes)), func(context.Context) error { return nil } // with the folder
+		return s, nil
 	}
-	admin, err := client.New(s.url)
+	admin, err := client.New(s.URL)
 	if err != nil {
 		return nil, err
 	}
 	if err := admin.Register(ctx, "administrator", rand.Text()); err != nil {
 		return nil, fmt.Errorf("make the system's first account: %w", err)
 	}
-	s.token = admin.Token()
-	return s, nil
-}
-
-func (c *benchSuite) startServers(ctx context.Context, folder *stack.Folder) (*measuredSystem, error) {
-	options := stack.Options{Settings: []string{"HIKYAKU_RATE=100000", "HIKYAKU_BURST=100000"}}
-	if c.On == "embedded" {
-		alone, err := stack.StartAlone(ctx, folder, options)
-		if err != nil {
-			return nil, err
-		}
-		return &measuredSystem{url: alone.URL(), pids: []int{alone.PID()}, stop: alone.Stop}, nil
-	}
-	cluster, err := stack.StartCluster(ctx, folder, options)
-	if err != nil {
-		return nil, err
-	}
-	s := &measuredSystem{url: cluster.URL(), stop: cluster.Stop}
-	for _, gateway := range cluster.Members("gateway") {
-		s.pids = append(s.pids, gateway.PID())
-	}
+	s.AdminToken = admin.Token()
 	return s, nil
 }
 
@@ -141,14 +147,16 @@ func (c *benchSuite) connections(run benchRun) benchConnections {
 	}
 }
 
-// measure runs the three scenarios one after the other, and writes each report
-// as soon as it is there.
-func (c *benchSuite) measure(ctx context.Context, std streams, system *measuredSystem) ([]*report.Report, error) {
-	run := benchRun{targetFlags: targetFlags{System: "hikyaku", URL: system.url, administratorFlags: administratorFlags{AdminToken: system.token}}, Body: 120, ServerPid: system.pids}
-	var reports []*report.Report
+// measure runs the scenarios one after the other, and writes each report as soon
+// as it is there.
+func (c *benchSuite) measure(ctx context.Context, std streams, system *measuredSystem) (reports []*report.Report, err error) {
+	run := benchRun{targetFlags: system.targetFlags, Body: 120, ServerPid: system.pids}
 	one := func(name string, s measured, processes int, parameters map[string]string) error {
+		if !slices.Contains(c.Scenarios, name) {
+			return nil
+		}
 		_, _ = fmt.Fprintf(std.err, "\n%s\n", name)
-		parameters["system"] = c.On
+		parameters["started"] = c.On
 		r, err := run.measure(ctx, std, name, s, processes, parameters)
 		if err != nil {
 			return fmt.Errorf("%s: %w", name, err)
@@ -160,11 +168,7 @@ func (c *benchSuite) measure(ctx context.Context, std streams, system *measuredS
 	if err := one("latency", latency.scenario(), 1, latency.parameters()); err != nil {
 		return nil, err
 	}
-	sustained := reports[0].Rate
-	if sustained == 0 {
-		sustained = c.From
-	}
-	burst := c.burst(run, 2*sustained)
+	burst := c.burst(run, c.burstLoad(reports))
 	if err := one("burst", burst.scenario(), 1, burst.parameters()); err != nil {
 		return nil, err
 	}
@@ -173,4 +177,15 @@ func (c *benchSuite) measure(ctx context.Context, std streams, system *measuredS
 		return nil, err
 	}
 	return reports, one("connections", connections.scenario(), connections.Processes, connections.parameters())
+}
+
+// burstLoad is a rate far above what is sustainable, as far as that is known.
+func (c *benchSuite) burstLoad(reports []*report.Report) float64 {
+	switch {
+	case c.BurstLoad > 0:
+		return c.BurstLoad
+	case len(reports) > 0 && reports[0].Rate > 0:
+		return 2 * reports[0].Rate
+	}
+	return 20_000
 }

@@ -138,9 +138,14 @@ func TestBenchSuite(t *testing.T) {
 	if r.code != exitOK {
 		t.Fatalf("%+v", r)
 	}
+	r = hikyaku(t.Context(), t, "", nil, "bench", "suite", "--on", "ejabberd", "--scenarios", "latency", "--out", filepath.Join(out, "ejabberd"),
+		"--users", "4", "--from", "190000", "--step", "1s")
+	if got := readReport(t, filepath.Join(out, "ejabberd", "latency.json")); r.code != exitOK || got.Target != "ejabberd" || got.Sent == 0 {
+		t.Errorf("%+v, %+v", r, got)
+	}
 	for _, name := range []string{"latency", "burst", "connections"} {
 		got := readReport(t, filepath.Join(out, name+".json"))
-		if got.Scenario != name || got.Sent == 0 || !got.Kept() || got.Parameters["system"] != "embedded" {
+		if got.Scenario != name || got.Sent == 0 || !got.Kept() || got.Parameters["started"] != "embedded" {
 			t.Errorf("%+v", got)
 		}
 	}
