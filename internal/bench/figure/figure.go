@@ -27,27 +27,29 @@ const (
 
 // Write writes a figure with its unit.
 func Write(v float64, u Unit) string {
-	switch u {
-	case Count:
-		return Number(v)
-	case PerSecond:
-		return Number(v) + "/s"
-	case Milliseconds:
-		if math.Abs(v) >= 10_000 {
-			return Number(v/1000) + " s"
-		}
-	case Seconds:
-		if math.Abs(v) >= 60 {
-			return Time(time.Duration(v * float64(time.Second)))
-		}
-	case Percent:
-		return strconv.FormatFloat(v, 'f', -1, 32) + "%"
-	case Bytes:
-		if math.Abs(v) >= 1000 {
-			return Number(v/1000) + " kB"
-		}
+	number, unit := Parts(v, u)
+	switch unit {
+	case "", "/s", "%":
+		return number + unit
 	}
-	return Number(v) + " " + string(u)
+	return number + " " + unit
+}
+
+// Parts gives the figure and its unit apart, for places that show them
+// differently. The unit may be another one that fits better.
+func Parts(v float64, u Unit) (number, unit string) {
+	switch a := math.Abs(v); {
+	case u == Milliseconds && a >= 10_000:
+		return Number(v / 1000), "s"
+	case u == Seconds && a >= 60:
+		return Time(time.Duration(v * float64(time.Second))), ""
+	case u == Percent:
+		// Rounded down: 100% is all.
+		return strconv.FormatFloat(math.Floor(v*100+1e-9)/100, 'f', -1, 64), "%"
+	case u == Bytes && a >= 1000:
+		return Number(v / 1000), "kB"
+	}
+	return Number(v), string(u)
 }
 
 // Number writes a number with three significant digits at least, and none

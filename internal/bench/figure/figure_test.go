@@ -33,6 +33,8 @@ func TestWrite(t *testing.T) {
 		{65, figure.Seconds, "1 min 5 s"},
 		{100, figure.Percent, "100%"},
 		{99.98, figure.Percent, "99.98%"},
+		{99.999, figure.Percent, "99.99%"},
+		{18.842916, figure.Percent, "18.84%"},
 		{512, figure.Bytes, "512 B"},
 		{5120, figure.Bytes, "5.12 kB"},
 		{0.5, figure.MiBPerHour, "0.5 MiB/h"},

@@ -3,6 +3,7 @@ package report
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -21,7 +22,7 @@ func (r *Report) Headline() string {
 	case r.Scenario == "connections" && r.Connections != nil:
 		c := r.Connections
 		text := fmt.Sprintf("%s of %s connections (%s), %s each second", figure.Number(float64(c.Succeeded)), figure.Number(float64(c.Attempted)),
-			figure.Write(percent(c.Succeeded, c.Attempted), figure.Percent), figure.Number(c.PerS))
+			figure.Write(c.Rate(), figure.Percent), figure.Number(c.PerS))
 		if c.BytesEach > 0 {
 			text += fmt.Sprintf(", at %s of the server's memory each", figure.Write(c.BytesEach, figure.Bytes))
 		}
@@ -39,12 +40,13 @@ func (r *Report) Headline() string {
 	return "No rate was sustained"
 }
 
-func percent(part, whole int64) float64 {
-	if whole == 0 {
+// Rate is how many of those that were tried succeeded, in percent; rounded down,
+// so that 100 is all of them.
+func (c *Connections) Rate() float64 {
+	if c.Attempted == 0 {
 		return 0
 	}
-	// Rounded down: 100% is all.
-	return float64(part*10_000/whole) / 100
+	return float64(c.Succeeded*10_000/c.Attempted) / 100
 }
 
 func hours(h float64) string { return figure.Time(time.Duration(h * float64(time.Hour))) }
@@ -111,16 +113,17 @@ func (r *Report) WriteSummary(w io.Writer) error {
 	v := &r.Verdict
 	fmt.Fprintf(b, "  Every message: %d sent, %d accepted, %d refused, %d failed, %d unanswered; %d receipts\n", v.Sent, v.Accepted, v.Refused, v.Failed, v.Unanswered, v.Delivered)
 	fmt.Fprintf(b, "                 %d lost, %d duplicated, %d out of order, %d foreign\n", v.Lost, v.Duplicated, v.OutOfOrder, v.Foreign)
-	for _, text := range r.warnings() {
+	for _, text := range append(slices.Clone(r.Offenders), r.Warnings()...) {
 		fmt.Fprintf(b, "  ! %s\n", text)
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
 }
 
-// warnings are all that did not go as it should.
-func (r *Report) warnings() []string {
-	all := append([]string(nil), r.Offenders...)
+// Warnings are what a reader must know: the notes, and what failed besides
+// messages.
+func (r *Report) Warnings() []string {
+	var all []string
 	if c := r.Connections; c != nil {
 		if c.Ended > 0 {
 			all = append(all, fmt.Sprintf("%d connections ended though nobody wished it", c.Ended))
