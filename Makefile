@@ -6,7 +6,7 @@ GO      ?= go
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 export CGO_ENABLED ?= 0
 
-PAGE_SOURCES := $(shell find web/src web/public -type f 2>/dev/null) web/index.html web/package.json web/vite.config.ts web/tsconfig.json
+PAGE_SOURCES := $(shell find web/src web/report web/public -type f 2>/dev/null) web/index.html web/package.json web/vite.config.ts web/tsconfig.json
 GO_SOURCES   := $(shell find cmd internal -name '*.go' -o -name '*.sql' 2>/dev/null) go.mod go.sum
 
 .PHONY: help
@@ -44,6 +44,7 @@ web/dist/index.html: web/node_modules/.package-lock.json $(PAGE_SOURCES)
 generate: web/node_modules/.package-lock.json ## Write the API's descriptions and the page's types again, from the Go types
 	$(GO) run ./cmd/hikyaku spec openapi > web/spec/openapi.json
 	$(GO) run ./cmd/hikyaku spec asyncapi > web/spec/asyncapi.json
+	$(GO) run ./cmd/hikyaku spec bench > web/spec/bench.json
 	cd web && npm run --silent generate
 
 .PHONY: test
@@ -106,4 +107,4 @@ picture: build ## Take the README's picture of the page again
 .PHONY: clean
 clean: ## Remove what was built (not the data)
 	rm -rf bin web/node_modules
-	find web/dist -mindepth 1 ! -name .gitkeep -delete
+	find web/dist web/dist-report -mindepth 1 ! -name .gitkeep -delete
