@@ -29,7 +29,7 @@ stack: build ## Run a whole cluster on this machine; RABBITMQ_NODES=3 REDIS=clus
 .PHONY: build
 build: bin/hikyaku ## Build the page and the binary bin/hikyaku
 
-bin/hikyaku: $(GO_SOURCES) web/embed.go web/dist/index.html
+bin/hikyaku: $(GO_SOURCES) web/embed.go web/dist/index.html web/dist-report/report.js
 	$(GO) build -trimpath -ldflags '-s -w -X main.release=$(VERSION)' -o $@ ./cmd/hikyaku
 
 web/node_modules/.package-lock.json: web/package.json web/package-lock.json
@@ -37,7 +37,7 @@ web/node_modules/.package-lock.json: web/package.json web/package-lock.json
 	cd web && npm ci --no-audit --no-fund --loglevel=error
 	@touch $@
 
-web/dist/index.html: web/node_modules/.package-lock.json $(PAGE_SOURCES)
+web/dist/index.html web/dist-report/report.js &: web/node_modules/.package-lock.json $(PAGE_SOURCES)
 	cd web && npm run --silent build
 
 .PHONY: generate
