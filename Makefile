@@ -6,7 +6,7 @@ GO      ?= go
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 export CGO_ENABLED ?= 0
 
-PAGE_SOURCES := $(shell find web/src web/public -type f 2>/dev/null) web/index.html web/package.json web/vite.config.ts web/tsconfig.json
+PAGE_SOURCES := $(shell find web/src web/report web/public -type f 2>/dev/null) web/index.html web/package.json web/vite.config.ts web/tsconfig.json
 GO_SOURCES   := $(shell find cmd internal -name '*.go' -o -name '*.sql' 2>/dev/null) go.mod go.sum
 
 .PHONY: help
@@ -31,7 +31,7 @@ stack: build ## Run a whole cluster on this machine; RABBITMQ_NODES=3 REDIS=clus
 .PHONY: build
 build: bin/hikyaku ## Build the page and the binary bin/hikyaku
 
-bin/hikyaku: $(GO_SOURCES) web/embed.go web/dist/index.html
+bin/hikyaku: $(GO_SOURCES) web/embed.go web/dist/index.html web/dist-report/report.js
 	$(GO) build -trimpath -ldflags '-s -w -X main.release=$(VERSION)' -o $@ ./cmd/hikyaku
 
 web/node_modules/.package-lock.json: web/package.json web/package-lock.json
@@ -39,13 +39,14 @@ web/node_modules/.package-lock.json: web/package.json web/package-lock.json
 	cd web && npm ci --no-audit --no-fund --loglevel=error
 	@touch $@
 
-web/dist/index.html: web/node_modules/.package-lock.json $(PAGE_SOURCES)
+web/dist/index.html web/dist-report/report.js &: web/node_modules/.package-lock.json $(PAGE_SOURCES)
 	cd web && npm run --silent build
 
 .PHONY: generate
 generate: web/node_modules/.package-lock.json ## Write the API's descriptions and the page's types again, from the Go types
 	$(GO) run ./cmd/hikyaku spec openapi > web/spec/openapi.json
 	$(GO) run ./cmd/hikyaku spec asyncapi > web/spec/asyncapi.json
+	$(GO) run ./cmd/hikyaku spec bench > web/spec/bench.json
 	cd web && npm run --silent generate
 
 .PHONY: test
@@ -131,4 +132,4 @@ picture: build ## Take the README's picture of the page again
 .PHONY: clean
 clean: ## Remove what was built (not the data)
 	rm -rf bin web/node_modules
-	find web/dist -mindepth 1 ! -name .gitkeep -delete
+	find web/dist web/dist-report -mindepth 1 ! -name .gitkeep -delete

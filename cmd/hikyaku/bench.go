@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/hikyaku-chat/hikyaku/internal/bench/live"
 	"github.com/hikyaku-chat/hikyaku/internal/bench/probe"
 	"github.com/hikyaku-chat/hikyaku/internal/bench/report"
 	"github.com/hikyaku-chat/hikyaku/internal/bench/scenario"
@@ -24,6 +25,7 @@ type benchCommands struct {
 	Reconnect   benchReconnect   `cmd:"" help:"Cut everybody off at once and have them come back: how long until nobody misses anything."`
 	Soak        benchSoak        `cmd:"" help:"Live with the system for hours: send, type, read, scroll back, search, reconnect; find what gets worse."`
 	Suite       benchSuite       `cmd:"" help:"Start a system of its own on this machine, run latency, burst and connections against it, and write their reports."`
+	Compare     benchCompare     `cmd:"" help:"Set reports side by side."`
 	Clean       benchClean       `cmd:"" help:"Remove the accounts and conversations that runs have left."`
 	Hand        benchHand        `cmd:"" hidden:"" help:"Be one of several processes of a run."`
 }
@@ -36,6 +38,7 @@ type benchRun struct {
 	ServerMetrics []string `help:"Metrics of a process of the server, for the same: http://host:port/metrics; may be given several times." placeholder:"URL"`
 	FailIf        []string `help:"Fail the run under this condition, such as p95>170ms or lost>0; may be given several times." placeholder:"CONDITION" sep:"none"`
 	JSON          string   `name:"json" help:"Write the whole report to this file, - for the standard output." placeholder:"FILE"`
+	drawing
 }
 
 func (c *benchRun) check() error {
@@ -121,7 +124,9 @@ func (c *benchRun) measure(ctx context.Context, std streams, name string, s meas
 	r := report.New(name, t.Name(), version())
 	r.Parameters = parameters
 	r.Parameters["url"], r.Parameters["body"], r.Parameters["processes"] = c.URL, strconv.Itoa(c.Body), strconv.Itoa(processes)
-	run := &scenario.Run{Name: strings.ToLower(rand.Text()[:8]), Body: c.Body, Target: t, Report: r, Watch: plainly{std.err}}
+	view := live.New(std.err, fmt.Sprintf("%s of %s at %s", name, t.Name(), c.URL))
+	defer view.Close()
+	run := &scenario.Run{Name: strings.ToLower(rand.Text()[:8]), Body: c.Body, Target: t, Report: r, Watch: view}
 	if probes := c.probes(); len(probes) > 0 {
 		run.Probe = probes
 	}
@@ -143,12 +148,16 @@ func (c *benchRun) probes() (all probe.All) {
 
 func (c *benchRun) write(std streams, r *report.Report) error {
 	if c.JSON == "-" {
-		return r.WriteJSON(std.out)
+		return errors.Join(r.WriteJSON(std.out), c.draw([]*report.Report{r}))
 	}
-	if err := r.WriteSummary(std.out); err != nil || c.JSON == "" {
+	if err := r.WriteSummary(std.out); err != nil {
 		return err
 	}
-	return writeReport(c.JSON, r)
+	var err error
+	if c.JSON != "" {
+		err = writeReport(c.JSON, r)
+	}
+	return errors.Join(err, c.draw([]*report.Report{r}))
 }
 
 func writeReport(path string, r *report.Report) error {

@@ -4,12 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"strconv"
 	"strings"
 	"time"
 
-	"github.com/hikyaku-chat/hikyaku/internal/bench/load"
 	"github.com/hikyaku-chat/hikyaku/internal/bench/scenario"
 )
 
@@ -227,13 +225,4 @@ func (c *benchSoak) Run(ctx context.Context, std streams) error {
 		"users": strconv.Itoa(c.Users), "rate": fmt.Sprint(c.Rate), "acts": fmt.Sprint(c.Acts), "losses": fmt.Sprint(c.Losses),
 		"length": c.Length.String(), "window": c.Window.String(),
 	})
-}
-
-// plainly tells what happens each second in lines.
-type plainly struct{ io.Writer }
-
-func (p plainly) Phase(what string, _ time.Duration) { _, _ = fmt.Fprintln(p, what) }
-
-func (p plainly) Second(s load.Second) {
-	_, _ = fmt.Fprintf(p, "  %4.0f s  sent %6d  arrived %6d  queue %6d  p50 %6.1f ms  p95 %6.1f ms  refused %d\n", s.At, s.Sent, s.Delivered, s.Queue, s.P50, s.P95, s.Refused)
 }

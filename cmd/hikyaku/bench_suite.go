@@ -20,7 +20,7 @@ import (
 // own.
 type benchSuite struct {
 	On          string        `default:"cluster" enum:"cluster,embedded,ejabberd,reference" help:"What to start: Hikyaku as a cluster or on the embedded parts, or another system: ejabberd or reference (${default})." placeholder:"SYSTEM"`
-	Out         string        `required:"" help:"Folder for latency.json, burst.json, connections.json and report.html." placeholder:"DIR"`
+	Out         string        `required:"" help:"Folder for latency.json, burst.json, connections.json, report.html and pictures of its plots." placeholder:"DIR"`
 	Scenarios   []string      `default:"latency,burst,connections" enum:"latency,burst,connections" help:"Those that are run (${default})." placeholder:"SCENARIO"`
 	Users       int           `default:"200" help:"People who talk, in pairs (${default})." placeholder:"N"`
 	From        float64       `default:"1200" help:"First rate of latency, in messages per second (${default})." placeholder:"RATE"`
@@ -71,6 +71,10 @@ func (c *benchSuite) Run(ctx context.Context, std streams) (err error) {
 	}
 	reports, err := c.measure(ctx, std, system)
 	if err != nil {
+		return err
+	}
+	whole := drawing{Report: filepath.Join(c.Out, "report.html"), PNG: c.Out}
+	if err := whole.draw(reports); err != nil {
 		return err
 	}
 	stopCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)

@@ -58,8 +58,12 @@ type exited int
 // run is main without the process around it.
 func run(ctx context.Context, args, environ []string, std streams) (code int) {
 	defer func() {
-		if e, ok := recover().(exited); ok {
+		switch e := recover().(type) {
+		case nil:
+		case exited:
 			code = int(e)
+		default:
+			panic(e)
 		}
 	}()
 	settings, err := readSettings(args, environ)

@@ -6,20 +6,18 @@ import (
 
 	"github.com/hikyaku-chat/hikyaku/internal/api"
 	"github.com/hikyaku-chat/hikyaku/internal/asyncapi"
+	"github.com/hikyaku-chat/hikyaku/internal/bench/page"
 )
 
-// specCommand prints the written form of the public interfaces.
+// specCommand prints the written form of the public interfaces and documents.
 type specCommand struct {
-	Which string `arg:"" enum:"openapi,asyncapi" help:"openapi (the REST API) or asyncapi (the socket protocol)."`
+	Which string `arg:"" enum:"openapi,asyncapi,bench" help:"openapi (the REST API), asyncapi (the socket protocol) or bench (the load tool's report, as JSON Schema)."`
 }
 
 // Run prints the document.
 func (c *specCommand) Run(std streams) error {
-	document := api.OpenAPI
-	if c.Which == "asyncapi" {
-		document = asyncapi.Document
-	}
-	b, err := document()
+	document := map[string]func() ([]byte, error){"openapi": api.OpenAPI, "asyncapi": asyncapi.Document, "bench": page.Schema}
+	b, err := document[c.Which]()
 	if err != nil {
 		return err
 	}

@@ -1,12 +1,12 @@
 // A real server and a real Chromium for each test file.
 import { spawn } from "node:child_process";
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { chromium } from "playwright-core";
 
-const binary = process.env.HIKYAKU_BIN ?? resolve(import.meta.dirname, "../../bin/hikyaku");
+export const binary = process.env.HIKYAKU_BIN ?? resolve(import.meta.dirname, "../../bin/hikyaku");
 // The server takes its settings from HIKYAKU_… too, and refuses those that it
 // does not know; the tests' own must not reach it.
 const cleanEnv = Object.fromEntries(Object.entries(process.env).filter(([k]) => !k.startsWith("HIKYAKU_")));
@@ -157,3 +157,16 @@ export async function say(page, text) {
 }
 
 export const bubble = (page, text) => page.getByRole("article").filter({ hasText: text });
+
+const axe = await readFile(new URL("../node_modules/axe-core/axe.min.js", import.meta.url), "utf8");
+
+/** The serious accessibility faults of what a page shows now, in words. */
+export async function seriousFaults(page) {
+  // The script is given by the test, past the page's own rules for scripts.
+  const found = await page.evaluate(
+    `(() => { const module = undefined, define = undefined; ${axe}; return axe.run(document, {resultTypes: ["violations"]}); })()`,
+  );
+  return found.violations
+    .filter((v) => v.impact === "serious" || v.impact === "critical")
+    .map((v) => `${v.id}: ${v.nodes.map((n) => n.html.slice(0, 200)).join(" | ")}`);
+}

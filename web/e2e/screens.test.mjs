@@ -1,9 +1,6 @@
 import assert from "node:assert/strict";
-import { readFile } from "node:fs/promises";
 import { after, before, test } from "node:test";
-import { bubble, composer, launch, message, person, say, Server } from "./harness.mjs";
-
-const axe = await readFile(new URL("../node_modules/axe-core/axe.min.js", import.meta.url), "utf8");
+import { bubble, composer, launch, message, person, say, seriousFaults, Server } from "./harness.mjs";
 
 let browser, server;
 before(async () => {
@@ -19,16 +16,7 @@ after(async () => {
 async function check(page, what) {
   for (const theme of ["light", "dark"]) {
     await page.evaluate((t) => (document.documentElement.dataset.theme = t), theme);
-    // The script is given by the test, past the page's own rules for scripts.
-    const found = await page.evaluate(
-      `(() => { const module = undefined, define = undefined; ${axe}; return axe.run(document, {resultTypes: ["violations"]}); })()`,
-    );
-    const serious = found.violations.filter((v) => v.impact === "serious" || v.impact === "critical");
-    assert.deepEqual(
-      serious.map((v) => `${v.id}: ${v.nodes.map((n) => n.html.slice(0, 200)).join(" | ")}`),
-      [],
-      `${what}, ${theme}`,
-    );
+    assert.deepEqual(await seriousFaults(page), [], `${what}, ${theme}`);
     if (process.env.SCREENS) await page.screenshot({ path: `${process.env.SCREENS}/${what}-${theme}.png` });
   }
 }

@@ -1,4 +1,4 @@
-// Writes the page's protocol types from the API's own descriptions.
+// Writes the pages' types from the descriptions that the binary gives of itself.
 import { readFile, writeFile } from "node:fs/promises";
 import openapiTS, { astToString } from "openapi-typescript";
 
@@ -23,4 +23,16 @@ await write(
     components: { schemas: asyncapi.components.schemas },
   },
   "src/protocol/frames.d.ts",
+);
+
+// The types of the load tool's report page.
+const bench = (await readFile("spec/bench.json", "utf8")).replaceAll("#/$defs/", "#/components/schemas/");
+await write(
+  {
+    openapi: "3.1.0",
+    info: { title: JSON.parse(bench).title, version: "1" },
+    paths: {},
+    components: { schemas: JSON.parse(bench).$defs },
+  },
+  "src/protocol/bench.d.ts",
 );

@@ -5,6 +5,7 @@ package report
 import (
 	"bufio"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -229,43 +230,8 @@ func Read(from io.Reader) (*Report, error) {
 	if r.Schema != Schema {
 		return nil, fmt.Errorf("it is a document of the kind %q, not %s", r.Schema, Schema)
 	}
+	if slices.Contains(r.Steps, nil) {
+		return nil, errors.New("it is damaged: one of its steps is missing")
+	}
 	return r, nil
-}
-
-// headline is what the scenario was run to find out.
-func (r *Report) headline() string {
-	if r.Scenario == "burst" {
-		return fmt.Sprintf("Burst: %.0f messages/s arrived of %.0f sent; at most %d in the queue, empty %.1f s after the last",
-			r.MsgsPerS, r.Rate, r.Queue.Peak, r.Queue.DrainS)
-	}
-	text := fmt.Sprintf("Highest sustained: %.0f messages/s at a p95 of %.1f ms", r.Rate, r.Latency.P95)
-	if r.Limit != "" {
-		text += " (" + r.Limit + ")"
-	}
-	return text
-}
-
-// WriteSummary writes what a person wants to know first.
-func (r *Report) WriteSummary(w io.Writer) error {
-	var b strings.Builder
-	fmt.Fprintf(&b, "\n%s of %s %s, on %d cores", r.Scenario, r.Target, r.Versions.Target, r.Machine.Cores)
-	if r.Machine.Processor != "" {
-		fmt.Fprintf(&b, " (%s)", r.Machine.Processor)
-	}
-	fmt.Fprintf(&b, "\n\n  %-10s %10s %9s %9s %9s %9s %9s\n", "rate", "delivered", "p50 ms", "p95 ms", "p99 ms", "max ms", "lag p99")
-	for _, s := range r.Steps {
-		fmt.Fprintf(&b, "  %-10.0f %8.0f/s %9.1f %9.1f %9.1f %9.1f %9.1f\n", s.Rate, s.PerSecond, s.Latency.P50, s.Latency.P95, s.Latency.P99, s.Latency.Max, s.Lag.P99)
-	}
-	b.WriteString("\n  " + r.headline())
-	v := &r.Verdict
-	fmt.Fprintf(&b, "\n  Every message: %d sent, %d accepted, %d refused, %d failed, %d unanswered; %d receipts\n", v.Sent, v.Accepted, v.Refused, v.Failed, v.Unanswered, v.Delivered)
-	fmt.Fprintf(&b, "                 %d lost, %d duplicated, %d out of order, %d foreign\n", v.Lost, v.Duplicated, v.OutOfOrder, v.Foreign)
-	for _, o := range v.Offenders {
-		fmt.Fprintf(&b, "  ! %s\n", o)
-	}
-	for _, n := range r.Notes {
-		fmt.Fprintf(&b, "  ! %s\n", n)
-	}
-	_, err := io.WriteString(w, b.String())
-	return err
 }

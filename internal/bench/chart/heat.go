@@ -1,0 +1,79 @@
+package chart
+
+import (
+	"fmt"
+	"math"
+
+	"github.com/hikyaku-chat/hikyaku/internal/bench/figure"
+	"github.com/hikyaku-chat/hikyaku/internal/bench/report"
+)
+
+// heat adds a map of each group's first run.
+func (d *drawing) heat() {
+	tone := -1
+	for _, r := range d.runs {
+		if r.tone == tone {
+			continue
+		}
+		tone = r.tone
+		name, title := "heat", "Latency heat map"
+		if d.groups > 1 {
+			name, title = fmt.Sprintf("heat-%d", tone+1), title+": "+r.group
+		}
+		d.add(name, Chart{
+			Title: title,
+			Note:  "Each column is a stretch of time; the stronger the color of a band, the more of what arrived in it took that long.",
+			X:     Axis{Label: "time", Unit: figure.Seconds},
+			Y:     Axis{Label: "latency", Unit: figure.Milliseconds, Log: true},
+			Heat:  heat(r.Report),
+		})
+	}
+}
+
+// heat is the map of what was delivered, or where nothing ever was, of what was
+// connected; of it, only the bands in which something is.
+func heat(r *report.Report) *Heat {
+	all := seconds(r, mostColumns)
+	lowest, highest := math.MaxInt, -1
+	shown := all[:0]
+	for _, s := range all {
+		if (s.Delivered > 0) != (r.Delivered > 0) {
+			continue
+		}
+		any := false
+		for band, n := range s.Heat {
+			if n > 0 && band < len(r.HeatBounds) {
+				lowest, highest, any = min(lowest, band), max(highest, band), true
+			}
+		}
+		if any {
+			shown = append(shown, s)
+		}
+	}
+	h := &Heat{}
+	if highest < 0 {
+		return h
+	}
+	lower := r.HeatBounds[lowest] / math.Sqrt2
+	if lowest > 0 {
+		lower = r.HeatBounds[lowest-1]
+	}
+	h.Bounds = append([]float64{lower}, r.HeatBounds[lowest:highest+1]...)
+	for _, s := range shown {
+		total := int64(0)
+		for _, n := range s.Heat {
+			total += n
+		}
+		shares := make([]float64, highest-lowest+1)
+		for band := range shares {
+			if lowest+band < len(s.Heat) {
+				shares[band] = round(float64(s.Heat[lowest+band]) / float64(total))
+			}
+		}
+		h.From, h.To, h.Shares = append(h.From, s.from), append(h.To, s.At), append(h.Shares, shares)
+	}
+	return h
+}
+
+// round keeps what can be seen.
+func round(v float64) float64 { return math.Round(v*1e5) / 1e5 }

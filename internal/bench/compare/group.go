@@ -1,0 +1,126 @@
+// Package compare sets runs of the load tool side by side: what each group of
+// repeated runs measured, how far its runs lie apart, and what it is of the
+// first group's. It only computes.
+package compare
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/hikyaku-chat/hikyaku/internal/bench/report"
+)
+
+// Label is the parameter of a run that names the group which it belongs to.
+const Label = "label"
+
+// Group is runs that measured the same.
+type Group struct {
+	Name    string
+	Reports []*report.Report
+	// Reference is set for figures that were not measured here.
+	Reference *Reference
+}
+
+// Set is the groups of one scenario, references first.
+type Set struct {
+	Scenario string
+	Groups   []Group
+}
+
+// Sets sorts reports by scenario and group, each in the order in which the first
+// of it came. Runs of one system under one label are repetitions of each other;
+// without a label those are that have the same version, address and parameters
+// as well. References take part where there is anything to be compared to.
+func Sets(reports []*report.Report, beside ...Reference) []Set {
+	var sets []Set
+	for _, r := range reports {
+		i := slices.IndexFunc(sets, func(s Set) bool { return s.Scenario == r.Scenario })
+		if i < 0 {
+			i = len(sets)
+			sets = append(sets, Set{Scenario: r.Scenario})
+		}
+		sets[i].add(r)
+	}
+	for i := range sets {
+		sets[i].name()
+		var first []Group
+		for _, b := range beside {
+			if b.Scenario == sets[i].Scenario {
+				first = append(first, Group{Name: b.Name, Reference: &b})
+			}
+		}
+		sets[i].Groups = append(first, sets[i].Groups...)
+	}
+	return sets
+}
+
+func (s *Set) add(r *report.Report) {
+	for i := range s.Groups {
+		if slices.Equal(traits(s.Groups[i].Reports[0]), traits(r)) {
+			s.Groups[i].Reports = append(s.Groups[i].Reports, r)
+			return
+		}
+	}
+	s.Groups = append(s.Groups, Group{Reports: []*report.Report{r}})
+}
+
+// trait is something by which runs are told apart.
+type trait struct{ name, value string }
+
+// traits are all of a run, the telling ones first.
+func traits(r *report.Report) []trait {
+	all := []trait{{"", r.Target}}
+	if label := r.Parameters[Label]; label != "" {
+		return append(all, trait{"", label})
+	}
+	all = append(all, trait{"", r.Versions.Target}, trait{"revision", r.Versions.Revision})
+	for _, name := range names(r.Parameters) {
+		all = append(all, trait{name, r.Parameters[name]})
+	}
+	return append(all, trait{"", r.Machine.Processor})
+}
+
+func names(parameters map[string]string) []string {
+	all := make([]string, 0, len(parameters))
+	for name := range parameters {
+		all = append(all, name)
+	}
+	slices.Sort(all)
+	return all
+}
+
+// name gives each group the shortest name that tells it from the others: the
+// system's, and those traits in which not all agree.
+func (s *Set) name() {
+	for i := range s.Groups {
+		r := s.Groups[i].Reports[0]
+		if label := r.Parameters[Label]; label != "" {
+			s.Groups[i].Name = label
+			continue
+		}
+		words := []string{r.Target}
+		for _, t := range traits(r)[1:] {
+			if t.value == "" || s.agreed(t) {
+				continue
+			}
+			if t.name != "" {
+				t.value = t.name + " " + t.value
+			}
+			words = append(words, t.value)
+		}
+		s.Groups[i].Name = words[0]
+		if len(words) > 1 {
+			s.Groups[i].Name += " (" + strings.Join(words[1:], ", ") + ")"
+		}
+	}
+}
+
+// agreed tells whether every group that goes without a label has a trait.
+func (s *Set) agreed(t trait) bool {
+	for _, g := range s.Groups {
+		if g.Reports[0].Parameters[Label] == "" && g.Reports[0].Target == s.Groups[0].Reports[0].Target && !slices.Contains(traits(g.Reports[0]), t) {
+			return false
+		}
+	}
+	return true
+}

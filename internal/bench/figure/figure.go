@@ -1,0 +1,104 @@
+// Package figure writes figures as people read them: 12,400/s, 3.1 ms, 1 min 5 s.
+package figure
+
+import (
+	"math"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Unit is what a figure counts. It is also its written form.
+type Unit string
+
+// The units.
+const (
+	Count        Unit = ""
+	PerSecond    Unit = "/s"
+	Milliseconds Unit = "ms"
+	Seconds      Unit = "s"
+	Percent      Unit = "%"
+	Bytes        Unit = "B"
+	MiB          Unit = "MiB"
+	Processors   Unit = "cores" // processors' worth of time
+	MiBPerHour   Unit = "MiB/h"
+	MsPerHour    Unit = "ms/h"
+)
+
+// Write writes a figure with its unit.
+func Write(v float64, u Unit) string {
+	number, unit := Parts(v, u)
+	switch unit {
+	case "", "/s", "%":
+		return number + unit
+	}
+	return number + " " + unit
+}
+
+// Parts gives the figure and its unit apart, for places that show them
+// differently. The unit may be another one that fits better.
+func Parts(v float64, u Unit) (number, unit string) {
+	switch a := math.Abs(v); {
+	case u == Milliseconds && a >= 10_000:
+		return Number(v / 1000), "s"
+	case u == Seconds && a >= 60:
+		return Time(time.Duration(v * float64(time.Second))), ""
+	case u == Percent:
+		// Rounded down: 100% is all.
+		return strconv.FormatFloat(math.Floor(v*100+1e-9)/100, 'f', -1, 64), "%"
+	case u == Bytes && a >= 1000:
+		return Number(v / 1000), "kB"
+	}
+	return Number(v), string(u)
+}
+
+// Number writes a number with three significant digits at least, and none
+// behind the point from 100 on.
+func Number(v float64) string {
+	digits := 0
+	switch a := math.Abs(v); {
+	case math.IsNaN(v) || math.IsInf(v, 0):
+		return "–"
+	case a == math.Trunc(a) || a >= 99.95:
+	case a >= 9.995:
+		digits = 1
+	default:
+		digits = 2
+	}
+	text := strconv.FormatFloat(v, 'f', digits, 64)
+	whole, rest, _ := strings.Cut(text, ".")
+	whole, negative := strings.CutPrefix(whole, "-")
+	var b strings.Builder
+	if negative && strings.Trim(text, "-0.") != "" {
+		b.WriteByte('-')
+	}
+	for i, c := range whole {
+		if i > 0 && (len(whole)-i)%3 == 0 {
+			b.WriteByte(',')
+		}
+		b.WriteRune(c)
+	}
+	if rest = strings.TrimRight(rest, "0"); rest != "" {
+		b.WriteString("." + rest)
+	}
+	return b.String()
+}
+
+// Time writes how long something takes, in seconds, minutes or hours.
+func Time(d time.Duration) string {
+	s := int(d.Round(time.Second) / time.Second)
+	parts := []string{}
+	for _, u := range []struct {
+		seconds int
+		name    string
+	}{{3600, "h"}, {60, "min"}, {1, "s"}} {
+		if n := s / u.seconds; n > 0 {
+			parts = append(parts, strconv.Itoa(n)+" "+u.name)
+			s -= n * u.seconds
+		}
+	}
+	if len(parts) == 0 {
+		return "0 s"
+	}
+	return strings.Join(parts[:min(len(parts), 2)], " ")
+}

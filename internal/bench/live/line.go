@@ -1,0 +1,61 @@
+package live
+
+import (
+	"strings"
+	"unicode/utf8"
+)
+
+// line is a line of the panel, which is never longer than there is room: a
+// terminal would break it, and it could not be drawn over any more.
+type line struct {
+	text  strings.Builder
+	color bool
+	room  int // that is left
+	width int // that is taken
+}
+
+func (l *line) String() string { return l.text.String() }
+
+// add adds a text, cut off where there is no more room.
+func (l *line) add(style, text string) *line {
+	if n := utf8.RuneCountInString(text); n > l.room {
+		text = string([]rune(text)[:max(l.room, 0)])
+	}
+	return l.maybe(style, text)
+}
+
+// maybe adds a text when there is room for all of it.
+func (l *line) maybe(style, text string) *line {
+	n := utf8.RuneCountInString(text)
+	if n > l.room {
+		l.room = 0 // what comes after it belongs to it
+		return l
+	}
+	l.room -= n
+	l.width += n
+	if l.color && style != "" && text != "" {
+		text = style + text + plain
+	}
+	l.text.WriteString(text)
+	return l
+}
+
+var bars = []rune("▁▂▃▄▅▆▇█")
+
+// sparkline draws the last values, as many as there is room for, from 0 to the
+// highest of them.
+func sparkline(values []float64, room int) string {
+	values = values[max(0, len(values)-max(room, 0)):]
+	most := 0.0
+	for _, v := range values {
+		most = max(most, v)
+	}
+	out := make([]rune, len(values))
+	for i, v := range values {
+		out[i] = bars[0]
+		if most > 0 {
+			out[i] = bars[min(int(v/most*float64(len(bars))), len(bars)-1)]
+		}
+	}
+	return string(out)
+}

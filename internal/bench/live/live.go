@@ -1,0 +1,116 @@
+// Package live shows a run of the load tool while it goes on: as a panel that is
+// drawn in place on a terminal, and as lines everywhere else.
+package live
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"sync"
+	"time"
+
+	"golang.org/x/term"
+
+	"github.com/hikyaku-chat/hikyaku/internal/bench/figure"
+	"github.com/hikyaku-chat/hikyaku/internal/bench/load"
+	"github.com/hikyaku-chat/hikyaku/internal/bench/scenario"
+)
+
+// View is told what happens. Close leaves the last state to be read, and must be
+// called before anything else is written to the same place; closing again does
+// nothing.
+type View interface {
+	scenario.Watcher
+	Close()
+}
+
+// redrawn is how often the panel is drawn, so that the time left goes down.
+const redrawn = 250 * time.Millisecond
+
+// New shows a run under a title, such as "latency of hikyaku". Only where w is a
+// terminal that can be drawn on it is a panel. NO_COLOR is respected.
+func New(w io.Writer, title string) View {
+	f, ok := w.(*os.File)
+	if !ok || !term.IsTerminal(int(f.Fd())) || os.Getenv("TERM") == "dumb" {
+		return &lines{w: w}
+	}
+	size := func() (int, int) {
+		width, height, err := term.GetSize(int(f.Fd()))
+		if err != nil || width <= 0 || height <= 0 {
+			return 80, 24
+		}
+		return width, height
+	}
+	p := newPanel(w, title, size, time.Now, os.Getenv("NO_COLOR") == "")
+	t := &ticking{panel: p, stop: make(chan struct{}), done: make(chan struct{})}
+	go t.run()
+	return t
+}
+
+// ticking draws a panel again and again.
+type ticking struct {
+	mu    sync.Mutex // guards panel
+	panel *panel
+	once  sync.Once
+	stop  chan struct{}
+	done  chan struct{}
+}
+
+func (t *ticking) run() {
+	defer close(t.done)
+	tick := time.NewTicker(redrawn)
+	defer tick.Stop()
+	for {
+		select {
+		case <-t.stop:
+			return
+		case <-tick.C:
+			t.mu.Lock()
+			t.panel.draw()
+			t.mu.Unlock()
+		}
+	}
+}
+
+func (t *ticking) Phase(what string, length time.Duration) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.panel.phase(what, length)
+}
+
+func (t *ticking) Second(s load.Second) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.panel.second(s)
+}
+
+func (t *ticking) Close() {
+	t.once.Do(func() {
+		close(t.stop)
+		<-t.done
+		t.panel.close()
+	})
+}
+
+// lines writes a line for each second.
+type lines struct {
+	w io.Writer
+}
+
+func (l *lines) Phase(what string, length time.Duration) {
+	if length > 0 {
+		what += ", " + figure.Time(length)
+	}
+	_, _ = fmt.Fprintln(l.w, what)
+}
+
+func (l *lines) Second(s load.Second) {
+	text := fmt.Sprintf("  %4.0f s  sent %6d  arrived %6d  in flight %6d  queue %6d  p50 %7.1f ms  p95 %7.1f ms  p99 %7.1f ms  refused %d  connected %d",
+		s.At, s.Sent, s.Delivered, s.InFlight, s.Queue, s.P50, s.P95, s.P99, s.Refused, s.Connected)
+	if s.MemoryMiB > 0 {
+		text += fmt.Sprintf("  server %.0f MiB  cpu %.2f", s.MemoryMiB, s.CPU)
+	}
+	_, _ = fmt.Fprintln(l.w, text)
+}
+
+func (l *lines) Close() {}

@@ -1,0 +1,126 @@
+package page
+
+import (
+	"fmt"
+
+	"github.com/hikyaku-chat/hikyaku/internal/bench/figure"
+	"github.com/hikyaku-chat/hikyaku/internal/bench/load"
+	"github.com/hikyaku-chat/hikyaku/internal/bench/report"
+)
+
+func tile(label string, v float64, u figure.Unit) Tile {
+	t := Tile{Label: label}
+	t.Value, t.Unit = figure.Parts(v, u)
+	return t
+}
+
+// tiles are the figures that a scenario is run for.
+func tiles(r *report.Report) []Tile {
+	switch {
+	case r.Scenario == "connections" && r.Connections != nil:
+		c := r.Connections
+		all := []Tile{
+			tile("connections", float64(c.Succeeded), figure.Count), tile("succeeded", c.Rate(), figure.Percent),
+			tile("connected", c.PerS, figure.PerSecond), tile("time to connect, p95", c.Connect.P95, figure.Milliseconds),
+		}
+		if c.BytesEach > 0 {
+			all = append(all, tile("server's memory for each", c.BytesEach, figure.Bytes))
+		}
+		return all
+	case r.Return != nil:
+		x := r.Return
+		all := []Tile{
+			tile("people back", float64(x.Returned), figure.Count), tile("messages missed and caught up", float64(x.Missed), figure.Count),
+			tile("all caught up after", x.AllS, figure.Seconds), tile("caught up, p95", x.Synced.P95, figure.Milliseconds),
+		}
+		if x.PeakCPU > 0 {
+			all = append(all, tile("server's worst second", x.PeakCPU, figure.Processors))
+		}
+		return append(all, tile("latency p95 afterwards", x.Afterwards.P95, figure.Milliseconds))
+	case r.Drift != nil:
+		d := r.Drift
+		all := []Tile{
+			tile("messages", r.MsgsPerS, figure.PerSecond), tile("length", d.Hours*3600, figure.Seconds),
+			tile("p95 at first", d.FirstP95, figure.Milliseconds), tile("p95 at last", d.LastP95, figure.Milliseconds),
+		}
+		if d.FirstMiB > 0 {
+			all = append(all, tile("memory at first", d.FirstMiB, figure.MiB), tile("memory at last", d.LastMiB, figure.MiB))
+		}
+		return all
+	case r.Scenario == "fanout":
+		return []Tile{
+			tile("deliveries", r.Deliveries, figure.PerSecond), tile("last device, p50", r.Complete.P50, figure.Milliseconds),
+			tile("last device, p95", r.Complete.P95, figure.Milliseconds), tile("accepted, p95", r.Answer.P95, figure.Milliseconds),
+		}
+	case r.Scenario == "burst":
+		return []Tile{
+			tile("messages arrived", r.MsgsPerS, figure.PerSecond), tile("queue at most", float64(r.Queue.Peak), figure.Count),
+			tile("empty after", r.Queue.DrainS, figure.Seconds), tile("refused", float64(r.Refused), figure.Count),
+			tile("latency p95", r.Latency.P95, figure.Milliseconds),
+		}
+	case r.Rate == 0:
+		return nil
+	}
+	return []Tile{
+		tile("messages sustained", r.Rate, figure.PerSecond), tile("latency p50", r.Latency.P50, figure.Milliseconds),
+		tile("latency p95", r.Latency.P95, figure.Milliseconds), tile("latency p99", r.Latency.P99, figure.Milliseconds),
+		tile("accepted p95", r.Answer.P95, figure.Milliseconds),
+	}
+}
+
+func listings(r *report.Report) []Listing {
+	var all []Listing
+	if t := steps(r); len(t.Rows) > 0 {
+		all = append(all, t)
+	}
+	if t := durations(r); len(t.Rows) > 0 {
+		all = append(all, t)
+	}
+	return all
+}
+
+// account is what became of the messages.
+func account(r *report.Report) []Fact {
+	n := func(v int64) string { return figure.Number(float64(v)) }
+	return facts("sent", n(r.Sent), "accepted", n(r.Accepted), "refused", n(r.Refused), "failed after they were accepted", n(r.Failed),
+		"unanswered", n(r.Unanswered), "receipts", n(r.Delivered), "lost", n(r.Lost), "duplicated", n(r.Duplicated),
+		"out of order", n(r.OutOfOrder), "foreign", n(r.Foreign))
+}
+
+// steps is everything that was tried.
+func steps(r *report.Report) Listing {
+	t := Listing{Title: "Everything that was tried", Head: []string{"", "arrived", "p50", "p95", "p99", "max", "accepted p95", "last device p95", "refused", "tool's lag p99"}}
+	for _, s := range r.Steps {
+		label := s.Label
+		if label == "" {
+			label = figure.Write(s.Rate, figure.PerSecond)
+		}
+		t.Rows = append(t.Rows, append(
+			[]string{label, figure.Write(s.PerSecond, figure.PerSecond)},
+			ms(s.Latency.P50), ms(s.Latency.P95), ms(s.Latency.P99), ms(s.Latency.Max), ms(s.Answer.P95), ms(s.Complete.P95),
+			figure.Number(float64(s.Refused)), ms(s.Lag.P99)))
+	}
+	return t
+}
+
+func ms(v float64) string { return figure.Write(v, figure.Milliseconds) }
+
+// durations is how long other things took than messages.
+func durations(r *report.Report) Listing {
+	t := Listing{Title: "How long other things took", Head: []string{"", "done", "failed", "p50", "p95", "p99", "max"}}
+	add := func(name string, done, failed int64, l load.Latency) {
+		t.Rows = append(t.Rows, []string{
+			name, figure.Number(float64(done)), figure.Number(float64(failed)), ms(l.P50), ms(l.P95), ms(l.P99), ms(l.Max),
+		})
+	}
+	if c := r.Connections; c != nil {
+		add("connect", c.Succeeded, c.Attempted-c.Succeeded, c.Connect)
+	}
+	if x := r.Return; x != nil {
+		add(fmt.Sprintf("catch up, within %s of tries", figure.Write(x.SpreadS, figure.Seconds)), x.Returned, int64(x.People)-x.Returned, x.Synced)
+	}
+	for _, a := range r.Acts {
+		add(a.Name, a.Done, a.Failed, a.Latency)
+	}
+	return t
+}

@@ -1,0 +1,213 @@
+package report
+
+import (
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/hikyaku-chat/hikyaku/internal/bench/figure"
+	"github.com/hikyaku-chat/hikyaku/internal/bench/load"
+)
+
+func ms(v float64) string { return figure.Write(v, figure.Milliseconds) }
+
+// Headline is what the scenario was run to find out, in a sentence.
+func (r *Report) Headline() string {
+	switch {
+	case r.Scenario == "burst":
+		return fmt.Sprintf("%s messages/s arrived of %s sent; at most %s in the queue, empty %s after the last",
+			figure.Number(r.MsgsPerS), figure.Number(r.Rate), figure.Number(float64(r.Queue.Peak)), figure.Write(r.Queue.DrainS, figure.Seconds))
+	case r.Scenario == "connections" && r.Connections != nil:
+		c := r.Connections
+		text := fmt.Sprintf("%s of %s connections (%s), %s each second", figure.Number(float64(c.Succeeded)), figure.Number(float64(c.Attempted)),
+			figure.Write(c.Rate(), figure.Percent), figure.Number(c.PerS))
+		if c.BytesEach > 0 {
+			text += fmt.Sprintf(", at %s of the server's memory each", figure.Write(c.BytesEach, figure.Bytes))
+		}
+		return text
+	case r.Scenario == "fanout" && len(r.Steps) > 0:
+		return fmt.Sprintf("%s: the last device has a message after %s (p95), at %s deliveries/s", r.Steps[len(r.Steps)-1].Label, ms(r.Complete.P95), figure.Number(r.Deliveries))
+	case r.Return != nil:
+		return fmt.Sprintf("%s of %s people were back with nothing missing after %s", figure.Number(float64(r.Return.Returned)), figure.Number(float64(r.Return.People)),
+			figure.Write(r.Return.AllS, figure.Seconds))
+	case r.Drift != nil:
+		return fmt.Sprintf("%s at %s messages/s: p95 %s at first and %s at last%s", hours(r.Drift.Hours), figure.Number(r.MsgsPerS), ms(r.Drift.FirstP95), ms(r.Drift.LastP95), memory(r.Drift))
+	case r.Rate > 0:
+		return fmt.Sprintf("%s messages/s sustained, at a p95 of %s", figure.Number(r.Rate), ms(r.Latency.P95))
+	}
+	return "No rate was sustained"
+}
+
+// Rate is how many of those that were tried succeeded, in percent; rounded down,
+// so that 100 is all of them.
+func (c *Connections) Rate() float64 {
+	if c.Attempted == 0 {
+		return 0
+	}
+	return float64(c.Succeeded*10_000/c.Attempted) / 100
+}
+
+func hours(h float64) string { return figure.Time(time.Duration(h * float64(time.Hour))) }
+
+func memory(d *Drift) string {
+	if d.FirstMiB == 0 {
+		return ""
+	}
+	return fmt.Sprintf("; memory %s and %s", figure.Write(d.FirstMiB, figure.MiB), figure.Write(d.LastMiB, figure.MiB))
+}
+
+// Judgement is whether the promises were kept, in a sentence.
+func (r *Report) Judgement() string {
+	v := &r.Verdict
+	if v.Sent == 0 {
+		return "No messages were sent, so nothing is known of them."
+	}
+	if !v.Kept() {
+		var what []string
+		for _, c := range []struct {
+			count int64
+			name  string
+		}{{v.Lost, "lost"}, {v.Duplicated, "duplicated"}, {v.OutOfOrder, "out of order"}, {v.Foreign, "foreign"}} {
+			if c.count > 0 {
+				what = append(what, figure.Number(float64(c.count))+" "+c.name)
+			}
+		}
+		return fmt.Sprintf("Promises were broken: of %s accepted messages and their receipts, %s.", figure.Number(float64(v.Accepted)), strings.Join(what, ", "))
+	}
+	text := fmt.Sprintf("All %s accepted messages are stored, and reached every device once, in one order.", figure.Number(float64(v.Accepted)))
+	for _, c := range []struct {
+		count int64
+		what  string
+	}{
+		{v.Refused, "refused, as overload is to be answered"},
+		{v.Failed, "given up after they had been accepted, and their senders told"},
+		{v.Unanswered, "never answered"},
+	} {
+		if c.count > 0 {
+			text += fmt.Sprintf(" %s were %s.", figure.Number(float64(c.count)), c.what)
+		}
+	}
+	return text
+}
+
+// WriteSummary writes what a person wants to know first.
+func (r *Report) WriteSummary(w io.Writer) error {
+	b := &strings.Builder{}
+	fmt.Fprintf(b, "\n%s of %s", r.Scenario, r.Target)
+	if r.Versions.Target != "" {
+		b.WriteString(" " + r.Versions.Target)
+	}
+	fmt.Fprintf(b, ", on %d cores", r.Machine.Cores)
+	if r.Machine.Processor != "" {
+		fmt.Fprintf(b, " (%s)", r.Machine.Processor)
+	}
+	b.WriteString("\n")
+	r.writeSteps(b)
+	r.writeDurations(b)
+	fmt.Fprintf(b, "\n  %s\n", r.Headline())
+	if r.Limit != "" {
+		fmt.Fprintf(b, "  Ended because %s\n", r.Limit)
+	}
+	v := &r.Verdict
+	fmt.Fprintf(b, "  Every message: %d sent, %d accepted, %d refused, %d failed, %d unanswered; %d receipts\n", v.Sent, v.Accepted, v.Refused, v.Failed, v.Unanswered, v.Delivered)
+	fmt.Fprintf(b, "                 %d lost, %d duplicated, %d out of order, %d foreign\n", v.Lost, v.Duplicated, v.OutOfOrder, v.Foreign)
+	for _, text := range append(slices.Clone(r.Offenders), r.Warnings()...) {
+		fmt.Fprintf(b, "  ! %s\n", text)
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+// Warnings are what a reader must know: the notes, and what failed besides
+// messages.
+func (r *Report) Warnings() []string {
+	var all []string
+	if c := r.Connections; c != nil {
+		if c.Ended > 0 {
+			all = append(all, fmt.Sprintf("%d connections ended though nobody wished it", c.Ended))
+		}
+		all = append(all, c.Errors...)
+	}
+	if r.Return != nil {
+		all = append(all, r.Return.Errors...)
+	}
+	for _, a := range r.Acts {
+		if a.Error != "" {
+			all = append(all, fmt.Sprintf("%s failed %d times: %s", a.Name, a.Failed, a.Error))
+		}
+	}
+	return append(all, r.Notes...)
+}
+
+// writeSteps writes a line for each thing that was tried.
+func (r *Report) writeSteps(b *strings.Builder) {
+	if len(r.Steps) == 0 {
+		return
+	}
+	fanout := r.Scenario == "fanout"
+	last := "max ms"
+	if fanout {
+		last = "last p95"
+	}
+	width := 10
+	for _, s := range r.Steps {
+		width = max(width, len(s.Label))
+	}
+	fmt.Fprintf(b, "\n  %-*s %12s %9s %9s %9s %9s %9s\n", width, "", "arrived", "p50 ms", "p95 ms", "p99 ms", last, "lag p99")
+	for _, s := range r.Steps {
+		label, arrived, end := s.Label, s.PerSecond, s.Latency.Max
+		if label == "" {
+			label = fmt.Sprintf("%.0f/s", s.Rate)
+		}
+		if fanout { // what counts is when the last has it, and how much that is together
+			arrived, end = s.Receipts, s.Complete.P95
+		}
+		fmt.Fprintf(b, "  %-*s %10s/s %9.1f %9.1f %9.1f %9.1f %9.1f\n", width, label, figure.Number(float64(int64(arrived+0.5))), s.Latency.P50, s.Latency.P95, s.Latency.P99, end, s.Lag.P99)
+	}
+}
+
+// writeDurations writes how long other things took than messages.
+func (r *Report) writeDurations(b *strings.Builder) {
+	type line struct {
+		name string
+		took load.Latency
+		rest string
+	}
+	var lines []line
+	if c := r.Connections; c != nil {
+		rest := fmt.Sprintf("%s of %s, %s/s; held %s", figure.Number(float64(c.Succeeded)), figure.Number(float64(c.Attempted)), figure.Number(c.PerS), figure.Write(c.HeldS, figure.Seconds))
+		if c.ServerMiB > 0 {
+			rest += "; server " + figure.Write(c.ServerMiB, figure.MiB)
+		}
+		lines = append(lines, line{"connect", c.Connect, rest})
+	}
+	if x := r.Return; x != nil {
+		rest := fmt.Sprintf("%s messages missed; all after %s, tries spread over %s", figure.Number(float64(x.Missed)), figure.Write(x.AllS, figure.Seconds), figure.Write(x.SpreadS, figure.Seconds))
+		if x.PeakCPU > 0 {
+			rest += "; server at most " + figure.Write(x.PeakCPU, figure.Processors)
+		}
+		lines = append(lines, line{"catch up", x.Synced, rest}, line{"afterwards", x.Afterwards, "messages"})
+	}
+	for _, a := range r.Acts {
+		lines = append(lines, line{a.Name, a.Latency, fmt.Sprintf("%s done, %d failed", figure.Number(float64(a.Done)), a.Failed)})
+	}
+	if len(lines) > 0 {
+		width := 10
+		for _, l := range lines {
+			width = max(width, len(l.name))
+		}
+		fmt.Fprintf(b, "\n  %-*s %9s %9s %9s %9s\n", width, "", "p50 ms", "p95 ms", "p99 ms", "max ms")
+		for _, l := range lines {
+			fmt.Fprintf(b, "  %-*s %9.1f %9.1f %9.1f %9.1f  %s\n", width, l.name, l.took.P50, l.took.P95, l.took.P99, l.took.Max, l.rest)
+		}
+	}
+	if d := r.Drift; d != nil {
+		fmt.Fprintf(b, "\n  drift of %s: p95 from %s to %s, %s", hours(d.Hours), ms(d.FirstP95), ms(d.LastP95), figure.Write(d.P95PerHour, figure.MsPerHour))
+		if d.FirstMiB > 0 {
+			fmt.Fprintf(b, "; memory from %s to %s, %s", figure.Write(d.FirstMiB, figure.MiB), figure.Write(d.LastMiB, figure.MiB), figure.Write(d.MiBPerHour, figure.MiBPerHour))
+		}
+		b.WriteString("\n")
+	}
+}
