@@ -32,12 +32,21 @@ type Client struct {
 // New makes a client of the installation at base, such as
 // http://127.0.0.1:8080. It is not logged in.
 func New(base string) (*Client, error) {
+	u, err := parseBase(base)
+	if err != nil {
+		return nil, err
+	}
+	return &Client{base: u, http: &http.Client{}}, nil
+}
+
+// parseBase reads the address of an installation, or of a gateway.
+func parseBase(base string) (*url.URL, error) {
 	u, err := url.Parse(base)
 	if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {
 		return nil, fmt.Errorf("%q is not the address of an installation, such as http://127.0.0.1:8080", base)
 	}
 	u.Path = strings.TrimSuffix(u.Path, "/")
-	return &Client{base: u, http: &http.Client{}}, nil
+	return u, nil
 }
 
 // WithToken is the same installation under another session's token.
