@@ -161,7 +161,7 @@ func (c *benchRun) run(ctx context.Context, std streams, name string, s measured
 	if err != nil {
 		return err
 	}
-	t, err := installation.New(c.URL)
+	t, err := installation.New(c.URL, installation.Options{})
 	if err != nil {
 		return err
 	}

@@ -60,7 +60,7 @@ func newGenerator(b *testing.B, people int) *generator {
 	b.Helper()
 	server := start(b, 1)
 	pin(b, 0)
-	system, err := hikyaku.New(server.url)
+	system, err := hikyaku.New(server.url, hikyaku.Options{})
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -138,7 +138,7 @@ func (g *generator) check(b *testing.B) {
 func BenchmarkConnections(b *testing.B) {
 	const people = 19_000
 	servers := []*process{start(b, -1), start(b, -1)}
-	system, err := hikyaku.New(servers[0].url)
+	system, err := hikyaku.New(servers[0].url, hikyaku.Options{})
 	if err != nil {
 		b.Fatal(err)
 	}

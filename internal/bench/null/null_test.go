@@ -29,7 +29,7 @@ func TestEveryMessageIsAccountedFor(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	system, err := hikyaku.New(s.URL())
+	system, err := hikyaku.New(s.URL(), hikyaku.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

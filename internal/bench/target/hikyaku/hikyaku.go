@@ -9,6 +9,8 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
+	"net/netip"
+	"runtime"
 	"strconv"
 	"sync/atomic"
 	"time"
@@ -18,17 +20,37 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/bench/target"
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
 	"github.com/hikyaku-chat/hikyaku/internal/client"
+	"github.com/hikyaku-chat/hikyaku/internal/readloop"
 )
 
 // Target is an installation.
-type Target struct{ url string }
+type Target struct {
+	url     string
+	options Options
+}
+
+// Options say how an installation is reached. Zero values mean the defaults.
+type Options struct {
+	// Gateways are the addresses that the sockets go to, in turn; by default
+	// the installation's.
+	Gateways []string
+	// Sources are the addresses of this machine that the sockets come from, in
+	// turn; by default the system's choice. One is enough for some 28,000
+	// sockets to a gateway.
+	Sources []netip.Addr
+}
 
 // New is the installation at an address, such as http://127.0.0.1:8080.
-func New(url string) (*Target, error) {
+func New(url string, o Options) (*Target, error) {
 	if _, err := client.New(url); err != nil {
 		return nil, fmt.Errorf("--url: %w", err)
 	}
-	return &Target{url: url}, nil
+	for _, gateway := range o.Gateways {
+		if _, err := client.New(gateway); err != nil {
+			return nil, fmt.Errorf("--gateway: %w", err)
+		}
+	}
+	return &Target{url: url, options: o}, nil
 }
 
 // Name implements [target.Target].
@@ -40,7 +62,10 @@ const makeAtOnce = 8
 
 // Prepare implements [target.Target].
 func (t *Target) Prepare(ctx context.Context, p target.Plan) (target.Site, error) {
-	s := &site{people: make([]*client.Client, p.People), rooms: make([]chat.ConversationID, len(p.Rooms)), members: p.Rooms, index: map[string]int{}}
+	s := &site{
+		options: t.options, people: make([]*client.Client, p.People), rooms: make([]chat.ConversationID, len(p.Rooms)), members: p.Rooms,
+		index: map[string]int{}, loops: make([]readloop.Loop, runtime.GOMAXPROCS(0)),
+	}
 	if _, err := rand.Read(s.run[:]); err != nil {
 		return nil, err
 	}
@@ -84,12 +109,14 @@ func (t *Target) Prepare(ctx context.Context, p target.Plan) (target.Site, error
 
 // site is the accounts and conversations of a run.
 type site struct {
+	options Options
 	run     [4]byte // in the ids of all messages
 	people  []*client.Client
 	rooms   []chat.ConversationID
 	members [][]int
 	index   map[string]int // of rooms, by their id as it stands in frames
 	version atomic.Pointer[string]
+	loops   []readloop.Loop // read the sockets, a part of them each
 }
 
 // Version implements [target.Site].
@@ -145,20 +172,21 @@ func (s *site) History(ctx context.Context, room int) ([]target.Message, error) 
 // Connect implements [target.Site].
 func (s *site) Connect(ctx context.Context, person int, on target.Listener) (target.Conn, error) {
 	c := &conn{site: s, on: on}
-	socket, err := s.people[person].Dial(ctx, c.heard)
+	d := client.Dialer{Loop: &s.loops[person%len(s.loops)], OnEnd: c.ended}
+	if all := s.options.Gateways; len(all) > 0 {
+		d.Gateway = all[person%len(all)]
+	}
+	if all := s.options.Sources; len(all) > 0 {
+		d.Source = all[person%len(all)]
+	}
+	socket, err := d.Dial(ctx, s.people[person], c.heard)
 	if err != nil {
 		return nil, err
 	}
 	c.socket = socket
-	s.version.Store(&socket.Hello.Server)
-	go func() {
-		<-socket.Done()
-		err := socket.Err()
-		if c.closed.Load() {
-			err = nil
-		}
-		on.Ended(err)
-	}()
+	if s.version.Load() == nil {
+		s.version.Store(&socket.Hello.Server)
+	}
 	return c, nil
 }
 
@@ -183,6 +211,14 @@ func (c *conn) Send(room, n int, text []byte) error {
 	return c.socket.SendRaw(f)
 }
 
+// ended tells that the connection is no more.
+func (c *conn) ended(err error) {
+	if c.closed.Load() {
+		err = nil
+	}
+	c.on.Ended(err)
+}
+
 // Close implements [target.Conn].
 func (c *conn) Close() {
 	c.closed.Store(true)
@@ -200,7 +236,8 @@ func (s *site) appendID(dst []byte, n int, now time.Time) []byte {
 	id[8] = 0x80 | s.run[2]&0x3f
 	id[9] = s.run[3]
 	binary.BigEndian.PutUint32(id[12:], uint32(n)) //nolint:gosec // a run has fewer
-	return append(dst, chat.ClientID(id).String()...)
+	dst, _ = chat.ClientID(id).AppendText(dst)     // never fails
+	return dst
 }
 
 // numberIn reads the number of a message from its id.

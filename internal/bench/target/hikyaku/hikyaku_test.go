@@ -36,7 +36,7 @@ func TestTalk(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	system, err := hikyaku.New(a.URL())
+	system, err := hikyaku.New(a.URL(), hikyaku.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -69,7 +69,7 @@ func TestTalk(t *testing.T) {
 }
 
 func TestAddressIsChecked(t *testing.T) {
-	if _, err := hikyaku.New("localhost"); err == nil {
+	if _, err := hikyaku.New("localhost", hikyaku.Options{}); err == nil {
 		t.Error("an address without a scheme was taken")
 	}
 }
