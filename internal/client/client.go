@@ -36,8 +36,18 @@ func New(base string) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Client{base: u, http: &http.Client{}}, nil
+	return &Client{base: u, http: &http.Client{Transport: transport}}, nil
 }
+
+// transport is shared by all clients of a process, as [http.DefaultTransport]
+// is. It keeps more connections than that one's two for the next request: the
+// load tool makes thousands of accounts, several at a time, and each connection
+// that is not kept blocks a port for a minute.
+var transport = func() *http.Transport {
+	t := http.DefaultTransport.(*http.Transport).Clone()
+	t.MaxIdleConnsPerHost = 64
+	return t
+}()
 
 // parseBase reads the address of an installation, or of a gateway.
 func parseBase(base string) (*url.URL, error) {
