@@ -69,11 +69,13 @@ func (r *recording) missing() int64 { return r.expected.Load() - r.delivered.Loa
 // pace sends each message when it is due, one person after the other.
 func (c *Crowd) pace(ctx context.Context, s Stretch, r *recording) error {
 	total := int(s.Rate * (s.WarmUp + s.Length).Seconds())
+	alarm := newAlarm()
+	defer alarm.close()
 	for n := range total {
 		due := r.from + time.Duration(float64(n)/s.Rate*float64(time.Second))
 		now := c.elapsed()
 		for ; now < due; now = c.elapsed() {
-			time.Sleep(due - now) // never spins: the system may need the processor
+			alarm.sleep(due - now) // never spins: the system may need the processor
 		}
 		if n%64 == 0 && ctx.Err() != nil {
 			return ctx.Err()
