@@ -22,8 +22,8 @@ import (
 // asServer has the test binary be a null server, in a process of its own.
 const asServer = "NULL_SERVER"
 
-// heartbeat is the one of Hikyaku's defaults.
-const heartbeat = 20 * time.Second
+// heartbeat is what the servers ask for.
+const heartbeat = 5 * time.Second
 
 func TestMain(m *testing.M) {
 	if os.Getenv(asServer) == "" {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"io"
 	"log/slog"
+	"net/netip"
+	"strings"
 	"testing"
 	"time"
 
@@ -36,7 +38,9 @@ func TestTalk(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	system, err := hikyaku.New(a.URL(), hikyaku.Options{})
+	system, err := hikyaku.New(a.URL(), hikyaku.Options{
+		Gateways: []string{a.URL(), a.URL() + "/"}, Sources: []netip.Addr{netip.MustParseAddr("127.0.0.1")},
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -71,5 +75,9 @@ func TestTalk(t *testing.T) {
 func TestAddressIsChecked(t *testing.T) {
 	if _, err := hikyaku.New("localhost", hikyaku.Options{}); err == nil {
 		t.Error("an address without a scheme was taken")
+	}
+	_, err := hikyaku.New("http://127.0.0.1", hikyaku.Options{Gateways: []string{"http://127.0.0.1:1", "localhost"}})
+	if err == nil || !strings.Contains(err.Error(), "--gateway") {
+		t.Errorf("a gateway without a scheme: %v", err)
 	}
 }
