@@ -18,7 +18,7 @@ import (
 // and the ledger finds that every message was answered, received twice, and
 // stored. Run it with -benchtime 1x.
 func BenchmarkGenerator(b *testing.B) {
-	for _, rate := range []float64{2_000, 20_000, 40_000, 60_000, 80_000} {
+	for _, rate := range []float64{2_000, 20_000, 40_000, 60_000, 80_000, 100_000, 120_000} {
 		b.Run(fmt.Sprintf("rate=%.0f", rate), func(b *testing.B) {
 			g := newGenerator(b, 200)
 			for b.Loop() {
