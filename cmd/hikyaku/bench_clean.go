@@ -46,19 +46,6 @@ func (f *administratorFlags) token() (string, error) {
 	return token, nil
 }
 
-// target is the installation at an address, for runs.
-func (f *administratorFlags) target(url string) (*installation.Target, error) {
-	token, err := f.token()
-	if err != nil {
-		return nil, err
-	}
-	t, err := installation.New(url)
-	if err != nil {
-		return nil, err
-	}
-	return t.WithToken(token), nil
-}
-
 // benchClean removes what runs have left.
 type benchClean struct {
 	administratorFlags

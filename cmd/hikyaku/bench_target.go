@@ -6,8 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/netip"
+	"net/url"
 	"os"
 	"os/exec"
+	"runtime"
 	"sync"
 
 	"golang.org/x/sys/unix"
@@ -17,26 +20,55 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/bench/scenario"
 	"github.com/hikyaku-chat/hikyaku/internal/bench/target"
 	"github.com/hikyaku-chat/hikyaku/internal/bench/target/ejabberd"
+	installation "github.com/hikyaku-chat/hikyaku/internal/bench/target/hikyaku"
 	"github.com/hikyaku-chat/hikyaku/internal/bench/target/reference"
 )
 
 // targetFlags say which system is measured.
 type targetFlags struct {
-	System            string `default:"hikyaku" enum:"hikyaku,ejabberd,reference" help:"What is measured: hikyaku, ejabberd or reference (${default})." placeholder:"SYSTEM"`
-	URL               string `default:"http://127.0.0.1:8080" help:"Address of the installation (${default}). Without an administrator's token accounts must be open to all." placeholder:"URL"`
-	ReferenceDatabase string `help:"PostgreSQL of the reference stack, to check what it has stored." placeholder:"URL"`
+	System            string       `default:"hikyaku" enum:"hikyaku,ejabberd,reference" help:"What is measured: hikyaku, ejabberd or reference (${default})." placeholder:"SYSTEM"`
+	URL               string       `default:"http://127.0.0.1:8080" help:"Address of the installation (${default}). Without an administrator's token accounts must be open to all." placeholder:"URL"`
+	Gateway           []string     `help:"Address of a gateway, to which the sockets go instead of to the installation's; several are used in turn." placeholder:"URL"`
+	Source            []netip.Addr `help:"Address of this machine to open sockets from; several are used in turn. One has some 28000 ports towards a server's." placeholder:"ADDRESS"`
+	ReferenceDatabase string       `help:"PostgreSQL of the reference stack, to check what it has stored." placeholder:"URL"`
 	administratorFlags
 }
 
 // open is the system, as the process with this number reaches it, from 0.
-func (f *targetFlags) open(int) (target.Target, error) {
+func (f *targetFlags) open(number int) (target.Target, error) {
 	switch f.System {
 	case "ejabberd":
 		return ejabberd.New(f.URL, ejabberd.Options{})
 	case "reference":
 		return reference.New(f.URL, reference.Options{Database: f.ReferenceDatabase})
 	}
-	return f.target(f.URL)
+	return f.installation(number)
+}
+
+func (f *targetFlags) installation(number int) (*installation.Target, error) {
+	token, err := f.token()
+	if err != nil {
+		return nil, err
+	}
+	return installation.New(f.URL, installation.Options{AdminToken: token, Gateways: f.Gateway, Sources: f.sources(number)})
+}
+
+// sources are the addresses that a process's sockets come from. On Linux all of
+// 127.0.0.0/8 is this machine's, so that each process has ports of its own.
+func (f *targetFlags) sources(number int) []netip.Addr {
+	if len(f.Source) > 0 || number == 0 || runtime.GOOS != "linux" {
+		return f.Source
+	}
+	for _, address := range append([]string{f.URL}, f.Gateway...) {
+		u, err := url.Parse(address)
+		if err != nil {
+			return nil
+		}
+		if host, err := netip.ParseAddr(u.Hostname()); err != nil || !host.Is4() || !host.IsLoopback() {
+			return nil
+		}
+	}
+	return []netip.Addr{netip.AddrFrom4([4]byte{127, 0, 0, byte(number + 1)})}
 }
 
 // forHands is how several processes reach the system: all with one token, where
@@ -46,7 +78,7 @@ func (f *targetFlags) forHands(ctx context.Context, run string) (targetFlags, er
 	if f.System != "hikyaku" {
 		return of, nil
 	}
-	t, err := f.target(f.URL)
+	t, err := f.installation(0)
 	if err != nil {
 		return of, err
 	}

@@ -32,12 +32,31 @@ type Client struct {
 // New makes a client of the installation at base, such as
 // http://127.0.0.1:8080. It is not logged in.
 func New(base string) (*Client, error) {
+	u, err := parseBase(base)
+	if err != nil {
+		return nil, err
+	}
+	return &Client{base: u, http: &http.Client{Transport: transport}}, nil
+}
+
+// transport is shared by all clients of a process, as [http.DefaultTransport]
+// is. It keeps more connections than that one's two for the next request: the
+// load tool makes thousands of accounts, several at a time, and each connection
+// that is not kept blocks a port for a minute.
+var transport = func() *http.Transport {
+	t := http.DefaultTransport.(*http.Transport).Clone()
+	t.MaxIdleConnsPerHost = 64
+	return t
+}()
+
+// parseBase reads the address of an installation, or of a gateway.
+func parseBase(base string) (*url.URL, error) {
 	u, err := url.Parse(base)
 	if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {
 		return nil, fmt.Errorf("%q is not the address of an installation, such as http://127.0.0.1:8080", base)
 	}
 	u.Path = strings.TrimSuffix(u.Path, "/")
-	return &Client{base: u, http: &http.Client{}}, nil
+	return u, nil
 }
 
 // WithToken is the same installation under another session's token.

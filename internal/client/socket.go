@@ -1,15 +1,10 @@
 package client
 
 import (
-	"bufio"
-	"bytes"
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net"
-	"net/http"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -19,30 +14,26 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/wire"
 )
 
-// Frame is a frame from the server. Raw is only valid during the call that
-// hands it over.
-type Frame struct {
-	T   string
-	Raw []byte
-}
-
-// Into decodes the frame into one of the wire types.
-func (f Frame) Into(v any) error { return json.Unmarshal(f.Raw, v) }
-
 // Socket is a connection of hikyaku.v1. Send may be called concurrently.
+//
+// One goroutine reads it, its own or that of a loop, and ends it: whoever else
+// wants it to end cuts it, and the reader sees that.
 type Socket struct {
 	Hello wire.Hello
 
 	conn    net.Conn
 	onFrame func(Frame)
-	stop    chan struct{}
+	onEnd   func(error)
+	partial []byte // of the reader: a frame of which not all has come
 	done    chan struct{}
-	err     error // why it ended; set before done closes
-	leaving atomic.Bool
+	err     error                 // why it ended; set before done closes
+	reason  atomic.Pointer[error] // why this end wants it to end
+	isCut   atomic.Bool
+	closing sync.Once
+	heart   heart
 
 	writing sync.Mutex
 	buf     []byte
-	once    sync.Once
 }
 
 // CloseError is how the server ended a connection.
@@ -55,168 +46,134 @@ func (e *CloseError) Error() string {
 	return fmt.Sprintf("the server closed the connection: %d %s", e.Code, e.Reason)
 }
 
-// ErrGoodbye is why a connection ended whose server told to go elsewhere, when
-// the time that it gave was over.
-var ErrGoodbye = errors.New("the server is stopping: connect again")
+var (
+	// ErrGoodbye is why a connection ended whose server told to go elsewhere,
+	// when the time that it gave was over.
+	ErrGoodbye = errors.New("the server is stopping: connect again")
+
+	errClosed = fmt.Errorf("this end closed it: %w", net.ErrClosed)
+)
+
+// reader is a socket as its loop sees it.
+type reader Socket
+
+// Data implements [readloop.Reader].
+func (r *reader) Data(p []byte) error { return (*Socket)(r).feed(p) }
+
+// End implements [readloop.Reader].
+func (r *reader) End(err error) { (*Socket)(r).end(err) }
+
+// read is the reader of a socket that no loop reads.
+func (s *Socket) read(early []byte) {
+	err := s.feed(early)
+	buf := make([]byte, 4096)
+	for err == nil {
+		var n int
+		if n, err = s.conn.Read(buf); n > 0 {
+			if fed := s.feed(buf[:n]); fed != nil {
+				err = fed
+			}
+		}
+	}
+	s.end(err)
+}
+
+// feed handles bytes from the server, in whatever pieces they come.
+func (s *Socket) feed(p []byte) error {
+	data := p
+	if len(s.partial) > 0 {
+		s.partial = append(s.partial, p...)
+		data = s.partial
+	}
+	for len(data) > 0 {
+		f, n, err := parse(data)
+		if err != nil {
+			return err
+		}
+		if n == 0 {
+			break
+		}
+		data = data[n:]
+		if s.isCut.Load() {
+			return errClosed // nothing more is handed over
+		}
+		if f.op != ws.OpText {
+			err = s.control(f)
+		} else {
+			s.take(f.payload)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	s.heart.heard()
+	switch {
+	case len(data) == 0:
+		s.partial = nil // an idle connection keeps no buffer
+	case len(s.partial) > 0 && len(data) == len(s.partial):
+		// nothing was used; it is all there already
+	default:
+		s.partial = append(make([]byte, 0, max(len(data), 512)), data...)
+	}
+	return nil
+}
+
+// take hands a frame over.
+func (s *Socket) take(p []byte) {
+	f := Frame{T: frameType(p), Raw: p}
+	if f.T == "goodbye" {
+		s.leave(f)
+	}
+	s.onFrame(f)
+}
 
 // leave ends the connection when the server's goodbye says so. Until then it
 // works as ever, unless the server closes it first.
 func (s *Socket) leave(f Frame) {
 	var goodbye wire.Goodbye
-	if f.Into(&goodbye) != nil {
+	if f.Into(&goodbye) == nil {
+		time.AfterFunc(time.Duration(goodbye.ReconnectAfterMS)*time.Millisecond, func() { s.close(ErrGoodbye) })
+	}
+}
+
+// control handles what is no text.
+func (s *Socket) control(f raw) error {
+	switch f.op {
+	case ws.OpPing:
+		p := append([]byte(nil), f.payload...)
+		go func() { _ = s.write(ws.OpPong, p) }() // a reader does not wait for a writer
+	case ws.OpClose:
+		code, reason := ws.ParseCloseFrameData(f.payload)
+		return &CloseError{Code: int(code), Reason: reason}
+	}
+	return nil
+}
+
+// end is the reader's last act.
+func (s *Socket) end(err error) {
+	if reason := s.reason.Load(); reason != nil {
+		err = *reason
+	}
+	s.err = err
+	s.heart.stop()
+	_ = s.conn.Close()
+	if s.onEnd != nil {
+		s.onEnd(err)
+	}
+	close(s.done)
+}
+
+// cut has the reader end the connection, for the first reason that was given.
+func (s *Socket) cut(reason error) {
+	s.reason.CompareAndSwap(nil, &reason)
+	s.isCut.Store(true)
+	if tcp, ok := s.conn.(*net.TCPConn); ok {
+		// Not closed: that is the reader's to do (see package readloop).
+		_ = tcp.CloseRead()
+		_ = tcp.SetWriteDeadline(time.Unix(1, 0))
 		return
 	}
-	go func() {
-		select {
-		case <-s.done:
-		case <-time.After(time.Duration(goodbye.ReconnectAfterMS) * time.Millisecond):
-			s.leaving.Store(true)
-			s.Close()
-		}
-	}()
-}
-
-// maxServerFrame bounds what a server may send in one frame.
-const maxServerFrame = 16 << 20
-
-// Dial opens a socket. onFrame is called for each frame after hello, in order,
-// from one goroutine; it may be called before Dial returns. The heartbeat is
-// sent by the socket itself, at the pace that the server asks for.
-func (c *Client) Dial(ctx context.Context, onFrame func(Frame)) (*Socket, error) {
-	u := *c.base
-	u.Scheme = "ws" + u.Scheme[len("http"):]
-	u.Path += "/api/v1/socket"
-	dialer := ws.Dialer{
-		Protocols: []string{wire.Subprotocol},
-		Header:    ws.HandshakeHeaderHTTP(http.Header{"Authorization": {"Bearer " + c.token}}),
-	}
-	conn, br, hs, err := dialer.Dial(ctx, u.String())
-	if err != nil {
-		return nil, fmt.Errorf("open a socket to %s: %w", u.Host, err)
-	}
-	if hs.Protocol != wire.Subprotocol {
-		_ = conn.Close()
-		return nil, fmt.Errorf("open a socket to %s: the server does not speak %s", u.Host, wire.Subprotocol)
-	}
-	if br == nil {
-		br = bufio.NewReaderSize(conn, 4096)
-	}
-	s := &Socket{conn: conn, onFrame: onFrame, stop: make(chan struct{}), done: make(chan struct{})}
-	deadline, ok := ctx.Deadline()
-	if !ok {
-		deadline = time.Now().Add(10 * time.Second)
-	}
-	_ = conn.SetReadDeadline(deadline)
-	p, err := s.next(br, nil)
-	if err == nil {
-		err = json.Unmarshal(p, &s.Hello)
-	}
-	if err == nil && s.Hello.T != "hello" {
-		err = fmt.Errorf("the first frame is %q, not hello", s.Hello.T)
-	}
-	if err != nil {
-		_ = conn.Close()
-		return nil, fmt.Errorf("open a socket to %s: %w", u.Host, err)
-	}
-	_ = conn.SetReadDeadline(time.Time{})
-	go s.read(br)
-	go s.beat()
-	return s, nil
-}
-
-func (s *Socket) read(br *bufio.Reader) {
-	defer close(s.done)
-	defer func() { _ = s.conn.Close() }()
-	// Two missed heartbeats mean that the server is gone.
-	patience := 3 * time.Duration(s.Hello.Limits.HeartbeatMS) * time.Millisecond
-	var buf []byte
-	for {
-		if patience > 0 {
-			_ = s.conn.SetReadDeadline(time.Now().Add(patience))
-		}
-		p, err := s.next(br, buf)
-		if err != nil {
-			if s.err = err; s.leaving.Load() {
-				s.err = ErrGoodbye
-			}
-			return
-		}
-		buf = p[:0]
-		f := Frame{T: frameType(p), Raw: p}
-		if f.T == "goodbye" {
-			s.leave(f)
-		}
-		s.onFrame(f)
-	}
-}
-
-// next reads a text message into buf, answering control frames on the way.
-func (s *Socket) next(br *bufio.Reader, buf []byte) ([]byte, error) {
-	for {
-		h, err := ws.ReadHeader(br)
-		if err != nil {
-			return nil, err
-		}
-		if h.Length > maxServerFrame {
-			return nil, fmt.Errorf("the server sent a frame of %d bytes", h.Length)
-		}
-		if n := int(h.Length); cap(buf) < n {
-			buf = make([]byte, n)
-		} else {
-			buf = buf[:n]
-		}
-		if _, err := io.ReadFull(br, buf); err != nil {
-			return nil, err
-		}
-		switch h.OpCode {
-		case ws.OpText:
-			if !h.Fin {
-				return nil, errors.New("the server sent a fragmented message")
-			}
-			return buf, nil
-		case ws.OpPing:
-			if err := s.write(ws.OpPong, buf); err != nil {
-				return nil, err
-			}
-		case ws.OpClose:
-			code, reason := ws.ParseCloseFrameData(buf)
-			return nil, &CloseError{Code: int(code), Reason: reason}
-		}
-	}
-}
-
-// frameType reads the value of "t", which this server writes first.
-func frameType(p []byte) string {
-	const start = `{"t":"`
-	if bytes.HasPrefix(p, []byte(start)) {
-		rest := p[len(start):]
-		if i := bytes.IndexByte(rest, '"'); i >= 0 {
-			return string(rest[:i])
-		}
-	}
-	var head struct {
-		T string `json:"t"`
-	}
-	_ = json.Unmarshal(p, &head)
-	return head.T
-}
-
-func (s *Socket) beat() {
-	if s.Hello.Limits.HeartbeatMS <= 0 {
-		return
-	}
-	tick := time.NewTicker(time.Duration(s.Hello.Limits.HeartbeatMS) * time.Millisecond)
-	defer tick.Stop()
-	for {
-		select {
-		case <-s.stop:
-			return
-		case <-s.done:
-			return
-		case <-tick.C:
-			_ = s.Send(wire.Ping{T: "ping"})
-		}
-	}
+	_ = s.conn.Close()
 }
 
 // Send writes a frame. It blocks while the connection takes nothing.
@@ -231,19 +188,17 @@ func (s *Socket) Send(frame any) error {
 // SendRaw writes a frame that is encoded already.
 func (s *Socket) SendRaw(p []byte) error { return s.write(ws.OpText, p) }
 
+// keepBuffer is how large a buffer may be that is kept for the next frame.
+const keepBuffer = 4 << 10
+
 func (s *Socket) write(op ws.OpCode, p []byte) error {
 	s.writing.Lock()
 	defer s.writing.Unlock()
-	h := ws.Header{Fin: true, OpCode: op, Masked: true, Mask: ws.NewMask(), Length: int64(len(p))}
-	w := bytes.NewBuffer(s.buf[:0])
-	if err := ws.WriteHeader(w, h); err != nil {
-		return err
+	b := appendFrame(s.buf[:0], op, p)
+	if cap(b) <= keepBuffer {
+		s.buf = b
 	}
-	start := w.Len()
-	w.Write(p)
-	ws.Cipher(w.Bytes()[start:], h.Mask, 0)
-	s.buf = w.Bytes()
-	_, err := s.conn.Write(s.buf)
+	_, err := s.conn.Write(b)
 	return err
 }
 
@@ -255,11 +210,19 @@ func (s *Socket) Err() error { return s.err }
 
 // Close ends the connection and waits until no frame is handed over any more.
 // It must not be called from onFrame.
-func (s *Socket) Close() {
-	s.once.Do(func() {
-		close(s.stop)
+func (s *Socket) Close() { s.close(errClosed) }
+
+// closePatience is how long the server may take to be told of the end.
+const closePatience = time.Second
+
+func (s *Socket) close(reason error) {
+	s.closing.Do(func() {
+		// Before the server may answer: its close is not the reason.
+		s.reason.CompareAndSwap(nil, &reason)
+		// Also for those who are writing and get no further.
+		_ = s.conn.SetWriteDeadline(time.Now().Add(closePatience))
 		_ = s.write(ws.OpClose, ws.NewCloseFrameBody(ws.StatusNormalClosure, ""))
-		_ = s.conn.Close()
+		s.cut(reason)
 	})
 	<-s.done
 }
@@ -267,9 +230,6 @@ func (s *Socket) Close() {
 // Cut breaks the connection off without a word, as a network does that is lost,
 // and waits like Close.
 func (s *Socket) Cut() {
-	s.once.Do(func() {
-		close(s.stop)
-		_ = s.conn.Close()
-	})
+	s.closing.Do(func() { s.cut(errClosed) })
 	<-s.done
 }

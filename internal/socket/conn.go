@@ -110,6 +110,9 @@ func (c *Conn) overdue(now int64) bool {
 
 // end is the reader's last act.
 func (c *Conn) end(err error) {
+	if err == io.EOF {
+		err = errPeerClosed
+	}
 	c.mu.Lock()
 	if c.reason != nil {
 		err = c.reason
@@ -198,9 +201,6 @@ func (c *Conn) readAll() {
 			}
 		}
 		if err != nil {
-			if errors.Is(err, io.EOF) {
-				err = errPeerClosed
-			}
 			c.end(err)
 			return
 		}

@@ -1,8 +1,8 @@
 // Package socket serves WebSocket connections (RFC 6455) that cost next to
 // nothing while they are idle.
 //
-// On Linux a few loops read all connections through epoll: an idle connection
-// has no goroutine and no buffer. Elsewhere, and for connections that are not
+// On Linux a few loops (package readloop) read all connections: an idle
+// connection has no goroutine and no buffer. Elsewhere, and for connections that are not
 // plain TCP, a goroutine reads each one. Writing is the same for both: what is
 // sent gathers in a bounded queue, and a flusher writes all that gathered in
 // one call; only a connection whose peer does not keep up gets a goroutine, for

@@ -8,6 +8,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/hikyaku-chat/hikyaku/internal/readloop"
 )
 
 // Handler is the owner's end of a connection.
@@ -61,16 +63,29 @@ func NewServer(cfg Config) (*Server, error) {
 	}
 	s := &Server{cfg: cfg, conns: map[*Conn]struct{}{}, empty: make(chan struct{}), stop: make(chan struct{})}
 	for range cfg.Loops {
-		l, err := newLoop(s)
-		if err != nil {
-			return nil, errors.Join(err, s.Close(context.Background()))
-		}
+		l := &loop{server: s, dirty: dirty{wake: make(chan struct{}, 1)}}
 		s.loops = append(s.loops, l)
 		s.running.Go(l.flush)
 	}
 	s.running.Go(s.sweep)
 	return s, nil
 }
+
+// loop reads and writes for a part of the connections.
+type loop struct {
+	server  *Server
+	dirty   dirty
+	reading readloop.Loop
+}
+
+// reader is a connection as its loop sees it.
+type reader Conn
+
+// Data implements [readloop.Reader].
+func (r *reader) Data(p []byte) error { return (*Conn)(r).feed(p) }
+
+// End implements [readloop.Reader].
+func (r *reader) End(err error) { (*Conn)(r).end(err) }
 
 // attach serves a connection whose upgrade was answered.
 func (s *Server) attach(conn net.Conn, h Handler, early []byte) (*Conn, error) {
@@ -91,7 +106,7 @@ func (s *Server) attach(conn net.Conn, h Handler, early []byte) (*Conn, error) {
 			return c, nil
 		}
 	}
-	if s.cfg.Portable || !l.add(c) {
+	if s.cfg.Portable || !l.reading.Add(conn, (*reader)(c)) {
 		s.running.Go(c.readAll)
 	}
 	return c, nil
@@ -162,7 +177,7 @@ func (s *Server) Close(ctx context.Context) error {
 		}
 		close(s.stop)
 		for _, l := range s.loops {
-			l.close()
+			l.reading.Wait()
 		}
 	})
 	s.running.Wait()

@@ -3,6 +3,7 @@ package load
 import (
 	"math"
 	"math/rand/v2"
+	"runtime"
 	"sync"
 	"time"
 
@@ -12,9 +13,13 @@ import (
 const (
 	// longest is the longest latency that is told apart, in microseconds.
 	longest = 300_000_000
-	// shards are how many goroutines may record side by side.
+	// shards are how many goroutines may record side by side, at most.
 	shards = 16
 )
+
+// used is how many shards are: with more than there are processors they only
+// push each other out of the processors' caches.
+var used = min(shards, runtime.GOMAXPROCS(0))
 
 // histogram takes latencies from many goroutines, in microseconds with three
 // significant digits.
@@ -27,7 +32,7 @@ type histogram struct {
 }
 
 func (h *histogram) record(d time.Duration) {
-	s := &h.shard[rand.N(shards)]
+	s := &h.shard[rand.N(used)]
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.hdr == nil {

@@ -61,11 +61,13 @@ func (c *Crowd) pace(ctx context.Context, s Stretch, r *recording) error {
 		turns = c.turns
 	}
 	turn := 0
+	alarm := newAlarm()
+	defer alarm.close()
 	for n := range int(s.Rate * (s.WarmUp + s.Length).Seconds()) {
 		due := r.from + time.Duration(float64(n)/s.Rate*float64(time.Second))
 		now := c.elapsed()
 		for ; now < due; now = c.elapsed() {
-			time.Sleep(due - now) // never spins: the system may need the processor
+			alarm.sleep(due - now) // never spins: the system may need the processor
 		}
 		if n%64 == 0 && ctx.Err() != nil {
 			return ctx.Err()

@@ -8,6 +8,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
+	"net/netip"
 	"strconv"
 	"sync/atomic"
 	"time"
@@ -15,32 +16,50 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/bench/target"
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
 	"github.com/hikyaku-chat/hikyaku/internal/client"
+	"github.com/hikyaku-chat/hikyaku/internal/readloop"
+	"github.com/hikyaku-chat/hikyaku/internal/wire"
 )
 
 // Target is an installation.
 type Target struct {
-	way   *client.Client // not logged in
-	token string         // an administrator's, empty for none
+	way     *client.Client // not logged in
+	options Options
+}
+
+// Options say how an installation is reached. Zero values mean the defaults.
+type Options struct {
+	// AdminToken is a token of an administrator's, by which people and
+	// conversations are made in bulk; without one, people register.
+	AdminToken string
+	// Gateways are the addresses that the sockets go to, in turn; by default
+	// the installation's.
+	Gateways []string
+	// Sources are the addresses of this machine that the sockets come from, in
+	// turn; by default the system's choice. One is enough for some 28,000
+	// sockets to a gateway.
+	Sources []netip.Addr
 }
 
 // New is the installation at an address, such as http://127.0.0.1:8080.
-func New(url string) (*Target, error) {
-	c, err := client.New(url)
+func New(url string, o Options) (*Target, error) {
+	way, err := client.New(url)
 	if err != nil {
 		return nil, fmt.Errorf("--url: %w", err)
 	}
-	return &Target{way: c}, nil
+	for _, gateway := range o.Gateways {
+		if _, err := client.New(gateway); err != nil {
+			return nil, fmt.Errorf("--gateway: %w", err)
+		}
+	}
+	return &Target{way: way, options: o}, nil
 }
-
-// WithToken is the same installation with an administrator's token, by which
-// people and conversations are made in bulk; without one, people register.
-func (t *Target) WithToken(token string) *Target { return &Target{way: t.way, token: token} }
 
 // Name implements [target.Target].
 func (t *Target) Name() string { return "hikyaku" }
 
 // site is the accounts and conversations of a run.
 type site struct {
+	options Options
 	run     [4]byte // in the ids of all messages
 	people  []*client.Client
 	rooms   []chat.ConversationID
@@ -49,6 +68,7 @@ type site struct {
 	views   []*view
 	conns   []atomic.Pointer[conn]
 	version atomic.Pointer[string]
+	loops   []readloop.Loop // read the sockets, a part of them each
 }
 
 // Version implements [target.Site].
@@ -78,37 +98,44 @@ func (s *site) History(ctx context.Context, room int) ([]target.Message, error) 
 // Connect implements [target.Site]. As every device does, it asks what there is
 // once it is connected.
 func (s *site) Connect(ctx context.Context, person int, on target.Listener) (target.Conn, error) {
-	c := &conn{site: s, on: on, view: s.views[person], me: s.people[person].Me().ID, ready: make(chan struct{}), synced: make(chan struct{}), behind: -1}
+	c := &conn{
+		site: s, on: on, view: s.views[person], me: s.people[person].Me().ID,
+		ready: make(chan struct{}), synced: make(chan struct{}), listing: true, behind: -1,
+	}
 	c.view.lost()
-	socket, err := s.people[person].Dial(ctx, c.heard)
+	list := wire.Sync{T: "sync", ID: "list", Cursor: c.view.cursor}
+	d := client.Dialer{Loop: &s.loops[person%len(s.loops)], OnEnd: c.ended}
+	if all := s.options.Gateways; len(all) > 0 {
+		d.Gateway = all[person%len(all)]
+	}
+	if all := s.options.Sources; len(all) > 0 {
+		d.Source = all[person%len(all)]
+	}
+	socket, err := d.Dial(ctx, s.people[person], c.heard)
 	if err != nil {
 		return nil, err
 	}
 	c.socket = socket
-	c.list()
 	close(c.ready)
-	s.version.Store(&socket.Hello.Server)
-	select {
-	case <-c.synced:
+	if s.version.Load() == nil {
+		s.version.Store(&socket.Hello.Server)
+	}
+	err = socket.Send(list)
+	if err == nil {
+		select {
+		case <-c.synced:
+		case <-socket.Done():
+			err = socket.Err()
+		case <-ctx.Done():
+			err = ctx.Err()
+		}
+	}
+	if err == nil && c.stage.CompareAndSwap(dialing, made) {
 		s.conns[person].Store(c)
-		go c.end()
 		return c, nil
-	case <-socket.Done():
-		return nil, fmt.Errorf("the connection ended before it was of use: %w", socket.Err())
-	case <-ctx.Done():
-		c.Cut()
-		return nil, fmt.Errorf("wait for the list of conversations: %w", ctx.Err())
 	}
-}
-
-// end tells how the connection ended.
-func (c *conn) end() {
-	<-c.socket.Done()
-	err := c.socket.Err()
-	if c.closed.Load() {
-		err = nil
-	}
-	c.on.Ended(err)
+	c.Cut()
+	return nil, fmt.Errorf("wait for the list of conversations: %w", err)
 }
 
 // Return implements [target.Returner].
@@ -122,10 +149,11 @@ type conn struct {
 	socket *client.Socket
 	frame  []byte
 	closed atomic.Bool
+	stage  atomic.Int32  // of the three below
+	ready  chan struct{} // closes when socket is known
 
-	// What follows is the reading goroutine's, once ready is closed.
+	// What follows is for whoever reads the socket.
 
-	ready   chan struct{}
 	me      chat.UserID
 	view    *view
 	listing bool          // a sync of the list is under way
@@ -148,6 +176,23 @@ func (c *conn) Send(room, n int, text []byte) error {
 	f = append(f, `"}`...)
 	c.frame = f
 	return c.socket.SendRaw(f)
+}
+
+// The stages of a connection. Only one that was made tells of its end.
+const (
+	dialing = iota
+	made
+	over
+)
+
+// ended hears that the socket is no more.
+func (c *conn) ended(err error) {
+	if c.closed.Load() {
+		err = nil
+	}
+	if c.stage.Swap(over) == made {
+		c.on.Ended(err)
+	}
 }
 
 // Close implements [target.Conn].
@@ -173,7 +218,8 @@ func (s *site) appendID(dst []byte, n int, now time.Time) []byte {
 	id[8] = 0x80 | s.run[2]&0x3f
 	id[9] = s.run[3]
 	binary.BigEndian.PutUint32(id[12:], uint32(n)) //nolint:gosec // a run has fewer
-	return append(dst, chat.ClientID(id).String()...)
+	dst, _ = chat.ClientID(id).AppendText(dst)     // never fails
+	return dst
 }
 
 // numberIn reads the number of a message from its id.
@@ -191,7 +237,6 @@ func numberIn(id []byte) (n int, ok bool) {
 // heard reads what the load tool needs from a frame, without decoding all of
 // it: a field's name in quotes cannot stand inside a JSON string.
 func (c *conn) heard(f client.Frame) {
-	<-c.ready
 	switch f.T {
 	case "accepted":
 		if n, ok := numberIn(value(f.Raw, `"id":"`)); ok {

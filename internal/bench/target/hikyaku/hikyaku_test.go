@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"log/slog"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -95,19 +96,22 @@ func TestTalk(t *testing.T) {
 func TestTokenOfAnother(t *testing.T) {
 	url := installation(t, 10, 10)
 	register(t, url, "boss")
-	system, err := hikyaku.New(url)
-	if err != nil {
-		t.Fatal(err)
-	}
 	for token, says := range map[string]string{register(t, url, "member").Token(): "only an administrator", "nothing": "log in"} {
-		if _, err := system.WithToken(token).Prepare(t.Context(), target.Plan{Run: "test", People: 2}); err == nil || !strings.Contains(err.Error(), says) {
+		system, err := hikyaku.New(url, hikyaku.Options{AdminToken: token})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := system.Prepare(t.Context(), target.Plan{Run: "test", People: 2}); err == nil || !strings.Contains(err.Error(), says) {
 			t.Errorf("%v", err)
 		}
 	}
 }
 
 func talk(t *testing.T, url, token string) {
-	system, err := hikyaku.New(url)
+	t.Helper()
+	system, err := hikyaku.New(url, hikyaku.Options{
+		AdminToken: token, Gateways: []string{url, url + "/"}, Sources: []netip.Addr{netip.MustParseAddr("127.0.0.1")},
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -115,7 +119,7 @@ func talk(t *testing.T, url, token string) {
 	for i := range everybody {
 		everybody[i] = i
 	}
-	crowd, err := load.Gather(t.Context(), system.WithToken(token), target.Plan{
+	crowd, err := load.Gather(t.Context(), system, target.Plan{
 		Run: "test", People: len(everybody), Rooms: [][]int{{0, 1}, {2, 3, 4}, everybody},
 	}, load.Options{})
 	if err != nil {
@@ -143,8 +147,12 @@ func talk(t *testing.T, url, token string) {
 }
 
 func TestAddressIsChecked(t *testing.T) {
-	if _, err := hikyaku.New("localhost"); err == nil {
+	if _, err := hikyaku.New("localhost", hikyaku.Options{}); err == nil {
 		t.Error("an address without a scheme was taken")
+	}
+	_, err := hikyaku.New("http://127.0.0.1", hikyaku.Options{Gateways: []string{"http://127.0.0.1:1", "localhost"}})
+	if err == nil || !strings.Contains(err.Error(), "--gateway") {
+		t.Errorf("a gateway without a scheme: %v", err)
 	}
 }
 
@@ -153,7 +161,7 @@ func measure(t *testing.T, what interface {
 },
 ) *report.Report {
 	t.Helper()
-	system, err := hikyaku.New(installation(t, 1000, 1000))
+	system, err := hikyaku.New(installation(t, 1000, 1000), hikyaku.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

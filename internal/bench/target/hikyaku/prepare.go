@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
+	"runtime"
 	"sync/atomic"
 
 	"golang.org/x/sync/errgroup"
@@ -11,6 +12,7 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/bench/target"
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
 	"github.com/hikyaku-chat/hikyaku/internal/client"
+	"github.com/hikyaku-chat/hikyaku/internal/readloop"
 )
 
 // BatchPrefix begins the names of the batches that runs make, and of their
@@ -20,6 +22,7 @@ const BatchPrefix = "bench-"
 // Prepare implements [target.Target].
 func (t *Target) Prepare(ctx context.Context, p target.Plan) (target.Site, error) {
 	s := &site{
+		options: t.options, loops: make([]readloop.Loop, runtime.GOMAXPROCS(0)),
 		rooms: make([]chat.ConversationID, len(p.Rooms)), members: p.Rooms, index: map[string]int{},
 		views: make([]*view, p.People), conns: make([]atomic.Pointer[conn], p.People),
 	}
@@ -61,8 +64,8 @@ func (t *Target) Administrator(ctx context.Context, run string) (token string, e
 // the token, or on an installation that has no account yet, its first one. It
 // is nil when there is none.
 func (t *Target) administrator(ctx context.Context, run string) (*client.Client, error) {
-	if t.token != "" {
-		return t.way.WithToken(t.token), nil
+	if t.options.AdminToken != "" {
+		return t.way.WithToken(t.options.AdminToken), nil
 	}
 	empty, err := t.way.Empty(ctx)
 	if err != nil || !empty {

@@ -3,6 +3,7 @@ package hikyaku
 import (
 	"bytes"
 	"strconv"
+	"time"
 
 	"github.com/hikyaku-chat/hikyaku/internal/client"
 	"github.com/hikyaku-chat/hikyaku/internal/wire"
@@ -82,6 +83,21 @@ func (c *conn) message(raw []byte) {
 	c.on.Received(room, seq, value(raw, `"body":"`))
 }
 
+// say sends a frame from where nobody may wait: whoever reads this socket reads
+// others, too. A loss is noticed there.
+func (c *conn) say(frame wire.Sync) {
+	go func() {
+		select {
+		case <-c.ready:
+			_ = c.socket.Send(frame)
+		case <-time.After(sayPatience):
+		}
+	}()
+}
+
+// sayPatience is how long a socket may take to be made.
+const sayPatience = time.Minute
+
 // list asks which conversations changed.
 func (c *conn) list() {
 	if c.listing {
@@ -89,7 +105,7 @@ func (c *conn) list() {
 		return
 	}
 	c.listing = true
-	_ = c.socket.Send(wire.Sync{T: "sync", ID: "list", Cursor: c.view.cursor})
+	c.say(wire.Sync{T: "sync", ID: "list", Cursor: c.view.cursor})
 }
 
 // listed takes the answer. What a person's first connection finds is where
@@ -133,7 +149,7 @@ func (c *conn) catchUp(room int, s *seen) {
 	s.asked, s.asking, c.asked = true, s.most, true
 	c.waiting++
 	id := c.site.rooms[room]
-	_ = c.socket.Send(wire.Sync{T: "sync", ID: id.String(), Conversation: id, Rev: s.rev})
+	c.say(wire.Sync{T: "sync", ID: id.String(), Conversation: id, Rev: s.rev})
 }
 
 func (c *conn) caughtUp(f client.Frame) {

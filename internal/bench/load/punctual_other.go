@@ -1,0 +1,13 @@
+//go:build !linux
+
+package load
+
+import "time"
+
+type alarm struct{}
+
+func newAlarm() *alarm { return &alarm{} }
+
+func (*alarm) sleep(d time.Duration) { time.Sleep(d) }
+
+func (*alarm) close() {}

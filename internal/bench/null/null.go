@@ -1,0 +1,225 @@
+// Package null is a server that speaks as much of Hikyaku's public protocol as
+// the load tool uses, and does next to nothing: it answers every message,
+// hands it to both people of its conversation, and keeps only who sent the how
+// manieth of theirs. What the load tool reaches against it is the tool's own
+// speed.
+//
+// It is a server for benchmarks alone: it checks neither passwords nor
+// membership.
+package null
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/hikyaku-chat/hikyaku/internal/chat"
+	"github.com/hikyaku-chat/hikyaku/internal/socket"
+	"github.com/hikyaku-chat/hikyaku/internal/wire"
+)
+
+// Server is a running server.
+type Server struct {
+	heartbeat time.Duration
+	web       *http.Server
+	listener  net.Listener
+	sockets   *socket.Server
+
+	mu    sync.RWMutex
+	users map[chat.UserID]*user
+	rooms []*room // number i has the id i+1
+}
+
+// user is an account with at most one connection that counts.
+type user struct {
+	id   chat.UserID
+	mu   sync.Mutex
+	conn *socket.Conn
+}
+
+// room is a direct conversation.
+type room struct {
+	members [2]*user
+	mu      sync.Mutex
+	stored  []text // by seq, from 1
+}
+
+// text is what is kept of a message: enough to tell which one it was.
+type text struct{ person, n uint32 }
+
+// Start serves at an address, such as 127.0.0.1:0, until Close. Clients are
+// asked for a heartbeat.
+func Start(ctx context.Context, addr string, heartbeat time.Duration) (*Server, error) {
+	var lc net.ListenConfig
+	l, err := lc.Listen(ctx, "tcp", addr)
+	if err != nil {
+		return nil, fmt.Errorf("listen on %s: %w", addr, err)
+	}
+	sockets, err := socket.NewServer(socket.Config{
+		MaxMessage: 64 << 10, MaxQueued: 16 << 20, WriteTimeout: 10 * time.Second, IdleTimeout: 4 * heartbeat, Subprotocol: wire.Subprotocol,
+	})
+	if err != nil {
+		return nil, errors.Join(err, l.Close())
+	}
+	s := &Server{heartbeat: heartbeat, listener: l, sockets: sockets, users: map[chat.UserID]*user{}}
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /api/v1/installation", func(w http.ResponseWriter, _ *http.Request) {
+		answer(w, map[string]any{"first_account": false}) // nobody administers it
+	})
+	mux.HandleFunc("POST /api/v1/register", s.register)
+	mux.HandleFunc("POST /api/v1/conversations", s.create)
+	mux.HandleFunc("GET /api/v1/conversations/{id}/messages", s.history)
+	mux.HandleFunc("GET /api/v1/socket", s.connect)
+	s.web = &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
+	go func() { _ = s.web.Serve(l) }()
+	return s, nil
+}
+
+// URL is the server's address.
+func (s *Server) URL() string { return "http://" + s.listener.Addr().String() }
+
+// Close ends all connections.
+func (s *Server) Close() error {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	return errors.Join(s.web.Close(), s.sockets.Close(ctx))
+}
+
+func answer(w http.ResponseWriter, v any) {
+	w.Header().Set("Content-Type", "application/json")
+	_ = json.NewEncoder(w).Encode(v)
+}
+
+func refuse(w http.ResponseWriter, status int, detail string) {
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(map[string]any{"status": status, "code": "invalid", "detail": detail})
+}
+
+// register makes an account. Its token is its id, so that another null server
+// knows it as well.
+func (s *Server) register(w http.ResponseWriter, r *http.Request) {
+	var in struct{ Name string }
+	if err := json.NewDecoder(r.Body).Decode(&in); err != nil || in.Name == "" {
+		refuse(w, http.StatusUnprocessableEntity, "an account needs a name")
+		return
+	}
+	s.mu.Lock()
+	u := s.user(chat.UserID(len(s.users) + 1))
+	s.mu.Unlock()
+	answer(w, map[string]any{"token": u.id.String(), "user": wire.User{ID: u.id, Name: in.Name}})
+}
+
+// user is the one of an id. s.mu is held for writing.
+func (s *Server) user(id chat.UserID) *user {
+	u := s.users[id]
+	if u == nil {
+		u = &user{id: id}
+		s.users[id] = u
+	}
+	return u
+}
+
+// caller is whose token a request has, 0 for nobody's.
+func caller(r *http.Request) chat.UserID {
+	const scheme = "Bearer "
+	token := r.Header.Get("Authorization")
+	if len(token) < len(scheme) {
+		return 0
+	}
+	id, err := strconv.ParseInt(token[len(scheme):], 10, 64)
+	if err != nil {
+		return 0
+	}
+	return chat.UserID(id)
+}
+
+// create makes a direct conversation; there are no others.
+func (s *Server) create(w http.ResponseWriter, r *http.Request) {
+	var in struct {
+		Kind chat.Kind
+		User chat.UserID
+	}
+	me := caller(r)
+	if err := json.NewDecoder(r.Body).Decode(&in); err != nil || in.Kind != chat.Direct || in.User == 0 || me == 0 {
+		refuse(w, http.StatusUnprocessableEntity, "this server knows direct conversations alone")
+		return
+	}
+	s.mu.Lock()
+	s.rooms = append(s.rooms, &room{members: [2]*user{s.user(me), s.user(in.User)}})
+	id := chat.ConversationID(len(s.rooms))
+	s.mu.Unlock()
+	answer(w, wire.Summary{Conversation: wire.Conversation{ID: id, Kind: chat.Direct, Members: 2}})
+}
+
+func (s *Server) room(id int64) *room {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if id < 1 || id > int64(len(s.rooms)) {
+		return nil
+	}
+	return s.rooms[id-1]
+}
+
+// anyID stands for the names of messages, which are not kept.
+var anyID = chat.ClientID(uuid.Must(uuid.NewV7()))
+
+// history makes a page anew from what was kept.
+func (s *Server) history(w http.ResponseWriter, r *http.Request) {
+	id, _ := strconv.ParseInt(r.PathValue("id"), 10, 64)
+	after, _ := strconv.ParseInt(r.URL.Query().Get("after"), 10, 64)
+	limit, _ := strconv.ParseInt(r.URL.Query().Get("limit"), 10, 64)
+	room := s.room(id)
+	if room == nil || after < 0 || limit < 1 {
+		refuse(w, http.StatusNotFound, "there is no such page")
+		return
+	}
+	room.mu.Lock()
+	all := room.stored
+	room.mu.Unlock()
+	from := min(after, int64(len(all)))
+	to := min(from+limit, int64(len(all)))
+	items := make([]wire.Message, 0, to-from)
+	for i, t := range all[from:to] {
+		items = append(items, wire.Message{
+			Conversation: chat.ConversationID(id), Seq: from + int64(i) + 1, ID: 1, Sender: 1, ClientID: anyID, Body: fmt.Sprintf("%d.%d ", t.person, t.n),
+		})
+	}
+	answer(w, map[string]any{"items": items, "has_before": from > 0, "has_after": to < int64(len(all))})
+}
+
+// connect opens a socket.
+func (s *Server) connect(w http.ResponseWriter, r *http.Request) {
+	id := caller(r)
+	if id == 0 {
+		refuse(w, http.StatusUnauthorized, "log in first")
+		return
+	}
+	s.mu.Lock()
+	u := s.user(id)
+	s.mu.Unlock()
+	c, err := s.sockets.Upgrade(w, r, &session{server: s, user: u})
+	var refused *socket.UpgradeError
+	if errors.As(err, &refused) {
+		refuse(w, refused.StatusCode(), refused.Text)
+		return
+	}
+	if err != nil {
+		return
+	}
+	u.mu.Lock()
+	u.conn = c
+	u.mu.Unlock()
+	c.Send(socket.NewFrame(wire.Encode(wire.Hello{
+		T: "hello", User: wire.User{ID: id}, Session: 1, Server: "null", Time: wire.MillisOf(time.Now()),
+		Limits: wire.Limits{FrameBytes: 64 << 10, BodyBytes: 4000, HeartbeatMS: s.heartbeat.Milliseconds(), IdleMS: 4 * s.heartbeat.Milliseconds()},
+	})))
+}

@@ -1,0 +1,52 @@
+package null_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/hikyaku-chat/hikyaku/internal/bench/load"
+	"github.com/hikyaku-chat/hikyaku/internal/bench/null"
+	"github.com/hikyaku-chat/hikyaku/internal/bench/target"
+	"github.com/hikyaku-chat/hikyaku/internal/bench/target/hikyaku"
+)
+
+func pairs(people int) target.Plan {
+	p := target.Plan{Run: "null", People: people}
+	for i := 0; i < people; i += 2 {
+		p.Rooms = append(p.Rooms, []int{i, i + 1})
+	}
+	return p
+}
+
+// The null server keeps what Hikyaku promises, as far as the load tool looks.
+func TestEveryMessageIsAccountedFor(t *testing.T) {
+	s, err := null.Start(t.Context(), "127.0.0.1:0", time.Second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	system, err := hikyaku.New(s.URL(), hikyaku.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	crowd, err := load.Gather(t.Context(), system, pairs(10), load.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer crowd.Close()
+	if _, err := crowd.Connect(t.Context(), load.Opening{}); err != nil {
+		t.Fatal(err)
+	}
+	r, err := crowd.Talk(t.Context(), load.Stretch{Rate: 3000, Length: time.Second, Drain: time.Minute})
+	if err != nil || r.Sent != 3000 || r.Accepted != 3000 || r.Delivered != 6000 || r.Missing != 0 {
+		t.Errorf("%+v, %v", r, err)
+	}
+	v, err := crowd.Check(t.Context())
+	if err != nil || !v.Kept() || v.Accepted != 3000 || v.Delivered != 6000 || v.Unanswered != 0 {
+		t.Errorf("%+v, %v", v, err)
+	}
+}

@@ -1,0 +1,122 @@
+package null
+
+import (
+	"bytes"
+	"strconv"
+
+	"github.com/hikyaku-chat/hikyaku/internal/chat"
+	"github.com/hikyaku-chat/hikyaku/internal/socket"
+	"github.com/hikyaku-chat/hikyaku/internal/wire"
+)
+
+// session is a connection of a user. All of it runs on the sockets' loop.
+type session struct {
+	server *Server
+	user   *user
+	frame  []byte // being made
+}
+
+// Closed implements [socket.Handler].
+func (s *session) Closed(c *socket.Conn, _ error) {
+	s.user.mu.Lock()
+	defer s.user.mu.Unlock()
+	if s.user.conn == c {
+		s.user.conn = nil
+	}
+}
+
+var (
+	pong = socket.NewFrame(wire.Encode(wire.Pong{T: "pong"}))
+	// synced says that there is nothing to catch up with.
+	synced = socket.NewFrame(wire.Encode(wire.Synced{T: "synced", ID: "list", Conversations: []wire.Summary{}, Gone: []chat.ConversationID{}}))
+)
+
+// Message implements [socket.Handler]. It reads fields where the load tool's
+// driver writes them, which is as fast as it gets and would not do for anybody
+// else's JSON.
+func (s *session) Message(c *socket.Conn, p []byte) {
+	if bytes.HasPrefix(p, []byte(`{"t":"ping"`)) {
+		c.Send(pong)
+		return
+	}
+	if bytes.HasPrefix(p, []byte(`{"t":"sync"`)) {
+		c.Send(synced)
+		return
+	}
+	id, conversation, body := field(p, `"id":"`), field(p, `"conversation":"`), field(p, `"body":"`)
+	number, err := strconv.ParseInt(string(conversation), 10, 64)
+	room := s.server.room(number)
+	who, ok := named(body)
+	if err != nil || room == nil || !ok || len(id) != 36 {
+		f := append(s.frame[:0], `{"t":"rejected","id":"`...)
+		f = append(f, id...)
+		f = append(f, `","code":"invalid","text":"this is none of the load tool's messages"}`...)
+		c.Send(socket.NewFrame(f))
+		s.frame = f
+		return
+	}
+	room.mu.Lock()
+	room.stored = append(room.stored, who)
+	seq := len(room.stored)
+	// Under the lock, so that all devices see the one order.
+	f := append(s.frame[:0], `{"t":"message","conversation":"`...)
+	f = append(f, conversation...)
+	f = append(f, `","seq":`...)
+	f = strconv.AppendInt(f, int64(seq), 10)
+	f = append(f, `,"rev":`...)
+	f = strconv.AppendInt(f, int64(seq), 10)
+	f = append(f, `,"id":"`...)
+	f = strconv.AppendInt(f, int64(seq), 10)
+	f = append(f, `","sender":"`...)
+	f = strconv.AppendInt(f, int64(s.user.id), 10)
+	f = append(f, `","client_id":"`...)
+	f = append(f, id...)
+	f = append(f, `","body":"`...)
+	f = append(f, body...)
+	f = append(f, `","at":1700000000000}`...)
+	message := socket.NewFrame(f)
+	for _, u := range room.members {
+		u.mu.Lock()
+		if u.conn != nil {
+			u.conn.Send(message)
+		}
+		u.mu.Unlock()
+	}
+	room.mu.Unlock()
+	f = append(f[:0], `{"t":"accepted","id":"`...)
+	f = append(f, id...)
+	f = append(f, `"}`...)
+	c.Send(socket.NewFrame(f))
+	s.frame = f
+}
+
+// field is the text behind a field's name, up to the next quote.
+func field(p []byte, name string) []byte {
+	i := bytes.Index(p, []byte(name))
+	if i < 0 {
+		return nil
+	}
+	rest := p[i+len(name):]
+	return rest[:max(bytes.IndexByte(rest, '"'), 0)]
+}
+
+// named reads which message a text of the load tool is: "person.number ".
+func named(body []byte) (text, bool) {
+	person, rest, ok := bytes.Cut(body, []byte("."))
+	if !ok {
+		return text{}, false
+	}
+	number, _, ok := bytes.Cut(rest, []byte(" "))
+	if !ok {
+		return text{}, false
+	}
+	p, err := strconv.ParseUint(string(person), 10, 32)
+	if err != nil {
+		return text{}, false
+	}
+	n, err := strconv.ParseUint(string(number), 10, 32)
+	if err != nil {
+		return text{}, false
+	}
+	return text{person: uint32(p), n: uint32(n)}, true
+}

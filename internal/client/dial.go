@@ -1,0 +1,146 @@
+package client
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"time"
+
+	"github.com/gobwas/ws"
+
+	"github.com/hikyaku-chat/hikyaku/internal/readloop"
+	"github.com/hikyaku-chat/hikyaku/internal/wire"
+)
+
+// Dialer says how sockets are opened. Its zero value is how anybody's device
+// does it.
+type Dialer struct {
+	// Gateway is the address of a gateway, such as http://127.0.0.1:8081, to
+	// connect to instead of the installation's.
+	Gateway string
+	// Source is the address of this machine to connect from: one address has
+	// no more than some 28,000 ports toward a server's.
+	Source netip.Addr
+	// Loop reads the socket together with others, which costs less than the
+	// goroutine that it has else. Then neither onFrame nor OnEnd may block.
+	Loop *readloop.Loop
+	// OnEnd is called when the socket has ended, after the last frame and
+	// before Done closes, with what Err will say. It must not call Close.
+	OnEnd func(error)
+}
+
+// dialPatience bounds a dial whose context has no deadline.
+const dialPatience = 10 * time.Second
+
+// Dial opens a socket. onFrame is called for each frame after hello, in order
+// and never twice at the same time; it may be called before Dial returns. The
+// heartbeat is sent by the socket itself, at the pace that the server asks for.
+func (c *Client) Dial(ctx context.Context, onFrame func(Frame)) (*Socket, error) {
+	return Dialer{}.Dial(ctx, c, onFrame)
+}
+
+// Dial opens a socket of an account, see [Client.Dial].
+func (d Dialer) Dial(ctx context.Context, c *Client, onFrame func(Frame)) (*Socket, error) {
+	u := *c.base
+	if d.Gateway != "" {
+		gateway, err := parseBase(d.Gateway)
+		if err != nil {
+			return nil, err
+		}
+		u = *gateway
+	}
+	s := &Socket{onFrame: onFrame, onEnd: d.OnEnd, done: make(chan struct{})}
+	early, err := d.open(ctx, &u, c.token, s)
+	if err != nil {
+		return nil, fmt.Errorf("open a socket to %s: %w", u.Host, err)
+	}
+	s.startHeart()
+	if d.Loop != nil {
+		// Nobody else reads yet, so the loop's part can be played here.
+		if err := s.feed(early); err != nil {
+			s.end(err)
+			return s, nil
+		}
+		if d.Loop.Add(s.conn, (*reader)(s)) {
+			return s, nil
+		}
+		early = nil
+	}
+	go s.read(early)
+	return s, nil
+}
+
+// open connects and reads hello. early is what came behind it already.
+func (d Dialer) open(ctx context.Context, u *url.URL, token string, s *Socket) (early []byte, err error) {
+	u.Scheme = "ws" + u.Scheme[len("http"):]
+	u.Path += "/api/v1/socket"
+	dialer := ws.Dialer{
+		Protocols: []string{wire.Subprotocol},
+		Header:    ws.HandshakeHeaderHTTP(http.Header{"Authorization": {"Bearer " + token}}),
+	}
+	if d.Source.IsValid() {
+		from := net.Dialer{LocalAddr: net.TCPAddrFromAddrPort(netip.AddrPortFrom(d.Source, 0))}
+		dialer.NetDial = from.DialContext
+	}
+	conn, buffered, hs, err := dialer.Dial(ctx, u.String())
+	if err != nil {
+		return nil, err
+	}
+	if buffered != nil {
+		p, _ := buffered.Peek(buffered.Buffered())
+		early = append(early, p...)
+		ws.PutReader(buffered)
+	}
+	if s.conn = conn; hs.Protocol != wire.Subprotocol {
+		err = errors.New("the server does not speak " + wire.Subprotocol)
+	} else {
+		deadline, ok := ctx.Deadline()
+		if !ok {
+			deadline = time.Now().Add(dialPatience)
+		}
+		_ = conn.SetReadDeadline(deadline)
+		early, err = s.greet(early)
+	}
+	if err != nil {
+		return nil, errors.Join(err, conn.Close())
+	}
+	return early, conn.SetReadDeadline(time.Time{})
+}
+
+// greet reads hello and gives what came behind it.
+func (s *Socket) greet(data []byte) (rest []byte, err error) {
+	var buf [1024]byte
+	for {
+		f, n, err := parse(data)
+		if err != nil {
+			return nil, err
+		}
+		if n == 0 {
+			n, err := s.conn.Read(buf[:])
+			if err != nil {
+				return nil, err
+			}
+			data = append(data, buf[:n]...)
+			continue
+		}
+		switch data = data[n:]; f.op {
+		case ws.OpText:
+			if err := json.Unmarshal(f.payload, &s.Hello); err != nil {
+				return nil, err
+			}
+			if s.Hello.T != "hello" {
+				return nil, fmt.Errorf("the first frame is %q, not hello", s.Hello.T)
+			}
+			return data, nil
+		default:
+			if err := s.control(f); err != nil {
+				return nil, err
+			}
+		}
+	}
+}

@@ -1,0 +1,168 @@
+//go:build linux
+
+package readloop
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// patience bounds every wait; it is never waited for in full unless something
+// is wrong.
+const patience = 20 * time.Second
+
+// gatherer keeps what comes on a connection.
+type gatherer struct {
+	conn net.Conn
+	stop []byte // Data fails on it
+
+	mu    sync.Mutex
+	got   []byte
+	ended chan error
+}
+
+var errStop = errors.New("stop")
+
+func (g *gatherer) Data(p []byte) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.got = append(g.got, p...)
+	clear(p) // it may
+	if g.stop != nil && bytes.Contains(g.got, g.stop) {
+		return errStop
+	}
+	return nil
+}
+
+func (g *gatherer) End(err error) {
+	_ = g.conn.Close()
+	g.ended <- err
+}
+
+func (g *gatherer) wait(t *testing.T) error {
+	t.Helper()
+	select {
+	case err := <-g.ended:
+		return err
+	case <-time.After(patience):
+		t.Fatal("the connection has not ended")
+		return nil
+	}
+}
+
+// connect gives both ends of a connection of which the loop reads one.
+func connect(t *testing.T, l *Loop, stop []byte) (*gatherer, *net.TCPConn) {
+	t.Helper()
+	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = listener.Close() }()
+	far, err := new(net.Dialer).DialContext(t.Context(), "tcp", listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = far.Close() })
+	near, err := listener.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := &gatherer{conn: near, stop: stop, ended: make(chan error, 1)}
+	if !l.Add(near, g) {
+		t.Fatal("the loop does not read a TCP connection")
+	}
+	return g, far.(*net.TCPConn)
+}
+
+// What comes on many connections at once comes whole and in order to each, and
+// the loop rests once they are gone. Then it starts anew.
+func TestManyConnections(t *testing.T) {
+	var l Loop
+	for range 2 {
+		const conns, lines = 300, 200 // more than a round looks at
+		var writing sync.WaitGroup
+		gatherers := make([]*gatherer, conns)
+		for i := range gatherers {
+			g, far := connect(t, &l, nil)
+			gatherers[i] = g
+			writing.Go(func() {
+				for n := range lines {
+					if _, err := fmt.Fprintf(far, "%d %d\n", i, n); err != nil {
+						t.Error(err)
+					}
+				}
+				_ = far.Close()
+			})
+		}
+		writing.Wait()
+		for i, g := range gatherers {
+			if err := g.wait(t); err != io.EOF {
+				t.Errorf("connection %d ended with %v", i, err)
+			}
+			var want bytes.Buffer
+			for n := range lines {
+				_, _ = fmt.Fprintf(&want, "%d %d\n", i, n)
+			}
+			if !bytes.Equal(g.got, want.Bytes()) {
+				t.Errorf("connection %d has %q", i, g.got)
+			}
+		}
+		l.Wait()
+	}
+}
+
+// An end by the reader itself, and by whoever shuts the connection down, leave
+// the others alone.
+func TestEnds(t *testing.T) {
+	var l Loop
+	other, farOther := connect(t, &l, nil)
+	g, far := connect(t, &l, []byte("stop"))
+	if _, err := far.Write([]byte("so stop")); err != nil {
+		t.Fatal(err)
+	}
+	if err := g.wait(t); err != errStop {
+		t.Errorf("ended with %v", err)
+	}
+	g, _ = connect(t, &l, nil)
+	if err := g.conn.(*net.TCPConn).CloseRead(); err != nil {
+		t.Fatal(err)
+	}
+	if err := g.wait(t); err != io.EOF {
+		t.Errorf("ended with %v", err)
+	}
+	g, far = connect(t, &l, nil)
+	if err := errors.Join(far.SetLinger(0), far.Close()); err != nil { // a reset
+		t.Fatal(err)
+	}
+	if err := g.wait(t); err == nil || err == io.EOF {
+		t.Errorf("ended with %v", err)
+	}
+	if _, err := farOther.Write([]byte("still there")); err != nil {
+		t.Fatal(err)
+	}
+	_ = farOther.Close()
+	if err := other.wait(t); err != io.EOF || string(other.got) != "still there" {
+		t.Errorf("%q, %v", other.got, err)
+	}
+	l.Wait()
+}
+
+func TestOnlyTCP(t *testing.T) {
+	near, far := net.Pipe()
+	defer func() { _, _ = near.Close(), far.Close() }()
+	var l Loop
+	if l.Add(near, nil) {
+		t.Error("a pipe was taken")
+	}
+	l.Wait()
+}

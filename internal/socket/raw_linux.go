@@ -1,0 +1,52 @@
+package socket
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// rawOf gives the descriptor of a plain TCP connection, nil for any other.
+func rawOf(conn net.Conn) syscall.RawConn {
+	tcp, ok := conn.(*net.TCPConn)
+	if !ok {
+		return nil
+	}
+	raw, err := tcp.SyscallConn()
+	if err != nil {
+		return nil
+	}
+	return raw
+}
+
+// writeNow writes what the socket takes without waiting.
+func (c *Conn) writeNow(p []byte) (n int, err error) {
+	if c.raw == nil {
+		return 0, nil // the lagging writer brings it out
+	}
+	rawErr := c.raw.Write(func(fd uintptr) bool {
+		n, err = unix.Write(int(fd), p)
+		return true
+	})
+	switch {
+	case rawErr != nil:
+		return 0, rawErr
+	case errors.Is(err, unix.EAGAIN), errors.Is(err, unix.EINTR):
+		return max(n, 0), nil
+	case err != nil:
+		return 0, fmt.Errorf("write: %w", err)
+	}
+	return n, nil
+}
+
+// shutdown makes the reader see the end.
+func (c *Conn) shutdown() {
+	if c.raw == nil {
+		_ = c.net.Close()
+		return
+	}
+	_ = c.raw.Control(func(fd uintptr) { _ = unix.Shutdown(int(fd), unix.SHUT_RDWR) })
+}
