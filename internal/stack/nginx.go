@@ -56,7 +56,7 @@ worker_processes %d;
 pid nginx.pid;
 error_log stderr warn;
 worker_rlimit_nofile 20000;
-events { worker_connections 10000; multi_accept on; }
+events { worker_connections 16384; accept_mutex on; multi_accept on; }
 http {
     access_log off;
     client_body_temp_path tmp/body;
@@ -108,7 +108,7 @@ func (n *Nginx) write(up Upstreams) error {
 	if err := os.WriteFile(filepath.Join(n.dir, "hikyaku.conf"), []byte(text), 0o600); err != nil {
 		return err
 	}
-	return os.WriteFile(filepath.Join(n.dir, "nginx.conf"), fmt.Appendf(nil, nginxMain, 1, user), 0o600)
+	return os.WriteFile(filepath.Join(n.dir, "nginx.conf"), fmt.Appendf(nil, nginxMain, 2, user), 0o600)
 }
 
 func (n *Nginx) start(ctx context.Context) error {

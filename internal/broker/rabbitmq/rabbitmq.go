@@ -101,7 +101,7 @@ func Open(ctx context.Context, cfg Config) (*Broker, error) {
 		return nil, errors.Join(err, conn.Close())
 	}
 	b := &Broker{cfg: cfg, log: cfg.Logger, idle: make(chan struct{}, 1)}
-	b.window = newWindow(cfg.Partitions, 3)
+	b.window = newWindow(cfg.Partitions, 2)
 	b.partitions = make([]*partition, cfg.Partitions)
 	for i := range b.partitions {
 		b.partitions[i] = &partition{number: i, wake: make(chan struct{}, 1)}
