@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -152,7 +153,8 @@ func (c *benchSuite) connections(run benchRun) benchConnections {
 }
 
 // measure runs the scenarios one after the other, and writes each report as soon
-// as it is there.
+// as it is there. Connections come first: what they cost in memory can be seen
+// in processes alone that have not been busy before.
 func (c *benchSuite) measure(ctx context.Context, std streams, system *measuredSystem) (reports []*report.Report, err error) {
 	run := benchRun{targetFlags: system.targetFlags, Body: 120, ServerPid: system.pids}
 	one := func(name string, s measured, processes int, parameters map[string]string) error {
@@ -168,6 +170,13 @@ func (c *benchSuite) measure(ctx context.Context, std streams, system *measuredS
 		reports = append(reports, r)
 		return errors.Join(r.WriteSummary(std.out), writeReport(filepath.Join(c.Out, name+".json"), r))
 	}
+	connections := c.connections(run)
+	if err := connections.check(); err != nil { // it sets the number of processes
+		return nil, err
+	}
+	if err := one("connections", connections.scenario(), connections.Processes, connections.parameters()); err != nil {
+		return nil, err
+	}
 	latency := c.latency(run)
 	if err := one("latency", latency.scenario(), 1, latency.parameters()); err != nil {
 		return nil, err
@@ -176,20 +185,20 @@ func (c *benchSuite) measure(ctx context.Context, std streams, system *measuredS
 	if err := one("burst", burst.scenario(), 1, burst.parameters()); err != nil {
 		return nil, err
 	}
-	connections := c.connections(run)
-	if err := connections.check(); err != nil { // it sets the number of processes
-		return nil, err
-	}
-	return reports, one("connections", connections.scenario(), connections.Processes, connections.parameters())
+	return slices.SortedFunc(slices.Values(reports), func(a, b *report.Report) int {
+		return cmp.Compare(slices.Index(c.Scenarios, a.Scenario), slices.Index(c.Scenarios, b.Scenario))
+	}), nil
 }
 
 // burstLoad is a rate far above what is sustainable, as far as that is known.
 func (c *benchSuite) burstLoad(reports []*report.Report) float64 {
-	switch {
-	case c.BurstLoad > 0:
+	if c.BurstLoad > 0 {
 		return c.BurstLoad
-	case len(reports) > 0 && reports[0].Rate > 0:
-		return 2 * reports[0].Rate
+	}
+	for _, r := range reports {
+		if r.Scenario == "latency" && r.Rate > 0 {
+			return 2 * r.Rate
+		}
 	}
 	return 20_000
 }
