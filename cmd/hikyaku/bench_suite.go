@@ -30,6 +30,7 @@ type benchSuite struct {
 	BurstLoad   float64       `help:"Its rate, in messages per second; by default twice what latency found." placeholder:"RATE"`
 	Connections int           `default:"10000" help:"Connections (${default})." placeholder:"N"`
 	Hold        time.Duration `default:"30s" help:"How long they are kept (${default})."`
+	Rest        time.Duration `default:"10s" help:"Between two scenarios (${default})."`
 	FailIf      []string      `help:"Fail the suite under this condition, judged by the report of latency; may be given several times." placeholder:"CONDITION" sep:"none"`
 }
 
@@ -160,6 +161,13 @@ func (c *benchSuite) measure(ctx context.Context, std streams, system *measuredS
 	one := func(name string, s measured, processes int, parameters map[string]string) error {
 		if !slices.Contains(c.Scenarios, name) {
 			return nil
+		}
+		if len(reports) > 0 { // thousands have just left
+			select {
+			case <-ctx.Done():
+				return ctx.Err()
+			case <-time.After(c.Rest):
+			}
 		}
 		_, _ = fmt.Fprintf(std.err, "\n%s\n", name)
 		parameters["started"] = c.On

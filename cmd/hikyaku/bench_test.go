@@ -134,7 +134,7 @@ func TestBenchScenarios(t *testing.T) {
 func TestBenchSuite(t *testing.T) {
 	out := filepath.Join(t.TempDir(), "new", "folder")
 	r := hikyaku(t.Context(), t, "", nil, "bench", "suite", "--on", "embedded", "--out", out, "--users", "4", "--from", "150000", "--step", "1s",
-		"--burst-length", "1s", "--connections", "50", "--hold", "1s")
+		"--burst-length", "1s", "--connections", "50", "--hold", "1s", "--rest", "0s")
 	if r.code != exitOK {
 		t.Fatalf("%+v", r)
 	}

@@ -10,7 +10,8 @@ import (
 
 // Latency looks for the highest rate that a system sustains: it raises the rate
 // step by step until the limit is passed, and halves the distance between the
-// last good and the first bad rate a few times.
+// last good and the first bad rate a few times. Where the first rate is a bad
+// one, the distance is that from 0.
 type Latency struct {
 	People   int           // in pairs
 	From, To float64       // messages per second
@@ -65,7 +66,7 @@ func (l *Latency) search(ctx context.Context, crowd Crowd, r *Run) error {
 			return nil
 		case bad == 0:
 			rate = min(rate*l.Factor, l.To)
-		case good == 0 || halvings >= l.Halvings:
+		case halvings >= l.Halvings:
 			return nil
 		default:
 			halvings++

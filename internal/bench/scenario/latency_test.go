@@ -59,3 +59,12 @@ func TestLossIsALimit(t *testing.T) {
 		}
 	})
 }
+
+// Where already the first rate is too high, lower ones are tried.
+func TestFirstRateIsTooHigh(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		if r := search(t, &faulty.System{PerSecond: 200}); r.Rate != 187.5 || len(r.Steps) != 4 || !strings.Contains(r.Limit, "at 250/s") {
+			t.Errorf("%v, %q, %d steps", r.Rate, r.Limit, len(r.Steps))
+		}
+	})
+}
