@@ -78,11 +78,18 @@ func parseConditions(texts []string) ([]threshold.Condition, error) {
 	return conditions, nil
 }
 
-// judge says why a run fails: a broken promise does it in any case.
+// judge says why a run fails: a broken promise does it in any case, and a search
+// that found nothing.
 func judge(r *report.Report, conditions []threshold.Condition) error {
 	var why []string
 	if !r.Kept() {
 		why = append(why, "messages were lost, doubled, out of order or foreign")
+	}
+	if r.Failed > 0 {
+		why = append(why, fmt.Sprintf("%d messages were accepted and then given up", r.Failed))
+	}
+	if r.Scenario == "latency" && r.Rate == 0 {
+		why = append(why, "no rate was sustained")
 	}
 	for _, c := range conditions {
 		if fails, reason := c.Fails(r); fails {
@@ -108,6 +115,10 @@ func (c *benchRun) run(ctx context.Context, std streams, name string, s measured
 	}
 	r, err := c.measure(ctx, std, name, s, processes, parameters)
 	if err != nil {
+		if r != nil && len(r.Series) > 0 { // what was measured until then is worth having
+			r.Notes = append(r.Notes, fmt.Sprintf("the run ended before its time, and its messages were not checked: %v", err))
+			return errors.Join(err, c.write(std, r))
+		}
 		return err
 	}
 	if err := c.write(std, r); err != nil {
@@ -117,6 +128,8 @@ func (c *benchRun) run(ctx context.Context, std streams, name string, s measured
 }
 
 func (c *benchRun) measure(ctx context.Context, std streams, name string, s measured, processes int, parameters map[string]string) (*report.Report, error) {
+	ctx, over := context.WithCancel(ctx) // for what looks at the server
+	defer over()
 	t, err := c.open(0)
 	if err != nil {
 		return nil, err

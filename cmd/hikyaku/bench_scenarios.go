@@ -13,7 +13,7 @@ import (
 
 type benchLatency struct {
 	benchRun
-	Users     int           `default:"200" help:"People, in pairs (${default})." placeholder:"N"`
+	Users     []int         `default:"200" help:"People, in pairs; several numbers are tried one after the other (${default})." placeholder:"N"`
 	From      float64       `default:"500" help:"First rate, in messages per second (${default})." placeholder:"RATE"`
 	To        float64       `default:"100000" help:"Last rate (${default})." placeholder:"RATE"`
 	Factor    float64       `default:"1.5" help:"From one rate to the next (${default})."`
@@ -35,7 +35,12 @@ func (c *benchLatency) check() error {
 	case c.Step < time.Second || c.WarmUp < 0:
 		return errors.New("--step, --warm-up: a step is at least 1s long, its warm-up not negative")
 	}
-	return errors.Join(checkPairs(c.Users), checkProcesses(c.Processes, c.Users/2), c.benchRun.check())
+	for _, users := range c.Users {
+		if err := errors.Join(checkPairs(users), checkProcesses(c.Processes, users/2)); err != nil {
+			return err
+		}
+	}
+	return c.benchRun.check()
 }
 
 // Run measures.
@@ -54,7 +59,7 @@ func (c *benchLatency) scenario() *scenario.Latency {
 
 func (c *benchLatency) parameters() map[string]string {
 	return map[string]string{
-		"users": strconv.Itoa(c.Users),
+		"users": list(c.Users),
 		"from":  fmt.Sprint(c.From), "to": fmt.Sprint(c.To), "factor": fmt.Sprint(c.Factor), "halvings": strconv.Itoa(c.Halvings),
 		"step": c.Step.String(), "warm_up": c.WarmUp.String(), "max_p95": c.MaxP95.String(),
 	}
@@ -161,11 +166,10 @@ func (c *benchFanout) Run(ctx context.Context, std streams) error {
 	if err := c.check(); err != nil {
 		return err
 	}
-	sizes := strings.Trim(strings.ReplaceAll(fmt.Sprint(c.Sizes), " ", ","), "[]")
 	return c.run(ctx, std, "fanout", &scenario.Fanout{
 		Sizes: c.Sizes, Deliveries: c.Deliveries, Speakers: c.Speakers, Length: c.Length, WarmUp: c.WarmUp,
 	}, 1, map[string]string{
-		"sizes": sizes, "deliveries": fmt.Sprint(c.Deliveries), "speakers": strconv.Itoa(c.Speakers),
+		"sizes": list(c.Sizes), "deliveries": fmt.Sprint(c.Deliveries), "speakers": strconv.Itoa(c.Speakers),
 		"length": c.Length.String(), "warm_up": c.WarmUp.String(),
 	})
 }
@@ -226,3 +230,6 @@ func (c *benchSoak) Run(ctx context.Context, std streams) error {
 		"length": c.Length.String(), "window": c.Window.String(),
 	})
 }
+
+// list writes numbers as a setting has them.
+func list(of []int) string { return strings.Trim(strings.ReplaceAll(fmt.Sprint(of), " ", ","), "[]") }

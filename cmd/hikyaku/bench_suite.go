@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/hikyaku-chat/hikyaku/internal/bench/report"
+	"github.com/hikyaku-chat/hikyaku/internal/bench/threshold"
 	"github.com/hikyaku-chat/hikyaku/internal/client"
 	"github.com/hikyaku-chat/hikyaku/internal/stack"
 )
@@ -37,7 +38,8 @@ type benchSuite struct {
 // measuredSystem is a system that was started to be measured.
 type measuredSystem struct {
 	targetFlags
-	pids []int // whose memory is told
+	name string // of the processes whose memory is told
+	pids []int
 	stop func(context.Context) error
 }
 
@@ -54,6 +56,9 @@ func (c *benchSuite) Run(ctx context.Context, std streams) (err error) {
 	conditions, err := parseConditions(c.FailIf)
 	if err != nil {
 		return err
+	}
+	if len(conditions) > 0 && !slices.Contains(c.Scenarios, "latency") {
+		return errors.New("--fail-if: the conditions are about latency, which is not among --scenarios")
 	}
 	if err := c.check(); err != nil {
 		return err
@@ -84,15 +89,17 @@ func (c *benchSuite) Run(ctx context.Context, std streams) (err error) {
 	if err := system.stop(stopCtx); err != nil {
 		return err
 	}
+	var failed []error
 	for _, r := range reports {
-		if r.Scenario != "latency" {
-			conditions = nil
+		var its []threshold.Condition
+		if r.Scenario == "latency" {
+			its = conditions
 		}
-		if err := judge(r, conditions); err != nil {
-			return fmt.Errorf("%s: %w", r.Scenario, err)
+		if err := judge(r, its); err != nil {
+			failed = append(failed, fmt.Errorf("%s: %w", r.Scenario, err))
 		}
 	}
-	return nil
+	return errors.Join(failed...)
 }
 
 // start starts a system with limits that are no limits. One of Hikyaku gets an
@@ -106,7 +113,7 @@ func (c *benchSuite) start(ctx context.Context, folder *stack.Folder) (*measured
 		if err != nil {
 			return nil, err
 		}
-		s.URL, s.stop = cluster.URL(), cluster.Stop
+		s.URL, s.stop, s.name = cluster.URL(), cluster.Stop, "the gateways alone"
 		for _, gateway := range cluster.Members("gateway") {
 			s.pids = append(s.pids, gateway.PID())
 		}
@@ -115,13 +122,14 @@ func (c *benchSuite) start(ctx context.Context, folder *stack.Folder) (*measured
 		if err != nil {
 			return nil, err
 		}
-		s.URL, s.stop, s.pids = alone.URL(), alone.Stop, []int{alone.PID()}
+		s.URL, s.stop, s.name, s.pids = alone.URL(), alone.Stop, "the whole process", []int{alone.PID()}
 	default:
 		settings, processes, err := (&stackCommand{System: c.On, Gateways: 2}).startOther(ctx, folder)
 		if err != nil {
 			return nil, err
 		}
 		s.System, s.URL, s.ReferenceDatabase = settings["system"], settings["url"], settings["reference-database"]
+		s.name = "its processes that hold connections"
 		s.pids, s.stop = slices.Collect(maps.Keys(processes)), func(context.Context) error { return nil } // with the folder
 		return s, nil
 	}
@@ -138,7 +146,7 @@ func (c *benchSuite) start(ctx context.Context, folder *stack.Folder) (*measured
 
 func (c *benchSuite) latency(run benchRun) benchLatency {
 	return benchLatency{
-		benchRun: run, Users: c.Users, From: c.From, To: 200_000, Factor: 1.5, Halvings: 2, Step: c.Step, WarmUp: 2 * time.Second,
+		benchRun: run, Users: []int{c.Users}, From: c.From, To: 200_000, Factor: 1.5, Halvings: 2, Step: c.Step, WarmUp: 2 * time.Second,
 		MaxP95: 170 * time.Millisecond, Processes: 1,
 	}
 }
@@ -170,7 +178,7 @@ func (c *benchSuite) measure(ctx context.Context, std streams, system *measuredS
 			}
 		}
 		_, _ = fmt.Fprintf(std.err, "\n%s\n", name)
-		parameters["started"] = c.On
+		parameters["started"], parameters["server"] = c.On, system.name
 		r, err := run.measure(ctx, std, name, s, processes, parameters)
 		if err != nil {
 			return fmt.Errorf("%s: %w", name, err)

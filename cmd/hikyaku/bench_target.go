@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"runtime"
 	"sync"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -171,9 +172,16 @@ func startHand(ctx context.Context) (*process, error) {
 	return p, p.cmd.Start()
 }
 
-// Close has the process end, and waits for that: it has connections to close.
+// endPatience is how long a hand may take to close its connections.
+const endPatience = 20 * time.Second
+
+// Close has the process end, and waits for that.
 func (p *process) Close() (err error) {
-	p.once.Do(func() { err = errors.Join(p.WriteCloser.Close(), p.cmd.Wait()) })
+	p.once.Do(func() {
+		late := time.AfterFunc(endPatience, func() { _ = p.cmd.Process.Kill() })
+		defer late.Stop()
+		err = errors.Join(p.WriteCloser.Close(), p.cmd.Wait())
+	})
 	return err
 }
 

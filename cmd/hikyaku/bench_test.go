@@ -75,6 +75,10 @@ func TestBench(t *testing.T) {
 	if got := readReport(t, file); got.Rate != 100 || got.Sent != 150 || got.Delivered != 300 {
 		t.Errorf("%+v", got)
 	}
+	r = hikyaku(t.Context(), t, "", nil, append(args, "--halvings", "0", "--max-p95", "1us")...)
+	if r.code != exitJudged || !strings.Contains(r.err, "no rate was sustained") {
+		t.Errorf("%+v", r)
+	}
 	r = hikyaku(t.Context(), t, "", nil, append(args, "--to", "50", "--fail-if", "sent>=50")...)
 	if r.code != exitJudged || !strings.Contains(r.err, "sent>=50 (it is 50)") {
 		t.Errorf("%+v", r)

@@ -59,6 +59,8 @@ type part struct {
 	turns int // memberships: who speaks where
 }
 
+var errTogether = errors.New("people who talk with each other cannot be divided between processes: run this in one")
+
 // divide gives each hand people next to each other, about as many as the others,
 // and the conversations of those.
 func divide(plan target.Plan, hands int) ([]part, error) {
@@ -81,13 +83,17 @@ func divide(plan target.Plan, hands int) ([]part, error) {
 	begin := 0
 	for i, end := range ends {
 		if end <= begin {
-			return nil, errors.New("people who talk with each other cannot be divided between processes: run this in one")
+			return nil, errTogether
 		}
 		p := &parts[i]
 		p.plan = target.Plan{Run: fmt.Sprintf("%sx%d", plan.Run, i), People: end - begin}
 		for _, members := range plan.Rooms {
-			if first := slices.Min(members); first < begin || first >= end {
+			first, last := slices.Min(members), slices.Max(members)
+			if first < begin || first >= end {
 				continue
+			}
+			if last >= end {
+				return nil, errTogether
 			}
 			mine := make([]int, len(members))
 			for m, member := range members {
@@ -205,6 +211,7 @@ func (c *Crew) Talk(ctx context.Context, s load.Stretch) (*load.Result, error) {
 			out.Add(a.Result)
 		}
 	}
+	out.Rate = s.Rate // what the shares add up to is a little off
 	return out, err
 }
 

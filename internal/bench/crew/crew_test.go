@@ -129,6 +129,18 @@ func TestConnectionsOfAllHands(t *testing.T) {
 	})
 }
 
+// Shares of a rate are not whole messages; none is missed for it.
+func TestRatesThatDoNotDivide(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, err := do(t, &scenario.Latency{
+			People: []int{18}, From: 100.3, To: 300.7, Factor: 1.5, Step: 3 * time.Second, WarmUp: time.Second, MaxP95: time.Second,
+		}, &faulty.System{}, &faulty.System{}, &faulty.System{})
+		if err != nil || r.Limit != "" || r.Rate != 300.7 || len(r.Steps) != 4 {
+			t.Errorf("%v: limit %q, rate %v, %d steps", err, r.Limit, r.Rate, len(r.Steps))
+		}
+	})
+}
+
 // A hand that dies, or cannot begin, ends the run with a word, and not never.
 func TestAHandThatDies(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -19,12 +19,33 @@ func Serve(ctx context.Context, leader io.ReadWriteCloser, open func([]byte) (ta
 			h.crowd.Close()
 		}
 	}()
+	ctx, end := context.WithCancelCause(ctx)
+	defer end(nil)
+	orders := make(chan order)
+	// Read beside the work: when the leader goes, what is under way ends.
+	go func() {
+		for {
+			var o order
+			if err := h.wire.dec.Decode(&o); err != nil {
+				end(err)
+				return
+			}
+			select {
+			case orders <- o:
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
 	for {
 		var o order
-		if err := h.wire.dec.Decode(&o); errors.Is(err, io.EOF) {
+		select {
+		case o = <-orders:
+		case <-ctx.Done():
+			if err := context.Cause(ctx); !errors.Is(err, io.EOF) {
+				return fmt.Errorf("read the leader's order: %w", err)
+			}
 			return nil
-		} else if err != nil {
-			return fmt.Errorf("read the leader's order: %w", err)
 		}
 		a, err := h.do(ctx, o)
 		a.Done = true

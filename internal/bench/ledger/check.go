@@ -23,7 +23,9 @@ type Verdict struct {
 	Lost       int64 `json:"lost"`       // receipts that did not come, of messages that were accepted; and accepted messages that are not stored
 	Duplicated int64 `json:"duplicated"` // receipts, and stored messages, that were there before
 	OutOfOrder int64 `json:"out_of_order"`
-	Foreign    int64 `json:"foreign"` // receipts of messages that nobody sent there
+	Foreign    int64 `json:"foreign"`  // receipts of messages that nobody sent there, or by people who are not in the conversation
+	Unasked    int64 `json:"unasked"`  // conversations whose history the system cannot tell
+	Repaired   int64 `json:"repaired"` // of the receipts, those that a device had to ask for, because a push did not come or came out of order
 
 	// Offenders are the first of each kind, by name.
 	Offenders []string `json:"offenders,omitempty"`
@@ -46,10 +48,14 @@ func (v *Verdict) Add(other *Verdict) {
 	v.Duplicated += other.Duplicated
 	v.OutOfOrder += other.OutOfOrder
 	v.Foreign += other.Foreign
+	v.Unasked += other.Unasked
+	v.Repaired += other.Repaired
 	v.Offenders = append(v.Offenders, other.Offenders...)
+	v.Offenders = v.Offenders[:min(len(v.Offenders), 4*mostOffenders)]
 }
 
-// mostOffenders bounds how many of one kind are named.
+// mostOffenders bounds how many of one kind are named; of several processes four
+// kinds' worth in all.
 const mostOffenders = 5
 
 // Check judges the account. history gives what a room's history has, in its
@@ -81,7 +87,13 @@ func (l *Ledger) Check(history func(room int) ([]Stored, error)) (*Verdict, erro
 				return nil, fmt.Errorf("read the history of %s: %w", l.rooms[i].name, err)
 			}
 		}
+		if stored == nil {
+			c.Unasked++
+		}
 		c.room(&l.rooms[i], i, inRooms[i], stored, stored != nil)
+	}
+	for _, k := range l.leaks {
+		c.offence(&c.Foreign, "%s: person %d, who is not in it, received %v", l.rooms[k.room].name, k.person, k.key)
 	}
 	return &c.Verdict, nil
 }
@@ -133,7 +145,7 @@ func (c *check) room(r *room, number int, sent []Key, stored []Stored, asked boo
 	}
 	c.senders(r, place)
 	for i := range r.devices {
-		c.device(r, number, &r.devices[i], i, sent, place)
+		c.device(r, number, &r.devices[i], i, sent, place, asked)
 	}
 }
 
@@ -222,7 +234,11 @@ func (c *check) senders(r *room, place map[Key]int) {
 }
 
 // device judges what one device received.
-func (c *check) device(r *room, number int, d *device, at int, sent []Key, place map[Key]int) {
+func (c *check) device(r *room, number int, d *device, at int, sent []Key, place map[Key]int, asked bool) {
+	isStored := func(k Key) bool {
+		_, is := place[k]
+		return asked && is
+	}
 	heard := make(map[Key]bool, len(d.heard))
 	last, latest := -1, map[int]int{} // of the one order; of each sender's that are not in it
 	for _, a := range d.heard {
@@ -257,8 +273,14 @@ func (c *check) device(r *room, number int, d *device, at int, sent []Key, place
 		last = max(last, p)
 	}
 	for _, k := range sent {
-		if !heard[k] && r.hears(d, k) && c.state(k) == Accepted {
+		if heard[k] || !r.hears(d, k) {
+			continue
+		}
+		switch state := c.state(k); {
+		case state == Accepted:
 			c.offence(&c.Lost, "%s: device %d of person %d never received %v, which was accepted", r.name, at, d.person, k)
+		case state == Unanswered && isStored(k):
+			c.offence(&c.Lost, "%s: device %d of person %d never received %v, which is stored", r.name, at, d.person, k)
 		}
 	}
 }

@@ -36,6 +36,15 @@ const (
 type Ledger struct {
 	people []person
 	rooms  []room
+
+	mu    sync.Mutex
+	leaks []leak
+}
+
+// leak is a message that came to somebody who is not in its conversation.
+type leak struct {
+	person, room int
+	key          Key
 }
 
 type person struct {
@@ -46,7 +55,8 @@ type person struct {
 type message struct {
 	due   time.Duration
 	room  int32
-	heard int32 // receipts so far
+	heard int32  // devices that have received it
+	who   uint32 // they, in a room of few
 	state State
 }
 
@@ -101,45 +111,116 @@ func (l *Ledger) Send(person, room int, due time.Duration) Key {
 	return Key{Person: person, N: len(p.sent) - 1}
 }
 
-// Answer writes down what became of a message, and tells where and when it was
-// due. It is not ok for a message that was never sent.
-func (l *Ledger) Answer(k Key, s State) (room int, due time.Duration, ok bool) {
+// Fate is what is known of a message that was answered.
+type Fate struct {
+	Room  int
+	Due   time.Duration
+	Heard int // devices that have received it already
+}
+
+// Answer writes down what became of a message. It is not ok for a message that
+// was never sent.
+func (l *Ledger) Answer(k Key, s State) (f Fate, ok bool) {
 	p, ok := l.person(k)
 	if !ok {
-		return 0, 0, false
+		return f, false
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if k.N >= len(p.sent) {
-		return 0, 0, false
+		return f, false
 	}
 	m := &p.sent[k.N]
 	m.state = s
-	return int(m.room), m.due, true
+	return Fate{Room: int(m.room), Due: m.due, Heard: int(m.heard)}, true
 }
 
-// Receive writes down that a device received a message, the seq that it came
-// with (0 for a system that gives none), and tells when it was due, and whether
-// this was the last of as many receipts as there are devices that should have it.
-// It is not ok for a message that was never sent to this room, or that comes back
-// to its sender where nothing does; that is written down too.
-func (l *Ledger) Receive(room, at int, k Key, seq int64) (due time.Duration, last, ok bool) {
-	d := &l.rooms[room].devices[at]
+// Receipt is what is known of a message that was received.
+type Receipt struct {
+	Due time.Duration
+	// Counts is whether it was waited for: the device had not received it
+	// before, and it was not refused.
+	Counts bool
+	// Last is whether all devices have it now.
+	Last bool
+}
+
+// few is how many devices a room can have for each receipt of each message to be
+// kept; in larger ones a device looks through its last few.
+const few = 32
+
+// Receive writes down that a device received a message, and the seq that it came
+// with (0 for a system that gives none). It is not ok for a message that was
+// never sent to this room, or that comes back to its sender where nothing does;
+// that is written down too.
+func (l *Ledger) Receive(room, at int, k Key, seq int64) (r Receipt, ok bool) {
+	in := &l.rooms[room]
+	d := &in.devices[at]
 	d.mu.Lock()
+	again := len(in.devices) > few && d.recently(k)
 	d.heard = append(d.heard, arrival{person: int32(k.Person), n: int32(k.N), seq: seq})
 	d.mu.Unlock()
 	p, ok := l.person(k)
-	if !ok || !l.rooms[room].hears(d, k) {
-		return 0, false, false
+	if !ok || !in.hears(d, k) {
+		return r, false
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if k.N >= len(p.sent) || int(p.sent[k.N].room) != room {
-		return 0, false, false
+		return r, false
 	}
 	m := &p.sent[k.N]
-	m.heard++
-	return m.due, int(m.heard) == l.rooms[room].audience(), true
+	r.Due = m.due
+	if len(in.devices) <= few {
+		again = m.who&(1<<at) != 0
+		m.who |= 1 << at
+	}
+	if !again {
+		m.heard++
+		r.Counts = m.state != Refused && m.state != Failed
+		r.Last = int(m.heard) == in.audience()
+	}
+	return r, true
+}
+
+// recently tells whether a message is among the last that the device received.
+// d.mu is held.
+func (d *device) recently(k Key) bool {
+	for _, a := range d.heard[max(0, len(d.heard)-few):] {
+		if int(a.person) == k.Person && int(a.n) == k.N {
+			return true
+		}
+	}
+	return false
+}
+
+// Leak writes down that a person received a message of a room that they are not
+// in.
+func (l *Ledger) Leak(person, room int, k Key) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.leaks = append(l.leaks, leak{person, room, k})
+}
+
+// Outstanding tells of every message that was due from a moment on and is not
+// refused, and of which something has not come: how many devices do not have it,
+// and whether it has no answer.
+func (l *Ledger) Outstanding(from time.Duration, tell func(due time.Duration, devices int, unanswered bool)) {
+	for i := range l.people {
+		p := &l.people[i]
+		p.mu.Lock()
+		for n := len(p.sent) - 1; n >= 0 && p.sent[n].due >= from; n-- {
+			m := &p.sent[n]
+			missing := l.rooms[m.room].audience() - int(m.heard)
+			if m.state == Refused || m.state == Failed {
+				continue
+			}
+			if missing > 0 || m.state == Unanswered {
+				tell(m.due, missing, m.state == Unanswered)
+			}
+		}
+		p.mu.Unlock()
+	}
 }
 
 // audience is how many devices receive a message, of people with one device.

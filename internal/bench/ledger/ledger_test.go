@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"pgregory.net/rapid"
 
@@ -169,7 +170,7 @@ func TestAnswers(t *testing.T) {
 			l.Receive(0, 1, k, 1)
 		}
 	}
-	if _, _, ok := l.Answer(ledger.Key{Person: 0, N: 4}, ledger.Accepted); ok {
+	if _, ok := l.Answer(ledger.Key{Person: 0, N: 4}, ledger.Accepted); ok {
 		t.Error("a message that was never sent was answered")
 	}
 	v, err := l.Check(nil)
@@ -179,6 +180,66 @@ func TestAnswers(t *testing.T) {
 	broken := errors.New("broken")
 	if _, err := l.Check(func(int) ([]ledger.Stored, error) { return nil, broken }); !errors.Is(err, broken) {
 		t.Errorf("a history that cannot be read: %v", err)
+	}
+}
+
+// Only what was waited for counts while a run goes on: not what comes again, nor
+// what was refused; and what has not come can be asked for.
+func TestWhatCounts(t *testing.T) {
+	everybody := make([]int, 100)
+	for i := range everybody {
+		everybody[i] = i
+	}
+	for name, devices := range map[string][]int{"pair": {0, 1}, "large": everybody} {
+		l := ledger.New(100, []ledger.Room{{Name: name, Devices: devices}})
+		k, refused := l.Send(0, 0, time.Second), l.Send(0, 0, 2*time.Second)
+		for range 3 {
+			if r, ok := l.Receive(0, 1, k, 1); !ok || r.Last || r.Due != time.Second {
+				t.Errorf("%s: %+v, %v", name, r, ok)
+			}
+		}
+		if f, ok := l.Answer(refused, ledger.Refused); !ok || f.Heard != 0 || f.Due != 2*time.Second {
+			t.Errorf("%s: %+v, %v", name, f, ok)
+		}
+		if r, ok := l.Receive(0, 1, refused, 2); !ok || r.Counts {
+			t.Errorf("%s: %+v, %v", name, r, ok)
+		}
+		waiting := 0
+		l.Outstanding(0, func(due time.Duration, n int, unanswered bool) {
+			if waiting += n; due != time.Second || !unanswered {
+				t.Errorf("%s: due %v, answered %v", name, due, !unanswered)
+			}
+		})
+		l.Outstanding(1500*time.Millisecond, func(time.Duration, int, bool) { t.Errorf("%s: what was due before is told of", name) })
+		if waiting != len(devices)-1 {
+			t.Errorf("%s: %d are waited for", name, waiting)
+		}
+		if f, _ := l.Answer(k, ledger.Accepted); f.Heard != 1 {
+			t.Errorf("%s: %+v", name, f)
+		}
+		last := len(devices) - 1
+		if last == 1 { // which has it
+			last = 0
+		}
+		for at := range devices {
+			r, ok := l.Receive(0, at, k, 1)
+			if !ok || r.Counts != (at != 1) || r.Last != (at == last) {
+				t.Errorf("%s: device %d: %+v, %v", name, at, r, ok)
+			}
+		}
+	}
+}
+
+// A message that comes to somebody who is not in its conversation is found, as
+// is one that was never answered, is stored, and misses at a device.
+func TestLeaksAndHalves(t *testing.T) {
+	l := ledger.New(3, []ledger.Room{{Name: "pair", Devices: []int{0, 1}}})
+	k := l.Send(0, 0, 0)
+	l.Receive(0, 0, k, 1)
+	l.Leak(2, 0, k)
+	v, err := l.Check(func(int) ([]ledger.Stored, error) { return []ledger.Stored{{Key: k, Seq: 1}}, nil })
+	if err != nil || v.Foreign != 1 || v.Lost != 1 || v.Unasked != 0 || !strings.Contains(strings.Join(v.Offenders, "\n"), "person 2, who is not in it") {
+		t.Errorf("%+v, %v", v, err)
 	}
 }
 

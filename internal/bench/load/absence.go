@@ -35,11 +35,13 @@ func (c *Crowd) Returns() bool {
 // Cut breaks off people's connections, without a word. It returns when all are
 // broken.
 func (c *Crowd) Cut(people []int) {
-	for _, index := range people {
-		if conn, ok := c.people[index].take().(target.Cutter); ok {
-			conn.Cut()
+	c.part(people, func(conn target.Conn) {
+		if cutter, ok := conn.(target.Cutter); ok {
+			cutter.Cut()
+			return
 		}
-	}
+		conn.Close()
+	})
 }
 
 // Return brings people back who were cut off, and has them catch up with what

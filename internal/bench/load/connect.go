@@ -79,13 +79,12 @@ func (c *Crowd) bring(ctx context.Context, o Opening, people []int,
 	one := func(p *person, at time.Duration) {
 		each, cancel := context.WithTimeout(ctx, o.Each)
 		defer cancel()
-		c.open.Add(1) // before, because Ended takes it back
 		conn, err := connect(each, p.index, p)
 		if err != nil {
-			c.open.Add(-1)
 			failed(fmt.Errorf("connect person %d: %w", p.index, err))
 			return
 		}
+		c.open.Add(1)
 		p.mu.Lock()
 		p.conn = conn
 		p.mu.Unlock()

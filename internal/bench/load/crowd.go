@@ -10,6 +10,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/hikyaku-chat/hikyaku/internal/bench/ledger"
 	"github.com/hikyaku-chat/hikyaku/internal/bench/target"
 )
@@ -27,6 +29,7 @@ type Crowd struct {
 	filler []byte
 
 	now   atomic.Pointer[recording]
+	heard atomic.Int64 // answers and receipts
 	open  atomic.Int64 // connections
 	ended atomic.Int64 // connections that ended though nobody wished it
 	first atomic.Pointer[error]
@@ -113,13 +116,28 @@ func (c *Crowd) Acts() []target.Act {
 	return nil
 }
 
+// closeAtOnce is how many connections are closed side by side.
+const closeAtOnce = 64
+
 // Close ends all connections.
 func (c *Crowd) Close() {
-	for _, p := range c.people {
-		if conn := p.take(); conn != nil {
-			conn.Close()
+	c.part(c.Everyone(), target.Conn.Close)
+}
+
+// part takes people's connections away and ends them, several side by side. It
+// returns when nothing more comes by them.
+func (c *Crowd) part(people []int, end func(target.Conn)) {
+	var ending errgroup.Group
+	ending.SetLimit(closeAtOnce)
+	for _, index := range people {
+		if conn := c.people[index].take(); conn != nil {
+			ending.Go(func() error {
+				end(conn)
+				return nil
+			})
 		}
 	}
+	_ = ending.Wait()
 }
 
 // take takes a person's connection away.
@@ -189,29 +207,37 @@ var fates = [...]ledger.State{target.Accepted: ledger.Accepted, target.Refused: 
 
 // Answered implements [target.Listener].
 func (p *person) Answered(n int, a target.Answer) {
-	room, due, ok := p.crowd.ledger.Answer(ledger.Key{Person: p.index, N: n}, fates[a.Kind])
+	f, ok := p.crowd.ledger.Answer(ledger.Key{Person: p.index, N: n}, fates[a.Kind])
+	p.crowd.heard.Add(1)
 	r := p.crowd.now.Load()
-	if !ok || !r.ours(due) {
+	if !ok || !r.ours(f.Due) {
 		return
 	}
 	switch a.Kind {
 	case target.Accepted:
 		r.accepted.Add(1)
-		r.answered(due, p.crowd.elapsed())
+		r.answered(f.Due, p.crowd.elapsed())
+		return
 	case target.Refused:
 		r.refused.Add(1)
-		r.expected.Add(-p.crowd.audience(room))
 	case target.Failed:
 		r.failed.Add(1)
-		r.expected.Add(-p.crowd.audience(room))
 	}
+	// What has come of it was waited for; the rest is so no longer.
+	r.expected.Add(int64(f.Heard) - p.crowd.audience(f.Room))
 }
 
 // Received implements [target.Listener].
 func (p *person) Received(room int, seq int64, text []byte) {
-	due, last, ok := p.crowd.ledger.Receive(room, p.place[room], keyOf(text), seq)
-	if r := p.crowd.now.Load(); ok && r.ours(due) {
-		r.received(due, p.crowd.elapsed(), last)
+	p.crowd.heard.Add(1)
+	at, in := p.place[room]
+	if !in {
+		p.crowd.ledger.Leak(p.index, room, keyOf(text))
+		return
+	}
+	got, ok := p.crowd.ledger.Receive(room, at, keyOf(text), seq)
+	if r := p.crowd.now.Load(); ok && got.Counts && r.ours(got.Due) {
+		r.received(got.Due, p.crowd.elapsed(), got.Last)
 	}
 }
 
@@ -226,11 +252,15 @@ func (p *person) Ended(err error) {
 	p.crowd.ended.Add(1)
 }
 
-// Check judges the whole run, every conversation's history included.
+// Check judges the whole run, every conversation's history included. It waits
+// until nothing has come for a while, so that what is late, or comes again, is
+// seen, and then ends all connections.
 func (c *Crowd) Check(ctx context.Context) (*ledger.Verdict, error) {
+	c.hush(ctx)
+	c.Close()
 	v, err := c.ledger.Check(func(room int) ([]ledger.Stored, error) {
 		all, err := c.site.History(ctx, room)
-		if err != nil || all == nil {
+		if all == nil || err != nil {
 			return nil, err
 		}
 		out := make([]ledger.Stored, len(all))
@@ -239,10 +269,34 @@ func (c *Crowd) Check(ctx context.Context) (*ledger.Verdict, error) {
 		}
 		return out, nil
 	})
-	if n := c.ended.Load(); n > 0 && err == nil {
+	if err != nil {
+		return nil, err
+	}
+	if n := c.ended.Load(); n > 0 {
 		v.Offenders = append(v.Offenders, fmt.Sprintf("%d connections ended, the first: %v", n, *c.first.Load()))
 	}
-	return v, err
+	if r, ok := c.site.(target.Repairer); ok {
+		v.Repaired = r.Repaired()
+	}
+	return v, nil
+}
+
+const (
+	// quiet is how long nothing may have come for all to be over.
+	quiet = time.Second
+	// patience is how long to wait for that.
+	patience = 30 * time.Second
+)
+
+// hush waits until nothing comes any more.
+func (c *Crowd) hush(ctx context.Context) {
+	for until := c.elapsed() + patience; c.elapsed() < until && ctx.Err() == nil; {
+		before := c.heard.Load()
+		sleep(ctx, quiet)
+		if c.heard.Load() == before {
+			return
+		}
+	}
 }
 
 // errAway is that nobody is there who could speak.

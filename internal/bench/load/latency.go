@@ -12,7 +12,7 @@ import (
 
 const (
 	// longest is the longest latency that is told apart, in microseconds.
-	longest = 300_000_000
+	longest = 3_600_000_000
 	// shards are how many goroutines may record side by side, at most.
 	shards = 16
 )
@@ -31,14 +31,16 @@ type histogram struct {
 	}
 }
 
-func (h *histogram) record(d time.Duration) {
+func (h *histogram) record(d time.Duration) { h.recordAll(d, 1) }
+
+func (h *histogram) recordAll(d time.Duration, n int) {
 	s := &h.shard[rand.N(used)]
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.hdr == nil {
 		s.hdr = hdrhistogram.New(1, longest, 3)
 	}
-	_ = s.hdr.RecordValue(min(max(d.Microseconds(), 1), longest))
+	_ = s.hdr.RecordValues(min(max(d.Microseconds(), 1), longest), int64(n))
 }
 
 // take gives all that was recorded since the last take.
@@ -80,13 +82,6 @@ func (d *Distribution) Add(other Distribution) {
 	if other.hdr != nil {
 		d.add(other.hdr)
 	}
-}
-
-func (d Distribution) count() int64 {
-	if d.hdr == nil {
-		return 0
-	}
-	return d.hdr.TotalCount()
 }
 
 // MarshalBinary is the form in which a distribution goes from process to

@@ -138,6 +138,35 @@ func TestWarmUpIsNotMeasured(t *testing.T) {
 	})
 }
 
+// What has not come when the wait is over is charged its age: a percentile that
+// left it out would be too good.
+func TestWhatIsLateIsCharged(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &faulty.System{Hang: func(n int) bool { return n%10 == 0 }}
+		r, _ := talk(t, s, load.Stretch{Rate: 100, Length: 10 * time.Second, Drain: 5 * time.Second})
+		// A tenth is 5 to 15 s late, and 10 in the middle.
+		near(t, "p95", r.Latency.P95, 10_000)
+		near(t, "the answers' p95", r.Answer.P95, 10_000)
+		near(t, "max", r.Complete.Max, 15_000)
+		near(t, "what came", r.Receipts, 2*900/15.0)
+		if r.Missing != 200 {
+			t.Errorf("%d are missing", r.Missing)
+		}
+	})
+}
+
+// One message that comes twice does not stand for another one that does not
+// come.
+func TestDoublesCancelNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &faulty.System{Double: func(n int) bool { return n == 10 }, Lose: func(n int) bool { return n == 20 }}
+		r, v := talk(t, s, load.Stretch{Rate: 100, Length: time.Second, Drain: time.Second})
+		if r.Missing != 1 || v.Lost != 1 || v.Duplicated != 1 {
+			t.Errorf("%+v, %+v", r, v)
+		}
+	})
+}
+
 func TestWhatASystemBreaksIsFound(t *testing.T) {
 	some := func(n int) bool { return n%500 == 250 }
 	for name, c := range map[string]struct {

@@ -16,6 +16,7 @@ type recording struct {
 	audience                        atomic.Int64 // receipts, had everything been taken
 	expected                        atomic.Int64 // of them, those of what was not refused; that may come or not
 	delivered                       atomic.Int64 // receipts
+	receipts                        atomic.Int64 // of them, those of what was due after the warm-up
 	measured                        atomic.Int64 // messages of which all receipts came and that were due after the warm-up
 }
 
@@ -39,6 +40,7 @@ func (r *recording) received(due, now time.Duration, last bool) {
 	if due < r.warm {
 		return
 	}
+	r.receipts.Add(1)
 	r.delivery.record(now - due)
 	if last {
 		r.measured.Add(1)

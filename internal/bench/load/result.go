@@ -49,13 +49,14 @@ type Result struct {
 	Label     string  `json:"label,omitempty"` // what was tried, for people
 	From      float64 `json:"from_s"`          // of the run, as a scenario counts it
 	To        float64 `json:"to_s"`
-	Rate      float64 `json:"rate"` // that was asked for
-	Sent      int64   `json:"sent"` // warm-up included, as in all counts
+	Rate      float64 `json:"rate"`  // that was asked for
+	Asked     int64   `json:"asked"` // messages that were due; what a stalled system took none of is not sent
+	Sent      int64   `json:"sent"`  // warm-up included, as in all counts
 	Accepted  int64   `json:"accepted"`
 	Refused   int64   `json:"refused"`
 	Failed    int64   `json:"failed"`
 	Delivered int64   `json:"delivered"`        // receipts by devices, the sender's own included where the system echoes
-	Missing   int64   `json:"missing"`          // receipts that had not come when the wait was over
+	Missing   int64   `json:"missing"`          // receipts that had not come when the wait was over; latencies hold them at their age then
 	PerSecond float64 `json:"msgs_per_s"`       // messages of the measured time that were received by all, over the time until they were
 	Receipts  float64 `json:"deliveries_per_s"` // receipts, likewise
 	Latency   Latency `json:"latency_ms"`       // from due to received, at every device
@@ -86,6 +87,7 @@ func (r *Result) finish() {
 // Add adds what another process did in the same stretch.
 func (r *Result) Add(other *Result) {
 	r.Rate += other.Rate
+	r.Asked += other.Asked
 	r.Sent += other.Sent
 	r.Accepted += other.Accepted
 	r.Refused += other.Refused

@@ -87,7 +87,7 @@ type Return struct {
 	People     int          `json:"people"`
 	Returned   int64        `json:"returned"`
 	Missed     int64        `json:"missed"`        // messages that each had missed, all together
-	Synced     load.Latency `json:"synced_ms"`     // from the loss until a person had missed nothing
+	Synced     load.Latency `json:"synced_ms"`     // from when all were cut off until a person had missed nothing
 	AllS       float64      `json:"all_s"`         // until the last had
 	SpreadS    float64      `json:"spread_s"`      // of it, the time within which they tried, each at a moment of its own
 	PeakCPU    float64      `json:"peak_cpu"`      // processors' worth of the server's time in the worst second; 0 where it cannot be seen

@@ -37,7 +37,7 @@ func TestBurst(t *testing.T) {
 
 func TestBurstThatNeverEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := burst(t, &faulty.System{PerSecond: 1000, Early: true}, time.Second)
+		r := burst(t, &faulty.System{PerSecond: 100, Early: true}, time.Second)
 		if len(r.Notes) != 1 || r.Kept() {
 			t.Errorf("%v, %+v", r.Notes, r.Verdict)
 		}

@@ -26,12 +26,12 @@ const sampleFor = 5 * time.Second
 
 // Run does it and fills in the report.
 func (c *Connections) Run(ctx context.Context, r *Run) error {
+	before := r.lookNow(ctx)
 	crowd, err := r.gather(ctx, c.plan())
 	if err != nil {
 		return err
 	}
 	defer crowd.Close()
-	before := r.look(ctx)
 	opened, err := c.open(ctx, crowd, r)
 	if err != nil {
 		return err
@@ -47,7 +47,7 @@ func (c *Connections) Run(ctx context.Context, r *Run) error {
 	if s := opened.Time.Seconds(); s > 0 {
 		out.PerS = float64(opened.Succeeded) / s
 	}
-	if after := r.look(ctx); before != nil && after != nil && opened.Succeeded > 0 {
+	if after := r.lookNow(ctx); before != nil && after != nil && opened.Succeeded > 0 {
 		out.ServerMiB = after.MemoryMiB
 		out.BytesEach = max(0, after.MemoryMiB-before.MemoryMiB) * (1 << 20) / float64(opened.Succeeded)
 	}
@@ -55,11 +55,16 @@ func (c *Connections) Run(ctx context.Context, r *Run) error {
 	step, err := r.talk(ctx, crowd, fmt.Sprintf("%d of %d people talk", c.Sample, c.People), load.Stretch{
 		Rate: c.Rate, Length: sampleFor, Drain: drainFor,
 	})
-	if err != nil {
+	switch {
+	case err == nil:
+		r.Report.Take(step)
+		r.noteLag(step)
+	case opened.Succeeded < opened.Attempted && ctx.Err() == nil:
+		// The connections are what was to be found out.
+		r.Report.Notes = append(r.Report.Notes, "the sample could not talk: "+err.Error())
+	default:
 		return err
 	}
-	r.Report.Take(step)
-	r.noteLag(step)
 	return r.conclude(ctx, crowd)
 }
 

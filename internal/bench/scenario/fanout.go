@@ -39,9 +39,6 @@ func (f *Fanout) Run(ctx context.Context, r *Run) error {
 		}
 		r.Report.Take(step)
 		r.noteLag(step)
-		if step.Missing > 0 {
-			r.Report.Notes = append(r.Report.Notes, fmt.Sprintf("in the room of %d %d receipts had not come %v later", size, step.Missing, drainFor))
-		}
 	}
 	return r.conclude(ctx, crowd)
 }

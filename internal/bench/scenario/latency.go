@@ -13,7 +13,7 @@ import (
 // last good and the first bad rate a few times. Where the first rate is a bad
 // one, the distance is that from 0.
 type Latency struct {
-	People   int           // in pairs
+	People   []int         // in pairs; the search is made for each number, one after the other
 	From, To float64       // messages per second
 	Factor   float64       // from one step to the next
 	Halvings int           // after the first bad step
@@ -26,9 +26,25 @@ type Latency struct {
 // longer did not sustain the rate.
 const drainFor = 15 * time.Second
 
-// Run does it and fills in the report.
+// Run does it and fills in the report, whose figures are those of the highest
+// rate of all.
 func (l *Latency) Run(ctx context.Context, r *Run) error {
-	crowd, err := r.gather(ctx, pairs(l.People))
+	name := r.Name
+	defer func() { r.Name = name }()
+	for i, people := range l.People {
+		if i > 0 {
+			r.Name = fmt.Sprintf("%su%d", name, people)
+		}
+		if err := l.with(ctx, people, r); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// with searches with so many people.
+func (l *Latency) with(ctx context.Context, people int, r *Run) error {
+	crowd, err := r.gather(ctx, pairs(people))
 	if err != nil {
 		return err
 	}
@@ -36,17 +52,21 @@ func (l *Latency) Run(ctx context.Context, r *Run) error {
 	if err := r.connect(ctx, crowd); err != nil {
 		return err
 	}
-	if err := l.search(ctx, crowd, r); err != nil {
+	label := func(rate float64) string { return fmt.Sprintf("%.0f/s", rate) }
+	if len(l.People) > 1 {
+		label = func(rate float64) string { return fmt.Sprintf("%d people, %.0f/s", people, rate) }
+	}
+	if err := l.search(ctx, crowd, r, label); err != nil {
 		return err
 	}
 	return r.conclude(ctx, crowd)
 }
 
-func (l *Latency) search(ctx context.Context, crowd Crowd, r *Run) error {
+func (l *Latency) search(ctx context.Context, crowd Crowd, r *Run, label func(rate float64) string) error {
 	good, bad := 0.0, 0.0
 	halvings := 0
 	for rate := l.From; ; {
-		step, err := r.talk(ctx, crowd, fmt.Sprintf("%.0f/s", rate), load.Stretch{
+		step, err := r.talk(ctx, crowd, label(rate), load.Stretch{
 			Rate: rate, WarmUp: l.WarmUp, Length: l.Step, Drain: drainFor, Stalled: drainFor,
 		})
 		if err != nil {
@@ -55,7 +75,9 @@ func (l *Latency) search(ctx context.Context, crowd Crowd, r *Run) error {
 		why := l.passes(step)
 		if why == "" {
 			good = rate
-			r.Report.Take(step)
+			if rate >= r.Report.Rate {
+				r.Report.Take(step)
+			}
 		} else {
 			bad = rate
 			r.Report.Limit = fmt.Sprintf("at %.0f/s %s", rate, why)
@@ -77,7 +99,7 @@ func (l *Latency) search(ctx context.Context, crowd Crowd, r *Run) error {
 
 // passes says how a step passes the limit, if it does.
 func (l *Latency) passes(step *load.Result) string {
-	asked := int64(step.Rate * (l.WarmUp + l.Step).Seconds())
+	unanswered := step.Sent - step.Accepted - step.Refused
 	switch most := float64(l.MaxP95) / float64(time.Millisecond); {
 	case step.Missing > 0:
 		return fmt.Sprintf("%d receipts had not come %v later", step.Missing, drainFor)
@@ -85,8 +107,10 @@ func (l *Latency) passes(step *load.Result) string {
 		return fmt.Sprintf("%d messages were refused", step.Refused)
 	case step.Failed > 0:
 		return fmt.Sprintf("%d accepted messages failed", step.Failed)
-	case step.Sent < asked:
-		return fmt.Sprintf("only %d of %d messages could be sent", step.Sent, asked)
+	case unanswered > 0:
+		return fmt.Sprintf("%d messages had no answer %v later", unanswered, drainFor)
+	case step.Sent < step.Asked:
+		return fmt.Sprintf("only %d of %d messages could be sent", step.Sent, step.Asked)
 	case step.Latency.P95 > most:
 		return fmt.Sprintf("the p95 is %.0f ms, above %.0f", step.Latency.P95, most)
 	}

@@ -15,7 +15,7 @@ func search(t *testing.T, s *faulty.System) *report.Report {
 	t.Helper()
 	r := report.New("latency", s.Name(), "test")
 	l := &scenario.Latency{
-		People: 10, From: 500, To: 8000, Factor: 2, Halvings: 3, Step: 5 * time.Second, WarmUp: time.Second, MaxP95: 170 * time.Millisecond,
+		People: []int{10}, From: 500, To: 8000, Factor: 2, Halvings: 3, Step: 5 * time.Second, WarmUp: time.Second, MaxP95: 170 * time.Millisecond,
 	}
 	if err := l.Run(t.Context(), &scenario.Run{Name: "test", Target: s, Report: r}); err != nil {
 		t.Fatal(err)
@@ -65,6 +65,22 @@ func TestFirstRateIsTooHigh(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		if r := search(t, &faulty.System{PerSecond: 200}); r.Rate != 187.5 || len(r.Steps) != 4 || !strings.Contains(r.Limit, "at 250/s") {
 			t.Errorf("%v, %q, %d steps", r.Rate, r.Limit, len(r.Steps))
+		}
+	})
+}
+
+// Several numbers of people are tried one after the other, and all messages are
+// judged.
+func TestRampOfPeople(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &faulty.System{PerSecond: 3000}
+		r := report.New("latency", s.Name(), "test")
+		l := &scenario.Latency{People: []int{4, 20}, From: 500, To: 1000, Factor: 2, Step: time.Second, MaxP95: time.Second}
+		if err := l.Run(t.Context(), &scenario.Run{Name: "test", Target: s, Report: r}); err != nil {
+			t.Fatal(err)
+		}
+		if len(r.Steps) != 4 || r.Steps[3].Label != "20 people, 1000/s" || r.Sent != 3000 || !r.Kept() || r.Steps[3].From <= r.Steps[1].To {
+			t.Errorf("%d steps, %+v", len(r.Steps), r.Verdict)
 		}
 	})
 }

@@ -3,6 +3,7 @@ package scenario
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/hikyaku-chat/hikyaku/internal/bench/load"
@@ -72,6 +73,9 @@ func (s *Reconnect) Run(ctx context.Context, r *Run) error {
 	}
 	for _, second := range r.Report.Series[seconds:] {
 		out.PeakCPU = max(out.PeakCPU, second.CPU)
+	}
+	if missing := int64(s.People) - back.Succeeded; missing > 0 {
+		r.Report.Notes = append(r.Report.Notes, fmt.Sprintf("%d people did not come back; the times are those of the others", missing))
 	}
 	r.Report.Return = out
 	after, err := r.talk(ctx, crowd, "afterwards", quiet)

@@ -5,6 +5,8 @@ package scenario
 
 import (
 	"context"
+	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/hikyaku-chat/hikyaku/internal/bench/ledger"
@@ -41,8 +43,13 @@ type Run struct {
 	Probe Probe
 
 	began time.Time // of the series
-	usage *Usage    // at the last look
-	at    time.Time // of it
+	seen  atomic.Pointer[sight]
+}
+
+// sight is what a probe saw.
+type sight struct {
+	Usage
+	at time.Time
 }
 
 // Watcher is told what happens while it happens, by one goroutine at a time.
@@ -80,8 +87,13 @@ func (r *Run) gather(ctx context.Context, plan target.Plan) (Crowd, error) {
 	if err != nil {
 		return nil, err
 	}
+	if !r.began.IsZero() {
+		return crowd, nil // a second crowd of the same run
+	}
 	r.began = time.Now()
-	r.look(ctx)
+	if r.Probe != nil {
+		go r.look(ctx)
+	}
 	return crowd, nil
 }
 
@@ -101,6 +113,9 @@ func (r *Run) talk(ctx context.Context, crowd Crowd, label string, s load.Stretc
 	from := time.Since(r.began)
 	s.OnTick = r.tick(ctx)
 	step, err := crowd.Talk(ctx, s)
+	if step != nil && s.Drain > 0 && step.Missing > 0 {
+		r.Report.Notes = append(r.Report.Notes, fmt.Sprintf("%s: %d receipts had not come %v later; the percentiles hold them at their age then", label, step.Missing, s.Drain))
+	}
 	if step != nil {
 		step.Label, step.From, step.To = label, from.Seconds(), time.Since(r.began).Seconds()
 		r.Report.Steps = append(r.Report.Steps, step)
@@ -115,7 +130,7 @@ func (r *Run) conclude(ctx context.Context, crowd Crowd) error {
 	if err != nil {
 		return err
 	}
-	r.Report.Verdict = *v
+	r.Report.Add(v)
 	return nil
 }
 
@@ -128,25 +143,45 @@ func (r *Run) phase(what string, length time.Duration) {
 // tick takes the seconds of something that begins now.
 func (r *Run) tick(ctx context.Context) func(load.Second) {
 	from := time.Since(r.began).Seconds()
+	before := r.seen.Load()
 	return func(s load.Second) {
 		s.At += from
-		if before, at := r.usage, r.at; before != nil {
-			if now := r.look(ctx); now != nil {
-				s.MemoryMiB = now.MemoryMiB
-				s.CPU = max(0, (now.CPU-before.CPU)/r.at.Sub(at).Seconds())
+		if now := r.seen.Load(); now != nil {
+			s.MemoryMiB = now.MemoryMiB
+			if before != nil && now.at.After(before.at) {
+				s.CPU = max(0, (now.CPU-before.CPU)/now.at.Sub(before.at).Seconds())
 			}
+			before = now
 		}
 		s.Took = load.Distribution{} // large, and not needed any more
 		r.Report.Series = append(r.Report.Series, s)
-		if r.Watch != nil {
+		if r.Watch != nil && ctx.Err() == nil {
 			r.Watch.Second(s)
 		}
 	}
 }
 
-// look looks at the server. Where that fails once it is not tried again: the
-// report says so.
-func (r *Run) look(ctx context.Context) *Usage {
+// lookEvery is how often the server's processes are looked at.
+const lookEvery = time.Second
+
+// look looks at the server again and again, aside: nobody waits for it.
+func (r *Run) look(ctx context.Context) {
+	tick := time.NewTicker(lookEvery)
+	defer tick.Stop()
+	for {
+		if now, err := r.Probe.Look(ctx); err == nil {
+			r.seen.Store(&sight{now, time.Now()})
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+// lookNow looks once; nil where nothing can be seen, which the report notes.
+func (r *Run) lookNow(ctx context.Context) *Usage {
 	if r.Probe == nil {
 		return nil
 	}
@@ -155,11 +190,9 @@ func (r *Run) look(ctx context.Context) *Usage {
 		if ctx.Err() == nil {
 			r.Report.Notes = append(r.Report.Notes, "the server's processes could not be looked at: "+err.Error())
 		}
-		r.Probe, r.usage = nil, nil
 		return nil
 	}
-	r.usage, r.at = &now, time.Now()
-	return r.usage
+	return &now
 }
 
 // pairs is a plan of people who talk two by two.

@@ -25,6 +25,8 @@ type Condition struct {
 type metric struct {
 	of   func(r *report.Report) float64
 	unit unit
+	// known tells whether the run measured it; nil for always.
+	known func(r *report.Report) bool
 }
 
 // unit is how the limit of a metric is written.
@@ -60,9 +62,18 @@ var metrics = func() map[string]metric {
 		"connections":       connected(func(c *report.Connections) float64 { return float64(c.Succeeded) }, count),
 		"connections_lost":  connected(func(c *report.Connections) float64 { return float64(c.Attempted - c.Succeeded + c.Ended) }, count),
 		"connections_per_s": connected(func(c *report.Connections) float64 { return c.PerS }, perSecond),
-		"bytes_each":        connected(func(c *report.Connections) float64 { return c.BytesEach }, count),
-		"mib_per_hour":      {of: func(r *report.Report) float64 { return orZero(r.Drift).MiBPerHour }},
-		"all_synced":        {of: func(r *report.Report) float64 { return orZero(r.Return).AllS * 1000 }, unit: duration},
+		"bytes_each": {
+			of:    func(r *report.Report) float64 { return orZero(r.Connections).BytesEach },
+			known: func(r *report.Report) bool { return orZero(r.Connections).BytesEach > 0 },
+		},
+		"mib_per_hour": {
+			of:    func(r *report.Report) float64 { return orZero(r.Drift).MiBPerHour },
+			known: func(r *report.Report) bool { return orZero(r.Drift).LastMiB > 0 },
+		},
+		"all_synced": {
+			of: func(r *report.Report) float64 { return orZero(r.Return).AllS * 1000 }, unit: duration,
+			known: func(r *report.Report) bool { return r.Return != nil && r.Return.Returned == int64(r.Return.People) },
+		},
 	}
 	for prefix, of := range map[string]func(r *report.Report) load.Latency{
 		"":          func(r *report.Report) load.Latency { return r.Latency },
@@ -77,15 +88,21 @@ var metrics = func() map[string]metric {
 			"p95": func(l load.Latency) float64 { return l.P95 }, "p99": func(l load.Latency) float64 { return l.P99 },
 			"p999": func(l load.Latency) float64 { return l.P999 }, "max": func(l load.Latency) float64 { return l.Max },
 		} {
-			all[prefix+name] = metric{of: func(r *report.Report) float64 { return value(of(r)) }, unit: duration}
+			all[prefix+name] = metric{
+				of: func(r *report.Report) float64 { return value(of(r)) }, unit: duration,
+				known: func(r *report.Report) bool { return of(r) != load.Latency{} },
+			}
 		}
 	}
 	return all
 }()
 
-// connected is a figure of the connections, 0 in a run that has none.
+// connected is a figure of the connections, which not every run measures.
 func connected(of func(*report.Connections) float64, u unit) metric {
-	return metric{of: func(r *report.Report) float64 { return of(orZero(r.Connections)) }, unit: u}
+	return metric{
+		of: func(r *report.Report) float64 { return of(orZero(r.Connections)) }, unit: u,
+		known: func(r *report.Report) bool { return r.Connections != nil },
+	}
 }
 
 func orZero[T any](v *T) *T {
@@ -165,8 +182,12 @@ func (u unit) parse(text string) (float64, error) {
 	return n, nil
 }
 
-// Fails tells whether a run meets the condition, and with what figure.
+// Fails tells whether a run meets the condition, and with what figure. It also
+// fails where the run did not measure it: nobody knows then.
 func (c Condition) Fails(r *report.Report) (bool, string) {
+	if c.metric.known != nil && !c.metric.known(r) {
+		return true, c.text + " (it was not measured)"
+	}
 	got := c.metric.of(r)
 	if !c.compare(got, c.limit) {
 		return false, ""

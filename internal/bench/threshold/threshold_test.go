@@ -40,6 +40,19 @@ func TestConditions(t *testing.T) {
 	}
 }
 
+// What a run did not measure meets no condition's mercy.
+func TestWhatWasNotMeasured(t *testing.T) {
+	for _, text := range []string{"p95>170ms", "connect_p99>1s", "bytes_each>5000", "connections<10", "mib_per_hour>1", "all_synced>1m"} {
+		c, err := threshold.Parse(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if fails, why := c.Fails(&report.Report{}); !fails || !strings.Contains(why, "not measured") {
+			t.Errorf("%s: %v, %q", text, fails, why)
+		}
+	}
+}
+
 func TestBadConditions(t *testing.T) {
 	for text, says := range map[string]string{
 		"":           "compares nothing",

@@ -198,6 +198,8 @@ export interface components {
             rate: number;
             /** Format: int64 */
             refused: number;
+            /** Format: int64 */
+            repaired: number;
             return?: components["schemas"]["Return"];
             scenario: string;
             schema: string;
@@ -209,12 +211,16 @@ export interface components {
             target: string;
             /** Format: int64 */
             unanswered: number;
+            /** Format: int64 */
+            unasked: number;
             versions: components["schemas"]["Versions"];
         };
         Result: {
             /** Format: int64 */
             accepted: number;
             accepted_ms: components["schemas"]["Latency"];
+            /** Format: int64 */
+            asked: number;
             complete_ms: components["schemas"]["Latency"];
             /** Format: int64 */
             delivered: number;
