@@ -26,6 +26,7 @@ type benchSuite struct {
 	Scenarios   []string      `default:"latency,burst,connections" enum:"latency,burst,connections" help:"Those that are run (${default})." placeholder:"SCENARIO"`
 	Users       int           `default:"200" help:"People who talk, in pairs (${default})." placeholder:"N"`
 	From        float64       `default:"1200" help:"First rate of latency, in messages per second (${default})." placeholder:"RATE"`
+	To          float64       `default:"200000" help:"Last rate (${default})." placeholder:"RATE"`
 	Step        time.Duration `default:"10s" help:"Measured time of each rate (${default})."`
 	BurstLength time.Duration `default:"30s" help:"How long the burst is (${default})."`
 	BurstLoad   float64       `help:"Its rate, in messages per second; by default twice what latency found." placeholder:"RATE"`
@@ -146,7 +147,7 @@ func (c *benchSuite) start(ctx context.Context, folder *stack.Folder) (*measured
 
 func (c *benchSuite) latency(run benchRun) benchLatency {
 	return benchLatency{
-		benchRun: run, Users: []int{c.Users}, From: c.From, To: 200_000, Factor: 1.5, Halvings: 2, Step: c.Step, WarmUp: 2 * time.Second,
+		benchRun: run, Users: []int{c.Users}, From: c.From, To: c.To, Factor: 1.5, Halvings: 2, Step: c.Step, WarmUp: 2 * time.Second,
 		MaxP95: 170 * time.Millisecond, Processes: 1,
 	}
 }

@@ -137,13 +137,13 @@ func TestBenchScenarios(t *testing.T) {
 // nothing behind.
 func TestBenchSuite(t *testing.T) {
 	out := filepath.Join(t.TempDir(), "new", "folder")
-	r := hikyaku(t.Context(), t, "", nil, "bench", "suite", "--on", "embedded", "--out", out, "--users", "4", "--from", "150000", "--step", "1s",
+	r := hikyaku(t.Context(), t, "", nil, "bench", "suite", "--on", "embedded", "--out", out, "--users", "4", "--from", "100", "--to", "100", "--step", "1s",
 		"--burst-length", "1s", "--connections", "50", "--hold", "1s", "--rest", "0s")
 	if r.code != exitOK {
 		t.Fatalf("%+v", r)
 	}
 	r = hikyaku(t.Context(), t, "", nil, "bench", "suite", "--on", "ejabberd", "--scenarios", "latency", "--out", filepath.Join(out, "ejabberd"),
-		"--users", "4", "--from", "190000", "--step", "1s")
+		"--users", "4", "--from", "100", "--to", "100", "--step", "1s")
 	if got := readReport(t, filepath.Join(out, "ejabberd", "latency.json")); r.code != exitOK || got.Target != "ejabberd" || got.Sent == 0 {
 		t.Errorf("%+v, %+v", r, got)
 	}
