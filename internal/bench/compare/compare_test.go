@@ -3,6 +3,7 @@ package compare_test
 import (
 	"bytes"
 	"flag"
+	"maps"
 	"math"
 	"os"
 	"slices"
@@ -54,6 +55,16 @@ func TestGroups(t *testing.T) {
 	more.Parameters["users"] = "400"
 	later := run("hikyaku", "", 1, 1)
 	later.Versions.Target = "1.1"
+	// at is a run of burst at an address and a rate.
+	at := func(started, url, load string) *report.Report {
+		r := run("hikyaku", "", 1, 1)
+		r.Scenario = "burst"
+		maps.Copy(r.Parameters, map[string]string{"url": url, "load": load})
+		if started != "" {
+			r.Parameters["started"] = started
+		}
+		return r
+	}
 	for _, c := range []struct {
 		name    string
 		reports []*report.Report
@@ -64,6 +75,10 @@ func TestGroups(t *testing.T) {
 		{"labels", []*report.Report{run("hikyaku", "before", 1, 1), run("hikyaku", "after", 2, 2)}, []string{"before", "after"}},
 		{"parameters", []*report.Report{run("hikyaku", "", 1, 1), more}, []string{"hikyaku (users 200)", "hikyaku (users 400)"}},
 		{"versions", []*report.Report{run("hikyaku", "", 1, 1), later}, []string{"hikyaku", "hikyaku (1.1)"}},
+		{"addresses", []*report.Report{at("", "http://a", "500"), at("", "http://b", "500")}, []string{"hikyaku (url http://a)", "hikyaku (url http://b)"}},
+		{"rates", []*report.Report{at("", "http://a", "500"), at("", "http://a", "600")}, []string{"hikyaku (load 500)", "hikyaku (load 600)"}},
+		{"started by the suite", []*report.Report{at("cluster", "http://a", "500"), at("cluster", "http://b", "600")}, []string{"hikyaku"}},
+		{"started otherwise", []*report.Report{at("cluster", "http://a", "500"), at("embedded", "http://b", "600")}, []string{"hikyaku (started cluster)", "hikyaku (started embedded)"}},
 	} {
 		sets := compare.Sets(c.reports)
 		if len(sets) != 1 {
