@@ -140,6 +140,56 @@ func TestPublished(t *testing.T) {
 	}
 }
 
+// What was published of a broker's queue is told, and compared to nothing.
+func TestPublishedQueue(t *testing.T) {
+	table := compare.Tables(compare.Sets([]*report.Report{reporttest.Real("burst")}, compare.Published...))[0]
+	if len(table.Columns) != 1 || !strings.Contains(table.Notes[0], "the broker's own queue") {
+		t.Errorf("%+v", table)
+	}
+	if got := cells(t, table, "queue_peak"); len(got) != 1 || got[0].Median != 1213 || got[0].OfPublished != 0 {
+		t.Errorf("%+v", got)
+	}
+}
+
+// What is worth a row only when it was seen has one for all groups as soon as a
+// run has any of it; until all has arrived takes no time that is known where
+// something is missing.
+func TestSeen(t *testing.T) {
+	whole, other := reporttest.Real("burst"), reporttest.Real("burst")
+	other.Target = "other"
+	both := []*report.Report{whole, other}
+	for _, r := range compare.Tables(compare.Sets(both))[0].Rows {
+		if r.Name == "repaired" || r.Name == "unasked" {
+			t.Errorf("%+v", r)
+		}
+	}
+	other.Repaired, other.Unasked, other.Steps[0].Missing = 3, 2, 1
+	table := compare.Tables(compare.Sets(both))[0]
+	for name, want := range map[string]float64{"repaired": 3, "unasked": 2} {
+		if got := cells(t, table, name); got[0].Median != 0 || got[0].Runs != 1 || got[1].Median != want {
+			t.Errorf("%s: %+v", name, got)
+		}
+	}
+	if got := cells(t, table, "queue_drain"); got[0].Runs != 1 || got[1].Runs != 0 {
+		t.Errorf("%+v", got)
+	}
+}
+
+// A table says whose memory it tells.
+func TestServer(t *testing.T) {
+	r := reporttest.Connections()
+	r.Parameters[report.ServerParameter] = "2 gateways"
+	notes := compare.Tables(compare.Sets([]*report.Report{r}))[0].Notes
+	if !slices.Contains(notes, "hikyaku: the server's memory and processors are those of 2 gateways.") {
+		t.Errorf("%q", notes)
+	}
+	r = run("hikyaku", "", 1, 1)
+	r.Parameters[report.ServerParameter] = "2 gateways"
+	if notes := compare.Tables(compare.Sets([]*report.Report{r}))[0].Notes; len(notes) > 0 {
+		t.Errorf("there is no memory in it: %q", notes)
+	}
+}
+
 // Every figure is a number that can be written down, whatever a report holds.
 func TestNumbers(t *testing.T) {
 	reports := append(reporttest.All(), report.New("latency", "x", "1"), report.New("burst", "x", "1"), report.New("soak", "x", "1"),

@@ -23,7 +23,9 @@ type Verdict struct {
 	Lost       int64 `json:"lost"`       // receipts that did not come, of messages that were accepted; and accepted messages that are not stored
 	Duplicated int64 `json:"duplicated"` // receipts, and stored messages, that were there before
 	OutOfOrder int64 `json:"out_of_order"`
-	Foreign    int64 `json:"foreign"` // receipts of messages that nobody sent there
+	Foreign    int64 `json:"foreign"`  // receipts of messages that nobody sent there
+	Unasked    int64 `json:"unasked"`  // conversations whose history the system cannot tell
+	Repaired   int64 `json:"repaired"` // of the receipts, those that a device had to ask for, because a push did not come or came out of order
 
 	// Offenders are the first of each kind, by name.
 	Offenders []string `json:"offenders,omitempty"`
@@ -46,6 +48,8 @@ func (v *Verdict) Add(other *Verdict) {
 	v.Duplicated += other.Duplicated
 	v.OutOfOrder += other.OutOfOrder
 	v.Foreign += other.Foreign
+	v.Unasked += other.Unasked
+	v.Repaired += other.Repaired
 	v.Offenders = append(v.Offenders, other.Offenders...)
 }
 

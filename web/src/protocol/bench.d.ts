@@ -198,6 +198,8 @@ export interface components {
             rate: number;
             /** Format: int64 */
             refused: number;
+            /** Format: int64 */
+            repaired: number;
             return?: components["schemas"]["Return"];
             scenario: string;
             schema: string;
@@ -209,6 +211,8 @@ export interface components {
             target: string;
             /** Format: int64 */
             unanswered: number;
+            /** Format: int64 */
+            unasked: number;
             versions: components["schemas"]["Versions"];
         };
         Result: {
@@ -343,6 +347,7 @@ export interface components {
         Verdict: {
             checked: boolean;
             kept: boolean;
+            title: string;
             words: string;
         };
         Versions: {
