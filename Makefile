@@ -118,12 +118,14 @@ COMPARE_RUNS ?= 1
 bench-compare: build ## Measure Hikyaku, ejabberd and the original design on this machine, side by side
 	scripts/servers
 	scripts/systems
-	@set -e; for run in $$(seq $(COMPARE_RUNS)); do \
+	@set -e; files=(); for run in $$(seq $(COMPARE_RUNS)); do \
 	  for system in reference:200 ejabberd:400 cluster:1200; do \
-	    ./bin/hikyaku bench suite --on $${system%:*} --scenarios latency --from $${system#*:} --out $(OUT)/$${system%:*}-$$run || test $$? -eq 3; \
+	    out="$(OUT)/$${system%:*}-$$run"; \
+	    ./bin/hikyaku bench suite --on $${system%:*} --scenarios latency --from $${system#*:} --out "$$out" || test $$? -eq 3; \
+	    files+=("$$out/latency.json"); \
 	  done; \
-	done
-	./bin/hikyaku bench compare --published --report $(OUT)/compare.html --png $(OUT) $$(ls $(OUT)/*-*/latency.json)
+	done; \
+	./bin/hikyaku bench compare --published --report "$(OUT)/compare.html" --png "$(OUT)" "$${files[@]}"
 
 .PHONY: picture
 picture: build ## Take the README's picture of the page again

@@ -34,7 +34,7 @@ func TestBenchCompare(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"before", "after", "original (published)", "not measured here", "One run of each", "queue at most"} {
+	for _, want := range []string{"before", "after", "original (published)", "not measured here", "One run of each", "broker's queue", "accepted, not yet arrived"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("%q is not in\n%s", want, out)
 		}

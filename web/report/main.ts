@@ -1,5 +1,11 @@
 import "uplot/dist/uPlot.min.css";
-import "./report.css";
+import "./style/base.css";
+import "./style/layout.css";
+import "./style/run.css";
+import "./style/chart.css";
+import "./style/table.css";
+import "./style/narrow.css";
+import "./style/print.css";
 import { h, icon } from "./dom";
 import { date } from "./figure";
 import { section } from "./section";

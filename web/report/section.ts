@@ -9,9 +9,8 @@ const tick = "M4.5 12.5l5 5 10-11";
 const cross = "M6 6l12 12M18 6L6 18";
 
 function verdict(r: Run): HTMLElement {
-  const { kept, checked, words } = r.verdict;
+  const { title, kept, checked, words } = r.verdict;
   const state = !checked ? "unknown" : kept ? "kept" : "broken";
-  const name = !checked ? "Nothing to check" : kept ? "Promises kept" : "Promises broken";
   return h(
     "div",
     { class: `verdict ${state}` },
@@ -19,7 +18,7 @@ function verdict(r: Run): HTMLElement {
     h(
       "div",
       {},
-      h("strong", {}, name),
+      h("strong", {}, title),
       h("p", {}, words),
       (r.offenders ?? []).length > 0 &&
         h(

@@ -105,6 +105,25 @@ func TestCompared(t *testing.T) {
 	named(t, charts, "latency-heat-2")
 }
 
+// Plots of memory say whose it is, of each group where they differ; nothing
+// published stands in the plot of what was accepted and has not arrived.
+func TestProcesses(t *testing.T) {
+	one, two := reporttest.Soak(), reporttest.Soak()
+	one.Parameters = map[string]string{report.ServerParameter: "2 gateways"}
+	two.Target, two.Parameters = "other", nil
+	for _, name := range []string{"soak-memory", "soak-cpu"} {
+		if c := named(t, of(t, []*report.Report{one}), name); !strings.Contains(c.Note, "of 2 gateways,") {
+			t.Error(c.Note)
+		}
+		if c := named(t, of(t, []*report.Report{one, two}), name); !strings.Contains(c.Note, "hikyaku: 2 gateways; other: the server") {
+			t.Errorf("%+v", c.Note)
+		}
+	}
+	if c := named(t, of(t, []*report.Report{reporttest.Real("burst")}, compare.Published...), "burst-queue"); c.Limits != nil {
+		t.Errorf("%+v", c.Limits)
+	}
+}
+
 // What comes at the end of a stretch is no second of its own, and what is
 // counted is not lost.
 func TestSeconds(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/hikyaku-chat/hikyaku/internal/bench/compare"
@@ -238,17 +239,11 @@ func (d *drawing) talked(*second) bool {
 }
 
 func (d *drawing) queue() {
-	c := Chart{
-		Title: "Queue over time",
-		Note:  "Messages that the system had accepted and not yet delivered, at most in each second.",
+	d.over("queue", Chart{
+		Title: "Accepted, not yet arrived",
+		Note:  "Messages, at most in each second, as seen from outside: not the length of any queue inside the system.",
 		Y:     Axis{Label: "messages", Unit: figure.Count},
-	}
-	for _, b := range d.beside {
-		if peak, ok := b.Figures["queue_peak"]; ok {
-			c.Limits = append(c.Limits, Limit{Value: peak, Label: b.Name + ": " + figure.Number(peak), Published: true})
-		}
-	}
-	d.over("queue", c, "", quantity{"queue", Solid, func(s *second) (float64, bool) { return float64(s.Queue), d.talked(s) }})
+	}, "", quantity{"accepted, not yet arrived", Solid, func(s *second) (float64, bool) { return float64(s.Queue), d.talked(s) }})
 }
 
 // delivered is a percentile of seconds in which something was delivered.
@@ -321,13 +316,28 @@ func (d *drawing) fanout() {
 	d.add("deliveries", c)
 }
 
+// processes says whose memory and processors are drawn.
+func (d *drawing) processes() string {
+	first := d.runs[0].Server()
+	if !slices.ContainsFunc(d.runs, func(r run) bool { return r.Server() != first }) {
+		return first
+	}
+	var each []string
+	for _, r := range d.runs {
+		if of := r.group + ": " + r.Server(); !slices.Contains(each, of) {
+			each = append(each, of)
+		}
+	}
+	return "the processes that were looked at (" + strings.Join(each, "; ") + ")"
+}
+
 func (d *drawing) server() {
 	d.over("memory", Chart{
-		Title: "Server's memory", Note: "Resident, of all processes of the server together.",
+		Title: "Server's memory", Note: fmt.Sprintf("Resident, of %s, all processes together.", d.processes()),
 		Y: Axis{Label: "memory", Unit: figure.MiB},
 	}, "", quantity{"memory", Solid, func(s *second) (float64, bool) { return s.MemoryMiB, s.MemoryMiB > 0 }})
 	d.over("cpu", Chart{
-		Title: "Server's processors", Note: fmt.Sprintf("Processors' worth of time, of all processes of the server together; the machine has %d.", d.runs[0].Machine.Cores),
+		Title: "Server's processors", Note: fmt.Sprintf("Processors' worth of time, of %s, all processes together; the machine has %d.", d.processes(), d.runs[0].Machine.Cores),
 		Y: Axis{Label: "processors", Unit: figure.Processors},
 	}, "", quantity{"processors", Solid, func(s *second) (float64, bool) { return s.CPU, s.MemoryMiB > 0 }})
 }

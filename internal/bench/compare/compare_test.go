@@ -3,6 +3,7 @@ package compare_test
 import (
 	"bytes"
 	"flag"
+	"maps"
 	"math"
 	"os"
 	"slices"
@@ -54,6 +55,16 @@ func TestGroups(t *testing.T) {
 	more.Parameters["users"] = "400"
 	later := run("hikyaku", "", 1, 1)
 	later.Versions.Target = "1.1"
+	// at is a run of burst at an address and a rate.
+	at := func(started, url, load string) *report.Report {
+		r := run("hikyaku", "", 1, 1)
+		r.Scenario = "burst"
+		maps.Copy(r.Parameters, map[string]string{"url": url, "load": load})
+		if started != "" {
+			r.Parameters["started"] = started
+		}
+		return r
+	}
 	for _, c := range []struct {
 		name    string
 		reports []*report.Report
@@ -64,6 +75,10 @@ func TestGroups(t *testing.T) {
 		{"labels", []*report.Report{run("hikyaku", "before", 1, 1), run("hikyaku", "after", 2, 2)}, []string{"before", "after"}},
 		{"parameters", []*report.Report{run("hikyaku", "", 1, 1), more}, []string{"hikyaku (users 200)", "hikyaku (users 400)"}},
 		{"versions", []*report.Report{run("hikyaku", "", 1, 1), later}, []string{"hikyaku", "hikyaku (1.1)"}},
+		{"addresses", []*report.Report{at("", "http://a", "500"), at("", "http://b", "500")}, []string{"hikyaku (url http://a)", "hikyaku (url http://b)"}},
+		{"rates", []*report.Report{at("", "http://a", "500"), at("", "http://a", "600")}, []string{"hikyaku (load 500)", "hikyaku (load 600)"}},
+		{"started by the suite", []*report.Report{at("cluster", "http://a", "500"), at("cluster", "http://b", "600")}, []string{"hikyaku"}},
+		{"started otherwise", []*report.Report{at("cluster", "http://a", "500"), at("embedded", "http://b", "600")}, []string{"hikyaku (started cluster)", "hikyaku (started embedded)"}},
 	} {
 		sets := compare.Sets(c.reports)
 		if len(sets) != 1 {
@@ -122,6 +137,56 @@ func TestPublished(t *testing.T) {
 	got := cells(t, table, "p95")
 	if got[0].Median != 170 || got[0].Ratio != 0 || got[1].OfPublished != 0.1 || got[1].Ratio != 0 || got[2].Ratio != 2 || got[2].OfPublished != 0.2 {
 		t.Errorf("%+v", got)
+	}
+}
+
+// What was published of a broker's queue is told, and compared to nothing.
+func TestPublishedQueue(t *testing.T) {
+	table := compare.Tables(compare.Sets([]*report.Report{reporttest.Real("burst")}, compare.Published...))[0]
+	if len(table.Columns) != 1 || !strings.Contains(table.Notes[0], "the broker's own queue") {
+		t.Errorf("%+v", table)
+	}
+	if got := cells(t, table, "queue_peak"); len(got) != 1 || got[0].Median != 1213 || got[0].OfPublished != 0 {
+		t.Errorf("%+v", got)
+	}
+}
+
+// What is worth a row only when it was seen has one for all groups as soon as a
+// run has any of it; until all has arrived takes no time that is known where
+// something is missing.
+func TestSeen(t *testing.T) {
+	whole, other := reporttest.Real("burst"), reporttest.Real("burst")
+	other.Target = "other"
+	both := []*report.Report{whole, other}
+	for _, r := range compare.Tables(compare.Sets(both))[0].Rows {
+		if r.Name == "repaired" || r.Name == "unasked" {
+			t.Errorf("%+v", r)
+		}
+	}
+	other.Repaired, other.Unasked, other.Steps[0].Missing = 3, 2, 1
+	table := compare.Tables(compare.Sets(both))[0]
+	for name, want := range map[string]float64{"repaired": 3, "unasked": 2} {
+		if got := cells(t, table, name); got[0].Median != 0 || got[0].Runs != 1 || got[1].Median != want {
+			t.Errorf("%s: %+v", name, got)
+		}
+	}
+	if got := cells(t, table, "queue_drain"); got[0].Runs != 1 || got[1].Runs != 0 {
+		t.Errorf("%+v", got)
+	}
+}
+
+// A table says whose memory it tells.
+func TestServer(t *testing.T) {
+	r := reporttest.Connections()
+	r.Parameters[report.ServerParameter] = "2 gateways"
+	notes := compare.Tables(compare.Sets([]*report.Report{r}))[0].Notes
+	if !slices.Contains(notes, "hikyaku: the server's memory and processors are those of 2 gateways.") {
+		t.Errorf("%q", notes)
+	}
+	r = run("hikyaku", "", 1, 1)
+	r.Parameters[report.ServerParameter] = "2 gateways"
+	if notes := compare.Tables(compare.Sets([]*report.Report{r}))[0].Notes; len(notes) > 0 {
+		t.Errorf("there is no memory in it: %q", notes)
 	}
 }
 

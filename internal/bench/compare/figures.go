@@ -27,6 +27,12 @@ type measure struct {
 	of     func(r *report.Report) (float64, bool)
 }
 
+// seen are the figures that are told only where a run has anything of them.
+var seen = []string{"repaired", "unasked"}
+
+// ofProcesses are those of the server's processes, as far as they were looked at.
+var ofProcesses = []string{"bytes_each", "peak_cpu", "mib_per_hour"}
+
 // talks are the scenarios whose message rate and latency are what they are about.
 var talks = []string{"latency", "burst", "soak", "fanout"}
 
@@ -39,8 +45,8 @@ var measures = []measure{
 	{"complete_p95", "last device p95", figure.Milliseconds, Lower, []string{"fanout"}, positive(func(r *report.Report) float64 { return r.Complete.P95 })},
 	{"complete_max", "last device max", figure.Milliseconds, Lower, []string{"fanout"}, positive(func(r *report.Report) float64 { return r.Complete.Max })},
 	{"accepted_p95", "accepted p95", figure.Milliseconds, Lower, talks, positive(func(r *report.Report) float64 { return r.Answer.P95 })},
-	{"queue_peak", "queue at most", figure.Count, Lower, []string{"burst"}, func(r *report.Report) (float64, bool) { return float64(r.Queue.Peak), r.Sent > 0 }},
-	{"queue_drain", "time to empty", figure.Seconds, Lower, []string{"burst"}, func(r *report.Report) (float64, bool) { return r.Queue.DrainS, r.Sent > 0 }},
+	{"queue_peak", "accepted, not yet arrived, at most", figure.Count, Lower, []string{"burst"}, func(r *report.Report) (float64, bool) { return float64(r.Queue.Peak), r.Sent > 0 }},
+	{"queue_drain", "until all arrived", figure.Seconds, Lower, []string{"burst"}, func(r *report.Report) (float64, bool) { return r.Queue.DrainS, r.Sent > 0 && r.Missing() == 0 }},
 	{"refused", "refused", figure.Percent, Lower, []string{"burst"}, func(r *report.Report) (float64, bool) {
 		return share(r.Refused, r.Sent), r.Sent > 0
 	}},
@@ -69,6 +75,8 @@ var measures = []measure{
 	{"duplicated", "duplicated", figure.Count, Lower, nil, judged(func(r *report.Report) int64 { return r.Duplicated })},
 	{"out_of_order", "out of order", figure.Count, Lower, nil, judged(func(r *report.Report) int64 { return r.OutOfOrder })},
 	{"foreign", "foreign", figure.Count, Lower, nil, judged(func(r *report.Report) int64 { return r.Foreign })},
+	{"repaired", "asked for by devices", figure.Count, Lower, nil, judged(func(r *report.Report) int64 { return r.Repaired })},
+	{"unasked", "histories not asked for", figure.Count, Lower, nil, judged(func(r *report.Report) int64 { return r.Unasked })},
 }
 
 func (m *measure) meant(scenario string) bool {

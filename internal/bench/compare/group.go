@@ -29,8 +29,8 @@ type Set struct {
 
 // Sets sorts reports by scenario and group, each in the order in which the first
 // of it came. Runs of one system under one label are repetitions of each other;
-// without a label those are that have the same version, address and parameters
-// as well. References take part where there is anything to be compared to.
+// without a label those are that have the same version and parameters as well,
+// but for those that are by chance. References take part where there is anything to be compared to.
 func Sets(reports []*report.Report, beside ...Reference) []Set {
 	var sets []Set
 	for _, r := range reports {
@@ -75,9 +75,19 @@ func traits(r *report.Report) []trait {
 	}
 	all = append(all, trait{"", r.Versions.Target}, trait{"revision", r.Versions.Revision})
 	for _, name := range names(r.Parameters) {
+		if byChance(r, name) {
+			continue
+		}
 		all = append(all, trait{name, r.Parameters[name]})
 	}
 	return append(all, trait{"", r.Machine.Processor})
+}
+
+// byChance tells whether a parameter is one that nobody chose: a system that the
+// suite started itself listens on a free port, and the rate of its burst follows
+// from what latency found.
+func byChance(r *report.Report, name string) bool {
+	return r.Parameters["started"] != "" && (name == "url" || name == "load")
 }
 
 func names(parameters map[string]string) []string {

@@ -9,6 +9,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/hikyaku-chat/hikyaku/internal/bench/figure"
+	"github.com/hikyaku-chat/hikyaku/internal/bench/report"
 )
 
 // Table is the figures of one scenario side by side.
@@ -71,7 +72,13 @@ func Tables(sets []Set) []Table {
 func table(s Set) Table {
 	t := Table{Scenario: s.Scenario}
 	measured, repeated := 0, false
+	var groups []Group // with figures
 	for _, g := range s.Groups {
+		if g.Reference != nil && len(g.Reference.Figures) == 0 {
+			t.Notes = append(t.Notes, g.Name+": "+g.Reference.Source)
+			continue
+		}
+		groups = append(groups, g)
 		t.Columns = append(t.Columns, Column{Name: g.Name, Runs: len(g.Reports), Published: g.Reference != nil})
 		if g.Reference != nil {
 			t.Notes = append(t.Notes, g.Name+": "+g.Reference.Source)
@@ -82,11 +89,12 @@ func table(s Set) Table {
 	}
 	for i := range measures {
 		if m := &measures[i]; m.meant(s.Scenario) {
-			if row, any := m.row(s.Groups); any {
+			if row, any := m.row(groups); any {
 				t.Rows = append(t.Rows, row)
 			}
 		}
 	}
+	t.Notes = append(t.Notes, t.processes(groups)...)
 	t.Notes = append(t.Notes, t.doubts(measured, repeated)...)
 	return t
 }
@@ -117,7 +125,31 @@ func (m *measure) row(groups []Group) (row Row, measured bool) {
 		}
 		row.Cells = append(row.Cells, c)
 	}
+	if slices.Contains(seen, m.name) && !slices.ContainsFunc(row.Cells, func(c Cell) bool { return c.Max > 0 }) {
+		return row, false
+	}
 	return row, first.Runs > 0
+}
+
+// processes are whose memory and processors the table tells, for each group
+// that says so.
+func (t *Table) processes(groups []Group) []string {
+	if !slices.ContainsFunc(t.Rows, func(r Row) bool { return slices.Contains(ofProcesses, r.Name) }) {
+		return nil
+	}
+	var notes []string
+	for _, g := range groups {
+		var of []string
+		for _, r := range g.Reports {
+			if name := r.Parameters[report.ServerParameter]; name != "" && !slices.Contains(of, name) {
+				of = append(of, name)
+			}
+		}
+		if len(of) > 0 {
+			notes = append(notes, fmt.Sprintf("%s: the server's memory and processors are those of %s.", g.Name, strings.Join(of, ", or ")))
+		}
+	}
+	return notes
 }
 
 func summarize(values []float64) Cell {

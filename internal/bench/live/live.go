@@ -105,7 +105,7 @@ func (l *lines) Phase(what string, length time.Duration) {
 }
 
 func (l *lines) Second(s load.Second) {
-	text := fmt.Sprintf("  %4.0f s  sent %6d  arrived %6d  in flight %6d  queue %6d  p50 %7.1f ms  p95 %7.1f ms  p99 %7.1f ms  refused %d  connected %d",
+	text := fmt.Sprintf("  %4.0f s  sent %6d  arrived %6d  in flight %6d  accepted, not yet arrived %6d  p50 %7.1f ms  p95 %7.1f ms  p99 %7.1f ms  refused %d  connected %d",
 		s.At, s.Sent, s.Delivered, s.InFlight, s.Queue, s.P50, s.P95, s.P99, s.Refused, s.Connected)
 	if s.MemoryMiB > 0 {
 		text += fmt.Sprintf("  server %.0f MiB  cpu %.2f", s.MemoryMiB, s.CPU)

@@ -180,12 +180,12 @@ func (p *panel) lines(width int) []*line {
 		}
 		latency.add(faint, q.name+" ").add(bold, value)
 	}
-	now := begin("now").maybe("", count(s.InFlight)+" in flight").maybe("", "  "+count(s.Queue)+" queued").maybe("", "  "+count(s.Connected)+" connected")
+	now := begin("now").maybe("", count(s.InFlight)+" in flight").maybe("", "  "+count(s.Connected)+" connected")
 	refused := ""
 	if p.seen.refused > 0 {
 		refused = amber
 	}
-	now.maybe(refused, "  "+count(p.seen.refused)+" refused")
+	now.maybe(refused, "  "+count(p.seen.refused)+" refused").maybe("", "  "+count(s.Queue)+" accepted, not yet arrived")
 	lines = append(lines, latency, now)
 	if s.MemoryMiB > 0 {
 		lines = append(lines, begin("server").maybe("", figure.Write(s.MemoryMiB, figure.MiB)).maybe("", "  "+figure.Write(s.CPU, figure.Processors)))

@@ -50,6 +50,7 @@ type Run struct {
 
 // Verdict is whether the promises were kept.
 type Verdict struct {
+	Title   string `json:"title"`
 	Kept    bool   `json:"kept"`
 	Checked bool   `json:"checked"` // there was anything to keep
 	Words   string `json:"words"`
@@ -84,7 +85,7 @@ type Fact struct {
 // about says what each scenario is.
 var about = map[string]struct{ title, lead string }{
 	"latency":     {"Latency", "How fast messages arrive at rising rates, and the highest rate that is sustained."},
-	"burst":       {"Burst", "Far more than is sustainable for a while, and how long it takes to be empty again."},
+	"burst":       {"Burst", "Far more than is sustainable for a while, and how long it takes until all of it has arrived."},
 	"connections": {"Connections", "Many connections that are opened and kept: how many succeed, how fast, and what each costs."},
 	"fanout":      {"Fan-out", "Rooms of rising size: how long it takes until the last member has a message."},
 	"reconnect":   {"Reconnect", "Everyone is cut off at once and comes back: how long it takes until nobody misses anything."},
@@ -130,7 +131,7 @@ func describe(r *report.Report, name string, tone int) Run {
 	run := Run{
 		Name: name, Tone: tone, At: r.At, System: join(" ", r.Target, r.Versions.Target),
 		Machine: join(", ", r.Machine.Processor, figure.Number(float64(r.Machine.Cores))+" cores", memory(r.Machine.MemoryMiB)), Headline: r.Headline(), Limit: r.Limit,
-		Verdict: Verdict{Kept: r.Kept(), Checked: r.Sent > 0, Words: r.Judgement()},
+		Verdict: verdict(r),
 		Figures: tiles(r), Notes: r.Warnings(), Offenders: r.Offenders, Listings: listings(r),
 	}
 	run.Facts = []Facts{
@@ -142,6 +143,21 @@ func describe(r *report.Report, name string, tone int) Run {
 		{"Parameters", parameters(r)},
 	}
 	return run
+}
+
+func verdict(r *report.Report) Verdict {
+	v := Verdict{Kept: r.Kept(), Checked: r.Sent > 0, Words: r.Judgement()}
+	switch {
+	case !v.Checked:
+		v.Title = "Nothing to check"
+	case !v.Kept:
+		v.Title = "Promises broken"
+	case r.Unasked > 0:
+		v.Title = "Promises kept, as far as could be asked"
+	default:
+		v.Title = "Promises kept"
+	}
+	return v
 }
 
 // join leaves out what is empty.

@@ -24,7 +24,7 @@ func tiles(r *report.Report) []Tile {
 			tile("connected", c.PerS, figure.PerSecond), tile("time to connect, p95", c.Connect.P95, figure.Milliseconds),
 		}
 		if c.BytesEach > 0 {
-			all = append(all, tile("server's memory for each", c.BytesEach, figure.Bytes))
+			all = append(all, tile("memory of "+r.Server()+" for each", c.BytesEach, figure.Bytes))
 		}
 		return all
 	case r.Return != nil:
@@ -34,7 +34,7 @@ func tiles(r *report.Report) []Tile {
 			tile("all caught up after", x.AllS, figure.Seconds), tile("caught up, p95", x.Synced.P95, figure.Milliseconds),
 		}
 		if x.PeakCPU > 0 {
-			all = append(all, tile("server's worst second", x.PeakCPU, figure.Processors))
+			all = append(all, tile("worst second of "+r.Server(), x.PeakCPU, figure.Processors))
 		}
 		return append(all, tile("latency p95 afterwards", x.Afterwards.P95, figure.Milliseconds))
 	case r.Drift != nil:
@@ -44,7 +44,7 @@ func tiles(r *report.Report) []Tile {
 			tile("p95 at first", d.FirstP95, figure.Milliseconds), tile("p95 at last", d.LastP95, figure.Milliseconds),
 		}
 		if d.FirstMiB > 0 {
-			all = append(all, tile("memory at first", d.FirstMiB, figure.MiB), tile("memory at last", d.LastMiB, figure.MiB))
+			all = append(all, tile("memory of "+r.Server()+" at first", d.FirstMiB, figure.MiB), tile("and at last", d.LastMiB, figure.MiB))
 		}
 		return all
 	case r.Scenario == "fanout":
@@ -53,9 +53,13 @@ func tiles(r *report.Report) []Tile {
 			tile("last device, p95", r.Complete.P95, figure.Milliseconds), tile("accepted, p95", r.Answer.P95, figure.Milliseconds),
 		}
 	case r.Scenario == "burst":
+		end := tile("all arrived after", r.Queue.DrainS, figure.Seconds)
+		if missing := r.Missing(); missing > 0 {
+			end = tile("receipts still missing after "+figure.Write(r.Queue.DrainS, figure.Seconds), float64(missing), figure.Count)
+		}
 		return []Tile{
-			tile("messages arrived", r.MsgsPerS, figure.PerSecond), tile("queue at most", float64(r.Queue.Peak), figure.Count),
-			tile("empty after", r.Queue.DrainS, figure.Seconds), tile("refused", float64(r.Refused), figure.Count),
+			tile("messages arrived", r.MsgsPerS, figure.PerSecond), tile("accepted, not yet arrived, at most", float64(r.Queue.Peak), figure.Count),
+			end, tile("refused", float64(r.Refused), figure.Count),
 			tile("latency p95", r.Latency.P95, figure.Milliseconds),
 		}
 	case r.Rate == 0:
@@ -82,9 +86,15 @@ func listings(r *report.Report) []Listing {
 // account is what became of the messages.
 func account(r *report.Report) []Fact {
 	n := func(v int64) string { return figure.Number(float64(v)) }
+	some := func(v int64) string { // what is worth a line only where it was seen
+		if v == 0 {
+			return ""
+		}
+		return n(v)
+	}
 	return facts("sent", n(r.Sent), "accepted", n(r.Accepted), "refused", n(r.Refused), "failed after they were accepted", n(r.Failed),
-		"unanswered", n(r.Unanswered), "receipts", n(r.Delivered), "lost", n(r.Lost), "duplicated", n(r.Duplicated),
-		"out of order", n(r.OutOfOrder), "foreign", n(r.Foreign))
+		"unanswered", n(r.Unanswered), "receipts", n(r.Delivered), "of them asked for by a device", some(r.Repaired), "lost", n(r.Lost), "duplicated", n(r.Duplicated),
+		"out of order", n(r.OutOfOrder), "foreign", n(r.Foreign), "histories that could not be asked for", some(r.Unasked))
 }
 
 // steps is everything that was tried.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -108,6 +109,31 @@ func TestDocument(t *testing.T) {
 		b.WriteString("\n")
 	}
 	golden(t, "testdata/page.txt", b.Bytes())
+}
+
+// What was not seen or not asked for is not claimed.
+func TestUncertain(t *testing.T) {
+	r := reporttest.Real("burst")
+	r.Unasked, r.Repaired, r.Steps[0].Missing = 5, 7, 12
+	r.Parameters["server"] = "2 gateways"
+	run := document([]*report.Report{r}, nil).Sections[0].Runs[0]
+	if run.Verdict.Title != "Promises kept, as far as could be asked" || strings.Contains(run.Verdict.Words, "are stored") {
+		t.Errorf("%+v", run.Verdict)
+	}
+	if tile := run.Figures[2]; tile.Label != "receipts still missing after 0.32 s" || tile.Value != "12" {
+		t.Errorf("%+v", tile)
+	}
+	account := run.Facts[0].Facts
+	for _, want := range []Fact{{"of them asked for by a device", "7"}, {"histories that could not be asked for", "5"}} {
+		if !slices.Contains(account, want) {
+			t.Errorf("%v is not in %v", want, account)
+		}
+	}
+	c := reporttest.Connections()
+	c.Parameters["server"] = "2 gateways"
+	if tiles := document([]*report.Report{c}, nil).Sections[0].Runs[0].Figures; tiles[4].Label != "memory of 2 gateways for each" {
+		t.Errorf("%+v", tiles)
+	}
 }
 
 // The types of the page's script are made from this.

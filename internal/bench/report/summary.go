@@ -1,6 +1,7 @@
 package report
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"slices"
@@ -17,14 +18,13 @@ func ms(v float64) string { return figure.Write(v, figure.Milliseconds) }
 func (r *Report) Headline() string {
 	switch {
 	case r.Scenario == "burst":
-		return fmt.Sprintf("%s messages/s arrived of %s sent; at most %s in the queue, empty %s after the last",
-			figure.Number(r.MsgsPerS), figure.Number(r.Rate), figure.Number(float64(r.Queue.Peak)), figure.Write(r.Queue.DrainS, figure.Seconds))
+		return r.burst()
 	case r.Scenario == "connections" && r.Connections != nil:
 		c := r.Connections
 		text := fmt.Sprintf("%s of %s connections (%s), %s each second", figure.Number(float64(c.Succeeded)), figure.Number(float64(c.Attempted)),
 			figure.Write(c.Rate(), figure.Percent), figure.Number(c.PerS))
 		if c.BytesEach > 0 {
-			text += fmt.Sprintf(", at %s of the server's memory each", figure.Write(c.BytesEach, figure.Bytes))
+			text += fmt.Sprintf(", at %s of the memory of %s each", figure.Write(c.BytesEach, figure.Bytes), r.Server())
 		}
 		return text
 	case r.Scenario == "fanout" && len(r.Steps) > 0:
@@ -33,11 +33,44 @@ func (r *Report) Headline() string {
 		return fmt.Sprintf("%s of %s people were back with nothing missing after %s", figure.Number(float64(r.Return.Returned)), figure.Number(float64(r.Return.People)),
 			figure.Write(r.Return.AllS, figure.Seconds))
 	case r.Drift != nil:
-		return fmt.Sprintf("%s at %s messages/s: p95 %s at first and %s at last%s", hours(r.Drift.Hours), figure.Number(r.MsgsPerS), ms(r.Drift.FirstP95), ms(r.Drift.LastP95), memory(r.Drift))
+		return fmt.Sprintf("%s at %s messages/s: p95 %s at first and %s at last%s", hours(r.Drift.Hours), figure.Number(r.MsgsPerS), ms(r.Drift.FirstP95), ms(r.Drift.LastP95), r.memory())
 	case r.Rate > 0:
 		return fmt.Sprintf("%s messages/s sustained, at a p95 of %s", figure.Number(r.Rate), ms(r.Latency.P95))
 	}
 	return "No rate was sustained"
+}
+
+// burst says what came of one: everything that was accepted has arrived, or
+// some of it had not when the wait was over.
+func (r *Report) burst() string {
+	sent := int64(0)
+	for _, s := range r.Steps {
+		sent += s.Sent
+	}
+	end := fmt.Sprintf("all had arrived %s after the last was sent", figure.Write(r.Queue.DrainS, figure.Seconds))
+	if missing := r.Missing(); missing > 0 {
+		end = fmt.Sprintf("%s receipts had still not come %s after the last was sent", figure.Number(float64(missing)), figure.Write(r.Queue.DrainS, figure.Seconds))
+	}
+	return fmt.Sprintf("%s messages/s arrived; %s were sent (%s/s asked for); at most %s accepted, not yet arrived; %s",
+		figure.Number(r.MsgsPerS), figure.Number(float64(sent)), figure.Number(r.Rate), figure.Number(float64(r.Queue.Peak)), end)
+}
+
+// Missing is how many receipts had not come when the wait for them was over.
+func (r *Report) Missing() int64 {
+	missing := int64(0)
+	for _, s := range r.Steps {
+		missing += s.Missing
+	}
+	return missing
+}
+
+// ServerParameter is the parameter of a run that says which of the server's
+// processes its memory and processors are told of.
+const ServerParameter = "server"
+
+// Server says whose memory and processors are told, such as "2 gateways".
+func (r *Report) Server() string {
+	return cmp.Or(r.Parameters[ServerParameter], "the server")
 }
 
 // Rate is how many of those that were tried succeeded, in percent; rounded down,
@@ -51,11 +84,12 @@ func (c *Connections) Rate() float64 {
 
 func hours(h float64) string { return figure.Time(time.Duration(h * float64(time.Hour))) }
 
-func memory(d *Drift) string {
+func (r *Report) memory() string {
+	d := r.Drift
 	if d.FirstMiB == 0 {
 		return ""
 	}
-	return fmt.Sprintf("; memory %s and %s", figure.Write(d.FirstMiB, figure.MiB), figure.Write(d.LastMiB, figure.MiB))
+	return fmt.Sprintf("; memory of %s %s and %s", r.Server(), figure.Write(d.FirstMiB, figure.MiB), figure.Write(d.LastMiB, figure.MiB))
 }
 
 // Judgement is whether the promises were kept, in a sentence.
@@ -74,9 +108,13 @@ func (r *Report) Judgement() string {
 				what = append(what, figure.Number(float64(c.count))+" "+c.name)
 			}
 		}
-		return fmt.Sprintf("Promises were broken: of %s accepted messages and their receipts, %s.", figure.Number(float64(v.Accepted)), strings.Join(what, ", "))
+		return fmt.Sprintf("Promises were broken: of %s accepted messages and their receipts, %s.", figure.Number(float64(v.Accepted)), strings.Join(what, ", ")) + r.besides()
 	}
-	text := fmt.Sprintf("All %s accepted messages are stored, and reached every device once, in one order.", figure.Number(float64(v.Accepted)))
+	stored := " are stored, and"
+	if v.Unasked > 0 {
+		stored = ""
+	}
+	text := fmt.Sprintf("All %s accepted messages%s reached every device once, in one order.", figure.Number(float64(v.Accepted)), stored)
 	for _, c := range []struct {
 		count int64
 		what  string
@@ -88,6 +126,19 @@ func (r *Report) Judgement() string {
 		if c.count > 0 {
 			text += fmt.Sprintf(" %s were %s.", figure.Number(float64(c.count)), c.what)
 		}
+	}
+	return text + r.besides()
+}
+
+// besides is what a reader must know of the account that is neither kept nor
+// broken.
+func (r *Report) besides() string {
+	text := ""
+	if r.Unasked > 0 {
+		text += fmt.Sprintf(" What is stored could not be asked for, in %s conversations.", figure.Number(float64(r.Unasked)))
+	}
+	if r.Repaired > 0 {
+		text += fmt.Sprintf(" %s receipts came because their device asked for them: a push had not come, or came out of order.", figure.Number(float64(r.Repaired)))
 	}
 	return text
 }
@@ -113,6 +164,9 @@ func (r *Report) WriteSummary(w io.Writer) error {
 	v := &r.Verdict
 	fmt.Fprintf(b, "  Every message: %d sent, %d accepted, %d refused, %d failed, %d unanswered; %d receipts\n", v.Sent, v.Accepted, v.Refused, v.Failed, v.Unanswered, v.Delivered)
 	fmt.Fprintf(b, "                 %d lost, %d duplicated, %d out of order, %d foreign\n", v.Lost, v.Duplicated, v.OutOfOrder, v.Foreign)
+	if more := r.besides(); more != "" {
+		fmt.Fprintf(b, "                %s\n", more)
+	}
 	for _, text := range append(slices.Clone(r.Offenders), r.Warnings()...) {
 		fmt.Fprintf(b, "  ! %s\n", text)
 	}
@@ -179,14 +233,14 @@ func (r *Report) writeDurations(b *strings.Builder) {
 	if c := r.Connections; c != nil {
 		rest := fmt.Sprintf("%s of %s, %s/s; held %s", figure.Number(float64(c.Succeeded)), figure.Number(float64(c.Attempted)), figure.Number(c.PerS), figure.Write(c.HeldS, figure.Seconds))
 		if c.ServerMiB > 0 {
-			rest += "; server " + figure.Write(c.ServerMiB, figure.MiB)
+			rest += "; memory of " + r.Server() + " " + figure.Write(c.ServerMiB, figure.MiB)
 		}
 		lines = append(lines, line{"connect", c.Connect, rest})
 	}
 	if x := r.Return; x != nil {
 		rest := fmt.Sprintf("%s messages missed; all after %s, tries spread over %s", figure.Number(float64(x.Missed)), figure.Write(x.AllS, figure.Seconds), figure.Write(x.SpreadS, figure.Seconds))
 		if x.PeakCPU > 0 {
-			rest += "; server at most " + figure.Write(x.PeakCPU, figure.Processors)
+			rest += "; " + r.Server() + " at most " + figure.Write(x.PeakCPU, figure.Processors)
 		}
 		lines = append(lines, line{"catch up", x.Synced, rest}, line{"afterwards", x.Afterwards, "messages"})
 	}
@@ -206,7 +260,7 @@ func (r *Report) writeDurations(b *strings.Builder) {
 	if d := r.Drift; d != nil {
 		fmt.Fprintf(b, "\n  drift of %s: p95 from %s to %s, %s", hours(d.Hours), ms(d.FirstP95), ms(d.LastP95), figure.Write(d.P95PerHour, figure.MsPerHour))
 		if d.FirstMiB > 0 {
-			fmt.Fprintf(b, "; memory from %s to %s, %s", figure.Write(d.FirstMiB, figure.MiB), figure.Write(d.LastMiB, figure.MiB), figure.Write(d.MiBPerHour, figure.MiBPerHour))
+			fmt.Fprintf(b, "; memory of %s from %s to %s, %s", r.Server(), figure.Write(d.FirstMiB, figure.MiB), figure.Write(d.LastMiB, figure.MiB), figure.Write(d.MiBPerHour, figure.MiBPerHour))
 		}
 		b.WriteString("\n")
 	}

@@ -349,6 +349,7 @@ export interface components {
         Verdict: {
             checked: boolean;
             kept: boolean;
+            title: string;
             words: string;
         };
         Versions: {
