@@ -65,6 +65,10 @@ type Returner interface {
 	Return(ctx context.Context, person int, on Listener) (Conn, error)
 }
 
+// Repairer is a Site that tells how many messages its people had to ask for,
+// because a push did not come, or came out of order.
+type Repairer interface{ Repaired() int64 }
+
 // Actor is a Site whose people do more than to talk.
 type Actor interface {
 	// Acts are what they can do besides, such as to scroll back.
