@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/gobwas/ws"
+	"github.com/gobwas/ws/wsutil"
 
 	"github.com/hikyaku-chat/hikyaku/internal/bench/target"
 	"github.com/hikyaku-chat/hikyaku/internal/bench/target/frames"
@@ -118,11 +119,11 @@ func say(t *testing.T, server net.Conn, text string) {
 
 func read(t *testing.T, server net.Conn) string {
 	t.Helper()
-	f, err := ws.ReadFrame(server)
+	text, err := wsutil.ReadClientText(server)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return string(ws.UnmaskFrameInPlace(f).Payload)
+	return string(text)
 }
 
 func expect(t *testing.T, server net.Conn, part string) {
