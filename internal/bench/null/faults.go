@@ -17,6 +17,7 @@ type Faults struct {
 	// By the number of a sync, of all that came, from 1.
 
 	Refuse func(n int) bool // it is answered with an error
+	Limit  func(n int) bool // it is one too many, and the answer does not say which
 	Ignore func(n int) bool // it is not answered
 }
 

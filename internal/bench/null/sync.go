@@ -29,6 +29,10 @@ func (s *session) sync(c *socket.Conn, p []byte) {
 			c.Send(socket.NewFrame(wire.Encode(wire.ErrorFrame{T: "error", ID: f.ID, Code: string(chat.CodeUnavailable), Text: "ask again"})))
 			return
 		}
+		if is(faults.Limit, n) {
+			c.Send(socket.NewFrame(wire.Encode(wire.ErrorFrame{T: "error", Code: string(chat.CodeRateLimited), Text: "too many frames"})))
+			return
+		}
 	}
 	if f.Conversation == 0 {
 		c.Send(socket.NewFrame(wire.Encode(s.server.list(s.user, f.ID, f.Cursor))))

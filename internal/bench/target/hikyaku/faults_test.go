@@ -18,6 +18,9 @@ import (
 // wrong.
 const longest = 30 * time.Second
 
+// often is a heartbeat for tests in which it has something to find.
+const often = 100 * time.Millisecond
+
 // ears are what a person hears.
 type ears struct {
 	mu    sync.Mutex
@@ -69,9 +72,9 @@ type four struct {
 	sent  int
 }
 
-func faulty(t *testing.T, faults *null.Faults) *four {
+func faulty(t *testing.T, heartbeat time.Duration, faults *null.Faults) *four {
 	t.Helper()
-	server, err := null.StartFaulty(t.Context(), "127.0.0.1:0", 100*time.Millisecond, faults)
+	server, err := null.StartFaulty(t.Context(), "127.0.0.1:0", heartbeat, faults)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -152,12 +155,18 @@ func TestWrongsAreSeen(t *testing.T) {
 		"leaked":          {faults: null.Faults{Leak: one(4)}, heard: whole, leaked: []int64{4}},
 		"a refused sync":  {faults: null.Faults{Lose: one(4), Refuse: one(5)}, heard: whole, repaired: 1},
 		"an ignored sync": {faults: null.Faults{Lose: one(4), Ignore: one(5)}, heard: whole, repaired: 1},
+		"a limited sync":  {faults: null.Faults{Lose: one(4), Limit: one(5)}, heard: whole, repaired: 1},
+		"a limited list":  {faults: null.Faults{Limit: one(2)}, heard: whole},
 		"a refused list":  {faults: null.Faults{Refuse: one(2)}, heard: whole},
 		"an ignored list": {faults: null.Faults{Ignore: one(2)}, heard: whole},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			f := faulty(t, &c.faults)
+			heartbeat := often
+			if c.faults.Refuse != nil || c.faults.Limit != nil {
+				heartbeat = 2 * longest // which mends nothing
+			}
+			f := faulty(t, heartbeat, &c.faults)
 			f.say(t, len(whole))
 			for i := range 2 {
 				f.ears[i].wait(t, 0, len(c.heard))
@@ -186,7 +195,7 @@ func sorted(all []int64) []int64 {
 // A repair, or a return, does not hide what is doubled afterwards; and what was
 // missed while one was away is no repair.
 func TestDoublesAfterARepair(t *testing.T) {
-	f := faulty(t, &null.Faults{Lose: one(2), Double: func(seq int) bool { return seq == 7 || seq == 14 }})
+	f := faulty(t, often, &null.Faults{Lose: one(2), Double: func(seq int) bool { return seq == 7 || seq == 14 }})
 	f.say(t, 5)
 	f.ears[1].wait(t, 0, 5)
 	f.ears[0].wait(t, 0, 5)
@@ -218,7 +227,7 @@ func TestDoublesAfterARepair(t *testing.T) {
 func TestLostWhileComingBack(t *testing.T) {
 	var deaf atomic.Bool
 	ignored := make(chan struct{}, 1)
-	f := faulty(t, &null.Faults{Ignore: func(n int) bool {
+	f := faulty(t, often, &null.Faults{Ignore: func(n int) bool {
 		if n != 6 || !deaf.Load() { // 5 is the list of the return
 			return false
 		}

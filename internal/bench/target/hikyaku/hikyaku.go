@@ -165,6 +165,7 @@ type conn struct {
 	listID    string        // of the last sync of the list
 	listAsked time.Time     // when that was sent, if it is under way; else zero
 	again     bool          // and another one is due after it
+	refusedAt time.Time     // when a burst of syncs was too much
 	settled   bool          // synced is closed
 	synced    chan struct{} // closes when nothing is missing for the first time
 	behind    int64         // the view's sum at the last head check that found more; -1 for none

@@ -3,7 +3,6 @@ package hikyaku
 import (
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/hikyaku-chat/hikyaku/internal/client"
@@ -32,9 +31,13 @@ func (c *conn) say(frame wire.Sync) {
 	}()
 }
 
-// sayLater sends a frame that the server refused again.
-func (c *conn) sayLater(frame wire.Sync) {
-	time.AfterFunc(refusedPause, func() { c.say(frame) })
+// sayLater sends frames that the server refused again.
+func (c *conn) sayLater(frames ...wire.Sync) {
+	time.AfterFunc(refusedPause, func() {
+		for i := range frames {
+			c.say(frames[i])
+		}
+	})
 }
 
 // name makes the id of a sync: what is asked for, and a number, so that a late
@@ -186,40 +189,42 @@ func (c *conn) settle() {
 	close(c.synced)
 }
 
-// refused hears that the server did not do what it was asked, as when it was
-// asked too much at once.
+// refused hears that the server did not do what it was asked. When it was asked
+// too much at once it does not say which of all that was: then everything that
+// has no answer yet is asked again, and an answer too many does no harm.
 func (c *conn) refused(f client.Frame) {
 	var v wire.ErrorFrame
 	if f.Into(&v) != nil {
 		return
 	}
-	if v.ID == c.listID && !c.listAsked.IsZero() {
-		c.listAsked = time.Now()
-		c.sayLater(c.listSync())
-		return
-	}
-	conversation, _, _ := strings.Cut(v.ID, ".")
-	room, ok := c.site.index[conversation]
-	if !ok {
-		return
-	}
-	if s := c.view.rooms[room]; s != nil && s.asks() && s.gap.id == v.ID {
-		s.gap.asked = time.Now()
-		c.sayLater(c.changesSync(room, s))
+	now := time.Now()
+	if v.ID != "" {
+		c.sayLater(c.open(func(id string, _ time.Time) bool { return id == v.ID }, now)...)
+	} else if now.Sub(c.refusedAt) > refusedPause { // once for a burst
+		c.refusedAt = now
+		c.sayLater(c.open(func(string, time.Time) bool { return true }, now)...)
 	}
 }
 
 // askAgain repeats what had no answer for too long. Whichever answer comes
 // first is taken.
 func (c *conn) askAgain(now time.Time) {
-	if !c.listAsked.IsZero() && now.Sub(c.listAsked) > unanswered {
+	for _, frame := range c.open(func(_ string, asked time.Time) bool { return now.Sub(asked) > unanswered }, now) {
+		c.say(frame)
+	}
+}
+
+// open gives those syncs without an answer that are wanted, as asked now.
+func (c *conn) open(wanted func(id string, asked time.Time) bool, now time.Time) (frames []wire.Sync) {
+	if !c.listAsked.IsZero() && wanted(c.listID, c.listAsked) {
 		c.listAsked = now
-		c.say(c.listSync())
+		frames = append(frames, c.listSync())
 	}
 	for room, s := range c.view.rooms {
-		if s.asks() && now.Sub(s.gap.asked) > unanswered {
+		if s.asks() && wanted(s.gap.id, s.gap.asked) {
 			s.gap.asked = now
-			c.say(c.changesSync(room, s))
+			frames = append(frames, c.changesSync(room, s))
 		}
 	}
+	return frames
 }
