@@ -247,7 +247,9 @@ func TestLostWhileComingBack(t *testing.T) {
 		t.Fatal("came back without what was missed")
 	}
 	f.conns[1] = nil
-	if err := f.back(t.Context()); err != nil {
+	again, stop := context.WithTimeout(t.Context(), longest)
+	defer stop()
+	if err := f.back(again); err != nil {
 		t.Fatal(err)
 	}
 	if heard := f.ears[1].in(0); !slices.Equal(heard, []int64{1, 2, 3}) || f.repaired() != 0 {
