@@ -4,8 +4,8 @@
 // manieth of theirs. What the load tool reaches against it is the tool's own
 // speed.
 //
-// It is a server for benchmarks alone: it checks neither passwords nor
-// membership.
+// It is a server for benchmarks and tests alone: it checks neither passwords nor
+// membership. For tests it can do wrong on purpose, see [Faults].
 package null
 
 import (
@@ -17,6 +17,7 @@ import (
 	"net/http"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -29,6 +30,8 @@ import (
 // Server is a running server.
 type Server struct {
 	heartbeat time.Duration
+	faults    *Faults // nil for none
+	syncs     atomic.Int64
 	web       *http.Server
 	listener  net.Listener
 	sockets   *socket.Server
@@ -40,16 +43,19 @@ type Server struct {
 
 // user is an account with at most one connection that counts.
 type user struct {
-	id   chat.UserID
-	mu   sync.Mutex
-	conn *socket.Conn
+	id    chat.UserID
+	rooms []*room // guarded by the server's mu
+	mu    sync.Mutex
+	conn  *socket.Conn
 }
 
 // room is a direct conversation.
 type room struct {
+	id      chat.ConversationID
 	members [2]*user
 	mu      sync.Mutex
-	stored  []text // by seq, from 1
+	stored  []text       // by seq, from 1
+	held    socket.Frame // pushed behind the next one
 }
 
 // text is what is kept of a message: enough to tell which one it was.
@@ -58,6 +64,11 @@ type text struct{ person, n uint32 }
 // Start serves at an address, such as 127.0.0.1:0, until Close. Clients are
 // asked for a heartbeat.
 func Start(ctx context.Context, addr string, heartbeat time.Duration) (*Server, error) {
+	return StartFaulty(ctx, addr, heartbeat, nil)
+}
+
+// StartFaulty is Start for a server that does wrong.
+func StartFaulty(ctx context.Context, addr string, heartbeat time.Duration, faults *Faults) (*Server, error) {
 	var lc net.ListenConfig
 	l, err := lc.Listen(ctx, "tcp", addr)
 	if err != nil {
@@ -69,7 +80,7 @@ func Start(ctx context.Context, addr string, heartbeat time.Duration) (*Server, 
 	if err != nil {
 		return nil, errors.Join(err, l.Close())
 	}
-	s := &Server{heartbeat: heartbeat, listener: l, sockets: sockets, users: map[chat.UserID]*user{}}
+	s := &Server{heartbeat: heartbeat, faults: faults, listener: l, sockets: sockets, users: map[chat.UserID]*user{}}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /api/v1/installation", func(w http.ResponseWriter, _ *http.Request) {
 		answer(w, map[string]any{"first_account": false}) // nobody administers it
@@ -154,8 +165,12 @@ func (s *Server) create(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	s.mu.Lock()
-	s.rooms = append(s.rooms, &room{members: [2]*user{s.user(me), s.user(in.User)}})
-	id := chat.ConversationID(len(s.rooms))
+	id := chat.ConversationID(len(s.rooms) + 1)
+	made := &room{id: id, members: [2]*user{s.user(me), s.user(in.User)}}
+	s.rooms = append(s.rooms, made)
+	for _, u := range made.members {
+		u.rooms = append(u.rooms, made)
+	}
 	s.mu.Unlock()
 	answer(w, wire.Summary{Conversation: wire.Conversation{ID: id, Kind: chat.Direct, Members: 2}})
 }
@@ -187,13 +202,20 @@ func (s *Server) history(w http.ResponseWriter, r *http.Request) {
 	room.mu.Unlock()
 	from := min(after, int64(len(all)))
 	to := min(from+limit, int64(len(all)))
+	items := room.page(all, from, to)
+	answer(w, map[string]any{"items": items, "has_before": from > 0, "has_after": to < int64(len(all))})
+}
+
+// page makes the messages behind one place up to another anew.
+func (r *room) page(all []text, from, to int64) []wire.Message {
 	items := make([]wire.Message, 0, to-from)
 	for i, t := range all[from:to] {
+		seq := from + int64(i) + 1
 		items = append(items, wire.Message{
-			Conversation: chat.ConversationID(id), Seq: from + int64(i) + 1, ID: 1, Sender: 1, ClientID: anyID, Body: fmt.Sprintf("%d.%d ", t.person, t.n),
+			Conversation: r.id, Seq: seq, Rev: seq, ID: 1, Sender: 1, ClientID: anyID, Body: fmt.Sprintf("%d.%d ", t.person, t.n),
 		})
 	}
-	answer(w, map[string]any{"items": items, "has_before": from > 0, "has_after": to < int64(len(all))})
+	return items
 }
 
 // connect opens a socket.

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"strconv"
 
-	"github.com/hikyaku-chat/hikyaku/internal/chat"
 	"github.com/hikyaku-chat/hikyaku/internal/socket"
 	"github.com/hikyaku-chat/hikyaku/internal/wire"
 )
@@ -25,22 +24,16 @@ func (s *session) Closed(c *socket.Conn, _ error) {
 	}
 }
 
-var (
-	pong = socket.NewFrame(wire.Encode(wire.Pong{T: "pong"}))
-	// synced says that there is nothing to catch up with.
-	synced = socket.NewFrame(wire.Encode(wire.Synced{T: "synced", ID: "list", Conversations: []wire.Summary{}, Gone: []chat.ConversationID{}}))
-)
-
 // Message implements [socket.Handler]. It reads fields where the load tool's
 // driver writes them, which is as fast as it gets and would not do for anybody
 // else's JSON.
 func (s *session) Message(c *socket.Conn, p []byte) {
 	if bytes.HasPrefix(p, []byte(`{"t":"ping"`)) {
-		c.Send(pong)
+		c.Send(socket.NewFrame(wire.Encode(s.server.head(s.user))))
 		return
 	}
 	if bytes.HasPrefix(p, []byte(`{"t":"sync"`)) {
-		c.Send(synced)
+		s.sync(c, p)
 		return
 	}
 	id, conversation, body := field(p, `"id":"`), field(p, `"conversation":"`), field(p, `"body":"`)
@@ -75,12 +68,10 @@ func (s *session) Message(c *socket.Conn, p []byte) {
 	f = append(f, body...)
 	f = append(f, `","at":1700000000000}`...)
 	message := socket.NewFrame(f)
-	for _, u := range room.members {
-		u.mu.Lock()
-		if u.conn != nil {
-			u.conn.Send(message)
-		}
-		u.mu.Unlock()
+	if s.server.faults == nil {
+		room.push(message)
+	} else {
+		s.server.faulty(room, seq, message)
 	}
 	room.mu.Unlock()
 	f = append(f[:0], `{"t":"accepted","id":"`...)
@@ -88,6 +79,21 @@ func (s *session) Message(c *socket.Conn, p []byte) {
 	f = append(f, `"}`...)
 	c.Send(socket.NewFrame(f))
 	s.frame = f
+}
+
+// push hands a frame to both members. r.mu is held.
+func (r *room) push(f socket.Frame) {
+	for _, u := range r.members {
+		u.send(f)
+	}
+}
+
+func (u *user) send(f socket.Frame) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.conn != nil {
+		u.conn.Send(f)
+	}
 }
 
 // field is the text behind a field's name, up to the next quote.

@@ -14,16 +14,24 @@ import (
 
 // conn is a person who is there. One goroutine reads; it and the sender share
 // what mu guards.
+//
+// The reader never waits for the network to take something: under pressure it
+// takes nothing before something was read from it. What the server asks for,
+// and the driver's own questions, are sent from goroutines of their own.
 type conn struct {
 	*session
 	site  *site
 	on    target.Listener
 	rooms map[string]int // by the address that their messages come from
 	to    map[int]string // and the other way round
-	heard uint32         // stanzas from the server, since stream management is on
+	heard atomic.Uint32  // stanzas from the server, since stream management is on
 	stop  atomic.Bool
 
 	frame []byte // of Send, which one goroutine at a time calls
+
+	// sending is held from when a stanza goes into pending until it is written,
+	// so that both have the same order. It is taken before mu.
+	sending sync.Mutex
 
 	mu      sync.Mutex
 	acked   uint32 // stanzas of ours that the server has taken
@@ -159,13 +167,16 @@ func (c *conn) Send(room, n int, text []byte) error {
 	f = appendEscaped(f, text)
 	f = append(f, `</body></message>`...)
 	c.frame = f
+	c.sending.Lock()
+	defer c.sending.Unlock()
 	c.mu.Lock()
-	defer c.mu.Unlock()
 	c.pending = append(c.pending, n)
-	if c.asked {
+	asked := c.asked
+	c.asked = true
+	c.mu.Unlock()
+	if asked {
 		return c.Write(f)
 	}
-	c.asked = true
 	return c.Write(f, askTaken)
 }
 
@@ -198,14 +209,14 @@ func (c *conn) read() {
 func (c *conn) hear(e *element) error {
 	switch string(e.name) {
 	case "message":
-		c.heard++
+		c.heard.Add(1)
 		c.message(e)
 	case "presence":
-		c.heard++
+		c.heard.Add(1)
 	case "iq":
-		c.heard++
+		c.heard.Add(1)
 		if kind := string(e.attr("type")); kind == "get" || kind == "set" {
-			return c.answer(e)
+			c.answer(e)
 		}
 	case "a":
 		h, err := taken(e)
@@ -214,14 +225,23 @@ func (c *conn) hear(e *element) error {
 		}
 		return c.taken(h)
 	case "r":
-		return c.Write([]byte(`<a xmlns="` + nsSM + `" h="` + strconv.FormatUint(uint64(c.heard), 10) + `"/>`))
+		go c.tell()
 	}
 	return nil
 }
 
+// tell says how many stanzas were heard. The number is read when its turn to be
+// written has come, so that it never goes back. A failure is the reader's to
+// notice.
+func (c *conn) tell() {
+	c.sending.Lock()
+	defer c.sending.Unlock()
+	_ = c.Write([]byte(`<a xmlns="` + nsSM + `" h="` + strconv.FormatUint(uint64(c.heard.Load()), 10) + `"/>`))
+}
+
 // answer answers what the server asks: that the person is there (XEP-0199), and
 // whatever else it may ask for, too. It is a stanza like a text.
-func (c *conn) answer(e *element) error {
+func (c *conn) answer(e *element) {
 	f := append([]byte(nil), `<iq xmlns="`+nsClient+`" type="result" id="`...)
 	f = appendEscaped(f, e.attr("id"))
 	if from := e.attr("from"); from != nil {
@@ -229,10 +249,14 @@ func (c *conn) answer(e *element) error {
 		f = appendEscaped(f, from)
 	}
 	f = append(f, `"/>`...)
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.pending = append(c.pending, nobodys)
-	return c.Write(f)
+	go func() {
+		c.sending.Lock()
+		defer c.sending.Unlock()
+		c.mu.Lock()
+		c.pending = append(c.pending, nobodys)
+		c.mu.Unlock()
+		_ = c.Write(f)
+	}()
 }
 
 func (c *conn) message(e *element) {
@@ -263,9 +287,8 @@ func (c *conn) taken(h uint32) error {
 	numbers := append([]int(nil), c.pending[:count]...)
 	c.pending = append(c.pending[:0], c.pending[count:]...)
 	c.acked = h
-	var err error
 	if c.asked = len(c.pending) > 0; c.asked {
-		err = c.Write(askTaken)
+		go func() { _ = c.Write(askTaken) }()
 	}
 	c.mu.Unlock()
 	for _, n := range numbers {
@@ -273,7 +296,7 @@ func (c *conn) taken(h uint32) error {
 			c.on.Answered(n, target.Answer{Kind: target.Accepted})
 		}
 	}
-	return err
+	return nil
 }
 
 // bounced passes on that a message came back: refused, or failed when the

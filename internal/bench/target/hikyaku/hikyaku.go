@@ -17,7 +17,6 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
 	"github.com/hikyaku-chat/hikyaku/internal/client"
 	"github.com/hikyaku-chat/hikyaku/internal/readloop"
-	"github.com/hikyaku-chat/hikyaku/internal/wire"
 )
 
 // Target is an installation.
@@ -69,6 +68,8 @@ type site struct {
 	conns   []atomic.Pointer[conn]
 	version atomic.Pointer[string]
 	loops   []readloop.Loop // read the sockets, a part of them each
+
+	repaired atomic.Int64
 }
 
 // Version implements [target.Site].
@@ -81,6 +82,10 @@ func (s *site) Version() string {
 
 // Echoes implements [target.Site]: a person's devices are all told alike.
 func (s *site) Echoes(int) bool { return true }
+
+// Repaired implements [target.Repairer]. What a person asks for when they come,
+// or come back, does not count.
+func (s *site) Repaired() int64 { return s.repaired.Load() }
 
 // History implements [target.Site].
 func (s *site) History(ctx context.Context, room int) ([]target.Message, error) {
@@ -100,10 +105,10 @@ func (s *site) History(ctx context.Context, room int) ([]target.Message, error) 
 func (s *site) Connect(ctx context.Context, person int, on target.Listener) (target.Conn, error) {
 	c := &conn{
 		site: s, on: on, view: s.views[person], me: s.people[person].Me().ID,
-		ready: make(chan struct{}), synced: make(chan struct{}), listing: true, behind: -1,
+		ready: make(chan struct{}), synced: make(chan struct{}), behind: -1,
 	}
 	c.view.lost()
-	list := wire.Sync{T: "sync", ID: "list", Cursor: c.view.cursor}
+	list := c.newList()
 	d := client.Dialer{Loop: &s.loops[person%len(s.loops)], OnEnd: c.ended}
 	if all := s.options.Gateways; len(all) > 0 {
 		d.Gateway = all[person%len(all)]
@@ -154,15 +159,16 @@ type conn struct {
 
 	// What follows is for whoever reads the socket.
 
-	me      chat.UserID
-	view    *view
-	listing bool          // a sync of the list is under way
-	again   bool          // and another one is due after it
-	asked   bool          // for what was missed, on this connection
-	waiting int           // syncs of conversations under way
-	settled bool          // synced is closed
-	synced  chan struct{} // closes when nothing is missing for the first time
-	behind  int64         // the view's sum at the last head check that found more; -1 for none
+	me        chat.UserID
+	view      *view
+	asks      int           // syncs of this connection
+	listID    string        // of the last sync of the list
+	listAsked time.Time     // when that was sent, if it is under way; else zero
+	again     bool          // and another one is due after it
+	refusedAt time.Time     // when a burst of syncs was too much
+	settled   bool          // synced is closed
+	synced    chan struct{} // closes when nothing is missing for the first time
+	behind    int64         // the view's sum at the last head check that found more; -1 for none
 }
 
 // Send implements [target.Conn].
@@ -268,8 +274,9 @@ func (c *conn) heard(f client.Frame) {
 	case "mark":
 		c.marked(f)
 	case "resync":
-		c.asked = true
 		c.list()
+	case "error":
+		c.refused(f)
 	}
 }
 

@@ -29,6 +29,11 @@ func (t *Target) Prepare(ctx context.Context, p target.Plan) (target.Site, error
 	for i := range s.views {
 		s.views[i] = &view{rooms: map[int]*seen{}}
 	}
+	for room, members := range p.Rooms {
+		for _, m := range members {
+			s.views[m].rooms[room] = &seen{}
+		}
+	}
 	if _, err := rand.Read(s.run[:]); err != nil {
 		return nil, err
 	}

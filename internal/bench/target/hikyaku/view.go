@@ -18,27 +18,42 @@ import (
 // were missed, and sync asks for them.
 type view struct {
 	cursor string
-	rooms  map[int]*seen
-	known  bool  // the list was complete once
-	sum    int64 // of rev and read, as the head check has it
+	rooms  map[int]*seen // those that the person is in, from the start
+	known  bool          // the list was complete once
+	sum    int64         // of rev and read, as the head check has it
 }
 
 type seen struct {
 	rev, read int64
 	most      int64 // the highest rev heard of
-	seq       int64 // of the last message
-	asked     bool  // a sync is under way
-	asking    int64 // the highest rev heard of when it was sent
+	gap       *gap  // nil while nothing was ever missing
 }
 
-func (v *view) room(room int) *seen {
-	s := v.rooms[room]
-	if s == nil {
-		s = &seen{}
-		v.rooms[room] = s
-	}
-	return s
+// gap is what becomes of changes that did not come as the next one.
+type gap struct {
+	asked time.Time // when the sync was sent that is under way; zero for none
+	id    string    // of the last sync
+	upTo  int64     // the highest rev heard of when it was sent
+
+	// A message may come both ways, pushed and in the answer to a sync. Which
+	// is no duplicate, once; so it is kept which of them came how.
+
+	early revs    // pushed before their turn, and left to the answer
+	twice []int64 // pushed like that once more, by rev, as often as they were
+	owed  revs    // in an answer, and not pushed yet
 }
+
+// mostTwice bounds gap.twice. A run that has as many is a failure anyway.
+const mostTwice = 1000
+
+func (s *seen) missing() *gap {
+	if s.gap == nil {
+		s.gap = &gap{}
+	}
+	return s.gap
+}
+
+func (s *seen) asks() bool { return s.gap != nil && !s.gap.asked.IsZero() }
 
 func (v *view) moved(s *seen, rev, read int64) {
 	if rev > s.rev {
@@ -53,8 +68,8 @@ func (v *view) moved(s *seen, rev, read int64) {
 }
 
 // message takes a message that was pushed, if it is the next change. One that
-// comes again is passed on, for the tool to find, unless the device asked for
-// what it missed: then both ways may bring it.
+// comes again is passed on, for the tool to find, and so is one of a
+// conversation that the person is not in.
 func (c *conn) message(raw []byte) {
 	room, ok := c.site.index[string(value(raw, `"conversation":"`))]
 	if !ok {
@@ -68,123 +83,28 @@ func (c *conn) message(raw []byte) {
 	if err != nil {
 		return
 	}
-	s := c.view.room(room)
+	body := value(raw, `"body":"`)
+	s := c.view.rooms[room]
 	switch {
+	case s == nil:
 	case rev == s.rev+1:
 		c.view.moved(s, rev, 0)
-		s.seq = seq
-	case rev <= s.rev && c.asked:
-		return
+		if c.repeated(room, s, rev, seq, body) {
+			c.on.Received(room, seq, body) // for the one before its turn
+		}
 	case rev > s.rev:
 		s.most = max(s.most, rev)
+		if g := s.missing(); !g.early.has(rev) {
+			g.early.add(rev)
+		} else if len(g.twice) < mostTwice {
+			g.twice = append(g.twice, rev)
+		}
 		c.catchUp(room, s)
 		return
-	}
-	c.on.Received(room, seq, value(raw, `"body":"`))
-}
-
-// say sends a frame from where nobody may wait: whoever reads this socket reads
-// others, too. A loss is noticed there.
-func (c *conn) say(frame wire.Sync) {
-	go func() {
-		select {
-		case <-c.ready:
-			_ = c.socket.Send(frame)
-		case <-time.After(sayPatience):
-		}
-	}()
-}
-
-// sayPatience is how long a socket may take to be made.
-const sayPatience = time.Minute
-
-// list asks which conversations changed.
-func (c *conn) list() {
-	if c.listing {
-		c.again = true
+	case s.gap != nil && s.gap.owed.remove(rev):
 		return
 	}
-	c.listing = true
-	c.say(wire.Sync{T: "sync", ID: "list", Cursor: c.view.cursor})
-}
-
-// listed takes the answer. What a person's first connection finds is where
-// they begin.
-func (c *conn) listed(f client.Frame) {
-	var v wire.Synced
-	if err := f.Into(&v); err != nil {
-		return
-	}
-	c.listing = false
-	c.view.cursor = v.Cursor
-	for i := range v.Conversations {
-		summary := &v.Conversations[i]
-		room, ok := c.site.index[summary.ID.String()]
-		if !ok {
-			continue
-		}
-		s := c.view.room(room)
-		if !c.view.known {
-			c.view.moved(s, summary.Rev, 0)
-		}
-		c.view.moved(s, 0, summary.Read)
-		s.most = max(s.most, summary.Rev)
-		c.catchUp(room, s)
-	}
-	if v.More || c.again {
-		c.again = false
-		c.list()
-		return
-	}
-	c.view.known = true
-	c.settle()
-}
-
-// catchUp asks for the changes of a conversation that are missing, unless it
-// has.
-func (c *conn) catchUp(room int, s *seen) {
-	if s.rev >= s.most || s.asked {
-		return
-	}
-	s.asked, s.asking, c.asked = true, s.most, true
-	c.waiting++
-	id := c.site.rooms[room]
-	c.say(wire.Sync{T: "sync", ID: id.String(), Conversation: id, Rev: s.rev})
-}
-
-func (c *conn) caughtUp(f client.Frame) {
-	var v wire.Changes
-	if err := f.Into(&v); err != nil {
-		return
-	}
-	room, ok := c.site.index[v.Conversation.String()]
-	if !ok {
-		return
-	}
-	s := c.view.room(room)
-	had := s.rev
-	for i := range v.Messages {
-		if m := &v.Messages[i]; m.Rev > had {
-			s.seq = max(s.seq, m.Seq)
-			c.on.Received(room, m.Seq, []byte(m.Body))
-		}
-	}
-	c.view.moved(s, v.Rev, 0)
-	if !v.More { // then the changes up to there that are not in it are none of messages
-		c.view.moved(s, s.asking, 0)
-	}
-	s.asked = false
-	c.waiting--
-	c.catchUp(room, s)
-	c.settle()
-}
-
-// settle says that nothing is missing, when it is so for the first time.
-func (c *conn) settle() {
-	if c.view.known && !c.listing && c.waiting == 0 && !c.settled {
-		c.settled = true
-		close(c.synced)
-	}
+	c.on.Received(room, seq, body)
 }
 
 // changed takes a change of a conversation itself.
@@ -197,7 +117,10 @@ func (c *conn) changed(f client.Frame) {
 	if !ok {
 		return
 	}
-	s := c.view.room(room)
+	s := c.view.rooms[room]
+	if s == nil {
+		return
+	}
 	if v.Conversation.Rev == s.rev+1 {
 		c.view.moved(s, v.Conversation.Rev, 0)
 		return
@@ -212,13 +135,16 @@ func (c *conn) marked(f client.Frame) {
 		return
 	}
 	if room, ok := c.site.index[v.Conversation.String()]; ok {
-		c.view.moved(c.view.room(room), 0, v.Read)
+		if s := c.view.rooms[room]; s != nil {
+			c.view.moved(s, 0, v.Read)
+		}
 	}
 }
 
 // pong is the head check: a device that is behind at two of them, and has seen
 // nothing new in between, has missed something.
 func (c *conn) pong(raw []byte) {
+	c.askAgain(time.Now())
 	if !bytes.Contains(raw, []byte(`"checked":true`)) {
 		return
 	}
@@ -237,9 +163,12 @@ func (c *conn) pong(raw []byte) {
 	}
 }
 
-// lost forgets what was under way on the connection before.
+// lost forgets what was under way on the connection before. What was pushed
+// there and left to an answer may be pushed here again.
 func (v *view) lost() {
 	for _, s := range v.rooms {
-		s.asked = false
+		if s.gap != nil {
+			s.gap.asked, s.gap.early, s.gap.twice = time.Time{}, nil, nil
+		}
 	}
 }

@@ -1,0 +1,96 @@
+package null
+
+import (
+	"encoding/json"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/hikyaku-chat/hikyaku/internal/chat"
+	"github.com/hikyaku-chat/hikyaku/internal/socket"
+	"github.com/hikyaku-chat/hikyaku/internal/wire"
+)
+
+// syncLimit is how many messages an answer has at most.
+const syncLimit = 100
+
+// sync answers with what there is.
+func (s *session) sync(c *socket.Conn, p []byte) {
+	var f wire.Sync
+	if err := json.Unmarshal(p, &f); err != nil {
+		return
+	}
+	if faults := s.server.faults; faults != nil {
+		n := int(s.server.syncs.Add(1))
+		if is(faults.Ignore, n) {
+			return
+		}
+		if is(faults.Refuse, n) {
+			c.Send(socket.NewFrame(wire.Encode(wire.ErrorFrame{T: "error", ID: f.ID, Code: string(chat.CodeUnavailable), Text: "ask again"})))
+			return
+		}
+		if is(faults.Limit, n) {
+			c.Send(socket.NewFrame(wire.Encode(wire.ErrorFrame{T: "error", Code: string(chat.CodeRateLimited), Text: "too many frames"})))
+			return
+		}
+	}
+	if f.Conversation == 0 {
+		c.Send(socket.NewFrame(wire.Encode(s.server.list(s.user, f.ID, f.Cursor))))
+		return
+	}
+	room := s.server.room(int64(f.Conversation))
+	if room == nil || f.Rev < 0 {
+		c.Send(socket.NewFrame(wire.Encode(wire.ErrorFrame{T: "error", ID: f.ID, Code: string(chat.CodeNotFound), Text: "there is no such conversation"})))
+		return
+	}
+	room.mu.Lock()
+	defer room.mu.Unlock()
+	end := int64(len(room.stored))
+	from := min(f.Rev, end)
+	to := min(from+syncLimit, end)
+	c.Send(socket.NewFrame(wire.Encode(wire.Changes{
+		T: "changes", ID: f.ID, Conversation: room.id, Messages: room.page(room.stored, from, to), Rev: to, More: to < end,
+	})))
+}
+
+// list is the conversations that changed. Its cursor is the revs of all of them.
+func (s *Server) list(u *user, id, cursor string) wire.Synced {
+	out := wire.Synced{T: "synced", ID: id, Conversations: []wire.Summary{}, Gone: []chat.ConversationID{}}
+	known := strings.Split(cursor, ",")
+	var now []string
+	for i, r := range s.roomsOf(u) {
+		last := r.last()
+		rev := strconv.FormatInt(last, 10)
+		now = append(now, rev)
+		if i < len(known) && known[i] == rev {
+			continue
+		}
+		out.Conversations = append(out.Conversations, wire.Summary{
+			Conversation: wire.Conversation{ID: r.id, Kind: chat.Direct, Members: 2, Seq: last, Rev: last}, Role: chat.Member,
+		})
+	}
+	out.Cursor = strings.Join(now, ",")
+	return out
+}
+
+// head is the head check. Nobody has a read mark.
+func (s *Server) head(u *user) wire.Pong {
+	all := s.roomsOf(u)
+	out := wire.Pong{T: "pong", Conversations: len(all), Checked: true}
+	for _, r := range all {
+		out.Sum += r.last()
+	}
+	return out
+}
+
+func (s *Server) roomsOf(u *user) []*room {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return slices.Clone(u.rooms)
+}
+
+func (r *room) last() int64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return int64(len(r.stored))
+}

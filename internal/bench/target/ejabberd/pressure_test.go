@@ -1,0 +1,134 @@
+package ejabberd
+
+import (
+	"bytes"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+	"time"
+
+	"github.com/gobwas/ws"
+	"github.com/gobwas/ws/wsutil"
+
+	"github.com/hikyaku-chat/hikyaku/internal/bench/target"
+	"github.com/hikyaku-chat/hikyaku/internal/bench/target/frames"
+)
+
+// answers are what a person is told of what they sent.
+type answers struct {
+	numbers chan int
+	ended   chan struct{}
+}
+
+func (a *answers) Answered(n int, _ target.Answer) { a.numbers <- n }
+
+func (a *answers) Received(int, int64, []byte) {}
+
+func (a *answers) Ended(error) { close(a.ended) }
+
+// A server that takes nothing while it has something to say is listened to:
+// whoever reads does not wait for who writes. The order stays.
+func TestReadsUnderPressure(t *testing.T) {
+	accepted := make(chan net.Conn, 1)
+	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		conn, _, _, err := ws.HTTPUpgrader{Protocol: func(string) bool { return true }}.Upgrade(r, w)
+		if err != nil {
+			t.Error(err)
+		}
+		accepted <- conn
+	}))
+	defer web.Close()
+	u, err := frames.Address(web.URL, "/")
+	if err != nil {
+		t.Fatal(err)
+	}
+	socket, err := frames.Dial(t.Context(), u, "xmpp")
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := <-accepted
+	defer func() { _ = server.Close() }()
+	// Nothing below takes as long unless something is wrong.
+	if err := server.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	on := &answers{numbers: make(chan int, 10), ended: make(chan struct{})}
+	c := &conn{session: &session{Conn: socket}, site: &site{plan: target.Plan{Rooms: [][]int{{0, 1}}}}, on: on, to: map[int]string{0: "p1@localhost"}}
+	go c.read()
+	// More than the system's buffers take.
+	sent := make(chan error, 1)
+	go func() {
+		err := c.Send(0, 1, []byte("small"))
+		if err == nil {
+			err = c.Send(0, 2, bytes.Repeat([]byte("large"), 10<<20))
+		}
+		sent <- err
+	}()
+	expect(t, server, `id="1"`)
+	expect(t, server, string(askTaken))
+	h, err := ws.ReadHeader(server) // so the large one is being written
+	if err != nil {
+		t.Fatal(err)
+	}
+	say(t, server, `<iq xmlns="jabber:client" type="get" id="q"/>`)
+	say(t, server, `<r xmlns="`+nsSM+`"/>`)
+	say(t, server, `<a xmlns="`+nsSM+`" h="1"/>`)
+	answered(t, on, 1)
+	if _, err := io.CopyN(io.Discard, server, h.Length); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-sent; err != nil {
+		t.Error(err)
+	}
+	// What was asked for meanwhile, in whatever order.
+	var rest [3]string
+	for i := range rest {
+		rest[i] = read(t, server)
+	}
+	for _, want := range []string{`id="q"`, `h="1"`, string(askTaken)} {
+		if !bytes.Contains([]byte(rest[0]+rest[1]+rest[2]), []byte(want)) {
+			t.Errorf("%q has no %s", rest, want)
+		}
+	}
+	say(t, server, `<a xmlns="`+nsSM+`" h="3"/>`)
+	answered(t, on, 2)
+	c.Close()
+	<-on.ended
+}
+
+func answered(t *testing.T, on *answers, n int) {
+	t.Helper()
+	select {
+	case got := <-on.numbers:
+		if got != n {
+			t.Fatalf("%d was answered instead of %d", got, n)
+		}
+	case <-time.After(20 * time.Second):
+		t.Fatalf("%d was not answered while the server took nothing", n)
+	}
+}
+
+func say(t *testing.T, server net.Conn, text string) {
+	t.Helper()
+	if err := ws.WriteFrame(server, ws.NewTextFrame([]byte(text))); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func read(t *testing.T, server net.Conn) string {
+	t.Helper()
+	text, err := wsutil.ReadClientText(server)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+func expect(t *testing.T, server net.Conn, part string) {
+	t.Helper()
+	if got := read(t, server); !bytes.Contains([]byte(got), []byte(part)) {
+		t.Fatalf("%s has no %s", got, part)
+	}
+}

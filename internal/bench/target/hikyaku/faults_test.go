@@ -1,0 +1,258 @@
+package hikyaku_test
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/hikyaku-chat/hikyaku/internal/bench/null"
+	"github.com/hikyaku-chat/hikyaku/internal/bench/target"
+	"github.com/hikyaku-chat/hikyaku/internal/bench/target/hikyaku"
+)
+
+// longest bounds every wait; it is never waited for in full unless something is
+// wrong.
+const longest = 30 * time.Second
+
+// often is a heartbeat for tests in which it has something to find.
+const often = 100 * time.Millisecond
+
+// ears are what a person hears.
+type ears struct {
+	mu    sync.Mutex
+	heard map[int][]int64 // seqs, by conversation
+	more  chan struct{}
+}
+
+func (e *ears) Answered(int, target.Answer) {}
+
+func (e *ears) Ended(error) {}
+
+func (e *ears) Received(room int, seq int64, _ []byte) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.heard == nil {
+		e.heard = map[int][]int64{}
+	}
+	e.heard[room] = append(e.heard[room], seq)
+	select {
+	case e.more <- struct{}{}:
+	default:
+	}
+}
+
+func (e *ears) in(room int) []int64 {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return slices.Clone(e.heard[room])
+}
+
+// wait waits until so many messages of a conversation came.
+func (e *ears) wait(t *testing.T, room, count int) {
+	t.Helper()
+	for late := time.After(longest); len(e.in(room)) < count; {
+		select {
+		case <-e.more:
+		case <-late:
+			t.Fatalf("of conversation %d, this alone came: %v", room, e.in(room))
+		}
+	}
+}
+
+// four are four people, of whom 0 and 1, and 2 and 3 have a conversation, on a
+// server that does wrong.
+type four struct {
+	site  target.Site
+	ears  [4]*ears
+	conns [4]target.Conn
+	sent  int
+}
+
+func faulty(t *testing.T, heartbeat time.Duration, faults *null.Faults) *four {
+	t.Helper()
+	server, err := null.StartFaulty(t.Context(), "127.0.0.1:0", heartbeat, faults)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := server.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	system, err := hikyaku.New(server.URL(), hikyaku.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := &four{}
+	if f.site, err = system.Prepare(t.Context(), target.Plan{Run: "faults", People: 4, Rooms: [][]int{{0, 1}, {2, 3}}}); err != nil {
+		t.Fatal(err)
+	}
+	for i := range f.conns {
+		f.ears[i] = &ears{more: make(chan struct{}, 1)}
+		if f.conns[i], err = f.site.Connect(t.Context(), i, f.ears[i]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Cleanup(func() {
+		for _, c := range f.conns {
+			if c != nil {
+				c.Close()
+			}
+		}
+	})
+	return f
+}
+
+// say has person 0 say so many things more.
+func (f *four) say(t *testing.T, count int) {
+	t.Helper()
+	for range count {
+		f.sent++
+		if err := f.conns[0].Send(0, f.sent, fmt.Appendf(nil, "0.%d ", f.sent)); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func (f *four) repaired() int64 { return f.site.(target.Repairer).Repaired() }
+
+// back has person 1 come back.
+func (f *four) back(ctx context.Context) (err error) {
+	f.conns[1], err = f.site.(target.Returner).Return(ctx, 1, f.ears[1])
+	return err
+}
+
+func (f *four) cut() {
+	f.conns[1].(target.Cutter).Cut()
+	f.conns[1] = nil
+}
+
+func one(which int) func(int) bool { return func(n int) bool { return n == which } }
+
+// What a server does wrong is mended, and told.
+func TestWrongsAreSeen(t *testing.T) {
+	whole := []int64{1, 2, 3, 4, 5, 6, 7, 8, 9, 10}
+	for name, c := range map[string]struct {
+		faults   null.Faults
+		heard    []int64
+		repaired int64 // at least, of either; 0 for exactly none
+		leaked   []int64
+	}{
+		"nothing": {heard: whole},
+		"lost":    {faults: null.Faults{Lose: one(4)}, heard: whole, repaired: 1},
+		"the last one lost": {
+			faults: null.Faults{Lose: one(10)}, heard: whole, repaired: 1,
+		},
+		"swapped": {faults: null.Faults{Swap: one(4)}, heard: whole, repaired: 1},
+		"doubled": {faults: null.Faults{Double: one(4)}, heard: []int64{1, 2, 3, 4, 4, 5, 6, 7, 8, 9, 10}},
+		"doubled before its turn": {
+			faults: null.Faults{Lose: one(3), Double: one(4)}, heard: []int64{1, 2, 3, 4, 4, 5, 6, 7, 8, 9, 10}, repaired: 1,
+		},
+		"leaked":          {faults: null.Faults{Leak: one(4)}, heard: whole, leaked: []int64{4}},
+		"a refused sync":  {faults: null.Faults{Lose: one(4), Refuse: one(5)}, heard: whole, repaired: 1},
+		"an ignored sync": {faults: null.Faults{Lose: one(4), Ignore: one(5)}, heard: whole, repaired: 1},
+		"a limited sync":  {faults: null.Faults{Lose: one(4), Limit: one(5)}, heard: whole, repaired: 1},
+		"a limited list":  {faults: null.Faults{Limit: one(2)}, heard: whole},
+		"a refused list":  {faults: null.Faults{Refuse: one(2)}, heard: whole},
+		"an ignored list": {faults: null.Faults{Ignore: one(2)}, heard: whole},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			heartbeat := often
+			if c.faults.Refuse != nil || c.faults.Limit != nil {
+				heartbeat = 2 * longest // which mends nothing
+			}
+			f := faulty(t, heartbeat, &c.faults)
+			f.say(t, len(whole))
+			for i := range 2 {
+				f.ears[i].wait(t, 0, len(c.heard))
+				if heard := f.ears[i].in(0); !slices.Equal(sorted(heard), c.heard) {
+					t.Errorf("person %d heard %v", i, heard)
+				}
+			}
+			if n := f.repaired(); n < 2*c.repaired || c.repaired == 0 && n > 0 {
+				t.Errorf("%d repaired", n)
+			}
+			for i := 2; i < 4; i++ {
+				f.ears[i].wait(t, 0, len(c.leaked))
+				if leaked := f.ears[i].in(0); !slices.Equal(leaked, c.leaked) {
+					t.Errorf("person %d heard %v of others", i, leaked)
+				}
+			}
+		})
+	}
+}
+
+func sorted(all []int64) []int64 {
+	slices.Sort(all)
+	return all
+}
+
+// A repair, or a return, does not hide what is doubled afterwards; and what was
+// missed while one was away is no repair.
+func TestDoublesAfterARepair(t *testing.T) {
+	f := faulty(t, often, &null.Faults{Lose: one(2), Double: func(seq int) bool { return seq == 7 || seq == 14 }})
+	f.say(t, 5)
+	f.ears[1].wait(t, 0, 5)
+	f.ears[0].wait(t, 0, 5)
+	f.say(t, 3)
+	f.ears[0].wait(t, 0, 9)
+	f.ears[1].wait(t, 0, 9)
+	if heard := f.ears[1].in(0); !slices.Equal(heard, []int64{1, 2, 3, 4, 5, 6, 7, 7, 8}) {
+		t.Errorf("%v", heard)
+	}
+	repaired := f.repaired()
+	f.cut()
+	f.say(t, 4)
+	f.ears[0].wait(t, 0, 13)
+	if err := f.back(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	f.say(t, 3)
+	f.ears[1].wait(t, 0, 17)
+	if heard := f.ears[1].in(0)[9:]; !slices.Equal(heard, []int64{9, 10, 11, 12, 13, 14, 14, 15}) {
+		t.Errorf("%v after the return", heard)
+	}
+	if f.repaired() != repaired {
+		t.Errorf("%d repaired, and %d before the return", f.repaired(), repaired)
+	}
+}
+
+// Who is lost again before what they missed has come still has it the next
+// time, though the list of what changed does not name it any more.
+func TestLostWhileComingBack(t *testing.T) {
+	var deaf atomic.Bool
+	ignored := make(chan struct{}, 1)
+	f := faulty(t, often, &null.Faults{Ignore: func(n int) bool {
+		if n != 6 || !deaf.Load() { // 5 is the list of the return
+			return false
+		}
+		ignored <- struct{}{}
+		return true
+	}})
+	f.cut()
+	f.say(t, 3)
+	f.ears[0].wait(t, 0, 3)
+	deaf.Store(true)
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() {
+		<-ignored
+		cancel()
+	}()
+	if err := f.back(ctx); err == nil {
+		t.Fatal("came back without what was missed")
+	}
+	f.conns[1] = nil
+	again, stop := context.WithTimeout(t.Context(), longest)
+	defer stop()
+	if err := f.back(again); err != nil {
+		t.Fatal(err)
+	}
+	if heard := f.ears[1].in(0); !slices.Equal(heard, []int64{1, 2, 3}) || f.repaired() != 0 {
+		t.Errorf("%v, %d repaired", heard, f.repaired())
+	}
+}

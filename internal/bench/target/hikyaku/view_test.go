@@ -1,0 +1,113 @@
+package hikyaku
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"testing"
+
+	"github.com/google/uuid"
+
+	"github.com/hikyaku-chat/hikyaku/internal/bench/target"
+	"github.com/hikyaku-chat/hikyaku/internal/chat"
+	"github.com/hikyaku-chat/hikyaku/internal/client"
+	"github.com/hikyaku-chat/hikyaku/internal/wire"
+)
+
+type told []int64
+
+func (l *told) Answered(int, target.Answer) {}
+
+func (l *told) Received(_ int, seq int64, _ []byte) { *l = append(*l, seq) }
+
+func (l *told) Ended(error) {}
+
+// one is a person in one conversation, on a connection that has settled and
+// leads nowhere: what is asked is never sent.
+func one() (c *conn, heard *told) {
+	heard = &told{}
+	s := &site{
+		rooms: []chat.ConversationID{7}, index: map[string]int{"7": 0, "8": 1},
+		views: []*view{{rooms: map[int]*seen{0: {}}, known: true}},
+	}
+	return &conn{site: s, on: heard, view: s.views[0], settled: true}, heard
+}
+
+func (c *conn) pushed(room string, revs ...int64) {
+	for _, rev := range revs {
+		c.heard(client.Frame{T: "message", Raw: fmt.Appendf(nil, `{"t":"message","conversation":%q,"seq":%d,"rev":%d,"body":"x"}`, room, rev, rev)})
+	}
+}
+
+func (c *conn) answered(t *testing.T, id string, more bool, revs ...int64) {
+	t.Helper()
+	f := wire.Changes{T: "changes", ID: id, Conversation: 7, More: more}
+	for _, rev := range revs {
+		f.Messages = append(f.Messages, wire.Message{Conversation: 7, Seq: rev, Rev: rev, ID: 1, Sender: 1, ClientID: chat.ClientID(uuid.Must(uuid.NewV7())), Body: "x"})
+		f.Rev = rev
+	}
+	raw, err := json.Marshal(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.heard(client.Frame{T: "changes", Raw: raw})
+}
+
+func (l *told) are(t *testing.T, seqs ...int64) {
+	t.Helper()
+	if !slices.Equal(*l, seqs) {
+		t.Errorf("%v instead of %v", *l, seqs)
+	}
+}
+
+// Of what came in an answer, one pushed copy is forgiven, whether it comes
+// before or behind; the next is told.
+func TestOneCopyIsForgiven(t *testing.T) {
+	c, heard := one()
+	c.pushed("7", 1, 3)
+	c.answered(t, c.view.rooms[0].gap.id, false, 2, 3, 4)
+	heard.are(t, 1, 2, 3, 4)
+	c.pushed("7", 2, 4) // were on their way
+	heard.are(t, 1, 2, 3, 4)
+	c.pushed("7", 5)
+	heard.are(t, 1, 2, 3, 4, 5)
+	c.pushed("7", 2, 3, 4, 5, 1)
+	heard.are(t, 1, 2, 3, 4, 5, 2, 3, 4, 5, 1)
+	if c.site.Repaired() != 3 {
+		t.Errorf("%d repaired", c.site.Repaired())
+	}
+}
+
+// A copy that comes before its turn, and again in its turn, is told.
+func TestCopyBeforeItsTurn(t *testing.T) {
+	c, heard := one()
+	c.pushed("7", 2, 1, 2)
+	heard.are(t, 1, 2, 2)
+}
+
+// The late answer to a question that was asked twice says nothing of the next
+// question.
+func TestLateAnswer(t *testing.T) {
+	c, heard := one()
+	c.pushed("7", 2)
+	first := c.view.rooms[0].gap.id
+	c.answered(t, first, false, 1, 2)
+	c.pushed("7", 4)
+	c.answered(t, first, false, 2)
+	if s := c.view.rooms[0]; s.rev != 2 || !s.asks() {
+		t.Errorf("at %d", s.rev)
+	}
+	c.answered(t, c.view.rooms[0].gap.id, false, 3, 4)
+	heard.are(t, 1, 2, 3, 4)
+}
+
+// What is of a conversation that the person is not in is told as it comes, and
+// never asked for.
+func TestForeignMessages(t *testing.T) {
+	c, heard := one()
+	c.pushed("8", 5, 5)
+	heard.are(t, 5, 5)
+	if c.asks != 0 || len(c.view.rooms) != 1 {
+		t.Error("the conversation is taken for one's own")
+	}
+}
