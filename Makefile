@@ -57,7 +57,7 @@ test-deps:
 	scripts/test-deps
 
 .PHONY: test-go
-test-go: ## Run the Go tests, with the race detector
+test-go: web/dist/index.html web/dist-report/report.js ## Run the Go tests, with the race detector
 	CGO_ENABLED=1 $(GO) test -race -timeout 10m ./...
 
 .PHONY: test-deploy
