@@ -112,20 +112,6 @@ func (p *Postgres) Start(ctx context.Context) error {
 	})
 }
 
-// Stop stops the server at once, cutting its clients off ("fast" shutdown).
-func (p *Postgres) Stop(ctx context.Context) error {
-	p.asked.Store(true)
-	if err := p.cmd.Process.Signal(syscall.SIGINT); err != nil {
-		return fmt.Errorf("stop %s: %w", p.name, err)
-	}
-	select {
-	case <-p.done:
-		return nil
-	case <-ctx.Done():
-		return p.Kill()
-	}
-}
-
 // Port is where the server listens.
 func (p *Postgres) Port() int { return p.port }
 
