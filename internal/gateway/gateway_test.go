@@ -34,6 +34,7 @@ type answers struct {
 	members    func() ([]chat.UserID, int64, error)
 	acquainted func(of []chat.UserID) []chat.UserID
 	sent       atomic.Int64 // names that were looked up
+	looking    func()       // called before a name is looked up; may be nil
 }
 
 func (a *answers) MemberIDs(context.Context, chat.ConversationID) ([]chat.UserID, int64, error) {
@@ -45,14 +46,17 @@ func (a *answers) Acquainted(_ context.Context, _ chat.UserID, of []chat.UserID)
 }
 
 func (a *answers) Sent(_ context.Context, keys []store.SendKey) (map[store.SendKey]*chat.Message, error) {
+	if a.looking != nil {
+		a.looking()
+	}
 	a.sent.Add(int64(len(keys)))
 	return nil, nil
 }
 
-type published func(s chat.Submission)
+type published func(s chat.Submission, confirm func(error))
 
-func (p published) Publish(s chat.Submission, _ func(error)) error {
-	p(s)
+func (p published) Publish(s chat.Submission, confirm func(error)) error {
+	p(s, confirm)
 	return nil
 }
 
@@ -112,7 +116,7 @@ func sendOf(body string) *wire.Send {
 
 // A send that is refused for now again and again holds back what was sent
 // behind it, however long each look-up takes to fail.
-func TestHoldLastsUntilTheSendIsTaken(t *testing.T) {
+func TestWhatFollowsARefusedSendWaitsForIt(t *testing.T) {
 	away := true
 	st := &answers{members: func() ([]chat.UserID, int64, error) {
 		if away {
@@ -121,17 +125,38 @@ func TestHoldLastsUntilTheSendIsTaken(t *testing.T) {
 		return []chat.UserID{1}, 1, nil
 	}}
 	var order []string
-	g := gatewayOf(t, st, func(s chat.Submission) { order = append(order, s.Body) })
+	g := gatewayOf(t, st, func(s chat.Submission, _ func(error)) { order = append(order, s.Body) })
 	s := sessionOf(t, g, 1)
 	first, second := sendOf("first"), sendOf("second")
-	s.sendAfterLoad(t.Context(), first)
-	time.Sleep(holdTime + 50*time.Millisecond)
-	s.sendAfterLoad(t.Context(), first)
+	s.sendAfterLoad(t.Context(), first, 1)
+	s.sendAfterLoad(t.Context(), first, 2)
 	away = false
-	s.sendAfterLoad(t.Context(), second)
-	s.sendAfterLoad(t.Context(), first)
-	s.sendAfterLoad(t.Context(), second)
+	s.sendAfterLoad(t.Context(), second, 3)
+	s.sendAfterLoad(t.Context(), first, 4)
+	s.sendAfterLoad(t.Context(), second, 5)
 	if !slices.Equal(order, []string{"first", "second"}) {
+		t.Errorf("published in the order %v", order)
+	}
+}
+
+// A message that the broker refuses while something is looked up for the next
+// one holds that one back as well.
+func TestARefusalDuringALookUpIsSeen(t *testing.T) {
+	st := &answers{members: func() ([]chat.UserID, int64, error) { return []chat.UserID{1}, 1, nil }}
+	var order []string
+	var refuse func(error)
+	g := gatewayOf(t, st, func(s chat.Submission, confirm func(error)) {
+		order = append(order, s.Body)
+		refuse = confirm
+	})
+	s := sessionOf(t, g, 1)
+	first, second := sendOf("first"), sendOf("second")
+	second.ID = chat.ClientID{15: 1} // not fresh: it is looked up
+	st.looking = func() { refuse(errors.New("the connection is lost")) }
+	s.sendAfterLoad(t.Context(), first, 1)
+	s.sendAfterLoad(t.Context(), second, 2)
+	s.sendAfterLoad(t.Context(), first, 3)
+	if !slices.Equal(order, []string{"first", "first"}) {
 		t.Errorf("published in the order %v", order)
 	}
 }
@@ -146,7 +171,7 @@ func TestBacklogThatOverflowsKeepsTheOrder(t *testing.T) {
 	}}
 	var mu sync.Mutex
 	var order []string
-	g := gatewayOf(t, st, func(s chat.Submission) {
+	g := gatewayOf(t, st, func(s chat.Submission, _ func(error)) {
 		mu.Lock()
 		defer mu.Unlock()
 		order = append(order, s.Body)
@@ -189,7 +214,7 @@ func TestBacklogThatOverflowsKeepsTheOrder(t *testing.T) {
 // A stranger's sends cost turns, and leave nothing behind.
 func TestRefusedSendsLeaveNothing(t *testing.T) {
 	st := &answers{members: func() ([]chat.UserID, int64, error) { return []chat.UserID{2}, 1, nil }}
-	g := gatewayOf(t, st, func(chat.Submission) { t.Error("a stranger's message was published") })
+	g := gatewayOf(t, st, func(chat.Submission, func(error)) { t.Error("a stranger's message was published") })
 	s := sessionOf(t, g, 1)
 	s.sends = rate.NewLimiter(0.001, 50)
 	if _, err := g.rooms.load(t.Context(), conversation); err != nil {
@@ -200,8 +225,8 @@ func TestRefusedSendsLeaveNothing(t *testing.T) {
 		if i%2 == 0 {
 			f.ID = chat.ClientID{15: byte(i), 14: byte(i >> 8)} // not fresh: it would be looked up
 		}
-		if !s.sendQuickly(f) {
-			s.sendAfterLoad(t.Context(), f)
+		if !s.sendQuickly(f, int64(i)) {
+			s.sendAfterLoad(t.Context(), f, int64(i))
 		}
 	}
 	if n := len(g.claims.now); n > 0 {

@@ -10,17 +10,6 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/wire"
 )
 
-// hold keeps the order of one sender's messages to a conversation (G3): once a
-// send was refused for now, those that the client had sent behind it, not
-// knowing, are refused too, until it comes again. After holdTime the client
-// knows, and its order is its own doing.
-type hold struct {
-	id    chat.ClientID
-	until time.Time
-}
-
-const holdTime = time.Second
-
 // codes of refusals that belong to the socket alone.
 const (
 	codeInFlight chat.Code = "in_flight"
@@ -34,7 +23,7 @@ var errTaken = chat.Refuse(chat.CodeConflict, "id", "another message was sent un
 
 // sendQuickly handles a send for which memory is enough, and tells whether it
 // was. It does not block.
-func (s *session) sendQuickly(f *wire.Send) bool {
+func (s *session) sendQuickly(f *wire.Send, arrival int64) bool {
 	room, known := s.g.rooms.peek(f.Conversation)
 	if !known {
 		return false
@@ -45,22 +34,22 @@ func (s *session) sendQuickly(f *wire.Send) bool {
 			return false
 		}
 	}
-	if s.letIn(f) {
-		s.publish(f, room.has(s.user), v)
+	if s.letIn(f, arrival) {
+		s.publish(f, arrival, room.has(s.user), v)
 	}
 	return true
 }
 
 // sendAfterLoad is a send for which something must be looked up first: the
 // sender's membership, or whether its name is taken.
-func (s *session) sendAfterLoad(ctx context.Context, f *wire.Send) {
-	if !s.letIn(f) {
+func (s *session) sendAfterLoad(ctx context.Context, f *wire.Send, arrival int64) {
+	if !s.letIn(f, arrival) {
 		return
 	}
 	room, err := s.g.rooms.load(ctx, f.Conversation)
 	if err != nil && chat.CodeOf(err) != chat.CodeNotFound {
 		s.g.log.Error("members could not be looked up", "conversation", f.Conversation, "error", err)
-		s.rejectForNow(f, chat.CodeUnavailable, "the message cannot be taken now", 500*time.Millisecond)
+		s.rejectForNow(f, arrival, chat.CodeUnavailable, "the message cannot be taken now", 500*time.Millisecond)
 		return
 	}
 	member, v := room.has(s.user), free
@@ -68,32 +57,33 @@ func (s *session) sendAfterLoad(ctx context.Context, f *wire.Send) {
 		if v = c.look(s.user, f); v == unknown {
 			if v, err = c.lookUp(ctx, s.user, f); err != nil {
 				s.g.log.Error("the name of a message could not be looked up", "error", err)
-				s.rejectForNow(f, chat.CodeUnavailable, "the message cannot be taken now", 500*time.Millisecond)
+				s.rejectForNow(f, arrival, chat.CodeUnavailable, "the message cannot be taken now", 500*time.Millisecond)
 				return
 			}
 		}
 	}
-	s.publish(f, member, v)
+	s.publish(f, arrival, member, v)
 }
 
-// letIn tells whether a send may go on now; when it may not, its client is told.
-func (s *session) letIn(f *wire.Send) bool {
-	if s.isHeld(f) {
-		s.push(wire.Rejected{T: "rejected", ID: f.ID, Code: string(codeOrder), Text: "an earlier message to this conversation must come first", RetryAfterMS: 100})
+// letIn reports whether a send may go on now; when it may not, its client is
+// told.
+func (s *session) letIn(f *wire.Send, arrival int64) bool {
+	if s.mustWait(f, arrival) {
+		s.rejectOrder(f, arrival)
 		return false
 	}
 	if s.g.lingering.Err() != nil {
-		s.rejectForNow(f, chat.CodeUnavailable, "this gateway is stopping; connect again", time.Second)
+		s.rejectForNow(f, arrival, chat.CodeUnavailable, "this gateway is stopping; connect again", time.Second)
 		return false
 	}
 	if int(s.inFlight.Load()) >= s.g.cfg.InFlight {
-		s.rejectForNow(f, codeInFlight, "too many messages wait for their answer", 100*time.Millisecond)
+		s.rejectForNow(f, arrival, codeInFlight, "too many messages wait for their answer", 100*time.Millisecond)
 		return false
 	}
 	if r := s.sends.Reserve(); r.Delay() > 0 {
 		wait := r.Delay()
 		r.Cancel()
-		s.rejectForNow(f, chat.CodeRateLimited, "you send too fast", wait)
+		s.rejectForNow(f, arrival, chat.CodeRateLimited, "you send too fast", wait)
 		return false
 	}
 	return true
@@ -101,7 +91,7 @@ func (s *session) letIn(f *wire.Send) bool {
 
 // publish hands a send to the broker, or says why it can never be taken. It
 // does not block.
-func (s *session) publish(f *wire.Send, member bool, name verdict) {
+func (s *session) publish(f *wire.Send, arrival int64, member bool, name verdict) {
 	if !member {
 		s.reject(f, chat.NotFound("conversation"))
 		return
@@ -119,15 +109,27 @@ func (s *session) publish(f *wire.Send, member bool, name verdict) {
 		s.reject(f, errTaken)
 		return
 	}
+	// One step with the check: an earlier message may have been refused since
+	// this one was let in, by the broker or while something was looked up.
+	s.mu.Lock()
+	arrival = s.order.arrivalOf(f.Conversation, f.ID, arrival)
+	if s.order.mustWait(f.Conversation, arrival, submission.ReceivedAt) {
+		s.mu.Unlock()
+		s.rejectOrder(f, arrival)
+		return
+	}
+	s.order.settle(f.Conversation, f.ID)
 	s.inFlight.Add(1)
 	s.g.inFlight.Add(1)
-	if err := s.g.parts.Publisher.Publish(submission, func(err error) { s.confirmed(f, err) }); err != nil {
-		s.confirmed(f, err)
+	err := s.g.parts.Publisher.Publish(submission, func(err error) { s.confirmed(f, arrival, err) })
+	s.mu.Unlock()
+	if err != nil {
+		s.confirmed(f, arrival, err)
 	}
 }
 
 // confirmed answers a send. The broker calls it.
-func (s *session) confirmed(f *wire.Send, err error) {
+func (s *session) confirmed(f *wire.Send, arrival int64, err error) {
 	s.inFlight.Add(-1)
 	defer s.g.inFlight.Add(-1)
 	if err == nil {
@@ -137,9 +139,9 @@ func (s *session) confirmed(f *wire.Send, err error) {
 	var refusal *chat.Error
 	switch {
 	case !errors.As(err, &refusal):
-		s.rejectForNow(f, chat.CodeUnavailable, "it is not known whether the message was kept; send it again", 500*time.Millisecond)
+		s.rejectForNow(f, arrival, chat.CodeUnavailable, "it is not known whether the message was kept; send it again", 500*time.Millisecond)
 	case refusal.Code == chat.CodeOverloaded, refusal.Code == chat.CodeUnavailable:
-		s.rejectForNow(f, refusal.Code, refusal.Text, 500*time.Millisecond)
+		s.rejectForNow(f, arrival, refusal.Code, refusal.Text, 500*time.Millisecond)
 	default:
 		s.reject(f, refusal)
 	}
@@ -147,42 +149,34 @@ func (s *session) confirmed(f *wire.Send, err error) {
 
 // reject refuses a send for good.
 func (s *session) reject(f *wire.Send, refusal *chat.Error) {
+	s.mu.Lock()
+	s.order.settle(f.Conversation, f.ID)
+	s.mu.Unlock()
 	s.push(wire.Rejected{T: "rejected", ID: f.ID, Code: string(refusal.Code), Text: refusal.Error()})
 }
 
-// rejectForNow refuses a send that may come again.
-func (s *session) rejectForNow(f *wire.Send, code chat.Code, text string, after time.Duration) {
+// rejectForNow refuses a send that may come again. What arrived behind it waits
+// for it.
+func (s *session) rejectForNow(f *wire.Send, arrival int64, code chat.Code, text string, after time.Duration) {
 	s.mu.Lock()
-	s.hold(f.Conversation, f.ID)
+	kept := s.order.refuse(f.Conversation, f.ID, s.order.arrivalOf(f.Conversation, f.ID, arrival), time.Now())
 	s.mu.Unlock()
+	if !kept {
+		// A new connection sends all that has no answer, in its order.
+		s.conn.Close(wire.CloseGoodbye, "too many messages were refused; connect again")
+		return
+	}
 	s.push(wire.Rejected{T: "rejected", ID: f.ID, Code: string(code), Text: text, RetryAfterMS: max(after.Milliseconds(), 1)})
 }
 
-// hold begins a hold, or makes one last that waits for the same send or has
-// run out. s.mu is held.
-func (s *session) hold(conversation chat.ConversationID, id chat.ClientID) {
-	now := time.Now()
-	if h, ok := s.held[conversation]; ok && h.id != id && now.Before(h.until) {
-		return
-	}
-	if s.held == nil {
-		s.held = map[chat.ConversationID]hold{}
-	}
-	s.held[conversation] = hold{id: id, until: now.Add(holdTime)}
+// rejectOrder refuses a send because one that came before it was refused.
+func (s *session) rejectOrder(f *wire.Send, arrival int64) {
+	s.rejectForNow(f, arrival, codeOrder, "an earlier message to this conversation must come first", 100*time.Millisecond)
 }
 
-// isHeld tells whether f must wait for an earlier one, and ends the hold when
-// f is the one that it waits for.
-func (s *session) isHeld(f *wire.Send) bool {
+// mustWait reports whether a send must wait for an earlier one.
+func (s *session) mustWait(f *wire.Send, arrival int64) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	h, ok := s.held[f.Conversation]
-	if !ok {
-		return false
-	}
-	if h.id != f.ID && time.Now().Before(h.until) {
-		return true
-	}
-	delete(s.held, f.Conversation)
-	return false
+	return s.order.mustWait(f.Conversation, s.order.arrivalOf(f.Conversation, f.ID, arrival), time.Now())
 }

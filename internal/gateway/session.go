@@ -41,14 +41,20 @@ type session struct {
 	inFlight atomic.Int32
 
 	mu      sync.Mutex
-	backlog []any // wire.Inbound, or the error of one that could not be read
-	busy    bool  // the backlog runs, or the session is not started
+	backlog []inbound
+	busy    bool // the backlog runs, or the session is not started
 	closed  bool
 	gone    bool // the device was taken off
-	held    map[chat.ConversationID]hold
-	spilled map[chat.ConversationID]chat.ClientID // the first send that the backlog had no room for
-	watched []chat.UserID                         // guarded by watches.mu
-	typed   time.Time                             // of the last typing that was passed on; backlog only
+	order   sendOrder
+	arrived int64         // number of the last frame
+	watched []chat.UserID // guarded by watches.mu
+	typed   time.Time     // of the last typing that was passed on; backlog only
+}
+
+// inbound is a frame from the client.
+type inbound struct {
+	item    any   // wire.Inbound, or the error of one that could not be read
+	arrival int64 // its number on this connection
 }
 
 func newSession(g *Gateway, user chat.UserID, id chat.SessionID) *session {
@@ -170,64 +176,46 @@ func (s *session) Message(c *socket.Conn, p []byte) {
 		return // of a type to come
 	}
 	s.mu.Lock()
+	s.arrived++
+	in := inbound{item: item, arrival: s.arrived}
 	if s.busy {
-		room := s.hasRoom(item)
+		room := len(s.backlog) < s.g.cfg.InFlight+spareBacklog
 		if room {
-			s.backlog = append(s.backlog, item)
+			s.backlog = append(s.backlog, in)
 		}
 		s.mu.Unlock()
 		if !room {
-			overflow(c, item)
+			s.overflow(in)
 		}
 		return
 	}
 	s.mu.Unlock()
 	// Only this goroutine makes an idle session busy, so it is idle still.
-	if s.quick(item) {
+	if s.quick(in) {
 		return
 	}
 	s.mu.Lock()
 	s.busy = true
-	s.backlog = append(s.backlog, item)
+	s.backlog = append(s.backlog, in)
 	s.mu.Unlock()
 	go s.runBacklog()
 }
 
-// hasRoom tells whether the backlog takes a frame. Once it had no room for a
-// send, it takes no later one to the same conversation before it is empty; what
-// comes then is held. s.mu is held.
-func (s *session) hasRoom(item any) bool {
-	room := len(s.backlog) < s.g.cfg.InFlight+spareBacklog
-	f, ok := item.(*wire.Send)
-	if !ok {
-		return room
-	}
-	if _, spilled := s.spilled[f.Conversation]; spilled {
-		return false
-	}
-	if !room && len(s.spilled) < spareBacklog {
-		if s.spilled == nil {
-			s.spilled = map[chat.ConversationID]chat.ClientID{}
-		}
-		s.spilled[f.Conversation] = f.ID
-	}
-	return room
-}
-
 // overflow refuses a frame for which the backlog has no room.
-func overflow(c *socket.Conn, item any) {
-	var frame any = wire.ErrorFrame{T: "error", Code: string(chat.CodeRateLimited), Text: "too many frames are waiting"}
-	if f, ok := item.(*wire.Send); ok {
-		frame = wire.Rejected{T: "rejected", ID: f.ID, Code: string(chat.CodeOverloaded), Text: "too many frames are waiting", RetryAfterMS: 500}
+func (s *session) overflow(in inbound) {
+	const text = "too many frames are waiting"
+	if f, ok := in.item.(*wire.Send); ok {
+		s.rejectForNow(f, in.arrival, chat.CodeOverloaded, text, 500*time.Millisecond)
+		return
 	}
-	c.Send(socket.NewFrame(wire.Encode(frame)))
+	s.complain("", chat.CodeRateLimited, text)
 }
 
-// quick handles what memory can answer, and tells whether it did.
-func (s *session) quick(item any) bool {
-	switch f := item.(type) {
+// quick handles what memory can answer, and reports whether it did.
+func (s *session) quick(in inbound) bool {
+	switch f := in.item.(type) {
 	case *wire.Send:
-		return s.sendQuickly(f)
+		return s.sendQuickly(f, in.arrival)
 	case *wire.Ping:
 		if s.allowed() {
 			s.g.pulse.add(s)
@@ -273,34 +261,30 @@ func (s *session) runBacklog() {
 		if len(s.backlog) == 0 {
 			s.busy = false
 			s.backlog = nil
-			for conversation, id := range s.spilled {
-				s.hold(conversation, id)
-			}
-			s.spilled = nil
 			s.mu.Unlock()
 			return
 		}
-		item := s.backlog[0]
+		in := s.backlog[0]
 		s.backlog = s.backlog[1:]
 		s.mu.Unlock()
-		if !s.quick(item) {
+		if !s.quick(in) {
 			ctx, cancel := context.WithTimeout(s.g.ctx, callTimeout)
-			s.handle(ctx, item)
+			s.handle(ctx, in)
 			cancel()
 		}
 	}
 }
 
 // handle does what may have to wait for another part.
-func (s *session) handle(ctx context.Context, item any) {
-	if f, ok := item.(*wire.Send); ok {
-		s.sendAfterLoad(ctx, f)
+func (s *session) handle(ctx context.Context, in inbound) {
+	if f, ok := in.item.(*wire.Send); ok {
+		s.sendAfterLoad(ctx, f, in.arrival)
 		return
 	}
 	if !s.allowed() {
 		return
 	}
-	switch f := item.(type) {
+	switch f := in.item.(type) {
 	case *wire.Sync:
 		s.sync(ctx, f)
 	case *wire.Typing:

@@ -1,0 +1,122 @@
+package gateway
+
+import (
+	"slices"
+	"time"
+
+	"github.com/hikyaku-chat/hikyaku/internal/chat"
+)
+
+// sendOrder keeps the order of one connection's messages to a conversation
+// (G3) when some of them are refused for now. The client sends on before it
+// hears of a refusal, so what arrived behind a refused message must wait for
+// it: it is refused too, until the message that it follows has come again.
+//
+// Each send is numbered when it arrives. A refused one keeps the number of its
+// first arrival, so that those which come again are let through in the order in
+// which they were first sent, whatever refusals crossed them on the way.
+//
+// It is not safe for concurrent use.
+type sendOrder struct {
+	refused map[chat.ConversationID][]refusedSend // by arrival
+	count   int                                   // in refused
+	broken  bool                                  // it was full once: nothing more may be published
+}
+
+type refusedSend struct {
+	id      chat.ClientID
+	arrival int64
+	at      time.Time // of the last refusal
+}
+
+const (
+	// refusedLife is how long messages wait for a refused one that does not
+	// come again: its client has given it up.
+	refusedLife = 30 * time.Second
+	// maxRefused bounds the refused sends of a connection that are remembered.
+	maxRefused = 1024
+)
+
+// arrivalOf returns the number of a send's first arrival, when it was refused
+// and has come again, or else the given one.
+func (o *sendOrder) arrivalOf(conversation chat.ConversationID, id chat.ClientID, arrival int64) int64 {
+	for _, r := range o.refused[conversation] {
+		if r.id == id {
+			return r.arrival
+		}
+	}
+	return arrival
+}
+
+// mustWait reports whether an earlier message to the conversation was refused
+// and has not come again.
+func (o *sendOrder) mustWait(conversation chat.ConversationID, arrival int64, now time.Time) bool {
+	if o.broken {
+		return true
+	}
+	waiting, ok := o.refused[conversation]
+	if !ok {
+		return false
+	}
+	for len(waiting) > 0 && waiting[0].arrival < arrival {
+		if now.Sub(waiting[0].at) < refusedLife {
+			return true
+		}
+		waiting = waiting[1:]
+		o.count--
+	}
+	o.keep(conversation, waiting)
+	return false
+}
+
+// refuse remembers a refused send. It reports whether there was room; if not,
+// no order can be kept on this connection any more.
+func (o *sendOrder) refuse(conversation chat.ConversationID, id chat.ClientID, arrival int64, now time.Time) bool {
+	waiting := o.refused[conversation]
+	for i := range waiting {
+		if waiting[i].id == id {
+			waiting[i].at = now
+			return true
+		}
+	}
+	if o.count >= maxRefused {
+		o.dropExpired(now)
+		waiting = o.refused[conversation]
+	}
+	if o.count >= maxRefused {
+		o.refused, o.count, o.broken = nil, 0, true
+		return false
+	}
+	place, _ := slices.BinarySearchFunc(waiting, arrival, func(r refusedSend, arrival int64) int { return int(r.arrival - arrival) })
+	o.count++
+	o.keep(conversation, slices.Insert(waiting, place, refusedSend{id: id, arrival: arrival, at: now}))
+	return true
+}
+
+// settle forgets a refused send, because it was published or refused for good.
+func (o *sendOrder) settle(conversation chat.ConversationID, id chat.ClientID) {
+	waiting := o.refused[conversation]
+	if i := slices.IndexFunc(waiting, func(r refusedSend) bool { return r.id == id }); i >= 0 {
+		o.count--
+		o.keep(conversation, slices.Delete(waiting, i, i+1))
+	}
+}
+
+func (o *sendOrder) dropExpired(now time.Time) {
+	for conversation, waiting := range o.refused {
+		left := slices.DeleteFunc(waiting, func(r refusedSend) bool { return now.Sub(r.at) >= refusedLife })
+		o.count -= len(waiting) - len(left)
+		o.keep(conversation, left)
+	}
+}
+
+func (o *sendOrder) keep(conversation chat.ConversationID, waiting []refusedSend) {
+	switch {
+	case len(waiting) == 0:
+		delete(o.refused, conversation)
+	case o.refused == nil:
+		o.refused = map[chat.ConversationID][]refusedSend{conversation: waiting}
+	default:
+		o.refused[conversation] = waiting
+	}
+}
