@@ -18,6 +18,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/hikyaku-chat/hikyaku/internal/backoff"
 	"github.com/hikyaku-chat/hikyaku/internal/broker"
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
 )
@@ -163,7 +164,7 @@ func (b *Broker) Consume(ctx context.Context, handle broker.Handler) error {
 }
 
 func (b *Broker) serve(ctx context.Context, p *partition, handle broker.Handler) {
-	wait := time.Duration(0)
+	retry := backoff.Backoff{InitialInterval: 50 * time.Millisecond, MaxInterval: 2 * time.Second}
 	for {
 		entries := p.take(b.cfg.MaxBatch)
 		if len(entries) == 0 {
@@ -176,16 +177,14 @@ func (b *Broker) serve(ctx context.Context, p *partition, handle broker.Handler)
 		}
 		if err := b.handleBatch(ctx, entries, handle); err != nil {
 			p.putBack(entries)
-			wait = min(max(2*wait, 50*time.Millisecond), 2*time.Second)
+			wait := retry.Next()
 			b.cfg.Logger.Error("messages could not be stored; trying again", "messages", len(entries), "after", wait, "error", err)
-			select {
-			case <-ctx.Done():
+			if backoff.Sleep(ctx, wait) != nil {
 				return
-			case <-time.After(wait):
 			}
 			continue
 		}
-		wait = 0
+		retry.Reset()
 	}
 }
 
