@@ -22,6 +22,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/hikyaku-chat/hikyaku/internal/backoff"
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
 	"github.com/hikyaku-chat/hikyaku/internal/notify"
 	"github.com/hikyaku-chat/hikyaku/internal/store"
@@ -223,13 +224,13 @@ const (
 
 // lookUp is look, again and again while the store is away.
 func (r *run) lookUp(ctx context.Context, batch []*note) ([]*parcel, error) {
-	began, wait := time.Now(), time.Duration(0)
+	began, retry := time.Now(), backoff.Backoff{InitialInterval: firstWait, MaxInterval: lastWait}
 	for {
 		parcels, err := r.look(ctx, batch)
 		if err == nil || !errors.Is(err, store.ErrUnavailable) || time.Since(began) > r.GiveUp {
 			return parcels, err
 		}
-		wait = min(max(2*wait, firstWait), lastWait)
+		wait := retry.Next()
 		r.log.WarnContext(ctx, "the store is away; people are notified later", "after", wait, "error", err)
 		select {
 		case <-ctx.Done():

@@ -1,8 +1,9 @@
 package pusher
 
 import (
-	"math/rand/v2"
 	"time"
+
+	"github.com/hikyaku-chat/hikyaku/internal/backoff"
 )
 
 const (
@@ -18,23 +19,25 @@ const (
 // time. It begins with a failure and ends with any answer; the zero value is
 // none.
 type trouble struct {
-	pause time.Duration // the last one, before it is spread
-	until time.Time     // nothing is sent before; zero when the pause is over
+	pauses *backoff.Backoff // nil when there is none
+	until  time.Time        // nothing is sent before; zero when the pause is over
 
 	failures int       // in a row, those that count for the end
 	since    time.Time // of the first of them
 	taken    int64     // by all services, as of the last of them
 }
 
-func (t *trouble) any() bool { return t.pause > 0 }
+func (t *trouble) any() bool { return t.pauses != nil }
 
 // fail notes a failure. The service may wish for a longer pause; taken is how
 // many notifications all services have taken so far. It tells whether the
 // subscription is to end.
 func (t *trouble) fail(now time.Time, wish time.Duration, taken int64) (end bool) {
-	t.pause = min(max(2*t.pause, firstPause), lastPause)
-	// Spread, so that devices of one service do not come back together.
-	t.until = now.Add(max(t.pause/2+rand.N(t.pause/2), wish))
+	if t.pauses == nil {
+		// Spread, so that devices of one service do not come back together.
+		t.pauses = &backoff.Backoff{InitialInterval: firstPause, MaxInterval: lastPause, Jitter: 0.5}
+	}
+	t.until = now.Add(max(t.pauses.Next(), wish))
 	// While nobody takes anything, it may be our own network that is away.
 	if t.failures > 0 && taken == t.taken {
 		return false
