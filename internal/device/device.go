@@ -11,10 +11,10 @@ package device
 import (
 	"context"
 	"errors"
-	"math/rand/v2"
 	"sync"
 	"time"
 
+	"github.com/hikyaku-chat/hikyaku/internal/backoff"
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
 	"github.com/hikyaku-chat/hikyaku/internal/client"
 	"github.com/hikyaku-chat/hikyaku/internal/wire"
@@ -63,12 +63,12 @@ type Device struct {
 	conversations map[chat.ConversationID]*view
 	outboxes      map[chat.ConversationID]*outbox
 	inFlight      int
-	waiting       int           // messages without an answer, in flight or not
-	synced        bool          // the first list is complete
-	wait          time.Duration // between tries to connect, for the next one
-	lag           int64         // sum of a pong that was not ours; 0 for none
-	count         int           // its number of conversations
-	behind        time.Time     // when it came
+	waiting       int             // messages without an answer, in flight or not
+	synced        bool            // the first list is complete
+	retry         backoff.Backoff // between tries to connect
+	lag           int64           // sum of a pong that was not ours; 0 for none
+	count         int             // its number of conversations
+	behind        time.Time       // when it came
 }
 
 // view is what the device has seen of a conversation.
@@ -96,6 +96,7 @@ func Start(c *client.Client, cfg Config) *Device {
 	ctx, stop := context.WithCancel(context.Background())
 	d := &Device{
 		cfg: cfg, client: c, stop: stop, done: make(chan struct{}),
+		retry:         backoff.Backoff{InitialInterval: 50 * time.Millisecond, MaxInterval: cfg.Longest, Jitter: 1},
 		conversations: map[chat.ConversationID]*view{}, outboxes: map[chat.ConversationID]*outbox{},
 	}
 	go d.run(ctx)
@@ -139,13 +140,9 @@ func (d *Device) run(ctx context.Context) {
 			continue // it was given its moment
 		}
 		d.mu.Lock()
-		d.wait = min(max(2*d.wait, 50*time.Millisecond), d.cfg.Longest)
-		wait := rand.N(d.wait)
+		wait := d.retry.Next()
 		d.mu.Unlock()
-		select {
-		case <-ctx.Done():
-		case <-time.After(wait):
-		}
+		_ = backoff.Sleep(ctx, wait)
 	}
 }
 
@@ -164,7 +161,8 @@ func (d *Device) connection(ctx context.Context) error {
 		return err
 	}
 	d.mu.Lock()
-	d.socket, d.me, d.inFlight, d.wait = s, s.Hello.User.ID, 0, 0
+	d.socket, d.me, d.inFlight = s, s.Hello.User.ID, 0
+	d.retry.Reset()
 	d.listing, d.again, d.lag = false, false, 0
 	for _, v := range d.conversations {
 		v.asked = time.Time{}
