@@ -19,6 +19,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/hikyaku-chat/hikyaku/internal/backoff"
+	"github.com/hikyaku-chat/hikyaku/internal/batching"
 	"github.com/hikyaku-chat/hikyaku/internal/broker"
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
 )
@@ -58,7 +59,7 @@ var (
 // Broker is the embedded broker. Its zero value is not usable; see [New].
 type Broker struct {
 	cfg        Config
-	partitions []*partition
+	partitions []*batching.Queue[entry]
 
 	queued    atomic.Int64
 	bytes     atomic.Int64
@@ -66,7 +67,7 @@ type Broker struct {
 
 	mu     sync.RWMutex // held for reading by Publish, so that Close sees all of them
 	closed bool
-	idle   chan struct{} // poked when the last queued submission is done
+	idle   batching.Signal // when the last queued submission is done
 }
 
 type entry struct {
@@ -75,19 +76,12 @@ type entry struct {
 	redelivered bool
 }
 
-type partition struct {
-	wake chan struct{}
-
-	mu      sync.Mutex
-	waiting []entry
-}
-
 // New makes a broker. It needs a [Broker.Consume] to do anything.
 func New(cfg Config) *Broker {
-	b := &Broker{cfg: cfg.withDefaults(), idle: make(chan struct{}, 1)}
-	b.partitions = make([]*partition, b.cfg.Partitions)
+	b := &Broker{cfg: cfg.withDefaults(), idle: batching.NewSignal()}
+	b.partitions = make([]*batching.Queue[entry], b.cfg.Partitions)
 	for i := range b.partitions {
-		b.partitions[i] = &partition{wake: make(chan struct{}, 1)}
+		b.partitions[i] = batching.NewQueue[entry]()
 	}
 	return b
 }
@@ -107,43 +101,8 @@ func (b *Broker) Publish(s chat.Submission, confirm func(error)) error {
 		b.release(1, size)
 		return errBusy
 	}
-	p := b.partitions[broker.Partition(s.Conversation, len(b.partitions))]
-	p.mu.Lock()
-	p.waiting = append(p.waiting, entry{submission: s, confirm: confirm})
-	p.mu.Unlock()
-	p.poke()
+	b.partitions[broker.Partition(s.Conversation, len(b.partitions))].Add(entry{submission: s, confirm: confirm})
 	return nil
-}
-
-func (p *partition) poke() {
-	select {
-	case p.wake <- struct{}{}:
-	default:
-	}
-}
-
-// take removes up to n waiting entries, oldest first.
-func (p *partition) take(n int) []entry {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if len(p.waiting) <= n {
-		all := p.waiting
-		p.waiting = nil
-		return all
-	}
-	some := p.waiting[:n:n]
-	p.waiting = p.waiting[n:]
-	return some
-}
-
-func (p *partition) putBack(entries []entry) {
-	for i := range entries {
-		entries[i].redelivered = true
-	}
-	p.mu.Lock()
-	p.waiting = append(entries, p.waiting...)
-	p.mu.Unlock()
-	p.poke()
 }
 
 // Consume implements [broker.Consumer]. There is one consumer at a time.
@@ -163,20 +122,21 @@ func (b *Broker) Consume(ctx context.Context, handle broker.Handler) error {
 	return group.Wait()
 }
 
-func (b *Broker) serve(ctx context.Context, p *partition, handle broker.Handler) {
+func (b *Broker) serve(ctx context.Context, partition *batching.Queue[entry], handle broker.Handler) {
 	retry := backoff.Backoff{InitialInterval: 50 * time.Millisecond, MaxInterval: 2 * time.Second}
 	for {
-		entries := p.take(b.cfg.MaxBatch)
+		entries := partition.Take(b.cfg.MaxBatch)
 		if len(entries) == 0 {
-			select {
-			case <-ctx.Done():
+			if !partition.Ready().Wait(ctx) {
 				return
-			case <-p.wake:
 			}
 			continue
 		}
 		if err := b.handleBatch(ctx, entries, handle); err != nil {
-			p.putBack(entries)
+			for i := range entries {
+				entries[i].redelivered = true
+			}
+			partition.PutBack(entries)
 			wait := retry.Next()
 			b.cfg.Logger.Error("messages could not be stored; trying again", "messages", len(entries), "after", wait, "error", err)
 			if backoff.Sleep(ctx, wait) != nil {
@@ -222,10 +182,7 @@ func (b *Broker) done(entries []entry) {
 func (b *Broker) release(n int, size int64) {
 	b.bytes.Add(-size)
 	if b.queued.Add(-int64(n)) == 0 {
-		select {
-		case b.idle <- struct{}{}:
-		default:
-		}
+		b.idle.Notify()
 	}
 }
 
@@ -259,7 +216,7 @@ func (b *Broker) Close(ctx context.Context) error {
 		}
 	}
 	for _, p := range b.partitions {
-		if left := p.take(b.cfg.MaxQueued); len(left) > 0 {
+		if left := p.Take(0); len(left) > 0 {
 			for _, e := range left {
 				e.confirm(errUnknown)
 			}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"sync"
 
+	"github.com/hikyaku-chat/hikyaku/internal/batching"
 	"github.com/hikyaku-chat/hikyaku/internal/notify"
 )
 
@@ -19,7 +20,7 @@ const (
 // nothing once the process is gone. See [NewPushes].
 type Pushes struct {
 	max  int
-	wake chan struct{}
+	wake batching.Signal
 
 	mu      sync.Mutex
 	waiting *list.List // of *parcel
@@ -37,7 +38,7 @@ func NewPushes(jobs int) *Pushes {
 	if jobs <= 0 {
 		jobs = defaultPushes
 	}
-	return &Pushes{max: jobs, wake: make(chan struct{}, 1), waiting: list.New()}
+	return &Pushes{max: jobs, wake: batching.NewSignal(), waiting: list.New()}
 }
 
 // Publish implements [notify.Publisher].
@@ -52,14 +53,7 @@ func (p *Pushes) Publish(jobs []notify.Job) {
 		p.jobs -= len(p.waiting.Remove(p.waiting.Front()).(*parcel).jobs)
 	}
 	p.mu.Unlock()
-	p.poke()
-}
-
-func (p *Pushes) poke() {
-	select {
-	case p.wake <- struct{}{}:
-	default:
-	}
+	p.wake.Notify()
 }
 
 // take removes the oldest, unless too much is in work. Another consumer is told
@@ -74,7 +68,7 @@ func (p *Pushes) take() *parcel {
 	p.jobs -= len(first.jobs)
 	p.inWork += len(first.jobs)
 	if p.waiting.Len() > 0 {
-		p.poke()
+		p.wake.Notify()
 	}
 	return first
 }
@@ -119,7 +113,7 @@ func (c *pushConsumer) add(of *parcel) (done func()) {
 		}
 		c.open.Remove(place)
 		c.queue.inWork -= len(of.jobs)
-		c.queue.poke()
+		c.queue.wake.Notify()
 	}
 }
 
@@ -134,5 +128,5 @@ func (c *pushConsumer) end() {
 	}
 	c.queue.waiting.PushFrontList(c.open)
 	c.open = nil
-	c.queue.poke()
+	c.queue.wake.Notify()
 }
