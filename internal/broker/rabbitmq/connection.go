@@ -12,6 +12,8 @@ import (
 	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
+
+	"github.com/hikyaku-chat/hikyaku/internal/backoff"
 )
 
 const (
@@ -116,7 +118,7 @@ func version(conn *amqp.Connection) (major, minor int, err error) {
 // any live node, and when the connection is lost, or serve returns, again,
 // after a wait that grows with the failures and is spread at random.
 func supervise(ctx context.Context, urls []string, purpose string, log *slog.Logger, first *amqp.Connection, serve func(ctx context.Context, conn *amqp.Connection) error) {
-	wait := time.Duration(0)
+	retry := backoff.Backoff{InitialInterval: firstBackoff, MaxInterval: lastBackoff, Jitter: 0.5}
 	conn := first
 	for ctx.Err() == nil {
 		var err error
@@ -128,19 +130,15 @@ func supervise(ctx context.Context, urls []string, purpose string, log *slog.Log
 			err = serve(ctx, conn)
 			_ = conn.CloseDeadline(time.Now().Add(time.Second))
 			if time.Since(began) > lastBackoff {
-				wait = 0
+				retry.Reset()
 			}
 		}
 		conn = nil
 		if ctx.Err() != nil {
 			return
 		}
-		wait = min(max(2*wait, firstBackoff), lastBackoff)
-		spread := wait/2 + rand.N(wait/2)
-		log.Warn("the connection to RabbitMQ is lost; trying again", "purpose", purpose, "after", spread.Round(time.Millisecond), "error", err)
-		select {
-		case <-ctx.Done():
-		case <-time.After(spread):
-		}
+		wait := retry.Next()
+		log.Warn("the connection to RabbitMQ is lost; trying again", "purpose", purpose, "after", wait.Round(time.Millisecond), "error", err)
+		_ = backoff.Sleep(ctx, wait)
 	}
 }

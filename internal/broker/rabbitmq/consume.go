@@ -12,6 +12,7 @@ import (
 	amqp "github.com/rabbitmq/amqp091-go"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/hikyaku-chat/hikyaku/internal/backoff"
 	"github.com/hikyaku-chat/hikyaku/internal/broker"
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
 )
@@ -374,23 +375,23 @@ func (l *lane) any() bool {
 // work handles items until they are done or given up. It tells how long that
 // took, if it went well at once.
 func (l *lane) work(ctx context.Context, items []item) (took time.Duration) {
-	wait := time.Duration(0)
+	retry := backoff.Backoff{InitialInterval: firstRetry, MaxInterval: lastRetry}
+	failed := false
 	for len(items) > 0 {
 		began := time.Now()
 		err := l.handle(ctx, items)
-		if err == nil && wait == 0 {
+		if err == nil && !failed {
 			return time.Since(began)
 		}
 		if err == nil {
 			return 0
 		}
-		wait = min(max(2*wait, firstRetry), lastRetry)
+		failed = true
+		wait := retry.Next()
 		l.c.b.log.Error("messages could not be stored; trying again", "messages", len(items), "after", wait, "error", err)
-		select {
-		case <-ctx.Done():
+		if backoff.Sleep(ctx, wait) != nil {
 			l.giveUp(items) // another worker gets them
 			return 0
-		case <-time.After(wait):
 		}
 		// Those whose channel is gone come again by another way.
 		items = slices.DeleteFunc(items, func(i item) bool { return i.ch.IsClosed() })

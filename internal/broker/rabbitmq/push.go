@@ -10,6 +10,7 @@ import (
 
 	amqp "github.com/rabbitmq/amqp091-go"
 
+	"github.com/hikyaku-chat/hikyaku/internal/backoff"
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
 	"github.com/hikyaku-chat/hikyaku/internal/notify"
 )
@@ -125,18 +126,17 @@ func (p *Pushes) send(ctx context.Context) {
 
 // keep publishes a batch until the broker has it; false when it is to stop.
 func (p *Pushes) keep(ctx context.Context, batch []byte, jobs int) bool {
-	wait := time.Duration(0)
+	retry := backoff.Backoff{InitialInterval: firstBackoff, MaxInterval: lastBackoff}
 	for {
 		err := p.publish(ctx, batch)
 		if err == nil {
 			return true
 		}
-		wait = min(max(2*wait, firstBackoff), lastBackoff)
 		select {
 		case <-p.closing:
 			p.b.log.Warn("notifications are lost: RabbitMQ did not take them before the stop", "jobs", jobs, "error", err)
 			return false
-		case <-time.After(wait):
+		case <-time.After(retry.Next()):
 		}
 	}
 }
