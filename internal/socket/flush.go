@@ -3,31 +3,14 @@ package socket
 import (
 	"errors"
 	"os"
-	"sync"
 	"time"
 )
 
 // flushBuffer is how much is written in one call.
 const flushBuffer = 64 << 10
 
-// dirty is the list of connections that have something to write.
-type dirty struct {
-	wake chan struct{}
-
-	mu   sync.Mutex
-	list []*Conn
-}
-
 // markDirty hands a connection to the flusher. Its writing flag is set.
-func (l *loop) markDirty(c *Conn) {
-	l.dirty.mu.Lock()
-	l.dirty.list = append(l.dirty.list, c)
-	l.dirty.mu.Unlock()
-	select {
-	case l.dirty.wake <- struct{}{}:
-	default:
-	}
-}
+func (l *loop) markDirty(c *Conn) { l.dirty.Add(c) }
 
 // flush writes for all connections of a loop until the server stops.
 func (l *loop) flush() {
@@ -38,11 +21,9 @@ func (l *loop) flush() {
 		select {
 		case <-l.server.stop:
 			return
-		case <-l.dirty.wake:
+		case <-l.dirty.Ready():
 		}
-		l.dirty.mu.Lock()
-		work, l.dirty.list = l.dirty.list, work[:0]
-		l.dirty.mu.Unlock()
+		work = l.dirty.Swap(work)
 		for i, c := range work {
 			frames = c.flush(frames, buf)
 			work[i] = nil

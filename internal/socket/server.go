@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/hikyaku-chat/hikyaku/internal/batching"
 	"github.com/hikyaku-chat/hikyaku/internal/readloop"
 )
 
@@ -63,7 +64,7 @@ func NewServer(cfg Config) (*Server, error) {
 	}
 	s := &Server{cfg: cfg, conns: map[*Conn]struct{}{}, empty: make(chan struct{}), stop: make(chan struct{})}
 	for range cfg.Loops {
-		l := &loop{server: s, dirty: dirty{wake: make(chan struct{}, 1)}}
+		l := &loop{server: s, dirty: batching.NewQueue[*Conn]()}
 		s.loops = append(s.loops, l)
 		s.running.Go(l.flush)
 	}
@@ -74,7 +75,7 @@ func NewServer(cfg Config) (*Server, error) {
 // loop reads and writes for a part of the connections.
 type loop struct {
 	server  *Server
-	dirty   dirty
+	dirty   *batching.Queue[*Conn] // those that have something to write
 	reading readloop.Loop
 }
 
