@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"sync"
 
+	"github.com/hikyaku-chat/hikyaku/internal/batching"
 	"github.com/hikyaku-chat/hikyaku/internal/bus"
 )
 
@@ -38,14 +39,9 @@ func New(queue int) *Bus {
 }
 
 type node struct {
-	max  int
-	wake chan struct{}
-	stop chan struct{}
-	done chan struct{}
-
-	mu      sync.Mutex
-	waiting []*bus.Envelope
-	gap     bool // something after waiting was lost
+	queue *batching.Lossy[*bus.Envelope]
+	stop  chan struct{}
+	done  chan struct{}
 }
 
 // Publish implements [bus.Bus]. A node that is not subscribed is an error.
@@ -59,7 +55,7 @@ func (b *Bus) Publish(_ context.Context, name string, e *bus.Envelope) error {
 	if !ok {
 		return fmt.Errorf("no node %q is on the bus", name)
 	}
-	n.put(e)
+	n.queue.Add(e, 1)
 	return nil
 }
 
@@ -71,25 +67,9 @@ func (b *Bus) Broadcast(_ context.Context, e *bus.Envelope) error {
 		return errClosed
 	}
 	for _, n := range b.nodes {
-		n.put(e)
+		n.queue.Add(e, 1)
 	}
 	return nil
-}
-
-func (n *node) put(e *bus.Envelope) {
-	n.mu.Lock()
-	// After a gap nothing is queued until the subscriber knows of it, so
-	// that it hears of the loss before it hears of anything later.
-	if n.gap || len(n.waiting) >= n.max {
-		n.gap = true
-	} else {
-		n.waiting = append(n.waiting, e)
-	}
-	n.mu.Unlock()
-	select {
-	case n.wake <- struct{}{}:
-	default:
-	}
 }
 
 // Subscribe implements [bus.Bus]. A name can be subscribed once at a time.
@@ -102,7 +82,7 @@ func (b *Bus) Subscribe(_ context.Context, name string, s bus.Subscriber) (cance
 	if _, taken := b.nodes[name]; taken {
 		return nil, fmt.Errorf("a node %q is on the bus already", name)
 	}
-	n := &node{max: b.queue, wake: make(chan struct{}, 1), stop: make(chan struct{}), done: make(chan struct{})}
+	n := &node{queue: batching.NewLossy[*bus.Envelope](b.queue), stop: make(chan struct{}), done: make(chan struct{})}
 	b.nodes[name] = n
 	go n.run(s)
 	var once sync.Once
@@ -123,16 +103,13 @@ func (n *node) run(s bus.Subscriber) {
 		select {
 		case <-n.stop:
 			return
-		case <-n.wake:
+		case <-n.queue.Ready():
 		}
-		n.mu.Lock()
-		batch, gap := n.waiting, n.gap
-		n.waiting, n.gap = nil, false
-		n.mu.Unlock()
-		for _, e := range batch {
+		envelopes, lost := n.queue.Take()
+		for _, e := range envelopes {
 			s.Deliver(e)
 		}
-		if gap {
+		if lost {
 			s.Gap()
 		}
 	}
