@@ -20,6 +20,8 @@ import (
 
 	"github.com/redis/rueidis"
 
+	"github.com/hikyaku-chat/hikyaku/internal/backoff"
+	"github.com/hikyaku-chat/hikyaku/internal/batching"
 	"github.com/hikyaku-chat/hikyaku/internal/bus"
 	"github.com/hikyaku-chat/hikyaku/internal/redis"
 )
@@ -51,7 +53,7 @@ type Bus struct {
 	mu     sync.Mutex
 	closed bool
 	outbox *outbox
-	wake   chan struct{}
+	wake   batching.Signal
 	nodes  map[string]*node
 
 	stop context.CancelFunc
@@ -69,7 +71,7 @@ func New(client *redis.Client, queue int, log *slog.Logger) *Bus {
 	ctx, stop := context.WithCancel(context.Background())
 	b := &Bus{
 		client: client, log: log, queue: queue, outbox: newOutbox(rand.Uint64()),
-		wake: make(chan struct{}, 1), nodes: map[string]*node{}, stop: stop,
+		wake: batching.NewSignal(), nodes: map[string]*node{}, stop: stop,
 	}
 	b.done.Go(func() { b.send(ctx) })
 	return b
@@ -92,10 +94,7 @@ func (b *Bus) put(node string, e *bus.Envelope) error {
 	if err := b.outbox.put(node, e); err != nil {
 		return err
 	}
-	select {
-	case b.wake <- struct{}{}:
-	default:
-	}
+	b.wake.Notify()
 	return nil
 }
 
@@ -226,10 +225,7 @@ func (b *Bus) listen(ctx context.Context, n *node, name string, ready chan<- str
 			return
 		}
 		b.log.Warn("the bus was interrupted; subscribing again", "channel", channel, "error", err)
-		select {
-		case <-ctx.Done():
-		case <-time.After(50*time.Millisecond + rand.N(100*time.Millisecond)):
-		}
+		_ = backoff.Sleep(ctx, 50*time.Millisecond+rand.N(100*time.Millisecond))
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/hikyaku-chat/hikyaku/internal/batching"
 	"github.com/hikyaku-chat/hikyaku/internal/bus"
 )
 
@@ -12,16 +13,10 @@ import (
 // the publishers.
 type node struct {
 	name    string
-	max     int
 	log     *slog.Logger
-	wake    chan struct{}
+	queue   *batching.Lossy[received] // its bound is in envelopes
 	stop    chan struct{}
 	running sync.WaitGroup
-
-	mu      sync.Mutex
-	waiting []received
-	count   int  // envelopes in waiting
-	gap     bool // something after waiting was lost
 
 	// Of run alone.
 	numbers map[source]*progress
@@ -51,15 +46,8 @@ type progress struct {
 
 func newNode(name string, queue int, log *slog.Logger) *node {
 	return &node{
-		name: name, max: queue, log: log, wake: make(chan struct{}, 1), stop: make(chan struct{}),
+		name: name, log: log, queue: batching.NewLossy[received](queue), stop: make(chan struct{}),
 		numbers: map[source]*progress{},
-	}
-}
-
-func (n *node) poke() {
-	select {
-	case n.wake <- struct{}{}:
-	default:
 	}
 }
 
@@ -72,30 +60,15 @@ func (n *node) put(message []byte, everyone bool) {
 		n.interrupted()
 		return
 	}
-	n.mu.Lock()
-	// After a gap nothing is queued until the subscriber knows of it, so that
-	// it hears of the loss before it hears of anything later.
 	size := 1
 	if h.kind != kindHeartbeat && h.count < uint64(len(message)) {
 		size = int(h.count) //nolint:gosec // not above the length
 	}
-	if n.gap || n.count+size > n.max && n.count > 0 {
-		n.gap = true
-	} else {
-		n.waiting = append(n.waiting, received{message: message, everyone: everyone})
-		n.count += size
-	}
-	n.mu.Unlock()
-	n.poke()
+	n.queue.Add(received{message: message, everyone: everyone}, size)
 }
 
 // interrupted says that anything may have been lost.
-func (n *node) interrupted() {
-	n.mu.Lock()
-	n.gap = true
-	n.mu.Unlock()
-	n.poke()
-}
+func (n *node) interrupted() { n.queue.Lose() }
 
 func (n *node) end() {
 	close(n.stop)
@@ -114,16 +87,13 @@ func (n *node) run(s bus.Subscriber) {
 				s.Gap()
 			}
 			continue
-		case <-n.wake:
+		case <-n.queue.Ready():
 		}
-		n.mu.Lock()
-		batch, gap := n.waiting, n.gap
-		n.waiting, n.count, n.gap = nil, 0, false
-		n.mu.Unlock()
-		for _, m := range batch {
+		messages, lost := n.queue.Take()
+		for _, m := range messages {
 			n.deliver(m, s)
 		}
-		if gap {
+		if lost {
 			n.startAnew()
 			s.Gap()
 		}
