@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/hikyaku-chat/hikyaku/internal/batching"
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
 	"github.com/hikyaku-chat/hikyaku/internal/store"
 	"github.com/hikyaku-chat/hikyaku/internal/wire"
@@ -25,15 +26,14 @@ type Sent interface {
 // name for two texts within seconds and through two gateways: the worker finds
 // that, and answers failed{conflict}.
 type claims struct {
-	g    *Gateway
-	seed maphash.Seed
-	wake chan struct{}
+	g       *Gateway
+	seed    maphash.Seed
+	waiting *batching.Queue[*lookup]
 
-	mu      sync.Mutex
-	now     map[store.SendKey]uint64 // texts of the present period
-	before  map[store.SendKey]uint64 // of the period before it
-	turned  time.Time
-	waiting []*lookup
+	mu     sync.Mutex
+	now    map[store.SendKey]uint64 // texts of the present period
+	before map[store.SendKey]uint64 // of the period before it
+	turned time.Time
 }
 
 type lookup struct {
@@ -57,7 +57,7 @@ const (
 )
 
 func newClaims(g *Gateway) *claims {
-	return &claims{g: g, seed: maphash.MakeSeed(), wake: make(chan struct{}, 1), now: map[store.SendKey]uint64{}, turned: time.Now()}
+	return &claims{g: g, seed: maphash.MakeSeed(), waiting: batching.NewQueue[*lookup](), now: map[store.SendKey]uint64{}, turned: time.Now()}
 }
 
 func (c *claims) textOf(f *wire.Send) uint64 {
@@ -126,10 +126,7 @@ func verdictOn(had, text uint64) verdict {
 // lookUp asks the store about a name that memory does not know. It waits.
 func (c *claims) lookUp(ctx context.Context, user chat.UserID, f *wire.Send) (verdict, error) {
 	l := &lookup{key: store.SendKey{Sender: user, ClientID: f.ID}, done: make(chan answer, 1)}
-	c.mu.Lock()
-	c.waiting = append(c.waiting, l)
-	c.mu.Unlock()
-	poke(c.wake)
+	c.waiting.Add(l)
 	var a answer
 	select {
 	case a = <-l.done:
@@ -148,34 +145,17 @@ func (c *claims) lookUp(ctx context.Context, user chat.UserID, f *wire.Send) (ve
 
 // run answers look-ups: all that gathered while the last ones were under way
 // together.
-func (c *claims) run() {
-	for {
-		select {
-		case <-c.g.ctx.Done():
-			return
-		case <-c.wake:
-		}
-		c.mu.Lock()
-		all := c.waiting
-		c.waiting = nil
-		c.mu.Unlock()
-		for len(all) > 0 {
-			n := min(len(all), lookupBatch)
-			c.answer(all[:n])
-			all = all[n:]
-		}
-	}
-}
+func (c *claims) run() { c.waiting.Run(c.g.ctx, lookupBatch, c.answer) }
 
-func (c *claims) answer(batch []*lookup) {
-	keys := make([]store.SendKey, len(batch))
-	for i, l := range batch {
+func (c *claims) answer(ctx context.Context, lookups []*lookup) {
+	keys := make([]store.SendKey, len(lookups))
+	for i, l := range lookups {
 		keys[i] = l.key
 	}
-	ctx, cancel := context.WithTimeout(c.g.ctx, callTimeout)
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	found, err := c.g.parts.Sent.Sent(ctx, keys)
-	for _, l := range batch {
+	for _, l := range lookups {
 		l.done <- answer{message: found[l.key], err: err}
 	}
 }

@@ -6,6 +6,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/hikyaku-chat/hikyaku/internal/batching"
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
 	"github.com/hikyaku-chat/hikyaku/internal/wire"
 )
@@ -14,7 +15,7 @@ import (
 // comes in is gathered, and for one person and conversation the highest wins.
 type marks struct {
 	g    *Gateway
-	wake chan struct{}
+	wake batching.Signal
 
 	mu      sync.Mutex
 	waiting map[markKey]markValue
@@ -32,7 +33,7 @@ type markValue struct{ read, received int64 }
 const marksAtOnce = 32
 
 func newMarks(g *Gateway) *marks {
-	return &marks{g: g, wake: make(chan struct{}, 1), waiting: map[markKey]markValue{}}
+	return &marks{g: g, wake: batching.NewSignal(), waiting: map[markKey]markValue{}}
 }
 
 func (m *marks) add(user chat.UserID, f *wire.Mark) {
@@ -41,16 +42,11 @@ func (m *marks) add(user chat.UserID, f *wire.Mark) {
 	v := m.waiting[key]
 	m.waiting[key] = markValue{read: max(v.read, f.Read), received: max(v.received, f.Received)}
 	m.mu.Unlock()
-	poke(m.wake)
+	m.wake.Notify()
 }
 
 func (m *marks) run() {
-	for {
-		select {
-		case <-m.g.ctx.Done():
-			return
-		case <-m.wake:
-		}
+	for m.wake.Wait(m.g.ctx) {
 		m.mu.Lock()
 		all := m.waiting
 		m.waiting = map[markKey]markValue{}

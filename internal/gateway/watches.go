@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/hikyaku-chat/hikyaku/internal/batching"
 	"github.com/hikyaku-chat/hikyaku/internal/bus"
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
 	"github.com/hikyaku-chat/hikyaku/internal/presence"
@@ -16,7 +17,7 @@ import (
 // gathered for a moment, so that a person who comes and goes costs one frame.
 type watches struct {
 	g    *Gateway
-	wake chan struct{}
+	wake batching.Signal
 
 	mu       sync.Mutex
 	watchers map[chat.UserID]map[*session]struct{}
@@ -33,7 +34,7 @@ type asking struct {
 
 func newWatches(g *Gateway) *watches {
 	return &watches{
-		g: g, wake: make(chan struct{}, 1),
+		g: g, wake: batching.NewSignal(),
 		watchers: map[chat.UserID]map[*session]struct{}{}, news: map[chat.UserID]*bus.Presence{},
 		asking: map[*asking]struct{}{},
 	}
@@ -150,16 +151,11 @@ func (w *watches) changed(p *bus.Presence) {
 		return
 	}
 	w.news[p.User] = p
-	poke(w.wake)
+	w.wake.Notify()
 }
 
 func (w *watches) run() {
-	for {
-		select {
-		case <-w.g.ctx.Done():
-			return
-		case <-w.wake:
-		}
+	for w.wake.Wait(w.g.ctx) {
 		select {
 		case <-w.g.ctx.Done():
 			return
