@@ -4,6 +4,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/hikyaku-chat/hikyaku/internal/batching"
 	"github.com/hikyaku-chat/hikyaku/internal/notify"
 	"github.com/hikyaku-chat/hikyaku/internal/store"
 )
@@ -29,8 +30,8 @@ type ticket struct {
 // notes are those that wait for their delay, in the order in which they began.
 type notes struct {
 	max  int
-	wake chan struct{} // poked when there is a first one
-	room chan struct{} // poked when there are fewer
+	wake batching.Signal // when there is a first one
+	room batching.Signal // when there are fewer
 
 	mu      sync.Mutex
 	waiting map[store.MemberKey]*note
@@ -38,14 +39,7 @@ type notes struct {
 }
 
 func newNotes(most int) *notes {
-	return &notes{max: most, wake: make(chan struct{}, 1), room: make(chan struct{}, 1), waiting: map[store.MemberKey]*note{}}
-}
-
-func poke(c chan struct{}) {
-	select {
-	case c <- struct{}{}:
-	default:
-	}
+	return &notes{max: most, wake: batching.NewSignal(), room: batching.NewSignal(), waiting: map[store.MemberKey]*note{}}
 }
 
 func (s *notes) full() bool {
@@ -78,7 +72,7 @@ func (s *notes) add(d notify.Delivery, oldest time.Time) {
 		t.done()
 		return
 	}
-	poke(s.wake)
+	s.wake.Notify()
 }
 
 func (s *notes) addTo(k store.MemberKey, job notify.Job, t *ticket, now time.Time) {
@@ -129,7 +123,7 @@ func (s *notes) pop(by time.Time, delay time.Duration, n int) []*note {
 	if s.order = s.order[count:]; len(s.order) == 0 {
 		s.order = nil
 	}
-	poke(s.room)
+	s.room.Notify()
 	return popped
 }
 

@@ -152,10 +152,8 @@ type run struct {
 // take gathers what a delivery tells of.
 func (r *run) take(ctx context.Context, d notify.Delivery) {
 	for r.notes.full() {
-		select {
-		case <-ctx.Done():
+		if !r.notes.room.Wait(ctx) {
 			return // not done: it comes again
-		case <-r.notes.room:
 		}
 	}
 	r.notes.add(d, time.Now().Add(-r.TTL))
@@ -169,10 +167,8 @@ func (r *run) work(ctx context.Context) {
 	for ctx.Err() == nil {
 		due, ok := r.notes.due(r.Delay)
 		if !ok {
-			select {
-			case <-ctx.Done():
+			if !r.notes.wake.Wait(ctx) {
 				return
-			case <-r.notes.wake:
 			}
 			continue
 		}
