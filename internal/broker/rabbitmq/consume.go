@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/hikyaku-chat/hikyaku/internal/backoff"
+	"github.com/hikyaku-chat/hikyaku/internal/batching"
 	"github.com/hikyaku-chat/hikyaku/internal/broker"
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
 )
@@ -46,7 +47,7 @@ func (b *Broker) Consume(ctx context.Context, handle broker.Handler) error {
 	c.lanes = make([]*lane, b.cfg.Lanes)
 	var running sync.WaitGroup
 	for i := range c.lanes {
-		c.lanes[i] = &lane{c: c, wake: make(chan struct{}, 1)}
+		c.lanes[i] = &lane{c: c, wake: batching.NewSignal()}
 		running.Go(func() { c.lanes[i].run(ctx) })
 	}
 	supervise(ctx, b.cfg.URLs, "worker", b.log, conn, c.serve)
@@ -210,7 +211,7 @@ type item struct {
 // the same messages come again.
 type lane struct {
 	c    *consumer
-	wake chan struct{}
+	wake batching.Signal
 
 	mu      sync.Mutex
 	waiting []item
@@ -244,7 +245,7 @@ func (l *lane) put(i item) {
 		l.waiting = append(l.waiting, i)
 	}
 	l.mu.Unlock()
-	poke(l.wake)
+	l.wake.Notify()
 }
 
 // drop has nothing more of a channel handled, and waits for what is in work.

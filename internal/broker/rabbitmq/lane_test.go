@@ -9,6 +9,7 @@ import (
 
 	amqp "github.com/rabbitmq/amqp091-go"
 
+	"github.com/hikyaku-chat/hikyaku/internal/batching"
 	"github.com/hikyaku-chat/hikyaku/internal/broker"
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
 )
@@ -18,7 +19,7 @@ func testLane(t *testing.T, handle broker.Handler) *lane {
 	t.Helper()
 	b := &Broker{cfg: Config{}.withDefaults(), log: slog.New(slog.NewTextHandler(t.Output(), nil))}
 	c := &consumer{b: b, handle: handle, window: newWindow(1, 1)}
-	return &lane{c: c, wake: make(chan struct{}, 1)}
+	return &lane{c: c, wake: batching.NewSignal()}
 }
 
 // come puts a delivery into a lane, as a subscription does.

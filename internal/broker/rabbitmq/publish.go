@@ -2,11 +2,11 @@ package rabbitmq
 
 import (
 	"context"
-	"sync"
 	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
 
+	"github.com/hikyaku-chat/hikyaku/internal/batching"
 	"github.com/hikyaku-chat/hikyaku/internal/broker"
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
 )
@@ -20,11 +20,8 @@ type entry struct {
 // its way. One batch at a time, so that order holds whatever is lost.
 type partition struct {
 	number int
-	wake   chan struct{}
+	queue  *batching.Queue[entry]
 	outlet *outlet // of send alone
-
-	mu      sync.Mutex
-	waiting []entry
 }
 
 // Publish implements [broker.Publisher].
@@ -45,49 +42,26 @@ func (b *Broker) Publish(s chat.Submission, confirm func(error)) error {
 		b.release(1, size)
 		return errBusy
 	}
-	p := b.partitions[broker.Partition(s.Conversation, len(b.partitions))]
-	p.mu.Lock()
-	p.waiting = append(p.waiting, entry{submission: s, confirm: confirm})
-	p.mu.Unlock()
-	poke(p.wake)
+	b.partitions[broker.Partition(s.Conversation, len(b.partitions))].queue.Add(entry{submission: s, confirm: confirm})
 	return nil
-}
-
-func poke(wake chan struct{}) {
-	select {
-	case wake <- struct{}{}:
-	default:
-	}
 }
 
 // take removes up to n waiting entries, oldest first, of about so many bytes.
 func (p *partition) take(n, bytes int) []entry {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	count := 0
-	for count < len(p.waiting) && count < n && (bytes > 0 || count == 0) {
-		bytes -= len(p.waiting[count].submission.Body)
-		count++
-	}
-	taken := p.waiting[:count:count]
-	if count == len(p.waiting) {
-		p.waiting = nil
-	} else {
-		p.waiting = p.waiting[count:]
-	}
-	return taken
-}
-
-func (p *partition) any() bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return len(p.waiting) > 0
+	return p.queue.TakeWhile(func(e *entry) bool {
+		if n <= 0 || bytes <= 0 {
+			return false
+		}
+		n--
+		bytes -= len(e.submission.Body)
+		return true
+	})
 }
 
 func (b *Broker) release(n int, size int64) {
 	b.bytes.Add(-size)
 	if b.queued.Add(-int64(n)) == 0 {
-		poke(b.idle)
+		b.idle.Notify()
 	}
 }
 
@@ -185,12 +159,7 @@ func (b *Broker) current() *session {
 // send publishes a partition's batches, one after the other.
 func (b *Broker) send(ctx context.Context, p *partition) {
 	var buffer []byte
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-p.wake:
-		}
+	for p.queue.Len() > 0 || p.queue.Ready().Wait(ctx) {
 		if b.window.enter(ctx) != nil {
 			return
 		}
@@ -215,10 +184,7 @@ func (b *Broker) send(ctx context.Context, p *partition) {
 		if err != nil {
 			// What waits behind must not overtake: the senders of both
 			// will come again, in their order.
-			b.fail(p.take(b.cfg.MaxQueued, 1<<40), errAway)
-		}
-		if p.any() {
-			poke(p.wake)
+			b.fail(p.queue.Take(0), errAway)
 		}
 	}
 }

@@ -11,6 +11,7 @@ import (
 	amqp "github.com/rabbitmq/amqp091-go"
 
 	"github.com/hikyaku-chat/hikyaku/internal/backoff"
+	"github.com/hikyaku-chat/hikyaku/internal/batching"
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
 	"github.com/hikyaku-chat/hikyaku/internal/notify"
 )
@@ -34,7 +35,7 @@ const (
 // Pushes is the queue of notifications of a cluster. See [Broker.Pushes].
 type Pushes struct {
 	b       *Broker
-	wake    chan struct{}
+	wake    batching.Signal
 	closing chan struct{}
 	closed  chan struct{} // when closing is over
 	outlet  *outlet       // of send alone
@@ -47,7 +48,7 @@ type Pushes struct {
 var _ notify.Queue = (*Pushes)(nil)
 
 func newPushes(b *Broker) *Pushes {
-	return &Pushes{b: b, wake: make(chan struct{}, 1), closing: make(chan struct{}), closed: make(chan struct{})}
+	return &Pushes{b: b, wake: batching.NewSignal(), closing: make(chan struct{}), closed: make(chan struct{})}
 }
 
 // Pushes is the queue of notifications. It ends with the broker.
@@ -69,7 +70,7 @@ func (p *Pushes) Publish(jobs []notify.Job) {
 		p.dropped += n
 	}
 	p.mu.Unlock()
-	poke(p.wake)
+	p.wake.Notify()
 }
 
 // take encodes waiting jobs, oldest first, of about maxPushBatch bytes.

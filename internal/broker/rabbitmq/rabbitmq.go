@@ -10,6 +10,7 @@ import (
 
 	amqp "github.com/rabbitmq/amqp091-go"
 
+	"github.com/hikyaku-chat/hikyaku/internal/batching"
 	"github.com/hikyaku-chat/hikyaku/internal/broker"
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
 )
@@ -80,7 +81,7 @@ type Broker struct {
 	closed  bool
 	session *session // nil while the broker is away
 
-	idle      chan struct{} // poked when the last queued submission is done
+	idle      batching.Signal // when the last queued submission is done
 	stop      context.CancelFunc
 	done      sync.WaitGroup
 	closeOnce sync.Once
@@ -100,11 +101,11 @@ func Open(ctx context.Context, cfg Config) (*Broker, error) {
 	if err := claim(conn, cfg.Installation, cfg.Claimed); err != nil {
 		return nil, errors.Join(err, conn.Close())
 	}
-	b := &Broker{cfg: cfg, log: cfg.Logger, idle: make(chan struct{}, 1)}
+	b := &Broker{cfg: cfg, log: cfg.Logger, idle: batching.NewSignal()}
 	b.window = newWindow(cfg.Partitions, 2)
 	b.partitions = make([]*partition, cfg.Partitions)
 	for i := range b.partitions {
-		b.partitions[i] = &partition{number: i, wake: make(chan struct{}, 1)}
+		b.partitions[i] = &partition{number: i, queue: batching.NewQueue[entry]()}
 	}
 	b.pushes = newPushes(b)
 	session, err := b.begin(conn)
@@ -167,7 +168,7 @@ func (b *Broker) Close(ctx context.Context) error {
 		b.stop()
 		b.done.Wait()
 		for _, p := range b.partitions {
-			b.fail(p.take(b.cfg.MaxQueued, 1<<40), errUnknown)
+			b.fail(p.queue.Take(0), errUnknown)
 		}
 	})
 	return b.closeErr
