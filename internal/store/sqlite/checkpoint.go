@@ -3,6 +3,8 @@ package sqlite
 import (
 	"fmt"
 	"log/slog"
+
+	"github.com/hikyaku-chat/hikyaku/internal/batching"
 )
 
 const (
@@ -21,21 +23,16 @@ const (
 type checkpointer struct {
 	conn *conn
 	log  *slog.Logger
-	bell chan struct{}
+	bell batching.Signal
 	done chan struct{}
 }
 
 func newCheckpointer(c *conn, log *slog.Logger) *checkpointer {
-	return &checkpointer{conn: c, log: log, bell: make(chan struct{}, 1), done: make(chan struct{})}
+	return &checkpointer{conn: c, log: log, bell: batching.NewSignal(), done: make(chan struct{})}
 }
 
 // wake says that the log has grown. It never blocks.
-func (c *checkpointer) wake() {
-	select {
-	case c.bell <- struct{}{}:
-	default:
-	}
-}
+func (c *checkpointer) wake() { c.bell.Notify() }
 
 // close stops the checkpointer. The writer must have stopped.
 func (c *checkpointer) close() error {
