@@ -126,7 +126,7 @@ type Gateway struct {
 	cancel      context.CancelFunc
 	lingering   context.Context // ends when a stop takes no more sends: clients have had the time to go elsewhere
 	hurry       context.CancelFunc
-	background  sync.WaitGroup
+	background  background
 	unsubscribe func()
 	stopOnce    sync.Once
 	stopErr     error
@@ -163,6 +163,7 @@ func New(ctx context.Context, cfg Config, parts Parts) (*Gateway, error) {
 	g.unsubscribe, err = parts.Bus.Subscribe(ctx, cfg.Node, (*subscriber)(g))
 	if err != nil {
 		g.cancel()
+		g.background.Wait()
 		return nil, errors.Join(err, sockets.Close(ctx))
 	}
 	return g, nil

@@ -67,10 +67,13 @@ func gatewayOf(t *testing.T, st *answers, publish published) *Gateway {
 		log: slog.New(slog.DiscardHandler), hub: newHub(),
 	}
 	g.ctx, g.cancel = context.WithCancel(t.Context())
-	t.Cleanup(g.cancel)
+	t.Cleanup(func() {
+		g.cancel()
+		g.background.Wait()
+	})
 	g.lingering, g.hurry = context.WithCancel(g.ctx)
 	g.rooms, g.watches, g.claims = newRooms(g), newWatches(g), newClaims(g)
-	go g.claims.run()
+	g.background.Go(g.claims.run)
 	return g
 }
 

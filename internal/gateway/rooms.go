@@ -100,8 +100,12 @@ func (r *rooms) begin(id chat.ConversationID, least int64) *load {
 	l, ok := r.loads[id]
 	if !ok {
 		l = &load{done: make(chan struct{})}
+		if !r.g.background.Go(func() { r.run(id, l) }) {
+			l.err = context.Canceled
+			close(l.done)
+			return l
+		}
 		r.loads[id] = l
-		go r.run(id, l)
 	}
 	l.least = max(l.least, least)
 	return l
@@ -115,6 +119,10 @@ func (r *rooms) run(id chat.ConversationID, l *load) {
 		ctx, cancel := context.WithTimeout(r.g.ctx, callTimeout)
 		members, rev, err := r.g.parts.Store.MemberIDs(ctx, id)
 		cancel()
+		stopped := r.g.ctx.Err()
+		if stopped != nil {
+			err = stopped // nobody is told, and nothing is asked again
+		}
 		r.mu.Lock()
 		if err == nil && (rev < l.least || l.lost) {
 			// A read that is older than the news (a replica's), or may be
@@ -133,7 +141,7 @@ func (r *rooms) run(id chat.ConversationID, l *load) {
 		}
 		waiting := l.waiting
 		l.waiting = nil
-		if len(waiting) == 0 {
+		if len(waiting) == 0 || stopped != nil {
 			delete(r.loads, id)
 			close(l.done)
 			r.mu.Unlock()

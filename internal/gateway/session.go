@@ -86,8 +86,10 @@ func (s *session) start(conn *socket.Conn, user chat.User) {
 	}
 	g.hub.add(s, func() *rate.Limiter { return rate.NewLimiter(rate.Limit(g.cfg.PerSecond), g.cfg.Burst) })
 	s.mu.Unlock()
-	s.attach()
-	s.runBacklog()
+	g.background.Do(func() {
+		s.attach()
+		s.runBacklog()
+	})
 }
 
 // attach makes the device known. One that was taken off before that came about
@@ -129,7 +131,7 @@ func (s *session) Closed(_ *socket.Conn, _ error) {
 		return
 	}
 	// A page that reloads is back within the grace and was never away.
-	time.AfterFunc(s.g.cfg.AwayGrace, s.detach)
+	time.AfterFunc(s.g.cfg.AwayGrace, func() { s.g.background.Do(s.detach) })
 }
 
 func (s *session) detach() {
@@ -198,7 +200,7 @@ func (s *session) Message(c *socket.Conn, p []byte) {
 	s.busy = true
 	s.backlog = append(s.backlog, in)
 	s.mu.Unlock()
-	go s.runBacklog()
+	s.g.background.Go(s.runBacklog)
 }
 
 // overflow refuses a frame for which the backlog has no room.

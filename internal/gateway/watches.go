@@ -205,7 +205,7 @@ func (w *watches) left(users []chat.UserID) {
 	}
 	w.mu.Unlock()
 	for s, watched := range again {
-		go w.askAgain(s, watched)
+		w.g.background.Go(func() { w.askAgain(s, watched) })
 	}
 }
 
@@ -228,14 +228,14 @@ func (w *watches) forgetAll() {
 	}
 	clear(w.news)
 	w.mu.Unlock()
-	go func() {
+	w.g.background.Go(func() {
 		for s, watched := range again {
 			if w.g.ctx.Err() != nil {
 				return
 			}
 			w.askAgain(s, watched)
 		}
-	}()
+	})
 }
 
 // askAgain has a session watch those of users whom it still may, unless its
