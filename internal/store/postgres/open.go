@@ -116,6 +116,8 @@ func (s *Store) open(ctx, background context.Context) (err error) {
 	if s.ids, err = takeLease(ctx, s.pool, s.cfg.IDClock); err != nil {
 		return err
 	}
+	s.replicas.stopped = background.Done()
+	s.done.Go(func() { s.replicas.run(background) })
 	s.done.Go(func() { s.keepMonths(background) })
 	s.done.Go(func() { s.ids.keep(background, s.log) })
 	return nil

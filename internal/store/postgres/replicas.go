@@ -4,12 +4,13 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/hikyaku-chat/hikyaku/internal/batching"
 )
 
 // Reading on a replica must not show a state older than what the reader, or
@@ -42,9 +43,8 @@ type replicas struct {
 	turn    atomic.Uint32
 	reads   atomic.Int64 // that a replica has answered
 
-	mu      sync.Mutex
-	waiting []chan answer
-	asking  bool
+	waiting *batching.Queue[chan answer] // of those who ask for the primary's place
+	stopped <-chan struct{}              // closed when nobody answers them any more
 }
 
 type replica struct {
@@ -63,7 +63,7 @@ type answer struct {
 // openReplicas prepares connections. A replica that is away now is no error: it
 // is used when it comes.
 func openReplicas(ctx context.Context, primary *pgxpool.Pool, cfg Config, log *slog.Logger) (*replicas, error) {
-	r := &replicas{primary: primary, log: log}
+	r := &replicas{primary: primary, log: log, waiting: batching.NewQueue[chan answer]()}
 	for i, url := range cfg.Replicas {
 		c, err := parse("--database-replicas", url)
 		if err != nil {
@@ -90,6 +90,9 @@ func (s *Store) Replicas() map[string]func(context.Context) error {
 	}
 	return out
 }
+
+// run answers those who wait until ctx ends.
+func (r *replicas) run(ctx context.Context) { r.waiting.Run(ctx, 0, r.answer) }
 
 func (r *replicas) close() {
 	for _, one := range r.all {
@@ -196,38 +199,23 @@ func (r *replicas) leave(one *replica, why error) {
 // share the next one: the answer must be of after they asked.
 func (r *replicas) committed(ctx context.Context) (uint64, error) {
 	mine := make(chan answer, 1)
-	r.mu.Lock()
-	r.waiting = append(r.waiting, mine)
-	if !r.asking {
-		r.asking = true
-		go r.ask()
-	}
-	r.mu.Unlock()
+	r.waiting.Add(mine)
 	select {
 	case a := <-mine:
 		return a.place, a.err
+	case <-r.stopped:
+		return 0, context.Canceled
 	case <-ctx.Done():
 		return 0, ctx.Err()
 	}
 }
 
-func (r *replicas) ask() {
-	for {
-		r.mu.Lock()
-		waiting := r.waiting
-		r.waiting = nil
-		if len(waiting) == 0 {
-			r.asking = false
-			r.mu.Unlock()
-			return
-		}
-		r.mu.Unlock()
-		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
-		var place int64
-		err := r.primary.QueryRow(ctx, `SELECT (pg_current_wal_flush_lsn() - '0/0'::pg_lsn)::bigint`).Scan(&place)
-		cancel()
-		for _, one := range waiting {
-			one <- answer{place: uint64(place), err: err} //nolint:gosec // a place is positive
-		}
+func (r *replicas) answer(ctx context.Context, waiting []chan answer) {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	var place int64
+	err := r.primary.QueryRow(ctx, `SELECT (pg_current_wal_flush_lsn() - '0/0'::pg_lsn)::bigint`).Scan(&place)
+	for _, one := range waiting {
+		one <- answer{place: uint64(place), err: err} //nolint:gosec // a place is positive
 	}
 }
