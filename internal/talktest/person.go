@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hikyaku-chat/hikyaku/internal/batching"
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
 	"github.com/hikyaku-chat/hikyaku/internal/client"
 	"github.com/hikyaku-chat/hikyaku/internal/wire"
@@ -44,7 +45,7 @@ type Person struct {
 
 	mu     sync.Mutex
 	frames []Kept
-	poke   chan struct{}
+	more   batching.Signal
 }
 
 // Kept is a frame that came.
@@ -56,15 +57,12 @@ type Kept struct {
 // Connect opens a socket.
 func Connect(t testing.TB, c *client.Client) *Person {
 	t.Helper()
-	p := &Person{Client: c, t: t, poke: make(chan struct{}, 1)}
+	p := &Person{Client: c, t: t, more: batching.NewSignal()}
 	s, err := c.Dial(t.Context(), func(f client.Frame) {
 		p.mu.Lock()
 		p.frames = append(p.frames, Kept{T: f.T, Raw: json.RawMessage(strings.Clone(string(f.Raw)))})
 		p.mu.Unlock()
-		select {
-		case p.poke <- struct{}{}:
-		default:
-		}
+		p.more.Notify()
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -119,7 +117,7 @@ func Await[T any](p *Person, t string, ok func(T) bool) T {
 		}
 		p.mu.Unlock()
 		select {
-		case <-p.poke:
+		case <-p.more:
 		case <-p.Socket.Done():
 			p.t.Fatalf("%s waits for %s, and the connection ended: %v", p.Me().Name, t, p.Socket.Err())
 		case <-deadline:
@@ -227,7 +225,7 @@ func (p *Person) Answer(id chat.ClientID, rejected func(*wire.Rejected)) {
 		}
 		p.mu.Unlock()
 		select {
-		case <-p.poke:
+		case <-p.more:
 		case <-time.After(Patience):
 		}
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/hikyaku-chat/hikyaku/internal/batching"
 	"github.com/hikyaku-chat/hikyaku/internal/bus"
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
 )
@@ -39,13 +40,13 @@ type recorder struct {
 	mu     sync.Mutex
 	got    []*bus.Envelope
 	gaps   int
-	poke   chan struct{}
+	more   batching.Signal
 	gate   chan struct{} // when not nil, Deliver waits for it
 	closed bool
 	t      *testing.T
 }
 
-func newRecorder(t *testing.T) *recorder { return &recorder{poke: make(chan struct{}, 1), t: t} }
+func newRecorder(t *testing.T) *recorder { return &recorder{more: batching.NewSignal(), t: t} }
 
 func (r *recorder) Deliver(e *bus.Envelope) {
 	if r.gate != nil {
@@ -57,21 +58,14 @@ func (r *recorder) Deliver(e *bus.Envelope) {
 		r.t.Error("delivered after cancel")
 	}
 	r.got = append(r.got, e)
-	r.tell()
+	r.more.Notify()
 }
 
 func (r *recorder) Gap() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.gaps++
-	r.tell()
-}
-
-func (r *recorder) tell() {
-	select {
-	case r.poke <- struct{}{}:
-	default:
-	}
+	r.more.Notify()
 }
 
 func (r *recorder) wait(what string, done func() bool) {
@@ -85,7 +79,7 @@ func (r *recorder) wait(what string, done func() bool) {
 			return
 		}
 		select {
-		case <-r.poke:
+		case <-r.more:
 		case <-deadline:
 			r.t.Fatalf("timed out: %s (%d envelopes, %d gaps)", what, len(r.got), r.gaps)
 		}

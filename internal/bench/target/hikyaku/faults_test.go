@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hikyaku-chat/hikyaku/internal/batching"
 	"github.com/hikyaku-chat/hikyaku/internal/bench/null"
 	"github.com/hikyaku-chat/hikyaku/internal/bench/target"
 	"github.com/hikyaku-chat/hikyaku/internal/bench/target/hikyaku"
@@ -25,7 +26,7 @@ const often = 100 * time.Millisecond
 type ears struct {
 	mu    sync.Mutex
 	heard map[int][]int64 // seqs, by conversation
-	more  chan struct{}
+	more  batching.Signal
 }
 
 func (e *ears) Answered(int, target.Answer) {}
@@ -39,10 +40,7 @@ func (e *ears) Received(room int, seq int64, _ []byte) {
 		e.heard = map[int][]int64{}
 	}
 	e.heard[room] = append(e.heard[room], seq)
-	select {
-	case e.more <- struct{}{}:
-	default:
-	}
+	e.more.Notify()
 }
 
 func (e *ears) in(room int) []int64 {
@@ -92,7 +90,7 @@ func faulty(t *testing.T, heartbeat time.Duration, faults *null.Faults) *four {
 		t.Fatal(err)
 	}
 	for i := range f.conns {
-		f.ears[i] = &ears{more: make(chan struct{}, 1)}
+		f.ears[i] = &ears{more: batching.NewSignal()}
 		if f.conns[i], err = f.site.Connect(t.Context(), i, f.ears[i]); err != nil {
 			t.Fatal(err)
 		}
