@@ -18,6 +18,8 @@ import (
 
 	"github.com/gobwas/ws"
 	"go.uber.org/goleak"
+
+	"github.com/hikyaku-chat/hikyaku/internal/wsframe"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -241,7 +243,7 @@ func TestViolations(t *testing.T) {
 				p.write(tt.sent)
 				p.expectClose(tt.code)
 				_ = p.Close()
-				var v *violation
+				var v *wsframe.Error
 				if err := e.waitClosed(t); !errors.As(err, &v) {
 					t.Errorf("the handler was told %v", err)
 				}
@@ -459,37 +461,6 @@ func TestManyConnectionsComeAndGo(t *testing.T) {
 		wg.Wait()
 		for range 500 {
 			_ = (<-f.handler).waitClosed(t)
-		}
-	})
-}
-
-// However the bytes are cut, the parser comes to the same.
-func FuzzParser(f *testing.F) {
-	f.Add(append(masked(false, ws.OpText, "a"), masked(true, ws.OpContinuation, "b")...), uint8(3))
-	f.Add(masked(true, ws.OpClose, "\x03\xe8"), uint8(1))
-	f.Add([]byte{0x81, 0xff, 0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff}, uint8(2))
-	f.Fuzz(func(t *testing.T, data []byte, size uint8) {
-		run := func(step int) (events []string) {
-			var r parser
-			emit := func(op ws.OpCode, p []byte) error {
-				events = append(events, fmt.Sprintf("%d %x", op, p))
-				return nil
-			}
-			for rest := bytes.Clone(data); len(rest) > 0; {
-				n := min(step, len(rest))
-				if err := r.feed(rest[:n], 1000, emit); err != nil {
-					return append(events, err.Error())
-				}
-				rest = rest[n:]
-				if len(r.partial) > 1014 || len(r.message) > 1000 {
-					t.Fatalf("%d and %d bytes are kept", len(r.partial), len(r.message))
-				}
-			}
-			return events
-		}
-		whole, cut := run(len(data)+1), run(int(size)+1)
-		if fmt.Sprint(whole) != fmt.Sprint(cut) {
-			t.Fatalf("whole: %v\ncut: %v", whole, cut)
 		}
 	})
 }
