@@ -167,7 +167,7 @@ func (c *Conn) isClosing() bool {
 	return c.closing || c.reason != nil
 }
 
-// handleClose answers a close frame, unless it is an answer itself.
+// handleClose answers a close frame, unless it is an answer itself or another one.
 func (c *Conn) handleClose(payload []byte) error {
 	code, _, err := wsframe.ParseClose(payload)
 	if err != nil {
@@ -176,12 +176,9 @@ func (c *Conn) handleClose(payload []byte) error {
 	if code == wsframe.CodeNoStatus {
 		code = wsframe.CodeNormal
 	}
-	if c.isClosing() {
-		return errPeerClosed
-	}
 	c.enqueue(closeFrame(code, ""), true)
 	// The server is the one to end the TCP connection (RFC 6455, section
-	// 7.1.1), once its answer is out.
+	// 7.1.1), once what it has to say is out.
 	c.mu.Lock()
 	c.ending = true
 	idle := !c.writing
