@@ -32,23 +32,23 @@ func FuzzPieces(f *testing.F) {
 	f.Add([]byte{0x81, 0x80, 0, 0, 0, 0}, uint8(2))
 	f.Add([]byte{0x81, 127, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff}, uint8(3))
 	f.Fuzz(func(t *testing.T, sent []byte, piece uint8) {
-		hear := func(piece int) (frames []string, why string, failed bool) {
+		hear := func(piece int) (frames []string, why string, over bool) {
 			s := &Socket{conn: nowhere{}, done: make(chan struct{}), onFrame: func(f Frame) { frames = append(frames, string(f.Raw)) }}
 			defer s.end(io.EOF)
 			for p := range slices.Chunk(bytes.Clone(sent), piece) {
 				if err := s.feed(p); err != nil {
-					return frames, err.Error(), s.failed
+					return frames, err.Error(), s.over
 				}
 			}
-			return frames, "", s.failed
+			return frames, "", s.over
 		}
 		if bytes.Contains(sent, []byte("goodbye")) {
 			return // it starts a timer
 		}
-		once, why, failed := hear(max(len(sent), 1))
-		pieces, whyPieces, failedPieces := hear(int(piece) + 1)
-		if !slices.Equal(once, pieces) || why != whyPieces || failed != failedPieces {
-			t.Errorf("at once %q (%s, %t), in pieces %q (%s, %t)", once, why, failed, pieces, whyPieces, failedPieces)
+		once, why, over := hear(max(len(sent), 1))
+		pieces, whyPieces, overPieces := hear(int(piece) + 1)
+		if !slices.Equal(once, pieces) || why != whyPieces || over != overPieces {
+			t.Errorf("at once %q (%s, %t), in pieces %q (%s, %t)", once, why, over, pieces, whyPieces, overPieces)
 		}
 	})
 }

@@ -24,7 +24,7 @@ type Socket struct {
 	onFrame func(Frame)
 	onEnd   func(error)
 	parser  wsframe.Parser // of the reader
-	failed  bool           // of the reader: the server broke the protocol; nothing after it counts
+	over    bool           // of the reader: the server closed, or broke the protocol; nothing after it counts
 	done    chan struct{}
 	err     error                 // why it ended; set before done closes
 	reason  atomic.Pointer[error] // why this end wants it to end
@@ -80,22 +80,36 @@ func (s *Socket) read() {
 
 // feed handles bytes from the server, in whatever pieces they come.
 func (s *Socket) feed(p []byte) error {
-	if s.failed {
+	if s.over {
 		return nil
 	}
 	err := s.parser.Feed(p, wsframe.FromServer, maxServerMessage, s.handle)
 	var broken *wsframe.Error
-	if errors.As(err, &broken) {
-		s.failed, s.parser = true, wsframe.Parser{}
-		// The server is told why. A reader does not wait for a writer.
-		go s.closeWith(broken.Code, broken.Reason, fmt.Errorf("the server broke the WebSocket protocol: %w", broken))
+	var closed *CloseError
+	switch {
+	case err == nil:
+		s.heart.heard()
 		return nil
-	}
-	if err != nil {
+	case errors.As(err, &broken):
+		s.finish(broken.Code, broken.Reason, fmt.Errorf("the server broke the WebSocket protocol: %w", broken))
+	case errors.As(err, &closed):
+		code := closed.Code
+		if code == wsframe.CodeNoStatus {
+			code = wsframe.CodeNormal
+		}
+		s.finish(code, "", closed)
+	default:
 		return err
 	}
-	s.heart.heard()
 	return nil
+}
+
+// finish has the connection end with a close frame. A reader does not wait for
+// a writer, so another goroutine sends it and cuts the connection.
+func (s *Socket) finish(code int, text string, reason error) {
+	s.over, s.parser = true, wsframe.Parser{}
+	s.reason.CompareAndSwap(nil, &reason)
+	go s.closeWith(code, text, reason)
 }
 
 // handle handles a message or a control frame.
@@ -139,27 +153,9 @@ func (s *Socket) control(op wsframe.Opcode, payload []byte) error {
 		if err != nil {
 			return err
 		}
-		s.answerClose(code)
 		return &CloseError{Code: code, Reason: reason}
 	}
 	return nil
-}
-
-// answerTimeout bounds how long a reader waits to answer a close frame. The
-// connection ends anyway.
-const answerTimeout = 10 * time.Millisecond
-
-// answerClose answers the server's close frame, unless somebody is writing.
-func (s *Socket) answerClose(code int) {
-	var payload []byte
-	if code != wsframe.CodeNoStatus {
-		payload = wsframe.ClosePayload(code, "")
-	}
-	if s.writing.TryLock() {
-		defer s.writing.Unlock()
-		_ = s.conn.SetWriteDeadline(time.Now().Add(answerTimeout))
-		_, _ = s.conn.Write(wsframe.AppendMasked(nil, wsframe.Close, payload))
-	}
 }
 
 // end is the reader's last act.
