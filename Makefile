@@ -84,6 +84,10 @@ fmt: bin/tools/golangci-lint web/node_modules/.package-lock.json ## Put everythi
 	bin/tools/golangci-lint fmt ./...
 	cd web && npm run --silent format
 
+.PHONY: audit
+audit: bin/tools/golangci-lint ## Look for known vulnerabilities in the dependencies
+	scripts/audit
+
 bin/tools/golangci-lint: tools/go.mod tools/go.sum
 	@mkdir -p bin/tools
 	cd tools && $(GO) build -o ../bin/tools/ tool

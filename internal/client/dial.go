@@ -15,6 +15,7 @@ import (
 
 	"github.com/hikyaku-chat/hikyaku/internal/readloop"
 	"github.com/hikyaku-chat/hikyaku/internal/wire"
+	"github.com/hikyaku-chat/hikyaku/internal/wsframe"
 )
 
 // Dialer says how sockets are opened. Its zero value is how anybody's device
@@ -55,28 +56,26 @@ func (d Dialer) Dial(ctx context.Context, c *Client, onFrame func(Frame)) (*Sock
 		u = *gateway
 	}
 	s := &Socket{onFrame: onFrame, onEnd: d.OnEnd, done: make(chan struct{})}
-	early, err := d.open(ctx, &u, c.token, s)
-	if err != nil {
+	if err := d.open(ctx, &u, c.token, s); err != nil {
 		return nil, fmt.Errorf("open a socket to %s: %w", u.Host, err)
 	}
 	s.startHeart()
 	if d.Loop != nil {
 		// Nobody else reads yet, so the loop's part can be played here.
-		if err := s.feed(early); err != nil {
+		if err := s.feed(nil); err != nil {
 			s.end(err)
 			return s, nil
 		}
 		if d.Loop.Add(s.conn, (*reader)(s)) {
 			return s, nil
 		}
-		early = nil
 	}
-	go s.read(early)
+	go s.read()
 	return s, nil
 }
 
-// open connects and reads hello. early is what came behind it already.
-func (d Dialer) open(ctx context.Context, u *url.URL, token string, s *Socket) (early []byte, err error) {
+// open connects and reads hello.
+func (d Dialer) open(ctx context.Context, u *url.URL, token string, s *Socket) error {
 	u.Scheme = "ws" + u.Scheme[len("http"):]
 	u.Path += "/api/v1/socket"
 	dialer := ws.Dialer{
@@ -89,8 +88,9 @@ func (d Dialer) open(ctx context.Context, u *url.URL, token string, s *Socket) (
 	}
 	conn, buffered, hs, err := dialer.Dial(ctx, u.String())
 	if err != nil {
-		return nil, err
+		return err
 	}
+	var early []byte
 	if buffered != nil {
 		p, _ := buffered.Peek(buffered.Buffered())
 		early = append(early, p...)
@@ -104,43 +104,40 @@ func (d Dialer) open(ctx context.Context, u *url.URL, token string, s *Socket) (
 			deadline = time.Now().Add(dialPatience)
 		}
 		_ = conn.SetReadDeadline(deadline)
-		early, err = s.greet(early)
+		err = s.greet(early)
 	}
 	if err != nil {
-		return nil, errors.Join(err, conn.Close())
+		return errors.Join(err, conn.Close())
 	}
-	return early, conn.SetReadDeadline(time.Time{})
+	return conn.SetReadDeadline(time.Time{})
 }
 
-// greet reads hello and gives what came behind it.
-func (s *Socket) greet(data []byte) (rest []byte, err error) {
+// greet reads hello. What came behind it stays with the parser.
+func (s *Socket) greet(data []byte) error {
 	var buf [1024]byte
 	for {
-		f, n, err := parse(data)
+		err := s.parser.Feed(data, wsframe.FromServer, maxServerMessage, s.greeting)
+		if err != nil || s.Hello.T != "" {
+			return err
+		}
+		n, err := s.conn.Read(buf[:])
 		if err != nil {
-			return nil, err
+			return err
 		}
-		if n == 0 {
-			n, err := s.conn.Read(buf[:])
-			if err != nil {
-				return nil, err
-			}
-			data = append(data, buf[:n]...)
-			continue
-		}
-		switch data = data[n:]; f.op {
-		case ws.OpText:
-			if err := json.Unmarshal(f.payload, &s.Hello); err != nil {
-				return nil, err
-			}
-			if s.Hello.T != "hello" {
-				return nil, fmt.Errorf("the first frame is %q, not hello", s.Hello.T)
-			}
-			return data, nil
-		default:
-			if err := s.control(f); err != nil {
-				return nil, err
-			}
-		}
+		data = buf[:n]
 	}
+}
+
+// greeting handles what comes up to hello.
+func (s *Socket) greeting(op wsframe.Opcode, payload []byte) error {
+	if op != wsframe.Text {
+		return s.control(op, payload)
+	}
+	if err := json.Unmarshal(payload, &s.Hello); err != nil {
+		return err
+	}
+	if s.Hello.T != "hello" {
+		return fmt.Errorf("the first frame is %q, not hello", s.Hello.T)
+	}
+	return wsframe.ErrPause
 }

@@ -9,9 +9,8 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/gobwas/ws"
-
 	"github.com/hikyaku-chat/hikyaku/internal/wire"
+	"github.com/hikyaku-chat/hikyaku/internal/wsframe"
 )
 
 // Socket is a connection of hikyaku.v1. Send may be called concurrently.
@@ -24,7 +23,8 @@ type Socket struct {
 	conn    net.Conn
 	onFrame func(Frame)
 	onEnd   func(error)
-	partial []byte // of the reader: a frame of which not all has come
+	parser  wsframe.Parser // of the reader
+	over    bool           // of the reader: the server closed, or broke the protocol; nothing after it counts
 	done    chan struct{}
 	err     error                 // why it ended; set before done closes
 	reason  atomic.Pointer[error] // why this end wants it to end
@@ -64,8 +64,8 @@ func (r *reader) Data(p []byte) error { return (*Socket)(r).feed(p) }
 func (r *reader) End(err error) { (*Socket)(r).end(err) }
 
 // read is the reader of a socket that no loop reads.
-func (s *Socket) read(early []byte) {
-	err := s.feed(early)
+func (s *Socket) read() {
+	err := s.feed(nil) // what came with hello
 	buf := make([]byte, 4096)
 	for err == nil {
 		var n int
@@ -80,41 +80,47 @@ func (s *Socket) read(early []byte) {
 
 // feed handles bytes from the server, in whatever pieces they come.
 func (s *Socket) feed(p []byte) error {
-	data := p
-	if len(s.partial) > 0 {
-		s.partial = append(s.partial, p...)
-		data = s.partial
+	if s.over {
+		return nil
 	}
-	for len(data) > 0 {
-		f, n, err := parse(data)
-		if err != nil {
-			return err
-		}
-		if n == 0 {
-			break
-		}
-		data = data[n:]
-		if s.isCut.Load() {
-			return errClosed // nothing more is handed over
-		}
-		if f.op != ws.OpText {
-			err = s.control(f)
-		} else {
-			s.take(f.payload)
-		}
-		if err != nil {
-			return err
-		}
-	}
-	s.heart.heard()
+	err := s.parser.Feed(p, wsframe.FromServer, maxServerMessage, s.handle)
+	var broken *wsframe.Error
+	var closed *CloseError
 	switch {
-	case len(data) == 0:
-		s.partial = nil // an idle connection keeps no buffer
-	case len(s.partial) > 0 && len(data) == len(s.partial):
-		// nothing was used; it is all there already
+	case err == nil:
+		s.heart.heard()
+		return nil
+	case errors.As(err, &broken):
+		s.finish(broken.Code, broken.Reason, fmt.Errorf("the server broke the WebSocket protocol: %w", broken))
+	case errors.As(err, &closed):
+		code := closed.Code
+		if code == wsframe.CodeNoStatus {
+			code = wsframe.CodeNormal
+		}
+		s.finish(code, "", closed)
 	default:
-		s.partial = append(make([]byte, 0, max(len(data), 512)), data...)
+		return err
 	}
+	return nil
+}
+
+// finish has the connection end with a close frame. A reader does not wait for
+// a writer, so another goroutine sends it and cuts the connection.
+func (s *Socket) finish(code int, text string, reason error) {
+	s.over, s.parser = true, wsframe.Parser{}
+	s.reason.CompareAndSwap(nil, &reason)
+	go s.closeWith(code, text, reason)
+}
+
+// handle handles a message or a control frame.
+func (s *Socket) handle(op wsframe.Opcode, payload []byte) error {
+	if s.isCut.Load() {
+		return errClosed // nothing more is handed over
+	}
+	if op != wsframe.Text {
+		return s.control(op, payload)
+	}
+	s.take(payload)
 	return nil
 }
 
@@ -137,14 +143,17 @@ func (s *Socket) leave(f Frame) {
 }
 
 // control handles what is no text.
-func (s *Socket) control(f raw) error {
-	switch f.op {
-	case ws.OpPing:
-		p := append([]byte(nil), f.payload...)
-		go func() { _ = s.write(ws.OpPong, p) }() // a reader does not wait for a writer
-	case ws.OpClose:
-		code, reason := ws.ParseCloseFrameData(f.payload)
-		return &CloseError{Code: int(code), Reason: reason}
+func (s *Socket) control(op wsframe.Opcode, payload []byte) error {
+	switch op {
+	case wsframe.Ping:
+		p := append([]byte(nil), payload...)
+		go func() { _ = s.write(wsframe.Pong, p) }() // a reader does not wait for a writer
+	case wsframe.Close:
+		code, reason, err := wsframe.ParseClose(payload)
+		if err != nil {
+			return err
+		}
+		return &CloseError{Code: code, Reason: reason}
 	}
 	return nil
 }
@@ -186,15 +195,15 @@ func (s *Socket) Send(frame any) error {
 }
 
 // SendRaw writes a frame that is encoded already.
-func (s *Socket) SendRaw(p []byte) error { return s.write(ws.OpText, p) }
+func (s *Socket) SendRaw(p []byte) error { return s.write(wsframe.Text, p) }
 
 // keepBuffer is how large a buffer may be that is kept for the next frame.
 const keepBuffer = 4 << 10
 
-func (s *Socket) write(op ws.OpCode, p []byte) error {
+func (s *Socket) write(op wsframe.Opcode, p []byte) error {
 	s.writing.Lock()
 	defer s.writing.Unlock()
-	b := appendFrame(s.buf[:0], op, p)
+	b := wsframe.AppendMasked(s.buf[:0], op, p)
 	if cap(b) <= keepBuffer {
 		s.buf = b
 	}
@@ -215,13 +224,16 @@ func (s *Socket) Close() { s.close(errClosed) }
 // closePatience is how long the server may take to be told of the end.
 const closePatience = time.Second
 
-func (s *Socket) close(reason error) {
+func (s *Socket) close(reason error) { s.closeWith(wsframe.CodeNormal, "", reason) }
+
+// closeWith tells the server of the end. The reason is what Err returns.
+func (s *Socket) closeWith(code int, text string, reason error) {
 	s.closing.Do(func() {
 		// Before the server may answer: its close is not the reason.
 		s.reason.CompareAndSwap(nil, &reason)
 		// Also for those who are writing and get no further.
 		_ = s.conn.SetWriteDeadline(time.Now().Add(closePatience))
-		_ = s.write(ws.OpClose, ws.NewCloseFrameBody(ws.StatusNormalClosure, ""))
+		_ = s.write(wsframe.Close, wsframe.ClosePayload(code, text))
 		s.cut(reason)
 	})
 	<-s.done

@@ -8,7 +8,7 @@ import (
 	"sync/atomic"
 	"syscall"
 
-	"github.com/gobwas/ws"
+	"github.com/hikyaku-chat/hikyaku/internal/wsframe"
 )
 
 // Why connections end, beside what the network and the protocol say.
@@ -26,9 +26,9 @@ type Conn struct {
 	net     net.Conn
 	raw     syscall.RawConn // nil when a goroutine reads
 	handler Handler
-	parser  parser       // of the reader alone
-	broken  *violation   // of the reader alone: what the client did wrong; nothing after it counts
-	seen    atomic.Int64 // the server's clock when the client last sent something
+	parser  wsframe.Parser // of the reader alone
+	broken  *wsframe.Error // of the reader alone: what the client did wrong; nothing after it counts
+	seen    atomic.Int64   // the server's clock when the client last sent something
 
 	mu      sync.Mutex
 	queue   [][]byte
@@ -137,25 +137,25 @@ func (c *Conn) feed(p []byte) error {
 		return nil //nolint:nilerr // broken is told by Closed, at the end
 	}
 	c.seen.Store(c.server.clock.Load())
-	err := c.parser.feed(p, c.server.cfg.MaxMessage, c.handle)
+	err := c.parser.Feed(p, wsframe.FromClient, c.server.cfg.MaxMessage, c.handle)
 	if errors.As(err, &c.broken) {
 		// The connection ends once the client has had its chance to read why.
-		c.parser = parser{}
-		c.Close(c.broken.code, c.broken.text)
+		c.parser = wsframe.Parser{}
+		c.Close(c.broken.Code, c.broken.Reason)
 		err = nil
 	}
 	return err
 }
 
-func (c *Conn) handle(op ws.OpCode, payload []byte) error {
+func (c *Conn) handle(op wsframe.Opcode, payload []byte) error {
 	switch op {
-	case ws.OpText:
+	case wsframe.Text:
 		if !c.isClosing() {
 			c.handler.Message(c, payload)
 		}
-	case ws.OpPing:
-		c.enqueue(appendFrame(nil, ws.OpPong, payload), false)
-	case ws.OpClose:
+	case wsframe.Ping:
+		c.enqueue(newFrame(wsframe.Pong, payload), false)
+	case wsframe.Close:
 		return c.handleClose(payload)
 	}
 	return nil
@@ -167,18 +167,18 @@ func (c *Conn) isClosing() bool {
 	return c.closing || c.reason != nil
 }
 
-// handleClose answers a close frame, unless it is an answer itself.
+// handleClose answers a close frame, unless it is an answer itself or another one.
 func (c *Conn) handleClose(payload []byte) error {
-	code, err := closeReply(payload)
+	code, _, err := wsframe.ParseClose(payload)
 	if err != nil {
 		return err
 	}
-	if c.isClosing() {
-		return errPeerClosed
+	if code == wsframe.CodeNoStatus {
+		code = wsframe.CodeNormal
 	}
 	c.enqueue(closeFrame(code, ""), true)
 	// The server is the one to end the TCP connection (RFC 6455, section
-	// 7.1.1), once its answer is out.
+	// 7.1.1), once what it has to say is out.
 	c.mu.Lock()
 	c.ending = true
 	idle := !c.writing

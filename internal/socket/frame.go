@@ -1,10 +1,9 @@
 package socket
 
-import (
-	"encoding/binary"
+import "github.com/hikyaku-chat/hikyaku/internal/wsframe"
 
-	"github.com/gobwas/ws"
-)
+// maxHeader is the length of the longest header that a server writes.
+const maxHeader = 10
 
 // Frame is a text message as it goes over the wire to a client. It is made
 // once and may be sent to any number of connections; its bytes must not change.
@@ -12,30 +11,13 @@ type Frame []byte
 
 // NewFrame frames a text.
 func NewFrame(payload []byte) Frame {
-	return appendFrame(make([]byte, 0, len(payload)+10), ws.OpText, payload)
+	return newFrame(wsframe.Text, payload)
 }
 
-// appendFrame appends an unmasked, unfragmented frame (RFC 6455, section 5.2).
-func appendFrame(dst []byte, op ws.OpCode, payload []byte) []byte {
-	dst = append(dst, 0x80|byte(op))
-	switch n := len(payload); {
-	case n < 126:
-		dst = append(dst, byte(n))
-	case n < 1<<16:
-		dst = append(dst, 126)
-		dst = binary.BigEndian.AppendUint16(dst, uint16(n))
-	default:
-		dst = append(dst, 127)
-		dst = binary.BigEndian.AppendUint64(dst, uint64(n))
-	}
-	return append(dst, payload...)
+func newFrame(op wsframe.Opcode, payload []byte) []byte {
+	return wsframe.AppendFrame(make([]byte, 0, len(payload)+maxHeader), op, payload)
 }
 
-// closeFrame is a close frame with a code and a reason of at most 123 bytes.
 func closeFrame(code int, reason string) []byte {
-	if len(reason) > 123 {
-		reason = reason[:123]
-	}
-	payload := binary.BigEndian.AppendUint16(make([]byte, 0, 2+len(reason)), uint16(code))
-	return appendFrame(nil, ws.OpClose, append(payload, reason...))
+	return newFrame(wsframe.Close, wsframe.ClosePayload(code, reason))
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/hikyaku-chat/hikyaku/internal/batching"
 	"github.com/hikyaku-chat/hikyaku/internal/readloop"
+	"github.com/hikyaku-chat/hikyaku/internal/wsframe"
 )
 
 // Handler is the owner's end of a connection.
@@ -166,7 +167,7 @@ func (s *Server) Close(ctx context.Context) error {
 	s.once.Do(func() {
 		all := s.refuseMore()
 		for _, c := range all {
-			c.Close(CodeGoingAway, "the server is stopping")
+			c.Close(wsframe.CodeGoingAway, "the server is stopping")
 		}
 		select {
 		case <-s.empty:

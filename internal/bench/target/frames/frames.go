@@ -3,17 +3,16 @@
 package frames
 
 import (
-	"bufio"
-	"bytes"
 	"context"
 	"fmt"
-	"io"
 	"net"
 	"net/url"
 	"sync"
 	"time"
 
 	"github.com/gobwas/ws"
+
+	"github.com/hikyaku-chat/hikyaku/internal/wsframe"
 )
 
 const (
@@ -26,12 +25,16 @@ const (
 
 // Conn is a connection. Write may be called concurrently, also beside Read.
 type Conn struct {
-	conn net.Conn
-	in   *bufio.Reader
-	text []byte
+	conn   net.Conn
+	buf    []byte
+	parser wsframe.Parser
+	texts  []byte // messages that were parsed, one behind the other
+	ends   []int  // where each of them ends
+	next   int    // the message that Read returns next
+	err    error  // what came behind them
 
 	mu  sync.Mutex // guards writing
-	out bytes.Buffer
+	out []byte
 }
 
 // CloseError is how the server ended a connection.
@@ -83,10 +86,13 @@ func Dial(ctx context.Context, u *url.URL, subprotocol string) (*Conn, error) {
 		_ = conn.Close()
 		return nil, fmt.Errorf("open a socket to %s: the server does not speak %s", u.Host, subprotocol)
 	}
-	if in == nil {
-		in = bufio.NewReaderSize(conn, 4096)
+	c := &Conn{conn: conn, buf: make([]byte, 4096)}
+	if in != nil {
+		p, _ := in.Peek(in.Buffered())
+		c.feed(p)
+		ws.PutReader(in)
 	}
-	return &Conn{conn: conn, in: in}, nil
+	return c, nil
 }
 
 // Limit bounds in time the reads that follow; the zero time means no bound.
@@ -95,77 +101,67 @@ func (c *Conn) Limit(until time.Time) error { return c.conn.SetReadDeadline(unti
 // Read gives the next text message, which is valid until the next call. Pings
 // are answered meanwhile. Only one goroutine at a time may call it.
 func (c *Conn) Read() ([]byte, error) {
-	c.text = c.text[:0]
-	for begun := false; ; {
-		h, err := ws.ReadHeader(c.in)
-		if err != nil {
-			return nil, err
+	for c.next == len(c.ends) {
+		if c.err != nil {
+			return nil, c.err
 		}
-		if h.OpCode.IsControl() {
-			if err := c.control(h); err != nil {
-				return nil, err
-			}
-			continue
+		c.texts, c.ends, c.next = c.texts[:0], c.ends[:0], 0
+		n, err := c.conn.Read(c.buf)
+		c.feed(c.buf[:n])
+		if c.err == nil && err != nil && len(c.ends) == 0 {
+			return nil, err // of this call alone: a bound in time may be lifted
 		}
-		before := len(c.text)
-		if h.OpCode == ws.OpBinary || h.Masked || (h.OpCode == ws.OpContinuation) != begun {
-			return nil, fmt.Errorf("the server sent a frame that is out of place (opcode %d)", h.OpCode)
-		}
-		if h.Length < 0 || h.Length > int64(largest-before) {
-			return nil, fmt.Errorf("the server sent a message of more than %d bytes", largest)
-		}
-		c.text = append(c.text, make([]byte, h.Length)...)
-		if _, err := io.ReadFull(c.in, c.text[before:]); err != nil {
-			return nil, err
-		}
-		if begun = true; h.Fin {
-			return c.text, nil
-		}
+	}
+	start := 0
+	if c.next > 0 {
+		start = c.ends[c.next-1]
+	}
+	end := c.ends[c.next]
+	c.next++
+	return c.texts[start:end:end], nil
+}
+
+func (c *Conn) feed(p []byte) {
+	if err := c.parser.Feed(p, wsframe.FromServer, largest, c.handle); err != nil {
+		c.err = fmt.Errorf("read from the server: %w", err)
 	}
 }
 
-// control looks after a control frame.
-func (c *Conn) control(h ws.Header) error {
-	if h.Length > ws.MaxControlFramePayloadSize || h.Masked {
-		return fmt.Errorf("the server sent a control frame that is none (opcode %d)", h.OpCode)
-	}
-	body := make([]byte, h.Length)
-	if _, err := io.ReadFull(c.in, body); err != nil {
-		return err
-	}
-	switch h.OpCode {
-	case ws.OpPing:
-		return c.write(ws.OpPong, body)
-	case ws.OpClose:
-		code, reason := ws.ParseCloseFrameData(body)
-		return &CloseError{Code: int(code), Reason: reason}
+// handle takes a message, or looks after a control frame.
+func (c *Conn) handle(op wsframe.Opcode, payload []byte) error {
+	switch op {
+	case wsframe.Text:
+		c.texts = append(c.texts, payload...)
+		c.ends = append(c.ends, len(c.texts))
+	case wsframe.Ping:
+		return c.write(wsframe.Pong, payload)
+	case wsframe.Close:
+		code, reason, err := wsframe.ParseClose(payload)
+		if err != nil {
+			return err
+		}
+		return &CloseError{Code: code, Reason: reason}
 	}
 	return nil
 }
 
 // Write sends text messages, all with one call to the system. It waits while
 // the network takes nothing, though not for ever.
-func (c *Conn) Write(texts ...[]byte) error { return c.write(ws.OpText, texts...) }
+func (c *Conn) Write(texts ...[]byte) error { return c.write(wsframe.Text, texts...) }
 
-func (c *Conn) write(op ws.OpCode, texts ...[]byte) error {
+func (c *Conn) write(op wsframe.Opcode, texts ...[]byte) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.out.Reset()
+	c.out = c.out[:0]
 	for _, text := range texts {
-		h := ws.Header{Fin: true, OpCode: op, Masked: true, Mask: ws.NewMask(), Length: int64(len(text))}
-		if err := ws.WriteHeader(&c.out, h); err != nil {
-			return err
-		}
-		start := c.out.Len()
-		c.out.Write(text)
-		ws.Cipher(c.out.Bytes()[start:], h.Mask, 0)
+		c.out = wsframe.AppendMasked(c.out, op, text)
 	}
-	if op != ws.OpClose { // Close has a limit of its own
+	if op != wsframe.Close { // Close has a limit of its own
 		if err := c.conn.SetWriteDeadline(time.Now().Add(patience)); err != nil {
 			return err
 		}
 	}
-	_, err := c.conn.Write(c.out.Bytes())
+	_, err := c.conn.Write(c.out)
 	return err
 }
 
@@ -174,6 +170,6 @@ func (c *Conn) write(op ws.OpCode, texts ...[]byte) error {
 func (c *Conn) Close() {
 	// One that takes nothing any more is not waited for.
 	_ = c.conn.SetDeadline(time.Now().Add(time.Second))
-	_ = c.write(ws.OpClose, ws.NewCloseFrameBody(ws.StatusNormalClosure, ""))
+	_ = c.write(wsframe.Close, wsframe.ClosePayload(wsframe.CodeNormal, ""))
 	_ = c.conn.Close()
 }

@@ -1,0 +1,181 @@
+package wsframe
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"unicode/utf8"
+
+	"github.com/gobwas/ws"
+)
+
+// Peer is who sends what is parsed.
+type Peer bool
+
+// Clients mask their frames, servers do not.
+const (
+	FromServer Peer = false
+	FromClient Peer = true
+)
+
+// ErrPause is what emit returns to have Feed stop behind this frame. What came
+// behind it is parsed by the next Feed, which may be given nothing more.
+var ErrPause = errors.New("wsframe: pause")
+
+// Parser takes a peer's bytes, in whatever pieces they come. Its zero value is
+// ready. It keeps no buffer while no frame or message is incomplete, and no
+// settings, because a server has a parser for each of its connections.
+type Parser struct {
+	partial    []byte // a frame of which not all has come
+	message    []byte // fragments of a message of which not all has come
+	checked    uint32 // bytes of message that are known to be UTF-8
+	fragmented bool
+}
+
+// Feed handles p, which it may change and does not keep. It calls emit for each
+// whole text message, as Text, and for each control frame; the payload is valid
+// during the call only. maxMessage bounds a message in bytes. An error is an
+// *Error, or what emit returned; no more may be fed then.
+func (r *Parser) Feed(p []byte, from Peer, maxMessage int, emit func(op Opcode, payload []byte) error) error {
+	data := p
+	if len(r.partial) > 0 {
+		r.partial = append(r.partial, p...)
+		data = r.partial
+	}
+	for len(data) > 0 {
+		n, err := r.frame(data, from, maxMessage, emit)
+		data = data[n:]
+		if err == ErrPause {
+			break
+		}
+		if err != nil {
+			return err
+		}
+		if n == 0 {
+			break
+		}
+	}
+	switch {
+	case len(data) == 0:
+		r.partial = nil // idle connections keep no buffer
+	case len(r.partial) > 0 && len(data) == len(r.partial):
+		// nothing was used; it is all there already
+	default:
+		r.partial = append(make([]byte, 0, max(len(data), 512)), data...)
+	}
+	return nil
+}
+
+// frame handles the frame at the start of data and returns its length, 0 when
+// not all of it has come.
+func (r *Parser) frame(data []byte, from Peer, maxMessage int, emit func(op Opcode, payload []byte) error) (int, error) {
+	if len(data) < 2 {
+		return 0, nil
+	}
+	fin, op, masked := data[0]&finBit != 0, Opcode(data[0]&0x0f), data[1]&maskBit != 0
+	if err := r.checkHeader(data[0], op, fin, masked, from); err != nil {
+		return 0, err
+	}
+	length, header := uint64(data[1]&^maskBit), 2
+	switch length {
+	case 126:
+		if header = 4; len(data) < header {
+			return 0, nil
+		}
+		length = uint64(binary.BigEndian.Uint16(data[2:]))
+	case 127:
+		if header = 10; len(data) < header {
+			return 0, nil
+		}
+		length = binary.BigEndian.Uint64(data[2:])
+	}
+	switch {
+	case op.isControl() && length > maxControl:
+		return 0, &Error{CodeProtocolError, "a control frame is too long"}
+	// Decided by the header alone: nothing of what is too large is kept.
+	case !op.isControl() && length > uint64(maxMessage-len(r.message)):
+		return 0, &Error{CodeMessageTooBig, fmt.Sprintf("a message may have %d bytes", maxMessage)}
+	}
+	start := header
+	if masked {
+		start += 4
+	}
+	end := start + int(length)
+	if len(data) < end {
+		return 0, nil
+	}
+	payload := data[start:end:end]
+	if masked {
+		ws.Cipher(payload, [4]byte(data[header:start]), 0)
+	}
+	return end, r.take(op, fin, payload, emit)
+}
+
+func (r *Parser) checkHeader(first byte, op Opcode, fin, masked bool, from Peer) error {
+	switch {
+	case first&rsvBits != 0:
+		return &Error{CodeProtocolError, "no extension was negotiated, yet reserved bits are set"}
+	case !masked && from == FromClient:
+		return &Error{CodeProtocolError, "frames from a client must be masked"}
+	case masked && from == FromServer:
+		return &Error{CodeProtocolError, "frames from a server must not be masked"}
+	case op == Binary:
+		return &Error{CodeUnsupportedData, "only text messages are understood"}
+	case op == Continuation && !r.fragmented:
+		return &Error{CodeProtocolError, "there is no message to continue"}
+	case op == Text && r.fragmented:
+		return &Error{CodeProtocolError, "the message before was not finished"}
+	case op > Binary && op < Close, op > Pong:
+		return &Error{CodeProtocolError, "unknown kind of frame"}
+	case op.isControl() && !fin:
+		return &Error{CodeProtocolError, "control frames must not be fragmented"}
+	}
+	return nil
+}
+
+// take handles the payload of a frame.
+func (r *Parser) take(op Opcode, fin bool, payload []byte, emit func(op Opcode, payload []byte) error) error {
+	if op.isControl() {
+		return emit(op, payload)
+	}
+	if !r.fragmented && fin {
+		if !utf8.Valid(payload) {
+			return errNotUTF8
+		}
+		return emit(Text, payload)
+	}
+	r.message = append(r.message, payload...)
+	r.fragmented = !fin
+	// Each fragment is looked at as it comes, and only once. A character may
+	// be cut by a fragment, but not by the end of the message.
+	unchecked := r.message[r.checked:]
+	if !fin {
+		unchecked = unchecked[:len(unchecked)-cutRune(unchecked)]
+	}
+	if !utf8.Valid(unchecked) {
+		return errNotUTF8
+	}
+	r.checked += uint32(len(unchecked)) //nolint:gosec // messages are bounded
+	if !fin {
+		return nil
+	}
+	message := r.message
+	r.message, r.checked = nil, 0
+	return emit(Text, message)
+}
+
+var errNotUTF8 = &Error{CodeInvalidPayload, "a text message must be UTF-8"}
+
+// cutRune returns how many bytes at the end of p begin a character that may go
+// on behind it.
+func cutRune(p []byte) int {
+	for n := 1; n < utf8.UTFMax && n <= len(p); n++ {
+		if tail := p[len(p)-n:]; utf8.RuneStart(tail[0]) {
+			if utf8.FullRune(tail) {
+				return 0
+			}
+			return n
+		}
+	}
+	return 0
+}
