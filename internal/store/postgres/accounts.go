@@ -175,9 +175,9 @@ func (s *Store) SawUser(ctx context.Context, id chat.UserID, at time.Time) error
 	return err
 }
 
-// usable tells whether all the accounts exist and none is disabled. They stay
+// Usable reports whether all the accounts exist and are not disabled. They stay
 // so until the transaction ends.
-func (t *tx) usable(ids []chat.UserID) (bool, error) {
+func (t *tx) Usable(ids []chat.UserID) (bool, error) {
 	var n int
 	_, err := t.one([]any{&n}, `SELECT count(*) FROM (SELECT FROM users WHERE id = ANY($1) AND NOT disabled FOR KEY SHARE) x`, numbers(ids))
 	return n == len(ids), err

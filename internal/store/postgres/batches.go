@@ -10,6 +10,7 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
 	"github.com/hikyaku-chat/hikyaku/internal/search"
 	"github.com/hikyaku-chat/hikyaku/internal/store"
+	"github.com/hikyaku-chat/hikyaku/internal/store/storetx"
 )
 
 // batch is a row of batches.
@@ -124,7 +125,7 @@ func (s *Store) CreateBatchConversations(ctx context.Context, name string, list 
 		}
 		var all []chat.UserID
 		for _, n := range list {
-			all = append(all, people(n)...)
+			all = append(all, n.People()...)
 		}
 		stranger := chat.UserID(0)
 		found, err := t.one([]any{&stranger}, `SELECT k.id FROM unnest($1::bigint[]) WITH ORDINALITY AS k (id, n)
@@ -137,7 +138,7 @@ func (s *Store) CreateBatchConversations(ctx context.Context, name string, list 
 		}
 		out := make([]store.Change, len(list))
 		for i, n := range list {
-			if out[i], err = t.create(n); err != nil {
+			if out[i], err = storetx.CreateConversation(t, n); err != nil {
 				return nil, err
 			}
 		}

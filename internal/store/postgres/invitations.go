@@ -17,13 +17,6 @@ func invitationFields(i *store.Invitation) []any {
 	return []any{&i.ID, &i.Token, &i.CreatedBy, &i.CreatedAt, &i.ExpiresAt, &i.MaxUses, &i.Uses}
 }
 
-// kept is an invitation as it will be read back.
-func kept(i store.Invitation, id int64) store.Invitation {
-	i.ID, i.Uses = id, 0
-	i.CreatedAt, i.ExpiresAt = stamp(i.CreatedAt), stamp(i.ExpiresAt)
-	return i
-}
-
 func invitationInUTC(i store.Invitation) store.Invitation {
 	i.CreatedAt, i.ExpiresAt = i.CreatedAt.UTC(), i.ExpiresAt.UTC()
 	return i
@@ -36,7 +29,7 @@ func (s *Store) CreateInvitation(ctx context.Context, i store.Invitation) (store
 		if err != nil {
 			return none, err
 		}
-		out := kept(i, id)
+		out := i.Issued(id)
 		_, err = t.exec(`INSERT INTO invitations (id, token, created_by, created_at, expires_at, max_uses) VALUES ($1, $2, $3, $4, $5, $6)`,
 			out.ID, out.Token, out.CreatedBy, out.CreatedAt, out.ExpiresAt, out.MaxUses)
 		return out, err
@@ -78,25 +71,35 @@ func (s *Store) DeleteInvitation(ctx context.Context, id int64) error {
 	return err
 }
 
-// CreateLink keeps a link that its maker may make.
-func (s *Store) CreateLink(ctx context.Context, l store.Link) (store.Link, error) {
-	return change(ctx, s, "create a link", func(t *tx) (none store.Link, err error) {
-		c, role, err := t.as(l.Conversation, l.CreatedBy)
-		if err != nil {
-			return none, err
-		}
-		if err := chat.CheckLinks(c.Kind, role); err != nil {
-			return none, err
-		}
-		id, err := t.newID()
-		if err != nil {
-			return none, err
-		}
-		out := store.Link{Invitation: kept(l.Invitation, id), Conversation: l.Conversation}
-		_, err = t.exec(`INSERT INTO links (id, conversation, token, created_by, created_at, expires_at, max_uses)
-			VALUES ($1, $2, $3, $4, $5, $6, $7)`, out.ID, out.Conversation, out.Token, out.CreatedBy, out.CreatedAt, out.ExpiresAt, out.MaxUses)
-		return out, err
-	})
+// InsertLink keeps a link.
+func (t *tx) InsertLink(l store.Link) error {
+	_, err := t.exec(`INSERT INTO links (id, conversation, token, created_by, created_at, expires_at, max_uses)
+		VALUES ($1, $2, $3, $4, $5, $6, $7)`, l.ID, l.Conversation, l.Token, l.CreatedBy, l.CreatedAt, l.ExpiresAt, l.MaxUses)
+	return err
+}
+
+// DeleteLinkOf ends a link of a conversation.
+func (t *tx) DeleteLinkOf(id chat.ConversationID, link int64) (bool, error) {
+	n, err := t.exec(`DELETE FROM links WHERE id = $1 AND conversation = $2`, link, id)
+	return n > 0, err
+}
+
+// FindLink finds a link by its token's hash.
+func (t *tx) FindLink(token []byte) (l store.Link, found bool, err error) {
+	found, err = t.one(append(invitationFields(&l.Invitation), &l.Conversation), linkByToken, token)
+	return l, found, err
+}
+
+// LockLink finds a link and holds it.
+func (t *tx) LockLink(token []byte) (l store.Link, found bool, err error) {
+	found, err = t.one(append(invitationFields(&l.Invitation), &l.Conversation), linkByToken+` FOR UPDATE`, token)
+	return l, found, err
+}
+
+// UseLink counts a use of a link.
+func (t *tx) UseLink(id int64) error {
+	_, err := t.exec(`UPDATE links SET uses = uses + 1 WHERE id = $1`, id)
+	return err
 }
 
 // LinksOf lists the links that can still be used, newest first.
@@ -122,22 +125,6 @@ func (s *Store) LinksOf(ctx context.Context, id chat.ConversationID, by chat.Use
 	})
 }
 
-// DeleteLink ends a link.
-func (s *Store) DeleteLink(ctx context.Context, id chat.ConversationID, by chat.UserID, link int64) error {
-	_, err := change(ctx, s, "end a link", func(t *tx) (none struct{}, err error) {
-		c, role, err := t.as(id, by)
-		if err != nil {
-			return none, err
-		}
-		if err := chat.CheckLinks(c.Kind, role); err != nil {
-			return none, err
-		}
-		n, err := t.exec(`DELETE FROM links WHERE id = $1 AND conversation = $2`, link, id)
-		return none, notFound(n > 0, err, "link")
-	})
-	return err
-}
-
 const linkByToken = `SELECT ` + invitationColumns + `, i.conversation FROM links i WHERE i.token = $1`
 
 // LinkByToken is where a usable link leads.
@@ -151,41 +138,5 @@ func (s *Store) LinkByToken(ctx context.Context, token []byte, now time.Time) (c
 		var r conversationRow
 		found, err = one(ctx, q, r.fields(), `SELECT `+conversationColumns+` FROM conversations c WHERE c.id = $1`, l.Conversation)
 		return r.conversation(), notFound(found, err, "link")
-	})
-}
-
-// JoinByLink puts by in and counts the use. A member is not asked whether the
-// link is still good: the answer to a repeated call must not depend on whether
-// the first one took the last use.
-func (s *Store) JoinByLink(ctx context.Context, token []byte, by chat.UserID, now time.Time) (store.Change, error) {
-	return change(ctx, s, "join by a link", func(t *tx) (none store.Change, err error) {
-		var l store.Link
-		found, err := t.one(append(invitationFields(&l.Invitation), &l.Conversation), linkByToken, token)
-		if err := notFound(found, err, "link"); err != nil {
-			return none, err
-		}
-		// The conversation's lock first, as everywhere.
-		c, err := t.lock(l.Conversation)
-		if err != nil {
-			return none, err
-		}
-		if found, err = t.one(append(invitationFields(&l.Invitation), &l.Conversation), linkByToken+` FOR UPDATE`, token); err != nil {
-			return none, err
-		}
-		role, err := t.role(c, by)
-		switch {
-		case err != nil:
-			return none, err
-		case role.MayPost():
-			return t.unchanged(c)
-		case !found || !l.Usable(now):
-			return none, chat.NotFound("link")
-		}
-		out, err := t.admit(c, []chat.UserID{by})
-		if err != nil {
-			return none, err
-		}
-		_, err = t.exec(`UPDATE links SET uses = uses + 1 WHERE id = $1`, l.ID)
-		return out, err
 	})
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
 	"github.com/hikyaku-chat/hikyaku/internal/store"
+	"github.com/hikyaku-chat/hikyaku/internal/store/storetx"
 )
 
 // A batch is removed in stages, each a walk over its accounts or conversations
@@ -172,7 +173,7 @@ func (r *removing) part() (bool, error) {
 		if p.role == "" {
 			continue
 		}
-		out, err := r.remove(p.conversation, p.user, p.user)
+		out, err := storetx.RemoveMember(r.tx, p.conversation, p.user, p.user)
 		if err != nil {
 			return false, err
 		}

@@ -76,6 +76,12 @@ func (t *tx) insertUser(as chat.User, u store.NewUser, batch any) (made bool, er
 // now is the time of a change, as it is kept.
 func (t *tx) now() time.Time { return t.store.now().Truncate(time.Millisecond).UTC() }
 
+// Now is the time of a change, as it is kept.
+func (t *tx) Now() time.Time { return t.now() }
+
+// NewID makes an id.
+func (t *tx) NewID() (int64, error) { return t.store.newID(), nil }
+
 // CountUsers is how many accounts there are.
 func (s *Store) CountUsers(ctx context.Context) (int, error) {
 	return read(ctx, s, "count accounts", func(c *conn) (n int, err error) {
@@ -180,9 +186,8 @@ func (s *Store) UpdateUser(ctx context.Context, id chat.UserID, ch store.UserCha
 // SawUser records when a user's last device went away; see the contract.
 func (s *Store) SawUser(ctx context.Context, id chat.UserID, at time.Time) error {
 	_, err := change(ctx, s, "record when a user was seen", func(t *tx) (struct{}, error) {
-		n, err := t.exec(`UPDATE users SET last_seen = max(last_seen, ?) WHERE id = ?`, at, id)
-		if err == nil && n == 0 {
-			t.wrote = false
+		found, err := t.touch(`UPDATE users SET last_seen = max(last_seen, ?) WHERE id = ?`, at, id)
+		if err == nil && !found {
 			err = chat.NotFound("account")
 		}
 		return struct{}{}, err
@@ -193,4 +198,14 @@ func (s *Store) SawUser(ctx context.Context, id chat.UserID, at time.Time) error
 // usable tells whether an account exists and is not disabled.
 func (w *writer) usable(id chat.UserID) (bool, error) {
 	return w.conn.one(`SELECT 1 FROM users WHERE id = ? AND disabled = 0`, func(row) {}, id)
+}
+
+// Usable reports whether all the accounts exist and are not disabled.
+func (t *tx) Usable(ids []chat.UserID) (bool, error) {
+	for _, id := range ids {
+		if ok, err := t.usable(id); err != nil || !ok {
+			return false, err
+		}
+	}
+	return true, nil
 }

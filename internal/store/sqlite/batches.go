@@ -6,6 +6,7 @@ import (
 
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
 	"github.com/hikyaku-chat/hikyaku/internal/store"
+	"github.com/hikyaku-chat/hikyaku/internal/store/storetx"
 )
 
 // batchRow is a row of batches.
@@ -74,7 +75,7 @@ func (s *Store) CreateBatchConversations(ctx context.Context, name string, list 
 			return nil, chat.NotFound("batch")
 		}
 		for _, n := range list {
-			for _, user := range people(n) {
+			for _, user := range n.People() {
 				of, err := t.conn.one(`SELECT 1 FROM users WHERE id = ? AND batch = ? AND disabled = 0`, func(row) {}, user, b.id)
 				if err != nil {
 					return nil, err
@@ -86,7 +87,7 @@ func (s *Store) CreateBatchConversations(ctx context.Context, name string, list 
 		}
 		out := make([]store.Change, len(list))
 		for i, n := range list {
-			if out[i], err = t.create(n); err != nil {
+			if out[i], err = storetx.CreateConversation(t, n); err != nil {
 				return nil, err
 			}
 		}

@@ -21,17 +21,10 @@ func scanInvitation(r row) store.Invitation {
 	}
 }
 
-// kept is an invitation as it will be read back.
-func kept(i store.Invitation, id int64) store.Invitation {
-	i.ID, i.Uses = id, 0
-	i.CreatedAt, i.ExpiresAt = fromMillis(millis(i.CreatedAt)), fromMillis(millis(i.ExpiresAt))
-	return i
-}
-
 // CreateInvitation keeps an invitation.
 func (s *Store) CreateInvitation(ctx context.Context, i store.Invitation) (store.Invitation, error) {
 	return change(ctx, s, "create an invitation", func(t *tx) (store.Invitation, error) {
-		out := kept(i, s.newID())
+		out := i.Issued(s.newID())
 		_, err := t.exec(`INSERT INTO invitations (id, token, created_by, created_at, expires_at, max_uses, uses)
 			VALUES (?, ?, ?, ?, ?, ?, 0)`,
 			out.ID, out.Token, out.CreatedBy, out.CreatedAt, out.ExpiresAt, out.MaxUses)
@@ -67,9 +60,8 @@ func (s *Store) Invitations(ctx context.Context, now time.Time) ([]store.Invitat
 // DeleteInvitation ends an invitation.
 func (s *Store) DeleteInvitation(ctx context.Context, id int64) error {
 	_, err := change(ctx, s, "end an invitation", func(t *tx) (struct{}, error) {
-		n, err := t.exec(`DELETE FROM invitations WHERE id = ?`, id)
-		if err == nil && n == 0 {
-			t.wrote = false
+		found, err := t.touch(`DELETE FROM invitations WHERE id = ?`, id)
+		if err == nil && !found {
 			err = chat.NotFound("invitation")
 		}
 		return struct{}{}, err

@@ -5,6 +5,7 @@ import (
 
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
 	"github.com/hikyaku-chat/hikyaku/internal/store"
+	"github.com/hikyaku-chat/hikyaku/internal/store/storetx"
 )
 
 // A batch is removed in stages, each a walk over its accounts or conversations
@@ -159,7 +160,7 @@ func (r *removing) partFrom(slot int64, user chat.UserID) error {
 	if err != nil || role == "" {
 		return err
 	}
-	out, err := r.remove(c.ID, user, user)
+	out, err := storetx.RemoveMember(r.tx, c.ID, user, user)
 	r.out.Partings = append(r.out.Partings, store.Parting{User: user, Change: out})
 	return err
 }

@@ -1,0 +1,118 @@
+package storetx
+
+import (
+	"context"
+	"time"
+
+	"github.com/hikyaku-chat/hikyaku/internal/chat"
+	"github.com/hikyaku-chat/hikyaku/internal/store"
+)
+
+// Tx is a transaction of a backend, made of what the commands ask for. Every
+// method may fail with trouble of the backend, which ends the transaction.
+type Tx interface {
+	Conversations
+	Members
+	Links
+	Messages
+}
+
+// Conversations reads and keeps conversations.
+type Conversations interface {
+	// NewID makes an id.
+	NewID() (int64, error)
+	// Now is the time of the change, as it is kept.
+	Now() time.Time
+	// LockConversation reads a conversation and keeps others from changing it
+	// until the transaction ends. CodeNotFound when there is none.
+	LockConversation(id chat.ConversationID) (chat.Conversation, error)
+	// LockDirect does so with the direct conversation of two people, in
+	// ascending order; found is false when there is none.
+	LockDirect(low, high chat.UserID) (c chat.Conversation, found bool, err error)
+	// InsertConversation keeps a conversation that has no members yet; low and
+	// high are the two of a direct one, ascending. It returns false when the two
+	// have one already, and it holds the lock of what it inserted.
+	InsertConversation(c chat.Conversation, low, high chat.UserID) (inserted bool, err error)
+	// SaveTitle keeps title, topic and Rev of a conversation that is locked.
+	SaveTitle(c chat.Conversation) error
+	// Audience is who may receive a change of the conversation, which is locked
+	// and saved.
+	Audience(c chat.Conversation) (chat.Audience, error)
+}
+
+// Members reads and keeps who is in conversations, which are locked.
+type Members interface {
+	// Role is what a user is in a conversation, "" for nothing.
+	Role(id chat.ConversationID, user chat.UserID) (chat.Role, error)
+	// Outsiders are those of users who are not in the conversation, each once,
+	// in their order.
+	Outsiders(id chat.ConversationID, users []chat.UserID) ([]chat.UserID, error)
+	// Usable reports whether all the accounts, none of which comes twice, exist
+	// and are not disabled. They stay so until the transaction ends.
+	Usable(users []chat.UserID) (bool, error)
+	// Memberships are all members.
+	Memberships(id chat.ConversationID) ([]chat.Membership, error)
+	// CountOwners is how many of them are owners.
+	CountOwners(id chat.ConversationID) (int, error)
+	// SaveMembers keeps a change of membership, with the conversation's Rev,
+	// MembersRev and number of members.
+	SaveMembers(c chat.MembersChange) error
+
+	// LockMembership reads a membership, and the Seq of its conversation, and
+	// keeps others from moving its marks until the transaction ends. It takes no
+	// lock of the conversation. CodeNotFound when the user is not in it.
+	LockMembership(id chat.ConversationID, user chat.UserID) (m chat.Membership, seq int64, err error)
+	// SaveMarks keeps the marks of a membership. When the read mark has moved,
+	// the user's devices are to learn of it.
+	SaveMarks(m chat.Membership, readMoved bool) error
+}
+
+// Links reads and keeps invitation links to conversations.
+type Links interface {
+	// FindLink finds a link by its token's hash.
+	FindLink(token []byte) (l store.Link, found bool, err error)
+	// LockLink does so, and keeps others from using it until the transaction
+	// ends. The conversation is locked before.
+	LockLink(token []byte) (l store.Link, found bool, err error)
+	InsertLink(l store.Link) error
+	// DeleteLinkOf ends a link of the conversation, if there is such a one.
+	DeleteLinkOf(id chat.ConversationID, link int64) (found bool, err error)
+	// UseLink counts a use of a link that is locked.
+	UseLink(id int64) error
+}
+
+// Messages changes what was said in conversations, which are locked.
+type Messages interface {
+	// UpdateMessage reads a message and has f change it. When f reports that it
+	// did, the message is kept. CodeNotFound when there is none.
+	UpdateMessage(id chat.ConversationID, seq int64, f func(*chat.Message) (changed bool, err error)) error
+	// SaveHead keeps Seq and Rev of a conversation.
+	SaveHead(id chat.ConversationID, head chat.Head) error
+}
+
+// Update runs f in a transaction and commits it, or takes all of it back when f
+// returns an error. what says what is tried, for the errors that are not
+// refusals. It may run f again from the start.
+type Update func(ctx context.Context, what string, f func(Tx) error) error
+
+// Commands are the changes, as methods of the port; see package store for what
+// each promises.
+type Commands struct{ update Update }
+
+// New gives the commands that run in the transactions of a backend.
+func New(update Update) Commands { return Commands{update: update} }
+
+// run runs f in a transaction and gives what it returned in the run that was
+// committed.
+func run[T any](ctx context.Context, c Commands, what string, f func(Tx) (T, error)) (T, error) {
+	var out T
+	err := c.update(ctx, what, func(t Tx) (err error) {
+		out, err = f(t)
+		return err
+	})
+	if err != nil {
+		var none T
+		return none, err
+	}
+	return out, nil
+}
