@@ -178,7 +178,7 @@ func (s *Store) Ping(ctx context.Context) error {
 		return wrap("ask the database", err)
 	}
 	if replica {
-		return &trouble{text: "--database: the server is a replica, which cannot be written to", passes: true, cause: store.ErrUnavailable}
+		return &store.DatabaseError{Text: "--database: the server is a replica, which cannot be written to", Retryable: true, Cause: store.ErrUnavailable}
 	}
 	return nil
 }

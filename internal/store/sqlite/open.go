@@ -174,7 +174,7 @@ func (s *Store) enter() error {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	if s.closed {
-		return &trouble{text: "the store is closed", passes: true, cause: fs.ErrClosed}
+		return &store.DatabaseError{Text: "the store is closed", Retryable: true, Cause: fs.ErrClosed}
 	}
 	s.calls.Add(1)
 	return nil
@@ -212,9 +212,9 @@ func create(path string) error {
 	if errors.As(err, &pe) {
 		err = pe.Err
 	}
-	return &trouble{
-		text:   fmt.Sprintf("the database %s cannot be made: %v; check that its folder exists and can be written to", path, err),
-		passes: true, cause: err,
+	return &store.DatabaseError{
+		Text:      fmt.Sprintf("the database %s cannot be made: %v; check that its folder exists and can be written to", path, err),
+		Retryable: true, Cause: err,
 	}
 }
 
