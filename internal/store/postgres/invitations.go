@@ -22,29 +22,29 @@ func invitationInUTC(i store.Invitation) store.Invitation {
 	return i
 }
 
-// CreateInvitation keeps an invitation.
-func (s *Store) CreateInvitation(ctx context.Context, i store.Invitation) (store.Invitation, error) {
-	return change(ctx, s, "create an invitation", func(t *tx) (none store.Invitation, err error) {
-		id, err := t.newID()
-		if err != nil {
-			return none, err
-		}
-		out := i.Issued(id)
-		_, err = t.exec(`INSERT INTO invitations (id, token, created_by, created_at, expires_at, max_uses) VALUES ($1, $2, $3, $4, $5, $6)`,
-			out.ID, out.Token, out.CreatedBy, out.CreatedAt, out.ExpiresAt, out.MaxUses)
-		return out, err
-	})
+// InsertInvitation keeps an invitation.
+func (t *tx) InsertInvitation(i store.Invitation) error {
+	_, err := t.exec(`INSERT INTO invitations (id, token, created_by, created_at, expires_at, max_uses) VALUES ($1, $2, $3, $4, $5, $6)`,
+		i.ID, i.Token, i.CreatedBy, i.CreatedAt, i.ExpiresAt, i.MaxUses)
+	return err
 }
 
-// invitation finds an invitation by its token's hash, and holds it until the
-// transaction ends; nil when there is none.
-func (t *tx) invitation(token []byte) (*store.Invitation, error) {
-	var out store.Invitation
-	found, err := t.one(invitationFields(&out), `SELECT `+invitationColumns+` FROM invitations i WHERE i.token = $1 FOR UPDATE`, token)
-	if err != nil || !found {
-		return nil, err
-	}
-	return &out, nil
+// LockInvitation finds an invitation by its token's hash, and holds it.
+func (t *tx) LockInvitation(token []byte) (i store.Invitation, found bool, err error) {
+	found, err = t.one(invitationFields(&i), `SELECT `+invitationColumns+` FROM invitations i WHERE i.token = $1 FOR UPDATE`, token)
+	return i, found, err
+}
+
+// UseInvitation counts a use of an invitation.
+func (t *tx) UseInvitation(id int64) error {
+	_, err := t.exec(`UPDATE invitations SET uses = uses + 1 WHERE id = $1`, id)
+	return err
+}
+
+// EndInvitation deletes an invitation.
+func (t *tx) EndInvitation(id int64) (bool, error) {
+	n, err := t.exec(`DELETE FROM invitations WHERE id = $1`, id)
+	return n > 0, err
 }
 
 // Invitations lists those that can still be used, newest first.
@@ -60,15 +60,6 @@ func (s *Store) Invitations(ctx context.Context, now time.Time) ([]store.Invitat
 			return invitationInUTC(out), err
 		})
 	})
-}
-
-// DeleteInvitation ends an invitation.
-func (s *Store) DeleteInvitation(ctx context.Context, id int64) error {
-	_, err := change(ctx, s, "end an invitation", func(t *tx) (struct{}, error) {
-		n, err := t.exec(`DELETE FROM invitations WHERE id = $1`, id)
-		return struct{}{}, notFound(n > 0, err, "invitation")
-	})
-	return err
 }
 
 // InsertLink keeps a link.

@@ -21,42 +21,14 @@ func scanUser(r row) chat.User {
 	}
 }
 
-// CreateUser makes an account; see the contract.
-func (s *Store) CreateUser(ctx context.Context, u store.NewUser, invitation []byte) (chat.User, error) {
-	return change(ctx, s, "create an account", func(t *tx) (none chat.User, err error) {
-		var paid int64
-		if invitation != nil {
-			inv, err := t.invitation(invitation)
-			if err != nil {
-				return none, err
-			}
-			if inv == nil || !inv.Usable(s.now()) {
-				return none, chat.Refuse(chat.CodeForbidden, "invitation", "the invitation is unknown, expired or used up")
-			}
-			paid = inv.ID
-		}
-		others, err := t.conn.one(`SELECT 1 FROM users LIMIT 1`, func(row) {})
-		if err != nil {
-			return none, err
-		}
-		out := chat.User{
-			ID: chat.UserID(s.newID()), Name: u.Name, DisplayName: u.DisplayName,
-			Admin: u.Admin || !others, CreatedAt: t.now(),
-		}
-		made, err := t.insertUser(out, u, nil)
-		if err != nil {
-			return none, err
-		}
-		if !made {
-			return none, chat.Refuse(chat.CodeNameTaken, "name", "the name, or one that looks like it, is in use")
-		}
-		if paid != 0 {
-			if _, err := t.exec(`UPDATE invitations SET uses = uses + 1 WHERE id = ?`, paid); err != nil {
-				return none, err
-			}
-		}
-		return out, nil
-	})
+// AnyAccount reports whether there is an account.
+func (t *tx) AnyAccount() (bool, error) {
+	return t.conn.one(`SELECT 1 FROM users LIMIT 1`, func(row) {})
+}
+
+// InsertAccount keeps an account.
+func (t *tx) InsertAccount(as chat.User, u store.NewUser) (bool, error) {
+	return t.insertUser(as, u, nil)
 }
 
 // insertUser keeps an account, of a batch where one is given; it tells whether

@@ -15,6 +15,7 @@ type Tx interface {
 	Members
 	Links
 	Messages
+	Accounts
 }
 
 // Conversations reads and keeps conversations.
@@ -88,6 +89,25 @@ type Messages interface {
 	UpdateMessage(id chat.ConversationID, seq int64, f func(*chat.Message) (changed bool, err error)) error
 	// SaveHead keeps Seq and Rev of a conversation.
 	SaveHead(id chat.ConversationID, head chat.Head) error
+}
+
+// Accounts keeps accounts, and the invitations that pay for them.
+type Accounts interface {
+	// AnyAccount reports whether there is an account. Where there is none, other
+	// makers of accounts wait until the transaction ends.
+	AnyAccount() (bool, error)
+	// InsertAccount keeps an account. It returns false when its name, or the
+	// skeleton, is in use.
+	InsertAccount(as chat.User, u store.NewUser) (free bool, err error)
+
+	InsertInvitation(i store.Invitation) error
+	// LockInvitation finds an invitation by its token's hash, and keeps others
+	// from using it until the transaction ends.
+	LockInvitation(token []byte) (i store.Invitation, found bool, err error)
+	// UseInvitation counts a use of an invitation that is locked.
+	UseInvitation(id int64) error
+	// EndInvitation deletes an invitation, if there is such a one.
+	EndInvitation(id int64) (found bool, err error)
 }
 
 // Update runs f in a transaction and commits it, or takes all of it back when f
