@@ -7,8 +7,9 @@
 //   - Durable: when a method that changes something returns nil, the change
 //     survives the death of the process and of the machine (fsync).
 //   - Atomic: a method changes all that it says, or nothing.
-//   - Rules live in package chat: a backend loads what a rule needs, asks it,
-//     and keeps its verdict. It decides nothing itself.
+//   - Rules live in package chat: what a rule needs is loaded, the rule is
+//     asked, and its verdict is kept. Package storetx does so for all backends;
+//     a backend decides nothing itself.
 //   - One order: Seq and Rev of a conversation are given in the transaction
 //     that stores, guarded by unique keys. Changes of one conversation are
 //     serialised, whoever asks for them.

@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -50,15 +51,15 @@ func (t *tx) EndInvitation(id int64) (bool, error) {
 // Invitations lists those that can still be used, newest first.
 func (s *Store) Invitations(ctx context.Context, now time.Time) ([]store.Invitation, error) {
 	return read(ctx, s, "list invitations", func(ctx context.Context, q querier) ([]store.Invitation, error) {
-		rows, err := q.Query(ctx, `SELECT `+invitationColumns+` FROM invitations i
-			WHERE i.expires_at > $1 AND (i.max_uses = 0 OR i.uses < i.max_uses) ORDER BY i.id DESC`, now)
+		rows, err := q.Query(ctx, `SELECT `+invitationColumns+` FROM invitations i WHERE i.expires_at > $1 ORDER BY i.id DESC`, now)
 		if err != nil {
 			return nil, err
 		}
-		return pgx.CollectRows(rows, func(row pgx.CollectableRow) (out store.Invitation, err error) {
+		out, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (out store.Invitation, err error) {
 			err = row.Scan(invitationFields(&out)...)
 			return invitationInUTC(out), err
 		})
+		return slices.DeleteFunc(out, func(i store.Invitation) bool { return !i.Usable(now) }), err
 	})
 }
 
@@ -104,15 +105,16 @@ func (s *Store) LinksOf(ctx context.Context, id chat.ConversationID, by chat.Use
 			return nil, err
 		}
 		rows, err := q.Query(ctx, `SELECT `+invitationColumns+` FROM links i
-			WHERE i.conversation = $1 AND i.expires_at > $2 AND (i.max_uses = 0 OR i.uses < i.max_uses) ORDER BY i.id DESC`, id, now)
+			WHERE i.conversation = $1 AND i.expires_at > $2 ORDER BY i.id DESC`, id, now)
 		if err != nil {
 			return nil, err
 		}
-		return pgx.CollectRows(rows, func(row pgx.CollectableRow) (store.Link, error) {
+		out, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (store.Link, error) {
 			var i store.Invitation
 			err := row.Scan(invitationFields(&i)...)
 			return store.Link{Invitation: invitationInUTC(i), Conversation: id}, err
 		})
+		return slices.DeleteFunc(out, func(l store.Link) bool { return !l.Usable(now) }), err
 	})
 }
 

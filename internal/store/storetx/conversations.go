@@ -9,11 +9,11 @@ import (
 
 // CreateConversation makes a conversation; see the contract.
 func (c Commands) CreateConversation(ctx context.Context, n store.NewConversation) (store.Change, error) {
-	return run(ctx, c, "create a conversation", func(t Tx) (store.Change, error) { return CreateConversation(t, n) })
+	return run(ctx, c, "create a conversation", func(t Tx) (store.Change, error) { return createConversation(t, n) })
 }
 
-// CreateConversation makes a conversation, as part of a larger change.
-func CreateConversation(t Tx, n store.NewConversation) (none store.Change, err error) {
+// createConversation makes a conversation, as part of a larger change.
+func createConversation(t Tx, n store.NewConversation) (none store.Change, err error) {
 	people := n.People()
 	if n, err = n.Clean(len(people)); err != nil {
 		return none, err

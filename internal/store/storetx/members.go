@@ -100,11 +100,11 @@ func (c Commands) AddMembers(ctx context.Context, id chat.ConversationID, by cha
 
 // RemoveMember takes a person out; see the contract.
 func (c Commands) RemoveMember(ctx context.Context, id chat.ConversationID, by, user chat.UserID) (store.Change, error) {
-	return run(ctx, c, "remove a member", func(t Tx) (store.Change, error) { return RemoveMember(t, id, by, user) })
+	return run(ctx, c, "remove a member", func(t Tx) (store.Change, error) { return removeMember(t, id, by, user) })
 }
 
-// RemoveMember takes a person out, as part of a larger change.
-func RemoveMember(t Tx, id chat.ConversationID, by, user chat.UserID) (none store.Change, err error) {
+// removeMember takes a person out, as part of a larger change.
+func removeMember(t Tx, id chat.ConversationID, by, user chat.UserID) (none store.Change, err error) {
 	c, actor, role, err := lockTwo(t, id, by, user)
 	if err != nil {
 		return none, err

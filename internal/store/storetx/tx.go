@@ -16,6 +16,9 @@ type Tx interface {
 	Links
 	Messages
 	Accounts
+	Batches
+	BatchAccounts
+	BatchConversations
 }
 
 // Conversations reads and keeps conversations.
@@ -108,6 +111,79 @@ type Accounts interface {
 	UseInvitation(id int64) error
 	// EndInvitation deletes an invitation, if there is such a one.
 	EndInvitation(id int64) (found bool, err error)
+}
+
+// Batch is a batch of accounts that are made and removed together.
+type Batch struct {
+	ID      int64
+	Stage   chat.RemovalStage
+	Reached chat.UserID // the last account that the stage is through with
+}
+
+// Batches reads and keeps batches, and makes accounts of them.
+type Batches interface {
+	// HoldBatch finds a batch by name, and keeps its removal away until the
+	// transaction ends. OpenBatch makes it when there is none; found is false
+	// when it was removed just now. LockBatch keeps everybody else away.
+	HoldBatch(name string) (b Batch, found bool, err error)
+	OpenBatch(name string) (b Batch, found bool, err error)
+	LockBatch(name string) (b Batch, found bool, err error)
+	// SaveBatch keeps Stage and Reached of a batch that is locked.
+	SaveBatch(b Batch) error
+	DeleteBatch(b Batch) error
+	// InsertBatchAccounts keeps accounts of a batch; as and users have the same
+	// indices. taken is that of the first whose name, or skeleton, is in use,
+	// -1 for none.
+	InsertBatchAccounts(b Batch, as []chat.User, users []store.NewBatchUser) (taken int, err error)
+	// InsertSessions keeps sessions, which have their ids.
+	InsertSessions(list []store.Session) error
+	// StrangerTo finds the first of users who is not of the batch, or disabled.
+	StrangerTo(b Batch, users []chat.UserID) (stranger chat.UserID, found bool, err error)
+}
+
+// BatchAccounts removes the accounts of a batch, which is locked.
+type BatchAccounts interface {
+	// AccountsOf are the next of the batch after Reached, ascending.
+	AccountsOf(b Batch, limit int) ([]chat.UserID, error)
+	// DisableAccounts disables accounts and ends their sessions, which it gives.
+	DisableAccounts(users []chat.UserID) (ended map[chat.UserID][]chat.SessionID, err error)
+	// ReleaseAccounts takes accounts out of the batch, where they are of it,
+	// disabled; they stay for ever.
+	ReleaseAccounts(b Batch, users []chat.UserID) error
+	// InConversations are those of the accounts that are in some conversation.
+	InConversations(users []chat.UserID) ([]chat.UserID, error)
+	// DeleteAccounts removes accounts with all that is theirs.
+	DeleteAccounts(users []chat.UserID) error
+}
+
+// BatchConversations removes or parts from the conversations of a batch, which
+// is locked.
+type BatchConversations interface {
+	// LockPlaces takes the next accounts of the batch after Reached, so many
+	// that parting them from their conversations is about so much work (and
+	// one at least), locks these conversations, in the order of their ids, and
+	// gives the accounts' places. reached is the last of the accounts, 0 for
+	// none.
+	LockPlaces(b Batch, work int) (places []chat.Place, reached chat.UserID, err error)
+	// KeepConversations notes conversations that stay; some may be noted
+	// already.
+	KeepConversations(b Batch, ids []chat.ConversationID) error
+	// CloseConversations takes everybody out of conversations that will be
+	// removed, and makes them such that nobody can find or join: from here on
+	// they are seen by no one.
+	CloseConversations(b Batch, ids []chat.ConversationID) error
+	// ClosedConversations locks conversations that were closed, ascending.
+	ClosedConversations(b Batch, limit int) ([]chat.MessageWalk, error)
+	// EraseMessages removes messages, and tells how many there were.
+	EraseMessages(parts []chat.MessageRange) (n int, err error)
+	// DeleteConversations removes closed conversations that have no messages.
+	DeleteConversations(ids []chat.ConversationID) error
+	// KeptConversation is one of those that stay whose walk has not ended.
+	KeptConversation(b Batch) (w chat.MessageWalk, found bool, err error)
+	// Authors are who wrote in the range, each once.
+	Authors(part chat.MessageRange) ([]chat.UserID, error)
+	// SaveWalk notes how far a walk has come, or that it has ended.
+	SaveWalk(b Batch, part chat.MessageRange) error
 }
 
 // Update runs f in a transaction and commits it, or takes all of it back when f
