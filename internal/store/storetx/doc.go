@@ -8,7 +8,9 @@
 //
 // A command takes a conversation's lock first, and with it reads and writes what
 // belongs to the conversation. Only [Members.LockMembership] takes a lock
-// without it. A backend that runs one transaction at a time needs none.
+// without it. What is done with a batch takes the batch's lock before all
+// others, and then conversations in the order of their ids. A backend that runs
+// one transaction at a time needs none.
 //
 // # Running again
 //
