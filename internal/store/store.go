@@ -7,8 +7,9 @@
 //   - Durable: when a method that changes something returns nil, the change
 //     survives the death of the process and of the machine (fsync).
 //   - Atomic: a method changes all that it says, or nothing.
-//   - Rules live in package chat: a backend loads what a rule needs, asks it,
-//     and keeps its verdict. It decides nothing itself.
+//   - Rules live in package chat: what a rule needs is loaded, the rule is
+//     asked, and its verdict is kept. Package storetx does so for all backends;
+//     a backend decides nothing itself.
 //   - One order: Seq and Rev of a conversation are given in the transaction
 //     that stores, guarded by unique keys. Changes of one conversation are
 //     serialised, whoever asks for them.
@@ -24,6 +25,7 @@ package store
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
@@ -147,6 +149,13 @@ func (i Invitation) Usable(now time.Time) bool {
 	return now.Before(i.ExpiresAt) && (i.MaxUses == 0 || i.Uses < i.MaxUses)
 }
 
+// Issued is the invitation as it is kept when it is made, under its id.
+func (i Invitation) Issued(id int64) Invitation {
+	i.ID, i.Uses = id, 0
+	i.CreatedAt, i.ExpiresAt = i.CreatedAt.Truncate(time.Millisecond).UTC(), i.ExpiresAt.Truncate(time.Millisecond).UTC()
+	return i
+}
+
 // Invitations keeps who may register.
 type Invitations interface {
 	CreateInvitation(ctx context.Context, i Invitation) (Invitation, error)
@@ -172,6 +181,11 @@ type NewConversation struct {
 	Topic   string
 	By      chat.UserID
 	Members []chat.UserID // besides By; exactly one for a direct conversation
+}
+
+// People are all who are to be in the conversation, ascending.
+func (n NewConversation) People() []chat.UserID {
+	return slices.Compact(slices.Sorted(slices.Values(append([]chat.UserID{n.By}, n.Members...))))
 }
 
 // Clean gives the conversation as it is kept. members is how many people it is

@@ -45,57 +45,27 @@ func collectUsers(rows pgx.Rows, err error) ([]chat.User, error) {
 // accounts take, so that of two one becomes admin.
 const firstAccountLock = 0x68696b79616b7501
 
-// CreateUser makes an account; see the contract.
-func (s *Store) CreateUser(ctx context.Context, u store.NewUser, invitation []byte) (chat.User, error) {
-	return change(ctx, s, "create an account", func(t *tx) (none chat.User, err error) {
-		var paid int64
-		if invitation != nil {
-			inv, err := t.invitation(invitation)
-			if err != nil {
-				return none, err
-			}
-			if inv == nil || !inv.Usable(s.now()) {
-				return none, chat.Refuse(chat.CodeForbidden, "invitation", "the invitation is unknown, expired or used up")
-			}
-			paid = inv.ID
-		}
-		var others bool
-		const anyone = `SELECT EXISTS (SELECT FROM users)`
-		if _, err := t.one([]any{&others}, anyone); err != nil {
-			return none, err
-		}
-		if !others {
-			if _, err := t.exec(`SELECT pg_advisory_xact_lock($1)`, int64(firstAccountLock)); err != nil {
-				return none, err
-			}
-			if _, err := t.one([]any{&others}, anyone); err != nil {
-				return none, err
-			}
-		}
-		id, err := t.newID()
-		if err != nil {
-			return none, err
-		}
-		out := chat.User{
-			ID: chat.UserID(id), Name: u.Name, DisplayName: u.DisplayName, Admin: u.Admin || !others, CreatedAt: t.now(),
-		}
-		n, err := t.exec(`INSERT INTO users (id, name, skeleton, display_name, name_fold, display_fold, password, admin, created_at)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT DO NOTHING`,
-			id, out.Name, u.Skeleton, out.DisplayName, search.Fold(out.Name), search.Fold(out.DisplayName), u.Password,
-			out.Admin, out.CreatedAt)
-		if err != nil {
-			return none, err
-		}
-		if n == 0 {
-			return none, chat.Refuse(chat.CodeNameTaken, "name", "the name, or one that looks like it, is in use")
-		}
-		if paid != 0 {
-			if _, err := t.exec(`UPDATE invitations SET uses = uses + 1 WHERE id = $1`, paid); err != nil {
-				return none, err
-			}
-		}
-		return out, nil
-	})
+// AnyAccount reports whether there is an account. Where there is none, it waits
+// for other makers of the first, and looks again.
+func (t *tx) AnyAccount() (others bool, err error) {
+	const anyone = `SELECT EXISTS (SELECT FROM users)`
+	if _, err := t.one([]any{&others}, anyone); err != nil || others {
+		return others, err
+	}
+	if _, err := t.exec(`SELECT pg_advisory_xact_lock($1)`, int64(firstAccountLock)); err != nil {
+		return false, err
+	}
+	_, err = t.one([]any{&others}, anyone)
+	return others, err
+}
+
+// InsertAccount keeps an account.
+func (t *tx) InsertAccount(as chat.User, u store.NewUser) (bool, error) {
+	n, err := t.exec(`INSERT INTO users (id, name, skeleton, display_name, name_fold, display_fold, password, admin, created_at)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT DO NOTHING`,
+		as.ID, as.Name, u.Skeleton, as.DisplayName, search.Fold(as.Name), search.Fold(as.DisplayName), u.Password,
+		as.Admin, as.CreatedAt)
+	return n > 0, err
 }
 
 // CountUsers is how many accounts there are.
@@ -175,9 +145,9 @@ func (s *Store) SawUser(ctx context.Context, id chat.UserID, at time.Time) error
 	return err
 }
 
-// usable tells whether all the accounts exist and none is disabled. They stay
+// Usable reports whether all the accounts exist and are not disabled. They stay
 // so until the transaction ends.
-func (t *tx) usable(ids []chat.UserID) (bool, error) {
+func (t *tx) Usable(ids []chat.UserID) (bool, error) {
 	var n int
 	_, err := t.one([]any{&n}, `SELECT count(*) FROM (SELECT FROM users WHERE id = ANY($1) AND NOT disabled FOR KEY SHARE) x`, numbers(ids))
 	return n == len(ids), err

@@ -2,14 +2,11 @@ package postgres
 
 import (
 	"context"
-	"slices"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
 	"github.com/hikyaku-chat/hikyaku/internal/search"
-	"github.com/hikyaku-chat/hikyaku/internal/store"
 )
 
 // conversationColumns are those of conversationRow, of a conversation c.
@@ -30,42 +27,44 @@ func (r *conversationRow) conversation() chat.Conversation {
 	return r.Conversation
 }
 
-// locked is a conversation that the transaction may change: nobody else does
-// until it ends.
+// locked is a conversation whose lock an append holds.
 type locked = conversationRow
 
-// lock takes a conversation; CodeNotFound when there is none.
-func (t *tx) lock(id chat.ConversationID) (*locked, error) {
-	c := &locked{}
-	found, err := t.one(c.fields(), `SELECT `+conversationColumns+` FROM conversations c WHERE c.id = $1 FOR NO KEY UPDATE`, id)
-	if err := notFound(found, err, "conversation"); err != nil {
-		return nil, err
-	}
-	c.conversation()
-	return c, nil
+// lock takes the conversation that a query finds.
+func (t *tx) lock(where string, args ...any) (c chat.Conversation, found bool, err error) {
+	var r conversationRow
+	found, err = t.one(r.fields(), `SELECT `+conversationColumns+` FROM conversations c WHERE `+where+` FOR NO KEY UPDATE`, args...)
+	return r.conversation(), found, err
 }
 
-// role is what a user is in a conversation, "" for nothing.
-func (t *tx) role(c *locked, user chat.UserID) (role chat.Role, err error) {
-	_, err = t.one([]any{&role}, `SELECT role FROM members WHERE account = $1 AND conversation = $2`, user, c.ID)
-	return role, err
+// LockConversation takes a conversation.
+func (t *tx) LockConversation(id chat.ConversationID) (chat.Conversation, error) {
+	c, found, err := t.lock(`c.id = $1`, id)
+	return c, notFound(found, err, "conversation")
 }
 
-// as takes a conversation for someone who acts in it. Who is not a member may
-// not know of it.
-func (t *tx) as(id chat.ConversationID, by chat.UserID) (*locked, chat.Role, error) {
-	c, err := t.lock(id)
-	if err != nil {
-		return nil, "", err
+// LockDirect takes the direct conversation of two people.
+func (t *tx) LockDirect(low, high chat.UserID) (chat.Conversation, bool, error) {
+	return t.lock(`c.low = $1 AND c.high = $2`, low, high)
+}
+
+// InsertConversation keeps a conversation that has no members yet.
+func (t *tx) InsertConversation(c chat.Conversation, low, high chat.UserID) (bool, error) {
+	var first, second *chat.UserID
+	if c.Kind == chat.Direct {
+		first, second = &low, &high
 	}
-	role, err := t.role(c, by)
-	if err != nil {
-		return nil, "", err
-	}
-	if !role.MayPost() {
-		return nil, "", chat.NotFound("conversation")
-	}
-	return c, role, nil
+	n, err := t.exec(`INSERT INTO conversations (id, kind, title, topic, title_fold, topic_fold, low, high, created_at, active_at, change)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, pg_current_xact_id()) ON CONFLICT (low, high) WHERE low IS NOT NULL DO NOTHING`,
+		c.ID, c.Kind, c.Title, c.Topic, search.Fold(c.Title), search.Fold(c.Topic), first, second, c.CreatedAt, c.ActiveAt)
+	return n > 0, err
+}
+
+// SaveTitle keeps title, topic and Rev of a conversation.
+func (t *tx) SaveTitle(c chat.Conversation) error {
+	_, err := t.exec(`UPDATE conversations SET title = $2, topic = $3, title_fold = $4, topic_fold = $5, rev = $6,
+		change = pg_current_xact_id() WHERE id = $1`, c.ID, c.Title, c.Topic, search.Fold(c.Title), search.Fold(c.Topic), c.Rev)
+	return err
 }
 
 // visit finds out what a reader is in a conversation. Who is not a member may
@@ -76,17 +75,13 @@ func visit(ctx context.Context, q querier, id chat.ConversationID, by chat.UserI
 	return kind, role, notFound(found, err, "conversation")
 }
 
-// audience is who may receive a change of the conversation as it is now.
-func (t *tx) audience(c *locked) (chat.Audience, error) {
-	return audienceOf(t.ctx, t.Tx, &c.Conversation)
-}
-
-func audienceOf(ctx context.Context, q querier, c *chat.Conversation) (chat.Audience, error) {
+// Audience is who may receive a change of a conversation.
+func (t *tx) Audience(c chat.Conversation) (chat.Audience, error) {
 	a := chat.Audience{Conversation: c.ID, MembersRev: c.MembersRev}
 	if c.Members > chat.SmallConversation {
 		return a, nil
 	}
-	rows, err := q.Query(ctx, `SELECT account FROM members WHERE conversation = $1 AND role <> '' ORDER BY account`, c.ID)
+	rows, err := t.Query(t.ctx, `SELECT account FROM members WHERE conversation = $1 AND role <> '' ORDER BY account`, c.ID)
 	if err != nil {
 		return a, err
 	}
@@ -95,80 +90,6 @@ func audienceOf(ctx context.Context, q querier, c *chat.Conversation) (chat.Audi
 		a.Members = []chat.UserID{}
 	}
 	return a, err
-}
-
-func (t *tx) unchanged(c *locked) (store.Change, error) {
-	a, err := t.audience(c)
-	return store.Change{Conversation: c.Conversation, Audience: a}, err
-}
-
-// CreateConversation makes a conversation; see the contract.
-func (s *Store) CreateConversation(ctx context.Context, n store.NewConversation) (store.Change, error) {
-	return change(ctx, s, "create a conversation", func(t *tx) (store.Change, error) { return t.create(n) })
-}
-
-// people are all who are to be in a conversation, ascending.
-func people(n store.NewConversation) []chat.UserID {
-	return slices.Compact(slices.Sorted(slices.Values(append([]chat.UserID{n.By}, n.Members...))))
-}
-
-func (t *tx) create(n store.NewConversation) (none store.Change, err error) {
-	members := people(n)
-	if n, err = n.Clean(len(members)); err != nil {
-		return none, err
-	}
-	var low, high *chat.UserID
-	if n.Kind == chat.Direct {
-		low, high = &members[0], &members[1]
-		if c, err := t.pair(*low, *high); err != nil {
-			return none, err
-		} else if c != nil {
-			return t.unchanged(c)
-		}
-	}
-	if ok, err := t.usable(members); err != nil || !ok {
-		return none, notFound(ok, err, "account")
-	}
-	id, err := t.newID()
-	if err != nil {
-		return none, err
-	}
-	now := t.now()
-	inserted, err := t.exec(`INSERT INTO conversations (id, kind, title, topic, title_fold, topic_fold, low, high, created_at, active_at, change)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9, pg_current_xact_id()) ON CONFLICT (low, high) WHERE low IS NOT NULL DO NOTHING`,
-		id, n.Kind, n.Title, n.Topic, search.Fold(n.Title), search.Fold(n.Topic), low, high, now)
-	if err != nil {
-		return none, err
-	}
-	if inserted == 0 {
-		// The other one of the pair was faster.
-		c, err := t.pair(*low, *high)
-		if err != nil {
-			return none, err
-		}
-		return t.unchanged(c)
-	}
-	c, err := t.lock(chat.ConversationID(id))
-	if err != nil {
-		return none, err
-	}
-	return t.enroll(c, members, func(user chat.UserID) chat.Role {
-		if n.Kind != chat.Direct && user == n.By {
-			return chat.Owner
-		}
-		return chat.Member
-	})
-}
-
-// pair takes the direct conversation of two people; nil when there is none.
-func (t *tx) pair(low, high chat.UserID) (*locked, error) {
-	c := &locked{}
-	found, err := t.one(c.fields(), `SELECT `+conversationColumns+` FROM conversations c WHERE c.low = $1 AND c.high = $2 FOR NO KEY UPDATE`, low, high)
-	if err != nil || !found {
-		return nil, err
-	}
-	c.conversation()
-	return c, nil
 }
 
 // Conversation is one of by's conversations as by sees it.
@@ -182,42 +103,6 @@ func (s *Store) Conversation(ctx context.Context, id chat.ConversationID, by cha
 			return none, chat.NotFound("conversation")
 		}
 		return out[0].Summary, nil
-	})
-}
-
-// UpdateConversation changes title and topic where they are not nil.
-func (s *Store) UpdateConversation(ctx context.Context, id chat.ConversationID, by chat.UserID, title, topic *string) (store.Change, error) {
-	return change(ctx, s, "change a conversation", func(t *tx) (none store.Change, err error) {
-		c, role, err := t.as(id, by)
-		if err != nil {
-			return none, err
-		}
-		if err := chat.CheckRename(c.Kind, role); err != nil {
-			return none, err
-		}
-		newTitle, newTopic := c.Title, c.Topic
-		if title != nil {
-			if newTitle, err = chat.CleanTitle(*title); err != nil {
-				return none, err
-			}
-		}
-		if topic != nil {
-			if newTopic, err = chat.CleanTopic(*topic); err != nil {
-				return none, err
-			}
-		}
-		if newTitle == c.Title && newTopic == c.Topic {
-			return t.unchanged(c)
-		}
-		c.Title, c.Topic = newTitle, newTopic
-		c.Rev++
-		if _, err := t.exec(`UPDATE conversations SET title = $2, topic = $3, title_fold = $4, topic_fold = $5, rev = $6,
-			change = pg_current_xact_id() WHERE id = $1`, id, c.Title, c.Topic, search.Fold(c.Title), search.Fold(c.Topic), c.Rev); err != nil {
-			return none, err
-		}
-		out, err := t.unchanged(c)
-		out.Changed = true
-		return out, err
 	})
 }
 
@@ -277,11 +162,4 @@ func userIDs(ids []int64) []chat.UserID {
 		out[i] = chat.UserID(id)
 	}
 	return out
-}
-
-// saveHead writes down that a conversation has moved on.
-func (t *tx) saveHead(id chat.ConversationID, head chat.Head, at time.Time) error {
-	_, err := t.exec(`UPDATE conversations SET seq = $2, rev = $3, active_at = $4, change = pg_current_xact_id() WHERE id = $1`,
-		id, head.Seq, head.Rev, at)
-	return err
 }

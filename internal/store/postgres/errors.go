@@ -14,27 +14,6 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/store"
 )
 
-// trouble is an error of the database, said in one sentence.
-type trouble struct {
-	text   string
-	passes bool // the same call may succeed later
-	poison bool // the input alone caused it
-	cause  error
-}
-
-func (t *trouble) Error() string { return t.text }
-
-// Unwrap gives the cause, and what the port says about it.
-func (t *trouble) Unwrap() []error {
-	switch {
-	case t.passes:
-		return []error{store.ErrUnavailable, t.cause}
-	case t.poison:
-		return []error{store.ErrPoison, t.cause}
-	}
-	return []error{t.cause}
-}
-
 // SQLSTATE codes and classes, PostgreSQL's appendix A.
 const (
 	uniqueViolation      = "23505"
@@ -61,13 +40,12 @@ func stateOf(err error) string {
 // explain turns an error of the driver into a sentence for the person who runs
 // the system. Refusals pass unchanged.
 func explain(err error) error {
-	var refusal *chat.Error
-	var known *trouble
-	if err == nil || errors.As(err, &refusal) || errors.As(err, &known) {
+	var known *store.DatabaseError
+	if err == nil || chat.CodeOf(err) != "" || errors.As(err, &known) {
 		return err
 	}
-	say := func(passes bool, format string, args ...any) error {
-		return &trouble{text: fmt.Sprintf(format, args...), passes: passes, cause: err}
+	say := func(retryable bool, format string, args ...any) error {
+		return &store.DatabaseError{Text: fmt.Sprintf(format, args...), Retryable: retryable, Cause: err}
 	}
 	var e *pgconn.PgError
 	var connect *pgconn.ConnectError
@@ -108,16 +86,10 @@ func explain(err error) error {
 	case "08", "53", "57", "58": // connection, resources, operator, system
 		return say(true, "the database cannot do it now: %s", e.Message)
 	case "22", "23", "54": // data, constraints, limits
-		return &trouble{text: fmt.Sprintf("the database cannot keep it: %s (SQLSTATE %s)", e.Message, e.Code), poison: true, cause: err}
+		return &store.DatabaseError{Text: fmt.Sprintf("the database cannot keep it: %s (SQLSTATE %s)", e.Message, e.Code), Poison: true, Cause: err}
 	}
 	return say(false, "the database: %s (SQLSTATE %s)", e.Message, e.Code)
 }
 
-// wrap says what was tried. Refusals pass unchanged: they are for people.
-func wrap(what string, err error) error {
-	var refusal *chat.Error
-	if err == nil || errors.As(err, &refusal) {
-		return err
-	}
-	return fmt.Errorf("%s: %w", what, explain(err))
-}
+// wrap says what was tried.
+func wrap(what string, err error) error { return store.Wrap(what, err, explain) }

@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -17,86 +18,80 @@ func invitationFields(i *store.Invitation) []any {
 	return []any{&i.ID, &i.Token, &i.CreatedBy, &i.CreatedAt, &i.ExpiresAt, &i.MaxUses, &i.Uses}
 }
 
-// kept is an invitation as it will be read back.
-func kept(i store.Invitation, id int64) store.Invitation {
-	i.ID, i.Uses = id, 0
-	i.CreatedAt, i.ExpiresAt = stamp(i.CreatedAt), stamp(i.ExpiresAt)
-	return i
-}
-
 func invitationInUTC(i store.Invitation) store.Invitation {
 	i.CreatedAt, i.ExpiresAt = i.CreatedAt.UTC(), i.ExpiresAt.UTC()
 	return i
 }
 
-// CreateInvitation keeps an invitation.
-func (s *Store) CreateInvitation(ctx context.Context, i store.Invitation) (store.Invitation, error) {
-	return change(ctx, s, "create an invitation", func(t *tx) (none store.Invitation, err error) {
-		id, err := t.newID()
-		if err != nil {
-			return none, err
-		}
-		out := kept(i, id)
-		_, err = t.exec(`INSERT INTO invitations (id, token, created_by, created_at, expires_at, max_uses) VALUES ($1, $2, $3, $4, $5, $6)`,
-			out.ID, out.Token, out.CreatedBy, out.CreatedAt, out.ExpiresAt, out.MaxUses)
-		return out, err
-	})
+// InsertInvitation keeps an invitation.
+func (t *tx) InsertInvitation(i store.Invitation) error {
+	_, err := t.exec(`INSERT INTO invitations (id, token, created_by, created_at, expires_at, max_uses) VALUES ($1, $2, $3, $4, $5, $6)`,
+		i.ID, i.Token, i.CreatedBy, i.CreatedAt, i.ExpiresAt, i.MaxUses)
+	return err
 }
 
-// invitation finds an invitation by its token's hash, and holds it until the
-// transaction ends; nil when there is none.
-func (t *tx) invitation(token []byte) (*store.Invitation, error) {
-	var out store.Invitation
-	found, err := t.one(invitationFields(&out), `SELECT `+invitationColumns+` FROM invitations i WHERE i.token = $1 FOR UPDATE`, token)
-	if err != nil || !found {
-		return nil, err
-	}
-	return &out, nil
+// LockInvitation finds an invitation by its token's hash, and holds it.
+func (t *tx) LockInvitation(token []byte) (i store.Invitation, found bool, err error) {
+	found, err = t.one(invitationFields(&i), `SELECT `+invitationColumns+` FROM invitations i WHERE i.token = $1 FOR UPDATE`, token)
+	return i, found, err
+}
+
+// UseInvitation counts a use of an invitation.
+func (t *tx) UseInvitation(id int64) error {
+	_, err := t.exec(`UPDATE invitations SET uses = uses + 1 WHERE id = $1`, id)
+	return err
+}
+
+// EndInvitation deletes an invitation.
+func (t *tx) EndInvitation(id int64) (bool, error) {
+	n, err := t.exec(`DELETE FROM invitations WHERE id = $1`, id)
+	return n > 0, err
 }
 
 // Invitations lists those that can still be used, newest first.
 func (s *Store) Invitations(ctx context.Context, now time.Time) ([]store.Invitation, error) {
 	return read(ctx, s, "list invitations", func(ctx context.Context, q querier) ([]store.Invitation, error) {
-		rows, err := q.Query(ctx, `SELECT `+invitationColumns+` FROM invitations i
-			WHERE i.expires_at > $1 AND (i.max_uses = 0 OR i.uses < i.max_uses) ORDER BY i.id DESC`, now)
+		rows, err := q.Query(ctx, `SELECT `+invitationColumns+` FROM invitations i WHERE i.expires_at > $1 ORDER BY i.id DESC`, now)
 		if err != nil {
 			return nil, err
 		}
-		return pgx.CollectRows(rows, func(row pgx.CollectableRow) (out store.Invitation, err error) {
+		out, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (out store.Invitation, err error) {
 			err = row.Scan(invitationFields(&out)...)
 			return invitationInUTC(out), err
 		})
+		return slices.DeleteFunc(out, func(i store.Invitation) bool { return !i.Usable(now) }), err
 	})
 }
 
-// DeleteInvitation ends an invitation.
-func (s *Store) DeleteInvitation(ctx context.Context, id int64) error {
-	_, err := change(ctx, s, "end an invitation", func(t *tx) (struct{}, error) {
-		n, err := t.exec(`DELETE FROM invitations WHERE id = $1`, id)
-		return struct{}{}, notFound(n > 0, err, "invitation")
-	})
+// InsertLink keeps a link.
+func (t *tx) InsertLink(l store.Link) error {
+	_, err := t.exec(`INSERT INTO links (id, conversation, token, created_by, created_at, expires_at, max_uses)
+		VALUES ($1, $2, $3, $4, $5, $6, $7)`, l.ID, l.Conversation, l.Token, l.CreatedBy, l.CreatedAt, l.ExpiresAt, l.MaxUses)
 	return err
 }
 
-// CreateLink keeps a link that its maker may make.
-func (s *Store) CreateLink(ctx context.Context, l store.Link) (store.Link, error) {
-	return change(ctx, s, "create a link", func(t *tx) (none store.Link, err error) {
-		c, role, err := t.as(l.Conversation, l.CreatedBy)
-		if err != nil {
-			return none, err
-		}
-		if err := chat.CheckLinks(c.Kind, role); err != nil {
-			return none, err
-		}
-		id, err := t.newID()
-		if err != nil {
-			return none, err
-		}
-		out := store.Link{Invitation: kept(l.Invitation, id), Conversation: l.Conversation}
-		_, err = t.exec(`INSERT INTO links (id, conversation, token, created_by, created_at, expires_at, max_uses)
-			VALUES ($1, $2, $3, $4, $5, $6, $7)`, out.ID, out.Conversation, out.Token, out.CreatedBy, out.CreatedAt, out.ExpiresAt, out.MaxUses)
-		return out, err
-	})
+// DeleteLinkOf ends a link of a conversation.
+func (t *tx) DeleteLinkOf(id chat.ConversationID, link int64) (bool, error) {
+	n, err := t.exec(`DELETE FROM links WHERE id = $1 AND conversation = $2`, link, id)
+	return n > 0, err
+}
+
+// FindLink finds a link by its token's hash.
+func (t *tx) FindLink(token []byte) (l store.Link, found bool, err error) {
+	found, err = t.one(append(invitationFields(&l.Invitation), &l.Conversation), linkByToken, token)
+	return l, found, err
+}
+
+// LockLink finds a link and holds it.
+func (t *tx) LockLink(token []byte) (l store.Link, found bool, err error) {
+	found, err = t.one(append(invitationFields(&l.Invitation), &l.Conversation), linkByToken+` FOR UPDATE`, token)
+	return l, found, err
+}
+
+// UseLink counts a use of a link.
+func (t *tx) UseLink(id int64) error {
+	_, err := t.exec(`UPDATE links SET uses = uses + 1 WHERE id = $1`, id)
+	return err
 }
 
 // LinksOf lists the links that can still be used, newest first.
@@ -110,32 +105,17 @@ func (s *Store) LinksOf(ctx context.Context, id chat.ConversationID, by chat.Use
 			return nil, err
 		}
 		rows, err := q.Query(ctx, `SELECT `+invitationColumns+` FROM links i
-			WHERE i.conversation = $1 AND i.expires_at > $2 AND (i.max_uses = 0 OR i.uses < i.max_uses) ORDER BY i.id DESC`, id, now)
+			WHERE i.conversation = $1 AND i.expires_at > $2 ORDER BY i.id DESC`, id, now)
 		if err != nil {
 			return nil, err
 		}
-		return pgx.CollectRows(rows, func(row pgx.CollectableRow) (store.Link, error) {
+		out, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (store.Link, error) {
 			var i store.Invitation
 			err := row.Scan(invitationFields(&i)...)
 			return store.Link{Invitation: invitationInUTC(i), Conversation: id}, err
 		})
+		return slices.DeleteFunc(out, func(l store.Link) bool { return !l.Usable(now) }), err
 	})
-}
-
-// DeleteLink ends a link.
-func (s *Store) DeleteLink(ctx context.Context, id chat.ConversationID, by chat.UserID, link int64) error {
-	_, err := change(ctx, s, "end a link", func(t *tx) (none struct{}, err error) {
-		c, role, err := t.as(id, by)
-		if err != nil {
-			return none, err
-		}
-		if err := chat.CheckLinks(c.Kind, role); err != nil {
-			return none, err
-		}
-		n, err := t.exec(`DELETE FROM links WHERE id = $1 AND conversation = $2`, link, id)
-		return none, notFound(n > 0, err, "link")
-	})
-	return err
 }
 
 const linkByToken = `SELECT ` + invitationColumns + `, i.conversation FROM links i WHERE i.token = $1`
@@ -151,41 +131,5 @@ func (s *Store) LinkByToken(ctx context.Context, token []byte, now time.Time) (c
 		var r conversationRow
 		found, err = one(ctx, q, r.fields(), `SELECT `+conversationColumns+` FROM conversations c WHERE c.id = $1`, l.Conversation)
 		return r.conversation(), notFound(found, err, "link")
-	})
-}
-
-// JoinByLink puts by in and counts the use. A member is not asked whether the
-// link is still good: the answer to a repeated call must not depend on whether
-// the first one took the last use.
-func (s *Store) JoinByLink(ctx context.Context, token []byte, by chat.UserID, now time.Time) (store.Change, error) {
-	return change(ctx, s, "join by a link", func(t *tx) (none store.Change, err error) {
-		var l store.Link
-		found, err := t.one(append(invitationFields(&l.Invitation), &l.Conversation), linkByToken, token)
-		if err := notFound(found, err, "link"); err != nil {
-			return none, err
-		}
-		// The conversation's lock first, as everywhere.
-		c, err := t.lock(l.Conversation)
-		if err != nil {
-			return none, err
-		}
-		if found, err = t.one(append(invitationFields(&l.Invitation), &l.Conversation), linkByToken+` FOR UPDATE`, token); err != nil {
-			return none, err
-		}
-		role, err := t.role(c, by)
-		switch {
-		case err != nil:
-			return none, err
-		case role.MayPost():
-			return t.unchanged(c)
-		case !found || !l.Usable(now):
-			return none, chat.NotFound("link")
-		}
-		out, err := t.admit(c, []chat.UserID{by})
-		if err != nil {
-			return none, err
-		}
-		_, err = t.exec(`UPDATE links SET uses = uses + 1 WHERE id = $1`, l.ID)
-		return out, err
 	})
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/hikyaku-chat/hikyaku/internal/ids"
+	"github.com/hikyaku-chat/hikyaku/internal/store"
 )
 
 // Every process that makes ids has a number of its own, leased in the database
@@ -40,8 +41,8 @@ type lease struct {
 
 // errCeiling answers when the lease could not be renewed for so long that the
 // ids allowed by it are used up.
-var errCeiling = &trouble{
-	text: "no ids can be made: the lease of this process's number could not be renewed in the database", passes: true, cause: errors.New("the lease has ended"),
+var errCeiling = &store.DatabaseError{
+	Text: "no ids can be made: the lease of this process's number could not be renewed in the database", Retryable: true, Cause: errors.New("the lease has ended"),
 }
 
 func takeLease(ctx context.Context, pool *pgxpool.Pool, now func() time.Time) (*lease, error) {

@@ -7,7 +7,6 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
-	"github.com/hikyaku-chat/hikyaku/internal/store"
 )
 
 // messageColumns are those of messageRow, of a message g.
@@ -50,61 +49,32 @@ func collectMessages(rows pgx.Rows, err error) ([]chat.Message, error) {
 	})
 }
 
-// EditMessage gives a message a new text.
-func (s *Store) EditMessage(ctx context.Context, id chat.ConversationID, seq int64, by chat.UserID, body string) (store.Edited, error) {
-	return change(ctx, s, "edit a message", func(t *tx) (store.Edited, error) {
-		return t.amend(id, seq, by, func(h *chat.Head, m *chat.Message, role chat.Role) (bool, error) {
-			return h.Edit(m, by, role, body, t.now())
-		})
-	})
-}
-
-// DeleteMessage makes a message a tombstone.
-func (s *Store) DeleteMessage(ctx context.Context, id chat.ConversationID, seq int64, by chat.UserID) (store.Edited, error) {
-	return change(ctx, s, "delete a message", func(t *tx) (store.Edited, error) {
-		return t.amend(id, seq, by, func(h *chat.Head, m *chat.Message, role chat.Role) (bool, error) {
-			return h.Delete(m, by, role, t.now())
-		})
-	})
-}
-
-// amend loads a message, asks the rule and keeps its verdict.
-func (t *tx) amend(id chat.ConversationID, seq int64, by chat.UserID,
-	rule func(*chat.Head, *chat.Message, chat.Role) (bool, error),
-) (none store.Edited, err error) {
-	c, role, err := t.as(id, by)
-	if err != nil {
-		if chat.CodeOf(err) == chat.CodeNotFound {
-			err = chat.NotFound("message")
-		}
-		return none, err
-	}
+// UpdateMessage has f change a message, and keeps it.
+func (t *tx) UpdateMessage(id chat.ConversationID, seq int64, f func(*chat.Message) (bool, error)) error {
 	var r messageRow
 	var month int64
 	found, err := t.one(append(r.fields(), &month), `SELECT `+messageColumns+`, g.month FROM messages g
 		WHERE g.conversation = $1 AND g.seq = $2 AND g.month = `+monthOf("$1", "$2"), id, seq)
 	if err := notFound(found, err, "message"); err != nil {
-		return none, err
+		return err
 	}
 	m := r.message()
-	audience, err := t.audience(c)
-	if err != nil {
-		return none, err
-	}
-	head := chat.Head{Seq: c.Seq, Rev: c.Rev}
-	changed, err := rule(&head, m, role)
-	if err != nil || !changed {
-		return store.Edited{Message: *m, Audience: audience}, err
+	if changed, err := f(m); err != nil || !changed {
+		return err
 	}
 	if _, err := t.exec(`UPDATE messages SET body = $4, edited_at = $5, deleted_at = $6, changed_rev = $7 WHERE conversation = $1 AND seq = $2 AND month = $3`,
 		id, seq, month, m.Body, timeOrNull(m.EditedAt), timeOrNull(m.DeletedAt), m.Rev); err != nil {
-		return none, err
+		return err
 	}
-	if _, err := t.exec(`INSERT INTO amendments (conversation, seq, month, rev) VALUES ($1, $2, $3, $4)
-		ON CONFLICT (conversation, seq) DO UPDATE SET rev = excluded.rev`, id, seq, month, m.Rev); err != nil {
-		return none, err
-	}
-	return store.Edited{Message: *m, Audience: audience, Changed: true}, t.saveHead(id, head, c.ActiveAt)
+	_, err = t.exec(`INSERT INTO amendments (conversation, seq, month, rev) VALUES ($1, $2, $3, $4)
+		ON CONFLICT (conversation, seq) DO UPDATE SET rev = excluded.rev`, id, seq, month, m.Rev)
+	return err
+}
+
+// SaveHead keeps Seq and Rev of a conversation.
+func (t *tx) SaveHead(id chat.ConversationID, head chat.Head) error {
+	_, err := t.exec(`UPDATE conversations SET seq = $2, rev = $3, change = pg_current_xact_id() WHERE id = $1`, id, head.Seq, head.Rev)
+	return err
 }
 
 // History is a page of messages; see the contract.

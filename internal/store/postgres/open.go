@@ -13,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/hikyaku-chat/hikyaku/internal/store"
+	"github.com/hikyaku-chat/hikyaku/internal/store/storetx"
 )
 
 // Config says which database to work with.
@@ -27,6 +28,8 @@ type Config struct {
 
 // Store is the store in PostgreSQL. See [Open].
 type Store struct {
+	storetx.Commands
+
 	cfg       Config
 	log       *slog.Logger
 	now       func() time.Time
@@ -91,6 +94,7 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 		return nil, explain(err)
 	}
 	s := &Store{cfg: cfg, log: cfg.Logger, now: cfg.Now, pool: pool, rosters: newRosters()}
+	s.Commands = storetx.New(s.update)
 	background, stop := context.WithCancel(context.Background())
 	s.stop = stop
 	if err := s.open(ctx, background); err != nil {
@@ -176,7 +180,7 @@ func (s *Store) Ping(ctx context.Context) error {
 		return wrap("ask the database", err)
 	}
 	if replica {
-		return &trouble{text: "--database: the server is a replica, which cannot be written to", passes: true, cause: store.ErrUnavailable}
+		return &store.DatabaseError{Text: "--database: the server is a replica, which cannot be written to", Retryable: true, Cause: store.ErrUnavailable}
 	}
 	return nil
 }

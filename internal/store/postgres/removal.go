@@ -1,89 +1,11 @@
 package postgres
 
 import (
-	"context"
-
 	"github.com/jackc/pgx/v5"
 
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
-	"github.com/hikyaku-chat/hikyaku/internal/store"
+	"github.com/hikyaku-chat/hikyaku/internal/store/storetx"
 )
-
-// A batch is removed in stages, each a walk over its accounts or conversations
-// in steps of bounded work. Nothing is kept between two steps but what stands
-// in the tables, so that a removal goes on where it was, whoever goes on. A
-// step holds the batch, and takes conversations once, in the order of their ids.
-type stage int
-
-const (
-	inUse   stage = iota
-	locking       // accounts are disabled and their sessions end
-	parting       // conversations are left, or removed
-	looking       // in those that stay: who wrote there?
-	ending        // accounts go
-)
-
-const (
-	// lookRatio is how many messages are looked at for the cost of removing one.
-	lookRatio = 10
-	// partAtOnce is how many accounts part at once; each may be in many
-	// conversations.
-	partAtOnce = 200
-	endAtOnce  = store.RemovalWork / 4
-)
-
-// RemoveBatch does a step of a removal; see the contract.
-func (s *Store) RemoveBatch(ctx context.Context, name string) (store.Removal, error) {
-	return change(ctx, s, "remove a batch", func(t *tx) (none store.Removal, err error) {
-		b, err := t.batch(name, forUpdate)
-		if err := notFound(b != nil, err, "batch"); err != nil {
-			return none, err
-		}
-		r := &removing{tx: t, batch: b, out: store.Removal{Ended: map[chat.UserID][]chat.SessionID{}}}
-		for {
-			did, err := r.step()
-			if err != nil {
-				return none, err
-			}
-			if did {
-				_, err = t.exec(`UPDATE batches SET stage = $2, reached = $3 WHERE id = $1`, b.id, b.stage, b.reached)
-				return r.out, err
-			}
-			if b.stage == ending {
-				_, err = t.exec(`DELETE FROM batches WHERE id = $1`, b.id)
-				r.out.Done = true
-				return r.out, err
-			}
-			b.stage, b.reached = b.stage+1, 0
-		}
-	})
-}
-
-// removing is a step of a removal.
-type removing struct {
-	*tx
-	batch *batch
-	out   store.Removal
-}
-
-// step does some work of the stage, or tells that there is none left.
-func (r *removing) step() (did bool, err error) {
-	switch r.batch.stage {
-	case locking:
-		return r.lockUsers()
-	case parting:
-		// What was begun is ended first: it can be seen no more.
-		if did, err = r.erase(); err != nil || did {
-			return did, err
-		}
-		return r.part()
-	case looking:
-		return r.look()
-	case ending:
-		return r.end()
-	}
-	return false, nil
-}
 
 func idsOf[T ~int64](t *tx, sql string, args ...any) ([]T, error) {
 	rows, err := t.Query(t.ctx, sql, args...)
@@ -93,252 +15,175 @@ func idsOf[T ~int64](t *tx, sql string, args ...any) ([]T, error) {
 	return pgx.CollectRows(rows, pgx.RowTo[T])
 }
 
-// next are accounts of the batch that the stage is not through with; it is now.
-func (r *removing) next(limit int) ([]int64, error) {
-	users, err := idsOf[int64](r.tx, `SELECT id FROM users WHERE batch = $1 AND id > $2 ORDER BY id LIMIT $3`, r.batch.id, r.batch.reached, limit)
-	if len(users) > 0 {
-		r.batch.reached = users[len(users)-1]
-	}
-	return users, err
+// AccountsOf are the next accounts of a batch.
+func (t *tx) AccountsOf(b storetx.Batch, limit int) ([]chat.UserID, error) {
+	return idsOf[chat.UserID](t, `SELECT id FROM users WHERE batch = $1 AND id > $2 ORDER BY id LIMIT $3`, b.ID, b.Reached, limit)
 }
 
-func (r *removing) lockUsers() (bool, error) {
-	users, err := r.next(store.RemovalWork / 2)
-	if err != nil || len(users) == 0 {
-		return false, err
-	}
-	rows, err := r.Query(r.ctx, `DELETE FROM sessions WHERE account = ANY($1) RETURNING account, id`, users)
+// DisableAccounts disables accounts and ends their sessions.
+func (t *tx) DisableAccounts(users []chat.UserID) (map[chat.UserID][]chat.SessionID, error) {
+	rows, err := t.Query(t.ctx, `DELETE FROM sessions WHERE account = ANY($1) RETURNING account, id`, numbers(users))
 	if err != nil {
-		return false, err
+		return nil, err
 	}
+	ended := map[chat.UserID][]chat.SessionID{}
 	var user chat.UserID
 	var session chat.SessionID
 	if _, err := pgx.ForEachRow(rows, []any{&user, &session}, func() error {
-		r.out.Ended[user] = append(r.out.Ended[user], session)
+		ended[user] = append(ended[user], session)
 		return nil
 	}); err != nil {
-		return false, err
+		return nil, err
 	}
-	_, err = r.exec(`UPDATE users SET disabled = true WHERE id = ANY($1)`, users)
-	return true, err
+	_, err = t.exec(`UPDATE users SET disabled = true WHERE id = ANY($1)`, numbers(users))
+	return ended, err
 }
 
-// place is an account's place in a conversation.
-type place struct {
-	conversation chat.ConversationID
-	user         chat.UserID
-	kind         chat.Kind
-	role         chat.Role
-	others       bool // somebody else is, or was, in it
+// ReleaseAccounts takes accounts out of a batch, where they are of it.
+func (t *tx) ReleaseAccounts(b storetx.Batch, users []chat.UserID) error {
+	_, err := t.exec(`UPDATE users SET batch = NULL, disabled = true WHERE id = ANY($1) AND batch = $2`, numbers(users), b.ID)
+	return err
 }
 
-// part takes accounts out of their conversations.
-func (r *removing) part() (bool, error) {
-	users, err := r.next(partAtOnce)
+// InConversations are those of the accounts that are in some conversation.
+func (t *tx) InConversations(users []chat.UserID) ([]chat.UserID, error) {
+	return idsOf[chat.UserID](t, `SELECT DISTINCT account FROM members WHERE account = ANY($1) AND role <> ''`, numbers(users))
+}
+
+// DeleteAccounts removes accounts with all that is theirs.
+func (t *tx) DeleteAccounts(users []chat.UserID) error {
+	return t.execAll(numbers(users), `DELETE FROM members WHERE account = ANY($1)`, `DELETE FROM sessions WHERE account = ANY($1)`,
+		`DELETE FROM users WHERE id = ANY($1)`)
+}
+
+// execAll runs statements for the ids.
+func (t *tx) execAll(ids []int64, statements ...string) error {
+	for _, sql := range statements {
+		if _, err := t.exec(sql, ids); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// accountWork is what parting an account is taken to cost; it may be in many
+// conversations.
+const accountWork = 10
+
+// LockPlaces takes the conversations of the next accounts of a batch.
+func (t *tx) LockPlaces(b storetx.Batch, work int) (places []chat.Place, reached chat.UserID, err error) {
+	users, err := t.AccountsOf(b, max(work/accountWork, 1))
 	if err != nil || len(users) == 0 {
-		return false, err
+		return nil, 0, err
 	}
-	taken, err := idsOf[int64](r.tx, `SELECT id FROM conversations WHERE id IN (SELECT conversation FROM members WHERE account = ANY($1))
-		ORDER BY id FOR NO KEY UPDATE`, users)
+	taken, err := idsOf[int64](t, `SELECT id FROM conversations WHERE id IN (SELECT conversation FROM members WHERE account = ANY($1))
+		ORDER BY id FOR NO KEY UPDATE`, numbers(users))
 	if err != nil {
-		return false, err
+		return nil, 0, err
 	}
-	rows, err := r.Query(r.ctx, `WITH others AS MATERIALIZED (SELECT c.id, c.kind,
+	rows, err := t.Query(t.ctx, `WITH others AS MATERIALIZED (SELECT c.id, c.kind,
 				EXISTS (SELECT FROM batch_conversations b WHERE b.batch = $3 AND b.conversation = c.id)
 				OR EXISTS (SELECT FROM members m JOIN users u ON u.id = m.account WHERE m.conversation = c.id AND u.batch IS DISTINCT FROM $3) AS found
 			FROM conversations c WHERE c.id = ANY($2))
 		SELECT m.conversation, m.account, o.kind, m.role, o.found FROM members m JOIN others o ON o.id = m.conversation
-		WHERE m.account = ANY($1) ORDER BY m.conversation, m.account`, users, taken, r.batch.id)
+		WHERE m.account = ANY($1) ORDER BY m.conversation, m.account`, numbers(users), taken, b.ID)
 	if err != nil {
-		return false, err
+		return nil, 0, err
 	}
-	places, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (p place, err error) {
-		err = row.Scan(&p.conversation, &p.user, &p.kind, &p.role, &p.others)
+	places, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (p chat.Place, err error) {
+		err = row.Scan(&p.Conversation, &p.User, &p.Kind, &p.Role, &p.Others)
 		return p, err
 	})
-	if err != nil {
-		return false, err
-	}
-	var closed, stay []int64
-	for _, p := range places {
-		switch {
-		case !p.others:
-			closed = append(closed, int64(p.conversation))
-			continue
-		case !chat.MayLeave(p.kind):
-			continue
-		}
-		stay = append(stay, int64(p.conversation))
-		if p.role == "" {
-			continue
-		}
-		out, err := r.remove(p.conversation, p.user, p.user)
-		if err != nil {
-			return false, err
-		}
-		r.out.Partings = append(r.out.Partings, store.Parting{User: p.user, Change: out})
-	}
-	if _, err := r.exec(`INSERT INTO batch_conversations (batch, conversation, stays) SELECT $1::bigint, k, true FROM unnest($2::bigint[]) k
-		ON CONFLICT DO NOTHING`, r.batch.id, stay); err != nil {
-		return false, err
-	}
-	return true, r.closeAll(closed)
+	return places, users[len(users)-1], err
 }
 
-// closeAll takes everybody out of conversations that will be removed, and makes
-// them such that nobody can find or join: from here on they are seen by no one.
-func (r *removing) closeAll(conversations []int64) error {
-	for _, sql := range [...]string{
-		`DELETE FROM links WHERE conversation = ANY($1)`,
-		`DELETE FROM members WHERE conversation = ANY($1)`,
-	} {
-		if _, err := r.exec(sql, conversations); err != nil {
-			return err
-		}
-	}
-	if _, err := r.exec(`UPDATE conversations SET kind = $2, low = NULL, high = NULL, members = 0, rev = rev + 1, members_rev = rev + 1,
-		change = pg_current_xact_id() WHERE id = ANY($1)`, conversations, chat.Group); err != nil {
-		return err
-	}
-	_, err := r.exec(`INSERT INTO batch_conversations (batch, conversation, stays) SELECT DISTINCT $1::bigint, k, false FROM unnest($2::bigint[]) k`,
-		r.batch.id, conversations)
+// KeepConversations notes conversations that stay.
+func (t *tx) KeepConversations(b storetx.Batch, ids []chat.ConversationID) error {
+	_, err := t.exec(`INSERT INTO batch_conversations (batch, conversation, stays) SELECT $1::bigint, k, true FROM unnest($2::bigint[]) k
+		ON CONFLICT DO NOTHING`, b.ID, numbers(ids))
 	return err
 }
 
-// walk is a conversation on its way through batch_conversations: its messages
-// above low and up to high are next, of last in all.
-type walk struct{ conversation, low, high, last int64 }
+// CloseConversations takes everybody out of conversations that will be removed.
+func (t *tx) CloseConversations(b storetx.Batch, ids []chat.ConversationID) error {
+	if err := t.execAll(numbers(ids), `DELETE FROM links WHERE conversation = ANY($1)`, `DELETE FROM members WHERE conversation = ANY($1)`); err != nil {
+		return err
+	}
+	if _, err := t.exec(`UPDATE conversations SET kind = $2, low = NULL, high = NULL, members = 0, rev = rev + 1, members_rev = rev + 1,
+		change = pg_current_xact_id() WHERE id = ANY($1)`, numbers(ids), chat.Group); err != nil {
+		return err
+	}
+	_, err := t.exec(`INSERT INTO batch_conversations (batch, conversation, stays) SELECT $1::bigint, k, false FROM unnest($2::bigint[]) k`, b.ID, numbers(ids))
+	return err
+}
 
-func (r *removing) walks(stays bool, limit int, hold string) ([]walk, error) {
-	rows, err := r.Query(r.ctx, `SELECT c.id, b.seq, c.seq FROM batch_conversations b JOIN conversations c ON c.id = b.conversation
-		WHERE b.batch = $1 AND b.stays = $2 ORDER BY c.id LIMIT $3 `+hold, r.batch.id, stays, limit)
+func (t *tx) walks(b storetx.Batch, stays bool, limit int, hold string) ([]chat.MessageWalk, error) {
+	rows, err := t.Query(t.ctx, `SELECT c.id, b.seq, c.seq FROM batch_conversations b JOIN conversations c ON c.id = b.conversation
+		WHERE b.batch = $1 AND b.stays = $2 ORDER BY c.id LIMIT $3 `+hold, b.ID, stays, limit)
 	if err != nil {
 		return nil, err
 	}
-	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (w walk, err error) {
-		err = row.Scan(&w.conversation, &w.low, &w.last)
-		w.high = w.last
-		return w, err
-	})
+	return pgx.CollectRows(rows, pgx.RowToStructByPos[chat.MessageWalk])
 }
 
-// eraseAtOnce is how many conversations are removed at once, at most.
-const eraseAtOnce = store.RemovalWork / 4
-
-// erase removes messages of closed conversations, and those that have none.
-func (r *removing) erase() (bool, error) {
-	closed, err := r.walks(false, eraseAtOnce, `FOR UPDATE OF c`)
-	if err != nil || len(closed) == 0 {
-		return false, err
-	}
-	var all, low, high, ended []int64
-	for left := int64(store.RemovalWork); len(closed) > 0 && left > 0; closed = closed[1:] {
-		w := closed[0]
-		w.high = min(w.last, w.low+left)
-		left -= w.high - w.low
-		all, low, high = append(all, w.conversation), append(low, w.low+1), append(high, w.high)
-		if w.high == w.last {
-			ended = append(ended, w.conversation)
-		} else if err := r.through(w); err != nil {
-			return false, err
-		}
-	}
-	if err := r.eraseMessages(all, low, high); err != nil {
-		return false, err
-	}
-	for _, sql := range [...]string{
-		`DELETE FROM spans WHERE conversation = ANY($1)`,
-		`DELETE FROM batch_conversations WHERE conversation = ANY($1)`,
-		`DELETE FROM conversations WHERE id = ANY($1)`,
-	} {
-		if _, err := r.exec(sql, ended); err != nil {
-			return false, err
-		}
-	}
-	r.out.Conversations += len(ended)
-	return true, nil
+// ClosedConversations takes conversations that were closed.
+func (t *tx) ClosedConversations(b storetx.Batch, limit int) ([]chat.MessageWalk, error) {
+	return t.walks(b, false, limit, `FOR UPDATE OF c`)
 }
 
-// eraseMessages removes what lies between low and high, in the months where it
-// lies, and what was noted of it. What is in a month that was detached is not
-// found, and its names stay taken.
-func (r *removing) eraseMessages(conversations, low, high []int64) error {
+// KeptConversation is one of those that stay.
+func (t *tx) KeptConversation(b storetx.Batch) (w chat.MessageWalk, found bool, err error) {
+	list, err := t.walks(b, true, 1, "")
+	if err != nil || len(list) == 0 {
+		return w, false, err
+	}
+	return list[0], true, nil
+}
+
+// EraseMessages removes messages, in the months where they lie, and what was
+// noted of them. What is in a month that was detached is not found, and its
+// names stay taken.
+func (t *tx) EraseMessages(parts []chat.MessageRange) (n int, err error) {
+	var conversations, low, high []int64
+	for _, p := range parts {
+		conversations, low, high = append(conversations, int64(p.Conversation)), append(low, p.After+1), append(high, p.To)
+	}
 	const ranges = `unnest($1::bigint[], $2::bigint[], $3::bigint[]) AS k (conversation, low, high)`
-	var n int
-	if _, err := r.one([]any{&n}, `WITH k AS MATERIALIZED (SELECT k.*, `+monthOf("k.conversation", "k.low")+` AS since,
+	if _, err := t.one([]any{&n}, `WITH k AS MATERIALIZED (SELECT k.*, `+monthOf("k.conversation", "k.low")+` AS since,
 				`+monthOf("k.conversation", "k.high")+` AS until FROM `+ranges+` WHERE k.low <= k.high),
 			gone AS (DELETE FROM messages m USING k WHERE m.conversation = k.conversation AND m.seq BETWEEN k.low AND k.high
 				AND m.month BETWEEN k.since AND k.until RETURNING m.client_id, m.sender),
 			names AS (DELETE FROM sends s USING gone g WHERE s.client_id = g.client_id AND s.sender = g.sender)
 		SELECT count(*) FROM gone`, conversations, low, high); err != nil {
+		return 0, err
+	}
+	_, err = t.exec(`DELETE FROM amendments a USING `+ranges+` WHERE a.conversation = k.conversation AND a.seq BETWEEN k.low AND k.high`,
+		conversations, low, high)
+	return n, err
+}
+
+// DeleteConversations removes conversations that have no messages.
+func (t *tx) DeleteConversations(ids []chat.ConversationID) error {
+	return t.execAll(numbers(ids), `DELETE FROM spans WHERE conversation = ANY($1)`,
+		`DELETE FROM batch_conversations WHERE conversation = ANY($1)`, `DELETE FROM conversations WHERE id = ANY($1)`)
+}
+
+// Authors are who wrote in a range.
+func (t *tx) Authors(p chat.MessageRange) ([]chat.UserID, error) {
+	if p.After == p.To {
+		return nil, nil
+	}
+	return idsOf[chat.UserID](t, `WITH k AS MATERIALIZED (SELECT `+monthOf("$1", "$2")+` AS since, `+monthOf("$1", "$3")+` AS until)
+		SELECT DISTINCT m.sender FROM k JOIN messages m ON m.conversation = $1 AND m.seq BETWEEN $2 AND $3
+			AND m.month BETWEEN k.since AND k.until`, p.Conversation, p.After+1, p.To)
+}
+
+// SaveWalk notes how far a walk has come, or that it has ended.
+func (t *tx) SaveWalk(b storetx.Batch, p chat.MessageRange) error {
+	if p.Ends {
+		_, err := t.exec(`DELETE FROM batch_conversations WHERE batch = $1 AND conversation = $2`, b.ID, p.Conversation)
 		return err
 	}
-	r.out.Messages += n
-	_, err := r.exec(`DELETE FROM amendments a USING `+ranges+` WHERE a.conversation = k.conversation AND a.seq BETWEEN k.low AND k.high`,
-		conversations, low, high)
+	_, err := t.exec(`UPDATE batch_conversations SET seq = $3 WHERE batch = $1 AND conversation = $2`, b.ID, p.Conversation, p.To)
 	return err
-}
-
-// through notes how far a walk has come.
-func (r *removing) through(w walk) error {
-	_, err := r.exec(`UPDATE batch_conversations SET seq = $3 WHERE batch = $1 AND conversation = $2`, r.batch.id, w.conversation, w.high)
-	return err
-}
-
-// look looks for authors in a conversation that stays. Nobody of the batch is
-// in it any more, so no message of theirs can come behind.
-func (r *removing) look() (bool, error) {
-	stays, err := r.walks(true, 1, "")
-	if err != nil || len(stays) == 0 {
-		return false, err
-	}
-	w := stays[0]
-	w.high = min(w.last, w.low+lookRatio*store.RemovalWork)
-	if w.low < w.high {
-		authors, err := idsOf[int64](r.tx, `WITH k AS MATERIALIZED (SELECT `+monthOf("$1", "$2")+` AS since, `+monthOf("$1", "$3")+` AS until)
-			SELECT DISTINCT m.sender FROM k JOIN messages m ON m.conversation = $1 AND m.seq BETWEEN $2 AND $3
-				AND m.month BETWEEN k.since AND k.until`, w.conversation, w.low+1, w.high)
-		if err != nil {
-			return false, err
-		}
-		if err := r.release(authors); err != nil {
-			return false, err
-		}
-	}
-	if w.high < w.last {
-		return true, r.through(w)
-	}
-	_, err = r.exec(`DELETE FROM batch_conversations WHERE batch = $1 AND conversation = $2`, r.batch.id, w.conversation)
-	return true, err
-}
-
-// release takes accounts out of the batch, where they are of it; they stay for
-// ever.
-func (r *removing) release(users []int64) error {
-	_, err := r.exec(`UPDATE users SET batch = NULL, disabled = true WHERE id = ANY($1) AND batch = $2`, users, r.batch.id)
-	return err
-}
-
-// end removes accounts that are in no conversation. One that is (a direct one
-// cannot be left) is released.
-func (r *removing) end() (bool, error) {
-	users, err := r.next(endAtOnce)
-	if err != nil || len(users) == 0 {
-		return false, err
-	}
-	bound, err := idsOf[int64](r.tx, `SELECT DISTINCT account FROM members WHERE account = ANY($1) AND role <> ''`, users)
-	if err != nil {
-		return false, err
-	}
-	if err := r.release(bound); err != nil {
-		return false, err
-	}
-	for _, table := range [...]string{`members`, `sessions`} {
-		if _, err := r.exec(`DELETE FROM `+table+` WHERE account = ANY($1) AND account <> ALL($2)`, users, bound); err != nil {
-			return false, err
-		}
-	}
-	n, err := r.exec(`DELETE FROM users WHERE id = ANY($1) AND id <> ALL($2)`, users, bound)
-	r.out.Accounts += int(n)
-	return true, err
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/hikyaku-chat/hikyaku/internal/batching"
+	"github.com/hikyaku-chat/hikyaku/internal/store"
 )
 
 // Reading on a replica must not show a state older than what the reader, or
@@ -122,7 +123,7 @@ func readAnywhere[T any](ctx context.Context, s *Store, what string, f func(ctx 
 
 // troubled tells whether an error is the server's, not an answer.
 func troubled(err error) bool {
-	_, is := explain(err).(*trouble)
+	_, is := explain(err).(*store.DatabaseError)
 	return is
 }
 

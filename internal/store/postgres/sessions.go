@@ -26,7 +26,7 @@ func inUTC(s store.Session) store.Session {
 // expired are cleared away with it.
 func (s *Store) CreateSession(ctx context.Context, in store.Session) (chat.SessionID, error) {
 	return change(ctx, s, "create a session", func(t *tx) (chat.SessionID, error) {
-		if ok, err := t.usable([]chat.UserID{in.User}); err != nil || !ok {
+		if ok, err := t.Usable([]chat.UserID{in.User}); err != nil || !ok {
 			return 0, notFound(ok, err, "account")
 		}
 		if _, err := t.exec(`DELETE FROM sessions WHERE account = $1 AND expires_at <= $2`, in.User, t.now()); err != nil {

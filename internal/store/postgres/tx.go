@@ -8,6 +8,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
+	"github.com/hikyaku-chat/hikyaku/internal/store/storetx"
 )
 
 // querier is what reads: a pool, a connection or a transaction.
@@ -21,6 +22,14 @@ type tx struct {
 	pgx.Tx
 	ctx   context.Context //nolint:containedctx // it lives as long as the transaction
 	store *Store
+}
+
+var _ storetx.Tx = (*tx)(nil)
+
+// update runs a command in a transaction.
+func (s *Store) update(ctx context.Context, what string, f func(storetx.Tx) error) error {
+	_, err := change(ctx, s, what, func(t *tx) (struct{}, error) { return struct{}{}, f(t) })
+	return err
 }
 
 // attempts is how often a change is tried when others are in its way.
@@ -87,8 +96,14 @@ func (t *tx) exec(sql string, args ...any) (int64, error) {
 // newID makes an id.
 func (t *tx) newID() (int64, error) { return t.store.ids.next() }
 
+// NewID makes an id.
+func (t *tx) NewID() (int64, error) { return t.newID() }
+
 // now is the time of a change, as it is kept.
 func (t *tx) now() time.Time { return stamp(t.store.now()) }
+
+// Now is the time of a change, as it is kept.
+func (t *tx) Now() time.Time { return t.now() }
 
 // stamp is a time as it is kept.
 func stamp(at time.Time) time.Time { return at.Truncate(time.Millisecond).UTC() }

@@ -21,42 +21,14 @@ func scanUser(r row) chat.User {
 	}
 }
 
-// CreateUser makes an account; see the contract.
-func (s *Store) CreateUser(ctx context.Context, u store.NewUser, invitation []byte) (chat.User, error) {
-	return change(ctx, s, "create an account", func(t *tx) (none chat.User, err error) {
-		var paid int64
-		if invitation != nil {
-			inv, err := t.invitation(invitation)
-			if err != nil {
-				return none, err
-			}
-			if inv == nil || !inv.Usable(s.now()) {
-				return none, chat.Refuse(chat.CodeForbidden, "invitation", "the invitation is unknown, expired or used up")
-			}
-			paid = inv.ID
-		}
-		others, err := t.conn.one(`SELECT 1 FROM users LIMIT 1`, func(row) {})
-		if err != nil {
-			return none, err
-		}
-		out := chat.User{
-			ID: chat.UserID(s.newID()), Name: u.Name, DisplayName: u.DisplayName,
-			Admin: u.Admin || !others, CreatedAt: t.now(),
-		}
-		made, err := t.insertUser(out, u, nil)
-		if err != nil {
-			return none, err
-		}
-		if !made {
-			return none, chat.Refuse(chat.CodeNameTaken, "name", "the name, or one that looks like it, is in use")
-		}
-		if paid != 0 {
-			if _, err := t.exec(`UPDATE invitations SET uses = uses + 1 WHERE id = ?`, paid); err != nil {
-				return none, err
-			}
-		}
-		return out, nil
-	})
+// AnyAccount reports whether there is an account.
+func (t *tx) AnyAccount() (bool, error) {
+	return t.conn.one(`SELECT 1 FROM users LIMIT 1`, func(row) {})
+}
+
+// InsertAccount keeps an account.
+func (t *tx) InsertAccount(as chat.User, u store.NewUser) (bool, error) {
+	return t.insertUser(as, u, nil)
 }
 
 // insertUser keeps an account, of a batch where one is given; it tells whether
@@ -75,6 +47,12 @@ func (t *tx) insertUser(as chat.User, u store.NewUser, batch any) (made bool, er
 
 // now is the time of a change, as it is kept.
 func (t *tx) now() time.Time { return t.store.now().Truncate(time.Millisecond).UTC() }
+
+// Now is the time of a change, as it is kept.
+func (t *tx) Now() time.Time { return t.now() }
+
+// NewID makes an id.
+func (t *tx) NewID() (int64, error) { return t.store.newID(), nil }
 
 // CountUsers is how many accounts there are.
 func (s *Store) CountUsers(ctx context.Context) (int, error) {
@@ -180,9 +158,8 @@ func (s *Store) UpdateUser(ctx context.Context, id chat.UserID, ch store.UserCha
 // SawUser records when a user's last device went away; see the contract.
 func (s *Store) SawUser(ctx context.Context, id chat.UserID, at time.Time) error {
 	_, err := change(ctx, s, "record when a user was seen", func(t *tx) (struct{}, error) {
-		n, err := t.exec(`UPDATE users SET last_seen = max(last_seen, ?) WHERE id = ?`, at, id)
-		if err == nil && n == 0 {
-			t.wrote = false
+		found, err := t.touch(`UPDATE users SET last_seen = max(last_seen, ?) WHERE id = ?`, at, id)
+		if err == nil && !found {
 			err = chat.NotFound("account")
 		}
 		return struct{}{}, err
@@ -193,4 +170,14 @@ func (s *Store) SawUser(ctx context.Context, id chat.UserID, at time.Time) error
 // usable tells whether an account exists and is not disabled.
 func (w *writer) usable(id chat.UserID) (bool, error) {
 	return w.conn.one(`SELECT 1 FROM users WHERE id = ? AND disabled = 0`, func(row) {}, id)
+}
+
+// Usable reports whether all the accounts exist and are not disabled.
+func (t *tx) Usable(ids []chat.UserID) (bool, error) {
+	for _, id := range ids {
+		if ok, err := t.usable(id); err != nil || !ok {
+			return false, err
+		}
+	}
+	return true, nil
 }

@@ -6,92 +6,72 @@ import (
 
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
 	"github.com/hikyaku-chat/hikyaku/internal/store"
+	"github.com/hikyaku-chat/hikyaku/internal/store/storetx"
 )
 
-// batchRow is a row of batches.
-type batchRow struct {
-	id, reached int64
-	stage       stage
+// LockBatch finds a batch by name. The writer is alone, so that nobody else has
+// it.
+func (t *tx) LockBatch(name string) (b storetx.Batch, found bool, err error) {
+	found, err = t.conn.one(`SELECT id, stage, reached FROM batches WHERE name = ?`,
+		func(r row) { b = storetx.Batch{ID: r.int(0), Stage: chat.RemovalStage(r.int(1)), Reached: r.user(2)} }, name)
+	return b, found, err
 }
 
-// batch finds a batch by name; nil when there is none.
-func (w *writer) batch(name string) (*batchRow, error) {
-	var b batchRow
-	found, err := w.conn.one(`SELECT id, stage, reached FROM batches WHERE name = ?`,
-		func(r row) { b = batchRow{id: r.int(0), stage: stage(r.int(1)), reached: r.int(2)} }, name)
-	if err != nil || !found {
-		return nil, err
+// HoldBatch finds a batch by name.
+func (t *tx) HoldBatch(name string) (storetx.Batch, bool, error) { return t.LockBatch(name) }
+
+// OpenBatch finds a batch by name, or makes it.
+func (t *tx) OpenBatch(name string) (storetx.Batch, bool, error) {
+	b, found, err := t.LockBatch(name)
+	if err != nil || found {
+		return b, found, err
 	}
-	return &b, nil
+	b.ID = t.store.newID()
+	_, err = t.exec(`INSERT INTO batches (id, name, created_at, stage, reached) VALUES (?, ?, ?, 0, 0)`, b.ID, name, t.now())
+	return b, err == nil, err
 }
 
-// CreateBatchUsers makes accounts of a batch; see the contract.
-func (s *Store) CreateBatchUsers(ctx context.Context, name string, users []store.NewBatchUser) ([]store.BatchUser, error) {
-	return change(ctx, s, "create the accounts of a batch", func(t *tx) ([]store.BatchUser, error) {
-		b, err := t.batch(name)
-		if err != nil {
-			return nil, err
-		}
-		if b == nil {
-			b = &batchRow{id: s.newID()}
-			if _, err := t.exec(`INSERT INTO batches (id, name, created_at, stage, reached) VALUES (?, ?, ?, 0, 0)`, b.id, name, t.now()); err != nil {
-				return nil, err
-			}
-		}
-		if b.stage != inUse {
-			return nil, store.BeingRemoved(name)
-		}
-		now := t.now()
-		out := make([]store.BatchUser, len(users))
-		for i, u := range users {
-			as := chat.User{ID: chat.UserID(s.newID()), Name: u.Name, DisplayName: u.DisplayName, CreatedAt: now}
-			made, err := t.insertUser(as, u.NewUser, b.id)
-			if err != nil {
-				return nil, err
-			}
-			if !made {
-				return nil, store.NameTaken(u.Name)
-			}
-			u.Session.User = as.ID
-			session, err := t.insertSession(u.Session)
-			if err != nil {
-				return nil, err
-			}
-			out[i] = store.BatchUser{User: as, Session: session}
-		}
-		return out, nil
-	})
+// SaveBatch keeps how far a removal has come.
+func (t *tx) SaveBatch(b storetx.Batch) error {
+	_, err := t.exec(`UPDATE batches SET stage = ?, reached = ? WHERE id = ?`, int(b.Stage), b.Reached, b.ID)
+	return err
 }
 
-// CreateBatchConversations makes conversations; see the contract.
-func (s *Store) CreateBatchConversations(ctx context.Context, name string, list []store.NewConversation) ([]store.Change, error) {
-	return change(ctx, s, "create the conversations of a batch", func(t *tx) ([]store.Change, error) {
-		b, err := t.batch(name)
-		if err != nil {
-			return nil, err
+// DeleteBatch removes a batch that has no accounts any more.
+func (t *tx) DeleteBatch(b storetx.Batch) error {
+	_, err := t.exec(`DELETE FROM batches WHERE id = ?`, b.ID)
+	return err
+}
+
+// InsertBatchAccounts keeps accounts of a batch.
+func (t *tx) InsertBatchAccounts(b storetx.Batch, as []chat.User, users []store.NewBatchUser) (taken int, err error) {
+	for i := range as {
+		if made, err := t.insertUser(as[i], users[i].NewUser, b.ID); err != nil || !made {
+			return i, err
 		}
-		if b == nil {
-			return nil, chat.NotFound("batch")
+	}
+	return -1, nil
+}
+
+// InsertSessions keeps sessions.
+func (t *tx) InsertSessions(list []store.Session) error {
+	for i := range list {
+		if err := t.insertSession(&list[i]); err != nil {
+			return err
 		}
-		for _, n := range list {
-			for _, user := range people(n) {
-				of, err := t.conn.one(`SELECT 1 FROM users WHERE id = ? AND batch = ? AND disabled = 0`, func(row) {}, user, b.id)
-				if err != nil {
-					return nil, err
-				}
-				if !of {
-					return nil, store.NotOfBatch(user, name)
-				}
-			}
+	}
+	return nil
+}
+
+// StrangerTo finds the first of users who is not of the batch, or disabled.
+func (t *tx) StrangerTo(b storetx.Batch, users []chat.UserID) (chat.UserID, bool, error) {
+	for _, user := range users {
+		of, err := t.conn.one(`SELECT 1 FROM users WHERE id = ? AND batch = ? AND disabled = 0`, func(row) {}, user, b.ID)
+		if err != nil || !of {
+			return user, err == nil, err
 		}
-		out := make([]store.Change, len(list))
-		for i, n := range list {
-			if out[i], err = t.create(n); err != nil {
-				return nil, err
-			}
-		}
-		return out, nil
-	})
+	}
+	return 0, false, nil
 }
 
 // Batches lists them by name.
@@ -99,7 +79,9 @@ func (s *Store) Batches(ctx context.Context) ([]store.Batch, error) {
 	return read(ctx, s, "list batches", func(c *conn) (out []store.Batch, err error) {
 		err = c.query(`SELECT b.name, b.created_at, b.stage, (SELECT count(*) FROM users u WHERE u.batch = b.id) FROM batches b ORDER BY b.name`,
 			func(r row) error {
-				out = append(out, store.Batch{Name: r.text(0), CreatedAt: r.time(1), Removing: stage(r.int(2)) != inUse, Accounts: int(r.int(3))})
+				out = append(out, store.Batch{
+					Name: r.text(0), CreatedAt: r.time(1), Removing: chat.RemovalStage(r.int(2)) != chat.BatchInUse, Accounts: int(r.int(3)),
+				})
 				return nil
 			})
 		return out, err

@@ -2,11 +2,9 @@ package sqlite
 
 import (
 	"context"
-	"slices"
 
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
 	"github.com/hikyaku-chat/hikyaku/internal/search"
-	"github.com/hikyaku-chat/hikyaku/internal/store"
 )
 
 // conversationColumns are those that scanConversation reads, of a
@@ -24,87 +22,88 @@ func scanConversation(r row) (slot int64, c chat.Conversation, low, high chat.Us
 	}, r.user(5), r.user(6)
 }
 
-// CreateConversation makes a conversation; see the contract.
-func (s *Store) CreateConversation(ctx context.Context, n store.NewConversation) (store.Change, error) {
-	return change(ctx, s, "create a conversation", func(t *tx) (store.Change, error) { return t.create(n) })
+// locked finds a conversation. The writer is alone, so that nobody else changes
+// it. CodeNotFound when there is none.
+func (w *writer) locked(id chat.ConversationID) (*known, error) {
+	c, err := w.conversation(id)
+	if err == nil && c == nil {
+		err = chat.NotFound("conversation")
+	}
+	return c, err
 }
 
-// people are all who are to be in a conversation, ascending.
-func people(n store.NewConversation) []chat.UserID {
-	return slices.Compact(slices.Sorted(slices.Values(append([]chat.UserID{n.By}, n.Members...))))
-}
-
-func (t *tx) create(n store.NewConversation) (none store.Change, err error) {
-	members := people(n)
-	if n, err = n.Clean(len(members)); err != nil {
-		return none, err
-	}
-	var low, high any
-	if n.Kind == chat.Direct {
-		low, high = members[0], members[1]
-		c, err := t.pair(members[0], members[1])
-		if err != nil {
-			return none, err
-		}
-		if c != nil {
-			return unchanged(c), nil
-		}
-	}
-	for _, user := range members {
-		if ok, err := t.usable(user); err != nil {
-			return none, err
-		} else if !ok {
-			return none, chat.NotFound("account")
-		}
-	}
-	now := t.now()
-	id := chat.ConversationID(t.store.newID())
-	if _, err := t.exec(`INSERT INTO conversations (id, kind, title, topic, title_fold, topic_fold, low, high,
-		seq, rev, members_rev, members, created_at, active_at, change)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0, 0, 0, 0, ?, ?, 0)`,
-		id, n.Kind, n.Title, n.Topic, search.Fold(n.Title), search.Fold(n.Topic), low, high, now, now); err != nil {
-		return none, err
-	}
-	c, err := t.conversation(id)
+// LockConversation reads a conversation.
+func (t *tx) LockConversation(id chat.ConversationID) (none chat.Conversation, err error) {
+	c, err := t.locked(id)
 	if err != nil {
 		return none, err
 	}
-	return t.enroll(c, members, func(user chat.UserID) chat.Role {
-		if n.Kind != chat.Direct && user == n.By {
-			return chat.Owner
-		}
-		return chat.Member
-	})
+	return c.Conversation, nil
 }
 
-// pair finds the direct conversation of two people; nil when there is none.
-func (w *writer) pair(low, high chat.UserID) (*known, error) {
+// LockDirect reads the direct conversation of two people.
+func (t *tx) LockDirect(low, high chat.UserID) (c chat.Conversation, found bool, err error) {
 	var id chat.ConversationID
-	found, err := w.conn.one(`SELECT id FROM conversations WHERE low = ? AND high = ?`,
+	found, err = t.conn.one(`SELECT id FROM conversations WHERE low = ? AND high = ?`,
 		func(r row) { id = chat.ConversationID(r.int(0)) }, low, high)
 	if err != nil || !found {
-		return nil, err
+		return c, false, err
 	}
-	return w.conversation(id)
+	c, err = t.LockConversation(id)
+	return c, true, err
+}
+
+// InsertConversation keeps a conversation that has no members yet. The writer
+// is alone, so that a pair for which none was found has none.
+func (t *tx) InsertConversation(c chat.Conversation, low, high chat.UserID) (bool, error) {
+	var first, second any
+	if c.Kind == chat.Direct {
+		first, second = low, high
+	}
+	_, err := t.exec(`INSERT INTO conversations (id, kind, title, topic, title_fold, topic_fold, low, high,
+		seq, rev, members_rev, members, created_at, active_at, change)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0, 0, 0, 0, ?, ?, 0)`,
+		c.ID, c.Kind, c.Title, c.Topic, search.Fold(c.Title), search.Fold(c.Topic), first, second, c.CreatedAt, c.ActiveAt)
+	return err == nil, err
+}
+
+// SaveTitle keeps title, topic and Rev of a conversation.
+func (t *tx) SaveTitle(c chat.Conversation) error {
+	k, err := t.locked(c.ID)
+	if err != nil {
+		return err
+	}
+	n, err := t.nextChange()
+	if err != nil {
+		return err
+	}
+	k.Title, k.Topic, k.Rev = c.Title, c.Topic, c.Rev
+	_, err = t.exec(`UPDATE conversations SET title = ?, topic = ?, title_fold = ?, topic_fold = ?, rev = ?, change = ?
+		WHERE slot = ?`, c.Title, c.Topic, search.Fold(c.Title), search.Fold(c.Topic), c.Rev, n, k.slot)
+	return err
+}
+
+// Audience is who may receive a change of a conversation.
+func (t *tx) Audience(c chat.Conversation) (none chat.Audience, err error) {
+	k, err := t.locked(c.ID)
+	if err != nil {
+		return none, err
+	}
+	return k.audience, nil
 }
 
 // as finds a conversation for someone who acts in it. Who is not a member may
 // not know of it.
 func (w *writer) as(id chat.ConversationID, by chat.UserID) (*known, chat.Role, error) {
-	c, err := w.conversation(id)
+	c, err := w.locked(id)
 	if err != nil {
 		return nil, "", err
 	}
-	var role chat.Role
-	if c != nil {
-		if role, err = w.role(c, by); err != nil {
-			return nil, "", err
-		}
+	role, err := w.role(c, by)
+	if err != nil {
+		return nil, "", err
 	}
-	if !role.MayPost() {
-		return nil, "", chat.NotFound("conversation")
-	}
-	return c, role, nil
+	return c, role, chat.CheckAccess(role)
 }
 
 // Conversation is one of by's conversations as by sees it.
@@ -118,42 +117,6 @@ func (s *Store) Conversation(ctx context.Context, id chat.ConversationID, by cha
 			return none, chat.NotFound("conversation")
 		}
 		return out[0].Summary, nil
-	})
-}
-
-// UpdateConversation changes title and topic where they are not nil.
-func (s *Store) UpdateConversation(ctx context.Context, id chat.ConversationID, by chat.UserID, title, topic *string) (store.Change, error) {
-	return change(ctx, s, "change a conversation", func(t *tx) (none store.Change, err error) {
-		c, role, err := t.as(id, by)
-		if err != nil {
-			return none, err
-		}
-		if err := chat.CheckRename(c.Kind, role); err != nil {
-			return none, err
-		}
-		newTitle, newTopic := c.Title, c.Topic
-		if title != nil {
-			if newTitle, err = chat.CleanTitle(*title); err != nil {
-				return none, err
-			}
-		}
-		if topic != nil {
-			if newTopic, err = chat.CleanTopic(*topic); err != nil {
-				return none, err
-			}
-		}
-		if newTitle == c.Title && newTopic == c.Topic {
-			return store.Change{Conversation: c.Conversation, Audience: c.audience}, nil
-		}
-		n, err := t.nextChange()
-		if err != nil {
-			return none, err
-		}
-		c.Title, c.Topic = newTitle, newTopic
-		c.Rev++
-		_, err = t.exec(`UPDATE conversations SET title = ?, topic = ?, title_fold = ?, topic_fold = ?, rev = ?, change = ?
-			WHERE slot = ?`, c.Title, c.Topic, search.Fold(c.Title), search.Fold(c.Topic), c.Rev, n, c.slot)
-		return store.Change{Conversation: c.Conversation, Audience: c.audience, Changed: true}, err
 	})
 }
 

@@ -12,41 +12,19 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/store"
 )
 
-// trouble is an error of the file, said in one sentence that names it.
-type trouble struct {
-	text   string
-	passes bool // the same call may succeed later
-	poison bool // the input alone caused it
-	cause  error
-}
-
-func (t *trouble) Error() string { return t.text }
-
-// Unwrap gives the cause, and what the port says about it.
-func (t *trouble) Unwrap() []error {
-	switch {
-	case t.passes:
-		return []error{store.ErrUnavailable, t.cause}
-	case t.poison:
-		return []error{store.ErrPoison, t.cause}
-	}
-	return []error{t.cause}
-}
-
 // explain turns an error of the driver into a sentence for the person who runs
 // the system. Refusals and ended contexts pass unchanged.
 func explain(path string, err error) error {
-	var refusal *chat.Error
-	var known *trouble
+	var known *store.DatabaseError
 	switch {
 	case err == nil:
 		return nil
-	case errors.As(err, &refusal), errors.As(err, &known),
+	case chat.CodeOf(err) != "", errors.As(err, &known),
 		errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return err
 	}
-	say := func(passes bool, format string, args ...any) error {
-		return &trouble{text: fmt.Sprintf(format, args...), passes: passes, cause: err}
+	say := func(retryable bool, format string, args ...any) error {
+		return &store.DatabaseError{Text: fmt.Sprintf(format, args...), Retryable: retryable, Cause: err}
 	}
 	var e *sqlite.Error
 	if !errors.As(err, &e) {
@@ -68,7 +46,7 @@ func explain(path string, err error) error {
 	case lib.SQLITE_READONLY, lib.SQLITE_PERM:
 		return say(true, "the database %s cannot be written to; check the owner and the mode of the file and of its folder", path)
 	case lib.SQLITE_CONSTRAINT, lib.SQLITE_TOOBIG, lib.SQLITE_MISMATCH:
-		return &trouble{text: fmt.Sprintf("the database %s cannot keep it: %v", path, err), poison: true, cause: err}
+		return &store.DatabaseError{Text: fmt.Sprintf("the database %s cannot keep it: %v", path, err), Poison: true, Cause: err}
 	case lib.SQLITE_NOTADB:
 		return say(false, "the file %s is not a database; move it away or give another path", path)
 	case lib.SQLITE_CORRUPT:
@@ -77,11 +55,7 @@ func explain(path string, err error) error {
 	return say(false, "the database %s: %v", path, err)
 }
 
-// wrap says what was tried. Refusals pass unchanged: they are for people.
+// wrap says what was tried.
 func (s *Store) wrap(what string, err error) error {
-	var refusal *chat.Error
-	if err == nil || errors.As(err, &refusal) {
-		return err
-	}
-	return fmt.Errorf("%s: %w", what, explain(s.path, err))
+	return store.Wrap(what, err, func(err error) error { return explain(s.path, err) })
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"time"
 
-	"github.com/hikyaku-chat/hikyaku/internal/chat"
 	"github.com/hikyaku-chat/hikyaku/internal/store"
 )
 
@@ -21,33 +20,30 @@ func scanInvitation(r row) store.Invitation {
 	}
 }
 
-// kept is an invitation as it will be read back.
-func kept(i store.Invitation, id int64) store.Invitation {
-	i.ID, i.Uses = id, 0
-	i.CreatedAt, i.ExpiresAt = fromMillis(millis(i.CreatedAt)), fromMillis(millis(i.ExpiresAt))
-	return i
+// InsertInvitation keeps an invitation.
+func (t *tx) InsertInvitation(i store.Invitation) error {
+	_, err := t.exec(`INSERT INTO invitations (id, token, created_by, created_at, expires_at, max_uses, uses)
+		VALUES (?, ?, ?, ?, ?, ?, 0)`,
+		i.ID, i.Token, i.CreatedBy, i.CreatedAt, i.ExpiresAt, i.MaxUses)
+	return err
 }
 
-// CreateInvitation keeps an invitation.
-func (s *Store) CreateInvitation(ctx context.Context, i store.Invitation) (store.Invitation, error) {
-	return change(ctx, s, "create an invitation", func(t *tx) (store.Invitation, error) {
-		out := kept(i, s.newID())
-		_, err := t.exec(`INSERT INTO invitations (id, token, created_by, created_at, expires_at, max_uses, uses)
-			VALUES (?, ?, ?, ?, ?, ?, 0)`,
-			out.ID, out.Token, out.CreatedBy, out.CreatedAt, out.ExpiresAt, out.MaxUses)
-		return out, err
-	})
+// LockInvitation finds an invitation by its token's hash.
+func (t *tx) LockInvitation(token []byte) (i store.Invitation, found bool, err error) {
+	found, err = t.conn.one(`SELECT `+invitationColumns+` FROM invitations i WHERE i.token = ?`,
+		func(r row) { i = scanInvitation(r) }, token)
+	return i, found, err
 }
 
-// invitation finds an invitation by its token's hash; nil when there is none.
-func (w *writer) invitation(token []byte) (*store.Invitation, error) {
-	var out store.Invitation
-	found, err := w.conn.one(`SELECT `+invitationColumns+` FROM invitations i WHERE i.token = ?`,
-		func(r row) { out = scanInvitation(r) }, token)
-	if err != nil || !found {
-		return nil, err
-	}
-	return &out, nil
+// UseInvitation counts a use of an invitation.
+func (t *tx) UseInvitation(id int64) error {
+	_, err := t.exec(`UPDATE invitations SET uses = uses + 1 WHERE id = ?`, id)
+	return err
+}
+
+// EndInvitation deletes an invitation.
+func (t *tx) EndInvitation(id int64) (bool, error) {
+	return t.touch(`DELETE FROM invitations WHERE id = ?`, id)
 }
 
 // Invitations lists those that can still be used, newest first.
@@ -62,17 +58,4 @@ func (s *Store) Invitations(ctx context.Context, now time.Time) ([]store.Invitat
 			}, now)
 		return out, err
 	})
-}
-
-// DeleteInvitation ends an invitation.
-func (s *Store) DeleteInvitation(ctx context.Context, id int64) error {
-	_, err := change(ctx, s, "end an invitation", func(t *tx) (struct{}, error) {
-		n, err := t.exec(`DELETE FROM invitations WHERE id = ?`, id)
-		if err == nil && n == 0 {
-			t.wrote = false
-			err = chat.NotFound("invitation")
-		}
-		return struct{}{}, err
-	})
-	return err
 }

@@ -8,22 +8,37 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/store"
 )
 
-// CreateLink keeps a link that its maker may make.
-func (s *Store) CreateLink(ctx context.Context, l store.Link) (store.Link, error) {
-	return change(ctx, s, "create a link", func(t *tx) (none store.Link, err error) {
-		c, role, err := t.as(l.Conversation, l.CreatedBy)
-		if err != nil {
-			return none, err
-		}
-		if err := chat.CheckLinks(c.Kind, role); err != nil {
-			return none, err
-		}
-		out := store.Link{Invitation: kept(l.Invitation, s.newID()), Conversation: l.Conversation}
-		_, err = t.exec(`INSERT INTO links (id, slot, token, created_by, created_at, expires_at, max_uses, uses)
-			VALUES (?, ?, ?, ?, ?, ?, ?, 0)`,
-			out.ID, c.slot, out.Token, out.CreatedBy, out.CreatedAt, out.ExpiresAt, out.MaxUses)
-		return out, err
-	})
+// InsertLink keeps a link.
+func (t *tx) InsertLink(l store.Link) error {
+	c, err := t.locked(l.Conversation)
+	if err != nil {
+		return err
+	}
+	_, err = t.exec(`INSERT INTO links (id, slot, token, created_by, created_at, expires_at, max_uses, uses)
+		VALUES (?, ?, ?, ?, ?, ?, ?, 0)`,
+		l.ID, c.slot, l.Token, l.CreatedBy, l.CreatedAt, l.ExpiresAt, l.MaxUses)
+	return err
+}
+
+// DeleteLinkOf ends a link of a conversation.
+func (t *tx) DeleteLinkOf(id chat.ConversationID, link int64) (bool, error) {
+	c, err := t.locked(id)
+	if err != nil {
+		return false, err
+	}
+	return t.touch(`DELETE FROM links WHERE id = ? AND slot = ?`, link, c.slot)
+}
+
+// FindLink finds a link by its token's hash.
+func (t *tx) FindLink(token []byte) (store.Link, bool, error) { return link(t.conn, token) }
+
+// LockLink does so as well: the writer is alone.
+func (t *tx) LockLink(token []byte) (store.Link, bool, error) { return link(t.conn, token) }
+
+// UseLink counts a use of a link.
+func (t *tx) UseLink(id int64) error {
+	_, err := t.exec(`UPDATE links SET uses = uses + 1 WHERE id = ?`, id)
+	return err
 }
 
 // LinksOf lists the links that can still be used, newest first.
@@ -47,26 +62,6 @@ func (s *Store) LinksOf(ctx context.Context, id chat.ConversationID, by chat.Use
 	})
 }
 
-// DeleteLink ends a link.
-func (s *Store) DeleteLink(ctx context.Context, id chat.ConversationID, by chat.UserID, link int64) error {
-	_, err := change(ctx, s, "end a link", func(t *tx) (none struct{}, err error) {
-		c, role, err := t.as(id, by)
-		if err != nil {
-			return none, err
-		}
-		if err := chat.CheckLinks(c.Kind, role); err != nil {
-			return none, err
-		}
-		n, err := t.exec(`DELETE FROM links WHERE id = ? AND slot = ?`, link, c.slot)
-		if err == nil && n == 0 {
-			t.wrote = false
-			err = chat.NotFound("link")
-		}
-		return none, err
-	})
-	return err
-}
-
 // link finds a link by its token's hash; found is false when there is none.
 func link(c *conn, token []byte) (out store.Link, found bool, err error) {
 	found, err = c.one(`SELECT `+invitationColumns+`, c.id FROM links i JOIN conversations c ON c.slot = i.slot
@@ -87,40 +82,6 @@ func (s *Store) LinkByToken(ctx context.Context, token []byte, now time.Time) (c
 			return none, chat.NotFound("link")
 		}
 		out, _, err := conversationByID(c, l.Conversation)
-		return out, err
-	})
-}
-
-// JoinByLink puts by in and counts the use. A member is not asked whether the
-// link is still good: the answer to a repeated call must not depend on
-// whether the first one took the last use.
-func (s *Store) JoinByLink(ctx context.Context, token []byte, by chat.UserID, now time.Time) (store.Change, error) {
-	return change(ctx, s, "join by a link", func(t *tx) (none store.Change, err error) {
-		l, found, err := link(t.conn, token)
-		if err != nil {
-			return none, err
-		}
-		if !found {
-			return none, chat.NotFound("link")
-		}
-		c, err := t.conversation(l.Conversation)
-		if err != nil {
-			return none, err
-		}
-		role, err := t.role(c, by)
-		switch {
-		case err != nil:
-			return none, err
-		case role.MayPost():
-			return unchanged(c), nil
-		case !l.Usable(now):
-			return none, chat.NotFound("link")
-		}
-		out, err := t.admit(c, []chat.UserID{by})
-		if err != nil {
-			return none, err
-		}
-		_, err = t.exec(`UPDATE links SET uses = uses + 1 WHERE id = ?`, l.ID)
 		return out, err
 	})
 }

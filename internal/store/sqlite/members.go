@@ -5,198 +5,79 @@ import (
 	"slices"
 
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
-	"github.com/hikyaku-chat/hikyaku/internal/store"
 )
 
-// enroll puts people into a conversation who are not in it. They see all that
-// was said before but none of it counts as unread.
-func (t *tx) enroll(c *known, users []chat.UserID, role func(chat.UserID) chat.Role) (none store.Change, err error) {
-	n, err := t.nextChange()
+// Role is what a user is in a conversation, "" for nothing.
+func (t *tx) Role(id chat.ConversationID, user chat.UserID) (chat.Role, error) {
+	c, err := t.locked(id)
 	if err != nil {
-		return none, err
+		return "", err
 	}
-	now := t.now()
+	return t.role(c, user)
+}
+
+// Outsiders are those of users who are not in the conversation.
+func (t *tx) Outsiders(id chat.ConversationID, users []chat.UserID) (out []chat.UserID, err error) {
 	for _, user := range users {
-		if _, err := t.exec(`INSERT INTO members (user, slot, role, joined_at, read, received, change)
-			VALUES (?1, ?2, ?3, ?4, ?5, ?5, ?6)
-			ON CONFLICT (user, slot) DO UPDATE SET role = ?3, joined_at = ?4, read = ?5, received = ?5, change = ?6`,
-			user, c.slot, role(user), now, c.Seq, n); err != nil {
-			return none, err
-		}
-	}
-	out, err := t.membersChanged(c, n, len(users))
-	out.Joined = users
-	return out, err
-}
-
-// membersChanged gives a conversation its next rev for a change of membership
-// that is written already, and reads it again.
-func (t *tx) membersChanged(c *known, change int64, more int) (none store.Change, err error) {
-	if _, err := t.exec(`UPDATE conversations SET rev = rev + 1, members_rev = rev + 1, members = members + ?, change = ?
-		WHERE slot = ?`, more, change, c.slot); err != nil {
-		return none, err
-	}
-	t.known.forget(c.ID)
-	after, err := t.conversation(c.ID)
-	if err != nil {
-		return none, err
-	}
-	return store.Change{Conversation: after.Conversation, Audience: after.audience, Changed: true}, nil
-}
-
-func unchanged(c *known) store.Change {
-	return store.Change{Conversation: c.Conversation, Audience: c.audience}
-}
-
-func asMember(chat.UserID) chat.Role { return chat.Member }
-
-// admit puts people in who are not in yet. Unknown and disabled ones are
-// refused.
-func (t *tx) admit(c *known, users []chat.UserID) (none store.Change, err error) {
-	var fresh []chat.UserID
-	for _, user := range users {
-		role, err := t.role(c, user)
+		role, err := t.Role(id, user)
 		if err != nil {
-			return none, err
+			return nil, err
 		}
-		if role.MayPost() || slices.Contains(fresh, user) {
-			continue
+		if role == "" && !slices.Contains(out, user) {
+			out = append(out, user)
 		}
-		if ok, err := t.usable(user); err != nil {
-			return none, err
-		} else if !ok {
-			return none, chat.NotFound("account")
-		}
-		fresh = append(fresh, user)
 	}
-	if len(fresh) == 0 {
-		return unchanged(c), nil
-	}
-	if err := chat.CheckSize(c.Members + len(fresh)); err != nil {
-		return none, err
-	}
-	return t.enroll(c, fresh, asMember)
+	return out, nil
 }
 
-// Join puts by into a public channel.
-func (s *Store) Join(ctx context.Context, id chat.ConversationID, by chat.UserID) (store.Change, error) {
-	return change(ctx, s, "join a channel", func(t *tx) (none store.Change, err error) {
-		c, err := t.conversation(id)
-		if err != nil {
-			return none, err
-		}
-		if c == nil {
-			return none, chat.NotFound("conversation")
-		}
-		role, err := t.role(c, by)
-		if err != nil {
-			return none, err
-		}
-		if c.Kind != chat.Channel && !role.MayPost() {
-			return none, chat.NotFound("conversation")
-		}
-		return t.admit(c, []chat.UserID{by})
-	})
-}
-
-// AddMembers puts people in; who is in already is passed over.
-func (s *Store) AddMembers(ctx context.Context, id chat.ConversationID, by chat.UserID, users []chat.UserID) (store.Change, error) {
-	return change(ctx, s, "add members", func(t *tx) (none store.Change, err error) {
-		c, role, err := t.as(id, by)
-		if err != nil {
-			return none, err
-		}
-		if err := chat.CheckInvite(c.Kind, role); err != nil {
-			return none, err
-		}
-		return t.admit(c, users)
-	})
-}
-
-// RemoveMember takes a person out; see the contract.
-func (s *Store) RemoveMember(ctx context.Context, id chat.ConversationID, by, user chat.UserID) (store.Change, error) {
-	return change(ctx, s, "remove a member", func(t *tx) (store.Change, error) { return t.remove(id, by, user) })
-}
-
-func (t *tx) remove(id chat.ConversationID, by, user chat.UserID) (none store.Change, err error) {
-	c, actor, err := t.as(id, by)
+// Memberships are all members of a conversation.
+func (t *tx) Memberships(id chat.ConversationID) ([]chat.Membership, error) {
+	c, err := t.locked(id)
 	if err != nil {
-		return none, err
+		return nil, err
 	}
-	role, err := t.role(c, user)
-	if err != nil {
-		return none, err
-	}
-	if err := chat.CheckRemove(c.Kind, actor, role, by == user); err != nil {
-		return none, err
-	}
-	n, err := t.nextChange()
-	if err != nil {
-		return none, err
-	}
-	if _, err := t.exec(`UPDATE members SET role = '', change = ? WHERE user = ? AND slot = ?`, n, user, c.slot); err != nil {
-		return none, err
-	}
-	if role == chat.Owner {
-		if err := t.succeed(c, n); err != nil {
-			return none, err
-		}
-	}
-	out, err := t.membersChanged(c, n, -1)
-	out.Left = []chat.UserID{user}
-	return out, err
+	return memberships(t.conn, id, c.slot, 0, -1)
 }
 
-// succeed finds a new owner after one has gone.
-func (t *tx) succeed(c *known, change int64) error {
-	rest, err := memberships(t.conn, c.ID, c.slot, 0, -1)
+// CountOwners is how many members are owners.
+func (t *tx) CountOwners(id chat.ConversationID) (n int, err error) {
+	c, err := t.locked(id)
+	if err != nil {
+		return 0, err
+	}
+	_, err = t.conn.one(`SELECT count(*) FROM members i INDEXED BY members_by_conversation JOIN members m ON m.user = i.user AND m.slot = i.slot
+		WHERE i.slot = ? AND i.role <> '' AND m.role = ?`, func(r row) { n = int(r.int(0)) }, c.slot, chat.Owner)
+	return n, err
+}
+
+// SaveMembers keeps a change of membership.
+func (t *tx) SaveMembers(m chat.MembersChange) error {
+	c, err := t.locked(m.Conversation.ID)
 	if err != nil {
 		return err
 	}
-	heir, ok := chat.Successor(rest)
-	if !ok {
-		return nil
+	n, err := t.nextChange()
+	if err != nil {
+		return err
 	}
-	_, err = t.exec(`UPDATE members SET role = ?, change = ? WHERE user = ? AND slot = ?`, chat.Owner, change, heir, c.slot)
+	for i := range m.Put {
+		p := &m.Put[i]
+		if _, err := t.exec(`INSERT INTO members (user, slot, role, joined_at, read, received, change)
+			VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+			ON CONFLICT (user, slot) DO UPDATE SET role = ?3, joined_at = ?4, read = ?5, received = ?6, change = ?7`,
+			p.User, c.slot, p.Role, p.JoinedAt, p.Read, p.Received, n); err != nil {
+			return err
+		}
+	}
+	for _, r := range m.Roles {
+		if _, err := t.exec(`UPDATE members SET role = ?, change = ? WHERE user = ? AND slot = ?`, r.Role, n, r.User, c.slot); err != nil {
+			return err
+		}
+	}
+	t.known.forget(c.ID)
+	_, err = t.exec(`UPDATE conversations SET rev = ?, members_rev = ?, members = ?, change = ? WHERE slot = ?`,
+		m.Conversation.Rev, m.Conversation.MembersRev, m.Conversation.Members, n, c.slot)
 	return err
-}
-
-// SetRole changes what a member may do; see the contract.
-func (s *Store) SetRole(ctx context.Context, id chat.ConversationID, by, user chat.UserID, role chat.Role) (store.Change, error) {
-	return change(ctx, s, "change a role", func(t *tx) (none store.Change, err error) {
-		c, actor, err := t.as(id, by)
-		if err != nil {
-			return none, err
-		}
-		from, err := t.role(c, user)
-		if err != nil {
-			return none, err
-		}
-		if err := chat.CheckSetRole(c.Kind, actor, from, role, func() (int, error) { return t.owners(c) }); err != nil {
-			return none, err
-		}
-		if from == role {
-			return unchanged(c), nil
-		}
-		n, err := t.nextChange()
-		if err != nil {
-			return none, err
-		}
-		if _, err := t.exec(`UPDATE members SET role = ?, change = ? WHERE user = ? AND slot = ?`, role, n, user, c.slot); err != nil {
-			return none, err
-		}
-		return t.membersChanged(c, n, 0)
-	})
-}
-
-func (t *tx) owners(c *known) (n int, err error) {
-	all, err := memberships(t.conn, c.ID, c.slot, 0, -1)
-	for i := range all {
-		if all[i].Role == chat.Owner {
-			n++
-		}
-	}
-	return n, err
 }
 
 // membershipColumns are those that scanMembership reads, of a member m.
@@ -271,40 +152,32 @@ func (s *Store) Acquainted(ctx context.Context, user chat.UserID, others []chat.
 	})
 }
 
-type marked struct {
-	membership chat.Membership
-	moved      bool
+// LockMembership reads a membership and the Seq of its conversation.
+func (t *tx) LockMembership(id chat.ConversationID, user chat.UserID) (m chat.Membership, seq int64, err error) {
+	c, _, err := t.as(id, user)
+	if err != nil {
+		return m, 0, err
+	}
+	_, err = t.conn.one(`SELECT `+membershipColumns+` FROM members m WHERE m.user = ? AND m.slot = ?`,
+		func(r row) { m = scanMembership(id, r) }, user, c.slot)
+	return m, c.Seq, err
 }
 
-// Mark moves by's marks forward; see the contract.
-func (s *Store) Mark(ctx context.Context, id chat.ConversationID, by chat.UserID, readTo, received int64) (chat.Membership, bool, error) {
-	out, err := change(ctx, s, "move a read mark", func(t *tx) (out marked, err error) {
-		c, _, err := t.as(id, by)
-		if err != nil {
-			return out, err
-		}
-		if _, err := t.conn.one(`SELECT `+membershipColumns+` FROM members m WHERE m.user = ? AND m.slot = ?`,
-			func(r row) { out.membership = scanMembership(id, r) }, by, c.slot); err != nil {
-			return out, err
-		}
-		m := &out.membership
-		readTo, received := max(m.Read, min(readTo, c.Seq)), max(m.Received, min(received, c.Seq))
-		switch {
-		case readTo == m.Read && received == m.Received:
-			return out, nil
-		case readTo == m.Read:
-			// Nothing that the person's own devices show has changed.
-			_, err = t.exec(`UPDATE members SET received = ? WHERE user = ? AND slot = ?`, received, by, c.slot)
-		default:
-			n, e := t.nextChange()
-			if e != nil {
-				return out, e
-			}
-			_, err = t.exec(`UPDATE members SET read = ?, received = ?, change = ? WHERE user = ? AND slot = ?`,
-				readTo, received, n, by, c.slot)
-		}
-		m.Read, m.Received, out.moved = readTo, received, true
-		return out, err
-	})
-	return out.membership, out.moved, err
+// SaveMarks keeps the marks of a membership.
+func (t *tx) SaveMarks(m chat.Membership, readMoved bool) error {
+	c, err := t.locked(m.Conversation)
+	if err != nil {
+		return err
+	}
+	if !readMoved {
+		_, err = t.exec(`UPDATE members SET received = ? WHERE user = ? AND slot = ?`, m.Received, m.User, c.slot)
+		return err
+	}
+	n, err := t.nextChange()
+	if err != nil {
+		return err
+	}
+	_, err = t.exec(`UPDATE members SET read = ?, received = ?, change = ? WHERE user = ? AND slot = ?`,
+		m.Read, m.Received, n, m.User, c.slot)
+	return err
 }

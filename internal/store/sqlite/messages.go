@@ -5,58 +5,40 @@ import (
 	"time"
 
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
-	"github.com/hikyaku-chat/hikyaku/internal/store"
 )
 
-// EditMessage gives a message a new text.
-func (s *Store) EditMessage(ctx context.Context, id chat.ConversationID, seq int64, by chat.UserID, body string) (store.Edited, error) {
-	return change(ctx, s, "edit a message", func(t *tx) (store.Edited, error) {
-		return t.amend(id, seq, by, func(h *chat.Head, m *chat.Message, role chat.Role) (bool, error) {
-			return h.Edit(m, by, role, body, t.now())
-		})
-	})
-}
-
-// DeleteMessage makes a message a tombstone.
-func (s *Store) DeleteMessage(ctx context.Context, id chat.ConversationID, seq int64, by chat.UserID) (store.Edited, error) {
-	return change(ctx, s, "delete a message", func(t *tx) (store.Edited, error) {
-		return t.amend(id, seq, by, func(h *chat.Head, m *chat.Message, role chat.Role) (bool, error) {
-			return h.Delete(m, by, role, t.now())
-		})
-	})
-}
-
-// amend loads a message, asks the rule and keeps its verdict.
-func (t *tx) amend(id chat.ConversationID, seq int64, by chat.UserID,
-	rule func(*chat.Head, *chat.Message, chat.Role) (bool, error),
-) (none store.Edited, err error) {
-	c, role, err := t.as(id, by)
+// UpdateMessage has f change a message, and keeps it.
+func (t *tx) UpdateMessage(id chat.ConversationID, seq int64, f func(*chat.Message) (bool, error)) error {
+	c, err := t.locked(id)
 	if err != nil {
-		if chat.CodeOf(err) == chat.CodeNotFound {
-			err = chat.NotFound("message")
-		}
-		return none, err
+		return err
 	}
 	var m chat.Message
 	found, err := t.conn.one(`SELECT `+messageColumns+` FROM messages g JOIN conversations c ON c.slot = g.place >> 32
 		WHERE g.place = ?`, func(r row) { m = scanMessage(r) }, place(c.slot, clampSeq(seq)))
 	if err != nil {
-		return none, err
+		return err
 	}
 	if !found || m.Seq != seq {
-		return none, chat.NotFound("message")
+		return chat.NotFound("message")
 	}
-	head := chat.Head{Seq: c.Seq, Rev: c.Rev}
-	changed, err := rule(&head, &m, role)
-	if err != nil || !changed {
-		return store.Edited{Message: m, Audience: c.audience}, err
+	if changed, err := f(&m); err != nil || !changed {
+		return err
 	}
-	if _, err := t.exec(`UPDATE messages SET body = ?, edited_at = ?, deleted_at = ?, changed_rev = ? WHERE place = ?`,
-		m.Body, timeOrNull(m.EditedAt), timeOrNull(m.DeletedAt), m.Rev, place(c.slot, m.Seq)); err != nil {
-		return none, err
+	_, err = t.exec(`UPDATE messages SET body = ?, edited_at = ?, deleted_at = ?, changed_rev = ? WHERE place = ?`,
+		m.Body, timeOrNull(m.EditedAt), timeOrNull(m.DeletedAt), m.Rev, place(c.slot, m.Seq))
+	return err
+}
+
+// SaveHead keeps Seq and Rev of a conversation.
+func (t *tx) SaveHead(id chat.ConversationID, head chat.Head) error {
+	c, err := t.locked(id)
+	if err != nil {
+		return err
 	}
-	c.Rev = head.Rev
-	return store.Edited{Message: m, Audience: c.audience, Changed: true}, t.saveHead(c)
+	c.Seq, c.Rev = head.Seq, head.Rev
+	t.wrote = true
+	return t.saveHead(c)
 }
 
 // visited is a conversation that a reader may see.

@@ -8,6 +8,8 @@ import (
 	"io/fs"
 
 	"github.com/pressly/goose/v3"
+
+	"github.com/hikyaku-chat/hikyaku/internal/store"
 )
 
 //go:embed migrations/*.sql
@@ -31,9 +33,9 @@ func migrate(ctx context.Context, path string) (err error) {
 		return err
 	}
 	if tables > 0 && ours == 0 {
-		return &trouble{
-			text:  fmt.Sprintf("the database %s belongs to another program; give another path", path),
-			cause: fs.ErrInvalid,
+		return &store.DatabaseError{
+			Text:  fmt.Sprintf("the database %s belongs to another program; give another path", path),
+			Cause: fs.ErrInvalid,
 		}
 	}
 	dir, err := fs.Sub(migrations, "migrations")
@@ -49,10 +51,10 @@ func migrate(ctx context.Context, path string) (err error) {
 	case err != nil:
 		return err
 	case have > known:
-		return &trouble{
-			text: fmt.Sprintf("the database %s has version %d but this program knows versions up to %d; "+
+		return &store.DatabaseError{
+			Text: fmt.Sprintf("the database %s has version %d but this program knows versions up to %d; "+
 				"install the newer Hikyaku that made it, or restore a backup", path, have, known),
-			cause: fs.ErrInvalid,
+			Cause: fs.ErrInvalid,
 		}
 	case have == known:
 		return nil

@@ -18,6 +18,7 @@ import (
 	"modernc.org/sqlite"
 
 	"github.com/hikyaku-chat/hikyaku/internal/store"
+	"github.com/hikyaku-chat/hikyaku/internal/store/storetx"
 )
 
 // Config says how to open a store.
@@ -51,6 +52,8 @@ func (c *Config) Validate() error {
 
 // Store is the embedded store; see the package's documentation.
 type Store struct {
+	storetx.Commands
+
 	path   string
 	newID  func() int64
 	now    func() time.Time
@@ -87,6 +90,7 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 		return nil, fmt.Errorf("open the store: %w", err)
 	}
 	s := &Store{path: path, newID: cfg.NewID, now: cfg.Now, log: cfg.Logger}
+	s.Commands = storetx.New(s.update)
 	if err := create(path); err != nil {
 		return nil, fmt.Errorf("open the store: %w", err)
 	}
@@ -170,7 +174,7 @@ func (s *Store) enter() error {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	if s.closed {
-		return &trouble{text: "the store is closed", passes: true, cause: fs.ErrClosed}
+		return &store.DatabaseError{Text: "the store is closed", Retryable: true, Cause: fs.ErrClosed}
 	}
 	s.calls.Add(1)
 	return nil
@@ -208,9 +212,9 @@ func create(path string) error {
 	if errors.As(err, &pe) {
 		err = pe.Err
 	}
-	return &trouble{
-		text:   fmt.Sprintf("the database %s cannot be made: %v; check that its folder exists and can be written to", path, err),
-		passes: true, cause: err,
+	return &store.DatabaseError{
+		Text:      fmt.Sprintf("the database %s cannot be made: %v; check that its folder exists and can be written to", path, err),
+		Retryable: true, Cause: err,
 	}
 }
 

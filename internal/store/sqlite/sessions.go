@@ -32,17 +32,17 @@ func (s *Store) CreateSession(ctx context.Context, in store.Session) (chat.Sessi
 		if _, err := t.exec(`DELETE FROM sessions WHERE user = ? AND expires_at <= ?`, in.User, t.now()); err != nil {
 			return 0, err
 		}
-		return t.insertSession(in)
+		in.ID = chat.SessionID(t.store.newID())
+		return in.ID, t.insertSession(&in)
 	})
 }
 
-// insertSession keeps a session under an id that it gives.
-func (t *tx) insertSession(in store.Session) (chat.SessionID, error) {
-	id := chat.SessionID(t.store.newID())
+// insertSession keeps a session.
+func (t *tx) insertSession(in *store.Session) error {
 	_, err := t.exec(`INSERT INTO sessions (id, user, token, device, created_at, seen_at, expires_at)
 		VALUES (?, ?, ?, ?, ?, ?, ?)`,
-		id, in.User, in.Token, in.Device, in.CreatedAt, in.SeenAt, in.ExpiresAt)
-	return id, err
+		in.ID, in.User, in.Token, in.Device, in.CreatedAt, in.SeenAt, in.ExpiresAt)
+	return err
 }
 
 type login struct {
