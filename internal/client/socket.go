@@ -80,6 +80,7 @@ func (s *Socket) read(early []byte) {
 
 // feed handles bytes from the server, in whatever pieces they come.
 func (s *Socket) feed(p []byte) error {
+	s.heart.heard()
 	data := p
 	if len(s.partial) > 0 {
 		s.partial = append(s.partial, p...)
@@ -106,7 +107,6 @@ func (s *Socket) feed(p []byte) error {
 			return err
 		}
 	}
-	s.heart.heard()
 	switch {
 	case len(data) == 0:
 		s.partial = nil // an idle connection keeps no buffer
