@@ -6,11 +6,15 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/url"
+	"os"
 	"sync"
+	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/gobwas/ws"
@@ -24,11 +28,13 @@ const (
 	patience = 30 * time.Second
 )
 
-// Conn is a connection. Write may be called concurrently, also beside Read.
+// Conn is a connection. Write may be called concurrently, also beside Read. When
+// a Write fails, a Read fails as well, and says why: so a connection has one end.
 type Conn struct {
-	conn net.Conn
-	in   *bufio.Reader
-	text []byte
+	conn  net.Conn
+	in    *bufio.Reader
+	text  []byte
+	stuck atomic.Bool // the server takes nothing
 
 	mu  sync.Mutex // guards writing
 	out bytes.Buffer
@@ -39,6 +45,12 @@ type CloseError struct {
 	Code   int
 	Reason string
 }
+
+// Why connections end that the server did not close with a word.
+var (
+	errLost  = errors.New("the server broke the connection off")
+	errStuck = fmt.Errorf("the server has taken nothing for %v", patience)
+)
 
 func (e *CloseError) Error() string {
 	return fmt.Sprintf("the server closed the connection: %d %s", e.Code, e.Reason)
@@ -95,6 +107,20 @@ func (c *Conn) Limit(until time.Time) error { return c.conn.SetReadDeadline(unti
 // Read gives the next text message, which is valid until the next call. Pings
 // are answered meanwhile. Only one goroutine at a time may call it.
 func (c *Conn) Read() ([]byte, error) {
+	text, err := c.read()
+	switch {
+	case err == nil:
+		return text, nil
+	case c.stuck.Load():
+		return nil, errStuck
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
+		// Which of these it is depends on what was on its way.
+		return nil, errLost
+	}
+	return nil, err
+}
+
+func (c *Conn) read() ([]byte, error) {
 	c.text = c.text[:0]
 	for begun := false; ; {
 		h, err := ws.ReadHeader(c.in)
@@ -166,6 +192,9 @@ func (c *Conn) write(op ws.OpCode, texts ...[]byte) error {
 		}
 	}
 	_, err := c.conn.Write(c.out.Bytes())
+	if op != ws.OpClose && errors.Is(err, os.ErrDeadlineExceeded) && c.stuck.CompareAndSwap(false, true) {
+		_ = c.conn.SetReadDeadline(time.Unix(1, 0)) // a part of a message is out: this is the end
+	}
 	return err
 }
 
