@@ -17,6 +17,7 @@ import (
 // One command starts another system and names a file of settings with which the
 // load tool measures it; the system stops when it is told to.
 func TestStackOfOtherSystems(t *testing.T) {
+	t.Parallel()
 	for name, open := range map[string]func(settings map[string]string) (targettest.System, error){
 		"ejabberd": func(s map[string]string) (targettest.System, error) {
 			system, err := ejabberd.New(s["url"], ejabberd.Options{})
@@ -28,6 +29,7 @@ func TestStackOfOtherSystems(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			ctx, stop := context.WithCancel(t.Context())
 			defer stop()
 			out := &told{about: "--config ", rest: make(chan string, 1)}

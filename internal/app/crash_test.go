@@ -4,44 +4,69 @@ import (
 	"bufio"
 	"context"
 	"fmt"
+	"io"
+	"log/slog"
 	"math/rand/v2"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/hikyaku-chat/hikyaku/internal/app"
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
 	"github.com/hikyaku-chat/hikyaku/internal/client"
+	"github.com/hikyaku-chat/hikyaku/internal/gateway"
 	"github.com/hikyaku-chat/hikyaku/internal/talktest"
 	"github.com/hikyaku-chat/hikyaku/internal/wire"
 )
 
-// process is a server as an operator runs it.
+// asServer is the folder with whose data the test binary is a server, in a
+// process of its own.
+const asServer = "HIKYAKU_TEST_DATA"
+
+func TestMain(m *testing.M) {
+	if data := os.Getenv(asServer); data != "" {
+		serve(data)
+		return
+	}
+	os.Exit(m.Run())
+}
+
+// serve serves until it is killed, or the process that started it is gone.
+func serve(data string) {
+	a, err := app.Start(context.Background(), app.Config{
+		Listen: "127.0.0.1:0", Data: data, Registration: "open", Drain: 10 * time.Second, Version: "test",
+		Hash: app.HashConfig{MemoryKiB: 64, AtOnce: 8}, Push: app.PushConfig{Delay: 5 * time.Second},
+		Logger: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError})),
+		Gateway: gateway.Config{
+			PerSecond: 1e6, Burst: 1e6, InFlight: 128, PerUser: 50, Heartbeat: 3 * time.Second, GoodbyeSpread: 5 * time.Second,
+		},
+	})
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	fmt.Println(a.URL())
+	_, _ = io.Copy(io.Discard, os.Stdin)
+}
+
+// process is a server that can be killed. It is this binary, race detector
+// included, and has no other build to wait for.
 type process struct {
 	cmd *exec.Cmd
 	url string
 }
 
-func buildBinary(t *testing.T) string {
+func startProcess(t *testing.T, data string) *process {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), "hikyaku")
-	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", path, "../../cmd/hikyaku").CombinedOutput(); err != nil {
-		t.Fatalf("build: %v\n%s", err, out)
-	}
-	return path
-}
-
-func startProcess(t *testing.T, binary, data string) *process {
-	t.Helper()
-	// It dies with the test in any case.
-	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
-	t.Cleanup(cancel)
-	cmd := exec.CommandContext(ctx, binary, "serve", "--listen", "127.0.0.1:0", "--data", data,
-		"--rate", "1000000", "--burst", "1000000", "--hash-memory", "64", "--log-level", "error")
+	cmd := exec.CommandContext(context.Background(), os.Args[0]) // it ends with its standard input
+	cmd.Env = append(os.Environ(), asServer+"="+data)
 	cmd.Stderr = os.Stderr
+	if _, err := cmd.StdinPipe(); err != nil {
+		t.Fatal(err)
+	}
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -49,12 +74,13 @@ func startProcess(t *testing.T, binary, data string) *process {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
+	p := &process{cmd: cmd}
 	line, err := bufio.NewReader(out).ReadString('\n')
-	_, url, ok := strings.Cut(strings.TrimSpace(line), "open ")
-	if err != nil || !ok {
+	if p.url = strings.TrimSpace(line); err != nil {
+		p.kill()
 		t.Fatalf("the server said %q, %v", line, err)
 	}
-	return &process{cmd: cmd, url: url}
+	return p
 }
 
 // kill ends the process as a power cut would.
@@ -96,6 +122,14 @@ type sender struct {
 	outbox   []wire.Send
 	accepted []string // bodies, in the order of sending
 	room     chan struct{}
+	heard    chan<- struct{} // something was accepted
+}
+
+// count is how many of its messages were accepted.
+func (s *sender) count() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.accepted)
 }
 
 const window = 32
@@ -113,6 +147,10 @@ func (s *sender) onFrame(f client.Frame) {
 	for i := range s.outbox {
 		if s.outbox[i].ID == a.ID {
 			s.accepted = append(s.accepted, s.outbox[i].Body)
+			select {
+			case s.heard <- struct{}{}:
+			default:
+			}
 			s.outbox = append(s.outbox[:i:i], s.outbox[i+1:]...)
 			select {
 			case <-s.room:
@@ -169,12 +207,14 @@ func (s *sender) run(ctx context.Context, srv *server) {
 // A server that is killed at any moment, twenty times, keeps every message
 // that it accepted, once, in the order in which it was sent (G1, G2, G3).
 func TestKilledServerKeepsWhatItAccepted(t *testing.T) {
-	const senders, kills = 6, 20
-	binary, data := buildBinary(t), t.TempDir()
+	t.Parallel()
+	const senders, kills, each = 6, 20, 30
+	data := t.TempDir()
 	srv := &server{}
-	srv.set(startProcess(t, binary, data))
+	srv.set(startProcess(t, data))
 	t.Cleanup(func() { srv.current.kill() })
 
+	heard := make(chan struct{}, 1)
 	var all []*sender
 	for i := range senders {
 		c := talktest.Register(t, srv.current.url, fmt.Sprintf("sender%d", i))
@@ -182,7 +222,7 @@ func TestKilledServerKeepsWhatItAccepted(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		all = append(all, &sender{token: c.Token(), conversation: g.ID})
+		all = append(all, &sender{token: c.Token(), conversation: g.ID, heard: heard})
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
@@ -190,13 +230,31 @@ func TestKilledServerKeepsWhatItAccepted(t *testing.T) {
 	for _, s := range all {
 		wg.Go(func() { s.run(ctx, srv) })
 	}
-	for range kills {
-		// The moment is what varies; nothing is waited for.
-		time.Sleep(100*time.Millisecond + rand.N(300*time.Millisecond))
-		srv.current.kill()
-		srv.set(startProcess(t, binary, data))
+	// work waits until so much more was accepted.
+	work := func(more int) {
+		t.Helper()
+		total := func() (n int) {
+			for _, s := range all {
+				n += s.count()
+			}
+			return n
+		}
+		for want, late := total()+more, time.After(patience); total() < want; {
+			select {
+			case <-heard:
+			case <-late:
+				t.Fatalf("%d messages are accepted, and %d are wanted", total(), want)
+			}
+		}
 	}
-	time.Sleep(300 * time.Millisecond)
+	for range kills {
+		work(each)
+		// The moment is what varies; nothing is waited for.
+		time.Sleep(rand.N(200 * time.Millisecond))
+		srv.current.kill()
+		srv.set(startProcess(t, data))
+	}
+	work(each)
 	cancel()
 	wg.Wait()
 
@@ -224,7 +282,7 @@ func TestKilledServerKeepsWhatItAccepted(t *testing.T) {
 		}
 		total += len(s.accepted)
 	}
-	if total < 100*senders {
+	if total < each*kills {
 		t.Errorf("only %d messages were accepted; the test proves nothing", total)
 	}
 	t.Logf("%d messages accepted over %d kills", total, kills)

@@ -13,6 +13,7 @@ import (
 // A client that asks for much and takes nothing is cut off when the process
 // stops; everything else still stops in its own time.
 func TestStopWithSlowReader(t *testing.T) {
+	t.Parallel()
 	cfg := testConfig(t)
 	a, err := app.Start(t.Context(), cfg)
 	if err != nil {

@@ -15,6 +15,7 @@ import (
 
 // An operator's command is another process; the server finds out by itself.
 func TestOperatorLocksAnAccountThatIsConnected(t *testing.T) {
+	t.Parallel()
 	cfg := testConfig(t)
 	url := start(t, cfg).URL()
 	talktest.Join(t, url, "aki")
@@ -33,6 +34,7 @@ func TestOperatorLocksAnAccountThatIsConnected(t *testing.T) {
 }
 
 func TestOverloadIsHonest(t *testing.T) {
+	t.Parallel()
 	cfg := testConfig(t)
 	cfg.Gateway.PerSecond, cfg.Gateway.Burst = 50, 10
 	url := start(t, cfg).URL()
@@ -77,6 +79,7 @@ func TestOverloadIsHonest(t *testing.T) {
 }
 
 func TestStopIsGraceful(t *testing.T) {
+	t.Parallel()
 	cfg := testConfig(t)
 	a := start(t, cfg)
 	aki := talktest.Join(t, a.URL(), "aki")

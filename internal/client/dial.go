@@ -30,6 +30,10 @@ type Dialer struct {
 	// Loop reads the socket together with others, which costs less than the
 	// goroutine that it has else. Then neither onFrame nor OnEnd may block.
 	Loop *readloop.Loop
+	// Patient waits for a silent server as long as hello says that the server
+	// waits for a silent client, instead of two heartbeats: for those who
+	// measure a server, and must not mistake a late one for one that is gone.
+	Patient bool
 	// OnEnd is called when the socket has ended, after the last frame and
 	// before Done closes, with what Err will say. It must not call Close.
 	OnEnd func(error)
@@ -59,7 +63,7 @@ func (d Dialer) Dial(ctx context.Context, c *Client, onFrame func(Frame)) (*Sock
 	if err := d.open(ctx, &u, c.token, s); err != nil {
 		return nil, fmt.Errorf("open a socket to %s: %w", u.Host, err)
 	}
-	s.startHeart()
+	s.startHeart(d.Patient)
 	if d.Loop != nil {
 		// Nobody else reads yet, so the loop's part can be played here.
 		if err := s.feed(nil); err != nil {

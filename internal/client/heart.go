@@ -2,6 +2,7 @@ package client
 
 import (
 	"errors"
+	"math"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -10,15 +11,16 @@ import (
 )
 
 // errSilent is why a connection ended whose server said nothing any more.
-var errSilent = errors.New("the server has not answered two heartbeats")
+var errSilent = errors.New("the server has not answered the last heartbeats")
 
 // mostSilent is with how many heartbeats since the last word from the server
-// the connection is given up.
+// the connection is given up, unless [Dialer.Patient] is set.
 const mostSilent = 3
 
 // heart sends the heartbeats and notices when the server is gone. It is a timer
 // and no goroutine, because a process may have many thousands.
 type heart struct {
+	most   int32        // heartbeats without a word from the server that end the connection
 	silent atomic.Int32 // heartbeats since the server said something
 	stuck  atomic.Bool  // a heartbeat waits for the connection to take it
 
@@ -28,9 +30,15 @@ type heart struct {
 }
 
 // startHeart has the heart beat at the pace that hello asks for.
-func (s *Socket) startHeart() {
-	if s.Hello.Limits.HeartbeatMS <= 0 {
+func (s *Socket) startHeart(patient bool) {
+	limits := s.Hello.Limits
+	if limits.HeartbeatMS <= 0 {
 		return
+	}
+	s.heart.most = mostSilent
+	if patient {
+		beats := (limits.IdleMS + limits.HeartbeatMS - 1) / limits.HeartbeatMS
+		s.heart.most = int32(min(max(beats, mostSilent), math.MaxInt32)) //nolint:gosec // it is bounded
 	}
 	s.heart.mu.Lock()
 	defer s.heart.mu.Unlock()
@@ -43,7 +51,9 @@ func (s *Socket) heartbeat() time.Duration {
 
 func (s *Socket) beat() {
 	h := &s.heart
-	if h.silent.Add(1) >= mostSilent {
+	// What waits to be read is a word from the server: then this process is
+	// late, and not the server.
+	if h.silent.Add(1) >= h.most && !unread(s.conn) {
 		s.cut(errSilent)
 		return
 	}

@@ -80,6 +80,7 @@ func (s *Socket) read() {
 
 // feed handles bytes from the server, in whatever pieces they come.
 func (s *Socket) feed(p []byte) error {
+	s.heart.heard()
 	if s.over {
 		return nil
 	}
@@ -88,7 +89,6 @@ func (s *Socket) feed(p []byte) error {
 	var closed *CloseError
 	switch {
 	case err == nil:
-		s.heart.heard()
 		return nil
 	case errors.As(err, &broken):
 		s.finish(broken.Code, broken.Reason, fmt.Errorf("the server broke the WebSocket protocol: %w", broken))

@@ -1,6 +1,7 @@
 package client_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -27,6 +28,7 @@ const patience = 20 * time.Second
 type fixture struct {
 	url   string
 	conns chan *peer
+	idle  time.Duration // that hello names
 }
 
 // peer is the server's end of a socket.
@@ -41,6 +43,12 @@ func (p *peer) Message(_ *socket.Conn, b []byte) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.heard = append(p.heard, string(b))
+}
+
+func (p *peer) count() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.heard)
 }
 
 func (p *peer) Closed(*socket.Conn, error) { close(p.closed) }
@@ -68,7 +76,7 @@ func serve(t *testing.T, heartbeat time.Duration, behindHello ...string) *fixtur
 			return
 		}
 		p.Conn = c
-		hello := socket.NewFrame(wire.Encode(wire.Hello{T: "hello", User: wire.User{ID: 1}, Session: 1, Limits: wire.Limits{HeartbeatMS: heartbeat.Milliseconds()}}))
+		hello := socket.NewFrame(wire.Encode(wire.Hello{T: "hello", User: wire.User{ID: 1}, Session: 1, Limits: wire.Limits{HeartbeatMS: heartbeat.Milliseconds(), IdleMS: f.idle.Milliseconds()}}))
 		for _, text := range behindHello {
 			hello = append(hello, socket.NewFrame([]byte(text))...)
 		}
@@ -269,8 +277,69 @@ func TestHeartbeat(t *testing.T) {
 		<-p.closed
 		p.mu.Lock()
 		defer p.mu.Unlock()
-		if !slices.Equal(p.heard, []string{`{"t":"ping"}`, `{"t":"ping"}`}) {
+		// A heartbeat is left out while the one before is still being sent.
+		if n := len(p.heard); n < 1 || n > 2 || p.heard[0] != `{"t":"ping"}` || p.heard[n-1] != `{"t":"ping"}` {
 			t.Errorf("the server heard %q", p.heard)
+		}
+	})
+}
+
+// One who is patient waits as long as the server waits for a client.
+func TestPatient(t *testing.T) {
+	both(t, func(t *testing.T, d client.Dialer) {
+		const idle = 300 * time.Millisecond
+		f := serve(t, 20*time.Millisecond)
+		f.idle, d.Patient = idle, true
+		began := time.Now()
+		s, _, _ := f.dial(t, d)
+		if err := await(t, s); err == nil || !strings.Contains(err.Error(), "heartbeat") {
+			t.Errorf("ended with %v", err)
+		}
+		if took := time.Since(began); took < idle {
+			t.Errorf("given up after %v", took)
+		}
+	})
+}
+
+// A server that has answered is not given up because this process has not read
+// the answer yet.
+func TestUnreadAnswers(t *testing.T) {
+	both(t, func(t *testing.T, d client.Dialer) {
+		f := serve(t, 100*time.Millisecond)
+		c, err := client.New(f.url)
+		if err != nil {
+			t.Fatal(err)
+		}
+		free, last := make(chan struct{}), make(chan struct{})
+		s, err := d.Dial(t.Context(), c.WithToken("token"), func(f client.Frame) {
+			switch f.T {
+			case "work":
+				<-free
+			case "last":
+				close(last)
+			}
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.Close()
+		p := <-f.conns
+		// All with one write, and more than is read at once: what is behind the
+		// first part waits from then on.
+		p.Send(append(socket.NewFrame([]byte(`{"t":"work"}`)), bytes.Repeat(socket.NewFrame([]byte(`{"t":"pong"}`)), 20_000)...))
+		for deadline := time.Now().Add(patience); p.count() < 5; time.Sleep(time.Millisecond) {
+			if time.Now().After(deadline) {
+				t.Fatal("no more heartbeats come")
+			}
+		}
+		p.say(`{"t":"last"}`)
+		close(free)
+		select {
+		case <-last:
+		case <-s.Done():
+			t.Errorf("ended with %v", s.Err())
+		case <-time.After(patience):
+			t.Error("what was sent does not come")
 		}
 	})
 }

@@ -12,6 +12,7 @@ import (
 )
 
 func TestSeveralProcesses(t *testing.T) {
+	t.Parallel()
 	everywhere(t, func(w *world) {
 		aki := w.person("Aki")
 		const people = 12
@@ -24,7 +25,7 @@ func TestSeveralProcesses(t *testing.T) {
 		}
 		all := func(n int) {
 			for _, d := range devices {
-				d.Wait(t, n)
+				d.Wait(w.T, n)
 			}
 		}
 		one, two := w.start(pusher.Config{AtOnce: 2}), w.start(pusher.Config{AtOnce: 2})
@@ -62,6 +63,7 @@ func TestSeveralProcesses(t *testing.T) {
 
 // Full notes hold up the queue, and nothing is lost or stuck.
 func TestBounds(t *testing.T) {
+	t.Parallel()
 	everywhere(t, func(w *world) {
 		aki := w.person("Aki")
 		p := w.start(pusher.Config{Waiting: 1, Open: 1, AtOnce: 1})
@@ -73,13 +75,14 @@ func TestBounds(t *testing.T) {
 			w.say(w.converse(chat.Direct, "", aki, ben), aki, "hello")
 		}
 		for _, d := range devices {
-			d.Wait(t, 1)
+			d.Wait(w.T, 1)
 		}
 		p.finished(20)
 	})
 }
 
 func TestOldAndRepeatedJobs(t *testing.T) {
+	t.Parallel()
 	everywhere(t, func(w *world) {
 		aki, ben := w.person("Aki"), w.person("Ben")
 		device := w.subscribe(ben)

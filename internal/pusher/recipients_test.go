@@ -14,6 +14,7 @@ import (
 )
 
 func TestWhoIsNotified(t *testing.T) {
+	t.Parallel()
 	everywhere(t, func(w *world) {
 		aki, ben, eve, zoe := w.person("Aki 飛脚"), w.person("Ben"), w.person("Eve"), w.person("Zoe")
 		stranger := w.person("Stranger")
@@ -39,7 +40,7 @@ func TestWhoIsNotified(t *testing.T) {
 			p.finished(i + 1)
 			want := shown{Title: tt.title, Body: `line "one" <b>two</b>`, Conversation: tt.in.String()}
 			for _, d := range []*webpushtest.Device{phone, laptop} {
-				all := d.Wait(t, i+1)
+				all := d.Wait(w.T, i+1)
 				var got shown
 				if err := json.Unmarshal(all[i].Payload, &got); err != nil || got != want {
 					w.Errorf("got %s (%v), want %+v", all[i].Payload, err, want)
@@ -58,6 +59,7 @@ func TestWhoIsNotified(t *testing.T) {
 }
 
 func TestNoNews(t *testing.T) {
+	t.Parallel()
 	for name, meanwhile := range map[string]func(w *world, p person, m chat.Message) error{
 		"read": func(w *world, p person, m chat.Message) error {
 			_, _, err := w.store.Mark(w.Context(), m.Conversation, p.id, m.Seq, 0)
@@ -91,6 +93,7 @@ func TestNoNews(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			everywhere(t, func(w *world) {
 				aki, ben, eve := w.person("Aki"), w.person("Ben"), w.person("Eve")
 				bens, eves := w.subscribe(ben), w.subscribe(eve)
@@ -120,6 +123,7 @@ func (broken) Where(context.Context, []chat.UserID) ([][]string, error) {
 }
 
 func TestWithoutPresencePeopleAreNotified(t *testing.T) {
+	t.Parallel()
 	everywhere(t, func(w *world) {
 		aki, ben := w.person("Aki"), w.person("Ben")
 		device := w.subscribe(ben)

@@ -15,6 +15,7 @@ import (
 )
 
 func TestSubscriptionsThatEndedAreRemoved(t *testing.T) {
+	t.Parallel()
 	everywhere(t, func(w *world) {
 		aki, ben := w.person("Aki"), w.person("Ben")
 		gone, kept := w.subscribe(ben), w.subscribe(ben)
@@ -23,7 +24,7 @@ func TestSubscriptionsThatEndedAreRemoved(t *testing.T) {
 		p.open()
 		w.say(w.converse(chat.Direct, "", aki, ben), aki, "hello")
 		p.finished(1)
-		kept.Wait(t, 1)
+		kept.Wait(w.T, 1)
 		if n := w.subscriptions(ben); n != 1 || gone.Pushes() != 0 {
 			w.Errorf("%d subscriptions, %d notifications", n, gone.Pushes())
 		}
@@ -31,8 +32,10 @@ func TestSubscriptionsThatEndedAreRemoved(t *testing.T) {
 }
 
 func TestServicesInTroubleAreTriedAgain(t *testing.T) {
+	t.Parallel()
 	for _, status := range []int{429, 503} {
 		t.Run(fmt.Sprint(status), func(t *testing.T) {
+			t.Parallel()
 			everywhere(t, func(w *world) {
 				aki, ben := w.person("Aki"), w.person("Ben")
 				device := w.subscribe(ben)
@@ -46,7 +49,7 @@ func TestServicesInTroubleAreTriedAgain(t *testing.T) {
 					return slices.ContainsFunc(p.waits, func(d time.Duration) bool { return d >= 7*time.Second && d < time.Minute })
 				})
 				w.service.Answer(0, 0)
-				device.Wait(t, 1)
+				device.Wait(w.T, 1)
 				p.finished(1)
 				if n := device.Pushes(); n != 1 {
 					w.Errorf("%d notifications", n)
@@ -58,6 +61,7 @@ func TestServicesInTroubleAreTriedAgain(t *testing.T) {
 
 // What is no news any more is not sent again and again.
 func TestRepetitionsLookAgain(t *testing.T) {
+	t.Parallel()
 	everywhere(t, func(w *world) {
 		aki, ben := w.person("Aki"), w.person("Ben")
 		device := w.subscribe(ben)
@@ -76,6 +80,7 @@ func TestRepetitionsLookAgain(t *testing.T) {
 }
 
 func TestServicesAreGivenUp(t *testing.T) {
+	t.Parallel()
 	everywhere(t, func(w *world) {
 		aki, ben := w.person("Aki"), w.person("Ben")
 		device := w.subscribe(ben)
@@ -95,6 +100,7 @@ func TestServicesAreGivenUp(t *testing.T) {
 
 // A service that is down holds up nobody else, and is tried again.
 func TestAServiceIsDown(t *testing.T) {
+	t.Parallel()
 	everywhere(t, func(w *world) {
 		aki, ben := w.person("Aki"), w.person("Ben")
 		device := w.subscribe(ben)
@@ -118,13 +124,13 @@ func TestAServiceIsDown(t *testing.T) {
 		w.say(w.converse(chat.Direct, "", aki, ben), aki, "hello")
 		p.has(1)
 		p.open()
-		device.Wait(t, 1)
+		device.Wait(w.T, 1)
 		p.wait("it is tried again", func() bool { return len(p.waits) > 2 })
 		if back.Pushes() != 0 {
 			w.Error("it was not down")
 		}
 		down.Store(false)
-		back.Wait(t, 1)
+		back.Wait(w.T, 1)
 		p.finished(1)
 	})
 }

@@ -45,6 +45,7 @@ func (w *world) shows2(d *webpushtest.Device) webpushtest.Message {
 }
 
 func TestCollapse(t *testing.T) {
+	t.Parallel()
 	everywhere(t, func(w *world) {
 		aki, ben, eve := w.person("Aki"), w.person("Ben"), w.person("Eve")
 		bens, eves := w.subscribe(ben), w.subscribe(eve)
@@ -67,7 +68,7 @@ func TestCollapse(t *testing.T) {
 		}
 		w.say(direct, aki, "just you")
 		p.finished(5)
-		if last := eves.Wait(t, 3); last[len(last)-1].Topic == topic {
+		if last := eves.Wait(w.T, 3); last[len(last)-1].Topic == topic {
 			w.Error("two conversations have one topic")
 		}
 		if n := bens.Pushes(); n != 2 {
@@ -77,6 +78,7 @@ func TestCollapse(t *testing.T) {
 }
 
 func TestTextsAreAsTheyAreNow(t *testing.T) {
+	t.Parallel()
 	everywhere(t, func(w *world) {
 		aki, ben := w.person("Aki"), w.person("Ben")
 		bens := w.subscribe(ben)
@@ -93,7 +95,7 @@ func TestTextsAreAsTheyAreNow(t *testing.T) {
 		p.open()
 		p.finished(3)
 		var texts []string
-		for _, got := range bens.Wait(t, 2) {
+		for _, got := range bens.Wait(w.T, 2) {
 			var s shown
 			w.ok(json.Unmarshal(got.Payload, &s))
 			texts = append(texts, s.Body)
@@ -107,6 +109,7 @@ func TestTextsAreAsTheyAreNow(t *testing.T) {
 
 // The longest notification there can be is not too long.
 func TestLongestPayload(t *testing.T) {
+	t.Parallel()
 	everywhere(t, func(w *world) {
 		aki, ben := w.person(strings.Repeat("\u2028", chat.MaxDisplayName)), w.person("Ben")
 		device := w.subscribe(ben)
@@ -117,7 +120,7 @@ func TestLongestPayload(t *testing.T) {
 		}
 		p.has(3)
 		p.open()
-		if got := device.Wait(t, 1); len(got[0].Payload) > webpush.MaxPayload || !json.Valid(got[0].Payload) {
+		if got := device.Wait(w.T, 1); len(got[0].Payload) > webpush.MaxPayload || !json.Valid(got[0].Payload) {
 			w.Errorf("%d bytes: %s", len(got[0].Payload), got[0].Payload)
 		}
 	})

@@ -29,7 +29,7 @@ import (
 
 func TestMain(m *testing.M) { stacktest.Main(m) }
 
-const patience = 30 * time.Second
+const patience = time.Minute
 
 // world is an installation without gateways: who attaches to presence is here.
 type world struct {
@@ -44,9 +44,11 @@ type world struct {
 	log      *slog.Logger
 }
 
-// everywhere runs a test on the embedded parts and on those of a cluster.
+// everywhere runs a test on the embedded parts and on those of a cluster, side
+// by side: they wait, mostly.
 func everywhere(t *testing.T, test func(w *world)) {
 	t.Run("embedded", func(t *testing.T) {
+		t.Parallel()
 		maker, err := ids.NewMaker(1, nil)
 		if err != nil {
 			t.Fatal(err)
@@ -58,6 +60,7 @@ func everywhere(t *testing.T, test func(w *world)) {
 		test(newWorld(t, s, embedded.NewPushes(0)))
 	})
 	t.Run("cluster", func(t *testing.T) {
+		t.Parallel()
 		log := slog.New(slog.NewTextHandler(t.Output(), nil))
 		url := stacktest.Database(t)
 		if err := postgres.Migrate(t.Context(), url, log); err != nil {

@@ -20,7 +20,7 @@ import (
 
 // Patience bounds every wait; it is never waited for in full unless something
 // is wrong.
-const Patience = 20 * time.Second
+const Patience = time.Minute
 
 const testPassword = "correct horse battery"
 

@@ -2,7 +2,7 @@ package load
 
 import (
 	"context"
-	"errors"
+	"fmt"
 	"time"
 
 	"github.com/hikyaku-chat/hikyaku/internal/bench/target"
@@ -111,7 +111,7 @@ func (c *Crowd) pace(ctx context.Context, s Stretch, r *recording) (asked int64,
 		t := turns[turn-1]
 		p := c.people[t.Person]
 		if err := p.say(conn, t.Room, due, r); err != nil && p.connection() == conn {
-			return int64(total), c.why(err)
+			return int64(total), c.why(ctx, err)
 		}
 	}
 	if wait := r.warm + s.Length - c.elapsed(); s.Rate == 0 && wait > 0 {
@@ -137,12 +137,15 @@ func (c *Crowd) next(turns []Turn, turn *int) (target.Conn, error) {
 	return nil, errAway
 }
 
-// why says why a connection takes nothing.
-func (c *Crowd) why(err error) error {
-	if first := c.first.Load(); first != nil {
-		return *first
+// why says why a connection takes nothing: because it ended, which whoever reads
+// it knows better than whoever writes, and may be about to say.
+func (c *Crowd) why(ctx context.Context, err error) error {
+	for until := c.elapsed() + patience; c.elapsed() < until && ctx.Err() == nil; sleep(ctx, time.Millisecond) {
+		if first := c.first.Load(); first != nil {
+			return *first
+		}
 	}
-	return errors.Join(errors.New("a connection broke in the middle of the run"), err)
+	return fmt.Errorf("a connection takes nothing, and has not ended: %w", err)
 }
 
 // drain waits until nothing is on its way, and tells when that was; then for

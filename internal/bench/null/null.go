@@ -27,6 +27,10 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/wire"
 )
 
+// idle is how long a client may say nothing. It is long beside any heartbeat:
+// a client on a busy machine is late, and not gone.
+const idle = 90 * time.Second
+
 // Server is a running server.
 type Server struct {
 	heartbeat time.Duration
@@ -75,7 +79,7 @@ func StartFaulty(ctx context.Context, addr string, heartbeat time.Duration, faul
 		return nil, fmt.Errorf("listen on %s: %w", addr, err)
 	}
 	sockets, err := socket.NewServer(socket.Config{
-		MaxMessage: 64 << 10, MaxQueued: 16 << 20, WriteTimeout: 10 * time.Second, IdleTimeout: 4 * heartbeat, Subprotocol: wire.Subprotocol,
+		MaxMessage: 64 << 10, MaxQueued: 16 << 20, WriteTimeout: 10 * time.Second, IdleTimeout: idle, Subprotocol: wire.Subprotocol,
 	})
 	if err != nil {
 		return nil, errors.Join(err, l.Close())
@@ -242,6 +246,6 @@ func (s *Server) connect(w http.ResponseWriter, r *http.Request) {
 	u.mu.Unlock()
 	c.Send(socket.NewFrame(wire.Encode(wire.Hello{
 		T: "hello", User: wire.User{ID: id}, Session: 1, Server: "null", Time: wire.MillisOf(time.Now()),
-		Limits: wire.Limits{FrameBytes: 64 << 10, BodyBytes: 4000, HeartbeatMS: s.heartbeat.Milliseconds(), IdleMS: 4 * s.heartbeat.Milliseconds()},
+		Limits: wire.Limits{FrameBytes: 64 << 10, BodyBytes: 4000, HeartbeatMS: s.heartbeat.Milliseconds(), IdleMS: idle.Milliseconds()},
 	})))
 }

@@ -97,19 +97,20 @@ func TestSoakFindsWhatGetsWorse(t *testing.T) {
 		const rate = 20
 		s := &faulty.System{
 			Act:   30 * time.Millisecond,
-			Delay: func(n int) time.Duration { return 10*time.Millisecond + time.Duration(n)*time.Microsecond },
+			Delay: func(n int) time.Duration { return 10*time.Millisecond + time.Duration(n)*5*time.Microsecond },
 		}
 		r := do(t, s, &scenario.Soak{
-			People: 20, Rate: rate, Acts: 10, Losses: 1, Length: time.Hour, Window: time.Minute, MaxActs: 10, Patience: 10 * time.Second,
+			People: 20, Rate: rate, Acts: 10, Losses: 1, Length: 12 * time.Minute, Window: time.Minute, MaxActs: 10, Patience: 10 * time.Second,
 		})
-		// A message comes rate µs later each second: 72 ms an hour.
-		if d := r.Drift; math.Abs(d.P95PerHour-72) > 2 || d.FirstP95 > 25 || d.LastP95 < 70 || d.MiBPerHour != 0 {
+		// A message comes 5 * rate µs later each second: 360 ms an hour, 72 ms
+		// in all.
+		if d := r.Drift; math.Abs(d.P95PerHour-360) > 10 || d.FirstP95 > 25 || d.LastP95 < 70 || d.MiBPerHour != 0 {
 			t.Errorf("%+v", d)
 		}
-		if !r.Kept() || r.Sent != rate*3600 || len(r.Steps) != 60 || math.Abs(r.MsgsPerS-rate) > 0.5 {
+		if !r.Kept() || r.Sent != rate*720 || len(r.Steps) != 12 || math.Abs(r.MsgsPerS-rate) > 0.5 {
 			t.Errorf("%+v, %v messages/s in %d steps", r.Verdict, r.MsgsPerS, len(r.Steps))
 		}
-		if len(r.Acts) != 2 || r.Acts[0].Done < 35_000 || math.Abs(r.Acts[0].Latency.P50-30) > 0.3 || r.Acts[1].Done < 3000 || r.Acts[1].Failed != 0 {
+		if len(r.Acts) != 2 || r.Acts[0].Done < 7000 || math.Abs(r.Acts[0].Latency.P50-30) > 0.3 || r.Acts[1].Done < 600 || r.Acts[1].Failed != 0 {
 			t.Errorf("%+v", r.Acts)
 		}
 	})

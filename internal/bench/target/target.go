@@ -43,7 +43,8 @@ type Conn interface {
 	// Send sends a text to a conversation. n is the sender's own number for
 	// it, by which the answer comes; no number is used twice. It returns when
 	// the text is on its way, and may wait while the network takes nothing.
-	// Only one goroutine at a time may call it.
+	// Only one goroutine at a time may call it. When it fails the connection
+	// has ended, and Ended is told why.
 	Send(room, n int, text []byte) error
 	// Close ends the connection as the system wishes it; Ended is told nil.
 	Close()

@@ -142,7 +142,7 @@ func (d *Device) Pushes() int {
 // what it holds then.
 func (d *Device) Wait(tb testing.TB, n int) []Message {
 	tb.Helper()
-	timeout := time.After(20 * time.Second)
+	timeout := time.After(time.Minute)
 	for {
 		d.service.mu.Lock()
 		messages, pushes, changed := slices.Clone(d.messages), d.pushes, d.changed

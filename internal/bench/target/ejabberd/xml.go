@@ -2,15 +2,16 @@ package ejabberd
 
 import (
 	"bytes"
+	"encoding/xml"
+	"errors"
 	"fmt"
+	"io"
 	"strconv"
-	"unicode/utf8"
 )
 
 // element is an XML element, read from one WebSocket frame (RFC 7395, section
 // 3.3.3: each holds one whole element). Names are as they are written, with
 // their prefixes: every element that is looked for is declared by its own xmlns.
-// What is in it may lie in the frame, and is valid as long as that.
 type element struct {
 	name     []byte
 	attrs    []attribute
@@ -63,276 +64,59 @@ const deepest = 64
 // comments, processing instructions, declarations or entities of a document's
 // own, none of which XMPP has (RFC 6120, section 11.1).
 func parse(frame []byte) (*element, error) {
-	p := parser{in: frame}
-	p.space()
-	var e element
-	if err := p.element(&e, deepest); err != nil {
-		return nil, fmt.Errorf("read XML at byte %d: %w", p.at, err)
+	d := xml.NewDecoder(bytes.NewReader(frame))
+	root := &element{} // of a document, which has one element
+	if err := readInto(root, d, deepest); err != nil {
+		return nil, fmt.Errorf("read XML at byte %d: %w", d.InputOffset(), err)
 	}
-	if p.space(); p.at < len(p.in) {
-		return nil, fmt.Errorf("read XML at byte %d: there is more than one element", p.at)
+	if len(root.children) != 1 || len(bytes.TrimSpace(root.text)) > 0 {
+		return nil, errors.New("read XML: a frame is not one element")
 	}
-	return &e, nil
+	return &root.children[0], nil
 }
 
-type parser struct {
-	in []byte
-	at int
-}
-
-type syntaxError string
-
-func (s syntaxError) Error() string { return string(s) }
-
-const errShort = syntaxError("it ends too early")
-
-// next tells whether the text goes on with a word, and steps over it.
-func (p *parser) next(word string) bool {
-	if !bytes.HasPrefix(p.in[p.at:], []byte(word)) {
-		return false
-	}
-	p.at += len(word)
-	return true
-}
-
-func (p *parser) space() {
-	for p.at < len(p.in) && isSpace(p.in[p.at]) {
-		p.at++
-	}
-}
-
-func isSpace(b byte) bool { return b == ' ' || b == '\t' || b == '\n' || b == '\r' }
-
-// nameByte tells which bytes a name may have: XMPP's have letters, digits and
-// these.
-func nameByte(b byte, first bool) bool {
-	return b >= 'a' && b <= 'z' || b >= 'A' && b <= 'Z' || b == '_' ||
-		!first && (b == '-' || b == '.' || b >= '0' && b <= '9')
-}
-
-// name reads a name, with a prefix or without.
-func (p *parser) name() ([]byte, error) {
-	start := p.at
-	for range 2 {
-		begin := p.at
-		for p.at < len(p.in) && nameByte(p.in[p.at], p.at == begin) {
-			p.at++
-		}
-		if p.at == begin {
-			return nil, syntaxError("a name is missing")
-		}
-		if begin > start || !p.next(":") {
-			break
-		}
-	}
-	return p.in[start:p.at], nil
-}
-
-func (p *parser) element(e *element, deep int) (err error) {
-	if deep == 0 {
-		return syntaxError("elements lie too deep in each other")
-	}
-	if !p.next("<") {
-		return syntaxError("an element is missing")
-	}
-	if e.name, err = p.name(); err != nil {
-		return err
-	}
+// readInto reads all up to the end of an element, or of the document. Names are
+// raw: the decoder would put a namespace into the place of each prefix.
+func readInto(e *element, d *xml.Decoder, deep int) error {
 	for {
-		before := p.at
-		p.space()
-		switch {
-		case p.next("/>"):
+		token, err := d.RawToken()
+		if err == io.EOF && deep == deepest {
 			return nil
-		case p.next(">"):
-			return p.content(e, deep)
-		case p.at == before:
-			return syntaxError("an attribute or the end of a tag is missing")
 		}
-		if err := p.attribute(e); err != nil {
+		if err != nil {
 			return err
 		}
-	}
-}
-
-func (p *parser) attribute(e *element) error {
-	name, err := p.name()
-	if err != nil {
-		return err
-	}
-	if e.attr(string(name)) != nil {
-		return syntaxError("an attribute stands there twice")
-	}
-	p.space()
-	if !p.next("=") {
-		return syntaxError("an attribute has no value")
-	}
-	p.space()
-	if p.at == len(p.in) {
-		return errShort
-	}
-	quote := p.in[p.at]
-	if quote != '"' && quote != '\'' {
-		return syntaxError("an attribute's value has no quotes")
-	}
-	p.at++
-	n := bytes.IndexByte(p.in[p.at:], quote)
-	if n < 0 {
-		return errShort
-	}
-	raw := p.in[p.at : p.at+n]
-	if bytes.IndexByte(raw, '<') >= 0 {
-		return syntaxError("an attribute's value has a tag in it")
-	}
-	value, err := unescape(raw)
-	if err != nil {
-		return err
-	}
-	p.at += n + 1
-	e.attrs = append(e.attrs, attribute{name, value})
-	return nil
-}
-
-// content reads all up to the end tag.
-func (p *parser) content(e *element, deep int) error {
-	for {
-		n := bytes.IndexByte(p.in[p.at:], '<')
-		if n < 0 {
-			return errShort
-		}
-		if n > 0 {
-			raw := p.in[p.at : p.at+n]
-			if bytes.Contains(raw, []byte("]]>")) {
-				return syntaxError("the end of a CDATA section is out of place")
+		switch token := token.(type) {
+		case xml.StartElement:
+			if deep == 0 {
+				return errors.New("elements lie too deep in each other")
 			}
-			text, err := unescape(raw)
-			if err != nil {
+			child := element{name: name(token.Name)}
+			for _, a := range token.Attr {
+				child.attrs = append(child.attrs, attribute{name(a.Name), []byte(a.Value)})
+			}
+			if err := readInto(&child, d, deep-1); err != nil {
 				return err
 			}
-			p.at += n
-			e.add(text)
-		}
-		switch {
-		case p.next("</"):
-			name, err := p.name()
-			if err != nil {
-				return err
-			}
-			if !bytes.Equal(name, e.name) {
-				return syntaxError("an end tag does not fit")
-			}
-			if p.space(); !p.next(">") {
-				return syntaxError("an end tag does not end")
+			e.children = append(e.children, child)
+		case xml.EndElement:
+			if deep == deepest || !bytes.Equal(name(token.Name), e.name) {
+				return errors.New("an end tag does not fit")
 			}
 			return nil
-		case p.next("<![CDATA["):
-			n := bytes.Index(p.in[p.at:], []byte("]]>"))
-			if n < 0 {
-				return errShort
-			}
-			text, err := characters(p.in[p.at : p.at+n])
-			if err != nil {
-				return err
-			}
-			e.add(text)
-			p.at += n + len("]]>")
+		case xml.CharData:
+			e.text = append(e.text, token...)
 		default:
-			e.children = append(e.children, element{})
-			if err := p.element(&e.children[len(e.children)-1], deep-1); err != nil {
-				return err
-			}
+			return errors.New("there is something that is neither an element nor text")
 		}
 	}
 }
 
-// add adds to the element's text, without writing into the frame.
-func (e *element) add(text []byte) {
-	if len(e.text) == 0 {
-		e.text = text[:len(text):len(text)]
-		return
+func name(n xml.Name) []byte {
+	if n.Space == "" {
+		return []byte(n.Local)
 	}
-	e.text = append(e.text, text...)
-}
-
-// unescape resolves references. Without any, the text stays where it is.
-func unescape(raw []byte) ([]byte, error) {
-	raw, err := characters(raw)
-	if err != nil {
-		return nil, err
-	}
-	amp := bytes.IndexByte(raw, '&')
-	if amp < 0 {
-		return raw, nil
-	}
-	out := make([]byte, 0, len(raw))
-	for ; amp >= 0; amp = bytes.IndexByte(raw, '&') {
-		out = append(out, raw[:amp]...)
-		raw = raw[amp+1:]
-		end := bytes.IndexByte(raw, ';')
-		if end < 0 {
-			return nil, syntaxError("a reference does not end")
-		}
-		r, err := reference(string(raw[:end]))
-		if err != nil {
-			return nil, err
-		}
-		out = utf8.AppendRune(out, r)
-		raw = raw[end+1:]
-	}
-	return append(out, raw...), nil
-}
-
-func reference(name string) (rune, error) {
-	switch name {
-	case "lt":
-		return '<', nil
-	case "gt":
-		return '>', nil
-	case "amp":
-		return '&', nil
-	case "quot":
-		return '"', nil
-	case "apos":
-		return '\'', nil
-	}
-	if len(name) < 2 || name[0] != '#' {
-		return 0, syntaxError("a reference is unknown")
-	}
-	digits, base := name[1:], 10
-	if digits[0] == 'x' {
-		digits, base = digits[1:], 16
-	}
-	n, err := strconv.ParseUint(digits, base, 31)
-	if err != nil || !allowed(rune(n)) {
-		return 0, syntaxError("a reference is to no character")
-	}
-	return rune(n), nil
-}
-
-// characters makes sure that a text has only what XML may have (XML 1.0,
-// section 2.2), and turns its line ends into one (section 2.11).
-func characters(text []byte) ([]byte, error) {
-	returns := false
-	for i := 0; i < len(text); {
-		if b := text[i]; b >= ' ' && b < utf8.RuneSelf {
-			i++
-			continue
-		}
-		r, size := utf8.DecodeRune(text[i:])
-		if r == utf8.RuneError && size == 1 || !allowed(r) {
-			return nil, syntaxError("there is a character that XML has not")
-		}
-		returns = returns || r == '\r'
-		i += size
-	}
-	if returns {
-		text = bytes.ReplaceAll(bytes.ReplaceAll(text, []byte("\r\n"), []byte("\n")), []byte("\r"), []byte("\n"))
-	}
-	return text, nil
-}
-
-func allowed(r rune) bool {
-	return r == '\t' || r == '\n' || r == '\r' || r >= ' ' && r <= 0xD7FF || r >= 0xE000 && r <= 0xFFFD || r >= 0x10000 && r <= utf8.MaxRune
+	return []byte(n.Space + ":" + n.Local)
 }
 
 // appendEscaped writes text so that it stands for itself, in an element or in

@@ -4,10 +4,15 @@ package frames
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/url"
+	"os"
 	"sync"
+	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/gobwas/ws"
@@ -23,15 +28,17 @@ const (
 	patience = 30 * time.Second
 )
 
-// Conn is a connection. Write may be called concurrently, also beside Read.
+// Conn is a connection. Write may be called concurrently, also beside Read. When
+// a Write fails, a Read fails as well, and says why: so a connection has one end.
 type Conn struct {
 	conn   net.Conn
 	buf    []byte
 	parser wsframe.Parser
-	texts  []byte // messages that were parsed, one behind the other
-	ends   []int  // where each of them ends
-	next   int    // the message that Read returns next
-	err    error  // what came behind them
+	texts  []byte      // messages that were parsed, one behind the other
+	ends   []int       // where each of them ends
+	next   int         // the message that Read returns next
+	err    error       // what came behind them
+	stuck  atomic.Bool // the server takes nothing
 
 	mu  sync.Mutex // guards writing
 	out []byte
@@ -42,6 +49,12 @@ type CloseError struct {
 	Code   int
 	Reason string
 }
+
+// Why connections end that the server did not close with a word.
+var (
+	errLost  = errors.New("the server broke the connection off")
+	errStuck = fmt.Errorf("the server has taken nothing for %v", patience)
+)
 
 func (e *CloseError) Error() string {
 	return fmt.Sprintf("the server closed the connection: %d %s", e.Code, e.Reason)
@@ -101,6 +114,20 @@ func (c *Conn) Limit(until time.Time) error { return c.conn.SetReadDeadline(unti
 // Read gives the next text message, which is valid until the next call. Pings
 // are answered meanwhile. Only one goroutine at a time may call it.
 func (c *Conn) Read() ([]byte, error) {
+	text, err := c.read()
+	switch {
+	case err == nil:
+		return text, nil
+	case c.stuck.Load():
+		return nil, errStuck
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
+		// Which of these it is depends on what was on its way.
+		return nil, errLost
+	}
+	return nil, err
+}
+
+func (c *Conn) read() ([]byte, error) {
 	for c.next == len(c.ends) {
 		if c.err != nil {
 			return nil, c.err
@@ -162,6 +189,9 @@ func (c *Conn) write(op wsframe.Opcode, texts ...[]byte) error {
 		}
 	}
 	_, err := c.conn.Write(c.out)
+	if op != wsframe.Close && errors.Is(err, os.ErrDeadlineExceeded) && c.stuck.CompareAndSwap(false, true) {
+		_ = c.conn.SetReadDeadline(time.Unix(1, 0)) // a part of a message is out: this is the end
+	}
 	return err
 }
 

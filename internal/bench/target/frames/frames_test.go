@@ -156,6 +156,29 @@ func TestSilentServer(t *testing.T) {
 	<-stuck
 }
 
+// A server that goes without a word is told of in the same words, whatever was
+// on its way.
+func TestBrokenOff(t *testing.T) {
+	for name, last := range map[string]func(conn net.Conn){
+		"in between": func(net.Conn) {},
+		"in a message": func(conn net.Conn) {
+			send(t, conn, ws.Frame{Header: ws.Header{Fin: true, OpCode: ws.OpText, Length: 10}})
+		},
+		"reset": func(conn net.Conn) {
+			if err := conn.(*net.TCPConn).SetLinger(0); err != nil {
+				t.Error(err)
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := dial(t, last)
+			if _, err := c.Read(); err == nil || err.Error() != "the server broke the connection off" {
+				t.Errorf("the end is %v", err)
+			}
+		})
+	}
+}
+
 func TestAddress(t *testing.T) {
 	for address, want := range map[string]string{
 		"http://127.0.0.1:1":       "ws://127.0.0.1:1/ws",

@@ -17,7 +17,7 @@ import (
 
 // longest bounds every wait; it is never waited for in full unless something is
 // wrong.
-const longest = 30 * time.Second
+const longest = time.Minute
 
 // often is a heartbeat for tests in which it has something to find.
 const often = 100 * time.Millisecond

@@ -109,7 +109,7 @@ func (s *site) Connect(ctx context.Context, person int, on target.Listener) (tar
 	}
 	c.view.lost()
 	list := c.newList()
-	d := client.Dialer{Loop: &s.loops[person%len(s.loops)], OnEnd: c.ended}
+	d := client.Dialer{Loop: &s.loops[person%len(s.loops)], OnEnd: c.ended, Patient: true}
 	if all := s.options.Gateways; len(all) > 0 {
 		d.Gateway = all[person%len(all)]
 	}

@@ -58,35 +58,40 @@ func register(t *testing.T, url, name string) *client.Client {
 	return c
 }
 
+// perSecond is so little that what one may send at once is all that one may
+// send, however long a run takes.
+const perSecond = 0.001
+
 // A real installation, in pairs, in a group and in a large one: every message is
-// heard, stored, and accounted for. One that sends too fast is refused. It is
+// heard, stored, and accounted for. One that sends too much is refused. It is
 // so however the people came to be.
 func TestTalk(t *testing.T) {
+	t.Parallel()
 	t.Run("the first account", func(t *testing.T) {
-		url := installation(t, 10, 10)
-		talk(t, url, "")
+		url := installation(t, perSecond, 8)
+		talk(t, url, "", true)
 		// The first account administers the installation, and nobody else.
 		if c, err := client.New(url); err != nil || c.Register(t.Context(), "bench-test", "correct horse battery") == nil {
 			t.Error("the first account is not named after the run")
 		}
 	})
 	t.Run("an administrator's token", func(t *testing.T) {
-		url := installation(t, 10, 10)
+		url := installation(t, perSecond, 8)
 		admin := register(t, url, "boss")
-		talk(t, url, admin.Token())
+		talk(t, url, admin.Token(), false)
 		batches, err := admin.Batches(t.Context())
 		if err != nil || len(batches) != 1 || batches[0].Name != "bench-test" || batches[0].Accounts != 110 {
 			t.Errorf("%+v, %v", batches, err)
 		}
 		sum, err := admin.RemoveBatch(t.Context(), "bench-test", nil)
-		if err != nil || sum.Accounts != 110 || sum.Conversations != 3 || sum.Messages < 300 {
+		if err != nil || sum.Accounts != 110 || sum.Conversations != 3 || sum.Messages != 300 {
 			t.Errorf("%+v, %v", sum, err)
 		}
 	})
 	t.Run("registration", func(t *testing.T) {
-		url := installation(t, 10, 10)
+		url := installation(t, perSecond, 8)
 		admin := register(t, url, "boss")
-		talk(t, url, "")
+		talk(t, url, "", false)
 		if batches, err := admin.Batches(t.Context()); err != nil || len(batches) != 0 {
 			t.Errorf("%+v, %v", batches, err)
 		}
@@ -107,7 +112,7 @@ func TestTokenOfAnother(t *testing.T) {
 	}
 }
 
-func talk(t *testing.T, url, token string) {
+func talk(t *testing.T, url, token string, tooMuch bool) {
 	t.Helper()
 	system, err := hikyaku.New(url, hikyaku.Options{
 		AdminToken: token, Gateways: []string{url, url + "/"}, Sources: []netip.Addr{netip.MustParseAddr("127.0.0.1")},
@@ -136,12 +141,16 @@ func talk(t *testing.T, url, token string) {
 	if err != nil || slow.Accepted != 300 || slow.Refused != 0 || slow.Missing != 0 || slow.Latency.P50 <= 0 {
 		t.Errorf("%+v, %v", slow, err)
 	}
-	fast, err := crowd.Talk(t.Context(), load.Stretch{Rate: 20_000, Length: 200 * time.Millisecond, Drain: time.Minute})
-	if err != nil || fast.Refused == 0 || fast.Accepted+fast.Refused != 4000 {
-		t.Errorf("%d accepted, %d refused, %v", fast.Accepted, fast.Refused, err)
+	accepted := slow.Accepted
+	if tooMuch {
+		fast, err := crowd.Talk(t.Context(), load.Stretch{Rate: 20_000, Length: 100 * time.Millisecond, Drain: time.Minute})
+		if err != nil || fast.Accepted == 0 || fast.Refused == 0 || fast.Accepted+fast.Refused != 2000 {
+			t.Errorf("%d accepted, %d refused, %v", fast.Accepted, fast.Refused, err)
+		}
+		accepted += fast.Accepted
 	}
 	v, err := crowd.Check(t.Context())
-	if err != nil || !v.Kept() || v.Accepted != slow.Accepted+fast.Accepted || v.Unanswered != 0 {
+	if err != nil || !v.Kept() || v.Accepted != accepted || v.Unanswered != 0 {
 		t.Errorf("%+v, %v", v, err)
 	}
 }
@@ -178,6 +187,7 @@ func measure(t *testing.T, what interface {
 // Who comes back after a loss has what was said meanwhile, once, more than fits
 // a page.
 func TestComingBack(t *testing.T) {
+	t.Parallel()
 	r := measure(t, &scenario.Reconnect{People: 4, Rate: 200, Apart: 3 * time.Second, Spread: time.Second, AtOnce: 4})
 	if b := r.Return; b.Returned != 4 || b.Missed != 600 || b.Synced.Max < b.Synced.P50 {
 		t.Errorf("%+v", b)
@@ -185,8 +195,9 @@ func TestComingBack(t *testing.T) {
 }
 
 func TestLiving(t *testing.T) {
+	t.Parallel()
 	r := measure(t, &scenario.Soak{
-		People: 20, Rate: 100, Acts: 50, Losses: 10, Length: 4 * time.Second, Window: 2 * time.Second, MaxActs: 10, Patience: 10 * time.Second,
+		People: 20, Rate: 100, Acts: 50, Losses: 10, Length: 4 * time.Second, Window: 2 * time.Second, MaxActs: 10, Patience: time.Minute,
 	})
 	if len(r.Acts) != 6 {
 		t.Errorf("%+v", r.Acts)
