@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
+	"github.com/hikyaku-chat/hikyaku/internal/varint"
 )
 
 // A batch is a version, and then each submission: sender, conversation, reply
@@ -23,8 +24,7 @@ func appendSubmission(b []byte, s *chat.Submission) []byte {
 	b = binary.AppendVarint(b, s.ReplyTo)
 	b = binary.AppendVarint(b, s.ReceivedAt.UnixMilli())
 	b = append(b, s.ClientID[:]...)
-	b = binary.AppendUvarint(b, uint64(len(s.Body)))
-	return append(b, s.Body...)
+	return varint.AppendBytes(b, s.Body)
 }
 
 var errMalformed = errors.New("the batch is malformed")
@@ -34,39 +34,21 @@ func decodeBatch(b []byte) ([]chat.Submission, error) {
 	if len(b) == 0 || b[0] != batchVersion {
 		return nil, fmt.Errorf("%w: it is not of version %d", errMalformed, batchVersion)
 	}
-	b = b[1:]
 	text := string(b) // one copy for all texts
-	at := 0
+	r := varint.NewReader(b[1:])
 	var out []chat.Submission
-	for at < len(b) {
-		var s chat.Submission
-		ok := true
-		unsigned := func() uint64 {
-			v, n := binary.Uvarint(b[at:])
-			ok = ok && n > 0
-			at += max(n, 0)
-			return v
+	for r.Len() > 0 {
+		s := chat.Submission{
+			Sender: chat.UserID(r.Positive()), Conversation: chat.ConversationID(r.Positive()),
+			ReplyTo: r.Varint(), ReceivedAt: time.UnixMilli(r.Varint()).UTC(),
 		}
-		signed := func() int64 {
-			v, n := binary.Varint(b[at:])
-			ok = ok && n > 0
-			at += max(n, 0)
-			return v
-		}
-		s.Sender = chat.UserID(unsigned())               //nolint:gosec // checked below
-		s.Conversation = chat.ConversationID(unsigned()) //nolint:gosec // checked below
-		s.ReplyTo = signed()
-		s.ReceivedAt = time.UnixMilli(signed()).UTC()
-		if !ok || s.Sender <= 0 || s.Conversation <= 0 || len(b)-at < len(s.ClientID) {
+		r.Fixed(s.ClientID[:])
+		size := len(r.Bytes())
+		if r.Failed() {
 			return nil, errMalformed
 		}
-		at += copy(s.ClientID[:], b[at:])
-		size := unsigned()
-		if !ok || size > uint64(len(b)-at) { //nolint:gosec // at is within b
-			return nil, errMalformed
-		}
-		s.Body = text[at : at+int(size)] //nolint:gosec // size is within b
-		at += int(size)                  //nolint:gosec // size is within b
+		end := len(text) - r.Len()
+		s.Body = text[end-size : end]
 		out = append(out, s)
 	}
 	return out, nil

@@ -14,6 +14,7 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/batching"
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
 	"github.com/hikyaku-chat/hikyaku/internal/notify"
+	"github.com/hikyaku-chat/hikyaku/internal/varint"
 )
 
 const (
@@ -295,8 +296,7 @@ func appendJob(b []byte, j *notify.Job) []byte {
 	b = binary.AppendUvarint(b, uint64(j.Seq))          //nolint:gosec // seqs are positive
 	b = binary.AppendUvarint(b, uint64(j.Sender))       //nolint:gosec // ids are positive
 	b = binary.AppendVarint(b, j.At.UnixMilli())
-	b = binary.AppendUvarint(b, uint64(len(j.Preview)))
-	b = append(b, j.Preview...)
+	b = varint.AppendBytes(b, j.Preview)
 	b = binary.AppendUvarint(b, uint64(len(j.Users)))
 	for _, user := range j.Users {
 		b = binary.AppendUvarint(b, uint64(user)) //nolint:gosec // ids are positive
@@ -309,41 +309,18 @@ func decodeJobs(b []byte) ([]notify.Job, error) {
 	if len(b) == 0 || b[0] != pushVersion {
 		return nil, fmt.Errorf("%w: it is not of version %d", errMalformed, pushVersion)
 	}
-	b = b[1:]
-	ok := true
-	unsigned := func() uint64 {
-		v, n := binary.Uvarint(b)
-		ok = ok && n > 0
-		b = b[max(n, 0):]
-		return v
-	}
-	id := func() int64 {
-		v := int64(unsigned()) //nolint:gosec // checked here
-		ok = ok && v > 0
-		return v
-	}
-	size := func() int {
-		v := unsigned()
-		ok = ok && v <= uint64(len(b)) // each thing counted takes a byte at least
-		if !ok {
-			return 0
-		}
-		return int(v) //nolint:gosec // it is within b
-	}
+	r := varint.NewReader(b[1:])
 	var out []notify.Job
-	for len(b) > 0 {
-		j := notify.Job{Conversation: chat.ConversationID(id()), Message: chat.MessageID(id()), Seq: id(), Sender: chat.UserID(id())}
-		at, n := binary.Varint(b)
-		ok = ok && n > 0
-		b = b[max(n, 0):]
-		j.At = time.UnixMilli(at).UTC()
-		length := size()
-		j.Preview, b = string(b[:length]), b[length:]
-		j.Users = make([]chat.UserID, size())
-		for i := range j.Users {
-			j.Users[i] = chat.UserID(id())
+	for r.Len() > 0 {
+		j := notify.Job{
+			Conversation: chat.ConversationID(r.Positive()), Message: chat.MessageID(r.Positive()), Seq: r.Positive(), Sender: chat.UserID(r.Positive()),
+			At: time.UnixMilli(r.Varint()).UTC(), Preview: string(r.Bytes()),
 		}
-		if !ok {
+		j.Users = make([]chat.UserID, r.Count())
+		for i := range j.Users {
+			j.Users[i] = chat.UserID(r.Positive())
+		}
+		if r.Failed() {
 			return nil, errMalformed
 		}
 		out = append(out, j)

@@ -7,6 +7,7 @@ import (
 
 	"github.com/hikyaku-chat/hikyaku/internal/bus"
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
+	"github.com/hikyaku-chat/hikyaku/internal/varint"
 )
 
 // A message on a channel is its kind, the publisher's id, a number, and then
@@ -51,12 +52,12 @@ func appendEnvelope(b []byte, e *bus.Envelope) []byte {
 		case item.Push != nil:
 			b = append(b, itemPush)
 			b = appendIDs(b, item.Push.Users)
-			b = appendBytes(b, item.Push.Frame)
+			b = varint.AppendBytes(b, item.Push.Frame)
 		case item.Room != nil:
 			b = append(b, itemRoom)
 			b = binary.AppendVarint(b, int64(item.Room.Conversation))
 			b = binary.AppendVarint(b, item.Room.MembersRev)
-			b = appendBytes(b, item.Room.Frame)
+			b = varint.AppendBytes(b, item.Room.Frame)
 		case item.Membership != nil:
 			b = append(b, itemMembership)
 			b = binary.AppendVarint(b, int64(item.Membership.Conversation))
@@ -69,7 +70,7 @@ func appendEnvelope(b []byte, e *bus.Envelope) []byte {
 		case item.Presence != nil:
 			b = append(b, itemPresence)
 			b = binary.AppendVarint(b, int64(item.Presence.User))
-			b = appendBytes(b, []byte(item.Presence.State))
+			b = varint.AppendBytes(b, item.Presence.State)
 			at := int64(0)
 			if !item.Presence.LastSeen.IsZero() {
 				at = item.Presence.LastSeen.UnixMilli()
@@ -82,10 +83,6 @@ func appendEnvelope(b []byte, e *bus.Envelope) []byte {
 	return b
 }
 
-func appendBytes(b, p []byte) []byte {
-	return append(binary.AppendUvarint(b, uint64(len(p))), p...)
-}
-
 func appendIDs[T ~int64](b []byte, ids []T) []byte {
 	b = binary.AppendUvarint(b, uint64(len(ids)))
 	for _, id := range ids {
@@ -96,117 +93,52 @@ func appendIDs[T ~int64](b []byte, ids []T) []byte {
 
 var errMalformed = errors.New("a message on the bus is malformed")
 
-// reader takes a message apart. After an error everything reads as zero.
-type reader struct {
-	b      []byte
-	failed bool
-}
-
-func (r *reader) fail() { r.b, r.failed = nil, true }
-
-func (r *reader) byte() byte {
-	if len(r.b) == 0 {
-		r.fail()
-		return 0
-	}
-	v := r.b[0]
-	r.b = r.b[1:]
-	return v
-}
-
-func (r *reader) uint64() uint64 {
-	if len(r.b) < 8 {
-		r.fail()
-		return 0
-	}
-	v := binary.BigEndian.Uint64(r.b)
-	r.b = r.b[8:]
-	return v
-}
-
-func (r *reader) uvarint() uint64 {
-	v, n := binary.Uvarint(r.b)
-	if n <= 0 {
-		r.fail()
-		return 0
-	}
-	r.b = r.b[n:]
-	return v
-}
-
-func (r *reader) varint() int64 {
-	v, n := binary.Varint(r.b)
-	if n <= 0 {
-		r.fail()
-		return 0
-	}
-	r.b = r.b[n:]
-	return v
-}
-
-// length reads how many things follow, each of at least one byte.
-func (r *reader) length() int {
-	n := r.uvarint()
-	if n > uint64(len(r.b)) {
-		r.fail()
-		return 0
-	}
-	return int(n) //nolint:gosec // not above the length
-}
-
-func (r *reader) bytes() []byte {
-	n := r.length()
-	v := r.b[:n:n]
-	r.b = r.b[n:]
-	return v
-}
-
-func readIDs[T ~int64](r *reader) []T {
-	n := r.length()
+func readIDs[T ~int64](r *varint.Reader) []T {
+	n := r.Count()
 	if n == 0 {
 		return nil
 	}
 	out := make([]T, n)
 	for i := range out {
-		out[i] = T(r.varint())
+		out[i] = T(r.Varint())
 	}
 	return out
 }
 
-func readHeader(b []byte) (header, *reader, error) {
-	r := &reader{b: b}
-	h := header{kind: r.byte(), publisher: r.uint64(), number: r.uvarint(), count: r.uvarint()}
-	if r.failed || h.kind < kindData || h.kind > kindAnew {
+func readHeader(b []byte) (header, *varint.Reader, error) {
+	r := varint.NewReader(b)
+	h := header{kind: r.Byte(), publisher: r.Uint64(), number: r.Uvarint(), count: r.Uvarint()}
+	if r.Failed() || h.kind < kindData || h.kind > kindAnew {
 		return h, r, errMalformed
 	}
 	return h, r, nil
 }
 
 // readEnvelope reads one envelope, whose frames share the bytes of the message.
-func readEnvelope(r *reader) (*bus.Envelope, error) {
-	e := &bus.Envelope{Items: make([]bus.Item, r.length())}
+func readEnvelope(r *varint.Reader) (*bus.Envelope, error) {
+	e := &bus.Envelope{Items: make([]bus.Item, r.Count())}
 	for i := range e.Items {
 		item := &e.Items[i]
-		switch r.byte() {
+		switch r.Byte() {
 		case itemPush:
-			item.Push = &bus.Push{Users: readIDs[chat.UserID](r), Frame: r.bytes()}
+			item.Push = &bus.Push{Users: readIDs[chat.UserID](r), Frame: r.Bytes()}
 		case itemRoom:
-			item.Room = &bus.Room{Conversation: chat.ConversationID(r.varint()), MembersRev: r.varint(), Frame: r.bytes()}
+			item.Room = &bus.Room{Conversation: chat.ConversationID(r.Varint()), MembersRev: r.Varint(), Frame: r.Bytes()}
 		case itemMembership:
-			item.Membership = &bus.Membership{Conversation: chat.ConversationID(r.varint()), MembersRev: r.varint(), Left: readIDs[chat.UserID](r)}
+			item.Membership = &bus.Membership{Conversation: chat.ConversationID(r.Varint()), MembersRev: r.Varint(), Left: readIDs[chat.UserID](r)}
 		case itemRevoked:
-			item.Revoked = &bus.Revoked{User: chat.UserID(r.varint()), Sessions: readIDs[chat.SessionID](r)}
+			item.Revoked = &bus.Revoked{User: chat.UserID(r.Varint()), Sessions: readIDs[chat.SessionID](r)}
 		case itemPresence:
-			p := &bus.Presence{User: chat.UserID(r.varint()), State: chat.Presence(r.bytes())}
-			if at := r.varint(); at != 0 {
+			p := &bus.Presence{User: chat.UserID(r.Varint()), State: chat.Presence(r.Bytes())}
+			if at := r.Varint(); at != 0 {
 				p.LastSeen = time.UnixMilli(at).UTC()
 			}
 			item.Presence = p
 		default:
 			// Of a newer version: what follows cannot be read.
-			r.fail()
+			r.Fail()
 		}
-		if r.failed {
+		if r.Failed() {
 			return nil, errMalformed
 		}
 	}

@@ -1,6 +1,10 @@
 package redis
 
-import "testing"
+import (
+	"testing"
+
+	"github.com/hikyaku-chat/hikyaku/internal/varint"
+)
 
 // FuzzReadMessage feeds what another program may send on the channel.
 func FuzzReadMessage(f *testing.F) {
@@ -17,7 +21,7 @@ func FuzzReadMessage(f *testing.F) {
 			if err != nil {
 				return
 			}
-			again, err := readEnvelope(&reader{b: appendEnvelope(nil, e)})
+			again, err := readEnvelope(varint.NewReader(appendEnvelope(nil, e)))
 			if err != nil || len(again.Items) != len(e.Items) {
 				t.Fatalf("what was read cannot be written: %v", err)
 			}

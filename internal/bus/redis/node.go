@@ -7,6 +7,7 @@ import (
 
 	"github.com/hikyaku-chat/hikyaku/internal/batching"
 	"github.com/hikyaku-chat/hikyaku/internal/bus"
+	"github.com/hikyaku-chat/hikyaku/internal/varint"
 )
 
 // node is one subscriber: a bounded queue, and what it knows of the numbers of
@@ -159,10 +160,10 @@ func (n *node) source(of source, now time.Time) *progress {
 }
 
 // heartbeat notes the numbers that a publisher has used.
-func (n *node) heartbeat(h header, r *reader, now time.Time) {
+func (n *node) heartbeat(h header, r *varint.Reader, now time.Time) {
 	for range h.count {
-		name, number := string(r.bytes()), r.uvarint()
-		if r.failed {
+		name, number := string(r.Bytes()), r.Uvarint()
+		if r.Failed() {
 			return
 		}
 		if name != n.name && name != everyone {

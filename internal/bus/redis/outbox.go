@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/hikyaku-chat/hikyaku/internal/bus"
+	"github.com/hikyaku-chat/hikyaku/internal/varint"
 )
 
 const (
@@ -133,7 +134,7 @@ func (o *outbox) heartbeat(now time.Time) (m message, of []*channel) {
 			}
 			continue
 		}
-		told = appendBytes(told, []byte(node))
+		told = varint.AppendBytes(told, node)
 		told = binary.AppendUvarint(told, c.number)
 		of = append(of, c)
 	}
