@@ -1,13 +1,8 @@
 package stack_test
 
 import (
-	"bytes"
 	"net/http"
-	"os"
-	"path/filepath"
-	"strings"
 	"testing"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -26,37 +21,9 @@ func newFolder(t *testing.T) *stack.Folder {
 		if err := f.Close(); err != nil {
 			t.Error(err)
 		}
-		// What a server leaves behind is told to end, and does so soon.
-		for until := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) {
-			left := processesOf(t, f.Path())
-			if len(left) == 0 {
-				return
-			}
-			if time.Now().After(until) {
-				t.Errorf("after the end there still run %q", left)
-				return
-			}
-		}
+		waitUntilNoneIsLeft(t, f.Path(), 0)
 	})
 	return f
-}
-
-// processesOf is the command lines of all processes whose environment names a
-// folder, as that of every server in it does.
-func processesOf(t *testing.T, folder string) (lines []string) {
-	t.Helper()
-	all, err := filepath.Glob("/proc/[0-9]*/environ")
-	if err != nil || len(all) == 0 {
-		t.Fatalf("there is no list of processes: %v", err)
-	}
-	for _, path := range all {
-		// One that has ended meanwhile has none.
-		if env, err := os.ReadFile(path); err == nil && bytes.Contains(env, []byte("HOME="+folder+"\x00")) {
-			line, _ := os.ReadFile(filepath.Join(filepath.Dir(path), "cmdline"))
-			lines = append(lines, strings.ReplaceAll(string(line), "\x00", " "))
-		}
-	}
-	return lines
 }
 
 func TestEjabberd(t *testing.T) {
