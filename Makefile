@@ -50,7 +50,9 @@ generate: web/node_modules/.package-lock.json ## Write the API's descriptions an
 	cd web && npm run --silent generate
 
 .PHONY: test
-test: test-deps test-go test-web test-browser ## Run all tests, installing what they need
+test: test-deps ## Run all tests, installing what they need; they must leave no server behind
+	@status=0; $(MAKE) test-go test-web test-browser || status=$$?; \
+	scripts/check-left || status=$$?; exit $$status
 
 .PHONY: test-deps
 test-deps:

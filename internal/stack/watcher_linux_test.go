@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -87,32 +88,45 @@ func TestServersEndWithTheirStarter(t *testing.T) {
 	}
 }
 
-func testServersEnd(t *testing.T, end string) {
+// starter is a process that has started servers.
+type starter struct {
+	*exec.Cmd
+	stdin  io.Closer // ends the process as it was asked to
+	folder string    // of the servers
+}
+
+func startStarter(t *testing.T, end string) *starter {
+	t.Helper()
 	binary, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
-	starter := exec.CommandContext(t.Context(), binary, starterArgument, end)
-	starter.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	stdin, err := starter.StdinPipe()
-	if err != nil {
+	s := &starter{Cmd: exec.CommandContext(t.Context(), binary, starterArgument, end)}
+	s.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if s.stdin, err = s.StdinPipe(); err != nil {
 		t.Fatal(err)
 	}
-	stdout, err := starter.StdoutPipe()
+	stdout, err := s.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
 	}
 	var said strings.Builder
-	starter.Stderr = &said
-	if err := starter.Start(); err != nil {
+	s.Stderr = &said
+	if err := s.Start(); err != nil {
 		t.Fatal(err)
 	}
 	line, err := bufio.NewReader(stdout).ReadString('\n')
-	folder := strings.TrimSpace(line)
-	if err != nil || folder == "" {
-		_ = starter.Wait()
+	s.folder = strings.TrimSpace(line)
+	if err != nil || s.folder == "" {
+		_ = s.Wait()
 		t.Fatalf("the servers did not start: %v\n%s", err, &said)
 	}
+	return s
+}
+
+func testServersEnd(t *testing.T, end string) {
+	starter := startStarter(t, end)
+	folder := starter.folder
 	running := strings.Join(processesOf(t, folder), "\n")
 	programs := []string{"redis-server", "nginx: master", "nginx: worker", "hikyaku-stack-watcher"}
 	if end == "killed" {
@@ -135,10 +149,11 @@ func testServersEnd(t *testing.T, end string) {
 	}
 
 	// The whole group, as a terminal does it.
+	var err error
 	if end == "killed" {
 		err = unix.Kill(-starter.Process.Pid, unix.SIGKILL)
 	} else {
-		err = stdin.Close()
+		err = starter.stdin.Close()
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -158,6 +173,50 @@ func testServersEnd(t *testing.T, end string) {
 	}
 	_ = reader.Process.Kill()
 	_ = reader.Wait()
+}
+
+// The check after the tests tells servers without a starter, which only a
+// watcher that was killed leaves, from those of somebody who works beside.
+func TestCheckLeft(t *testing.T) {
+	starter := startStarter(t, "killed without a watcher")
+	check := func() string {
+		// What others have left makes it fail as well.
+		out, _ := exec.CommandContext(t.Context(), "../../scripts/check-left", "0").CombinedOutput()
+		return string(out)
+	}
+	if out := check(); strings.Contains(out, starter.folder) {
+		t.Errorf("it complains of servers whose starter runs:\n%s", out)
+	}
+	for pid, line := range processes(t, starter.folder) {
+		if strings.Contains(line, "hikyaku-stack-watcher") {
+			if err := unix.Kill(pid, unix.SIGKILL); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	if err := starter.Process.Kill(); err != nil {
+		t.Error(err)
+	}
+	_ = starter.Wait()
+	out := check()
+	if !strings.Contains(out, "folder "+starter.folder+"\n") {
+		t.Errorf("it does not see the folder:\n%s", out)
+	}
+	for pid, line := range processes(t, starter.folder) {
+		if !strings.Contains(out, fmt.Sprintf("process %d of %s: ", pid, starter.folder)) {
+			t.Errorf("it does not see %d, %s:\n%s", pid, line, out)
+		}
+		if err := unix.Kill(pid, unix.SIGKILL); err != nil {
+			t.Error(err)
+		}
+	}
+	waitUntilNoneIsLeft(t, starter.folder, 0)
+	if err := os.RemoveAll(starter.folder); err != nil {
+		t.Error(err)
+	}
+	if out := check(); strings.Contains(out, starter.folder) {
+		t.Errorf("it complains of what is gone:\n%s", out)
+	}
 }
 
 // sharedMemory is the paths of the memory that PostgreSQL's processes in a
