@@ -54,6 +54,11 @@ test: test-deps ## Run all tests, installing what they need; they must leave no 
 	@status=0; $(MAKE) test-go test-web test-browser || status=$$?; \
 	scripts/check-left || status=$$?; exit $$status
 
+.PHONY: test-unit
+test-unit: web/dist/index.html web/dist-report/report.js ## Run the tests that need no servers: a minute, for the inner loop
+	$(GO) test -short ./cmd/... ./internal/... ./deploy
+	cd web && npm test --silent
+
 .PHONY: test-deps
 test-deps:
 	scripts/test-deps

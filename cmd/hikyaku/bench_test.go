@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/hikyaku-chat/hikyaku/internal/bench/report"
+	"github.com/hikyaku-chat/hikyaku/internal/stack/stacktest"
 )
 
 // TestMain is the program itself where the tests start it as one: the load tool
@@ -26,6 +27,7 @@ func TestMain(m *testing.M) {
 // its address.
 func serving(t *testing.T, dir string) (url string) {
 	t.Helper()
+	stacktest.SkipIfShort(t)
 	ctx, stop := context.WithCancel(t.Context())
 	out := &lines{ready: make(chan string, 1)}
 	ended := make(chan int, 1)
@@ -136,6 +138,7 @@ func TestBenchScenarios(t *testing.T) {
 // The suite starts a system, measures it, writes down what it found, and leaves
 // nothing behind.
 func TestBenchSuite(t *testing.T) {
+	stacktest.SkipIfShort(t)
 	out := filepath.Join(t.TempDir(), "new", "folder")
 	r := hikyaku(t.Context(), t, "", nil, "bench", "suite", "--on", "embedded", "--out", out, "--users", "4", "--from", "100", "--to", "100", "--step", "1s",
 		"--burst-length", "1s", "--connections", "50", "--hold", "1s", "--rest", "0s")

@@ -15,6 +15,7 @@ import (
 
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
 	"github.com/hikyaku-chat/hikyaku/internal/client"
+	"github.com/hikyaku-chat/hikyaku/internal/stack/stacktest"
 	"github.com/hikyaku-chat/hikyaku/internal/talktest"
 	"github.com/hikyaku-chat/hikyaku/internal/wire"
 )
@@ -27,6 +28,7 @@ type process struct {
 
 func buildBinary(t *testing.T) string {
 	t.Helper()
+	stacktest.SkipIfShort(t)
 	path := filepath.Join(t.TempDir(), "hikyaku")
 	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", path, "../../cmd/hikyaku").CombinedOutput(); err != nil {
 		t.Fatalf("build: %v\n%s", err, out)

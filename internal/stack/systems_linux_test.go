@@ -7,12 +7,14 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/hikyaku-chat/hikyaku/internal/stack"
+	"github.com/hikyaku-chat/hikyaku/internal/stack/stacktest"
 )
 
 // newFolder makes a folder for servers, which are stopped with the test: none
 // may be left, nor a process that one of them started.
 func newFolder(t *testing.T) *stack.Folder {
 	t.Helper()
+	stacktest.SkipIfShort(t)
 	f, err := stack.NewFolder()
 	if err != nil {
 		t.Fatal(err)

@@ -19,6 +19,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/hikyaku-chat/hikyaku/internal/stack"
+	"github.com/hikyaku-chat/hikyaku/internal/stack/stacktest"
 )
 
 // The test binary is a program that starts servers when it is given this
@@ -97,6 +98,7 @@ type starter struct {
 
 func startStarter(t *testing.T, end string) *starter {
 	t.Helper()
+	stacktest.SkipIfShort(t)
 	binary, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)

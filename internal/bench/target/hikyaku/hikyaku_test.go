@@ -17,6 +17,7 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/bench/target/hikyaku"
 	"github.com/hikyaku-chat/hikyaku/internal/client"
 	"github.com/hikyaku-chat/hikyaku/internal/gateway"
+	"github.com/hikyaku-chat/hikyaku/internal/stack/stacktest"
 )
 
 // installation is a real one without any account, that takes so many messages a
@@ -62,6 +63,7 @@ func register(t *testing.T, url, name string) *client.Client {
 // heard, stored, and accounted for. One that sends too fast is refused. It is
 // so however the people came to be.
 func TestTalk(t *testing.T) {
+	stacktest.SkipIfShort(t)
 	t.Run("the first account", func(t *testing.T) {
 		url := installation(t, 10, 10)
 		talk(t, url, "")
@@ -178,6 +180,7 @@ func measure(t *testing.T, what interface {
 // Who comes back after a loss has what was said meanwhile, once, more than fits
 // a page.
 func TestComingBack(t *testing.T) {
+	stacktest.SkipIfShort(t)
 	r := measure(t, &scenario.Reconnect{People: 4, Rate: 200, Apart: 3 * time.Second, Spread: time.Second, AtOnce: 4})
 	if b := r.Return; b.Returned != 4 || b.Missed != 600 || b.Synced.Max < b.Synced.P50 {
 		t.Errorf("%+v", b)
@@ -185,6 +188,7 @@ func TestComingBack(t *testing.T) {
 }
 
 func TestLiving(t *testing.T) {
+	stacktest.SkipIfShort(t)
 	r := measure(t, &scenario.Soak{
 		People: 20, Rate: 100, Acts: 50, Losses: 10, Length: 4 * time.Second, Window: 2 * time.Second, MaxActs: 10, Patience: 10 * time.Second,
 	})
