@@ -50,7 +50,14 @@ generate: web/node_modules/.package-lock.json ## Write the API's descriptions an
 	cd web && npm run --silent generate
 
 .PHONY: test
-test: test-deps test-go test-web test-browser ## Run all tests, installing what they need
+test: test-deps ## Run all tests, installing what they need; they must leave no server behind
+	@status=0; $(MAKE) test-go test-web test-browser || status=$$?; \
+	scripts/check-left || status=$$?; exit $$status
+
+.PHONY: test-unit
+test-unit: web/dist/index.html web/dist-report/report.js ## Run the tests that need no servers: a minute, for the inner loop
+	$(GO) test -short ./cmd/... ./internal/... ./deploy
+	cd web && npm test --silent
 
 .PHONY: test-deps
 test-deps:

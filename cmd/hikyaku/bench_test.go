@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/hikyaku-chat/hikyaku/internal/bench/report"
+	"github.com/hikyaku-chat/hikyaku/internal/stack/stacktest"
 )
 
 // TestMain is the program itself where the tests start it as one: the load tool
@@ -26,6 +27,7 @@ func TestMain(m *testing.M) {
 // its address.
 func serving(t *testing.T, dir string) (url string) {
 	t.Helper()
+	stacktest.SkipIfShort(t)
 	ctx, stop := context.WithCancel(t.Context())
 	out := &lines{ready: make(chan string, 1)}
 	ended := make(chan int, 1)
@@ -145,6 +147,7 @@ func measuredAll(r result) bool {
 // The suite starts a system, measures it, writes down what it found, and leaves
 // nothing behind.
 func TestBenchSuite(t *testing.T) {
+	stacktest.SkipIfShort(t)
 	t.Parallel()
 	t.Run("embedded", func(t *testing.T) {
 		t.Parallel()

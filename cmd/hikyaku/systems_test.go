@@ -12,11 +12,13 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/bench/target/ejabberd"
 	"github.com/hikyaku-chat/hikyaku/internal/bench/target/reference"
 	"github.com/hikyaku-chat/hikyaku/internal/bench/target/targettest"
+	"github.com/hikyaku-chat/hikyaku/internal/stack/stacktest"
 )
 
 // One command starts another system and names a file of settings with which the
 // load tool measures it; the system stops when it is told to.
 func TestStackOfOtherSystems(t *testing.T) {
+	stacktest.SkipIfShort(t)
 	t.Parallel()
 	for name, open := range map[string]func(settings map[string]string) (targettest.System, error){
 		"ejabberd": func(s map[string]string) (targettest.System, error) {

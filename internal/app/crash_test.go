@@ -18,6 +18,7 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
 	"github.com/hikyaku-chat/hikyaku/internal/client"
 	"github.com/hikyaku-chat/hikyaku/internal/gateway"
+	"github.com/hikyaku-chat/hikyaku/internal/stack/stacktest"
 	"github.com/hikyaku-chat/hikyaku/internal/talktest"
 	"github.com/hikyaku-chat/hikyaku/internal/wire"
 )
@@ -61,6 +62,7 @@ type process struct {
 
 func startProcess(t *testing.T, data string) *process {
 	t.Helper()
+	stacktest.SkipIfShort(t)
 	cmd := exec.CommandContext(context.Background(), os.Args[0]) // it ends with its standard input
 	cmd.Env = append(os.Environ(), asServer+"="+data)
 	cmd.Stderr = os.Stderr

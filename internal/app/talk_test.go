@@ -9,12 +9,14 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/app"
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
 	"github.com/hikyaku-chat/hikyaku/internal/client"
+	"github.com/hikyaku-chat/hikyaku/internal/stack/stacktest"
 	"github.com/hikyaku-chat/hikyaku/internal/talktest"
 	"github.com/hikyaku-chat/hikyaku/internal/wire"
 )
 
 // An operator's command is another process; the server finds out by itself.
 func TestOperatorLocksAnAccountThatIsConnected(t *testing.T) {
+	stacktest.SkipIfShort(t)
 	t.Parallel()
 	cfg := testConfig(t)
 	url := start(t, cfg).URL()

@@ -4,6 +4,7 @@
 // `make stack`, the integration tests, the load tool and the fault tests use
 // it, so that what is measured and what is tested is the same system.
 //
-// Nothing outlives the program that started it: every server is told to die
-// with its parent (on Linux), and [Folder.Close] stops all of them.
+// Nothing outlives the program that started it. [Folder.Close] stops every
+// server; where the program ends without it, be it by SIGKILL, a watcher that
+// each folder has kills them and removes the folder (watcher.go).
 package stack

@@ -20,23 +20,34 @@ import (
 type Folder struct {
 	dir     string
 	secrets secrets
+	watcher *watcher
 
 	mu        sync.Mutex
 	processes []*Process
 	closed    bool
 }
 
-// NewFolder makes a temporary folder for servers. Close removes it.
+// NewFolder makes a temporary folder for servers. Close removes it, and so does
+// the end of this process.
 func NewFolder() (*Folder, error) {
-	dir, err := os.MkdirTemp("", "hikyaku-stack-")
+	temp, err := filepath.Abs(os.TempDir())
 	if err != nil {
 		return nil, err
 	}
-	// Servers that run as another user must be able to pass through.
-	if err := os.Chmod(dir, 0o711); err != nil {
+	dir, err := os.MkdirTemp(temp, "hikyaku-stack-")
+	if err != nil {
 		return nil, err
 	}
-	return &Folder{dir: dir, secrets: newSecrets()}, nil
+	w, err := watch(dir)
+	if err != nil {
+		return nil, errors.Join(err, os.RemoveAll(dir))
+	}
+	f := &Folder{dir: dir, secrets: newSecrets(), watcher: w}
+	// Servers that run as another user must be able to pass through.
+	if err := os.Chmod(dir, 0o711); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
 }
 
 // Path is the folder.
@@ -73,7 +84,7 @@ func (f *Folder) Close() error {
 		errs = append(errs, p.Stop(ctx))
 		cancel()
 	}
-	return errors.Join(append(errs, os.RemoveAll(f.dir))...)
+	return errors.Join(append(errs, f.watcher.finish())...)
 }
 
 // sub makes a folder inside, owned by who is to write there.

@@ -75,7 +75,7 @@ func (p *Postgres) run(ctx context.Context, program string, args ...string) erro
 	cmd.Dir = p.data
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "LANG=C.UTF-8", "TZ=UTC", "PGPASSWORD=" + p.folder.secrets.password}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: p.user}
-	if out, err := cmd.CombinedOutput(); err != nil {
+	if out, err := p.folder.output(cmd); err != nil {
 		return fmt.Errorf("%s: %w: %s", program, err, strings.TrimSpace(string(out)))
 	}
 	return nil

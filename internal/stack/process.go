@@ -65,7 +65,6 @@ func (f *Folder) start(c command) (*Process, error) {
 	// A group of its own: servers have children that must end with them, and
 	// Ctrl-C at a terminal must not reach them before they are asked to stop.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Credential: c.user}
-	dieWithParent(cmd.SysProcAttr)
 	// Every descendant inherits the lineage's writing end: whoever reads it
 	// learns when the last has ended.
 	lineage, inherited, err := os.Pipe()
@@ -73,7 +72,7 @@ func (f *Folder) start(c command) (*Process, error) {
 		return nil, fmt.Errorf("start %s: %w", c.name, err)
 	}
 	cmd.ExtraFiles = []*os.File{inherited}
-	err = cmd.Start()
+	err = f.watched(cmd, cmd.Start)
 	_ = inherited.Close()
 	if err != nil {
 		_ = lineage.Close()

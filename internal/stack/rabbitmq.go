@@ -214,7 +214,7 @@ func (r *RabbitMQ) ready(ctx context.Context, n int) error {
 func (r *RabbitMQ) Control(ctx context.Context, args ...string) (string, error) {
 	cmd := exec.CommandContext(ctx, filepath.Join(r.scripts, "rabbitmqctl"), append([]string{"-q", "-n", r.node}, args...)...)
 	cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "LANG=C.UTF-8"}, r.env()...)
-	out, err := cmd.CombinedOutput()
+	out, err := r.folder.output(cmd)
 	if err != nil {
 		return "", fmt.Errorf("rabbitmqctl %s: %w: %s", strings.Join(args, " "), err, out)
 	}

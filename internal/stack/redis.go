@@ -114,7 +114,7 @@ func StartRedisCluster(ctx context.Context, f *Folder) (*RedisCluster, error) {
 	cli := func(ctx context.Context, args ...string) ([]byte, error) {
 		cmd := exec.CommandContext(ctx, program, args...)
 		cmd.Env = append(os.Environ(), "REDISCLI_AUTH="+f.secrets.password)
-		return cmd.CombinedOutput()
+		return f.output(cmd)
 	}
 	c := &RedisCluster{password: f.secrets.password}
 	args := []string{"--cluster", "create"}

@@ -64,7 +64,7 @@ sentinel failover-timeout %[3]s 5000
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
 	return s, process.waitFor(ctx, func(ctx context.Context) error {
-		out, err := exec.CommandContext(ctx, program, "-p", fmt.Sprint(s.port), "sentinel", "replicas", sentinelMaster).CombinedOutput()
+		out, err := f.output(exec.CommandContext(ctx, program, "-p", fmt.Sprint(s.port), "sentinel", "replicas", sentinelMaster))
 		if err == nil && (!strings.Contains(string(out), fmt.Sprint(s.Replica.port)) || strings.Contains(string(out), "disconnected")) {
 			err = errors.New("the Sentinel does not know the replica yet")
 		}

@@ -424,6 +424,7 @@ func TestDeadLettersWithoutAQueue(t *testing.T) {
 
 // Nodes of a cluster die under traffic, the one that leads the queues too.
 func TestNodesDie(t *testing.T) {
+	stacktest.SkipIfShort(t)
 	f, err := stack.NewFolder()
 	if err != nil {
 		t.Fatal(err)

@@ -49,6 +49,7 @@ func TestConformanceOnCluster(t *testing.T) {
 // Behind a Sentinel the bus is the same; when the master goes, the replica
 // carries it on.
 func TestSentinel(t *testing.T) {
+	stacktest.SkipIfShort(t)
 	f, err := stack.NewFolder()
 	if err != nil {
 		t.Fatal(err)
@@ -145,6 +146,7 @@ func numbered(n int) *bus.Envelope {
 // gaps within the promised time of the path's return, also when nothing is sent
 // afterwards.
 func TestInterruptions(t *testing.T) {
+	stacktest.SkipIfShort(t)
 	f, err := stack.NewFolder()
 	if err != nil {
 		t.Fatal(err)

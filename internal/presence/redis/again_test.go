@@ -20,6 +20,7 @@ import (
 // startServer starts a Redis that the test may harm.
 func startServer(t *testing.T) *stack.Redis {
 	t.Helper()
+	stacktest.SkipIfShort(t)
 	f, err := stack.NewFolder()
 	if err != nil {
 		t.Fatal(err)

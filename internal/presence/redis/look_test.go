@@ -10,6 +10,7 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
 	"github.com/hikyaku-chat/hikyaku/internal/presence"
 	"github.com/hikyaku-chat/hikyaku/internal/stack"
+	"github.com/hikyaku-chat/hikyaku/internal/stack/stacktest"
 )
 
 // locate looks people up as one does who cannot wait, and tells whom it found,
@@ -78,6 +79,7 @@ func TestLookingWhileRedisHangs(t *testing.T) {
 // nobody of it is taken for gone. That holds for the part that knows which
 // gateways live, too.
 func TestLookingWhileAPartIsAway(t *testing.T) {
+	stacktest.SkipIfShort(t)
 	f, err := stack.NewFolder()
 	if err != nil {
 		t.Fatal(err)

@@ -54,11 +54,22 @@ func lazily[T any](start func(ctx context.Context, f *stack.Folder) (T, error)) 
 	})
 	return func(tb testing.TB) T {
 		tb.Helper()
+		SkipIfShort(tb)
 		server, err := once()
 		if err != nil {
 			tb.Fatal(err)
 		}
 		return server
+	}
+}
+
+// SkipIfShort skips a test under -short, with which `make test-unit` runs. Tests
+// that start servers call it, and those that take seconds. Without -short, as
+// `make test` runs, none is skipped.
+func SkipIfShort(tb testing.TB) {
+	tb.Helper()
+	if testing.Short() {
+		tb.Skip("-short: left to make test")
 	}
 }
 

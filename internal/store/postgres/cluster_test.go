@@ -157,6 +157,7 @@ func databaseOf(url string) string {
 
 // A database that goes away and comes back ends nothing.
 func TestTheServerGoesAway(t *testing.T) {
+	stacktest.SkipIfShort(t)
 	f, err := stack.NewFolder()
 	if err != nil {
 		t.Fatal(err)

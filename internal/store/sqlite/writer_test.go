@@ -15,6 +15,7 @@ import (
 
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
 	"github.com/hikyaku-chat/hikyaku/internal/ids"
+	"github.com/hikyaku-chat/hikyaku/internal/stack/stacktest"
 	"github.com/hikyaku-chat/hikyaku/internal/store"
 )
 
@@ -303,6 +304,7 @@ func TestDurabilitySettings(t *testing.T) {
 
 // TestLogStaysSmall writes much while readers read all the time.
 func TestLogStaysSmall(t *testing.T) {
+	stacktest.SkipIfShort(t)
 	s := openFresh(t)
 	var people []chat.UserID
 	for i := range 20 {

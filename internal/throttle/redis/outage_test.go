@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/hikyaku-chat/hikyaku/internal/stack"
+	"github.com/hikyaku-chat/hikyaku/internal/stack/stacktest"
 	"github.com/hikyaku-chat/hikyaku/internal/throttle"
 	throttleRedis "github.com/hikyaku-chat/hikyaku/internal/throttle/redis"
 )
@@ -15,6 +16,7 @@ import (
 // start starts a Redis that the test may harm.
 func start(t *testing.T) *stack.Redis {
 	t.Helper()
+	stacktest.SkipIfShort(t)
 	f, err := stack.NewFolder()
 	if err != nil {
 		t.Fatal(err)

@@ -13,11 +13,13 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/bench/target/ejabberd"
 	"github.com/hikyaku-chat/hikyaku/internal/bench/target/targettest"
 	"github.com/hikyaku-chat/hikyaku/internal/stack"
+	"github.com/hikyaku-chat/hikyaku/internal/stack/stacktest"
 )
 
 // start starts a real ejabberd.
 func start(t *testing.T) (*stack.Ejabberd, targettest.System) {
 	t.Helper()
+	stacktest.SkipIfShort(t)
 	f, err := stack.NewFolder()
 	if err != nil {
 		t.Fatal(err)

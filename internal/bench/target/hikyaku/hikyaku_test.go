@@ -17,6 +17,7 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/bench/target/hikyaku"
 	"github.com/hikyaku-chat/hikyaku/internal/client"
 	"github.com/hikyaku-chat/hikyaku/internal/gateway"
+	"github.com/hikyaku-chat/hikyaku/internal/stack/stacktest"
 )
 
 // installation is a real one without any account, that takes so many messages a
@@ -66,6 +67,7 @@ const perSecond = 0.001
 // heard, stored, and accounted for. One that sends too much is refused. It is
 // so however the people came to be.
 func TestTalk(t *testing.T) {
+	stacktest.SkipIfShort(t)
 	t.Parallel()
 	t.Run("the first account", func(t *testing.T) {
 		url := installation(t, perSecond, 8)
@@ -187,6 +189,7 @@ func measure(t *testing.T, what interface {
 // Who comes back after a loss has what was said meanwhile, once, more than fits
 // a page.
 func TestComingBack(t *testing.T) {
+	stacktest.SkipIfShort(t)
 	t.Parallel()
 	r := measure(t, &scenario.Reconnect{People: 4, Rate: 200, Apart: 3 * time.Second, Spread: time.Second, AtOnce: 4})
 	if b := r.Return; b.Returned != 4 || b.Missed != 600 || b.Synced.Max < b.Synced.P50 {
@@ -195,6 +198,7 @@ func TestComingBack(t *testing.T) {
 }
 
 func TestLiving(t *testing.T) {
+	stacktest.SkipIfShort(t)
 	t.Parallel()
 	r := measure(t, &scenario.Soak{
 		People: 20, Rate: 100, Acts: 50, Losses: 10, Length: 4 * time.Second, Window: 2 * time.Second, MaxActs: 10, Patience: time.Minute,

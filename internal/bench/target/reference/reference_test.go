@@ -10,11 +10,13 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/bench/target/reference"
 	"github.com/hikyaku-chat/hikyaku/internal/bench/target/targettest"
 	"github.com/hikyaku-chat/hikyaku/internal/stack"
+	"github.com/hikyaku-chat/hikyaku/internal/stack/stacktest"
 )
 
 // start starts the real stack.
 func start(t *testing.T) (*stack.Reference, targettest.System) {
 	t.Helper()
+	stacktest.SkipIfShort(t)
 	f, err := stack.NewFolder()
 	if err != nil {
 		t.Fatal(err)

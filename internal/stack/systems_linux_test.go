@@ -1,23 +1,20 @@
 package stack_test
 
 import (
-	"bytes"
 	"net/http"
-	"os"
-	"path/filepath"
-	"strings"
 	"testing"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 
 	"github.com/hikyaku-chat/hikyaku/internal/stack"
+	"github.com/hikyaku-chat/hikyaku/internal/stack/stacktest"
 )
 
 // newFolder makes a folder for servers, which are stopped with the test: none
 // may be left, nor a process that one of them started.
 func newFolder(t *testing.T) *stack.Folder {
 	t.Helper()
+	stacktest.SkipIfShort(t)
 	f, err := stack.NewFolder()
 	if err != nil {
 		t.Fatal(err)
@@ -26,37 +23,9 @@ func newFolder(t *testing.T) *stack.Folder {
 		if err := f.Close(); err != nil {
 			t.Error(err)
 		}
-		// What a server leaves behind is told to end, and does so soon.
-		for until := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) {
-			left := processesOf(t, f.Path())
-			if len(left) == 0 {
-				return
-			}
-			if time.Now().After(until) {
-				t.Errorf("after the end there still run %q", left)
-				return
-			}
-		}
+		waitUntilNoneIsLeft(t, f.Path(), 0)
 	})
 	return f
-}
-
-// processesOf is the command lines of all processes whose environment names a
-// folder, as that of every server in it does.
-func processesOf(t *testing.T, folder string) (lines []string) {
-	t.Helper()
-	all, err := filepath.Glob("/proc/[0-9]*/environ")
-	if err != nil || len(all) == 0 {
-		t.Fatalf("there is no list of processes: %v", err)
-	}
-	for _, path := range all {
-		// One that has ended meanwhile has none.
-		if env, err := os.ReadFile(path); err == nil && bytes.Contains(env, []byte("HOME="+folder+"\x00")) {
-			line, _ := os.ReadFile(filepath.Join(filepath.Dir(path), "cmdline"))
-			lines = append(lines, strings.ReplaceAll(string(line), "\x00", " "))
-		}
-	}
-	return lines
 }
 
 func TestEjabberd(t *testing.T) {
