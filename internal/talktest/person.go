@@ -15,12 +15,13 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/batching"
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
 	"github.com/hikyaku-chat/hikyaku/internal/client"
+	"github.com/hikyaku-chat/hikyaku/internal/eventually"
 	"github.com/hikyaku-chat/hikyaku/internal/wire"
 )
 
 // Patience bounds every wait; it is never waited for in full unless something
 // is wrong.
-const Patience = time.Minute
+const Patience = eventually.Timeout
 
 const testPassword = "correct horse battery"
 

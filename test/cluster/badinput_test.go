@@ -1,57 +1,31 @@
 package cluster
 
 import (
-	"bytes"
-	"context"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/hikyaku-chat/hikyaku/internal/stack/stacktest"
+	"github.com/hikyaku-chat/hikyaku/test/cluster/clustertest"
 )
-
-// run runs the binary as an operator would, with what the cluster's processes
-// have and what is set beside it.
-func (s *system) run(t *testing.T, set []string, args ...string) (code int, out string) {
-	t.Helper()
-	path, err := binary()
-	must(t, err)
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
-	defer cancel()
-	cmd := exec.CommandContext(ctx, path, args...)
-	cmd.Dir = t.TempDir()
-	cmd.Env = append(os.Environ(), append(append(s.Settings(), "HIKYAKU_LISTEN=127.0.0.1:0", "HIKYAKU_ROLES=worker"), set...)...)
-	var b bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &b, &b
-	err = cmd.Run()
-	if ctx.Err() != nil {
-		t.Fatalf("it runs: %s", b.String())
-	}
-	if err == nil {
-		return 0, b.String()
-	}
-	return cmd.ProcessState.ExitCode(), b.String()
-}
 
 // Whatever is wrong with an address is said in one line that names the setting
 // and the cure.
 func TestBadInput(t *testing.T) {
-	s := cluster(t)
+	s := clustertest.Shared(t)
 	empty, err := s.Postgres.CreateDatabase(t.Context(), "nobody_migrated_it")
-	must(t, err)
+	clustertest.Must(t, err)
 	// Another installation: a database of its own.
 	other, err := s.Postgres.CreateDatabase(t.Context(), "another_installation")
-	must(t, err)
-	if code, out := s.run(t, []string{"HIKYAKU_DATABASE=" + other}, "migrate"); code != 0 {
+	clustertest.Must(t, err)
+	if code, out := s.Command(t, []string{"HIKYAKU_DATABASE=" + other}, "migrate"); code != 0 {
 		t.Fatal(out)
 	}
 	vhost, err := s.RabbitMQ[0].CreateVHost(t.Context(), "somewhere-else")
-	must(t, err)
+	clustertest.Must(t, err)
 	old := filepath.Join(t.TempDir(), "broker")
-	must(t, os.WriteFile(old, []byte("\n"), 0o600))
+	clustertest.Must(t, os.WriteFile(old, []byte("\n"), 0o600))
 	database, broker, redis := s.Postgres.URL("hikyaku"), s.RabbitMQ[0].URL(), s.Redis[0].URL()
 	for _, tt := range []struct {
 		name string
@@ -86,7 +60,7 @@ func TestBadInput(t *testing.T) {
 		{"no proxies", []string{"HIKYAKU_TRUSTED_PROXIES=nginx"}, []string{"--trusted-proxies", "nginx"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			code, out := s.run(t, tt.set, "serve")
+			code, out := s.Command(t, tt.set, "serve")
 			if code == 0 {
 				t.Error("it ended well")
 			}

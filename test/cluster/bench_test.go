@@ -18,6 +18,7 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
 	"github.com/hikyaku-chat/hikyaku/internal/client"
 	"github.com/hikyaku-chat/hikyaku/internal/stack"
+	"github.com/hikyaku-chat/hikyaku/test/cluster/clustertest"
 )
 
 // BenchmarkCluster is the whole way through nginx, load generator included:
@@ -54,16 +55,16 @@ func numbers(variable string, byDefault ...int) (out []int) {
 
 func number(variable string, byDefault int) int { return numbers(variable, byDefault)[0] }
 
-func benchSystem(b *testing.B, o stack.Options) *system {
+func benchSystem(b *testing.B, o stack.Options) *clustertest.System {
 	b.Helper()
 	o.Settings = append(o.Settings, "HIKYAKU_HEARTBEAT=3s") // as it is by default
 	o.Settings = append(o.Settings, strings.Fields(os.Getenv("CLUSTER_SETTINGS"))...)
-	s, err := start(o)
+	s, err := clustertest.Start(o)
 	if err != nil {
 		b.Fatal(err)
 	}
 	b.Cleanup(func() {
-		if err := s.end(); err != nil {
+		if err := s.End(); err != nil {
 			b.Error(err)
 		}
 	})
@@ -74,7 +75,7 @@ func benchSystem(b *testing.B, o stack.Options) *system {
 // warmUp gives PostgreSQL the log segments that one has which has run for a
 // while: it uses old ones again, and a fresh one has to write each new one full
 // of zeros first, which holds everybody up for a fifth of a second.
-func warmUp(b *testing.B, s *system) {
+func warmUp(b *testing.B, s *clustertest.System) {
 	b.Helper()
 	for range 40 {
 		if err := s.Postgres.Exec(b.Context(), "hikyaku", `SELECT pg_logical_emit_message(false, 'warm', 'up'), pg_switch_wal()`); err != nil {
@@ -88,7 +89,7 @@ func warmUp(b *testing.B, s *system) {
 
 // load is people in pairs.
 type load struct {
-	system *system
+	system *clustertest.System
 	people []*talker
 	begun  time.Time
 
@@ -109,7 +110,10 @@ type talker struct {
 	due    sync.Map
 }
 
-func newLoad(b *testing.B, s *system, n int) *load {
+// accounts counts those that were made.
+var accounts atomic.Int64
+
+func newLoad(b *testing.B, s *clustertest.System, n int) *load {
 	b.Helper()
 	l := &load{system: s, begun: time.Now()}
 	l.reset()
@@ -119,7 +123,7 @@ func newLoad(b *testing.B, s *system, n int) *load {
 		if err != nil {
 			b.Fatal(err)
 		}
-		if err := c.Register(b.Context(), fmt.Sprintf("talker%d", people.Add(1)), password); err != nil {
+		if err := c.Register(b.Context(), fmt.Sprintf("talker%d", accounts.Add(1)), clustertest.Password); err != nil {
 			b.Fatal(err)
 		}
 		t := &talker{self: []byte(`"sender":"` + c.Me().ID.String() + `"`)}
@@ -210,7 +214,7 @@ func (l *load) run(b *testing.B, rate int) {
 			continue
 		}
 		if now-start > warmUp && len(cpu) == 0 {
-			cpu, measured = l.system.cpu(), n
+			cpu, measured = cpuTimes(l.system), n
 		}
 		if now-start > warmUp {
 			lag = max(lag, now-due)
@@ -229,7 +233,7 @@ func (l *load) run(b *testing.B, rate int) {
 		time.Sleep(time.Millisecond)
 	}
 	drained := time.Since(l.begun) - start - sent
-	after := l.system.cpu()
+	after := cpuTimes(l.system)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	b.ReportMetric(float64(l.received.Load())/(sent+drained).Seconds(), "msg/s")
@@ -256,12 +260,12 @@ func (l *load) run(b *testing.B, rate int) {
 	b.Logf("CPU-seconds per million messages:%s; together %.0f", line.String(), all)
 }
 
-// cpu is the CPU time of each kind of process so far, children included, in
+// cpuTimes is the CPU time of each kind of process so far, children included, in
 // seconds.
-func (s *system) cpu() map[string]float64 {
+func cpuTimes(s *clustertest.System) map[string]float64 {
 	out := map[string]float64{"generator": ticks(fmt.Sprint(os.Getpid()))}
 	names := map[string]string{} // of processes, by their id
-	for _, p := range s.folder.Processes() {
+	for _, p := range s.Folder().Processes() {
 		if p.Running() {
 			name := p.Name()
 			if i := strings.LastIndexByte(name, '-'); i > 0 && name[i+1] >= '0' && name[i+1] <= '9' {

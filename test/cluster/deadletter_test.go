@@ -6,33 +6,34 @@ import (
 
 	"github.com/hikyaku-chat/hikyaku/internal/talktest"
 	"github.com/hikyaku-chat/hikyaku/internal/wire"
+	"github.com/hikyaku-chat/hikyaku/test/cluster/clustertest"
 )
 
 // A message that no worker can store becomes a dead letter, which an operator
 // looks at and sends again; those beside it are stored.
 func TestDeadLetters(t *testing.T) {
-	s := cluster(t)
-	a, b := s.register(t), s.register(t)
+	s := clustertest.Shared(t)
+	a, b := s.Register(t), s.Register(t)
 	g, err := a.CreateGroup(t.Context(), "Notes", b.Me().ID)
-	must(t, err)
-	must(t, s.Postgres.Exec(t.Context(), "hikyaku", `ALTER TABLE messages ADD CONSTRAINT no_poison CHECK (body <> 'poison') NOT VALID`))
+	clustertest.Must(t, err)
+	clustertest.Must(t, s.Postgres.Exec(t.Context(), "hikyaku", `ALTER TABLE messages ADD CONSTRAINT no_poison CHECK (body <> 'poison') NOT VALID`))
 	mended := false
 	mend := func() {
-		must(t, s.Postgres.Exec(t.Context(), "hikyaku", `ALTER TABLE messages DROP CONSTRAINT no_poison`))
+		clustertest.Must(t, s.Postgres.Exec(t.Context(), "hikyaku", `ALTER TABLE messages DROP CONSTRAINT no_poison`))
 	}
 	defer func() {
 		if !mended {
 			mend()
 		}
 	}()
-	person := connectTo(t, s, a)
+	person := s.Connect(t, a)
 	for _, body := range []string{"before", "poison", "after"} {
 		person.Post(g.ID, body)
 	}
 	failed := talktest.Await[wire.Failed](person, "failed", nil).ID
-	awaitBody(person, "after")
+	clustertest.AwaitBody(person, "after")
 
-	code, out := s.run(t, nil, "deadletter", "list")
+	code, out := s.Command(t, nil, "deadletter", "list")
 	var letters []string // of this test; others may have left theirs
 	for line := range strings.Lines(out) {
 		if strings.Contains(line, "cannot be stored") {
@@ -43,19 +44,19 @@ func TestDeadLetters(t *testing.T) {
 		t.Fatalf("list: %d\n%s", code, out)
 	}
 	id, _, _ := strings.Cut(letters[0], " ")
-	if code, out := s.run(t, nil, "deadletter", "show", id); code != 0 || !strings.Contains(out, `"body": "poison"`) || !strings.Contains(out, failed.String()) {
+	if code, out := s.Command(t, nil, "deadletter", "show", id); code != 0 || !strings.Contains(out, `"body": "poison"`) || !strings.Contains(out, failed.String()) {
 		t.Errorf("show: %d\n%s", code, out)
 	}
-	if code, out := s.run(t, nil, "deadletter", "show", "nothing"); code == 0 || !strings.Contains(out, "deadletter list") {
+	if code, out := s.Command(t, nil, "deadletter", "show", "nothing"); code == 0 || !strings.Contains(out, "deadletter list") {
 		t.Errorf("show another: %d\n%s", code, out)
 	}
 	mend()
 	mended = true
-	if code, out := s.run(t, nil, "deadletter", "requeue", "--all"); code != 0 {
+	if code, out := s.Command(t, nil, "deadletter", "requeue", "--all"); code != 0 {
 		t.Errorf("requeue: %d\n%s", code, out)
 	}
-	awaitBody(person, "poison")
-	if code, out := s.run(t, nil, "deadletter", "list"); code != 0 || strings.Contains(out, id) {
+	clustertest.AwaitBody(person, "poison")
+	if code, out := s.Command(t, nil, "deadletter", "list"); code != 0 || strings.Contains(out, id) {
 		t.Errorf("it is listed still: %d\n%s", code, out)
 	}
 }

@@ -6,8 +6,10 @@ import (
 	"testing"
 
 	"github.com/hikyaku-chat/hikyaku/internal/client"
+	"github.com/hikyaku-chat/hikyaku/internal/eventually"
 	"github.com/hikyaku-chat/hikyaku/internal/talktest"
 	"github.com/hikyaku-chat/hikyaku/internal/webpush/webpushtest"
+	"github.com/hikyaku-chat/hikyaku/test/cluster/clustertest"
 )
 
 // subscribe gives a person a browser that takes notifications.
@@ -16,10 +18,10 @@ func subscribe(t *testing.T, service *webpushtest.Service, c *client.Client) *we
 	var key struct {
 		Public string `json:"public_key"`
 	}
-	must(t, c.Do(t.Context(), http.MethodGet, "/push", nil, &key))
+	clustertest.Must(t, c.Do(t.Context(), http.MethodGet, "/push", nil, &key))
 	s, device := service.Subscribe()
 	device.Restrict(key.Public)
-	must(t, c.Do(t.Context(), http.MethodPut, "/push/subscription", map[string]any{
+	clustertest.Must(t, c.Do(t.Context(), http.MethodPut, "/push/subscription", map[string]any{
 		"endpoint": s.Endpoint, "keys": map[string]string{"p256dh": s.P256DH, "auth": s.Auth},
 	}, nil))
 	return device
@@ -28,26 +30,22 @@ func subscribe(t *testing.T, service *webpushtest.Service, c *client.Client) *we
 // Who has no page open is notified, by way of the worker, the queue and the
 // pusher; who has one is not.
 func TestNotifications(t *testing.T) {
-	s := cluster(t)
+	s := clustertest.Shared(t)
 	service := webpushtest.New(t)
-	a, b := s.register(t), s.register(t)
+	a, b := s.Register(t), s.Register(t)
 	phone := subscribe(t, service, b)
 	d, err := a.CreateDirect(t.Context(), b.Me().ID)
-	must(t, err)
-	aki, ben := connectTo(t, s, a), connectTo(t, s, b)
+	clustertest.Must(t, err)
+	aki, ben := s.Connect(t, a), s.Connect(t, b)
 	aki.Post(d.ID, "while you are here")
 	talktest.Await(ben, "message", talktest.IsBody("while you are here"))
 	ben.Socket.Close()
 	talktest.Await(aki, "message", talktest.IsBody("while you are here"))
 	// Ben counts as present until the grace of a lost connection is over.
-	tr := traffic{t: t}
-	tr.eventually("ben to be away", func() error {
+	eventually.True(t, "ben is away", func() bool {
 		aki.Post(d.ID, "come back")
-		awaitBody(aki, "come back")
-		if phone.Pushes() == 0 {
-			return errMore
-		}
-		return nil
+		clustertest.AwaitBody(aki, "come back")
+		return phone.Pushes() > 0
 	})
 	text := string(phone.Received()[0].Payload)
 	if !strings.Contains(text, "come back") || strings.Contains(text, "while you are here") || !strings.Contains(text, d.ID.String()) {

@@ -12,9 +12,9 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/hikyaku-chat/hikyaku/internal/batching"
 	"github.com/hikyaku-chat/hikyaku/internal/bus"
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
+	"github.com/hikyaku-chat/hikyaku/internal/eventually"
 )
 
 // Harness is what a backend brings.
@@ -23,8 +23,6 @@ type Harness struct {
 	// may wait for a slow node. The suite closes it.
 	Open func(t *testing.T, queue int) bus.Bus
 }
-
-const patience = 10 * time.Second
 
 // Run runs the suite.
 func Run(t *testing.T, h Harness) {
@@ -40,13 +38,12 @@ type recorder struct {
 	mu     sync.Mutex
 	got    []*bus.Envelope
 	gaps   int
-	more   batching.Signal
 	gate   chan struct{} // when not nil, Deliver waits for it
 	closed bool
 	t      *testing.T
 }
 
-func newRecorder(t *testing.T) *recorder { return &recorder{more: batching.NewSignal(), t: t} }
+func newRecorder(t *testing.T) *recorder { return &recorder{t: t} }
 
 func (r *recorder) Deliver(e *bus.Envelope) {
 	if r.gate != nil {
@@ -58,32 +55,24 @@ func (r *recorder) Deliver(e *bus.Envelope) {
 		r.t.Error("delivered after cancel")
 	}
 	r.got = append(r.got, e)
-	r.more.Notify()
 }
 
 func (r *recorder) Gap() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.gaps++
-	r.more.Notify()
 }
 
 func (r *recorder) wait(what string, done func() bool) {
 	r.t.Helper()
-	deadline := time.After(patience)
-	for {
+	eventually.Nil(r.t, what, func() error {
 		r.mu.Lock()
-		ok := done()
-		r.mu.Unlock()
-		if ok {
-			return
+		defer r.mu.Unlock()
+		if !done() {
+			return fmt.Errorf("%d envelopes, %d gaps", len(r.got), r.gaps)
 		}
-		select {
-		case <-r.more:
-		case <-deadline:
-			r.t.Fatalf("timed out: %s (%d envelopes, %d gaps)", what, len(r.got), r.gaps)
-		}
-	}
+		return nil
+	})
 }
 
 func subscribe(t *testing.T, b bus.Bus, node string, r *recorder) (cancel func()) {
@@ -209,14 +198,12 @@ func testGap(t *testing.T, h Harness) {
 		defer slow.mu.Unlock()
 		return len(slow.got) > 0 && string(slow.got[len(slow.got)-1].Items[0].Push.Frame) == strconv.Itoa(sent)
 	}
-	for deadline := time.Now().Add(patience); !arrived(); time.Sleep(10 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatal("after the gap nothing arrives")
-		}
+	eventually.True(t, "after the gap everything arrives", func() bool {
 		if err := b.Publish(context.Background(), "slow", numbered(sent)); err != nil {
 			t.Fatal(err)
 		}
-	}
+		return arrived()
+	})
 }
 
 func testCancel(t *testing.T, h Harness) {

@@ -14,13 +14,12 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
+	"github.com/hikyaku-chat/hikyaku/internal/eventually"
 	"github.com/hikyaku-chat/hikyaku/internal/notify"
 )
 
 // Open gives a new queue; each call of more connects to the same one anew.
 type Open func(t *testing.T) (q notify.Queue, more func() notify.Queue)
-
-const patience = 30 * time.Second
 
 // Run runs the suite.
 func Run(t *testing.T, open Open) {
@@ -75,13 +74,8 @@ func Receive(t *testing.T, q notify.Consumer, keep func(notify.Job) bool) *Recei
 	}()
 	r.stop = sync.OnceFunc(func() {
 		cancel()
-		select {
-		case err := <-ended:
-			if err != nil {
-				t.Errorf("Consume: %v", err)
-			}
-		case <-time.After(patience):
-			t.Error("Consume did not return after its context ended")
+		if err := eventually.Receive(t, "Consume returns after its context ended", ended); err != nil {
+			t.Errorf("Consume: %v", err)
 		}
 	})
 	t.Cleanup(r.stop)
@@ -91,7 +85,6 @@ func Receive(t *testing.T, q notify.Consumer, keep func(notify.Job) bool) *Recei
 // Wait gives what came once there are n jobs.
 func (r *Receiver) Wait(n int) []notify.Job {
 	r.t.Helper()
-	timeout := time.After(patience)
 	for {
 		r.mu.Lock()
 		jobs, more := slices.Clone(r.jobs), r.more
@@ -99,11 +92,7 @@ func (r *Receiver) Wait(n int) []notify.Job {
 		if len(jobs) >= n {
 			return jobs
 		}
-		select {
-		case <-more:
-		case <-timeout:
-			r.t.Fatalf("%d of %d jobs came", len(jobs), n)
-		}
+		eventually.Receive(r.t, fmt.Sprintf("more than %d of %d jobs", len(jobs), n), more)
 	}
 }
 
@@ -172,22 +161,12 @@ func testShare(t *testing.T, open Open) {
 	a, b := Receive(t, q, nil), Receive(t, more(), nil)
 	// Whoever gets one holds on to it, so that the other gets the next.
 	published := int64(0)
-	for deadline := time.Now().Add(patience); ; {
+	eventually.True(t, "both consumers get some", func() bool {
 		published++
 		q.Publish([]notify.Job{Job(published)})
-		for len(a.Wait(0))+len(b.Wait(0)) < int(published) {
-			if time.Now().After(deadline) {
-				t.Fatal("a job did not come")
-			}
-			time.Sleep(time.Millisecond)
-		}
-		if len(a.Wait(0)) > 0 && len(b.Wait(0)) > 0 {
-			break
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("one consumer got all %d", published)
-		}
-	}
+		eventually.True(t, "the job comes", func() bool { return len(a.Wait(0))+len(b.Wait(0)) == int(published) })
+		return len(a.Wait(0)) > 0 && len(b.Wait(0)) > 0
+	})
 	all := append(a.Wait(0), b.Wait(0)...)
 	slices.SortFunc(all, func(x, y notify.Job) int { return int(x.Seq - y.Seq) })
 	same(t, all, jobs(1, published+1))

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
+	"github.com/hikyaku-chat/hikyaku/internal/eventually"
 	"github.com/hikyaku-chat/hikyaku/internal/presence"
 	presenceRedis "github.com/hikyaku-chat/hikyaku/internal/presence/redis"
 	"github.com/hikyaku-chat/hikyaku/internal/stack"
@@ -138,7 +139,7 @@ func TestPeopleComeAndGoWhileRedisHangs(t *testing.T) {
 	if err := server.Resume(); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, 10*time.Second, "Redis knows who is here", func() bool {
+	eventually.True(t, "Redis knows who is here", func() bool {
 		for user := chat.UserID(1); user <= people; user++ {
 			if found := slices.Equal(where(t, p, user), []string{"a"}); found != (user%4 <= 1) {
 				return false
@@ -205,7 +206,7 @@ func TestTellingAgainWhilePeopleComeAndGo(t *testing.T) {
 	calls.Wait()
 	close(over)
 	telling.Wait()
-	eventually(t, 10*time.Second, "what could not be told is told", func() bool { return p.Tend(t.Context()) == nil })
+	eventually.True(t, "what could not be told is told", func() bool { return p.Tend(t.Context()) == nil })
 	users := make([]chat.UserID, people+1)
 	for i := range users {
 		users[i] = chat.UserID(i)

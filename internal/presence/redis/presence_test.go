@@ -8,9 +8,9 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
+	"github.com/hikyaku-chat/hikyaku/internal/eventually"
 	"github.com/hikyaku-chat/hikyaku/internal/presence"
 	"github.com/hikyaku-chat/hikyaku/internal/presence/presencetest"
 	presenceRedis "github.com/hikyaku-chat/hikyaku/internal/presence/redis"
@@ -109,15 +109,6 @@ func where(t *testing.T, p presence.Presence, user chat.UserID) []string {
 	return out[0]
 }
 
-func eventually(t *testing.T, most time.Duration, what string, ok func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(most); !ok(); time.Sleep(20 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("not within %v: %s", most, what)
-		}
-	}
-}
-
 // A gateway that dies says nothing any more. Its people are elsewhere, or gone,
 // soon afterwards, and that is told once.
 func TestAGatewayDies(t *testing.T) {
@@ -134,10 +125,14 @@ func TestAGatewayDies(t *testing.T) {
 		t.Fatalf("2 is at %v", got)
 	}
 	dying.Close()
-	eventually(t, 15*time.Second, "1 is gone", func() bool { return len(where(t, c, 1)) == 0 })
-	eventually(t, 15*time.Second, "2 is at b alone", func() bool { return slices.Equal(where(t, b, 2), []string{"b"}) })
-	eventually(t, 15*time.Second, "it is told", func() bool { return w.count(1, chat.Offline) > 0 })
-	time.Sleep(3 * time.Second)
+	eventually.True(t, "1 is gone", func() bool { return len(where(t, c, 1)) == 0 })
+	eventually.True(t, "2 is at b alone", func() bool { return slices.Equal(where(t, b, 2), []string{"b"}) })
+	eventually.True(t, "it is told", func() bool { return w.count(1, chat.Offline) > 0 })
+	// What is done every two seconds is done some times more.
+	for range 3 {
+		tend(t, b)
+		tend(t, c)
+	}
 	if n := w.count(1, chat.Offline); n != 1 {
 		t.Errorf("that 1 is gone was told %d times", n)
 	}
@@ -146,7 +141,7 @@ func TestAGatewayDies(t *testing.T) {
 	}
 }
 
-// Redis comes back empty: who is where is known again within ten seconds.
+// Redis comes back empty: who is where is soon known again.
 // People who come while it is away are not turned away.
 func TestRedisComesBackEmpty(t *testing.T) {
 	server := startServer(t)
@@ -163,7 +158,7 @@ func TestRedisComesBackEmpty(t *testing.T) {
 	if err := server.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, 10*time.Second, "everyone is found again", func() bool {
+	eventually.True(t, "everyone is found again", func() bool {
 		return slices.Equal(where(t, b, 1), []string{"a"}) && slices.Equal(where(t, a, 2), []string{"b"}) && slices.Equal(where(t, b, 3), []string{"a"})
 	})
 	states, err := a.States(t.Context(), []chat.UserID{1, 2, 3, 4})

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
+	"github.com/hikyaku-chat/hikyaku/internal/eventually"
 	"github.com/hikyaku-chat/hikyaku/internal/ids"
 	"github.com/hikyaku-chat/hikyaku/internal/stack/stacktest"
 	"github.com/hikyaku-chat/hikyaku/internal/store"
@@ -101,9 +102,8 @@ func grouped(t *testing.T, s *Store, jobs ...func() error) []error {
 	var wg sync.WaitGroup
 	for i, job := range jobs {
 		wg.Go(func() { errs[i] = job() })
-		for len(s.writer.queue) < i+1 {
-			time.Sleep(time.Millisecond) // until it is queued, to keep the order
-		}
+		// They are queued one by one, to keep the order.
+		eventually.True(t, "it is queued", func() bool { return len(s.writer.queue) > i })
 	}
 	close(hold)
 	wg.Wait()
@@ -275,9 +275,7 @@ func TestQueueHonoursContext(t *testing.T) {
 			}
 		})
 	}
-	for len(s.writer.queue) < cap(s.writer.queue) {
-		time.Sleep(time.Millisecond)
-	}
+	eventually.True(t, "the queue is full", func() bool { return len(s.writer.queue) == cap(s.writer.queue) })
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 	defer cancel()
 	if err := s.Ping(ctx); !errors.Is(err, context.DeadlineExceeded) {

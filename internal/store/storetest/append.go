@@ -10,12 +10,12 @@ import (
 )
 
 var appendTests = []testCase{
-	{name: "messages are kept as sent", run: messagesKept, fresh: true},
+	{name: "messages are kept as sent", run: messagesKept},
 	{name: "an empty batch", run: emptyBatch},
 	{name: "what is refused", run: refusedSends},
 	{name: "refusals do not touch the others", run: mixedBatch},
 	{name: "twice in a batch", run: twiceInBatch},
-	{name: "in another batch and after opening again", run: twiceLater, fresh: true},
+	{name: "in another batch and after opening again", run: twiceLater},
 	{name: "a duplicate after its author has left", run: duplicateAfterLeaving},
 	{name: "a duplicate of what was edited or deleted", run: duplicateOfChanged},
 	{name: "a conflict", run: conflicts},

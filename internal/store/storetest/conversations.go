@@ -10,7 +10,7 @@ import (
 )
 
 var conversationTests = []testCase{
-	{name: "a group is kept as given", run: groupKept, fresh: true},
+	{name: "a group is kept as given", run: groupKept},
 	{name: "what cannot be made", run: cannotBeMade},
 	{name: "a direct conversation is made once", run: directOnce},
 	{name: "a direct conversation is made once in a race", run: directRace},

@@ -10,11 +10,11 @@ import (
 )
 
 var feedTests = []testCase{
-	{name: "everything from the empty position", run: changedFromNothing, fresh: true},
+	{name: "everything from the empty position", run: changedFromNothing},
 	{name: "what counts as a change", run: whatChanges},
 	{name: "conversations that are gone", run: changedGone},
 	{name: "paging while things go on", run: changedPaging},
-	{name: "a position outlives the process", run: positionKept, fresh: true},
+	{name: "a position outlives the process", run: positionKept},
 	{name: "foreign positions", run: foreignPositions},
 	{name: "changes by rev", run: changesByRev},
 	{name: "heads", run: heads},
@@ -288,7 +288,7 @@ func recentList(w *world) {
 		cs = append(cs, w.group(u, other))
 	}
 	w.send(cs[2], other, "x")
-	time.Sleep(2 * time.Millisecond) // activity is kept to the millisecond
+	later() // activity is kept to the millisecond
 	w.send(cs[4], other, "x")
 	must[store.Change](w)(w.s.RemoveMember(w.ctx(), cs[1], u, u))
 	want := must[[]chat.Summary](w)(w.s.Recent(w.ctx(), u, time.Time{}, 0, 100))

@@ -9,7 +9,7 @@ import (
 )
 
 var linkTests = []testCase{
-	{name: "a link is kept as given", run: linkKept, fresh: true},
+	{name: "a link is kept as given", run: linkKept},
 	{name: "who may handle links", run: mayLink},
 	{name: "joining", run: joinByLink},
 	{name: "uses in a race", run: linkRace},

@@ -8,9 +8,9 @@ import (
 )
 
 var messageTests = []testCase{
-	{name: "edit", run: editMessage, fresh: true},
+	{name: "edit", run: editMessage},
 	{name: "who may edit", run: mayEdit},
-	{name: "delete", run: deleteMessage, fresh: true},
+	{name: "delete", run: deleteMessage},
 	{name: "who may delete", run: mayDelete},
 	{name: "pages of history", run: pages},
 }

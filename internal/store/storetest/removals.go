@@ -11,9 +11,9 @@ import (
 var removalTests = []testCase{
 	{name: "a batch goes with all that is its own", run: removedWhole},
 	{name: "what it wrote elsewhere stays", run: removedElsewhere},
-	{name: "a removal is done in steps", run: removedInSteps, fresh: true},
+	{name: "a removal is done in steps", run: removedInSteps},
 	{name: "a removal while others talk", run: removedWhileTalking},
-	{name: "everything else stays as it was", run: runRemovals, fresh: true},
+	{name: "everything else stays as it was", run: runRemovals},
 }
 
 // removal sums up the steps of a removal.

@@ -8,7 +8,7 @@ import (
 )
 
 var sessionTests = []testCase{
-	{name: "a session is kept as given", run: sessionKept, fresh: true},
+	{name: "a session is kept as given", run: sessionKept},
 	{name: "a session expires", run: sessionExpires},
 	{name: "an unknown account has none", run: sessionOfNobody},
 	{name: "list", run: sessionList},

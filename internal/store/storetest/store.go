@@ -8,9 +8,9 @@ import (
 )
 
 var storeTests = []testCase{
-	{name: "the secret comes back", run: secretKept, fresh: true},
+	{name: "the secret comes back", run: secretKept},
 	{name: "ping", run: ping},
-	{name: "closed", run: closed, fresh: true},
+	{name: "closed", run: closed},
 }
 
 func secretKept(w *world) {

@@ -6,15 +6,18 @@ package storetest
 import (
 	"context"
 	"encoding/binary"
+	"flag"
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strconv"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
+	"pgregory.net/rapid"
 
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
 	"github.com/hikyaku-chat/hikyaku/internal/store"
@@ -24,6 +27,9 @@ import (
 // when the test ends.
 type Harness struct {
 	Store store.Store
+	// Histories is how many random histories each property goes through, in
+	// hundredths of what -rapid.checks says. 0 means all of them.
+	Histories int
 	// Reopen closes the store and opens the same data again.
 	Reopen func() store.Store
 }
@@ -51,36 +57,31 @@ func Run(t *testing.T, open func(tb testing.TB) Harness) {
 		{"Concurrency", concurrencyTests},
 		{"Machine", machineTests},
 	}
+	// One store for most, as a real one holds more than one test.
+	shared := open(t)
 	for _, g := range groups {
 		t.Run(g.name, func(t *testing.T) {
-			// One store for a group, as a real one holds more than one test.
-			shared := open(t)
 			for _, c := range g.tests {
 				t.Run(c.name, func(t *testing.T) {
 					h := shared
 					if c.fresh {
 						h = open(t)
 					}
-					c.run(&world{T: t, Harness: h, s: h.Store})
-					shared.Store = latest(shared, h, c.fresh)
+					w := &world{T: t, Harness: h, s: h.Store}
+					c.run(w)
+					if !c.fresh {
+						shared.Store = w.s // which the test may have opened anew
+					}
 				})
 			}
 		})
 	}
 }
 
-// latest keeps the store that a test may have opened anew.
-func latest(shared, used Harness, fresh bool) store.Store {
-	if fresh {
-		return shared.Store
-	}
-	return used.Store
-}
-
 type testCase struct {
 	name  string
 	run   func(w *world)
-	fresh bool // needs a store without data, or opens it anew
+	fresh bool // needs a store without data
 }
 
 // world is a test with its store.
@@ -92,8 +93,23 @@ type world struct {
 
 func (w *world) ctx() context.Context { return w.Context() }
 
-// reopen opens the data again; the test must be marked fresh.
+// reopen opens the data again.
 func (w *world) reopen() { w.s = w.Reopen() }
+
+// check has rapid try a property on as many random histories as the harness
+// wants. Tests of a package that use rapid do not run at once, so that nobody
+// else sees the flag meanwhile.
+func (w *world) check(property func(t *rapid.T)) {
+	w.Helper()
+	if checks := flag.Lookup("rapid.checks"); w.Histories > 0 {
+		all := checks.Value.String()
+		n, err := strconv.Atoi(all)
+		w.nothing(err)
+		w.nothing(checks.Value.Set(strconv.Itoa(max(1, n*w.Histories/100))))
+		defer func() { w.nothing(checks.Value.Set(all)) }()
+	}
+	rapid.Check(w.T, property)
+}
 
 var counter atomic.Int64
 

@@ -39,7 +39,7 @@ type venue struct {
 // runRemovals checks that a removal takes what is the batch's own, and leaves
 // everything else as it was: accounts, conversations, histories, feeds.
 func runRemovals(w *world) {
-	rapid.Check(w.T, func(t *rapid.T) {
+	w.check(func(t *rapid.T) {
 		town := settle(w, t)
 		town.live()
 		town.leave()

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hikyaku-chat/hikyaku/internal/eventually"
 	"github.com/hikyaku-chat/hikyaku/internal/redis"
 	"github.com/hikyaku-chat/hikyaku/internal/stack/stacktest"
 	"github.com/hikyaku-chat/hikyaku/internal/throttle"
@@ -118,15 +119,6 @@ func fail(t *testing.T, th *throttleRedis.Throttle, keys ...string) {
 	}
 }
 
-func eventually(t *testing.T, most time.Duration, what string, ok func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(most); !ok(); time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("not within %v: %s", most, what)
-		}
-	}
-}
-
 // lives tells of each key in a database for how long it will still be there.
 func lives(t *testing.T, c *redis.Client) map[string]time.Duration {
 	t.Helper()
@@ -190,7 +182,7 @@ func TestKeys(t *testing.T) {
 	if seen != 4 {
 		t.Errorf("%d keys are there, want 4 that last", seen)
 	}
-	eventually(t, 5*time.Second, "what is full again is forgotten", func() bool { return len(lives(t, c)) == 4 })
+	eventually.True(t, "what is full again is forgotten", func() bool { return len(lives(t, c)) == 4 })
 	if err := throttle.Succeeded(t.Context(), "name:aki", long); err != nil {
 		t.Fatal(err)
 	}

@@ -1,9 +1,10 @@
-package cluster
+package clustertest
 
 import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -13,31 +14,33 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
 	"github.com/hikyaku-chat/hikyaku/internal/client"
 	"github.com/hikyaku-chat/hikyaku/internal/device"
+	"github.com/hikyaku-chat/hikyaku/internal/eventually"
 	"github.com/hikyaku-chat/hikyaku/internal/wire"
 )
 
-const password = "correct horse battery"
+// Password is that of all accounts.
+const Password = "correct horse battery"
 
 var people atomic.Int64
 
-// register makes an account with a name of its own.
-func (s *system) register(t *testing.T) *client.Client {
+// Register makes an account with a name of its own.
+func (s *System) Register(t *testing.T) *client.Client {
 	t.Helper()
 	c, err := client.New(s.URL())
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := c.Register(t.Context(), fmt.Sprintf("person%d", people.Add(1)), password); err != nil {
+	if err := c.Register(t.Context(), fmt.Sprintf("person%d", people.Add(1)), Password); err != nil {
 		t.Fatal(err)
 	}
 	return c
 }
 
-// traffic is people who talk all the time, each on two devices, in groups of
+// Traffic is people who talk all the time, each on two devices, in groups of
 // three and all together, and an account of everything that they see.
-type traffic struct {
+type Traffic struct {
 	t       *testing.T
-	system  *system
+	system  *System
 	clients []*client.Client
 	rooms   []chat.ConversationID
 	members map[chat.ConversationID][]int
@@ -45,6 +48,7 @@ type traffic struct {
 
 	stop    context.CancelFunc
 	senders sync.WaitGroup
+	sent    [persons]atomic.Int64
 
 	mu       sync.Mutex
 	accepted map[chat.ClientID]*device.Sent
@@ -63,14 +67,17 @@ type watched struct {
 const (
 	persons = 6
 	pace    = 20 * time.Millisecond // between two messages of one person
+	// waiting is how many messages of one person wait for their answers at
+	// most: people wait when nothing goes through, and when the machine is slow.
+	waiting = 200
 )
 
-// begin starts the traffic; verify ends it.
-func (s *system) begin(t *testing.T) *traffic {
+// Begin starts the traffic; Verify ends it.
+func (s *System) Begin(t *testing.T) *Traffic {
 	t.Helper()
-	tr := &traffic{t: t, system: s, members: map[chat.ConversationID][]int{}, accepted: map[chat.ClientID]*device.Sent{}}
+	tr := &Traffic{t: t, system: s, members: map[chat.ConversationID][]int{}, accepted: map[chat.ClientID]*device.Sent{}}
 	for range persons {
-		tr.clients = append(tr.clients, s.register(t))
+		tr.clients = append(tr.clients, s.Register(t))
 	}
 	everyone := make([]int, persons)
 	for i := range everyone {
@@ -97,11 +104,11 @@ func (s *system) begin(t *testing.T) *traffic {
 	for i := range tr.clients {
 		tr.senders.Go(func() { tr.talk(ctx, i) })
 	}
-	tr.flows()
+	tr.Flows()
 	return tr
 }
 
-func (tr *traffic) room(members ...int) {
+func (tr *Traffic) room(members ...int) {
 	tr.t.Helper()
 	var others []chat.UserID
 	for _, i := range members[1:] {
@@ -115,7 +122,7 @@ func (tr *traffic) room(members ...int) {
 	tr.members[g.ID] = members
 }
 
-func (tr *traffic) watch(person int, c *client.Client) {
+func (tr *Traffic) watch(person int, c *client.Client) {
 	w := &watched{person: person, me: c.Me().ID, seen: map[chat.ConversationID][]wire.Message{}}
 	w.Device = device.Start(c, device.Config{
 		FromStart: true,
@@ -140,7 +147,7 @@ func (tr *traffic) watch(person int, c *client.Client) {
 
 // talk sends on, from the person's first device, one message after the other
 // in all of their rooms. Bodies are numbers, so that their order shows.
-func (tr *traffic) talk(ctx context.Context, person int) {
+func (tr *Traffic) talk(ctx context.Context, person int) {
 	w := tr.devices[2*person]
 	var rooms []chat.ConversationID
 	for _, id := range tr.rooms {
@@ -156,19 +163,39 @@ func (tr *traffic) talk(ctx context.Context, person int) {
 			return
 		case <-tick.C:
 		}
-		// People wait when nothing goes through, too.
-		if w.Waiting() < 500 {
+		if w.Waiting() < waiting {
 			w.Send(rooms[n%len(rooms)], fmt.Sprintf("%d %d", person, n))
+			tr.sent[person].Add(1)
 		}
 	}
 }
 
-// flows waits until messages go all the way: for each person, one that was sent
+// While lets everybody send some more, and that go all the way: faults must meet
+// a system at work, at a moment that nobody chose.
+func (tr *Traffic) While() {
+	tr.t.Helper()
+	tr.Talk(15 + rand.N(20))
+	tr.Flows()
+}
+
+// Talk waits until everybody has sent n more messages, be they answered or not.
+// n is less than how many may wait.
+func (tr *Traffic) Talk(n int) {
+	tr.t.Helper()
+	for i := range tr.sent {
+		most := tr.sent[i].Load() + int64(n)
+		eventually.True(tr.t, fmt.Sprintf("person %d goes on sending", i), func() bool {
+			return tr.sent[i].Load() >= most || tr.devices[2*i].Waiting() >= waiting
+		})
+	}
+}
+
+// Flows waits until messages go all the way: for each person, one that was sent
 // after now has reached the person's other device.
-func (tr *traffic) flows() {
+func (tr *Traffic) Flows() {
 	tr.t.Helper()
 	before := wire.MillisOf(time.Now())
-	tr.eventually("messages to go through for everybody", func() error {
+	eventually.Nil(tr.t, "messages go through for everybody", func() error {
 		for n := 1; n < len(tr.devices); n += 2 {
 			if !tr.devices[n].heardItself(before) {
 				return fmt.Errorf("not for person %d", n/2)
@@ -178,7 +205,7 @@ func (tr *traffic) flows() {
 	})
 }
 
-// heardItself tells whether a message of the person came that was sent, and so
+// heardItself reports whether a message of the person came that was sent, and so
 // named, after a time.
 func (w *watched) heardItself(after wire.Millis) bool {
 	w.mu.Lock()
@@ -196,31 +223,16 @@ func (w *watched) heardItself(after wire.Millis) bool {
 	return false
 }
 
-func (tr *traffic) eventually(what string, ok func() error) {
-	tr.t.Helper()
-	deadline := time.Now().Add(patience)
-	for {
-		err := ok()
-		if err == nil {
-			return
-		}
-		if time.Now().After(deadline) {
-			tr.t.Fatalf("waited for %s in vain: %v", what, err)
-		}
-		time.Sleep(20 * time.Millisecond)
-	}
-}
-
-// verify ends the traffic and checks the promises: everything that was
+// Verify ends the traffic and checks the promises: everything that was
 // accepted is stored (G1), once (G2), in one order without a hole that keeps
 // each sender's (G3), and every device has seen exactly that (G4).
-func (tr *traffic) verify() {
+func (tr *Traffic) Verify() {
 	t := tr.t
 	t.Helper()
 	tr.stop()
 	tr.senders.Wait()
 	for _, w := range tr.devices {
-		tr.eventually("the last answers", func() error {
+		eventually.Nil(t, "the last answers", func() error {
 			if n := w.Waiting(); n > 0 {
 				return fmt.Errorf("%d messages have none", n)
 			}
@@ -236,7 +248,7 @@ func (tr *traffic) verify() {
 	for _, id := range tr.rooms {
 		// What was accepted may still be in the queue.
 		var history []wire.Message
-		tr.eventually("everything to be stored", func() error {
+		eventually.Nil(t, "everything is stored", func() error {
 			h, err := tr.clients[tr.members[id][0]].History(t.Context(), id)
 			if err != nil {
 				return err
@@ -260,14 +272,14 @@ func (tr *traffic) verify() {
 			if !slices.Contains(tr.members[id], w.person) {
 				continue
 			}
-			tr.eventually(fmt.Sprintf("device %d to see all", n), func() error { return w.saw(id, history) })
+			eventually.Nil(t, fmt.Sprintf("device %d sees all", n), func() error { return w.saw(id, history) })
 		}
 	}
 	t.Logf("%d messages accepted and stored, each seen by all devices", len(stored))
 }
 
 // inOrder checks a history by itself.
-func (tr *traffic) inOrder(history []wire.Message, stored map[chat.ClientID]bool) error {
+func (tr *Traffic) inOrder(history []wire.Message, stored map[chat.ClientID]bool) error {
 	last := map[chat.UserID]int{}
 	for i, m := range history {
 		if m.Seq != int64(i+1) {

@@ -1,0 +1,75 @@
+package clustertest
+
+import (
+	"bytes"
+	"context"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+
+	"github.com/hikyaku-chat/hikyaku/internal/client"
+	"github.com/hikyaku-chat/hikyaku/internal/eventually"
+	"github.com/hikyaku-chat/hikyaku/internal/stack"
+	"github.com/hikyaku-chat/hikyaku/internal/talktest"
+)
+
+// Must ends the test when err is not nil.
+func Must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// At connects a person to a certain process, past nginx.
+func At(t *testing.T, addr string, c *client.Client) *talktest.Person {
+	t.Helper()
+	direct, err := client.New("http://" + addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return talktest.Connect(t, direct.WithToken(c.Token()))
+}
+
+// Connect connects a person by way of nginx.
+func (s *System) Connect(t *testing.T, c *client.Client) *talktest.Person {
+	t.Helper()
+	return At(t, strings.TrimPrefix(s.URL(), "http://"), c)
+}
+
+// AwaitBody waits for a message by its text.
+func AwaitBody(p *talktest.Person, body string) {
+	talktest.Await(p, "message", talktest.IsBody(body))
+}
+
+// Stop stops a process as an operator does.
+func Stop(t *testing.T, m *stack.Member) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), eventually.Timeout)
+	defer cancel()
+	Must(t, m.Stop(ctx))
+}
+
+// Command runs the binary as an operator would, with what the cluster's processes
+// have and what is set beside it.
+func (s *System) Command(t *testing.T, set []string, args ...string) (code int, out string) {
+	t.Helper()
+	path, err := binary()
+	Must(t, err)
+	ctx, cancel := context.WithTimeout(t.Context(), eventually.Timeout)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, path, args...)
+	cmd.Dir = t.TempDir()
+	cmd.Env = append(os.Environ(), append(append(s.Settings(), "HIKYAKU_LISTEN=127.0.0.1:0", "HIKYAKU_ROLES=worker"), set...)...)
+	var b bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &b, &b
+	err = cmd.Run()
+	if ctx.Err() != nil {
+		t.Fatalf("it runs: %s", b.String())
+	}
+	if err == nil {
+		return 0, b.String()
+	}
+	return cmd.ProcessState.ExitCode(), b.String()
+}

@@ -1,0 +1,188 @@
+// Package clustertest gives tests the whole system as it runs: processes of the
+// real binary behind nginx, on RabbitMQ, Redis and PostgreSQL, and people who
+// talk meanwhile.
+package clustertest
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	_ "github.com/hikyaku-chat/hikyaku/internal/app" // what the binary is made of, see build
+	"github.com/hikyaku-chat/hikyaku/internal/eventually"
+	"github.com/hikyaku-chat/hikyaku/internal/stack"
+)
+
+// settings make the processes quick to react and the tests quick to make
+// accounts. A machine that is busy may need seconds for an answer: heartbeats
+// are as far apart as they are by default, and who drains has the time to.
+var settings = []string{
+	"HIKYAKU_HASH_MEMORY=64", "HIKYAKU_HASH_AT_ONCE=16", "HIKYAKU_RATE=100000", "HIKYAKU_BURST=100000", "HIKYAKU_IN_FLIGHT=1000",
+	"HIKYAKU_HEARTBEAT=3s", "HIKYAKU_GOODBYE_SPREAD=1s", "HIKYAKU_DRAIN=1m", "HIKYAKU_LOG_LEVEL=warn",
+	"HIKYAKU_PUSH_PRIVATE=true", "HIKYAKU_PUSH_DELAY=200ms",
+}
+
+var (
+	binary = sync.OnceValues(build)
+	shared = sync.OnceValues(func() (*System, error) { return Start(stack.Options{}) })
+
+	mu      sync.Mutex
+	systems []*System
+)
+
+// System is a running cluster.
+type System struct {
+	*stack.Cluster
+	folder *stack.Folder
+	ended  bool
+}
+
+// build makes the binary, with the race detector when the tests have it.
+func build() (string, error) {
+	dir, err := os.MkdirTemp("", "hikyaku-binary-")
+	if err != nil {
+		return "", err
+	}
+	// A result of these tests is kept for as long as nothing changes that they
+	// import or read (go help test); so they import what the binary is made
+	// of, and read the rest.
+	root, err := moduleRoot()
+	if err != nil {
+		return "", err
+	}
+	sources, err := filepath.Glob(filepath.Join(root, "cmd/hikyaku/*.go"))
+	if err != nil {
+		return "", err
+	}
+	for _, source := range sources {
+		if _, err := os.ReadFile(source); err != nil {
+			return "", err
+		}
+	}
+	path := filepath.Join(dir, "hikyaku")
+	args := []string{"build", "-o", path}
+	if raceEnabled {
+		args = append(args, "-race")
+	}
+	if out, err := exec.CommandContext(context.Background(), "go", append(args, filepath.Join(root, "cmd/hikyaku"))...).CombinedOutput(); err != nil {
+		return "", fmt.Errorf("build: %w\n%s", err, out)
+	}
+	return path, nil
+}
+
+// moduleRoot is the folder above this one that holds go.mod.
+func moduleRoot() (string, error) {
+	dir, err := os.Getwd()
+	if err != nil {
+		return "", err
+	}
+	for {
+		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
+			return dir, nil
+		}
+		if dir == filepath.Dir(dir) {
+			return "", errors.New("the tests do not run in their module")
+		}
+		dir = filepath.Dir(dir)
+	}
+}
+
+// Start starts a cluster. Main ends it, if nobody did before.
+func Start(o stack.Options) (*System, error) {
+	var err error
+	if o.Binary, err = binary(); err != nil {
+		return nil, err
+	}
+	o.Settings = append(slices.Clone(settings), o.Settings...)
+	f, err := stack.NewFolder()
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
+	defer cancel()
+	c, err := stack.StartCluster(ctx, f, o)
+	s := &System{Cluster: c, folder: f}
+	mu.Lock()
+	systems = append(systems, s)
+	mu.Unlock()
+	return s, err
+}
+
+// Shared is the cluster of the test binary, started by the first test that asks.
+// Whoever harms it mends it.
+func Shared(t *testing.T) *System {
+	t.Helper()
+	s, err := shared()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// Main runs the tests on clusters with some more settings, and ends the clusters.
+func Main(m *testing.M, more ...string) {
+	settings = append(settings, more...)
+	code := m.Run()
+	for _, s := range systems {
+		if err := s.End(); err != nil {
+			_, _ = fmt.Fprintln(os.Stderr, err)
+			code = max(code, 1)
+		}
+	}
+	if path, err := binary(); err == nil {
+		_ = os.RemoveAll(filepath.Dir(path))
+	}
+	os.Exit(code)
+}
+
+// End stops a cluster and reads its logs: whatever the tests saw, no process
+// may have panicked or raced.
+func (s *System) End() error {
+	if s.ended {
+		return nil
+	}
+	s.ended = true
+	ctx, cancel := context.WithTimeout(context.Background(), eventually.Timeout)
+	defer cancel()
+	var failure error
+	if s.Cluster != nil {
+		failure = s.Stop(ctx)
+	}
+	logs, err := filepath.Glob(filepath.Join(s.folder.Path(), "*.log"))
+	if err != nil {
+		return err
+	}
+	for _, log := range logs {
+		text, err := os.ReadFile(log)
+		if err != nil {
+			return err
+		}
+		for _, bad := range []string{"DATA RACE", "panic:", "fatal error:"} {
+			if i := bytes.Index(text, []byte(bad)); i >= 0 {
+				failure = fmt.Errorf("%s:\n%s", filepath.Base(log), text[i:min(i+4000, len(text))])
+			}
+		}
+	}
+	if folder := os.Getenv("CLUSTER_LOGS"); folder != "" {
+		for _, log := range logs {
+			text, _ := os.ReadFile(log)
+			_ = os.WriteFile(filepath.Join(folder, strings.ReplaceAll(filepath.Base(s.folder.Path()), "/", "")+"-"+filepath.Base(log)), text, 0o600)
+		}
+	}
+	if err := s.folder.Close(); failure == nil {
+		failure = err
+	}
+	return failure
+}
+
+// Folder holds the files of the cluster's processes and knows them.
+func (s *System) Folder() *stack.Folder { return s.folder }

@@ -1,0 +1,10 @@
+// Package nodes tests what becomes of messages when nodes of clustered servers fail.
+package nodes
+
+import (
+	"testing"
+
+	"github.com/hikyaku-chat/hikyaku/test/cluster/clustertest"
+)
+
+func TestMain(m *testing.M) { clustertest.Main(m) }
