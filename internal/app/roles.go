@@ -11,7 +11,7 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/api"
 	"github.com/hikyaku-chat/hikyaku/internal/gateway"
 	"github.com/hikyaku-chat/hikyaku/internal/password"
-	"github.com/hikyaku-chat/hikyaku/internal/pusher"
+	"github.com/hikyaku-chat/hikyaku/internal/notifier"
 	"github.com/hikyaku-chat/hikyaku/internal/ui"
 	"github.com/hikyaku-chat/hikyaku/internal/worker"
 	"github.com/hikyaku-chat/hikyaku/web"
@@ -45,7 +45,7 @@ func startPush(_ context.Context, a *App) error {
 	if a.parts.sender == nil {
 		return nil // notifications are switched off
 	}
-	p, err := pusher.New(pusher.Config{Store: a.parts.store, Locator: a.parts.presence, Sender: a.parts.sender, Delay: a.cfg.Push.Delay, Logger: a.log})
+	p, err := notifier.New(notifier.Config{Store: a.parts.store, Locator: a.parts.presence, Sender: a.parts.sender, Delay: a.cfg.Push.Delay, Logger: a.log})
 	if err != nil {
 		return err
 	}

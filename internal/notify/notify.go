@@ -1,5 +1,5 @@
 // Package notify is the port between those who store messages and those who
-// notify people that were away (package pusher). The embedded queue lives in
+// notify people that were away (package notifier). The embedded queue lives in
 // the process, RabbitMQ serves a cluster; both pass notifytest.
 //
 // # The promises of a queue

@@ -1,4 +1,4 @@
-package pusher_test
+package notifier_test
 
 import (
 	"fmt"
@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
-	"github.com/hikyaku-chat/hikyaku/internal/pusher"
+	"github.com/hikyaku-chat/hikyaku/internal/notifier"
 	"github.com/hikyaku-chat/hikyaku/internal/webpush/webpushtest"
 )
 
@@ -20,7 +20,7 @@ func TestSubscriptionsThatEndedAreRemoved(t *testing.T) {
 		aki, ben := w.person("Aki"), w.person("Ben")
 		gone, kept := w.subscribe(ben), w.subscribe(ben)
 		gone.Gone()
-		p := w.start(pusher.Config{})
+		p := w.start(notifier.Config{})
 		p.open()
 		w.say(w.converse(chat.Direct, "", aki, ben), aki, "hello")
 		p.finished(1)
@@ -40,7 +40,7 @@ func TestServicesInTroubleAreTriedAgain(t *testing.T) {
 				aki, ben := w.person("Aki"), w.person("Ben")
 				device := w.subscribe(ben)
 				w.service.Answer(status, 7*time.Second)
-				p := w.start(pusher.Config{})
+				p := w.start(notifier.Config{})
 				w.say(w.converse(chat.Direct, "", aki, ben), aki, "hello")
 				p.has(1)
 				p.open()
@@ -67,7 +67,7 @@ func TestRepetitionsLookAgain(t *testing.T) {
 		device := w.subscribe(ben)
 		w.service.Answer(503, 0)
 		direct := w.converse(chat.Direct, "", aki, ben)
-		p := w.start(pusher.Config{})
+		p := w.start(notifier.Config{})
 		m := w.say(direct, aki, "hello")
 		p.has(1)
 		p.open()
@@ -85,7 +85,7 @@ func TestServicesAreGivenUp(t *testing.T) {
 		aki, ben := w.person("Aki"), w.person("Ben")
 		device := w.subscribe(ben)
 		direct := w.converse(chat.Direct, "", aki, ben)
-		p := w.start(pusher.Config{GiveUp: time.Minute})
+		p := w.start(notifier.Config{GiveUp: time.Minute})
 		p.open()
 		for i, status := range []int{400, 403, 0, 429, 0} { // 0 takes it, but nothing is sent within the hour
 			w.service.Answer(status, time.Hour)
@@ -120,7 +120,7 @@ func TestAServiceIsDown(t *testing.T) {
 		broken.URL = "http://" + l.Addr().String()
 		s, back := broken.Subscribe()
 		w.register(ben, s)
-		p := w.start(pusher.Config{})
+		p := w.start(notifier.Config{})
 		w.say(w.converse(chat.Direct, "", aki, ben), aki, "hello")
 		p.has(1)
 		p.open()

@@ -1,4 +1,4 @@
-package pusher_test
+package notifier_test
 
 import (
 	"errors"

@@ -1,4 +1,4 @@
-package pusher_test
+package notifier_test
 
 import (
 	"context"
@@ -8,7 +8,7 @@ import (
 
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
 	"github.com/hikyaku-chat/hikyaku/internal/presence"
-	"github.com/hikyaku-chat/hikyaku/internal/pusher"
+	"github.com/hikyaku-chat/hikyaku/internal/notifier"
 	"github.com/hikyaku-chat/hikyaku/internal/store"
 	"github.com/hikyaku-chat/hikyaku/internal/webpush/webpushtest"
 )
@@ -24,7 +24,7 @@ func TestWhoIsNotified(t *testing.T) {
 		direct := w.converse(chat.Direct, "", aki, ben)
 		group := w.converse(chat.Group, "Lunch <&> more", aki, ben, eve, zoe)
 		channel := w.converse(chat.Channel, "general", aki, ben, eve)
-		p := w.start(pusher.Config{})
+		p := w.start(notifier.Config{})
 		p.open()
 		topics := map[string]bool{}
 		for i, tt := range []struct {
@@ -98,7 +98,7 @@ func TestNoNews(t *testing.T) {
 				aki, ben, eve := w.person("Aki"), w.person("Ben"), w.person("Eve")
 				bens, eves := w.subscribe(ben), w.subscribe(eve)
 				group := w.converse(chat.Group, "Lunch", aki, ben, eve)
-				p := w.start(pusher.Config{})
+				p := w.start(notifier.Config{})
 				m := w.say(group, aki, "are you there?")
 				p.has(1)
 				w.ok(meanwhile(w, ben, m))
@@ -128,7 +128,7 @@ func TestWithoutPresencePeopleAreNotified(t *testing.T) {
 		aki, ben := w.person("Aki"), w.person("Ben")
 		device := w.subscribe(ben)
 		direct := w.converse(chat.Direct, "", aki, ben)
-		p := w.start(pusher.Config{Locator: broken{}})
+		p := w.start(notifier.Config{Locator: broken{}})
 		p.open()
 		w.say(direct, aki, "hello")
 		w.shows(device, shown{"Aki", "hello", direct.String()}, "high")

@@ -1,4 +1,4 @@
-package pusher_test
+package notifier_test
 
 import (
 	"fmt"
@@ -7,7 +7,7 @@ import (
 
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
 	"github.com/hikyaku-chat/hikyaku/internal/notify"
-	"github.com/hikyaku-chat/hikyaku/internal/pusher"
+	"github.com/hikyaku-chat/hikyaku/internal/notifier"
 	"github.com/hikyaku-chat/hikyaku/internal/webpush/webpushtest"
 )
 
@@ -28,7 +28,7 @@ func TestSeveralProcesses(t *testing.T) {
 				d.Wait(w.T, n)
 			}
 		}
-		one, two := w.start(pusher.Config{AtOnce: 2}), w.start(pusher.Config{AtOnce: 2})
+		one, two := w.start(notifier.Config{AtOnce: 2}), w.start(notifier.Config{AtOnce: 2})
 		one.open()
 		two.open()
 		for _, d := range directs {
@@ -38,7 +38,7 @@ func TestSeveralProcesses(t *testing.T) {
 		// One that is stopped before it has sent leaves the jobs to others.
 		one.stop()
 		two.stop()
-		three := w.start(pusher.Config{})
+		three := w.start(notifier.Config{})
 		for _, d := range directs {
 			w.say(d, aki, "second")
 		}
@@ -49,7 +49,7 @@ func TestSeveralProcesses(t *testing.T) {
 				w.Errorf("%d notifications", n)
 			}
 		}
-		four := w.start(pusher.Config{})
+		four := w.start(notifier.Config{})
 		four.open()
 		all(2)
 		four.finished(people)
@@ -66,7 +66,7 @@ func TestBounds(t *testing.T) {
 	t.Parallel()
 	everywhere(t, func(w *world) {
 		aki := w.person("Aki")
-		p := w.start(pusher.Config{Waiting: 1, Open: 1, AtOnce: 1})
+		p := w.start(notifier.Config{Waiting: 1, Open: 1, AtOnce: 1})
 		p.open()
 		var devices []*webpushtest.Device
 		for i := range 20 {
@@ -87,7 +87,7 @@ func TestOldAndRepeatedJobs(t *testing.T) {
 		aki, ben := w.person("Aki"), w.person("Ben")
 		device := w.subscribe(ben)
 		direct := w.converse(chat.Direct, "", aki, ben)
-		p := w.start(pusher.Config{})
+		p := w.start(notifier.Config{})
 		first, second := w.say(direct, aki, "first"), w.say(direct, aki, "second")
 		old := notify.NewJob(&second, []chat.UserID{ben.id})
 		old.Seq, old.At = 3, time.Now().Add(-25*time.Hour)

@@ -1,4 +1,4 @@
-// Package pusher notifies people who are away: it takes jobs from the queue of
+// Package notifier notifies people who are away: it takes jobs from the queue of
 // package notify, waits a little, and sends what is still news to the devices
 // that subscribed (docs/decisions/0007-push.md).
 //
@@ -11,7 +11,7 @@
 // Endpoints are anybody's, so nobody waits for what one device or one user
 // does: each device has a line of its own, which rests when its service takes
 // nothing (type lines).
-package pusher
+package notifier
 
 import (
 	"cmp"

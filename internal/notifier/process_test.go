@@ -1,4 +1,4 @@
-package pusher_test
+package notifier_test
 
 import (
 	"context"
@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"github.com/hikyaku-chat/hikyaku/internal/notify"
-	"github.com/hikyaku-chat/hikyaku/internal/pusher"
+	"github.com/hikyaku-chat/hikyaku/internal/notifier"
 )
 
 // process is a pusher at work. It waits for nothing but for what the test says.
@@ -23,7 +23,7 @@ type process struct {
 }
 
 // start starts a pusher whose waits last until open is called.
-func (w *world) start(cfg pusher.Config) *process {
+func (w *world) start(cfg notifier.Config) *process {
 	w.Helper()
 	gate := make(chan time.Time)
 	p := &process{w: w, change: make(chan struct{}), open: sync.OnceFunc(func() { close(gate) })}
@@ -35,7 +35,7 @@ func (w *world) start(cfg pusher.Config) *process {
 		p.note(func() { p.waits = append(p.waits, d) })
 		return gate
 	}
-	run, err := pusher.New(cfg)
+	run, err := notifier.New(cfg)
 	w.ok(err)
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)

@@ -1,4 +1,4 @@
-package pusher_test
+package notifier_test
 
 import (
 	"context"
@@ -11,7 +11,7 @@ import (
 
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
 	"github.com/hikyaku-chat/hikyaku/internal/notify"
-	"github.com/hikyaku-chat/hikyaku/internal/pusher"
+	"github.com/hikyaku-chat/hikyaku/internal/notifier"
 	"github.com/hikyaku-chat/hikyaku/internal/store"
 	"github.com/hikyaku-chat/hikyaku/internal/webpush"
 )
@@ -50,7 +50,7 @@ func inTown(t *testing.T, test func(w *town)) {
 			devices: map[chat.UserID][]string{}, owners: map[string]chat.UserID{}, services: map[string]func() error{},
 			seqs: map[chat.ConversationID]int64{}, atOnce: map[chat.UserID]int{}, most: map[chat.UserID]int{},
 		}
-		p, err := pusher.New(pusher.Config{Store: w, Locator: w, Sender: w})
+		p, err := notifier.New(notifier.Config{Store: w, Locator: w, Sender: w})
 		if err != nil {
 			t.Fatal(err)
 		}

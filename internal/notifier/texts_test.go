@@ -1,4 +1,4 @@
-package pusher_test
+package notifier_test
 
 import (
 	"encoding/json"
@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
-	"github.com/hikyaku-chat/hikyaku/internal/pusher"
+	"github.com/hikyaku-chat/hikyaku/internal/notifier"
 	"github.com/hikyaku-chat/hikyaku/internal/webpush"
 	"github.com/hikyaku-chat/hikyaku/internal/webpush/webpushtest"
 )
@@ -51,7 +51,7 @@ func TestCollapse(t *testing.T) {
 		bens, eves := w.subscribe(ben), w.subscribe(eve)
 		group := w.converse(chat.Group, "Lunch", aki, ben, eve)
 		direct := w.converse(chat.Direct, "", aki, eve)
-		p := w.start(pusher.Config{})
+		p := w.start(notifier.Config{})
 		w.say(group, aki, "first")
 		second := w.say(group, eve, "second") // nothing new to its author
 		w.say(group, aki, "third")
@@ -83,7 +83,7 @@ func TestTextsAreAsTheyAreNow(t *testing.T) {
 		aki, ben := w.person("Aki"), w.person("Ben")
 		bens := w.subscribe(ben)
 		edited, deleted := w.converse(chat.Direct, "", aki, ben), w.converse(chat.Group, "Lunch", aki, ben)
-		p := w.start(pusher.Config{})
+		p := w.start(notifier.Config{})
 		m := w.say(edited, aki, "my pasword")
 		w.say(deleted, aki, "first")
 		secret := w.say(deleted, aki, "secret")
@@ -114,7 +114,7 @@ func TestLongestPayload(t *testing.T) {
 		aki, ben := w.person(strings.Repeat("\u2028", chat.MaxDisplayName)), w.person("Ben")
 		device := w.subscribe(ben)
 		channel := w.converse(chat.Channel, strings.Repeat("\"", chat.MaxTitle), aki, ben)
-		p := w.start(pusher.Config{})
+		p := w.start(notifier.Config{})
 		for range 3 {
 			w.say(channel, aki, strings.Repeat("𝄞\"", 2000))
 		}
