@@ -5,11 +5,11 @@ import (
 
 	"github.com/hikyaku-chat/hikyaku/internal/broker/embedded"
 	"github.com/hikyaku-chat/hikyaku/internal/notify"
-	"github.com/hikyaku-chat/hikyaku/internal/notify/notifytest"
+	"github.com/hikyaku-chat/hikyaku/internal/notifyqueue/notifyqueuetest"
 )
 
 func TestPushes(t *testing.T) {
-	notifytest.Run(t, func(*testing.T) (notify.Queue, func() notify.Queue) {
+	notifyqueuetest.Run(t, func(*testing.T) (notify.Queue, func() notify.Queue) {
 		q := embedded.NewPushes(0)
 		return q, func() notify.Queue { return q }
 	})
@@ -18,9 +18,9 @@ func TestPushes(t *testing.T) {
 func TestFullPushesDropTheOldest(t *testing.T) {
 	q := embedded.NewPushes(10)
 	for n := int64(1); n <= 25; n++ {
-		q.Publish([]notify.Job{notifytest.Job(n)})
+		q.Publish([]notify.Job{notifyqueuetest.Job(n)})
 	}
-	got := notifytest.Receive(t, q, nil).Wait(10)
+	got := notifyqueuetest.Receive(t, q, nil).Wait(10)
 	if len(got) != 10 || got[0].Seq != 16 || got[9].Seq != 25 {
 		t.Errorf("%d jobs, from %d", len(got), got[0].Seq)
 	}
@@ -33,7 +33,7 @@ func TestPushesInWorkAreBounded(t *testing.T) {
 	for range 24 {
 		q.Publish(batch)
 	}
-	r := notifytest.Receive(t, q, func(notify.Job) bool { return true })
+	r := notifyqueuetest.Receive(t, q, func(notify.Job) bool { return true })
 	if n := len(r.Wait(16 * 1024)); n != 16*1024 {
 		t.Errorf("%d jobs are in work", n)
 	}

@@ -1,6 +1,6 @@
-// Package notifytest is the conformance suite of the queue of notifications:
+// Package notifyqueuetest is the conformance suite of the queue of notifications:
 // every backend runs it, against its real server.
-package notifytest
+package notifyqueuetest
 
 import (
 	"context"
