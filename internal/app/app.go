@@ -23,7 +23,7 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/bus"
 	"github.com/hikyaku-chat/hikyaku/internal/cursor"
 	"github.com/hikyaku-chat/hikyaku/internal/delivery"
-	"github.com/hikyaku-chat/hikyaku/internal/notify"
+	"github.com/hikyaku-chat/hikyaku/internal/notifyqueue"
 	"github.com/hikyaku-chat/hikyaku/internal/presence"
 	"github.com/hikyaku-chat/hikyaku/internal/session"
 	"github.com/hikyaku-chat/hikyaku/internal/store"
@@ -55,7 +55,7 @@ type parts struct {
 	bus      bus.Bus
 	presence presence.Presence
 	announce *delivery.Announcer
-	pushes   notify.Queue    // nil without notifications
+	pushes   notifyqueue.Queue    // nil without notifications
 	sender   *webpush.Sender // nil without notifications
 	throttle api.Throttle    // of logging in
 	sends    api.Limiter     // of messages through the API

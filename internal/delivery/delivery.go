@@ -21,7 +21,7 @@ import (
 
 	"github.com/hikyaku-chat/hikyaku/internal/bus"
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
-	"github.com/hikyaku-chat/hikyaku/internal/notify"
+	"github.com/hikyaku-chat/hikyaku/internal/notifyqueue"
 	"github.com/hikyaku-chat/hikyaku/internal/presence"
 	"github.com/hikyaku-chat/hikyaku/internal/store"
 	"github.com/hikyaku-chat/hikyaku/internal/wire"
@@ -45,9 +45,9 @@ type Directory interface {
 }
 
 // Notifier hears of messages that people without a device have missed; see
-// package notify. It must not block.
+// package notifyqueue. It must not block.
 type Notifier interface {
-	Publish(jobs []notify.Job)
+	Publish(jobs []notifyqueue.Job)
 }
 
 // Announcer announces. It is safe for concurrent use; what one goroutine
@@ -103,14 +103,14 @@ func (a *Announcer) send(ctx context.Context, letters []letter) {
 func (a *Announcer) sendByRecipient(ctx context.Context, letters []letter, users []chat.UserID) {
 	where, unknown := a.locator.locate(ctx, users)
 	nodes := map[string]*bus.Envelope{}
-	var missed []notify.Job
+	var missed []notifyqueue.Job
 	for _, l := range letters {
 		if l.audience.Large() {
 			continue
 		}
 		if a.notifier != nil && l.news != nil {
 			if absent := absentees(l, where, unknown); len(absent) > 0 {
-				missed = append(missed, notify.NewJob(l.news, absent))
+				missed = append(missed, notifyqueue.NewJob(l.news, absent))
 			}
 		}
 		for i, user := range l.audience.Members {

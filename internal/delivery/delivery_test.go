@@ -12,16 +12,16 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/bus/local"
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
 	"github.com/hikyaku-chat/hikyaku/internal/delivery"
-	"github.com/hikyaku-chat/hikyaku/internal/notify"
+	"github.com/hikyaku-chat/hikyaku/internal/notifyqueue"
 	"github.com/hikyaku-chat/hikyaku/internal/presence"
 	presencelocal "github.com/hikyaku-chat/hikyaku/internal/presence/local"
 	"github.com/hikyaku-chat/hikyaku/internal/store"
 )
 
 // journal is a notifier that keeps what it hears of.
-type journal struct{ published [][]notify.Job }
+type journal struct{ published [][]notifyqueue.Job }
 
-func (j *journal) Publish(jobs []notify.Job) { j.published = append(j.published, jobs) }
+func (j *journal) Publish(jobs []notifyqueue.Job) { j.published = append(j.published, jobs) }
 
 // counted counts the look-ups of presence.
 type counted struct {
@@ -64,8 +64,8 @@ func TestWhoMissesAMessage(t *testing.T) {
 	}
 	redelivered := func(i int) bool { return i == 3 || i == 6 }
 	a.Stored(t.Context(), outcomes, redelivered)
-	job := func(o int, users ...chat.UserID) notify.Job { return notify.NewJob(&outcomes[o].Message, users) }
-	want := [][]notify.Job{{job(0, 3, 4), job(3, 3, 4), job(7, 4)}}
+	job := func(o int, users ...chat.UserID) notifyqueue.Job { return notifyqueue.NewJob(&outcomes[o].Message, users) }
+	want := [][]notifyqueue.Job{{job(0, 3, 4), job(3, 3, 4), job(7, 4)}}
 	if d := cmp.Diff(want, j.published); d != "" {
 		t.Errorf("(-want +got):\n%s", d)
 	}

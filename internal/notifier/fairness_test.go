@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
-	"github.com/hikyaku-chat/hikyaku/internal/notify"
+	"github.com/hikyaku-chat/hikyaku/internal/notifyqueue"
 	"github.com/hikyaku-chat/hikyaku/internal/store"
 )
 
@@ -54,7 +54,7 @@ func TestOneUserHoldsUpNobody(t *testing.T) {
 					if attack.renew > 0 && second%attack.renew == 0 {
 						register(w, attack.service, 1+second)
 					}
-					jobs := []notify.Job{w.missed(accomplice, attack.in(second), mallory)}
+					jobs := []notifyqueue.Job{w.missed(accomplice, attack.in(second), mallory)}
 					for i := range honest {
 						user := chat.UserID(1000 + second*honest + i)
 						endpoint := fmt.Sprint("https://push.example/", user)

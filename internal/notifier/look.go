@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
-	"github.com/hikyaku-chat/hikyaku/internal/notify"
+	"github.com/hikyaku-chat/hikyaku/internal/notifyqueue"
 	"github.com/hikyaku-chat/hikyaku/internal/store"
 	"github.com/hikyaku-chat/hikyaku/internal/webpush"
 )
@@ -152,7 +152,7 @@ func (r *run) texts(ctx context.Context, batch []*note) (map[*note]string, error
 			if len(messages) == 1 {
 				text = ""
 				if m := &messages[0]; !m.Deleted() {
-					text = notify.Preview(m.Body)
+					text = notifyqueue.Preview(m.Body)
 				}
 			}
 			known[at] = text

@@ -5,7 +5,7 @@ import (
 	"time"
 
 	"github.com/hikyaku-chat/hikyaku/internal/batching"
-	"github.com/hikyaku-chat/hikyaku/internal/notify"
+	"github.com/hikyaku-chat/hikyaku/internal/notifyqueue"
 	"github.com/hikyaku-chat/hikyaku/internal/store"
 )
 
@@ -14,7 +14,7 @@ type note struct {
 	store.MemberKey
 	first, last int64 // seqs
 	count       int
-	newest      notify.Job // without its users
+	newest      notifyqueue.Job // without its users
 	since       time.Time
 	tickets     []*ticket
 	// Of the sender alone, once the note has left the notes that wait.
@@ -50,7 +50,7 @@ func (s *notes) full() bool {
 
 // add notes what a delivery tells of; what is older than the given time is news
 // no more.
-func (s *notes) add(d notify.Delivery, oldest time.Time) {
+func (s *notes) add(d notifyqueue.Delivery, oldest time.Time) {
 	t := &ticket{done: d.Done}
 	now := time.Now()
 	s.mu.Lock()
@@ -75,7 +75,7 @@ func (s *notes) add(d notify.Delivery, oldest time.Time) {
 	s.wake.Notify()
 }
 
-func (s *notes) addTo(k store.MemberKey, job notify.Job, t *ticket, now time.Time) {
+func (s *notes) addTo(k store.MemberKey, job notifyqueue.Job, t *ticket, now time.Time) {
 	n := s.waiting[k]
 	switch {
 	case n == nil:

@@ -5,7 +5,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/hikyaku-chat/hikyaku/internal/notify"
+	"github.com/hikyaku-chat/hikyaku/internal/notifyqueue"
 	"github.com/hikyaku-chat/hikyaku/internal/notifier"
 )
 
@@ -59,8 +59,8 @@ func (p *process) note(f func()) {
 }
 
 // Consume is the queue, with an eye on what is done.
-func (p *process) Consume(ctx context.Context, handle notify.Handler) error {
-	return p.w.queue.Consume(ctx, func(ctx context.Context, d notify.Delivery) {
+func (p *process) Consume(ctx context.Context, handle notifyqueue.Handler) error {
+	return p.w.queue.Consume(ctx, func(ctx context.Context, d notifyqueue.Delivery) {
 		done, n := d.Done, len(d.Jobs)
 		d.Done = func() {
 			done()

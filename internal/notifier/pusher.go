@@ -1,5 +1,5 @@
 // Package notifier notifies people who are away: it takes jobs from the queue of
-// package notify, waits a little, and sends what is still news to the devices
+// package notifyqueue, waits a little, and sends what is still news to the devices
 // that subscribed (docs/decisions/0007-push.md).
 //
 // What one member has missed of one conversation within the delay becomes one
@@ -24,7 +24,7 @@ import (
 
 	"github.com/hikyaku-chat/hikyaku/internal/backoff"
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
-	"github.com/hikyaku-chat/hikyaku/internal/notify"
+	"github.com/hikyaku-chat/hikyaku/internal/notifyqueue"
 	"github.com/hikyaku-chat/hikyaku/internal/store"
 	"github.com/hikyaku-chat/hikyaku/internal/webpush"
 )
@@ -105,7 +105,7 @@ func New(cfg Config) (*Pusher, error) {
 // Run works until ctx ends, or the consumer does. Sends that have begun are
 // finished first; the rest comes again, here or elsewhere, if the queue lives
 // on.
-func (p *Pusher) Run(ctx context.Context, queue notify.Consumer) error {
+func (p *Pusher) Run(ctx context.Context, queue notifyqueue.Consumer) error {
 	r := &run{
 		Config: p.cfg, log: p.cfg.Logger, notes: newNotes(p.cfg.Waiting),
 		open: make(chan struct{}, p.cfg.Open), lines: newLines(p.cfg.Open),
@@ -150,7 +150,7 @@ type run struct {
 }
 
 // take gathers what a delivery tells of.
-func (r *run) take(ctx context.Context, d notify.Delivery) {
+func (r *run) take(ctx context.Context, d notifyqueue.Delivery) {
 	for r.notes.full() {
 		if !r.notes.room.Wait(ctx) {
 			return // not done: it comes again

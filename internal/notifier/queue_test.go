@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
-	"github.com/hikyaku-chat/hikyaku/internal/notify"
+	"github.com/hikyaku-chat/hikyaku/internal/notifyqueue"
 	"github.com/hikyaku-chat/hikyaku/internal/notifier"
 	"github.com/hikyaku-chat/hikyaku/internal/webpush/webpushtest"
 )
@@ -89,10 +89,10 @@ func TestOldAndRepeatedJobs(t *testing.T) {
 		direct := w.converse(chat.Direct, "", aki, ben)
 		p := w.start(notifier.Config{})
 		first, second := w.say(direct, aki, "first"), w.say(direct, aki, "second")
-		old := notify.NewJob(&second, []chat.UserID{ben.id})
+		old := notifyqueue.NewJob(&second, []chat.UserID{ben.id})
 		old.Seq, old.At = 3, time.Now().Add(-25*time.Hour)
-		w.queue.Publish([]notify.Job{old})
-		w.queue.Publish([]notify.Job{notify.NewJob(&first, []chat.UserID{ben.id, aki.id}), notify.NewJob(&second, []chat.UserID{ben.id})})
+		w.queue.Publish([]notifyqueue.Job{old})
+		w.queue.Publish([]notifyqueue.Job{notifyqueue.NewJob(&first, []chat.UserID{ben.id, aki.id}), notifyqueue.NewJob(&second, []chat.UserID{ben.id})})
 		p.has(5)
 		p.open()
 		p.finished(5)

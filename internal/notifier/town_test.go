@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
-	"github.com/hikyaku-chat/hikyaku/internal/notify"
+	"github.com/hikyaku-chat/hikyaku/internal/notifyqueue"
 	"github.com/hikyaku-chat/hikyaku/internal/notifier"
 	"github.com/hikyaku-chat/hikyaku/internal/store"
 	"github.com/hikyaku-chat/hikyaku/internal/webpush"
@@ -21,7 +21,7 @@ import (
 // and how fast the machine is changes nothing.
 type town struct {
 	*testing.T
-	deliveries chan notify.Delivery
+	deliveries chan notifyqueue.Delivery
 	began      time.Time
 
 	mu       sync.Mutex
@@ -46,7 +46,7 @@ type send struct {
 func inTown(t *testing.T, test func(w *town)) {
 	synctest.Test(t, func(t *testing.T) {
 		w := &town{
-			T: t, deliveries: make(chan notify.Delivery, 100_000), began: time.Now(),
+			T: t, deliveries: make(chan notifyqueue.Delivery, 100_000), began: time.Now(),
 			devices: map[chat.UserID][]string{}, owners: map[string]chat.UserID{}, services: map[string]func() error{},
 			seqs: map[chat.ConversationID]int64{}, atOnce: map[chat.UserID]int{}, most: map[chat.UserID]int{},
 		}
@@ -87,22 +87,22 @@ func silent() error {
 }
 
 // missed is a message to a user who was away.
-func (w *town) missed(by chat.UserID, c chat.ConversationID, user chat.UserID) notify.Job {
+func (w *town) missed(by chat.UserID, c chat.ConversationID, user chat.UserID) notifyqueue.Job {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.seqs[c]++
-	return notify.Job{
+	return notifyqueue.Job{
 		Conversation: c, Message: chat.MessageID(w.seqs[c]), Seq: w.seqs[c], Sender: by, Preview: "hello", At: time.Now(),
 		Users: []chat.UserID{user},
 	}
 }
 
 // publish puts jobs into the queue as one delivery.
-func (w *town) publish(jobs ...notify.Job) { w.deliveries <- notify.Delivery{Jobs: jobs} }
+func (w *town) publish(jobs ...notifyqueue.Job) { w.deliveries <- notifyqueue.Delivery{Jobs: jobs} }
 
 // Consume is the queue. It hands out no more deliveries than RabbitMQ does
 // before they are done.
-func (w *town) Consume(ctx context.Context, handle notify.Handler) error {
+func (w *town) Consume(ctx context.Context, handle notifyqueue.Handler) error {
 	handed := make(chan struct{}, 256)
 	for {
 		select {

@@ -16,7 +16,7 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
 	"github.com/hikyaku-chat/hikyaku/internal/delivery"
 	"github.com/hikyaku-chat/hikyaku/internal/ids"
-	"github.com/hikyaku-chat/hikyaku/internal/notify"
+	"github.com/hikyaku-chat/hikyaku/internal/notifyqueue"
 	"github.com/hikyaku-chat/hikyaku/internal/presence"
 	presencelocal "github.com/hikyaku-chat/hikyaku/internal/presence/local"
 	"github.com/hikyaku-chat/hikyaku/internal/stack/stacktest"
@@ -35,7 +35,7 @@ const patience = time.Minute
 type world struct {
 	*testing.T
 	store    store.Store
-	queue    notify.Queue
+	queue    notifyqueue.Queue
 	presence presence.Presence
 	announce *delivery.Announcer
 	service  *webpushtest.Service
@@ -85,7 +85,7 @@ func everywhere(t *testing.T, test func(w *world)) {
 	})
 }
 
-func newWorld(t *testing.T, s store.Store, q notify.Queue) *world {
+func newWorld(t *testing.T, s store.Store, q notifyqueue.Queue) *world {
 	t.Helper()
 	t.Cleanup(func() {
 		if err := s.Close(); err != nil {

@@ -6,7 +6,7 @@ import (
 	"sync"
 
 	"github.com/hikyaku-chat/hikyaku/internal/batching"
-	"github.com/hikyaku-chat/hikyaku/internal/notify"
+	"github.com/hikyaku-chat/hikyaku/internal/notifyqueue"
 )
 
 // Bounds of the queue of pushes, in jobs: what waits, and what consumers have
@@ -29,9 +29,9 @@ type Pushes struct {
 }
 
 // parcel is what was published together.
-type parcel struct{ jobs []notify.Job }
+type parcel struct{ jobs []notifyqueue.Job }
 
-var _ notify.Queue = (*Pushes)(nil)
+var _ notifyqueue.Queue = (*Pushes)(nil)
 
 // NewPushes makes a queue in which so many jobs may wait; 0 means 16,384.
 func NewPushes(jobs int) *Pushes {
@@ -41,8 +41,8 @@ func NewPushes(jobs int) *Pushes {
 	return &Pushes{max: jobs, wake: batching.NewSignal(), waiting: list.New()}
 }
 
-// Publish implements [notify.Publisher].
-func (p *Pushes) Publish(jobs []notify.Job) {
+// Publish implements [notifyqueue.Publisher].
+func (p *Pushes) Publish(jobs []notifyqueue.Job) {
 	if len(jobs) == 0 {
 		return
 	}
@@ -73,8 +73,8 @@ func (p *Pushes) take() *parcel {
 	return first
 }
 
-// Consume implements [notify.Consumer].
-func (p *Pushes) Consume(ctx context.Context, handle notify.Handler) error {
+// Consume implements [notifyqueue.Consumer].
+func (p *Pushes) Consume(ctx context.Context, handle notifyqueue.Handler) error {
 	c := &pushConsumer{queue: p, open: list.New()}
 	defer c.end()
 	for {
@@ -87,7 +87,7 @@ func (p *Pushes) Consume(ctx context.Context, handle notify.Handler) error {
 			}
 			continue
 		}
-		handle(ctx, notify.Delivery{Jobs: next.jobs, Done: c.add(next)})
+		handle(ctx, notifyqueue.Delivery{Jobs: next.jobs, Done: c.add(next)})
 		if ctx.Err() != nil {
 			return nil
 		}

@@ -4,21 +4,21 @@ import (
 	"testing"
 
 	"github.com/hikyaku-chat/hikyaku/internal/broker/embedded"
-	"github.com/hikyaku-chat/hikyaku/internal/notify"
+	"github.com/hikyaku-chat/hikyaku/internal/notifyqueue"
 	"github.com/hikyaku-chat/hikyaku/internal/notifyqueue/notifyqueuetest"
 )
 
 func TestPushes(t *testing.T) {
-	notifyqueuetest.Run(t, func(*testing.T) (notify.Queue, func() notify.Queue) {
+	notifyqueuetest.Run(t, func(*testing.T) (notifyqueue.Queue, func() notifyqueue.Queue) {
 		q := embedded.NewPushes(0)
-		return q, func() notify.Queue { return q }
+		return q, func() notifyqueue.Queue { return q }
 	})
 }
 
 func TestFullPushesDropTheOldest(t *testing.T) {
 	q := embedded.NewPushes(10)
 	for n := int64(1); n <= 25; n++ {
-		q.Publish([]notify.Job{notifyqueuetest.Job(n)})
+		q.Publish([]notifyqueue.Job{notifyqueuetest.Job(n)})
 	}
 	got := notifyqueuetest.Receive(t, q, nil).Wait(10)
 	if len(got) != 10 || got[0].Seq != 16 || got[9].Seq != 25 {
@@ -29,11 +29,11 @@ func TestFullPushesDropTheOldest(t *testing.T) {
 // What consumers hold on to is bounded as well, and nothing else is stuck.
 func TestPushesInWorkAreBounded(t *testing.T) {
 	q := embedded.NewPushes(40_000)
-	batch := make([]notify.Job, 1024)
+	batch := make([]notifyqueue.Job, 1024)
 	for range 24 {
 		q.Publish(batch)
 	}
-	r := notifyqueuetest.Receive(t, q, func(notify.Job) bool { return true })
+	r := notifyqueuetest.Receive(t, q, func(notifyqueue.Job) bool { return true })
 	if n := len(r.Wait(16 * 1024)); n != 16*1024 {
 		t.Errorf("%d jobs are in work", n)
 	}

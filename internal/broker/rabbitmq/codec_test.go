@@ -9,7 +9,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
-	"github.com/hikyaku-chat/hikyaku/internal/notify"
+	"github.com/hikyaku-chat/hikyaku/internal/notifyqueue"
 )
 
 func TestBatchesComeBackAsTheyWere(t *testing.T) {
@@ -66,9 +66,9 @@ func FuzzDecodeBatch(f *testing.F) {
 }
 
 func FuzzDecodeJobs(f *testing.F) {
-	j := notify.Job{Conversation: 1, Message: 2, Seq: 3, Sender: 4, Preview: "text", At: time.UnixMilli(5).UTC(), Users: []chat.UserID{6, 7}}
+	j := notifyqueue.Job{Conversation: 1, Message: 2, Seq: 3, Sender: 4, Preview: "text", At: time.UnixMilli(5).UTC(), Users: []chat.UserID{6, 7}}
 	good := appendJob([]byte{pushVersion}, &j)
-	if got, err := decodeJobs(good); err != nil || !reflect.DeepEqual(got, []notify.Job{j}) {
+	if got, err := decodeJobs(good); err != nil || !reflect.DeepEqual(got, []notifyqueue.Job{j}) {
 		f.Fatalf("%+v, %v", got, err)
 	}
 	f.Add(good)

@@ -8,7 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
-	"github.com/hikyaku-chat/hikyaku/internal/notify"
+	"github.com/hikyaku-chat/hikyaku/internal/notifyqueue"
 )
 
 // What lies in queues was written by whichever version ran then, and is read by
@@ -19,7 +19,7 @@ func TestBytesInQueues(t *testing.T) {
 		{Sender: 1, Conversation: 300, ReplyTo: -1, ReceivedAt: at, ClientID: chat.ClientID{0: 1, 15: 0xff}, Body: "飛脚"},
 		{Sender: 1 << 62, Conversation: 127, ReplyTo: 1 << 40, ReceivedAt: at},
 	}
-	jobs := []notify.Job{
+	jobs := []notifyqueue.Job{
 		{Conversation: 300, Message: 1 << 62, Seq: 7, Sender: 128, At: at, Preview: "飛脚", Users: []chat.UserID{1, 300}},
 		{Conversation: 1, Message: 2, Seq: 3, Sender: 4, At: at, Users: []chat.UserID{}},
 	}
@@ -62,7 +62,7 @@ func BenchmarkDecodeBatch(b *testing.B) {
 }
 
 func BenchmarkDecodeJobs(b *testing.B) {
-	j := notify.Job{Conversation: 1 << 50, Message: 2, Seq: 3, Sender: 4, Preview: "text", At: time.UnixMilli(5), Users: []chat.UserID{6, 7}}
+	j := notifyqueue.Job{Conversation: 1 << 50, Message: 2, Seq: 3, Sender: 4, Preview: "text", At: time.UnixMilli(5), Users: []chat.UserID{6, 7}}
 	batch := []byte{pushVersion}
 	for range 100 {
 		batch = appendJob(batch, &j)

@@ -13,7 +13,7 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/backoff"
 	"github.com/hikyaku-chat/hikyaku/internal/batching"
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
-	"github.com/hikyaku-chat/hikyaku/internal/notify"
+	"github.com/hikyaku-chat/hikyaku/internal/notifyqueue"
 	"github.com/hikyaku-chat/hikyaku/internal/varint"
 )
 
@@ -42,11 +42,11 @@ type Pushes struct {
 	outlet  *outlet       // of send alone
 
 	mu      sync.Mutex
-	waiting []notify.Job
+	waiting []notifyqueue.Job
 	dropped int // since the last batch
 }
 
-var _ notify.Queue = (*Pushes)(nil)
+var _ notifyqueue.Queue = (*Pushes)(nil)
 
 func newPushes(b *Broker) *Pushes {
 	return &Pushes{b: b, wake: batching.NewSignal(), closing: make(chan struct{}), closed: make(chan struct{})}
@@ -59,8 +59,8 @@ func (b *Broker) Pushes() *Pushes { return b.pushes }
 // when they are old: a full queue drops the oldest.
 var pushSettings = amqp.Table{amqp.QueueMaxLenBytesArg: int64(maxPushBytes)}
 
-// Publish implements [notify.Publisher].
-func (p *Pushes) Publish(jobs []notify.Job) {
+// Publish implements [notifyqueue.Publisher].
+func (p *Pushes) Publish(jobs []notifyqueue.Job) {
 	if len(jobs) == 0 {
 		return
 	}
@@ -81,7 +81,7 @@ func (p *Pushes) take(buffer []byte) (batch []byte, jobs, dropped int) {
 	batch = append(buffer[:0], pushVersion)
 	for jobs < len(p.waiting) && len(batch) < maxPushBatch {
 		batch = appendJob(batch, &p.waiting[jobs])
-		p.waiting[jobs] = notify.Job{} // its texts and lists
+		p.waiting[jobs] = notifyqueue.Job{} // its texts and lists
 		jobs++
 	}
 	if p.waiting = p.waiting[jobs:]; len(p.waiting) == 0 {
@@ -217,8 +217,8 @@ func (p *Pushes) close(ctx context.Context) {
 	}
 }
 
-// Consume implements [notify.Consumer].
-func (p *Pushes) Consume(ctx context.Context, handle notify.Handler) error {
+// Consume implements [notifyqueue.Consumer].
+func (p *Pushes) Consume(ctx context.Context, handle notifyqueue.Handler) error {
 	p.b.consumers.Add(1)
 	defer p.b.consumers.Add(-1)
 	supervise(ctx, p.b.cfg.URLs, "pusher", p.b.log, nil, func(ctx context.Context, conn *amqp.Connection) error {
@@ -227,7 +227,7 @@ func (p *Pushes) Consume(ctx context.Context, handle notify.Handler) error {
 	return nil
 }
 
-func (p *Pushes) consumeOn(ctx context.Context, conn *amqp.Connection, handle notify.Handler) error {
+func (p *Pushes) consumeOn(ctx context.Context, conn *amqp.Connection, handle notifyqueue.Handler) error {
 	if err := declareQueue(conn, queuePush, pushSettings, p.b.log); err != nil {
 		return err
 	}
@@ -269,7 +269,7 @@ func lostBy(lost <-chan *amqp.Error) error {
 }
 
 // hand gives a delivery to the handler.
-func (p *Pushes) hand(ctx context.Context, d amqp.Delivery, handle notify.Handler) {
+func (p *Pushes) hand(ctx context.Context, d amqp.Delivery, handle notifyqueue.Handler) {
 	done := func() {
 		// When it fails the channel is gone, and the jobs come again.
 		if err := d.Ack(false); err != nil && !errors.Is(err, amqp.ErrClosed) {
@@ -282,7 +282,7 @@ func (p *Pushes) hand(ctx context.Context, d amqp.Delivery, handle notify.Handle
 		done()
 		return
 	}
-	handle(ctx, notify.Delivery{Jobs: jobs, Done: done})
+	handle(ctx, notifyqueue.Delivery{Jobs: jobs, Done: done})
 }
 
 // A batch of jobs is a version, and then each job: conversation, message, seq,
@@ -290,7 +290,7 @@ func (p *Pushes) hand(ctx context.Context, d amqp.Delivery, handle notify.Handle
 // behind their number.
 const pushVersion = 1
 
-func appendJob(b []byte, j *notify.Job) []byte {
+func appendJob(b []byte, j *notifyqueue.Job) []byte {
 	b = binary.AppendUvarint(b, uint64(j.Conversation)) //nolint:gosec // ids are positive
 	b = binary.AppendUvarint(b, uint64(j.Message))      //nolint:gosec // ids are positive
 	b = binary.AppendUvarint(b, uint64(j.Seq))          //nolint:gosec // seqs are positive
@@ -305,14 +305,14 @@ func appendJob(b []byte, j *notify.Job) []byte {
 }
 
 // decodeJobs reads a batch.
-func decodeJobs(b []byte) ([]notify.Job, error) {
+func decodeJobs(b []byte) ([]notifyqueue.Job, error) {
 	if len(b) == 0 || b[0] != pushVersion {
 		return nil, fmt.Errorf("%w: it is not of version %d", errMalformed, pushVersion)
 	}
 	r := varint.NewReader(b[1:])
-	var out []notify.Job
+	var out []notifyqueue.Job
 	for r.Len() > 0 {
-		j := notify.Job{
+		j := notifyqueue.Job{
 			Conversation: chat.ConversationID(r.Positive()), Message: chat.MessageID(r.Positive()), Seq: r.Positive(), Sender: chat.UserID(r.Positive()),
 			At: time.UnixMilli(r.Varint()).UTC(), Preview: string(r.Bytes()),
 		}

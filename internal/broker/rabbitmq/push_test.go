@@ -7,15 +7,15 @@ import (
 	amqp "github.com/rabbitmq/amqp091-go"
 
 	"github.com/hikyaku-chat/hikyaku/internal/broker/rabbitmq"
-	"github.com/hikyaku-chat/hikyaku/internal/notify"
+	"github.com/hikyaku-chat/hikyaku/internal/notifyqueue"
 	"github.com/hikyaku-chat/hikyaku/internal/notifyqueue/notifyqueuetest"
 	"github.com/hikyaku-chat/hikyaku/internal/stack/stacktest"
 )
 
 func TestPushes(t *testing.T) {
-	notifyqueuetest.Run(t, func(t *testing.T) (notify.Queue, func() notify.Queue) {
+	notifyqueuetest.Run(t, func(t *testing.T) (notifyqueue.Queue, func() notifyqueue.Queue) {
 		cfg := rabbitmq.Config{URLs: []string{stacktest.VHost(t)}, Partitions: 1}
-		return open(t, cfg).Pushes(), func() notify.Queue { return open(t, cfg).Pushes() }
+		return open(t, cfg).Pushes(), func() notifyqueue.Queue { return open(t, cfg).Pushes() }
 	})
 }
 
@@ -23,14 +23,14 @@ func TestPushes(t *testing.T) {
 func TestPushesSurviveTheirConnections(t *testing.T) {
 	url := stacktest.VHost(t)
 	q := open(t, rabbitmq.Config{URLs: []string{url}, Partitions: 1}).Pushes()
-	r := notifyqueuetest.Receive(t, q, func(j notify.Job) bool { return j.Seq == 1 })
-	q.Publish([]notify.Job{notifyqueuetest.Job(1)})
+	r := notifyqueuetest.Receive(t, q, func(j notifyqueue.Job) bool { return j.Seq == 1 })
+	q.Publish([]notifyqueue.Job{notifyqueuetest.Job(1)})
 	r.Wait(1)
 	vhost := url[strings.LastIndexByte(url, '/')+1:]
 	if _, err := stacktest.RabbitMQ(t).Control(t.Context(), "close_all_connections", "--vhost", vhost, "test"); err != nil {
 		t.Fatal(err)
 	}
-	q.Publish([]notify.Job{notifyqueuetest.Job(2)})
+	q.Publish([]notifyqueue.Job{notifyqueuetest.Job(2)})
 	eventually(t, "the next comes, and what was not done comes again", func() bool {
 		again, next := 0, 0
 		for _, j := range r.Wait(0) {
@@ -50,7 +50,7 @@ func TestPushesWithoutTheirQueue(t *testing.T) {
 	url := stacktest.VHost(t)
 	q := open(t, rabbitmq.Config{URLs: []string{url}, Partitions: 1}).Pushes()
 	r := notifyqueuetest.Receive(t, q, nil)
-	q.Publish([]notify.Job{notifyqueuetest.Job(1)})
+	q.Publish([]notifyqueue.Job{notifyqueuetest.Job(1)})
 	r.Wait(1)
 	conn, err := amqp.Dial(url)
 	if err != nil {
@@ -64,7 +64,7 @@ func TestPushesWithoutTheirQueue(t *testing.T) {
 	if _, err := ch.QueueDelete("hikyaku.push", false, false, false); err != nil {
 		t.Fatal(err)
 	}
-	q.Publish([]notify.Job{notifyqueuetest.Job(2)})
+	q.Publish([]notifyqueue.Job{notifyqueuetest.Job(2)})
 	r.Wait(2)
 }
 
@@ -87,7 +87,7 @@ func TestPushesThatCannotBeRead(t *testing.T) {
 		}
 	}
 	r := notifyqueuetest.Receive(t, q, nil)
-	q.Publish([]notify.Job{notifyqueuetest.Job(1)})
+	q.Publish([]notifyqueue.Job{notifyqueuetest.Job(1)})
 	if got := r.Wait(1); got[0].Seq != 1 {
 		t.Errorf("%+v", got)
 	}

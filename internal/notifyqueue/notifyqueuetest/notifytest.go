@@ -15,11 +15,11 @@ import (
 
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
 	"github.com/hikyaku-chat/hikyaku/internal/eventually"
-	"github.com/hikyaku-chat/hikyaku/internal/notify"
+	"github.com/hikyaku-chat/hikyaku/internal/notifyqueue"
 )
 
 // Open gives a new queue; each call of more connects to the same one anew.
-type Open func(t *testing.T) (q notify.Queue, more func() notify.Queue)
+type Open func(t *testing.T) (q notifyqueue.Queue, more func() notifyqueue.Queue)
 
 // Run runs the suite.
 func Run(t *testing.T, open Open) {
@@ -31,8 +31,8 @@ func Run(t *testing.T, open Open) {
 }
 
 // Job makes one that is told from others by n.
-func Job(n int64) notify.Job {
-	return notify.Job{
+func Job(n int64) notifyqueue.Job {
+	return notifyqueue.Job{
 		Conversation: 1<<62 + chat.ConversationID(n), Message: 1<<61 + chat.MessageID(n), Seq: n, Sender: 1<<60 + chat.UserID(n),
 		Preview: fmt.Sprintf("**%d** 飛脚 \"%s\"", n, strings.Repeat("x", 100)), At: time.UnixMilli(1_700_000_000_000 + n).UTC(),
 		Users: []chat.UserID{1<<62 + chat.UserID(n), 7, 8},
@@ -45,19 +45,19 @@ type Receiver struct {
 	stop func()
 
 	mu   sync.Mutex
-	jobs []notify.Job
+	jobs []notifyqueue.Job
 	done []func()
 	more chan struct{}
 }
 
 // Receive runs a consumer that is done with what keep does not want.
-func Receive(t *testing.T, q notify.Consumer, keep func(notify.Job) bool) *Receiver {
+func Receive(t *testing.T, q notifyqueue.Consumer, keep func(notifyqueue.Job) bool) *Receiver {
 	t.Helper()
 	r := &Receiver{t: t, more: make(chan struct{})}
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() {
-		ended <- q.Consume(ctx, func(_ context.Context, d notify.Delivery) {
+		ended <- q.Consume(ctx, func(_ context.Context, d notifyqueue.Delivery) {
 			r.mu.Lock()
 			r.jobs = append(r.jobs, d.Jobs...)
 			kept := keep != nil && slices.ContainsFunc(d.Jobs, keep)
@@ -83,7 +83,7 @@ func Receive(t *testing.T, q notify.Consumer, keep func(notify.Job) bool) *Recei
 }
 
 // Wait gives what came once there are n jobs.
-func (r *Receiver) Wait(n int) []notify.Job {
+func (r *Receiver) Wait(n int) []notifyqueue.Job {
 	r.t.Helper()
 	for {
 		r.mu.Lock()
@@ -109,14 +109,14 @@ func (r *Receiver) Finish() {
 	r.done = nil
 }
 
-func same(t *testing.T, got, want []notify.Job) {
+func same(t *testing.T, got, want []notifyqueue.Job) {
 	t.Helper()
 	if d := cmp.Diff(want, got); d != "" {
 		t.Errorf("(-want +got):\n%s", d)
 	}
 }
 
-func jobs(from, to int64) (out []notify.Job) {
+func jobs(from, to int64) (out []notifyqueue.Job) {
 	for n := from; n < to; n++ {
 		out = append(out, Job(n))
 	}
@@ -139,7 +139,7 @@ func testOrder(t *testing.T, open Open) {
 
 func testAgain(t *testing.T, open Open) {
 	q, more := open(t)
-	first := Receive(t, q, func(j notify.Job) bool { return j.Seq < 3 })
+	first := Receive(t, q, func(j notifyqueue.Job) bool { return j.Seq < 3 })
 	for n := int64(1); n < 5; n++ {
 		// One by one, so that they come in deliveries of their own.
 		q.Publish(jobs(n, n+1))
@@ -163,12 +163,12 @@ func testShare(t *testing.T, open Open) {
 	published := int64(0)
 	eventually.True(t, "both consumers get some", func() bool {
 		published++
-		q.Publish([]notify.Job{Job(published)})
+		q.Publish([]notifyqueue.Job{Job(published)})
 		eventually.True(t, "the job comes", func() bool { return len(a.Wait(0))+len(b.Wait(0)) == int(published) })
 		return len(a.Wait(0)) > 0 && len(b.Wait(0)) > 0
 	})
 	all := append(a.Wait(0), b.Wait(0)...)
-	slices.SortFunc(all, func(x, y notify.Job) int { return int(x.Seq - y.Seq) })
+	slices.SortFunc(all, func(x, y notifyqueue.Job) int { return int(x.Seq - y.Seq) })
 	same(t, all, jobs(1, published+1))
 }
 
@@ -178,7 +178,7 @@ func testHold(t *testing.T, open Open) {
 	entered := make(chan int, 100)
 	ended := make(chan error, 1)
 	go func() {
-		ended <- q.Consume(ctx, func(ctx context.Context, d notify.Delivery) {
+		ended <- q.Consume(ctx, func(ctx context.Context, d notifyqueue.Delivery) {
 			entered <- len(d.Jobs)
 			<-ctx.Done()
 		})
@@ -199,11 +199,11 @@ func testHold(t *testing.T, open Open) {
 
 func testLate(t *testing.T, open Open) {
 	q, more := open(t)
-	first := Receive(t, q, func(notify.Job) bool { return true })
+	first := Receive(t, q, func(notifyqueue.Job) bool { return true })
 	q.Publish(jobs(1, 2))
 	first.Wait(1)
 	first.Stop()
-	second := Receive(t, more(), func(notify.Job) bool { return true })
+	second := Receive(t, more(), func(notifyqueue.Job) bool { return true })
 	second.Wait(1)
 	first.Finish() // of a consumer that is no more
 	second.Stop()

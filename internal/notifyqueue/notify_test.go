@@ -1,15 +1,15 @@
-package notify_test
+package notifyqueue_test
 
 import (
 	"strings"
 	"testing"
 	"unicode/utf8"
 
-	"github.com/hikyaku-chat/hikyaku/internal/notify"
+	"github.com/hikyaku-chat/hikyaku/internal/notifyqueue"
 )
 
 func TestPreview(t *testing.T) {
-	long := strings.Repeat("飛", notify.MaxPreview)
+	long := strings.Repeat("飛", notifyqueue.MaxPreview)
 	for in, want := range map[string]string{
 		"":                          "",
 		"hello":                     "hello",
@@ -20,9 +20,9 @@ func TestPreview(t *testing.T) {
 		long:                        long,
 		long + "\n ":                long,
 		long + "脚":                  long + "…",
-		strings.Repeat("x", 16<<10): strings.Repeat("x", notify.MaxPreview) + "…",
+		strings.Repeat("x", 16<<10): strings.Repeat("x", notifyqueue.MaxPreview) + "…",
 	} {
-		if got := notify.Preview(in); got != want || !utf8.ValidString(got) {
+		if got := notifyqueue.Preview(in); got != want || !utf8.ValidString(got) {
 			t.Errorf("%.20q: %q", in, got)
 		}
 	}

@@ -1,4 +1,4 @@
-// Package notify is the port between those who store messages and those who
+// Package notifyqueue is the port between those who store messages and those who
 // notify people that were away (package notifier). The embedded queue lives in
 // the process, RabbitMQ serves a cluster; both pass notifytest.
 //
@@ -12,7 +12,7 @@
 //   - At least once: a delivery that was not done when its consumer ended or
 //     lost its connection comes again, perhaps elsewhere. In a process that
 //     dies, what only it knew is lost.
-package notify
+package notifyqueue
 
 import (
 	"context"
