@@ -31,7 +31,7 @@ const (
 	Closed       Registration = "closed"
 )
 
-// Announcer tells people what changed; see package delivery.
+// Announcer tells people what changed; see package fanout.
 type Announcer interface {
 	ConversationChanged(ctx context.Context, by chat.UserID, c store.Change)
 	MessageEdited(ctx context.Context, e store.Edited)

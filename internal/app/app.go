@@ -22,7 +22,7 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/broker"
 	"github.com/hikyaku-chat/hikyaku/internal/bus"
 	"github.com/hikyaku-chat/hikyaku/internal/cursor"
-	"github.com/hikyaku-chat/hikyaku/internal/delivery"
+	"github.com/hikyaku-chat/hikyaku/internal/fanout"
 	"github.com/hikyaku-chat/hikyaku/internal/notifyqueue"
 	"github.com/hikyaku-chat/hikyaku/internal/presence"
 	"github.com/hikyaku-chat/hikyaku/internal/session"
@@ -54,7 +54,7 @@ type parts struct {
 	broker   broker.Broker
 	bus      bus.Bus
 	presence presence.Presence
-	announce *delivery.Announcer
+	announce *fanout.Announcer
 	pushes   notifyqueue.Queue    // nil without notifications
 	sender   *webpush.Sender // nil without notifications
 	throttle api.Throttle    // of logging in

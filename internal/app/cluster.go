@@ -11,7 +11,7 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/broker/rabbitmq"
 	busRedis "github.com/hikyaku-chat/hikyaku/internal/bus/redis"
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
-	"github.com/hikyaku-chat/hikyaku/internal/delivery"
+	"github.com/hikyaku-chat/hikyaku/internal/fanout"
 	"github.com/hikyaku-chat/hikyaku/internal/presence"
 	presenceRedis "github.com/hikyaku-chat/hikyaku/internal/presence/redis"
 	"github.com/hikyaku-chat/hikyaku/internal/redis"
@@ -44,7 +44,7 @@ func (a *App) openCluster(ctx context.Context) error {
 	}
 	b := busRedis.New(shared, 0, a.log)
 	a.onStop("bus", func(context.Context) error { return b.Close() })
-	var announce atomic.Pointer[delivery.Announcer] // it needs the presence, which may call before it is made
+	var announce atomic.Pointer[fanout.Announcer] // it needs the presence, which may call before it is made
 	where := presenceRedis.New(shared, presenceRedis.Config{Logger: a.log, OnChange: func(ctx context.Context, s presence.State) {
 		if !s.LastSeen.IsZero() {
 			err := st.SawUser(ctx, s.User, s.LastSeen)
@@ -57,7 +57,7 @@ func (a *App) openCluster(ctx context.Context) error {
 		}
 	}})
 	a.onStop("presence", func(context.Context) error { where.Close(); return nil })
-	announce.Store(delivery.NewAnnouncer(b, where, st, a.log))
+	announce.Store(fanout.NewAnnouncer(b, where, st, a.log))
 
 	claimed, err := st.BrokerClaimed(ctx)
 	if err != nil {

@@ -5,7 +5,7 @@ import (
 
 	"github.com/hikyaku-chat/hikyaku/internal/broker/embedded"
 	busLocal "github.com/hikyaku-chat/hikyaku/internal/bus/local"
-	"github.com/hikyaku-chat/hikyaku/internal/delivery"
+	"github.com/hikyaku-chat/hikyaku/internal/fanout"
 	presenceLocal "github.com/hikyaku-chat/hikyaku/internal/presence/local"
 	"github.com/hikyaku-chat/hikyaku/internal/throttle"
 )
@@ -30,7 +30,7 @@ func (a *App) openEmbedded(ctx context.Context) error {
 	queue := embedded.New(embedded.Config{Logger: a.log})
 	where := presenceLocal.New(nil)
 	a.parts = parts{
-		store: st, broker: queue, bus: b, presence: where, announce: delivery.NewAnnouncer(b, where, st, a.log),
+		store: st, broker: queue, bus: b, presence: where, announce: fanout.NewAnnouncer(b, where, st, a.log),
 		throttle: throttle.New(throttle.Config{}), sends: throttle.NewLimiter(a.cfg.Gateway.PerSecond, a.cfg.Gateway.Burst),
 		pushes: embedded.NewPushes(0),
 		node:   "embedded", alone: true,

@@ -78,7 +78,7 @@ type Store interface {
 }
 
 // Announcer is how the gateway tells people what did not go through the
-// broker; see package delivery.
+// broker; see package fanout.
 type Announcer interface {
 	Typing(ctx context.Context, audience chat.Audience, user chat.UserID)
 	Marked(ctx context.Context, m chat.Membership)

@@ -14,7 +14,7 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/broker/rabbitmq"
 	buslocal "github.com/hikyaku-chat/hikyaku/internal/bus/local"
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
-	"github.com/hikyaku-chat/hikyaku/internal/delivery"
+	"github.com/hikyaku-chat/hikyaku/internal/fanout"
 	"github.com/hikyaku-chat/hikyaku/internal/ids"
 	"github.com/hikyaku-chat/hikyaku/internal/notifyqueue"
 	"github.com/hikyaku-chat/hikyaku/internal/presence"
@@ -37,7 +37,7 @@ type world struct {
 	store    store.Store
 	queue    notifyqueue.Queue
 	presence presence.Presence
-	announce *delivery.Announcer
+	announce *fanout.Announcer
 	service  *webpushtest.Service
 	sender   *webpush.Sender
 	names    int
@@ -110,7 +110,7 @@ func newWorld(t *testing.T, s store.Store, q notifyqueue.Queue) *world {
 		T: t, store: s, queue: q, presence: presencelocal.New(nil), service: webpushtest.New(t), sender: sender,
 		log: slog.New(slog.NewTextHandler(t.Output(), nil)),
 	}
-	w.announce = delivery.NewAnnouncer(buslocal.New(0), w.presence, s, w.log).Notifying(q)
+	w.announce = fanout.NewAnnouncer(buslocal.New(0), w.presence, s, w.log).Notifying(q)
 	return w
 }
 

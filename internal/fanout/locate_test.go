@@ -1,4 +1,4 @@
-package delivery_test
+package fanout_test
 
 import (
 	"context"
@@ -12,7 +12,7 @@ import (
 
 	"github.com/hikyaku-chat/hikyaku/internal/bus"
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
-	"github.com/hikyaku-chat/hikyaku/internal/delivery"
+	"github.com/hikyaku-chat/hikyaku/internal/fanout"
 	"github.com/hikyaku-chat/hikyaku/internal/outage"
 	"github.com/hikyaku-chat/hikyaku/internal/presence"
 )
@@ -67,7 +67,7 @@ type announced struct {
 }
 
 // announce announces it; the clock is that of a bubble.
-func announce(t *testing.T, p *parts, a *delivery.Announcer, b *envelopes) announced {
+func announce(t *testing.T, p *parts, a *fanout.Announcer, b *envelopes) announced {
 	t.Helper()
 	b.to = map[string][]chat.UserID{}
 	j := &journal{}
@@ -122,7 +122,7 @@ func TestPresenceIsAwayOrHangs(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				p := &parts{}
 				b := &envelopes{}
-				a := delivery.NewAnnouncer(b, p, nil, slog.New(slog.DiscardHandler))
+				a := fanout.NewAnnouncer(b, p, nil, slog.New(slog.DiscardHandler))
 				check := func(when string, steps []step) {
 					t.Helper()
 					for i, s := range steps {
@@ -147,7 +147,7 @@ func TestHangingUpIsNoOutage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := &parts{evenHangs: true, oddHangs: true}
 		b := &envelopes{to: map[string][]chat.UserID{}}
-		a := delivery.NewAnnouncer(b, p, nil, slog.New(slog.DiscardHandler))
+		a := fanout.NewAnnouncer(b, p, nil, slog.New(slog.DiscardHandler))
 		ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
 		defer cancel()
 		a.Typing(ctx, chat.Audience{Conversation: 9, Members: []chat.UserID{1, 2, 3}}, 1)

@@ -1,4 +1,4 @@
-package delivery
+package fanout
 
 import (
 	"context"

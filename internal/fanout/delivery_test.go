@@ -1,4 +1,4 @@
-package delivery_test
+package fanout_test
 
 import (
 	"context"
@@ -11,7 +11,7 @@ import (
 
 	"github.com/hikyaku-chat/hikyaku/internal/bus/local"
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
-	"github.com/hikyaku-chat/hikyaku/internal/delivery"
+	"github.com/hikyaku-chat/hikyaku/internal/fanout"
 	"github.com/hikyaku-chat/hikyaku/internal/notifyqueue"
 	"github.com/hikyaku-chat/hikyaku/internal/presence"
 	presencelocal "github.com/hikyaku-chat/hikyaku/internal/presence/local"
@@ -47,7 +47,7 @@ func TestWhoMissesAMessage(t *testing.T) {
 		t.Fatal(err)
 	}
 	j := &journal{}
-	quiet := delivery.NewAnnouncer(local.New(0), where, nil, slog.New(slog.DiscardHandler))
+	quiet := fanout.NewAnnouncer(local.New(0), where, nil, slog.New(slog.DiscardHandler))
 	a := quiet.Notifying(j)
 	small := chat.Audience{Conversation: 9, Members: []chat.UserID{1, 2, 3, 4}}
 	deleted := message(7, "")

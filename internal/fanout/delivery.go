@@ -1,4 +1,4 @@
-// Package delivery turns what happened into frames and sends them to the
+// Package fanout turns what happened into frames and sends them to the
 // gateways that hold the people concerned. Workers, the API and gateways
 // announce through it, always after the change is committed.
 //
@@ -12,7 +12,7 @@
 // notifier, when there is one. Of whom it does not know are not, they may well
 // be here; nor are members of large conversations: nobody asks where they all
 // are.
-package delivery
+package fanout
 
 import (
 	"context"
