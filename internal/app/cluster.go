@@ -9,7 +9,7 @@ import (
 	"sync/atomic"
 
 	"github.com/hikyaku-chat/hikyaku/internal/broker/rabbitmq"
-	busRedis "github.com/hikyaku-chat/hikyaku/internal/bus/redis"
+	"github.com/hikyaku-chat/hikyaku/internal/pubsub/redispubsub"
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
 	"github.com/hikyaku-chat/hikyaku/internal/fanout"
 	"github.com/hikyaku-chat/hikyaku/internal/presence"
@@ -42,7 +42,7 @@ func (a *App) openCluster(ctx context.Context) error {
 	if err := shared.Claim(ctx, st.Installation()); err != nil {
 		return err
 	}
-	b := busRedis.New(shared, 0, a.log)
+	b := redispubsub.New(shared, 0, a.log)
 	a.onStop("bus", func(context.Context) error { return b.Close() })
 	var announce atomic.Pointer[fanout.Announcer] // it needs the presence, which may call before it is made
 	where := presenceRedis.New(shared, presenceRedis.Config{Logger: a.log, OnChange: func(ctx context.Context, s presence.State) {

@@ -1,4 +1,4 @@
-// Package redis is the bus of a cluster, on Redis' sharded Pub/Sub: a channel
+// Package redispubsub is the bus of a cluster, on Redis' sharded Pub/Sub: a channel
 // for each node and one for all. What gathered for a channel while the last
 // messages were on their way goes out as one message, or a few when it is much.
 //
@@ -7,7 +7,7 @@
 // second which numbers it has used: a node knows of a loss from a number that
 // is missing, also when nothing came after it, and from its own subscription
 // having been interrupted.
-package redis
+package redispubsub
 
 import (
 	"context"

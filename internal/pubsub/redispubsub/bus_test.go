@@ -1,4 +1,4 @@
-package redis_test
+package redispubsub_test
 
 import (
 	"fmt"
@@ -11,7 +11,7 @@ import (
 
 	"github.com/hikyaku-chat/hikyaku/internal/bus"
 	"github.com/hikyaku-chat/hikyaku/internal/bus/bustest"
-	busRedis "github.com/hikyaku-chat/hikyaku/internal/bus/redis"
+	"github.com/hikyaku-chat/hikyaku/internal/pubsub/redispubsub"
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
 	"github.com/hikyaku-chat/hikyaku/internal/eventually"
 	"github.com/hikyaku-chat/hikyaku/internal/redis"
@@ -36,13 +36,13 @@ var databases atomic.Int64
 func TestConformance(t *testing.T) {
 	bustest.Run(t, bustest.Harness{Open: func(t *testing.T, queue int) bus.Bus {
 		url := fmt.Sprintf("%s/%d", stacktest.Redis(t).URL(), databases.Add(1))
-		return busRedis.New(connect(t, url), queue, slog.New(slog.DiscardHandler))
+		return redispubsub.New(connect(t, url), queue, slog.New(slog.DiscardHandler))
 	}})
 }
 
 func TestConformanceOnCluster(t *testing.T) {
 	bustest.Run(t, bustest.Harness{Open: func(t *testing.T, queue int) bus.Bus {
-		return busRedis.New(connect(t, stacktest.RedisCluster(t).URL()), queue, slog.New(slog.DiscardHandler))
+		return redispubsub.New(connect(t, stacktest.RedisCluster(t).URL()), queue, slog.New(slog.DiscardHandler))
 	}})
 }
 
@@ -67,7 +67,7 @@ func TestSentinel(t *testing.T) {
 	if err := client.Claim(t.Context(), "one"); err != nil {
 		t.Fatal(err)
 	}
-	b := busRedis.New(client, 100, slog.New(slog.DiscardHandler))
+	b := redispubsub.New(client, 100, slog.New(slog.DiscardHandler))
 	t.Cleanup(func() { _ = b.Close() })
 	l := &listener{}
 	cancel, err := b.Subscribe(t.Context(), "node", l)
@@ -176,7 +176,7 @@ func TestInterruptions(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			log := slog.New(slog.DiscardHandler)
-			near, far := busRedis.New(connect(t, server.URL()), 0, log), busRedis.New(connect(t, server.URL()), 0, log)
+			near, far := redispubsub.New(connect(t, server.URL()), 0, log), redispubsub.New(connect(t, server.URL()), 0, log)
 			defer func() { _, _ = near.Close(), far.Close() }()
 			var l listener
 			cancel, err := far.Subscribe(t.Context(), "a", &l)
@@ -211,7 +211,7 @@ func TestInterruptions(t *testing.T) {
 func TestTheLastOneIsLost(t *testing.T) {
 	client := connect(t, stacktest.Redis(t).URL()+"/15")
 	log := slog.New(slog.DiscardHandler)
-	near, far := busRedis.New(client, 0, log), busRedis.New(connect(t, stacktest.Redis(t).URL()+"/15"), 0, log)
+	near, far := redispubsub.New(client, 0, log), redispubsub.New(connect(t, stacktest.Redis(t).URL()+"/15"), 0, log)
 	defer func() { _, _ = near.Close(), far.Close() }()
 	var l listener
 	cancel, err := far.Subscribe(t.Context(), "a", &l)
