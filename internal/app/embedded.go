@@ -4,7 +4,7 @@ import (
 	"context"
 
 	"github.com/hikyaku-chat/hikyaku/internal/broker/embedded"
-	busLocal "github.com/hikyaku-chat/hikyaku/internal/bus/local"
+	"github.com/hikyaku-chat/hikyaku/internal/pubsub/localpubsub"
 	"github.com/hikyaku-chat/hikyaku/internal/fanout"
 	presenceLocal "github.com/hikyaku-chat/hikyaku/internal/presence/local"
 	"github.com/hikyaku-chat/hikyaku/internal/throttle"
@@ -25,7 +25,7 @@ func (a *App) openEmbedded(ctx context.Context) error {
 		return err
 	}
 	a.onStop("store", func(context.Context) error { return st.Close() })
-	b := busLocal.New(0)
+	b := localpubsub.New(0)
 	a.onStop("bus", func(context.Context) error { return b.Close() })
 	queue := embedded.New(embedded.Config{Logger: a.log})
 	where := presenceLocal.New(nil)

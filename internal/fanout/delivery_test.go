@@ -9,7 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/hikyaku-chat/hikyaku/internal/bus/local"
+	"github.com/hikyaku-chat/hikyaku/internal/pubsub/localpubsub"
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
 	"github.com/hikyaku-chat/hikyaku/internal/fanout"
 	"github.com/hikyaku-chat/hikyaku/internal/notifyqueue"
@@ -47,7 +47,7 @@ func TestWhoMissesAMessage(t *testing.T) {
 		t.Fatal(err)
 	}
 	j := &journal{}
-	quiet := fanout.NewAnnouncer(local.New(0), where, nil, slog.New(slog.DiscardHandler))
+	quiet := fanout.NewAnnouncer(localpubsub.New(0), where, nil, slog.New(slog.DiscardHandler))
 	a := quiet.Notifying(j)
 	small := chat.Audience{Conversation: 9, Members: []chat.UserID{1, 2, 3, 4}}
 	deleted := message(7, "")

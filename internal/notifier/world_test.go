@@ -12,7 +12,7 @@ import (
 
 	"github.com/hikyaku-chat/hikyaku/internal/broker/embedded"
 	"github.com/hikyaku-chat/hikyaku/internal/broker/rabbitmq"
-	buslocal "github.com/hikyaku-chat/hikyaku/internal/bus/local"
+	"github.com/hikyaku-chat/hikyaku/internal/pubsub/localpubsub"
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
 	"github.com/hikyaku-chat/hikyaku/internal/fanout"
 	"github.com/hikyaku-chat/hikyaku/internal/ids"
@@ -110,7 +110,7 @@ func newWorld(t *testing.T, s store.Store, q notifyqueue.Queue) *world {
 		T: t, store: s, queue: q, presence: presencelocal.New(nil), service: webpushtest.New(t), sender: sender,
 		log: slog.New(slog.NewTextHandler(t.Output(), nil)),
 	}
-	w.announce = fanout.NewAnnouncer(buslocal.New(0), w.presence, s, w.log).Notifying(q)
+	w.announce = fanout.NewAnnouncer(localpubsub.New(0), w.presence, s, w.log).Notifying(q)
 	return w
 }
 

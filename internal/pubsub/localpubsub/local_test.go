@@ -1,4 +1,4 @@
-package local_test
+package localpubsub_test
 
 import (
 	"testing"
@@ -7,13 +7,13 @@ import (
 
 	"github.com/hikyaku-chat/hikyaku/internal/bus"
 	"github.com/hikyaku-chat/hikyaku/internal/bus/bustest"
-	"github.com/hikyaku-chat/hikyaku/internal/bus/local"
+	"github.com/hikyaku-chat/hikyaku/internal/pubsub/localpubsub"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func TestConformance(t *testing.T) {
 	bustest.Run(t, bustest.Harness{
-		Open: func(_ *testing.T, queue int) bus.Bus { return local.New(queue) },
+		Open: func(_ *testing.T, queue int) bus.Bus { return localpubsub.New(queue) },
 	})
 }

@@ -1,7 +1,7 @@
-// Package local is the bus of a system in one process. Each node has a bounded
+// Package localpubsub is the bus of a system in one process. Each node has a bounded
 // queue; when its subscriber falls so far behind that the queue is full, what
 // does not fit is lost, and the subscriber is told of the gap at that place.
-package local
+package localpubsub
 
 import (
 	"context"
