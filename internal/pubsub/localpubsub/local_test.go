@@ -6,14 +6,14 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/hikyaku-chat/hikyaku/internal/bus"
-	"github.com/hikyaku-chat/hikyaku/internal/bus/bustest"
+	"github.com/hikyaku-chat/hikyaku/internal/pubsub/pubsubtest"
 	"github.com/hikyaku-chat/hikyaku/internal/pubsub/localpubsub"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func TestConformance(t *testing.T) {
-	bustest.Run(t, bustest.Harness{
+	pubsubtest.Run(t, pubsubtest.Harness{
 		Open: func(_ *testing.T, queue int) bus.Bus { return localpubsub.New(queue) },
 	})
 }

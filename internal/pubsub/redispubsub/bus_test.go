@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/hikyaku-chat/hikyaku/internal/bus"
-	"github.com/hikyaku-chat/hikyaku/internal/bus/bustest"
+	"github.com/hikyaku-chat/hikyaku/internal/pubsub/pubsubtest"
 	"github.com/hikyaku-chat/hikyaku/internal/pubsub/redispubsub"
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
 	"github.com/hikyaku-chat/hikyaku/internal/eventually"
@@ -34,14 +34,14 @@ func connect(t *testing.T, url string) *redis.Client {
 var databases atomic.Int64
 
 func TestConformance(t *testing.T) {
-	bustest.Run(t, bustest.Harness{Open: func(t *testing.T, queue int) bus.Bus {
+	pubsubtest.Run(t, pubsubtest.Harness{Open: func(t *testing.T, queue int) bus.Bus {
 		url := fmt.Sprintf("%s/%d", stacktest.Redis(t).URL(), databases.Add(1))
 		return redispubsub.New(connect(t, url), queue, slog.New(slog.DiscardHandler))
 	}})
 }
 
 func TestConformanceOnCluster(t *testing.T) {
-	bustest.Run(t, bustest.Harness{Open: func(t *testing.T, queue int) bus.Bus {
+	pubsubtest.Run(t, pubsubtest.Harness{Open: func(t *testing.T, queue int) bus.Bus {
 		return redispubsub.New(connect(t, stacktest.RedisCluster(t).URL()), queue, slog.New(slog.DiscardHandler))
 	}})
 }

@@ -1,6 +1,6 @@
-// Package bustest is the conformance suite of the bus port: every backend runs
+// Package pubsubtest is the conformance suite of the bus port: every backend runs
 // it, against its real server.
-package bustest
+package pubsubtest
 
 import (
 	"context"
