@@ -20,7 +20,7 @@ import (
 
 	"github.com/hikyaku-chat/hikyaku/internal/api"
 	"github.com/hikyaku-chat/hikyaku/internal/broker"
-	"github.com/hikyaku-chat/hikyaku/internal/bus"
+	"github.com/hikyaku-chat/hikyaku/internal/pubsub"
 	"github.com/hikyaku-chat/hikyaku/internal/cursor"
 	"github.com/hikyaku-chat/hikyaku/internal/fanout"
 	"github.com/hikyaku-chat/hikyaku/internal/notifyqueue"
@@ -52,7 +52,7 @@ type App struct {
 type parts struct {
 	store    store.Store
 	broker   broker.Broker
-	bus      bus.Bus
+	bus      pubsub.Bus
 	presence presence.Presence
 	announce *fanout.Announcer
 	pushes   notifyqueue.Queue    // nil without notifications

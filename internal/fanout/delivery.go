@@ -19,7 +19,7 @@ import (
 	"log/slog"
 	"slices"
 
-	"github.com/hikyaku-chat/hikyaku/internal/bus"
+	"github.com/hikyaku-chat/hikyaku/internal/pubsub"
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
 	"github.com/hikyaku-chat/hikyaku/internal/notifyqueue"
 	"github.com/hikyaku-chat/hikyaku/internal/presence"
@@ -29,8 +29,8 @@ import (
 
 // Bus is what delivery needs of the bus.
 type Bus interface {
-	Publish(ctx context.Context, node string, e *bus.Envelope) error
-	Broadcast(ctx context.Context, e *bus.Envelope) error
+	Publish(ctx context.Context, node string, e *pubsub.Envelope) error
+	Broadcast(ctx context.Context, e *pubsub.Envelope) error
 }
 
 // Locator knows which nodes hold a user's devices; see presence.Presence.
@@ -82,10 +82,10 @@ type letter struct {
 // send delivers letters in their order.
 func (a *Announcer) send(ctx context.Context, letters []letter) {
 	var users []chat.UserID // of all letters, one after the other
-	var rooms bus.Envelope
+	var rooms pubsub.Envelope
 	for _, l := range letters {
 		if l.audience.Large() {
-			rooms.Items = append(rooms.Items, bus.Item{Room: &bus.Room{
+			rooms.Items = append(rooms.Items, pubsub.Item{Room: &pubsub.Room{
 				Conversation: l.audience.Conversation, MembersRev: l.audience.MembersRev, Frame: l.frame,
 			}})
 			continue
@@ -102,7 +102,7 @@ func (a *Announcer) send(ctx context.Context, letters []letter) {
 
 func (a *Announcer) sendByRecipient(ctx context.Context, letters []letter, users []chat.UserID) {
 	where, unknown := a.locator.locate(ctx, users)
-	nodes := map[string]*bus.Envelope{}
+	nodes := map[string]*pubsub.Envelope{}
 	var missed []notifyqueue.Job
 	for _, l := range letters {
 		if l.audience.Large() {
@@ -117,7 +117,7 @@ func (a *Announcer) sendByRecipient(ctx context.Context, letters []letter, users
 			for _, node := range where[i] {
 				e := nodes[node]
 				if e == nil {
-					e = &bus.Envelope{}
+					e = &pubsub.Envelope{}
 					nodes[node] = e
 				}
 				// The letter's push to this node is the last item, if
@@ -126,7 +126,7 @@ func (a *Announcer) sendByRecipient(ctx context.Context, letters []letter, users
 					e.Items[n-1].Push.Users = append(e.Items[n-1].Push.Users, user)
 					continue
 				}
-				e.Items = append(e.Items, bus.Item{Push: &bus.Push{Users: []chat.UserID{user}, Frame: l.frame}})
+				e.Items = append(e.Items, pubsub.Item{Push: &pubsub.Push{Users: []chat.UserID{user}, Frame: l.frame}})
 			}
 		}
 		where, unknown = where[len(l.audience.Members):], unknown[len(l.audience.Members):]
@@ -157,7 +157,7 @@ func sameFrame(x, y []byte) bool {
 	return len(x) > 0 && len(x) == len(y) && &x[0] == &y[0]
 }
 
-func (a *Announcer) broadcast(ctx context.Context, e *bus.Envelope) {
+func (a *Announcer) broadcast(ctx context.Context, e *pubsub.Envelope) {
 	if err := a.bus.Broadcast(ctx, e); err != nil {
 		a.log.ErrorContext(ctx, "the gateways could not be reached; their devices will catch up", "items", len(e.Items), "error", err)
 	}
@@ -232,7 +232,7 @@ func (a *Announcer) ConversationChanged(ctx context.Context, by chat.UserID, c s
 	}
 	id := c.Conversation.ID
 	if len(c.Joined)+len(c.Left) > 0 {
-		a.broadcast(ctx, &bus.Envelope{Items: []bus.Item{{Membership: &bus.Membership{
+		a.broadcast(ctx, &pubsub.Envelope{Items: []pubsub.Item{{Membership: &pubsub.Membership{
 			Conversation: id, MembersRev: c.Conversation.MembersRev, Left: c.Left,
 		}}}})
 	}
@@ -306,11 +306,11 @@ func (a *Announcer) Typing(ctx context.Context, audience chat.Audience, user cha
 // SessionsEnded has the sockets of sessions closed.
 func (a *Announcer) SessionsEnded(ctx context.Context, user chat.UserID, ids []chat.SessionID) {
 	if len(ids) > 0 {
-		a.broadcast(ctx, &bus.Envelope{Items: []bus.Item{{Revoked: &bus.Revoked{User: user, Sessions: ids}}}})
+		a.broadcast(ctx, &pubsub.Envelope{Items: []pubsub.Item{{Revoked: &pubsub.Revoked{User: user, Sessions: ids}}}})
 	}
 }
 
 // PresenceChanged tells the gateways how a person can be reached now.
 func (a *Announcer) PresenceChanged(ctx context.Context, s presence.State) {
-	a.broadcast(ctx, &bus.Envelope{Items: []bus.Item{{Presence: &bus.Presence{User: s.User, State: s.Presence, LastSeen: s.LastSeen}}}})
+	a.broadcast(ctx, &pubsub.Envelope{Items: []pubsub.Item{{Presence: &pubsub.Presence{User: s.User, State: s.Presence, LastSeen: s.LastSeen}}}})
 }

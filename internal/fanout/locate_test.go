@@ -10,7 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/hikyaku-chat/hikyaku/internal/bus"
+	"github.com/hikyaku-chat/hikyaku/internal/pubsub"
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
 	"github.com/hikyaku-chat/hikyaku/internal/fanout"
 	"github.com/hikyaku-chat/hikyaku/internal/outage"
@@ -20,14 +20,14 @@ import (
 // envelopes is a bus that keeps to whom what went.
 type envelopes struct{ to map[string][]chat.UserID }
 
-func (b *envelopes) Publish(_ context.Context, node string, e *bus.Envelope) error {
+func (b *envelopes) Publish(_ context.Context, node string, e *pubsub.Envelope) error {
 	for _, item := range e.Items {
 		b.to[node] = append(b.to[node], item.Push.Users...)
 	}
 	return nil
 }
 
-func (b *envelopes) Broadcast(context.Context, *bus.Envelope) error { return nil }
+func (b *envelopes) Broadcast(context.Context, *pubsub.Envelope) error { return nil }
 
 // parts is a presence of two parts, for users of odd and of even number; those
 // below 10 are on the node of that name.

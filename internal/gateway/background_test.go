@@ -11,7 +11,7 @@ import (
 
 	"go.uber.org/goleak"
 
-	"github.com/hikyaku-chat/hikyaku/internal/bus"
+	"github.com/hikyaku-chat/hikyaku/internal/pubsub"
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
 )
 
@@ -21,7 +21,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 func TestAStopWaitsForWhatIsUnderWay(t *testing.T) {
 	for name, begin := range map[string]func(g *Gateway){
 		"members are looked up": func(g *Gateway) {
-			g.rooms.deliver(&bus.Room{Conversation: conversation, MembersRev: 1, Frame: []byte("x")})
+			g.rooms.deliver(&pubsub.Room{Conversation: conversation, MembersRev: 1, Frame: []byte("x")})
 		},
 		"a frame is handled": func(g *Gateway) {
 			s := newSession(g, 1, 1)

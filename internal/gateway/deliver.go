@@ -3,7 +3,7 @@ package gateway
 import (
 	"slices"
 
-	"github.com/hikyaku-chat/hikyaku/internal/bus"
+	"github.com/hikyaku-chat/hikyaku/internal/pubsub"
 	"github.com/hikyaku-chat/hikyaku/internal/socket"
 	"github.com/hikyaku-chat/hikyaku/internal/wire"
 )
@@ -12,7 +12,7 @@ import (
 type subscriber Gateway
 
 // Deliver implements bus.Subscriber.
-func (sub *subscriber) Deliver(e *bus.Envelope) {
+func (sub *subscriber) Deliver(e *pubsub.Envelope) {
 	g := (*Gateway)(sub)
 	for i := range e.Items {
 		item := &e.Items[i]

@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"github.com/hikyaku-chat/hikyaku/internal/broker"
-	"github.com/hikyaku-chat/hikyaku/internal/bus"
+	"github.com/hikyaku-chat/hikyaku/internal/pubsub"
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
 	"github.com/hikyaku-chat/hikyaku/internal/cursor"
 	"github.com/hikyaku-chat/hikyaku/internal/presence"
@@ -96,7 +96,7 @@ type Parts struct {
 	Store     Store
 	Publisher broker.Publisher
 	Presence  presence.Presence
-	Bus       bus.Bus
+	Bus       pubsub.Bus
 	Announce  Announcer
 	Cursors   *cursor.Sealer
 	// Sent is where names of messages are looked up before they are accepted.

@@ -17,7 +17,7 @@ import (
 	"github.com/google/uuid"
 	"golang.org/x/time/rate"
 
-	"github.com/hikyaku-chat/hikyaku/internal/bus"
+	"github.com/hikyaku-chat/hikyaku/internal/pubsub"
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
 	"github.com/hikyaku-chat/hikyaku/internal/socket"
 	"github.com/hikyaku-chat/hikyaku/internal/store"
@@ -250,7 +250,7 @@ func TestFramesWhileMembersAreAskedFor(t *testing.T) {
 	g := gatewayOf(t, st, nil)
 	for i := range 1000 {
 		g.rooms.forgetAll()
-		g.rooms.deliver(&bus.Room{Conversation: conversation, MembersRev: int64(i), Frame: []byte("x")})
+		g.rooms.deliver(&pubsub.Room{Conversation: conversation, MembersRev: int64(i), Frame: []byte("x")})
 		if i%50 == 0 {
 			time.Sleep(time.Millisecond)
 		}
@@ -285,7 +285,7 @@ func TestFramesOfARemovedConversation(t *testing.T) {
 	g := gatewayOf(t, st, nil)
 	var logged strings.Builder
 	g.log = slog.New(slog.NewTextHandler(&logged, nil))
-	g.rooms.deliver(&bus.Room{Conversation: conversation, MembersRev: 1, Frame: []byte("x")})
+	g.rooms.deliver(&pubsub.Room{Conversation: conversation, MembersRev: 1, Frame: []byte("x")})
 	if _, err := g.rooms.load(t.Context(), conversation); chat.CodeOf(err) != chat.CodeNotFound || logged.Len() > 0 {
 		t.Errorf("%v; logged %s", err, &logged)
 	}

@@ -6,7 +6,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/hikyaku-chat/hikyaku/internal/bus"
+	"github.com/hikyaku-chat/hikyaku/internal/pubsub"
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
 	"github.com/hikyaku-chat/hikyaku/internal/socket"
 	"github.com/hikyaku-chat/hikyaku/internal/wire"
@@ -61,7 +61,7 @@ type load struct {
 	err     error
 	least   int64       // rev that news told of meanwhile; what is older is read again
 	lost    bool        // news may have been lost since the members were asked for
-	waiting []*bus.Room // frames for the room, in order
+	waiting []*pubsub.Room // frames for the room, in order
 }
 
 func newRooms(g *Gateway) *rooms {
@@ -209,7 +209,7 @@ func (r *rooms) forgetAll() {
 
 // deliver hands a frame to the members of a large conversation who are here,
 // at once when the membership that it is for is at hand.
-func (r *rooms) deliver(f *bus.Room) {
+func (r *rooms) deliver(f *pubsub.Room) {
 	r.mu.Lock()
 	l, loading := r.loads[f.Conversation]
 	known := r.known[f.Conversation]

@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/hikyaku-chat/hikyaku/internal/batching"
-	"github.com/hikyaku-chat/hikyaku/internal/bus"
+	"github.com/hikyaku-chat/hikyaku/internal/pubsub"
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
 	"github.com/hikyaku-chat/hikyaku/internal/presence"
 	"github.com/hikyaku-chat/hikyaku/internal/wire"
@@ -21,7 +21,7 @@ type watches struct {
 
 	mu       sync.Mutex
 	watchers map[chat.UserID]map[*session]struct{}
-	news     map[chat.UserID]*bus.Presence
+	news     map[chat.UserID]*pubsub.Presence
 	asking   map[*asking]struct{}
 }
 
@@ -35,7 +35,7 @@ type asking struct {
 func newWatches(g *Gateway) *watches {
 	return &watches{
 		g: g, wake: batching.NewSignal(),
-		watchers: map[chat.UserID]map[*session]struct{}{}, news: map[chat.UserID]*bus.Presence{},
+		watchers: map[chat.UserID]map[*session]struct{}{}, news: map[chat.UserID]*pubsub.Presence{},
 		asking: map[*asking]struct{}{},
 	}
 }
@@ -144,7 +144,7 @@ func stateOf(s presence.State) wire.PresenceState {
 }
 
 // changed gathers news of a person, if anyone here wants to know.
-func (w *watches) changed(p *bus.Presence) {
+func (w *watches) changed(p *pubsub.Presence) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if len(w.watchers[p.User]) == 0 {

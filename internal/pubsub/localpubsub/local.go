@@ -10,7 +10,7 @@ import (
 	"sync"
 
 	"github.com/hikyaku-chat/hikyaku/internal/batching"
-	"github.com/hikyaku-chat/hikyaku/internal/bus"
+	"github.com/hikyaku-chat/hikyaku/internal/pubsub"
 )
 
 // DefaultQueue is how many envelopes may wait for a node.
@@ -27,7 +27,7 @@ type Bus struct {
 	closed bool
 }
 
-var _ bus.Bus = (*Bus)(nil)
+var _ pubsub.Bus = (*Bus)(nil)
 
 // New makes a bus on which queue envelopes may wait for each node; 0 means
 // [DefaultQueue].
@@ -39,13 +39,13 @@ func New(queue int) *Bus {
 }
 
 type node struct {
-	queue *batching.Lossy[*bus.Envelope]
+	queue *batching.Lossy[*pubsub.Envelope]
 	stop  chan struct{}
 	done  chan struct{}
 }
 
-// Publish implements [bus.Bus]. A node that is not subscribed is an error.
-func (b *Bus) Publish(_ context.Context, name string, e *bus.Envelope) error {
+// Publish implements [pubsub.Bus]. A node that is not subscribed is an error.
+func (b *Bus) Publish(_ context.Context, name string, e *pubsub.Envelope) error {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
 	if b.closed {
@@ -59,8 +59,8 @@ func (b *Bus) Publish(_ context.Context, name string, e *bus.Envelope) error {
 	return nil
 }
 
-// Broadcast implements [bus.Bus].
-func (b *Bus) Broadcast(_ context.Context, e *bus.Envelope) error {
+// Broadcast implements [pubsub.Bus].
+func (b *Bus) Broadcast(_ context.Context, e *pubsub.Envelope) error {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
 	if b.closed {
@@ -72,8 +72,8 @@ func (b *Bus) Broadcast(_ context.Context, e *bus.Envelope) error {
 	return nil
 }
 
-// Subscribe implements [bus.Bus]. A name can be subscribed once at a time.
-func (b *Bus) Subscribe(_ context.Context, name string, s bus.Subscriber) (cancel func(), err error) {
+// Subscribe implements [pubsub.Bus]. A name can be subscribed once at a time.
+func (b *Bus) Subscribe(_ context.Context, name string, s pubsub.Subscriber) (cancel func(), err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.closed {
@@ -82,7 +82,7 @@ func (b *Bus) Subscribe(_ context.Context, name string, s bus.Subscriber) (cance
 	if _, taken := b.nodes[name]; taken {
 		return nil, fmt.Errorf("a node %q is on the bus already", name)
 	}
-	n := &node{queue: batching.NewLossy[*bus.Envelope](b.queue), stop: make(chan struct{}), done: make(chan struct{})}
+	n := &node{queue: batching.NewLossy[*pubsub.Envelope](b.queue), stop: make(chan struct{}), done: make(chan struct{})}
 	b.nodes[name] = n
 	go n.run(s)
 	var once sync.Once
@@ -97,7 +97,7 @@ func (b *Bus) Subscribe(_ context.Context, name string, s bus.Subscriber) (cance
 	}, nil
 }
 
-func (n *node) run(s bus.Subscriber) {
+func (n *node) run(s pubsub.Subscriber) {
 	defer close(n.done)
 	for {
 		select {
@@ -115,7 +115,7 @@ func (n *node) run(s bus.Subscriber) {
 	}
 }
 
-// Close implements [bus.Bus]. Subscribers are stopped by their own cancel.
+// Close implements [pubsub.Bus]. Subscribers are stopped by their own cancel.
 func (b *Bus) Close() error {
 	b.mu.Lock()
 	defer b.mu.Unlock()

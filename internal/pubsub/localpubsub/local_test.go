@@ -5,7 +5,7 @@ import (
 
 	"go.uber.org/goleak"
 
-	"github.com/hikyaku-chat/hikyaku/internal/bus"
+	"github.com/hikyaku-chat/hikyaku/internal/pubsub"
 	"github.com/hikyaku-chat/hikyaku/internal/pubsub/pubsubtest"
 	"github.com/hikyaku-chat/hikyaku/internal/pubsub/localpubsub"
 )
@@ -14,6 +14,6 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func TestConformance(t *testing.T) {
 	pubsubtest.Run(t, pubsubtest.Harness{
-		Open: func(_ *testing.T, queue int) bus.Bus { return localpubsub.New(queue) },
+		Open: func(_ *testing.T, queue int) pubsub.Bus { return localpubsub.New(queue) },
 	})
 }

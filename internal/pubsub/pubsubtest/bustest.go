@@ -12,7 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/hikyaku-chat/hikyaku/internal/bus"
+	"github.com/hikyaku-chat/hikyaku/internal/pubsub"
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
 	"github.com/hikyaku-chat/hikyaku/internal/eventually"
 )
@@ -21,7 +21,7 @@ import (
 type Harness struct {
 	// Open makes a bus on channels of its own, on which about queue envelopes
 	// may wait for a slow node. The suite closes it.
-	Open func(t *testing.T, queue int) bus.Bus
+	Open func(t *testing.T, queue int) pubsub.Bus
 }
 
 // Run runs the suite.
@@ -36,7 +36,7 @@ func Run(t *testing.T, h Harness) {
 // recorder is a subscriber that remembers.
 type recorder struct {
 	mu     sync.Mutex
-	got    []*bus.Envelope
+	got    []*pubsub.Envelope
 	gaps   int
 	gate   chan struct{} // when not nil, Deliver waits for it
 	closed bool
@@ -45,7 +45,7 @@ type recorder struct {
 
 func newRecorder(t *testing.T) *recorder { return &recorder{t: t} }
 
-func (r *recorder) Deliver(e *bus.Envelope) {
+func (r *recorder) Deliver(e *pubsub.Envelope) {
 	if r.gate != nil {
 		<-r.gate
 	}
@@ -75,7 +75,7 @@ func (r *recorder) wait(what string, done func() bool) {
 	})
 }
 
-func subscribe(t *testing.T, b bus.Bus, node string, r *recorder) (cancel func()) {
+func subscribe(t *testing.T, b pubsub.Bus, node string, r *recorder) (cancel func()) {
 	t.Helper()
 	cancel, err := b.Subscribe(context.Background(), node, r)
 	if err != nil {
@@ -85,7 +85,7 @@ func subscribe(t *testing.T, b bus.Bus, node string, r *recorder) (cancel func()
 	return cancel
 }
 
-func open(t *testing.T, h Harness, queue int) bus.Bus {
+func open(t *testing.T, h Harness, queue int) pubsub.Bus {
 	t.Helper()
 	b := h.Open(t, queue)
 	t.Cleanup(func() {
@@ -96,20 +96,20 @@ func open(t *testing.T, h Harness, queue int) bus.Bus {
 	return b
 }
 
-func numbered(n int) *bus.Envelope {
-	return &bus.Envelope{Items: []bus.Item{{Push: &bus.Push{Users: []chat.UserID{1}, Frame: []byte(strconv.Itoa(n))}}}}
+func numbered(n int) *pubsub.Envelope {
+	return &pubsub.Envelope{Items: []pubsub.Item{{Push: &pubsub.Push{Users: []chat.UserID{1}, Frame: []byte(strconv.Itoa(n))}}}}
 }
 
 func testFields(t *testing.T, h Harness) {
 	b := open(t, h, 100)
 	r := newRecorder(t)
 	subscribe(t, b, "a", r)
-	want := &bus.Envelope{Items: []bus.Item{
-		{Push: &bus.Push{Users: []chat.UserID{1, 1 << 60}, Frame: []byte(`{"t":"message","body":"飛脚"}`)}},
-		{Room: &bus.Room{Conversation: 7, MembersRev: 9, Frame: []byte(`{}`)}},
-		{Membership: &bus.Membership{Conversation: 7, MembersRev: 9, Left: []chat.UserID{3}}},
-		{Revoked: &bus.Revoked{User: 3, Sessions: []chat.SessionID{4, 5}}},
-		{Presence: &bus.Presence{User: 3, State: chat.Offline, LastSeen: time.UnixMilli(1_800_000_000_123).UTC()}},
+	want := &pubsub.Envelope{Items: []pubsub.Item{
+		{Push: &pubsub.Push{Users: []chat.UserID{1, 1 << 60}, Frame: []byte(`{"t":"message","body":"飛脚"}`)}},
+		{Room: &pubsub.Room{Conversation: 7, MembersRev: 9, Frame: []byte(`{}`)}},
+		{Membership: &pubsub.Membership{Conversation: 7, MembersRev: 9, Left: []chat.UserID{3}}},
+		{Revoked: &pubsub.Revoked{User: 3, Sessions: []chat.SessionID{4, 5}}},
+		{Presence: &pubsub.Presence{User: 3, State: chat.Offline, LastSeen: time.UnixMilli(1_800_000_000_123).UTC()}},
 	}}
 	if err := b.Publish(context.Background(), "a", want); err != nil {
 		t.Fatal(err)

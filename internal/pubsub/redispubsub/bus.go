@@ -22,7 +22,7 @@ import (
 
 	"github.com/hikyaku-chat/hikyaku/internal/backoff"
 	"github.com/hikyaku-chat/hikyaku/internal/batching"
-	"github.com/hikyaku-chat/hikyaku/internal/bus"
+	"github.com/hikyaku-chat/hikyaku/internal/pubsub"
 	"github.com/hikyaku-chat/hikyaku/internal/redis"
 )
 
@@ -60,7 +60,7 @@ type Bus struct {
 	done sync.WaitGroup
 }
 
-var _ bus.Bus = (*Bus)(nil)
+var _ pubsub.Bus = (*Bus)(nil)
 
 // New makes a bus on which queue envelopes may wait for each node; 0 means
 // [DefaultQueue]. The client stays the caller's.
@@ -79,13 +79,13 @@ func New(client *redis.Client, queue int, log *slog.Logger) *Bus {
 
 func (b *Bus) channelName(node string) string { return b.client.Channel("bus:{" + node + "}") }
 
-// Publish implements [bus.Bus].
-func (b *Bus) Publish(_ context.Context, node string, e *bus.Envelope) error { return b.put(node, e) }
+// Publish implements [pubsub.Bus].
+func (b *Bus) Publish(_ context.Context, node string, e *pubsub.Envelope) error { return b.put(node, e) }
 
-// Broadcast implements [bus.Bus].
-func (b *Bus) Broadcast(_ context.Context, e *bus.Envelope) error { return b.put(everyone, e) }
+// Broadcast implements [pubsub.Bus].
+func (b *Bus) Broadcast(_ context.Context, e *pubsub.Envelope) error { return b.put(everyone, e) }
 
-func (b *Bus) put(node string, e *bus.Envelope) error {
+func (b *Bus) put(node string, e *pubsub.Envelope) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.closed {
@@ -165,8 +165,8 @@ func (b *Bus) deliver(ctx context.Context, messages []message) (failure error) {
 	return failure
 }
 
-// Subscribe implements [bus.Bus]. A name can be subscribed once at a time.
-func (b *Bus) Subscribe(ctx context.Context, name string, s bus.Subscriber) (cancel func(), err error) {
+// Subscribe implements [pubsub.Bus]. A name can be subscribed once at a time.
+func (b *Bus) Subscribe(ctx context.Context, name string, s pubsub.Subscriber) (cancel func(), err error) {
 	b.mu.Lock()
 	if b.closed {
 		b.mu.Unlock()

@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/hikyaku-chat/hikyaku/internal/bus"
+	"github.com/hikyaku-chat/hikyaku/internal/pubsub"
 	"github.com/hikyaku-chat/hikyaku/internal/pubsub/pubsubtest"
 	"github.com/hikyaku-chat/hikyaku/internal/pubsub/redispubsub"
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
@@ -34,14 +34,14 @@ func connect(t *testing.T, url string) *redis.Client {
 var databases atomic.Int64
 
 func TestConformance(t *testing.T) {
-	pubsubtest.Run(t, pubsubtest.Harness{Open: func(t *testing.T, queue int) bus.Bus {
+	pubsubtest.Run(t, pubsubtest.Harness{Open: func(t *testing.T, queue int) pubsub.Bus {
 		url := fmt.Sprintf("%s/%d", stacktest.Redis(t).URL(), databases.Add(1))
 		return redispubsub.New(connect(t, url), queue, slog.New(slog.DiscardHandler))
 	}})
 }
 
 func TestConformanceOnCluster(t *testing.T) {
-	pubsubtest.Run(t, pubsubtest.Harness{Open: func(t *testing.T, queue int) bus.Bus {
+	pubsubtest.Run(t, pubsubtest.Harness{Open: func(t *testing.T, queue int) pubsub.Bus {
 		return redispubsub.New(connect(t, stacktest.RedisCluster(t).URL()), queue, slog.New(slog.DiscardHandler))
 	}})
 }
@@ -81,7 +81,7 @@ func TestSentinel(t *testing.T) {
 		eventually.Nil(t, what, func() error {
 			n++
 			// What is lost meanwhile is told as a gap.
-			_ = b.Publish(t.Context(), "node", &bus.Envelope{Items: []bus.Item{{Presence: &bus.Presence{User: chat.UserID(n)}}}})
+			_ = b.Publish(t.Context(), "node", &pubsub.Envelope{Items: []pubsub.Item{{Presence: &pubsub.Presence{User: chat.UserID(n)}}}})
 			l.mu.Lock()
 			last, hole := l.last, l.hole
 			l.mu.Unlock()
@@ -114,7 +114,7 @@ type listener struct {
 	hole bool
 }
 
-func (l *listener) Deliver(e *bus.Envelope) {
+func (l *listener) Deliver(e *pubsub.Envelope) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	n := int(e.Items[0].Presence.User)
@@ -136,8 +136,8 @@ func (l *listener) state() (last, gaps int, hole bool) {
 	return l.last, l.gaps, l.hole
 }
 
-func numbered(n int) *bus.Envelope {
-	return &bus.Envelope{Items: []bus.Item{{Presence: &bus.Presence{User: chat.UserID(n), State: chat.Online}}}}
+func numbered(n int) *pubsub.Envelope {
+	return &pubsub.Envelope{Items: []pubsub.Item{{Presence: &pubsub.Presence{User: chat.UserID(n), State: chat.Online}}}}
 }
 
 // A connection that is cut, and a server that is gone for a while, are told as
@@ -158,13 +158,13 @@ func TestInterruptions(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, interrupt := range map[string]func(b bus.Bus){
-		"the subscription is cut": func(bus.Bus) {
+	for name, interrupt := range map[string]func(b pubsub.Bus){
+		"the subscription is cut": func(pubsub.Bus) {
 			if _, err := server.Do(t.Context(), "CLIENT KILL TYPE pubsub"); err != nil {
 				t.Fatal(err)
 			}
 		},
-		"the server dies and comes back empty": func(b bus.Bus) {
+		"the server dies and comes back empty": func(b pubsub.Bus) {
 			if err := server.Kill(); err != nil {
 				t.Fatal(err)
 			}

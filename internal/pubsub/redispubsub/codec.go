@@ -5,7 +5,7 @@ import (
 	"errors"
 	"time"
 
-	"github.com/hikyaku-chat/hikyaku/internal/bus"
+	"github.com/hikyaku-chat/hikyaku/internal/pubsub"
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
 	"github.com/hikyaku-chat/hikyaku/internal/varint"
 )
@@ -45,7 +45,7 @@ const (
 	itemPresence
 )
 
-func appendEnvelope(b []byte, e *bus.Envelope) []byte {
+func appendEnvelope(b []byte, e *pubsub.Envelope) []byte {
 	b = binary.AppendUvarint(b, uint64(len(e.Items)))
 	for i := range e.Items {
 		switch item := &e.Items[i]; {
@@ -115,21 +115,21 @@ func readHeader(b []byte) (header, *varint.Reader, error) {
 }
 
 // readEnvelope reads one envelope, whose frames share the bytes of the message.
-func readEnvelope(r *varint.Reader) (*bus.Envelope, error) {
-	e := &bus.Envelope{Items: make([]bus.Item, r.Count())}
+func readEnvelope(r *varint.Reader) (*pubsub.Envelope, error) {
+	e := &pubsub.Envelope{Items: make([]pubsub.Item, r.Count())}
 	for i := range e.Items {
 		item := &e.Items[i]
 		switch r.Byte() {
 		case itemPush:
-			item.Push = &bus.Push{Users: readIDs[chat.UserID](r), Frame: r.Bytes()}
+			item.Push = &pubsub.Push{Users: readIDs[chat.UserID](r), Frame: r.Bytes()}
 		case itemRoom:
-			item.Room = &bus.Room{Conversation: chat.ConversationID(r.Varint()), MembersRev: r.Varint(), Frame: r.Bytes()}
+			item.Room = &pubsub.Room{Conversation: chat.ConversationID(r.Varint()), MembersRev: r.Varint(), Frame: r.Bytes()}
 		case itemMembership:
-			item.Membership = &bus.Membership{Conversation: chat.ConversationID(r.Varint()), MembersRev: r.Varint(), Left: readIDs[chat.UserID](r)}
+			item.Membership = &pubsub.Membership{Conversation: chat.ConversationID(r.Varint()), MembersRev: r.Varint(), Left: readIDs[chat.UserID](r)}
 		case itemRevoked:
-			item.Revoked = &bus.Revoked{User: chat.UserID(r.Varint()), Sessions: readIDs[chat.SessionID](r)}
+			item.Revoked = &pubsub.Revoked{User: chat.UserID(r.Varint()), Sessions: readIDs[chat.SessionID](r)}
 		case itemPresence:
-			p := &bus.Presence{User: chat.UserID(r.Varint()), State: chat.Presence(r.Bytes())}
+			p := &pubsub.Presence{User: chat.UserID(r.Varint()), State: chat.Presence(r.Bytes())}
 			if at := r.Varint(); at != 0 {
 				p.LastSeen = time.UnixMilli(at).UTC()
 			}

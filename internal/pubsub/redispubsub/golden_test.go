@@ -7,17 +7,17 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/hikyaku-chat/hikyaku/internal/bus"
+	"github.com/hikyaku-chat/hikyaku/internal/pubsub"
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
 )
 
-var everyItem = &bus.Envelope{Items: []bus.Item{
-	{Push: &bus.Push{Users: []chat.UserID{1, 300}, Frame: []byte("frame")}},
-	{Room: &bus.Room{Conversation: 1 << 50, MembersRev: 9, Frame: []byte("room")}},
-	{Membership: &bus.Membership{Conversation: 64, MembersRev: 10, Left: []chat.UserID{5}}},
-	{Revoked: &bus.Revoked{User: 2, Sessions: []chat.SessionID{3, 4}}},
-	{Presence: &bus.Presence{User: 6, State: "online"}},
-	{Presence: &bus.Presence{User: 6, State: "offline", LastSeen: time.UnixMilli(1_764_475_200_123).UTC()}},
+var everyItem = &pubsub.Envelope{Items: []pubsub.Item{
+	{Push: &pubsub.Push{Users: []chat.UserID{1, 300}, Frame: []byte("frame")}},
+	{Room: &pubsub.Room{Conversation: 1 << 50, MembersRev: 9, Frame: []byte("room")}},
+	{Membership: &pubsub.Membership{Conversation: 64, MembersRev: 10, Left: []chat.UserID{5}}},
+	{Revoked: &pubsub.Revoked{User: 2, Sessions: []chat.SessionID{3, 4}}},
+	{Presence: &pubsub.Presence{User: 6, State: "online"}},
+	{Presence: &pubsub.Presence{User: 6, State: "offline", LastSeen: time.UnixMilli(1_764_475_200_123).UTC()}},
 }}
 
 // Processes of two versions talk to each other while a cluster is upgraded: the

@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"github.com/hikyaku-chat/hikyaku/internal/batching"
-	"github.com/hikyaku-chat/hikyaku/internal/bus"
+	"github.com/hikyaku-chat/hikyaku/internal/pubsub"
 	"github.com/hikyaku-chat/hikyaku/internal/varint"
 )
 
@@ -76,7 +76,7 @@ func (n *node) end() {
 	n.running.Wait()
 }
 
-func (n *node) run(s bus.Subscriber) {
+func (n *node) run(s pubsub.Subscriber) {
 	check := time.NewTicker(grace / 2)
 	defer check.Stop()
 	for {
@@ -108,7 +108,7 @@ func (n *node) startAnew() {
 	}
 }
 
-func (n *node) deliver(m received, s bus.Subscriber) {
+func (n *node) deliver(m received, s pubsub.Subscriber) {
 	h, r, err := readHeader(m.message)
 	if err != nil {
 		return // put has said so

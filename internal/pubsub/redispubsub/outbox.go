@@ -4,7 +4,7 @@ import (
 	"encoding/binary"
 	"time"
 
-	"github.com/hikyaku-chat/hikyaku/internal/bus"
+	"github.com/hikyaku-chat/hikyaku/internal/pubsub"
 	"github.com/hikyaku-chat/hikyaku/internal/varint"
 )
 
@@ -70,7 +70,7 @@ func newOutbox(publisher uint64) *outbox {
 
 // put queues an envelope for a node. When too much waits it is lost, which the
 // node will see.
-func (o *outbox) put(node string, e *bus.Envelope) error {
+func (o *outbox) put(node string, e *pubsub.Envelope) error {
 	c := o.channels[node]
 	if c == nil {
 		c = &channel{number: o.highest}

@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/hikyaku-chat/hikyaku/internal/bus"
+	"github.com/hikyaku-chat/hikyaku/internal/pubsub"
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
 )
 
@@ -16,14 +16,14 @@ type gateway struct {
 	gaps int
 }
 
-func (g *gateway) Deliver(e *bus.Envelope) { g.got = append(g.got, e.Items[0].Push.Users[0]) }
+func (g *gateway) Deliver(e *pubsub.Envelope) { g.got = append(g.got, e.Items[0].Push.Users[0]) }
 func (g *gateway) Gap()                    { g.gaps++ }
 
-func envelope(user, size int) *bus.Envelope {
-	return &bus.Envelope{Items: []bus.Item{{Push: &bus.Push{Users: []chat.UserID{chat.UserID(user)}, Frame: make([]byte, size)}}}}
+func envelope(user, size int) *pubsub.Envelope {
+	return &pubsub.Envelope{Items: []pubsub.Item{{Push: &pubsub.Push{Users: []chat.UserID{chat.UserID(user)}, Frame: make([]byte, size)}}}}
 }
 
-func put(t *testing.T, o *outbox, node string, e *bus.Envelope) {
+func put(t *testing.T, o *outbox, node string, e *pubsub.Envelope) {
 	t.Helper()
 	if err := o.put(node, e); err != nil {
 		t.Fatal(err)

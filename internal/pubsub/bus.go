@@ -1,4 +1,4 @@
-// Package bus is the port that carries what happened from workers, the API and
+// Package pubsub is the port that carries what happened from workers, the API and
 // gateways to the gateways that hold the sockets. Loss is expected of it, and
 // noticed: envelopes are numbered, and a subscriber is told when it may have
 // missed some, so that its clients ask for what they lack (G4). The local bus
@@ -12,7 +12,7 @@
 //     path's return, also when the lost envelope was the last one.
 //   - Publish never waits for a slow subscriber.
 //   - Envelopes may be shared between subscribers: nobody changes them.
-package bus
+package pubsub
 
 import (
 	"context"
