@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
-	"github.com/hikyaku-chat/hikyaku/internal/outage"
+	"github.com/hikyaku-chat/hikyaku/internal/circuitbreaker"
 	"github.com/hikyaku-chat/hikyaku/internal/presence"
 )
 
@@ -26,12 +26,12 @@ const (
 // whoever is not found catches up. It is safe for concurrent use.
 type locator struct {
 	presence Locator
-	away     *outage.Outage
+	away     *circuitbreaker.Outage
 	hasty    atomic.Int64 // until when a part is known to hang, in Unix nanoseconds; 0 when none is
 }
 
 func newLocator(l Locator, log *slog.Logger) *locator {
-	return &locator{presence: l, away: outage.New(log, "people cannot be located; their devices will catch up", "people can be located again")}
+	return &locator{presence: l, away: circuitbreaker.New(log, "people cannot be located; their devices will catch up", "people can be located again")}
 }
 
 var errPaused = errors.New("presence is left alone")
@@ -60,7 +60,7 @@ func (l *locator) locate(ctx context.Context, users []chat.UserID) (where [][]st
 // finds out whether it still does.
 func (l *locator) patience(now time.Time) time.Duration {
 	until := l.hasty.Load()
-	if until != 0 && (now.UnixNano() < until || !l.hasty.CompareAndSwap(until, now.Add(outage.Pause).UnixNano())) {
+	if until != 0 && (now.UnixNano() < until || !l.hasty.CompareAndSwap(until, now.Add(circuitbreaker.Pause).UnixNano())) {
 		return haste
 	}
 	return patience
@@ -82,7 +82,7 @@ func (l *locator) note(err error, late, hasty, some bool) {
 	switch {
 	case hasty: // the next call with patience finds out more
 	case late && err != nil:
-		l.hasty.Store(now.Add(outage.Pause).UnixNano())
+		l.hasty.Store(now.Add(circuitbreaker.Pause).UnixNano())
 	default:
 		l.hasty.Store(0)
 	}

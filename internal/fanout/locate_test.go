@@ -13,7 +13,7 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/pubsub"
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
 	"github.com/hikyaku-chat/hikyaku/internal/fanout"
-	"github.com/hikyaku-chat/hikyaku/internal/outage"
+	"github.com/hikyaku-chat/hikyaku/internal/circuitbreaker"
 	"github.com/hikyaku-chat/hikyaku/internal/presence"
 )
 
@@ -109,13 +109,13 @@ func TestPresenceIsAwayOrHangs(t *testing.T) {
 		},
 		"a part hangs": {
 			parts{evenHangs: true},
-			[]step{{0, part(patience)}, {0, part(haste)}, {0, part(haste)}, {outage.Pause, part(patience)}, {0, part(haste)}},
-			[]step{{0, whole}, {outage.Pause, whole}},
+			[]step{{0, part(patience)}, {0, part(haste)}, {0, part(haste)}, {circuitbreaker.Pause, part(patience)}, {0, part(haste)}},
+			[]step{{0, whole}, {circuitbreaker.Pause, whole}},
 		},
 		"all hangs": {
 			parts{evenHangs: true, oddHangs: true},
-			[]step{{0, announced{Took: patience, Asked: 1}}, {0, announced{}}, {outage.Pause - 1, announced{}}, {1, announced{Took: patience, Asked: 1}}, {0, announced{}}},
-			[]step{{0, announced{}}, {outage.Pause, whole}, {0, whole}},
+			[]step{{0, announced{Took: patience, Asked: 1}}, {0, announced{}}, {circuitbreaker.Pause - 1, announced{}}, {1, announced{Took: patience, Asked: 1}}, {0, announced{}}},
+			[]step{{0, announced{}}, {circuitbreaker.Pause, whole}, {0, whole}},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

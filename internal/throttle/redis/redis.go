@@ -27,7 +27,7 @@ import (
 	"log/slog"
 	"time"
 
-	"github.com/hikyaku-chat/hikyaku/internal/outage"
+	"github.com/hikyaku-chat/hikyaku/internal/circuitbreaker"
 	"github.com/hikyaku-chat/hikyaku/internal/redis"
 )
 
@@ -37,7 +37,7 @@ const patience = 250 * time.Millisecond
 // Limits makes limiters and the throttle of an installation; see [New].
 type Limits struct {
 	client   *redis.Client
-	away     *outage.Outage
+	away     *circuitbreaker.Outage
 	clock    clock
 	patience time.Duration
 }
@@ -57,7 +57,7 @@ var redisTime = clock{
 // New makes what [Limits.Limiter] and [Limits.Throttle] share. The client stays
 // the caller's.
 func New(client *redis.Client, log *slog.Logger) *Limits {
-	away := outage.New(log, "Redis does not answer: limits hold for each process alone", "Redis answers again: limits hold over all processes")
+	away := circuitbreaker.New(log, "Redis does not answer: limits hold for each process alone", "Redis answers again: limits hold over all processes")
 	return &Limits{client: client, away: away, clock: redisTime, patience: patience}
 }
 

@@ -1,4 +1,4 @@
-package outage_test
+package circuitbreaker_test
 
 import (
 	"bytes"
@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/hikyaku-chat/hikyaku/internal/outage"
+	"github.com/hikyaku-chat/hikyaku/internal/circuitbreaker"
 )
 
 var errNoAnswer = errors.New("no answer")
@@ -17,10 +17,10 @@ var errNoAnswer = errors.New("no answer")
 // answers now and then.
 func TestLogOfAnOutage(t *testing.T) {
 	var log bytes.Buffer
-	o := outage.New(slog.New(slog.NewTextHandler(&log, nil)), "it is away", "it is back")
+	o := circuitbreaker.New(slog.New(slog.NewTextHandler(&log, nil)), "it is away", "it is back")
 	now := time.Now()
 	for i := range 100 {
-		if now = now.Add(outage.Pause); !o.MayAsk(now) {
+		if now = now.Add(circuitbreaker.Pause); !o.MayAsk(now) {
 			t.Fatal("the server is left alone for too long")
 		}
 		if i%3 == 0 {
@@ -31,7 +31,7 @@ func TestLogOfAnOutage(t *testing.T) {
 			t.Error("two ask at once")
 		}
 		o.Note(now, errNoAnswer)
-		if o.MayAsk(now.Add(outage.Pause - 1)) {
+		if o.MayAsk(now.Add(circuitbreaker.Pause - 1)) {
 			t.Error("it is asked too soon")
 		}
 	}
@@ -39,7 +39,7 @@ func TestLogOfAnOutage(t *testing.T) {
 		t.Error("it knows of no outage")
 	}
 	for range 30 {
-		now = now.Add(outage.Pause)
+		now = now.Add(circuitbreaker.Pause)
 		o.Note(now, nil)
 	}
 	got := log.String()

@@ -1,7 +1,7 @@
-// Package outage knows whether a server answers that its callers can do without
+// Package circuitbreaker knows whether a server answers that its callers can do without
 // for a while. One that hangs is left alone for a moment, so that not each of
 // them waits for it, and the log tells of an outage once.
-package outage
+package circuitbreaker
 
 import (
 	"log/slog"
