@@ -16,7 +16,7 @@ import (
 
 	"github.com/hikyaku-chat/hikyaku/internal/client"
 	"github.com/hikyaku-chat/hikyaku/internal/readloop"
-	"github.com/hikyaku-chat/hikyaku/internal/socket"
+	"github.com/hikyaku-chat/hikyaku/internal/websocket"
 	"github.com/hikyaku-chat/hikyaku/internal/wire"
 )
 
@@ -33,13 +33,13 @@ type fixture struct {
 
 // peer is the server's end of a socket.
 type peer struct {
-	*socket.Conn
+	*websocket.Conn
 	mu     sync.Mutex
 	heard  []string
 	closed chan struct{}
 }
 
-func (p *peer) Message(_ *socket.Conn, b []byte) {
+func (p *peer) Message(_ *websocket.Conn, b []byte) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.heard = append(p.heard, string(b))
@@ -51,17 +51,17 @@ func (p *peer) count() int {
 	return len(p.heard)
 }
 
-func (p *peer) Closed(*socket.Conn, error) { close(p.closed) }
+func (p *peer) Closed(*websocket.Conn, error) { close(p.closed) }
 
 func (p *peer) say(format string, args ...any) {
-	p.Send(socket.NewFrame(fmt.Appendf(nil, format, args...)))
+	p.Send(websocket.NewFrame(fmt.Appendf(nil, format, args...)))
 }
 
 // serve starts a server that asks for a heartbeat and says some frames right
 // behind hello.
 func serve(t *testing.T, heartbeat time.Duration, behindHello ...string) *fixture {
 	t.Helper()
-	sockets, err := socket.NewServer(socket.Config{
+	sockets, err := websocket.NewServer(websocket.Config{
 		MaxMessage: 1 << 20, MaxQueued: 64 << 20, WriteTimeout: patience, IdleTimeout: time.Minute, Subprotocol: wire.Subprotocol,
 	})
 	if err != nil {
@@ -76,9 +76,9 @@ func serve(t *testing.T, heartbeat time.Duration, behindHello ...string) *fixtur
 			return
 		}
 		p.Conn = c
-		hello := socket.NewFrame(wire.Encode(wire.Hello{T: "hello", User: wire.User{ID: 1}, Session: 1, Limits: wire.Limits{HeartbeatMS: heartbeat.Milliseconds(), IdleMS: f.idle.Milliseconds()}}))
+		hello := websocket.NewFrame(wire.Encode(wire.Hello{T: "hello", User: wire.User{ID: 1}, Session: 1, Limits: wire.Limits{HeartbeatMS: heartbeat.Milliseconds(), IdleMS: f.idle.Milliseconds()}}))
 		for _, text := range behindHello {
-			hello = append(hello, socket.NewFrame([]byte(text))...)
+			hello = append(hello, websocket.NewFrame([]byte(text))...)
 		}
 		c.Send(hello)
 		f.conns <- p
@@ -326,7 +326,7 @@ func TestUnreadAnswers(t *testing.T) {
 		p := <-f.conns
 		// All with one write, and more than is read at once: what is behind the
 		// first part waits from then on.
-		p.Send(append(socket.NewFrame([]byte(`{"t":"work"}`)), bytes.Repeat(socket.NewFrame([]byte(`{"t":"pong"}`)), 20_000)...))
+		p.Send(append(websocket.NewFrame([]byte(`{"t":"work"}`)), bytes.Repeat(websocket.NewFrame([]byte(`{"t":"pong"}`)), 20_000)...))
 		for deadline := time.Now().Add(patience); p.count() < 5; time.Sleep(time.Millisecond) {
 			if time.Now().After(deadline) {
 				t.Fatal("no more heartbeats come")

@@ -4,7 +4,7 @@ import (
 	"slices"
 
 	"github.com/hikyaku-chat/hikyaku/internal/pubsub"
-	"github.com/hikyaku-chat/hikyaku/internal/socket"
+	"github.com/hikyaku-chat/hikyaku/internal/websocket"
 	"github.com/hikyaku-chat/hikyaku/internal/wire"
 )
 
@@ -18,7 +18,7 @@ func (sub *subscriber) Deliver(e *pubsub.Envelope) {
 		item := &e.Items[i]
 		switch {
 		case item.Push != nil:
-			frame := socket.NewFrame(item.Push.Frame)
+			frame := websocket.NewFrame(item.Push.Frame)
 			for _, user := range item.Push.Users {
 				for _, s := range g.hub.of(user) {
 					s.conn.Send(frame)

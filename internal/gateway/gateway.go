@@ -15,7 +15,7 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
 	"github.com/hikyaku-chat/hikyaku/internal/cursor"
 	"github.com/hikyaku-chat/hikyaku/internal/presence"
-	"github.com/hikyaku-chat/hikyaku/internal/socket"
+	"github.com/hikyaku-chat/hikyaku/internal/websocket"
 	"github.com/hikyaku-chat/hikyaku/internal/store"
 	"github.com/hikyaku-chat/hikyaku/internal/wire"
 )
@@ -110,7 +110,7 @@ type Gateway struct {
 	cfg     Config
 	parts   Parts
 	log     *slog.Logger
-	sockets *socket.Server
+	sockets *websocket.Server
 	hub     *hub
 	rooms   *rooms
 	watches *watches
@@ -135,7 +135,7 @@ type Gateway struct {
 // New starts a gateway: it is on the bus when New returns. Stop ends it.
 func New(ctx context.Context, cfg Config, parts Parts) (*Gateway, error) {
 	cfg = cfg.withDefaults()
-	sockets, err := socket.NewServer(socket.Config{
+	sockets, err := websocket.NewServer(websocket.Config{
 		MaxMessage:   cfg.MaxFrame,
 		MaxQueued:    cfg.MaxQueued,
 		WriteTimeout: cfg.WriteTimeout,

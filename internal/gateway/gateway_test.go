@@ -19,7 +19,7 @@ import (
 
 	"github.com/hikyaku-chat/hikyaku/internal/pubsub"
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
-	"github.com/hikyaku-chat/hikyaku/internal/socket"
+	"github.com/hikyaku-chat/hikyaku/internal/websocket"
 	"github.com/hikyaku-chat/hikyaku/internal/store"
 	"github.com/hikyaku-chat/hikyaku/internal/wire"
 )
@@ -80,7 +80,7 @@ func gatewayOf(t *testing.T, st *answers, publish published) *Gateway {
 // sessionOf is a session with a real socket.
 func sessionOf(t *testing.T, g *Gateway, user chat.UserID) *session {
 	t.Helper()
-	server, err := socket.NewServer(socket.Config{MaxMessage: 1 << 16, MaxQueued: 1 << 20, WriteTimeout: time.Second, IdleTimeout: time.Minute, Subprotocol: "x"})
+	server, err := websocket.NewServer(websocket.Config{MaxMessage: 1 << 16, MaxQueued: 1 << 20, WriteTimeout: time.Second, IdleTimeout: time.Minute, Subprotocol: "x"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -108,8 +108,8 @@ func sessionOf(t *testing.T, g *Gateway, user chat.UserID) *session {
 
 type quiet struct{}
 
-func (quiet) Message(*socket.Conn, []byte) {}
-func (quiet) Closed(*socket.Conn, error)   {}
+func (quiet) Message(*websocket.Conn, []byte) {}
+func (quiet) Closed(*websocket.Conn, error)   {}
 
 const conversation chat.ConversationID = 7
 

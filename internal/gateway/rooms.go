@@ -8,7 +8,7 @@ import (
 
 	"github.com/hikyaku-chat/hikyaku/internal/pubsub"
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
-	"github.com/hikyaku-chat/hikyaku/internal/socket"
+	"github.com/hikyaku-chat/hikyaku/internal/websocket"
 	"github.com/hikyaku-chat/hikyaku/internal/wire"
 )
 
@@ -227,7 +227,7 @@ func (r *rooms) deliver(f *pubsub.Room) {
 }
 
 func (r *rooms) fanOut(m *room, frame []byte) {
-	shared := socket.NewFrame(frame)
+	shared := websocket.NewFrame(frame)
 	for _, s := range r.g.hub.among(m.members) {
 		s.conn.Send(shared)
 	}
@@ -235,6 +235,6 @@ func (r *rooms) fanOut(m *room, frame []byte) {
 
 // resyncAll tells every client that it may have missed something.
 func (g *Gateway) resyncAll() {
-	frame := socket.NewFrame(wire.Encode(wire.Resync{T: "resync"}))
+	frame := websocket.NewFrame(wire.Encode(wire.Resync{T: "resync"}))
 	g.hub.each(func(s *session) { s.conn.Send(frame) })
 }

@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
-	"github.com/hikyaku-chat/hikyaku/internal/socket"
+	"github.com/hikyaku-chat/hikyaku/internal/websocket"
 	"github.com/hikyaku-chat/hikyaku/internal/wire"
 )
 
@@ -133,7 +133,7 @@ func (s *session) confirmed(f *wire.Send, arrival int64, err error) {
 	s.inFlight.Add(-1)
 	defer s.g.inFlight.Add(-1)
 	if err == nil {
-		s.conn.Send(socket.NewFrame(wire.AppendAccepted(make([]byte, 0, 64), f.ID)))
+		s.conn.Send(websocket.NewFrame(wire.AppendAccepted(make([]byte, 0, 64), f.ID)))
 		return
 	}
 	var refusal *chat.Error

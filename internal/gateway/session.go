@@ -11,7 +11,7 @@ import (
 
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
 	"github.com/hikyaku-chat/hikyaku/internal/presence"
-	"github.com/hikyaku-chat/hikyaku/internal/socket"
+	"github.com/hikyaku-chat/hikyaku/internal/websocket"
 	"github.com/hikyaku-chat/hikyaku/internal/wire"
 )
 
@@ -34,7 +34,7 @@ type session struct {
 	user   chat.UserID
 	id     chat.SessionID
 	device int64
-	conn   *socket.Conn
+	conn   *websocket.Conn
 	sends  *rate.Limiter // shared by the user's sessions here; set by hub.add
 	others *rate.Limiter // of this session; used by the loop or the backlog, whichever runs
 
@@ -68,7 +68,7 @@ func (s *session) asDevice() presence.Device {
 // start says hello, makes the session reachable, and lets its frames in. What
 // came before waits in the backlog, so hello is the first frame out and
 // nothing that is stored after the client's first sync can miss the session.
-func (s *session) start(conn *socket.Conn, user chat.User) {
+func (s *session) start(conn *websocket.Conn, user chat.User) {
 	g := s.g
 	s.conn = conn
 	s.push(wire.Hello{
@@ -116,7 +116,7 @@ func (s *session) attach() {
 }
 
 // Closed implements socket.Handler.
-func (s *session) Closed(_ *socket.Conn, _ error) {
+func (s *session) Closed(_ *websocket.Conn, _ error) {
 	s.mu.Lock()
 	s.closed = true
 	s.backlog = nil
@@ -161,7 +161,7 @@ func (s *session) detach() {
 }
 
 // push encodes a frame and queues it.
-func (s *session) push(frame any) { s.conn.Send(socket.NewFrame(wire.Encode(frame))) }
+func (s *session) push(frame any) { s.conn.Send(websocket.NewFrame(wire.Encode(frame))) }
 
 func (s *session) complain(id string, code chat.Code, text string) {
 	s.push(wire.ErrorFrame{T: "error", ID: id, Code: string(code), Text: text})
@@ -169,7 +169,7 @@ func (s *session) complain(id string, code chat.Code, text string) {
 
 // Message implements socket.Handler. It runs on the socket's loop and must not
 // block.
-func (s *session) Message(c *socket.Conn, p []byte) {
+func (s *session) Message(c *websocket.Conn, p []byte) {
 	frame, err := wire.DecodeInbound(p)
 	var item any = frame
 	if err != nil {

@@ -29,7 +29,7 @@ import (
 	"github.com/gobwas/ws/wsutil"
 	"github.com/lxzan/gws"
 
-	"github.com/hikyaku-chat/hikyaku/internal/socket"
+	"github.com/hikyaku-chat/hikyaku/internal/websocket"
 )
 
 const subprotocol = "bench.v1"
@@ -152,8 +152,8 @@ func resident() int64 {
 
 type echo struct{}
 
-func (echo) Message(c *socket.Conn, p []byte) { c.Send(socket.NewFrame(p)) }
-func (echo) Closed(_ *socket.Conn, _ error)   {}
+func (echo) Message(c *websocket.Conn, p []byte) { c.Send(websocket.NewFrame(p)) }
+func (echo) Closed(_ *websocket.Conn, _ error)   {}
 func (echo) OnOpen(*gws.Conn)                 {}
 func (echo) OnClose(*gws.Conn, error)         {}
 func (echo) OnPing(c *gws.Conn, p []byte)     { _ = c.WritePong(p) }
@@ -166,7 +166,7 @@ func (echo) OnMessage(c *gws.Conn, m *gws.Message) {
 func handler(design string) http.Handler {
 	switch design {
 	case designs[0], designs[1]:
-		s, err := socket.NewServer(socket.Config{
+		s, err := websocket.NewServer(websocket.Config{
 			MaxMessage: 1 << 17, MaxQueued: 1 << 20, WriteTimeout: 10 * time.Second, IdleTimeout: time.Hour,
 			Subprotocol: subprotocol, Portable: design == designs[1],
 		})

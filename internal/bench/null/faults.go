@@ -1,6 +1,6 @@
 package null
 
-import "github.com/hikyaku-chat/hikyaku/internal/socket"
+import "github.com/hikyaku-chat/hikyaku/internal/websocket"
 
 // Faults are what a server does wrong on purpose, so that a test can tell
 // whether it is noticed. Each says of what number it is done; nil is never.
@@ -24,7 +24,7 @@ type Faults struct {
 func is(fault func(int) bool, n int) bool { return fault != nil && fault(n) }
 
 // faulty pushes a message, or does not. r.mu is held.
-func (s *Server) faulty(r *room, seq int, f socket.Frame) {
+func (s *Server) faulty(r *room, seq int, f websocket.Frame) {
 	before := r.held
 	r.held = nil
 	switch {

@@ -23,7 +23,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
-	"github.com/hikyaku-chat/hikyaku/internal/socket"
+	"github.com/hikyaku-chat/hikyaku/internal/websocket"
 	"github.com/hikyaku-chat/hikyaku/internal/wire"
 )
 
@@ -38,7 +38,7 @@ type Server struct {
 	syncs     atomic.Int64
 	web       *http.Server
 	listener  net.Listener
-	sockets   *socket.Server
+	sockets   *websocket.Server
 
 	mu    sync.RWMutex
 	users map[chat.UserID]*user
@@ -50,7 +50,7 @@ type user struct {
 	id    chat.UserID
 	rooms []*room // guarded by the server's mu
 	mu    sync.Mutex
-	conn  *socket.Conn
+	conn  *websocket.Conn
 }
 
 // room is a direct conversation.
@@ -59,7 +59,7 @@ type room struct {
 	members [2]*user
 	mu      sync.Mutex
 	stored  []text       // by seq, from 1
-	held    socket.Frame // pushed behind the next one
+	held    websocket.Frame // pushed behind the next one
 }
 
 // text is what is kept of a message: enough to tell which one it was.
@@ -78,7 +78,7 @@ func StartFaulty(ctx context.Context, addr string, heartbeat time.Duration, faul
 	if err != nil {
 		return nil, fmt.Errorf("listen on %s: %w", addr, err)
 	}
-	sockets, err := socket.NewServer(socket.Config{
+	sockets, err := websocket.NewServer(websocket.Config{
 		MaxMessage: 64 << 10, MaxQueued: 16 << 20, WriteTimeout: 10 * time.Second, IdleTimeout: idle, Subprotocol: wire.Subprotocol,
 	})
 	if err != nil {
@@ -233,7 +233,7 @@ func (s *Server) connect(w http.ResponseWriter, r *http.Request) {
 	u := s.user(id)
 	s.mu.Unlock()
 	c, err := s.sockets.Upgrade(w, r, &session{server: s, user: u})
-	var refused *socket.UpgradeError
+	var refused *websocket.UpgradeError
 	if errors.As(err, &refused) {
 		refuse(w, refused.StatusCode(), refused.Text)
 		return
@@ -244,7 +244,7 @@ func (s *Server) connect(w http.ResponseWriter, r *http.Request) {
 	u.mu.Lock()
 	u.conn = c
 	u.mu.Unlock()
-	c.Send(socket.NewFrame(wire.Encode(wire.Hello{
+	c.Send(websocket.NewFrame(wire.Encode(wire.Hello{
 		T: "hello", User: wire.User{ID: id}, Session: 1, Server: "null", Time: wire.MillisOf(time.Now()),
 		Limits: wire.Limits{FrameBytes: 64 << 10, BodyBytes: 4000, HeartbeatMS: s.heartbeat.Milliseconds(), IdleMS: idle.Milliseconds()},
 	})))

@@ -4,7 +4,7 @@ import (
 	"bytes"
 	"strconv"
 
-	"github.com/hikyaku-chat/hikyaku/internal/socket"
+	"github.com/hikyaku-chat/hikyaku/internal/websocket"
 	"github.com/hikyaku-chat/hikyaku/internal/wire"
 )
 
@@ -15,8 +15,8 @@ type session struct {
 	frame  []byte // being made
 }
 
-// Closed implements [socket.Handler].
-func (s *session) Closed(c *socket.Conn, _ error) {
+// Closed implements [websocket.Handler].
+func (s *session) Closed(c *websocket.Conn, _ error) {
 	s.user.mu.Lock()
 	defer s.user.mu.Unlock()
 	if s.user.conn == c {
@@ -24,12 +24,12 @@ func (s *session) Closed(c *socket.Conn, _ error) {
 	}
 }
 
-// Message implements [socket.Handler]. It reads fields where the load tool's
+// Message implements [websocket.Handler]. It reads fields where the load tool's
 // driver writes them, which is as fast as it gets and would not do for anybody
 // else's JSON.
-func (s *session) Message(c *socket.Conn, p []byte) {
+func (s *session) Message(c *websocket.Conn, p []byte) {
 	if bytes.HasPrefix(p, []byte(`{"t":"ping"`)) {
-		c.Send(socket.NewFrame(wire.Encode(s.server.head(s.user))))
+		c.Send(websocket.NewFrame(wire.Encode(s.server.head(s.user))))
 		return
 	}
 	if bytes.HasPrefix(p, []byte(`{"t":"sync"`)) {
@@ -44,7 +44,7 @@ func (s *session) Message(c *socket.Conn, p []byte) {
 		f := append(s.frame[:0], `{"t":"rejected","id":"`...)
 		f = append(f, id...)
 		f = append(f, `","code":"invalid","text":"this is none of the load tool's messages"}`...)
-		c.Send(socket.NewFrame(f))
+		c.Send(websocket.NewFrame(f))
 		s.frame = f
 		return
 	}
@@ -67,7 +67,7 @@ func (s *session) Message(c *socket.Conn, p []byte) {
 	f = append(f, `","body":"`...)
 	f = append(f, body...)
 	f = append(f, `","at":1700000000000}`...)
-	message := socket.NewFrame(f)
+	message := websocket.NewFrame(f)
 	if s.server.faults == nil {
 		room.push(message)
 	} else {
@@ -77,18 +77,18 @@ func (s *session) Message(c *socket.Conn, p []byte) {
 	f = append(f[:0], `{"t":"accepted","id":"`...)
 	f = append(f, id...)
 	f = append(f, `"}`...)
-	c.Send(socket.NewFrame(f))
+	c.Send(websocket.NewFrame(f))
 	s.frame = f
 }
 
 // push hands a frame to both members. r.mu is held.
-func (r *room) push(f socket.Frame) {
+func (r *room) push(f websocket.Frame) {
 	for _, u := range r.members {
 		u.send(f)
 	}
 }
 
-func (u *user) send(f socket.Frame) {
+func (u *user) send(f websocket.Frame) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if u.conn != nil {

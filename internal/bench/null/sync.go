@@ -7,7 +7,7 @@ import (
 	"strings"
 
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
-	"github.com/hikyaku-chat/hikyaku/internal/socket"
+	"github.com/hikyaku-chat/hikyaku/internal/websocket"
 	"github.com/hikyaku-chat/hikyaku/internal/wire"
 )
 
@@ -15,7 +15,7 @@ import (
 const syncLimit = 100
 
 // sync answers with what there is.
-func (s *session) sync(c *socket.Conn, p []byte) {
+func (s *session) sync(c *websocket.Conn, p []byte) {
 	var f wire.Sync
 	if err := json.Unmarshal(p, &f); err != nil {
 		return
@@ -26,21 +26,21 @@ func (s *session) sync(c *socket.Conn, p []byte) {
 			return
 		}
 		if is(faults.Refuse, n) {
-			c.Send(socket.NewFrame(wire.Encode(wire.ErrorFrame{T: "error", ID: f.ID, Code: string(chat.CodeUnavailable), Text: "ask again"})))
+			c.Send(websocket.NewFrame(wire.Encode(wire.ErrorFrame{T: "error", ID: f.ID, Code: string(chat.CodeUnavailable), Text: "ask again"})))
 			return
 		}
 		if is(faults.Limit, n) {
-			c.Send(socket.NewFrame(wire.Encode(wire.ErrorFrame{T: "error", Code: string(chat.CodeRateLimited), Text: "too many frames"})))
+			c.Send(websocket.NewFrame(wire.Encode(wire.ErrorFrame{T: "error", Code: string(chat.CodeRateLimited), Text: "too many frames"})))
 			return
 		}
 	}
 	if f.Conversation == 0 {
-		c.Send(socket.NewFrame(wire.Encode(s.server.list(s.user, f.ID, f.Cursor))))
+		c.Send(websocket.NewFrame(wire.Encode(s.server.list(s.user, f.ID, f.Cursor))))
 		return
 	}
 	room := s.server.room(int64(f.Conversation))
 	if room == nil || f.Rev < 0 {
-		c.Send(socket.NewFrame(wire.Encode(wire.ErrorFrame{T: "error", ID: f.ID, Code: string(chat.CodeNotFound), Text: "there is no such conversation"})))
+		c.Send(websocket.NewFrame(wire.Encode(wire.ErrorFrame{T: "error", ID: f.ID, Code: string(chat.CodeNotFound), Text: "there is no such conversation"})))
 		return
 	}
 	room.mu.Lock()
@@ -48,7 +48,7 @@ func (s *session) sync(c *socket.Conn, p []byte) {
 	end := int64(len(room.stored))
 	from := min(f.Rev, end)
 	to := min(from+syncLimit, end)
-	c.Send(socket.NewFrame(wire.Encode(wire.Changes{
+	c.Send(websocket.NewFrame(wire.Encode(wire.Changes{
 		T: "changes", ID: f.ID, Conversation: room.id, Messages: room.page(room.stored, from, to), Rev: to, More: to < end,
 	})))
 }

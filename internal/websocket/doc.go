@@ -1,4 +1,4 @@
-// Package socket serves WebSocket connections (RFC 6455) that cost next to
+// Package websocket serves WebSocket connections (RFC 6455) that cost next to
 // nothing while they are idle.
 //
 // On Linux a few loops (package readloop) read all connections: an idle
@@ -17,4 +17,4 @@
 //     one else closes it, so a loop never acts on a descriptor used anew.
 //   - A connection is on its flusher's list, or has a lagging writer, exactly
 //     while Conn.writing is true.
-package socket
+package websocket

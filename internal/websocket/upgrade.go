@@ -1,4 +1,4 @@
-package socket
+package websocket
 
 import (
 	"crypto/sha1" //nolint:gosec // RFC 6455 asks for SHA-1; nothing secret depends on it
