@@ -13,7 +13,7 @@ import (
 
 	"github.com/gobwas/ws"
 
-	"github.com/hikyaku-chat/hikyaku/internal/readloop"
+	"github.com/hikyaku-chat/hikyaku/internal/eventloop"
 	"github.com/hikyaku-chat/hikyaku/internal/wire"
 	"github.com/hikyaku-chat/hikyaku/internal/wsframe"
 )
@@ -29,7 +29,7 @@ type Dialer struct {
 	Source netip.Addr
 	// Loop reads the socket together with others, which costs less than the
 	// goroutine that it has else. Then neither onFrame nor OnEnd may block.
-	Loop *readloop.Loop
+	Loop *eventloop.Loop
 	// Patient waits for a silent server as long as hello says that the server
 	// waits for a silent client, instead of two heartbeats: for those who
 	// measure a server, and must not mistake a late one for one that is gone.

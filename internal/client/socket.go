@@ -177,7 +177,7 @@ func (s *Socket) cut(reason error) {
 	s.reason.CompareAndSwap(nil, &reason)
 	s.isCut.Store(true)
 	if tcp, ok := s.conn.(*net.TCPConn); ok {
-		// Not closed: that is the reader's to do (see package readloop).
+		// Not closed: that is the reader's to do (see package eventloop).
 		_ = tcp.CloseRead()
 		_ = tcp.SetWriteDeadline(time.Unix(1, 0))
 		return

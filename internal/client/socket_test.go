@@ -15,7 +15,7 @@ import (
 	"time"
 
 	"github.com/hikyaku-chat/hikyaku/internal/client"
-	"github.com/hikyaku-chat/hikyaku/internal/readloop"
+	"github.com/hikyaku-chat/hikyaku/internal/eventloop"
 	"github.com/hikyaku-chat/hikyaku/internal/websocket"
 	"github.com/hikyaku-chat/hikyaku/internal/wire"
 )
@@ -156,7 +156,7 @@ func await(t *testing.T, s *client.Socket) error {
 // both runs a test on a goroutine of the socket's own and on a loop.
 func both(t *testing.T, test func(t *testing.T, d client.Dialer)) {
 	t.Run("goroutine", func(t *testing.T) { test(t, client.Dialer{}) })
-	t.Run("loop", func(t *testing.T) { test(t, client.Dialer{Loop: new(readloop.Loop)}) })
+	t.Run("loop", func(t *testing.T) { test(t, client.Dialer{Loop: new(eventloop.Loop)}) })
 }
 
 // Frames of all sizes come whole and in order, those right behind hello too.

@@ -1,7 +1,7 @@
 // Package websocket serves WebSocket connections (RFC 6455) that cost next to
 // nothing while they are idle.
 //
-// On Linux a few loops (package readloop) read all connections: an idle
+// On Linux a few loops (package eventloop) read all connections: an idle
 // connection has no goroutine and no buffer. Elsewhere, and for connections that are not
 // plain TCP, a goroutine reads each one. Writing is the same for both: what is
 // sent gathers in a bounded queue, and a flusher writes all that gathered in

@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/hikyaku-chat/hikyaku/internal/batching"
-	"github.com/hikyaku-chat/hikyaku/internal/readloop"
+	"github.com/hikyaku-chat/hikyaku/internal/eventloop"
 	"github.com/hikyaku-chat/hikyaku/internal/wsframe"
 )
 
@@ -77,16 +77,16 @@ func NewServer(cfg Config) (*Server, error) {
 type loop struct {
 	server  *Server
 	dirty   *batching.Queue[*Conn] // those that have something to write
-	reading readloop.Loop
+	reading eventloop.Loop
 }
 
 // reader is a connection as its loop sees it.
 type reader Conn
 
-// Data implements [readloop.Reader].
+// Data implements [eventloop.Reader].
 func (r *reader) Data(p []byte) error { return (*Conn)(r).feed(p) }
 
-// End implements [readloop.Reader].
+// End implements [eventloop.Reader].
 func (r *reader) End(err error) { (*Conn)(r).end(err) }
 
 // attach serves a connection whose upgrade was answered.

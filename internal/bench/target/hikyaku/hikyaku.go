@@ -16,7 +16,7 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/bench/target"
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
 	"github.com/hikyaku-chat/hikyaku/internal/client"
-	"github.com/hikyaku-chat/hikyaku/internal/readloop"
+	"github.com/hikyaku-chat/hikyaku/internal/eventloop"
 )
 
 // Target is an installation.
@@ -67,7 +67,7 @@ type site struct {
 	views   []*view
 	conns   []atomic.Pointer[conn]
 	version atomic.Pointer[string]
-	loops   []readloop.Loop // read the sockets, a part of them each
+	loops   []eventloop.Loop // read the sockets, a part of them each
 
 	repaired atomic.Int64
 }

@@ -12,7 +12,7 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/bench/target"
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
 	"github.com/hikyaku-chat/hikyaku/internal/client"
-	"github.com/hikyaku-chat/hikyaku/internal/readloop"
+	"github.com/hikyaku-chat/hikyaku/internal/eventloop"
 )
 
 // BatchPrefix begins the names of the batches that runs make, and of their
@@ -22,7 +22,7 @@ const BatchPrefix = "bench-"
 // Prepare implements [target.Target].
 func (t *Target) Prepare(ctx context.Context, p target.Plan) (target.Site, error) {
 	s := &site{
-		options: t.options, loops: make([]readloop.Loop, runtime.GOMAXPROCS(0)),
+		options: t.options, loops: make([]eventloop.Loop, runtime.GOMAXPROCS(0)),
 		rooms: make([]chat.ConversationID, len(p.Rooms)), members: p.Rooms, index: map[string]int{},
 		views: make([]*view, p.People), conns: make([]atomic.Pointer[conn], p.People),
 	}

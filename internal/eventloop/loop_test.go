@@ -1,6 +1,6 @@
 //go:build linux
 
-package readloop
+package eventloop
 
 import (
 	"bytes"

@@ -1,4 +1,4 @@
-package readloop
+package eventloop
 
 import (
 	"errors"

@@ -1,4 +1,4 @@
-// Package readloop reads many TCP connections on one goroutine, so that one
+// Package eventloop reads many TCP connections on one goroutine, so that one
 // that is idle costs neither a goroutine nor a buffer. It is there on Linux
 // (epoll); elsewhere, and for connections that are not plain TCP, [Loop.Add]
 // says no, and a goroutine must read.
@@ -9,7 +9,7 @@
 //   - Nobody but the reader's End closes a connection that a loop reads. Who
 //     wants it gone shuts it down ([syscall.SHUT_RD] is enough); the loop sees
 //     the end. So a loop never acts on a descriptor that is used anew.
-package readloop
+package eventloop
 
 // Reader takes what comes on a connection. Its methods must not block: they
 // keep all connections of the loop waiting.
