@@ -1,4 +1,4 @@
-// Package device is a person's device as a program: it stays connected, keeps
+// Package syncclient is a person's device as a program: it stays connected, keeps
 // what it sends until that is answered, and misses nothing of what is sent to
 // it. It does what the page does, over the same public protocol; tests and the
 // load tool are made of many of them.
@@ -6,7 +6,7 @@
 // What it sees of a conversation it sees in the order of rev, each change once:
 // a live frame that is not the next one is not taken but asked for with sync,
 // and so is what a head check finds missing (G4).
-package device
+package syncclient
 
 import (
 	"context"
