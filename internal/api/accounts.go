@@ -7,7 +7,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
-	"github.com/hikyaku-chat/hikyaku/internal/names"
+	"github.com/hikyaku-chat/hikyaku/internal/username"
 	"github.com/hikyaku-chat/hikyaku/internal/password"
 	"github.com/hikyaku-chat/hikyaku/internal/session"
 	"github.com/hikyaku-chat/hikyaku/internal/store"
@@ -65,7 +65,7 @@ func (a *API) register(ctx context.Context, in *body[RegisterBody]) (*grantOutpu
 	if err != nil {
 		return nil, err
 	}
-	name, err := names.Canonical(b.Name)
+	name, err := username.Canonical(b.Name)
 	if err != nil {
 		return nil, err
 	}
@@ -83,7 +83,7 @@ func (a *API) register(ctx context.Context, in *body[RegisterBody]) (*grantOutpu
 	if err != nil {
 		return nil, err
 	}
-	u, err := a.cfg.Store.CreateUser(ctx, store.NewUser{Name: name, Skeleton: names.Skeleton(name), DisplayName: display, Password: hash}, invitation)
+	u, err := a.cfg.Store.CreateUser(ctx, store.NewUser{Name: name, Skeleton: username.Skeleton(name), DisplayName: display, Password: hash}, invitation)
 	if err != nil {
 		return nil, err
 	}
@@ -122,7 +122,7 @@ func (a *API) mayRegister(ctx context.Context, invitation string) ([]byte, error
 
 func (a *API) login(ctx context.Context, in *body[Credentials]) (*grantOutput, error) {
 	b := in.Body
-	name, err := names.Canonical(b.Name)
+	name, err := username.Canonical(b.Name)
 	if err != nil {
 		// No account has such a name. The password is checked all the same,
 		// so that the answer takes as long.

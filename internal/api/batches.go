@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
-	"github.com/hikyaku-chat/hikyaku/internal/names"
+	"github.com/hikyaku-chat/hikyaku/internal/username"
 	"github.com/hikyaku-chat/hikyaku/internal/session"
 	"github.com/hikyaku-chat/hikyaku/internal/store"
 	"github.com/hikyaku-chat/hikyaku/internal/wire"
@@ -114,7 +114,7 @@ func (a *API) createBatchUsers(ctx context.Context, in *newBatchUsers) (*body[it
 	now := a.cfg.Now()
 	fresh, tokens := make([]store.NewBatchUser, len(in.Body.Users)), make([]string, len(in.Body.Users))
 	for i, u := range in.Body.Users {
-		name, err := names.Canonical(u.Name)
+		name, err := username.Canonical(u.Name)
 		if err != nil {
 			return nil, inList(err, "users", i)
 		}
@@ -128,7 +128,7 @@ func (a *API) createBatchUsers(ctx context.Context, in *newBatchUsers) (*body[it
 		var hash []byte
 		tokens[i], hash = session.NewToken()
 		fresh[i] = store.NewBatchUser{
-			NewUser: store.NewUser{Name: name, Skeleton: names.Skeleton(name), DisplayName: display},
+			NewUser: store.NewUser{Name: name, Skeleton: username.Skeleton(name), DisplayName: display},
 			Session: store.Session{Token: hash, Device: bulkDevice, CreatedAt: now, SeenAt: now, ExpiresAt: now.Add(session.Lifetime)},
 		}
 	}

@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
-	"github.com/hikyaku-chat/hikyaku/internal/names"
+	"github.com/hikyaku-chat/hikyaku/internal/username"
 	"github.com/hikyaku-chat/hikyaku/internal/password"
 	"github.com/hikyaku-chat/hikyaku/internal/session"
 	"github.com/hikyaku-chat/hikyaku/internal/store"
@@ -50,7 +50,7 @@ func (o *Operator) Close() error { return o.store.Close() }
 
 // AddUser makes an account. Registration's mode does not matter here.
 func (o *Operator) AddUser(ctx context.Context, name, display, secret string, admin bool) (chat.User, error) {
-	canonical, err := names.Canonical(name)
+	canonical, err := username.Canonical(name)
 	if err != nil {
 		return chat.User{}, err
 	}
@@ -65,7 +65,7 @@ func (o *Operator) AddUser(ctx context.Context, name, display, secret string, ad
 		return chat.User{}, err
 	}
 	return o.store.CreateUser(ctx, store.NewUser{
-		Name: canonical, Skeleton: names.Skeleton(canonical), DisplayName: display, Password: hash, Admin: admin,
+		Name: canonical, Skeleton: username.Skeleton(canonical), DisplayName: display, Password: hash, Admin: admin,
 	}, nil)
 }
 
@@ -96,7 +96,7 @@ func (o *Operator) EachUser(ctx context.Context, f func(chat.User)) error {
 }
 
 func (o *Operator) find(ctx context.Context, name string) (chat.User, error) {
-	canonical, err := names.Canonical(name)
+	canonical, err := username.Canonical(name)
 	if err != nil {
 		return chat.User{}, err
 	}

@@ -5,7 +5,7 @@ import "time"
 // User is an account as other people see it.
 type User struct {
 	ID          UserID
-	Name        string // unique, see package names
+	Name        string // unique, see package username
 	DisplayName string
 	Admin       bool // administers the installation
 	Disabled    bool // can no longer log in

@@ -60,7 +60,7 @@ type Store interface {
 	Close() error
 }
 
-// NewUser is an account to be made. Name and Skeleton come from package names.
+// NewUser is an account to be made. Name and Skeleton come from package username.
 type NewUser struct {
 	Name        string // canonical and unique
 	Skeleton    string // what Name looks like; unique as well

@@ -1,6 +1,6 @@
-// Package names gives account names their one spelling, and tells which look
+// Package username gives account names their one spelling, and tells which look
 // alike.
-package names
+package username
 
 import (
 	"slices"
