@@ -21,7 +21,7 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/broker/embedded"
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
 	"github.com/hikyaku-chat/hikyaku/internal/cursor"
-	"github.com/hikyaku-chat/hikyaku/internal/ids"
+	"github.com/hikyaku-chat/hikyaku/internal/snowflake"
 	"github.com/hikyaku-chat/hikyaku/internal/password"
 	presencelocal "github.com/hikyaku-chat/hikyaku/internal/presence/local"
 	"github.com/hikyaku-chat/hikyaku/internal/session"
@@ -97,7 +97,7 @@ func start(t *testing.T, registration api.Registration) *fixture {
 func startWith(t *testing.T, cfg api.Config) *fixture {
 	t.Helper()
 	log := slog.New(slog.DiscardHandler)
-	maker, err := ids.NewMaker(0, nil)
+	maker, err := snowflake.NewMaker(0, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

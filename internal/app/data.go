@@ -11,7 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/hikyaku-chat/hikyaku/internal/ids"
+	"github.com/hikyaku-chat/hikyaku/internal/snowflake"
 	"github.com/hikyaku-chat/hikyaku/internal/store/sqlite"
 )
 
@@ -36,7 +36,7 @@ func openData(ctx context.Context, dir string, node int, log *slog.Logger) (*sql
 	if err := makeFolder(dir); err != nil {
 		return nil, err
 	}
-	maker, err := ids.NewMaker(node, nil)
+	maker, err := snowflake.NewMaker(node, nil)
 	if err != nil {
 		return nil, err
 	}

@@ -8,7 +8,7 @@ import (
 )
 
 // UserID names an account. Ids are positive, 64-bit and ordered by time of
-// creation (see package ids); in JSON they are decimal strings, because
+// creation (see package snowflake); in JSON they are decimal strings, because
 // JavaScript's numbers end at 2^53.
 type UserID int64
 

@@ -15,7 +15,7 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/pubsub/localpubsub"
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
 	"github.com/hikyaku-chat/hikyaku/internal/fanout"
-	"github.com/hikyaku-chat/hikyaku/internal/ids"
+	"github.com/hikyaku-chat/hikyaku/internal/snowflake"
 	"github.com/hikyaku-chat/hikyaku/internal/notifyqueue"
 	"github.com/hikyaku-chat/hikyaku/internal/presence"
 	presencelocal "github.com/hikyaku-chat/hikyaku/internal/presence/local"
@@ -49,7 +49,7 @@ type world struct {
 func everywhere(t *testing.T, test func(w *world)) {
 	t.Run("embedded", func(t *testing.T) {
 		t.Parallel()
-		maker, err := ids.NewMaker(1, nil)
+		maker, err := snowflake.NewMaker(1, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -10,7 +10,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"github.com/hikyaku-chat/hikyaku/internal/ids"
+	"github.com/hikyaku-chat/hikyaku/internal/snowflake"
 	"github.com/hikyaku-chat/hikyaku/internal/store"
 )
 
@@ -35,7 +35,7 @@ type lease struct {
 	node   int
 
 	mu      sync.Mutex
-	maker   *ids.Maker
+	maker   *snowflake.Maker
 	ceiling time.Time // every id is of a time before it
 }
 
@@ -58,7 +58,7 @@ func takeLease(ctx context.Context, pool *pgxpool.Pool, now func() time.Time) (*
 			SELECT node, $1, now() + $2::interval, greatest(floor, $3::timestamptz) + $2::interval FROM free
 			ON CONFLICT (node) DO UPDATE SET holder = excluded.holder, expires = excluded.expires,
 				ceiling = greatest(i.ceiling, $3::timestamptz) + $2::interval WHERE i.expires <= now()
-			RETURNING node, ceiling - $2::interval`, l.holder, leaseTime, now(), ids.MaxNode)
+			RETURNING node, ceiling - $2::interval`, l.holder, leaseTime, now(), snowflake.MaxNode)
 		if err != nil {
 			return nil, explain(err)
 		}
@@ -69,14 +69,14 @@ func takeLease(ctx context.Context, pool *pgxpool.Pool, now func() time.Time) (*
 		if _, err := one(ctx, pool, []any{&taken}, `SELECT count(*) FROM id_nodes WHERE expires > now()`); err != nil {
 			return nil, explain(err)
 		}
-		if taken > ids.MaxNode {
+		if taken > snowflake.MaxNode {
 			return nil, errors.New("--database: 1024 processes make ids already; stop some, or wait a minute for those that died")
 		}
 	}
 	l.ceiling = floor.Add(leaseTime)
 	// One beyond what the last holder may have used.
 	floor = floor.Add(time.Millisecond)
-	maker, err := ids.NewMaker(l.node, func() time.Time {
+	maker, err := snowflake.NewMaker(l.node, func() time.Time {
 		if t := now(); t.After(floor) {
 			return t
 		}
@@ -91,7 +91,7 @@ func (l *lease) next() (int64, error) {
 	l.mu.Lock()
 	id, ceiling := l.maker.Next(), l.ceiling
 	l.mu.Unlock()
-	if !ids.Time(id).Before(ceiling) {
+	if !snowflake.Time(id).Before(ceiling) {
 		return 0, errCeiling
 	}
 	return id, nil

@@ -13,7 +13,7 @@ import (
 	"time"
 
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
-	"github.com/hikyaku-chat/hikyaku/internal/ids"
+	"github.com/hikyaku-chat/hikyaku/internal/snowflake"
 	"github.com/hikyaku-chat/hikyaku/internal/store"
 	"github.com/hikyaku-chat/hikyaku/internal/store/sqlite"
 )
@@ -27,7 +27,7 @@ const crashRooms = 3
 // standard output once its batch is answered.
 func appendUntilKilled(path string) {
 	ctx := context.Background()
-	maker, err := ids.NewMaker(os.Getpid()&ids.MaxNode, nil)
+	maker, err := snowflake.NewMaker(os.Getpid()&snowflake.MaxNode, nil)
 	crashCheck(err)
 	s, err := sqlite.Open(ctx, sqlite.Config{Path: path, NewID: maker.Next})
 	crashCheck(err)

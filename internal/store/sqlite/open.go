@@ -24,7 +24,7 @@ import (
 // Config says how to open a store.
 type Config struct {
 	Path      string           // of the database file; its folder must exist
-	NewID     func() int64     // makes ids; see package ids
+	NewID     func() int64     // makes ids; see package snowflake
 	Now       func() time.Time // the clock, time.Now when nil
 	Logger    *slog.Logger     // slog.Default when nil
 	ReadConns int              // connections that read at the same time, 4 when 0

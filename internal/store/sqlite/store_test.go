@@ -5,7 +5,7 @@ import (
 	"path/filepath"
 	"testing"
 
-	"github.com/hikyaku-chat/hikyaku/internal/ids"
+	"github.com/hikyaku-chat/hikyaku/internal/snowflake"
 	"github.com/hikyaku-chat/hikyaku/internal/store"
 	"github.com/hikyaku-chat/hikyaku/internal/store/sqlite"
 	"github.com/hikyaku-chat/hikyaku/internal/store/storetest"
@@ -13,7 +13,7 @@ import (
 
 func config(tb testing.TB, path string) sqlite.Config {
 	tb.Helper()
-	maker, err := ids.NewMaker(1, nil)
+	maker, err := snowflake.NewMaker(1, nil)
 	if err != nil {
 		tb.Fatal(err)
 	}

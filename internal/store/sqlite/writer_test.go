@@ -15,7 +15,7 @@ import (
 
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
 	"github.com/hikyaku-chat/hikyaku/internal/eventually"
-	"github.com/hikyaku-chat/hikyaku/internal/ids"
+	"github.com/hikyaku-chat/hikyaku/internal/snowflake"
 	"github.com/hikyaku-chat/hikyaku/internal/stack/stacktest"
 	"github.com/hikyaku-chat/hikyaku/internal/store"
 )
@@ -25,7 +25,7 @@ var nodes atomic.Int64
 
 func open(t *testing.T, path string) *Store {
 	t.Helper()
-	maker, err := ids.NewMaker(int(nodes.Add(1))&ids.MaxNode, nil)
+	maker, err := snowflake.NewMaker(int(nodes.Add(1))&snowflake.MaxNode, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,8 +1,8 @@
-// Package ids makes 64-bit, time-ordered ids: 41 bits of milliseconds since
+// Package snowflake makes 64-bit, time-ordered ids: 41 bits of milliseconds since
 // [Epoch], 10 bits of a node number, 12 bits of a count within the millisecond
 // (the layout that Twitter's Snowflake made known). No two processes may make
 // ids with the same node number at the same time.
-package ids
+package snowflake
 
 import (
 	"fmt"
