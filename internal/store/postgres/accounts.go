@@ -7,7 +7,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
-	"github.com/hikyaku-chat/hikyaku/internal/search"
+	"github.com/hikyaku-chat/hikyaku/internal/textfold"
 	"github.com/hikyaku-chat/hikyaku/internal/store"
 )
 
@@ -63,7 +63,7 @@ func (t *tx) AnyAccount() (others bool, err error) {
 func (t *tx) InsertAccount(as chat.User, u store.NewUser) (bool, error) {
 	n, err := t.exec(`INSERT INTO users (id, name, skeleton, display_name, name_fold, display_fold, password, admin, created_at)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT DO NOTHING`,
-		as.ID, as.Name, u.Skeleton, as.DisplayName, search.Fold(as.Name), search.Fold(as.DisplayName), u.Password,
+		as.ID, as.Name, u.Skeleton, as.DisplayName, textfold.Fold(as.Name), textfold.Fold(as.DisplayName), u.Password,
 		as.Admin, as.CreatedAt)
 	return n > 0, err
 }
@@ -103,7 +103,7 @@ func (s *Store) SearchUsers(ctx context.Context, text, after string, limit int) 
 	return readAnywhere(ctx, s, "search accounts", func(ctx context.Context, q querier) ([]chat.User, error) {
 		return collectUsers(q.Query(ctx, `SELECT `+userColumns+` FROM users u WHERE u.name > $1 AND NOT u.disabled
 			AND ($2 = '' OR position($2 IN u.name_fold) > 0 OR position($2 IN u.display_fold) > 0)
-			ORDER BY u.name LIMIT $3`, after, search.Fold(text), max(limit, 0)))
+			ORDER BY u.name LIMIT $3`, after, textfold.Fold(text), max(limit, 0)))
 	})
 }
 
@@ -119,7 +119,7 @@ func (s *Store) UpdateUser(ctx context.Context, id chat.UserID, ch store.UserCha
 	return change(ctx, s, "change an account", func(t *tx) (chat.User, error) {
 		var fold *string
 		if ch.DisplayName != nil {
-			f := search.Fold(*ch.DisplayName)
+			f := textfold.Fold(*ch.DisplayName)
 			fold = &f
 		}
 		var r userRow

@@ -8,7 +8,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
-	"github.com/hikyaku-chat/hikyaku/internal/search"
+	"github.com/hikyaku-chat/hikyaku/internal/textfold"
 	"github.com/hikyaku-chat/hikyaku/internal/store"
 	"github.com/hikyaku-chat/hikyaku/internal/store/storetx"
 )
@@ -59,7 +59,7 @@ func (t *tx) InsertBatchAccounts(b storetx.Batch, as []chat.User, users []store.
 	ids, columns, times := make([]int64, len(users)), [6][]string{}, make([]time.Time, len(users))
 	for i, u := range users {
 		ids[i], times[i] = int64(as[i].ID), as[i].CreatedAt
-		for c, value := range []string{u.Name, u.Skeleton, u.DisplayName, search.Fold(u.Name), search.Fold(u.DisplayName), u.Password} {
+		for c, value := range []string{u.Name, u.Skeleton, u.DisplayName, textfold.Fold(u.Name), textfold.Fold(u.DisplayName), u.Password} {
 			columns[c] = append(columns[c], value)
 		}
 	}

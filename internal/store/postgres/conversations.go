@@ -6,7 +6,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
-	"github.com/hikyaku-chat/hikyaku/internal/search"
+	"github.com/hikyaku-chat/hikyaku/internal/textfold"
 )
 
 // conversationColumns are those of conversationRow, of a conversation c.
@@ -56,14 +56,14 @@ func (t *tx) InsertConversation(c chat.Conversation, low, high chat.UserID) (boo
 	}
 	n, err := t.exec(`INSERT INTO conversations (id, kind, title, topic, title_fold, topic_fold, low, high, created_at, active_at, change)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, pg_current_xact_id()) ON CONFLICT (low, high) WHERE low IS NOT NULL DO NOTHING`,
-		c.ID, c.Kind, c.Title, c.Topic, search.Fold(c.Title), search.Fold(c.Topic), first, second, c.CreatedAt, c.ActiveAt)
+		c.ID, c.Kind, c.Title, c.Topic, textfold.Fold(c.Title), textfold.Fold(c.Topic), first, second, c.CreatedAt, c.ActiveAt)
 	return n > 0, err
 }
 
 // SaveTitle keeps title, topic and Rev of a conversation.
 func (t *tx) SaveTitle(c chat.Conversation) error {
 	_, err := t.exec(`UPDATE conversations SET title = $2, topic = $3, title_fold = $4, topic_fold = $5, rev = $6,
-		change = pg_current_xact_id() WHERE id = $1`, c.ID, c.Title, c.Topic, search.Fold(c.Title), search.Fold(c.Topic), c.Rev)
+		change = pg_current_xact_id() WHERE id = $1`, c.ID, c.Title, c.Topic, textfold.Fold(c.Title), textfold.Fold(c.Topic), c.Rev)
 	return err
 }
 
@@ -118,7 +118,7 @@ func (s *Store) Channels(ctx context.Context, by chat.UserID, text, afterTitle s
 				EXISTS (SELECT FROM members m WHERE m.account = $1 AND m.conversation = c.id AND m.role <> '')
 			FROM conversations c WHERE c.kind = 'channel' AND (c.title, c.id) > ($2, $3)
 				AND ($4 = '' OR position($4 IN c.title_fold) > 0 OR position($4 IN c.topic_fold) > 0)
-			ORDER BY c.title, c.id LIMIT $5`, by, afterTitle, after, search.Fold(text), max(limit, 0))
+			ORDER BY c.title, c.id LIMIT $5`, by, afterTitle, after, textfold.Fold(text), max(limit, 0))
 		if err != nil {
 			return p, err
 		}

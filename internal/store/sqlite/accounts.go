@@ -5,7 +5,7 @@ import (
 	"time"
 
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
-	"github.com/hikyaku-chat/hikyaku/internal/search"
+	"github.com/hikyaku-chat/hikyaku/internal/textfold"
 	"github.com/hikyaku-chat/hikyaku/internal/store"
 )
 
@@ -40,7 +40,7 @@ func (t *tx) insertUser(as chat.User, u store.NewUser, batch any) (made bool, er
 	}
 	_, err = t.exec(`INSERT INTO users (id, name, skeleton, display_name, name_fold, display_fold, password,
 		admin, disabled, created_at, last_seen, batch) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0, ?, 0, ?)`,
-		as.ID, as.Name, u.Skeleton, as.DisplayName, search.Fold(as.Name), search.Fold(as.DisplayName), u.Password,
+		as.ID, as.Name, u.Skeleton, as.DisplayName, textfold.Fold(as.Name), textfold.Fold(as.DisplayName), u.Password,
 		as.Admin, as.CreatedAt, batch)
 	return true, err
 }
@@ -103,7 +103,7 @@ func (s *Store) SearchUsers(ctx context.Context, text, after string, limit int) 
 			ORDER BY u.name LIMIT +?3`, func(r row) error {
 			out = append(out, scanUser(r))
 			return nil
-		}, after, search.Fold(text), max(limit, 0))
+		}, after, textfold.Fold(text), max(limit, 0))
 		return out, err
 	})
 }
@@ -140,7 +140,7 @@ func (s *Store) UpdateUser(ctx context.Context, id chat.UserID, ch store.UserCha
 			out.Disabled = *ch.Disabled
 		}
 		if _, err := t.exec(`UPDATE users SET display_name = ?, display_fold = ?, admin = ?, disabled = ? WHERE id = ?`,
-			out.DisplayName, search.Fold(out.DisplayName), out.Admin, out.Disabled, id); err != nil {
+			out.DisplayName, textfold.Fold(out.DisplayName), out.Admin, out.Disabled, id); err != nil {
 			return out, err
 		}
 		if ch.Password != nil {

@@ -4,7 +4,7 @@ import (
 	"context"
 
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
-	"github.com/hikyaku-chat/hikyaku/internal/search"
+	"github.com/hikyaku-chat/hikyaku/internal/textfold"
 )
 
 // conversationColumns are those that scanConversation reads, of a
@@ -63,7 +63,7 @@ func (t *tx) InsertConversation(c chat.Conversation, low, high chat.UserID) (boo
 	_, err := t.exec(`INSERT INTO conversations (id, kind, title, topic, title_fold, topic_fold, low, high,
 		seq, rev, members_rev, members, created_at, active_at, change)
 		VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0, 0, 0, 0, ?, ?, 0)`,
-		c.ID, c.Kind, c.Title, c.Topic, search.Fold(c.Title), search.Fold(c.Topic), first, second, c.CreatedAt, c.ActiveAt)
+		c.ID, c.Kind, c.Title, c.Topic, textfold.Fold(c.Title), textfold.Fold(c.Topic), first, second, c.CreatedAt, c.ActiveAt)
 	return err == nil, err
 }
 
@@ -79,7 +79,7 @@ func (t *tx) SaveTitle(c chat.Conversation) error {
 	}
 	k.Title, k.Topic, k.Rev = c.Title, c.Topic, c.Rev
 	_, err = t.exec(`UPDATE conversations SET title = ?, topic = ?, title_fold = ?, topic_fold = ?, rev = ?, change = ?
-		WHERE slot = ?`, c.Title, c.Topic, search.Fold(c.Title), search.Fold(c.Topic), c.Rev, n, k.slot)
+		WHERE slot = ?`, c.Title, c.Topic, textfold.Fold(c.Title), textfold.Fold(c.Topic), c.Rev, n, k.slot)
 	return err
 }
 
@@ -137,7 +137,7 @@ func (s *Store) Channels(ctx context.Context, by chat.UserID, text, afterTitle s
 			p.channels = append(p.channels, channel)
 			p.member = append(p.member, r.bool(conversationWidth))
 			return nil
-		}, by, afterTitle, after, search.Fold(text), max(limit, 0))
+		}, by, afterTitle, after, textfold.Fold(text), max(limit, 0))
 		return p, err
 	})
 	return page.channels, page.member, err

@@ -1,5 +1,5 @@
-// Package search knows how text is compared when people look for something.
-package search
+// Package textfold knows how text is compared when people look for something.
+package textfold
 
 import (
 	"golang.org/x/text/cases"
