@@ -9,7 +9,7 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
 	"github.com/hikyaku-chat/hikyaku/internal/username"
 	"github.com/hikyaku-chat/hikyaku/internal/password"
-	"github.com/hikyaku-chat/hikyaku/internal/session"
+	"github.com/hikyaku-chat/hikyaku/internal/auth"
 	"github.com/hikyaku-chat/hikyaku/internal/store"
 	"github.com/hikyaku-chat/hikyaku/internal/wire"
 )
@@ -106,7 +106,7 @@ func (a *API) mayRegister(ctx context.Context, invitation string) ([]byte, error
 		return nil, nil
 	}
 	if invitation != "" && a.cfg.Registration == ByInvitation {
-		return session.Hash(invitation), nil
+		return auth.Hash(invitation), nil
 	}
 	n, err := a.cfg.Store.CountUsers(ctx)
 	switch {
@@ -201,17 +201,17 @@ func (a *API) grant(ctx context.Context, u chat.User, c *Credentials) (*grantOut
 	if !utf8.ValidString(device) {
 		device = "unknown"
 	}
-	token, hash := session.NewToken()
+	token, hash := auth.NewToken()
 	now := a.cfg.Now()
 	id, err := a.cfg.Store.CreateSession(ctx, store.Session{
-		User: u.ID, Token: hash, Device: clipRunes(device, 200), CreatedAt: now, SeenAt: now, ExpiresAt: now.Add(session.Lifetime),
+		User: u.ID, Token: hash, Device: clipRunes(device, 200), CreatedAt: now, SeenAt: now, ExpiresAt: now.Add(auth.Lifetime),
 	})
 	if err != nil {
 		return nil, err
 	}
 	out := &grantOutput{Body: Grant{User: wire.UserOf(u), Session: id}}
 	if c.Cookie {
-		out.SetCookie = session.Cookie(token, isSecure(r)).String()
+		out.SetCookie = auth.Cookie(token, isSecure(r)).String()
 	} else {
 		out.Body.Token = token
 	}

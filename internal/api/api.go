@@ -17,7 +17,7 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/cursor"
 	"github.com/hikyaku-chat/hikyaku/internal/password"
 	"github.com/hikyaku-chat/hikyaku/internal/presence"
-	"github.com/hikyaku-chat/hikyaku/internal/session"
+	"github.com/hikyaku-chat/hikyaku/internal/auth"
 	"github.com/hikyaku-chat/hikyaku/internal/store"
 )
 
@@ -67,7 +67,7 @@ type Config struct {
 	LookUp       bool // the broker confirms before anyone looks whether a message's name is taken
 	Presence     Presence
 	Announce     Announcer
-	Auth         *session.Authenticator
+	Auth         *auth.Authenticator
 	Cursors      *cursor.Sealer
 	Hasher       *password.Hasher
 	Throttle     Throttle
@@ -128,7 +128,7 @@ func describe(cfg Config, mux *http.ServeMux) *API {
 	hc.OpenAPIPath, hc.DocsPath, hc.SchemasPath = "", "", ""
 	hc.CreateHooks = nil // no $schema links in answers
 	hc.Components.SecuritySchemes = map[string]*huma.SecurityScheme{
-		"cookie": {Type: "apiKey", In: "cookie", Name: session.CookieName, Description: "what the page uses"},
+		"cookie": {Type: "apiKey", In: "cookie", Name: auth.CookieName, Description: "what the page uses"},
 		"bearer": {Type: "http", Scheme: "bearer", Description: "what programs use"},
 	}
 	a := &API{cfg: cfg, huma: humago.New(mux, hc), log: cfg.Logger}

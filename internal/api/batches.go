@@ -10,7 +10,7 @@ import (
 
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
 	"github.com/hikyaku-chat/hikyaku/internal/username"
-	"github.com/hikyaku-chat/hikyaku/internal/session"
+	"github.com/hikyaku-chat/hikyaku/internal/auth"
 	"github.com/hikyaku-chat/hikyaku/internal/store"
 	"github.com/hikyaku-chat/hikyaku/internal/wire"
 )
@@ -126,10 +126,10 @@ func (a *API) createBatchUsers(ctx context.Context, in *newBatchUsers) (*body[it
 			return nil, inList(err, "users", i)
 		}
 		var hash []byte
-		tokens[i], hash = session.NewToken()
+		tokens[i], hash = auth.NewToken()
 		fresh[i] = store.NewBatchUser{
 			NewUser: store.NewUser{Name: name, Skeleton: username.Skeleton(name), DisplayName: display},
-			Session: store.Session{Token: hash, Device: bulkDevice, CreatedAt: now, SeenAt: now, ExpiresAt: now.Add(session.Lifetime)},
+			Session: store.Session{Token: hash, Device: bulkDevice, CreatedAt: now, SeenAt: now, ExpiresAt: now.Add(auth.Lifetime)},
 		}
 	}
 	made, err := a.cfg.Store.CreateBatchUsers(ctx, in.Batch, fresh)

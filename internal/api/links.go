@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
-	"github.com/hikyaku-chat/hikyaku/internal/session"
+	"github.com/hikyaku-chat/hikyaku/internal/auth"
 	"github.com/hikyaku-chat/hikyaku/internal/store"
 	"github.com/hikyaku-chat/hikyaku/internal/wire"
 )
@@ -38,7 +38,7 @@ func (a *API) invitationOf(i store.Invitation) Invitation {
 
 // fresh is an invitation with a token of its own.
 func (a *API) fresh(ctx context.Context, n newInvitation) (i store.Invitation, token string) {
-	token, hash := session.NewToken()
+	token, hash := auth.NewToken()
 	now := a.cfg.Now()
 	seconds := n.ExpiresInS
 	if seconds == 0 {
@@ -95,12 +95,12 @@ func (a *API) registerLinks() {
 		})
 	handle(a, operation{id: "get-link", method: http.MethodGet, path: "/links/{token}", tag: tag, summary: "Where a link leads"},
 		func(ctx context.Context, in *tokenInput) (*body[LinkTarget], error) {
-			c, err := a.cfg.Store.LinkByToken(ctx, session.Hash(in.Token), a.cfg.Now())
+			c, err := a.cfg.Store.LinkByToken(ctx, auth.Hash(in.Token), a.cfg.Now())
 			return &body[LinkTarget]{LinkTarget{Conversation: wire.ConversationOf(c)}}, err
 		})
 	handle(a, operation{id: "join-by-link", method: http.MethodPost, path: "/links/{token}/join", tag: tag, summary: "Join by a link"},
 		func(ctx context.Context, in *tokenInput) (*body[wire.Summary], error) {
-			c, err := a.cfg.Store.JoinByLink(ctx, session.Hash(in.Token), me(ctx), a.cfg.Now())
+			c, err := a.cfg.Store.JoinByLink(ctx, auth.Hash(in.Token), me(ctx), a.cfg.Now())
 			if err != nil {
 				return nil, err
 			}

@@ -25,7 +25,7 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/fanout"
 	"github.com/hikyaku-chat/hikyaku/internal/notifyqueue"
 	"github.com/hikyaku-chat/hikyaku/internal/presence"
-	"github.com/hikyaku-chat/hikyaku/internal/session"
+	"github.com/hikyaku-chat/hikyaku/internal/auth"
 	"github.com/hikyaku-chat/hikyaku/internal/store"
 	"github.com/hikyaku-chat/hikyaku/internal/webpush"
 )
@@ -59,7 +59,7 @@ type parts struct {
 	sender   *webpush.Sender // nil without notifications
 	throttle api.Throttle    // of logging in
 	sends    api.Limiter     // of messages through the API
-	auth     *session.Authenticator
+	auth     *auth.Authenticator
 	cursors  *cursor.Sealer
 
 	// node is this process's name on the bus, unique in the installation.
@@ -146,7 +146,7 @@ func (a *App) open(ctx context.Context) error {
 	if err := a.openPush(ctx); err != nil {
 		return err
 	}
-	a.parts.auth = session.NewAuthenticator(session.Config{Store: a.parts.store, Logger: a.log})
+	a.parts.auth = auth.NewAuthenticator(auth.Config{Store: a.parts.store, Logger: a.log})
 	a.parts.cursors = cursor.NewSealer(a.parts.store.Secret())
 	return nil
 }

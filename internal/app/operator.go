@@ -11,7 +11,7 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
 	"github.com/hikyaku-chat/hikyaku/internal/username"
 	"github.com/hikyaku-chat/hikyaku/internal/password"
-	"github.com/hikyaku-chat/hikyaku/internal/session"
+	"github.com/hikyaku-chat/hikyaku/internal/auth"
 	"github.com/hikyaku-chat/hikyaku/internal/store"
 	"github.com/hikyaku-chat/hikyaku/internal/store/postgres"
 )
@@ -120,7 +120,7 @@ func (o *Operator) NewToken(ctx context.Context, name string, life time.Duration
 	if u.Disabled {
 		return "", chat.Refuse(chat.CodeForbidden, "", "the account %s is locked; hikyaku user enable unlocks it", u.Name)
 	}
-	token, hash := session.NewToken()
+	token, hash := auth.NewToken()
 	now := time.Now()
 	_, err = o.store.CreateSession(ctx, store.Session{
 		User: u.ID, Token: hash, Device: tokenDevice, CreatedAt: now, SeenAt: now, ExpiresAt: now.Add(life),

@@ -85,7 +85,7 @@ type Announcer interface {
 	PresenceChanged(ctx context.Context, s presence.State)
 }
 
-// Authenticator finds the session of a request; see package session.
+// Authenticator finds the session of a request; see package auth.
 type Authenticator interface {
 	Authenticate(r *http.Request) (store.Session, chat.User, error)
 }

@@ -1,4 +1,4 @@
-package session_test
+package auth_test
 
 import (
 	"context"
@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
-	"github.com/hikyaku-chat/hikyaku/internal/session"
+	"github.com/hikyaku-chat/hikyaku/internal/auth"
 	"github.com/hikyaku-chat/hikyaku/internal/store"
 )
 
@@ -27,10 +27,10 @@ func (o *one) TouchSession(_ context.Context, _ chat.SessionID, seen, expires ti
 // A session goes on for the time that it was made for, counted from its use.
 func TestUseProlongsASession(t *testing.T) {
 	began := time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC)
-	for _, life := range []time.Duration{session.Lifetime, 24 * time.Hour} {
+	for _, life := range []time.Duration{auth.Lifetime, 24 * time.Hour} {
 		st := &one{store.Session{SeenAt: began, ExpiresAt: began.Add(life)}}
 		now := began
-		a := session.NewAuthenticator(session.Config{Store: st, Now: func() time.Time { return now }})
+		a := auth.NewAuthenticator(auth.Config{Store: st, Now: func() time.Time { return now }})
 		r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", http.NoBody)
 		r.Header.Set("Authorization", "Bearer token")
 		for range 3 {

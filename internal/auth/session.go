@@ -1,6 +1,6 @@
-// Package session knows who asks: it makes session tokens and finds the session
+// Package auth knows who asks: it makes session tokens and finds the session
 // of a request, from the page's cookie or a program's bearer token.
-package session
+package auth
 
 import (
 	"context"
