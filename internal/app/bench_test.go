@@ -13,7 +13,7 @@ import (
 
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
 	"github.com/hikyaku-chat/hikyaku/internal/client"
-	"github.com/hikyaku-chat/hikyaku/internal/talktest"
+	"github.com/hikyaku-chat/hikyaku/internal/acceptance"
 	"github.com/hikyaku-chat/hikyaku/internal/wire"
 )
 
@@ -44,7 +44,7 @@ func benchmarkTalk(b *testing.B, people, window int) {
 	all := make([]*talker, people)
 	var previous *client.Client
 	for i := range all {
-		c := talktest.Register(b, url, fmt.Sprintf("talker%d", i))
+		c := acceptance.Register(b, url, fmt.Sprintf("talker%d", i))
 		t := &talker{room: make(chan struct{}, window), latency: hdrhistogram.New(1, 60_000_000, 3)}
 		all[i] = t
 		s, err := c.Dial(b.Context(), func(f client.Frame) {

@@ -19,7 +19,7 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/client"
 	"github.com/hikyaku-chat/hikyaku/internal/gateway"
 	"github.com/hikyaku-chat/hikyaku/internal/stack/stacktest"
-	"github.com/hikyaku-chat/hikyaku/internal/talktest"
+	"github.com/hikyaku-chat/hikyaku/internal/acceptance"
 	"github.com/hikyaku-chat/hikyaku/internal/wire"
 )
 
@@ -219,7 +219,7 @@ func TestKilledServerKeepsWhatItAccepted(t *testing.T) {
 	heard := make(chan struct{}, 1)
 	var all []*sender
 	for i := range senders {
-		c := talktest.Register(t, srv.current.url, fmt.Sprintf("sender%d", i))
+		c := acceptance.Register(t, srv.current.url, fmt.Sprintf("sender%d", i))
 		g, err := c.CreateGroup(t.Context(), "Notes")
 		if err != nil {
 			t.Fatal(err)

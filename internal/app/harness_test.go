@@ -9,10 +9,10 @@ import (
 
 	"github.com/hikyaku-chat/hikyaku/internal/app"
 	"github.com/hikyaku-chat/hikyaku/internal/gateway"
-	"github.com/hikyaku-chat/hikyaku/internal/talktest"
+	"github.com/hikyaku-chat/hikyaku/internal/acceptance"
 )
 
-const patience = talktest.Patience
+const patience = acceptance.Patience
 
 // testConfig is a whole system on a free port, with its data in a folder of
 // the test's own and password hashing made cheap.

@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/hikyaku-chat/hikyaku/internal/talktest"
+	"github.com/hikyaku-chat/hikyaku/internal/acceptance"
 )
 
 // What autoscalers and dashboards go by is on an address of its own, and there
@@ -22,8 +22,8 @@ func TestMetrics(t *testing.T) {
 	cfg.Logger = slog.New(slog.NewTextHandler(addresses(at), nil))
 	url := start(t, cfg).URL()
 	metrics := <-at
-	talktest.Join(t, url, "aki")
-	talktest.Join(t, url, "ben")
+	acceptance.Join(t, url, "aki")
+	acceptance.Join(t, url, "ben")
 	deadline := time.Now().Add(patience)
 	for {
 		text := get(t, metrics)

@@ -10,7 +10,7 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
 	"github.com/hikyaku-chat/hikyaku/internal/client"
 	"github.com/hikyaku-chat/hikyaku/internal/stack/stacktest"
-	"github.com/hikyaku-chat/hikyaku/internal/talktest"
+	"github.com/hikyaku-chat/hikyaku/internal/acceptance"
 	"github.com/hikyaku-chat/hikyaku/internal/wire"
 )
 
@@ -20,8 +20,8 @@ func TestOperatorLocksAnAccountThatIsConnected(t *testing.T) {
 	t.Parallel()
 	cfg := testConfig(t)
 	url := start(t, cfg).URL()
-	talktest.Join(t, url, "aki")
-	ben := talktest.Join(t, url, "ben")
+	acceptance.Join(t, url, "aki")
+	ben := acceptance.Join(t, url, "ben")
 	op, err := app.OpenOperator(t.Context(), "", cfg.Data, false, cfg.Logger)
 	if err != nil {
 		t.Fatal(err)
@@ -30,7 +30,7 @@ func TestOperatorLocksAnAccountThatIsConnected(t *testing.T) {
 	if err := op.SetDisabled(t.Context(), "ben", true); err != nil {
 		t.Fatal(err)
 	}
-	if code := talktest.CloseCode(t, ben); code != wire.CloseRevoked {
+	if code := acceptance.CloseCode(t, ben); code != wire.CloseRevoked {
 		t.Errorf("closed with %d, want %d", code, wire.CloseRevoked)
 	}
 }
@@ -40,7 +40,7 @@ func TestOverloadIsHonest(t *testing.T) {
 	cfg := testConfig(t)
 	cfg.Gateway.PerSecond, cfg.Gateway.Burst = 50, 10
 	url := start(t, cfg).URL()
-	aki := talktest.Join(t, url, "aki")
+	aki := acceptance.Join(t, url, "aki")
 	g, err := aki.CreateGroup(t.Context(), "Notes")
 	if err != nil {
 		t.Fatal(err)
@@ -84,7 +84,7 @@ func TestStopIsGraceful(t *testing.T) {
 	t.Parallel()
 	cfg := testConfig(t)
 	a := start(t, cfg)
-	aki := talktest.Join(t, a.URL(), "aki")
+	aki := acceptance.Join(t, a.URL(), "aki")
 	g, err := aki.CreateGroup(t.Context(), "Notes")
 	if err != nil {
 		t.Fatal(err)
@@ -93,13 +93,13 @@ func TestStopIsGraceful(t *testing.T) {
 	for i := range 200 {
 		ids = append(ids, aki.Post(g.ID, fmt.Sprint(i)))
 	}
-	talktest.Await(aki, "accepted", talktest.IsID(ids[0]))
+	acceptance.Await(aki, "accepted", acceptance.IsID(ids[0]))
 	stop(t, a)
 	<-aki.Socket.Done()
-	if len(talktest.FramesOf(aki, "goodbye")) != 1 {
+	if len(acceptance.FramesOf(aki, "goodbye")) != 1 {
 		t.Error("no goodbye")
 	}
-	accepted := len(talktest.FramesOf(aki, "accepted")) + 1
+	accepted := len(acceptance.FramesOf(aki, "accepted")) + 1
 	// A second start has everything again, the session included.
 	b := start(t, cfg)
 	c, err := client.New(b.URL())
@@ -120,11 +120,11 @@ func TestStopIsGraceful(t *testing.T) {
 	}
 }
 
-func TestTalk(t *testing.T) { talktest.Run(t, start(t, testConfig(t)).URL()) }
+func TestTalk(t *testing.T) { acceptance.Run(t, start(t, testConfig(t)).URL()) }
 
 func TestTheFirstAccountAdministers(t *testing.T) {
 	url := start(t, testConfig(t)).URL()
-	aki, ben := talktest.Register(t, url, "aki"), talktest.Register(t, url, "ben")
+	aki, ben := acceptance.Register(t, url, "aki"), acceptance.Register(t, url, "ben")
 	if !aki.Me().Admin || ben.Me().Admin {
 		t.Error("the first account alone administers")
 	}

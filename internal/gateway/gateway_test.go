@@ -26,7 +26,7 @@ import (
 
 // What cannot be brought about from outside at will: answers that come at a
 // certain moment, or not at all. Everything else is tested with whole systems,
-// in package talktest.
+// in package acceptance.
 
 // answers is a store whose answers the test decides.
 type answers struct {

@@ -8,7 +8,7 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
 	"github.com/hikyaku-chat/hikyaku/internal/client"
 	"github.com/hikyaku-chat/hikyaku/internal/eventually"
-	"github.com/hikyaku-chat/hikyaku/internal/talktest"
+	"github.com/hikyaku-chat/hikyaku/internal/acceptance"
 	"github.com/hikyaku-chat/hikyaku/internal/wire"
 	"github.com/hikyaku-chat/hikyaku/test/cluster/clustertest"
 )
@@ -55,13 +55,13 @@ func TestBatches(t *testing.T) {
 		clustertest.Stop(t, w)
 	}
 	one.Post(rooms[1].ID, "too late")
-	talktest.Await[wire.Accepted](one, "accepted", nil)
+	acceptance.Await[wire.Accepted](one, "accepted", nil)
 	sum, err := admin.RemoveBatch(t.Context(), batch, nil)
 	clustertest.Must(t, err)
 	if sum.Accounts != len(people) || sum.Conversations != 2 || sum.Messages != 2 {
 		t.Errorf("removed: %+v", sum)
 	}
-	if code := talktest.CloseCode(t, one); code != wire.CloseRevoked {
+	if code := acceptance.CloseCode(t, one); code != wire.CloseRevoked {
 		t.Errorf("a socket of the batch was closed with %d", code)
 	}
 	for _, w := range workers {

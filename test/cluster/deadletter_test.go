@@ -4,7 +4,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/hikyaku-chat/hikyaku/internal/talktest"
+	"github.com/hikyaku-chat/hikyaku/internal/acceptance"
 	"github.com/hikyaku-chat/hikyaku/internal/wire"
 	"github.com/hikyaku-chat/hikyaku/test/cluster/clustertest"
 )
@@ -30,7 +30,7 @@ func TestDeadLetters(t *testing.T) {
 	for _, body := range []string{"before", "poison", "after"} {
 		person.Post(g.ID, body)
 	}
-	failed := talktest.Await[wire.Failed](person, "failed", nil).ID
+	failed := acceptance.Await[wire.Failed](person, "failed", nil).ID
 	clustertest.AwaitBody(person, "after")
 
 	code, out := s.Command(t, nil, "deadletter", "list")

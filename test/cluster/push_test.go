@@ -7,7 +7,7 @@ import (
 
 	"github.com/hikyaku-chat/hikyaku/internal/client"
 	"github.com/hikyaku-chat/hikyaku/internal/eventually"
-	"github.com/hikyaku-chat/hikyaku/internal/talktest"
+	"github.com/hikyaku-chat/hikyaku/internal/acceptance"
 	"github.com/hikyaku-chat/hikyaku/internal/webpush/webpushtest"
 	"github.com/hikyaku-chat/hikyaku/test/cluster/clustertest"
 )
@@ -38,9 +38,9 @@ func TestNotifications(t *testing.T) {
 	clustertest.Must(t, err)
 	aki, ben := s.Connect(t, a), s.Connect(t, b)
 	aki.Post(d.ID, "while you are here")
-	talktest.Await(ben, "message", talktest.IsBody("while you are here"))
+	acceptance.Await(ben, "message", acceptance.IsBody("while you are here"))
 	ben.Socket.Close()
-	talktest.Await(aki, "message", talktest.IsBody("while you are here"))
+	acceptance.Await(aki, "message", acceptance.IsBody("while you are here"))
 	// Ben counts as present until the grace of a lost connection is over.
 	eventually.True(t, "ben is away", func() bool {
 		aki.Post(d.ID, "come back")

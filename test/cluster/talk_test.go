@@ -12,14 +12,14 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
 	"github.com/hikyaku-chat/hikyaku/internal/client"
 	"github.com/hikyaku-chat/hikyaku/internal/eventually"
-	"github.com/hikyaku-chat/hikyaku/internal/talktest"
+	"github.com/hikyaku-chat/hikyaku/internal/acceptance"
 	"github.com/hikyaku-chat/hikyaku/internal/wire"
 	"github.com/hikyaku-chat/hikyaku/test/cluster/clustertest"
 )
 
 // Everything that works in one process works through nginx, whichever
 // processes people meet.
-func TestTalk(t *testing.T) { talktest.Run(t, clustertest.Shared(t).URL()) }
+func TestTalk(t *testing.T) { acceptance.Run(t, clustertest.Shared(t).URL()) }
 
 // Two people on two gateways: what one does reaches the other, also what is
 // not stored, and what the API does reaches both.
@@ -30,23 +30,23 @@ func TestAcrossGateways(t *testing.T) {
 	aki, ben := clustertest.At(t, gateways[0].Addr(), a), clustertest.At(t, gateways[1].Addr(), b)
 	d, err := a.CreateDirect(t.Context(), b.Me().ID)
 	clustertest.Must(t, err)
-	talktest.Await(ben, "conversation", func(f wire.ConversationFrame) bool { return f.Conversation.ID == d.ID })
+	acceptance.Await(ben, "conversation", func(f wire.ConversationFrame) bool { return f.Conversation.ID == d.ID })
 	aki.Say(wire.Watch{T: "watch", Users: []chat.UserID{b.Me().ID}})
-	talktest.Await(aki, "presence", isPresence(b.Me().ID, chat.Online))
+	acceptance.Await(aki, "presence", isPresence(b.Me().ID, chat.Online))
 	ben.Say(wire.Typing{T: "typing", Conversation: d.ID})
-	talktest.Await[wire.TypingFrame](aki, "typing", nil)
+	acceptance.Await[wire.TypingFrame](aki, "typing", nil)
 	aki.Post(d.ID, "hello")
-	talktest.Await(ben, "message", talktest.IsBody("hello"))
+	acceptance.Await(ben, "message", acceptance.IsBody("hello"))
 	ben.Say(wire.Mark{T: "mark", Conversation: d.ID, Read: 1})
-	talktest.Await(aki, "mark", func(f wire.MarkFrame) bool { return f.User == b.Me().ID && f.Read == 1 })
+	acceptance.Await(aki, "mark", func(f wire.MarkFrame) bool { return f.User == b.Me().ID && f.Read == 1 })
 	// The gateway's process is gone without a word: so is whoever was on it.
 	clustertest.Must(t, gateways[1].Kill())
-	talktest.Await(aki, "presence", isPresence(b.Me().ID, chat.Offline))
+	acceptance.Await(aki, "presence", isPresence(b.Me().ID, chat.Offline))
 	clustertest.Must(t, gateways[1].Start(t.Context()))
 	ben = clustertest.At(t, gateways[1].Addr(), b)
-	talktest.Await(aki, "presence", isPresence(b.Me().ID, chat.Online))
+	acceptance.Await(aki, "presence", isPresence(b.Me().ID, chat.Online))
 	clustertest.Must(t, b.Do(t.Context(), http.MethodPost, "/logout", nil, nil))
-	if code := talktest.CloseCode(t, ben); code != wire.CloseRevoked {
+	if code := acceptance.CloseCode(t, ben); code != wire.CloseRevoked {
 		t.Errorf("the socket of the session that ended was closed with %d", code)
 	}
 }
@@ -78,18 +78,18 @@ func TestRoutingRebuildsItself(t *testing.T) {
 	e, err := c.CreateDirect(t.Context(), b.Me().ID)
 	clustertest.Must(t, err)
 	cho.Post(e.ID, "are you there?")
-	talktest.Await[wire.Accepted](cho, "accepted", nil)
+	acceptance.Await[wire.Accepted](cho, "accepted", nil)
 	clustertest.Must(t, s.Redis[0].Start(t.Context()))
 	back := time.Now()
 	for _, p := range []struct {
-		from, to *talktest.Person
+		from, to *acceptance.Person
 		in       chat.ConversationID
 	}{{aki, ben, d.ID}, {ben, aki, d.ID}, {cho, ben, e.ID}, {ben, cho, e.ID}} {
 		eventually.True(t, "they are found again", func() bool {
 			p.from.Say(wire.Typing{T: "typing", Conversation: p.in})
-			return len(talktest.FramesOf(p.to, "typing")) > 0
+			return len(acceptance.FramesOf(p.to, "typing")) > 0
 		})
-		talktest.Await[wire.TypingFrame](p.to, "typing", nil)
+		acceptance.Await[wire.TypingFrame](p.to, "typing", nil)
 	}
 	t.Logf("everybody was found again after %v", time.Since(back).Round(time.Millisecond))
 }
@@ -100,7 +100,7 @@ func TestReplicaBehind(t *testing.T) {
 	a := s.Register(t)
 	g, err := a.CreateGroup(t.Context(), "Notes")
 	clustertest.Must(t, err)
-	p := talktest.Connect(t, a)
+	p := acceptance.Connect(t, a)
 	// The replica may call off a statement that is in the way of what it
 	// replays; then it is said again.
 	resume := func() {
@@ -117,7 +117,7 @@ func TestReplicaBehind(t *testing.T) {
 		body := fmt.Sprint(n)
 		n++
 		p.Post(g.ID, body)
-		talktest.Await(p, "message", talktest.IsBody(body))
+		acceptance.Await(p, "message", acceptance.IsBody(body))
 		history, err := a.History(t.Context(), g.ID)
 		clustertest.Must(t, err)
 		if len(history) != n || history[n-1].Body != body {
@@ -173,16 +173,16 @@ func TestDrain(t *testing.T) {
 	a := s.Register(t)
 	g, err := a.CreateGroup(t.Context(), "Notes")
 	clustertest.Must(t, err)
-	devices := make([]*talktest.Person, 8)
+	devices := make([]*acceptance.Person, 8)
 	for i := range devices {
 		devices[i] = clustertest.At(t, m.Addr(), a)
 	}
 	clustertest.Must(t, m.Terminate())
 	// The device that stays longest has the time for one message more.
-	var p *talktest.Person
+	var p *acceptance.Person
 	var goodbye wire.Goodbye
 	for _, d := range devices {
-		if g := talktest.Await[wire.Goodbye](d, "goodbye", nil); p == nil || g.ReconnectAfterMS > goodbye.ReconnectAfterMS {
+		if g := acceptance.Await[wire.Goodbye](d, "goodbye", nil); p == nil || g.ReconnectAfterMS > goodbye.ReconnectAfterMS {
 			p, goodbye = d, g
 		}
 	}
@@ -194,7 +194,7 @@ func TestDrain(t *testing.T) {
 		}
 	}
 	accepted := false
-	for _, f := range talktest.FramesOf(p, "accepted") {
+	for _, f := range acceptance.FramesOf(p, "accepted") {
 		accepted = accepted || strings.Contains(string(f.Raw), sent.String())
 	}
 	if goodbye.ReconnectAfterMS > 4000 && !accepted {

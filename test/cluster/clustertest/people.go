@@ -11,7 +11,7 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/client"
 	"github.com/hikyaku-chat/hikyaku/internal/eventually"
 	"github.com/hikyaku-chat/hikyaku/internal/stack"
-	"github.com/hikyaku-chat/hikyaku/internal/talktest"
+	"github.com/hikyaku-chat/hikyaku/internal/acceptance"
 )
 
 // Must ends the test when err is not nil.
@@ -23,24 +23,24 @@ func Must(t *testing.T, err error) {
 }
 
 // At connects a person to a certain process, past nginx.
-func At(t *testing.T, addr string, c *client.Client) *talktest.Person {
+func At(t *testing.T, addr string, c *client.Client) *acceptance.Person {
 	t.Helper()
 	direct, err := client.New("http://" + addr)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return talktest.Connect(t, direct.WithToken(c.Token()))
+	return acceptance.Connect(t, direct.WithToken(c.Token()))
 }
 
 // Connect connects a person by way of nginx.
-func (s *System) Connect(t *testing.T, c *client.Client) *talktest.Person {
+func (s *System) Connect(t *testing.T, c *client.Client) *acceptance.Person {
 	t.Helper()
 	return At(t, strings.TrimPrefix(s.URL(), "http://"), c)
 }
 
 // AwaitBody waits for a message by its text.
-func AwaitBody(p *talktest.Person, body string) {
-	talktest.Await(p, "message", talktest.IsBody(body))
+func AwaitBody(p *acceptance.Person, body string) {
+	acceptance.Await(p, "message", acceptance.IsBody(body))
 }
 
 // Stop stops a process as an operator does.

@@ -1,4 +1,4 @@
-package talktest
+package acceptance
 
 import (
 	"encoding/binary"

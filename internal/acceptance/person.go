@@ -1,6 +1,6 @@
-// Package talktest tests that people can talk, over nothing but the public
+// Package acceptance tests that people can talk, over nothing but the public
 // protocol: the same cases run over a system in one process and over a cluster.
-package talktest
+package acceptance
 
 import (
 	"encoding/json"
