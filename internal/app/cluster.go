@@ -13,7 +13,7 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
 	"github.com/hikyaku-chat/hikyaku/internal/fanout"
 	"github.com/hikyaku-chat/hikyaku/internal/presence"
-	presenceRedis "github.com/hikyaku-chat/hikyaku/internal/presence/redis"
+	"github.com/hikyaku-chat/hikyaku/internal/presence/redispresence"
 	"github.com/hikyaku-chat/hikyaku/internal/redis"
 	"github.com/hikyaku-chat/hikyaku/internal/store/postgres"
 	"github.com/hikyaku-chat/hikyaku/internal/throttle"
@@ -45,7 +45,7 @@ func (a *App) openCluster(ctx context.Context) error {
 	b := redispubsub.New(shared, 0, a.log)
 	a.onStop("bus", func(context.Context) error { return b.Close() })
 	var announce atomic.Pointer[fanout.Announcer] // it needs the presence, which may call before it is made
-	where := presenceRedis.New(shared, presenceRedis.Config{Logger: a.log, OnChange: func(ctx context.Context, s presence.State) {
+	where := redispresence.New(shared, redispresence.Config{Logger: a.log, OnChange: func(ctx context.Context, s presence.State) {
 		if !s.LastSeen.IsZero() {
 			err := st.SawUser(ctx, s.User, s.LastSeen)
 			if err != nil && chat.CodeOf(err) != chat.CodeNotFound { // the account may be gone

@@ -1,4 +1,4 @@
-// Package redis keeps presence for a cluster in Redis, where it can be lost at
+// Package redispresence keeps presence for a cluster in Redis, where it can be lost at
 // any time without harm.
 //
 // A person's devices are a hash, of the person's own key: a field for each
@@ -13,7 +13,7 @@
 // of each person which devices there are and takes off all others: those that
 // went while Redis was away. Whom to tell of, though nothing of them is left in
 // the process, stands in Redis, in the set of the node's users.
-package redis
+package redispresence
 
 import (
 	"context"

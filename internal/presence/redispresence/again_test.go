@@ -1,4 +1,4 @@
-package redis_test
+package redispresence_test
 
 import (
 	"context"
@@ -13,7 +13,7 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
 	"github.com/hikyaku-chat/hikyaku/internal/eventually"
 	"github.com/hikyaku-chat/hikyaku/internal/presence"
-	presenceRedis "github.com/hikyaku-chat/hikyaku/internal/presence/redis"
+	"github.com/hikyaku-chat/hikyaku/internal/presence/redispresence"
 	"github.com/hikyaku-chat/hikyaku/internal/stack"
 	"github.com/hikyaku-chat/hikyaku/internal/stack/stacktest"
 )
@@ -45,7 +45,7 @@ func detach(ctx context.Context, t *testing.T, p presence.Presence, user chat.Us
 	}
 }
 
-func tend(t *testing.T, p *presenceRedis.Presence) {
+func tend(t *testing.T, p *redispresence.Presence) {
 	t.Helper()
 	if err := p.Tend(t.Context()); err != nil {
 		t.Error(err)

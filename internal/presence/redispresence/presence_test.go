@@ -1,4 +1,4 @@
-package redis_test
+package redispresence_test
 
 import (
 	"context"
@@ -13,7 +13,7 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/eventually"
 	"github.com/hikyaku-chat/hikyaku/internal/presence"
 	"github.com/hikyaku-chat/hikyaku/internal/presence/presencetest"
-	presenceRedis "github.com/hikyaku-chat/hikyaku/internal/presence/redis"
+	"github.com/hikyaku-chat/hikyaku/internal/presence/redispresence"
 	"github.com/hikyaku-chat/hikyaku/internal/redis"
 	"github.com/hikyaku-chat/hikyaku/internal/stack/stacktest"
 )
@@ -30,15 +30,15 @@ func connect(t *testing.T, url string) *redis.Client {
 	return c
 }
 
-func open(t *testing.T, c *redis.Client, onChange func(context.Context, presence.State)) *presenceRedis.Presence {
+func open(t *testing.T, c *redis.Client, onChange func(context.Context, presence.State)) *redispresence.Presence {
 	t.Helper()
 	p := start(c, onChange)
 	t.Cleanup(p.Close)
 	return p
 }
 
-func start(c *redis.Client, onChange func(context.Context, presence.State)) *presenceRedis.Presence {
-	return presenceRedis.New(c, presenceRedis.Config{OnChange: onChange, Logger: slog.New(slog.DiscardHandler)})
+func start(c *redis.Client, onChange func(context.Context, presence.State)) *redispresence.Presence {
+	return redispresence.New(c, redispresence.Config{OnChange: onChange, Logger: slog.New(slog.DiscardHandler)})
 }
 
 var databases atomic.Int64
