@@ -23,7 +23,7 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/cursor"
 	"github.com/hikyaku-chat/hikyaku/internal/snowflake"
 	"github.com/hikyaku-chat/hikyaku/internal/password"
-	presencelocal "github.com/hikyaku-chat/hikyaku/internal/presence/local"
+	"github.com/hikyaku-chat/hikyaku/internal/presence/localpresence"
 	"github.com/hikyaku-chat/hikyaku/internal/auth"
 	"github.com/hikyaku-chat/hikyaku/internal/store"
 	"github.com/hikyaku-chat/hikyaku/internal/store/sqlite"
@@ -114,7 +114,7 @@ func startWith(t *testing.T, cfg api.Config) *fixture {
 		t.Fatal(err)
 	}
 	f := &fixture{t: t, announced: &announcements{}, store: st, checks: &checks{Store: st}}
-	cfg.Store, cfg.Publisher, cfg.Presence, cfg.Announce = f.checks, b, presencelocal.New(nil), f.announced
+	cfg.Store, cfg.Publisher, cfg.Presence, cfg.Announce = f.checks, b, localpresence.New(nil), f.announced
 	cfg.Auth, cfg.Cursors = auth.NewAuthenticator(auth.Config{Store: st, Logger: log}), cursor.NewSealer(st.Secret())
 	cfg.Hasher, cfg.Throttle, cfg.Sends = hasher, throttle.New(throttle.Config{Free: 3}), throttle.NewLimiter(0.001, 9)
 	cfg.Version, cfg.Logger = "test", log

@@ -6,7 +6,7 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/broker/embedded"
 	"github.com/hikyaku-chat/hikyaku/internal/pubsub/localpubsub"
 	"github.com/hikyaku-chat/hikyaku/internal/fanout"
-	presenceLocal "github.com/hikyaku-chat/hikyaku/internal/presence/local"
+	"github.com/hikyaku-chat/hikyaku/internal/presence/localpresence"
 	"github.com/hikyaku-chat/hikyaku/internal/throttle"
 )
 
@@ -28,7 +28,7 @@ func (a *App) openEmbedded(ctx context.Context) error {
 	b := localpubsub.New(0)
 	a.onStop("bus", func(context.Context) error { return b.Close() })
 	queue := embedded.New(embedded.Config{Logger: a.log})
-	where := presenceLocal.New(nil)
+	where := localpresence.New(nil)
 	a.parts = parts{
 		store: st, broker: queue, bus: b, presence: where, announce: fanout.NewAnnouncer(b, where, st, a.log),
 		throttle: throttle.New(throttle.Config{}), sends: throttle.NewLimiter(a.cfg.Gateway.PerSecond, a.cfg.Gateway.Burst),

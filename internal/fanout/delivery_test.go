@@ -14,7 +14,7 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/fanout"
 	"github.com/hikyaku-chat/hikyaku/internal/notifyqueue"
 	"github.com/hikyaku-chat/hikyaku/internal/presence"
-	presencelocal "github.com/hikyaku-chat/hikyaku/internal/presence/local"
+	"github.com/hikyaku-chat/hikyaku/internal/presence/localpresence"
 	"github.com/hikyaku-chat/hikyaku/internal/store"
 )
 
@@ -42,7 +42,7 @@ func message(seq int64, body string) chat.Message {
 }
 
 func TestWhoMissesAMessage(t *testing.T) {
-	where := &counted{Presence: presencelocal.New(nil)}
+	where := &counted{Presence: localpresence.New(nil)}
 	if _, _, err := where.Attach(t.Context(), presence.Device{User: 2, Node: "node", ID: 1}); err != nil {
 		t.Fatal(err)
 	}

@@ -9,7 +9,7 @@ import (
 
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
 	"github.com/hikyaku-chat/hikyaku/internal/presence"
-	"github.com/hikyaku-chat/hikyaku/internal/presence/local"
+	"github.com/hikyaku-chat/hikyaku/internal/presence/localpresence"
 )
 
 // slowToAttach is a presence in which a device comes when it has gone already.
@@ -44,7 +44,7 @@ func (nobodySees) SawUser(context.Context, chat.UserID, time.Time) error { retur
 
 // A socket that closes before its device is known leaves no device behind.
 func TestADeviceThatComesWhenItHasGone(t *testing.T) {
-	where := &slowToAttach{Presence: local.New(nil), attaching: make(chan struct{}), detached: make(chan struct{})}
+	where := &slowToAttach{Presence: localpresence.New(nil), attaching: make(chan struct{}), detached: make(chan struct{})}
 	g := &Gateway{
 		cfg: Config{Node: "a"}.withDefaults(), ctx: t.Context(), log: slog.New(slog.DiscardHandler),
 		parts: Parts{Presence: where, Announce: nobodyHears{}, Store: nobodySees{}},

@@ -18,7 +18,7 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/snowflake"
 	"github.com/hikyaku-chat/hikyaku/internal/notifyqueue"
 	"github.com/hikyaku-chat/hikyaku/internal/presence"
-	presencelocal "github.com/hikyaku-chat/hikyaku/internal/presence/local"
+	"github.com/hikyaku-chat/hikyaku/internal/presence/localpresence"
 	"github.com/hikyaku-chat/hikyaku/internal/stack/stacktest"
 	"github.com/hikyaku-chat/hikyaku/internal/store"
 	"github.com/hikyaku-chat/hikyaku/internal/store/postgres"
@@ -107,7 +107,7 @@ func newWorld(t *testing.T, s store.Store, q notifyqueue.Queue) *world {
 	}
 	t.Cleanup(sender.Close)
 	w := &world{
-		T: t, store: s, queue: q, presence: presencelocal.New(nil), service: webpushtest.New(t), sender: sender,
+		T: t, store: s, queue: q, presence: localpresence.New(nil), service: webpushtest.New(t), sender: sender,
 		log: slog.New(slog.NewTextHandler(t.Output(), nil)),
 	}
 	w.announce = fanout.NewAnnouncer(localpubsub.New(0), w.presence, s, w.log).Notifying(q)

@@ -1,5 +1,5 @@
-// Package local keeps presence in the memory of the one process there is.
-package local
+// Package localpresence keeps presence in the memory of the one process there is.
+package localpresence
 
 import (
 	"context"

@@ -1,4 +1,4 @@
-package local_test
+package localpresence_test
 
 import (
 	"context"
@@ -6,18 +6,18 @@ import (
 
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
 	"github.com/hikyaku-chat/hikyaku/internal/presence"
-	"github.com/hikyaku-chat/hikyaku/internal/presence/local"
+	"github.com/hikyaku-chat/hikyaku/internal/presence/localpresence"
 	"github.com/hikyaku-chat/hikyaku/internal/presence/presencetest"
 )
 
 func TestConformance(t *testing.T) {
 	presencetest.Run(t, presencetest.Harness{
-		Open: func(*testing.T) (presence.Presence, func()) { return local.New(nil), func() {} },
+		Open: func(*testing.T) (presence.Presence, func()) { return localpresence.New(nil), func() {} },
 	})
 }
 
 func BenchmarkWhere(b *testing.B) {
-	p := local.New(nil)
+	p := localpresence.New(nil)
 	var users []chat.UserID
 	for i := range 200 {
 		d := presence.Device{User: chat.UserID(i + 1), Node: "a", ID: int64(i)}
