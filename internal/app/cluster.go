@@ -17,7 +17,7 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/redis"
 	"github.com/hikyaku-chat/hikyaku/internal/store/postgres"
 	"github.com/hikyaku-chat/hikyaku/internal/throttle"
-	throttleRedis "github.com/hikyaku-chat/hikyaku/internal/throttle/redis"
+	"github.com/hikyaku-chat/hikyaku/internal/throttle/redisthrottle"
 )
 
 // openCluster connects to the servers that the processes of an installation
@@ -74,7 +74,7 @@ func (a *App) openCluster(ctx context.Context) error {
 		return err
 	}
 
-	limits := throttleRedis.New(shared, a.log)
+	limits := redisthrottle.New(shared, a.log)
 	a.parts = parts{
 		store: st, broker: queue, bus: b, presence: where, announce: announce.Load(),
 		throttle: limits.Throttle(throttle.Config{}),

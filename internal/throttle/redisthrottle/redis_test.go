@@ -1,4 +1,4 @@
-package redis_test
+package redisthrottle_test
 
 import (
 	"context"
@@ -14,7 +14,7 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/redis"
 	"github.com/hikyaku-chat/hikyaku/internal/stack/stacktest"
 	"github.com/hikyaku-chat/hikyaku/internal/throttle"
-	throttleRedis "github.com/hikyaku-chat/hikyaku/internal/throttle/redis"
+	"github.com/hikyaku-chat/hikyaku/internal/throttle/redisthrottle"
 	"github.com/hikyaku-chat/hikyaku/internal/throttle/throttletest"
 )
 
@@ -72,13 +72,13 @@ func harness(t *testing.T, url string) throttletest.Harness {
 		Limiters: func(_ *testing.T, perSecond float64, burst int, now func() time.Time) (out []throttletest.Limiter) {
 			name := fmt.Sprint("test", names.Add(1))
 			for _, client := range clients {
-				out = append(out, throttleRedis.New(client, log).Patient().WithNow(now).Limiter(name, perSecond, burst))
+				out = append(out, redisthrottle.New(client, log).Patient().WithNow(now).Limiter(name, perSecond, burst))
 			}
 			return out
 		},
 		Throttles: func(_ *testing.T, cfg throttle.Config) (out []throttletest.Throttle) {
 			for _, client := range clients {
-				out = append(out, throttleRedis.New(client, log).Patient().WithNow(cfg.Now).Throttle(cfg))
+				out = append(out, redisthrottle.New(client, log).Patient().WithNow(cfg.Now).Throttle(cfg))
 			}
 			return out
 		},
@@ -93,7 +93,7 @@ func TestConformanceOnCluster(t *testing.T) {
 	throttletest.Run(t, harness(t, stacktest.RedisCluster(t).URL()))
 }
 
-func take(t *testing.T, l *throttleRedis.Limiter, key string) time.Duration {
+func take(t *testing.T, l *redisthrottle.Limiter, key string) time.Duration {
 	t.Helper()
 	wait, err := l.Take(t.Context(), key)
 	if err != nil {
@@ -102,7 +102,7 @@ func take(t *testing.T, l *throttleRedis.Limiter, key string) time.Duration {
 	return wait
 }
 
-func try(t *testing.T, th *throttleRedis.Throttle, keys ...string) time.Duration {
+func try(t *testing.T, th *redisthrottle.Throttle, keys ...string) time.Duration {
 	t.Helper()
 	d, err := th.Try(t.Context(), keys...)
 	if err != nil {
@@ -112,7 +112,7 @@ func try(t *testing.T, th *throttleRedis.Throttle, keys ...string) time.Duration
 }
 
 // fail is an attempt that is let through and fails.
-func fail(t *testing.T, th *throttleRedis.Throttle, keys ...string) {
+func fail(t *testing.T, th *redisthrottle.Throttle, keys ...string) {
 	t.Helper()
 	if wait := try(t, th, keys...); wait != 0 {
 		t.Errorf("the attempt must wait %v", wait)
@@ -145,7 +145,7 @@ func TestKeys(t *testing.T) {
 	if err := c.Do(t.Context(), c.B().Flushdb().Build()).Error(); err != nil {
 		t.Fatal(err)
 	}
-	limits := throttleRedis.New(c, attentive(t)).Patient()
+	limits := redisthrottle.New(c, attentive(t)).Patient()
 	long := "name:aki" + strings.Repeat("x", 100_000)
 	slow, quick := limits.Limiter("slow", 0.01, 3), limits.Limiter("quick", 20, 3)
 	throttle := limits.Throttle(throttle.Config{Forget: time.Hour})
@@ -199,7 +199,7 @@ func TestRealTime(t *testing.T) {
 	var takers sync.WaitGroup
 	start := time.Now()
 	for range 2 {
-		l := throttleRedis.New(connect(t, url), log).Patient().Limiter("sends", perSecond, burst)
+		l := redisthrottle.New(connect(t, url), log).Patient().Limiter("sends", perSecond, burst)
 		for range 4 {
 			takers.Go(func() {
 				for time.Since(start) < 500*time.Millisecond {
@@ -227,22 +227,22 @@ func TestRealTime(t *testing.T) {
 }
 
 func BenchmarkLimiter(b *testing.B) {
-	each(b, func(b *testing.B, l *throttleRedis.Limits) {
+	each(b, func(b *testing.B, l *redisthrottle.Limits) {
 		throttletest.BenchmarkLimiter(b, l.Limiter("sends", 20, 60))
 	})
 }
 
 func BenchmarkThrottle(b *testing.B) {
-	each(b, func(b *testing.B, l *throttleRedis.Limits) {
+	each(b, func(b *testing.B, l *redisthrottle.Limits) {
 		throttletest.BenchmarkThrottle(b, l.Throttle(throttle.Config{}))
 	})
 }
 
-func each(b *testing.B, run func(b *testing.B, l *throttleRedis.Limits)) {
+func each(b *testing.B, run func(b *testing.B, l *redisthrottle.Limits)) {
 	b.Run("single", func(b *testing.B) {
-		run(b, throttleRedis.New(connect(b, stacktest.Redis(b).URL()+"/4"), attentive(b)).Patient())
+		run(b, redisthrottle.New(connect(b, stacktest.Redis(b).URL()+"/4"), attentive(b)).Patient())
 	})
 	b.Run("cluster", func(b *testing.B) {
-		run(b, throttleRedis.New(connect(b, stacktest.RedisCluster(b).URL()), attentive(b)).Patient())
+		run(b, redisthrottle.New(connect(b, stacktest.RedisCluster(b).URL()), attentive(b)).Patient())
 	})
 }

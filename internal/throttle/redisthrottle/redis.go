@@ -1,4 +1,4 @@
-// Package redis keeps the limits of package throttle in Redis, so that they
+// Package redisthrottle keeps the limits of package throttle in Redis, so that they
 // hold over all processes of an installation.
 //
 // Each key has a place of its own, changed by a script that goes by Redis'
@@ -17,7 +17,7 @@
 //
 // An outage is logged when it begins and when it is over. No call waits longer
 // than 250 ms, and for a second after one that had no answer Redis is not asked.
-package redis
+package redisthrottle
 
 import (
 	"context"

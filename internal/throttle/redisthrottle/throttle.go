@@ -1,4 +1,4 @@
-package redis
+package redisthrottle
 
 import (
 	"context"

@@ -1,4 +1,4 @@
-package redis_test
+package redisthrottle_test
 
 import (
 	"context"
@@ -12,7 +12,7 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/stack"
 	"github.com/hikyaku-chat/hikyaku/internal/stack/stacktest"
 	"github.com/hikyaku-chat/hikyaku/internal/throttle"
-	throttleRedis "github.com/hikyaku-chat/hikyaku/internal/throttle/redis"
+	"github.com/hikyaku-chat/hikyaku/internal/throttle/redisthrottle"
 )
 
 // start starts a Redis that the test may harm.
@@ -71,7 +71,7 @@ func TestRedisIsAway(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			server, log := start(t), &journal{}
-			limits := throttleRedis.New(connect(t, server.URL()), log.logger())
+			limits := redisthrottle.New(connect(t, server.URL()), log.logger())
 			limiter, guesses := limits.Limiter("sends", 0.001, 5), limits.Throttle(throttle.Config{Free: 3, First: time.Minute})
 			for range 3 {
 				take(t, limiter, "aki")
@@ -127,7 +127,7 @@ func TestRedisIsAway(t *testing.T) {
 				t.Fatal(err)
 			}
 			// Another process sees it again once this one counts in Redis.
-			other := throttleRedis.New(connect(t, server.URL()), attentive(t)).Patient().Throttle(throttle.Config{Free: 3, First: time.Minute})
+			other := redisthrottle.New(connect(t, server.URL()), attentive(t)).Patient().Throttle(throttle.Config{Free: 3, First: time.Minute})
 			eventually.True(t, "failures count over all again", func() bool {
 				_ = try(t, guesses, "name:chika")
 				return try(t, other, "name:chika") > 0
@@ -139,7 +139,7 @@ func TestRedisIsAway(t *testing.T) {
 // Whoever hangs up is counted all the same.
 func TestHangingUp(t *testing.T) {
 	server := start(t)
-	limits := throttleRedis.New(connect(t, server.URL()), attentive(t)).Patient()
+	limits := redisthrottle.New(connect(t, server.URL()), attentive(t)).Patient()
 	guesses := limits.Throttle(throttle.Config{Free: 3, First: time.Minute})
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
@@ -148,7 +148,7 @@ func TestHangingUp(t *testing.T) {
 			t.Error(wait, err)
 		}
 	}
-	other := throttleRedis.New(connect(t, server.URL()), attentive(t)).Patient().Throttle(throttle.Config{Free: 3, First: time.Minute})
+	other := redisthrottle.New(connect(t, server.URL()), attentive(t)).Patient().Throttle(throttle.Config{Free: 3, First: time.Minute})
 	if got := try(t, other, "name:aki"); got == 0 {
 		t.Error("nothing was counted")
 	}
