@@ -14,7 +14,7 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/fanout"
 	"github.com/hikyaku-chat/hikyaku/internal/presence"
 	"github.com/hikyaku-chat/hikyaku/internal/presence/redispresence"
-	"github.com/hikyaku-chat/hikyaku/internal/redis"
+	"github.com/hikyaku-chat/hikyaku/internal/redisconn"
 	"github.com/hikyaku-chat/hikyaku/internal/store/postgres"
 	"github.com/hikyaku-chat/hikyaku/internal/throttle"
 	"github.com/hikyaku-chat/hikyaku/internal/throttle/redisthrottle"
@@ -34,7 +34,7 @@ func (a *App) openCluster(ctx context.Context) error {
 		return err
 	}
 
-	shared, err := redis.Open(ctx, a.cfg.Redis)
+	shared, err := redisconn.Open(ctx, a.cfg.Redis)
 	if err != nil {
 		return err
 	}

@@ -11,7 +11,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	amqp "github.com/rabbitmq/amqp091-go"
 
-	"github.com/hikyaku-chat/hikyaku/internal/redis"
+	"github.com/hikyaku-chat/hikyaku/internal/redisconn"
 	"github.com/hikyaku-chat/hikyaku/internal/stack"
 	"github.com/hikyaku-chat/hikyaku/internal/stack/stacktest"
 )
@@ -42,7 +42,7 @@ func connectPostgres(ctx context.Context, url string) error {
 }
 
 func connectRedis(ctx context.Context, url string) error {
-	c, err := redis.Open(ctx, url)
+	c, err := redisconn.Open(ctx, url)
 	if err != nil {
 		return err
 	}

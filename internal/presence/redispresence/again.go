@@ -12,7 +12,7 @@ import (
 
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
 	"github.com/hikyaku-chat/hikyaku/internal/presence"
-	"github.com/hikyaku-chat/hikyaku/internal/redis"
+	"github.com/hikyaku-chat/hikyaku/internal/redisconn"
 )
 
 // tellAgain makes Redis know the devices of this process, and no others of its
@@ -39,7 +39,7 @@ func (p *Presence) tellAgain(ctx context.Context, nodes []string) error {
 // know some, though none is left: they are remembered there alone, however many
 // go while Redis is away.
 func (p *Presence) places(ctx context.Context, nodes []string) ([]place, error) {
-	ctx, cancel := redis.Bounded(ctx)
+	ctx, cancel := redisconn.Bounded(ctx)
 	defer cancel()
 	all := map[place]bool{}
 	for _, node := range nodes {
@@ -75,7 +75,7 @@ func (p *Presence) noted(ctx context.Context, node string) ([]chat.UserID, error
 // tell tells Redis which devices there are in places, each once, in the turn of
 // each. Only who tells again has several turns, so nobody waits in a ring.
 func (p *Presence) tell(ctx context.Context, places []place) ([]presence.State, []bool, error) {
-	ctx, cancel := redis.Bounded(ctx)
+	ctx, cancel := redisconn.Bounded(ctx)
 	defer cancel()
 	for i, at := range places {
 		if err := p.turn(ctx, at); err != nil {
@@ -126,7 +126,7 @@ const samples = 64
 // may have forgotten them and not the node. It is also true when a part does not
 // answer: it may be empty when it does.
 func (p *Presence) forgotten(ctx context.Context) bool {
-	ctx, cancel := redis.Bounded(ctx)
+	ctx, cancel := redisconn.Bounded(ctx)
 	defer cancel()
 	var asked rueidis.Commands
 	p.mu.Lock()

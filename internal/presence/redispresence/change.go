@@ -9,7 +9,7 @@ import (
 
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
 	"github.com/hikyaku-chat/hikyaku/internal/presence"
-	"github.com/hikyaku-chat/hikyaku/internal/redis"
+	"github.com/hikyaku-chat/hikyaku/internal/redisconn"
 )
 
 // How a person can be reached, as the scripts tell it.
@@ -75,7 +75,7 @@ func (c change) exec(p *Presence, living []string) rueidis.LuaExec {
 
 // run makes changes and gives a state for each, and whether it changed.
 func (p *Presence) run(ctx context.Context, changes []change) ([]presence.State, []bool, error) {
-	ctx, cancel := redis.Bounded(ctx)
+	ctx, cancel := redisconn.Bounded(ctx)
 	defer cancel()
 	living, err := p.livingNodes(ctx)
 	if err != nil {

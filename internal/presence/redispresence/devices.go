@@ -8,7 +8,7 @@ import (
 
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
 	"github.com/hikyaku-chat/hikyaku/internal/presence"
-	"github.com/hikyaku-chat/hikyaku/internal/redis"
+	"github.com/hikyaku-chat/hikyaku/internal/redisconn"
 )
 
 // Attach implements [presence.Presence]. It remembers the device and tells
@@ -69,7 +69,7 @@ func (p *Presence) find(d presence.Device) int {
 // device, which is why it looks again what there is.
 func (p *Presence) write(ctx context.Context, d presence.Device, do string) (presence.State, bool, error) {
 	at := place{d.User, d.Node}
-	bounded, cancel := redis.Bounded(ctx)
+	bounded, cancel := redisconn.Bounded(ctx)
 	defer cancel()
 	if err := p.turn(bounded, at); err != nil {
 		return p.later(d, err)

@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/hikyaku-chat/hikyaku/internal/presence"
-	"github.com/hikyaku-chat/hikyaku/internal/redis"
+	"github.com/hikyaku-chat/hikyaku/internal/redisconn"
 )
 
 // keep says that this process's nodes live, tells their devices again when
@@ -81,7 +81,7 @@ func (p *Presence) passOn(ctx context.Context, states []presence.State, changed 
 
 // clear takes the devices of dead nodes off.
 func (p *Presence) clear(ctx context.Context) error {
-	bounded, cancel := redis.Bounded(ctx)
+	bounded, cancel := redisconn.Bounded(ctx)
 	defer cancel()
 	dead, err := deadScript.Exec(bounded, p.client, []string{p.nodesKey()}, nil).AsStrSlice()
 	if err != nil {

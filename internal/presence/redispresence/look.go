@@ -11,7 +11,7 @@ import (
 
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
 	"github.com/hikyaku-chat/hikyaku/internal/presence"
-	"github.com/hikyaku-chat/hikyaku/internal/redis"
+	"github.com/hikyaku-chat/hikyaku/internal/redisconn"
 )
 
 // Where implements [presence.Presence]. A part of a cluster may be away; whom
@@ -52,7 +52,7 @@ func (p *Presence) States(ctx context.Context, users []chat.UserID) ([]presence.
 // each calls f for every device of users that is on a living node. With an error
 // it tells for whom, at the same index, it may have missed some.
 func (p *Presence) each(ctx context.Context, users []chat.UserID, f func(i int, node string, isAway bool)) (unknown []bool, missing error) {
-	ctx, cancel := redis.Bounded(ctx)
+	ctx, cancel := redisconn.Bounded(ctx)
 	defer cancel()
 	// The same person may be asked for many times in one batch.
 	index := make(map[chat.UserID]int, len(users))

@@ -11,7 +11,7 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
 	"github.com/hikyaku-chat/hikyaku/internal/eventually"
 	"github.com/hikyaku-chat/hikyaku/internal/presence"
-	"github.com/hikyaku-chat/hikyaku/internal/redis"
+	"github.com/hikyaku-chat/hikyaku/internal/redisconn"
 	"github.com/hikyaku-chat/hikyaku/internal/stack"
 	"github.com/hikyaku-chat/hikyaku/internal/stack/stacktest"
 )
@@ -42,7 +42,7 @@ func locate(t *testing.T, p presence.Presence, users []chat.UserID) (found, unkn
 // tooLong is what a look takes that does not heed how long its caller can wait:
 // then a call is given up. That is far more than 250 ms, and leaves room for a
 // machine that is busy with other things.
-const tooLong = redis.CallTimeout
+const tooLong = redisconn.CallTimeout
 
 // A Redis that hangs keeps nobody waiting for longer than they can.
 func TestLookingWhileRedisHangs(t *testing.T) {

@@ -9,7 +9,7 @@ import (
 
 	"github.com/redis/rueidis"
 
-	"github.com/hikyaku-chat/hikyaku/internal/redis"
+	"github.com/hikyaku-chat/hikyaku/internal/redisconn"
 )
 
 // alive tells whether a node lives. One that the list does not have may have
@@ -131,7 +131,7 @@ func (p *Presence) say(ctx context.Context, node string) error {
 }
 
 func (p *Presence) sayKnown(ctx context.Context, node string) (known bool, err error) {
-	ctx, cancel := redis.Bounded(ctx)
+	ctx, cancel := redisconn.Bounded(ctx)
 	defer cancel()
 	n, err := sayScript.Exec(ctx, p.client, []string{p.nodesKey()}, []string{node, strconv.FormatInt(nodeLife.Milliseconds(), 10)}).AsInt64()
 	return n == 1, err

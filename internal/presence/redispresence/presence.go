@@ -24,7 +24,7 @@ import (
 
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
 	"github.com/hikyaku-chat/hikyaku/internal/presence"
-	"github.com/hikyaku-chat/hikyaku/internal/redis"
+	"github.com/hikyaku-chat/hikyaku/internal/redisconn"
 )
 
 const (
@@ -52,7 +52,7 @@ type Config struct {
 // Presence is the presence in Redis. See [New].
 type Presence struct {
 	cfg    Config
-	client *redis.Client
+	client *redisconn.Client
 
 	mu     sync.Mutex
 	mine   map[place][]device      // devices of this process
@@ -83,7 +83,7 @@ type device struct {
 var _ presence.Presence = (*Presence)(nil)
 
 // New makes a presence. The client stays the caller's.
-func New(client *redis.Client, cfg Config) *Presence {
+func New(client *redisconn.Client, cfg Config) *Presence {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
@@ -100,7 +100,7 @@ func New(client *redis.Client, cfg Config) *Presence {
 func (p *Presence) Close() {
 	p.stop()
 	p.done.Wait()
-	ctx, cancel := context.WithTimeout(context.Background(), redis.CallTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), redisconn.CallTimeout)
 	defer cancel()
 	for node := range p.nodes {
 		// When it fails the node runs out by itself.

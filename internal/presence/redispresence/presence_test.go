@@ -14,15 +14,15 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/presence"
 	"github.com/hikyaku-chat/hikyaku/internal/presence/presencetest"
 	"github.com/hikyaku-chat/hikyaku/internal/presence/redispresence"
-	"github.com/hikyaku-chat/hikyaku/internal/redis"
+	"github.com/hikyaku-chat/hikyaku/internal/redisconn"
 	"github.com/hikyaku-chat/hikyaku/internal/stack/stacktest"
 )
 
 func TestMain(m *testing.M) { stacktest.Main(m) }
 
-func connect(t *testing.T, url string) *redis.Client {
+func connect(t *testing.T, url string) *redisconn.Client {
 	t.Helper()
-	c, err := redis.Open(t.Context(), url)
+	c, err := redisconn.Open(t.Context(), url)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -30,14 +30,14 @@ func connect(t *testing.T, url string) *redis.Client {
 	return c
 }
 
-func open(t *testing.T, c *redis.Client, onChange func(context.Context, presence.State)) *redispresence.Presence {
+func open(t *testing.T, c *redisconn.Client, onChange func(context.Context, presence.State)) *redispresence.Presence {
 	t.Helper()
 	p := start(c, onChange)
 	t.Cleanup(p.Close)
 	return p
 }
 
-func start(c *redis.Client, onChange func(context.Context, presence.State)) *redispresence.Presence {
+func start(c *redisconn.Client, onChange func(context.Context, presence.State)) *redispresence.Presence {
 	return redispresence.New(c, redispresence.Config{OnChange: onChange, Logger: slog.New(slog.DiscardHandler)})
 }
 

@@ -23,7 +23,7 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/backoff"
 	"github.com/hikyaku-chat/hikyaku/internal/batching"
 	"github.com/hikyaku-chat/hikyaku/internal/pubsub"
-	"github.com/hikyaku-chat/hikyaku/internal/redis"
+	"github.com/hikyaku-chat/hikyaku/internal/redisconn"
 )
 
 const (
@@ -46,7 +46,7 @@ var (
 
 // Bus is the bus on Redis. See [New].
 type Bus struct {
-	client *redis.Client
+	client *redisconn.Client
 	log    *slog.Logger
 	queue  int
 
@@ -64,7 +64,7 @@ var _ pubsub.Bus = (*Bus)(nil)
 
 // New makes a bus on which queue envelopes may wait for each node; 0 means
 // [DefaultQueue]. The client stays the caller's.
-func New(client *redis.Client, queue int, log *slog.Logger) *Bus {
+func New(client *redisconn.Client, queue int, log *slog.Logger) *Bus {
 	if queue <= 0 {
 		queue = DefaultQueue
 	}

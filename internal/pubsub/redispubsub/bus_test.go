@@ -14,16 +14,16 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/pubsub/redispubsub"
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
 	"github.com/hikyaku-chat/hikyaku/internal/eventually"
-	"github.com/hikyaku-chat/hikyaku/internal/redis"
+	"github.com/hikyaku-chat/hikyaku/internal/redisconn"
 	"github.com/hikyaku-chat/hikyaku/internal/stack"
 	"github.com/hikyaku-chat/hikyaku/internal/stack/stacktest"
 )
 
 func TestMain(m *testing.M) { stacktest.Main(m) }
 
-func connect(t *testing.T, url string) *redis.Client {
+func connect(t *testing.T, url string) *redisconn.Client {
 	t.Helper()
-	c, err := redis.Open(t.Context(), url)
+	c, err := redisconn.Open(t.Context(), url)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -258,7 +258,7 @@ func TestCannotOpen(t *testing.T) {
 		"a cluster":      {stacktest.RedisCluster(t).Nodes[0].URL(), "use redis+cluster://"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			client, err := redis.Open(eventually.Context(t), c.url)
+			client, err := redisconn.Open(eventually.Context(t), c.url)
 			if err == nil {
 				client.Close()
 				t.Fatal("it opened")

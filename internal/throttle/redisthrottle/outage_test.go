@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/hikyaku-chat/hikyaku/internal/eventually"
-	"github.com/hikyaku-chat/hikyaku/internal/redis"
+	"github.com/hikyaku-chat/hikyaku/internal/redisconn"
 	"github.com/hikyaku-chat/hikyaku/internal/stack"
 	"github.com/hikyaku-chat/hikyaku/internal/stack/stacktest"
 	"github.com/hikyaku-chat/hikyaku/internal/throttle"
@@ -86,7 +86,7 @@ func TestRedisIsAway(t *testing.T) {
 				call()
 				// Whoever does not go by Patience waits until a call is given
 				// up. The rest is for a machine that is busy with other things.
-				if took := time.Since(begin); took >= redis.CallTimeout {
+				if took := time.Since(begin); took >= redisconn.CallTimeout {
 					t.Errorf("%s took %v", what, took)
 				}
 			}

@@ -28,7 +28,7 @@ import (
 	"time"
 
 	"github.com/hikyaku-chat/hikyaku/internal/circuitbreaker"
-	"github.com/hikyaku-chat/hikyaku/internal/redis"
+	"github.com/hikyaku-chat/hikyaku/internal/redisconn"
 )
 
 // patience is how long a call waits for Redis.
@@ -36,7 +36,7 @@ const patience = 250 * time.Millisecond
 
 // Limits makes limiters and the throttle of an installation; see [New].
 type Limits struct {
-	client   *redis.Client
+	client   *redisconn.Client
 	away     *circuitbreaker.Outage
 	clock    clock
 	patience time.Duration
@@ -56,7 +56,7 @@ var redisTime = clock{
 
 // New makes what [Limits.Limiter] and [Limits.Throttle] share. The client stays
 // the caller's.
-func New(client *redis.Client, log *slog.Logger) *Limits {
+func New(client *redisconn.Client, log *slog.Logger) *Limits {
 	away := circuitbreaker.New(log, "Redis does not answer: limits hold for each process alone", "Redis answers again: limits hold over all processes")
 	return &Limits{client: client, away: away, clock: redisTime, patience: patience}
 }

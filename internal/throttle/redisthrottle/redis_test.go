@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"github.com/hikyaku-chat/hikyaku/internal/eventually"
-	"github.com/hikyaku-chat/hikyaku/internal/redis"
+	"github.com/hikyaku-chat/hikyaku/internal/redisconn"
 	"github.com/hikyaku-chat/hikyaku/internal/stack/stacktest"
 	"github.com/hikyaku-chat/hikyaku/internal/throttle"
 	"github.com/hikyaku-chat/hikyaku/internal/throttle/redisthrottle"
@@ -20,9 +20,9 @@ import (
 
 func TestMain(m *testing.M) { stacktest.Main(m) }
 
-func connect(tb testing.TB, url string) *redis.Client {
+func connect(tb testing.TB, url string) *redisconn.Client {
 	tb.Helper()
-	c, err := redis.Open(tb.Context(), url)
+	c, err := redisconn.Open(tb.Context(), url)
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -66,7 +66,7 @@ func attentive(tb testing.TB) *slog.Logger {
 // harness makes two processes, each with a connection of its own.
 func harness(t *testing.T, url string) throttletest.Harness {
 	log := attentive(t)
-	clients := []*redis.Client{connect(t, url), connect(t, url)}
+	clients := []*redisconn.Client{connect(t, url), connect(t, url)}
 	var names atomic.Int64
 	return throttletest.Harness{
 		Limiters: func(_ *testing.T, perSecond float64, burst int, now func() time.Time) (out []throttletest.Limiter) {
@@ -120,7 +120,7 @@ func fail(t *testing.T, th *redisthrottle.Throttle, keys ...string) {
 }
 
 // lives tells of each key in a database for how long it will still be there.
-func lives(t *testing.T, c *redis.Client) map[string]time.Duration {
+func lives(t *testing.T, c *redisconn.Client) map[string]time.Duration {
 	t.Helper()
 	keys, err := c.Do(t.Context(), c.B().Keys().Pattern("*").Build()).AsStrSlice()
 	if err != nil {

@@ -1,7 +1,7 @@
-// Package redis connects to Redis 7 or later: a single server, one watched by
+// Package redisconn connects to Redis 7 or later: a single server, one watched by
 // Sentinel, or a Cluster. What is kept there can be lost at any time without
 // harm; docs/operations.md says what happens then.
-package redis
+package redisconn
 
 import (
 	"context"
