@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/hikyaku-chat/hikyaku/internal/batching"
-	"github.com/hikyaku-chat/hikyaku/internal/bench/null"
+	"github.com/hikyaku-chat/hikyaku/internal/bench/nullserver"
 	"github.com/hikyaku-chat/hikyaku/internal/bench/target"
 	"github.com/hikyaku-chat/hikyaku/internal/bench/target/hikyaku"
 )
@@ -70,9 +70,9 @@ type four struct {
 	sent  int
 }
 
-func faulty(t *testing.T, heartbeat time.Duration, faults *null.Faults) *four {
+func faulty(t *testing.T, heartbeat time.Duration, faults *nullserver.Faults) *four {
 	t.Helper()
-	server, err := null.StartFaulty(t.Context(), "127.0.0.1:0", heartbeat, faults)
+	server, err := nullserver.StartFaulty(t.Context(), "127.0.0.1:0", heartbeat, faults)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -135,28 +135,28 @@ func one(which int) func(int) bool { return func(n int) bool { return n == which
 func TestWrongsAreSeen(t *testing.T) {
 	whole := []int64{1, 2, 3, 4, 5, 6, 7, 8, 9, 10}
 	for name, c := range map[string]struct {
-		faults   null.Faults
+		faults   nullserver.Faults
 		heard    []int64
 		repaired int64 // at least, of either; 0 for exactly none
 		leaked   []int64
 	}{
 		"nothing": {heard: whole},
-		"lost":    {faults: null.Faults{Lose: one(4)}, heard: whole, repaired: 1},
+		"lost":    {faults: nullserver.Faults{Lose: one(4)}, heard: whole, repaired: 1},
 		"the last one lost": {
-			faults: null.Faults{Lose: one(10)}, heard: whole, repaired: 1,
+			faults: nullserver.Faults{Lose: one(10)}, heard: whole, repaired: 1,
 		},
-		"swapped": {faults: null.Faults{Swap: one(4)}, heard: whole, repaired: 1},
-		"doubled": {faults: null.Faults{Double: one(4)}, heard: []int64{1, 2, 3, 4, 4, 5, 6, 7, 8, 9, 10}},
+		"swapped": {faults: nullserver.Faults{Swap: one(4)}, heard: whole, repaired: 1},
+		"doubled": {faults: nullserver.Faults{Double: one(4)}, heard: []int64{1, 2, 3, 4, 4, 5, 6, 7, 8, 9, 10}},
 		"doubled before its turn": {
-			faults: null.Faults{Lose: one(3), Double: one(4)}, heard: []int64{1, 2, 3, 4, 4, 5, 6, 7, 8, 9, 10}, repaired: 1,
+			faults: nullserver.Faults{Lose: one(3), Double: one(4)}, heard: []int64{1, 2, 3, 4, 4, 5, 6, 7, 8, 9, 10}, repaired: 1,
 		},
-		"leaked":          {faults: null.Faults{Leak: one(4)}, heard: whole, leaked: []int64{4}},
-		"a refused sync":  {faults: null.Faults{Lose: one(4), Refuse: one(5)}, heard: whole, repaired: 1},
-		"an ignored sync": {faults: null.Faults{Lose: one(4), Ignore: one(5)}, heard: whole, repaired: 1},
-		"a limited sync":  {faults: null.Faults{Lose: one(4), Limit: one(5)}, heard: whole, repaired: 1},
-		"a limited list":  {faults: null.Faults{Limit: one(2)}, heard: whole},
-		"a refused list":  {faults: null.Faults{Refuse: one(2)}, heard: whole},
-		"an ignored list": {faults: null.Faults{Ignore: one(2)}, heard: whole},
+		"leaked":          {faults: nullserver.Faults{Leak: one(4)}, heard: whole, leaked: []int64{4}},
+		"a refused sync":  {faults: nullserver.Faults{Lose: one(4), Refuse: one(5)}, heard: whole, repaired: 1},
+		"an ignored sync": {faults: nullserver.Faults{Lose: one(4), Ignore: one(5)}, heard: whole, repaired: 1},
+		"a limited sync":  {faults: nullserver.Faults{Lose: one(4), Limit: one(5)}, heard: whole, repaired: 1},
+		"a limited list":  {faults: nullserver.Faults{Limit: one(2)}, heard: whole},
+		"a refused list":  {faults: nullserver.Faults{Refuse: one(2)}, heard: whole},
+		"an ignored list": {faults: nullserver.Faults{Ignore: one(2)}, heard: whole},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -193,7 +193,7 @@ func sorted(all []int64) []int64 {
 // A repair, or a return, does not hide what is doubled afterwards; and what was
 // missed while one was away is no repair.
 func TestDoublesAfterARepair(t *testing.T) {
-	f := faulty(t, often, &null.Faults{Lose: one(2), Double: func(seq int) bool { return seq == 7 || seq == 14 }})
+	f := faulty(t, often, &nullserver.Faults{Lose: one(2), Double: func(seq int) bool { return seq == 7 || seq == 14 }})
 	f.say(t, 5)
 	f.ears[1].wait(t, 0, 5)
 	f.ears[0].wait(t, 0, 5)
@@ -225,7 +225,7 @@ func TestDoublesAfterARepair(t *testing.T) {
 func TestLostWhileComingBack(t *testing.T) {
 	var deaf atomic.Bool
 	ignored := make(chan struct{}, 1)
-	f := faulty(t, often, &null.Faults{Ignore: func(n int) bool {
+	f := faulty(t, often, &nullserver.Faults{Ignore: func(n int) bool {
 		if n != 6 || !deaf.Load() { // 5 is the list of the return
 			return false
 		}

@@ -1,4 +1,4 @@
-package null
+package nullserver
 
 import "github.com/hikyaku-chat/hikyaku/internal/websocket"
 

@@ -1,4 +1,4 @@
-package null_test
+package nullserver_test
 
 import (
 	"fmt"

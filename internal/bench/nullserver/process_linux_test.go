@@ -1,4 +1,4 @@
-package null_test
+package nullserver_test
 
 import (
 	"bufio"
@@ -16,7 +16,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/hikyaku-chat/hikyaku/internal/bench/null"
+	"github.com/hikyaku-chat/hikyaku/internal/bench/nullserver"
 )
 
 // asServer has the test binary be a null server, in a process of its own.
@@ -29,7 +29,7 @@ func TestMain(m *testing.M) {
 	if os.Getenv(asServer) == "" {
 		os.Exit(m.Run())
 	}
-	s, err := null.Start(context.Background(), "127.0.0.1:0", heartbeat)
+	s, err := nullserver.Start(context.Background(), "127.0.0.1:0", heartbeat)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)

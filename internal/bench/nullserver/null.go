@@ -1,4 +1,4 @@
-// Package null is a server that speaks as much of Hikyaku's public protocol as
+// Package nullserver is a server that speaks as much of Hikyaku's public protocol as
 // the load tool uses, and does next to nothing: it answers every message,
 // hands it to both people of its conversation, and keeps only who sent the how
 // manieth of theirs. What the load tool reaches against it is the tool's own
@@ -6,7 +6,7 @@
 //
 // It is a server for benchmarks and tests alone: it checks neither passwords nor
 // membership. For tests it can do wrong on purpose, see [Faults].
-package null
+package nullserver
 
 import (
 	"context"

@@ -1,11 +1,11 @@
-package null_test
+package nullserver_test
 
 import (
 	"testing"
 	"time"
 
 	"github.com/hikyaku-chat/hikyaku/internal/bench/load"
-	"github.com/hikyaku-chat/hikyaku/internal/bench/null"
+	"github.com/hikyaku-chat/hikyaku/internal/bench/nullserver"
 	"github.com/hikyaku-chat/hikyaku/internal/bench/target"
 	"github.com/hikyaku-chat/hikyaku/internal/bench/target/hikyaku"
 )
@@ -20,7 +20,7 @@ func pairs(people int) target.Plan {
 
 // The null server keeps what Hikyaku promises, as far as the load tool looks.
 func TestEveryMessageIsAccountedFor(t *testing.T) {
-	s, err := null.Start(t.Context(), "127.0.0.1:0", time.Second)
+	s, err := nullserver.Start(t.Context(), "127.0.0.1:0", time.Second)
 	if err != nil {
 		t.Fatal(err)
 	}
