@@ -11,7 +11,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"github.com/hikyaku-chat/hikyaku/internal/bench/ledger"
+	"github.com/hikyaku-chat/hikyaku/internal/bench/audit"
 	"github.com/hikyaku-chat/hikyaku/internal/bench/load"
 	"github.com/hikyaku-chat/hikyaku/internal/bench/target"
 )
@@ -216,12 +216,12 @@ func (c *Crew) Talk(ctx context.Context, s load.Stretch) (*load.Result, error) {
 }
 
 // Check judges every message.
-func (c *Crew) Check(ctx context.Context) (*ledger.Verdict, error) {
+func (c *Crew) Check(ctx context.Context) (*audit.Verdict, error) {
 	answers, err := c.all(ctx, nil, func(int) order { return order{Check: true} })
 	if err != nil {
 		return nil, err
 	}
-	out := &ledger.Verdict{}
+	out := &audit.Verdict{}
 	for i, a := range answers {
 		v := a.Verdict
 		for n, o := range v.Offenders {

@@ -15,7 +15,7 @@ import (
 	"encoding/gob"
 	"io"
 
-	"github.com/hikyaku-chat/hikyaku/internal/bench/ledger"
+	"github.com/hikyaku-chat/hikyaku/internal/bench/audit"
 	"github.com/hikyaku-chat/hikyaku/internal/bench/load"
 	"github.com/hikyaku-chat/hikyaku/internal/bench/target"
 )
@@ -42,7 +42,7 @@ type answer struct {
 	Err     string
 	Opened  *load.Opened
 	Result  *load.Result
-	Verdict *ledger.Verdict
+	Verdict *audit.Verdict
 	Ended   int64
 	Version string
 }

@@ -12,7 +12,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"github.com/hikyaku-chat/hikyaku/internal/bench/ledger"
+	"github.com/hikyaku-chat/hikyaku/internal/bench/audit"
 	"github.com/hikyaku-chat/hikyaku/internal/bench/target"
 )
 
@@ -21,7 +21,7 @@ import (
 type Crowd struct {
 	site   target.Site
 	plan   target.Plan
-	ledger *ledger.Ledger
+	ledger *audit.Ledger
 	began  time.Time
 	people []*person
 	turns  []Turn
@@ -63,12 +63,12 @@ func Gather(ctx context.Context, t target.Target, plan target.Plan, o Options) (
 	if err != nil {
 		return nil, err
 	}
-	rooms := make([]ledger.Room, len(plan.Rooms))
+	rooms := make([]audit.Room, len(plan.Rooms))
 	for i, members := range plan.Rooms {
-		rooms[i] = ledger.Room{Name: fmt.Sprintf("conversation %d", i), Devices: members, NoEcho: !site.Echoes(i)}
+		rooms[i] = audit.Room{Name: fmt.Sprintf("conversation %d", i), Devices: members, NoEcho: !site.Echoes(i)}
 	}
 	c := &Crowd{
-		site: site, plan: plan, ledger: ledger.New(plan.People, rooms), began: time.Now(), body: o.Body,
+		site: site, plan: plan, ledger: audit.New(plan.People, rooms), began: time.Now(), body: o.Body,
 		people: make([]*person, plan.People), turns: everyone(plan), filler: bytes.Repeat([]byte("x"), o.Body),
 	}
 	for i := range c.people {
@@ -185,8 +185,8 @@ func (p *person) say(conn target.Conn, room int, due time.Duration, r *recording
 }
 
 // keyOf reads whose message a text is. A text of another kind is nobody's.
-func keyOf(text []byte) ledger.Key {
-	none := ledger.Key{Person: -1}
+func keyOf(text []byte) audit.Key {
+	none := audit.Key{Person: -1}
 	dot, space := bytes.IndexByte(text, '.'), bytes.IndexByte(text, ' ')
 	if dot < 0 || space < dot {
 		return none
@@ -199,15 +199,15 @@ func keyOf(text []byte) ledger.Key {
 	if err != nil {
 		return none
 	}
-	return ledger.Key{Person: person, N: n}
+	return audit.Key{Person: person, N: n}
 }
 
 // fates are what answers mean to the ledger.
-var fates = [...]ledger.State{target.Accepted: ledger.Accepted, target.Refused: ledger.Refused, target.Failed: ledger.Failed}
+var fates = [...]audit.State{target.Accepted: audit.Accepted, target.Refused: audit.Refused, target.Failed: audit.Failed}
 
 // Answered implements [target.Listener].
 func (p *person) Answered(n int, a target.Answer) {
-	f, ok := p.crowd.ledger.Answer(ledger.Key{Person: p.index, N: n}, fates[a.Kind])
+	f, ok := p.crowd.ledger.Answer(audit.Key{Person: p.index, N: n}, fates[a.Kind])
 	p.crowd.heard.Add(1)
 	r := p.crowd.now.Load()
 	if !ok || !r.ours(f.Due) {
@@ -255,17 +255,17 @@ func (p *person) Ended(err error) {
 // Check judges the whole run, every conversation's history included. It waits
 // until nothing has come for a while, so that what is late, or comes again, is
 // seen, and then ends all connections.
-func (c *Crowd) Check(ctx context.Context) (*ledger.Verdict, error) {
+func (c *Crowd) Check(ctx context.Context) (*audit.Verdict, error) {
 	c.hush(ctx)
 	c.Close()
-	v, err := c.ledger.Check(func(room int) ([]ledger.Stored, error) {
+	v, err := c.ledger.Check(func(room int) ([]audit.Stored, error) {
 		all, err := c.site.History(ctx, room)
 		if all == nil || err != nil {
 			return nil, err
 		}
-		out := make([]ledger.Stored, len(all))
+		out := make([]audit.Stored, len(all))
 		for i, m := range all {
-			out[i] = ledger.Stored{Key: keyOf([]byte(m.Text)), Seq: m.Seq}
+			out[i] = audit.Stored{Key: keyOf([]byte(m.Text)), Seq: m.Seq}
 		}
 		return out, nil
 	})

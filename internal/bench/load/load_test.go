@@ -9,7 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/hikyaku-chat/hikyaku/internal/bench/ledger"
+	"github.com/hikyaku-chat/hikyaku/internal/bench/audit"
 	"github.com/hikyaku-chat/hikyaku/internal/bench/load"
 	"github.com/hikyaku-chat/hikyaku/internal/bench/target"
 	"github.com/hikyaku-chat/hikyaku/internal/bench/target/faulty"
@@ -27,7 +27,7 @@ func pairs(people int) target.Plan {
 }
 
 // talk runs one stretch against a system and judges it.
-func talk(t *testing.T, s *faulty.System, stretch load.Stretch) (*load.Result, *ledger.Verdict) {
+func talk(t *testing.T, s *faulty.System, stretch load.Stretch) (*load.Result, *audit.Verdict) {
 	t.Helper()
 	crowd, err := load.Gather(t.Context(), s, pairs(10), load.Options{})
 	if err != nil {
@@ -171,74 +171,74 @@ func TestWhatASystemBreaksIsFound(t *testing.T) {
 	some := func(n int) bool { return n%500 == 250 }
 	for name, c := range map[string]struct {
 		system *faulty.System
-		ok     func(r *load.Result, v *ledger.Verdict) bool
+		ok     func(r *load.Result, v *audit.Verdict) bool
 		named  string
 	}{
 		"nothing": {
 			&faulty.System{},
-			func(r *load.Result, v *ledger.Verdict) bool {
+			func(r *load.Result, v *audit.Verdict) bool {
 				return v.Kept() && r.Missing == 0 && v.Accepted == 2000 && v.Delivered == 4000
 			}, "",
 		},
 		"loses": {
 			&faulty.System{Lose: some},
-			func(r *load.Result, v *ledger.Verdict) bool { return v.Lost == 4 && r.Missing == 4 && !v.Kept() }, "never received",
+			func(r *load.Result, v *audit.Verdict) bool { return v.Lost == 4 && r.Missing == 4 && !v.Kept() }, "never received",
 		},
 		"doubles": {
 			&faulty.System{Double: some},
-			func(_ *load.Result, v *ledger.Verdict) bool { return v.Duplicated == 4 && !v.Kept() }, "again",
+			func(_ *load.Result, v *audit.Verdict) bool { return v.Duplicated == 4 && !v.Kept() }, "again",
 		},
 		"swaps": {
 			&faulty.System{Swap: some},
-			func(r *load.Result, v *ledger.Verdict) bool { return v.OutOfOrder == 4 && r.Missing == 0 && !v.Kept() }, "after a later one",
+			func(r *load.Result, v *audit.Verdict) bool { return v.OutOfOrder == 4 && r.Missing == 0 && !v.Kept() }, "after a later one",
 		},
 		"forgets": {
 			&faulty.System{Forget: some},
-			func(_ *load.Result, v *ledger.Verdict) bool { return v.Lost == 4 && !v.Kept() }, "not stored",
+			func(_ *load.Result, v *audit.Verdict) bool { return v.Lost == 4 && !v.Kept() }, "not stored",
 		},
 		"refuses": {
 			&faulty.System{Refuse: some},
-			func(r *load.Result, v *ledger.Verdict) bool {
+			func(r *load.Result, v *audit.Verdict) bool {
 				return v.Refused == 4 && r.Refused == 4 && r.Missing == 0 && v.Kept()
 			}, "",
 		},
 		"answers after it has delivered": {
 			&faulty.System{Late: 50 * time.Millisecond},
-			func(r *load.Result, v *ledger.Verdict) bool {
+			func(r *load.Result, v *audit.Verdict) bool {
 				return r.Accepted == 2000 && r.DrainS < 0.01 && v.Unanswered == 0 && v.Kept()
 			}, "",
 		},
 		"gives senders nothing back": {
 			&faulty.System{Quiet: true, Delay: func(int) time.Duration { return time.Millisecond }},
-			func(r *load.Result, v *ledger.Verdict) bool {
+			func(r *load.Result, v *audit.Verdict) bool {
 				return v.Kept() && r.Missing == 0 && r.Delivered == 2000 && v.Delivered == 2000 && math.Abs(r.PerSecond-1000) < 10
 			}, "",
 		},
 		"gives senders nothing back, and loses": {
 			&faulty.System{Quiet: true, Lose: some},
-			func(r *load.Result, v *ledger.Verdict) bool { return v.Lost == 4 && r.Missing == 4 && !v.Kept() }, "never received",
+			func(r *load.Result, v *audit.Verdict) bool { return v.Lost == 4 && r.Missing == 4 && !v.Kept() }, "never received",
 		},
 		"gives senders nothing back, cannot tell what is stored, and swaps": {
 			&faulty.System{Quiet: true, Mute: true, Swap: some},
-			func(r *load.Result, v *ledger.Verdict) bool { return v.OutOfOrder == 4 && r.Missing == 0 && !v.Kept() }, "after a later one",
+			func(r *load.Result, v *audit.Verdict) bool { return v.OutOfOrder == 4 && r.Missing == 0 && !v.Kept() }, "after a later one",
 		},
 		"gives senders some back that it should not": {
 			&faulty.System{Quiet: true, Parrot: some},
-			func(r *load.Result, v *ledger.Verdict) bool {
+			func(r *load.Result, v *audit.Verdict) bool {
 				return v.Foreign == 4 && v.Delivered == 2000 && r.Delivered == 2000 && !v.Kept()
 			}, "received its own",
 		},
 		"cannot tell what is stored": {
 			&faulty.System{Mute: true},
-			func(_ *load.Result, v *ledger.Verdict) bool { return v.Kept() && v.Delivered == 4000 }, "",
+			func(_ *load.Result, v *audit.Verdict) bool { return v.Kept() && v.Delivered == 4000 }, "",
 		},
 		"cannot tell what is stored, and loses": {
 			&faulty.System{Mute: true, Lose: some},
-			func(_ *load.Result, v *ledger.Verdict) bool { return v.Lost == 4 && !v.Kept() }, "never received",
+			func(_ *load.Result, v *audit.Verdict) bool { return v.Lost == 4 && !v.Kept() }, "never received",
 		},
 		"hangs": {
 			&faulty.System{Hang: some},
-			func(r *load.Result, v *ledger.Verdict) bool { return v.Unanswered == 4 && r.Missing == 8 }, "",
+			func(r *load.Result, v *audit.Verdict) bool { return v.Unanswered == 4 && r.Missing == 8 }, "",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -16,7 +16,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/hikyaku-chat/hikyaku/internal/bench/ledger"
+	"github.com/hikyaku-chat/hikyaku/internal/bench/audit"
 	"github.com/hikyaku-chat/hikyaku/internal/bench/load"
 )
 
@@ -33,7 +33,7 @@ type Report struct {
 	Machine    Machine           `json:"machine"`
 	Versions   Versions          `json:"versions"`
 
-	ledger.Verdict
+	audit.Verdict
 
 	// The figures of the highest rate that was sustained, or of the only one.
 	Rate       float64      `json:"rate"`

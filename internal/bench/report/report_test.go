@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/hikyaku-chat/hikyaku/internal/bench/ledger"
+	"github.com/hikyaku-chat/hikyaku/internal/bench/audit"
 	"github.com/hikyaku-chat/hikyaku/internal/bench/load"
 	"github.com/hikyaku-chat/hikyaku/internal/bench/report"
 )
@@ -21,7 +21,7 @@ func sample() *report.Report {
 	r.Machine = report.Machine{OS: "linux", Arch: "amd64", Processor: "a processor", Cores: 2, MemoryMiB: 24000}
 	r.Versions = report.Versions{Tool: "1.0.0", Revision: "0123456789abcdef", Go: "go1.26", Target: "1.0.1"}
 	r.Parameters["users"] = "200"
-	r.Verdict = ledger.Verdict{
+	r.Verdict = audit.Verdict{
 		Sent: 1000, Accepted: 990, Refused: 7, Failed: 1, Unanswered: 2, Delivered: 1979,
 		Lost: 1, Duplicated: 2, OutOfOrder: 3, Foreign: 4, Offenders: []string{"conversation 0: message 1 of person 0 was accepted and is not stored"},
 	}

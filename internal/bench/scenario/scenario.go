@@ -9,7 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/hikyaku-chat/hikyaku/internal/bench/ledger"
+	"github.com/hikyaku-chat/hikyaku/internal/bench/audit"
 	"github.com/hikyaku-chat/hikyaku/internal/bench/load"
 	"github.com/hikyaku-chat/hikyaku/internal/bench/report"
 	"github.com/hikyaku-chat/hikyaku/internal/bench/target"
@@ -23,7 +23,7 @@ type Crowd interface {
 	// Ended is how many connections have ended though nobody wished it.
 	Ended() int64
 	// Check judges every message; nothing may be said any more.
-	Check(ctx context.Context) (*ledger.Verdict, error)
+	Check(ctx context.Context) (*audit.Verdict, error)
 	// Version is what the system says of itself once somebody is connected.
 	Version() string
 	Close()

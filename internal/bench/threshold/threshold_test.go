@@ -4,7 +4,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/hikyaku-chat/hikyaku/internal/bench/ledger"
+	"github.com/hikyaku-chat/hikyaku/internal/bench/audit"
 	"github.com/hikyaku-chat/hikyaku/internal/bench/load"
 	"github.com/hikyaku-chat/hikyaku/internal/bench/report"
 	"github.com/hikyaku-chat/hikyaku/internal/bench/threshold"
@@ -12,7 +12,7 @@ import (
 
 func TestConditions(t *testing.T) {
 	r := &report.Report{
-		Verdict: ledger.Verdict{Sent: 1000, Lost: 1}, Rate: 8000, MsgsPerS: 7950.4,
+		Verdict: audit.Verdict{Sent: 1000, Lost: 1}, Rate: 8000, MsgsPerS: 7950.4,
 		Latency: load.Latency{P95: 170, P99: 210.25}, Answer: load.Latency{P95: 20}, Lag: load.Latency{Max: 3},
 	}
 	for text, want := range map[string]string{

@@ -9,7 +9,7 @@ import (
 	"math"
 	"time"
 
-	"github.com/hikyaku-chat/hikyaku/internal/bench/ledger"
+	"github.com/hikyaku-chat/hikyaku/internal/bench/audit"
 	"github.com/hikyaku-chat/hikyaku/internal/bench/load"
 	"github.com/hikyaku-chat/hikyaku/internal/bench/report"
 )
@@ -90,7 +90,7 @@ func Connections() *report.Report {
 		Attempted: 20_000, Succeeded: 19_998, PerS: 998.4, Connect: latency(3.4), HeldS: 20, BytesEach: 4823, ServerMiB: 132,
 		Errors: []string{"connect person 7: dial tcp 127.0.0.1:8080: connection reset by peer"},
 	}
-	r.Verdict = ledger.Verdict{Sent: 1000, Accepted: 1000, Delivered: 2000}
+	r.Verdict = audit.Verdict{Sent: 1000, Accepted: 1000, Delivered: 2000}
 	step := &load.Result{
 		Label: "messages to a sample", From: 40, To: 45, Rate: 200, Sent: 1000, Accepted: 1000, Delivered: 2000, PerSecond: 199.8,
 		Receipts: 399.6, Latency: latency(1.4), Answer: latency(1), Complete: latency(1.5), Lag: latency(0.1),
@@ -151,7 +151,7 @@ func Reconnect() *report.Report {
 	r.Return = &report.Return{
 		People: 2000, Returned: 2000, Missed: 10_000, Synced: latency(1900), AllS: 9.8, SpreadS: 10, PeakCPU: 1.9, Afterwards: latency(1.6),
 	}
-	r.Verdict = ledger.Verdict{Sent: 17_000, Accepted: 17_000, Delivered: 34_000}
+	r.Verdict = audit.Verdict{Sent: 17_000, Accepted: 17_000, Delivered: 34_000}
 	return r
 }
 
@@ -170,7 +170,7 @@ func Soak() *report.Report {
 	}
 	r.Steps = append(r.Steps, step)
 	r.Take(step)
-	r.Verdict = ledger.Verdict{
+	r.Verdict = audit.Verdict{
 		Sent: 24_000, Accepted: 23_990, Refused: 10, Delivered: 95_956, Lost: 4,
 		Offenders: []string{"conversation 12: message 81 of person 40 did not come to the device of person 41"},
 	}

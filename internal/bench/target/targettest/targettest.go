@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/hikyaku-chat/hikyaku/internal/bench/ledger"
+	"github.com/hikyaku-chat/hikyaku/internal/bench/audit"
 	"github.com/hikyaku-chat/hikyaku/internal/bench/load"
 	"github.com/hikyaku-chat/hikyaku/internal/bench/target"
 )
@@ -77,7 +77,7 @@ func Gather(t *testing.T, system target.Target, plan target.Plan) *load.Crowd {
 }
 
 // Judge is the verdict about all that a crowd said.
-func Judge(t *testing.T, crowd *load.Crowd) *ledger.Verdict {
+func Judge(t *testing.T, crowd *load.Crowd) *audit.Verdict {
 	t.Helper()
 	v, err := crowd.Check(t.Context())
 	if err != nil {

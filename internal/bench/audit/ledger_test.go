@@ -1,4 +1,4 @@
-package ledger_test
+package audit_test
 
 import (
 	"errors"
@@ -10,34 +10,34 @@ import (
 
 	"pgregory.net/rapid"
 
-	"github.com/hikyaku-chat/hikyaku/internal/bench/ledger"
+	"github.com/hikyaku-chat/hikyaku/internal/bench/audit"
 )
 
 // run is a run in which everything went well, before a test spoils it: each
 // device's receipts and the history, by room.
 type run struct {
-	ledger *ledger.Ledger
-	rooms  []ledger.Room
-	order  [][]ledger.Key
-	heard  [][][]ledger.Key // by room and device
-	stored [][]ledger.Stored
+	ledger *audit.Ledger
+	rooms  []audit.Room
+	order  [][]audit.Key
+	heard  [][][]audit.Key // by room and device
+	stored [][]audit.Stored
 	seqs   bool
 }
 
 func perfect(messages int, seqs bool) *run {
-	r := &run{rooms: []ledger.Room{
+	r := &run{rooms: []audit.Room{
 		{Name: "pair", Devices: []int{0, 1}},
 		{Name: "group", Devices: []int{0, 1, 2, 2}},
 	}, seqs: seqs}
-	r.ledger = ledger.New(3, r.rooms)
-	r.order, r.heard, r.stored = make([][]ledger.Key, 2), make([][][]ledger.Key, 2), make([][]ledger.Stored, 2)
+	r.ledger = audit.New(3, r.rooms)
+	r.order, r.heard, r.stored = make([][]audit.Key, 2), make([][][]audit.Key, 2), make([][]audit.Stored, 2)
 	for i := range messages {
 		room := i % 2
 		person := i / 2 % len(slices.Compact(slices.Clone(r.rooms[room].Devices)))
 		k := r.ledger.Send(person, room, 0)
-		r.ledger.Answer(k, ledger.Accepted)
+		r.ledger.Answer(k, audit.Accepted)
 		r.order[room] = append(r.order[room], k)
-		r.stored[room] = append(r.stored[room], ledger.Stored{Key: k, Seq: int64(len(r.order[room]))})
+		r.stored[room] = append(r.stored[room], audit.Stored{Key: k, Seq: int64(len(r.order[room]))})
 	}
 	for room := range r.rooms {
 		for range r.rooms[room].Devices {
@@ -48,7 +48,7 @@ func perfect(messages int, seqs bool) *run {
 }
 
 // judge plays the receipts and judges them.
-func (r *run) judge(t interface{ Fatal(args ...any) }, history bool) *ledger.Verdict {
+func (r *run) judge(t interface{ Fatal(args ...any) }, history bool) *audit.Verdict {
 	for room := range r.heard {
 		for device, keys := range r.heard[room] {
 			for _, k := range keys {
@@ -60,9 +60,9 @@ func (r *run) judge(t interface{ Fatal(args ...any) }, history bool) *ledger.Ver
 			}
 		}
 	}
-	var ask func(int) ([]ledger.Stored, error)
+	var ask func(int) ([]audit.Stored, error)
 	if history {
-		ask = func(room int) ([]ledger.Stored, error) { return r.stored[room], nil }
+		ask = func(room int) ([]audit.Stored, error) { return r.stored[room], nil }
 	}
 	v, err := r.ledger.Check(ask)
 	if err != nil {
@@ -86,14 +86,14 @@ func TestPerfectRun(t *testing.T) {
 func TestSpoiltRuns(t *testing.T) {
 	cases := map[string]struct {
 		spoil   func(r *run)
-		count   func(v *ledger.Verdict) int64
+		count   func(v *audit.Verdict) int64
 		want    int64
 		named   string
 		history bool
 	}{
 		"one device misses one": {
 			spoil: func(r *run) { r.heard[1][2] = slices.Delete(r.heard[1][2], 4, 5) },
-			count: func(v *ledger.Verdict) int64 { return v.Lost }, want: 1, named: "group: device 2 of person 2 never received",
+			count: func(v *audit.Verdict) int64 { return v.Lost }, want: 1, named: "group: device 2 of person 2 never received",
 		},
 		"all devices miss one": {
 			spoil: func(r *run) {
@@ -101,15 +101,15 @@ func TestSpoiltRuns(t *testing.T) {
 					r.heard[0][d] = slices.Delete(r.heard[0][d], 4, 5)
 				}
 			},
-			count: func(v *ledger.Verdict) int64 { return v.Lost }, want: 2, named: "pair: device 0 of person 0 never received",
+			count: func(v *audit.Verdict) int64 { return v.Lost }, want: 2, named: "pair: device 0 of person 0 never received",
 		},
 		"one is received twice": {
 			spoil: func(r *run) { r.heard[0][1] = append(r.heard[0][1], r.heard[0][1][3]) },
-			count: func(v *ledger.Verdict) int64 { return v.Duplicated }, want: 1, named: "pair: device 1 of person 1 received message",
+			count: func(v *audit.Verdict) int64 { return v.Duplicated }, want: 1, named: "pair: device 1 of person 1 received message",
 		},
 		"two are swapped at one device": {
 			spoil: func(r *run) { r.heard[0][1][3], r.heard[0][1][4] = r.heard[0][1][4], r.heard[0][1][3] },
-			count: func(v *ledger.Verdict) int64 { return v.OutOfOrder }, want: 1, named: "after a later one",
+			count: func(v *audit.Verdict) int64 { return v.OutOfOrder }, want: 1, named: "after a later one",
 		},
 		"a sender's are swapped everywhere": {
 			spoil: func(r *run) {
@@ -118,27 +118,27 @@ func TestSpoiltRuns(t *testing.T) {
 				}
 				r.stored[0][3].Key, r.stored[0][5].Key = r.stored[0][5].Key, r.stored[0][3].Key
 			},
-			count: func(v *ledger.Verdict) int64 { return v.OutOfOrder }, want: 1, named: "stands before the one sent before it", history: true,
+			count: func(v *audit.Verdict) int64 { return v.OutOfOrder }, want: 1, named: "stands before the one sent before it", history: true,
 		},
 		"one is delivered and not stored": {
 			spoil: func(r *run) { r.stored[0] = slices.Delete(r.stored[0], 29, 30) },
-			count: func(v *ledger.Verdict) int64 { return v.Lost }, want: 1, named: "is not stored", history: true,
+			count: func(v *audit.Verdict) int64 { return v.Lost }, want: 1, named: "is not stored", history: true,
 		},
 		"one is stored twice": {
-			spoil: func(r *run) { r.stored[0] = append(r.stored[0], ledger.Stored{Key: r.order[0][2], Seq: 31}) },
-			count: func(v *ledger.Verdict) int64 { return v.Duplicated }, want: 1, named: "stored twice", history: true,
+			spoil: func(r *run) { r.stored[0] = append(r.stored[0], audit.Stored{Key: r.order[0][2], Seq: 31}) },
+			count: func(v *audit.Verdict) int64 { return v.Duplicated }, want: 1, named: "stored twice", history: true,
 		},
 		"a seq is left out": {
 			spoil: func(r *run) { r.stored[0][29].Seq++ },
-			count: func(v *ledger.Verdict) int64 { return v.OutOfOrder }, want: 1, named: "seq 31 is stored after 29", history: true,
+			count: func(v *audit.Verdict) int64 { return v.OutOfOrder }, want: 1, named: "seq 31 is stored after 29", history: true,
 		},
 		"a message of another room comes": {
 			spoil: func(r *run) { r.heard[0][0] = append(r.heard[0][0], r.order[1][0]) },
-			count: func(v *ledger.Verdict) int64 { return v.Foreign }, want: 1, named: "what nobody sent there",
+			count: func(v *audit.Verdict) int64 { return v.Foreign }, want: 1, named: "what nobody sent there",
 		},
 		"a message that nobody sent comes": {
-			spoil: func(r *run) { r.heard[0][0] = append(r.heard[0][0], ledger.Key{Person: 77, N: 1 << 20}) },
-			count: func(v *ledger.Verdict) int64 { return v.Foreign }, want: 1, named: "what nobody sent there",
+			spoil: func(r *run) { r.heard[0][0] = append(r.heard[0][0], audit.Key{Person: 77, N: 1 << 20}) },
+			count: func(v *audit.Verdict) int64 { return v.Foreign }, want: 1, named: "what nobody sent there",
 		},
 	}
 	for name, c := range cases {
@@ -161,8 +161,8 @@ func TestSpoiltRuns(t *testing.T) {
 // What was refused is promised nothing, whether it comes or not; what has no
 // answer is counted.
 func TestAnswers(t *testing.T) {
-	l := ledger.New(2, []ledger.Room{{Name: "pair", Devices: []int{0, 1}}})
-	for i, s := range []ledger.State{ledger.Refused, ledger.Refused, ledger.Failed, ledger.Unanswered} {
+	l := audit.New(2, []audit.Room{{Name: "pair", Devices: []int{0, 1}}})
+	for i, s := range []audit.State{audit.Refused, audit.Refused, audit.Failed, audit.Unanswered} {
 		k := l.Send(0, 0, 0)
 		l.Answer(k, s)
 		if i == 0 {
@@ -170,7 +170,7 @@ func TestAnswers(t *testing.T) {
 			l.Receive(0, 1, k, 1)
 		}
 	}
-	if _, ok := l.Answer(ledger.Key{Person: 0, N: 4}, ledger.Accepted); ok {
+	if _, ok := l.Answer(audit.Key{Person: 0, N: 4}, audit.Accepted); ok {
 		t.Error("a message that was never sent was answered")
 	}
 	v, err := l.Check(nil)
@@ -178,7 +178,7 @@ func TestAnswers(t *testing.T) {
 		t.Errorf("%+v, %v", v, err)
 	}
 	broken := errors.New("broken")
-	if _, err := l.Check(func(int) ([]ledger.Stored, error) { return nil, broken }); !errors.Is(err, broken) {
+	if _, err := l.Check(func(int) ([]audit.Stored, error) { return nil, broken }); !errors.Is(err, broken) {
 		t.Errorf("a history that cannot be read: %v", err)
 	}
 }
@@ -191,14 +191,14 @@ func TestWhatCounts(t *testing.T) {
 		everybody[i] = i
 	}
 	for name, devices := range map[string][]int{"pair": {0, 1}, "large": everybody} {
-		l := ledger.New(100, []ledger.Room{{Name: name, Devices: devices}})
+		l := audit.New(100, []audit.Room{{Name: name, Devices: devices}})
 		k, refused := l.Send(0, 0, time.Second), l.Send(0, 0, 2*time.Second)
 		for range 3 {
 			if r, ok := l.Receive(0, 1, k, 1); !ok || r.Last || r.Due != time.Second {
 				t.Errorf("%s: %+v, %v", name, r, ok)
 			}
 		}
-		if f, ok := l.Answer(refused, ledger.Refused); !ok || f.Heard != 0 || f.Due != 2*time.Second {
+		if f, ok := l.Answer(refused, audit.Refused); !ok || f.Heard != 0 || f.Due != 2*time.Second {
 			t.Errorf("%s: %+v, %v", name, f, ok)
 		}
 		if r, ok := l.Receive(0, 1, refused, 2); !ok || r.Counts {
@@ -214,7 +214,7 @@ func TestWhatCounts(t *testing.T) {
 		if waiting != len(devices)-1 {
 			t.Errorf("%s: %d are waited for", name, waiting)
 		}
-		if f, _ := l.Answer(k, ledger.Accepted); f.Heard != 1 {
+		if f, _ := l.Answer(k, audit.Accepted); f.Heard != 1 {
 			t.Errorf("%s: %+v", name, f)
 		}
 		last := len(devices) - 1
@@ -233,11 +233,11 @@ func TestWhatCounts(t *testing.T) {
 // A message that comes to somebody who is not in its conversation is found, as
 // is one that was never answered, is stored, and misses at a device.
 func TestLeaksAndHalves(t *testing.T) {
-	l := ledger.New(3, []ledger.Room{{Name: "pair", Devices: []int{0, 1}}})
+	l := audit.New(3, []audit.Room{{Name: "pair", Devices: []int{0, 1}}})
 	k := l.Send(0, 0, 0)
 	l.Receive(0, 0, k, 1)
 	l.Leak(2, 0, k)
-	v, err := l.Check(func(int) ([]ledger.Stored, error) { return []ledger.Stored{{Key: k, Seq: 1}}, nil })
+	v, err := l.Check(func(int) ([]audit.Stored, error) { return []audit.Stored{{Key: k, Seq: 1}}, nil })
 	if err != nil || v.Foreign != 1 || v.Lost != 1 || v.Unasked != 0 || !strings.Contains(strings.Join(v.Offenders, "\n"), "person 2, who is not in it") {
 		t.Errorf("%+v, %v", v, err)
 	}

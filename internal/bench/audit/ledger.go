@@ -1,8 +1,8 @@
-// Package ledger keeps account of every message of a run: what was sent, how it
+// Package audit keeps account of every message of a run: what was sent, how it
 // was answered, which devices received it and what is stored. Whether the
 // promises were kept is found out afterwards, by [Ledger.Check], from what was
 // written down; while the run goes on nothing is judged.
-package ledger
+package audit
 
 import (
 	"fmt"
