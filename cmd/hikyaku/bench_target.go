@@ -16,7 +16,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/hikyaku-chat/hikyaku/internal/bench/crew"
+	"github.com/hikyaku-chat/hikyaku/internal/bench/distributed"
 	"github.com/hikyaku-chat/hikyaku/internal/bench/load"
 	"github.com/hikyaku-chat/hikyaku/internal/bench/scenario"
 	"github.com/hikyaku-chat/hikyaku/internal/bench/target"
@@ -118,7 +118,7 @@ type assignment struct {
 // gatherCrew has a crowd made of several processes of this program.
 func gatherCrew(f *targetFlags, processes int) func(context.Context, target.Plan, load.Options) (scenario.Crowd, error) {
 	return func(ctx context.Context, plan target.Plan, o load.Options) (scenario.Crowd, error) {
-		hands := make([]crew.Hand, 0, processes)
+		hands := make([]distributed.Hand, 0, processes)
 		giveUp := func(err error) (scenario.Crowd, error) {
 			for _, h := range hands {
 				_ = h.Close()
@@ -138,9 +138,9 @@ func gatherCrew(f *targetFlags, processes int) func(context.Context, target.Plan
 			if err != nil {
 				return giveUp(fmt.Errorf("start process %d of the load tool: %w", i+1, err))
 			}
-			hands = append(hands, crew.Hand{ReadWriteCloser: h, Target: how})
+			hands = append(hands, distributed.Hand{ReadWriteCloser: h, Target: how})
 		}
-		c, err := crew.Gather(ctx, hands, plan, o)
+		c, err := distributed.Gather(ctx, hands, plan, o)
 		if err != nil {
 			return nil, err
 		}
@@ -190,7 +190,7 @@ type benchHand struct{}
 
 // Run carries out what the first process says.
 func (benchHand) Run(ctx context.Context, std streams) error {
-	return crew.Serve(ctx, leader{std.in, std.out}, func(how []byte) (target.Target, error) {
+	return distributed.Serve(ctx, leader{std.in, std.out}, func(how []byte) (target.Target, error) {
 		var a assignment
 		if err := json.Unmarshal(how, &a); err != nil {
 			return nil, errors.New("bench hand is for the load tool itself; run another command of hikyaku bench")

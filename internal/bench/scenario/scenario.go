@@ -16,7 +16,7 @@ import (
 )
 
 // Crowd is people who can be brought online and made to talk: those of package
-// load, or of several processes of it (package crew).
+// load, or of several processes of it (package distributed).
 type Crowd interface {
 	Connect(ctx context.Context, o load.Opening) (*load.Opened, error)
 	Talk(ctx context.Context, s load.Stretch) (*load.Result, error)

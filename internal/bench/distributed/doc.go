@@ -1,4 +1,4 @@
-// Package crew makes a crowd of several processes, where one is not enough: a
+// Package distributed makes a crowd of several processes, where one is not enough: a
 // process may have so many files open, and its work goes on so many processors.
 //
 // The leader divides the plan: each hand has people of its own, with all of
@@ -9,7 +9,7 @@
 //
 // Orders and answers are gobs over the standard input and output of the hands,
 // which end when the leader does.
-package crew
+package distributed
 
 import (
 	"encoding/gob"

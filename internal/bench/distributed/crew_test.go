@@ -1,4 +1,4 @@
-package crew_test
+package distributed_test
 
 import (
 	"context"
@@ -10,7 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/hikyaku-chat/hikyaku/internal/bench/crew"
+	"github.com/hikyaku-chat/hikyaku/internal/bench/distributed"
 	"github.com/hikyaku-chat/hikyaku/internal/bench/load"
 	"github.com/hikyaku-chat/hikyaku/internal/bench/report"
 	"github.com/hikyaku-chat/hikyaku/internal/bench/scenario"
@@ -21,17 +21,17 @@ import (
 // Each hand of these has a system of its own, so that what a hand does can be
 // told apart; all run on the test's clock.
 
-func hands(t *testing.T, systems ...*faulty.System) []crew.Hand {
+func hands(t *testing.T, systems ...*faulty.System) []distributed.Hand {
 	t.Helper()
-	out := make([]crew.Hand, len(systems))
+	out := make([]distributed.Hand, len(systems))
 	for i, s := range systems {
 		here, there := net.Pipe()
-		out[i] = crew.Hand{ReadWriteCloser: here, Target: []byte(s.Name())}
+		out[i] = distributed.Hand{ReadWriteCloser: here, Target: []byte(s.Name())}
 		done := make(chan struct{})
 		go func() {
 			defer close(done)
 			// What a broken pipe is called does not matter.
-			_ = crew.Serve(t.Context(), there, func(how []byte) (target.Target, error) {
+			_ = distributed.Serve(t.Context(), there, func(how []byte) (target.Target, error) {
 				if string(how) != s.Name() {
 					t.Errorf("a hand was told to reach %q", how)
 				}
@@ -57,7 +57,7 @@ func do(t *testing.T, what runs, systems ...*faulty.System) (*report.Report, err
 	err := what.Run(t.Context(), &scenario.Run{
 		Name: "test", Report: r,
 		Gather: func(ctx context.Context, plan target.Plan, o load.Options) (scenario.Crowd, error) {
-			c, err := crew.Gather(ctx, all, plan, o)
+			c, err := distributed.Gather(ctx, all, plan, o)
 			if err != nil {
 				return nil, err
 			}
@@ -145,7 +145,7 @@ func TestRatesThatDoNotDivide(t *testing.T) {
 func TestAHandThatDies(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		all := hands(t, &faulty.System{}, &faulty.System{})
-		c, err := crew.Gather(t.Context(), all, target.Plan{Run: "test", People: 4, Rooms: [][]int{{0, 1}, {2, 3}}}, load.Options{})
+		c, err := distributed.Gather(t.Context(), all, target.Plan{Run: "test", People: 4, Rooms: [][]int{{0, 1}, {2, 3}}}, load.Options{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -171,7 +171,7 @@ func TestDivision(t *testing.T) {
 			"more processes than people":   {People: 1},
 			"a conversation of all people": {People: 10, Rooms: [][]int{everybody}},
 		} {
-			if _, err := crew.Gather(t.Context(), hands(t, &faulty.System{}, &faulty.System{}), plan, load.Options{}); err == nil {
+			if _, err := distributed.Gather(t.Context(), hands(t, &faulty.System{}, &faulty.System{}), plan, load.Options{}); err == nil {
 				t.Errorf("%s were divided", name)
 			}
 		}
