@@ -116,10 +116,10 @@ type assignment struct {
 }
 
 // gatherCrew has a crowd made of several processes of this program.
-func gatherCrew(f *targetFlags, processes int) func(context.Context, target.Plan, load.Options) (scenario.Crowd, error) {
-	return func(ctx context.Context, plan target.Plan, o load.Options) (scenario.Crowd, error) {
-		hands := make([]distributed.Hand, 0, processes)
-		giveUp := func(err error) (scenario.Crowd, error) {
+func gatherCrew(f *targetFlags, processes int) func(context.Context, target.Plan, load.Options) (scenario.VirtualUsers, error) {
+	return func(ctx context.Context, plan target.Plan, o load.Options) (scenario.VirtualUsers, error) {
+		hands := make([]distributed.Agent, 0, processes)
+		giveUp := func(err error) (scenario.VirtualUsers, error) {
 			for _, h := range hands {
 				_ = h.Close()
 			}
@@ -138,7 +138,7 @@ func gatherCrew(f *targetFlags, processes int) func(context.Context, target.Plan
 			if err != nil {
 				return giveUp(fmt.Errorf("start process %d of the load tool: %w", i+1, err))
 			}
-			hands = append(hands, distributed.Hand{ReadWriteCloser: h, Target: how})
+			hands = append(hands, distributed.Agent{ReadWriteCloser: h, Target: how})
 		}
 		c, err := distributed.Gather(ctx, hands, plan, o)
 		if err != nil {

@@ -6,11 +6,11 @@ import (
 	"net/http"
 	"unicode/utf8"
 
-	"github.com/hikyaku-chat/hikyaku/internal/chat"
-	"github.com/hikyaku-chat/hikyaku/internal/username"
-	"github.com/hikyaku-chat/hikyaku/internal/password"
 	"github.com/hikyaku-chat/hikyaku/internal/auth"
+	"github.com/hikyaku-chat/hikyaku/internal/chat"
+	"github.com/hikyaku-chat/hikyaku/internal/password"
 	"github.com/hikyaku-chat/hikyaku/internal/store"
+	"github.com/hikyaku-chat/hikyaku/internal/username"
 	"github.com/hikyaku-chat/hikyaku/internal/wire"
 )
 

@@ -12,12 +12,12 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
+	"github.com/hikyaku-chat/hikyaku/internal/auth"
 	"github.com/hikyaku-chat/hikyaku/internal/broker"
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
 	"github.com/hikyaku-chat/hikyaku/internal/cursor"
 	"github.com/hikyaku-chat/hikyaku/internal/password"
 	"github.com/hikyaku-chat/hikyaku/internal/presence"
-	"github.com/hikyaku-chat/hikyaku/internal/auth"
 	"github.com/hikyaku-chat/hikyaku/internal/store"
 )
 

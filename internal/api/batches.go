@@ -8,10 +8,10 @@ import (
 	"slices"
 	"time"
 
-	"github.com/hikyaku-chat/hikyaku/internal/chat"
-	"github.com/hikyaku-chat/hikyaku/internal/username"
 	"github.com/hikyaku-chat/hikyaku/internal/auth"
+	"github.com/hikyaku-chat/hikyaku/internal/chat"
 	"github.com/hikyaku-chat/hikyaku/internal/store"
+	"github.com/hikyaku-chat/hikyaku/internal/username"
 	"github.com/hikyaku-chat/hikyaku/internal/wire"
 )
 
@@ -207,7 +207,7 @@ func (a *API) removeBatch(ctx context.Context, in *BatchInput) (*body[BatchRemov
 		for user, ids := range step.Ended {
 			a.cfg.Announce.SessionsEnded(ctx, user, ids)
 		}
-		for _, p := range step.Partings {
+		for _, p := range step.Departures {
 			a.cfg.Announce.ConversationChanged(ctx, p.User, p.Change)
 		}
 		out.Body.Done = step.Done

@@ -6,8 +6,8 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/hikyaku-chat/hikyaku/internal/chat"
 	"github.com/hikyaku-chat/hikyaku/internal/auth"
+	"github.com/hikyaku-chat/hikyaku/internal/chat"
 	"github.com/hikyaku-chat/hikyaku/internal/store"
 	"github.com/hikyaku-chat/hikyaku/internal/wire"
 )

@@ -109,7 +109,7 @@ func (a *API) sendMessage(ctx context.Context, in *struct {
 	}
 	if a.cfg.LookUp {
 		key := store.SendKey{Sender: s.Sender, ClientID: s.ClientID}
-		found, err := a.cfg.Store.Sent(ctx, []store.SendKey{key})
+		found, err := a.cfg.Store.FindByClientID(ctx, []store.SendKey{key})
 		if err != nil {
 			return nil, err
 		}

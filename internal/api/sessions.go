@@ -4,8 +4,8 @@ import (
 	"context"
 	"net/http"
 
-	"github.com/hikyaku-chat/hikyaku/internal/chat"
 	"github.com/hikyaku-chat/hikyaku/internal/auth"
+	"github.com/hikyaku-chat/hikyaku/internal/chat"
 	"github.com/hikyaku-chat/hikyaku/internal/wire"
 )
 

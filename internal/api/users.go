@@ -93,7 +93,7 @@ func (a *API) getPresence(ctx context.Context, in *struct {
 	if err != nil {
 		return nil, err
 	}
-	known, err := a.cfg.Store.Acquainted(ctx, me(ctx), ids)
+	known, err := a.cfg.Store.SharesConversation(ctx, me(ctx), ids)
 	if err != nil {
 		return nil, err
 	}

@@ -19,13 +19,13 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/hikyaku-chat/hikyaku/internal/api"
+	"github.com/hikyaku-chat/hikyaku/internal/auth"
 	"github.com/hikyaku-chat/hikyaku/internal/broker"
-	"github.com/hikyaku-chat/hikyaku/internal/pubsub"
 	"github.com/hikyaku-chat/hikyaku/internal/cursor"
 	"github.com/hikyaku-chat/hikyaku/internal/fanout"
 	"github.com/hikyaku-chat/hikyaku/internal/notifyqueue"
 	"github.com/hikyaku-chat/hikyaku/internal/presence"
-	"github.com/hikyaku-chat/hikyaku/internal/auth"
+	"github.com/hikyaku-chat/hikyaku/internal/pubsub"
 	"github.com/hikyaku-chat/hikyaku/internal/store"
 	"github.com/hikyaku-chat/hikyaku/internal/webpush"
 )
@@ -55,10 +55,10 @@ type parts struct {
 	bus      pubsub.Bus
 	presence presence.Presence
 	announce *fanout.Announcer
-	pushes   notifyqueue.Queue    // nil without notifications
-	sender   *webpush.Sender // nil without notifications
-	throttle api.Throttle    // of logging in
-	sends    api.Limiter     // of messages through the API
+	pushes   notifyqueue.Queue // nil without notifications
+	sender   *webpush.Sender   // nil without notifications
+	throttle api.Throttle      // of logging in
+	sends    api.Limiter       // of messages through the API
 	auth     *auth.Authenticator
 	cursors  *cursor.Sealer
 

@@ -9,11 +9,11 @@ import (
 	"sync/atomic"
 
 	"github.com/hikyaku-chat/hikyaku/internal/broker/rabbitmq"
-	"github.com/hikyaku-chat/hikyaku/internal/pubsub/redispubsub"
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
 	"github.com/hikyaku-chat/hikyaku/internal/fanout"
 	"github.com/hikyaku-chat/hikyaku/internal/presence"
 	"github.com/hikyaku-chat/hikyaku/internal/presence/redispresence"
+	"github.com/hikyaku-chat/hikyaku/internal/pubsub/redispubsub"
 	"github.com/hikyaku-chat/hikyaku/internal/redisconn"
 	"github.com/hikyaku-chat/hikyaku/internal/store/postgres"
 	"github.com/hikyaku-chat/hikyaku/internal/throttle"
@@ -47,7 +47,7 @@ func (a *App) openCluster(ctx context.Context) error {
 	var announce atomic.Pointer[fanout.Announcer] // it needs the presence, which may call before it is made
 	where := redispresence.New(shared, redispresence.Config{Logger: a.log, OnChange: func(ctx context.Context, s presence.State) {
 		if !s.LastSeen.IsZero() {
-			err := st.SawUser(ctx, s.User, s.LastSeen)
+			err := st.SetLastSeen(ctx, s.User, s.LastSeen)
 			if err != nil && chat.CodeOf(err) != chat.CodeNotFound { // the account may be gone
 				a.log.WarnContext(ctx, "when somebody was last seen could not be recorded", "user", s.User, "error", err)
 			}

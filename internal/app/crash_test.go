@@ -14,12 +14,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hikyaku-chat/hikyaku/internal/acceptance"
 	"github.com/hikyaku-chat/hikyaku/internal/app"
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
 	"github.com/hikyaku-chat/hikyaku/internal/client"
 	"github.com/hikyaku-chat/hikyaku/internal/gateway"
 	"github.com/hikyaku-chat/hikyaku/internal/stack/stacktest"
-	"github.com/hikyaku-chat/hikyaku/internal/acceptance"
 	"github.com/hikyaku-chat/hikyaku/internal/wire"
 )
 

@@ -4,9 +4,9 @@ import (
 	"context"
 
 	"github.com/hikyaku-chat/hikyaku/internal/broker/embedded"
-	"github.com/hikyaku-chat/hikyaku/internal/pubsub/localpubsub"
 	"github.com/hikyaku-chat/hikyaku/internal/fanout"
 	"github.com/hikyaku-chat/hikyaku/internal/presence/localpresence"
+	"github.com/hikyaku-chat/hikyaku/internal/pubsub/localpubsub"
 	"github.com/hikyaku-chat/hikyaku/internal/throttle"
 )
 

@@ -7,9 +7,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hikyaku-chat/hikyaku/internal/acceptance"
 	"github.com/hikyaku-chat/hikyaku/internal/app"
 	"github.com/hikyaku-chat/hikyaku/internal/gateway"
-	"github.com/hikyaku-chat/hikyaku/internal/acceptance"
 )
 
 const patience = acceptance.Patience

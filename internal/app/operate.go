@@ -20,7 +20,7 @@ func ForgetBroker(ctx context.Context, database string) error {
 }
 
 // Graveyard holds the dead letters of an installation.
-type Graveyard = rabbitmq.Graveyard
+type Graveyard = rabbitmq.DeadLetterStore
 
 // DeadLetter is a message that was accepted and could not be stored.
 type DeadLetter = rabbitmq.DeadLetter
@@ -30,5 +30,5 @@ func OpenGraveyard(ctx context.Context, brokers []string, partitions int) (*Grav
 	if err := validatePartitions(partitions); err != nil {
 		return nil, err
 	}
-	return rabbitmq.OpenGraveyard(ctx, brokers, partitions)
+	return rabbitmq.OpenDeadLetterStore(ctx, brokers, partitions)
 }

@@ -8,12 +8,12 @@ import (
 	"os"
 	"time"
 
-	"github.com/hikyaku-chat/hikyaku/internal/chat"
-	"github.com/hikyaku-chat/hikyaku/internal/username"
-	"github.com/hikyaku-chat/hikyaku/internal/password"
 	"github.com/hikyaku-chat/hikyaku/internal/auth"
+	"github.com/hikyaku-chat/hikyaku/internal/chat"
+	"github.com/hikyaku-chat/hikyaku/internal/password"
 	"github.com/hikyaku-chat/hikyaku/internal/store"
 	"github.com/hikyaku-chat/hikyaku/internal/store/postgres"
+	"github.com/hikyaku-chat/hikyaku/internal/username"
 )
 
 // Operator works on the accounts of an installation, without a browser and

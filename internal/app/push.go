@@ -39,6 +39,6 @@ func (a *App) openPush(ctx context.Context) error {
 		return err
 	}
 	a.onStop("push sender", func(context.Context) error { a.parts.sender.Close(); return nil })
-	a.parts.announce = a.parts.announce.Notifying(a.parts.pushes)
+	a.parts.announce = a.parts.announce.WithNotifications(a.parts.pushes)
 	return nil
 }

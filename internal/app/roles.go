@@ -10,8 +10,8 @@ import (
 
 	"github.com/hikyaku-chat/hikyaku/internal/api"
 	"github.com/hikyaku-chat/hikyaku/internal/gateway"
-	"github.com/hikyaku-chat/hikyaku/internal/password"
 	"github.com/hikyaku-chat/hikyaku/internal/notifier"
+	"github.com/hikyaku-chat/hikyaku/internal/password"
 	"github.com/hikyaku-chat/hikyaku/internal/ui"
 	"github.com/hikyaku-chat/hikyaku/internal/worker"
 	"github.com/hikyaku-chat/hikyaku/web"
@@ -100,7 +100,7 @@ func startGateway(ctx context.Context, a *App) error {
 		Bus: a.parts.bus, Announce: a.parts.announce, Cursors: a.parts.cursors, Logger: a.log,
 	}
 	if a.parts.early {
-		p.Sent = a.parts.store
+		p.Messages = a.parts.store
 	}
 	g, err := gateway.New(ctx, cfg, p)
 	if err != nil {

@@ -11,15 +11,15 @@ import (
 
 const (
 	// Pause is how long a server is left alone after it did not answer.
-	Pause = time.Second
+	Cooldown = time.Second
 	// calm is how long it must have answered for an outage to be over. A
 	// cluster that answers for some keys alone is one outage, not many.
 	calm = 10 * time.Second
 )
 
-// Outage knows whether a server answers; see [New]. It is safe for concurrent
+// Breaker knows whether a server answers; see [New]. It is safe for concurrent
 // use.
-type Outage struct {
+type Breaker struct {
 	log         *slog.Logger
 	began, over string
 
@@ -31,13 +31,13 @@ type Outage struct {
 
 // New makes one that has seen nothing yet. began and over are what is logged
 // when an outage begins, as an error, and when it is over.
-func New(log *slog.Logger, began, over string) *Outage {
-	return &Outage{log: log, began: began, over: over}
+func New(log *slog.Logger, began, over string) *Breaker {
+	return &Breaker{log: log, began: began, over: over}
 }
 
-// MayAsk tells whether to ask the server now. While it is away one caller after
+// Allow tells whether to ask the server now. While it is away one caller after
 // each pause finds out whether it is back, and the others go on without it.
-func (o *Outage) MayAsk(now time.Time) bool {
+func (o *Breaker) Allow(now time.Time) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.askAt.IsZero() {
@@ -46,25 +46,25 @@ func (o *Outage) MayAsk(now time.Time) bool {
 	if now.Before(o.askAt) {
 		return false
 	}
-	o.askAt = now.Add(Pause)
+	o.askAt = now.Add(Cooldown)
 	return true
 }
 
-// Lasts tells whether there is an outage, or was a moment ago.
-func (o *Outage) Lasts() bool {
+// Open tells whether there is an outage, or was a moment ago.
+func (o *Breaker) Open() bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.told
 }
 
-// Note takes in how a call went.
-func (o *Outage) Note(now time.Time, err error) {
+// Record takes in how a call went.
+func (o *Breaker) Record(now time.Time, err error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	switch {
 	case err != nil:
 		o.failed(now, err)
-		o.askAt = now.Add(Pause)
+		o.askAt = now.Add(Cooldown)
 	case o.told && now.Sub(o.lastAt) >= calm:
 		o.told = false
 		o.log.Info(o.over)
@@ -74,9 +74,9 @@ func (o *Outage) Note(now time.Time, err error) {
 	}
 }
 
-// Partly takes in a call that had an answer in time, but not a whole one. The
+// RecordPartial takes in a call that had an answer in time, but not a whole one. The
 // server may be asked again at once: it costs nothing, and brings the rest.
-func (o *Outage) Partly(now time.Time, err error) {
+func (o *Breaker) RecordPartial(now time.Time, err error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.failed(now, err)
@@ -84,7 +84,7 @@ func (o *Outage) Partly(now time.Time, err error) {
 }
 
 // failed notes when an answer was missing. o.mu is held.
-func (o *Outage) failed(now time.Time, err error) {
+func (o *Breaker) failed(now time.Time, err error) {
 	o.lastAt = now
 	if !o.told {
 		o.told = true

@@ -20,30 +20,30 @@ func TestLogOfAnOutage(t *testing.T) {
 	o := circuitbreaker.New(slog.New(slog.NewTextHandler(&log, nil)), "it is away", "it is back")
 	now := time.Now()
 	for i := range 100 {
-		if now = now.Add(circuitbreaker.Pause); !o.MayAsk(now) {
+		if now = now.Add(circuitbreaker.Cooldown); !o.Allow(now) {
 			t.Fatal("the server is left alone for too long")
 		}
 		if i%3 == 0 {
-			o.Note(now, nil)
+			o.Record(now, nil)
 			continue
 		}
-		if i%3 == 2 && o.MayAsk(now) {
+		if i%3 == 2 && o.Allow(now) {
 			t.Error("two ask at once")
 		}
-		o.Note(now, errNoAnswer)
-		if o.MayAsk(now.Add(circuitbreaker.Pause - 1)) {
+		o.Record(now, errNoAnswer)
+		if o.Allow(now.Add(circuitbreaker.Cooldown - 1)) {
 			t.Error("it is asked too soon")
 		}
 	}
-	if !o.Lasts() {
+	if !o.Open() {
 		t.Error("it knows of no outage")
 	}
 	for range 30 {
-		now = now.Add(circuitbreaker.Pause)
-		o.Note(now, nil)
+		now = now.Add(circuitbreaker.Cooldown)
+		o.Record(now, nil)
 	}
 	got := log.String()
-	if strings.Count(got, "\n") != 2 || !strings.Contains(got, `level=ERROR msg="it is away" error="no answer"`) || !strings.Contains(got, `level=INFO msg="it is back"`) || o.Lasts() {
+	if strings.Count(got, "\n") != 2 || !strings.Contains(got, `level=ERROR msg="it is away" error="no answer"`) || !strings.Contains(got, `level=INFO msg="it is back"`) || o.Open() {
 		t.Errorf("the log has %s", got)
 	}
 }

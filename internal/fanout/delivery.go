@@ -19,10 +19,10 @@ import (
 	"log/slog"
 	"slices"
 
-	"github.com/hikyaku-chat/hikyaku/internal/pubsub"
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
 	"github.com/hikyaku-chat/hikyaku/internal/notifyqueue"
 	"github.com/hikyaku-chat/hikyaku/internal/presence"
+	"github.com/hikyaku-chat/hikyaku/internal/pubsub"
 	"github.com/hikyaku-chat/hikyaku/internal/store"
 	"github.com/hikyaku-chat/hikyaku/internal/wire"
 )
@@ -35,7 +35,7 @@ type Bus interface {
 
 // Locator knows which nodes hold a user's devices; see presence.Presence.
 type Locator interface {
-	Where(ctx context.Context, users []chat.UserID) ([][]string, error)
+	NodesOf(ctx context.Context, users []chat.UserID) ([][]string, error)
 }
 
 // Directory finds people and the audience of a conversation.
@@ -44,9 +44,9 @@ type Directory interface {
 	Audience(ctx context.Context, id chat.ConversationID) (chat.Audience, error)
 }
 
-// Notifier hears of messages that people without a device have missed; see
+// NotificationQueue hears of messages that people without a device have missed; see
 // package notifyqueue. It must not block.
-type Notifier interface {
+type NotificationQueue interface {
 	Publish(jobs []notifyqueue.Job)
 }
 
@@ -56,7 +56,7 @@ type Announcer struct {
 	bus       Bus
 	locator   *locator
 	directory Directory
-	notifier  Notifier // nil for none
+	notifier  NotificationQueue // nil for none
 	log       *slog.Logger
 }
 
@@ -65,8 +65,8 @@ func NewAnnouncer(b Bus, l Locator, d Directory, log *slog.Logger) *Announcer {
 	return &Announcer{bus: b, locator: newLocator(l, log), directory: d, log: log}
 }
 
-// Notifying is the announcer with a notifier.
-func (a *Announcer) Notifying(n Notifier) *Announcer {
+// WithNotifications is the announcer with a notifier.
+func (a *Announcer) WithNotifications(n NotificationQueue) *Announcer {
 	with := *a
 	with.notifier = n
 	return &with

@@ -9,12 +9,12 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/hikyaku-chat/hikyaku/internal/pubsub/localpubsub"
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
 	"github.com/hikyaku-chat/hikyaku/internal/fanout"
 	"github.com/hikyaku-chat/hikyaku/internal/notifyqueue"
 	"github.com/hikyaku-chat/hikyaku/internal/presence"
 	"github.com/hikyaku-chat/hikyaku/internal/presence/localpresence"
+	"github.com/hikyaku-chat/hikyaku/internal/pubsub/localpubsub"
 	"github.com/hikyaku-chat/hikyaku/internal/store"
 )
 
@@ -30,11 +30,11 @@ type counted struct {
 	err   error
 }
 
-func (c *counted) Where(ctx context.Context, users []chat.UserID) ([][]string, error) {
+func (c *counted) NodesOf(ctx context.Context, users []chat.UserID) ([][]string, error) {
 	if c.asked++; c.err != nil {
 		return nil, c.err
 	}
-	return c.Presence.Where(ctx, users)
+	return c.Presence.NodesOf(ctx, users)
 }
 
 func message(seq int64, body string) chat.Message {
@@ -48,7 +48,7 @@ func TestWhoMissesAMessage(t *testing.T) {
 	}
 	j := &journal{}
 	quiet := fanout.NewAnnouncer(localpubsub.New(0), where, nil, slog.New(slog.DiscardHandler))
-	a := quiet.Notifying(j)
+	a := quiet.WithNotifications(j)
 	small := chat.Audience{Conversation: 9, Members: []chat.UserID{1, 2, 3, 4}}
 	deleted := message(7, "")
 	deleted.DeletedAt = time.Now()
@@ -64,7 +64,9 @@ func TestWhoMissesAMessage(t *testing.T) {
 	}
 	redelivered := func(i int) bool { return i == 3 || i == 6 }
 	a.Stored(t.Context(), outcomes, redelivered)
-	job := func(o int, users ...chat.UserID) notifyqueue.Job { return notifyqueue.NewJob(&outcomes[o].Message, users) }
+	job := func(o int, users ...chat.UserID) notifyqueue.Job {
+		return notifyqueue.NewJob(&outcomes[o].Message, users)
+	}
 	want := [][]notifyqueue.Job{{job(0, 3, 4), job(3, 3, 4), job(7, 4)}}
 	if d := cmp.Diff(want, j.published); d != "" {
 		t.Errorf("(-want +got):\n%s", d)

@@ -26,7 +26,7 @@ const (
 // whoever is not found catches up. It is safe for concurrent use.
 type locator struct {
 	presence Locator
-	away     *circuitbreaker.Outage
+	away     *circuitbreaker.Breaker
 	hasty    atomic.Int64 // until when a part is known to hang, in Unix nanoseconds; 0 when none is
 }
 
@@ -39,13 +39,13 @@ var errPaused = errors.New("presence is left alone")
 // locate finds out on which nodes people are, and of whom that is not known.
 func (l *locator) locate(ctx context.Context, users []chat.UserID) (where [][]string, unknown []bool) {
 	now := time.Now()
-	if !l.away.MayAsk(now) {
+	if !l.away.Allow(now) {
 		return make([][]string, len(users)), presence.Unknown(errPaused, len(users))
 	}
 	most := l.patience(now)
 	bounded, cancel := context.WithTimeout(ctx, most)
 	defer cancel()
-	where, err := l.presence.Where(bounded, users)
+	where, err := l.presence.NodesOf(bounded, users)
 	unknown = presence.Unknown(err, len(users))
 	if len(where) != len(users) {
 		where = make([][]string, len(users))
@@ -60,7 +60,7 @@ func (l *locator) locate(ctx context.Context, users []chat.UserID) (where [][]st
 // finds out whether it still does.
 func (l *locator) patience(now time.Time) time.Duration {
 	until := l.hasty.Load()
-	if until != 0 && (now.UnixNano() < until || !l.hasty.CompareAndSwap(until, now.Add(circuitbreaker.Pause).UnixNano())) {
+	if until != 0 && (now.UnixNano() < until || !l.hasty.CompareAndSwap(until, now.Add(circuitbreaker.Cooldown).UnixNano())) {
 		return haste
 	}
 	return patience
@@ -72,17 +72,17 @@ func (l *locator) note(err error, late, hasty, some bool) {
 	now := time.Now()
 	switch {
 	case err != nil && late && !hasty && !some:
-		l.away.Note(now, err)
+		l.away.Record(now, err)
 		return
 	case err != nil:
-		l.away.Partly(now, err)
+		l.away.RecordPartial(now, err)
 	default:
-		l.away.Note(now, nil)
+		l.away.Record(now, nil)
 	}
 	switch {
 	case hasty: // the next call with patience finds out more
 	case late && err != nil:
-		l.hasty.Store(now.Add(circuitbreaker.Pause).UnixNano())
+		l.hasty.Store(now.Add(circuitbreaker.Cooldown).UnixNano())
 	default:
 		l.hasty.Store(0)
 	}

@@ -10,11 +10,11 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/hikyaku-chat/hikyaku/internal/pubsub"
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
-	"github.com/hikyaku-chat/hikyaku/internal/fanout"
 	"github.com/hikyaku-chat/hikyaku/internal/circuitbreaker"
+	"github.com/hikyaku-chat/hikyaku/internal/fanout"
 	"github.com/hikyaku-chat/hikyaku/internal/presence"
+	"github.com/hikyaku-chat/hikyaku/internal/pubsub"
 )
 
 // envelopes is a bus that keeps to whom what went.
@@ -36,7 +36,7 @@ type parts struct {
 	asked                         int
 }
 
-func (p *parts) Where(ctx context.Context, users []chat.UserID) ([][]string, error) {
+func (p *parts) NodesOf(ctx context.Context, users []chat.UserID) ([][]string, error) {
 	p.asked++
 	out, unknown := make([][]string, len(users)), make([]bool, len(users))
 	missing, hangs := false, false
@@ -72,7 +72,7 @@ func announce(t *testing.T, p *parts, a *fanout.Announcer, b *envelopes) announc
 	b.to = map[string][]chat.UserID{}
 	j := &journal{}
 	begin, asked := time.Now(), p.asked
-	a.Notifying(j).Stored(t.Context(), []chat.Outcome{{
+	a.WithNotifications(j).Stored(t.Context(), []chat.Outcome{{
 		Verdict: chat.Stored, Message: message(1, "text"), Audience: chat.Audience{Conversation: 9, Members: []chat.UserID{1, 2, 3, 12, 13}},
 	}}, func(int) bool { return false })
 	out := announced{Odd: b.to["odd"], Even: b.to["even"], Took: time.Since(begin), Asked: p.asked - asked}
@@ -109,13 +109,13 @@ func TestPresenceIsAwayOrHangs(t *testing.T) {
 		},
 		"a part hangs": {
 			parts{evenHangs: true},
-			[]step{{0, part(patience)}, {0, part(haste)}, {0, part(haste)}, {circuitbreaker.Pause, part(patience)}, {0, part(haste)}},
-			[]step{{0, whole}, {circuitbreaker.Pause, whole}},
+			[]step{{0, part(patience)}, {0, part(haste)}, {0, part(haste)}, {circuitbreaker.Cooldown, part(patience)}, {0, part(haste)}},
+			[]step{{0, whole}, {circuitbreaker.Cooldown, whole}},
 		},
 		"all hangs": {
 			parts{evenHangs: true, oddHangs: true},
-			[]step{{0, announced{Took: patience, Asked: 1}}, {0, announced{}}, {circuitbreaker.Pause - 1, announced{}}, {1, announced{Took: patience, Asked: 1}}, {0, announced{}}},
-			[]step{{0, announced{}}, {circuitbreaker.Pause, whole}, {0, whole}},
+			[]step{{0, announced{Took: patience, Asked: 1}}, {0, announced{}}, {circuitbreaker.Cooldown - 1, announced{}}, {1, announced{Took: patience, Asked: 1}}, {0, announced{}}},
+			[]step{{0, announced{}}, {circuitbreaker.Cooldown, whole}, {0, whole}},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -12,9 +12,9 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/wire"
 )
 
-// Sent finds what was stored under names of messages; see store.Messages.
-type Sent interface {
-	Sent(ctx context.Context, keys []store.SendKey) (map[store.SendKey]*chat.Message, error)
+// MessageFinder finds what was stored under names of messages; see store.Messages.
+type MessageFinder interface {
+	FindByClientID(ctx context.Context, keys []store.SendKey) (map[store.SendKey]*chat.Message, error)
 }
 
 // claims finds out whether a name is taken by another text before the message
@@ -154,7 +154,7 @@ func (c *claims) answer(ctx context.Context, lookups []*lookup) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	found, err := c.g.parts.Sent.Sent(ctx, keys)
+	found, err := c.g.parts.Messages.FindByClientID(ctx, keys)
 	for _, l := range lookups {
 		l.done <- answer{message: found[l.key], err: err}
 	}

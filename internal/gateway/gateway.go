@@ -11,12 +11,12 @@ import (
 	"time"
 
 	"github.com/hikyaku-chat/hikyaku/internal/broker"
-	"github.com/hikyaku-chat/hikyaku/internal/pubsub"
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
 	"github.com/hikyaku-chat/hikyaku/internal/cursor"
 	"github.com/hikyaku-chat/hikyaku/internal/presence"
-	"github.com/hikyaku-chat/hikyaku/internal/websocket"
+	"github.com/hikyaku-chat/hikyaku/internal/pubsub"
 	"github.com/hikyaku-chat/hikyaku/internal/store"
+	"github.com/hikyaku-chat/hikyaku/internal/websocket"
 	"github.com/hikyaku-chat/hikyaku/internal/wire"
 )
 
@@ -69,10 +69,10 @@ func or[T comparable](v, byDefault T) T {
 // Store is what the gateway reads and writes without the broker.
 type Store interface {
 	Users(ctx context.Context, ids []chat.UserID) ([]chat.User, error)
-	SawUser(ctx context.Context, id chat.UserID, at time.Time) error
+	SetLastSeen(ctx context.Context, id chat.UserID, at time.Time) error
 	SessionsOf(ctx context.Context, user chat.UserID) ([]store.Session, error)
 	MemberIDs(ctx context.Context, id chat.ConversationID) ([]chat.UserID, int64, error)
-	Acquainted(ctx context.Context, user chat.UserID, others []chat.UserID) ([]chat.UserID, error)
+	SharesConversation(ctx context.Context, user chat.UserID, others []chat.UserID) ([]chat.UserID, error)
 	Mark(ctx context.Context, id chat.ConversationID, by chat.UserID, read, received int64) (chat.Membership, bool, error)
 	store.Feed
 }
@@ -99,10 +99,10 @@ type Parts struct {
 	Bus       pubsub.Bus
 	Announce  Announcer
 	Cursors   *cursor.Sealer
-	// Sent is where names of messages are looked up before they are accepted.
+	// Messages is where names of messages are looked up before they are accepted.
 	// It is nil with a broker that knows the verdict before it confirms.
-	Sent   Sent
-	Logger *slog.Logger
+	Messages MessageFinder
+	Logger   *slog.Logger
 }
 
 // Gateway serves sockets. See [New].
@@ -152,7 +152,7 @@ func New(ctx context.Context, cfg Config, parts Parts) (*Gateway, error) {
 	g.watches = newWatches(g)
 	g.pulse = newPulse(g)
 	g.marks = newMarks(g)
-	if parts.Sent != nil {
+	if parts.Messages != nil {
 		g.claims = newClaims(g)
 		g.background.Go(g.claims.run)
 	}

@@ -17,10 +17,10 @@ import (
 	"github.com/google/uuid"
 	"golang.org/x/time/rate"
 
-	"github.com/hikyaku-chat/hikyaku/internal/pubsub"
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
-	"github.com/hikyaku-chat/hikyaku/internal/websocket"
+	"github.com/hikyaku-chat/hikyaku/internal/pubsub"
 	"github.com/hikyaku-chat/hikyaku/internal/store"
+	"github.com/hikyaku-chat/hikyaku/internal/websocket"
 	"github.com/hikyaku-chat/hikyaku/internal/wire"
 )
 
@@ -41,11 +41,11 @@ func (a *answers) MemberIDs(context.Context, chat.ConversationID) ([]chat.UserID
 	return a.members()
 }
 
-func (a *answers) Acquainted(_ context.Context, _ chat.UserID, of []chat.UserID) ([]chat.UserID, error) {
+func (a *answers) SharesConversation(_ context.Context, _ chat.UserID, of []chat.UserID) ([]chat.UserID, error) {
 	return a.acquainted(of), nil
 }
 
-func (a *answers) Sent(_ context.Context, keys []store.SendKey) (map[store.SendKey]*chat.Message, error) {
+func (a *answers) FindByClientID(_ context.Context, keys []store.SendKey) (map[store.SendKey]*chat.Message, error) {
 	if a.looking != nil {
 		a.looking()
 	}
@@ -63,7 +63,7 @@ func (p published) Publish(s chat.Submission, confirm func(error)) error {
 func gatewayOf(t *testing.T, st *answers, publish published) *Gateway {
 	t.Helper()
 	g := &Gateway{
-		cfg: Config{}.withDefaults(), parts: Parts{Store: st, Sent: st, Publisher: publish},
+		cfg: Config{}.withDefaults(), parts: Parts{Store: st, Messages: st, Publisher: publish},
 		log: slog.New(slog.DiscardHandler), hub: newHub(),
 	}
 	g.ctx, g.cancel = context.WithCancel(t.Context())

@@ -6,8 +6,8 @@ import (
 	"sync"
 	"time"
 
-	"github.com/hikyaku-chat/hikyaku/internal/pubsub"
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
+	"github.com/hikyaku-chat/hikyaku/internal/pubsub"
 	"github.com/hikyaku-chat/hikyaku/internal/websocket"
 	"github.com/hikyaku-chat/hikyaku/internal/wire"
 )
@@ -59,8 +59,8 @@ type load struct {
 	done    chan struct{}
 	room    *room
 	err     error
-	least   int64       // rev that news told of meanwhile; what is older is read again
-	lost    bool        // news may have been lost since the members were asked for
+	least   int64          // rev that news told of meanwhile; what is older is read again
+	lost    bool           // news may have been lost since the members were asked for
 	waiting []*pubsub.Room // frames for the room, in order
 }
 

@@ -153,7 +153,7 @@ func (s *session) detach() {
 	}
 	s.g.parts.Announce.PresenceChanged(ctx, state)
 	if state.Presence == chat.Offline {
-		err := s.g.parts.Store.SawUser(ctx, s.user, state.LastSeen)
+		err := s.g.parts.Store.SetLastSeen(ctx, s.user, state.LastSeen)
 		if err != nil && chat.CodeOf(err) != chat.CodeNotFound { // the account may be gone with its session
 			s.g.log.Error("when a person left could not be kept", "user", s.user, "error", err)
 		}

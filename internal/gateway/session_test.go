@@ -40,7 +40,7 @@ func (nobodyHears) PresenceChanged(context.Context, presence.State) {}
 // nobodySees takes when people were seen last.
 type nobodySees struct{ Store }
 
-func (nobodySees) SawUser(context.Context, chat.UserID, time.Time) error { return nil }
+func (nobodySees) SetLastSeen(context.Context, chat.UserID, time.Time) error { return nil }
 
 // A socket that closes before its device is known leaves no device behind.
 func TestADeviceThatComesWhenItHasGone(t *testing.T) {
@@ -58,7 +58,7 @@ func TestADeviceThatComesWhenItHasGone(t *testing.T) {
 	<-where.attaching
 	s.detach()
 	<-attached
-	nodes, err := where.Where(t.Context(), []chat.UserID{1})
+	nodes, err := where.NodesOf(t.Context(), []chat.UserID{1})
 	if err != nil || len(nodes[0]) > 0 {
 		t.Errorf("the device is on %v, %v", nodes, err)
 	}

@@ -7,9 +7,9 @@ import (
 	"time"
 
 	"github.com/hikyaku-chat/hikyaku/internal/batching"
-	"github.com/hikyaku-chat/hikyaku/internal/pubsub"
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
 	"github.com/hikyaku-chat/hikyaku/internal/presence"
+	"github.com/hikyaku-chat/hikyaku/internal/pubsub"
 	"github.com/hikyaku-chat/hikyaku/internal/wire"
 )
 
@@ -98,7 +98,7 @@ func (w *watches) watch(ctx context.Context, s *session, users []chat.UserID) ([
 	w.asking[ask] = struct{}{}
 	w.mu.Unlock()
 	for {
-		acquainted, err := w.g.parts.Store.Acquainted(ctx, s.user, users)
+		acquainted, err := w.g.parts.Store.SharesConversation(ctx, s.user, users)
 		w.mu.Lock()
 		if err == nil && ask.stale {
 			ask.stale = false

@@ -37,7 +37,7 @@ func (r *run) look(ctx context.Context, batch []*note) ([]*parcel, error) {
 	for i, n := range batch {
 		keys[i] = n.MemberKey
 	}
-	standings, err := r.Store.Standings(ctx, keys)
+	standings, err := r.Store.NotificationStates(ctx, keys)
 	if err != nil {
 		return nil, fmt.Errorf("read where %d members stand: %w", len(keys), err)
 	}
@@ -111,7 +111,7 @@ func (r *run) away(ctx context.Context, batch []*note) []*note {
 	for i, n := range batch {
 		users[i] = n.User
 	}
-	nodes, err := r.Locator.Where(ctx, users)
+	nodes, err := r.Locator.NodesOf(ctx, users)
 	if err != nil {
 		r.log.WarnContext(ctx, "people could not be located; they are notified though they may be here", "people", len(users), "error", err)
 		if len(nodes) != len(batch) {

@@ -23,7 +23,7 @@ type payload struct {
 
 // notification says a note to a device. Nothing in it is of a language but the
 // names that people gave and the "in" between them.
-func (r *run) notification(n *note, at store.Standing, sender, text string) (webpush.Notification, error) {
+func (r *run) notification(n *note, at store.NotificationState, sender, text string) (webpush.Notification, error) {
 	p := payload{Title: sender, Body: text, Conversation: n.Conversation}
 	urgency := "normal"
 	switch at.Kind {

@@ -5,8 +5,8 @@ import (
 	"sync"
 	"time"
 
-	"github.com/hikyaku-chat/hikyaku/internal/notifyqueue"
 	"github.com/hikyaku-chat/hikyaku/internal/notifier"
+	"github.com/hikyaku-chat/hikyaku/internal/notifyqueue"
 )
 
 // process is a pusher at work. It waits for nothing but for what the test says.

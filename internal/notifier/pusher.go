@@ -33,7 +33,7 @@ import (
 type Store interface {
 	Subscriptions(ctx context.Context, users []chat.UserID) ([]store.Subscription, error)
 	DropSubscription(ctx context.Context, endpoint string) error
-	Standings(ctx context.Context, keys []store.MemberKey) (map[store.MemberKey]store.Standing, error)
+	NotificationStates(ctx context.Context, keys []store.MemberKey) (map[store.MemberKey]store.NotificationState, error)
 	Users(ctx context.Context, ids []chat.UserID) ([]chat.User, error)
 	History(ctx context.Context, id chat.ConversationID, by chat.UserID, from, to int64, backward bool, limit int) ([]chat.Message, error)
 	// Secret keys the topics that push services see.
@@ -42,7 +42,7 @@ type Store interface {
 
 // Locator knows which nodes hold a user's devices.
 type Locator interface {
-	Where(ctx context.Context, users []chat.UserID) ([][]string, error)
+	NodesOf(ctx context.Context, users []chat.UserID) ([][]string, error)
 }
 
 // Sender sends to one device; see [webpush.Sender].
@@ -91,21 +91,21 @@ func (c *Config) Validate() error {
 	return nil
 }
 
-// Pusher notifies. See [New].
-type Pusher struct{ cfg Config }
+// Notifier notifies. See [New].
+type Notifier struct{ cfg Config }
 
 // New makes a pusher.
-func New(cfg Config) (*Pusher, error) {
+func New(cfg Config) (*Notifier, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	return &Pusher{cfg: cfg}, nil
+	return &Notifier{cfg: cfg}, nil
 }
 
 // Run works until ctx ends, or the consumer does. Sends that have begun are
 // finished first; the rest comes again, here or elsewhere, if the queue lives
 // on.
-func (p *Pusher) Run(ctx context.Context, queue notifyqueue.Consumer) error {
+func (p *Notifier) Run(ctx context.Context, queue notifyqueue.Consumer) error {
 	r := &run{
 		Config: p.cfg, log: p.cfg.Logger, notes: newNotes(p.cfg.Waiting),
 		open: make(chan struct{}, p.cfg.Open), lines: newLines(p.cfg.Open),

@@ -7,8 +7,8 @@ import (
 	"testing"
 
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
-	"github.com/hikyaku-chat/hikyaku/internal/presence"
 	"github.com/hikyaku-chat/hikyaku/internal/notifier"
+	"github.com/hikyaku-chat/hikyaku/internal/presence"
 	"github.com/hikyaku-chat/hikyaku/internal/store"
 	"github.com/hikyaku-chat/hikyaku/internal/webpush/webpushtest"
 )
@@ -118,7 +118,7 @@ func TestNoNews(t *testing.T) {
 // broken is a presence that does not answer.
 type broken struct{ presence.Presence }
 
-func (broken) Where(context.Context, []chat.UserID) ([][]string, error) {
+func (broken) NodesOf(context.Context, []chat.UserID) ([][]string, error) {
 	return nil, errors.New("away")
 }
 

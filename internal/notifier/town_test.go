@@ -10,8 +10,8 @@ import (
 	"time"
 
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
-	"github.com/hikyaku-chat/hikyaku/internal/notifyqueue"
 	"github.com/hikyaku-chat/hikyaku/internal/notifier"
+	"github.com/hikyaku-chat/hikyaku/internal/notifyqueue"
 	"github.com/hikyaku-chat/hikyaku/internal/store"
 	"github.com/hikyaku-chat/hikyaku/internal/webpush"
 )
@@ -166,7 +166,7 @@ func (w *town) subscribed(user chat.UserID) int {
 
 // The store and presence: everybody is away, and has read nothing.
 
-func (w *town) Where(_ context.Context, users []chat.UserID) ([][]string, error) {
+func (w *town) NodesOf(_ context.Context, users []chat.UserID) ([][]string, error) {
 	return make([][]string, len(users)), nil
 }
 
@@ -189,10 +189,10 @@ func (w *town) DropSubscription(_ context.Context, endpoint string) error {
 	return nil
 }
 
-func (w *town) Standings(_ context.Context, keys []store.MemberKey) (map[store.MemberKey]store.Standing, error) {
-	out := make(map[store.MemberKey]store.Standing, len(keys))
+func (w *town) NotificationStates(_ context.Context, keys []store.MemberKey) (map[store.MemberKey]store.NotificationState, error) {
+	out := make(map[store.MemberKey]store.NotificationState, len(keys))
 	for _, k := range keys {
-		out[k] = store.Standing{Kind: chat.Direct}
+		out[k] = store.NotificationState{Kind: chat.Direct}
 	}
 	return out, nil
 }

@@ -12,13 +12,13 @@ import (
 
 	"github.com/hikyaku-chat/hikyaku/internal/broker/embedded"
 	"github.com/hikyaku-chat/hikyaku/internal/broker/rabbitmq"
-	"github.com/hikyaku-chat/hikyaku/internal/pubsub/localpubsub"
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
 	"github.com/hikyaku-chat/hikyaku/internal/fanout"
-	"github.com/hikyaku-chat/hikyaku/internal/snowflake"
 	"github.com/hikyaku-chat/hikyaku/internal/notifyqueue"
 	"github.com/hikyaku-chat/hikyaku/internal/presence"
 	"github.com/hikyaku-chat/hikyaku/internal/presence/localpresence"
+	"github.com/hikyaku-chat/hikyaku/internal/pubsub/localpubsub"
+	"github.com/hikyaku-chat/hikyaku/internal/snowflake"
 	"github.com/hikyaku-chat/hikyaku/internal/stack/stacktest"
 	"github.com/hikyaku-chat/hikyaku/internal/store"
 	"github.com/hikyaku-chat/hikyaku/internal/store/postgres"
@@ -110,7 +110,7 @@ func newWorld(t *testing.T, s store.Store, q notifyqueue.Queue) *world {
 		T: t, store: s, queue: q, presence: localpresence.New(nil), service: webpushtest.New(t), sender: sender,
 		log: slog.New(slog.NewTextHandler(t.Output(), nil)),
 	}
-	w.announce = fanout.NewAnnouncer(localpubsub.New(0), w.presence, s, w.log).Notifying(q)
+	w.announce = fanout.NewAnnouncer(localpubsub.New(0), w.presence, s, w.log).WithNotifications(q)
 	return w
 }
 

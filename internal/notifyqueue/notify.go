@@ -1,6 +1,6 @@
 // Package notifyqueue is the port between those who store messages and those who
 // notify people that were away (package notifier). The embedded queue lives in
-// the process, RabbitMQ serves a cluster; both pass notifytest.
+// the process, RabbitMQ serves a cluster; both pass notifyqueuetest.
 //
 // # The promises of a queue
 //

@@ -35,11 +35,11 @@ type Presence interface {
 	SetAway(ctx context.Context, d Device, away bool) (s State, changed bool, err error)
 	// Detach removes a device; one that is unknown is no error.
 	Detach(ctx context.Context, d Device) (s State, changed bool, err error)
-	// Where gives for each user, at the same index, the nodes that hold
+	// NodesOf gives for each user, at the same index, the nodes that hold
 	// devices of theirs; none when offline. With an error it gives those that
 	// could be found, and [Unknown] tells of whom too little is known. It
 	// keeps to the deadline of ctx, but for some 50 ms.
-	Where(ctx context.Context, users []chat.UserID) ([][]string, error)
+	NodesOf(ctx context.Context, users []chat.UserID) ([][]string, error)
 	// States gives for each user, at the same index, how they can be reached.
 	States(ctx context.Context, users []chat.UserID) ([]State, error)
 }

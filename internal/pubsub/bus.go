@@ -2,7 +2,7 @@
 // gateways to the gateways that hold the sockets. Loss is expected of it, and
 // noticed: envelopes are numbered, and a subscriber is told when it may have
 // missed some, so that its clients ask for what they lack (G4). The local bus
-// lives in the process; Redis Pub/Sub serves a cluster. Both pass bustest.
+// lives in the process; Redis Pub/Sub serves a cluster. Both pass pubsubtest.
 //
 // # The promises of a bus
 //

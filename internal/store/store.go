@@ -92,8 +92,8 @@ type Accounts interface {
 	AllUsers(ctx context.Context, after string, limit int) ([]chat.User, error)
 	// UpdateUser changes what is not nil.
 	UpdateUser(ctx context.Context, id chat.UserID, c UserChange) (chat.User, error)
-	// SawUser records when a user's last device went away; it never goes back.
-	SawUser(ctx context.Context, id chat.UserID, at time.Time) error
+	// SetLastSeen records when a user's last device went away; it never goes back.
+	SetLastSeen(ctx context.Context, id chat.UserID, at time.Time) error
 }
 
 // UserChange is a change to an account; nil leaves a value as it is.
@@ -249,9 +249,9 @@ type Members interface {
 	MembersOf(ctx context.Context, id chat.ConversationID, by, after chat.UserID, limit int) ([]chat.Membership, error)
 	// MemberIDs is every member, ascending, with the MembersRev that it is of.
 	MemberIDs(ctx context.Context, id chat.ConversationID) ([]chat.UserID, int64, error)
-	// Acquainted gives those of others who share a conversation with user;
+	// SharesConversation gives those of others who share a conversation with user;
 	// only they may be watched for presence.
-	Acquainted(ctx context.Context, user chat.UserID, others []chat.UserID) ([]chat.UserID, error)
+	SharesConversation(ctx context.Context, user chat.UserID, others []chat.UserID) ([]chat.UserID, error)
 	// Mark moves by's marks forward, never back and never past the last
 	// message; zero leaves one as it is. It returns the marks as they are now
 	// and whether any has moved.
@@ -293,9 +293,9 @@ type SendKey struct {
 
 // Messages keeps what was said.
 type Messages interface {
-	// Sent finds what was stored under names. A message whose text is gone
+	// FindByClientID finds what was stored under names. A message whose text is gone
 	// for good is given as a tombstone.
-	Sent(ctx context.Context, keys []SendKey) (map[SendKey]*chat.Message, error)
+	FindByClientID(ctx context.Context, keys []SendKey) (map[SendKey]*chat.Message, error)
 
 	// Append stores a batch in one transaction, in its order, and gives an
 	// outcome for each submission, at the same index. Submissions that repeat
@@ -362,9 +362,9 @@ type MemberKey struct {
 	User         chat.UserID
 }
 
-// Standing is a member's place in a conversation, as far as a notification
+// NotificationState is a member's place in a conversation, as far as a notification
 // needs it.
-type Standing struct {
+type NotificationState struct {
 	Kind  chat.Kind
 	Title string
 	Read  int64 // the member's read mark, as stored
@@ -390,9 +390,9 @@ type Pushes interface {
 	// Subscriptions are those of the users, in any order: of sessions that
 	// have not expired and accounts that are not disabled.
 	Subscriptions(ctx context.Context, users []chat.UserID) ([]Subscription, error)
-	// Standings gives members' places; who is not in the conversation, or no
+	// NotificationStates gives members' places; who is not in the conversation, or no
 	// longer, is left out.
-	Standings(ctx context.Context, keys []MemberKey) (map[MemberKey]Standing, error)
+	NotificationStates(ctx context.Context, keys []MemberKey) (map[MemberKey]NotificationState, error)
 }
 
 // Batch is a group of accounts that are made and removed together; see package
@@ -424,16 +424,16 @@ const RemovalWork = 2000
 
 // Removal is what a step of the removal of a batch did, and leaves to announce.
 type Removal struct {
-	Ended    map[chat.UserID][]chat.SessionID // sessions that are no more
-	Partings []Parting
+	Ended      map[chat.UserID][]chat.SessionID // sessions that are no more
+	Departures []Departure
 	// What the step removed.
 	Messages, Conversations, Accounts int
 	// Done is true when nothing of the batch is left.
 	Done bool
 }
 
-// Parting is that an account left a conversation which stays.
-type Parting struct {
+// Departure is that an account left a conversation which stays.
+type Departure struct {
 	User   chat.UserID
 	Change Change
 }

@@ -34,12 +34,12 @@ type Config struct {
 	// the device.
 
 	OnMessage  func(wire.Message)                                  // a message that is new to the device, or was changed
-	OnAccepted func(*Sent)                                         // a message of its own is kept
+	OnAccepted func(*Outgoing)                                     // a message of its own is kept
 	OnFailed   func(id chat.ClientID, code chat.Code, text string) // a message of its own was refused for good, before or after it was accepted
 }
 
-// Sent is a message that the device was given to send.
-type Sent struct {
+// Outgoing is a message that the device was given to send.
+type Outgoing struct {
 	wire.Send
 	At       time.Time // when it was given
 	Accepted time.Time // when it was accepted; zero before
@@ -47,8 +47,8 @@ type Sent struct {
 	out bool // on its way on the present connection
 }
 
-// Device is one device. Its methods may be called concurrently.
-type Device struct {
+// Client is one device. Its methods may be called concurrently.
+type Client struct {
 	cfg    Config
 	client *client.Client
 	stop   context.CancelFunc
@@ -81,12 +81,12 @@ type view struct {
 
 // outbox holds a conversation's messages without an answer, in order.
 type outbox struct {
-	messages []*Sent
+	messages []*Outgoing
 	resume   time.Time // the server wants nothing of it before
 }
 
 // Start begins to connect as the client's account and goes on until Close.
-func Start(c *client.Client, cfg Config) *Device {
+func Start(c *client.Client, cfg Config) *Client {
 	if cfg.Window == 0 {
 		cfg.Window = 32
 	}
@@ -94,7 +94,7 @@ func Start(c *client.Client, cfg Config) *Device {
 		cfg.Longest = 2 * time.Second
 	}
 	ctx, stop := context.WithCancel(context.Background())
-	d := &Device{
+	d := &Client{
 		cfg: cfg, client: c, stop: stop, done: make(chan struct{}),
 		retry:         backoff.Backoff{InitialInterval: 50 * time.Millisecond, MaxInterval: cfg.Longest, Jitter: 1},
 		conversations: map[chat.ConversationID]*view{}, outboxes: map[chat.ConversationID]*outbox{},
@@ -104,21 +104,21 @@ func Start(c *client.Client, cfg Config) *Device {
 }
 
 // Close disconnects for good.
-func (d *Device) Close() {
+func (d *Client) Close() {
 	d.stop()
 	<-d.done
 }
 
 // Waiting is how many messages have no answer yet.
-func (d *Device) Waiting() int {
+func (d *Client) Waiting() int {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.waiting
 }
 
 // Send gives the device a message to send, under a fresh id. It never waits.
-func (d *Device) Send(to chat.ConversationID, body string) *Sent {
-	m := &Sent{Send: wire.Send{T: "send", ID: client.NewClientID(), Conversation: to, Body: body}, At: time.Now()}
+func (d *Client) Send(to chat.ConversationID, body string) *Outgoing {
+	m := &Outgoing{Send: wire.Send{T: "send", ID: client.NewClientID(), Conversation: to, Body: body}, At: time.Now()}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	box := d.outboxes[to]
@@ -132,7 +132,7 @@ func (d *Device) Send(to chat.ConversationID, body string) *Sent {
 	return m
 }
 
-func (d *Device) run(ctx context.Context) {
+func (d *Client) run(ctx context.Context) {
 	defer close(d.done)
 	for ctx.Err() == nil {
 		why := d.connection(ctx)
@@ -147,7 +147,7 @@ func (d *Device) run(ctx context.Context) {
 }
 
 // connection lives through one connection and tells why it ended.
-func (d *Device) connection(ctx context.Context) error {
+func (d *Client) connection(ctx context.Context) error {
 	dialCtx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	// Frames that come before the connection is known here wait.
@@ -197,14 +197,14 @@ func (d *Device) connection(ctx context.Context) error {
 	}
 }
 
-func (d *Device) lost() {
+func (d *Client) lost() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.socket = nil
 }
 
 // say sends a frame on the present connection; a loss is noticed elsewhere.
-func (d *Device) say(frame any) {
+func (d *Client) say(frame any) {
 	if d.socket != nil {
 		_ = d.socket.Send(frame)
 	}

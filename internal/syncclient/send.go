@@ -8,14 +8,14 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/wire"
 )
 
-func (d *Device) pumpAll() {
+func (d *Client) pumpAll() {
 	for _, box := range d.outboxes {
 		d.pump(box)
 	}
 }
 
 // pump sends what may be sent of a conversation, in order.
-func (d *Device) pump(box *outbox) {
+func (d *Client) pump(box *outbox) {
 	if d.socket == nil || time.Now().Before(box.resume) {
 		return
 	}
@@ -33,7 +33,7 @@ func (d *Device) pump(box *outbox) {
 }
 
 // find is a message without an answer.
-func (d *Device) find(id chat.ClientID) (*outbox, int) {
+func (d *Client) find(id chat.ClientID) (*outbox, int) {
 	// It is nearly always the oldest of its conversation.
 	for _, box := range d.outboxes {
 		for i, m := range box.messages {
@@ -46,7 +46,7 @@ func (d *Device) find(id chat.ClientID) (*outbox, int) {
 }
 
 // answered takes a message off, because it has its answer.
-func (d *Device) answered(id chat.ClientID) *Sent {
+func (d *Client) answered(id chat.ClientID) *Outgoing {
 	box, i := d.find(id)
 	if box == nil {
 		return nil // answered before, on an earlier connection
@@ -60,7 +60,7 @@ func (d *Device) answered(id chat.ClientID) *Sent {
 	return m
 }
 
-func (d *Device) accepted(a wire.Accepted) {
+func (d *Client) accepted(a wire.Accepted) {
 	d.mu.Lock()
 	m := d.answered(a.ID)
 	d.pumpAll()
@@ -75,7 +75,7 @@ func (d *Device) accepted(a wire.Accepted) {
 
 // rejected tries again later when the server says so; those of the same
 // conversation that followed are rejected as well, and go in their order.
-func (d *Device) rejected(r wire.Rejected) {
+func (d *Client) rejected(r wire.Rejected) {
 	d.mu.Lock()
 	if r.RetryAfterMS > 0 {
 		if box, i := d.find(r.ID); box != nil && box.messages[i].out {

@@ -9,7 +9,7 @@ import (
 )
 
 // heard is called for each frame, one after the other.
-func (d *Device) heard(f client.Frame) {
+func (d *Client) heard(f client.Frame) {
 	switch f.T {
 	case "accepted":
 		take(f, d.accepted)
@@ -50,7 +50,7 @@ func take[T any](f client.Frame, do func(T)) {
 }
 
 // live takes a message that was pushed, if it is the next change.
-func (d *Device) live(m wire.Message) {
+func (d *Client) live(m wire.Message) {
 	d.mu.Lock()
 	next := d.next(m.Conversation, m.Rev)
 	d.mu.Unlock()
@@ -61,7 +61,7 @@ func (d *Device) live(m wire.Message) {
 
 // next moves to a change if it is the next one, and sees to what is missing
 // if it is a later one.
-func (d *Device) next(id chat.ConversationID, rev int64) bool {
+func (d *Client) next(id chat.ConversationID, rev int64) bool {
 	v := d.conversations[id]
 	if v == nil {
 		d.list()
@@ -76,25 +76,25 @@ func (d *Device) next(id chat.ConversationID, rev int64) bool {
 	return false
 }
 
-func (d *Device) show(m wire.Message) {
+func (d *Client) show(m wire.Message) {
 	if d.cfg.OnMessage != nil {
 		d.cfg.OnMessage(m)
 	}
 }
 
-func (d *Device) changed(f wire.ConversationFrame) {
+func (d *Client) changed(f wire.ConversationFrame) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.next(f.Conversation.ID, f.Conversation.Rev)
 }
 
-func (d *Device) forget(id chat.ConversationID) {
+func (d *Client) forget(id chat.ConversationID) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	delete(d.conversations, id)
 }
 
-func (d *Device) marked(f wire.MarkFrame) {
+func (d *Client) marked(f wire.MarkFrame) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if v := d.conversations[f.Conversation]; v != nil && f.User == d.me {
@@ -103,7 +103,7 @@ func (d *Device) marked(f wire.MarkFrame) {
 }
 
 // list asks what changed.
-func (d *Device) list() {
+func (d *Client) list() {
 	if d.listing {
 		d.again = true
 		return
@@ -112,7 +112,7 @@ func (d *Device) list() {
 	d.say(wire.Sync{T: "sync", ID: "list", Cursor: d.cursor})
 }
 
-func (d *Device) listed(f wire.Synced) {
+func (d *Client) listed(f wire.Synced) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	first := !d.synced
@@ -142,7 +142,7 @@ func (d *Device) listed(f wire.Synced) {
 }
 
 // catchUp asks for the changes that are missing, unless it has.
-func (d *Device) catchUp(id chat.ConversationID, v *view) {
+func (d *Client) catchUp(id chat.ConversationID, v *view) {
 	if v.rev >= v.most || !v.asked.IsZero() {
 		return
 	}
@@ -150,7 +150,7 @@ func (d *Device) catchUp(id chat.ConversationID, v *view) {
 	d.say(wire.Sync{T: "sync", ID: id.String(), Conversation: id, Rev: v.rev})
 }
 
-func (d *Device) caughtUp(f wire.Changes) {
+func (d *Client) caughtUp(f wire.Changes) {
 	d.mu.Lock()
 	v := d.conversations[f.Conversation]
 	if v == nil {
@@ -174,7 +174,7 @@ func (d *Device) caughtUp(f wire.Changes) {
 }
 
 // pong is the head check. What is on its way has a second to come.
-func (d *Device) pong(f wire.Pong) {
+func (d *Client) pong(f wire.Pong) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if !f.Checked {
@@ -189,7 +189,7 @@ func (d *Device) pong(f wire.Pong) {
 	}
 }
 
-func (d *Device) sum() (sum int64) {
+func (d *Client) sum() (sum int64) {
 	for _, v := range d.conversations {
 		sum += v.rev + v.read
 	}
@@ -201,7 +201,7 @@ func (d *Device) sum() (sum int64) {
 const unanswered = 5 * time.Second
 
 // repair sees to what the last head check found missing.
-func (d *Device) repair() {
+func (d *Client) repair() {
 	now := time.Now()
 	for id, v := range d.conversations {
 		if !v.asked.IsZero() && now.Sub(v.asked) > unanswered {

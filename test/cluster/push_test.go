@@ -5,9 +5,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/hikyaku-chat/hikyaku/internal/acceptance"
 	"github.com/hikyaku-chat/hikyaku/internal/client"
 	"github.com/hikyaku-chat/hikyaku/internal/eventually"
-	"github.com/hikyaku-chat/hikyaku/internal/acceptance"
 	"github.com/hikyaku-chat/hikyaku/internal/webpush/webpushtest"
 	"github.com/hikyaku-chat/hikyaku/test/cluster/clustertest"
 )

@@ -9,10 +9,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hikyaku-chat/hikyaku/internal/acceptance"
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
 	"github.com/hikyaku-chat/hikyaku/internal/client"
 	"github.com/hikyaku-chat/hikyaku/internal/eventually"
-	"github.com/hikyaku-chat/hikyaku/internal/acceptance"
 	"github.com/hikyaku-chat/hikyaku/internal/wire"
 	"github.com/hikyaku-chat/hikyaku/test/cluster/clustertest"
 )

@@ -154,10 +154,10 @@ type echo struct{}
 
 func (echo) Message(c *websocket.Conn, p []byte) { c.Send(websocket.NewFrame(p)) }
 func (echo) Closed(_ *websocket.Conn, _ error)   {}
-func (echo) OnOpen(*gws.Conn)                 {}
-func (echo) OnClose(*gws.Conn, error)         {}
-func (echo) OnPing(c *gws.Conn, p []byte)     { _ = c.WritePong(p) }
-func (echo) OnPong(*gws.Conn, []byte)         {}
+func (echo) OnOpen(*gws.Conn)                    {}
+func (echo) OnClose(*gws.Conn, error)            {}
+func (echo) OnPing(c *gws.Conn, p []byte)        { _ = c.WritePong(p) }
+func (echo) OnPong(*gws.Conn, []byte)            {}
 func (echo) OnMessage(c *gws.Conn, m *gws.Message) {
 	defer func() { _ = m.Close() }()
 	_ = c.WriteMessage(m.Opcode, m.Bytes())

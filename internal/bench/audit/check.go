@@ -61,7 +61,7 @@ const mostOffenders = 5
 // Check judges the account. history gives what a room's history has, in its
 // order, or nil when the system cannot tell; it is nil itself when the system is
 // not asked. Nothing may be written down any more.
-func (l *Ledger) Check(history func(room int) ([]Stored, error)) (*Verdict, error) {
+func (l *Audit) Check(history func(room int) ([]Stored, error)) (*Verdict, error) {
 	c := &check{ledger: l, named: map[*int64]int{}}
 	for i := range l.people {
 		for _, m := range l.people[i].sent {
@@ -99,7 +99,7 @@ func (l *Ledger) Check(history func(room int) ([]Stored, error)) (*Verdict, erro
 }
 
 // byRoom is what was sent to each room.
-func (l *Ledger) byRoom() [][]Key {
+func (l *Audit) byRoom() [][]Key {
 	out := make([][]Key, len(l.rooms))
 	for p := range l.people {
 		for n, m := range l.people[p].sent {
@@ -111,7 +111,7 @@ func (l *Ledger) byRoom() [][]Key {
 
 type check struct {
 	Verdict
-	ledger *Ledger
+	ledger *Audit
 	named  map[*int64]int // offenders named so far, by the count that they belong to
 }
 

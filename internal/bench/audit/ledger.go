@@ -30,10 +30,10 @@ const (
 	Failed           // it was accepted, and its sender was told that it could not be kept
 )
 
-// Ledger is the account of a run. Its methods may be called concurrently, but
+// Audit is the account of a run. Its methods may be called concurrently, but
 // those of one person's sends, and those of one device's receipts, only one at
 // a time, as they happen.
-type Ledger struct {
+type Audit struct {
 	people []person
 	rooms  []room
 
@@ -90,8 +90,8 @@ type Room struct {
 }
 
 // New makes an empty account of so many people in rooms.
-func New(people int, rooms []Room) *Ledger {
-	l := &Ledger{people: make([]person, people), rooms: make([]room, len(rooms))}
+func New(people int, rooms []Room) *Audit {
+	l := &Audit{people: make([]person, people), rooms: make([]room, len(rooms))}
 	for i, r := range rooms {
 		l.rooms[i] = room{name: r.Name, devices: make([]device, len(r.Devices)), noEcho: r.NoEcho}
 		for d, person := range r.Devices {
@@ -103,7 +103,7 @@ func New(people int, rooms []Room) *Ledger {
 
 // Send writes down the next message of a person, before it is sent. due is when
 // it should be sent, counted from the run's beginning.
-func (l *Ledger) Send(person, room int, due time.Duration) Key {
+func (l *Audit) Send(person, room int, due time.Duration) Key {
 	p := &l.people[person]
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -120,7 +120,7 @@ type Fate struct {
 
 // Answer writes down what became of a message. It is not ok for a message that
 // was never sent.
-func (l *Ledger) Answer(k Key, s State) (f Fate, ok bool) {
+func (l *Audit) Answer(k Key, s State) (f Fate, ok bool) {
 	p, ok := l.person(k)
 	if !ok {
 		return f, false
@@ -153,7 +153,7 @@ const few = 32
 // with (0 for a system that gives none). It is not ok for a message that was
 // never sent to this room, or that comes back to its sender where nothing does;
 // that is written down too.
-func (l *Ledger) Receive(room, at int, k Key, seq int64) (r Receipt, ok bool) {
+func (l *Audit) Receive(room, at int, k Key, seq int64) (r Receipt, ok bool) {
 	in := &l.rooms[room]
 	d := &in.devices[at]
 	d.mu.Lock()
@@ -196,7 +196,7 @@ func (d *device) recently(k Key) bool {
 
 // Leak writes down that a person received a message of a room that they are not
 // in.
-func (l *Ledger) Leak(person, room int, k Key) {
+func (l *Audit) Leak(person, room int, k Key) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.leaks = append(l.leaks, leak{person, room, k})
@@ -205,7 +205,7 @@ func (l *Ledger) Leak(person, room int, k Key) {
 // Outstanding tells of every message that was due from a moment on and is not
 // refused, and of which something has not come: how many devices do not have it,
 // and whether it has no answer.
-func (l *Ledger) Outstanding(from time.Duration, tell func(due time.Duration, devices int, unanswered bool)) {
+func (l *Audit) Outstanding(from time.Duration, tell func(due time.Duration, devices int, unanswered bool)) {
 	for i := range l.people {
 		p := &l.people[i]
 		p.mu.Lock()
@@ -234,7 +234,7 @@ func (r *room) audience() int {
 // hears tells whether a device receives a message of the room.
 func (r *room) hears(d *device, k Key) bool { return !r.noEcho || d.person != k.Person }
 
-func (l *Ledger) person(k Key) (*person, bool) {
+func (l *Audit) person(k Key) (*person, bool) {
 	if k.Person < 0 || k.Person >= len(l.people) || k.N < 0 {
 		return nil, false
 	}

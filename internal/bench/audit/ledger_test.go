@@ -16,7 +16,7 @@ import (
 // run is a run in which everything went well, before a test spoils it: each
 // device's receipts and the history, by room.
 type run struct {
-	ledger *audit.Ledger
+	ledger *audit.Audit
 	rooms  []audit.Room
 	order  [][]audit.Key
 	heard  [][][]audit.Key // by room and device

@@ -16,25 +16,25 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/bench/target"
 )
 
-// Crew is a crowd of several processes. As of one in this process, its methods
+// Coordinator is a crowd of several processes. As of one in this process, its methods
 // may be called one at a time.
-type Crew struct {
+type Coordinator struct {
 	hands   []*wire
 	parts   []part
 	ended   []int64
 	version string
 }
 
-// Hand is a process that serves orders, and how it reaches the system.
-type Hand struct {
+// Agent is a process that serves orders, and how it reaches the system.
+type Agent struct {
 	io.ReadWriteCloser
 	Target []byte
 }
 
 // Gather divides a plan between hands and has them prepare it. Closing the crew
 // closes the hands.
-func Gather(ctx context.Context, hands []Hand, plan target.Plan, o load.Options) (*Crew, error) {
-	c := &Crew{ended: make([]int64, len(hands))}
+func Gather(ctx context.Context, hands []Agent, plan target.Plan, o load.Options) (*Coordinator, error) {
+	c := &Coordinator{ended: make([]int64, len(hands))}
 	for _, h := range hands {
 		c.hands = append(c.hands, newWire(h))
 	}
@@ -109,7 +109,7 @@ func divide(plan target.Plan, hands int) ([]part, error) {
 
 // all gives every hand an order and waits for all answers. The first that fails
 // ends the others' waiting: what they do then is of no use.
-func (c *Crew) all(ctx context.Context, tick func(load.Second), of func(i int) order) ([]answer, error) {
+func (c *Coordinator) all(ctx context.Context, tick func(load.Second), of func(i int) order) ([]answer, error) {
 	answers := make([]answer, len(c.hands))
 	seconds := newSeconds(len(c.hands), tick)
 	var group errgroup.Group
@@ -162,7 +162,7 @@ func (w *wire) ask(o order, tick func(load.Second)) (a answer, err error) {
 }
 
 // Connect brings everyone online.
-func (c *Crew) Connect(ctx context.Context, o load.Opening) (*load.Opened, error) {
+func (c *Coordinator) Connect(ctx context.Context, o load.Opening) (*load.Opened, error) {
 	people := 0
 	for _, p := range c.parts {
 		people += p.plan.People
@@ -189,7 +189,7 @@ func (c *Crew) Connect(ctx context.Context, o load.Opening) (*load.Opened, error
 const together = 200 * time.Millisecond
 
 // Talk has everyone talk for a stretch.
-func (c *Crew) Talk(ctx context.Context, s load.Stretch) (*load.Result, error) {
+func (c *Coordinator) Talk(ctx context.Context, s load.Phase) (*load.Result, error) {
 	if s.Turns != nil {
 		return nil, errors.New("who speaks where cannot be told to several processes")
 	}
@@ -216,7 +216,7 @@ func (c *Crew) Talk(ctx context.Context, s load.Stretch) (*load.Result, error) {
 }
 
 // Check judges every message.
-func (c *Crew) Check(ctx context.Context) (*audit.Verdict, error) {
+func (c *Coordinator) Check(ctx context.Context) (*audit.Verdict, error) {
 	answers, err := c.all(ctx, nil, func(int) order { return order{Check: true} })
 	if err != nil {
 		return nil, err
@@ -234,7 +234,7 @@ func (c *Crew) Check(ctx context.Context) (*audit.Verdict, error) {
 
 // Ended is how many connections have ended though nobody wished it, as of the
 // last order.
-func (c *Crew) Ended() (sum int64) {
+func (c *Coordinator) Ended() (sum int64) {
 	for _, n := range c.ended {
 		sum += n
 	}
@@ -242,10 +242,10 @@ func (c *Crew) Ended() (sum int64) {
 }
 
 // Version is what the system says of itself.
-func (c *Crew) Version() string { return c.version }
+func (c *Coordinator) Version() string { return c.version }
 
 // Close ends the hands, and with them their connections.
-func (c *Crew) Close() {
+func (c *Coordinator) Close() {
 	var closing sync.WaitGroup
 	for _, h := range c.hands {
 		closing.Go(func() { _ = h.Close() })

@@ -21,12 +21,12 @@ import (
 // Each hand of these has a system of its own, so that what a hand does can be
 // told apart; all run on the test's clock.
 
-func hands(t *testing.T, systems ...*faulty.System) []distributed.Hand {
+func hands(t *testing.T, systems ...*faulty.System) []distributed.Agent {
 	t.Helper()
-	out := make([]distributed.Hand, len(systems))
+	out := make([]distributed.Agent, len(systems))
 	for i, s := range systems {
 		here, there := net.Pipe()
-		out[i] = distributed.Hand{ReadWriteCloser: here, Target: []byte(s.Name())}
+		out[i] = distributed.Agent{ReadWriteCloser: here, Target: []byte(s.Name())}
 		done := make(chan struct{})
 		go func() {
 			defer close(done)
@@ -56,7 +56,7 @@ func do(t *testing.T, what runs, systems ...*faulty.System) (*report.Report, err
 	all := hands(t, systems...)
 	err := what.Run(t.Context(), &scenario.Run{
 		Name: "test", Report: r,
-		Gather: func(ctx context.Context, plan target.Plan, o load.Options) (scenario.Crowd, error) {
+		Gather: func(ctx context.Context, plan target.Plan, o load.Options) (scenario.VirtualUsers, error) {
 			c, err := distributed.Gather(ctx, all, plan, o)
 			if err != nil {
 				return nil, err
@@ -155,7 +155,7 @@ func TestAHandThatDies(t *testing.T) {
 		}
 		time.AfterFunc(3*time.Second, func() { _ = all[1].Close() })
 		began := time.Now()
-		if _, err := c.Talk(t.Context(), load.Stretch{Rate: 10, Length: time.Hour}); err == nil || time.Since(began) > time.Minute {
+		if _, err := c.Talk(t.Context(), load.Phase{Rate: 10, Length: time.Hour}); err == nil || time.Since(began) > time.Minute {
 			t.Errorf("after %v: %v", time.Since(began), err)
 		}
 	})

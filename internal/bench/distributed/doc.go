@@ -24,7 +24,7 @@ import (
 type order struct {
 	Gather  *gathering
 	Connect *load.Opening
-	Talk    *load.Stretch
+	Talk    *load.Phase
 	Check   bool
 }
 

@@ -64,7 +64,7 @@ func Serve(ctx context.Context, leader io.ReadWriteCloser, open func([]byte) (ta
 type hand struct {
 	wire  *wire
 	open  func([]byte) (target.Target, error)
-	crowd *load.Crowd
+	crowd *load.VirtualUsers
 }
 
 func (h *hand) do(ctx context.Context, o order) (a answer, err error) {

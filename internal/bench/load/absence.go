@@ -18,7 +18,7 @@ type Returning struct {
 }
 
 // Everyone is all people of the crowd.
-func (c *Crowd) Everyone() []int {
+func (c *VirtualUsers) Everyone() []int {
 	all := make([]int, len(c.people))
 	for i := range all {
 		all[i] = i
@@ -27,14 +27,14 @@ func (c *Crowd) Everyone() []int {
 }
 
 // Returns tells whether people can be cut off and come back.
-func (c *Crowd) Returns() bool {
+func (c *VirtualUsers) Returns() bool {
 	_, ok := c.site.(target.Returner)
 	return ok
 }
 
 // Cut breaks off people's connections, without a word. It returns when all are
 // broken.
-func (c *Crowd) Cut(people []int) {
+func (c *VirtualUsers) Cut(people []int) {
 	c.part(people, func(conn target.Conn) {
 		if cutter, ok := conn.(target.Cutter); ok {
 			cutter.Cut()
@@ -46,7 +46,7 @@ func (c *Crowd) Cut(people []int) {
 
 // Return brings people back who were cut off, and has them catch up with what
 // they missed. How long each took counts from the call.
-func (c *Crowd) Return(ctx context.Context, people []int, o Returning) (*Opened, error) {
+func (c *VirtualUsers) Return(ctx context.Context, people []int, o Returning) (*Opened, error) {
 	returner, ok := c.site.(target.Returner)
 	if !ok {
 		return nil, errors.New("people of this system cannot come back after a loss")

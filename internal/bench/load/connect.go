@@ -32,7 +32,7 @@ func (o Opening) withDefaults() Opening {
 
 // Connect brings everyone online. How long each took counts from the moment
 // that it was due.
-func (c *Crowd) Connect(ctx context.Context, o Opening) (*Opened, error) {
+func (c *VirtualUsers) Connect(ctx context.Context, o Opening) (*Opened, error) {
 	people := make([]int, len(c.people))
 	for i := range people {
 		people[i] = i
@@ -49,13 +49,13 @@ func (c *Crowd) Connect(ctx context.Context, o Opening) (*Opened, error) {
 
 // complete tells whether all members of a room are connected. Nothing is said in
 // one of which somebody could not be: it would count as lost.
-func (c *Crowd) complete(room int) bool {
+func (c *VirtualUsers) complete(room int) bool {
 	return !slices.ContainsFunc(c.plan.Rooms[room], func(member int) bool { return c.people[member].connection() == nil })
 }
 
 // bring connects people in the order given, each when it is due at the earliest.
 // How long each took counts from then, or from the call.
-func (c *Crowd) bring(ctx context.Context, o Opening, people []int,
+func (c *VirtualUsers) bring(ctx context.Context, o Opening, people []int,
 	connect func(context.Context, int, target.Listener) (target.Conn, error), due func(i int) time.Duration, fromCall bool,
 ) (*Opened, error) {
 	o = o.withDefaults()

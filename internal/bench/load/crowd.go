@@ -16,12 +16,12 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/bench/target"
 )
 
-// Crowd is people who talk in conversations. Only one of Connect, Talk, Return
+// VirtualUsers is people who talk in conversations. Only one of Connect, Talk, Return
 // and Check may be called at a time; Cut, and Return of others, at any time.
-type Crowd struct {
+type VirtualUsers struct {
 	site   target.Site
 	plan   target.Plan
-	ledger *audit.Ledger
+	ledger *audit.Audit
 	began  time.Time
 	people []*person
 	turns  []Turn
@@ -40,7 +40,7 @@ type Turn struct{ Person, Room int }
 
 // person is one of the crowd, with one connection.
 type person struct {
-	crowd *Crowd
+	crowd *VirtualUsers
 	index int
 	place map[int]int // of their device among those of a room
 	text  []byte
@@ -55,7 +55,7 @@ type Options struct {
 }
 
 // Gather prepares the people of a plan. Nobody is connected yet.
-func Gather(ctx context.Context, t target.Target, plan target.Plan, o Options) (*Crowd, error) {
+func Gather(ctx context.Context, t target.Target, plan target.Plan, o Options) (*VirtualUsers, error) {
 	if o.Body == 0 {
 		o.Body = 120
 	}
@@ -67,7 +67,7 @@ func Gather(ctx context.Context, t target.Target, plan target.Plan, o Options) (
 	for i, members := range plan.Rooms {
 		rooms[i] = audit.Room{Name: fmt.Sprintf("conversation %d", i), Devices: members, NoEcho: !site.Echoes(i)}
 	}
-	c := &Crowd{
+	c := &VirtualUsers{
 		site: site, plan: plan, ledger: audit.New(plan.People, rooms), began: time.Now(), body: o.Body,
 		people: make([]*person, plan.People), turns: everyone(plan), filler: bytes.Repeat([]byte("x"), o.Body),
 	}
@@ -103,13 +103,13 @@ func everyone(plan target.Plan) (turns []Turn) {
 }
 
 // Version is what the system says of itself.
-func (c *Crowd) Version() string { return c.site.Version() }
+func (c *VirtualUsers) Version() string { return c.site.Version() }
 
 // Ended is how many connections have ended though nobody wished it.
-func (c *Crowd) Ended() int64 { return c.ended.Load() }
+func (c *VirtualUsers) Ended() int64 { return c.ended.Load() }
 
 // Acts are what people can do besides talking.
-func (c *Crowd) Acts() []target.Act {
+func (c *VirtualUsers) Acts() []target.Act {
 	if actor, ok := c.site.(target.Actor); ok {
 		return actor.Acts()
 	}
@@ -120,13 +120,13 @@ func (c *Crowd) Acts() []target.Act {
 const closeAtOnce = 64
 
 // Close ends all connections.
-func (c *Crowd) Close() {
+func (c *VirtualUsers) Close() {
 	c.part(c.Everyone(), target.Conn.Close)
 }
 
 // part takes people's connections away and ends them, several side by side. It
 // returns when nothing more comes by them.
-func (c *Crowd) part(people []int, end func(target.Conn)) {
+func (c *VirtualUsers) part(people []int, end func(target.Conn)) {
 	var ending errgroup.Group
 	ending.SetLimit(closeAtOnce)
 	for _, index := range people {
@@ -157,7 +157,7 @@ func (p *person) connection() target.Conn {
 
 // audience is how many devices receive what is said in a room: each member's,
 // who has one, the sender's own among them where the system echoes.
-func (c *Crowd) audience(room int) int64 {
+func (c *VirtualUsers) audience(room int) int64 {
 	n := int64(len(c.plan.Rooms[room]))
 	if !c.site.Echoes(room) {
 		n--
@@ -165,7 +165,7 @@ func (c *Crowd) audience(room int) int64 {
 	return n
 }
 
-func (c *Crowd) elapsed() time.Duration { return time.Since(c.began) }
+func (c *VirtualUsers) elapsed() time.Duration { return time.Since(c.began) }
 
 // say sends the next message of a person.
 func (p *person) say(conn target.Conn, room int, due time.Duration, r *recording) error {
@@ -255,7 +255,7 @@ func (p *person) Ended(err error) {
 // Check judges the whole run, every conversation's history included. It waits
 // until nothing has come for a while, so that what is late, or comes again, is
 // seen, and then ends all connections.
-func (c *Crowd) Check(ctx context.Context) (*audit.Verdict, error) {
+func (c *VirtualUsers) Check(ctx context.Context) (*audit.Verdict, error) {
 	c.hush(ctx)
 	c.Close()
 	v, err := c.ledger.Check(func(room int) ([]audit.Stored, error) {
@@ -289,7 +289,7 @@ const (
 )
 
 // hush waits until nothing comes any more.
-func (c *Crowd) hush(ctx context.Context) {
+func (c *VirtualUsers) hush(ctx context.Context) {
 	for until := c.elapsed() + patience; c.elapsed() < until && ctx.Err() == nil; {
 		before := c.heard.Load()
 		sleep(ctx, quiet)

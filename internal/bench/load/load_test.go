@@ -27,7 +27,7 @@ func pairs(people int) target.Plan {
 }
 
 // talk runs one stretch against a system and judges it.
-func talk(t *testing.T, s *faulty.System, stretch load.Stretch) (*load.Result, *audit.Verdict) {
+func talk(t *testing.T, s *faulty.System, stretch load.Phase) (*load.Result, *audit.Verdict) {
 	t.Helper()
 	crowd, err := load.Gather(t.Context(), s, pairs(10), load.Options{})
 	if err != nil {
@@ -80,7 +80,7 @@ func TestPercentilesAreThoseInjected(t *testing.T) {
 			delays[i] = time.Duration(math.Exp(rng.Float64()*math.Log(10_000)) * float64(500*time.Microsecond))
 		}
 		s := &faulty.System{Delay: func(n int) time.Duration { return delays[n] }}
-		r, v := talk(t, s, load.Stretch{Rate: rate, Length: seconds * time.Second, Drain: time.Minute})
+		r, v := talk(t, s, load.Phase{Rate: rate, Length: seconds * time.Second, Drain: time.Minute})
 		if r.Sent != rate*seconds || r.Delivered != 2*rate*seconds || r.Missing != 0 || v.Lost+v.Duplicated+v.Foreign != 0 {
 			t.Errorf("%+v\n%+v", r, v)
 		}
@@ -100,7 +100,7 @@ func TestAStallIsChargedInFull(t *testing.T) {
 			}
 			return 0
 		}}
-		r, v := talk(t, s, load.Stretch{Rate: rate, Length: seconds * time.Second, Drain: time.Minute})
+		r, v := talk(t, s, load.Phase{Rate: rate, Length: seconds * time.Second, Drain: time.Minute})
 		// A fifth of the messages were due in the stall, evenly.
 		near(t, "p90", r.Latency.P90, 1000)
 		near(t, "p95", r.Latency.P95, 1500)
@@ -125,7 +125,7 @@ func TestWarmUpIsNotMeasured(t *testing.T) {
 		}}
 		var series []load.Second
 		tick := func(s load.Second) { series = append(series, s) }
-		r, _ := talk(t, s, load.Stretch{Rate: 1000, WarmUp: 2 * time.Second, Length: 3 * time.Second, Drain: time.Minute, OnTick: tick})
+		r, _ := talk(t, s, load.Phase{Rate: 1000, WarmUp: 2 * time.Second, Length: 3 * time.Second, Drain: time.Minute, OnTick: tick})
 		near(t, "max", r.Latency.Max, 10)
 		near(t, "the rate", r.PerSecond, 1000)
 		near(t, "the receipts", r.Receipts, 2000)
@@ -143,7 +143,7 @@ func TestWarmUpIsNotMeasured(t *testing.T) {
 func TestWhatIsLateIsCharged(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &faulty.System{Hang: func(n int) bool { return n%10 == 0 }}
-		r, _ := talk(t, s, load.Stretch{Rate: 100, Length: 10 * time.Second, Drain: 5 * time.Second})
+		r, _ := talk(t, s, load.Phase{Rate: 100, Length: 10 * time.Second, Drain: 5 * time.Second})
 		// A tenth is 5 to 15 s late, and 10 in the middle.
 		near(t, "p95", r.Latency.P95, 10_000)
 		near(t, "the answers' p95", r.Answer.P95, 10_000)
@@ -160,7 +160,7 @@ func TestWhatIsLateIsCharged(t *testing.T) {
 func TestDoublesCancelNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &faulty.System{Double: func(n int) bool { return n == 10 }, Lose: func(n int) bool { return n == 20 }}
-		r, v := talk(t, s, load.Stretch{Rate: 100, Length: time.Second, Drain: time.Second})
+		r, v := talk(t, s, load.Phase{Rate: 100, Length: time.Second, Drain: time.Second})
 		if r.Missing != 1 || v.Lost != 1 || v.Duplicated != 1 {
 			t.Errorf("%+v, %+v", r, v)
 		}
@@ -243,7 +243,7 @@ func TestWhatASystemBreaksIsFound(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				r, v := talk(t, c.system, load.Stretch{Rate: 1000, Length: 2 * time.Second, Drain: time.Second})
+				r, v := talk(t, c.system, load.Phase{Rate: 1000, Length: 2 * time.Second, Drain: time.Second})
 				if !c.ok(r, v) {
 					t.Errorf("%+v\n%+v", r, v)
 				}

@@ -8,8 +8,8 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/bench/target"
 )
 
-// Stretch is a time during which a crowd talks at one rate.
-type Stretch struct {
+// Phase is a time during which a crowd talks at one rate.
+type Phase struct {
 	Begin   time.Time     // when it begins; now when it is zero
 	Rate    float64       // messages per second, of all people together; at 0 nobody says anything
 	Turns   []Turn        // who speaks where, in turn; nil for everyone everywhere
@@ -22,7 +22,7 @@ type Stretch struct {
 
 // Talk has the crowd talk for a stretch, and waits until everything that was
 // sent has arrived, or the time for that is over.
-func (c *Crowd) Talk(ctx context.Context, s Stretch) (*Result, error) {
+func (c *VirtualUsers) Talk(ctx context.Context, s Phase) (*Result, error) {
 	if wait := time.Until(s.Begin); wait > 0 {
 		sleep(ctx, wait)
 	}
@@ -63,7 +63,7 @@ func (c *Crowd) Talk(ctx context.Context, s Stretch) (*Result, error) {
 
 // charge writes down what has not come as if it came now, which is the least
 // that it takes: a percentile that leaves out what is late is none.
-func (c *Crowd) charge(r *recording) {
+func (c *VirtualUsers) charge(r *recording) {
 	now := c.elapsed()
 	c.ledger.Outstanding(r.warm, func(due time.Duration, devices int, unanswered bool) {
 		if devices > 0 {
@@ -77,7 +77,7 @@ func (c *Crowd) charge(r *recording) {
 }
 
 // pace sends each message when it is due, and tells how many there were.
-func (c *Crowd) pace(ctx context.Context, s Stretch, r *recording) (asked int64, err error) {
+func (c *VirtualUsers) pace(ctx context.Context, s Phase, r *recording) (asked int64, err error) {
 	turns := s.Turns
 	if turns == nil {
 		turns = c.turns
@@ -124,7 +124,7 @@ func (c *Crowd) pace(ctx context.Context, s Stretch, r *recording) (asked int64,
 const longestNap = 100 * time.Millisecond
 
 // next finds the next turn of somebody who is there; it is the one before turn.
-func (c *Crowd) next(turns []Turn, turn *int) (target.Conn, error) {
+func (c *VirtualUsers) next(turns []Turn, turn *int) (target.Conn, error) {
 	for range turns {
 		if *turn == len(turns) {
 			*turn = 0
@@ -139,7 +139,7 @@ func (c *Crowd) next(turns []Turn, turn *int) (target.Conn, error) {
 
 // why says why a connection takes nothing: because it ended, which whoever reads
 // it knows better than whoever writes, and may be about to say.
-func (c *Crowd) why(ctx context.Context, err error) error {
+func (c *VirtualUsers) why(ctx context.Context, err error) error {
 	for until := c.elapsed() + patience; c.elapsed() < until && ctx.Err() == nil; sleep(ctx, time.Millisecond) {
 		if first := c.first.Load(); first != nil {
 			return *first
@@ -150,7 +150,7 @@ func (c *Crowd) why(ctx context.Context, err error) error {
 
 // drain waits until nothing is on its way, and tells when that was; then for
 // answers, which a system may give after it has delivered.
-func (c *Crowd) drain(ctx context.Context, r *recording, most time.Duration) time.Duration {
+func (c *VirtualUsers) drain(ctx context.Context, r *recording, most time.Duration) time.Duration {
 	until := c.elapsed() + most
 	wait := func(left func() int64) {
 		for left() > 0 && c.elapsed() < until && ctx.Err() == nil {
@@ -168,7 +168,7 @@ const queueEvery = 50 * time.Millisecond
 
 // watch tells what happens each second, until stop closes, and gives the length
 // that the queue had at most.
-func (c *Crowd) watch(r *recording, tell func(Second), stop <-chan struct{}) (peak int64) {
+func (c *VirtualUsers) watch(r *recording, tell func(Second), stop <-chan struct{}) (peak int64) {
 	tick, look := time.NewTicker(time.Second), time.NewTicker(queueEvery)
 	defer tick.Stop()
 	defer look.Stop()

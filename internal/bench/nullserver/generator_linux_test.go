@@ -53,7 +53,7 @@ func BenchmarkGenerator(b *testing.B) {
 
 type generator struct {
 	server *process
-	crowd  *load.Crowd
+	crowd  *load.VirtualUsers
 }
 
 func newGenerator(b *testing.B, people int) *generator {
@@ -89,7 +89,7 @@ func (g *generator) talk(b *testing.B, rate float64) *talk {
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
 	own, servers := cpu(b, os.Getpid()), cpu(b, g.server.pid)
-	r, err := g.crowd.Talk(b.Context(), load.Stretch{
+	r, err := g.crowd.Talk(b.Context(), load.Phase{
 		Rate: rate, WarmUp: 500 * time.Millisecond, Length: 3 * time.Second, Drain: 10 * time.Second, Stalled: 5 * time.Second,
 	})
 	if err != nil {

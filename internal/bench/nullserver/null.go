@@ -58,7 +58,7 @@ type room struct {
 	id      chat.ConversationID
 	members [2]*user
 	mu      sync.Mutex
-	stored  []text       // by seq, from 1
+	stored  []text          // by seq, from 1
 	held    websocket.Frame // pushed behind the next one
 }
 

@@ -41,7 +41,7 @@ func TestEveryMessageIsAccountedFor(t *testing.T) {
 	if _, err := crowd.Connect(t.Context(), load.Opening{}); err != nil {
 		t.Fatal(err)
 	}
-	r, err := crowd.Talk(t.Context(), load.Stretch{Rate: 3000, Length: time.Second, Drain: time.Minute})
+	r, err := crowd.Talk(t.Context(), load.Phase{Rate: 3000, Length: time.Second, Drain: time.Minute})
 	if err != nil || r.Sent != 3000 || r.Accepted != 3000 || r.Delivered != 6000 || r.Missing != 0 {
 		t.Errorf("%+v, %v", r, err)
 	}

@@ -28,7 +28,7 @@ func (b *Burst) Run(ctx context.Context, r *Run) error {
 	if err := r.connect(ctx, crowd); err != nil {
 		return err
 	}
-	step, err := r.talk(ctx, crowd, fmt.Sprintf("burst of %.0f/s", b.Rate), load.Stretch{Rate: b.Rate, Length: b.Length, Drain: b.Drain})
+	step, err := r.talk(ctx, crowd, fmt.Sprintf("burst of %.0f/s", b.Rate), load.Phase{Rate: b.Rate, Length: b.Length, Drain: b.Drain})
 	if err != nil {
 		return err
 	}

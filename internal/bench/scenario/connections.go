@@ -37,7 +37,7 @@ func (c *Connections) Run(ctx context.Context, r *Run) error {
 		return err
 	}
 	r.phase("hold them", c.Hold)
-	if _, err := crowd.Talk(ctx, load.Stretch{Length: c.Hold, OnTick: r.tick(ctx)}); err != nil {
+	if _, err := crowd.Talk(ctx, load.Phase{Length: c.Hold, OnTick: r.tick(ctx)}); err != nil {
 		return err
 	}
 	out := &report.Connections{
@@ -52,7 +52,7 @@ func (c *Connections) Run(ctx context.Context, r *Run) error {
 		out.BytesEach = max(0, after.MemoryMiB-before.MemoryMiB) * (1 << 20) / float64(opened.Succeeded)
 	}
 	r.Report.Connections = out
-	step, err := r.talk(ctx, crowd, fmt.Sprintf("%d of %d people talk", c.Sample, c.People), load.Stretch{
+	step, err := r.talk(ctx, crowd, fmt.Sprintf("%d of %d people talk", c.Sample, c.People), load.Phase{
 		Rate: c.Rate, Length: sampleFor, Drain: drainFor,
 	})
 	switch {
@@ -78,7 +78,7 @@ func (c *Connections) plan() target.Plan {
 	return plan
 }
 
-func (c *Connections) open(ctx context.Context, crowd Crowd, r *Run) (*load.Opened, error) {
+func (c *Connections) open(ctx context.Context, crowd VirtualUsers, r *Run) (*load.Opened, error) {
 	length := time.Duration(0)
 	if c.PerSecond > 0 {
 		length = time.Duration(float64(c.People) / c.PerSecond * float64(time.Second))

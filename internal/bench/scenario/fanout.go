@@ -31,7 +31,7 @@ func (f *Fanout) Run(ctx context.Context, r *Run) error {
 		return err
 	}
 	for room, size := range f.Sizes {
-		step, err := r.talk(ctx, crowd, fmt.Sprintf("%d members", size), load.Stretch{
+		step, err := r.talk(ctx, crowd, fmt.Sprintf("%d members", size), load.Phase{
 			Rate: max(f.Deliveries/float64(size), 1), Turns: f.turns(room, size), WarmUp: f.WarmUp, Length: f.Length, Drain: drainFor,
 		})
 		if err != nil {

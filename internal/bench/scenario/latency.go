@@ -62,11 +62,11 @@ func (l *Latency) with(ctx context.Context, people int, r *Run) error {
 	return r.conclude(ctx, crowd)
 }
 
-func (l *Latency) search(ctx context.Context, crowd Crowd, r *Run, label func(rate float64) string) error {
+func (l *Latency) search(ctx context.Context, crowd VirtualUsers, r *Run, label func(rate float64) string) error {
 	good, bad := 0.0, 0.0
 	halvings := 0
 	for rate := l.From; ; {
-		step, err := r.talk(ctx, crowd, label(rate), load.Stretch{
+		step, err := r.talk(ctx, crowd, label(rate), load.Phase{
 			Rate: rate, WarmUp: l.WarmUp, Length: l.Step, Drain: drainFor, Stalled: drainFor,
 		})
 		if err != nil {

@@ -24,7 +24,7 @@ type Reconnect struct {
 
 // absentee is a crowd that can be cut off; that of several processes cannot.
 type absentee interface {
-	Crowd
+	VirtualUsers
 	Returns() bool
 	Cut(people []int)
 	Return(ctx context.Context, people []int, o load.Returning) (*load.Opened, error)
@@ -47,14 +47,14 @@ func (s *Reconnect) Run(ctx context.Context, r *Run) error {
 	if err := r.connect(ctx, crowd); err != nil {
 		return err
 	}
-	quiet := load.Stretch{Rate: s.Rate, Length: sampleFor, Drain: drainFor}
+	quiet := load.Phase{Rate: s.Rate, Length: sampleFor, Drain: drainFor}
 	if _, err := r.talk(ctx, crowd, "before", quiet); err != nil {
 		return err
 	}
 	first, second := halves(s.People)
 	crowd.Cut(first)
 	// What is sent now cannot reach the first half, so nobody waits for it.
-	missed, err := r.talk(ctx, crowd, "half is away", load.Stretch{Rate: s.Rate, Length: s.Apart})
+	missed, err := r.talk(ctx, crowd, "half is away", load.Phase{Rate: s.Rate, Length: s.Apart})
 	if err != nil {
 		return err
 	}

@@ -15,11 +15,11 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/bench/target"
 )
 
-// Crowd is people who can be brought online and made to talk: those of package
+// VirtualUsers is people who can be brought online and made to talk: those of package
 // load, or of several processes of it (package distributed).
-type Crowd interface {
+type VirtualUsers interface {
 	Connect(ctx context.Context, o load.Opening) (*load.Opened, error)
-	Talk(ctx context.Context, s load.Stretch) (*load.Result, error)
+	Talk(ctx context.Context, s load.Phase) (*load.Result, error)
 	// Ended is how many connections have ended though nobody wished it.
 	Ended() int64
 	// Check judges every message; nothing may be said any more.
@@ -36,7 +36,7 @@ type Run struct {
 	Target target.Target
 	Report *report.Report
 	// Gather makes the crowd; nil for one in this process.
-	Gather func(ctx context.Context, plan target.Plan, o load.Options) (Crowd, error)
+	Gather func(ctx context.Context, plan target.Plan, o load.Options) (VirtualUsers, error)
 	// Watch is told how it goes on; nil for nobody.
 	Watch Watcher
 	// Probe looks at the server's processes; nil where they cannot be seen.
@@ -73,11 +73,11 @@ type Usage struct {
 }
 
 // gather makes the crowd of a plan, and begins the run's clock.
-func (r *Run) gather(ctx context.Context, plan target.Plan) (Crowd, error) {
+func (r *Run) gather(ctx context.Context, plan target.Plan) (VirtualUsers, error) {
 	plan.Run = r.Name
 	r.phase("make accounts and conversations", 0)
 	o := load.Options{Body: r.Body}
-	var crowd Crowd
+	var crowd VirtualUsers
 	var err error
 	if r.Gather != nil {
 		crowd, err = r.Gather(ctx, plan, o)
@@ -98,7 +98,7 @@ func (r *Run) gather(ctx context.Context, plan target.Plan) (Crowd, error) {
 }
 
 // connect brings everyone online; a connection that fails ends the run.
-func (r *Run) connect(ctx context.Context, crowd Crowd) error {
+func (r *Run) connect(ctx context.Context, crowd VirtualUsers) error {
 	r.phase("connect", 0)
 	if _, err := crowd.Connect(ctx, load.Opening{OnTick: r.tick(ctx)}); err != nil {
 		return err
@@ -108,7 +108,7 @@ func (r *Run) connect(ctx context.Context, crowd Crowd) error {
 }
 
 // talk has the crowd talk, and adds the step to the report.
-func (r *Run) talk(ctx context.Context, crowd Crowd, label string, s load.Stretch) (*load.Result, error) {
+func (r *Run) talk(ctx context.Context, crowd VirtualUsers, label string, s load.Phase) (*load.Result, error) {
 	r.phase(label, s.WarmUp+s.Length)
 	from := time.Since(r.began)
 	s.OnTick = r.tick(ctx)
@@ -124,7 +124,7 @@ func (r *Run) talk(ctx context.Context, crowd Crowd, label string, s load.Stretc
 }
 
 // conclude judges every message of the run.
-func (r *Run) conclude(ctx context.Context, crowd Crowd) error {
+func (r *Run) conclude(ctx context.Context, crowd VirtualUsers) error {
 	r.phase("check every message", 0)
 	v, err := crowd.Check(ctx)
 	if err != nil {

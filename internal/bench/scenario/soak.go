@@ -58,7 +58,7 @@ func (s *Soak) Run(ctx context.Context, r *Run) error {
 	}
 	var total load.Result
 	for n := range int(s.Length / s.Window) {
-		step, err := r.talk(ctx, crowd, fmt.Sprintf("%v to %v", time.Duration(n)*s.Window, time.Duration(n+1)*s.Window), load.Stretch{
+		step, err := r.talk(ctx, crowd, fmt.Sprintf("%v to %v", time.Duration(n)*s.Window, time.Duration(n+1)*s.Window), load.Phase{
 			Rate: s.Rate, Length: s.Window, Drain: drainFor,
 		})
 		if err != nil {

@@ -116,31 +116,31 @@ func publishAll(ctx context.Context, conn *amqp.Connection, queue string, messag
 	}
 }
 
-// Graveyard reads dead letters, for the operator's commands.
-type Graveyard struct {
+// DeadLetterStore reads dead letters, for the operator's commands.
+type DeadLetterStore struct {
 	conn       *amqp.Connection
 	partitions int
 }
 
-// OpenGraveyard connects to the broker. partitions is the installation's N.
-func OpenGraveyard(ctx context.Context, urls []string, partitions int) (*Graveyard, error) {
+// OpenDeadLetterStore connects to the broker. partitions is the installation's N.
+func OpenDeadLetterStore(ctx context.Context, urls []string, partitions int) (*DeadLetterStore, error) {
 	conn, err := dial(ctx, urls, "dead letters")
 	if err != nil {
 		return nil, err
 	}
-	return &Graveyard{conn: conn, partitions: partitions}, nil
+	return &DeadLetterStore{conn: conn, partitions: partitions}, nil
 }
 
 // Close disconnects.
-func (g *Graveyard) Close() error { return g.conn.Close() }
+func (g *DeadLetterStore) Close() error { return g.conn.Close() }
 
 // Each calls f for every dead letter, the oldest first, until it returns false.
 // They stay where they are.
-func (g *Graveyard) Each(f func(DeadLetter) bool) error {
+func (g *DeadLetterStore) Each(f func(DeadLetter) bool) error {
 	return g.each(func(d DeadLetter, _ amqp.Delivery) (bool, error) { return f(d), nil })
 }
 
-func (g *Graveyard) each(f func(DeadLetter, amqp.Delivery) (bool, error)) error {
+func (g *DeadLetterStore) each(f func(DeadLetter, amqp.Delivery) (bool, error)) error {
 	// Whoever serves tells of settings that have changed.
 	if err := declareQueue(g.conn, queueDead, nil, slog.New(slog.DiscardHandler)); err != nil {
 		return err
@@ -177,7 +177,7 @@ func readDeadLetter(d amqp.Delivery) DeadLetter {
 }
 
 // Find gives one dead letter; [ErrNoDeadLetter] when it is not there.
-func (g *Graveyard) Find(id string) (found DeadLetter, err error) {
+func (g *DeadLetterStore) Find(id string) (found DeadLetter, err error) {
 	err = g.Each(func(l DeadLetter) bool {
 		if l.ID == id {
 			found = l
@@ -196,7 +196,7 @@ var ErrNoDeadLetter = errors.New("there is no dead letter with this id; hikyaku 
 // Requeue sends a dead letter through its partition again. It is gone from the
 // dead ones only when it is kept there; a worker recognises it should it have
 // been stored meanwhile.
-func (g *Graveyard) Requeue(ctx context.Context, id string) error {
+func (g *DeadLetterStore) Requeue(ctx context.Context, id string) error {
 	found := false
 	err := g.each(func(l DeadLetter, d amqp.Delivery) (bool, error) {
 		if l.ID != id {

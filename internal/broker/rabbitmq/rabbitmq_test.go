@@ -258,7 +258,7 @@ func TestDeadLetters(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	g, err := rabbitmq.OpenGraveyard(t.Context(), cfg.URLs, cfg.Partitions)
+	g, err := rabbitmq.OpenDeadLetterStore(t.Context(), cfg.URLs, cfg.Partitions)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -398,7 +398,7 @@ func TestDeadLettersWithoutAQueue(t *testing.T) {
 			return err
 		}) == nil
 	})
-	g, err := rabbitmq.OpenGraveyard(t.Context(), []string{url}, 1)
+	g, err := rabbitmq.OpenDeadLetterStore(t.Context(), []string{url}, 1)
 	if err != nil {
 		t.Fatal(err)
 	}

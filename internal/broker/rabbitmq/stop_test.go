@@ -124,7 +124,7 @@ func TestStopKeepsDeadLetters(t *testing.T) {
 				close(goOn)
 			}()
 			stop()
-			g, err := rabbitmq.OpenGraveyard(t.Context(), cfg.URLs, cfg.Partitions)
+			g, err := rabbitmq.OpenDeadLetterStore(t.Context(), cfg.URLs, cfg.Partitions)
 			if err != nil {
 				t.Fatal(err)
 			}

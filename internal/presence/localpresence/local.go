@@ -125,8 +125,8 @@ func (p *Presence) Detach(_ context.Context, d presence.Device) (presence.State,
 	})
 }
 
-// Where implements [presence.Presence].
-func (p *Presence) Where(_ context.Context, users []chat.UserID) ([][]string, error) {
+// NodesOf implements [presence.Presence].
+func (p *Presence) NodesOf(_ context.Context, users []chat.UserID) ([][]string, error) {
 	out := make([][]string, len(users))
 	// One array serves the common answer, a single node.
 	single := make([]string, 0, len(users))

@@ -28,7 +28,7 @@ func BenchmarkWhere(b *testing.B) {
 	}
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := p.Where(context.Background(), users); err != nil {
+		if _, err := p.NodesOf(context.Background(), users); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -85,7 +85,7 @@ func check(t fataler, p presence.Presence, user chat.UserID, state chat.Presence
 	if states[0].Presence != chat.Offline || states[1].User != user || states[1].Presence != state {
 		t.Fatalf("States: %v, want offline and %s", states, state)
 	}
-	where, err := p.Where(context.Background(), []chat.UserID{user, user + 1000, user})
+	where, err := p.NodesOf(context.Background(), []chat.UserID{user, user + 1000, user})
 	if err != nil {
 		t.Fatalf("Where: %v", err)
 	}

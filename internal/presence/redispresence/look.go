@@ -14,9 +14,9 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/redisconn"
 )
 
-// Where implements [presence.Presence]. A part of a cluster may be away; whom
+// NodesOf implements [presence.Presence]. A part of a cluster may be away; whom
 // the rest knows is found.
-func (p *Presence) Where(ctx context.Context, users []chat.UserID) ([][]string, error) {
+func (p *Presence) NodesOf(ctx context.Context, users []chat.UserID) ([][]string, error) {
 	out := make([][]string, len(users))
 	unknown, err := p.each(ctx, users, func(i int, node string, _ bool) {
 		if !slices.Contains(out[i], node) {

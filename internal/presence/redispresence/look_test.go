@@ -23,7 +23,7 @@ func locate(t *testing.T, p presence.Presence, users []chat.UserID) (found, unkn
 	ctx, cancel := context.WithTimeout(t.Context(), 250*time.Millisecond)
 	defer cancel()
 	begin := time.Now()
-	where, err := p.Where(ctx, users)
+	where, err := p.NodesOf(ctx, users)
 	took = time.Since(begin)
 	if len(where) != len(users) {
 		t.Fatalf("%d users asked for, %d answers", len(users), len(where))

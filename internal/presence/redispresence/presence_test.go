@@ -102,7 +102,7 @@ func attach(t *testing.T, p presence.Presence, user chat.UserID, node string, id
 
 func where(t *testing.T, p presence.Presence, user chat.UserID) []string {
 	t.Helper()
-	out, err := p.Where(t.Context(), []chat.UserID{user})
+	out, err := p.NodesOf(t.Context(), []chat.UserID{user})
 	if err != nil {
 		return []string{err.Error()}
 	}

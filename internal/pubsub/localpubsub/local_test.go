@@ -6,8 +6,8 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/hikyaku-chat/hikyaku/internal/pubsub"
-	"github.com/hikyaku-chat/hikyaku/internal/pubsub/pubsubtest"
 	"github.com/hikyaku-chat/hikyaku/internal/pubsub/localpubsub"
+	"github.com/hikyaku-chat/hikyaku/internal/pubsub/pubsubtest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }

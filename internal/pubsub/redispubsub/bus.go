@@ -80,7 +80,9 @@ func New(client *redisconn.Client, queue int, log *slog.Logger) *Bus {
 func (b *Bus) channelName(node string) string { return b.client.Channel("bus:{" + node + "}") }
 
 // Publish implements [pubsub.Bus].
-func (b *Bus) Publish(_ context.Context, node string, e *pubsub.Envelope) error { return b.put(node, e) }
+func (b *Bus) Publish(_ context.Context, node string, e *pubsub.Envelope) error {
+	return b.put(node, e)
+}
 
 // Broadcast implements [pubsub.Bus].
 func (b *Bus) Broadcast(_ context.Context, e *pubsub.Envelope) error { return b.put(everyone, e) }

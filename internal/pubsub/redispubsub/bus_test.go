@@ -9,11 +9,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hikyaku-chat/hikyaku/internal/chat"
+	"github.com/hikyaku-chat/hikyaku/internal/eventually"
 	"github.com/hikyaku-chat/hikyaku/internal/pubsub"
 	"github.com/hikyaku-chat/hikyaku/internal/pubsub/pubsubtest"
 	"github.com/hikyaku-chat/hikyaku/internal/pubsub/redispubsub"
-	"github.com/hikyaku-chat/hikyaku/internal/chat"
-	"github.com/hikyaku-chat/hikyaku/internal/eventually"
 	"github.com/hikyaku-chat/hikyaku/internal/redisconn"
 	"github.com/hikyaku-chat/hikyaku/internal/stack"
 	"github.com/hikyaku-chat/hikyaku/internal/stack/stacktest"

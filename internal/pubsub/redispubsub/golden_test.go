@@ -7,8 +7,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/hikyaku-chat/hikyaku/internal/pubsub"
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
+	"github.com/hikyaku-chat/hikyaku/internal/pubsub"
 )
 
 var everyItem = &pubsub.Envelope{Items: []pubsub.Item{

@@ -6,8 +6,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/hikyaku-chat/hikyaku/internal/pubsub"
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
+	"github.com/hikyaku-chat/hikyaku/internal/pubsub"
 )
 
 // gateway is a subscriber that counts.
@@ -17,7 +17,7 @@ type gateway struct {
 }
 
 func (g *gateway) Deliver(e *pubsub.Envelope) { g.got = append(g.got, e.Items[0].Push.Users[0]) }
-func (g *gateway) Gap()                    { g.gaps++ }
+func (g *gateway) Gap()                       { g.gaps++ }
 
 func envelope(user, size int) *pubsub.Envelope {
 	return &pubsub.Envelope{Items: []pubsub.Item{{Push: &pubsub.Push{Users: []chat.UserID{chat.UserID(user)}, Frame: make([]byte, size)}}}}

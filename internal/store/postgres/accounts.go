@@ -7,8 +7,8 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
-	"github.com/hikyaku-chat/hikyaku/internal/textfold"
 	"github.com/hikyaku-chat/hikyaku/internal/store"
+	"github.com/hikyaku-chat/hikyaku/internal/textfold"
 )
 
 // userColumns are those of userFields, of a user u.
@@ -136,8 +136,8 @@ func (s *Store) UpdateUser(ctx context.Context, id chat.UserID, ch store.UserCha
 	})
 }
 
-// SawUser records when a user's last device went away; see the contract.
-func (s *Store) SawUser(ctx context.Context, id chat.UserID, at time.Time) error {
+// SetLastSeen records when a user's last device went away; see the contract.
+func (s *Store) SetLastSeen(ctx context.Context, id chat.UserID, at time.Time) error {
 	_, err := change(ctx, s, "record when a user was seen", func(t *tx) (struct{}, error) {
 		n, err := t.exec(`UPDATE users SET last_seen = greatest(last_seen, $2) WHERE id = $1`, id, stamp(at))
 		return struct{}{}, notFound(n > 0, err, "account")

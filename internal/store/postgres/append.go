@@ -14,8 +14,8 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/store"
 )
 
-// Sent finds what was stored under names; see the contract.
-func (s *Store) Sent(ctx context.Context, keys []store.SendKey) (map[store.SendKey]*chat.Message, error) {
+// FindByClientID finds what was stored under names; see the contract.
+func (s *Store) FindByClientID(ctx context.Context, keys []store.SendKey) (map[store.SendKey]*chat.Message, error) {
 	return read(ctx, s, "look messages up", func(ctx context.Context, q querier) (map[store.SendKey]*chat.Message, error) {
 		return sent(ctx, q, keys)
 	})

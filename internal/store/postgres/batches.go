@@ -8,9 +8,9 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
-	"github.com/hikyaku-chat/hikyaku/internal/textfold"
 	"github.com/hikyaku-chat/hikyaku/internal/store"
 	"github.com/hikyaku-chat/hikyaku/internal/store/storetx"
+	"github.com/hikyaku-chat/hikyaku/internal/textfold"
 )
 
 // lockBatch finds a batch by name and holds it: FOR SHARE keeps its removal away,

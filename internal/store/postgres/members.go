@@ -113,8 +113,8 @@ func (s *Store) MemberIDs(ctx context.Context, id chat.ConversationID) ([]chat.U
 	return ids, rev, nil
 }
 
-// Acquainted gives those who share a conversation with user.
-func (s *Store) Acquainted(ctx context.Context, user chat.UserID, others []chat.UserID) ([]chat.UserID, error) {
+// SharesConversation gives those who share a conversation with user.
+func (s *Store) SharesConversation(ctx context.Context, user chat.UserID, others []chat.UserID) ([]chat.UserID, error) {
 	return read(ctx, s, "look for acquaintances", func(ctx context.Context, q querier) ([]chat.UserID, error) {
 		rows, err := q.Query(ctx, `SELECT k.account FROM unnest($2::bigint[]) WITH ORDINALITY AS k (account, n)
 			WHERE EXISTS (SELECT FROM members a JOIN members b ON b.account = k.account AND b.conversation = a.conversation AND b.role <> ''

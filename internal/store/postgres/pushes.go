@@ -100,13 +100,13 @@ func (s *Store) Subscriptions(ctx context.Context, users []chat.UserID) ([]store
 	})
 }
 
-// Standings gives members' places; see the contract.
-func (s *Store) Standings(ctx context.Context, keys []store.MemberKey) (map[store.MemberKey]store.Standing, error) {
+// NotificationStates gives members' places; see the contract.
+func (s *Store) NotificationStates(ctx context.Context, keys []store.MemberKey) (map[store.MemberKey]store.NotificationState, error) {
 	conversations, users := make([]int64, len(keys)), make([]int64, len(keys))
 	for i, k := range keys {
 		conversations[i], users[i] = int64(k.Conversation), int64(k.User)
 	}
-	return read(ctx, s, "read members' places", func(ctx context.Context, q querier) (map[store.MemberKey]store.Standing, error) {
+	return read(ctx, s, "read members' places", func(ctx context.Context, q querier) (map[store.MemberKey]store.NotificationState, error) {
 		rows, err := q.Query(ctx, `SELECT m.conversation, m.account, c.kind, c.title, m.read
 			FROM unnest($1::bigint[], $2::bigint[]) AS k (conversation, account)
 			JOIN members m ON m.account = k.account AND m.conversation = k.conversation AND m.role <> ''
@@ -114,9 +114,9 @@ func (s *Store) Standings(ctx context.Context, keys []store.MemberKey) (map[stor
 		if err != nil {
 			return nil, err
 		}
-		out := make(map[store.MemberKey]store.Standing, len(keys))
+		out := make(map[store.MemberKey]store.NotificationState, len(keys))
 		var k store.MemberKey
-		var at store.Standing
+		var at store.NotificationState
 		_, err = pgx.ForEachRow(rows, []any{&k.Conversation, &k.User, &at.Kind, &at.Title, &at.Read}, func() error {
 			out[k] = at
 			return nil

@@ -5,8 +5,8 @@ import (
 	"time"
 
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
-	"github.com/hikyaku-chat/hikyaku/internal/textfold"
 	"github.com/hikyaku-chat/hikyaku/internal/store"
+	"github.com/hikyaku-chat/hikyaku/internal/textfold"
 )
 
 // userColumns are those that scanUser reads, of a user u.
@@ -155,8 +155,8 @@ func (s *Store) UpdateUser(ctx context.Context, id chat.UserID, ch store.UserCha
 	})
 }
 
-// SawUser records when a user's last device went away; see the contract.
-func (s *Store) SawUser(ctx context.Context, id chat.UserID, at time.Time) error {
+// SetLastSeen records when a user's last device went away; see the contract.
+func (s *Store) SetLastSeen(ctx context.Context, id chat.UserID, at time.Time) error {
 	_, err := change(ctx, s, "record when a user was seen", func(t *tx) (struct{}, error) {
 		found, err := t.touch(`UPDATE users SET last_seen = max(last_seen, ?) WHERE id = ?`, at, id)
 		if err == nil && !found {

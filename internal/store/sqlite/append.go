@@ -18,8 +18,8 @@ type batch struct {
 	out []chat.Outcome
 }
 
-// Sent finds what was stored under names; see the contract.
-func (s *Store) Sent(ctx context.Context, keys []store.SendKey) (map[store.SendKey]*chat.Message, error) {
+// FindByClientID finds what was stored under names; see the contract.
+func (s *Store) FindByClientID(ctx context.Context, keys []store.SendKey) (map[store.SendKey]*chat.Message, error) {
 	return read(ctx, s, "look messages up", func(c *conn) (map[store.SendKey]*chat.Message, error) {
 		out := map[store.SendKey]*chat.Message{}
 		for _, key := range keys {

@@ -135,8 +135,8 @@ func (s *Store) MemberIDs(ctx context.Context, id chat.ConversationID) ([]chat.U
 	return list.ids, list.rev, err
 }
 
-// Acquainted gives those who share a conversation with user.
-func (s *Store) Acquainted(ctx context.Context, user chat.UserID, others []chat.UserID) ([]chat.UserID, error) {
+// SharesConversation gives those who share a conversation with user.
+func (s *Store) SharesConversation(ctx context.Context, user chat.UserID, others []chat.UserID) ([]chat.UserID, error) {
 	return read(ctx, s, "look for acquaintances", func(c *conn) (out []chat.UserID, err error) {
 		for _, other := range others {
 			found, err := c.one(`SELECT 1 FROM members a JOIN members b ON b.user = ?2 AND b.slot = a.slot AND b.role <> ''

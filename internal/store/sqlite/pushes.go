@@ -97,14 +97,14 @@ func (s *Store) Subscriptions(ctx context.Context, users []chat.UserID) ([]store
 	})
 }
 
-// Standings gives members' places; see the contract.
-func (s *Store) Standings(ctx context.Context, keys []store.MemberKey) (map[store.MemberKey]store.Standing, error) {
-	return read(ctx, s, "read members' places", func(c *conn) (map[store.MemberKey]store.Standing, error) {
-		out := make(map[store.MemberKey]store.Standing, len(keys))
+// NotificationStates gives members' places; see the contract.
+func (s *Store) NotificationStates(ctx context.Context, keys []store.MemberKey) (map[store.MemberKey]store.NotificationState, error) {
+	return read(ctx, s, "read members' places", func(c *conn) (map[store.MemberKey]store.NotificationState, error) {
+		out := make(map[store.MemberKey]store.NotificationState, len(keys))
 		for _, k := range keys {
 			if _, err := c.one(`SELECT c.kind, c.title, m.read FROM conversations c JOIN members m ON m.user = ? AND m.slot = c.slot
 				WHERE c.id = ? AND m.role <> ''`, func(r row) {
-				out[k] = store.Standing{Kind: chat.Kind(r.text(0)), Title: r.text(1), Read: r.int(2)}
+				out[k] = store.NotificationState{Kind: chat.Kind(r.text(0)), Title: r.text(1), Read: r.int(2)}
 			}, k.User, k.Conversation); err != nil {
 				return nil, err
 			}

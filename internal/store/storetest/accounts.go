@@ -254,17 +254,17 @@ func disableUser(w *world) {
 func sawUser(w *world) {
 	u := w.user()
 	late, early := ms(-time.Minute), ms(-time.Hour)
-	w.nothing(w.s.SawUser(w.ctx(), u, late))
-	w.nothing(w.s.SawUser(w.ctx(), u, early))
+	w.nothing(w.s.SetLastSeen(w.ctx(), u, late))
+	w.nothing(w.s.SetLastSeen(w.ctx(), u, early))
 	got := must[[]chat.User](w)(w.s.Users(w.ctx(), []chat.UserID{u}))
 	w.same("last seen", got[0].LastSeen, late)
-	w.refused(w.s.SawUser(w.ctx(), 1, late), chat.CodeNotFound)
+	w.refused(w.s.SetLastSeen(w.ctx(), 1, late), chat.CodeNotFound)
 	times := make([]time.Time, 16)
 	for i := range times {
 		times[i] = ms(time.Duration(i) * time.Second)
 	}
 	parallel(w, len(times), func(i int) {
-		if err := w.s.SawUser(w.ctx(), u, times[i]); err != nil {
+		if err := w.s.SetLastSeen(w.ctx(), u, times[i]); err != nil {
 			w.Error(err)
 		}
 	})

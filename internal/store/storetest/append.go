@@ -301,7 +301,7 @@ func sentIsFound(w *world) {
 	theirs.ClientID = mine.ClientID
 	out := w.append(mine, theirs)
 	key := func(s chat.Submission) store.SendKey { return store.SendKey{Sender: s.Sender, ClientID: s.ClientID} }
-	got := must[map[store.SendKey]*chat.Message](w)(w.s.Sent(w.ctx(), []store.SendKey{key(mine), key(theirs), key(submission(c, a, "never sent"))}))
+	got := must[map[store.SendKey]*chat.Message](w)(w.s.FindByClientID(w.ctx(), []store.SendKey{key(mine), key(theirs), key(submission(c, a, "never sent"))}))
 	w.same("found", got, map[store.SendKey]*chat.Message{key(mine): &out[0].Message, key(theirs): &out[1].Message})
-	w.same("none", len(must[map[store.SendKey]*chat.Message](w)(w.s.Sent(w.ctx(), nil))), 0)
+	w.same("none", len(must[map[store.SendKey]*chat.Message](w)(w.s.FindByClientID(w.ctx(), nil))), 0)
 }

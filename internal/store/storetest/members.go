@@ -213,9 +213,9 @@ func acquainted(w *world) {
 	must[store.Change](w)(w.s.RemoveMember(w.ctx(), left, people[3], people[3]))
 	left = w.group(people[4], u)
 	must[store.Change](w)(w.s.RemoveMember(w.ctx(), left, u, u))
-	got := must[[]chat.UserID](w)(w.s.Acquainted(w.ctx(), u, append([]chat.UserID{1}, people[1:]...)))
+	got := must[[]chat.UserID](w)(w.s.SharesConversation(w.ctx(), u, append([]chat.UserID{1}, people[1:]...)))
 	w.same("acquainted", sorted(got...), sorted(people[1], people[2]))
-	w.same("nobody", len(must[[]chat.UserID](w)(w.s.Acquainted(w.ctx(), people[5], people[:5]))), 0)
+	w.same("nobody", len(must[[]chat.UserID](w)(w.s.SharesConversation(w.ctx(), people[5], people[:5]))), 0)
 }
 
 func (w *world) mark(c chat.ConversationID, u chat.UserID, read, received int64) (chat.Membership, bool) {

@@ -238,17 +238,17 @@ func standings(w *world) {
 	key := func(c chat.ConversationID, u chat.UserID) store.MemberKey {
 		return store.MemberKey{Conversation: c, User: u}
 	}
-	got := must[map[store.MemberKey]store.Standing](w)(w.s.Standings(w.ctx(), []store.MemberKey{
+	got := must[map[store.MemberKey]store.NotificationState](w)(w.s.NotificationStates(w.ctx(), []store.MemberKey{
 		key(g, aki), key(g, ben), key(g, eve), key(d, ben), key(d, eve), key(1, ben), key(g, 1), key(g, ben),
 	}))
-	w.same("standings", got, map[store.MemberKey]store.Standing{
+	w.same("standings", got, map[store.MemberKey]store.NotificationState{
 		key(g, aki): {Kind: chat.Group, Title: title},
 		key(g, ben): {Kind: chat.Group, Title: title, Read: 2},
 		key(d, ben): {Kind: chat.Direct},
 	})
-	got = must[map[store.MemberKey]store.Standing](w)(w.s.Standings(w.ctx(), nil))
+	got = must[map[store.MemberKey]store.NotificationState](w)(w.s.NotificationStates(w.ctx(), nil))
 	w.same("of nobody", len(got), 0)
 	must[store.Change](w)(w.s.AddMembers(w.ctx(), g, aki, []chat.UserID{eve}))
-	got = must[map[store.MemberKey]store.Standing](w)(w.s.Standings(w.ctx(), []store.MemberKey{key(g, eve)}))
+	got = must[map[store.MemberKey]store.NotificationState](w)(w.s.NotificationStates(w.ctx(), []store.MemberKey{key(g, eve)}))
 	w.same("who is back has read all", got[key(g, eve)].Read, int64(3))
 }

@@ -25,7 +25,7 @@ func (w *world) removal(batch string) (sum store.Removal) {
 		for user, ids := range step.Ended {
 			sum.Ended[user] = append(sum.Ended[user], ids...)
 		}
-		sum.Partings = append(sum.Partings, step.Partings...)
+		sum.Departures = append(sum.Departures, step.Departures...)
 		sum.Messages, sum.Conversations, sum.Accounts = sum.Messages+step.Messages, sum.Conversations+step.Conversations, sum.Accounts+step.Accounts
 		if step.Done {
 			return sum
@@ -63,7 +63,7 @@ func removedWhole(w *world) {
 	w.nothing(w.s.PutSubscription(w.ctx(), store.Subscription{User: p[0], Session: mine.ID, Endpoint: unique("https://push.example.org/")}))
 
 	sum := w.removal(batch)
-	w.same("removed", []int{sum.Messages, sum.Conversations, sum.Accounts, len(sum.Partings)}, []int{31, 4, 80, 0})
+	w.same("removed", []int{sum.Messages, sum.Conversations, sum.Accounts, len(sum.Departures)}, []int{31, 4, 80, 0})
 	w.same("sessions", len(sum.Ended), 80)
 	w.same("session", sum.Ended[p[0]], []chat.SessionID{mine.ID})
 	w.same("accounts", w.exists(p...), []chat.UserID(nil))
@@ -82,7 +82,7 @@ func removedWhole(w *world) {
 			w.Errorf("%+v", o)
 		}
 	}
-	w.same("sent", len(must[map[store.SendKey]*chat.Message](w)(w.s.Sent(w.ctx(), []store.SendKey{{Sender: p[0], ClientID: earlier.ClientID}}))), 0)
+	w.same("sent", len(must[map[store.SendKey]*chat.Message](w)(w.s.FindByClientID(w.ctx(), []store.SendKey{{Sender: p[0], ClientID: earlier.ClientID}}))), 0)
 	// It is gone, and its names are free.
 	w.same("batch", w.batch(batch), store.Batch{})
 	w.refused(second(w.s.RemoveBatch(w.ctx(), batch)), chat.CodeNotFound)
@@ -116,7 +116,7 @@ func removedElsewhere(w *world) {
 	w.same("gone", w.exists(silent, owner, stranger), []chat.UserID(nil))
 	// Those who were in it have left, as anyone does.
 	var who []chat.UserID
-	for i, out := range sum.Partings {
+	for i, out := range sum.Departures {
 		who = append(who, out.User)
 		w.same("left", out.Change.Left, []chat.UserID{out.User})
 		w.same("rev", out.Change.Conversation.Rev, before.Rev+int64(i)+1)

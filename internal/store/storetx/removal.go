@@ -116,7 +116,7 @@ func (r *removal) leave() (bool, error) {
 		if err != nil {
 			return false, err
 		}
-		r.out.Partings = append(r.out.Partings, store.Parting{User: p.User, Change: out})
+		r.out.Departures = append(r.out.Departures, store.Departure{User: p.User, Change: out})
 	}
 	if err := r.KeepConversations(r.batch, distinct(kept)); err != nil {
 		return false, err

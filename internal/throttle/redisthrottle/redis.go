@@ -37,7 +37,7 @@ const patience = 250 * time.Millisecond
 // Limits makes limiters and the throttle of an installation; see [New].
 type Limits struct {
 	client   *redisconn.Client
-	away     *circuitbreaker.Outage
+	away     *circuitbreaker.Breaker
 	clock    clock
 	patience time.Duration
 }
@@ -76,7 +76,7 @@ var errLate = errors.New("there was no answer in time")
 // Callers who hang up do not end the call: nobody may guess without a count by
 // not waiting for the answer.
 func ask[T any](ctx context.Context, l *Limits, call func(ctx context.Context) (T, error)) (answer T, ok bool) {
-	if !l.away.MayAsk(time.Now()) {
+	if !l.away.Allow(time.Now()) {
 		return answer, false
 	}
 	type result struct {
@@ -97,6 +97,6 @@ func ask[T any](ctx context.Context, l *Limits, call func(ctx context.Context) (
 	case <-ctx.Done():
 		r.err = errLate
 	}
-	l.away.Note(time.Now(), r.err)
+	l.away.Record(time.Now(), r.err)
 	return r.answer, r.err == nil
 }

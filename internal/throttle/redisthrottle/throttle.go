@@ -91,7 +91,7 @@ func (t *Throttle) Try(ctx context.Context, keys ...string) (time.Duration, erro
 	switch theirs := time.Duration(micros) * time.Microsecond; {
 	case ok && theirs > 0:
 		return theirs, nil
-	case ok && !t.limits.away.Lasts():
+	case ok && !t.limits.away.Open():
 		t.mine.Count(keys...)
 		return 0, nil
 	}

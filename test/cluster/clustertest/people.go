@@ -8,10 +8,10 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/hikyaku-chat/hikyaku/internal/acceptance"
 	"github.com/hikyaku-chat/hikyaku/internal/client"
 	"github.com/hikyaku-chat/hikyaku/internal/eventually"
 	"github.com/hikyaku-chat/hikyaku/internal/stack"
-	"github.com/hikyaku-chat/hikyaku/internal/acceptance"
 )
 
 // Must ends the test when err is not nil.

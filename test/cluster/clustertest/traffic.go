@@ -13,8 +13,8 @@ import (
 
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
 	"github.com/hikyaku-chat/hikyaku/internal/client"
-	"github.com/hikyaku-chat/hikyaku/internal/syncclient"
 	"github.com/hikyaku-chat/hikyaku/internal/eventually"
+	"github.com/hikyaku-chat/hikyaku/internal/syncclient"
 	"github.com/hikyaku-chat/hikyaku/internal/wire"
 )
 
@@ -51,13 +51,13 @@ type Traffic struct {
 	sent    [persons]atomic.Int64
 
 	mu       sync.Mutex
-	accepted map[chat.ClientID]*syncclient.Sent
+	accepted map[chat.ClientID]*syncclient.Outgoing
 	failed   []string
 }
 
 // watched is a device and what it saw of each conversation, in order.
 type watched struct {
-	*syncclient.Device
+	*syncclient.Client
 	person int
 	me     chat.UserID
 	mu     sync.Mutex
@@ -75,7 +75,7 @@ const (
 // Begin starts the traffic; Verify ends it.
 func (s *System) Begin(t *testing.T) *Traffic {
 	t.Helper()
-	tr := &Traffic{t: t, system: s, members: map[chat.ConversationID][]int{}, accepted: map[chat.ClientID]*syncclient.Sent{}}
+	tr := &Traffic{t: t, system: s, members: map[chat.ConversationID][]int{}, accepted: map[chat.ClientID]*syncclient.Outgoing{}}
 	for range persons {
 		tr.clients = append(tr.clients, s.Register(t))
 	}
@@ -124,14 +124,14 @@ func (tr *Traffic) room(members ...int) {
 
 func (tr *Traffic) watch(person int, c *client.Client) {
 	w := &watched{person: person, me: c.Me().ID, seen: map[chat.ConversationID][]wire.Message{}}
-	w.Device = syncclient.Start(c, syncclient.Config{
+	w.Client = syncclient.Start(c, syncclient.Config{
 		FromStart: true,
 		OnMessage: func(m wire.Message) {
 			w.mu.Lock()
 			defer w.mu.Unlock()
 			w.seen[m.Conversation] = append(w.seen[m.Conversation], m)
 		},
-		OnAccepted: func(m *syncclient.Sent) {
+		OnAccepted: func(m *syncclient.Outgoing) {
 			tr.mu.Lock()
 			defer tr.mu.Unlock()
 			tr.accepted[m.ID] = m

@@ -79,7 +79,7 @@ func acceptedIsArchived(t *testing.T, server *stack.Ejabberd, system targettest.
 	if _, err := db.Exec(t.Context(), "BEGIN; LOCK TABLE archive"); err != nil {
 		t.Fatal(err)
 	}
-	r, err := crowd.Talk(t.Context(), load.Stretch{Rate: 50, Length: time.Second, Drain: time.Second})
+	r, err := crowd.Talk(t.Context(), load.Phase{Rate: 50, Length: time.Second, Drain: time.Second})
 	if err != nil || r.Sent != 50 || r.Accepted != 0 || r.Delivered != 0 || r.Missing != 50 {
 		t.Errorf("%+v, %v", r, err)
 	}
@@ -87,7 +87,7 @@ func acceptedIsArchived(t *testing.T, server *stack.Ejabberd, system targettest.
 		t.Fatal(err)
 	}
 	// What waited comes before what is said now.
-	r, err = crowd.Talk(t.Context(), load.Stretch{Rate: 50, Length: time.Second, Drain: time.Minute})
+	r, err = crowd.Talk(t.Context(), load.Phase{Rate: 50, Length: time.Second, Drain: time.Minute})
 	if err != nil || r.Accepted != 50 || r.Missing != 0 {
 		t.Errorf("%+v, %v", r, err)
 	}

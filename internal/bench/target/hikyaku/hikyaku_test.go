@@ -139,13 +139,13 @@ func talk(t *testing.T, url, token string, tooMuch bool) {
 	if crowd.Version() != "1.2.3" {
 		t.Errorf("the version is %q", crowd.Version())
 	}
-	slow, err := crowd.Talk(t.Context(), load.Stretch{Rate: 300, Length: time.Second, Drain: time.Minute})
+	slow, err := crowd.Talk(t.Context(), load.Phase{Rate: 300, Length: time.Second, Drain: time.Minute})
 	if err != nil || slow.Accepted != 300 || slow.Refused != 0 || slow.Missing != 0 || slow.Latency.P50 <= 0 {
 		t.Errorf("%+v, %v", slow, err)
 	}
 	accepted := slow.Accepted
 	if tooMuch {
-		fast, err := crowd.Talk(t.Context(), load.Stretch{Rate: 20_000, Length: 100 * time.Millisecond, Drain: time.Minute})
+		fast, err := crowd.Talk(t.Context(), load.Phase{Rate: 20_000, Length: 100 * time.Millisecond, Drain: time.Minute})
 		if err != nil || fast.Accepted == 0 || fast.Refused == 0 || fast.Accepted+fast.Refused != 2000 {
 			t.Errorf("%d accepted, %d refused, %v", fast.Accepted, fast.Refused, err)
 		}

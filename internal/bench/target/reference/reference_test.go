@@ -68,7 +68,7 @@ func TestReference(t *testing.T) {
 		}
 		// Answers may come when nobody waits for the rest any more; the verdict
 		// has them.
-		r, err := crowd.Talk(t.Context(), load.Stretch{Rate: 50, Length: time.Second, Drain: time.Second})
+		r, err := crowd.Talk(t.Context(), load.Phase{Rate: 50, Length: time.Second, Drain: time.Second})
 		if err != nil || r.Sent != 50 || r.Delivered != 0 || r.Missing != 50 {
 			t.Errorf("%+v, %v", r, err)
 		}

@@ -37,12 +37,12 @@ const (
 // Talk has people talk and accounts for every message: all are accepted, come to
 // everybody, and are stored; two stretches with the same people. It returns the
 // crowd, which is closed with the test.
-func Talk(t *testing.T, system System, plan target.Plan) *load.Crowd {
+func Talk(t *testing.T, system System, plan target.Plan) *load.VirtualUsers {
 	t.Helper()
 	crowd := Gather(t, system, plan)
 	var sent, delivered int64
 	for range 2 {
-		r, err := crowd.Talk(t.Context(), load.Stretch{Rate: rate, Length: time.Second, Drain: drain})
+		r, err := crowd.Talk(t.Context(), load.Phase{Rate: rate, Length: time.Second, Drain: drain})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -63,7 +63,7 @@ func Talk(t *testing.T, system System, plan target.Plan) *load.Crowd {
 }
 
 // Gather makes the people of a plan and connects them; they leave with the test.
-func Gather(t *testing.T, system target.Target, plan target.Plan) *load.Crowd {
+func Gather(t *testing.T, system target.Target, plan target.Plan) *load.VirtualUsers {
 	t.Helper()
 	crowd, err := load.Gather(t.Context(), system, plan, load.Options{})
 	if err != nil {
@@ -77,7 +77,7 @@ func Gather(t *testing.T, system target.Target, plan target.Plan) *load.Crowd {
 }
 
 // Judge is the verdict about all that a crowd said.
-func Judge(t *testing.T, crowd *load.Crowd) *audit.Verdict {
+func Judge(t *testing.T, crowd *load.VirtualUsers) *audit.Verdict {
 	t.Helper()
 	v, err := crowd.Check(t.Context())
 	if err != nil {
@@ -89,7 +89,7 @@ func Judge(t *testing.T, crowd *load.Crowd) *audit.Verdict {
 // Forgets makes sure that messages are missed that the system has stored no
 // more: as many as are gone in all, one of them by forget. crowd is one that
 // [Talk] gave.
-func Forgets(t *testing.T, crowd *load.Crowd, gone int64, forget func() error) {
+func Forgets(t *testing.T, crowd *load.VirtualUsers, gone int64, forget func() error) {
 	t.Helper()
 	if err := forget(); err != nil {
 		t.Fatal(err)
@@ -106,7 +106,7 @@ func Dies(t *testing.T, system System, plan target.Plan, kill func() error) {
 	t.Helper()
 	crowd := Gather(t, system, plan)
 	killed := false
-	_, err := crowd.Talk(t.Context(), load.Stretch{Rate: rate, Length: time.Minute, OnTick: func(load.Second) {
+	_, err := crowd.Talk(t.Context(), load.Phase{Rate: rate, Length: time.Minute, OnTick: func(load.Second) {
 		if !killed {
 			killed = true
 			if err := kill(); err != nil {
