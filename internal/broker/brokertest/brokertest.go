@@ -12,6 +12,7 @@ import (
 
 	"github.com/hikyaku-chat/hikyaku/internal/broker"
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
+	"github.com/hikyaku-chat/hikyaku/internal/eventually"
 )
 
 // Harness is what a backend brings.
@@ -23,8 +24,6 @@ type Harness struct {
 	// it confirms, and so tells the publisher of refusals.
 	ConfirmsAfterHandling bool
 }
-
-const patience = 20 * time.Second
 
 // Run runs the suite.
 func Run(t *testing.T, h Harness) {
@@ -56,33 +55,19 @@ func consume(t *testing.T, b broker.Broker, handle broker.Handler) (stop func())
 	stop = func() {
 		once.Do(func() {
 			cancel()
-			select {
-			case err := <-done:
-				if err != nil {
-					t.Errorf("Consume: %v", err)
-				}
-			case <-time.After(patience):
-				t.Error("Consume did not return after its context ended")
+			if err := eventually.Receive(t, "Consume returns after its context ended", done); err != nil {
+				t.Errorf("Consume: %v", err)
 			}
 		})
 	}
 	t.Cleanup(stop)
-	ready, cancelReady := context.WithTimeout(ctx, patience)
-	defer cancelReady()
-	for b.Ready(ready) != nil {
-		if ready.Err() != nil {
-			t.Fatalf("the broker is not ready: %v", b.Ready(ready))
-		}
-		time.Sleep(time.Millisecond)
-	}
+	eventually.Nil(t, "the broker is ready", func() error { return b.Ready(ctx) })
 	return stop
 }
 
 func closeBroker(t *testing.T, b broker.Broker) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	defer cancel()
-	if err := b.Close(ctx); err != nil {
+	if err := b.Close(eventually.Context(t)); err != nil {
 		t.Errorf("Close: %v", err)
 	}
 }
@@ -115,11 +100,7 @@ func (c *confirms) wait(t *testing.T) map[chat.ClientID][]error {
 	t.Helper()
 	done := make(chan struct{})
 	go func() { c.wg.Wait(); close(done) }()
-	select {
-	case <-done:
-	case <-time.After(patience):
-		t.Fatal("not every publish was confirmed")
-	}
+	eventually.Receive(t, "every publish is confirmed", done)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.errs
@@ -169,9 +150,7 @@ func (l *ledger) handled() (n int) {
 func (l *ledger) check(t *testing.T, conversations, each int) {
 	t.Helper()
 	// A broker that confirms before it hands out is still at it.
-	for deadline := time.Now().Add(patience); l.handled() < conversations*each && time.Now().Before(deadline); {
-		time.Sleep(time.Millisecond)
-	}
+	eventually.True(t, "everything is handled", func() bool { return l.handled() >= conversations*each })
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for c := range conversations {
@@ -272,11 +251,7 @@ func testRefusal(t *testing.T, h Harness) {
 	}
 	errs := c.wait(t)
 	for range 2 {
-		select {
-		case <-handled:
-		case <-time.After(patience):
-			t.Fatal("not handled")
-		}
+		eventually.Receive(t, "it is handled", handled)
 	}
 	if got := errs[submission(0, 0).ClientID][0]; got != nil {
 		t.Errorf("the good one was confirmed with %v", got)

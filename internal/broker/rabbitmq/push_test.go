@@ -7,12 +7,14 @@ import (
 	amqp "github.com/rabbitmq/amqp091-go"
 
 	"github.com/hikyaku-chat/hikyaku/internal/broker/rabbitmq"
+	"github.com/hikyaku-chat/hikyaku/internal/eventually"
 	"github.com/hikyaku-chat/hikyaku/internal/notifyqueue"
 	"github.com/hikyaku-chat/hikyaku/internal/notifyqueue/notifyqueuetest"
 	"github.com/hikyaku-chat/hikyaku/internal/stack/stacktest"
 )
 
 func TestPushes(t *testing.T) {
+	t.Parallel()
 	notifyqueuetest.Run(t, func(t *testing.T) (notifyqueue.Queue, func() notifyqueue.Queue) {
 		cfg := rabbitmq.Config{URLs: []string{stacktest.VHost(t)}, Partitions: 1}
 		return open(t, cfg).Pushes(), func() notifyqueue.Queue { return open(t, cfg).Pushes() }
@@ -21,6 +23,7 @@ func TestPushes(t *testing.T) {
 
 // Connections that break lose nothing and stop nobody.
 func TestPushesSurviveTheirConnections(t *testing.T) {
+	t.Parallel()
 	url := stacktest.VHost(t)
 	q := open(t, rabbitmq.Config{URLs: []string{url}, Partitions: 1}).Pushes()
 	r := notifyqueuetest.Receive(t, q, func(j notifyqueue.Job) bool { return j.Seq == 1 })
@@ -31,7 +34,7 @@ func TestPushesSurviveTheirConnections(t *testing.T) {
 		t.Fatal(err)
 	}
 	q.Publish([]notifyqueue.Job{notifyqueuetest.Job(2)})
-	eventually(t, "the next comes, and what was not done comes again", func() bool {
+	eventually.True(t, "the next comes, and what was not done comes again", func() bool {
 		again, next := 0, 0
 		for _, j := range r.Wait(0) {
 			switch j.Seq {
@@ -47,6 +50,7 @@ func TestPushesSurviveTheirConnections(t *testing.T) {
 
 // A queue that someone deleted is made again, for both sides.
 func TestPushesWithoutTheirQueue(t *testing.T) {
+	t.Parallel()
 	url := stacktest.VHost(t)
 	q := open(t, rabbitmq.Config{URLs: []string{url}, Partitions: 1}).Pushes()
 	r := notifyqueuetest.Receive(t, q, nil)
@@ -70,6 +74,7 @@ func TestPushesWithoutTheirQueue(t *testing.T) {
 
 // What cannot be read is out of the way.
 func TestPushesThatCannotBeRead(t *testing.T) {
+	t.Parallel()
 	url := stacktest.VHost(t)
 	q := open(t, rabbitmq.Config{URLs: []string{url}, Partitions: 1}).Pushes()
 	conn, err := amqp.Dial(url)

@@ -24,6 +24,7 @@ func connection(t *testing.T) *amqp.Connection {
 // Servers from 4.0 drop what comes back 20 times unless they are told not to;
 // older ones never do, and would take the word against it for a limit of none.
 func TestNoDeliveryLimit(t *testing.T) {
+	t.Parallel()
 	if got, ok := quorum(3, nil)[argDeliveryLimit]; ok {
 		t.Errorf("a server of version 3 is told of a limit of %v", got)
 	}
@@ -37,6 +38,7 @@ func TestNoDeliveryLimit(t *testing.T) {
 // A queue from before the server was upgraded has other settings: it is used as
 // it is, and the operator is told. One that is no queue of ours is refused.
 func TestQueuesFromBeforeAnUpgrade(t *testing.T) {
+	t.Parallel()
 	conn := connection(t)
 	before := &queues{conn: conn, major: 3}
 	if err := before.declare(queuePush, pushSettings); err != nil {

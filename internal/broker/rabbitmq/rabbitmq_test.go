@@ -16,13 +16,12 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/broker/brokertest"
 	"github.com/hikyaku-chat/hikyaku/internal/broker/rabbitmq"
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
+	"github.com/hikyaku-chat/hikyaku/internal/eventually"
 	"github.com/hikyaku-chat/hikyaku/internal/stack"
 	"github.com/hikyaku-chat/hikyaku/internal/stack/stacktest"
 )
 
 func TestMain(m *testing.M) { stacktest.Main(m) }
-
-const patience = 30 * time.Second
 
 func open(t *testing.T, cfg rabbitmq.Config) *rabbitmq.Broker {
 	t.Helper()
@@ -32,9 +31,7 @@ func open(t *testing.T, cfg rabbitmq.Config) *rabbitmq.Broker {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), patience)
-		defer cancel()
-		if err := b.Close(ctx); err != nil {
+		if err := b.Close(eventually.Context(t)); err != nil {
 			t.Error(err)
 		}
 	})
@@ -42,6 +39,7 @@ func open(t *testing.T, cfg rabbitmq.Config) *rabbitmq.Broker {
 }
 
 func TestConformance(t *testing.T) {
+	t.Parallel() // each has a virtual host, or nodes, of its own
 	brokertest.Run(t, brokertest.Harness{
 		Open: func(t *testing.T, maxQueued int) broker.Broker {
 			return open(t, rabbitmq.Config{URLs: []string{stacktest.VHost(t)}, Partitions: 4, MaxQueued: maxQueued})
@@ -82,10 +80,9 @@ func startTalk(t *testing.T, b broker.Publisher, conversations int) *talk {
 				if err == nil {
 					err = <-answer
 				}
-				if err != nil {
-
+				if err != nil { // the same one again, and not at full speed
 					time.Sleep(20 * time.Millisecond)
-					continue // the same one again
+					continue
 				}
 				n++
 				k.mu.Lock()
@@ -152,8 +149,7 @@ func (j *journal) work(ctx context.Context, t *testing.T, name string, b broker.
 
 func (j *journal) check(t *testing.T, want map[chat.ConversationID]int) {
 	t.Helper()
-	deadline := time.Now().Add(patience)
-	for {
+	eventually.Nil(t, "all that was confirmed is handled", func() error {
 		j.mu.Lock()
 		missing, broken := 0, j.broken
 		for id, n := range want {
@@ -163,14 +159,11 @@ func (j *journal) check(t *testing.T, want map[chat.ConversationID]int) {
 		if len(broken) > 0 {
 			t.Fatalf("out of order: %v", broken[:min(len(broken), 5)])
 		}
-		if missing == 0 {
-			return
+		if missing > 0 {
+			return fmt.Errorf("%d are not", missing)
 		}
-		if time.Now().After(deadline) {
-			t.Fatalf("%d confirmed messages were not handled", missing)
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
+		return nil
+	})
 }
 
 func (j *journal) handledBy(name string) int {
@@ -179,19 +172,10 @@ func (j *journal) handledBy(name string) int {
 	return j.by[name]
 }
 
-func eventually(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(patience); !ok(); {
-		if time.Now().After(deadline) {
-			t.Fatalf("never happened: %s", what)
-		}
-		time.Sleep(20 * time.Millisecond)
-	}
-}
-
 // Workers come and go under traffic: partitions move to the new ones and back,
 // and nothing is lost or out of order.
 func TestWorkersComeAndGo(t *testing.T) {
+	t.Parallel() // each has a virtual host, or nodes, of its own
 	cfg := rabbitmq.Config{URLs: []string{stacktest.VHost(t)}, Partitions: 8}
 	publisher := open(t, cfg)
 	j := newJournal()
@@ -200,20 +184,21 @@ func TestWorkersComeAndGo(t *testing.T) {
 	for i := range 3 {
 		name := fmt.Sprint("worker ", i)
 		stops = append(stops, j.work(t.Context(), t, name, open(t, cfg)))
-		eventually(t, name+" has work", func() bool { return j.handledBy(name) > 100 })
+		eventually.True(t, name+" has work", func() bool { return j.handledBy(name) > 100 })
 	}
 	before := j.handledBy("worker 0")
-	eventually(t, "the first still has work", func() bool { return j.handledBy("worker 0") > before+100 })
+	eventually.True(t, "the first still has work", func() bool { return j.handledBy("worker 0") > before+100 })
 	stops[0]()
 	stops[2]()
 	before = j.handledBy("worker 1")
-	eventually(t, "the one that is left does it all", func() bool { return j.handledBy("worker 1") > before+500 })
+	eventually.True(t, "the one that is left does it all", func() bool { return j.handledBy("worker 1") > before+500 })
 	j.check(t, k.end())
 }
 
 // What is refused after it was confirmed, and what cannot be read, is kept as a
 // dead letter, and can be sent again.
 func TestDeadLetters(t *testing.T) {
+	t.Parallel() // each has a virtual host, or nodes, of its own
 	url := stacktest.VHost(t)
 	cfg := rabbitmq.Config{URLs: []string{url}, Partitions: 2}
 	b := open(t, cfg)
@@ -270,7 +255,7 @@ func TestDeadLetters(t *testing.T) {
 		}
 		return letters
 	}
-	eventually(t, "two dead letters", func() bool { return len(list()) == 2 })
+	eventually.True(t, "two dead letters", func() bool { return len(list()) == 2 })
 	var id, nonsense string
 	for _, d := range list() {
 		switch {
@@ -294,8 +279,8 @@ func TestDeadLetters(t *testing.T) {
 	if err := g.Requeue(t.Context(), id); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "it is stored", func() bool { mu.Lock(); defer mu.Unlock(); return stored["3"] })
-	eventually(t, "one is left", func() bool { return len(list()) == 1 })
+	eventually.True(t, "it is stored", func() bool { mu.Lock(); defer mu.Unlock(); return stored["3"] })
+	eventually.True(t, "one is left", func() bool { return len(list()) == 1 })
 	cancel()
 	if err := <-done; err != nil {
 		t.Error(err)
@@ -304,6 +289,7 @@ func TestDeadLetters(t *testing.T) {
 
 // A queue that someone deleted does not swallow what is confirmed.
 func TestAMissingQueueConfirmsNothing(t *testing.T) {
+	t.Parallel() // each has a virtual host, or nodes, of its own
 	url := stacktest.VHost(t)
 	b := open(t, rabbitmq.Config{URLs: []string{url}, Partitions: 1})
 	remove(t, url, "hikyaku.messages.0")
@@ -317,7 +303,7 @@ func TestAMissingQueueConfirmsNothing(t *testing.T) {
 	if err := publish(0); err == nil {
 		t.Error("a message without a queue was confirmed")
 	}
-	eventually(t, "the queue is made again", func() bool { return publish(1) == nil })
+	eventually.True(t, "the queue is made again", func() bool { return publish(1) == nil })
 }
 
 // directly does something without Hikyaku.
@@ -349,6 +335,7 @@ func remove(t *testing.T, url, queue string) {
 // A worker whose queue someone deleted consumes from the one that takes its
 // place.
 func TestAQueueThatIsMadeAgainHasItsWorker(t *testing.T) {
+	t.Parallel() // each has a virtual host, or nodes, of its own
 	url := stacktest.VHost(t)
 	b := open(t, rabbitmq.Config{URLs: []string{url}, Partitions: 2})
 	got := make(chan string, 10)
@@ -363,7 +350,7 @@ func TestAQueueThatIsMadeAgainHasItsWorker(t *testing.T) {
 	for p := range 2 {
 		remove(t, url, fmt.Sprint("hikyaku.messages.", p))
 	}
-	eventually(t, "the queue is made again", func() bool {
+	eventually.True(t, "the queue is made again", func() bool {
 		answer := make(chan error, 1)
 		err := b.Publish(submission(1, 1), func(err error) { answer <- err })
 		if err == nil {
@@ -371,16 +358,13 @@ func TestAQueueThatIsMadeAgainHasItsWorker(t *testing.T) {
 		}
 		return err == nil
 	})
-	select {
-	case <-got:
-	case <-time.After(patience):
-		t.Error("what was accepted has no worker")
-	}
+	eventually.Receive(t, "what was accepted has a worker", got)
 }
 
 // A dead letter is kept also when someone deleted the queue for them, and
 // leaves it only for a queue that is there.
 func TestDeadLettersWithoutAQueue(t *testing.T) {
+	t.Parallel() // each has a virtual host, or nodes, of its own
 	url := stacktest.VHost(t)
 	b := open(t, rabbitmq.Config{URLs: []string{url}, Partitions: 1})
 	stop := consume(t, b, func(_ context.Context, batch []broker.Delivery) ([]*chat.Error, error) {
@@ -392,7 +376,7 @@ func TestDeadLettersWithoutAQueue(t *testing.T) {
 	})
 	remove(t, url, "hikyaku.dead")
 	publish(t, b, 0)
-	eventually(t, "the queue is made again", func() bool {
+	eventually.True(t, "the queue is made again", func() bool {
 		return directly(t, url, func(ch *amqp.Channel) error {
 			_, err := ch.QueueDeclarePassive("hikyaku.dead", true, false, false, false, nil)
 			return err
@@ -411,7 +395,7 @@ func TestDeadLettersWithoutAQueue(t *testing.T) {
 		}
 		return len(letters)
 	}
-	eventually(t, "the dead letter", func() bool { return list() == 1 })
+	eventually.True(t, "the dead letter", func() bool { return list() == 1 })
 	stop()
 	remove(t, url, "hikyaku.messages.0")
 	if err := g.Requeue(t.Context(), letters[0]); err == nil || !strings.Contains(err.Error(), "no such queue") {
@@ -425,6 +409,7 @@ func TestDeadLettersWithoutAQueue(t *testing.T) {
 // Nodes of a cluster die under traffic, the one that leads the queues too.
 func TestNodesDie(t *testing.T) {
 	stacktest.SkipIfShort(t)
+	t.Parallel() // each has a virtual host, or nodes, of its own
 	f, err := stack.NewFolder()
 	if err != nil {
 		t.Fatal(err)
@@ -458,14 +443,17 @@ func TestNodesDie(t *testing.T) {
 	moves := func(what string, more int) {
 		t.Helper()
 		before := total()
-		eventually(t, what, func() bool { return total() > before+more })
+		eventually.True(t, what, func() bool { return total() > before+more })
 	}
 	moves("it runs", 500)
-	for _, n := range nodes {
+	for i, n := range nodes {
 		if err := n.Kill(); err != nil {
 			t.Fatal(err)
 		}
 		moves("it goes on without "+n.Name(), 500)
+		if i == len(nodes)-1 {
+			break // the last may stay away
+		}
 		if err := n.Start(t.Context()); err != nil {
 			t.Fatal(err)
 		}
@@ -476,6 +464,7 @@ func TestNodesDie(t *testing.T) {
 
 // What is wrong at the start is said in one line with the setting and the cure.
 func TestCannotOpen(t *testing.T) {
+	t.Parallel() // each has a virtual host, or nodes, of its own
 	node := stacktest.RabbitMQ(t)
 	other := stacktest.VHost(t)
 	conn, err := amqp.Dial(other)

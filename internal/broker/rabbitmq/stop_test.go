@@ -5,11 +5,13 @@ import (
 	"errors"
 	"sync"
 	"testing"
-	"time"
+
+	amqp "github.com/rabbitmq/amqp091-go"
 
 	"github.com/hikyaku-chat/hikyaku/internal/broker"
 	"github.com/hikyaku-chat/hikyaku/internal/broker/rabbitmq"
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
+	"github.com/hikyaku-chat/hikyaku/internal/eventually"
 	"github.com/hikyaku-chat/hikyaku/internal/stack/stacktest"
 )
 
@@ -44,7 +46,9 @@ func consume(t *testing.T, b broker.Consumer, handle broker.Handler) (stop func(
 // A worker is told to stop while a batch cannot be stored and another message
 // waits behind it: the next worker gets both, in their order.
 func TestStopWhileTheStoreFails(t *testing.T) {
-	b := open(t, rabbitmq.Config{URLs: []string{stacktest.VHost(t)}, Partitions: 1, Lanes: 1})
+	t.Parallel()
+	url := stacktest.VHost(t)
+	b := open(t, rabbitmq.Config{URLs: []string{url}, Partitions: 1, Lanes: 1})
 	for round := range 5 {
 		first, second := 2*round, 2*round+1
 		publish(t, b, first)
@@ -71,10 +75,20 @@ func TestStopWhileTheStoreFails(t *testing.T) {
 		})
 		<-failed
 		publish(t, b, second)
-		time.Sleep(20 * time.Millisecond) // it reaches the worker
+		eventually.True(t, "it reaches the worker", func() bool {
+			waiting := -1
+			if err := directly(t, url, func(ch *amqp.Channel) error {
+				q, err := ch.QueueDeclarePassive("hikyaku.messages.0", true, false, false, false, nil)
+				waiting = q.Messages
+				return err
+			}); err != nil {
+				t.Fatal(err)
+			}
+			return waiting == 0
+		})
 		stop()
 		stop = consume(t, b, store)
-		eventually(t, "both are stored", func() bool {
+		eventually.True(t, "both are stored", func() bool {
 			j.Lock()
 			defer j.Unlock()
 			return len(stored) >= 2
@@ -91,6 +105,7 @@ func TestStopWhileTheStoreFails(t *testing.T) {
 // A refusal that comes while the worker is told to stop is kept as a dead
 // letter, once, and also where the publishers are closed already.
 func TestStopKeepsDeadLetters(t *testing.T) {
+	t.Parallel()
 	for name, closeFirst := range map[string]bool{"the worker stops": false, "the broker closes before it": true} {
 		t.Run(name, func(t *testing.T) {
 			cfg := rabbitmq.Config{URLs: []string{stacktest.VHost(t)}, Partitions: 1, Lanes: 1}
@@ -119,10 +134,9 @@ func TestStopKeepsDeadLetters(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			go func() {
-				time.Sleep(20 * time.Millisecond) // the stop has begun
-				close(goOn)
-			}()
+			go stop()
+			eventually.True(t, "the stop has begun", func() bool { return worker.Consuming(t.Context()) != nil })
+			close(goOn)
 			stop()
 			g, err := rabbitmq.OpenDeadLetterStore(t.Context(), cfg.URLs, cfg.Partitions)
 			if err != nil {
@@ -139,7 +153,7 @@ func TestStopKeepsDeadLetters(t *testing.T) {
 				t.Errorf("%d dead letters when the worker has stopped", n)
 			}
 			consume(t, publisher, refuse)
-			eventually(t, "the dead letter", func() bool { return letters() == 1 })
+			eventually.True(t, "the dead letter", func() bool { return letters() == 1 })
 		})
 	}
 }
