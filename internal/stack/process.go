@@ -19,7 +19,7 @@ import (
 
 // stopTimeout is how long a server may take to stop when it is asked to; after
 // it, it is killed.
-const stopTimeout = 10 * time.Second
+const stopTimeout = time.Minute
 
 // Process is a server that was started. Its methods may be called from any
 // goroutine.
