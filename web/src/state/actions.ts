@@ -8,7 +8,7 @@ import { newMessageId, serverNow, setServerTime } from "../sync/ids";
 import { Outbox } from "../sync/outbox";
 import { openStorage, type Storage } from "../sync/storage";
 import { append, firstSeq, lastSeq, prepend, trimBack, trimFront, type Timeline } from "../sync/timeline";
-import { emptyState, useApp } from "./app";
+import { emptySessionState, useApp } from "./app";
 import { pausePush, resumePush, switchPushOff } from "./push";
 
 type Live = { socket: Socket; engine: Engine; outbox: Outbox; storage: Storage };
@@ -24,8 +24,8 @@ export async function boot() {
   const installation = await get<Installation>("/installation");
   useApp.setState({ installation });
   try {
-    const { user, session } = await get<{ user: User; session: string }>("/me");
-    await enter(user, session);
+    const { user } = await get<{ user: User }>("/me");
+    await enter(user);
   } catch (e) {
     if (!(e instanceof Problem && e.status === 401)) throw e;
     void pausePush().catch(() => {});
@@ -33,19 +33,19 @@ export async function boot() {
 }
 
 export async function logIn(name: string, password: string) {
-  const g = await post<{ user: User; session: string }>("/login", { name, password, cookie: true });
-  await enter(g.user, g.session);
+  const g = await post<{ user: User }>("/login", { name, password, cookie: true });
+  await enter(g.user);
 }
 
 export async function register(name: string, displayName: string, password: string, invitation: string) {
-  const g = await post<{ user: User; session: string }>("/register", {
+  const g = await post<{ user: User }>("/register", {
     name,
     password,
     cookie: true,
     ...(displayName ? { display_name: displayName } : {}),
     ...(invitation ? { invitation } : {}),
   });
-  await enter(g.user, g.session);
+  await enter(g.user);
 }
 
 export async function logOut() {
@@ -57,8 +57,8 @@ export async function logOut() {
   await leave(null);
 }
 
-async function enter(me: User, session: string) {
-  useApp.setState({ ...emptyState, me, session, notice: null, users: { [me.id]: me } });
+async function enter(me: User) {
+  useApp.setState({ ...emptySessionState, me, notice: null, users: { [me.id]: me } });
   const storage = await openStorage(me.id);
   const socket: Socket = new Socket(dialGateway, {
     state(connection) {
@@ -107,7 +107,7 @@ async function leave(notice: "revoked" | "expired" | null) {
   live?.storage.close();
   live = null;
   void pausePush().catch(() => {});
-  useApp.setState({ ...emptyState, notice });
+  useApp.setState({ ...emptySessionState, notice });
   useApp.setState({
     installation: await get<Installation>("/installation").catch(() => useApp.getState().installation),
   });

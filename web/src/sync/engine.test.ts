@@ -1,8 +1,8 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { createStore } from "zustand/vanilla";
 import type { ClientFrame, Message, ServerFrame, Summary } from "../protocol/types";
-import { emptyState, unreadOf, type AppState } from "../state/app";
 import { Engine } from "./engine";
+import { emptySyncState, type SyncState } from "./store";
 
 const me = { id: "1", name: "aki", display_name: "Aki" };
 const other = { id: "2", name: "ben", display_name: "Ben" };
@@ -31,10 +31,8 @@ function message(seq: number, rev: number, over: Partial<Message> = {}): Message
 function setup(conversations: Record<string, Summary> = { c: summary() }) {
   const sent: ClientFrame[] = [];
   const stored: string[] = [];
-  const store = createStore<AppState>()(() => ({
-    installation: null,
-    notice: null,
-    ...emptyState,
+  const store = createStore<SyncState>()(() => ({
+    ...emptySyncState,
     me,
     conversations,
     timelines: { c: { messages: [], hasBefore: false, hasAfter: false } },
@@ -183,14 +181,5 @@ describe("Engine", () => {
     expect(Object.keys(store.getState().typing.c!)).toEqual([other.id]);
     await vi.advanceTimersByTimeAsync(6000);
     expect(store.getState().typing.c).toEqual({});
-  });
-});
-
-describe("unreadOf", () => {
-  it("counts from the furthest of the marks and one's own last message", () => {
-    expect(unreadOf(summary({ seq: 10, read: 4, unread: 6 }), 0)).toBe(6);
-    expect(unreadOf(summary({ seq: 10, read: 4, unread: 2 }), 0)).toBe(2);
-    expect(unreadOf(summary({ seq: 10, read: 4, unread: 6 }), 9)).toBe(1);
-    expect(unreadOf(summary({ seq: 10, read: 10, unread: 0 }), 0)).toBe(0);
   });
 });

@@ -1,7 +1,6 @@
 // Keeps what the page knows right. Frames are applied in the order of their
 // rev; whatever is missing is asked for (G4): after a gap, after a resync, on a
 // new connection, and when the server's head is beyond ours.
-import type { StoreApi } from "zustand/vanilla";
 import type {
   Changes,
   ClientFrame,
@@ -12,8 +11,8 @@ import type {
   Summary,
   Synced,
 } from "../protocol/types";
-import type { AppState } from "../state/app";
 import type { Outbox } from "./outbox";
+import type { SyncState, SyncStore } from "./store";
 import { upsert } from "./timeline";
 
 /** How long a frame that is too early may wait for the one before it. */
@@ -34,7 +33,7 @@ export class Engine {
   onMessage: (m: Message) => void = () => {};
 
   constructor(
-    private readonly store: StoreApi<AppState>,
+    private readonly store: SyncStore,
     private readonly send: (frame: ClientFrame) => boolean,
     private readonly outbox: Pick<Outbox, "accepted" | "rejected" | "failed" | "stored" | "dropConversation">,
     private readonly fetchSummary: (id: string) => Promise<Summary>,
@@ -256,7 +255,7 @@ export class Engine {
     );
   }
 
-  private presence(f: { states: AppState["presence"][string][] }) {
+  private presence(f: { states: SyncState["presence"][string][] }) {
     this.store.setState((s) => {
       const presence = { ...s.presence };
       for (const p of f.states) presence[p.user] = p;
@@ -327,7 +326,7 @@ export class Engine {
       this.cursor = page.cursor;
       more = page.more;
     }
-    this.store.setState({ ready: true });
+    this.store.setState(() => ({ ready: true }));
   }
 
   /** Takes over a conversation as the server has it. */
