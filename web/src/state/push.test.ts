@@ -1,17 +1,8 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { Problem } from "../net/rest";
+import { Problem, RestClient } from "../net/rest";
 import { useApp } from "./app";
-import {
-  answerWorker,
-  closeNotifications,
-  lookAtPush,
-  pausePush,
-  resumePush,
-  switchPushOff,
-  switchPushOn,
-  usePush,
-} from "./push";
-import { go, useRoute } from "./route";
+import { answerServiceWorker, PushNotifications, usePush } from "./push";
+import { navigate, useRoute } from "./route";
 
 const key = "BCVxsr7N_eNgVRqvHtD0";
 
@@ -78,6 +69,7 @@ class FakeBrowser {
 }
 
 let browser: FakeBrowser;
+let push: PushNotifications;
 let asked: string[];
 let server: (method: string, path: string, body: unknown) => Response | Promise<Response>;
 let notification: { permission: string; requestPermission(): Promise<string> };
@@ -94,6 +86,7 @@ beforeEach(() => {
   localStorage.clear();
   usePush.setState({ state: "hidden" });
   browser = new FakeBrowser();
+  push = new PushNotifications(new RestClient());
   asked = [];
   server = usual;
   notification = { permission: "default", requestPermission: async () => "default" };
@@ -116,7 +109,7 @@ const state = () => usePush.getState().state;
 
 async function on(user = "aki") {
   permit("granted");
-  await switchPushOn(user);
+  await push.enable(user);
   expect(state()).toBe("on");
   asked = [];
   browser.did = [];
@@ -125,31 +118,31 @@ async function on(user = "aki") {
 describe("what the switch shows", () => {
   it("is hidden where the installation does not push", async () => {
     server = () => json(404, { code: "not_found" });
-    await lookAtPush("aki");
+    await push.refreshState("aki");
     expect(state()).toBe("hidden");
   });
 
   it("says that the browser cannot", async () => {
     vi.unstubAllGlobals();
     vi.stubGlobal("fetch", async () => usual("GET"));
-    await lookAtPush("aki");
+    await push.refreshState("aki");
     expect(state()).toBe("unsupported");
-    await resumePush("aki");
-    await pausePush();
+    await push.resume("aki");
+    await push.suspend();
     expect(browser.did).toEqual([]);
   });
 
   it("says that the person blocked it, and when it is off or on", async () => {
-    await lookAtPush("aki");
+    await push.refreshState("aki");
     expect(state()).toBe("off");
     await on();
     usePush.setState({ state: "hidden" });
-    await lookAtPush("aki");
+    await push.refreshState("aki");
     expect(state()).toBe("on");
-    await lookAtPush("ben");
+    await push.refreshState("ben");
     expect(state()).toBe("off");
     notification.permission = "denied";
-    await lookAtPush("aki");
+    await push.refreshState("aki");
     expect(state()).toBe("denied");
   });
 });
@@ -162,7 +155,7 @@ describe("switching on", () => {
       if (method === "PUT") told = body;
       return usual(method);
     };
-    await switchPushOn("aki");
+    await push.enable("aki");
     expect(browser.did).toEqual(["register /push.js", "subscribe"]);
     const used = new Uint8Array(browser.subscription!.options.applicationServerKey);
     expect(Buffer.from(used).toString("base64url")).toBe(key);
@@ -174,7 +167,7 @@ describe("switching on", () => {
   it("asks for the permission before anything else, while the browser sees the click", () => {
     const ask = vi.fn(async () => "default");
     notification.requestPermission = ask;
-    void switchPushOn("aki");
+    void push.enable("aki");
     expect(ask).toHaveBeenCalledOnce();
     expect(asked).toEqual([]);
   });
@@ -184,7 +177,7 @@ describe("switching on", () => {
     ["default", "off"],
   ])("does nothing when the answer is %s", async (answer, shown) => {
     permit(answer);
-    await switchPushOn("aki");
+    await push.enable("aki");
     expect(state()).toBe(shown);
     expect([...asked, ...browser.did]).toEqual([]);
   });
@@ -192,21 +185,21 @@ describe("switching on", () => {
   it("says why the browser could not subscribe", async () => {
     permit("granted");
     browser.refuses = true;
-    await expect(switchPushOn("aki")).rejects.toMatchObject({
+    await expect(push.enable("aki")).rejects.toMatchObject({
       code: "push",
       message: "push service not available",
     });
     expect(state()).toBe("hidden");
-    await resumePush("aki");
+    await push.resume("aki");
     expect(asked.filter((a) => a.startsWith("PUT"))).toEqual([]);
   });
 
   it("leaves no subscription that the server does not know", async () => {
     permit("granted");
     server = (method) => (method === "PUT" ? json(429, { code: "rate_limited" }) : usual(method));
-    await expect(switchPushOn("aki")).rejects.toBeInstanceOf(Problem);
+    await expect(push.enable("aki")).rejects.toBeInstanceOf(Problem);
     expect(browser.subscription).toBeNull();
-    await lookAtPush("aki");
+    await push.refreshState("aki");
     expect(state()).toBe("off");
   });
 });
@@ -215,12 +208,12 @@ describe("switching off", () => {
   it("tells the server, unsubscribes and takes away what is shown", async () => {
     await on();
     browser.show("c1");
-    await switchPushOff();
+    await push.disable();
     expect(asked).toEqual(["DELETE /api/v1/push/subscription https://push.example/1"]);
     expect(browser.did).toEqual(["unsubscribe"]);
     expect(browser.shown).toEqual([]);
     expect(state()).toBe("off");
-    await resumePush("aki");
+    await push.resume("aki");
     expect(browser.subscription).toBeNull();
   });
 
@@ -229,22 +222,22 @@ describe("switching off", () => {
     server = () => {
       throw new TypeError("offline");
     };
-    await switchPushOff();
+    await push.disable();
     expect(browser.subscription).toBeNull();
     expect(state()).toBe("off");
   });
 
   it("finds the subscription that is only being made", async () => {
     await on();
-    await pausePush();
+    await push.suspend();
     let release = () => {};
     server = async (method) => {
       if (method === "GET") await new Promise<void>((done) => (release = done));
       return usual(method);
     };
-    const making = resumePush("aki");
+    const making = push.resume("aki");
     await vi.waitFor(() => expect(asked).toEqual(["GET /api/v1/push"]));
-    const off = switchPushOff();
+    const off = push.disable();
     release();
     await Promise.all([making, off]);
     expect(asked.at(-1)).toBe("DELETE /api/v1/push/subscription https://push.example/2");
@@ -255,17 +248,17 @@ describe("switching off", () => {
 describe("logging in and out", () => {
   it("goes on for the same person after a session that ended by itself", async () => {
     await on();
-    await pausePush();
+    await push.suspend();
     expect(browser.subscription).toBeNull();
     expect(asked).toEqual([]);
-    await resumePush("aki");
+    await push.resume("aki");
     expect(asked).toEqual(["GET /api/v1/push", "PUT /api/v1/push/subscription https://push.example/2"]);
   });
 
   it("ends for another person", async () => {
     await on();
     browser.show("c1");
-    await resumePush("ben");
+    await push.resume("ben");
     expect(browser.did).toEqual(["unsubscribe"]);
     expect(browser.shown).toEqual([]);
     expect(asked).toEqual([]);
@@ -273,18 +266,18 @@ describe("logging in and out", () => {
 
   it("keeps the subscription and tells the server again", async () => {
     await on();
-    await resumePush("aki");
+    await push.resume("aki");
     expect(browser.did).toEqual(["register /push.js"]);
     expect(asked).toEqual(["GET /api/v1/push", "PUT /api/v1/push/subscription https://push.example/1"]);
     server = () => json(503, { code: "unavailable" });
-    await expect(resumePush("aki")).rejects.toBeInstanceOf(Problem);
+    await expect(push.resume("aki")).rejects.toBeInstanceOf(Problem);
     expect(browser.subscription).not.toBeNull();
   });
 
   it("subscribes anew when the installation has new keys", async () => {
     await on();
     server = (method) => (method === "GET" ? json(200, { public_key: "AAAA" }) : usual(method));
-    await resumePush("aki");
+    await push.resume("aki");
     expect(browser.did).toEqual(["register /push.js", "unsubscribe", "subscribe"]);
     expect(asked.at(-1)).toBe("PUT /api/v1/push/subscription https://push.example/2");
   });
@@ -292,7 +285,7 @@ describe("logging in and out", () => {
   it("does not ask for a permission that was taken back", async () => {
     await on();
     notification.permission = "default";
-    await resumePush("aki");
+    await push.resume("aki");
     expect(browser.did).toEqual(["unsubscribe"]);
   });
 });
@@ -301,18 +294,18 @@ it("takes away the notifications of what is being read", async () => {
   await on();
   browser.show("c1");
   browser.show("c2");
-  await closeNotifications("c1");
+  await push.closeNotifications("c1");
   expect(browser.shown.map((n) => n.tag)).toEqual(["c2"]);
 });
 
 it("tells the service worker where it is, and goes where it says", () => {
-  answerWorker();
+  answerServiceWorker();
   const ask = (data: unknown) => {
     let answer: unknown;
     browser.listener({ data, ports: [{ postMessage: (a: unknown) => (answer = a) }] });
     return answer;
   };
-  go("/c/c1");
+  navigate("/c/c1");
   expect(ask({ type: "where" })).toEqual({ conversation: null }); // nobody is logged in
   useApp.setState({ me: { id: "aki" } as never });
   expect(ask({ type: "where" })).toEqual({ conversation: "c1" });

@@ -1,8 +1,8 @@
 import { useCallback, useEffect, useState } from "react";
 import { useTranslation } from "react-i18next";
-import { all, del, get, patch, post } from "../../net/rest";
 import type { Invitation, User } from "../../protocol/types";
 import { useApp } from "../../state/app";
+import { useClient } from "../../state/context";
 import { Button, ErrorLine } from "../../ui/controls";
 import { CopyButton } from "../../ui/CopyButton";
 import { dateTime } from "../../ui/time";
@@ -22,15 +22,16 @@ export function AdminSection() {
 
 function Accounts() {
   const { t } = useTranslation();
+  const { rest } = useClient();
   const me = useApp((s) => s.me)!;
   const [users, setUsers] = useState<User[]>([]);
   const task = useTask();
-  const load = useCallback(async () => setUsers(await all<User>("/admin/users")), []);
+  const load = useCallback(async () => setUsers(await rest.getAll<User>("/admin/users")), [rest]);
   useEffect(() => {
     void load().catch(() => {});
   }, [load]);
   const change = (u: User, what: Partial<User>) =>
-    void task.run(async () => (await patch("/admin/users/" + u.id, what), await load()));
+    void task.run(async () => (await rest.patch("/admin/users/" + u.id, what), await load()));
   return (
     <div className="flex flex-col gap-2">
       <h3 className="text-sm font-medium">{t("accounts")}</h3>
@@ -62,12 +63,13 @@ function Accounts() {
 
 function Invitations() {
   const { t, i18n } = useTranslation();
+  const { rest } = useClient();
   const [invitations, setInvitations] = useState<Invitation[]>([]);
   const [fresh, setFresh] = useState<Invitation | null>(null);
   const task = useTask();
   const load = useCallback(
-    async () => setInvitations((await get<{ items: Invitation[] }>("/invitations")).items),
-    [],
+    async () => setInvitations((await rest.get<{ items: Invitation[] }>("/invitations")).items),
+    [rest],
   );
   useEffect(() => {
     void load().catch(() => {});
@@ -79,7 +81,9 @@ function Invitations() {
         <Button
           disabled={task.busy}
           onClick={() =>
-            void task.run(async () => (setFresh(await post<Invitation>("/invitations", {})), await load()))
+            void task.run(
+              async () => (setFresh(await rest.post<Invitation>("/invitations", {})), await load()),
+            )
           }
         >
           {t("newInvitation")}
@@ -95,7 +99,9 @@ function Invitations() {
             </span>
             <Button
               kind="danger"
-              onClick={() => void task.run(async () => (await del("/invitations/" + i.id), await load()))}
+              onClick={() =>
+                void task.run(async () => (await rest.delete("/invitations/" + i.id), await load()))
+              }
             >
               {t("revoke")}
             </Button>

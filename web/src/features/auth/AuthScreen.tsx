@@ -1,7 +1,7 @@
 import { useState, type FormEvent } from "react";
 import { useTranslation } from "react-i18next";
-import { logIn, register } from "../../state/actions";
 import { useApp } from "../../state/app";
+import { useClient } from "../../state/context";
 import { useRoute } from "../../state/route";
 import { Button, ErrorLine, Field } from "../../ui/controls";
 import { useTask } from "../../ui/useTask";
@@ -9,6 +9,7 @@ import { LanguageSwitch } from "../settings/Appearance";
 
 export function AuthScreen() {
   const { t } = useTranslation();
+  const client = useClient();
   const installation = useApp((s) => s.installation)!;
   const notice = useApp((s) => s.notice);
   const invitation = useRoute((r) => r.invitation);
@@ -27,7 +28,7 @@ export function AuthScreen() {
   const submit = (e: FormEvent) => {
     e.preventDefault();
     void task.run(() =>
-      creating ? register(name, displayName, password, invitation) : logIn(name, password),
+      creating ? client.register(name, displayName, password, invitation) : client.logIn(name, password),
     );
   };
   const fieldError = (field: string) => (task.field === field ? task.error : undefined);

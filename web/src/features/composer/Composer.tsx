@@ -1,8 +1,8 @@
 import { useEffect, useLayoutEffect, useRef, useState, type KeyboardEvent } from "react";
 import { useTranslation } from "react-i18next";
 import type { Message, Summary } from "../../protocol/types";
-import { draft, editMessage, keepDraft, sendMessage, tellTyping } from "../../state/actions";
 import { nameOf } from "../../state/app";
+import { useSession } from "../../state/context";
 import { Button } from "../../ui/controls";
 import { Icon } from "../../ui/icons";
 import { useTask } from "../../ui/useTask";
@@ -29,6 +29,7 @@ type Props = {
 
 export function Composer({ conversation: c, replyTo, editing, onDone, onEditLast }: Props) {
   const { t } = useTranslation();
+  const { messages } = useSession();
   const [text, setText] = useState("");
   const box = useRef<HTMLTextAreaElement>(null);
   const task = useTask();
@@ -37,11 +38,11 @@ export function Composer({ conversation: c, replyTo, editing, onDone, onEditLast
 
   useEffect(() => {
     let current = true;
-    void draft(c.id).then((d) => current && d && setText((now) => now || d));
+    void messages.draft(c.id).then((d) => current && d && setText((now) => now || d));
     return () => {
       current = false;
     };
-  }, [c.id]);
+  }, [messages, c.id]);
 
   // Editing takes the box over, and gives the draft back.
   useEffect(() => {
@@ -68,19 +69,19 @@ export function Composer({ conversation: c, replyTo, editing, onDone, onEditLast
   const change = (value: string) => {
     setText(value);
     if (editing) return;
-    keepDraft(c.id, value);
-    if (value.trim()) tellTyping(c.id);
+    messages.saveDraft(c.id, value);
+    if (value.trim()) messages.notifyTyping(c.id);
   };
 
   const submit = async () => {
     if (!ready) return;
     if (editing) {
-      if (await task.run(() => editMessage(editing, text))) onDone();
+      if (await task.run(() => messages.edit(editing, text))) onDone();
       return;
     }
-    sendMessage(c.id, text, replyTo?.seq ?? 0);
+    messages.send(c.id, text, replyTo?.seq ?? 0);
     setText("");
-    keepDraft(c.id, "");
+    messages.saveDraft(c.id, "");
     onDone();
   };
 

@@ -3,7 +3,7 @@ import { useState, type KeyboardEvent } from "react";
 import { useTranslation } from "react-i18next";
 import type { Summary } from "../../protocol/types";
 import { byActivity, nameOf, unreadOf, useApp } from "../../state/app";
-import { go } from "../../state/route";
+import { navigate } from "../../state/route";
 import { Avatar, Button } from "../../ui/controls";
 import { Icon } from "../../ui/icons";
 import { shortTime } from "../../ui/time";
@@ -135,7 +135,7 @@ function Row({ conversation: c, selected }: { conversation: Summary; selected: b
         aria-current={selected ? "page" : undefined}
         onClick={(e) => {
           e.preventDefault();
-          go("/c/" + c.id);
+          navigate("/c/" + c.id);
         }}
         className={`flex items-center gap-3 rounded-xl px-2 py-2 ${selected ? "bg-accent-soft" : "hover:bg-line/50"}`}
       >

@@ -1,9 +1,8 @@
 import { useEffect, useState } from "react";
 import { useTranslation } from "react-i18next";
-import { get } from "../../net/rest";
 import type { Conversation } from "../../protocol/types";
-import { joinByLink } from "../../state/actions";
-import { go } from "../../state/route";
+import { useClient, useSession } from "../../state/context";
+import { navigate } from "../../state/route";
 import { Avatar, Button, ErrorLine } from "../../ui/controls";
 import { Modal } from "../../ui/Modal";
 import { useTask } from "../../ui/useTask";
@@ -11,17 +10,19 @@ import { useTask } from "../../ui/useTask";
 /** What a link to a conversation opens. */
 export function JoinDialog({ token }: { token: string }) {
   const { t } = useTranslation();
+  const { rest } = useClient();
+  const { conversations } = useSession();
   const [target, setTarget] = useState<Conversation | null>(null);
   const [invalid, setInvalid] = useState(false);
   const task = useTask();
   useEffect(() => {
-    get<{ conversation: Conversation }>("/links/" + encodeURIComponent(token)).then(
+    rest.get<{ conversation: Conversation }>("/links/" + encodeURIComponent(token)).then(
       (l) => setTarget(l.conversation),
       () => setInvalid(true),
     );
-  }, [token]);
+  }, [rest, token]);
   return (
-    <Modal open title={t("joinByLink")} onClose={() => go("/")}>
+    <Modal open title={t("joinByLink")} onClose={() => navigate("/")}>
       {invalid && <ErrorLine>{t("linkInvalid")}</ErrorLine>}
       {target && (
         <>
@@ -37,7 +38,9 @@ export function JoinDialog({ token }: { token: string }) {
           <Button
             kind="primary"
             disabled={task.busy}
-            onClick={() => void task.run(async () => go("/c/" + (await joinByLink(token)).id))}
+            onClick={() =>
+              void task.run(async () => navigate("/c/" + (await conversations.joinByLink(token)).id))
+            }
           >
             {t("join")}
           </Button>

@@ -1,34 +1,32 @@
 import { useEffect, useState } from "react";
 import { useTranslation } from "react-i18next";
 import type { User } from "../../protocol/types";
-import { addUsers, findUsers } from "../../state/actions";
 import { useApp } from "../../state/app";
+import { useSession } from "../../state/context";
 import { Avatar, Field } from "../../ui/controls";
 
 type Props = { picked: User[]; onPick: (user: User) => void; without?: string[] };
 
-/** Finds people by name as one types. */
+/** Finds people by name while the user types. */
 export function PeoplePicker({ picked, onPick, without = [] }: Props) {
   const { t } = useTranslation();
+  const { users } = useSession();
   const me = useApp((s) => s.me)!;
   const [text, setText] = useState("");
   const [found, setFound] = useState<User[] | null>(null);
   useEffect(() => {
     let current = true;
     const timer = setTimeout(() => {
-      findUsers(text)
-        .then(({ items }) => {
-          if (!current) return;
-          addUsers(items);
-          setFound(items);
-        })
+      users
+        .find(text)
+        .then((f) => current && setFound(f))
         .catch(() => current && setFound([]));
     }, 150);
     return () => {
       current = false;
       clearTimeout(timer);
     };
-  }, [text]);
+  }, [users, text]);
   const shown = found?.filter((u) => u.id !== me.id && !without.includes(u.id)) ?? [];
   return (
     <div className="flex flex-col gap-2">

@@ -1,18 +1,9 @@
 import { useCallback, useEffect, useState, type FormEvent } from "react";
 import { useTranslation } from "react-i18next";
-import { all, del, get, post } from "../../net/rest";
 import type { Invitation, Member, Summary, User } from "../../protocol/types";
-import {
-  addMembers,
-  addUsers,
-  leaveConversation,
-  removeMember,
-  setRole,
-  showMembers,
-  updateConversation,
-} from "../../state/actions";
 import { useApp } from "../../state/app";
-import { go } from "../../state/route";
+import { useClient, useSession } from "../../state/context";
+import { navigate } from "../../state/route";
 import { Avatar, Button, ErrorLine, Field } from "../../ui/controls";
 import { CopyButton } from "../../ui/CopyButton";
 import { Modal } from "../../ui/Modal";
@@ -24,6 +15,7 @@ type Props = { conversation: Summary; onClose: () => void };
 
 export function MembersPanel({ conversation: c, onClose }: Props) {
   const { t } = useTranslation();
+  const { conversations, presence, users } = useSession();
   const me = useApp((s) => s.me)!.id;
   const [members, setMembers] = useState<Member[]>([]);
   const [adding, setAdding] = useState(false);
@@ -32,15 +24,15 @@ export function MembersPanel({ conversation: c, onClose }: Props) {
   const manages = c.role === "owner" || c.role === "admin";
 
   const load = useCallback(async () => {
-    const list = await all<Member>(`/conversations/${c.id}/members`);
-    addUsers(list.map((m) => m.user));
+    const list = await conversations.members(c.id);
+    users.add(list.map((m) => m.user));
     setMembers(list);
-    showMembers(list.map((m) => m.user.id));
-  }, [c.id]);
+    presence.setVisibleMembers(list.map((m) => m.user.id));
+  }, [conversations, presence, users, c.id]);
   useEffect(() => {
     void load().catch(() => {});
   }, [load, c.members_rev]);
-  useEffect(() => () => showMembers([]), []);
+  useEffect(() => () => presence.setVisibleMembers([]), [presence]);
 
   const act = (f: () => Promise<unknown>) => void task.run(async () => (await f(), await load()));
 
@@ -57,7 +49,7 @@ export function MembersPanel({ conversation: c, onClose }: Props) {
           <PeoplePicker
             picked={[]}
             without={members.map((m) => m.user.id)}
-            onPick={(u: User) => act(() => addMembers(c.id, [u.id]))}
+            onPick={(u: User) => act(() => conversations.addMembers(c.id, [u.id]))}
           />
         )}
         <ul className="flex flex-col gap-0.5">
@@ -70,8 +62,8 @@ export function MembersPanel({ conversation: c, onClose }: Props) {
               mayRemove={
                 m.user.id !== me && (c.role === "owner" || (c.role === "admin" && m.role === "member"))
               }
-              onRank={(role) => act(() => setRole(c.id, m.user.id, role))}
-              onRemove={() => act(() => removeMember(c.id, m.user.id))}
+              onRank={(role) => act(() => conversations.setRole(c.id, m.user.id, role))}
+              onRemove={() => act(() => conversations.removeMember(c.id, m.user.id))}
             />
           ))}
         </ul>
@@ -86,11 +78,11 @@ export function MembersPanel({ conversation: c, onClose }: Props) {
               kind="danger"
               onClick={() =>
                 void task
-                  .run(() => leaveConversation(c.id))
+                  .run(() => conversations.leave(c.id))
                   .then((ok) => {
                     if (!ok) return;
                     onClose();
-                    go("/");
+                    navigate("/");
                   })
               }
             >
@@ -109,13 +101,14 @@ export function MembersPanel({ conversation: c, onClose }: Props) {
 
 function Details({ conversation: c }: { conversation: Summary }) {
   const { t } = useTranslation();
+  const { conversations } = useSession();
   const [title, setTitle] = useState(c.title);
   const [topic, setTopic] = useState(c.topic ?? "");
   const task = useTask();
   const changed = title !== c.title || topic !== (c.topic ?? "");
   const submit = (e: FormEvent) => {
     e.preventDefault();
-    void task.run(() => updateConversation(c.id, title, topic));
+    void task.run(() => conversations.update(c.id, title, topic));
   };
   return (
     <form onSubmit={submit} className="flex flex-col gap-3">
@@ -199,11 +192,15 @@ function MemberRow({ member: m, isMe, mayRank, mayRemove, onRank, onRemove }: Ro
 
 function Links({ conversation }: { conversation: string }) {
   const { t, i18n } = useTranslation();
+  const { rest } = useClient();
   const [links, setLinks] = useState<Invitation[]>([]);
   const [fresh, setFresh] = useState<Invitation | null>(null);
   const task = useTask();
   const path = `/conversations/${conversation}/links`;
-  const load = useCallback(async () => setLinks((await get<{ items: Invitation[] }>(path)).items), [path]);
+  const load = useCallback(
+    async () => setLinks((await rest.get<{ items: Invitation[] }>(path)).items),
+    [rest, path],
+  );
   useEffect(() => {
     void load().catch(() => {});
   }, [load]);
@@ -214,7 +211,7 @@ function Links({ conversation }: { conversation: string }) {
         <Button
           disabled={task.busy}
           onClick={() =>
-            void task.run(async () => (setFresh(await post<Invitation>(path, {})), await load()))
+            void task.run(async () => (setFresh(await rest.post<Invitation>(path, {})), await load()))
           }
         >
           {t("newLink")}
@@ -230,7 +227,7 @@ function Links({ conversation }: { conversation: string }) {
             </span>
             <Button
               kind="danger"
-              onClick={() => void task.run(async () => (await del(`${path}/${l.id}`), await load()))}
+              onClick={() => void task.run(async () => (await rest.delete(`${path}/${l.id}`), await load()))}
             >
               {t("revoke")}
             </Button>

@@ -1,9 +1,8 @@
 import { useCallback, useEffect, useState, type FormEvent } from "react";
 import { useTranslation } from "react-i18next";
-import { del, get } from "../../net/rest";
 import type { Session } from "../../protocol/types";
-import { changeDisplayName, changePassword, logOut } from "../../state/actions";
 import { useApp } from "../../state/app";
+import { useClient, useSession } from "../../state/context";
 import { Button, ErrorLine, Field } from "../../ui/controls";
 import { Modal } from "../../ui/Modal";
 import { dateTime } from "../../ui/time";
@@ -14,6 +13,7 @@ import { Notifications } from "./Notifications";
 
 export function SettingsDialog({ onClose }: { onClose: () => void }) {
   const { t } = useTranslation();
+  const client = useClient();
   const me = useApp((s) => s.me)!;
   return (
     <Modal side open title={t("settings")} onClose={onClose}>
@@ -29,7 +29,7 @@ export function SettingsDialog({ onClose }: { onClose: () => void }) {
       <Password />
       <Devices />
       {me.admin && <AdminSection />}
-      <Button kind="danger" onClick={() => void logOut()}>
+      <Button kind="danger" onClick={() => void client.logOut()}>
         {t("logout")}
       </Button>
     </Modal>
@@ -38,13 +38,14 @@ export function SettingsDialog({ onClose }: { onClose: () => void }) {
 
 function Profile() {
   const { t } = useTranslation();
+  const session = useSession();
   const me = useApp((s) => s.me)!;
   const [name, setName] = useState(me.display_name);
   const [saved, setSaved] = useState(false);
   const task = useTask();
   const submit = (e: FormEvent) => {
     e.preventDefault();
-    void task.run(() => changeDisplayName(name)).then(setSaved);
+    void task.run(() => session.changeDisplayName(name)).then(setSaved);
   };
   return (
     <form onSubmit={submit} className="flex flex-col gap-3">
@@ -69,6 +70,7 @@ function Profile() {
 
 function Password() {
   const { t } = useTranslation();
+  const session = useSession();
   const [old, setOld] = useState("");
   const [fresh, setFresh] = useState("");
   const [done, setDone] = useState(false);
@@ -76,7 +78,7 @@ function Password() {
   const submit = (e: FormEvent) => {
     e.preventDefault();
     void task
-      .run(() => changePassword(old, fresh))
+      .run(() => session.changePassword(old, fresh))
       .then((ok) => {
         setDone(ok);
         if (ok) {
@@ -118,9 +120,13 @@ function Password() {
 
 function Devices() {
   const { t, i18n } = useTranslation();
+  const { rest } = useClient();
   const [sessions, setSessions] = useState<Session[]>([]);
   const task = useTask();
-  const load = useCallback(async () => setSessions((await get<{ items: Session[] }>("/sessions")).items), []);
+  const load = useCallback(
+    async () => setSessions((await rest.get<{ items: Session[] }>("/sessions")).items),
+    [rest],
+  );
   useEffect(() => {
     void load().catch(() => {});
   }, [load]);
@@ -139,7 +145,9 @@ function Devices() {
             </span>
             {!s.current && (
               <Button
-                onClick={() => void task.run(async () => (await del("/sessions/" + s.id), await load()))}
+                onClick={() =>
+                  void task.run(async () => (await rest.delete("/sessions/" + s.id), await load()))
+                }
               >
                 {t("logOutDevice")}
               </Button>

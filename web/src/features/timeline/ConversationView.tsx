@@ -1,9 +1,9 @@
 import { useCallback, useState } from "react";
 import { useTranslation } from "react-i18next";
 import type { Message, Summary } from "../../protocol/types";
-import { deleteMessage } from "../../state/actions";
 import { nameOf, useApp } from "../../state/app";
-import { go } from "../../state/route";
+import { useSession } from "../../state/context";
+import { navigate } from "../../state/route";
 import { Avatar, Button, ErrorLine } from "../../ui/controls";
 import { Icon } from "../../ui/icons";
 import { Modal } from "../../ui/Modal";
@@ -41,7 +41,7 @@ export function ConversationView({ conversation: c }: { conversation: Summary })
   return (
     <>
       <header className="flex items-center gap-3 border-b border-line px-3 py-2">
-        <Button kind="ghost" className="md:hidden" aria-label={t("back")} onClick={() => go("/")}>
+        <Button kind="ghost" className="md:hidden" aria-label={t("back")} onClick={() => navigate("/")}>
           <Icon name="back" />
         </Button>
         <Avatar name={name} id={c.peer?.id ?? c.id} size={38} />
@@ -110,6 +110,7 @@ function TypingLine({ conversation }: { conversation: string }) {
 
 function DeleteDialog({ message, onClose }: { message: Message; onClose: () => void }) {
   const { t } = useTranslation();
+  const { messages } = useSession();
   const task = useTask();
   return (
     <Modal open title={t("deleteQuestion")} onClose={onClose}>
@@ -120,7 +121,7 @@ function DeleteDialog({ message, onClose }: { message: Message; onClose: () => v
         <Button
           kind="danger"
           disabled={task.busy}
-          onClick={() => void task.run(() => deleteMessage(message)).then((ok) => ok && onClose())}
+          onClick={() => void task.run(() => messages.delete(message)).then((ok) => ok && onClose())}
         >
           {t("delete")}
         </Button>

@@ -2,8 +2,8 @@ import { Menu } from "@base-ui/react/menu";
 import { memo, type MouseEvent, type ReactNode } from "react";
 import { useTranslation } from "react-i18next";
 import type { Message } from "../../protocol/types";
-import { discardMessage, retryMessage } from "../../state/actions";
 import { useApp } from "../../state/app";
+import { useSession } from "../../state/context";
 import type { OutboxMessage } from "../../sync/outbox";
 import { Avatar } from "../../ui/controls";
 import { Icon } from "../../ui/icons";
@@ -198,6 +198,7 @@ export function OutgoingRow({
   onJump: (seq: number) => void;
 }) {
   const { t } = useTranslation();
+  const { messages } = useSession();
   return (
     <article aria-label={t("messageLabel")}>
       <Line sender={me} at={m.at} first={first} own>
@@ -213,10 +214,10 @@ export function OutgoingRow({
               {m.code && (
                 <span className="text-dim">{t("code_" + m.code, { detail: "", defaultValue: "" })}</span>
               )}
-              <button type="button" className="font-medium underline" onClick={() => retryMessage(m.id)}>
+              <button type="button" className="font-medium underline" onClick={() => messages.retry(m.id)}>
                 {t("retry")}
               </button>
-              <button type="button" className="font-medium underline" onClick={() => discardMessage(m.id)}>
+              <button type="button" className="font-medium underline" onClick={() => messages.discard(m.id)}>
                 {t("discard")}
               </button>
             </span>

@@ -2,16 +2,8 @@ import { useCallback, useEffect, useLayoutEffect, useMemo, useRef, useState } fr
 import { useTranslation } from "react-i18next";
 import { VList, type VListHandle } from "virtua";
 import type { Message, Summary } from "../../protocol/types";
-import {
-  jumpToLatest,
-  loadNewer,
-  loadOlder,
-  markRead,
-  openTimeline,
-  readingAtEnd,
-} from "../../state/actions";
 import { unreadOf, useApp } from "../../state/app";
-import { closeNotifications } from "../../state/push";
+import { useClient, useSession } from "../../state/context";
 import { firstSeq, lastSeq } from "../../sync/timeline";
 import { Icon } from "../../ui/icons";
 import { longDay } from "../../ui/time";
@@ -34,6 +26,8 @@ const none: never[] = [];
 
 export function TimelineView({ conversation: c, onReply, onEdit, onDelete }: Props) {
   const { t, i18n } = useTranslation();
+  const { push } = useClient();
+  const { marks: markSender, timelines } = useSession();
   const me = useApp((s) => s.me)!.id;
   const timeline = useApp((s) => s.timelines[c.id]);
   const outbox = useApp((s) => s.outbox);
@@ -51,8 +45,8 @@ export function TimelineView({ conversation: c, onReply, onEdit, onDelete }: Pro
 
   useEffect(() => {
     // Again when the connection is back: the first try may have failed.
-    if (!timeline) void openTimeline(c.id).catch(() => {});
-  }, [c.id, timeline, connection]);
+    if (!timeline) void timelines.open(c.id).catch(() => {});
+  }, [timelines, c.id, timeline, connection]);
 
   const outgoing = useMemo(() => outbox.filter((m) => m.conversation === c.id), [outbox, c.id]);
   const messages = timeline?.messages ?? none;
@@ -100,8 +94,8 @@ export function TimelineView({ conversation: c, onReply, onEdit, onDelete }: Pro
     previousKey.current = lastKey;
     if (!atEnd.current && !ownLast) return;
     list.current?.scrollToIndex(rows.length - 1, { align: "end" });
-    readingAtEnd(c.id);
-  }, [lastKey, ownLast, rows.length, c.id]);
+    timelines.trimOldest(c.id);
+  }, [timelines, lastKey, ownLast, rows.length, c.id]);
 
   // What is in view is read, as long as the page is looked at.
   const see = useCallback(() => {
@@ -111,15 +105,15 @@ export function TimelineView({ conversation: c, onReply, onEdit, onDelete }: Pro
     for (let i = last; i >= 0 && i > last - 5; i--) {
       const row = rows[i];
       if (row?.kind === "message") {
-        markRead(c.id, row.message.seq);
+        markSender.markRead(c.id, row.message.seq);
         return;
       }
     }
-  }, [rows, c.id]);
+  }, [markSender, rows, c.id]);
   useEffect(() => {
     const look = () => {
       see();
-      if (document.visibilityState === "visible") void closeNotifications(c.id).catch(() => {});
+      if (document.visibilityState === "visible") void push.closeNotifications(c.id).catch(() => {});
     };
     const timer = setTimeout(look, 150);
     document.addEventListener("visibilitychange", look);
@@ -129,7 +123,7 @@ export function TimelineView({ conversation: c, onReply, onEdit, onDelete }: Pro
       document.removeEventListener("visibilitychange", look);
       window.removeEventListener("focus", look);
     };
-  }, [see, c.id]);
+  }, [push, see, c.id]);
 
   const scrolled = useCallback(() => {
     const l = list.current;
@@ -137,14 +131,14 @@ export function TimelineView({ conversation: c, onReply, onEdit, onDelete }: Pro
     const below = l.scrollSize - l.viewportSize - l.scrollOffset;
     atEnd.current = below < nearEnd && !timeline?.hasAfter;
     setAway(!atEnd.current && below > nearEnd);
-    if (l.scrollOffset < nearPage) void loadOlder(c.id).catch(() => {});
-    if (below < nearPage) void loadNewer(c.id).catch(() => {});
+    if (l.scrollOffset < nearPage) void timelines.loadOlder(c.id).catch(() => {});
+    if (below < nearPage) void timelines.loadNewer(c.id).catch(() => {});
     see();
-  }, [c.id, timeline?.hasAfter, see]);
+  }, [timelines, c.id, timeline?.hasAfter, see]);
 
   const jump = useCallback(
     async (seq: number) => {
-      await openTimeline(c.id, seq).catch(() => {});
+      await timelines.open(c.id, seq).catch(() => {});
       setHighlighted(seq);
       setTimeout(() => setHighlighted(0), 2000);
       requestAnimationFrame(() => {
@@ -154,7 +148,7 @@ export function TimelineView({ conversation: c, onReply, onEdit, onDelete }: Pro
         if (index >= 0) list.current?.scrollToIndex(index, { align: "center" });
       });
     },
-    [c.id],
+    [timelines, c.id],
   );
   const rowsRef = useRef(rows);
   useLayoutEffect(() => {
@@ -162,7 +156,7 @@ export function TimelineView({ conversation: c, onReply, onEdit, onDelete }: Pro
   });
 
   const toLatest = async () => {
-    if (timeline?.hasAfter) await jumpToLatest(c.id).catch(() => {});
+    if (timeline?.hasAfter) await timelines.openLatest(c.id).catch(() => {});
     requestAnimationFrame(end);
   };
 
