@@ -18,5 +18,8 @@ export default defineConfig({
     environment: "jsdom",
     include: ["{src,report}/**/*.test.{ts,tsx}"],
     setupFiles: ["src/test-setup.ts"],
+    // Only a test that hangs runs into it, on a busy machine too.
+    testTimeout: 60_000,
+    hookTimeout: 60_000,
   },
 });

@@ -64,7 +64,7 @@ export function App() {
 /** Shows the number of unread messages in the window's title. */
 function useTitle() {
   const unread = useApp((s) =>
-    Object.values(s.conversations).reduce((n, c) => n + unreadOf(c, s.readHere[c.id] ?? 0), 0),
+    Object.values(s.conversations).reduce((n, c) => n + unreadOf(c, s.localReadMarks[c.id] ?? 0), 0),
   );
   useEffect(() => {
     document.title = unread > 0 ? `(${unread > 99 ? "99+" : unread}) Hikyaku` : "Hikyaku";

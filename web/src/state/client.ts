@@ -1,5 +1,5 @@
 import { Problem, RestClient } from "../net/rest";
-import type { Wire } from "../net/socket";
+import type { WebSocketLike } from "../net/socket";
 import type { Installation, User } from "../protocol/types";
 import { openStorage } from "../sync/storage";
 import { emptySessionState, type AppState, type AppStore } from "./app";
@@ -18,7 +18,7 @@ export class Client {
 
   constructor(
     private readonly store: AppStore,
-    private readonly dial: () => Wire,
+    private readonly dial: () => WebSocketLike,
   ) {
     this.rest = new RestClient(() => {
       if (this.session) void this.endSession("expired");

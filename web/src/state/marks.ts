@@ -22,10 +22,10 @@ export class MarkSender {
 
   /** The user has seen the messages up to seq. */
   markRead(conversation: string, seq: number) {
-    const { conversations, readHere } = this.store.getState();
+    const { conversations, localReadMarks: readHere } = this.store.getState();
     const c = conversations[conversation];
     if (!c || seq <= Math.max(readHere[conversation] ?? 0, c.read)) return;
-    this.store.setState({ readHere: { ...readHere, [conversation]: seq } });
+    this.store.setState({ localReadMarks: { ...readHere, [conversation]: seq } });
     this.add(conversation, seq, 0);
   }
 

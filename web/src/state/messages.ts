@@ -15,7 +15,7 @@ export class Messages {
   constructor(
     private readonly rest: RestClient,
     private readonly outbox: Pick<Outbox, "add" | "retry" | "remove">,
-    private readonly drafts: Pick<Storage, "draft" | "keepDraft">,
+    private readonly drafts: Pick<Storage, "draft" | "saveDraft">,
     private readonly clock: ServerClock,
     private readonly sendFrame: (frame: ClientFrame) => boolean,
   ) {}
@@ -45,7 +45,7 @@ export class Messages {
     return this.drafts.draft(conversation);
   }
   saveDraft(conversation: string, text: string) {
-    void this.drafts.keepDraft(conversation, text);
+    void this.drafts.saveDraft(conversation, text);
   }
 
   notifyTyping(conversation: string) {

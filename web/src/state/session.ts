@@ -1,7 +1,7 @@
 import type { RestClient } from "../net/rest";
-import { Socket, type Wire } from "../net/socket";
+import { GatewaySocket, type WebSocketLike } from "../net/socket";
 import type { ClientFrame, Message, User } from "../protocol/types";
-import { Engine } from "../sync/engine";
+import { SyncClient } from "../sync/syncclient";
 import { Outbox } from "../sync/outbox";
 import { ServerClock } from "../sync/serverclock";
 import type { Storage } from "../sync/storage";
@@ -16,8 +16,8 @@ import { Users } from "./users";
 export type SessionOptions = {
   store: AppStore;
   rest: RestClient;
-  storage: Storage;
-  dial: () => Wire;
+  storage: Pick<Storage, keyof Storage>;
+  dial: () => WebSocketLike;
   /** Called when the server has ended the session. */
   onRevoked: () => void;
 };
@@ -31,8 +31,8 @@ export class Session {
   readonly presence: Presence;
   readonly timelines: Timelines;
   readonly users: Users;
-  private readonly socket: Socket;
-  private readonly sync: Engine;
+  private readonly socket: GatewaySocket;
+  private readonly sync: SyncClient;
   private readonly outbox: Outbox;
   private readonly messageListeners = new Set<(m: Message) => void>();
 
@@ -47,26 +47,26 @@ export class Session {
     this.users = new Users(store, rest);
     this.outbox = new Outbox(storage, send, (outbox) => store.setState({ outbox }));
     this.messages = new Messages(rest, this.outbox, storage, clock, send);
-    this.sync = new Engine(store, send, this.outbox, (id) => this.conversations.fetch(id));
+    this.sync = new SyncClient(store, send, this.outbox, (id) => this.conversations.fetch(id));
     this.sync.onMessage = (m) => {
       this.marks.markReceived(m);
       for (const f of this.messageListeners) f(m);
     };
-    this.socket = new Socket(dial, {
-      state: (connection) => {
+    this.socket = new GatewaySocket(dial, {
+      onState: (connection) => {
         store.setState({ connection });
         if (connection === "open") return;
-        this.outbox.closed();
-        this.sync.closed();
+        this.outbox.disconnected();
+        this.sync.disconnected();
       },
-      open: (hello) => {
+      onOpen: (hello) => {
         clock.set(hello.time);
-        this.sync.opened();
-        this.outbox.open(hello.limits.in_flight);
+        this.sync.connected();
+        this.outbox.connected(hello.limits.in_flight);
         this.presence.connected();
       },
-      frame: (f) => this.sync.frame(f),
-      ended: onRevoked,
+      onFrame: (f) => this.sync.handleFrame(f),
+      onTerminated: onRevoked,
     });
   }
 
@@ -89,7 +89,7 @@ export class Session {
   /** Connects now instead of at the end of the wait: the network is back, or
    * the page is visible again. */
   reconnectNow() {
-    this.socket.hurry();
+    this.socket.reconnectNow();
   }
 
   /** Calls f for each message of others that arrives live; returns what ends that. */

@@ -31,7 +31,7 @@ export class Timelines {
     const loaded = s.timelines[id];
     if (!around && loaded && !loaded.hasAfter) return;
     if (around && loaded && around >= firstSeq(loaded) && around <= lastSeq(loaded)) return;
-    const read = Math.max(c?.read ?? 0, s.readHere[id] ?? 0);
+    const read = Math.max(c?.read ?? 0, s.localReadMarks[id] ?? 0);
     const manyUnread = c && c.seq - read > pageSize / 2 && c.unread > pageSize / 2;
     const center = around ?? (manyUnread ? c.seq - c.unread + 1 : 0);
     const h = await this.fetch(id, center > 0 ? `around=${center}&` : "");

@@ -11,7 +11,7 @@ export type SyncState = {
   ready: boolean;
   conversations: Record<string, Summary>;
   /** By conversation, what was read on this device; ahead of what the server has stored. */
-  readHere: Record<string, number>;
+  localReadMarks: Record<string, number>;
   timelines: Record<string, Timeline>;
   users: Record<string, User>;
   presence: Record<string, PresenceState>;
@@ -31,7 +31,7 @@ export const emptySyncState: SyncState = {
   me: null,
   ready: false,
   conversations: {},
-  readHere: {},
+  localReadMarks: {},
   timelines: {},
   users: {},
   presence: {},

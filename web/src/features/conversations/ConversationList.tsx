@@ -119,7 +119,7 @@ export function ConversationList({ selected }: { selected: string | null }) {
 
 function Row({ conversation: c, selected }: { conversation: Summary; selected: boolean }) {
   const { t, i18n } = useTranslation();
-  const unread = useApp((s) => unreadOf(c, s.readHere[c.id] ?? 0));
+  const unread = useApp((s) => unreadOf(c, s.localReadMarks[c.id] ?? 0));
   const presence = useApp((s) => (c.peer ? s.presence[c.peer.id]?.state : undefined));
   const typing = useApp((s) => Object.keys(s.typing[c.id] ?? {})[0]);
   const me = useApp((s) => s.me)!;

@@ -33,7 +33,7 @@ export function TimelineView({ conversation: c, onReply, onEdit, onDelete }: Pro
   const outbox = useApp((s) => s.outbox);
   const marks = useApp((s) => s.marks[c.id]);
   const connection = useApp((s) => s.connection);
-  const unread = useApp((s) => unreadOf(c, s.readHere[c.id] ?? 0));
+  const unread = useApp((s) => unreadOf(c, s.localReadMarks[c.id] ?? 0));
   const list = useRef<VListHandle>(null);
   const atEnd = useRef(true);
   const [away, setAway] = useState(false); // scrolled up

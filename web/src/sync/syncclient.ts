@@ -1,6 +1,3 @@
-// Keeps what the page knows right. Frames are applied in the order of their
-// rev; whatever is missing is asked for (G4): after a gap, after a resync, on a
-// new connection, and when the server's head is beyond ours.
 import type {
   Changes,
   ClientFrame,
@@ -14,51 +11,61 @@ import type {
 import type { Outbox } from "./outbox";
 import type { SyncState, SyncStore } from "./store";
 import { upsert } from "./timeline";
+import { Timers } from "./timers";
 
-/** How long a frame that is too early may wait for the one before it. */
-const patience = 300;
-/** How long frames may be under way when a head is compared. */
-const headPatience = 1000;
-const typingLasts = 6000;
+/** How long an out-of-order frame waits for the frames before it. */
+const reorderTimeout = 300;
+/** How long frames may be in flight when heads are compared. */
+const headCheckDelay = 1000;
+/** How long a typing indicator is shown. */
+const typingTimeout = 6000;
 
-export class Engine {
+/** SyncClient keeps a store in step with the server. It applies frames in the
+ * order of their rev, and requests what is missing (G4): after a gap, after a
+ * resync, on a new connection, and when the server's head is beyond the store's. */
+export class SyncClient {
   private cursor = "";
-  private running = false;
-  private again = false;
-  private requests = 0;
-  private answers = new Map<string, (frame: ServerFrame) => void>();
-  private early = new Map<string, MessageFrame[]>();
-  private timers = new Set<ReturnType<typeof setTimeout>>();
+  private syncing = false;
+  /** Whether another sync was requested while one was running. */
+  private syncAgain = false;
+  private lastRequest = 0;
+  private readonly pendingRequests = new Map<string, (frame: ServerFrame) => void>();
+  /** By conversation, frames that wait for those before them. */
+  private readonly outOfOrder = new Map<string, MessageFrame[]>();
+  private readonly timers = new Timers();
   /** Called for each message of others that arrives live. */
   onMessage: (m: Message) => void = () => {};
 
   constructor(
     private readonly store: SyncStore,
     private readonly send: (frame: ClientFrame) => boolean,
-    private readonly outbox: Pick<Outbox, "accepted" | "rejected" | "failed" | "stored" | "dropConversation">,
-    private readonly fetchSummary: (id: string) => Promise<Summary>,
+    private readonly outbox: Pick<
+      Outbox,
+      "accepted" | "rejected" | "failed" | "stored" | "removeConversation"
+    >,
+    private readonly fetchConversation: (id: string) => Promise<Summary>,
   ) {}
 
   stop() {
-    for (const t of this.timers) clearTimeout(t);
     this.timers.clear();
-    this.closed();
+    this.disconnected();
   }
 
-  /** A connection is there. */
-  opened() {
-    this.catchUp();
+  /** A connection is open. */
+  connected() {
+    this.sync();
   }
 
-  /** The connection is gone, and with it every answer that was waited for. */
-  closed() {
-    for (const answer of this.answers.values()) answer({ t: "error", code: "unavailable", text: "" });
-    this.answers.clear();
-    this.running = false;
-    this.again = false;
+  /** The connection is lost, and with it every response that is still due. */
+  disconnected() {
+    for (const resolve of this.pendingRequests.values())
+      resolve({ t: "error", code: "unavailable", text: "" });
+    this.pendingRequests.clear();
+    this.syncing = false;
+    this.syncAgain = false;
   }
 
-  frame(f: ServerFrame) {
+  handleFrame(f: ServerFrame) {
     switch (f.t) {
       case "accepted":
         return this.outbox.accepted(f.id);
@@ -69,38 +76,30 @@ export class Engine {
       case "message":
       case "edited":
       case "deleted":
-        return this.changed(f);
+        return this.handleMessage(f);
       case "conversation":
-        return this.conversation(f);
+        return this.handleConversation(f);
       case "removed":
-        return this.gone(f.conversation);
+        return this.removeConversation(f.conversation);
       case "mark":
-        return this.mark(f);
+        return this.handleMark(f);
       case "typing":
-        return this.typing(f.conversation, f.user);
+        return this.handleTyping(f.conversation, f.user);
       case "presence":
-        return this.presence(f);
+        return this.handlePresence(f);
       case "resync":
-        return this.catchUp();
+        return this.sync();
       case "pong":
-        return this.head(f);
+        return this.checkHead(f);
       case "synced":
       case "changes":
       case "error": {
         const id = f.id ?? "";
-        const answer = this.answers.get(id);
-        this.answers.delete(id);
-        answer?.(f);
+        const resolve = this.pendingRequests.get(id);
+        this.pendingRequests.delete(id);
+        resolve?.(f);
       }
     }
-  }
-
-  private after(ms: number, f: () => void) {
-    const t = setTimeout(() => {
-      this.timers.delete(t);
-      f();
-    }, ms);
-    this.timers.add(t);
   }
 
   private get state() {
@@ -113,36 +112,36 @@ export class Engine {
 
   // Messages
 
-  private changed(f: MessageFrame) {
+  private handleMessage(f: MessageFrame) {
     this.outbox.stored(f.client_id);
     const c = this.state.conversations[f.conversation];
-    if (!c) return this.catchUp(); // one joined, and its news has not come
-    if (f.rev <= c.rev) return; // known already
+    if (!c) return this.sync(); // the user has joined, and the conversation frame has not come yet
+    if (f.rev <= c.rev) return; // applied already
     if (f.rev > c.rev + 1) {
-      const waiting = this.early.get(f.conversation) ?? [];
+      const waiting = this.outOfOrder.get(f.conversation) ?? [];
       waiting.push(f);
-      this.early.set(f.conversation, waiting);
-      this.after(patience, () => {
-        if ((this.state.conversations[f.conversation]?.rev ?? Infinity) < f.rev) this.catchUp();
+      this.outOfOrder.set(f.conversation, waiting);
+      this.timers.after(reorderTimeout, () => {
+        if ((this.state.conversations[f.conversation]?.rev ?? Infinity) < f.rev) this.sync();
       });
       return;
     }
-    this.apply(f, c);
+    this.applyMessage(f, c);
     if (f.t === "message" && f.sender !== this.state.me?.id) this.onMessage(f);
-    this.applyEarly(f.conversation);
+    this.applyOutOfOrder(f.conversation);
   }
 
-  /** Applies frames that were too early and are due now. */
-  private applyEarly(id: string) {
-    const waiting = this.early.get(id);
+  /** Applies the frames that waited for those before them. */
+  private applyOutOfOrder(id: string) {
+    const waiting = this.outOfOrder.get(id);
     if (!waiting) return;
-    this.early.delete(id);
+    this.outOfOrder.delete(id);
     waiting.sort((a, b) => a.rev - b.rev);
-    for (const f of waiting) this.changed(f);
+    for (const f of waiting) this.handleMessage(f);
   }
 
-  /** Applies a change that follows what is known. */
-  private apply(m: Message, c: Summary) {
+  /** Applies a frame whose rev is the next one. */
+  private applyMessage(m: Message, c: Summary) {
     const mine = m.sender === this.state.me?.id;
     const next = { ...c, rev: Math.max(c.rev, m.rev) };
     if (m.seq > c.seq) {
@@ -165,7 +164,7 @@ export class Engine {
 
   // Conversations
 
-  private conversation(f: ConversationFrame) {
+  private handleConversation(f: ConversationFrame) {
     const id = f.conversation.id;
     const me = this.state.me?.id;
     this.store.setState((s) => {
@@ -175,37 +174,37 @@ export class Engine {
     });
     const c = this.state.conversations[id];
     if (!c || f.joined?.some((u) => u.id === me)) {
-      void this.fetchSummary(id).then(
-        (fresh) => {
-          const known = this.state.conversations[id];
-          if (!known || known.rev <= fresh.rev) this.setConversation(fresh);
-          this.applyEarly(id);
+      void this.fetchConversation(id).then(
+        (fetched) => {
+          const stored = this.state.conversations[id];
+          if (!stored || stored.rev <= fetched.rev) this.setConversation(fetched);
+          this.applyOutOfOrder(id);
         },
-        () => {}, // gone again, or offline; the next sync tells
+        () => {}, // removed again, or offline: the next sync finds out
       );
       return;
     }
     if (f.conversation.rev <= c.rev) return;
-    if (f.conversation.rev > c.rev + 1) return this.catchUp();
+    if (f.conversation.rev > c.rev + 1) return this.sync();
     // The role may have changed with the members.
     if (f.conversation.members_rev === f.conversation.rev || !f.joined) {
-      void this.fetchSummary(id).then(
-        (fresh) => {
-          const known = this.state.conversations[id];
-          if (known) this.setConversation({ ...known, role: fresh.role });
+      void this.fetchConversation(id).then(
+        (fetched) => {
+          const stored = this.state.conversations[id];
+          if (stored) this.setConversation({ ...stored, role: fetched.role });
         },
         () => {},
       );
     }
     const { title, topic, rev, members_rev, members } = f.conversation;
     this.setConversation({ ...c, title, topic, rev, members_rev, members });
-    this.applyEarly(id);
+    this.applyOutOfOrder(id);
   }
 
-  /** One is no longer in it: nothing of it stays. */
-  private gone(id: string) {
-    this.outbox.dropConversation(id);
-    this.early.delete(id);
+  /** Deletes everything of a conversation that the user is no longer in. */
+  private removeConversation(id: string) {
+    this.outbox.removeConversation(id);
+    this.outOfOrder.delete(id);
     this.store.setState((s) => {
       const without = <T>(all: Record<string, T>) => {
         const rest = { ...all };
@@ -217,12 +216,12 @@ export class Engine {
         timelines: without(s.timelines),
         typing: without(s.typing),
         marks: without(s.marks),
-        readHere: without(s.readHere),
+        localReadMarks: without(s.localReadMarks),
       };
     });
   }
 
-  private mark(f: { conversation: string; user: string; read: number; received: number }) {
+  private handleMark(f: { conversation: string; user: string; read: number; received: number }) {
     const c = this.state.conversations[f.conversation];
     if (!c) return;
     if (f.user === this.state.me?.id) {
@@ -241,12 +240,12 @@ export class Engine {
     });
   }
 
-  private typing(conversation: string, user: string) {
-    const until = Date.now() + typingLasts;
+  private handleTyping(conversation: string, user: string) {
+    const until = Date.now() + typingTimeout;
     this.store.setState((s) => ({
       typing: { ...s.typing, [conversation]: { ...s.typing[conversation], [user]: until } },
     }));
-    this.after(typingLasts, () =>
+    this.timers.after(typingTimeout, () =>
       this.store.setState((s) => {
         const rest = { ...s.typing[conversation] };
         if ((rest[user] ?? 0) <= Date.now()) delete rest[user];
@@ -255,7 +254,7 @@ export class Engine {
     );
   }
 
-  private presence(f: { states: SyncState["presence"][string][] }) {
+  private handlePresence(f: { states: SyncState["presence"][string][] }) {
     this.store.setState((s) => {
       const presence = { ...s.presence };
       for (const p of f.states) presence[p.user] = p;
@@ -263,18 +262,17 @@ export class Engine {
     });
   }
 
-  // The head check
-
-  private head(f: { conversations: number; sum: number; checked: boolean }) {
-    if (!f.checked || this.running) return;
-    if (!this.behind(f)) return;
-    // Pushes may be under way; only what is missing later is lost.
-    this.after(headPatience, () => {
-      if (this.behind(f)) this.catchUp();
+  /** Compares the server's head with the store's: a lost push leaves the store behind. */
+  private checkHead(f: { conversations: number; sum: number; checked: boolean }) {
+    if (!f.checked || this.syncing) return;
+    if (!this.isBehind(f)) return;
+    // Pushes may be in flight; what is still missing later is lost.
+    this.timers.after(headCheckDelay, () => {
+      if (this.isBehind(f)) this.sync();
     });
   }
 
-  private behind(f: { conversations: number; sum: number }): boolean {
+  private isBehind(f: { conversations: number; sum: number }): boolean {
     const all = Object.values(this.state.conversations);
     const sum = all.reduce((n, c) => n + c.rev + c.read, 0);
     return all.length !== f.conversations || sum < f.sum;
@@ -282,38 +280,38 @@ export class Engine {
 
   // Sync
 
-  private ask(frame: Extract<ClientFrame, { t: "sync" }>): Promise<ServerFrame> {
+  private request(frame: Extract<ClientFrame, { t: "sync" }>): Promise<ServerFrame> {
     return new Promise((resolve) => {
-      const id = String(++this.requests);
-      this.answers.set(id, resolve);
+      const id = String(++this.lastRequest);
+      this.pendingRequests.set(id, resolve);
       if (!this.send({ ...frame, id })) {
-        this.answers.delete(id);
+        this.pendingRequests.delete(id);
         resolve({ t: "error", code: "unavailable", text: "" });
       }
     });
   }
 
-  /** Asks for all that changed since the last time. */
-  catchUp() {
-    if (this.running) {
-      this.again = true;
+  /** Requests all that has changed since the last sync. */
+  sync() {
+    if (this.syncing) {
+      this.syncAgain = true;
       return;
     }
-    this.running = true;
-    void this.run().finally(() => {
-      this.running = false;
-      if (this.again) {
-        this.again = false;
-        this.catchUp();
+    this.syncing = true;
+    void this.syncConversations().finally(() => {
+      this.syncing = false;
+      if (this.syncAgain) {
+        this.syncAgain = false;
+        this.sync();
       }
     });
   }
 
-  private async run() {
+  private async syncConversations() {
     for (let more = true; more;) {
-      const f = await this.ask({ t: "sync", id: "", cursor: this.cursor });
+      const f = await this.request({ t: "sync", id: "", cursor: this.cursor });
       if (f.t !== "synced") {
-        // A cursor that the server does not know: begin anew.
+        // The server does not know the cursor: start over.
         if (f.t === "error" && f.code === "invalid" && this.cursor) {
           this.cursor = "";
           continue;
@@ -321,23 +319,24 @@ export class Engine {
         return;
       }
       const page: Synced = f;
-      for (const id of page.gone) this.gone(id);
-      for (const c of page.conversations) await this.summary(c);
+      for (const id of page.gone) this.removeConversation(id);
+      for (const c of page.conversations) await this.applySummary(c);
       this.cursor = page.cursor;
       more = page.more;
     }
     this.store.setState(() => ({ ready: true }));
   }
 
-  /** Takes over a conversation as the server has it. */
-  private async summary(c: Summary) {
-    const known = this.state.conversations[c.id];
-    if (this.state.timelines[c.id] && known && known.rev < c.rev) await this.messages(c.id, known.rev);
+  /** Stores a conversation as the server has it, with the messages that its timeline lacks. */
+  private async applySummary(c: Summary) {
+    const stored = this.state.conversations[c.id];
+    if (this.state.timelines[c.id] && stored && stored.rev < c.rev) await this.syncMessages(c.id, stored.rev);
     if (c.last) this.outbox.stored(c.last.client_id);
     this.store.setState((s) => {
-      const now = s.conversations[c.id];
-      // Pushes may have come meanwhile and be ahead.
-      const fresh = !now || now.rev <= c.rev ? c : { ...now, read: Math.max(now.read, c.read), role: c.role };
+      const stored = s.conversations[c.id];
+      // A push may have brought a later revision meanwhile.
+      const latest =
+        !stored || stored.rev <= c.rev ? c : { ...stored, read: Math.max(stored.read, c.read), role: c.role };
       const users = c.peer ? { ...s.users, [c.peer.id]: c.peer } : s.users;
       const marks = c.peer
         ? {
@@ -350,15 +349,15 @@ export class Engine {
             },
           }
         : s.marks;
-      return { conversations: { ...s.conversations, [c.id]: fresh }, users, marks };
+      return { conversations: { ...s.conversations, [c.id]: latest }, users, marks };
     });
-    this.applyEarly(c.id);
+    this.applyOutOfOrder(c.id);
   }
 
-  /** Brings a window of messages that is on the page up to date. */
-  private async messages(id: string, rev: number) {
+  /** Brings a loaded timeline up to date. */
+  private async syncMessages(id: string, rev: number) {
     for (let more = true; more;) {
-      const f = await this.ask({ t: "sync", id: "", conversation: id, rev });
+      const f = await this.request({ t: "sync", id: "", conversation: id, rev });
       if (f.t !== "changes") return;
       const page: Changes = f;
       for (const m of page.messages) this.outbox.stored(m.client_id);
