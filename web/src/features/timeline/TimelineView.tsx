@@ -1,14 +1,14 @@
-import { useCallback, useEffect, useLayoutEffect, useMemo, useRef, useState } from "react";
+import { useEffect, useMemo, useState } from "react";
 import { useTranslation } from "react-i18next";
-import { VList, type VListHandle } from "virtua";
+import { VList } from "virtua";
 import type { Message, Summary } from "../../protocol/types";
 import { unreadOf, useApp } from "../../state/app";
-import { useClient, useSession } from "../../state/context";
-import { firstSeq, lastSeq } from "../../sync/timeline";
+import { useSession } from "../../state/context";
 import { Icon } from "../../ui/icons";
 import { longDay } from "../../ui/time";
 import { MessageRow, OutgoingRow, type MessageState, type Rights } from "./MessageRow";
 import { firstUnread, rowsOf } from "./rows";
+import { useTimelineScroll } from "./useTimelineScroll";
 
 type Props = {
   conversation: Summary;
@@ -17,34 +17,24 @@ type Props = {
   onDelete: (m: Message) => void;
 };
 
-/** How near the end still counts as at the end, in pixels. */
-const nearEnd = 80;
-/** From how near an end the next page is loaded, in pixels. */
-const nearPage = 800;
-
 const none: never[] = [];
 
 export function TimelineView({ conversation: c, onReply, onEdit, onDelete }: Props) {
   const { t, i18n } = useTranslation();
-  const { push } = useClient();
-  const { marks: markSender, timelines } = useSession();
+  const { timelines } = useSession();
   const me = useApp((s) => s.me)!.id;
   const timeline = useApp((s) => s.timelines[c.id]);
   const outbox = useApp((s) => s.outbox);
   const marks = useApp((s) => s.marks[c.id]);
   const connection = useApp((s) => s.connection);
   const unread = useApp((s) => unreadOf(c, s.localReadMarks[c.id] ?? 0));
-  const list = useRef<VListHandle>(null);
-  const atEnd = useRef(true);
-  const [away, setAway] = useState(false); // scrolled up
-  const [highlighted, setHighlighted] = useState(0);
-  // Where reading began; the line stays there while one reads on.
+  // What was read when the timeline was opened: the line of new messages stays
+  // there while the user reads on.
   const [readFrom] = useState(() => Math.max(c.seq - unread, 0));
   const [openedAt] = useState(c.seq);
-  const placed = useRef(false);
 
   useEffect(() => {
-    // Again when the connection is back: the first try may have failed.
+    // Again on reconnection: the first attempt may have failed.
     if (!timeline) void timelines.open(c.id).catch(() => {});
   }, [timelines, c.id, timeline, connection]);
 
@@ -52,113 +42,19 @@ export function TimelineView({ conversation: c, onReply, onEdit, onDelete }: Pro
   const messages = timeline?.messages ?? none;
   const newLine = useMemo(() => {
     const seq = firstUnread(messages, readFrom, me);
-    return seq <= openedAt ? seq : 0; // what comes while one looks is not new
+    return seq <= openedAt ? seq : 0; // what arrives after that is not new
   }, [messages, readFrom, openedAt, me]);
   const rows = useMemo(
     () => rowsOf(messages, timeline?.hasAfter ? [] : outgoing, me, newLine, timeline?.hasBefore ?? true),
     [messages, outgoing, me, newLine, timeline?.hasBefore, timeline?.hasAfter],
   );
 
-  // What comes or goes in front must not move what is looked at. A window that
-  // shares nothing with the one before is another place, and is scrolled to.
-  const front = timeline ? firstSeq(timeline) : 0;
-  const back = timeline ? lastSeq(timeline) : 0;
-  const before = useRef({ front, back });
-  const shift =
-    front !== before.current.front && front <= before.current.back && back >= before.current.front;
-  useLayoutEffect(() => {
-    before.current = { front, back };
+  const { list, range, keepPosition, onScroll, away, highlighted, jumpTo, jumpToLatest } = useTimelineScroll({
+    conversation: c.id,
+    timeline,
+    rows,
+    hasRead: readFrom > 0,
   });
-
-  const end = useCallback(() => {
-    const l = list.current;
-    if (l) l.scrollToIndex(Number.MAX_SAFE_INTEGER, { align: "end" });
-  }, []);
-
-  // Open at the first unread, else at the end.
-  useLayoutEffect(() => {
-    if (placed.current || !timeline || rows.length === 0) return;
-    placed.current = true;
-    const line = rows.findIndex((r) => r.kind === "new");
-    atEnd.current = !(line >= 0 && readFrom > 0); // reading begins further up
-    if (line >= 0 && readFrom > 0) list.current?.scrollToIndex(Math.max(0, line - 1), { align: "start" });
-    else list.current?.scrollToIndex(rows.length - 1, { align: "end" });
-  }, [timeline, rows, readFrom]);
-
-  // Stay at the end while one is there, and go there for one's own.
-  const lastKey = rows.at(-1)?.key;
-  const ownLast = rows.at(-1)?.kind === "outgoing";
-  const previousKey = useRef(lastKey);
-  useLayoutEffect(() => {
-    if (!placed.current || previousKey.current === lastKey) return;
-    previousKey.current = lastKey;
-    if (!atEnd.current && !ownLast) return;
-    list.current?.scrollToIndex(rows.length - 1, { align: "end" });
-    timelines.trimOldest(c.id);
-  }, [timelines, lastKey, ownLast, rows.length, c.id]);
-
-  // What is in view is read, as long as the page is looked at.
-  const see = useCallback(() => {
-    const l = list.current;
-    if (!l || document.visibilityState !== "visible" || !document.hasFocus()) return;
-    const last = Math.min(l.findItemIndex(l.scrollOffset + l.viewportSize - 1), rows.length - 1);
-    for (let i = last; i >= 0 && i > last - 5; i--) {
-      const row = rows[i];
-      if (row?.kind === "message") {
-        markSender.markRead(c.id, row.message.seq);
-        return;
-      }
-    }
-  }, [markSender, rows, c.id]);
-  useEffect(() => {
-    const look = () => {
-      see();
-      if (document.visibilityState === "visible") void push.closeNotifications(c.id).catch(() => {});
-    };
-    const timer = setTimeout(look, 150);
-    document.addEventListener("visibilitychange", look);
-    window.addEventListener("focus", look);
-    return () => {
-      clearTimeout(timer);
-      document.removeEventListener("visibilitychange", look);
-      window.removeEventListener("focus", look);
-    };
-  }, [push, see, c.id]);
-
-  const scrolled = useCallback(() => {
-    const l = list.current;
-    if (!l || !placed.current) return;
-    const below = l.scrollSize - l.viewportSize - l.scrollOffset;
-    atEnd.current = below < nearEnd && !timeline?.hasAfter;
-    setAway(!atEnd.current && below > nearEnd);
-    if (l.scrollOffset < nearPage) void timelines.loadOlder(c.id).catch(() => {});
-    if (below < nearPage) void timelines.loadNewer(c.id).catch(() => {});
-    see();
-  }, [timelines, c.id, timeline?.hasAfter, see]);
-
-  const jump = useCallback(
-    async (seq: number) => {
-      await timelines.open(c.id, seq).catch(() => {});
-      setHighlighted(seq);
-      setTimeout(() => setHighlighted(0), 2000);
-      requestAnimationFrame(() => {
-        const now = useApp.getState().timelines[c.id];
-        if (!now) return;
-        const index = rowsRef.current.findIndex((r) => r.kind === "message" && r.message.seq === seq);
-        if (index >= 0) list.current?.scrollToIndex(index, { align: "center" });
-      });
-    },
-    [timelines, c.id],
-  );
-  const rowsRef = useRef(rows);
-  useLayoutEffect(() => {
-    rowsRef.current = rows;
-  });
-
-  const toLatest = async () => {
-    if (timeline?.hasAfter) await timelines.openLatest(c.id).catch(() => {});
-    requestAnimationFrame(end);
-  };
 
   const stateOf = (m: Message): MessageState | undefined => {
     if (m.sender !== me) return undefined;
@@ -191,13 +87,13 @@ export function TimelineView({ conversation: c, onReply, onEdit, onDelete }: Pro
       )}
       <VList
         ref={list}
-        shift={shift}
-        onScroll={scrolled}
+        shift={keepPosition}
+        onScroll={onScroll}
         className="flex-1 pb-3"
         tabIndex={0}
         data-timeline
-        data-first={front}
-        data-last={lastSeq(timeline)}
+        data-first={range.first}
+        data-last={range.last}
       >
         {rows.map((row) => {
           switch (row.kind) {
@@ -239,7 +135,7 @@ export function TimelineView({ conversation: c, onReply, onEdit, onDelete }: Pro
                   message={row.message}
                   first={row.first}
                   me={me}
-                  onJump={(seq) => void jump(seq)}
+                  onJump={(seq) => void jumpTo(seq)}
                 />
               );
             case "message":
@@ -255,16 +151,16 @@ export function TimelineView({ conversation: c, onReply, onEdit, onDelete }: Pro
                   onReply={onReply}
                   onEdit={onEdit}
                   onDelete={onDelete}
-                  onJump={(seq) => void jump(seq)}
+                  onJump={(seq) => void jumpTo(seq)}
                 />
               );
           }
         })}
       </VList>
-      {(away || timeline.hasAfter) && (
+      {away && (
         <button
           type="button"
-          onClick={() => void toLatest()}
+          onClick={() => void jumpToLatest()}
           className="appear absolute right-4 bottom-3 flex items-center gap-2 rounded-full border border-line bg-raised px-3 py-2 text-sm shadow-md hover:bg-panel"
         >
           <Icon name="down" size={16} />
