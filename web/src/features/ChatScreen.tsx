@@ -51,22 +51,22 @@ export function ChatScreen() {
 function ConnectionStatus() {
   const { t } = useTranslation();
   const connection = useApp((s) => s.connection);
-  const [shown, setShown] = useState(false);
+  const [visible, setVisible] = useState(false);
   // A connection that is back at once needs no notice.
   useEffect(() => {
     if (connection === "open") {
-      setShown(false);
+      setVisible(false);
       return;
     }
-    const timer = setTimeout(() => setShown(true), 1200);
+    const timer = setTimeout(() => setVisible(true), 1200);
     return () => clearTimeout(timer);
   }, [connection]);
   return (
     <div
       role="status"
-      className={shown ? "border-b border-line bg-accent-soft px-4 py-1.5 text-center text-sm" : "sr-only"}
+      className={visible ? "border-b border-line bg-accent-soft px-4 py-1.5 text-center text-sm" : "sr-only"}
     >
-      {shown ? t("reconnecting") : ""}
+      {visible ? t("reconnecting") : ""}
     </div>
   );
 }

@@ -28,8 +28,8 @@ export const useApp = create<AppState>()(() => initialState);
 /** Returns the number of unread messages, with what was read on this device just now. */
 export function unreadOf(c: Summary, readHere: number): number {
   // The server counts from the read mark or from the user's own last message.
-  const seen = Math.max(c.seq - c.unread, readHere, c.read);
-  return Math.max(0, c.seq - seen);
+  const read = Math.max(c.seq - c.unread, readHere, c.read);
+  return Math.max(0, c.seq - read);
 }
 
 /** Returns the conversations, the latest activity first. */
@@ -37,6 +37,6 @@ export function byActivity(conversations: Record<string, Summary>): Summary[] {
   return Object.values(conversations).sort((a, b) => b.active_at - a.active_at || (a.id < b.id ? 1 : -1));
 }
 
-export function nameOf(c: Summary): string {
+export function conversationName(c: Summary): string {
   return c.kind === "direct" ? (c.peer?.display_name ?? "…") : c.title;
 }

@@ -18,26 +18,26 @@ class FakeSubscription {
   }
   async unsubscribe() {
     this.ended = true;
-    this.browser.did.push("unsubscribe");
+    this.browser.calls.push("unsubscribe");
     this.browser.subscription = null;
     return true;
   }
 }
 
 class FakeBrowser {
-  did: string[] = [];
+  calls: string[] = [];
   subscription: FakeSubscription | null = null;
   registration: object | undefined;
   shown: { tag: string; close(): void }[] = [];
-  refuses = false;
+  subscribeFails = false;
   listener: (e: unknown) => void = () => {};
   private count = 0;
 
   pushManager = {
     getSubscription: async () => this.subscription,
     subscribe: async (o: { userVisibleOnly: boolean; applicationServerKey: Uint8Array<ArrayBuffer> }) => {
-      this.did.push("subscribe");
-      if (this.refuses) throw new DOMException("push service not available", "AbortError");
+      this.calls.push("subscribe");
+      if (this.subscribeFails) throw new DOMException("push service not available", "AbortError");
       expect(o.userVisibleOnly).toBe(true);
       const options = { applicationServerKey: o.applicationServerKey.slice().buffer };
       return (this.subscription = new FakeSubscription(
@@ -49,7 +49,7 @@ class FakeBrowser {
   };
   container = {
     register: async (path: string) => {
-      this.did.push("register " + path);
+      this.calls.push("register " + path);
       return (this.registration = {
         pushManager: this.pushManager,
         getNotifications: async (f?: { tag: string }) => this.shown.filter((n) => !f || n.tag === f.tag),
@@ -70,15 +70,15 @@ class FakeBrowser {
 
 let browser: FakeBrowser;
 let push: PushNotifications;
-let asked: string[];
+let requests: string[];
 let server: (method: string, path: string, body: unknown) => Response | Promise<Response>;
 let notification: { permission: string; requestPermission(): Promise<string> };
 
 const json = (status: number, body: unknown) => new Response(JSON.stringify(body), { status });
-const usual = (method: string) =>
+const defaultAnswer = (method: string) =>
   method === "GET" ? json(200, { public_key: key }) : new Response(null, { status: 204 });
 
-function permit(answer: string) {
+function answerPermission(answer: string) {
   notification.requestPermission = async () => (notification.permission = answer);
 }
 
@@ -87,8 +87,8 @@ beforeEach(() => {
   usePush.setState({ state: "hidden" });
   browser = new FakeBrowser();
   push = new PushNotifications(new RestClient());
-  asked = [];
-  server = usual;
+  requests = [];
+  server = defaultAnswer;
   notification = { permission: "default", requestPermission: async () => "default" };
   vi.stubGlobal("isSecureContext", true);
   vi.stubGlobal("PushManager", class {});
@@ -96,7 +96,7 @@ beforeEach(() => {
   Object.defineProperty(navigator, "serviceWorker", { value: browser.container, configurable: true });
   vi.stubGlobal("fetch", async (path: string, init: RequestInit) => {
     const body = init.body ? JSON.parse(init.body as string) : undefined;
-    asked.push(`${init.method} ${path}` + (body ? " " + body.endpoint : ""));
+    requests.push(`${init.method} ${path}` + (body ? " " + body.endpoint : ""));
     return server(init.method!, path, body);
   });
 });
@@ -107,35 +107,35 @@ afterEach(() => {
 
 const state = () => usePush.getState().state;
 
-async function on(user = "aki") {
-  permit("granted");
+async function enabled(user = "aki") {
+  answerPermission("granted");
   await push.enable(user);
   expect(state()).toBe("on");
-  asked = [];
-  browser.did = [];
+  requests = [];
+  browser.calls = [];
 }
 
-describe("what the switch shows", () => {
-  it("is hidden where the installation does not push", async () => {
+describe("refreshState", () => {
+  it("hides the switch where the installation does not push", async () => {
     server = () => json(404, { code: "not_found" });
     await push.refreshState("aki");
     expect(state()).toBe("hidden");
   });
 
-  it("says that the browser cannot", async () => {
+  it("reports that the browser does not support it", async () => {
     vi.unstubAllGlobals();
-    vi.stubGlobal("fetch", async () => usual("GET"));
+    vi.stubGlobal("fetch", async () => defaultAnswer("GET"));
     await push.refreshState("aki");
     expect(state()).toBe("unsupported");
     await push.resume("aki");
     await push.suspend();
-    expect(browser.did).toEqual([]);
+    expect(browser.calls).toEqual([]);
   });
 
-  it("says that the person blocked it, and when it is off or on", async () => {
+  it("reports off, on, and denied", async () => {
     await push.refreshState("aki");
     expect(state()).toBe("off");
-    await on();
+    await enabled();
     usePush.setState({ state: "hidden" });
     await push.refreshState("aki");
     expect(state()).toBe("on");
@@ -147,56 +147,59 @@ describe("what the switch shows", () => {
   });
 });
 
-describe("switching on", () => {
-  it("registers, subscribes with the installation's key and tells the server", async () => {
-    permit("granted");
-    let told: unknown;
+describe("enable", () => {
+  it("registers the worker, subscribes with the installation's key and registers the subscription", async () => {
+    answerPermission("granted");
+    let registered: unknown;
     server = (method, _, body) => {
-      if (method === "PUT") told = body;
-      return usual(method);
+      if (method === "PUT") registered = body;
+      return defaultAnswer(method);
     };
     await push.enable("aki");
-    expect(browser.did).toEqual(["register /push.js", "subscribe"]);
+    expect(browser.calls).toEqual(["register /push.js", "subscribe"]);
     const used = new Uint8Array(browser.subscription!.options.applicationServerKey);
     expect(Buffer.from(used).toString("base64url")).toBe(key);
-    expect(asked).toEqual(["GET /api/v1/push", "PUT /api/v1/push/subscription https://push.example/1"]);
-    expect(told).toEqual({ endpoint: "https://push.example/1", keys: { p256dh: "point", auth: "secret" } });
+    expect(requests).toEqual(["GET /api/v1/push", "PUT /api/v1/push/subscription https://push.example/1"]);
+    expect(registered).toEqual({
+      endpoint: "https://push.example/1",
+      keys: { p256dh: "point", auth: "secret" },
+    });
     expect(state()).toBe("on");
   });
 
-  it("asks for the permission before anything else, while the browser sees the click", () => {
+  it("requests the permission first, as browsers demand a click", () => {
     const ask = vi.fn(async () => "default");
     notification.requestPermission = ask;
     void push.enable("aki");
     expect(ask).toHaveBeenCalledOnce();
-    expect(asked).toEqual([]);
+    expect(requests).toEqual([]);
   });
 
   it.each([
     ["denied", "denied"],
     ["default", "off"],
   ])("does nothing when the answer is %s", async (answer, shown) => {
-    permit(answer);
+    answerPermission(answer);
     await push.enable("aki");
     expect(state()).toBe(shown);
-    expect([...asked, ...browser.did]).toEqual([]);
+    expect([...requests, ...browser.calls]).toEqual([]);
   });
 
-  it("says why the browser could not subscribe", async () => {
-    permit("granted");
-    browser.refuses = true;
+  it("reports why the browser could not subscribe", async () => {
+    answerPermission("granted");
+    browser.subscribeFails = true;
     await expect(push.enable("aki")).rejects.toMatchObject({
       code: "push",
       message: "push service not available",
     });
     expect(state()).toBe("hidden");
     await push.resume("aki");
-    expect(asked.filter((a) => a.startsWith("PUT"))).toEqual([]);
+    expect(requests.filter((a) => a.startsWith("PUT"))).toEqual([]);
   });
 
   it("leaves no subscription that the server does not know", async () => {
-    permit("granted");
-    server = (method) => (method === "PUT" ? json(429, { code: "rate_limited" }) : usual(method));
+    answerPermission("granted");
+    server = (method) => (method === "PUT" ? json(429, { code: "rate_limited" }) : defaultAnswer(method));
     await expect(push.enable("aki")).rejects.toBeInstanceOf(Problem);
     expect(browser.subscription).toBeNull();
     await push.refreshState("aki");
@@ -204,21 +207,21 @@ describe("switching on", () => {
   });
 });
 
-describe("switching off", () => {
-  it("tells the server, unsubscribes and takes away what is shown", async () => {
-    await on();
+describe("disable", () => {
+  it("deletes the subscription on the server and in the browser, and closes notifications", async () => {
+    await enabled();
     browser.show("c1");
     await push.disable();
-    expect(asked).toEqual(["DELETE /api/v1/push/subscription https://push.example/1"]);
-    expect(browser.did).toEqual(["unsubscribe"]);
+    expect(requests).toEqual(["DELETE /api/v1/push/subscription https://push.example/1"]);
+    expect(browser.calls).toEqual(["unsubscribe"]);
     expect(browser.shown).toEqual([]);
     expect(state()).toBe("off");
     await push.resume("aki");
     expect(browser.subscription).toBeNull();
   });
 
-  it("unsubscribes without the server too", async () => {
-    await on();
+  it("unsubscribes even when the server cannot be reached", async () => {
+    await enabled();
     server = () => {
       throw new TypeError("offline");
     };
@@ -227,78 +230,78 @@ describe("switching off", () => {
     expect(state()).toBe("off");
   });
 
-  it("finds the subscription that is only being made", async () => {
-    await on();
+  it("finds a subscription that is still being made", async () => {
+    await enabled();
     await push.suspend();
     let release = () => {};
     server = async (method) => {
       if (method === "GET") await new Promise<void>((done) => (release = done));
-      return usual(method);
+      return defaultAnswer(method);
     };
     const making = push.resume("aki");
-    await vi.waitFor(() => expect(asked).toEqual(["GET /api/v1/push"]));
+    await vi.waitFor(() => expect(requests).toEqual(["GET /api/v1/push"]), { timeout: 30_000 });
     const off = push.disable();
     release();
     await Promise.all([making, off]);
-    expect(asked.at(-1)).toBe("DELETE /api/v1/push/subscription https://push.example/2");
+    expect(requests.at(-1)).toBe("DELETE /api/v1/push/subscription https://push.example/2");
     expect(browser.subscription).toBeNull();
   });
 });
 
-describe("logging in and out", () => {
-  it("goes on for the same person after a session that ended by itself", async () => {
-    await on();
+describe("resume and suspend", () => {
+  it("continues for the same user after an expired session", async () => {
+    await enabled();
     await push.suspend();
     expect(browser.subscription).toBeNull();
-    expect(asked).toEqual([]);
+    expect(requests).toEqual([]);
     await push.resume("aki");
-    expect(asked).toEqual(["GET /api/v1/push", "PUT /api/v1/push/subscription https://push.example/2"]);
+    expect(requests).toEqual(["GET /api/v1/push", "PUT /api/v1/push/subscription https://push.example/2"]);
   });
 
-  it("ends for another person", async () => {
-    await on();
+  it("ends for another user", async () => {
+    await enabled();
     browser.show("c1");
     await push.resume("ben");
-    expect(browser.did).toEqual(["unsubscribe"]);
+    expect(browser.calls).toEqual(["unsubscribe"]);
     expect(browser.shown).toEqual([]);
-    expect(asked).toEqual([]);
+    expect(requests).toEqual([]);
   });
 
-  it("keeps the subscription and tells the server again", async () => {
-    await on();
+  it("keeps the subscription and registers it again", async () => {
+    await enabled();
     await push.resume("aki");
-    expect(browser.did).toEqual(["register /push.js"]);
-    expect(asked).toEqual(["GET /api/v1/push", "PUT /api/v1/push/subscription https://push.example/1"]);
+    expect(browser.calls).toEqual(["register /push.js"]);
+    expect(requests).toEqual(["GET /api/v1/push", "PUT /api/v1/push/subscription https://push.example/1"]);
     server = () => json(503, { code: "unavailable" });
     await expect(push.resume("aki")).rejects.toBeInstanceOf(Problem);
     expect(browser.subscription).not.toBeNull();
   });
 
-  it("subscribes anew when the installation has new keys", async () => {
-    await on();
-    server = (method) => (method === "GET" ? json(200, { public_key: "AAAA" }) : usual(method));
+  it("subscribes again when the installation has new keys", async () => {
+    await enabled();
+    server = (method) => (method === "GET" ? json(200, { public_key: "AAAA" }) : defaultAnswer(method));
     await push.resume("aki");
-    expect(browser.did).toEqual(["register /push.js", "unsubscribe", "subscribe"]);
-    expect(asked.at(-1)).toBe("PUT /api/v1/push/subscription https://push.example/2");
+    expect(browser.calls).toEqual(["register /push.js", "unsubscribe", "subscribe"]);
+    expect(requests.at(-1)).toBe("PUT /api/v1/push/subscription https://push.example/2");
   });
 
-  it("does not ask for a permission that was taken back", async () => {
-    await on();
+  it("does not request a permission that was revoked", async () => {
+    await enabled();
     notification.permission = "default";
     await push.resume("aki");
-    expect(browser.did).toEqual(["unsubscribe"]);
+    expect(browser.calls).toEqual(["unsubscribe"]);
   });
 });
 
-it("takes away the notifications of what is being read", async () => {
-  await on();
+it("closes the notifications of the conversation in view", async () => {
+  await enabled();
   browser.show("c1");
   browser.show("c2");
   await push.closeNotifications("c1");
   expect(browser.shown.map((n) => n.tag)).toEqual(["c2"]);
 });
 
-it("tells the service worker where it is, and goes where it says", () => {
+it("answers the service worker, and opens the conversation that it names", () => {
   answerServiceWorker();
   const ask = (data: unknown) => {
     let answer: unknown;

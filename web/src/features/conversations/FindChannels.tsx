@@ -3,7 +3,7 @@ import { useTranslation } from "react-i18next";
 import type { ChannelEntry } from "../../protocol/types";
 import { useSession } from "../../state/context";
 import { navigate } from "../../state/route";
-import { Button, ErrorLine, Field } from "../../ui/controls";
+import { Button, ErrorMessage, Field } from "../../ui/controls";
 import { Icon } from "../../ui/icons";
 import { Modal } from "../../ui/Modal";
 import { useTask } from "../../ui/useTask";
@@ -44,7 +44,7 @@ export function FindChannels({ onClose }: { onClose: () => void }) {
         onChange={(e) => setText(e.target.value)}
         autoFocus
       />
-      {task.error && <ErrorLine>{task.error}</ErrorLine>}
+      {task.error && <ErrorMessage>{task.error}</ErrorMessage>}
       <ul className="flex flex-col gap-1">
         {found?.map((entry) => (
           <li

@@ -3,38 +3,38 @@ import { useTranslation } from "react-i18next";
 import type { Conversation } from "../../protocol/types";
 import { useClient, useSession } from "../../state/context";
 import { navigate } from "../../state/route";
-import { Avatar, Button, ErrorLine } from "../../ui/controls";
+import { Avatar, Button, ErrorMessage } from "../../ui/controls";
 import { Modal } from "../../ui/Modal";
 import { useTask } from "../../ui/useTask";
 
-/** What a link to a conversation opens. */
+/** Asks whether to join the conversation of an invitation link. */
 export function JoinDialog({ token }: { token: string }) {
   const { t } = useTranslation();
   const { rest } = useClient();
   const { conversations } = useSession();
-  const [target, setTarget] = useState<Conversation | null>(null);
+  const [conversation, setConversation] = useState<Conversation | null>(null);
   const [invalid, setInvalid] = useState(false);
   const task = useTask();
   useEffect(() => {
     rest.get<{ conversation: Conversation }>("/links/" + encodeURIComponent(token)).then(
-      (l) => setTarget(l.conversation),
+      (l) => setConversation(l.conversation),
       () => setInvalid(true),
     );
   }, [rest, token]);
   return (
     <Modal open title={t("joinByLink")} onClose={() => navigate("/")}>
-      {invalid && <ErrorLine>{t("linkInvalid")}</ErrorLine>}
-      {target && (
+      {invalid && <ErrorMessage>{t("linkInvalid")}</ErrorMessage>}
+      {conversation && (
         <>
           <p className="text-dim">{t("joinQuestion")}</p>
           <div className="flex items-center gap-3">
-            <Avatar name={target.title} id={target.id} size={44} />
+            <Avatar name={conversation.title} id={conversation.id} size={44} />
             <div className="min-w-0">
-              <p className="truncate font-semibold">{target.title}</p>
-              <p className="text-sm text-dim">{t("members", { count: target.members })}</p>
+              <p className="truncate font-semibold">{conversation.title}</p>
+              <p className="text-sm text-dim">{t("members", { count: conversation.members })}</p>
             </div>
           </div>
-          {task.error && <ErrorLine>{task.error}</ErrorLine>}
+          {task.error && <ErrorMessage>{task.error}</ErrorMessage>}
           <Button
             kind="primary"
             disabled={task.busy}

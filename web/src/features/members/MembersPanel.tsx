@@ -4,10 +4,10 @@ import type { Invitation, Member, Summary, User } from "../../protocol/types";
 import { useApp } from "../../state/app";
 import { useClient, useSession } from "../../state/context";
 import { navigate } from "../../state/route";
-import { Avatar, Button, ErrorLine, Field } from "../../ui/controls";
+import { Avatar, Button, ErrorMessage, Field } from "../../ui/controls";
 import { CopyButton } from "../../ui/CopyButton";
 import { Modal } from "../../ui/Modal";
-import { dateTime } from "../../ui/time";
+import { formatDateTime } from "../../ui/time";
 import { useTask } from "../../ui/useTask";
 import { PeoplePicker } from "../conversations/PeoplePicker";
 
@@ -21,7 +21,7 @@ export function MembersPanel({ conversation: c, onClose }: Props) {
   const [adding, setAdding] = useState(false);
   const [leaving, setLeaving] = useState(false);
   const task = useTask();
-  const manages = c.role === "owner" || c.role === "admin";
+  const isManager = c.role === "owner" || c.role === "admin";
 
   const load = useCallback(async () => {
     const list = await conversations.members(c.id);
@@ -34,12 +34,12 @@ export function MembersPanel({ conversation: c, onClose }: Props) {
   }, [load, c.members_rev]);
   useEffect(() => () => presence.setVisibleMembers([]), [presence]);
 
-  const act = (f: () => Promise<unknown>) => void task.run(async () => (await f(), await load()));
+  const runAndReload = (f: () => Promise<unknown>) => void task.run(async () => (await f(), await load()));
 
   return (
     <Modal side open title={c.title} onClose={onClose}>
-      {task.error && <ErrorLine>{task.error}</ErrorLine>}
-      {manages && <Details conversation={c} />}
+      {task.error && <ErrorMessage>{task.error}</ErrorMessage>}
+      {isManager && <Details conversation={c} />}
       <section className="flex flex-col gap-2">
         <h2 className="flex items-center justify-between font-semibold">
           {t("members", { count: c.members })}
@@ -48,8 +48,8 @@ export function MembersPanel({ conversation: c, onClose }: Props) {
         {adding && (
           <PeoplePicker
             picked={[]}
-            without={members.map((m) => m.user.id)}
-            onPick={(u: User) => act(() => conversations.addMembers(c.id, [u.id]))}
+            exclude={members.map((m) => m.user.id)}
+            onPick={(u: User) => runAndReload(() => conversations.addMembers(c.id, [u.id]))}
           />
         )}
         <ul className="flex flex-col gap-0.5">
@@ -58,17 +58,17 @@ export function MembersPanel({ conversation: c, onClose }: Props) {
               key={m.user.id}
               member={m}
               isMe={m.user.id === me}
-              mayRank={c.role === "owner"}
-              mayRemove={
+              canChangeRole={c.role === "owner"}
+              canRemove={
                 m.user.id !== me && (c.role === "owner" || (c.role === "admin" && m.role === "member"))
               }
-              onRank={(role) => act(() => conversations.setRole(c.id, m.user.id, role))}
-              onRemove={() => act(() => conversations.removeMember(c.id, m.user.id))}
+              onRoleChange={(role) => runAndReload(() => conversations.setRole(c.id, m.user.id, role))}
+              onRemove={() => runAndReload(() => conversations.removeMember(c.id, m.user.id))}
             />
           ))}
         </ul>
       </section>
-      {manages && <Links conversation={c.id} />}
+      {isManager && <Links conversation={c.id} />}
       <section className="border-t border-line pt-4">
         {leaving ? (
           <div className="flex items-center justify-end gap-2">
@@ -120,7 +120,7 @@ function Details({ conversation: c }: { conversation: Summary }) {
         maxLength={80}
       />
       <Field label={t("topic")} value={topic} onChange={(e) => setTopic(e.target.value)} maxLength={250} />
-      {task.error && <ErrorLine>{task.error}</ErrorLine>}
+      {task.error && <ErrorMessage>{task.error}</ErrorMessage>}
       {changed && (
         <Button kind="primary" type="submit" disabled={task.busy}>
           {t("save")}
@@ -133,13 +133,13 @@ function Details({ conversation: c }: { conversation: Summary }) {
 type RowProps = {
   member: Member;
   isMe: boolean;
-  mayRank: boolean;
-  mayRemove: boolean;
-  onRank: (role: string) => void;
+  canChangeRole: boolean;
+  canRemove: boolean;
+  onRoleChange: (role: string) => void;
   onRemove: () => void;
 };
 
-function MemberRow({ member: m, isMe, mayRank, mayRemove, onRank, onRemove }: RowProps) {
+function MemberRow({ member: m, isMe, canChangeRole, canRemove, onRoleChange, onRemove }: RowProps) {
   const { t } = useTranslation();
   const presence = useApp((s) => s.presence[m.user.id]?.state);
   return (
@@ -160,11 +160,11 @@ function MemberRow({ member: m, isMe, mayRank, mayRemove, onRank, onRemove }: Ro
         </span>
         <span className="block truncate text-sm text-dim">@{m.user.name}</span>
       </span>
-      {mayRank ? (
+      {canChangeRole ? (
         <select
           aria-label={`${t("role")}: ${m.user.display_name}`}
           value={m.role}
-          onChange={(e) => onRank(e.target.value)}
+          onChange={(e) => onRoleChange(e.target.value)}
           className="rounded-lg border border-line bg-bg px-2 py-1 text-sm"
         >
           {(["owner", "admin", "member"] as const).map((r) => (
@@ -176,7 +176,7 @@ function MemberRow({ member: m, isMe, mayRank, mayRemove, onRank, onRemove }: Ro
       ) : (
         m.role !== "member" && <span className="text-sm text-dim">{t(m.role)}</span>
       )}
-      {mayRemove && (
+      {canRemove && (
         <Button
           kind="danger"
           aria-label={`${t("remove")}: ${m.user.display_name}`}
@@ -194,7 +194,7 @@ function Links({ conversation }: { conversation: string }) {
   const { t, i18n } = useTranslation();
   const { rest } = useClient();
   const [links, setLinks] = useState<Invitation[]>([]);
-  const [fresh, setFresh] = useState<Invitation | null>(null);
+  const [created, setCreated] = useState<Invitation | null>(null);
   const task = useTask();
   const path = `/conversations/${conversation}/links`;
   const load = useCallback(
@@ -211,19 +211,20 @@ function Links({ conversation }: { conversation: string }) {
         <Button
           disabled={task.busy}
           onClick={() =>
-            void task.run(async () => (setFresh(await rest.post<Invitation>(path, {})), await load()))
+            void task.run(async () => (setCreated(await rest.post<Invitation>(path, {})), await load()))
           }
         >
           {t("newLink")}
         </Button>
       </h2>
-      {task.error && <ErrorLine>{task.error}</ErrorLine>}
-      {fresh?.url && <CopyButton text={location.origin + fresh.url} />}
+      {task.error && <ErrorMessage>{task.error}</ErrorMessage>}
+      {created?.url && <CopyButton text={location.origin + created.url} />}
       <ul className="flex flex-col gap-1">
         {links.map((l) => (
           <li key={l.id} className="flex items-center gap-2 text-sm">
             <span className="flex-1 text-dim">
-              {t("expires", { when: dateTime(l.expires_at, i18n.language) })} · {t("uses", { count: l.uses })}
+              {t("expires", { when: formatDateTime(l.expires_at, i18n.language) })} ·{" "}
+              {t("uses", { count: l.uses })}
             </span>
             <Button
               kind="danger"

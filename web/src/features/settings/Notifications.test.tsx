@@ -1,4 +1,4 @@
-import { cleanup, fireEvent, render, screen, waitFor } from "@testing-library/react";
+import { cleanup, configure, fireEvent, render, screen, waitFor } from "@testing-library/react";
 import { afterEach, beforeEach, expect, it, vi } from "vitest";
 import "../../i18n";
 import { Problem } from "../../net/rest";
@@ -6,6 +6,8 @@ import { useApp } from "../../state/app";
 import { ClientContext } from "../../state/context";
 import { usePush, type PushState } from "../../state/push";
 import { Notifications } from "./Notifications";
+
+configure({ asyncUtilTimeout: 30_000 });
 
 const push = {
   refreshState: vi.fn(async () => {}),
@@ -38,7 +40,7 @@ it("switches on and off", async () => {
   const off = show("off")!;
   expect(off.checked).toBe(false);
   fireEvent.click(off);
-  fireEvent.click(off); // too early
+  fireEvent.click(off); // ignored while busy
   expect(push.enable).toHaveBeenCalledExactlyOnceWith("aki");
   await waitFor(() => expect(off.ariaBusy).toBe("false"));
   cleanup();
@@ -52,13 +54,13 @@ it("switches on and off", async () => {
 it.each([
   ["denied", "blocks"],
   ["unsupported", "does not take"],
-] as const)("says why it cannot be switched: %s", (state, words) => {
+] as const)("explains why it is unavailable: %s", (state, words) => {
   const s = show(state)!;
   expect(s.disabled).toBe(true);
   expect(document.getElementById(s.getAttribute("aria-describedby")!)!.textContent).toContain(words);
 });
 
-it("says what went wrong", async () => {
+it("shows what went wrong", async () => {
   push.enable.mockRejectedValueOnce(new Problem(0, "push", "no service"));
   fireEvent.click(show("off")!);
   expect((await screen.findByRole("alert")).textContent).toContain("no service");

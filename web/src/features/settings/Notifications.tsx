@@ -3,7 +3,7 @@ import { useTranslation } from "react-i18next";
 import { useApp } from "../../state/app";
 import { useClient } from "../../state/context";
 import { usePush } from "../../state/push";
-import { ErrorLine } from "../../ui/controls";
+import { ErrorMessage } from "../../ui/controls";
 import { useTask } from "../../ui/useTask";
 
 /** Switches push notifications on this device on and off. */
@@ -41,7 +41,7 @@ export function Notifications() {
           {t(state === "denied" ? "notifyDenied" : "notifyUnsupported")}
         </p>
       )}
-      {task.error && <ErrorLine>{task.error}</ErrorLine>}
+      {task.error && <ErrorMessage>{task.error}</ErrorMessage>}
     </section>
   );
 }

@@ -3,9 +3,9 @@ import { useTranslation } from "react-i18next";
 import type { Session } from "../../protocol/types";
 import { useApp } from "../../state/app";
 import { useClient, useSession } from "../../state/context";
-import { Button, ErrorLine, Field } from "../../ui/controls";
+import { Button, ErrorMessage, Field } from "../../ui/controls";
 import { Modal } from "../../ui/Modal";
-import { dateTime } from "../../ui/time";
+import { formatDateTime } from "../../ui/time";
 import { useTask } from "../../ui/useTask";
 import { AdminSection } from "../admin/AdminSection";
 import { LanguageSwitch, ThemeSwitch } from "./Appearance";
@@ -71,19 +71,19 @@ function Profile() {
 function Password() {
   const { t } = useTranslation();
   const session = useSession();
-  const [old, setOld] = useState("");
-  const [fresh, setFresh] = useState("");
+  const [current, setCurrent] = useState("");
+  const [replacement, setReplacement] = useState("");
   const [done, setDone] = useState(false);
   const task = useTask();
   const submit = (e: FormEvent) => {
     e.preventDefault();
     void task
-      .run(() => session.changePassword(old, fresh))
+      .run(() => session.changePassword(current, replacement))
       .then((ok) => {
         setDone(ok);
         if (ok) {
-          setOld("");
-          setFresh("");
+          setCurrent("");
+          setReplacement("");
         }
       });
   };
@@ -94,8 +94,8 @@ function Password() {
         label={t("oldPassword")}
         type="password"
         autoComplete="current-password"
-        value={old}
-        onChange={(e) => setOld(e.target.value)}
+        value={current}
+        onChange={(e) => setCurrent(e.target.value)}
         required
       />
       <Field
@@ -103,11 +103,11 @@ function Password() {
         type="password"
         autoComplete="new-password"
         hint={t("passwordHint")}
-        value={fresh}
-        onChange={(e) => setFresh(e.target.value)}
+        value={replacement}
+        onChange={(e) => setReplacement(e.target.value)}
         required
       />
-      {task.error && <ErrorLine>{task.error}</ErrorLine>}
+      {task.error && <ErrorMessage>{task.error}</ErrorMessage>}
       <p role="status" className="text-sm text-ok empty:hidden">
         {done && t("passwordChanged")}
       </p>
@@ -133,14 +133,14 @@ function Devices() {
   return (
     <section className="flex flex-col gap-2 border-t border-line pt-4">
       <h2 className="font-semibold">{t("devices")}</h2>
-      {task.error && <ErrorLine>{task.error}</ErrorLine>}
+      {task.error && <ErrorMessage>{task.error}</ErrorMessage>}
       <ul className="flex flex-col gap-2">
         {sessions.map((s) => (
           <li key={s.id} className="flex items-center gap-2">
             <span className="min-w-0 flex-1">
               <span className="block truncate text-sm">{s.device}</span>
               <span className="block text-xs text-dim">
-                {s.current ? t("thisDevice") : dateTime(s.seen_at, i18n.language)}
+                {s.current ? t("thisDevice") : formatDateTime(s.seen_at, i18n.language)}
               </span>
             </span>
             {!s.current && (

@@ -5,9 +5,9 @@ import type { Message, Summary } from "../../protocol/types";
 import { unreadOf, useApp } from "../../state/app";
 import { useSession } from "../../state/context";
 import { Icon } from "../../ui/icons";
-import { longDay } from "../../ui/time";
-import { MessageRow, OutgoingRow, type MessageState, type Rights } from "./MessageRow";
-import { firstUnread, rowsOf } from "./rows";
+import { formatDay } from "../../ui/time";
+import { MessageRow, OutgoingRow, type MessageState, type Permissions } from "./MessageRow";
+import { buildRows, firstUnread } from "./rows";
 import { useTimelineScroll } from "./useTimelineScroll";
 
 type Props = {
@@ -17,7 +17,7 @@ type Props = {
   onDelete: (m: Message) => void;
 };
 
-const none: never[] = [];
+const noMessages: never[] = [];
 
 export function TimelineView({ conversation: c, onReply, onEdit, onDelete }: Props) {
   const { t, i18n } = useTranslation();
@@ -39,14 +39,14 @@ export function TimelineView({ conversation: c, onReply, onEdit, onDelete }: Pro
   }, [timelines, c.id, timeline, connection]);
 
   const outgoing = useMemo(() => outbox.filter((m) => m.conversation === c.id), [outbox, c.id]);
-  const messages = timeline?.messages ?? none;
-  const newLine = useMemo(() => {
+  const messages = timeline?.messages ?? noMessages;
+  const firstNew = useMemo(() => {
     const seq = firstUnread(messages, readFrom, me);
     return seq <= openedAt ? seq : 0; // what arrives after that is not new
   }, [messages, readFrom, openedAt, me]);
   const rows = useMemo(
-    () => rowsOf(messages, timeline?.hasAfter ? [] : outgoing, me, newLine, timeline?.hasBefore ?? true),
-    [messages, outgoing, me, newLine, timeline?.hasBefore, timeline?.hasAfter],
+    () => buildRows(messages, timeline?.hasAfter ? [] : outgoing, me, firstNew, timeline?.hasBefore ?? true),
+    [messages, outgoing, me, firstNew, timeline?.hasBefore, timeline?.hasAfter],
   );
 
   const { list, range, keepPosition, onScroll, away, highlighted, jumpTo, jumpToLatest } = useTimelineScroll({
@@ -56,17 +56,17 @@ export function TimelineView({ conversation: c, onReply, onEdit, onDelete }: Pro
     hasRead: readFrom > 0,
   });
 
-  const stateOf = (m: Message): MessageState | undefined => {
+  const stateFor = (m: Message): MessageState | undefined => {
     if (m.sender !== me) return undefined;
     const others = Object.entries(marks ?? {}).filter(([user]) => user !== me);
     if (others.some(([, x]) => x.read >= m.seq)) return "read";
     if (c.kind !== "direct") return "delivered";
     return others.some(([, x]) => x.received >= m.seq) ? "delivered" : "accepted";
   };
-  const manages = c.role === "owner" || c.role === "admin";
-  const rightsOf = (m: Message): Rights => ({
+  const isManager = c.role === "owner" || c.role === "admin";
+  const permissionsFor = (m: Message): Permissions => ({
     edit: m.sender === me,
-    delete: m.sender === me || (manages && c.kind !== "direct"),
+    delete: m.sender === me || (isManager && c.kind !== "direct"),
   });
 
   if (!timeline)
@@ -112,7 +112,7 @@ export function TimelineView({ conversation: c, onReply, onEdit, onDelete }: Pro
                   className="flex items-center gap-3 px-4 pt-4 pb-1 text-xs font-medium text-dim"
                 >
                   <span className="h-px flex-1 bg-line" />
-                  {longDay(row.at, i18n.language, t("today"), t("yesterday"))}
+                  {formatDay(row.at, i18n.language, t("today"), t("yesterday"))}
                   <span className="h-px flex-1 bg-line" />
                 </div>
               );
@@ -133,7 +133,7 @@ export function TimelineView({ conversation: c, onReply, onEdit, onDelete }: Pro
                 <OutgoingRow
                   key={row.key}
                   message={row.message}
-                  first={row.first}
+                  startsGroup={row.startsGroup}
                   me={me}
                   onJump={(seq) => void jumpTo(seq)}
                 />
@@ -143,10 +143,10 @@ export function TimelineView({ conversation: c, onReply, onEdit, onDelete }: Pro
                 <MessageRow
                   key={row.key}
                   message={row.message}
-                  first={row.first}
+                  startsGroup={row.startsGroup}
                   own={row.message.sender === me}
-                  state={stateOf(row.message)}
-                  rights={rightsOf(row.message)}
+                  state={stateFor(row.message)}
+                  permissions={permissionsFor(row.message)}
                   highlighted={highlighted === row.message.seq}
                   onReply={onReply}
                   onEdit={onEdit}

@@ -9,8 +9,9 @@ import {
   type ScrollState,
 } from "./scroll";
 
-const message = (seq: number) => ({ kind: "message", key: "m" + seq, message: { seq }, first: true }) as Row;
-const outgoing = (id: string) => ({ kind: "outgoing", key: id, message: { id }, first: true }) as Row;
+const message = (seq: number) =>
+  ({ kind: "message", key: "m" + seq, message: { seq }, startsGroup: true }) as Row;
+const outgoing = (id: string) => ({ kind: "outgoing", key: id, message: { id }, startsGroup: true }) as Row;
 const line: Row = { kind: "new", key: "new" };
 const day: Row = { kind: "day", key: "day", at: 0 };
 const opened = { loaded: true, hasRead: true };
