@@ -92,7 +92,7 @@ describe("Outbox", () => {
     outbox.disconnected();
     outbox.connected(10);
     expect(sent).toEqual(["1"]);
-    await vi.waitFor(() => expect(storage.saved.get("1")!.failed).toBe("not_found"));
+    expect(storage.saved.get("1")!.failed).toBe("not_found");
     outbox.retry("1");
     expect(sent).toEqual(["1", "1"]);
   });
