@@ -6,7 +6,7 @@ export default defineConfig({
   plugins: [react(), tailwindcss()],
   build: {
     outDir: "dist",
-    // The folder keeps the .gitkeep that lets Go build without the page.
+    // The .gitkeep in it lets Go build without the page.
     emptyOutDir: false,
     sourcemap: false,
     chunkSizeWarningLimit: 700,
