@@ -117,7 +117,7 @@ describe("GatewaySocket", () => {
     expect(terminated).toEqual([4100]);
   });
 
-  it("ends the wait when it is told to reconnect now", () => {
+  it("ends the wait on reconnectNow", () => {
     const { gateway, sockets } = setup(1);
     gateway.start();
     sockets[0]!.drop(1006);

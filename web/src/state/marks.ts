@@ -5,7 +5,7 @@ import type { AppStore } from "./app";
 /** How long marks are collected before they are sent. */
 const batchDelay = 300;
 
-/** MarkSender tells the server what was read and received, the latest only. */
+/** MarkSender reports to the server what was read and received. */
 export class MarkSender {
   private pending = new Map<string, { read: number; received: number }>();
   private scheduled = false;
@@ -29,7 +29,7 @@ export class MarkSender {
     this.add(conversation, seq, 0);
   }
 
-  /** A message has arrived; only the sender of a direct message is told. */
+  /** A message has arrived; that is reported for direct conversations only. */
   markReceived(m: Message) {
     if (this.store.getState().conversations[m.conversation]?.kind === "direct")
       this.add(m.conversation, 0, m.seq);

@@ -24,7 +24,7 @@ it("watches the peers of direct conversations and the members in view, each once
   ]);
 });
 
-it("tells the server only of changes, and of everything on a new connection", () => {
+it("sends only changes, and everything on a new connection", () => {
   const { presence, sent, connection, store, peer } = open();
   presence.watch();
   presence.watch();

@@ -7,7 +7,7 @@ const watchLimit = 500;
 /** Presence reports the user's own presence, and watches that of the people
  * whose presence the page shows. */
 export class Presence {
-  /** What the server was last told on this connection. */
+  /** The users that the server watches for this connection. */
   private watched = "";
   private visibleMembers: string[] = [];
 
@@ -31,7 +31,7 @@ export class Presence {
     this.watch();
   }
 
-  /** Tells the server whom to watch, if that has changed. */
+  /** Sends whom to watch, if that has changed. */
   watch() {
     const conversations = Object.values(this.store.getState().conversations);
     const peers = conversations.flatMap((c) => (c.peer ? [c.peer.id] : []));

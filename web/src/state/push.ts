@@ -32,7 +32,7 @@ export class PushNotifications {
 
   constructor(private readonly rest: RestClient) {}
 
-  /** Finds out the state anew; it changes in the browser's settings too. */
+  /** Refreshes the state; it changes in the browser's settings too. */
   async refreshState(user: string) {
     try {
       await this.fetchKey();

@@ -44,8 +44,8 @@ describe("Session", () => {
 
   it("reports messages of others that arrive to its listeners and to their sender", async () => {
     const { server, session } = open();
-    const heard: number[] = [];
-    const unsubscribe = session.onMessage((m) => heard.push(m.seq));
+    const received: number[] = [];
+    const unsubscribe = session.onMessage((m) => received.push(m.seq));
     await session.start();
     server.hello();
     server.socket.receive(push(1));
@@ -54,7 +54,7 @@ describe("Session", () => {
     expect(server.socket.sentOf("mark")).toEqual([{ t: "mark", conversation: "d", read: 0, received: 1 }]);
     unsubscribe();
     server.socket.receive(push(3));
-    expect(heard).toEqual([1]);
+    expect(received).toEqual([1]);
   });
 
   it("has messages wait for the connection", async () => {

@@ -55,7 +55,7 @@ export class Users {
       void this.rest
         .get<{ items: User[] }>("/users?ids=" + ids.join())
         .then(({ items }) => this.add(items))
-        .catch(() => {}); // asked for again when the page shows the user anew
+        .catch(() => {}); // requested again when the page shows the user the next time
     });
   }
 }

@@ -60,7 +60,7 @@ describe("opening a timeline", () => {
     expect(state.atEnd).toBe(true);
   });
 
-  it("starts with the user's own message that is on its way", () => {
+  it("starts with the user's own message that is not stored yet", () => {
     const rows = [message(1), line, message(2), outgoing("a")];
     const { target, follows } = scrollForRows(initialScroll([]), rows, opened);
     expect(target).toEqual({ index: 3, align: "end" });
