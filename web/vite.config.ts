@@ -6,7 +6,7 @@ export default defineConfig({
   plugins: [react(), tailwindcss()],
   build: {
     outDir: "dist",
-    // The folder keeps the .gitkeep that lets Go build without the page.
+    // The .gitkeep in it lets Go build without the page.
     emptyOutDir: false,
     sourcemap: false,
     chunkSizeWarningLimit: 700,
@@ -18,5 +18,8 @@ export default defineConfig({
     environment: "jsdom",
     include: ["{src,report}/**/*.test.{ts,tsx}"],
     setupFiles: ["src/test-setup.ts"],
+    // Only a test that hangs runs into it, on a busy machine too.
+    testTimeout: 60_000,
+    hookTimeout: 60_000,
   },
 });

@@ -1,34 +1,42 @@
-// The page as people meet it in a cluster: through nginx, each on some gateway.
+// The page on a cluster: through nginx, each user on one of the gateways.
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { bubble, Cluster, composer, launch, message, person, say } from "./harness.mjs";
+import {
+  Cluster,
+  messageWith,
+  composer,
+  launchBrowser,
+  openDirectConversation,
+  signUp,
+  sendMessage,
+} from "./harness.mjs";
 
 let browser, cluster;
 before(async () => {
-  browser = await launch();
+  browser = await launchBrowser();
   cluster = await Cluster.start();
 });
 after(async () => {
   await browser?.close();
-  assert.equal(await cluster?.stop(), 0, "the cluster did not stop well");
+  assert.equal(await cluster?.stop(), 0, "the exit code of the cluster");
 });
 
-test("two people talk through nginx", async () => {
-  const aki = await person(browser, cluster, "aki");
-  const ben = await person(browser, cluster, "ben");
-  await message(aki.page, "ben");
-  await say(aki.page, "Hello **Ben**");
-  await bubble(aki.page, "Hello Ben")
+test("two users talk through nginx", async () => {
+  const aki = await signUp(browser, cluster, "aki");
+  const ben = await signUp(browser, cluster, "ben");
+  await openDirectConversation(aki.page, "ben");
+  await sendMessage(aki.page, "Hello **Ben**");
+  await messageWith(aki.page, "Hello Ben")
     .getByRole("img", { name: /Accepted|Delivered/ })
     .waitFor();
   await ben.page.getByRole("link", { name: /aki/ }).click();
-  await bubble(ben.page, "Hello Ben").locator("strong").waitFor();
-  await bubble(aki.page, "Hello Ben").getByRole("img", { name: "Read" }).waitFor();
+  await messageWith(ben.page, "Hello Ben").locator("strong").waitFor();
+  await messageWith(aki.page, "Hello Ben").getByRole("img", { name: "Read" }).waitFor();
   await composer(ben.page).pressSequentially("Hi");
   await aki.page.locator("[data-typing]").getByText("ben is typing…").waitFor();
   await composer(ben.page).press("Enter");
-  await bubble(aki.page, "Hi").waitFor();
+  await messageWith(aki.page, "Hi").waitFor();
   await aki.page.reload();
-  await bubble(aki.page, "Hi").waitFor();
-  assert.deepEqual([...aki.faults, ...ben.faults], []);
+  await messageWith(aki.page, "Hi").waitFor();
+  assert.deepEqual([...aki.errors, ...ben.errors], []);
 });

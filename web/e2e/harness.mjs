@@ -1,65 +1,89 @@
 // A real server and a real Chromium for each test file.
-import { spawn } from "node:child_process";
+import { execFile, spawn } from "node:child_process";
 import { mkdtemp, readFile, rm } from "node:fs/promises";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
+import { promisify } from "node:util";
 import { chromium } from "playwright-core";
 
-export const binary = process.env.HIKYAKU_BIN ?? resolve(import.meta.dirname, "../../bin/hikyaku");
-// The server takes its settings from HIKYAKU_… too, and refuses those that it
-// does not know; the tests' own must not reach it.
+const binary = process.env.HIKYAKU_BIN ?? resolve(import.meta.dirname, "../../bin/hikyaku");
+// The server reads settings from the environment too, and refuses unknown ones;
+// those of the tests must not reach it.
 const cleanEnv = Object.fromEntries(Object.entries(process.env).filter(([k]) => !k.startsWith("HIKYAKU_")));
 const browserPath = process.env.CHROMIUM ?? "/usr/bin/chromium";
 
-/** A port that is free now. */
-async function freePort() {
-  return new Promise((done, fail) => {
-    const s = createServer();
-    s.on("error", fail);
-    s.listen(0, "127.0.0.1", () => {
-      const { port } = s.address();
-      s.close(() => done(port));
-    });
-  });
+/** How long to wait for a condition, in milliseconds: long enough for a machine
+ * that is busy with other work. Only a condition that never holds takes so long. */
+export const timeout = 120_000;
+
+/** Waits until a condition holds. */
+export async function waitUntil(condition, description) {
+  const deadline = Date.now() + timeout;
+  while (!(await condition())) {
+    if (Date.now() > deadline) throw new Error(`not within ${timeout} ms: ${description}`);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
 }
+
+// Servers end with the process of their tests, even if it runs out of time.
+const processes = new Set();
+process.on("exit", () => processes.forEach((p) => p.kill("SIGTERM")));
+for (const signal of ["SIGINT", "SIGTERM"]) process.once(signal, () => process.exit(1));
+
+/** Starts the binary, and returns the process and the first match of a pattern in its output. */
+async function start(args, pattern) {
+  const child = spawn(binary, args, { env: cleanEnv, stdio: ["ignore", "pipe", "inherit"] });
+  processes.add(child);
+  const exited = new Promise((resolve) => child.on("exit", (code) => resolve(code)));
+  void exited.then(() => processes.delete(child));
+  let output = "";
+  const match = await new Promise((resolve, reject) => {
+    child.stdout.on("data", (data) => {
+      output += data;
+      const found = pattern.exec(output);
+      if (found) resolve(found);
+    });
+    child.on("error", reject);
+    void exited.then((code) => reject(new Error(`${args[0]} ended with ${code}: ${output}`)));
+  });
+  return { child, exited, match };
+}
+
+/** Runs the binary until it ends. */
+export const run = (...args) => promisify(execFile)(binary, args, { env: cleanEnv });
 
 export class Server {
   static async start(...flags) {
     const s = new Server();
     s.data = await mkdtemp(join(tmpdir(), "hikyaku-e2e-"));
-    s.port = await freePort();
     s.flags = flags;
-    s.url = `http://127.0.0.1:${s.port}`;
+    s.port = 0;
     await s.run();
     return s;
   }
 
+  /** Starts the process; again on the same port after kill. */
   async run() {
     const args = ["serve", "--listen", `127.0.0.1:${this.port}`, "--data", this.data, "--hash-memory", "64", "--rate", "100000", "--burst", "100000", "--log-level", "error", ...this.flags]; // prettier-ignore
-    this.process = spawn(binary, args, { env: cleanEnv, stdio: ["ignore", "pipe", "inherit"] });
-    this.exited = new Promise((done) => this.process.on("exit", done));
-    await new Promise((done, fail) => {
-      this.process.stdout.on("data", (b) => String(b).includes("is ready") && done());
-      this.process.on("error", fail);
-      this.process.on("exit", (code) => fail(new Error(`the server ended with ${code}`)));
-    });
+    const { child, exited, match } = await start(args, /is ready: open (http:\S+)\n/);
+    this.process = child;
+    this.exited = exited;
+    this.url = match[1].replace(/\/$/, "");
+    this.port = Number(new URL(this.url).port);
   }
 
-  /** Ends the process as a power cut would. */
+  /** Ends the process as a power failure would. */
   async kill() {
-    this.process.removeAllListeners("exit");
-    const gone = new Promise((done) => this.process.on("exit", done));
     this.process.kill("SIGKILL");
-    await gone;
+    await this.exited;
   }
 
   async stop() {
-    if (this.process.exitCode === null && this.process.signalCode === null) await this.kill();
+    await this.kill();
     await rm(this.data, { recursive: true, force: true });
   }
 
-  /** Calls the API as a program does. */
+  /** Calls the REST API. */
   async api(token, method, path, body) {
     const r = await fetch(`${this.url}/api/v1${path}`, {
       method,
@@ -71,8 +95,8 @@ export class Server {
     return text ? JSON.parse(text) : undefined;
   }
 
-  /** An account of a program's. */
-  async account(name) {
+  /** Registers an account that uses the REST API. */
+  async registerAccount(name) {
     const g = await this.api("", "POST", "/register", { name, password: "12345678" });
     return { ...g.user, token: g.token };
   }
@@ -84,36 +108,30 @@ export class Cluster extends Server {
     const s = new Cluster();
     const settings = ["HIKYAKU_HASH_MEMORY=64", "HIKYAKU_RATE=100000", "HIKYAKU_BURST=100000"];
     const args = ["stack", "--port", "0", ...settings.flatMap((v) => ["--set", v])];
-    s.process = spawn(binary, args, { env: cleanEnv, stdio: ["ignore", "pipe", "inherit"] });
-    s.exited = new Promise((done) => s.process.on("exit", done));
-    s.url = await new Promise((done, fail) => {
-      let said = "";
-      s.process.stdout.on("data", (b) => {
-        said += b;
-        const found = /open (http:\S+)/.exec(said);
-        if (found) done(found[1]);
-      });
-      s.process.on("error", fail);
-      s.process.on("exit", (code) => fail(new Error(`the cluster ended with ${code}: ${said}`)));
-    });
+    const { child, exited, match } = await start(args, /open (http:\S+)/);
+    s.process = child;
+    s.exited = exited;
+    s.url = match[1];
     return s;
   }
 
+  /** Stops the cluster, and returns its exit code. */
   async stop() {
     this.process.kill("SIGTERM");
     return this.exited;
   }
 }
 
-export async function launch() {
+export async function launchBrowser() {
   return chromium.launch({
     executablePath: browserPath,
+    timeout,
     args: ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"], // prettier-ignore
   });
 }
 
-/** A person at a browser of their own, registered and at the list. */
-export async function person(browser, server, name, options = {}) {
+/** Opens a page in a browser context of its own, and collects the errors that it throws. */
+export async function newPage(browser, options = {}) {
   const context = await browser.newContext({
     locale: "en-US",
     reducedMotion: "reduce",
@@ -121,27 +139,29 @@ export async function person(browser, server, name, options = {}) {
     ...options,
   });
   const page = await context.newPage();
-  page.setDefaultTimeout(15_000);
-  const faults = [];
-  page.on("pageerror", (e) => faults.push(e.message));
+  page.setDefaultTimeout(timeout);
+  const errors = [];
+  page.on("pageerror", (e) => errors.push(e.message));
+  return { context, page, errors };
+}
+
+/** Registers a user in a browser context of their own, up to the list of conversations. */
+export async function signUp(browser, server, name, options = {}) {
+  const { context, page, errors } = await newPage(browser, options);
   await page.goto(server.url);
+  await page.locator("form").waitFor();
+  // The first account of an installation gets the form at once.
   const create = page.getByRole("button", { name: "Create account" });
-  if (
-    !(await page
-      .getByLabel("Display name")
-      .isVisible()
-      .catch(() => false))
-  )
-    await create.first().click();
+  if (!(await page.getByLabel("Display name").isVisible())) await create.click();
   await page.getByLabel("Name", { exact: true }).fill(name);
   await page.getByLabel("Password").fill("correct horse");
   await page.locator("form").getByRole("button", { name: "Create account" }).click();
   await page.getByRole("navigation", { name: "Conversations" }).waitFor();
-  return { context, page, name, faults };
+  return { context, page, name, errors };
 }
 
-/** Opens a direct conversation by finding the other person. */
-export async function message(page, name) {
+/** Opens a direct conversation by searching for the other user. */
+export async function openDirectConversation(page, name) {
   await page.getByRole("button", { name: "New conversation" }).click();
   await page.getByRole("menuitem", { name: "Message someone" }).click();
   await page.getByLabel("Search people by name").fill(name);
@@ -151,18 +171,25 @@ export async function message(page, name) {
 
 export const composer = (page) => page.getByRole("textbox", { name: /^Message / });
 
-export async function say(page, text) {
+export async function sendMessage(page, text) {
   await composer(page).fill(text);
   await composer(page).press("Enter");
 }
 
-export const bubble = (page, text) => page.getByRole("article").filter({ hasText: text });
+/** The messages of the timeline that contain a text. */
+export const messageWith = (page, text) => page.getByRole("article").filter({ hasText: text });
+
+/** A UUIDv7 as the id of a message, the n-th of a test. */
+export function messageId(n) {
+  const ms = Date.now().toString(16).padStart(12, "0");
+  return `${ms.slice(0, 8)}-${ms.slice(8)}-7000-8000-${n.toString(16).padStart(12, "0")}`;
+}
 
 const axe = await readFile(new URL("../node_modules/axe-core/axe.min.js", import.meta.url), "utf8");
 
-/** The serious accessibility faults of what a page shows now, in words. */
-export async function seriousFaults(page) {
-  // The script is given by the test, past the page's own rules for scripts.
+/** Returns descriptions of the serious accessibility violations of a page. */
+export async function accessibilityViolations(page) {
+  // evaluate is not subject to the page's content security policy.
   const found = await page.evaluate(
     `(() => { const module = undefined, define = undefined; ${axe}; return axe.run(document, {resultTypes: ["violations"]}); })()`,
   );

@@ -1,32 +1,31 @@
-// Takes the README's picture from the running program: `make picture`.
-import { launch, person, Server } from "./harness.mjs";
+// Takes the screenshot of the README: `make picture`.
+import { launchBrowser, messageId, signUp, Server } from "./harness.mjs";
 
 const server = await Server.start();
-const browser = await launch();
-const send = (who, conversation, body, reply_to) =>
-  server.api(who.token, "POST", `/conversations/${conversation}/messages`, { id: id(), body, reply_to });
+const browser = await launchBrowser();
+let sent = 0;
+const send = (sender, conversation, body, reply_to) =>
+  server.api(sender.token, "POST", `/conversations/${conversation}/messages`, {
+    id: messageId(++sent),
+    body,
+    reply_to,
+  });
 
-let n = 0;
-function id() {
-  const ms = Date.now().toString(16).padStart(12, "0");
-  return `${ms.slice(0, 8)}-${ms.slice(8)}-7000-8000-${(++n).toString(16).padStart(12, "0")}`;
-}
-
-const aki = await person(browser, server, "aki", {
+const aki = await signUp(browser, server, "aki", {
   deviceScaleFactor: 2,
   viewport: { width: 1180, height: 720 },
 });
 const me = await aki.page.evaluate(() => fetch("/api/v1/me").then((r) => r.json()));
-const people = {};
+const users = {};
 for (const [name, display_name] of [
   ["mika", "Mika Sato"],
   ["ben", "Ben Okafor"],
   ["lena", "Lena Fischer"],
 ]) {
-  people[name] = await server.account(name);
-  await server.api(people[name].token, "PATCH", "/me", { display_name });
+  users[name] = await server.registerAccount(name);
+  await server.api(users[name].token, "PATCH", "/me", { display_name });
 }
-const { mika, ben, lena } = people;
+const { mika, ben, lena } = users;
 const everyone = [me.user.id, ben.id, lena.id];
 const design = await server.api(mika.token, "POST", "/conversations", {
   kind: "group",

@@ -1,19 +1,17 @@
-// The load tool's report, as the binary writes it, in a real browser.
+// The report of the load tool, in a real browser.
 import assert from "node:assert/strict";
-import { execFile } from "node:child_process";
 import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { after, before, test } from "node:test";
-import { promisify } from "node:util";
-import { binary, launch, seriousFaults } from "./harness.mjs";
+import { launchBrowser, newPage, accessibilityViolations, run } from "./harness.mjs";
 
 const samples = resolve(import.meta.dirname, "../../internal/bench/report/reporttest");
 const sample = (name) => join(samples, `${name}.json`);
 let browser, folder;
 
 before(async () => {
-  browser = await launch();
+  browser = await launchBrowser();
   folder = await mkdtemp(join(tmpdir(), "hikyaku-report-"));
 });
 after(async () => {
@@ -21,42 +19,35 @@ after(async () => {
   if (folder) await rm(folder, { recursive: true, force: true });
 });
 
-/** Has the binary write a page of reports. */
-async function write(name, ...files) {
+/** Writes the report of some runs. */
+async function writeReport(name, ...files) {
   const path = join(folder, `${name}.html`);
-  await promisify(execFile)(binary, ["bench", "compare", ...files, "--report", path]);
+  await run("bench", "compare", ...files, "--report", path);
   return path;
 }
 
-/** Opens a page, and hears everything that should not be. */
-async function open(path, options = {}) {
-  const context = await browser.newContext({
-    viewport: { width: 1200, height: 900 },
-    reducedMotion: "reduce",
-    ...options,
-  });
-  const page = await context.newPage();
-  page.setDefaultTimeout(15_000);
-  const faults = [];
-  page.on("pageerror", (e) => faults.push(e.message));
-  page.on("console", (m) => ["error", "warning"].includes(m.type()) && faults.push(m.text()));
+/** Opens a report, and collects its errors, its warnings and its requests. */
+async function openReport(path, options = {}) {
+  const viewport = { width: 1200, height: 900 };
+  const { context, page, errors } = await newPage(browser, { viewport, ...options });
+  page.on("console", (m) => ["error", "warning"].includes(m.type()) && errors.push(m.text()));
   page.on("request", (r) => {
-    if (!r.url().startsWith("file:") && !r.url().startsWith("data:")) faults.push(`it asks for ${r.url()}`);
+    if (!r.url().startsWith("file:") && !r.url().startsWith("data:")) errors.push(`a request for ${r.url()}`);
   });
   await page.goto(`file://${path}`);
-  await drawn(page);
-  return { context, page, faults };
+  await waitForPlots(page);
+  return { context, page, errors };
 }
 
 /** Waits until every chart has its plot. */
-const drawn = (page) =>
+const waitForPlots = (page) =>
   page.waitForFunction(() => {
     const charts = [...document.querySelectorAll("figure.chart")];
     return charts.length > 0 && charts.every((c) => c.querySelector("canvas"));
   });
 
-/** How many pixels of each plot have the color of a line, or of heat: axes alone have none. */
-const inked = (page) =>
+/** Counts the pixels of each plot that have the color of a line or of a heat map; axes have none. */
+const countPlotPixels = (page) =>
   page.evaluate(() => {
     const style = getComputedStyle(document.documentElement);
     const tones = [0, 1, 2, 3, 4, 5].map((n) => parseInt(style.getPropertyValue(`--tone-${n}`).slice(1), 16));
@@ -75,37 +66,37 @@ const inked = (page) =>
 
 const all = ["latency", "burst", "connections", "fanout", "reconnect", "soak"];
 
-test("every plot of every scenario is drawn, in both themes, with no fault and no request", async () => {
-  const path = await write("all", ...all.map(sample));
+test("every plot of every scenario is drawn, in both themes, without errors and requests", async () => {
+  const path = await writeReport("all", ...all.map(sample));
   for (const colorScheme of ["light", "dark"]) {
-    const { context, page, faults } = await open(path, { colorScheme });
-    const plots = await inked(page);
+    const { context, page, errors } = await openReport(path, { colorScheme });
+    const plots = await countPlotPixels(page);
     assert.ok(plots.length >= 30, `${plots.length} plots`);
     for (const [id, n] of plots) assert.ok(n > 100, `${id} has ${n} pixels of its lines, ${colorScheme}`);
-    const ground = await page.evaluate(() => getComputedStyle(document.body).backgroundColor);
-    const [red] = ground.match(/\d+/g).map(Number);
-    assert.ok(colorScheme === "dark" ? red < 60 : red > 200, `${colorScheme}: ${ground}`);
-    assert.deepEqual(await seriousFaults(page), [], colorScheme);
-    assert.deepEqual(faults, []);
+    const background = await page.evaluate(() => getComputedStyle(document.body).backgroundColor);
+    const [red] = background.match(/\d+/g).map(Number);
+    assert.ok(colorScheme === "dark" ? red < 60 : red > 200, `${colorScheme}: ${background}`);
+    assert.deepEqual(await accessibilityViolations(page), [], colorScheme);
+    assert.deepEqual(errors, []);
     await context.close();
   }
 });
 
 test("the verdict and the figures are those of the run", async () => {
   const run = JSON.parse(await readFile(sample("soak"), "utf8"));
-  const { context, page, faults } = await open(await write("soak", sample("soak")));
+  const { context, page, errors } = await openReport(await writeReport("soak", sample("soak")));
   await page.getByText("Promises broken", { exact: true }).waitFor();
   for (const offender of run.offenders) await page.getByText(offender).waitFor();
   await page.getByText(run.notes[0]).waitFor();
   await page.getByText("121 MiB").first().waitFor();
-  assert.deepEqual(faults, []);
+  assert.deepEqual(errors, []);
   await context.close();
 });
 
-test("what is drawn can be looked at closely, chosen, and read as a table", async () => {
+test("a chart shows values, selects lines, and has a table", async () => {
   const again = sample("latency-again");
-  const { context, page, faults } = await open(
-    await write("two", `one=${sample("latency")}`, `two=${again}`),
+  const { context, page, errors } = await openReport(
+    await writeReport("two", `one=${sample("latency")}`, `two=${again}`),
   );
   const chart = page.locator("#latency-over-rate");
   await page.getByRole("region", { name: "Comparison" }).getByText("43,159/s").waitFor();
@@ -128,12 +119,14 @@ test("what is drawn can be looked at closely, chosen, and read as a table", asyn
   const first = JSON.parse(await readFile(sample("latency"), "utf8")).steps[0];
   const row = chart.getByRole("row", { name: `${first.rate}/s` });
   assert.match(await row.innerText(), new RegExp(`${first.latency_ms.p95.toFixed(2)} ms`));
-  assert.deepEqual(faults, []);
+  assert.deepEqual(errors, []);
   await context.close();
 });
 
-test("the reader chooses the colors; paper is light, and has every plot", async () => {
-  const { context, page } = await open(await write("print", sample("latency")), { colorScheme: "dark" });
+test("the reader selects the theme; print is light, with every plot", async () => {
+  const { context, page } = await openReport(await writeReport("print", sample("latency")), {
+    colorScheme: "dark",
+  });
   const theme = () => page.evaluate(() => document.documentElement.dataset.theme);
   assert.equal(await theme(), "dark");
   await page.getByRole("button", { name: "Light colors" }).click();
@@ -142,21 +135,21 @@ test("the reader chooses the colors; paper is light, and has every plot", async 
   await page.evaluate(() => {
     addEventListener("beforeprint", () => {
       const plots = [...document.querySelectorAll(".uplot")];
-      window.onPaper = [document.documentElement.dataset.theme, ...plots.map((p) => p.offsetWidth)];
+      window.printed = [document.documentElement.dataset.theme, ...plots.map((p) => p.offsetWidth)];
     });
   });
   const pdf = await page.pdf({ preferCSSPageSize: true, printBackground: true });
   assert.ok(pdf.length > 50_000, `${pdf.length} bytes`);
-  const [onPaper, ...widths] = await page.evaluate(() => window.onPaper);
-  assert.equal(onPaper, "light");
+  const [printTheme, ...widths] = await page.evaluate(() => window.printed);
+  assert.equal(printTheme, "light");
   for (const w of widths) assert.ok(w > 600 && w < 690, `a plot is ${w} wide`);
   assert.equal(await theme(), "dark");
   await context.close();
 });
 
-test("a phone shows all of it without scrolling sideways", async () => {
-  const { context, page, faults } = await open(
-    await write("phone", ...all.map(sample), sample("latency-again")),
+test("a phone shows everything without horizontal scrolling", async () => {
+  const { context, page, errors } = await openReport(
+    await writeReport("phone", ...all.map(sample), sample("latency-again")),
     {
       viewport: { width: 390, height: 844 },
       hasTouch: true,
@@ -172,14 +165,14 @@ test("a phone shows all of it without scrolling sideways", async () => {
       ).length,
   );
   assert.equal(wide, 0);
-  assert.deepEqual(await seriousFaults(page), []);
-  // Turned on its side, the plots follow.
+  assert.deepEqual(await accessibilityViolations(page), []);
+  // The plots resize when the phone is turned.
   const before = await page
     .locator(".uplot")
     .first()
     .evaluate((e) => e.offsetWidth);
   await page.setViewportSize({ width: 844, height: 390 });
   await page.waitForFunction((w) => document.querySelector(".uplot").offsetWidth > w + 300, before);
-  assert.deepEqual(faults, []);
+  assert.deepEqual(errors, []);
   await context.close();
 });

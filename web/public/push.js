@@ -1,30 +1,34 @@
-// The service worker for notifications. What a push carries:
+// The service worker for push notifications. The payload of a push:
 //
 //   {"title": "…", "body": "…", "conversation": "…"}
 //
-// It answers no requests: the page loads as it does without it.
+// It handles no requests: the page loads as it does without it.
 "use strict";
 
-// How long a page has to answer; browsers let a click open windows only for a
-// moment.
-const patience = 500;
+// How long a page has to answer; browsers allow opening a window only for a
+// moment after a click.
+const answerTimeout = 500;
 
-// One after the other: of a conversation's messages, the last to come must be
-// the one that stays.
-let last = Promise.resolve();
-const inTurn = (task) => (last = last.then(task, task));
+const enqueue = createQueue();
 
 self.addEventListener("install", () => self.skipWaiting());
-self.addEventListener("push", (e) => e.waitUntil(inTurn(() => pushed(e.data))));
+self.addEventListener("push", (e) => e.waitUntil(enqueue(() => handlePush(e.data))));
 self.addEventListener("notificationclick", (e) => {
   e.notification.close();
-  e.waitUntil(open(e.notification.data?.conversation));
+  e.waitUntil(openConversation(e.notification.data?.conversation));
 });
-self.addEventListener("pushsubscriptionchange", (e) => e.waitUntil(renew(e)));
+self.addEventListener("pushsubscriptionchange", (e) => e.waitUntil(renewSubscription(e)));
 
-async function pushed(data) {
-  const { title = "Hikyaku", body = "", conversation } = read(data);
-  if (conversation && (await inView(conversation))) return;
+// Returns a function that runs tasks one after the other: the last message of a
+// conversation must be the one whose notification stays.
+function createQueue() {
+  let last = Promise.resolve();
+  return (task) => (last = last.then(task, task));
+}
+
+async function handlePush(data) {
+  const { title = "Hikyaku", body = "", conversation } = parsePayload(data);
+  if (conversation && (await isInView(conversation))) return;
   await self.registration.showNotification(title, {
     body,
     data: { conversation },
@@ -32,9 +36,9 @@ async function pushed(data) {
   });
 }
 
-// Browsers want something shown for each push, even for one that nobody
-// understands.
-function read(data) {
+// A payload that cannot be parsed is like an empty one: browsers demand a
+// notification for each push.
+function parsePayload(data) {
   try {
     return data?.json() ?? {};
   } catch {
@@ -42,50 +46,50 @@ function read(data) {
   }
 }
 
-const windows = () => self.clients.matchAll({ type: "window", includeUncontrolled: true });
+const getPages = () => self.clients.matchAll({ type: "window", includeUncontrolled: true });
 
-async function inView(conversation) {
-  const visible = (await windows()).filter((w) => w.visibilityState === "visible");
-  const answers = await Promise.all(visible.map((w) => ask(w, { type: "where" })));
+async function isInView(conversation) {
+  const visible = (await getPages()).filter((p) => p.visibilityState === "visible");
+  const answers = await Promise.all(visible.map((p) => ask(p, { type: "where" })));
   return answers.some((a) => a?.conversation === conversation);
 }
 
-async function open(conversation) {
-  const all = await windows();
-  const answers = await Promise.all(all.map((w) => ask(w, { type: "where" })));
-  const there = all.findIndex((_, i) => conversation && answers[i]?.conversation === conversation);
-  // A page that does not answer is frozen, or not ours any more.
-  const page = all[there >= 0 ? there : answers.findIndex((a) => a)];
+async function openConversation(conversation) {
+  const pages = await getPages();
+  const answers = await Promise.all(pages.map((p) => ask(p, { type: "where" })));
+  const showing = pages.findIndex((_, i) => conversation && answers[i]?.conversation === conversation);
+  // A page that does not answer is frozen, or no longer ours.
+  const page = pages[showing >= 0 ? showing : answers.findIndex((a) => a)];
   if (!page) return self.clients.openWindow(conversation ? "/c/" + encodeURIComponent(conversation) : "/");
   if (conversation) page.postMessage({ type: "open", conversation });
   return page.focus();
 }
 
-// Asks a page. Addresses of windows do not do: some browsers give the one
-// that the page was loaded with.
+// Asks a page which conversation it shows; undefined if it does not answer. The
+// url of a client does not do: some browsers report the one it was loaded with.
 function ask(page, message) {
-  return new Promise((done) => {
+  return new Promise((resolve) => {
     const { port1, port2 } = new MessageChannel();
-    const answer = (a) => {
+    const finish = (answer) => {
       clearTimeout(timer);
       port1.close();
-      done(a);
+      resolve(answer);
     };
-    const timer = setTimeout(answer, patience);
-    port1.onmessage = (e) => answer(e.data);
+    const timer = setTimeout(finish, answerTimeout);
+    port1.onmessage = (e) => finish(e.data);
     page.postMessage(message, [port2]);
   });
 }
 
-// The browser ended the subscription, and may have made a new one.
-async function renew({ oldSubscription, newSubscription }) {
-  const fresh = newSubscription ?? (await subscribe(oldSubscription?.options.applicationServerKey));
-  const { endpoint, keys } = fresh.toJSON();
-  const kept = await api("PUT", "/push/subscription", { endpoint, keys });
+// The browser has ended the subscription, and may have made a new one.
+async function renewSubscription({ oldSubscription, newSubscription }) {
+  const subscription = newSubscription ?? (await subscribe(oldSubscription?.options.applicationServerKey));
+  const { endpoint, keys } = subscription.toJSON();
+  const response = await api("PUT", "/push/subscription", { endpoint, keys });
   if (oldSubscription && oldSubscription.endpoint !== endpoint)
     await api("DELETE", "/push/subscription", { endpoint: oldSubscription.endpoint });
   // Nobody is logged in, or the server does not push any more.
-  if ([401, 403, 404].includes(kept.status)) await fresh.unsubscribe();
+  if ([401, 403, 404].includes(response.status)) await subscription.unsubscribe();
 }
 
 async function subscribe(key) {

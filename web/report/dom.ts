@@ -1,6 +1,6 @@
 type Child = Node | string | false | undefined | null;
 
-/** Makes an element. Texts become text, never HTML: they come from elsewhere. */
+/** Makes an element. Strings become text nodes, never HTML: they come from the data of a run. */
 export function h<K extends keyof HTMLElementTagNameMap>(
   tag: K,
   attributes: Record<string, string | boolean> = {},
@@ -17,7 +17,7 @@ export function h<K extends keyof HTMLElementTagNameMap>(
 
 const svg = "http://www.w3.org/2000/svg";
 
-/** Draws a path in a square of 24. */
+/** Makes an icon from an SVG path in a square of 24 by 24. */
 export function icon(d: string): SVGSVGElement {
   const e = document.createElementNS(svg, "svg");
   e.setAttribute("viewBox", "0 0 24 24");

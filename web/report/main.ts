@@ -7,9 +7,9 @@ import "./style/table.css";
 import "./style/narrow.css";
 import "./style/print.css";
 import { h, icon } from "./dom";
-import { date } from "./figure";
-import { section } from "./section";
-import { followTheme, onTheme, theme } from "./theme";
+import { formatDate } from "./format";
+import { sectionElement } from "./section";
+import { followTheme, onThemeChange, theme } from "./theme";
 import type { Page } from "./types";
 
 const sun = "M12 7a5 5 0 100 10 5 5 0 000-10zM12 1v3M12 20v3M4.2 4.2l2.1 2.1M17.7 17.7l2.1 2.1M1 12h3M20 12h3M4.2 19.8l2.1-2.1M17.7 6.3l2.1-2.1"; // prettier-ignore
@@ -24,12 +24,12 @@ function themeButton(toggle: () => void): HTMLElement {
     b.title = dark ? "Light colors" : "Dark colors";
   };
   b.addEventListener("click", toggle);
-  onTheme(paint);
+  onThemeChange(paint);
   paint();
   return b;
 }
 
-function page(p: Page): HTMLElement[] {
+function pageElements(p: Page): HTMLElement[] {
   const sections = p.sections ?? [];
   const runs = sections.flatMap((s) => s.runs ?? []);
   const times = runs.map((r) => r.at).sort();
@@ -38,7 +38,7 @@ function page(p: Page): HTMLElement[] {
   const line = [
     [...systems].join(", "),
     ...(machines.size === 1 ? machines : []),
-    times[0] && date(times[0]),
+    times[0] && formatDate(times[0]),
   ];
   return [
     h(
@@ -62,7 +62,7 @@ function page(p: Page): HTMLElement[] {
             sections.map((s) => h("a", { href: `#scenario-${s.scenario}` }, s.title)),
           ),
       ),
-      sections.map(section),
+      sections.map(sectionElement),
     ),
     h(
       "footer",
@@ -74,4 +74,4 @@ function page(p: Page): HTMLElement[] {
 }
 
 const data = document.getElementById("data")?.textContent ?? "";
-document.getElementById("report")?.append(...page(JSON.parse(data) as Page));
+document.getElementById("report")?.append(...pageElements(JSON.parse(data) as Page));

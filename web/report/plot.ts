@@ -1,34 +1,34 @@
 import uPlot from "uplot";
 import { align, type Columns } from "./align";
-import { clock, short, write } from "./figure";
+import { formatClock, formatShort, formatValue } from "./format";
 import { heatColor } from "./heat";
 import { extent, increments, logTicks } from "./scale";
-import { color, theme, tone } from "./theme";
+import { cssColor, theme, lineColor } from "./theme";
 import type { Axis, Chart, Line } from "./types";
 
 const font = `12px ${"system-ui, -apple-system, 'Segoe UI', Roboto, 'Noto Sans', sans-serif"}`;
 const dashes: Record<string, number[]> = { "": [], dashed: [7, 4], dotted: [1.5, 3.5] };
 
-/** The dash of a line, in canvas pixels of so many to one of the page. */
-export const dashOf = (l: Line, ratio = 1) => (dashes[l.dash] ?? []).map((v) => v * ratio);
+/** Returns the dash pattern of a line; ratio is that of canvas pixels to CSS pixels. */
+export const lineDash = (l: Line, ratio = 1) => (dashes[l.dash] ?? []).map((v) => v * ratio);
 
-const scaled = (v: number) => v * devicePixelRatio;
+const toCanvas = (v: number) => v * devicePixelRatio;
 
 function axis(a: Axis, which: "x" | "y"): uPlot.Axis {
   const time = a.unit === "s";
   const out: uPlot.Axis = {
-    stroke: () => color("dim"),
-    grid: { stroke: () => color("grid"), width: 1 },
-    ticks: { stroke: () => color("grid"), width: 1, size: 4 },
+    stroke: () => cssColor("dim"),
+    grid: { stroke: () => cssColor("grid"), width: 1 },
+    ticks: { stroke: () => cssColor("grid"), width: 1, size: 4 },
     font,
     gap: 4,
     size: which === "x" ? 30 : (_u, values) => 14 + 7 * Math.max(3, ...(values ?? []).map((v) => v.length)),
     space: which === "x" ? 64 : 34,
-    values: (_u, splits) => splits.map((v) => (time ? clock(v) : short(v))),
+    values: (_u, splits) => splits.map((v) => (time ? formatClock(v) : formatShort(v))),
   };
   if (a.log) {
     out.splits = (u, _i, min, max) => {
-      const room = which === "x" ? u.bbox.width / scaled(52) : u.bbox.height / scaled(24);
+      const room = which === "x" ? u.bbox.width / toCanvas(52) : u.bbox.height / toCanvas(24);
       return logTicks(min, max, Math.max(3, room));
     };
     out.filter = (_u, splits) => splits;
@@ -39,44 +39,44 @@ function axis(a: Axis, which: "x" | "y"): uPlot.Axis {
 }
 
 function series(l: Line, chart: Chart): uPlot.Series {
-  const alone = (chart.lines ?? []).length === 1 && !l.marks;
+  const isSingle = (chart.lines ?? []).length === 1 && !l.marks;
   return {
     label: l.name,
     show: l.choice === "" || l.choice === chart.choices?.[0],
-    stroke: () => tone(l.tone),
+    stroke: () => lineColor(l.tone),
     width: 2,
-    dash: dashOf(l),
+    dash: lineDash(l),
     cap: l.dash === "dotted" ? "round" : "butt",
-    ...(alone && { fill: () => `color-mix(in srgb, ${tone(l.tone)} 12%, transparent)` }),
+    ...(isSingle && { fill: () => `color-mix(in srgb, ${lineColor(l.tone)} 12%, transparent)` }),
     points: {
       show: l.marks,
       size: l.tone < 0 ? 12 : 8,
       width: 2,
-      stroke: () => tone(l.tone),
-      fill: () => (l.dash === "" && l.tone >= 0 ? tone(l.tone) : color("panel")),
+      stroke: () => lineColor(l.tone),
+      fill: () => (l.dash === "" && l.tone >= 0 ? lineColor(l.tone) : cssColor("panel")),
     },
   };
 }
 
-/** Shades every other step of the run, and names those that have room for it. */
+/** Shades every other step of the run, and labels those that are wide enough. */
 function drawSpans(u: uPlot, chart: Chart) {
   const { ctx, bbox } = u;
   ctx.save();
   ctx.beginPath();
   ctx.rect(bbox.left, bbox.top, bbox.width, bbox.height);
   ctx.clip();
-  ctx.font = `${scaled(11)}px system-ui, sans-serif`;
+  ctx.font = `${toCanvas(11)}px system-ui, sans-serif`;
   (chart.spans ?? []).forEach((s, i) => {
     const [from, to] = [u.valToPos(s.from, "x", true), u.valToPos(s.to, "x", true)];
     if (i % 2 === 0) {
-      ctx.fillStyle = color("band");
+      ctx.fillStyle = cssColor("band");
       ctx.fillRect(from, bbox.top, to - from, bbox.height);
     }
-    if (ctx.measureText(s.label).width < to - from - scaled(6)) {
-      ctx.fillStyle = color("dim");
+    if (ctx.measureText(s.label).width < to - from - toCanvas(6)) {
+      ctx.fillStyle = cssColor("dim");
       ctx.textAlign = "center";
       ctx.textBaseline = "top";
-      ctx.fillText(s.label, (from + to) / 2, bbox.top + scaled(4));
+      ctx.fillText(s.label, (from + to) / 2, bbox.top + toCanvas(4));
     }
   });
   ctx.restore();
@@ -85,14 +85,14 @@ function drawSpans(u: uPlot, chart: Chart) {
 function drawLimits(u: uPlot, chart: Chart) {
   const { ctx, bbox } = u;
   ctx.save();
-  ctx.font = `${scaled(12)}px system-ui, sans-serif`;
-  ctx.lineWidth = scaled(1.25);
-  ctx.setLineDash([scaled(4), scaled(4)]);
+  ctx.font = `${toCanvas(12)}px system-ui, sans-serif`;
+  ctx.lineWidth = toCanvas(1.25);
+  ctx.setLineDash([toCanvas(4), toCanvas(4)]);
   for (const l of chart.limits ?? []) {
     const at = u.valToPos(l.value, l.of_x ? "x" : "y", true);
     const [low, high] = l.of_x ? [bbox.left, bbox.left + bbox.width] : [bbox.top, bbox.top + bbox.height];
     if (at < low || at > high) continue;
-    ctx.strokeStyle = ctx.fillStyle = color(l.of_x || l.published ? "dim" : "limit");
+    ctx.strokeStyle = ctx.fillStyle = cssColor(l.of_x || l.published ? "dim" : "limit");
     ctx.beginPath();
     if (l.of_x) {
       ctx.moveTo(at, bbox.top);
@@ -106,36 +106,36 @@ function drawLimits(u: uPlot, chart: Chart) {
     ctx.textBaseline = "bottom";
     ctx.textAlign = "left";
     if (l.of_x) {
-      const left = at + scaled(6) + width > bbox.left + bbox.width;
+      const left = at + toCanvas(6) + width > bbox.left + bbox.width;
       ctx.fillText(
         l.label,
-        left ? at - scaled(6) - width : at + scaled(6),
-        bbox.top + bbox.height - scaled(6),
+        left ? at - toCanvas(6) - width : at + toCanvas(6),
+        bbox.top + bbox.height - toCanvas(6),
       );
     } else {
-      const below = at - scaled(18) < bbox.top;
-      ctx.fillText(l.label, bbox.left + scaled(6), below ? at + scaled(18) : at - scaled(4));
+      const below = at - toCanvas(18) < bbox.top;
+      ctx.fillText(l.label, bbox.left + toCanvas(6), below ? at + toCanvas(18) : at - toCanvas(4));
     }
   }
   ctx.restore();
 }
 
-/** Names points of what was not measured here; a legend alone would hide that. */
+/** Labels the points of published values: they were not measured in these runs. */
 function drawPublished(u: uPlot, chart: Chart) {
   const { ctx, bbox } = u;
   ctx.save();
-  ctx.font = `${scaled(12)}px system-ui, sans-serif`;
+  ctx.font = `${toCanvas(12)}px system-ui, sans-serif`;
   ctx.textBaseline = "middle";
   (chart.lines ?? []).forEach((l, i) => {
     const [x, y] = [l.x?.[0], l.y?.[0]];
     if (l.tone >= 0 || x === undefined || y === undefined || !u.series[i + 1]?.show) return;
     const [left, top] = [u.valToPos(x, "x", true), u.valToPos(y, "y", true)];
-    const width = ctx.measureText(l.name).width + scaled(12);
-    ctx.fillStyle = color("dim");
+    const width = ctx.measureText(l.name).width + toCanvas(12);
+    ctx.fillStyle = cssColor("dim");
     ctx.fillText(
       l.name,
-      left + width > bbox.left + bbox.width ? left - width : left + scaled(12),
-      top + scaled(15),
+      left + width > bbox.left + bbox.width ? left - width : left + toCanvas(12),
+      top + toCanvas(15),
     );
   });
   ctx.restore();
@@ -163,8 +163,8 @@ function drawHeat(u: uPlot, chart: Chart) {
   ctx.restore();
 }
 
-/** The points of a chart; a map of heat has those of its corners, unseen. */
-export function columns(chart: Chart): Columns {
+/** Returns the columns of a chart. Those of a heat map only set the range. */
+export function chartColumns(chart: Chart): Columns {
   if (!chart.heat) return align(chart.lines ?? []);
   const { from, to } = chart.heat;
   return [
@@ -173,13 +173,13 @@ export function columns(chart: Chart): Columns {
   ];
 }
 
-/** Draws a chart. tell hears where the pointer is: a row of the columns, or none. */
-export function draw(
+/** Draws a chart. onCursor is called when the cursor moves to another row, or leaves. */
+export function drawChart(
   chart: Chart,
-  into: HTMLElement,
+  container: HTMLElement,
   size: { width: number; height: number },
-  sync: string | undefined,
-  tell: (u: uPlot) => void,
+  syncKey: string | undefined,
+  onCursor: (u: uPlot) => void,
 ): uPlot {
   const [x, y] = [extent(chart, "x"), extent(chart, "y")];
   const pad = (min: number, max: number): [number, number] =>
@@ -191,7 +191,7 @@ export function draw(
     cursor: {
       drag: { x: true, y: false },
       points: { size: 9, width: 2 },
-      ...(sync !== undefined && { sync: { key: sync, setSeries: false } }),
+      ...(syncKey !== undefined && { sync: { key: syncKey, setSeries: false } }),
     },
     scales: {
       x: {
@@ -220,12 +220,12 @@ export function draw(
           drawPublished(u, chart);
         },
       ],
-      setCursor: [tell],
+      setCursor: [onCursor],
     },
   };
-  return new uPlot(options, columns(chart) as uPlot.AlignedData, into);
+  return new uPlot(options, chartColumns(chart) as uPlot.AlignedData, container);
 }
 
-/** A value of an axis in words, for what the pointer is at. */
-export const say = (a: Axis, v: number) =>
-  a.unit === "s" && a.label === "time" ? clock(v) : write(v, a.unit);
+/** Formats a value of an axis. */
+export const formatAxisValue = (a: Axis, v: number) =>
+  a.unit === "s" && a.label === "time" ? formatClock(v) : formatValue(v, a.unit);

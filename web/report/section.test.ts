@@ -1,10 +1,10 @@
 import { expect, test } from "vitest";
 import { h } from "./dom";
-import { grid } from "./table";
+import { dataTable } from "./table";
 
-test("texts of a run stay text", () => {
+test("strings of a run become text, not HTML", () => {
   const bad = `<img src=x onerror="document.title='bad'">`;
-  const e = h("div", {}, grid(["", bad], [[bad, bad]], bad), bad);
+  const e = h("div", {}, dataTable(["", bad], [[bad, bad]], bad), bad);
   expect(e.querySelector("img")).toBeNull();
   expect(e.textContent).toBe(bad.repeat(4));
 });

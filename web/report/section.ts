@@ -1,14 +1,14 @@
-import { figure } from "./chart";
+import { chartFigure } from "./chart";
 import { h, icon } from "./dom";
-import { date } from "./figure";
-import { comparison, grid } from "./table";
-import { onTheme, tone } from "./theme";
+import { formatDate } from "./format";
+import { comparisonTable, dataTable } from "./table";
+import { onThemeChange, lineColor } from "./theme";
 import type { Run, Section } from "./types";
 
 const tick = "M4.5 12.5l5 5 10-11";
 const cross = "M6 6l12 12M18 6L6 18";
 
-function verdict(r: Run): HTMLElement {
+function verdictElement(r: Run): HTMLElement {
   const { title, kept, checked, words } = r.verdict;
   const state = !checked ? "unknown" : kept ? "kept" : "broken";
   return h(
@@ -43,7 +43,7 @@ function tiles(r: Run): HTMLElement {
 const limit = (r: Run) => r.limit !== "" && h("p", { class: "limit" }, `It ended because ${r.limit}.`);
 const notes = (r: Run) => (r.notes ?? []).map((n) => h("p", { class: "note" }, n));
 
-/** Everything else that is known of a run. */
+/** Makes the tables and facts of a run. */
 function details(r: Run): HTMLElement[] {
   return [
     ...(r.listings ?? []).map((l) =>
@@ -51,7 +51,7 @@ function details(r: Run): HTMLElement[] {
         "section",
         { class: "listing" },
         h("h3", {}, l.title),
-        grid(
+        dataTable(
           l.head ?? [],
           (l.rows ?? []).map((c) => c ?? []),
           l.title,
@@ -77,11 +77,11 @@ function details(r: Run): HTMLElement[] {
   ];
 }
 
-/** One of several runs: folded, with what counts in its first line. */
-function folded(r: Run): HTMLElement {
+/** Makes a collapsible element for one of several runs, with the result in its summary. */
+function collapsibleRun(r: Run): HTMLElement {
   const dot = h("span", { class: "dot", "aria-hidden": "true" });
-  const paint = () => dot.style.setProperty("--tone", tone(r.tone));
-  onTheme(paint);
+  const paint = () => dot.style.setProperty("--tone", lineColor(r.tone));
+  onThemeChange(paint);
   paint();
   const state = !r.verdict.checked ? "" : r.verdict.kept ? "kept" : "broken";
   return h(
@@ -95,8 +95,8 @@ function folded(r: Run): HTMLElement {
       h("span", { class: "what" }, r.headline),
       state !== "" && h("span", { class: `state ${state}` }, state === "kept" ? "✓ kept" : "✗ broken"),
     ),
-    h("p", { class: "limit" }, date(r.at)),
-    verdict(r),
+    h("p", { class: "limit" }, formatDate(r.at)),
+    verdictElement(r),
     tiles(r),
     limit(r),
     notes(r),
@@ -104,11 +104,11 @@ function folded(r: Run): HTMLElement {
   );
 }
 
-export function section(s: Section): HTMLElement {
+export function sectionElement(s: Section): HTMLElement {
   const runs = s.runs ?? [];
   const [only] = runs;
   const single = runs.length === 1 && only ? only : undefined;
-  const charts = (s.charts ?? []).map((c, i) => figure(c, s.scenario, i === 0));
+  const charts = (s.charts ?? []).map((c, i) => chartFigure(c, s.scenario, i === 0));
   return h(
     "section",
     { class: "scenario", id: `scenario-${s.scenario}`, "aria-label": s.title },
@@ -117,11 +117,11 @@ export function section(s: Section): HTMLElement {
       h("p", { class: "headline" }, single.headline),
       limit(single),
       tiles(single),
-      verdict(single),
+      verdictElement(single),
       ...notes(single),
     ],
-    s.compared && comparison(s.compared),
+    s.compared && comparisonTable(s.compared),
     h("div", { class: "charts" }, charts),
-    single ? details(single) : h("div", { class: "runs" }, h("h3", {}, "Runs"), runs.map(folded)),
+    single ? details(single) : h("div", { class: "runs" }, h("h3", {}, "Runs"), runs.map(collapsibleRun)),
   );
 }

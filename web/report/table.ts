@@ -1,9 +1,9 @@
 import { h } from "./dom";
-import { number, write } from "./figure";
+import { formatNumber, formatValue } from "./format";
 import type { Cell, Table } from "./types";
 
-/** A table whose first column names its rows. Wide ones scroll by themselves. */
-export function grid(head: string[], rows: (string | Node)[][], label: string): HTMLElement {
+/** Makes a table whose first column has the row headers. A wide table scrolls. */
+export function dataTable(head: string[], rows: (string | Node)[][], label: string): HTMLElement {
   return h(
     "div",
     { class: "scroll", tabindex: "0", role: "region", "aria-label": label },
@@ -35,33 +35,38 @@ export function grid(head: string[], rows: (string | Node)[][], label: string): 
   );
 }
 
-/** What a ratio to the first group says: better, worse, or nothing. */
-export function judge(cell: Cell, better: string): "better" | "worse" | "" {
+/** Reports whether a ratio to the first group is better or worse, "" if neither or not significant. */
+export function compareRatio(cell: Cell, better: string): "better" | "worse" | "" {
   if (cell.ratio <= 0 || cell.doubt !== "" || better === "" || cell.ratio === 1) return "";
   return cell.ratio > 1 === (better === "higher") ? "better" : "worse";
 }
 
-/** The same figures of several groups, side by side. */
-export function comparison(t: Table): HTMLElement {
+/** Makes the table that compares groups of runs. */
+export function comparisonTable(t: Table): HTMLElement {
   const columns = t.columns ?? [];
   const rows = (t.rows ?? []).map((r) => [
     r.label,
     ...(r.cells ?? []).map((c) => {
       if (c.runs === 0) return h("span", { class: "none" }, "–");
       const spread = c.runs > 1 && c.max > c.min;
-      const says = judge(c, r.better);
+      const says = compareRatio(c, r.better);
       return h(
         "span",
         { class: "cell" },
-        h("b", {}, write(c.median, r.unit)),
+        h("b", {}, formatValue(c.median, r.unit)),
         c.ratio > 0 &&
           h(
             "span",
             { class: `ratio ${says}` },
-            `×${number(c.ratio)}${says && (says === "better" ? " ▲" : " ▼")}`,
+            `×${formatNumber(c.ratio)}${says && (says === "better" ? " ▲" : " ▼")}`,
           ),
-        spread && h("small", {}, `${number(c.min)} – ${write(c.max, r.unit)} (±${number(c.spread * 50)}%)`),
-        c.of_published > 0 && h("small", {}, `×${number(c.of_published)} of published`),
+        spread &&
+          h(
+            "small",
+            {},
+            `${formatNumber(c.min)} – ${formatValue(c.max, r.unit)} (±${formatNumber(c.spread * 50)}%)`,
+          ),
+        c.of_published > 0 && h("small", {}, `×${formatNumber(c.of_published)} of published`),
         c.doubt === "within" && h("small", {}, "≈ within the spread"),
       );
     }),
@@ -72,7 +77,7 @@ export function comparison(t: Table): HTMLElement {
   return h(
     "div",
     { class: "compared" },
-    grid(["", ...head], rows, "Comparison"),
+    dataTable(["", ...head], rows, "Comparison"),
     h(
       "p",
       { class: "legendline" },

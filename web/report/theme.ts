@@ -1,15 +1,15 @@
-// Colors live in the style; what draws on a canvas asks for them.
+// The colors are custom properties of the style; canvases need their values.
 
-/** A color of the style, as it is now. */
-export function color(name: string): string {
+/** Returns the current value of a color of the style. */
+export function cssColor(name: string): string {
   return getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
 }
 
-const tones = 6;
+const lineColors = 6;
 
-/** The color of a line; what was not measured here is gray. */
-export function tone(n: number): string {
-  return color(n < 0 ? "tone-published" : `tone-${n % tones}`);
+/** Returns the color of a line; published values have a negative tone, and are gray. */
+export function lineColor(n: number): string {
+  return cssColor(n < 0 ? "tone-published" : `tone-${n % lineColors}`);
 }
 
 export type Theme = "light" | "dark";
@@ -18,31 +18,31 @@ export function theme(): Theme {
   return document.documentElement.dataset.theme === "dark" ? "dark" : "light";
 }
 
-const changed = new Set<() => void>();
+const listeners = new Set<() => void>();
 
-/** Calls when colors change. */
-export function onTheme(f: () => void) {
-  changed.add(f);
+/** Calls f when the theme changes. */
+export function onThemeChange(f: () => void) {
+  listeners.add(f);
 }
 
 export function setTheme(t: Theme) {
   document.documentElement.dataset.theme = t;
-  for (const f of changed) f();
+  for (const f of listeners) f();
 }
 
-/** Follows the system until the reader chooses; paper is light. */
+/** Follows the theme of the system until the reader selects one; print is light. */
 export function followTheme(): { toggle(): void } {
   const dark = matchMedia("(prefers-color-scheme: dark)");
-  let chosen: Theme | undefined;
-  const wanted = (): Theme => chosen ?? (dark.matches ? "dark" : "light");
-  setTheme(wanted());
-  dark.addEventListener("change", () => setTheme(wanted()));
+  let selected: Theme | undefined;
+  const effectiveTheme = (): Theme => selected ?? (dark.matches ? "dark" : "light");
+  setTheme(effectiveTheme());
+  dark.addEventListener("change", () => setTheme(effectiveTheme()));
   addEventListener("beforeprint", () => setTheme("light"));
-  addEventListener("afterprint", () => setTheme(wanted()));
+  addEventListener("afterprint", () => setTheme(effectiveTheme()));
   return {
     toggle() {
-      chosen = theme() === "dark" ? "light" : "dark";
-      setTheme(chosen);
+      selected = theme() === "dark" ? "light" : "dark";
+      setTheme(selected);
     },
   };
 }

@@ -1,7 +1,7 @@
 import { defineConfig } from "vite";
 
-// The page of a report is put together by the binary (internal/bench/page): one
-// script and one style, under names that stay.
+// The binary (internal/bench/page) assembles the page of a report from one
+// script and one style sheet, under fixed names.
 export default defineConfig({
   root: import.meta.dirname,
   publicDir: false,

@@ -1,4 +1,4 @@
-// Writes the pages' types from the descriptions that the binary gives of itself.
+// Generates the types of the pages from the API descriptions of the binary.
 import { readFile, writeFile } from "node:fs/promises";
 import openapiTS, { astToString } from "openapi-typescript";
 
@@ -12,8 +12,8 @@ async function write(document, path) {
 const openapi = JSON.parse(await readFile("spec/openapi.json", "utf8"));
 await write(openapi, "src/protocol/api.d.ts");
 
-// AsyncAPI's schemas are JSON Schema, as OpenAPI's are; the same tool reads
-// them when they stand in an OpenAPI document.
+// The schemas of AsyncAPI are JSON Schema, as those of OpenAPI are: the same tool
+// reads them from within an OpenAPI document.
 const asyncapi = JSON.parse(await readFile("spec/asyncapi.json", "utf8"));
 await write(
   {
@@ -25,7 +25,7 @@ await write(
   "src/protocol/frames.d.ts",
 );
 
-// The types of the load tool's report page.
+// The types of the load tool's reports.
 const bench = (await readFile("spec/bench.json", "utf8")).replaceAll("#/$defs/", "#/components/schemas/");
 await write(
   {

@@ -4,12 +4,19 @@ import "./app.css";
 import "./i18n";
 import "./state/theme";
 import { App } from "./features/App";
-import { answerWorker } from "./state/push";
+import { dialGateway } from "./net/socket";
+import { useApp } from "./state/app";
+import { Client } from "./state/client";
+import { ClientContext } from "./state/context";
+import { answerServiceWorker } from "./state/push";
 
-answerWorker();
+answerServiceWorker();
+const client = new Client(useApp, dialGateway);
 
 createRoot(document.getElementById("root")!).render(
   <StrictMode>
-    <App />
+    <ClientContext value={client}>
+      <App />
+    </ClientContext>
   </StrictMode>,
 );

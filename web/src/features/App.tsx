@@ -1,26 +1,27 @@
 import { useEffect, useState } from "react";
 import { useTranslation } from "react-i18next";
-import { boot, hurry, setAway } from "../state/actions";
 import { unreadOf, useApp } from "../state/app";
+import { useClient } from "../state/context";
 import { Button } from "../ui/controls";
 import { AuthScreen } from "./auth/AuthScreen";
 import { ChatScreen } from "./ChatScreen";
 
 export function App() {
   const { t } = useTranslation();
+  const client = useClient();
   const me = useApp((s) => s.me);
   const installation = useApp((s) => s.installation);
   const [failed, setFailed] = useState(false);
   const [attempt, setAttempt] = useState(0);
 
   useEffect(() => {
-    boot().then(
+    client.start().then(
       () => setFailed(false),
       () => setFailed(true),
     );
-  }, [attempt]);
+  }, [client, attempt]);
 
-  // A page that was opened without a network tries by itself.
+  // A page that was opened without a network retries by itself.
   useEffect(() => {
     if (!failed) return;
     const timer = setTimeout(() => setAttempt((n) => n + 1), 3000);
@@ -28,17 +29,19 @@ export function App() {
   }, [failed, attempt]);
 
   useEffect(() => {
-    const seen = () => {
-      setAway(document.visibilityState === "hidden");
-      if (document.visibilityState === "visible") hurry();
+    const reconnectNow = () => client.session?.reconnectNow();
+    const onVisibilityChange = () => {
+      const visible = document.visibilityState === "visible";
+      client.session?.presence.setAway(!visible);
+      if (visible) reconnectNow();
     };
-    window.addEventListener("online", hurry);
-    document.addEventListener("visibilitychange", seen);
+    window.addEventListener("online", reconnectNow);
+    document.addEventListener("visibilitychange", onVisibilityChange);
     return () => {
-      window.removeEventListener("online", hurry);
-      document.removeEventListener("visibilitychange", seen);
+      window.removeEventListener("online", reconnectNow);
+      document.removeEventListener("visibilitychange", onVisibilityChange);
     };
-  }, []);
+  }, [client]);
 
   useTitle();
 
@@ -58,10 +61,10 @@ export function App() {
   );
 }
 
-/** The window's title tells how much is unread. */
+/** Shows the number of unread messages in the window's title. */
 function useTitle() {
   const unread = useApp((s) =>
-    Object.values(s.conversations).reduce((n, c) => n + unreadOf(c, s.readHere[c.id] ?? 0), 0),
+    Object.values(s.conversations).reduce((n, c) => n + unreadOf(c, s.localReadMarks[c.id] ?? 0), 0),
   );
   useEffect(() => {
     document.title = unread > 0 ? `(${unread > 99 ? "99+" : unread}) Hikyaku` : "Hikyaku";

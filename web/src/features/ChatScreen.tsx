@@ -1,28 +1,29 @@
 import { useEffect, useState } from "react";
 import { useTranslation } from "react-i18next";
-import { messageListeners, watchPeople } from "../state/actions";
 import { useApp } from "../state/app";
-import { go, useRoute } from "../state/route";
+import { useSession } from "../state/context";
+import { navigate, useRoute } from "../state/route";
 import { ConversationList } from "./conversations/ConversationList";
 import { JoinDialog } from "./conversations/JoinDialog";
 import { ConversationView } from "./timeline/ConversationView";
 
 export function ChatScreen() {
   const { t } = useTranslation();
+  const { presence } = useSession();
   const route = useRoute();
   const ready = useApp((s) => s.ready);
   const current = useApp((s) => (route.conversation ? s.conversations[route.conversation] : undefined));
-  const peers = useApp((s) => Object.keys(s.conversations).length);
+  const count = useApp((s) => Object.keys(s.conversations).length);
 
-  useEffect(() => watchPeople(), [peers, ready]);
-  // A conversation that one is no longer in is left.
+  useEffect(() => presence.watch(), [presence, count, ready]);
+  // Close a conversation that the user is no longer in.
   useEffect(() => {
-    if (ready && route.conversation && !current) go("/");
+    if (ready && route.conversation && !current) navigate("/");
   }, [ready, route.conversation, current]);
 
   return (
     <div className="flex h-full flex-col">
-      <ConnectionLine />
+      <ConnectionStatus />
       <div className="flex min-h-0 flex-1">
         <aside
           className={`w-full min-w-0 flex-col border-r border-line bg-panel md:flex md:w-80 md:shrink-0 ${current ? "hidden" : "flex"}`}
@@ -47,38 +48,40 @@ export function ChatScreen() {
   );
 }
 
-function ConnectionLine() {
+function ConnectionStatus() {
   const { t } = useTranslation();
   const connection = useApp((s) => s.connection);
-  const [shown, setShown] = useState(false);
-  // A connection that is back at once needs no words.
+  const [visible, setVisible] = useState(false);
+  // A connection that is back at once needs no notice.
   useEffect(() => {
     if (connection === "open") {
-      setShown(false);
+      setVisible(false);
       return;
     }
-    const timer = setTimeout(() => setShown(true), 1200);
+    const timer = setTimeout(() => setVisible(true), 1200);
     return () => clearTimeout(timer);
   }, [connection]);
   return (
     <div
       role="status"
-      className={shown ? "border-b border-line bg-accent-soft px-4 py-1.5 text-center text-sm" : "sr-only"}
+      className={visible ? "border-b border-line bg-accent-soft px-4 py-1.5 text-center text-sm" : "sr-only"}
     >
-      {shown ? t("reconnecting") : ""}
+      {visible ? t("reconnecting") : ""}
     </div>
   );
 }
 
-/** Tells screen readers of messages that arrive. */
+/** Announces messages that arrive to screen readers. */
 function Announcer() {
+  const session = useSession();
   const [text, setText] = useState("");
-  useEffect(() => {
-    const hear = (m: { sender: string; body: string }) =>
-      setText(`${useApp.getState().users[m.sender]?.display_name ?? ""}: ${m.body.slice(0, 200)}`);
-    messageListeners.add(hear);
-    return () => void messageListeners.delete(hear);
-  }, []);
+  useEffect(
+    () =>
+      session.onMessage((m) =>
+        setText(`${useApp.getState().users[m.sender]?.display_name ?? ""}: ${m.body.slice(0, 200)}`),
+      ),
+    [session],
+  );
   return (
     <div aria-live="polite" className="sr-only">
       {text}

@@ -1,10 +1,10 @@
-// One connection to the gateway that is always there or coming back.
 import type { ClientFrame, Hello, ServerFrame } from "../protocol/types";
 
+/** idle: not started, or ended; waiting: until the next attempt to connect. */
 export type SocketState = "idle" | "connecting" | "open" | "waiting";
 
-/** The part of WebSocket that is used, so that tests can stand in for it. */
-export type Wire = {
+/** The part of WebSocket that is used, so that tests can replace it. */
+export type WebSocketLike = {
   send(data: string): void;
   close(code?: number, reason?: string): void;
   onopen: (() => void) | null;
@@ -13,32 +13,40 @@ export type Wire = {
 };
 
 export type SocketEvents = {
-  state(state: SocketState): void;
-  open(hello: Hello): void;
-  frame(frame: ServerFrame): void;
-  /** The server said that this session may not come back. */
-  ended(code: number): void;
+  onState(state: SocketState): void;
+  onOpen(hello: Hello): void;
+  onFrame(frame: ServerFrame): void;
+  /** The server has ended the session: there is no reconnecting. */
+  onTerminated(code: number): void;
 };
 
-/** Close codes from here on tell a client to stop (see the protocol). */
-const stopCodes = 4100;
-const firstWait = 500;
-const longestWait = 15_000;
+/** Close codes from here up to 4999 forbid reconnecting (see the protocol). */
+const firstTerminalCode = 4100;
+/** How long connecting may take, until hello. */
+const connectTimeout = 10_000;
+/** The upper limit of the wait before the first attempt to reconnect; it
+ * doubles with each attempt. */
+const initialBackoff = 500;
+const maxBackoff = 15_000;
+/** How many heartbeats a ping may stay unanswered. */
+const unansweredHeartbeats = 1.5;
 
-export class Socket {
+/** GatewaySocket is a connection to the gateway that reconnects by itself. */
+export class GatewaySocket {
   state: SocketState = "idle";
-  private wire: Wire | null = null;
+  private socket: WebSocketLike | null = null;
   private attempts = 0;
-  private heartbeat = 0;
-  /** When the first ping went out that nothing was heard after; 0 for none. */
-  private unanswered = 0;
+  private heartbeatInterval = 0;
+  /** When the first ping was sent that nothing has been received after; 0 for none. */
+  private unansweredSince = 0;
+  /** Of the connection that is being made, or of the wait for the next one. */
   private timer: ReturnType<typeof setTimeout> | undefined;
-  private beat: ReturnType<typeof setInterval> | undefined;
-  /** When a goodbye told to come back. */
-  private returnAt: number | null = null;
+  private heartbeatTimer: ReturnType<typeof setInterval> | undefined;
+  /** When to reconnect, as a goodbye said. */
+  private reconnectAt: number | null = null;
 
   constructor(
-    private readonly dial: () => Wire,
+    private readonly dial: () => WebSocketLike,
     private readonly events: SocketEvents,
     private readonly random: () => number = Math.random,
   ) {}
@@ -49,113 +57,113 @@ export class Socket {
 
   stop() {
     clearTimeout(this.timer);
-    this.drop();
-    this.set("idle");
+    this.close();
+    this.setState("idle");
   }
 
-  /** Tries at once: the network is back, or the page is looked at again. */
-  hurry() {
+  /** Ends a wait at once; an open connection is checked by a ping. */
+  reconnectNow() {
     if (this.state === "waiting") {
       clearTimeout(this.timer);
       this.connect();
     } else if (this.state === "open") {
-      // Whether the connection still lives is not known; the answer tells.
       this.ping();
     }
   }
 
-  /** Sends a frame; false when there is no connection. */
+  /** Sends a frame; reports whether there is a connection to send it on. */
   send(frame: ClientFrame): boolean {
-    if (this.state !== "open" || !this.wire) return false;
-    this.wire.send(JSON.stringify(frame));
+    if (this.state !== "open" || !this.socket) return false;
+    this.socket.send(JSON.stringify(frame));
     return true;
   }
 
-  private ping() {
-    if (this.send({ t: "ping" })) this.unanswered ||= Date.now();
-  }
-
-  private set(state: SocketState) {
+  private setState(state: SocketState) {
     if (this.state === state) return;
     this.state = state;
-    this.events.state(state);
+    this.events.onState(state);
   }
 
   private connect() {
-    this.set("connecting");
-    const wire = this.dial();
-    this.wire = wire;
-    // A server that never answers must not hold us up for ever.
-    this.timer = setTimeout(() => this.lost(wire, 0), 10_000);
-    wire.onmessage = (e) => this.heard(wire, e.data);
-    wire.onclose = (e) => this.lost(wire, e.code);
+    this.setState("connecting");
+    const socket = this.dial();
+    this.socket = socket;
+    this.timer = setTimeout(() => this.onClose(socket, 0), connectTimeout);
+    socket.onmessage = (e) => this.onMessage(socket, e.data);
+    socket.onclose = (e) => this.onClose(socket, e.code);
   }
 
-  private heard(wire: Wire, data: string) {
-    if (wire !== this.wire) return;
-    this.unanswered = 0;
+  private onMessage(socket: WebSocketLike, data: string) {
+    if (socket !== this.socket) return;
+    this.unansweredSince = 0;
     const frame = JSON.parse(data) as ServerFrame;
     if (frame.t === "hello") {
       clearTimeout(this.timer);
       this.attempts = 0;
-      this.heartbeat = frame.limits.heartbeat_ms;
-      this.beat = setInterval(() => this.pulse(wire), this.heartbeat);
-      this.set("open");
-      this.events.open(frame);
+      this.heartbeatInterval = frame.limits.heartbeat_ms;
+      this.heartbeatTimer = setInterval(() => this.heartbeat(socket), this.heartbeatInterval);
+      this.setState("open");
+      this.events.onOpen(frame);
       // The first head check need not wait for the first heartbeat.
       this.ping();
       return;
     }
     if (frame.t === "goodbye") {
-      // Until then the connection works as ever, unless it is closed first.
-      this.returnAt = Date.now() + frame.reconnect_after_ms;
-      setTimeout(() => this.lost(wire, 0), frame.reconnect_after_ms);
+      // Until then the connection works as before, unless the server closes it first.
+      this.reconnectAt = Date.now() + frame.reconnect_after_ms;
+      setTimeout(() => this.onClose(socket, 0), frame.reconnect_after_ms);
     }
-    this.events.frame(frame);
+    this.events.onFrame(frame);
   }
 
-  private pulse(wire: Wire) {
-    // Counted from a ping, not from the last frame: a page in the background
-    // is woken rarely, and its silence is its own.
-    if (this.unanswered && Date.now() - this.unanswered >= 1.5 * this.heartbeat) {
-      this.lost(wire, 0);
+  private ping() {
+    if (this.send({ t: "ping" })) this.unansweredSince ||= Date.now();
+  }
+
+  private heartbeat(socket: WebSocketLike) {
+    // The time counts from a ping, not from the last frame: browsers delay the
+    // timers of a page in the background, which then has not asked for long.
+    const limit = unansweredHeartbeats * this.heartbeatInterval;
+    if (this.unansweredSince && Date.now() - this.unansweredSince >= limit) {
+      this.onClose(socket, 0);
       return;
     }
     this.ping();
   }
 
-  private drop() {
-    clearInterval(this.beat);
-    this.unanswered = 0;
-    const wire = this.wire;
-    this.wire = null;
-    if (wire) {
-      wire.onmessage = wire.onclose = wire.onopen = null;
-      wire.close(1000);
+  private close() {
+    clearInterval(this.heartbeatTimer);
+    this.unansweredSince = 0;
+    const socket = this.socket;
+    this.socket = null;
+    if (socket) {
+      socket.onmessage = socket.onclose = socket.onopen = null;
+      socket.close(1000);
     }
   }
 
-  private lost(wire: Wire, code: number) {
-    if (wire !== this.wire) return;
+  private onClose(socket: WebSocketLike, code: number) {
+    if (socket !== this.socket) return;
     clearTimeout(this.timer);
-    this.drop();
-    if (code >= stopCodes && code < 5000) {
-      this.set("idle");
-      this.events.ended(code);
+    this.close();
+    if (code >= firstTerminalCode && code < 5000) {
+      this.setState("idle");
+      this.events.onTerminated(code);
       return;
     }
-    this.set("waiting");
+    this.setState("waiting");
     // Full jitter: ten thousand clients that lost the same server come back
     // spread over the whole wait.
-    const most = Math.min(longestWait, firstWait * 2 ** this.attempts++);
-    const wait = this.returnAt === null ? this.random() * most : Math.max(0, this.returnAt - Date.now());
-    this.returnAt = null;
+    const backoff = Math.min(maxBackoff, initialBackoff * 2 ** this.attempts++);
+    const wait =
+      this.reconnectAt === null ? this.random() * backoff : Math.max(0, this.reconnectAt - Date.now());
+    this.reconnectAt = null;
     this.timer = setTimeout(() => this.connect(), wait);
   }
 }
 
-export function dialGateway(): Wire {
+export function dialGateway(): WebSocketLike {
   const url = new URL("/api/v1/socket", location.href);
   url.protocol = url.protocol.replace("http", "ws");
-  return new WebSocket(url, "hikyaku.v1") as unknown as Wire;
+  return new WebSocket(url, "hikyaku.v1") as unknown as WebSocketLike;
 }

@@ -24,7 +24,7 @@ export type Rejected = F["Rejected"];
 export type MessageFrame = F["MessageFrame"];
 export type ConversationFrame = F["ConversationFrame"];
 
-/** What a server may send; t tells which. */
+/** The frames that a server sends; t is the type. */
 export type ServerFrame =
   | F["Hello"]
   | F["Accepted"]
@@ -43,6 +43,6 @@ export type ServerFrame =
   | F["Goodbye"]
   | F["ErrorFrame"];
 
-/** What a client may send. */
+/** The frames that a client sends. */
 export type ClientFrame =
   F["Send"] | F["Mark"] | F["Typing"] | F["Watch"] | F["Status"] | F["Sync"] | F["Ping"];

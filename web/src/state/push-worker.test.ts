@@ -1,28 +1,32 @@
-// The service worker itself, in a scope that is not a browser's.
+// The service worker public/push.js, in a global scope made by the test.
 import { readFileSync } from "node:fs";
 import { beforeEach, describe, expect, it, vi } from "vitest";
 
 const code = readFileSync("public/push.js", "utf8");
 
 type Shown = { title: string; tag?: string; renotify?: boolean; body: string; data: unknown };
-type Window = ReturnType<typeof page>;
+type FakePage = ReturnType<typeof page>;
 
 let shown: Shown[];
-let pages: Window[];
+let pages: FakePage[];
 let opened: string[];
 let calls: string[];
 let putStatus: number;
+let timeouts: (() => void)[];
 let handlers: Record<string, (e: unknown) => void>;
 
-/** A window of the page; one that is frozen does not answer. */
+/** A window with the page. One that is frozen does not answer until the worker
+ * stops waiting; the others have all the time they need. */
 function page(conversation: string | null, visibilityState: string, frozen = false) {
   const p = {
     visibilityState,
     focused: false,
-    went: undefined as string | undefined,
+    opened: undefined as string | undefined,
     postMessage(m: { type: string; conversation?: string }, ports?: MessagePort[]) {
-      if (m.type === "open") p.went = m.conversation;
-      if (m.type === "where" && !frozen) ports![0]!.postMessage({ conversation });
+      if (m.type === "open") p.opened = m.conversation;
+      if (m.type !== "where") return;
+      if (frozen) queueMicrotask(timeouts.at(-1)!);
+      else ports![0]!.postMessage({ conversation });
     },
     async focus() {
       p.focused = true;
@@ -44,6 +48,7 @@ beforeEach(() => {
   opened = [];
   calls = [];
   putStatus = 204;
+  timeouts = [];
   handlers = {};
   const self = {
     addEventListener: (type: string, f: (e: unknown) => void) => (handlers[type] = f),
@@ -72,28 +77,29 @@ beforeEach(() => {
       ? new Response(JSON.stringify({ public_key: "served" }))
       : new Response(null, { status: init.method === "PUT" ? putStatus : 204 });
   };
-  new Function("self", "fetch", code)(self, fetch);
+  const setTimeout = (f: () => void) => timeouts.push(f);
+  new Function("self", "fetch", "setTimeout", "clearTimeout", code)(self, fetch, setTimeout, () => {});
 });
 
-/** Hands an event over and waits for what the worker does with it. */
+/** Dispatches an event, and waits until the worker has handled it. */
 async function event(type: string, e: object) {
-  const work: Promise<unknown>[] = [];
-  handlers[type]!({ ...e, waitUntil: (p: Promise<unknown>) => work.push(p) });
-  expect(work).toHaveLength(1);
-  await Promise.all(work);
+  const tasks: Promise<unknown>[] = [];
+  handlers[type]!({ ...e, waitUntil: (p: Promise<unknown>) => tasks.push(p) });
+  expect(tasks).toHaveLength(1);
+  await Promise.all(tasks);
 }
 const push = (data: unknown) => event("push", { data: { json: () => data } });
 const message = { title: "aki", body: "hello", conversation: "c1" };
 
-describe("a push", () => {
-  it("is shown", async () => {
+describe("push", () => {
+  it("shows a notification", async () => {
     await push(message);
     expect(shown).toMatchObject([
       { title: "aki", body: "hello", tag: "c1", renotify: true, data: { conversation: "c1" } },
     ]);
   });
 
-  it("is not shown when the conversation is in view", async () => {
+  it("shows none when the conversation is in view", async () => {
     pages = [page(null, "visible"), page("c1", "visible")];
     await push(message);
     expect(shown).toEqual([]);
@@ -103,13 +109,13 @@ describe("a push", () => {
     ["another conversation is in view", () => page("c2", "visible")],
     ["the window is hidden", () => page("c1", "hidden")],
     ["the window does not answer", () => page("c1", "visible", true)],
-  ])("is shown when %s", async (_, make) => {
+  ])("shows one when %s", async (_, make) => {
     pages = [make()];
     await push(message);
     expect(shown).toHaveLength(1);
   });
 
-  it("is shown in some way even if nobody understands it", async () => {
+  it("shows one even if the payload cannot be parsed", async () => {
     await event("push", { data: null });
     const json = () => {
       throw new SyntaxError();
@@ -119,35 +125,41 @@ describe("a push", () => {
     expect(shown[0]).not.toHaveProperty("renotify"); // browsers refuse it without a tag
   });
 
-  it("takes the place of the one before, in the order of the pushes", async () => {
+  it("replaces the one before, in the order of the pushes", async () => {
     await push({ ...message, conversation: "c2" });
+    let answerFirst = () => {};
     const slow = page(null, "visible", true);
-    slow.postMessage = () => (pages = []); // nobody is asked about the second
+    slow.postMessage = () => {
+      pages = []; // no page is asked about the second push
+      answerFirst = timeouts.at(-1)!;
+    };
     pages = [slow];
     const first = push(message);
-    await vi.waitFor(() => expect(pages).toEqual([]));
-    await Promise.all([first, push({ ...message, body: "and again" })]);
+    await vi.waitFor(() => expect(pages).toEqual([]), { timeout: 30_000 });
+    const second = push({ ...message, body: "and again" });
+    answerFirst();
+    await Promise.all([first, second]);
     expect(shown.map((n) => `${n.tag}: ${n.body}`)).toEqual(["c2: hello", "c1: and again"]);
   });
 });
 
-describe("a click", () => {
+describe("notificationclick", () => {
   const click = async (conversation?: string) => {
     const close = vi.fn();
     await event("notificationclick", { notification: { close, data: { conversation } } });
     expect(close).toHaveBeenCalledOnce();
   };
 
-  it("opens a window where there is none", async () => {
+  it("opens a window when there is none", async () => {
     await click("c1");
     await click();
     expect(opened).toEqual(["/c/c1", "/"]);
   });
 
-  it("goes there in an open window, at best the one that is there", async () => {
+  it("opens the conversation in an open window, preferably one that shows it", async () => {
     pages = [page("c2", "visible"), page(null, "hidden")];
     await click("c1");
-    expect(pages.map((p) => [p.focused, p.went])).toEqual([
+    expect(pages.map((p) => [p.focused, p.opened])).toEqual([
       [true, "c1"],
       [false, undefined],
     ]);
@@ -157,16 +169,16 @@ describe("a click", () => {
     expect(opened).toEqual([]);
   });
 
-  it("does not rely on a window that is frozen", async () => {
+  it("does not use a window that is frozen", async () => {
     pages = [page("c1", "hidden", true)];
     await click("c1");
     expect(opened).toEqual(["/c/c1"]);
-    expect(pages[0]!.went).toBeUndefined();
+    expect(pages[0]!.opened).toBeUndefined();
   });
 });
 
-describe("a subscription that the browser ended", () => {
-  it("is made again with the same key", async () => {
+describe("pushsubscriptionchange", () => {
+  it("subscribes again with the same key", async () => {
     await event("pushsubscriptionchange", { oldSubscription: subscription("old") });
     expect(calls).toEqual([
       "subscribe key",
@@ -175,12 +187,12 @@ describe("a subscription that the browser ended", () => {
     ]);
   });
 
-  it("is made with the server's key where the old one is unknown", async () => {
+  it("subscribes with the server's key when the old one is unknown", async () => {
     await event("pushsubscriptionchange", {});
     expect(calls).toEqual(["GET /api/v1/push", "subscribe served", "PUT /api/v1/push/subscription new"]);
   });
 
-  it("is the browser's new one if there is one", async () => {
+  it("uses the browser's new subscription if there is one", async () => {
     await event("pushsubscriptionchange", {
       oldSubscription: subscription("old"),
       newSubscription: subscription("given"),
@@ -188,7 +200,7 @@ describe("a subscription that the browser ended", () => {
     expect(calls[0]).toBe("PUT /api/v1/push/subscription given");
   });
 
-  it("ends when nobody is logged in", async () => {
+  it("unsubscribes when nobody is logged in", async () => {
     putStatus = 401;
     await event("pushsubscriptionchange", { oldSubscription: subscription("old") });
     expect(calls.at(-1)).toBe("unsubscribe new");

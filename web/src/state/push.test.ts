@@ -1,17 +1,8 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { Problem } from "../net/rest";
+import { Problem, RestClient } from "../net/rest";
 import { useApp } from "./app";
-import {
-  answerWorker,
-  closeNotifications,
-  lookAtPush,
-  pausePush,
-  resumePush,
-  switchPushOff,
-  switchPushOn,
-  usePush,
-} from "./push";
-import { go, useRoute } from "./route";
+import { answerServiceWorker, PushNotifications, usePush } from "./push";
+import { navigate, useRoute } from "./route";
 
 const key = "BCVxsr7N_eNgVRqvHtD0";
 
@@ -27,26 +18,26 @@ class FakeSubscription {
   }
   async unsubscribe() {
     this.ended = true;
-    this.browser.did.push("unsubscribe");
+    this.browser.calls.push("unsubscribe");
     this.browser.subscription = null;
     return true;
   }
 }
 
 class FakeBrowser {
-  did: string[] = [];
+  calls: string[] = [];
   subscription: FakeSubscription | null = null;
   registration: object | undefined;
   shown: { tag: string; close(): void }[] = [];
-  refuses = false;
+  subscribeFails = false;
   listener: (e: unknown) => void = () => {};
   private count = 0;
 
   pushManager = {
     getSubscription: async () => this.subscription,
     subscribe: async (o: { userVisibleOnly: boolean; applicationServerKey: Uint8Array<ArrayBuffer> }) => {
-      this.did.push("subscribe");
-      if (this.refuses) throw new DOMException("push service not available", "AbortError");
+      this.calls.push("subscribe");
+      if (this.subscribeFails) throw new DOMException("push service not available", "AbortError");
       expect(o.userVisibleOnly).toBe(true);
       const options = { applicationServerKey: o.applicationServerKey.slice().buffer };
       return (this.subscription = new FakeSubscription(
@@ -58,7 +49,7 @@ class FakeBrowser {
   };
   container = {
     register: async (path: string) => {
-      this.did.push("register " + path);
+      this.calls.push("register " + path);
       return (this.registration = {
         pushManager: this.pushManager,
         getNotifications: async (f?: { tag: string }) => this.shown.filter((n) => !f || n.tag === f.tag),
@@ -78,15 +69,16 @@ class FakeBrowser {
 }
 
 let browser: FakeBrowser;
-let asked: string[];
+let push: PushNotifications;
+let requests: string[];
 let server: (method: string, path: string, body: unknown) => Response | Promise<Response>;
 let notification: { permission: string; requestPermission(): Promise<string> };
 
 const json = (status: number, body: unknown) => new Response(JSON.stringify(body), { status });
-const usual = (method: string) =>
+const defaultAnswer = (method: string) =>
   method === "GET" ? json(200, { public_key: key }) : new Response(null, { status: 204 });
 
-function permit(answer: string) {
+function answerPermission(answer: string) {
   notification.requestPermission = async () => (notification.permission = answer);
 }
 
@@ -94,8 +86,9 @@ beforeEach(() => {
   localStorage.clear();
   usePush.setState({ state: "hidden" });
   browser = new FakeBrowser();
-  asked = [];
-  server = usual;
+  push = new PushNotifications(new RestClient());
+  requests = [];
+  server = defaultAnswer;
   notification = { permission: "default", requestPermission: async () => "default" };
   vi.stubGlobal("isSecureContext", true);
   vi.stubGlobal("PushManager", class {});
@@ -103,7 +96,7 @@ beforeEach(() => {
   Object.defineProperty(navigator, "serviceWorker", { value: browser.container, configurable: true });
   vi.stubGlobal("fetch", async (path: string, init: RequestInit) => {
     const body = init.body ? JSON.parse(init.body as string) : undefined;
-    asked.push(`${init.method} ${path}` + (body ? " " + body.endpoint : ""));
+    requests.push(`${init.method} ${path}` + (body ? " " + body.endpoint : ""));
     return server(init.method!, path, body);
   });
 });
@@ -114,205 +107,208 @@ afterEach(() => {
 
 const state = () => usePush.getState().state;
 
-async function on(user = "aki") {
-  permit("granted");
-  await switchPushOn(user);
+async function enabled(user = "aki") {
+  answerPermission("granted");
+  await push.enable(user);
   expect(state()).toBe("on");
-  asked = [];
-  browser.did = [];
+  requests = [];
+  browser.calls = [];
 }
 
-describe("what the switch shows", () => {
-  it("is hidden where the installation does not push", async () => {
+describe("refreshState", () => {
+  it("hides the switch where the installation does not push", async () => {
     server = () => json(404, { code: "not_found" });
-    await lookAtPush("aki");
+    await push.refreshState("aki");
     expect(state()).toBe("hidden");
   });
 
-  it("says that the browser cannot", async () => {
+  it("reports that the browser does not support it", async () => {
     vi.unstubAllGlobals();
-    vi.stubGlobal("fetch", async () => usual("GET"));
-    await lookAtPush("aki");
+    vi.stubGlobal("fetch", async () => defaultAnswer("GET"));
+    await push.refreshState("aki");
     expect(state()).toBe("unsupported");
-    await resumePush("aki");
-    await pausePush();
-    expect(browser.did).toEqual([]);
+    await push.resume("aki");
+    await push.suspend();
+    expect(browser.calls).toEqual([]);
   });
 
-  it("says that the person blocked it, and when it is off or on", async () => {
-    await lookAtPush("aki");
+  it("reports off, on, and denied", async () => {
+    await push.refreshState("aki");
     expect(state()).toBe("off");
-    await on();
+    await enabled();
     usePush.setState({ state: "hidden" });
-    await lookAtPush("aki");
+    await push.refreshState("aki");
     expect(state()).toBe("on");
-    await lookAtPush("ben");
+    await push.refreshState("ben");
     expect(state()).toBe("off");
     notification.permission = "denied";
-    await lookAtPush("aki");
+    await push.refreshState("aki");
     expect(state()).toBe("denied");
   });
 });
 
-describe("switching on", () => {
-  it("registers, subscribes with the installation's key and tells the server", async () => {
-    permit("granted");
-    let told: unknown;
+describe("enable", () => {
+  it("registers the worker, subscribes with the installation's key and registers the subscription", async () => {
+    answerPermission("granted");
+    let registered: unknown;
     server = (method, _, body) => {
-      if (method === "PUT") told = body;
-      return usual(method);
+      if (method === "PUT") registered = body;
+      return defaultAnswer(method);
     };
-    await switchPushOn("aki");
-    expect(browser.did).toEqual(["register /push.js", "subscribe"]);
+    await push.enable("aki");
+    expect(browser.calls).toEqual(["register /push.js", "subscribe"]);
     const used = new Uint8Array(browser.subscription!.options.applicationServerKey);
     expect(Buffer.from(used).toString("base64url")).toBe(key);
-    expect(asked).toEqual(["GET /api/v1/push", "PUT /api/v1/push/subscription https://push.example/1"]);
-    expect(told).toEqual({ endpoint: "https://push.example/1", keys: { p256dh: "point", auth: "secret" } });
+    expect(requests).toEqual(["GET /api/v1/push", "PUT /api/v1/push/subscription https://push.example/1"]);
+    expect(registered).toEqual({
+      endpoint: "https://push.example/1",
+      keys: { p256dh: "point", auth: "secret" },
+    });
     expect(state()).toBe("on");
   });
 
-  it("asks for the permission before anything else, while the browser sees the click", () => {
+  it("requests the permission first, as browsers demand a click", () => {
     const ask = vi.fn(async () => "default");
     notification.requestPermission = ask;
-    void switchPushOn("aki");
+    void push.enable("aki");
     expect(ask).toHaveBeenCalledOnce();
-    expect(asked).toEqual([]);
+    expect(requests).toEqual([]);
   });
 
   it.each([
     ["denied", "denied"],
     ["default", "off"],
   ])("does nothing when the answer is %s", async (answer, shown) => {
-    permit(answer);
-    await switchPushOn("aki");
+    answerPermission(answer);
+    await push.enable("aki");
     expect(state()).toBe(shown);
-    expect([...asked, ...browser.did]).toEqual([]);
+    expect([...requests, ...browser.calls]).toEqual([]);
   });
 
-  it("says why the browser could not subscribe", async () => {
-    permit("granted");
-    browser.refuses = true;
-    await expect(switchPushOn("aki")).rejects.toMatchObject({
+  it("reports why the browser could not subscribe", async () => {
+    answerPermission("granted");
+    browser.subscribeFails = true;
+    await expect(push.enable("aki")).rejects.toMatchObject({
       code: "push",
       message: "push service not available",
     });
     expect(state()).toBe("hidden");
-    await resumePush("aki");
-    expect(asked.filter((a) => a.startsWith("PUT"))).toEqual([]);
+    await push.resume("aki");
+    expect(requests.filter((a) => a.startsWith("PUT"))).toEqual([]);
   });
 
   it("leaves no subscription that the server does not know", async () => {
-    permit("granted");
-    server = (method) => (method === "PUT" ? json(429, { code: "rate_limited" }) : usual(method));
-    await expect(switchPushOn("aki")).rejects.toBeInstanceOf(Problem);
+    answerPermission("granted");
+    server = (method) => (method === "PUT" ? json(429, { code: "rate_limited" }) : defaultAnswer(method));
+    await expect(push.enable("aki")).rejects.toBeInstanceOf(Problem);
     expect(browser.subscription).toBeNull();
-    await lookAtPush("aki");
+    await push.refreshState("aki");
     expect(state()).toBe("off");
   });
 });
 
-describe("switching off", () => {
-  it("tells the server, unsubscribes and takes away what is shown", async () => {
-    await on();
+describe("disable", () => {
+  it("deletes the subscription on the server and in the browser, and closes notifications", async () => {
+    await enabled();
     browser.show("c1");
-    await switchPushOff();
-    expect(asked).toEqual(["DELETE /api/v1/push/subscription https://push.example/1"]);
-    expect(browser.did).toEqual(["unsubscribe"]);
+    await push.disable();
+    expect(requests).toEqual(["DELETE /api/v1/push/subscription https://push.example/1"]);
+    expect(browser.calls).toEqual(["unsubscribe"]);
     expect(browser.shown).toEqual([]);
     expect(state()).toBe("off");
-    await resumePush("aki");
+    await push.resume("aki");
     expect(browser.subscription).toBeNull();
   });
 
-  it("unsubscribes without the server too", async () => {
-    await on();
+  it("unsubscribes even when the server cannot be reached", async () => {
+    await enabled();
     server = () => {
       throw new TypeError("offline");
     };
-    await switchPushOff();
+    await push.disable();
     expect(browser.subscription).toBeNull();
     expect(state()).toBe("off");
   });
 
-  it("finds the subscription that is only being made", async () => {
-    await on();
-    await pausePush();
+  it("finds a subscription that is still being made", async () => {
+    await enabled();
+    await push.suspend();
     let release = () => {};
     server = async (method) => {
       if (method === "GET") await new Promise<void>((done) => (release = done));
-      return usual(method);
+      return defaultAnswer(method);
     };
-    const making = resumePush("aki");
-    await vi.waitFor(() => expect(asked).toEqual(["GET /api/v1/push"]));
-    const off = switchPushOff();
+    const making = push.resume("aki");
+    await vi.waitFor(() => expect(requests).toEqual(["GET /api/v1/push"]), { timeout: 30_000 });
+    const off = push.disable();
     release();
     await Promise.all([making, off]);
-    expect(asked.at(-1)).toBe("DELETE /api/v1/push/subscription https://push.example/2");
+    expect(requests.at(-1)).toBe("DELETE /api/v1/push/subscription https://push.example/2");
     expect(browser.subscription).toBeNull();
   });
 });
 
-describe("logging in and out", () => {
-  it("goes on for the same person after a session that ended by itself", async () => {
-    await on();
-    await pausePush();
+describe("resume and suspend", () => {
+  it("continues for the same user after an expired session", async () => {
+    await enabled();
+    await push.suspend();
     expect(browser.subscription).toBeNull();
-    expect(asked).toEqual([]);
-    await resumePush("aki");
-    expect(asked).toEqual(["GET /api/v1/push", "PUT /api/v1/push/subscription https://push.example/2"]);
+    expect(requests).toEqual([]);
+    await push.resume("aki");
+    expect(requests).toEqual(["GET /api/v1/push", "PUT /api/v1/push/subscription https://push.example/2"]);
   });
 
-  it("ends for another person", async () => {
-    await on();
+  it("ends for another user", async () => {
+    await enabled();
     browser.show("c1");
-    await resumePush("ben");
-    expect(browser.did).toEqual(["unsubscribe"]);
+    await push.resume("ben");
+    expect(browser.calls).toEqual(["unsubscribe"]);
     expect(browser.shown).toEqual([]);
-    expect(asked).toEqual([]);
+    expect(requests).toEqual([]);
   });
 
-  it("keeps the subscription and tells the server again", async () => {
-    await on();
-    await resumePush("aki");
-    expect(browser.did).toEqual(["register /push.js"]);
-    expect(asked).toEqual(["GET /api/v1/push", "PUT /api/v1/push/subscription https://push.example/1"]);
+  it("keeps the subscription and registers it again", async () => {
+    await enabled();
+    await push.resume("aki");
+    expect(browser.calls).toEqual(["register /push.js"]);
+    expect(requests).toEqual(["GET /api/v1/push", "PUT /api/v1/push/subscription https://push.example/1"]);
     server = () => json(503, { code: "unavailable" });
-    await expect(resumePush("aki")).rejects.toBeInstanceOf(Problem);
+    await expect(push.resume("aki")).rejects.toBeInstanceOf(Problem);
     expect(browser.subscription).not.toBeNull();
   });
 
-  it("subscribes anew when the installation has new keys", async () => {
-    await on();
-    server = (method) => (method === "GET" ? json(200, { public_key: "AAAA" }) : usual(method));
-    await resumePush("aki");
-    expect(browser.did).toEqual(["register /push.js", "unsubscribe", "subscribe"]);
-    expect(asked.at(-1)).toBe("PUT /api/v1/push/subscription https://push.example/2");
+  it("subscribes again when the installation has new keys", async () => {
+    await enabled();
+    server = (method) => (method === "GET" ? json(200, { public_key: "AAAA" }) : defaultAnswer(method));
+    await push.resume("aki");
+    expect(browser.calls).toEqual(["register /push.js", "unsubscribe", "subscribe"]);
+    expect(requests.at(-1)).toBe("PUT /api/v1/push/subscription https://push.example/2");
   });
 
-  it("does not ask for a permission that was taken back", async () => {
-    await on();
+  it("does not request a permission that was revoked", async () => {
+    await enabled();
     notification.permission = "default";
-    await resumePush("aki");
-    expect(browser.did).toEqual(["unsubscribe"]);
+    await push.resume("aki");
+    expect(browser.calls).toEqual(["unsubscribe"]);
   });
 });
 
-it("takes away the notifications of what is being read", async () => {
-  await on();
+it("closes the notifications of the conversation in view", async () => {
+  await enabled();
   browser.show("c1");
   browser.show("c2");
-  await closeNotifications("c1");
+  await push.closeNotifications("c1");
   expect(browser.shown.map((n) => n.tag)).toEqual(["c2"]);
 });
 
-it("tells the service worker where it is, and goes where it says", () => {
-  answerWorker();
+it("answers the service worker, and opens the conversation that it names", () => {
+  answerServiceWorker();
   const ask = (data: unknown) => {
     let answer: unknown;
     browser.listener({ data, ports: [{ postMessage: (a: unknown) => (answer = a) }] });
     return answer;
   };
-  go("/c/c1");
+  navigate("/c/c1");
   expect(ask({ type: "where" })).toEqual({ conversation: null }); // nobody is logged in
   useApp.setState({ me: { id: "aki" } as never });
   expect(ask({ type: "where" })).toEqual({ conversation: "c1" });

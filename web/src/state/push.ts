@@ -1,21 +1,20 @@
-// Notifications on this device, while no page is open: the browser's
-// subscription, and that the server knows it. The service worker that shows
-// them is public/push.js.
+// Push notifications on this device, for the time when no page is open: the
+// browser's subscription, and the server's record of it. The service worker
+// that shows them is public/push.js.
 import { create } from "zustand";
-import { deleteSubscription, pushKey, putSubscription } from "../net/push";
-import { Problem } from "../net/rest";
+import { Problem, type RestClient } from "../net/rest";
 import { useApp } from "./app";
-import { go, useRoute } from "./route";
+import { navigate, useRoute } from "./route";
 
-/** hidden: the installation does not push, or it is not known yet. */
+/** hidden: the installation does not push, or that is not known yet. */
 export type PushState = "hidden" | "unsupported" | "denied" | "off" | "on";
 
 export const usePush = create<{ state: PushState }>()(() => ({ state: "hidden" }));
-const set = (state: PushState) => usePush.setState({ state });
 
-/** Whose notifications this device shows. It outlives a session that ended by
- * itself, so that the same person has them again after the next log-in. */
-const wanted = "hikyaku-push";
+/** Under this key is the user whose notifications this device shows. It is kept
+ * when a session expires, so that the same user has them again after the next
+ * log-in. */
+const enabledFor = "hikyaku-push";
 
 const supported = () =>
   window.isSecureContext &&
@@ -23,137 +22,156 @@ const supported = () =>
   "PushManager" in window &&
   "Notification" in window;
 
-const registered = async () => (supported() ? await navigator.serviceWorker.getRegistration("/") : undefined);
+const getRegistration = async () =>
+  supported() ? await navigator.serviceWorker.getRegistration("/") : undefined;
 
-// One after the other: a log-out while a log-in still subscribes must find
-// the subscription.
-let last: Promise<unknown> = Promise.resolve();
-function inTurn<T>(task: () => Promise<T>): Promise<T> {
-  const next = last.then(task, task);
-  last = next.catch(() => {});
-  return next;
-}
+const setState = (state: PushState) => usePush.setState({ state });
 
-/** Finds out how things are; they change in the browser's settings too. */
-export async function lookAtPush(user: string) {
-  try {
-    await pushKey();
-  } catch {
-    return set("hidden");
+export class PushNotifications {
+  private lastTask: Promise<unknown> = Promise.resolve();
+
+  constructor(private readonly rest: RestClient) {}
+
+  /** Refreshes the state; it changes in the browser's settings too. */
+  async refreshState(user: string) {
+    try {
+      await this.fetchKey();
+    } catch {
+      return setState("hidden");
+    }
+    if (!supported()) return setState("unsupported");
+    if (Notification.permission === "denied") return setState("denied");
+    await this.enqueue(async () => {
+      const subscription = await (await getRegistration())?.pushManager.getSubscription();
+      setState(subscription && localStorage.getItem(enabledFor) === user ? "on" : "off");
+    });
   }
-  if (!supported()) return set("unsupported");
-  if (Notification.permission === "denied") return set("denied");
-  await inTurn(async () => {
-    const subscription = await (await registered())?.pushManager.getSubscription();
-    set(subscription && localStorage.getItem(wanted) === user ? "on" : "off");
-  });
+
+  /** Asks the user for permission, subscribes, and registers the subscription with the server. */
+  async enable(user: string) {
+    // Before anything else: browsers ask only in response to a click.
+    const permission = await Notification.requestPermission();
+    if (permission !== "granted") return setState(permission === "denied" ? "denied" : "off");
+    await this.enqueue(async () => {
+      await this.subscribe();
+      localStorage.setItem(enabledFor, user);
+      setState("on");
+    });
+  }
+
+  /** Removes the subscription for good, on the server first: the server would
+   * otherwise push until the push service reports that the subscription is gone. */
+  async disable() {
+    localStorage.removeItem(enabledFor);
+    await this.enqueue(async () => {
+      const registration = await getRegistration();
+      const subscription = await registration?.pushManager.getSubscription();
+      if (subscription) await this.deleteSubscription(subscription.endpoint).catch(() => {});
+      await unsubscribe(registration);
+      setState("off");
+    });
+  }
+
+  /** A user has logged in: their own choice applies again, that of another user ends. */
+  async resume(user: string) {
+    await this.enqueue(async () => {
+      if (!supported()) return;
+      if (localStorage.getItem(enabledFor) === user && Notification.permission === "granted")
+        await this.subscribe();
+      else await unsubscribe(await getRegistration());
+    });
+  }
+
+  /** The session has ended: nothing more is shown. The server knows that itself. */
+  suspend() {
+    return this.enqueue(async () => unsubscribe(await getRegistration()));
+  }
+
+  /** Closes the notifications of a conversation that is in view. */
+  async closeNotifications(conversation: string) {
+    if (!localStorage.getItem(enabledFor)) return;
+    const shown = await (await getRegistration())?.getNotifications({ tag: conversation });
+    for (const n of shown ?? []) n.close();
+  }
+
+  /** Runs tasks one after the other: a log-out while a log-in still subscribes
+   * must find the subscription. */
+  private enqueue<T>(task: () => Promise<T>): Promise<T> {
+    const result = this.lastTask.then(task, task);
+    this.lastTask = result.catch(() => {});
+    return result;
+  }
+
+  /** Returns the key that a browser subscribes with; a Problem with status 404
+   * when the installation does not push. */
+  private async fetchKey() {
+    return (await this.rest.get<{ public_key: string }>("/push")).public_key;
+  }
+
+  private deleteSubscription(endpoint: string) {
+    return this.rest.delete<void>("/push/subscription", { endpoint });
+  }
+
+  private async subscribe() {
+    const key = decodeBase64Url(await this.fetchKey());
+    let subscription: PushSubscription | null;
+    let created = false;
+    try {
+      await navigator.serviceWorker.register("/push.js");
+      const { pushManager } = await navigator.serviceWorker.ready;
+      subscription = await pushManager.getSubscription();
+      // The installation may have new keys.
+      if (subscription && !sameKey(subscription.options?.applicationServerKey, key)) {
+        await subscription.unsubscribe();
+        subscription = null;
+      }
+      if (!subscription) {
+        subscription = await pushManager.subscribe({ userVisibleOnly: true, applicationServerKey: key });
+        created = true;
+      }
+    } catch (e) {
+      throw new Problem(0, "push", (e as Error).message);
+    }
+    const { endpoint, keys } = subscription.toJSON();
+    try {
+      await this.rest.put<void>("/push/subscription", {
+        endpoint: endpoint ?? subscription.endpoint,
+        keys: { p256dh: keys?.p256dh ?? "", auth: keys?.auth ?? "" },
+      });
+    } catch (e) {
+      if (created) await subscription.unsubscribe().catch(() => {});
+      throw e;
+    }
+  }
 }
 
-/** Asks the person, subscribes, and tells the server. */
-export async function switchPushOn(user: string) {
-  // At once: browsers ask only while they see the click.
-  const permission = await Notification.requestPermission();
-  if (permission !== "granted") return set(permission === "denied" ? "denied" : "off");
-  await inTurn(async () => {
-    await subscribe();
-    localStorage.setItem(wanted, user);
-    set("on");
-  });
-}
-
-/** Ends it for good, on the server first: without it, it would push to nobody
- * until the push service tells. */
-export async function switchPushOff() {
-  localStorage.removeItem(wanted);
-  await inTurn(async () => {
-    const registration = await registered();
-    const subscription = await registration?.pushManager.getSubscription();
-    if (subscription) await deleteSubscription(subscription.endpoint).catch(() => {});
-    await forget(registration);
-    set("off");
-  });
-}
-
-/** A person logged in: what they chose holds again, and what another person
- * chose ends. */
-export async function resumePush(user: string) {
-  await inTurn(async () => {
-    if (!supported()) return;
-    if (localStorage.getItem(wanted) === user && Notification.permission === "granted") await subscribe();
-    else await forget(await registered());
-  });
-}
-
-/** The session has ended: nothing more is shown, and the server need not be
- * told. */
-export const pausePush = () => inTurn(async () => forget(await registered()));
-
-/** Takes away the notifications of a conversation that is in view here. */
-export async function closeNotifications(conversation: string) {
-  if (!localStorage.getItem(wanted)) return;
-  const shown = await (await registered())?.getNotifications({ tag: conversation });
-  for (const n of shown ?? []) n.close();
-}
-
-async function forget(registration: ServiceWorkerRegistration | undefined) {
+async function unsubscribe(registration: ServiceWorkerRegistration | undefined) {
   if (!registration) return;
   const subscription = await registration.pushManager.getSubscription();
   await subscription?.unsubscribe();
   for (const n of await registration.getNotifications()) n.close();
 }
 
-async function subscribe() {
-  const key = bytes(await pushKey());
-  let subscription: PushSubscription | null;
-  let fresh = false;
-  try {
-    await navigator.serviceWorker.register("/push.js");
-    const { pushManager } = await navigator.serviceWorker.ready;
-    subscription = await pushManager.getSubscription();
-    // The installation has new keys.
-    if (subscription && !sameKey(subscription.options?.applicationServerKey, key)) {
-      await subscription.unsubscribe();
-      subscription = null;
-    }
-    if (!subscription) {
-      subscription = await pushManager.subscribe({ userVisibleOnly: true, applicationServerKey: key });
-      fresh = true;
-    }
-  } catch (e) {
-    throw new Problem(0, "push", (e as Error).message);
-  }
-  const { endpoint, keys } = subscription.toJSON();
-  try {
-    await putSubscription({
-      endpoint: endpoint ?? subscription.endpoint,
-      keys: { p256dh: keys?.p256dh ?? "", auth: keys?.auth ?? "" },
-    });
-  } catch (e) {
-    if (fresh) await subscription.unsubscribe().catch(() => {});
-    throw e;
-  }
-}
-
-function bytes(base64url: string): Uint8Array<ArrayBuffer> {
-  return Uint8Array.from(atob(base64url.replace(/-/g, "+").replace(/_/g, "/")), (c) => c.charCodeAt(0));
+function decodeBase64Url(text: string): Uint8Array<ArrayBuffer> {
+  return Uint8Array.from(atob(text.replace(/-/g, "+").replace(/_/g, "/")), (c) => c.charCodeAt(0));
 }
 
 function sameKey(a: ArrayBuffer | null | undefined, b: Uint8Array): boolean {
-  if (!a) return true; // the browser does not say
+  if (!a) return true; // some browsers do not report it
   const x = new Uint8Array(a);
   return x.length === b.length && x.every((v, i) => v === b[i]);
 }
 
-/** Answers the service worker: which conversation is shown here; and goes
- * where a notification was clicked. */
-export function answerWorker() {
+/** Answers the service worker's messages: it asks which conversation is in view
+ * here, and has the page open the conversation of a notification that was clicked. */
+export function answerServiceWorker() {
   navigator.serviceWorker?.addEventListener("message", (e: MessageEvent) => {
-    const question = e.data as { type?: string; conversation?: string };
-    if (question.type === "where")
+    const message = e.data as { type?: string; conversation?: string };
+    if (message.type === "where")
       e.ports[0]?.postMessage({
         conversation: useApp.getState().me ? useRoute.getState().conversation : null,
       });
-    if (question.type === "open" && question.conversation)
-      go("/c/" + encodeURIComponent(question.conversation));
+    if (message.type === "open" && message.conversation)
+      navigate("/c/" + encodeURIComponent(message.conversation));
   });
 }

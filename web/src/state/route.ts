@@ -1,9 +1,9 @@
-// Where one is. The address says it, so that a reload and the back button work.
+// The route, which is the page's address: so a reload and the back button work.
 import { create } from "zustand";
 
 export type Route = { conversation: string | null; join: string | null; invitation: string };
 
-function read(): Route {
+function parseLocation(): Route {
   const parts = location.pathname.split("/").filter(Boolean);
   return {
     conversation: parts[0] === "c" && parts[1] ? parts[1] : null,
@@ -12,11 +12,11 @@ function read(): Route {
   };
 }
 
-export const useRoute = create<Route>()(read);
+export const useRoute = create<Route>()(parseLocation);
 
-export function go(path: string) {
+export function navigate(path: string) {
   if (path !== location.pathname) history.pushState(null, "", path);
-  useRoute.setState(read());
+  useRoute.setState(parseLocation());
 }
 
-window.addEventListener("popstate", () => useRoute.setState(read()));
+window.addEventListener("popstate", () => useRoute.setState(parseLocation()));

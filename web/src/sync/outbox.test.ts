@@ -4,15 +4,15 @@ import { Outbox, type OutboxMessage } from "./outbox";
 import type { StoredMessage } from "./storage";
 
 class FakeStorage {
-  kept = new Map<string, StoredMessage>();
+  saved = new Map<string, StoredMessage>();
   async outbox() {
-    return [...this.kept.values()].sort((a, b) => a.order - b.order);
+    return [...this.saved.values()].sort((a, b) => a.order - b.order);
   }
-  async keep(m: StoredMessage) {
-    this.kept.set(m.id, m);
+  async save(m: StoredMessage) {
+    this.saved.set(m.id, m);
   }
-  async forget(id: string) {
-    this.kept.delete(id);
+  async delete(id: string) {
+    this.saved.delete(id);
   }
 }
 
@@ -36,41 +36,41 @@ describe("Outbox", () => {
   beforeEach(() => vi.useFakeTimers());
   afterEach(() => vi.useRealTimers());
 
-  it("keeps what is written offline and sends it once there is a connection, in order", async () => {
+  it("saves what is written offline and sends it in order when connected", async () => {
     const { outbox, sent, storage } = setup();
     await outbox.add("1", "c", "one", 0, 0);
     await outbox.add("2", "c", "two", 0, 0);
     expect(sent).toEqual([]);
-    expect([...storage.kept.keys()]).toEqual(["1", "2"]);
-    outbox.open(10);
+    expect([...storage.saved.keys()]).toEqual(["1", "2"]);
+    outbox.connected(10);
     expect(sent).toEqual(["1", "2"]);
     outbox.accepted("1");
     outbox.stored("1");
-    expect([...storage.kept.keys()]).toEqual(["2"]);
+    expect([...storage.saved.keys()]).toEqual(["2"]);
   });
 
-  it("survives a reload", async () => {
+  it("loads unsent messages after a reload", async () => {
     const { outbox, storage } = setup();
     await outbox.add("1", "c", "one", 0, 0);
     const next = setup(storage);
     await next.outbox.load();
-    next.outbox.open(10);
+    next.outbox.connected(10);
     expect(next.sent).toEqual(["1"]);
     expect(next.shown()[0]!.body).toBe("one");
   });
 
-  it("sends again on the next connection what has no final answer, under the same id", async () => {
+  it("resends what has no final answer on the next connection, under the same id", async () => {
     const { outbox, sent } = setup();
-    outbox.open(10);
+    outbox.connected(10);
     await outbox.add("1", "c", "one", 0, 0);
-    outbox.closed();
-    outbox.open(10);
+    outbox.disconnected();
+    outbox.connected(10);
     expect(sent).toEqual(["1", "1"]);
   });
 
-  it("waits as long as the server asks, and goes on in order", async () => {
+  it("waits as long as the server says, and continues in order", async () => {
     const { outbox, sent } = setup();
-    outbox.open(10);
+    outbox.connected(10);
     for (const id of ["1", "2", "3"]) await outbox.add(id, "c", id, 0, 0);
     await outbox.add("x", "other", "x", 0, 0);
     outbox.rejected({ id: "1", code: "rate_limited", retry_after_ms: 500 });
@@ -83,23 +83,23 @@ describe("Outbox", () => {
     expect(sent).toEqual(["1", "2", "3"]);
   });
 
-  it("shows what is refused for good, and retries it when asked", async () => {
+  it("reports what is rejected for good, and retries it on request", async () => {
     const { outbox, sent, shown, storage } = setup();
-    outbox.open(10);
+    outbox.connected(10);
     await outbox.add("1", "c", "one", 0, 0);
     outbox.rejected({ id: "1", code: "not_found" });
     expect(shown()[0]).toMatchObject({ state: "failed", code: "not_found" });
-    outbox.closed();
-    outbox.open(10);
+    outbox.disconnected();
+    outbox.connected(10);
     expect(sent).toEqual(["1"]);
-    await vi.waitFor(() => expect(storage.kept.get("1")!.failed).toBe("not_found"));
+    expect(storage.saved.get("1")!.failed).toBe("not_found");
     outbox.retry("1");
     expect(sent).toEqual(["1", "1"]);
   });
 
-  it("keeps at most a window of messages without an answer in flight", async () => {
+  it("keeps at most the limit of unanswered messages in flight", async () => {
     const { outbox, sent } = setup();
-    outbox.open(2);
+    outbox.connected(2);
     for (const id of ["1", "2", "3"]) await outbox.add(id, "c", id, 0, 0);
     expect(sent).toEqual(["1", "2"]);
     outbox.accepted("1");

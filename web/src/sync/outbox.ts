@@ -1,6 +1,3 @@
-// Messages on their way out. Each is kept before it is sent, sent in the order
-// of writing within its conversation, and let go when it comes back stored.
-// Sending one twice is harmless: the server knows it by its id.
 import type { ClientFrame, Rejected } from "../protocol/types";
 import type { Storage, StoredMessage } from "./storage";
 
@@ -16,31 +13,36 @@ export type OutboxMessage = {
   code?: string;
 };
 
+/** sent: on the current connection. */
 type Entry = OutboxMessage & { order: number; sent: boolean };
 
+/** Outbox holds the messages that the server has not stored yet. Each is saved
+ * on the device before it is sent, sent in the order of writing within its
+ * conversation, and removed when the server has stored it. Sending a message
+ * twice is harmless: the server recognizes its id. */
 export class Outbox {
   private entries: Entry[] = [];
-  private paused = new Map<string, ReturnType<typeof setTimeout>>();
-  private connected = false;
-  private window = 1;
+  private retryTimers = new Map<string, ReturnType<typeof setTimeout>>();
+  private isConnected = false;
+  private inFlightLimit = 1;
   private order = 0;
 
   constructor(
-    private readonly storage: Pick<Storage, "outbox" | "keep" | "forget">,
+    private readonly storage: Pick<Storage, "outbox" | "save" | "delete">,
     private readonly send: (frame: ClientFrame) => boolean,
-    private readonly changed: (messages: OutboxMessage[]) => void,
+    private readonly onChange: (messages: OutboxMessage[]) => void,
   ) {}
 
-  /** Takes up what an earlier page left. */
+  /** Loads the messages that an earlier page left unsent. */
   async load() {
     const stored = await this.storage.outbox();
-    const known = new Set(this.entries.map((e) => e.id));
+    const loaded = new Set(this.entries.map((e) => e.id));
     const earlier: Entry[] = stored
-      .filter((s) => !known.has(s.id))
+      .filter((s) => !loaded.has(s.id))
       .map((s) => ({ ...s, state: s.failed ? "failed" : "sending", code: s.failed, sent: false }));
     this.entries = [...earlier, ...this.entries];
     this.order = Math.max(this.order, ...stored.map((s) => s.order), 0);
-    this.tell();
+    this.publish();
     this.flush();
   }
 
@@ -56,30 +58,31 @@ export class Outbox {
       sent: false,
     };
     this.entries.push(entry);
-    this.tell();
-    await this.keep(entry);
+    this.publish();
+    await this.save(entry);
     this.flush();
   }
 
-  /** A connection is there: all without a final answer goes out again. */
-  open(window: number) {
-    this.connected = true;
-    this.window = window;
-    for (const timer of this.paused.values()) clearTimeout(timer);
-    this.paused.clear();
+  /** A connection is open: messages without a final answer are sent again, at
+   * most inFlightLimit at a time. */
+  connected(inFlightLimit: number) {
+    this.isConnected = true;
+    this.inFlightLimit = inFlightLimit;
+    for (const timer of this.retryTimers.values()) clearTimeout(timer);
+    this.retryTimers.clear();
     for (const e of this.entries) e.sent = false;
     this.flush();
   }
 
-  closed() {
-    this.connected = false;
+  disconnected() {
+    this.isConnected = false;
   }
 
   accepted(id: string) {
     const e = this.find(id);
     if (!e || e.state === "failed") return;
     e.state = "accepted";
-    this.tell();
+    this.publish();
     this.flush();
   }
 
@@ -91,7 +94,7 @@ export class Outbox {
       return;
     }
     e.sent = false;
-    this.pause(e.conversation, frame.retry_after_ms);
+    this.pauseConversation(e.conversation, frame.retry_after_ms);
   }
 
   failed(id: string, code: string) {
@@ -99,12 +102,12 @@ export class Outbox {
     if (!e) return;
     e.state = "failed";
     e.code = code;
-    void this.keep(e);
-    this.tell();
+    void this.save(e);
+    this.publish();
     this.flush();
   }
 
-  /** The message came back from the server, or was found in the history. */
+  /** The server has stored the message: it was pushed, or is in the history. */
   stored(id: string) {
     if (this.find(id)) this.remove(id);
   }
@@ -115,33 +118,33 @@ export class Outbox {
     e.state = "sending";
     e.code = undefined;
     e.sent = false;
-    void this.keep(e);
-    this.tell();
+    void this.save(e);
+    this.publish();
     this.flush();
   }
 
   remove(id: string) {
     this.entries = this.entries.filter((e) => e.id !== id);
-    void this.storage.forget(id);
-    this.tell();
+    void this.storage.delete(id);
+    this.publish();
     this.flush();
   }
 
-  /** Everything of a conversation that one is no longer in. */
-  dropConversation(conversation: string) {
+  /** Removes the messages to a conversation that the user is no longer in. */
+  removeConversation(conversation: string) {
     for (const e of this.entries.filter((x) => x.conversation === conversation)) this.remove(e.id);
   }
 
   stop() {
-    for (const timer of this.paused.values()) clearTimeout(timer);
-    this.connected = false;
+    for (const timer of this.retryTimers.values()) clearTimeout(timer);
+    this.isConnected = false;
   }
 
   private find(id: string) {
     return this.entries.find((e) => e.id === id);
   }
 
-  private async keep(e: Entry) {
+  private async save(e: Entry) {
     const stored: StoredMessage = {
       id: e.id,
       order: e.order,
@@ -151,28 +154,28 @@ export class Outbox {
       at: e.at,
       failed: e.state === "failed" ? (e.code ?? "failed") : undefined,
     };
-    await this.storage.keep(stored);
-    // It may have come back while it was being written down.
-    if (!this.find(e.id)) await this.storage.forget(e.id);
+    await this.storage.save(stored);
+    // The server may have stored it meanwhile.
+    if (!this.find(e.id)) await this.storage.delete(e.id);
   }
 
-  private pause(conversation: string, ms: number) {
-    if (this.paused.has(conversation)) return;
-    this.paused.set(
+  private pauseConversation(conversation: string, ms: number) {
+    if (this.retryTimers.has(conversation)) return;
+    this.retryTimers.set(
       conversation,
       setTimeout(() => {
-        this.paused.delete(conversation);
+        this.retryTimers.delete(conversation);
         this.flush();
       }, ms),
     );
   }
 
   private flush() {
-    if (!this.connected) return;
+    if (!this.isConnected) return;
     let inFlight = this.entries.filter((e) => e.sent && e.state === "sending").length;
-    const blocked = new Set(this.paused.keys());
+    const blocked = new Set(this.retryTimers.keys());
     for (const e of this.entries) {
-      if (inFlight >= this.window) return;
+      if (inFlight >= this.inFlightLimit) return;
       if (e.sent || e.state === "failed" || blocked.has(e.conversation)) continue;
       const frame: ClientFrame = { t: "send", id: e.id, conversation: e.conversation, body: e.body };
       if (e.replyTo) frame.reply_to = e.replyTo;
@@ -182,8 +185,8 @@ export class Outbox {
     }
   }
 
-  private tell() {
-    this.changed(
+  private publish() {
+    this.onChange(
       this.entries.map(({ id, conversation, body, replyTo, at, state, code }) => ({
         id,
         conversation,

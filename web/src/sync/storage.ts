@@ -1,5 +1,3 @@
-// What must survive a reload: messages that were written and have no final
-// answer yet, and drafts.
 import { openDB, type DBSchema, type IDBPDatabase } from "idb";
 
 export type StoredMessage = {
@@ -17,7 +15,7 @@ interface Schema extends DBSchema {
   drafts: { key: string; value: string };
 }
 
-/** One database for each account, so that two people can share a browser. */
+/** Opens the database of an account; each has its own, so that two users can share a browser. */
 export async function openStorage(user: string): Promise<Storage> {
   const db = await openDB<Schema>("hikyaku-" + user, 1, {
     upgrade(d) {
@@ -28,6 +26,8 @@ export async function openStorage(user: string): Promise<Storage> {
   return new Storage(db);
 }
 
+/** Storage holds what must survive a reload: messages that the server has not
+ * stored yet, and drafts. */
 export class Storage {
   constructor(private readonly db: IDBPDatabase<Schema>) {}
 
@@ -35,16 +35,16 @@ export class Storage {
     const all = await this.db.getAll("outbox");
     return all.sort((a, b) => a.order - b.order);
   }
-  async keep(m: StoredMessage) {
+  async save(m: StoredMessage) {
     await this.db.put("outbox", m);
   }
-  async forget(id: string) {
+  async delete(id: string) {
     await this.db.delete("outbox", id);
   }
   async draft(conversation: string): Promise<string> {
     return (await this.db.get("drafts", conversation)) ?? "";
   }
-  async keepDraft(conversation: string, text: string) {
+  async saveDraft(conversation: string, text: string) {
     if (text) await this.db.put("drafts", text, conversation);
     else await this.db.delete("drafts", conversation);
   }

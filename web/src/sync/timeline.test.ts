@@ -24,7 +24,7 @@ const at = (from: number, to: number, over: Partial<Timeline> = {}): Timeline =>
 const seqs = (t: Timeline) => t.messages.map((x) => x.seq);
 
 describe("timeline", () => {
-  it("grows at its end, changes inside, and ignores what is old", () => {
+  it("appends new messages, replaces changed ones, and ignores old ones", () => {
     let t = upsert(at(1, 2), m(3));
     expect(seqs(t)).toEqual([1, 2, 3]);
     t = upsert(t, m(2, 9));
@@ -33,14 +33,14 @@ describe("timeline", () => {
     expect(upsert(at(5, 6), m(2))).toEqual(at(5, 6));
   });
 
-  it("knows when something between is missing", () => {
+  it("detects missing messages", () => {
     const t = upsert(at(1, 2), m(4));
     expect(seqs(t)).toEqual([1, 2]);
     expect(t.hasAfter).toBe(true);
     expect(seqs(append(t, range(3, 5), false))).toEqual([1, 2, 3, 4, 5]);
   });
 
-  it("takes pages at both ends, and only those that fit", () => {
+  it("adds pages at both ends, and only adjacent ones", () => {
     expect(seqs(prepend(at(5, 6), range(3, 4), true))).toEqual([3, 4, 5, 6]);
     expect(seqs(prepend(at(5, 6), range(4, 6), true))).toEqual([4, 5, 6]);
     expect(seqs(prepend(at(5, 6), range(1, 2), false))).toEqual([5, 6]);

@@ -3,7 +3,7 @@ import { useTranslation } from "react-i18next";
 import { Button } from "./controls";
 import { Icon } from "./icons";
 
-/** An address that is told once, with a button that copies it. */
+/** Shows a link, with a button that copies it. */
 export function CopyButton({ text }: { text: string }) {
   const { t } = useTranslation();
   const [copied, setCopied] = useState(false);

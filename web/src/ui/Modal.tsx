@@ -5,10 +5,10 @@ import { Icon } from "./icons";
 
 type Props = { title: string; open: boolean; onClose: () => void; children: ReactNode; side?: boolean };
 
-/** A dialog in the middle, or a panel at the side. */
+/** A dialog in the center, or a panel at the side. */
 export function Modal({ title, open, onClose, children, side }: Props) {
   const { t } = useTranslation();
-  const place = side
+  const position = side
     ? "inset-y-0 right-0 w-full max-w-md border-l"
     : "left-1/2 top-1/2 max-h-[88dvh] w-[calc(100%-2rem)] max-w-lg -translate-x-1/2 -translate-y-1/2 rounded-2xl border";
   return (
@@ -16,7 +16,7 @@ export function Modal({ title, open, onClose, children, side }: Props) {
       <Dialog.Portal>
         <Dialog.Backdrop className="fixed inset-0 bg-black/40" />
         <Dialog.Popup
-          className={`fixed z-10 flex flex-col border-line bg-bg shadow-xl outline-none ${place}`}
+          className={`fixed z-10 flex flex-col border-line bg-bg shadow-xl outline-none ${position}`}
         >
           <header className="flex items-center justify-between gap-2 border-b border-line px-5 py-3">
             <Dialog.Title className="text-lg font-semibold">{title}</Dialog.Title>

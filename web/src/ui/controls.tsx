@@ -1,4 +1,3 @@
-// The few controls that everything is made of.
 import type { ButtonHTMLAttributes, InputHTMLAttributes, ReactNode } from "react";
 import { useId } from "react";
 
@@ -6,7 +5,7 @@ type ButtonProps = ButtonHTMLAttributes<HTMLButtonElement> & {
   kind?: "primary" | "plain" | "danger" | "ghost";
 };
 
-const kinds = {
+const buttonStyles = {
   primary: "bg-accent text-accent-fg hover:brightness-110 px-4 py-2 font-medium",
   plain: "border border-line bg-raised hover:bg-panel px-3 py-1.5",
   danger: "border border-line text-danger hover:bg-panel px-3 py-1.5",
@@ -18,7 +17,7 @@ export function Button({ kind = "plain", className = "", ...rest }: ButtonProps)
     <button
       type="button"
       {...rest}
-      className={`inline-flex items-center justify-center gap-2 rounded-lg motion-safe:transition-colors disabled:cursor-not-allowed disabled:opacity-50 ${kinds[kind]} ${className}`}
+      className={`inline-flex items-center justify-center gap-2 rounded-lg motion-safe:transition-colors disabled:cursor-not-allowed disabled:opacity-50 ${buttonStyles[kind]} ${className}`}
     />
   );
 }
@@ -27,7 +26,7 @@ type FieldProps = InputHTMLAttributes<HTMLInputElement> & { label: string; hint?
 
 export function Field({ label, hint, error, className = "", ...rest }: FieldProps) {
   const id = useId();
-  const described = error ? id + "-error" : hint ? id + "-hint" : undefined;
+  const describedBy = error ? id + "-error" : hint ? id + "-hint" : undefined;
   return (
     <div className={"flex flex-col gap-1 " + className}>
       <label htmlFor={id} className="text-sm font-medium">
@@ -35,7 +34,7 @@ export function Field({ label, hint, error, className = "", ...rest }: FieldProp
       </label>
       <input
         id={id}
-        aria-describedby={described}
+        aria-describedby={describedBy}
         aria-invalid={error ? true : undefined}
         {...rest}
         className="rounded-lg border border-line bg-bg px-3 py-2 placeholder:text-dim aria-invalid:border-danger"
@@ -55,7 +54,7 @@ export function Field({ label, hint, error, className = "", ...rest }: FieldProp
   );
 }
 
-export function ErrorLine({ children }: { children: ReactNode }) {
+export function ErrorMessage({ children }: { children: ReactNode }) {
   return (
     <p
       role="alert"
@@ -68,7 +67,7 @@ export function ErrorLine({ children }: { children: ReactNode }) {
 
 const hues = [14, 45, 95, 160, 200, 235, 275, 320];
 
-/** A person's or conversation's initial on a colour of its own. */
+/** Shows the initial of a user or a conversation, on a color derived from the id. */
 export function Avatar({ name, id, size = 36 }: { name: string; id: string; size?: number }) {
   let hash = 0;
   for (const c of id) hash = (hash * 31 + c.charCodeAt(0)) >>> 0;

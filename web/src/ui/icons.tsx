@@ -1,4 +1,4 @@
-// Line icons on a 24 grid.
+// Paths of line icons on a grid of 24 by 24.
 const paths = {
   plus: "M12 5v14M5 12h14",
   compass: "M12 3a9 9 0 1 0 0 18 9 9 0 0 0 0-18Zm3.5 5.5-2 5-5 2 2-5 5-2Z",

@@ -2,7 +2,7 @@ import { useCallback, useState } from "react";
 import { useTranslation } from "react-i18next";
 import { Problem } from "../net/rest";
 
-/** Runs something that may be refused, and gives the refusal in words. */
+/** Runs requests to the server, and translates the Problem of one that fails. */
 export function useTask() {
   const { t } = useTranslation();
   const [busy, setBusy] = useState(false);

@@ -1,14 +1,13 @@
 import { useCallback, useEffect, useState } from "react";
 import { useTranslation } from "react-i18next";
-import { all, del, get, patch, post } from "../../net/rest";
 import type { Invitation, User } from "../../protocol/types";
 import { useApp } from "../../state/app";
-import { Button, ErrorLine } from "../../ui/controls";
+import { useClient } from "../../state/context";
+import { Button, ErrorMessage } from "../../ui/controls";
 import { CopyButton } from "../../ui/CopyButton";
-import { dateTime } from "../../ui/time";
+import { formatDateTime } from "../../ui/time";
 import { useTask } from "../../ui/useTask";
 
-/** What administrators of the installation can do. */
 export function AdminSection() {
   const { t } = useTranslation();
   return (
@@ -22,19 +21,20 @@ export function AdminSection() {
 
 function Accounts() {
   const { t } = useTranslation();
+  const { rest } = useClient();
   const me = useApp((s) => s.me)!;
   const [users, setUsers] = useState<User[]>([]);
   const task = useTask();
-  const load = useCallback(async () => setUsers(await all<User>("/admin/users")), []);
+  const load = useCallback(async () => setUsers(await rest.getAll<User>("/admin/users")), [rest]);
   useEffect(() => {
     void load().catch(() => {});
   }, [load]);
-  const change = (u: User, what: Partial<User>) =>
-    void task.run(async () => (await patch("/admin/users/" + u.id, what), await load()));
+  const update = (u: User, changes: Partial<User>) =>
+    void task.run(async () => (await rest.patch("/admin/users/" + u.id, changes), await load()));
   return (
     <div className="flex flex-col gap-2">
       <h3 className="text-sm font-medium">{t("accounts")}</h3>
-      {task.error && <ErrorLine>{task.error}</ErrorLine>}
+      {task.error && <ErrorMessage>{task.error}</ErrorMessage>}
       <ul className="flex flex-col gap-2">
         {users.map((u) => (
           <li key={u.id} className="flex flex-wrap items-center gap-2 text-sm">
@@ -45,10 +45,10 @@ function Accounts() {
             </span>
             {u.id !== me.id && (
               <>
-                <Button onClick={() => change(u, { admin: !u.admin })}>
+                <Button onClick={() => update(u, { admin: !u.admin })}>
                   {u.admin ? t("takeAdmin") : t("makeAdmin")}
                 </Button>
-                <Button kind="danger" onClick={() => change(u, { disabled: !u.disabled })}>
+                <Button kind="danger" onClick={() => update(u, { disabled: !u.disabled })}>
                   {u.disabled ? t("unlock") : t("lock")}
                 </Button>
               </>
@@ -62,12 +62,13 @@ function Accounts() {
 
 function Invitations() {
   const { t, i18n } = useTranslation();
+  const { rest } = useClient();
   const [invitations, setInvitations] = useState<Invitation[]>([]);
-  const [fresh, setFresh] = useState<Invitation | null>(null);
+  const [created, setCreated] = useState<Invitation | null>(null);
   const task = useTask();
   const load = useCallback(
-    async () => setInvitations((await get<{ items: Invitation[] }>("/invitations")).items),
-    [],
+    async () => setInvitations((await rest.get<{ items: Invitation[] }>("/invitations")).items),
+    [rest],
   );
   useEffect(() => {
     void load().catch(() => {});
@@ -79,23 +80,28 @@ function Invitations() {
         <Button
           disabled={task.busy}
           onClick={() =>
-            void task.run(async () => (setFresh(await post<Invitation>("/invitations", {})), await load()))
+            void task.run(
+              async () => (setCreated(await rest.post<Invitation>("/invitations", {})), await load()),
+            )
           }
         >
           {t("newInvitation")}
         </Button>
       </h3>
-      {task.error && <ErrorLine>{task.error}</ErrorLine>}
-      {fresh?.url && <CopyButton text={location.origin + fresh.url} />}
+      {task.error && <ErrorMessage>{task.error}</ErrorMessage>}
+      {created?.url && <CopyButton text={location.origin + created.url} />}
       <ul className="flex flex-col gap-1">
         {invitations.map((i) => (
           <li key={i.id} className="flex items-center gap-2 text-sm">
             <span className="flex-1 text-dim">
-              {t("expires", { when: dateTime(i.expires_at, i18n.language) })} · {t("uses", { count: i.uses })}
+              {t("expires", { when: formatDateTime(i.expires_at, i18n.language) })} ·{" "}
+              {t("uses", { count: i.uses })}
             </span>
             <Button
               kind="danger"
-              onClick={() => void task.run(async () => (await del("/invitations/" + i.id), await load()))}
+              onClick={() =>
+                void task.run(async () => (await rest.delete("/invitations/" + i.id), await load()))
+              }
             >
               {t("revoke")}
             </Button>

@@ -1,33 +1,36 @@
 import { useState, type FormEvent } from "react";
 import { useTranslation } from "react-i18next";
-import { logIn, register } from "../../state/actions";
 import { useApp } from "../../state/app";
+import { useClient } from "../../state/context";
 import { useRoute } from "../../state/route";
-import { Button, ErrorLine, Field } from "../../ui/controls";
+import { Button, ErrorMessage, Field } from "../../ui/controls";
 import { useTask } from "../../ui/useTask";
 import { LanguageSwitch } from "../settings/Appearance";
 
 export function AuthScreen() {
   const { t } = useTranslation();
+  const client = useClient();
   const installation = useApp((s) => s.installation)!;
   const notice = useApp((s) => s.notice);
   const invitation = useRoute((r) => r.invitation);
-  const first = installation.first_account;
-  const mayRegister =
-    first ||
+  const isFirstAccount = installation.first_account;
+  const canRegister =
+    isFirstAccount ||
     installation.registration === "open" ||
     (installation.registration === "invitation" && invitation !== "");
-  const [registering, setRegistering] = useState(first || invitation !== "");
+  const [registering, setRegistering] = useState(isFirstAccount || invitation !== "");
   const [name, setName] = useState("");
   const [displayName, setDisplayName] = useState("");
   const [password, setPassword] = useState("");
   const task = useTask();
-  const creating = registering && mayRegister;
+  const isRegistration = registering && canRegister;
 
   const submit = (e: FormEvent) => {
     e.preventDefault();
     void task.run(() =>
-      creating ? register(name, displayName, password, invitation) : logIn(name, password),
+      isRegistration
+        ? client.register(name, displayName, password, invitation)
+        : client.logIn(name, password),
     );
   };
   const fieldError = (field: string) => (task.field === field ? task.error : undefined);
@@ -45,14 +48,14 @@ export function AuthScreen() {
         onSubmit={submit}
         className="flex w-full max-w-sm flex-col gap-4 rounded-2xl border border-line bg-bg p-6 shadow-sm"
       >
-        <h2 className="text-lg font-semibold">{creating ? t("register") : t("login")}</h2>
+        <h2 className="text-lg font-semibold">{isRegistration ? t("register") : t("login")}</h2>
         {notice && (
           <p role="status" className="rounded-lg bg-accent-soft px-3 py-2 text-sm">
             {t(notice)}
           </p>
         )}
-        {first && <p className="rounded-lg bg-accent-soft px-3 py-2 text-sm">{t("firstAccount")}</p>}
-        {!first && creating && invitation && (
+        {isFirstAccount && <p className="rounded-lg bg-accent-soft px-3 py-2 text-sm">{t("firstAccount")}</p>}
+        {!isFirstAccount && isRegistration && invitation && (
           <p className="rounded-lg bg-accent-soft px-3 py-2 text-sm">{t("invited")}</p>
         )}
         <Field
@@ -65,7 +68,7 @@ export function AuthScreen() {
           autoFocus
           error={fieldError("name")}
         />
-        {creating && (
+        {isRegistration && (
           <Field
             label={t("displayName")}
             hint={t("displayNameHint")}
@@ -78,24 +81,24 @@ export function AuthScreen() {
         <Field
           label={t("password")}
           type="password"
-          hint={creating ? t("passwordHint") : undefined}
+          hint={isRegistration ? t("passwordHint") : undefined}
           value={password}
           onChange={(e) => setPassword(e.target.value)}
-          autoComplete={creating ? "new-password" : "current-password"}
+          autoComplete={isRegistration ? "new-password" : "current-password"}
           required
           error={fieldError("password")}
         />
         {task.error && !["name", "display_name", "password"].includes(task.field) && (
-          <ErrorLine>{task.error}</ErrorLine>
+          <ErrorMessage>{task.error}</ErrorMessage>
         )}
         <Button kind="primary" type="submit" disabled={task.busy}>
-          {creating ? t("register") : t("login")}
+          {isRegistration ? t("register") : t("login")}
         </Button>
-        {!first && (
+        {!isFirstAccount && (
           <p className="text-center text-sm text-dim">
-            {mayRegister ? (
+            {canRegister ? (
               <>
-                {creating ? t("haveAccount") : t("noAccount")}{" "}
+                {isRegistration ? t("haveAccount") : t("noAccount")}{" "}
                 <button
                   type="button"
                   className="font-medium text-accent underline underline-offset-2"
@@ -104,7 +107,7 @@ export function AuthScreen() {
                     setRegistering(!registering);
                   }}
                 >
-                  {creating ? t("login") : t("register")}
+                  {isRegistration ? t("login") : t("register")}
                 </button>
               </>
             ) : installation.registration === "closed" ? (

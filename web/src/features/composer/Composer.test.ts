@@ -1,8 +1,8 @@
 import { expect, it } from "vitest";
-import { composing } from "./Composer";
+import { isComposing } from "./Composer";
 
-it("knows the Enter of an input method", () => {
-  expect(composing({ isComposing: true, keyCode: 13 })).toBe(true);
-  expect(composing({ isComposing: false, keyCode: 229 })).toBe(true);
-  expect(composing({ isComposing: false, keyCode: 13 })).toBe(false);
+it("recognizes the Enter key of an input method", () => {
+  expect(isComposing({ isComposing: true, keyCode: 13 })).toBe(true);
+  expect(isComposing({ isComposing: false, keyCode: 229 })).toBe(true);
+  expect(isComposing({ isComposing: false, keyCode: 13 })).toBe(false);
 });

@@ -1,21 +1,21 @@
 import { useEffect, useLayoutEffect, useRef, useState, type KeyboardEvent } from "react";
 import { useTranslation } from "react-i18next";
 import type { Message, Summary } from "../../protocol/types";
-import { draft, editMessage, keepDraft, sendMessage, tellTyping } from "../../state/actions";
-import { nameOf } from "../../state/app";
+import { conversationName } from "../../state/app";
+import { useSession } from "../../state/context";
 import { Button } from "../../ui/controls";
 import { Icon } from "../../ui/icons";
 import { useTask } from "../../ui/useTask";
-import { usePersonName } from "../people";
+import { useDisplayName } from "../useDisplayName";
 
-/** Bytes of a message, as the server counts them. */
+/** The server's limit for a message, in bytes of UTF-8. */
 const maxBytes = 16 << 10;
-const bytes = (s: string) => new TextEncoder().encode(s).length;
+const byteLength = (s: string) => new TextEncoder().encode(s).length;
 
-/** Whether a key belongs to an input method that is composing: its Enter
- * accepts a conversion and must not send. Safari ends the composition before
- * the key event, and marks it by key code 229 alone. */
-export function composing(e: { isComposing: boolean; keyCode: number }): boolean {
+/** Reports whether a key event belongs to an input method that is composing:
+ * its Enter accepts a conversion and must not send the message. Safari ends the
+ * composition before the key event, which only has key code 229. */
+export function isComposing(e: { isComposing: boolean; keyCode: number }): boolean {
   return e.isComposing || e.keyCode === 229;
 }
 
@@ -29,63 +29,64 @@ type Props = {
 
 export function Composer({ conversation: c, replyTo, editing, onDone, onEditLast }: Props) {
   const { t } = useTranslation();
+  const { messages } = useSession();
   const [text, setText] = useState("");
-  const box = useRef<HTMLTextAreaElement>(null);
+  const textarea = useRef<HTMLTextAreaElement>(null);
   const task = useTask();
-  const kept = useRef("");
-  const replyName = usePersonName(replyTo?.sender);
+  const draftBeforeEdit = useRef("");
+  const replyName = useDisplayName(replyTo?.sender);
 
   useEffect(() => {
     let current = true;
-    void draft(c.id).then((d) => current && d && setText((now) => now || d));
+    void messages.draft(c.id).then((d) => current && d && setText((now) => now || d));
     return () => {
       current = false;
     };
-  }, [c.id]);
+  }, [messages, c.id]);
 
-  // Editing takes the box over, and gives the draft back.
+  // While a message is edited, the text area shows it instead of the draft.
   useEffect(() => {
     if (editing) {
       setText((now) => {
-        kept.current = now;
+        draftBeforeEdit.current = now;
         return editing.body;
       });
-      return () => setText(kept.current);
+      return () => setText(draftBeforeEdit.current);
     }
   }, [editing]);
-  useEffect(() => box.current?.focus(), [editing, replyTo, c.id]);
+  useEffect(() => textarea.current?.focus(), [editing, replyTo, c.id]);
 
   useLayoutEffect(() => {
-    const e = box.current;
-    if (!e) return;
-    e.style.height = "auto";
-    e.style.height = Math.min(e.scrollHeight, 240) + "px";
+    const element = textarea.current;
+    if (!element) return;
+    element.style.height = "auto";
+    element.style.height = Math.min(element.scrollHeight, 240) + "px";
   }, [text]);
 
-  const over = bytes(text) - maxBytes;
-  const ready = text.trim() !== "" && over <= 0 && !task.busy;
+  const excessBytes = byteLength(text) - maxBytes;
+  const canSend = text.trim() !== "" && excessBytes <= 0 && !task.busy;
 
-  const change = (value: string) => {
+  const onChange = (value: string) => {
     setText(value);
     if (editing) return;
-    keepDraft(c.id, value);
-    if (value.trim()) tellTyping(c.id);
+    messages.saveDraft(c.id, value);
+    if (value.trim()) messages.notifyTyping(c.id);
   };
 
   const submit = async () => {
-    if (!ready) return;
+    if (!canSend) return;
     if (editing) {
-      if (await task.run(() => editMessage(editing, text))) onDone();
+      if (await task.run(() => messages.edit(editing, text))) onDone();
       return;
     }
-    sendMessage(c.id, text, replyTo?.seq ?? 0);
+    messages.send(c.id, text, replyTo?.seq ?? 0);
     setText("");
-    keepDraft(c.id, "");
+    messages.saveDraft(c.id, "");
     onDone();
   };
 
-  const key = (e: KeyboardEvent<HTMLTextAreaElement>) => {
-    if (composing(e.nativeEvent)) return;
+  const onKeyDown = (e: KeyboardEvent<HTMLTextAreaElement>) => {
+    if (isComposing(e.nativeEvent)) return;
     if (e.key === "Enter" && !e.shiftKey && !e.altKey && !e.ctrlKey) {
       e.preventDefault();
       void submit();
@@ -127,28 +128,28 @@ export function Composer({ conversation: c, replyTo, editing, onDone, onEditLast
         className={`flex items-end gap-2 border border-line bg-raised p-1.5 focus-within:border-accent ${replyTo || editing ? "rounded-b-xl" : "rounded-xl"}`}
       >
         <textarea
-          ref={box}
-          aria-label={t("message", { name: nameOf(c) })}
-          placeholder={t("message", { name: nameOf(c) })}
+          ref={textarea}
+          aria-label={t("message", { name: conversationName(c) })}
+          placeholder={t("message", { name: conversationName(c) })}
           value={text}
-          onChange={(e) => change(e.target.value)}
-          onKeyDown={key}
+          onChange={(e) => onChange(e.target.value)}
+          onKeyDown={onKeyDown}
           rows={1}
           className="min-w-0 flex-1 resize-none bg-transparent px-2 py-1.5 outline-none placeholder:text-dim"
         />
         <Button
           kind="primary"
           type="submit"
-          disabled={!ready}
+          disabled={!canSend}
           aria-label={editing ? t("save") : t("send")}
           className="!p-2"
         >
           <Icon name="send" />
         </Button>
       </div>
-      {over > 0 && (
+      {excessBytes > 0 && (
         <p role="alert" className="px-2 pt-1 text-sm text-danger">
-          {t("tooLong", { count: over })}
+          {t("tooLong", { count: excessBytes })}
         </p>
       )}
       {task.error && (

@@ -2,13 +2,13 @@ import { Menu } from "@base-ui/react/menu";
 import { useState, type KeyboardEvent } from "react";
 import { useTranslation } from "react-i18next";
 import type { Summary } from "../../protocol/types";
-import { byActivity, nameOf, unreadOf, useApp } from "../../state/app";
-import { go } from "../../state/route";
+import { byActivity, conversationName, unreadOf, useApp } from "../../state/app";
+import { navigate } from "../../state/route";
 import { Avatar, Button } from "../../ui/controls";
 import { Icon } from "../../ui/icons";
-import { shortTime } from "../../ui/time";
+import { formatShortTime } from "../../ui/time";
 import { SettingsDialog } from "../settings/SettingsDialog";
-import { usePersonName } from "../people";
+import { useDisplayName } from "../useDisplayName";
 import { FindChannels } from "./FindChannels";
 import { NewConversation, type NewKind } from "./NewConversation";
 
@@ -22,12 +22,12 @@ export function ConversationList({ selected }: { selected: string | null }) {
   const [settings, setSettings] = useState(false);
   const list = byActivity(conversations);
 
-  // Arrow keys walk through the list.
-  const walk = (e: KeyboardEvent<HTMLElement>) => {
+  // Arrow keys move the focus through the list.
+  const moveFocus = (e: KeyboardEvent<HTMLElement>) => {
     if (e.key !== "ArrowDown" && e.key !== "ArrowUp") return;
     const links = [...e.currentTarget.querySelectorAll<HTMLElement>("a")];
-    const at = links.indexOf(document.activeElement as HTMLElement);
-    const next = links[at + (e.key === "ArrowDown" ? 1 : -1)];
+    const focused = links.indexOf(document.activeElement as HTMLElement);
+    const next = links[focused + (e.key === "ArrowDown" ? 1 : -1)];
     if (next) {
       e.preventDefault();
       next.focus();
@@ -75,7 +75,7 @@ export function ConversationList({ selected }: { selected: string | null }) {
       <nav
         aria-label={t("conversations")}
         className="min-h-0 flex-1 overflow-y-auto px-2 pb-2"
-        onKeyDown={walk}
+        onKeyDown={moveFocus}
       >
         {!ready && list.length === 0 && <Skeleton />}
         {ready && list.length === 0 && (
@@ -89,7 +89,7 @@ export function ConversationList({ selected }: { selected: string | null }) {
         )}
         <ul className="flex flex-col gap-0.5">
           {list.map((c) => (
-            <Row key={c.id} conversation={c} selected={c.id === selected} />
+            <ConversationRow key={c.id} conversation={c} selected={c.id === selected} />
           ))}
         </ul>
       </nav>
@@ -117,15 +117,15 @@ export function ConversationList({ selected }: { selected: string | null }) {
   );
 }
 
-function Row({ conversation: c, selected }: { conversation: Summary; selected: boolean }) {
+function ConversationRow({ conversation: c, selected }: { conversation: Summary; selected: boolean }) {
   const { t, i18n } = useTranslation();
-  const unread = useApp((s) => unreadOf(c, s.readHere[c.id] ?? 0));
+  const unread = useApp((s) => unreadOf(c, s.localReadMarks[c.id] ?? 0));
   const presence = useApp((s) => (c.peer ? s.presence[c.peer.id]?.state : undefined));
-  const typing = useApp((s) => Object.keys(s.typing[c.id] ?? {})[0]);
+  const typingUser = useApp((s) => Object.keys(s.typing[c.id] ?? {})[0]);
   const me = useApp((s) => s.me)!;
-  const typist = usePersonName(typing);
-  const sender = usePersonName(c.last?.sender);
-  const name = nameOf(c);
+  const typingName = useDisplayName(typingUser);
+  const sender = useDisplayName(c.last?.sender);
+  const name = conversationName(c);
   const preview = c.last?.deleted_at ? t("deleted") : (c.last?.body ?? c.topic ?? "");
   const prefix = c.last && c.kind !== "direct" ? (c.last.sender === me.id ? t("you") : sender) + ": " : "";
   return (
@@ -135,7 +135,7 @@ function Row({ conversation: c, selected }: { conversation: Summary; selected: b
         aria-current={selected ? "page" : undefined}
         onClick={(e) => {
           e.preventDefault();
-          go("/c/" + c.id);
+          navigate("/c/" + c.id);
         }}
         className={`flex items-center gap-3 rounded-xl px-2 py-2 ${selected ? "bg-accent-soft" : "hover:bg-line/50"}`}
       >
@@ -156,12 +156,12 @@ function Row({ conversation: c, selected }: { conversation: Summary; selected: b
               {name}
             </span>
             <time className="shrink-0 text-xs text-dim">
-              {shortTime(c.active_at, i18n.language, t("yesterday"))}
+              {formatShortTime(c.active_at, i18n.language, t("yesterday"))}
             </time>
           </span>
           <span className="flex items-center gap-2">
-            <span className={`flex-1 truncate text-sm ${typing ? "text-accent" : "text-dim"}`}>
-              {typing ? t("typing_one", { names: typist }) : prefix + preview || "\u00a0"}
+            <span className={`flex-1 truncate text-sm ${typingUser ? "text-accent" : "text-dim"}`}>
+              {typingUser ? t("typing_one", { names: typingName }) : prefix + preview || "\u00a0"}
             </span>
             {unread > 0 && (
               <span

@@ -1,22 +1,24 @@
 import { useEffect, useState } from "react";
 import { useTranslation } from "react-i18next";
 import type { ChannelEntry } from "../../protocol/types";
-import { findChannels, joinChannel } from "../../state/actions";
-import { go } from "../../state/route";
-import { Button, ErrorLine, Field } from "../../ui/controls";
+import { useSession } from "../../state/context";
+import { navigate } from "../../state/route";
+import { Button, ErrorMessage, Field } from "../../ui/controls";
 import { Icon } from "../../ui/icons";
 import { Modal } from "../../ui/Modal";
 import { useTask } from "../../ui/useTask";
 
 export function FindChannels({ onClose }: { onClose: () => void }) {
   const { t } = useTranslation();
+  const { conversations } = useSession();
   const [text, setText] = useState("");
   const [found, setFound] = useState<ChannelEntry[] | null>(null);
   const task = useTask();
   useEffect(() => {
     let current = true;
     const timer = setTimeout(() => {
-      findChannels(text)
+      conversations
+        .findChannels(text)
         .then((f) => current && setFound(f))
         .catch(() => current && setFound([]));
     }, 150);
@@ -24,12 +26,12 @@ export function FindChannels({ onClose }: { onClose: () => void }) {
       current = false;
       clearTimeout(timer);
     };
-  }, [text]);
-  const enter = async (entry: ChannelEntry) => {
+  }, [conversations, text]);
+  const openChannel = async (entry: ChannelEntry) => {
     const id = entry.conversation.id;
     const ok = await task.run(async () => {
-      if (!entry.member) await joinChannel(id);
-      go("/c/" + id);
+      if (!entry.member) await conversations.joinChannel(id);
+      navigate("/c/" + id);
     });
     if (ok) onClose();
   };
@@ -42,7 +44,7 @@ export function FindChannels({ onClose }: { onClose: () => void }) {
         onChange={(e) => setText(e.target.value)}
         autoFocus
       />
-      {task.error && <ErrorLine>{task.error}</ErrorLine>}
+      {task.error && <ErrorMessage>{task.error}</ErrorMessage>}
       <ul className="flex flex-col gap-1">
         {found?.map((entry) => (
           <li
@@ -59,7 +61,7 @@ export function FindChannels({ onClose }: { onClose: () => void }) {
                 {entry.conversation.topic && " · " + entry.conversation.topic}
               </span>
             </span>
-            <Button disabled={task.busy} onClick={() => void enter(entry)}>
+            <Button disabled={task.busy} onClick={() => void openChannel(entry)}>
               {entry.member ? t("open") : t("join")}
               <span className="sr-only">{entry.conversation.title}</span>
             </Button>

@@ -1,43 +1,46 @@
 import { useEffect, useState } from "react";
 import { useTranslation } from "react-i18next";
-import { get } from "../../net/rest";
 import type { Conversation } from "../../protocol/types";
-import { joinByLink } from "../../state/actions";
-import { go } from "../../state/route";
-import { Avatar, Button, ErrorLine } from "../../ui/controls";
+import { useClient, useSession } from "../../state/context";
+import { navigate } from "../../state/route";
+import { Avatar, Button, ErrorMessage } from "../../ui/controls";
 import { Modal } from "../../ui/Modal";
 import { useTask } from "../../ui/useTask";
 
-/** What a link to a conversation opens. */
+/** Asks whether to join the conversation of an invitation link. */
 export function JoinDialog({ token }: { token: string }) {
   const { t } = useTranslation();
-  const [target, setTarget] = useState<Conversation | null>(null);
+  const { rest } = useClient();
+  const { conversations } = useSession();
+  const [conversation, setConversation] = useState<Conversation | null>(null);
   const [invalid, setInvalid] = useState(false);
   const task = useTask();
   useEffect(() => {
-    get<{ conversation: Conversation }>("/links/" + encodeURIComponent(token)).then(
-      (l) => setTarget(l.conversation),
+    rest.get<{ conversation: Conversation }>("/links/" + encodeURIComponent(token)).then(
+      (l) => setConversation(l.conversation),
       () => setInvalid(true),
     );
-  }, [token]);
+  }, [rest, token]);
   return (
-    <Modal open title={t("joinByLink")} onClose={() => go("/")}>
-      {invalid && <ErrorLine>{t("linkInvalid")}</ErrorLine>}
-      {target && (
+    <Modal open title={t("joinByLink")} onClose={() => navigate("/")}>
+      {invalid && <ErrorMessage>{t("linkInvalid")}</ErrorMessage>}
+      {conversation && (
         <>
           <p className="text-dim">{t("joinQuestion")}</p>
           <div className="flex items-center gap-3">
-            <Avatar name={target.title} id={target.id} size={44} />
+            <Avatar name={conversation.title} id={conversation.id} size={44} />
             <div className="min-w-0">
-              <p className="truncate font-semibold">{target.title}</p>
-              <p className="text-sm text-dim">{t("members", { count: target.members })}</p>
+              <p className="truncate font-semibold">{conversation.title}</p>
+              <p className="text-sm text-dim">{t("members", { count: conversation.members })}</p>
             </div>
           </div>
-          {task.error && <ErrorLine>{task.error}</ErrorLine>}
+          {task.error && <ErrorMessage>{task.error}</ErrorMessage>}
           <Button
             kind="primary"
             disabled={task.busy}
-            onClick={() => void task.run(async () => go("/c/" + (await joinByLink(token)).id))}
+            onClick={() =>
+              void task.run(async () => navigate("/c/" + (await conversations.joinByLink(token)).id))
+            }
           >
             {t("join")}
           </Button>

@@ -1,9 +1,9 @@
 import { useState, type FormEvent } from "react";
 import { useTranslation } from "react-i18next";
 import type { User } from "../../protocol/types";
-import { createDirect, createGroup } from "../../state/actions";
-import { go } from "../../state/route";
-import { Button, ErrorLine, Field } from "../../ui/controls";
+import { useSession } from "../../state/context";
+import { navigate } from "../../state/route";
+import { Button, ErrorMessage, Field } from "../../ui/controls";
 import { Modal } from "../../ui/Modal";
 import { useTask } from "../../ui/useTask";
 import { PeoplePicker } from "./PeoplePicker";
@@ -12,24 +12,25 @@ export type NewKind = "direct" | "group" | "channel";
 
 export function NewConversation({ kind, onClose }: { kind: NewKind; onClose: () => void }) {
   const { t } = useTranslation();
+  const { conversations } = useSession();
   const [title, setTitle] = useState("");
   const [topic, setTopic] = useState("");
   const [picked, setPicked] = useState<User[]>([]);
   const task = useTask();
 
-  const open = async (make: () => Promise<{ id: string }>) => {
-    const ok = await task.run(async () => go("/c/" + (await make()).id));
+  const createAndOpen = async (create: () => Promise<{ id: string }>) => {
+    const ok = await task.run(async () => navigate("/c/" + (await create()).id));
     if (ok) onClose();
   };
   const pick = (u: User) => {
-    if (kind === "direct") return void open(() => createDirect(u.id));
+    if (kind === "direct") return void createAndOpen(() => conversations.createDirect(u.id));
     setPicked((p) => (p.some((x) => x.id === u.id) ? p.filter((x) => x.id !== u.id) : [...p, u]));
   };
   const submit = (e: FormEvent) => {
     e.preventDefault();
     if (kind !== "direct")
-      void open(() =>
-        createGroup(
+      void createAndOpen(() =>
+        conversations.create(
           kind,
           title,
           topic,
@@ -63,7 +64,7 @@ export function NewConversation({ kind, onClose }: { kind: NewKind; onClose: () 
           </>
         )}
         <PeoplePicker picked={picked} onPick={pick} />
-        {task.error && <ErrorLine>{task.error}</ErrorLine>}
+        {task.error && <ErrorMessage>{task.error}</ErrorMessage>}
         {kind !== "direct" && (
           <Button kind="primary" type="submit" disabled={task.busy || !title.trim()}>
             {t("create")}

@@ -1,22 +1,13 @@
 import { useCallback, useEffect, useState, type FormEvent } from "react";
 import { useTranslation } from "react-i18next";
-import { all, del, get, post } from "../../net/rest";
 import type { Invitation, Member, Summary, User } from "../../protocol/types";
-import {
-  addMembers,
-  addUsers,
-  leaveConversation,
-  removeMember,
-  setRole,
-  showMembers,
-  updateConversation,
-} from "../../state/actions";
 import { useApp } from "../../state/app";
-import { go } from "../../state/route";
-import { Avatar, Button, ErrorLine, Field } from "../../ui/controls";
+import { useClient, useSession } from "../../state/context";
+import { navigate } from "../../state/route";
+import { Avatar, Button, ErrorMessage, Field } from "../../ui/controls";
 import { CopyButton } from "../../ui/CopyButton";
 import { Modal } from "../../ui/Modal";
-import { dateTime } from "../../ui/time";
+import { formatDateTime } from "../../ui/time";
 import { useTask } from "../../ui/useTask";
 import { PeoplePicker } from "../conversations/PeoplePicker";
 
@@ -24,30 +15,31 @@ type Props = { conversation: Summary; onClose: () => void };
 
 export function MembersPanel({ conversation: c, onClose }: Props) {
   const { t } = useTranslation();
+  const { conversations, presence, users } = useSession();
   const me = useApp((s) => s.me)!.id;
   const [members, setMembers] = useState<Member[]>([]);
   const [adding, setAdding] = useState(false);
   const [leaving, setLeaving] = useState(false);
   const task = useTask();
-  const manages = c.role === "owner" || c.role === "admin";
+  const isManager = c.role === "owner" || c.role === "admin";
 
   const load = useCallback(async () => {
-    const list = await all<Member>(`/conversations/${c.id}/members`);
-    addUsers(list.map((m) => m.user));
+    const list = await conversations.members(c.id);
+    users.add(list.map((m) => m.user));
     setMembers(list);
-    showMembers(list.map((m) => m.user.id));
-  }, [c.id]);
+    presence.setVisibleMembers(list.map((m) => m.user.id));
+  }, [conversations, presence, users, c.id]);
   useEffect(() => {
     void load().catch(() => {});
   }, [load, c.members_rev]);
-  useEffect(() => () => showMembers([]), []);
+  useEffect(() => () => presence.setVisibleMembers([]), [presence]);
 
-  const act = (f: () => Promise<unknown>) => void task.run(async () => (await f(), await load()));
+  const runAndReload = (f: () => Promise<unknown>) => void task.run(async () => (await f(), await load()));
 
   return (
     <Modal side open title={c.title} onClose={onClose}>
-      {task.error && <ErrorLine>{task.error}</ErrorLine>}
-      {manages && <Details conversation={c} />}
+      {task.error && <ErrorMessage>{task.error}</ErrorMessage>}
+      {isManager && <Details conversation={c} />}
       <section className="flex flex-col gap-2">
         <h2 className="flex items-center justify-between font-semibold">
           {t("members", { count: c.members })}
@@ -56,8 +48,8 @@ export function MembersPanel({ conversation: c, onClose }: Props) {
         {adding && (
           <PeoplePicker
             picked={[]}
-            without={members.map((m) => m.user.id)}
-            onPick={(u: User) => act(() => addMembers(c.id, [u.id]))}
+            exclude={members.map((m) => m.user.id)}
+            onPick={(u: User) => runAndReload(() => conversations.addMembers(c.id, [u.id]))}
           />
         )}
         <ul className="flex flex-col gap-0.5">
@@ -66,17 +58,17 @@ export function MembersPanel({ conversation: c, onClose }: Props) {
               key={m.user.id}
               member={m}
               isMe={m.user.id === me}
-              mayRank={c.role === "owner"}
-              mayRemove={
+              canChangeRole={c.role === "owner"}
+              canRemove={
                 m.user.id !== me && (c.role === "owner" || (c.role === "admin" && m.role === "member"))
               }
-              onRank={(role) => act(() => setRole(c.id, m.user.id, role))}
-              onRemove={() => act(() => removeMember(c.id, m.user.id))}
+              onRoleChange={(role) => runAndReload(() => conversations.setRole(c.id, m.user.id, role))}
+              onRemove={() => runAndReload(() => conversations.removeMember(c.id, m.user.id))}
             />
           ))}
         </ul>
       </section>
-      {manages && <Links conversation={c.id} />}
+      {isManager && <Links conversation={c.id} />}
       <section className="border-t border-line pt-4">
         {leaving ? (
           <div className="flex items-center justify-end gap-2">
@@ -86,11 +78,11 @@ export function MembersPanel({ conversation: c, onClose }: Props) {
               kind="danger"
               onClick={() =>
                 void task
-                  .run(() => leaveConversation(c.id))
+                  .run(() => conversations.leave(c.id))
                   .then((ok) => {
                     if (!ok) return;
                     onClose();
-                    go("/");
+                    navigate("/");
                   })
               }
             >
@@ -109,13 +101,14 @@ export function MembersPanel({ conversation: c, onClose }: Props) {
 
 function Details({ conversation: c }: { conversation: Summary }) {
   const { t } = useTranslation();
+  const { conversations } = useSession();
   const [title, setTitle] = useState(c.title);
   const [topic, setTopic] = useState(c.topic ?? "");
   const task = useTask();
   const changed = title !== c.title || topic !== (c.topic ?? "");
   const submit = (e: FormEvent) => {
     e.preventDefault();
-    void task.run(() => updateConversation(c.id, title, topic));
+    void task.run(() => conversations.update(c.id, title, topic));
   };
   return (
     <form onSubmit={submit} className="flex flex-col gap-3">
@@ -127,7 +120,7 @@ function Details({ conversation: c }: { conversation: Summary }) {
         maxLength={80}
       />
       <Field label={t("topic")} value={topic} onChange={(e) => setTopic(e.target.value)} maxLength={250} />
-      {task.error && <ErrorLine>{task.error}</ErrorLine>}
+      {task.error && <ErrorMessage>{task.error}</ErrorMessage>}
       {changed && (
         <Button kind="primary" type="submit" disabled={task.busy}>
           {t("save")}
@@ -140,13 +133,13 @@ function Details({ conversation: c }: { conversation: Summary }) {
 type RowProps = {
   member: Member;
   isMe: boolean;
-  mayRank: boolean;
-  mayRemove: boolean;
-  onRank: (role: string) => void;
+  canChangeRole: boolean;
+  canRemove: boolean;
+  onRoleChange: (role: string) => void;
   onRemove: () => void;
 };
 
-function MemberRow({ member: m, isMe, mayRank, mayRemove, onRank, onRemove }: RowProps) {
+function MemberRow({ member: m, isMe, canChangeRole, canRemove, onRoleChange, onRemove }: RowProps) {
   const { t } = useTranslation();
   const presence = useApp((s) => s.presence[m.user.id]?.state);
   return (
@@ -167,11 +160,11 @@ function MemberRow({ member: m, isMe, mayRank, mayRemove, onRank, onRemove }: Ro
         </span>
         <span className="block truncate text-sm text-dim">@{m.user.name}</span>
       </span>
-      {mayRank ? (
+      {canChangeRole ? (
         <select
           aria-label={`${t("role")}: ${m.user.display_name}`}
           value={m.role}
-          onChange={(e) => onRank(e.target.value)}
+          onChange={(e) => onRoleChange(e.target.value)}
           className="rounded-lg border border-line bg-bg px-2 py-1 text-sm"
         >
           {(["owner", "admin", "member"] as const).map((r) => (
@@ -183,7 +176,7 @@ function MemberRow({ member: m, isMe, mayRank, mayRemove, onRank, onRemove }: Ro
       ) : (
         m.role !== "member" && <span className="text-sm text-dim">{t(m.role)}</span>
       )}
-      {mayRemove && (
+      {canRemove && (
         <Button
           kind="danger"
           aria-label={`${t("remove")}: ${m.user.display_name}`}
@@ -199,11 +192,15 @@ function MemberRow({ member: m, isMe, mayRank, mayRemove, onRank, onRemove }: Ro
 
 function Links({ conversation }: { conversation: string }) {
   const { t, i18n } = useTranslation();
+  const { rest } = useClient();
   const [links, setLinks] = useState<Invitation[]>([]);
-  const [fresh, setFresh] = useState<Invitation | null>(null);
+  const [created, setCreated] = useState<Invitation | null>(null);
   const task = useTask();
   const path = `/conversations/${conversation}/links`;
-  const load = useCallback(async () => setLinks((await get<{ items: Invitation[] }>(path)).items), [path]);
+  const load = useCallback(
+    async () => setLinks((await rest.get<{ items: Invitation[] }>(path)).items),
+    [rest, path],
+  );
   useEffect(() => {
     void load().catch(() => {});
   }, [load]);
@@ -214,23 +211,24 @@ function Links({ conversation }: { conversation: string }) {
         <Button
           disabled={task.busy}
           onClick={() =>
-            void task.run(async () => (setFresh(await post<Invitation>(path, {})), await load()))
+            void task.run(async () => (setCreated(await rest.post<Invitation>(path, {})), await load()))
           }
         >
           {t("newLink")}
         </Button>
       </h2>
-      {task.error && <ErrorLine>{task.error}</ErrorLine>}
-      {fresh?.url && <CopyButton text={location.origin + fresh.url} />}
+      {task.error && <ErrorMessage>{task.error}</ErrorMessage>}
+      {created?.url && <CopyButton text={location.origin + created.url} />}
       <ul className="flex flex-col gap-1">
         {links.map((l) => (
           <li key={l.id} className="flex items-center gap-2 text-sm">
             <span className="flex-1 text-dim">
-              {t("expires", { when: dateTime(l.expires_at, i18n.language) })} · {t("uses", { count: l.uses })}
+              {t("expires", { when: formatDateTime(l.expires_at, i18n.language) })} ·{" "}
+              {t("uses", { count: l.uses })}
             </span>
             <Button
               kind="danger"
-              onClick={() => void task.run(async () => (await del(`${path}/${l.id}`), await load()))}
+              onClick={() => void task.run(async () => (await rest.delete(`${path}/${l.id}`), await load()))}
             >
               {t("revoke")}
             </Button>

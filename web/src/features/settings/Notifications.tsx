@@ -1,22 +1,24 @@
 import { useEffect } from "react";
 import { useTranslation } from "react-i18next";
 import { useApp } from "../../state/app";
-import { lookAtPush, switchPushOff, switchPushOn, usePush } from "../../state/push";
-import { ErrorLine } from "../../ui/controls";
+import { useClient } from "../../state/context";
+import { usePush } from "../../state/push";
+import { ErrorMessage } from "../../ui/controls";
 import { useTask } from "../../ui/useTask";
 
-/** Whether this device is notified while no page is open. */
+/** Switches push notifications on this device on and off. */
 export function Notifications() {
   const { t } = useTranslation();
+  const { push } = useClient();
   const user = useApp((s) => s.me!.id);
   const state = usePush((s) => s.state);
   const task = useTask();
-  useEffect(() => void lookAtPush(user).catch(() => {}), [user]);
+  useEffect(() => void push.refreshState(user).catch(() => {}), [push, user]);
   if (state === "hidden") return null;
-  const barred = state === "unsupported" || state === "denied";
-  const flip = () => {
-    // Not disabled meanwhile: that would take the focus away.
-    if (!task.busy) void task.run(() => (state === "on" ? switchPushOff() : switchPushOn(user)));
+  const blocked = state === "unsupported" || state === "denied";
+  const toggle = () => {
+    // Not disabled while busy: that would take the focus away.
+    if (!task.busy) void task.run(() => (state === "on" ? push.disable() : push.enable(user)));
   };
   return (
     <section className="flex flex-col gap-1 border-t border-line pt-4">
@@ -27,19 +29,19 @@ export function Notifications() {
           role="switch"
           className="size-4 accent-accent"
           checked={state === "on"}
-          disabled={barred}
+          disabled={blocked}
           aria-busy={task.busy}
-          aria-describedby={barred ? "notifications-hint" : undefined}
-          onChange={flip}
+          aria-describedby={blocked ? "notifications-hint" : undefined}
+          onChange={toggle}
         />
         {t("notifyHere")}
       </label>
-      {barred && (
+      {blocked && (
         <p id="notifications-hint" className="text-sm text-dim">
           {t(state === "denied" ? "notifyDenied" : "notifyUnsupported")}
         </p>
       )}
-      {task.error && <ErrorLine>{task.error}</ErrorLine>}
+      {task.error && <ErrorMessage>{task.error}</ErrorMessage>}
     </section>
   );
 }

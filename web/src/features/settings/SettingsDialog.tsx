@@ -1,12 +1,11 @@
 import { useCallback, useEffect, useState, type FormEvent } from "react";
 import { useTranslation } from "react-i18next";
-import { del, get } from "../../net/rest";
 import type { Session } from "../../protocol/types";
-import { changeDisplayName, changePassword, logOut } from "../../state/actions";
 import { useApp } from "../../state/app";
-import { Button, ErrorLine, Field } from "../../ui/controls";
+import { useClient, useSession } from "../../state/context";
+import { Button, ErrorMessage, Field } from "../../ui/controls";
 import { Modal } from "../../ui/Modal";
-import { dateTime } from "../../ui/time";
+import { formatDateTime } from "../../ui/time";
 import { useTask } from "../../ui/useTask";
 import { AdminSection } from "../admin/AdminSection";
 import { LanguageSwitch, ThemeSwitch } from "./Appearance";
@@ -14,6 +13,7 @@ import { Notifications } from "./Notifications";
 
 export function SettingsDialog({ onClose }: { onClose: () => void }) {
   const { t } = useTranslation();
+  const client = useClient();
   const me = useApp((s) => s.me)!;
   return (
     <Modal side open title={t("settings")} onClose={onClose}>
@@ -29,7 +29,7 @@ export function SettingsDialog({ onClose }: { onClose: () => void }) {
       <Password />
       <Devices />
       {me.admin && <AdminSection />}
-      <Button kind="danger" onClick={() => void logOut()}>
+      <Button kind="danger" onClick={() => void client.logOut()}>
         {t("logout")}
       </Button>
     </Modal>
@@ -38,13 +38,14 @@ export function SettingsDialog({ onClose }: { onClose: () => void }) {
 
 function Profile() {
   const { t } = useTranslation();
+  const session = useSession();
   const me = useApp((s) => s.me)!;
   const [name, setName] = useState(me.display_name);
   const [saved, setSaved] = useState(false);
   const task = useTask();
   const submit = (e: FormEvent) => {
     e.preventDefault();
-    void task.run(() => changeDisplayName(name)).then(setSaved);
+    void task.run(() => session.changeDisplayName(name)).then(setSaved);
   };
   return (
     <form onSubmit={submit} className="flex flex-col gap-3">
@@ -69,19 +70,20 @@ function Profile() {
 
 function Password() {
   const { t } = useTranslation();
-  const [old, setOld] = useState("");
-  const [fresh, setFresh] = useState("");
+  const session = useSession();
+  const [current, setCurrent] = useState("");
+  const [replacement, setReplacement] = useState("");
   const [done, setDone] = useState(false);
   const task = useTask();
   const submit = (e: FormEvent) => {
     e.preventDefault();
     void task
-      .run(() => changePassword(old, fresh))
+      .run(() => session.changePassword(current, replacement))
       .then((ok) => {
         setDone(ok);
         if (ok) {
-          setOld("");
-          setFresh("");
+          setCurrent("");
+          setReplacement("");
         }
       });
   };
@@ -92,8 +94,8 @@ function Password() {
         label={t("oldPassword")}
         type="password"
         autoComplete="current-password"
-        value={old}
-        onChange={(e) => setOld(e.target.value)}
+        value={current}
+        onChange={(e) => setCurrent(e.target.value)}
         required
       />
       <Field
@@ -101,11 +103,11 @@ function Password() {
         type="password"
         autoComplete="new-password"
         hint={t("passwordHint")}
-        value={fresh}
-        onChange={(e) => setFresh(e.target.value)}
+        value={replacement}
+        onChange={(e) => setReplacement(e.target.value)}
         required
       />
-      {task.error && <ErrorLine>{task.error}</ErrorLine>}
+      {task.error && <ErrorMessage>{task.error}</ErrorMessage>}
       <p role="status" className="text-sm text-ok empty:hidden">
         {done && t("passwordChanged")}
       </p>
@@ -118,28 +120,34 @@ function Password() {
 
 function Devices() {
   const { t, i18n } = useTranslation();
+  const { rest } = useClient();
   const [sessions, setSessions] = useState<Session[]>([]);
   const task = useTask();
-  const load = useCallback(async () => setSessions((await get<{ items: Session[] }>("/sessions")).items), []);
+  const load = useCallback(
+    async () => setSessions((await rest.get<{ items: Session[] }>("/sessions")).items),
+    [rest],
+  );
   useEffect(() => {
     void load().catch(() => {});
   }, [load]);
   return (
     <section className="flex flex-col gap-2 border-t border-line pt-4">
       <h2 className="font-semibold">{t("devices")}</h2>
-      {task.error && <ErrorLine>{task.error}</ErrorLine>}
+      {task.error && <ErrorMessage>{task.error}</ErrorMessage>}
       <ul className="flex flex-col gap-2">
         {sessions.map((s) => (
           <li key={s.id} className="flex items-center gap-2">
             <span className="min-w-0 flex-1">
               <span className="block truncate text-sm">{s.device}</span>
               <span className="block text-xs text-dim">
-                {s.current ? t("thisDevice") : dateTime(s.seen_at, i18n.language)}
+                {s.current ? t("thisDevice") : formatDateTime(s.seen_at, i18n.language)}
               </span>
             </span>
             {!s.current && (
               <Button
-                onClick={() => void task.run(async () => (await del("/sessions/" + s.id), await load()))}
+                onClick={() =>
+                  void task.run(async () => (await rest.delete("/sessions/" + s.id), await load()))
+                }
               >
                 {t("logOutDevice")}
               </Button>

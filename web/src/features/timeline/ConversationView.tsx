@@ -1,17 +1,17 @@
 import { useCallback, useState } from "react";
 import { useTranslation } from "react-i18next";
 import type { Message, Summary } from "../../protocol/types";
-import { deleteMessage } from "../../state/actions";
-import { nameOf, useApp } from "../../state/app";
-import { go } from "../../state/route";
-import { Avatar, Button, ErrorLine } from "../../ui/controls";
+import { conversationName, useApp } from "../../state/app";
+import { useSession } from "../../state/context";
+import { navigate } from "../../state/route";
+import { Avatar, Button, ErrorMessage } from "../../ui/controls";
 import { Icon } from "../../ui/icons";
 import { Modal } from "../../ui/Modal";
-import { dateTime } from "../../ui/time";
+import { formatDateTime } from "../../ui/time";
 import { useTask } from "../../ui/useTask";
 import { Composer } from "../composer/Composer";
 import { MembersPanel } from "../members/MembersPanel";
-import { usePersonName } from "../people";
+import { useDisplayName } from "../useDisplayName";
 import { TimelineView } from "./TimelineView";
 
 export function ConversationView({ conversation: c }: { conversation: Summary }) {
@@ -21,7 +21,7 @@ export function ConversationView({ conversation: c }: { conversation: Summary })
   const [editing, setEditing] = useState<Message | null>(null);
   const [deleting, setDeleting] = useState<Message | null>(null);
   const [members, setMembers] = useState(false);
-  const name = nameOf(c);
+  const name = conversationName(c);
 
   const reply = useCallback((m: Message) => {
     setEditing(null);
@@ -32,16 +32,16 @@ export function ConversationView({ conversation: c }: { conversation: Summary })
     setEditing(m);
   }, []);
   const editLast = () => {
-    const mine = useApp
+    const last = useApp
       .getState()
       .timelines[c.id]?.messages.findLast((m) => m.sender === me && !m.deleted_at);
-    if (mine) edit(mine);
+    if (last) edit(last);
   };
 
   return (
     <>
       <header className="flex items-center gap-3 border-b border-line px-3 py-2">
-        <Button kind="ghost" className="md:hidden" aria-label={t("back")} onClick={() => go("/")}>
+        <Button kind="ghost" className="md:hidden" aria-label={t("back")} onClick={() => navigate("/")}>
           <Icon name="back" />
         </Button>
         <Avatar name={name} id={c.peer?.id ?? c.id} size={38} />
@@ -66,7 +66,7 @@ export function ConversationView({ conversation: c }: { conversation: Summary })
         )}
       </header>
       <TimelineView conversation={c} onReply={reply} onEdit={edit} onDelete={setDeleting} />
-      <TypingLine conversation={c.id} />
+      <TypingIndicator conversation={c.id} />
       <Composer
         conversation={c}
         replyTo={replyTo}
@@ -90,16 +90,16 @@ function Subtitle({ conversation: c }: { conversation: Summary }) {
     return <>{t("members", { count: c.members }) + (c.topic ? " · " + c.topic : "")}</>;
   if (!presence) return <>@{c.peer?.name}</>;
   if (presence.state === "offline" && presence.last_seen)
-    return <>{t("lastSeen", { when: dateTime(presence.last_seen, i18n.language) })}</>;
+    return <>{t("lastSeen", { when: formatDateTime(presence.last_seen, i18n.language) })}</>;
   return <>{t(presence.state)}</>;
 }
 
-function TypingLine({ conversation }: { conversation: string }) {
+function TypingIndicator({ conversation }: { conversation: string }) {
   const { t } = useTranslation();
   const typing = useApp((s) => s.typing[conversation]);
   const users = Object.keys(typing ?? {});
-  const one = usePersonName(users[0]);
-  const two = usePersonName(users[1]);
+  const one = useDisplayName(users[0]);
+  const two = useDisplayName(users[1]);
   const names = users.length > 2 ? `${one}, ${two} …` : users.length === 2 ? `${one}, ${two}` : one;
   return (
     <p data-typing className="h-5 truncate px-4 text-sm text-dim">
@@ -110,17 +110,18 @@ function TypingLine({ conversation }: { conversation: string }) {
 
 function DeleteDialog({ message, onClose }: { message: Message; onClose: () => void }) {
   const { t } = useTranslation();
+  const { messages } = useSession();
   const task = useTask();
   return (
     <Modal open title={t("deleteQuestion")} onClose={onClose}>
       <p className="text-dim">{t("deleteHint")}</p>
-      {task.error && <ErrorLine>{task.error}</ErrorLine>}
+      {task.error && <ErrorMessage>{task.error}</ErrorMessage>}
       <div className="flex justify-end gap-2">
         <Button onClick={onClose}>{t("cancel")}</Button>
         <Button
           kind="danger"
           disabled={task.busy}
-          onClick={() => void task.run(() => deleteMessage(message)).then((ok) => ok && onClose())}
+          onClick={() => void task.run(() => messages.delete(message)).then((ok) => ok && onClose())}
         >
           {t("delete")}
         </Button>

@@ -2,18 +2,18 @@ import { Menu } from "@base-ui/react/menu";
 import { memo, type MouseEvent, type ReactNode } from "react";
 import { useTranslation } from "react-i18next";
 import type { Message } from "../../protocol/types";
-import { discardMessage, retryMessage } from "../../state/actions";
 import { useApp } from "../../state/app";
+import { useSession } from "../../state/context";
 import type { OutboxMessage } from "../../sync/outbox";
 import { Avatar } from "../../ui/controls";
 import { Icon } from "../../ui/icons";
-import { clock, dateTime } from "../../ui/time";
-import { usePersonName } from "../people";
-import { render } from "./markdown";
+import { formatDateTime, formatTime } from "../../ui/time";
+import { useDisplayName } from "../useDisplayName";
+import { renderMarkdown } from "./markdown";
 
 export type MessageState = "sending" | "accepted" | "delivered" | "read" | "failed";
 
-const signs: Record<MessageState, string> = {
+const stateSymbols: Record<MessageState, string> = {
   sending: "◌",
   accepted: "✓",
   delivered: "✓✓",
@@ -21,50 +21,50 @@ const signs: Record<MessageState, string> = {
   failed: "!",
 };
 
-function StateSign({ state }: { state: MessageState }) {
+function StateIcon({ state }: { state: MessageState }) {
   const { t } = useTranslation();
   const colour = state === "read" ? "text-accent" : state === "failed" ? "text-danger" : "text-dim";
   return (
     <span role="img" aria-label={t(state)} title={t(state)} className={`text-xs tracking-tighter ${colour}`}>
-      {signs[state]}
+      {stateSymbols[state]}
     </span>
   );
 }
 
-function Line({
+function MessageLayout({
   sender,
   at,
-  first,
+  startsGroup,
   own,
   children,
 }: {
   sender: string;
   at: number;
-  first: boolean;
+  startsGroup: boolean;
   own: boolean;
   children: ReactNode;
 }) {
   const { i18n } = useTranslation();
-  const name = usePersonName(sender);
+  const name = useDisplayName(sender);
   return (
     <div
-      className={`group relative flex gap-3 px-4 py-0.5 hover:bg-panel/70 ${own ? "bg-own/60" : ""} ${first ? "mt-2.5" : ""}`}
+      className={`group relative flex gap-3 px-4 py-0.5 hover:bg-panel/70 ${own ? "bg-own/60" : ""} ${startsGroup ? "mt-2.5" : ""}`}
     >
       <div className="w-9 shrink-0">
-        {first ? (
+        {startsGroup ? (
           <Avatar name={name} id={sender} />
         ) : (
           <time className="hidden pt-1 text-[10px] text-dim group-hover:block">
-            {clock(at, i18n.language)}
+            {formatTime(at, i18n.language)}
           </time>
         )}
       </div>
       <div className="min-w-0 flex-1">
-        {first && (
+        {startsGroup && (
           <p className="flex items-baseline gap-2">
             <span className="truncate font-semibold">{name}</span>
-            <time className="text-xs text-dim" title={dateTime(at, i18n.language)}>
-              {clock(at, i18n.language)}
+            <time className="text-xs text-dim" title={formatDateTime(at, i18n.language)}>
+              {formatTime(at, i18n.language)}
             </time>
           </p>
         )}
@@ -85,7 +85,7 @@ function Quote({
 }) {
   const { t } = useTranslation();
   const original = useApp((s) => s.timelines[conversation]?.messages.find((m) => m.seq === seq));
-  const name = usePersonName(original?.sender);
+  const name = useDisplayName(original?.sender);
   return (
     <button
       type="button"
@@ -107,20 +107,25 @@ function Quote({
   );
 }
 
-/** The text, rendered and made safe. */
-function Body({ body }: { body: string }) {
-  const stop = (e: MouseEvent) => e.stopPropagation();
-  return <div className="markdown" onClick={stop} dangerouslySetInnerHTML={{ __html: render(body) }} />;
+function MessageBody({ body }: { body: string }) {
+  const stopPropagation = (e: MouseEvent) => e.stopPropagation();
+  return (
+    <div
+      className="markdown"
+      onClick={stopPropagation}
+      dangerouslySetInnerHTML={{ __html: renderMarkdown(body) }}
+    />
+  );
 }
 
-export type Rights = { edit: boolean; delete: boolean };
+export type Permissions = { edit: boolean; delete: boolean };
 
 type Props = {
   message: Message;
-  first: boolean;
+  startsGroup: boolean;
   own: boolean;
   state?: MessageState;
-  rights: Rights;
+  permissions: Permissions;
   highlighted: boolean;
   onReply: (m: Message) => void;
   onEdit: (m: Message) => void;
@@ -131,7 +136,7 @@ type Props = {
 export const MessageRow = memo(function MessageRow(p: Props) {
   const { t } = useTranslation();
   const m = p.message;
-  const item =
+  const itemStyle =
     "flex cursor-pointer items-center gap-2 rounded-lg px-3 py-2 outline-none data-highlighted:bg-accent-soft";
   return (
     <article
@@ -139,12 +144,12 @@ export const MessageRow = memo(function MessageRow(p: Props) {
       data-seq={m.seq}
       className={p.highlighted ? "bg-accent-soft" : ""}
     >
-      <Line sender={m.sender} at={m.at} first={p.first} own={p.own}>
+      <MessageLayout sender={m.sender} at={m.at} startsGroup={p.startsGroup} own={p.own}>
         {m.reply_to ? <Quote conversation={m.conversation} seq={m.reply_to} onJump={p.onJump} /> : null}
-        {m.deleted_at ? <p className="text-dim italic">{t("deleted")}</p> : <Body body={m.body} />}
+        {m.deleted_at ? <p className="text-dim italic">{t("deleted")}</p> : <MessageBody body={m.body} />}
         <span className="absolute right-4 bottom-0.5 flex items-center gap-2">
           {m.edited_at && !m.deleted_at ? <span className="text-xs text-dim">({t("edited")})</span> : null}
-          {p.state && !m.deleted_at && <StateSign state={p.state} />}
+          {p.state && !m.deleted_at && <StateIcon state={p.state} />}
         </span>
         {!m.deleted_at && (
           <div className="absolute -top-3 right-4 rounded-lg border border-line bg-raised opacity-0 shadow-sm group-focus-within:opacity-100 group-hover:opacity-100 pointer-coarse:opacity-100">
@@ -158,19 +163,22 @@ export const MessageRow = memo(function MessageRow(p: Props) {
               <Menu.Portal>
                 <Menu.Positioner align="end" sideOffset={4}>
                   <Menu.Popup className="z-10 min-w-40 rounded-xl border border-line bg-raised p-1 shadow-lg outline-none">
-                    <Menu.Item className={item} onClick={() => p.onReply(m)}>
+                    <Menu.Item className={itemStyle} onClick={() => p.onReply(m)}>
                       <Icon name="reply" size={16} /> {t("reply")}
                     </Menu.Item>
-                    <Menu.Item className={item} onClick={() => void navigator.clipboard?.writeText(m.body)}>
+                    <Menu.Item
+                      className={itemStyle}
+                      onClick={() => void navigator.clipboard?.writeText(m.body)}
+                    >
                       <Icon name="copy" size={16} /> {t("copy")}
                     </Menu.Item>
-                    {p.rights.edit && (
-                      <Menu.Item className={item} onClick={() => p.onEdit(m)}>
+                    {p.permissions.edit && (
+                      <Menu.Item className={itemStyle} onClick={() => p.onEdit(m)}>
                         <Icon name="edit" size={16} /> {t("edit")}
                       </Menu.Item>
                     )}
-                    {p.rights.delete && (
-                      <Menu.Item className={item + " text-danger"} onClick={() => p.onDelete(m)}>
+                    {p.permissions.delete && (
+                      <Menu.Item className={itemStyle + " text-danger"} onClick={() => p.onDelete(m)}>
                         <Icon name="trash" size={16} /> {t("delete")}
                       </Menu.Item>
                     )}
@@ -180,49 +188,50 @@ export const MessageRow = memo(function MessageRow(p: Props) {
             </Menu.Root>
           </div>
         )}
-      </Line>
+      </MessageLayout>
     </article>
   );
 });
 
-/** A message that is on its way, or did not make it. */
+/** A message of the outbox: not stored by the server yet, or rejected. */
 export function OutgoingRow({
   message: m,
-  first,
+  startsGroup,
   me,
   onJump,
 }: {
   message: OutboxMessage;
-  first: boolean;
+  startsGroup: boolean;
   me: string;
   onJump: (seq: number) => void;
 }) {
   const { t } = useTranslation();
+  const { messages } = useSession();
   return (
     <article aria-label={t("messageLabel")}>
-      <Line sender={me} at={m.at} first={first} own>
+      <MessageLayout sender={me} at={m.at} startsGroup={startsGroup} own>
         {m.replyTo ? <Quote conversation={m.conversation} seq={m.replyTo} onJump={onJump} /> : null}
         <div className={m.state === "failed" ? "" : "opacity-70"}>
-          <Body body={m.body} />
+          <MessageBody body={m.body} />
         </div>
         <span className="flex items-center gap-2">
-          <StateSign state={m.state} />
+          <StateIcon state={m.state} />
           {m.state === "failed" && (
             <span className="flex items-center gap-2 text-sm text-danger">
               {t("failed")}
               {m.code && (
                 <span className="text-dim">{t("code_" + m.code, { detail: "", defaultValue: "" })}</span>
               )}
-              <button type="button" className="font-medium underline" onClick={() => retryMessage(m.id)}>
+              <button type="button" className="font-medium underline" onClick={() => messages.retry(m.id)}>
                 {t("retry")}
               </button>
-              <button type="button" className="font-medium underline" onClick={() => discardMessage(m.id)}>
+              <button type="button" className="font-medium underline" onClick={() => messages.discard(m.id)}>
                 {t("discard")}
               </button>
             </span>
           )}
         </span>
-      </Line>
+      </MessageLayout>
     </article>
   );
 }

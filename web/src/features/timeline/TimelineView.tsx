@@ -1,22 +1,14 @@
-import { useCallback, useEffect, useLayoutEffect, useMemo, useRef, useState } from "react";
+import { useEffect, useMemo, useState } from "react";
 import { useTranslation } from "react-i18next";
-import { VList, type VListHandle } from "virtua";
+import { VList } from "virtua";
 import type { Message, Summary } from "../../protocol/types";
-import {
-  jumpToLatest,
-  loadNewer,
-  loadOlder,
-  markRead,
-  openTimeline,
-  readingAtEnd,
-} from "../../state/actions";
 import { unreadOf, useApp } from "../../state/app";
-import { closeNotifications } from "../../state/push";
-import { firstSeq, lastSeq } from "../../sync/timeline";
+import { useSession } from "../../state/context";
 import { Icon } from "../../ui/icons";
-import { longDay } from "../../ui/time";
-import { MessageRow, OutgoingRow, type MessageState, type Rights } from "./MessageRow";
-import { firstUnread, rowsOf } from "./rows";
+import { formatDay } from "../../ui/time";
+import { MessageRow, OutgoingRow, type MessageState, type Permissions } from "./MessageRow";
+import { buildRows, firstUnread } from "./rows";
+import { useTimelineScroll } from "./useTimelineScroll";
 
 type Props = {
   conversation: Summary;
@@ -25,158 +17,56 @@ type Props = {
   onDelete: (m: Message) => void;
 };
 
-/** How near the end still counts as at the end, in pixels. */
-const nearEnd = 80;
-/** From how near an end the next page is loaded, in pixels. */
-const nearPage = 800;
-
-const none: never[] = [];
+const noMessages: never[] = [];
 
 export function TimelineView({ conversation: c, onReply, onEdit, onDelete }: Props) {
   const { t, i18n } = useTranslation();
+  const { timelines } = useSession();
   const me = useApp((s) => s.me)!.id;
   const timeline = useApp((s) => s.timelines[c.id]);
   const outbox = useApp((s) => s.outbox);
   const marks = useApp((s) => s.marks[c.id]);
   const connection = useApp((s) => s.connection);
-  const unread = useApp((s) => unreadOf(c, s.readHere[c.id] ?? 0));
-  const list = useRef<VListHandle>(null);
-  const atEnd = useRef(true);
-  const [away, setAway] = useState(false); // scrolled up
-  const [highlighted, setHighlighted] = useState(0);
-  // Where reading began; the line stays there while one reads on.
+  const unread = useApp((s) => unreadOf(c, s.localReadMarks[c.id] ?? 0));
+  // What was read when the timeline was opened: the line of new messages stays
+  // there while the user reads on.
   const [readFrom] = useState(() => Math.max(c.seq - unread, 0));
   const [openedAt] = useState(c.seq);
-  const placed = useRef(false);
 
   useEffect(() => {
-    // Again when the connection is back: the first try may have failed.
-    if (!timeline) void openTimeline(c.id).catch(() => {});
-  }, [c.id, timeline, connection]);
+    // Again on reconnection: the first attempt may have failed.
+    if (!timeline) void timelines.open(c.id).catch(() => {});
+  }, [timelines, c.id, timeline, connection]);
 
   const outgoing = useMemo(() => outbox.filter((m) => m.conversation === c.id), [outbox, c.id]);
-  const messages = timeline?.messages ?? none;
-  const newLine = useMemo(() => {
+  const messages = timeline?.messages ?? noMessages;
+  const firstNew = useMemo(() => {
     const seq = firstUnread(messages, readFrom, me);
-    return seq <= openedAt ? seq : 0; // what comes while one looks is not new
+    return seq <= openedAt ? seq : 0; // what arrives after that is not new
   }, [messages, readFrom, openedAt, me]);
   const rows = useMemo(
-    () => rowsOf(messages, timeline?.hasAfter ? [] : outgoing, me, newLine, timeline?.hasBefore ?? true),
-    [messages, outgoing, me, newLine, timeline?.hasBefore, timeline?.hasAfter],
+    () => buildRows(messages, timeline?.hasAfter ? [] : outgoing, me, firstNew, timeline?.hasBefore ?? true),
+    [messages, outgoing, me, firstNew, timeline?.hasBefore, timeline?.hasAfter],
   );
 
-  // What comes or goes in front must not move what is looked at. A window that
-  // shares nothing with the one before is another place, and is scrolled to.
-  const front = timeline ? firstSeq(timeline) : 0;
-  const back = timeline ? lastSeq(timeline) : 0;
-  const before = useRef({ front, back });
-  const shift =
-    front !== before.current.front && front <= before.current.back && back >= before.current.front;
-  useLayoutEffect(() => {
-    before.current = { front, back };
+  const { list, range, keepPosition, onScroll, away, highlighted, jumpTo, jumpToLatest } = useTimelineScroll({
+    conversation: c.id,
+    timeline,
+    rows,
+    hasRead: readFrom > 0,
   });
 
-  const end = useCallback(() => {
-    const l = list.current;
-    if (l) l.scrollToIndex(Number.MAX_SAFE_INTEGER, { align: "end" });
-  }, []);
-
-  // Open at the first unread, else at the end.
-  useLayoutEffect(() => {
-    if (placed.current || !timeline || rows.length === 0) return;
-    placed.current = true;
-    const line = rows.findIndex((r) => r.kind === "new");
-    atEnd.current = !(line >= 0 && readFrom > 0); // reading begins further up
-    if (line >= 0 && readFrom > 0) list.current?.scrollToIndex(Math.max(0, line - 1), { align: "start" });
-    else list.current?.scrollToIndex(rows.length - 1, { align: "end" });
-  }, [timeline, rows, readFrom]);
-
-  // Stay at the end while one is there, and go there for one's own.
-  const lastKey = rows.at(-1)?.key;
-  const ownLast = rows.at(-1)?.kind === "outgoing";
-  const previousKey = useRef(lastKey);
-  useLayoutEffect(() => {
-    if (!placed.current || previousKey.current === lastKey) return;
-    previousKey.current = lastKey;
-    if (!atEnd.current && !ownLast) return;
-    list.current?.scrollToIndex(rows.length - 1, { align: "end" });
-    readingAtEnd(c.id);
-  }, [lastKey, ownLast, rows.length, c.id]);
-
-  // What is in view is read, as long as the page is looked at.
-  const see = useCallback(() => {
-    const l = list.current;
-    if (!l || document.visibilityState !== "visible" || !document.hasFocus()) return;
-    const last = Math.min(l.findItemIndex(l.scrollOffset + l.viewportSize - 1), rows.length - 1);
-    for (let i = last; i >= 0 && i > last - 5; i--) {
-      const row = rows[i];
-      if (row?.kind === "message") {
-        markRead(c.id, row.message.seq);
-        return;
-      }
-    }
-  }, [rows, c.id]);
-  useEffect(() => {
-    const look = () => {
-      see();
-      if (document.visibilityState === "visible") void closeNotifications(c.id).catch(() => {});
-    };
-    const timer = setTimeout(look, 150);
-    document.addEventListener("visibilitychange", look);
-    window.addEventListener("focus", look);
-    return () => {
-      clearTimeout(timer);
-      document.removeEventListener("visibilitychange", look);
-      window.removeEventListener("focus", look);
-    };
-  }, [see, c.id]);
-
-  const scrolled = useCallback(() => {
-    const l = list.current;
-    if (!l || !placed.current) return;
-    const below = l.scrollSize - l.viewportSize - l.scrollOffset;
-    atEnd.current = below < nearEnd && !timeline?.hasAfter;
-    setAway(!atEnd.current && below > nearEnd);
-    if (l.scrollOffset < nearPage) void loadOlder(c.id).catch(() => {});
-    if (below < nearPage) void loadNewer(c.id).catch(() => {});
-    see();
-  }, [c.id, timeline?.hasAfter, see]);
-
-  const jump = useCallback(
-    async (seq: number) => {
-      await openTimeline(c.id, seq).catch(() => {});
-      setHighlighted(seq);
-      setTimeout(() => setHighlighted(0), 2000);
-      requestAnimationFrame(() => {
-        const now = useApp.getState().timelines[c.id];
-        if (!now) return;
-        const index = rowsRef.current.findIndex((r) => r.kind === "message" && r.message.seq === seq);
-        if (index >= 0) list.current?.scrollToIndex(index, { align: "center" });
-      });
-    },
-    [c.id],
-  );
-  const rowsRef = useRef(rows);
-  useLayoutEffect(() => {
-    rowsRef.current = rows;
-  });
-
-  const toLatest = async () => {
-    if (timeline?.hasAfter) await jumpToLatest(c.id).catch(() => {});
-    requestAnimationFrame(end);
-  };
-
-  const stateOf = (m: Message): MessageState | undefined => {
+  const stateFor = (m: Message): MessageState | undefined => {
     if (m.sender !== me) return undefined;
     const others = Object.entries(marks ?? {}).filter(([user]) => user !== me);
     if (others.some(([, x]) => x.read >= m.seq)) return "read";
     if (c.kind !== "direct") return "delivered";
     return others.some(([, x]) => x.received >= m.seq) ? "delivered" : "accepted";
   };
-  const manages = c.role === "owner" || c.role === "admin";
-  const rightsOf = (m: Message): Rights => ({
+  const isManager = c.role === "owner" || c.role === "admin";
+  const permissionsFor = (m: Message): Permissions => ({
     edit: m.sender === me,
-    delete: m.sender === me || (manages && c.kind !== "direct"),
+    delete: m.sender === me || (isManager && c.kind !== "direct"),
   });
 
   if (!timeline)
@@ -197,13 +87,13 @@ export function TimelineView({ conversation: c, onReply, onEdit, onDelete }: Pro
       )}
       <VList
         ref={list}
-        shift={shift}
-        onScroll={scrolled}
+        shift={keepPosition}
+        onScroll={onScroll}
         className="flex-1 pb-3"
         tabIndex={0}
         data-timeline
-        data-first={front}
-        data-last={lastSeq(timeline)}
+        data-first={range.first}
+        data-last={range.last}
       >
         {rows.map((row) => {
           switch (row.kind) {
@@ -222,7 +112,7 @@ export function TimelineView({ conversation: c, onReply, onEdit, onDelete }: Pro
                   className="flex items-center gap-3 px-4 pt-4 pb-1 text-xs font-medium text-dim"
                 >
                   <span className="h-px flex-1 bg-line" />
-                  {longDay(row.at, i18n.language, t("today"), t("yesterday"))}
+                  {formatDay(row.at, i18n.language, t("today"), t("yesterday"))}
                   <span className="h-px flex-1 bg-line" />
                 </div>
               );
@@ -243,9 +133,9 @@ export function TimelineView({ conversation: c, onReply, onEdit, onDelete }: Pro
                 <OutgoingRow
                   key={row.key}
                   message={row.message}
-                  first={row.first}
+                  startsGroup={row.startsGroup}
                   me={me}
-                  onJump={(seq) => void jump(seq)}
+                  onJump={(seq) => void jumpTo(seq)}
                 />
               );
             case "message":
@@ -253,24 +143,24 @@ export function TimelineView({ conversation: c, onReply, onEdit, onDelete }: Pro
                 <MessageRow
                   key={row.key}
                   message={row.message}
-                  first={row.first}
+                  startsGroup={row.startsGroup}
                   own={row.message.sender === me}
-                  state={stateOf(row.message)}
-                  rights={rightsOf(row.message)}
+                  state={stateFor(row.message)}
+                  permissions={permissionsFor(row.message)}
                   highlighted={highlighted === row.message.seq}
                   onReply={onReply}
                   onEdit={onEdit}
                   onDelete={onDelete}
-                  onJump={(seq) => void jump(seq)}
+                  onJump={(seq) => void jumpTo(seq)}
                 />
               );
           }
         })}
       </VList>
-      {(away || timeline.hasAfter) && (
+      {away && (
         <button
           type="button"
-          onClick={() => void toLatest()}
+          onClick={() => void jumpToLatest()}
           className="appear absolute right-4 bottom-3 flex items-center gap-2 rounded-full border border-line bg-raised px-3 py-2 text-sm shadow-md hover:bg-panel"
         >
           <Icon name="down" size={16} />

@@ -1,12 +1,12 @@
 import { describe, expect, it } from "vitest";
-import { render } from "./markdown";
+import { renderMarkdown } from "./markdown";
 
 describe("markdown", () => {
-  it("shows what people write", () => {
-    expect(render("**a** `b`")).toContain("<strong>a</strong> <code>b</code>");
-    expect(render("one\ntwo")).toContain("<br>");
-    expect(render("see https://example.org")).toContain('href="https://example.org"');
-    expect(render("see https://example.org")).toContain('rel="noopener noreferrer nofollow"');
+  it("renders Markdown", () => {
+    expect(renderMarkdown("**a** `b`")).toContain("<strong>a</strong> <code>b</code>");
+    expect(renderMarkdown("one\ntwo")).toContain("<br>");
+    expect(renderMarkdown("see https://example.org")).toContain('href="https://example.org"');
+    expect(renderMarkdown("see https://example.org")).toContain('rel="noopener noreferrer nofollow"');
   });
 
   it.each([
@@ -27,9 +27,9 @@ describe("markdown", () => {
     "[x]: javascript:alert(1)\n\n[x]",
   ])("is safe: %s", expectSafe);
 
-  it("is safe whatever is written", () => {
-    // Pieces that mean something to some parser, put together at random, the
-    // same ones in every run.
+  it("is safe for random input", () => {
+    // Fragments that mean something to some parser, combined at random from a
+    // fixed seed.
     const pieces = ["<", ">", "</", "script", "img src=x", " onerror=alert(1)", "[", "](", ")", "javascript:", "data:text/html,", "`", "```\n", "*", "_", "\n", "\n\n", "> ", "- ", "|", "&lt;", "&#x6a;", "\u0000", '"', "'", "!", "http://a.example/", "<svg/onload=", "<!--", "-->", "飛", "\\"]; // prettier-ignore
     let seed = 42;
     const next = (n: number) => (seed = (seed * 1103515245 + 12345) & 0x7fffffff) % n;
@@ -43,7 +43,7 @@ describe("markdown", () => {
 
 function expectSafe(source: string) {
   const box = document.createElement("div");
-  box.innerHTML = render(source);
+  box.innerHTML = renderMarkdown(source);
   for (const e of box.querySelectorAll("*")) {
     expect(["SCRIPT", "IMG", "SVG", "IFRAME", "STYLE", "OBJECT"]).not.toContain(e.tagName.toUpperCase());
     for (const a of e.attributes) {

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { Message } from "../../protocol/types";
-import { firstUnread, rowsOf } from "./rows";
+import { firstUnread, buildRows } from "./rows";
 
 const noon = new Date(2026, 5, 1, 12).getTime();
 const m = (seq: number, at: number, sender = "2"): Message => ({
@@ -15,8 +15,8 @@ const m = (seq: number, at: number, sender = "2"): Message => ({
 });
 
 describe("rowsOf", () => {
-  it("groups what one person says, and separates days", () => {
-    const rows = rowsOf(
+  it("groups the messages of one sender, and separates days", () => {
+    const rows = buildRows(
       [m(1, noon), m(2, noon + 1000), m(3, noon + 2000, "1"), m(4, noon + 86_400_000)],
       [],
       "1",
@@ -32,23 +32,28 @@ describe("rowsOf", () => {
       "day",
       "message",
     ]);
-    expect(rows.flatMap((r) => (r.kind === "message" ? [r.first] : []))).toEqual([true, false, true, true]);
+    expect(rows.flatMap((r) => (r.kind === "message" ? [r.startsGroup] : []))).toEqual([
+      true,
+      false,
+      true,
+      true,
+    ]);
   });
 
-  it("draws the line before the first unread", () => {
-    const rows = rowsOf([m(1, noon), m(2, noon + 1)], [], "1", 2, true);
+  it("adds the line of new messages before the first unread message", () => {
+    const rows = buildRows([m(1, noon), m(2, noon + 1)], [], "1", 2, true);
     expect(rows.map((r) => r.kind)).toEqual(["day", "message", "new", "message"]);
   });
 
-  it("shows one bubble for a message that is on its way and stored", () => {
+  it("adds one row for a message that is both stored and in the outbox", () => {
     const out = { id: "m1", conversation: "c", body: "x", replyTo: 0, at: noon, state: "accepted" as const };
-    expect(rowsOf([m(1, noon, "1")], [out], "1", 0, true).filter((r) => r.kind !== "day")).toHaveLength(1);
-    expect(rowsOf([], [out], "1", 0, true).at(-1)).toMatchObject({ kind: "outgoing", key: "m1" });
+    expect(buildRows([m(1, noon, "1")], [out], "1", 0, true).filter((r) => r.kind !== "day")).toHaveLength(1);
+    expect(buildRows([], [out], "1", 0, true).at(-1)).toMatchObject({ kind: "outgoing", key: "m1" });
   });
 });
 
 describe("firstUnread", () => {
-  it("skips one's own messages", () => {
+  it("skips the user's own messages", () => {
     const all = [m(1, noon), m(2, noon, "1"), m(3, noon)];
     expect(firstUnread(all, 1, "1")).toBe(3);
     expect(firstUnread(all, 3, "1")).toBe(0);

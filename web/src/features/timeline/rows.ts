@@ -1,19 +1,19 @@
-// What the timeline shows, one row after the other. Pure.
 import type { Message } from "../../protocol/types";
 import type { OutboxMessage } from "../../sync/outbox";
 import { sameDay } from "../../ui/time";
 
+/** Row is one row of a timeline. */
 export type Row =
   | { kind: "start"; key: string }
   | { kind: "day"; key: string; at: number }
   | { kind: "new"; key: string }
-  | { kind: "message"; key: string; message: Message; first: boolean }
-  | { kind: "outgoing"; key: string; message: OutboxMessage; first: boolean };
+  | { kind: "message"; key: string; message: Message; startsGroup: boolean }
+  | { kind: "outgoing"; key: string; message: OutboxMessage; startsGroup: boolean };
 
-/** Messages of one sender within this time stand together. */
-const together = 5 * 60 * 1000;
+/** Messages of one sender within this time form a group. */
+const groupingInterval = 5 * 60 * 1000;
 
-export function rowsOf(
+export function buildRows(
   messages: Message[],
   outgoing: OutboxMessage[],
   me: string,
@@ -23,38 +23,47 @@ export function rowsOf(
   const rows: Row[] = [];
   if (!hasBefore) rows.push({ kind: "start", key: "start" });
   let previous: { sender: string; at: number } | null = null;
-  const day = (at: number) => {
+  const addDay = (at: number) => {
     if (previous && sameDay(previous.at, at)) return;
     rows.push({ kind: "day", key: "day" + at, at });
     previous = null;
   };
   for (const message of messages) {
-    day(message.at);
+    addDay(message.at);
     if (message.seq === firstUnread) {
       rows.push({ kind: "new", key: "new" });
       previous = null;
     }
-    const first = !follows(previous, message.sender, message.at);
-    // A message keeps the key of its way out, so that it does not blink when
-    // it is stored.
-    rows.push({ kind: "message", key: message.client_id, message, first });
+    const startsGroup = !continuesGroup(previous, message.sender, message.at);
+    // A message keeps the key that it had in the outbox, so that it does not
+    // flicker when it is stored.
+    rows.push({ kind: "message", key: message.client_id, message, startsGroup });
     previous = { sender: message.sender, at: message.at };
   }
   const stored = new Set(messages.map((m) => m.client_id));
   for (const message of outgoing) {
     if (stored.has(message.id)) continue;
-    day(message.at);
-    rows.push({ kind: "outgoing", key: message.id, message, first: !follows(previous, me, message.at) });
+    addDay(message.at);
+    rows.push({
+      kind: "outgoing",
+      key: message.id,
+      message,
+      startsGroup: !continuesGroup(previous, me, message.at),
+    });
     previous = { sender: me, at: message.at };
   }
   return rows;
 }
 
-function follows(previous: { sender: string; at: number } | null, sender: string, at: number): boolean {
-  return previous !== null && previous.sender === sender && at - previous.at < together;
+function continuesGroup(
+  previous: { sender: string; at: number } | null,
+  sender: string,
+  at: number,
+): boolean {
+  return previous !== null && previous.sender === sender && at - previous.at < groupingInterval;
 }
 
-/** The first message that one has not read and not written, 0 for none. */
+/** Returns the seq of the first message of others that is not read, 0 for none. */
 export function firstUnread(messages: Message[], read: number, me: string): number {
   return messages.find((m) => m.seq > read && m.sender !== me)?.seq ?? 0;
 }

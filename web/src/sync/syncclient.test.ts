@@ -1,8 +1,8 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { createStore } from "zustand/vanilla";
 import type { ClientFrame, Message, ServerFrame, Summary } from "../protocol/types";
-import { emptyState, unreadOf, type AppState } from "../state/app";
-import { Engine } from "./engine";
+import { SyncClient } from "./syncclient";
+import { emptySyncState, type SyncState } from "./store";
 
 const me = { id: "1", name: "aki", display_name: "Aki" };
 const other = { id: "2", name: "ben", display_name: "Ben" };
@@ -31,15 +31,13 @@ function message(seq: number, rev: number, over: Partial<Message> = {}): Message
 function setup(conversations: Record<string, Summary> = { c: summary() }) {
   const sent: ClientFrame[] = [];
   const stored: string[] = [];
-  const store = createStore<AppState>()(() => ({
-    installation: null,
-    notice: null,
-    ...emptyState,
+  const store = createStore<SyncState>()(() => ({
+    ...emptySyncState,
     me,
     conversations,
     timelines: { c: { messages: [], hasBefore: false, hasAfter: false } },
   }));
-  const engine = new Engine(
+  const engine = new SyncClient(
     store,
     (f) => {
       sent.push(f);
@@ -50,25 +48,25 @@ function setup(conversations: Record<string, Summary> = { c: summary() }) {
       rejected: () => {},
       failed: () => {},
       stored: (id) => stored.push(id),
-      dropConversation: () => {},
+      removeConversation: () => {},
     },
     async () => summary(),
   );
   const push = (m: Message, t: "message" | "edited" | "deleted" = "message") =>
-    engine.frame({ t, ...m } as ServerFrame);
+    engine.handleFrame({ t, ...m } as ServerFrame);
   const bodies = () => store.getState().timelines.c!.messages.map((m) => m.body);
   const answer = async (f: object) => {
-    engine.frame(f as ServerFrame);
+    engine.handleFrame(f as ServerFrame);
     await vi.advanceTimersByTimeAsync(0);
   };
   return { engine, store, sent, stored, push, bodies, answer };
 }
 
-describe("Engine", () => {
+describe("SyncClient", () => {
   beforeEach(() => vi.useFakeTimers());
   afterEach(() => vi.useRealTimers());
 
-  it("applies what follows", () => {
+  it("applies frames in the order of their rev", () => {
     const { push, bodies, store, stored } = setup();
     push(message(1, 2));
     push(message(2, 3));
@@ -78,14 +76,14 @@ describe("Engine", () => {
     expect(stored).toContain("m2");
   });
 
-  it("shows a push that comes twice once", () => {
+  it("applies a duplicate push once", () => {
     const { push, bodies } = setup();
     push(message(1, 2));
     push(message(1, 2));
     expect(bodies()).toEqual(["text 1"]);
   });
 
-  it("puts what comes out of order in order, without asking", async () => {
+  it("reorders out-of-order pushes without a sync", async () => {
     const { push, bodies, sent } = setup();
     push(message(2, 3));
     expect(bodies()).toEqual([]);
@@ -95,7 +93,7 @@ describe("Engine", () => {
     expect(sent).toEqual([]);
   });
 
-  it("asks for what is missing", async () => {
+  it("requests what is missing after a gap", async () => {
     const { push, bodies, sent, answer, store } = setup();
     push(message(3, 4));
     await vi.advanceTimersByTimeAsync(300);
@@ -122,75 +120,66 @@ describe("Engine", () => {
     expect(store.getState().ready).toBe(true);
   });
 
-  it("finds a lost last push by the head check", async () => {
+  it("detects a lost last push by the head check", async () => {
     const { engine, sent } = setup();
-    engine.frame({ t: "pong", conversations: 1, sum: 2, checked: true });
+    engine.handleFrame({ t: "pong", conversations: 1, sum: 2, checked: true });
     await vi.advanceTimersByTimeAsync(999);
     expect(sent).toEqual([]);
     await vi.advanceTimersByTimeAsync(1);
     expect(sent).toMatchObject([{ t: "sync" }]);
   });
 
-  it("is not alarmed by pushes that are under way", async () => {
+  it("does not sync for pushes that are still in flight", async () => {
     const { engine, sent, push } = setup();
-    engine.frame({ t: "pong", conversations: 1, sum: 2, checked: true });
+    engine.handleFrame({ t: "pong", conversations: 1, sum: 2, checked: true });
     push(message(1, 2));
     await vi.advanceTimersByTimeAsync(5000);
     expect(sent).toEqual([]);
   });
 
-  it("syncs when told to, once at a time", async () => {
+  it("syncs on a resync, one sync at a time", async () => {
     const { engine, sent, answer } = setup();
-    engine.frame({ t: "resync" });
-    engine.frame({ t: "resync" });
+    engine.handleFrame({ t: "resync" });
+    engine.handleFrame({ t: "resync" });
     expect(sent.length).toBe(1);
     await answer({ t: "synced", id: "1", conversations: [], gone: [], cursor: "x", more: false });
     expect(sent.length).toBe(2);
     expect(sent[1]).toMatchObject({ cursor: "x" });
   });
 
-  it("begins anew when its cursor is refused", async () => {
+  it("starts over when its cursor is refused", async () => {
     const { engine, sent, answer } = setup();
-    engine.frame({ t: "resync" });
+    engine.handleFrame({ t: "resync" });
     await answer({ t: "synced", id: "1", conversations: [], gone: [], cursor: "x", more: false });
-    engine.frame({ t: "resync" });
+    engine.handleFrame({ t: "resync" });
     await answer({ t: "error", id: "2", code: "invalid", text: "" });
     expect(sent[2]).toMatchObject({ t: "sync", cursor: "" });
   });
 
-  it("drops a conversation that one is out of", () => {
+  it("deletes a conversation that the user was removed from", () => {
     const { engine, store } = setup();
-    engine.frame({ t: "removed", conversation: "c" });
+    engine.handleFrame({ t: "removed", conversation: "c" });
     expect(store.getState().conversations.c).toBeUndefined();
     expect(store.getState().timelines.c).toBeUndefined();
   });
 
-  it("keeps read marks from going back and clears unread on other devices", () => {
+  it("ignores older marks, and clears the unread count of what was read on another device", () => {
     const { engine, store, push } = setup();
     push(message(1, 2));
     push(message(2, 3));
-    engine.frame({ t: "mark", conversation: "c", user: me.id, read: 2, received: 2 });
-    engine.frame({ t: "mark", conversation: "c", user: me.id, read: 1, received: 1 });
+    engine.handleFrame({ t: "mark", conversation: "c", user: me.id, read: 2, received: 2 });
+    engine.handleFrame({ t: "mark", conversation: "c", user: me.id, read: 1, received: 1 });
     expect(store.getState().conversations.c).toMatchObject({ read: 2, unread: 0 });
-    engine.frame({ t: "mark", conversation: "c", user: other.id, read: 2, received: 2 });
-    engine.frame({ t: "mark", conversation: "c", user: other.id, read: 1, received: 1 });
+    engine.handleFrame({ t: "mark", conversation: "c", user: other.id, read: 2, received: 2 });
+    engine.handleFrame({ t: "mark", conversation: "c", user: other.id, read: 1, received: 1 });
     expect(store.getState().marks.c![other.id]).toEqual({ read: 2, received: 2 });
   });
 
-  it("forgets typing", async () => {
+  it("removes the typing indicator after its time", async () => {
     const { engine, store } = setup();
-    engine.frame({ t: "typing", conversation: "c", user: other.id });
+    engine.handleFrame({ t: "typing", conversation: "c", user: other.id });
     expect(Object.keys(store.getState().typing.c!)).toEqual([other.id]);
     await vi.advanceTimersByTimeAsync(6000);
     expect(store.getState().typing.c).toEqual({});
-  });
-});
-
-describe("unreadOf", () => {
-  it("counts from the furthest of the marks and one's own last message", () => {
-    expect(unreadOf(summary({ seq: 10, read: 4, unread: 6 }), 0)).toBe(6);
-    expect(unreadOf(summary({ seq: 10, read: 4, unread: 2 }), 0)).toBe(2);
-    expect(unreadOf(summary({ seq: 10, read: 4, unread: 6 }), 9)).toBe(1);
-    expect(unreadOf(summary({ seq: 10, read: 10, unread: 0 }), 0)).toBe(0);
   });
 });

@@ -1,0 +1,96 @@
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { Client } from "./client";
+import { setup, unauthenticated } from "./fakeserver";
+
+const user = { id: "1", name: "aki", display_name: "Aki" };
+
+function open() {
+  const fixture = setup();
+  fixture.server.on("GET /installation", () => ({ registration: "open" }));
+  fixture.server.on("POST /login", () => ({ user }));
+  fixture.server.on("POST /register", () => ({ user }));
+  fixture.server.on("POST /logout", () => ({}));
+  return { ...fixture, client: new Client(fixture.store, fixture.server.dial) };
+}
+
+describe("Client", () => {
+  // The database in memory needs the other timers.
+  beforeEach(() => vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] }));
+  afterEach(() => {
+    vi.useRealTimers();
+    vi.unstubAllGlobals();
+  });
+
+  it("resumes the session of an earlier visit", async () => {
+    const { client, server, store } = open();
+    server.on("GET /me", () => ({ user }));
+    await client.start();
+    expect(store.getState()).toMatchObject({ me: user, connection: "connecting", notice: null });
+    expect(client.session).not.toBeNull();
+  });
+
+  it("shows the log-in form when nobody is logged in", async () => {
+    const { client, server, store } = open();
+    server.on("GET /me", unauthenticated);
+    await client.start();
+    expect(store.getState()).toMatchObject({
+      me: null,
+      installation: { registration: "open" },
+      notice: null,
+    });
+  });
+
+  it("fails to start without the server", async () => {
+    const { client } = open();
+    vi.stubGlobal("fetch", () => Promise.reject(new TypeError("offline")));
+    await expect(client.start()).rejects.toMatchObject({ code: "offline" });
+  });
+
+  it("logs in, and has one session at a time", async () => {
+    const { client, server, store } = open();
+    await client.logIn("aki", "secret");
+    const first = server.socket;
+    await client.register("aki", "", "secret", "");
+    expect(first.closed).toBe(true);
+    expect(server.sockets).toHaveLength(2);
+    expect(store.getState().me).toEqual(user);
+  });
+
+  it("logs out: drafts and state are gone, the connection is closed", async () => {
+    const { client, server, store } = open();
+    await client.logIn("aki", "secret");
+    client.session!.messages.saveDraft("c", "a draft");
+    await client.logOut();
+    expect(server.requests.at(-2)).toBe("POST /logout");
+    expect(server.socket.closed).toBe(true);
+    expect(client.session).toBeNull();
+    expect(store.getState()).toMatchObject({ me: null, notice: null, connection: "idle" });
+    await client.logIn("aki", "secret");
+    expect(await client.session!.messages.draft("c")).toBe("");
+  });
+
+  it("does not wait for a push service that does not answer", async () => {
+    const { client, server } = open();
+    await client.logIn("aki", "secret");
+    const disable = vi.spyOn(client.push, "disable").mockReturnValue(new Promise(() => {}));
+    let loggedOut = false;
+    const done = client.logOut().then(() => (loggedOut = true));
+    await vi.waitFor(() => expect(disable).toHaveBeenCalled(), { timeout: 30_000 });
+    expect(loggedOut).toBe(false);
+    await vi.advanceTimersByTimeAsync(2000);
+    await done;
+    expect(server.requests).toContain("POST /logout");
+  });
+
+  it("ends the session when a request is refused as unauthenticated, or the server says so", async () => {
+    const { client, server, store } = open();
+    await client.logIn("aki", "secret");
+    server.on("GET /conversations", unauthenticated);
+    await expect(client.session!.conversations.fetch("c")).rejects.toMatchObject({ status: 401 });
+    expect(store.getState()).toMatchObject({ me: null, notice: "expired" });
+    await client.logIn("aki", "secret");
+    server.hello();
+    server.socket.drop(4100);
+    expect(store.getState()).toMatchObject({ me: null, notice: "revoked" });
+  });
+});

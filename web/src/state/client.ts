@@ -1,0 +1,98 @@
+import { Problem, RestClient } from "../net/rest";
+import type { WebSocketLike } from "../net/socket";
+import type { Installation, User } from "../protocol/types";
+import { openStorage } from "../sync/storage";
+import { emptySessionState, type AppState, type AppStore } from "./app";
+import { PushNotifications } from "./push";
+import { Session } from "./session";
+
+/** How long logging out waits for the push service. */
+const pushTimeout = 2000;
+
+/** Client is the page without its views. It logs users in and out, and owns
+ * the session in between. */
+export class Client {
+  readonly rest: RestClient;
+  readonly push: PushNotifications;
+  session: Session | null = null;
+
+  constructor(
+    private readonly store: AppStore,
+    private readonly dial: () => WebSocketLike,
+  ) {
+    this.rest = new RestClient(() => {
+      if (this.session) void this.endSession("expired");
+    });
+    this.push = new PushNotifications(this.rest);
+  }
+
+  /** Loads what the page needs before anything else, and resumes the session
+   * of an earlier visit. */
+  async start() {
+    this.store.setState({ installation: await this.fetchInstallation() });
+    try {
+      const { user } = await this.rest.get<{ user: User }>("/me");
+      await this.startSession(user);
+    } catch (e) {
+      if (!(e instanceof Problem && e.status === 401)) throw e;
+      void this.push.suspend().catch(() => {});
+    }
+  }
+
+  async logIn(name: string, password: string) {
+    const { user } = await this.rest.post<{ user: User }>("/login", { name, password, cookie: true });
+    await this.startSession(user);
+  }
+
+  async register(name: string, displayName: string, password: string, invitation: string) {
+    const { user } = await this.rest.post<{ user: User }>("/register", {
+      name,
+      password,
+      cookie: true,
+      ...(displayName ? { display_name: displayName } : {}),
+      ...(invitation ? { invitation } : {}),
+    });
+    await this.startSession(user);
+  }
+
+  async logOut() {
+    await this.session?.clearStorage();
+    // A slow push service must not keep the user logged in.
+    await Promise.race([
+      this.push.disable().catch(() => {}),
+      new Promise((done) => setTimeout(done, pushTimeout)),
+    ]);
+    await this.rest.post("/logout").catch(() => {});
+    await this.endSession(null);
+  }
+
+  private async startSession(me: User) {
+    const storage = await openStorage(me.id);
+    this.session?.stop();
+    const session = new Session({
+      store: this.store,
+      rest: this.rest,
+      storage,
+      dial: this.dial,
+      onRevoked: () => void this.endSession("revoked"),
+    });
+    this.session = session;
+    this.store.setState({ ...emptySessionState, me, notice: null, users: { [me.id]: me } });
+    await session.start();
+    void this.push.resume(me.id).catch(() => {});
+  }
+
+  /** Stops what runs for the account, and shows the log-in form. */
+  private async endSession(notice: AppState["notice"]) {
+    this.session?.stop();
+    this.session = null;
+    void this.push.suspend().catch(() => {});
+    this.store.setState({ ...emptySessionState, notice });
+    const installation = await this.fetchInstallation().catch(() => null);
+    if (installation) this.store.setState({ installation });
+  }
+
+  private fetchInstallation() {
+    return this.rest.get<Installation>("/installation");
+  }
+}

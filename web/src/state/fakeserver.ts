@@ -1,0 +1,89 @@
+// For tests: a server whose REST API and gateway are the test.
+import { vi } from "vitest";
+import { createStore } from "zustand/vanilla";
+import { FakeWebSocket } from "../net/fakewebsocket";
+import { RestClient } from "../net/rest";
+import type { StoredMessage } from "../sync/storage";
+import { initialState, type AppState } from "./app";
+
+type Route = (path: string, body: unknown) => unknown;
+
+export class FakeServer {
+  /** The requests in the order of their arrival, as "GET /path". */
+  readonly requests: string[] = [];
+  readonly sockets: FakeWebSocket[] = [];
+  private readonly routes: [string, Route][] = [];
+
+  constructor() {
+    vi.stubGlobal("fetch", async (url: string, init: RequestInit) => {
+      const path = url.replace("/api/v1", "");
+      const request = `${init.method} ${path}`;
+      this.requests.push(request);
+      const route = this.routes.findLast(([prefix]) => request.startsWith(prefix));
+      if (!route) return new Response(JSON.stringify({ code: "not_found" }), { status: 404 });
+      const answer = await route[1](path, init.body ? JSON.parse(init.body as string) : undefined);
+      return answer instanceof Response ? answer : new Response(JSON.stringify(answer ?? {}));
+    });
+  }
+
+  /** Answers requests that begin with a prefix, as "GET /path"; the last that matches applies. */
+  on(prefix: string, route: Route) {
+    this.routes.push([prefix, route]);
+  }
+
+  readonly dial = () => {
+    const socket = new FakeWebSocket();
+    this.sockets.push(socket);
+    return socket;
+  };
+
+  /** Returns the connection that was dialed last. */
+  get socket() {
+    return this.sockets.at(-1)!;
+  }
+
+  /** Opens that connection. */
+  hello(time = Date.now()) {
+    this.socket.receive({ t: "hello", limits: { heartbeat_ms: 4000, in_flight: 10 }, time });
+  }
+}
+
+export const unauthenticated = () =>
+  new Response(JSON.stringify({ code: "unauthenticated" }), { status: 401 });
+
+export const createAppStore = (state: Partial<AppState> = {}) =>
+  createStore<AppState>()(() => ({ ...initialState, ...state }));
+
+export function setup(state: Partial<AppState> = {}) {
+  return { server: new FakeServer(), store: createAppStore(state), rest: new RestClient() };
+}
+
+/** A Storage in memory. */
+export class FakeStorage {
+  readonly messages = new Map<string, StoredMessage>();
+  readonly drafts = new Map<string, string>();
+  closed = false;
+
+  async outbox() {
+    return [...this.messages.values()].sort((a, b) => a.order - b.order);
+  }
+  async save(m: StoredMessage) {
+    this.messages.set(m.id, m);
+  }
+  async delete(id: string) {
+    this.messages.delete(id);
+  }
+  async draft(conversation: string) {
+    return this.drafts.get(conversation) ?? "";
+  }
+  async saveDraft(conversation: string, text: string) {
+    this.drafts.set(conversation, text);
+  }
+  async clear() {
+    this.messages.clear();
+    this.drafts.clear();
+  }
+  close() {
+    this.closed = true;
+  }
+}

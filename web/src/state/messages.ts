@@ -1,0 +1,57 @@
+import { v7 } from "uuid";
+import type { RestClient } from "../net/rest";
+import type { ClientFrame, Message } from "../protocol/types";
+import type { Outbox } from "../sync/outbox";
+import type { ServerClock } from "../sync/serverclock";
+import type { Storage } from "../sync/storage";
+
+/** A typing notification is sent at most once in this time. */
+const typingInterval = 3000;
+
+/** Messages sends, edits and deletes messages, and keeps drafts. */
+export class Messages {
+  private typingSentAt = -Infinity;
+
+  constructor(
+    private readonly rest: RestClient,
+    private readonly outbox: Pick<Outbox, "add" | "retry" | "remove">,
+    private readonly drafts: Pick<Storage, "draft" | "saveDraft">,
+    private readonly clock: ServerClock,
+    private readonly sendFrame: (frame: ClientFrame) => boolean,
+  ) {}
+
+  send(conversation: string, body: string, replyTo: number) {
+    // The id has the server's time, so that a device whose clock is wrong
+    // names its messages like any other.
+    const now = this.clock.now();
+    const id = v7({ msecs: Math.round(now) });
+    void this.outbox.add(id, conversation, body, replyTo, now);
+  }
+  retry(id: string) {
+    this.outbox.retry(id);
+  }
+  discard(id: string) {
+    this.outbox.remove(id);
+  }
+
+  edit(m: Message, body: string) {
+    return this.rest.patch<Message>(`/conversations/${m.conversation}/messages/${m.seq}`, { body });
+  }
+  delete(m: Message) {
+    return this.rest.delete<Message>(`/conversations/${m.conversation}/messages/${m.seq}`);
+  }
+
+  draft(conversation: string): Promise<string> {
+    return this.drafts.draft(conversation);
+  }
+  saveDraft(conversation: string, text: string) {
+    void this.drafts.saveDraft(conversation, text);
+  }
+
+  notifyTyping(conversation: string) {
+    const now = Date.now();
+    if (now - this.typingSentAt < typingInterval) return;
+    this.typingSentAt = now;
+    this.sendFrame({ t: "typing", conversation });
+  }
+}

@@ -1,0 +1,43 @@
+import type { ClientFrame } from "../protocol/types";
+import type { AppStore } from "./app";
+
+/** How many users the server lets one connection watch. */
+const watchLimit = 500;
+
+/** Presence reports the user's own presence, and watches that of the people
+ * whose presence the page shows. */
+export class Presence {
+  /** The users that the server watches for this connection. */
+  private watched = "";
+  private visibleMembers: string[] = [];
+
+  constructor(
+    private readonly store: AppStore,
+    private readonly send: (frame: ClientFrame) => boolean,
+  ) {}
+
+  /** A new connection is open: it watches nobody yet. */
+  connected() {
+    this.watched = "";
+    this.watch();
+  }
+
+  setAway(away: boolean) {
+    this.send({ t: "status", away });
+  }
+
+  setVisibleMembers(ids: string[]) {
+    this.visibleMembers = ids;
+    this.watch();
+  }
+
+  /** Sends whom to watch, if that has changed. */
+  watch() {
+    const conversations = Object.values(this.store.getState().conversations);
+    const peers = conversations.flatMap((c) => (c.peer ? [c.peer.id] : []));
+    const users = [...new Set([...peers, ...this.visibleMembers])].slice(0, watchLimit).sort();
+    const key = users.join();
+    if (key === this.watched) return;
+    if (this.send({ t: "watch", users })) this.watched = key;
+  }
+}

@@ -1,0 +1,90 @@
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import type { Summary, User } from "../protocol/types";
+import { FakeStorage, setup } from "./fakeserver";
+import { Session } from "./session";
+
+const me = { id: "1", name: "aki", display_name: "Aki" } as User;
+const direct = (over: Partial<Summary> = {}) =>
+  ({ id: "d", kind: "direct", seq: 0, rev: 1, read: 0, unread: 0, peer: { id: "2" }, ...over }) as Summary;
+
+function open() {
+  const fixture = setup({ me, conversations: { d: direct() } });
+  const storage = new FakeStorage();
+  const onRevoked = vi.fn();
+  const session = new Session({ ...fixture, storage, dial: fixture.server.dial, onRevoked });
+  return { ...fixture, storage, onRevoked, session };
+}
+const push = (seq: number, sender = "2") => ({
+  ...{ t: "message", conversation: "d", seq, rev: seq + 1, id: String(seq), sender },
+  ...{ client_id: "m" + seq, body: "text", at: seq },
+});
+
+describe("Session", () => {
+  beforeEach(() => vi.useFakeTimers());
+  afterEach(() => {
+    vi.useRealTimers();
+    vi.unstubAllGlobals();
+  });
+
+  it("synchronizes, sends what is unsent, and watches on each new connection", async () => {
+    const { server, session, storage, store } = open();
+    const unsent = { id: "m", order: 1, conversation: "d", body: "unsent", replyTo: 0, at: 0 };
+    storage.messages.set("m", unsent);
+    await session.start();
+    server.hello();
+    expect(store.getState().connection).toBe("open");
+    expect(server.socket.sent.map((f) => f.t)).toEqual(["sync", "send", "watch", "ping"]);
+    server.socket.drop();
+    expect(store.getState().connection).toBe("waiting");
+    session.reconnectNow();
+    server.hello();
+    expect(server.sockets).toHaveLength(2);
+    expect(server.socket.sent.map((f) => f.t)).toEqual(["sync", "send", "watch", "ping"]);
+  });
+
+  it("reports messages of others that arrive to its listeners and to their sender", async () => {
+    const { server, session } = open();
+    const received: number[] = [];
+    const unsubscribe = session.onMessage((m) => received.push(m.seq));
+    await session.start();
+    server.hello();
+    server.socket.receive(push(1));
+    server.socket.receive(push(2, me.id));
+    vi.advanceTimersByTime(300);
+    expect(server.socket.sentOf("mark")).toEqual([{ t: "mark", conversation: "d", read: 0, received: 1 }]);
+    unsubscribe();
+    server.socket.receive(push(3));
+    expect(received).toEqual([1]);
+  });
+
+  it("has messages wait for the connection", async () => {
+    const { server, session, store } = open();
+    await session.start();
+    session.messages.send("d", "offline", 0);
+    await vi.advanceTimersByTimeAsync(0);
+    expect(store.getState().outbox).toMatchObject([{ body: "offline", state: "sending" }]);
+    server.hello();
+    expect(server.socket.sentOf("send")).toMatchObject([{ body: "offline" }]);
+  });
+
+  it("reports that the server has ended it", async () => {
+    const { server, session, onRevoked } = open();
+    await session.start();
+    server.hello();
+    server.socket.drop(4100);
+    expect(onRevoked).toHaveBeenCalledOnce();
+  });
+
+  it("leaves nothing running when it stops", async () => {
+    const { server, session, storage } = open();
+    await session.start();
+    server.hello();
+    session.marks.markRead("d", 1);
+    session.users.request("9");
+    server.socket.receive({ t: "typing", conversation: "d", user: "2" });
+    session.stop();
+    expect(vi.getTimerCount()).toBe(0);
+    expect(server.socket.closed).toBe(true);
+    expect(storage.closed).toBe(true);
+  });
+});

@@ -1,0 +1,56 @@
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import type { User } from "../protocol/types";
+import { setup } from "./fakeserver";
+import { Users } from "./users";
+
+function open() {
+  const fixture = setup({ users: { known: { id: "known" } as User } });
+  fixture.server.on("GET /users?ids=", (path) => ({
+    items: path
+      .split("=")[1]!
+      .split(",")
+      .map((id) => ({ id })),
+  }));
+  return { ...fixture, users: new Users(fixture.store, fixture.rest) };
+}
+
+describe("Users", () => {
+  beforeEach(() => vi.useFakeTimers());
+  afterEach(() => {
+    vi.useRealTimers();
+    vi.unstubAllGlobals();
+  });
+
+  it("loads unknown users together", async () => {
+    const { users, server, store } = open();
+    for (const id of ["a", "b", "a", "known"]) users.request(id);
+    await vi.advanceTimersByTimeAsync(20);
+    expect(server.requests).toEqual(["GET /users?ids=a,b"]);
+    expect(Object.keys(store.getState().users)).toEqual(["known", "a", "b"]);
+  });
+
+  it("loads more than the server looks up at once in several requests", async () => {
+    const { users, server, store } = open();
+    for (let i = 0; i < 450; i++) users.request("u" + i);
+    await vi.advanceTimersByTimeAsync(60);
+    expect(server.requests).toHaveLength(3);
+    expect(Object.keys(store.getState().users)).toHaveLength(451);
+  });
+
+  it("loads a user after a failure when asked again", async () => {
+    const { users, server } = open();
+    server.on("GET /users", () => new Response("{}", { status: 503 }));
+    users.request("a");
+    await vi.advanceTimersByTimeAsync(20);
+    users.request("a");
+    await vi.advanceTimersByTimeAsync(20);
+    expect(server.requests).toHaveLength(2);
+  });
+
+  it("finds users by name, and knows them from then on", async () => {
+    const { users, server, store } = open();
+    server.on("GET /users?limit=20&q=b%C3%A9", () => ({ items: [{ id: "b" }] }));
+    expect(await users.find("bé")).toEqual([{ id: "b" }]);
+    expect(store.getState().users.b).toEqual({ id: "b" });
+  });
+});
