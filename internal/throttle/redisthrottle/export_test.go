@@ -1,6 +1,7 @@
 package redisthrottle
 
 import (
+	"context"
 	"strconv"
 	"time"
 )
@@ -24,3 +25,6 @@ func (l *Limits) Patient() *Limits {
 	l.patience = time.Minute
 	return l
 }
+
+// Settle does at once what Run does from time to time.
+func (l *Limiter) Settle(ctx context.Context) { l.settleAll(ctx) }

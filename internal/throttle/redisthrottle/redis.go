@@ -10,7 +10,7 @@
 //
 // Neither logging in nor sending stops. Each process also counts in its own
 // memory what it let through, and goes by that for as long as Redis does not
-// answer. A limit then holds for each process by itself: those who guess are
+// answer; buckets that are acquired go by it always, and Redis is told later. A limit then holds for each process by itself: those who guess are
 // still slowed, less so the more processes they reach. What is counted meanwhile
 // is not told to Redis when it is back; until the outage is over, which is after
 // ten seconds of answers, both must let them through.
