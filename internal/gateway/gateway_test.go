@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"errors"
+	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -60,7 +61,7 @@ func (p published) Publish(s chat.Submission, confirm func(error)) error {
 	return nil
 }
 
-func gatewayOf(t *testing.T, st *answers, publish published) *Gateway {
+func gatewayOf(t testing.TB, st *answers, publish published) *Gateway {
 	t.Helper()
 	g := &Gateway{
 		cfg: Config{}.withDefaults(), parts: Parts{Store: st, Messages: st, Publisher: publish},
@@ -78,7 +79,7 @@ func gatewayOf(t *testing.T, st *answers, publish published) *Gateway {
 }
 
 // sessionOf is a session with a real socket.
-func sessionOf(t *testing.T, g *Gateway, user chat.UserID) *session {
+func sessionOf(t testing.TB, g *Gateway, user chat.UserID) *session {
 	t.Helper()
 	server, err := websocket.NewServer(websocket.Config{MaxMessage: 1 << 16, MaxQueued: 1 << 20, WriteTimeout: time.Second, IdleTimeout: time.Minute, Subprotocol: "x"})
 	if err != nil {
@@ -102,6 +103,7 @@ func sessionOf(t *testing.T, g *Gateway, user chat.UserID) *session {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = conn.Close() })
+	go func() { _, _ = io.Copy(io.Discard, conn) }()
 	<-ready
 	return s
 }
