@@ -19,6 +19,7 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/password"
 	"github.com/hikyaku-chat/hikyaku/internal/presence"
 	"github.com/hikyaku-chat/hikyaku/internal/store"
+	"github.com/hikyaku-chat/hikyaku/internal/submission"
 )
 
 // Registration says who may make an account.
@@ -50,11 +51,6 @@ type Throttle interface {
 	Forgive(ctx context.Context, keys ...string) error
 }
 
-// Limiter bounds how often each key may do something; see package throttle.
-type Limiter interface {
-	Take(ctx context.Context, key string) (wait time.Duration, err error)
-}
-
 // Presence tells how people can be reached.
 type Presence interface {
 	States(ctx context.Context, users []chat.UserID) ([]presence.State, error)
@@ -64,15 +60,15 @@ type Presence interface {
 type Config struct {
 	Store        store.Store
 	Publisher    broker.Publisher
-	LookUp       bool // the broker confirms before anyone looks whether a message's name is taken
+	IDs          *submission.IdempotencyCache // of messages; nil with a broker that knows the verdict before it confirms
 	Presence     Presence
 	Announce     Announcer
 	Auth         *auth.Authenticator
 	Cursors      *cursor.Sealer
 	Hasher       *password.Hasher
 	Throttle     Throttle
-	Sends        Limiter // of messages, by user
-	Push         Push    // nil where the installation sends no notifications
+	Limiter      submission.Limiter // of messages
+	Push         Push               // nil where the installation sends no notifications
 	Registration Registration
 	Origins      []string // of pages elsewhere that may use the API with a visitor's cookie
 	Version      string
@@ -85,9 +81,10 @@ const maxBody = 64 << 10
 
 // API serves the operations.
 type API struct {
-	cfg  Config
-	huma huma.API
-	log  *slog.Logger
+	cfg         Config
+	huma        huma.API
+	log         *slog.Logger
+	submissions *submission.Service
 }
 
 // New makes the handler of everything below /api, but for the socket.
@@ -132,6 +129,9 @@ func describe(cfg Config, mux *http.ServeMux) *API {
 		"bearer": {Type: "http", Scheme: "bearer", Description: "what programs use"},
 	}
 	a := &API{cfg: cfg, huma: humago.New(mux, hc), log: cfg.Logger}
+	a.submissions = submission.New(submission.Config{
+		Publisher: cfg.Publisher, Limiter: cfg.Limiter, Memberships: memberships{cfg.Store}, IDs: cfg.IDs,
+	})
 	a.huma.UseMiddleware(a.authenticate)
 	a.registerInstallation()
 	a.registerAccounts()

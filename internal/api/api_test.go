@@ -116,7 +116,7 @@ func startWith(t *testing.T, cfg api.Config) *fixture {
 	f := &fixture{t: t, announced: &announcements{}, store: st, checks: &checks{Store: st}}
 	cfg.Store, cfg.Publisher, cfg.Presence, cfg.Announce = f.checks, b, localpresence.New(nil), f.announced
 	cfg.Auth, cfg.Cursors = auth.NewAuthenticator(auth.Config{Store: st, Logger: log}), cursor.NewSealer(st.Secret())
-	cfg.Hasher, cfg.Throttle, cfg.Sends = hasher, throttle.New(throttle.Config{Free: 3}), throttle.NewLimiter(0.001, 9)
+	cfg.Hasher, cfg.Throttle, cfg.Limiter = hasher, throttle.New(throttle.Config{Free: 3}), throttle.NewLimiter(0.001, 10)
 	cfg.Version, cfg.Logger = "test", log
 	h, err := api.New(cfg)
 	if err != nil {
@@ -435,8 +435,9 @@ func TestMessages(t *testing.T) {
 			t.Errorf("%q: %s, want %s", query, got, want)
 		}
 	}
-	// Nine sends at once are allowed here; eight of them are used up.
-	aki.ok("POST", path+"/messages", object{"id": id(20), "body": "the ninth"})
+	// Ten sends at once are allowed here; nine of them are used up, also by
+	// those that were refused.
+	aki.ok("POST", path+"/messages", object{"id": id(20), "body": "the tenth"})
 	if p := aki.refused("POST", path+"/messages", object{"id": id(21), "body": "too fast"}, 429, "rate_limited", ""); p["retry_after_ms"] == nil {
 		t.Errorf("%v", p)
 	}

@@ -7,8 +7,10 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/hikyaku-chat/hikyaku/internal/broker"
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
 	"github.com/hikyaku-chat/hikyaku/internal/store"
+	"github.com/hikyaku-chat/hikyaku/internal/submission"
 	"github.com/hikyaku-chat/hikyaku/internal/wire"
 )
 
@@ -45,7 +47,7 @@ type AcceptedMessage struct {
 	ID chat.ClientID `json:"id"`
 }
 
-// acceptTimeout bounds how long a sender waits for the broker.
+// acceptTimeout bounds how long a sender waits, most of it for the broker.
 const acceptTimeout = 15 * time.Second
 
 func (a *API) registerMessages() {
@@ -101,33 +103,14 @@ func (a *API) sendMessage(ctx context.Context, in *struct {
 	s := chat.Submission{
 		Sender: me(ctx), Conversation: in.ID.v, ClientID: id, Body: in.Body.Body, ReplyTo: in.Body.ReplyTo, ReceivedAt: a.cfg.Now(),
 	}
-	if err := s.Check(); err != nil {
-		return nil, err
-	}
-	if _, err := a.cfg.Store.Conversation(ctx, in.ID.v, me(ctx)); err != nil {
-		return nil, err
-	}
-	if a.cfg.LookUp {
-		key := store.SendKey{Sender: s.Sender, ClientID: s.ClientID}
-		found, err := a.cfg.Store.FindByClientID(ctx, []store.SendKey{key})
-		if err != nil {
-			return nil, err
-		}
-		if m := found[key]; m != nil && !m.SameAs(&s) {
-			return nil, chat.Refuse(chat.CodeConflict, "id", "another message was sent under this id")
-		}
-	}
-	wait, err := a.cfg.Sends.Take(ctx, me(ctx).String())
-	if err != nil {
-		return nil, err
-	}
-	if wait > 0 {
-		return nil, tooSoon(wait, "you send too fast")
-	}
 	ctx, cancel := context.WithTimeout(ctx, acceptTimeout)
 	defer cancel()
-	confirmed := make(chan error, 1)
-	if err := a.cfg.Publisher.Publish(s, func(err error) { confirmed <- err }); err != nil {
+	confirmed := make(confirmation, 1)
+	if err := a.submissions.Submit(ctx, confirmed, submission.Request{Submission: s}); err != nil {
+		var retry *submission.RetryError
+		if errors.As(err, &retry) {
+			return nil, tooSoon(retry.After, retry.Refusal.Text)
+		}
 		return nil, err
 	}
 	select {
@@ -140,6 +123,35 @@ func (a *API) sendMessage(ctx context.Context, in *struct {
 		return nil, newProblem(chat.CodeUnavailable, "", "it is not known whether the message was kept; send it again under the same id")
 	}
 	return &body[AcceptedMessage]{AcceptedMessage{ID: id}}, err
+}
+
+// confirmation is a request as the source of a submission. The broker's answer
+// comes through it.
+type confirmation chan error
+
+// Admit implements submission.Source.
+func (confirmation) Admit(submission.Request) error { return nil }
+
+// Publish implements submission.Source.
+func (c confirmation) Publish(p broker.Publisher, r submission.Request) error {
+	return p.Publish(r.Submission, func(err error) { c <- err })
+}
+
+// memberships asks the store about each sender.
+type memberships struct{ store store.Store }
+
+// CachedMember implements submission.Memberships.
+func (memberships) CachedMember(chat.UserID, chat.ConversationID) (member, known bool) {
+	return false, false
+}
+
+// IsMember implements submission.Memberships.
+func (m memberships) IsMember(ctx context.Context, user chat.UserID, conversation chat.ConversationID) (bool, error) {
+	_, err := m.store.Conversation(ctx, conversation, user)
+	if chat.CodeOf(err) == chat.CodeNotFound {
+		return false, nil
+	}
+	return err == nil, err
 }
 
 func (a *API) editMessage(ctx context.Context, in *struct {

@@ -27,6 +27,7 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/presence"
 	"github.com/hikyaku-chat/hikyaku/internal/pubsub"
 	"github.com/hikyaku-chat/hikyaku/internal/store"
+	"github.com/hikyaku-chat/hikyaku/internal/submission"
 	"github.com/hikyaku-chat/hikyaku/internal/webpush"
 )
 
@@ -58,18 +59,19 @@ type parts struct {
 	pushes   notifyqueue.Queue // nil without notifications
 	sender   *webpush.Sender   // nil without notifications
 	throttle api.Throttle      // of logging in
-	sends    api.Limiter       // of messages through the API
 	auth     *auth.Authenticator
 	cursors  *cursor.Sealer
+
+	// What the ways of sending share: one limit for each user, and, where the
+	// broker confirms before the store has decided, the client ids of late.
+	limiter submission.Limiter
+	ids     *submission.IdempotencyCache // nil when the broker knows the verdict
 
 	// node is this process's name on the bus, unique in the installation.
 	node string
 	// alone tells that there is no other process to take over; in a cluster
 	// there is.
 	alone bool
-	// early tells that the broker confirms before the store has decided, so
-	// that names of messages are looked up first.
-	early bool
 	// needs are the servers without which the process does not do its work,
 	// and helps those that it can do without for a while, by name.
 	needs, helps map[string]check
@@ -155,6 +157,21 @@ func (a *App) open(ctx context.Context) error {
 // started later has stopped.
 func (a *App) onStop(what string, f func(ctx context.Context) error) {
 	a.stops = append(a.stops, stop{what: what, do: f})
+}
+
+// runUntilStop runs f until the process stops.
+func (a *App) runUntilStop(what string, f func(ctx context.Context)) {
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		f(ctx)
+	}()
+	a.onStop(what, func(context.Context) error {
+		cancel()
+		<-done
+		return nil
+	})
 }
 
 func (a *App) fail(err error) {

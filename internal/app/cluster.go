@@ -16,6 +16,7 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/pubsub/redispubsub"
 	"github.com/hikyaku-chat/hikyaku/internal/redisconn"
 	"github.com/hikyaku-chat/hikyaku/internal/store/postgres"
+	"github.com/hikyaku-chat/hikyaku/internal/submission"
 	"github.com/hikyaku-chat/hikyaku/internal/throttle"
 	"github.com/hikyaku-chat/hikyaku/internal/throttle/redisthrottle"
 )
@@ -75,12 +76,17 @@ func (a *App) openCluster(ctx context.Context) error {
 	}
 
 	limits := redisthrottle.New(shared, a.log)
+	limiter := limits.Limiter("sends", a.cfg.Gateway.PerSecond, a.cfg.Gateway.Burst)
+	a.runUntilStop("limit of messages", limiter.Run)
+	ids := submission.NewIdempotencyCache(st)
+	a.runUntilStop("look-up of client ids", ids.Run)
 	a.parts = parts{
 		store: st, broker: queue, bus: b, presence: where, announce: announce.Load(),
 		throttle: limits.Throttle(throttle.Config{}),
-		sends:    limits.Limiter("sends", a.cfg.Gateway.PerSecond, a.cfg.Gateway.Burst),
+		limiter:  limiter,
+		ids:      ids,
 		pushes:   queue.Pushes(),
-		node:     nodeName(), early: true,
+		node:     nodeName(),
 		// Without the broker people read, and their pages keep what they
 		// write; without Redis messages come late.
 		needs: map[string]check{"database": st.Ping},

@@ -97,10 +97,8 @@ func startGateway(ctx context.Context, a *App) error {
 	cfg.Alone = a.parts.alone
 	p := gateway.Parts{
 		Auth: a.parts.auth, Store: a.parts.store, Publisher: a.parts.broker, Presence: a.parts.presence,
-		Bus: a.parts.bus, Announce: a.parts.announce, Cursors: a.parts.cursors, Logger: a.log,
-	}
-	if a.parts.early {
-		p.Messages = a.parts.store
+		Bus: a.parts.bus, Announce: a.parts.announce, Cursors: a.parts.cursors,
+		Limiter: a.parts.limiter, IDs: a.parts.ids, Logger: a.log,
 	}
 	g, err := gateway.New(ctx, cfg, p)
 	if err != nil {
@@ -120,9 +118,9 @@ func startAPI(_ context.Context, a *App) error {
 		return err
 	}
 	cfg := api.Config{
-		Store: a.parts.store, Publisher: a.parts.broker, LookUp: a.parts.early, Presence: a.parts.presence, Announce: a.parts.announce,
+		Store: a.parts.store, Publisher: a.parts.broker, Presence: a.parts.presence, Announce: a.parts.announce,
 		Auth: a.parts.auth, Cursors: a.parts.cursors, Hasher: hasher, Throttle: a.parts.throttle,
-		Sends: a.parts.sends, Origins: a.cfg.Origins,
+		Limiter: a.parts.limiter, IDs: a.parts.ids, Origins: a.cfg.Origins,
 		Registration: api.Registration(a.cfg.Registration), Version: a.cfg.Version, Logger: a.log,
 	}
 	if a.parts.sender != nil {

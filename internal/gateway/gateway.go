@@ -16,6 +16,7 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/presence"
 	"github.com/hikyaku-chat/hikyaku/internal/pubsub"
 	"github.com/hikyaku-chat/hikyaku/internal/store"
+	"github.com/hikyaku-chat/hikyaku/internal/submission"
 	"github.com/hikyaku-chat/hikyaku/internal/websocket"
 	"github.com/hikyaku-chat/hikyaku/internal/wire"
 )
@@ -27,8 +28,8 @@ type Config struct {
 	Origins        []string      // origins of pages beside the server's own that may connect
 	Heartbeat      time.Duration // time between a client's pings; default 3 s, so that a lost push is found within 5 s
 	Idle           time.Duration // a silent connection is closed after it; default 90 s, because browsers wake pages in the background once a minute
-	PerSecond      float64       // messages per second of one user; default 20
-	Burst          int           // messages of one user at once; default 60
+	PerSecond      float64       // messages per second of one user, told to clients; default 20
+	Burst          int           // messages of one user at once, told to clients; default 60
 	InFlight       int           // sends of one connection without an answer; default 128
 	PerUser        int           // connections of one user; default 50
 	WatchUsers     int           // people watched by one connection; default 500
@@ -99,24 +100,26 @@ type Parts struct {
 	Bus       pubsub.Bus
 	Announce  Announcer
 	Cursors   *cursor.Sealer
-	// Messages is where names of messages are looked up before they are accepted.
-	// It is nil with a broker that knows the verdict before it confirms.
-	Messages MessageFinder
-	Logger   *slog.Logger
+	// Limiter is how much each user may send, by socket or otherwise. In one
+	// installation it goes by Config.PerSecond and Config.Burst.
+	Limiter submission.Limiter
+	// IDs is nil with a broker that knows the verdict before it confirms.
+	IDs    *submission.IdempotencyCache
+	Logger *slog.Logger
 }
 
 // Gateway serves sockets. See [New].
 type Gateway struct {
-	cfg     Config
-	parts   Parts
-	log     *slog.Logger
-	sockets *websocket.Server
-	hub     *hub
-	rooms   *rooms
-	watches *watches
-	pulse   *pulse
-	marks   *marks
-	claims  *claims // nil when the broker knows
+	cfg         Config
+	parts       Parts
+	log         *slog.Logger
+	sockets     *websocket.Server
+	hub         *hub
+	rooms       *rooms
+	watches     *watches
+	pulse       *pulse
+	marks       *marks
+	submissions *submission.Service
 
 	devices  atomic.Int64 // numbers given to sockets
 	inFlight atomic.Int64 // sends without an answer, on all sockets
@@ -152,10 +155,7 @@ func New(ctx context.Context, cfg Config, parts Parts) (*Gateway, error) {
 	g.watches = newWatches(g)
 	g.pulse = newPulse(g)
 	g.marks = newMarks(g)
-	if parts.Messages != nil {
-		g.claims = newClaims(g)
-		g.background.Go(g.claims.run)
-	}
+	g.submissions = newSubmissions(g)
 	g.background.Go(g.pulse.run)
 	g.background.Go(g.marks.run)
 	g.background.Go(g.watches.run)

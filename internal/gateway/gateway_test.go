@@ -16,11 +16,12 @@ import (
 
 	"github.com/gobwas/ws"
 	"github.com/google/uuid"
-	"golang.org/x/time/rate"
 
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
 	"github.com/hikyaku-chat/hikyaku/internal/pubsub"
 	"github.com/hikyaku-chat/hikyaku/internal/store"
+	"github.com/hikyaku-chat/hikyaku/internal/submission"
+	"github.com/hikyaku-chat/hikyaku/internal/throttle"
 	"github.com/hikyaku-chat/hikyaku/internal/websocket"
 	"github.com/hikyaku-chat/hikyaku/internal/wire"
 )
@@ -64,7 +65,10 @@ func (p published) Publish(s chat.Submission, confirm func(error)) error {
 func gatewayOf(t testing.TB, st *answers, publish published) *Gateway {
 	t.Helper()
 	g := &Gateway{
-		cfg: Config{}.withDefaults(), parts: Parts{Store: st, Messages: st, Publisher: publish},
+		cfg: Config{}.withDefaults(),
+		parts: Parts{
+			Store: st, Publisher: publish, IDs: submission.NewIdempotencyCache(st), Limiter: throttle.NewLimiter(100, 100),
+		},
 		log: slog.New(slog.DiscardHandler), hub: newHub(),
 	}
 	g.ctx, g.cancel = context.WithCancel(t.Context())
@@ -73,9 +77,16 @@ func gatewayOf(t testing.TB, st *answers, publish published) *Gateway {
 		g.background.Wait()
 	})
 	g.lingering, g.hurry = context.WithCancel(g.ctx)
-	g.rooms, g.watches, g.claims = newRooms(g), newWatches(g), newClaims(g)
-	g.background.Go(g.claims.run)
+	g.rooms, g.watches = newRooms(g), newWatches(g)
+	g.submissions = newSubmissions(g)
+	g.background.Go(func() { g.parts.IDs.Run(g.ctx) })
 	return g
+}
+
+// limit gives the sessions that are made from now on another limit.
+func (g *Gateway) limit(perSecond float64, burst int) {
+	g.parts.Limiter = throttle.NewLimiter(perSecond, burst)
+	g.submissions = newSubmissions(g)
 }
 
 // sessionOf is a session with a real socket.
@@ -87,7 +98,7 @@ func sessionOf(t testing.TB, g *Gateway, user chat.UserID) *session {
 	}
 	t.Cleanup(func() { _ = server.Close(context.Background()) })
 	s := newSession(g, user, 1)
-	s.sends = rate.NewLimiter(100, 100)
+	s.sender = g.submissions.NewSender(user)
 	ready := make(chan struct{})
 	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		defer close(ready)
@@ -133,12 +144,12 @@ func TestWhatFollowsARefusedSendWaitsForIt(t *testing.T) {
 	g := gatewayOf(t, st, func(s chat.Submission, _ func(error)) { order = append(order, s.Body) })
 	s := sessionOf(t, g, 1)
 	first, second := sendOf("first"), sendOf("second")
-	s.sendAfterLoad(t.Context(), first, 1)
-	s.sendAfterLoad(t.Context(), first, 2)
+	s.send(t.Context(), first, 1)
+	s.send(t.Context(), first, 2)
 	away = false
-	s.sendAfterLoad(t.Context(), second, 3)
-	s.sendAfterLoad(t.Context(), first, 4)
-	s.sendAfterLoad(t.Context(), second, 5)
+	s.send(t.Context(), second, 3)
+	s.send(t.Context(), first, 4)
+	s.send(t.Context(), second, 5)
 	if !slices.Equal(order, []string{"first", "second"}) {
 		t.Errorf("published in the order %v", order)
 	}
@@ -158,9 +169,9 @@ func TestARefusalDuringALookUpIsSeen(t *testing.T) {
 	first, second := sendOf("first"), sendOf("second")
 	second.ID = chat.ClientID{15: 1} // not fresh: it is looked up
 	st.looking = func() { refuse(errors.New("the connection is lost")) }
-	s.sendAfterLoad(t.Context(), first, 1)
-	s.sendAfterLoad(t.Context(), second, 2)
-	s.sendAfterLoad(t.Context(), first, 3)
+	s.send(t.Context(), first, 1)
+	s.send(t.Context(), second, 2)
+	s.send(t.Context(), first, 3)
 	if !slices.Equal(order, []string{"first", "first"}) {
 		t.Errorf("published in the order %v", order)
 	}
@@ -181,8 +192,8 @@ func TestBacklogThatOverflowsKeepsTheOrder(t *testing.T) {
 		defer mu.Unlock()
 		order = append(order, s.Body)
 	})
+	g.limit(1e6, 1e6)
 	s := sessionOf(t, g, 1)
-	s.sends = rate.NewLimiter(1e6, 1e6)
 	s.busy = false
 	say := func(f *wire.Send) {
 		s.Message(s.conn, []byte(`{"t":"send","id":"`+f.ID.String()+`","conversation":"7","body":"`+f.Body+`"}`))
@@ -216,12 +227,12 @@ func TestBacklogThatOverflowsKeepsTheOrder(t *testing.T) {
 	}
 }
 
-// A stranger's sends cost turns, and leave nothing behind.
-func TestRefusedSendsLeaveNothing(t *testing.T) {
+// A stranger's sends cost turns, and nothing is looked up for them.
+func TestNothingIsLookedUpForAStranger(t *testing.T) {
 	st := &answers{members: func() ([]chat.UserID, int64, error) { return []chat.UserID{2}, 1, nil }}
 	g := gatewayOf(t, st, func(chat.Submission, func(error)) { t.Error("a stranger's message was published") })
+	g.limit(0.001, 50)
 	s := sessionOf(t, g, 1)
-	s.sends = rate.NewLimiter(0.001, 50)
 	if _, err := g.rooms.load(t.Context(), conversation); err != nil {
 		t.Fatal(err)
 	}
@@ -230,12 +241,9 @@ func TestRefusedSendsLeaveNothing(t *testing.T) {
 		if i%2 == 0 {
 			f.ID = chat.ClientID{15: byte(i), 14: byte(i >> 8)} // not fresh: it would be looked up
 		}
-		if !s.sendQuickly(f, int64(i)) {
-			s.sendAfterLoad(t.Context(), f, int64(i))
+		if !s.trySend(f, int64(i)) {
+			s.send(t.Context(), f, int64(i))
 		}
-	}
-	if n := len(g.claims.now); n > 0 {
-		t.Errorf("%d names are remembered", n)
 	}
 	if n := st.sent.Load(); n > 0 {
 		t.Errorf("%d names were looked up", n)

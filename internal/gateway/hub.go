@@ -5,8 +5,6 @@ import (
 	"slices"
 	"sync"
 
-	"golang.org/x/time/rate"
-
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
 )
 
@@ -20,22 +18,20 @@ type hub struct {
 // person is a user with at least one session here.
 type person struct {
 	sessions []*session // replaced, never changed, so that readers need no lock
-	sends    *rate.Limiter
 }
 
 func newHub() *hub { return &hub{users: map[chat.UserID]*person{}} }
 
-// add makes s reachable and gives it the user's limiter.
-func (h *hub) add(s *session, limiter func() *rate.Limiter) {
+// add makes s reachable.
+func (h *hub) add(s *session) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	p := h.users[s.user]
 	if p == nil {
-		p = &person{sends: limiter()}
+		p = &person{}
 		h.users[s.user] = p
 	}
 	p.sessions = append(slices.Clip(p.sessions), s)
-	s.sends = p.sends
 	h.open++
 }
 

@@ -79,6 +79,21 @@ func (r *rooms) peek(id chat.ConversationID) (*room, bool) {
 	return known, true
 }
 
+// CachedMember implements submission.Memberships.
+func (r *rooms) CachedMember(user chat.UserID, id chat.ConversationID) (member, known bool) {
+	room, known := r.peek(id)
+	return room.has(user), known
+}
+
+// IsMember implements submission.Memberships.
+func (r *rooms) IsMember(ctx context.Context, user chat.UserID, id chat.ConversationID) (bool, error) {
+	room, err := r.load(ctx, id)
+	if err != nil && chat.CodeOf(err) != chat.CodeNotFound {
+		return false, err
+	}
+	return room.has(user), nil
+}
+
 // load gives the membership, from the store when it is not at hand.
 func (r *rooms) load(ctx context.Context, id chat.ConversationID) (*room, error) {
 	if known, ok := r.peek(id); ok {

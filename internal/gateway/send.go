@@ -5,7 +5,9 @@ import (
 	"errors"
 	"time"
 
+	"github.com/hikyaku-chat/hikyaku/internal/broker"
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
+	"github.com/hikyaku-chat/hikyaku/internal/submission"
 	"github.com/hikyaku-chat/hikyaku/internal/websocket"
 	"github.com/hikyaku-chat/hikyaku/internal/wire"
 )
@@ -16,167 +18,174 @@ const (
 	codeOrder    chat.Code = "order"
 )
 
-var errTaken = chat.Refuse(chat.CodeConflict, "id", "another message was sent under this id")
+// retryAfter is when to come again after trouble that may be over soon.
+const retryAfter = 500 * time.Millisecond
 
-// A send is let in, which costs its user a turn, before anything is looked up
-// or remembered for it; so what a client sends in vain is bounded like the rest.
+var (
+	errStopping = &submission.RetryError{
+		Refusal: chat.Refuse(chat.CodeUnavailable, "", "this gateway is stopping; connect again"), After: time.Second,
+	}
+	errInFlight = &submission.RetryError{
+		Refusal: chat.Refuse(codeInFlight, "", "too many messages wait for their answer"), After: 100 * time.Millisecond,
+	}
+	errOrder = &submission.RetryError{
+		Refusal: chat.Refuse(codeOrder, "", "an earlier message to this conversation must come first"), After: 100 * time.Millisecond,
+	}
+	errOverflow = &submission.RetryError{
+		Refusal: chat.Refuse(chat.CodeOverloaded, "", tooManyFrames), After: retryAfter,
+	}
+	errNotLookedUp = &submission.RetryError{
+		Refusal: chat.Refuse(chat.CodeUnavailable, "", "the message cannot be taken now"), After: retryAfter,
+	}
+	errUnknown = &submission.RetryError{
+		Refusal: chat.Refuse(chat.CodeUnavailable, "", "it is not known whether the message was kept; send it again"), After: retryAfter,
+	}
+)
 
-// sendQuickly handles a send for which memory is enough, and tells whether it
+func newSubmissions(g *Gateway) *submission.Service {
+	return submission.New(submission.Config{
+		Publisher: g.parts.Publisher, Limiter: g.parts.Limiter, Memberships: g.rooms, IDs: g.parts.IDs,
+	})
+}
+
+// sendRef is what is kept of a send until it is answered.
+type sendRef struct {
+	id           chat.ClientID
+	conversation chat.ConversationID
+	arrival      int64
+}
+
+func refOf(r submission.Request) sendRef {
+	return sendRef{id: r.ClientID, conversation: r.Conversation, arrival: r.Arrival}
+}
+
+func (s *session) requestOf(f *wire.Send, arrival int64) submission.Request {
+	return submission.Request{
+		Submission: chat.Submission{Sender: s.user, Conversation: f.Conversation, ClientID: f.ID, Body: f.Body, ReplyTo: f.ReplyTo},
+		Arrival:    arrival,
+	}
+}
+
+// trySend handles a send for which memory is enough, and reports whether it
 // was. It does not block.
-func (s *session) sendQuickly(f *wire.Send, arrival int64) bool {
-	room, known := s.g.rooms.peek(f.Conversation)
-	if !known {
-		return false
+func (s *session) trySend(f *wire.Send, arrival int64) bool {
+	r := s.requestOf(f, arrival)
+	done, err := s.sender.TrySubmit((*sendSource)(s), r)
+	if err != nil {
+		s.refuse(refOf(r), err)
 	}
-	v := free
-	if c := s.g.claims; c != nil {
-		if v = c.look(s.user, f); v == unknown {
-			return false
-		}
-	}
-	if s.letIn(f, arrival) {
-		s.publish(f, arrival, room.has(s.user), v)
-	}
-	return true
+	return done
 }
 
-// sendAfterLoad is a send for which something must be looked up first: the
-// sender's membership, or whether its name is taken.
-func (s *session) sendAfterLoad(ctx context.Context, f *wire.Send, arrival int64) {
-	if !s.letIn(f, arrival) {
-		return
+// send handles a send for which something must be looked up.
+func (s *session) send(ctx context.Context, f *wire.Send, arrival int64) {
+	r := s.requestOf(f, arrival)
+	err := s.sender.Submit(ctx, (*sendSource)(s), r)
+	var failed *submission.LookUpError
+	if errors.As(err, &failed) {
+		s.g.log.Error("a message could not be checked", "conversation", f.Conversation, "error", err)
+		err = errNotLookedUp
 	}
-	room, err := s.g.rooms.load(ctx, f.Conversation)
-	if err != nil && chat.CodeOf(err) != chat.CodeNotFound {
-		s.g.log.Error("members could not be looked up", "conversation", f.Conversation, "error", err)
-		s.rejectForNow(f, arrival, chat.CodeUnavailable, "the message cannot be taken now", 500*time.Millisecond)
-		return
+	if err != nil {
+		s.refuse(refOf(r), err)
 	}
-	member, v := room.has(s.user), free
-	if c := s.g.claims; c != nil && member {
-		if v = c.look(s.user, f); v == unknown {
-			if v, err = c.lookUp(ctx, s.user, f); err != nil {
-				s.g.log.Error("the name of a message could not be looked up", "error", err)
-				s.rejectForNow(f, arrival, chat.CodeUnavailable, "the message cannot be taken now", 500*time.Millisecond)
-				return
-			}
-		}
-	}
-	s.publish(f, arrival, member, v)
 }
 
-// letIn reports whether a send may go on now; when it may not, its client is
-// told.
-func (s *session) letIn(f *wire.Send, arrival int64) bool {
-	if s.mustWait(f, arrival) {
-		s.rejectOrder(f, arrival)
-		return false
+// sendSource is a session as the source of submissions. It keeps their order.
+type sendSource session
+
+// Admit implements submission.Source.
+func (src *sendSource) Admit(r submission.Request) error {
+	s := (*session)(src)
+	switch {
+	case s.mustWait(refOf(r)):
+		return errOrder
+	case s.g.lingering.Err() != nil:
+		return errStopping
+	case int(s.inFlight.Load()) >= s.g.cfg.InFlight:
+		return errInFlight
 	}
-	if s.g.lingering.Err() != nil {
-		s.rejectForNow(f, arrival, chat.CodeUnavailable, "this gateway is stopping; connect again", time.Second)
-		return false
-	}
-	if int(s.inFlight.Load()) >= s.g.cfg.InFlight {
-		s.rejectForNow(f, arrival, codeInFlight, "too many messages wait for their answer", 100*time.Millisecond)
-		return false
-	}
-	if r := s.sends.Reserve(); r.Delay() > 0 {
-		wait := r.Delay()
-		r.Cancel()
-		s.rejectForNow(f, arrival, chat.CodeRateLimited, "you send too fast", wait)
-		return false
-	}
-	return true
+	return nil
 }
 
-// publish hands a send to the broker, or says why it can never be taken. It
-// does not block.
-func (s *session) publish(f *wire.Send, arrival int64, member bool, name verdict) {
-	if !member {
-		s.reject(f, chat.NotFound("conversation"))
-		return
-	}
-	submission := chat.Submission{
-		Sender: s.user, Conversation: f.Conversation, ClientID: f.ID, Body: f.Body, ReplyTo: f.ReplyTo,
-		ReceivedAt: time.Now(),
-	}
-	var refusal *chat.Error
-	if errors.As(submission.Check(), &refusal) {
-		s.reject(f, refusal)
-		return
-	}
-	if c := s.g.claims; c != nil && (name == conflict || c.take(s.user, f) == conflict) {
-		s.reject(f, errTaken)
-		return
-	}
-	// One step with the check: an earlier message may have been refused since
-	// this one was let in, by the broker or while something was looked up.
+// Publish implements submission.Source. The publish is one step with a second
+// look at the order: an earlier message may have been refused since this one was
+// admitted, by the broker or while something was looked up.
+func (src *sendSource) Publish(p broker.Publisher, r submission.Request) error {
+	s := (*session)(src)
+	r.ReceivedAt = time.Now()
 	s.mu.Lock()
-	arrival = s.order.arrivalOf(f.Conversation, f.ID, arrival)
-	if s.order.mustWait(f.Conversation, arrival, submission.ReceivedAt) {
+	ref := refOf(r)
+	ref.arrival = s.order.arrivalOf(ref.conversation, ref.id, ref.arrival)
+	if s.order.mustWait(ref.conversation, ref.arrival, r.ReceivedAt) {
 		s.mu.Unlock()
-		s.rejectOrder(f, arrival)
-		return
+		return errOrder
 	}
-	s.order.settle(f.Conversation, f.ID)
+	s.order.settle(ref.conversation, ref.id)
 	s.inFlight.Add(1)
 	s.g.inFlight.Add(1)
-	err := s.g.parts.Publisher.Publish(submission, func(err error) { s.confirmed(f, arrival, err) })
+	err := p.Publish(r.Submission, func(err error) { s.confirmed(ref, err) })
 	s.mu.Unlock()
 	if err != nil {
-		s.confirmed(f, arrival, err)
+		s.confirmed(ref, err)
 	}
+	return nil
 }
 
-// confirmed answers a send. The broker calls it.
-func (s *session) confirmed(f *wire.Send, arrival int64, err error) {
+// confirmed answers a send that was published. The broker calls it.
+func (s *session) confirmed(ref sendRef, err error) {
 	s.inFlight.Add(-1)
 	defer s.g.inFlight.Add(-1)
-	if err == nil {
-		s.conn.Send(websocket.NewFrame(wire.AppendAccepted(make([]byte, 0, 64), f.ID)))
+	if err != nil {
+		s.refuse(ref, err)
 		return
 	}
+	s.conn.Send(websocket.NewFrame(wire.AppendAccepted(make([]byte, 0, 64), ref.id)))
+}
+
+// refuse answers a send that was not taken, or of which that is not known.
+func (s *session) refuse(ref sendRef, err error) {
+	var retry *submission.RetryError
 	var refusal *chat.Error
 	switch {
+	case errors.As(err, &retry):
+		s.rejectForNow(ref, retry)
 	case !errors.As(err, &refusal):
-		s.rejectForNow(f, arrival, chat.CodeUnavailable, "it is not known whether the message was kept; send it again", 500*time.Millisecond)
+		s.rejectForNow(ref, errUnknown)
 	case refusal.Code == chat.CodeOverloaded, refusal.Code == chat.CodeUnavailable:
-		s.rejectForNow(f, arrival, refusal.Code, refusal.Text, 500*time.Millisecond)
+		s.rejectForNow(ref, &submission.RetryError{Refusal: refusal, After: retryAfter})
 	default:
-		s.reject(f, refusal)
+		s.reject(ref, refusal)
 	}
 }
 
 // reject refuses a send for good.
-func (s *session) reject(f *wire.Send, refusal *chat.Error) {
+func (s *session) reject(ref sendRef, refusal *chat.Error) {
 	s.mu.Lock()
-	s.order.settle(f.Conversation, f.ID)
+	s.order.settle(ref.conversation, ref.id)
 	s.mu.Unlock()
-	s.push(wire.Rejected{T: "rejected", ID: f.ID, Code: string(refusal.Code), Text: refusal.Error()})
+	s.push(wire.Rejected{T: "rejected", ID: ref.id, Code: string(refusal.Code), Text: refusal.Error()})
 }
 
 // rejectForNow refuses a send that may come again. What arrived behind it waits
 // for it.
-func (s *session) rejectForNow(f *wire.Send, arrival int64, code chat.Code, text string, after time.Duration) {
+func (s *session) rejectForNow(ref sendRef, retry *submission.RetryError) {
 	s.mu.Lock()
-	kept := s.order.refuse(f.Conversation, f.ID, s.order.arrivalOf(f.Conversation, f.ID, arrival), time.Now())
+	kept := s.order.refuse(ref.conversation, ref.id, s.order.arrivalOf(ref.conversation, ref.id, ref.arrival), time.Now())
 	s.mu.Unlock()
 	if !kept {
 		// A new connection sends all that has no answer, in its order.
 		s.conn.Close(wire.CloseGoodbye, "too many messages were refused; connect again")
 		return
 	}
-	s.push(wire.Rejected{T: "rejected", ID: f.ID, Code: string(code), Text: text, RetryAfterMS: max(after.Milliseconds(), 1)})
-}
-
-// rejectOrder refuses a send because one that came before it was refused.
-func (s *session) rejectOrder(f *wire.Send, arrival int64) {
-	s.rejectForNow(f, arrival, codeOrder, "an earlier message to this conversation must come first", 100*time.Millisecond)
+	s.push(wire.Rejected{
+		T: "rejected", ID: ref.id, Code: string(retry.Refusal.Code), Text: retry.Refusal.Text, RetryAfterMS: max(retry.After.Milliseconds(), 1),
+	})
 }
 
 // mustWait reports whether a send must wait for an earlier one.
-func (s *session) mustWait(f *wire.Send, arrival int64) bool {
+func (s *session) mustWait(ref sendRef) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.order.mustWait(f.Conversation, s.order.arrivalOf(f.Conversation, f.ID, arrival), time.Now())
+	return s.order.mustWait(ref.conversation, s.order.arrivalOf(ref.conversation, ref.id, ref.arrival), time.Now())
 }

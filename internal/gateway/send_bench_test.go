@@ -3,8 +3,6 @@ package gateway
 import (
 	"testing"
 
-	"golang.org/x/time/rate"
-
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
 )
 
@@ -16,16 +14,15 @@ func BenchmarkSend(b *testing.B) {
 	if _, err := g.rooms.load(b.Context(), conversation); err != nil {
 		b.Fatal(err)
 	}
+	g.limit(1e9, 1e8)
 	s := sessionOf(b, g, 1)
-	s.sends = rate.NewLimiter(1e12, 1e9)
 	f := sendOf("hello")
 	b.ReportAllocs()
 	arrival := int64(0)
 	for b.Loop() {
 		arrival++
-		if !s.sendQuickly(f, arrival) {
+		if !s.trySend(f, arrival) {
 			b.Fatal("something was to be looked up")
 		}
 	}
 }
-

@@ -11,6 +11,7 @@ import (
 
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
 	"github.com/hikyaku-chat/hikyaku/internal/presence"
+	"github.com/hikyaku-chat/hikyaku/internal/submission"
 	"github.com/hikyaku-chat/hikyaku/internal/websocket"
 	"github.com/hikyaku-chat/hikyaku/internal/wire"
 )
@@ -35,8 +36,8 @@ type session struct {
 	id     chat.SessionID
 	device int64
 	conn   *websocket.Conn
-	sends  *rate.Limiter // shared by the user's sessions here; set by hub.add
-	others *rate.Limiter // of this session; used by the loop or the backlog, whichever runs
+	sender *submission.Sender // set before frames are let in
+	others *rate.Limiter      // of this session; used by the loop or the backlog, whichever runs
 
 	inFlight atomic.Int32
 
@@ -84,7 +85,8 @@ func (s *session) start(conn *websocket.Conn, user chat.User) {
 		s.mu.Unlock()
 		return
 	}
-	g.hub.add(s, func() *rate.Limiter { return rate.NewLimiter(rate.Limit(g.cfg.PerSecond), g.cfg.Burst) })
+	s.sender = g.submissions.NewSender(s.user)
+	g.hub.add(s)
 	s.mu.Unlock()
 	g.background.Do(func() {
 		s.attach()
@@ -120,7 +122,11 @@ func (s *session) Closed(_ *websocket.Conn, _ error) {
 	s.mu.Lock()
 	s.closed = true
 	s.backlog = nil
+	sender := s.sender
 	s.mu.Unlock()
+	if sender != nil {
+		sender.Close()
+	}
 	s.g.hub.remove(s)
 	s.g.watches.set(s, nil)
 	if s.g.draining.Load() {
@@ -203,21 +209,22 @@ func (s *session) Message(c *websocket.Conn, p []byte) {
 	s.g.background.Go(s.runBacklog)
 }
 
+const tooManyFrames = "too many frames are waiting"
+
 // overflow refuses a frame for which the backlog has no room.
 func (s *session) overflow(in inbound) {
-	const text = "too many frames are waiting"
 	if f, ok := in.item.(*wire.Send); ok {
-		s.rejectForNow(f, in.arrival, chat.CodeOverloaded, text, 500*time.Millisecond)
+		s.rejectForNow(sendRef{f.ID, f.Conversation, in.arrival}, errOverflow)
 		return
 	}
-	s.complain("", chat.CodeRateLimited, text)
+	s.complain("", chat.CodeRateLimited, tooManyFrames)
 }
 
 // quick handles what memory can answer, and reports whether it did.
 func (s *session) quick(in inbound) bool {
 	switch f := in.item.(type) {
 	case *wire.Send:
-		return s.sendQuickly(f, in.arrival)
+		return s.trySend(f, in.arrival)
 	case *wire.Ping:
 		if s.allowed() {
 			s.g.pulse.add(s)
@@ -280,7 +287,7 @@ func (s *session) runBacklog() {
 // handle does what may have to wait for another part.
 func (s *session) handle(ctx context.Context, in inbound) {
 	if f, ok := in.item.(*wire.Send); ok {
-		s.sendAfterLoad(ctx, f, in.arrival)
+		s.send(ctx, f, in.arrival)
 		return
 	}
 	if !s.allowed() {

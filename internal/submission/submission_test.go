@@ -1,0 +1,342 @@
+package submission
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"go.uber.org/goleak"
+
+	"github.com/hikyaku-chat/hikyaku/internal/broker"
+	"github.com/hikyaku-chat/hikyaku/internal/chat"
+	"github.com/hikyaku-chat/hikyaku/internal/eventually"
+	"github.com/hikyaku-chat/hikyaku/internal/store"
+	"github.com/hikyaku-chat/hikyaku/internal/throttle"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// fixture is a service whose surroundings the test decides, and a source.
+type fixture struct {
+	*Service
+	ids       *IdempotencyCache
+	member    func() (bool, error) // what is looked up
+	cached    bool                 // memory knows it
+	stored    func(key store.SendKey) (*chat.Message, error)
+	looked    atomic.Int64 // client ids that were looked up
+	admit     error
+	published []chat.Submission
+}
+
+func newFixture(t *testing.T, burst int) *fixture {
+	t.Helper()
+	f := &fixture{
+		member: func() (bool, error) { return true, nil }, cached: true,
+		stored: func(store.SendKey) (*chat.Message, error) { return nil, nil },
+	}
+	f.ids = NewIdempotencyCache(f)
+	f.Service = New(Config{Publisher: f.publisher(), Limiter: throttle.NewLimiter(0.001, burst), Memberships: f, IDs: f.ids})
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		f.ids.Run(ctx)
+	}()
+	t.Cleanup(func() { cancel(); <-done })
+	return f
+}
+
+type publisher func(chat.Submission)
+
+func (p publisher) Publish(s chat.Submission, _ func(error)) error {
+	p(s)
+	return nil
+}
+
+func (f *fixture) publisher() broker.Publisher {
+	return publisher(func(s chat.Submission) { f.published = append(f.published, s) })
+}
+
+func (f *fixture) Admit(Request) error { return f.admit }
+
+func (f *fixture) Publish(p broker.Publisher, r Request) error {
+	return p.Publish(r.Submission, func(error) {})
+}
+
+func (f *fixture) CachedMember(chat.UserID, chat.ConversationID) (member, known bool) {
+	if !f.cached {
+		return false, false
+	}
+	member, err := f.member()
+	return member, err == nil
+}
+
+func (f *fixture) IsMember(context.Context, chat.UserID, chat.ConversationID) (bool, error) {
+	return f.member()
+}
+
+func (f *fixture) FindByClientID(_ context.Context, keys []store.SendKey) (map[store.SendKey]*chat.Message, error) {
+	found := map[store.SendKey]*chat.Message{}
+	for _, key := range keys {
+		f.looked.Add(1)
+		m, err := f.stored(key)
+		if err != nil {
+			return nil, err
+		}
+		if m != nil {
+			found[key] = m
+		}
+	}
+	return found, nil
+}
+
+func (f *fixture) remembered() int {
+	f.ids.mu.Lock()
+	defer f.ids.mu.Unlock()
+	return len(f.ids.current) + len(f.ids.previous)
+}
+
+func request(body string) Request {
+	return Request{Submission: chat.Submission{Sender: 1, Conversation: 7, ClientID: chat.ClientID(uuid.Must(uuid.NewV7())), Body: body}}
+}
+
+// old gives a request an id that was made long ago.
+func old(r Request, n int) Request {
+	r.ClientID = chat.ClientID{14: byte(n >> 8), 15: byte(n)}
+	return r
+}
+
+// ways are the ways in, all with the same rules. Each reports the refusal.
+var ways = map[string]func(t *testing.T, f *fixture, r Request) error{
+	"never blocks": func(t *testing.T, f *fixture, r Request) error {
+		s := f.NewSender(r.Sender)
+		defer s.Close()
+		done, err := s.TrySubmit(f, r)
+		if !done {
+			return s.Submit(t.Context(), f, r) // as its callers do
+		}
+		return err
+	},
+	"may wait": func(t *testing.T, f *fixture, r Request) error {
+		s := f.NewSender(r.Sender)
+		defer s.Close()
+		return s.Submit(t.Context(), f, r)
+	},
+	"without a connection": func(t *testing.T, f *fixture, r Request) error { return f.Submit(t.Context(), f, r) },
+}
+
+// By every way the same is refused alike, in the same order, at the same cost.
+func TestRules(t *testing.T) {
+	refused := chat.Refuse("order", "", "not yet")
+	away := errors.New("the database is away")
+	for name, tt := range map[string]struct {
+		change func(f *fixture, r *Request)
+		code   chat.Code // of the refusal
+		failed bool      // something could not be looked up
+		free   bool      // it costs no turn
+	}{
+		"nothing is wrong":            {change: func(*fixture, *Request) {}},
+		"the source refuses":          {change: func(f *fixture, _ *Request) { f.admit = refused }, code: "order", free: true},
+		"not a member":                {change: func(f *fixture, _ *Request) { f.member = func() (bool, error) { return false, nil } }, code: chat.CodeNotFound},
+		"not a member, with no text":  {change: func(f *fixture, r *Request) { f.member = func() (bool, error) { return false, nil }; r.Body = "" }, code: chat.CodeNotFound},
+		"no text":                     {change: func(_ *fixture, r *Request) { r.Body = " " }, code: chat.CodeInvalid},
+		"a reply to nothing":          {change: func(_ *fixture, r *Request) { r.ReplyTo = -1 }, code: chat.CodeInvalid},
+		"members cannot be looked up": {change: func(f *fixture, _ *Request) { f.member = func() (bool, error) { return false, away } }, failed: true},
+		"client ids cannot be looked up": {change: func(f *fixture, r *Request) {
+			f.stored = func(store.SendKey) (*chat.Message, error) { return nil, away }
+			*r = old(*r, 1)
+		}, failed: true},
+		"an id of another text": {change: func(f *fixture, r *Request) {
+			f.stored = func(store.SendKey) (*chat.Message, error) { return &chat.Message{Conversation: 7, Body: "other"}, nil }
+			*r = old(*r, 1)
+		}, code: chat.CodeConflict},
+		"the same again, long after": {change: func(f *fixture, r *Request) {
+			f.stored = func(store.SendKey) (*chat.Message, error) { return &chat.Message{Conversation: 7, Body: r.Body}, nil }
+			*r = old(*r, 1)
+		}},
+	} {
+		for way, submit := range ways {
+			t.Run(name+", "+way, func(t *testing.T) {
+				f := newFixture(t, 2)
+				r := request("hello")
+				tt.change(f, &r)
+				err := submit(t, f, r)
+				var lookUp *LookUpError
+				if chat.CodeOf(err) != tt.code || errors.As(err, &lookUp) != tt.failed || (err == nil) != (tt.code == "" && !tt.failed) {
+					t.Errorf("%v", err)
+				}
+				if accepted := err == nil; (len(f.published) == 1) != accepted || (f.remembered() == 1) != accepted {
+					t.Errorf("published: %v; %d ids are remembered", f.published, f.remembered())
+				}
+				// One turn is left, or both are.
+				f.admit, f.member = nil, func() (bool, error) { return true, nil }
+				f.stored = func(store.SendKey) (*chat.Message, error) { return nil, nil }
+				left := 0
+				for f.Submit(t.Context(), f, request("more")) == nil {
+					left++
+				}
+				if want := map[bool]int{false: 1, true: 2}[tt.free]; left != want {
+					t.Errorf("%d turns are left, want %d", left, want)
+				}
+			})
+		}
+	}
+}
+
+// All ways share one limit, and are told alike when to come again.
+func TestTheLimitIsOne(t *testing.T) {
+	f := newFixture(t, len(ways))
+	for way, submit := range ways {
+		if err := submit(t, f, request("hello")); err != nil {
+			t.Errorf("%s: %v", way, err)
+		}
+	}
+	for way, submit := range ways {
+		var retry *RetryError
+		if err := submit(t, f, request("hello")); !errors.As(err, &retry) || chat.CodeOf(err) != chat.CodeRateLimited ||
+			retry.After < 900*time.Second || retry.After > 1000*time.Second {
+			t.Errorf("%s: %v", way, err)
+		}
+	}
+}
+
+// A client id that came by one way is known to the others.
+func TestClientIDsAreShared(t *testing.T) {
+	for first, submit := range ways {
+		for second, again := range ways {
+			f := newFixture(t, 10)
+			r := request("hello")
+			if err := submit(t, f, r); err != nil {
+				t.Fatal(err)
+			}
+			looked := f.looked.Load()
+			if err := again(t, f, r); err != nil {
+				t.Errorf("the same by %s and %s: %v", first, second, err)
+			}
+			r.Body = "another text"
+			if err := again(t, f, r); chat.CodeOf(err) != chat.CodeConflict {
+				t.Errorf("another text by %s and %s: %v", first, second, err)
+			}
+			if f.looked.Load() != looked {
+				t.Error("an id was looked up that is remembered")
+			}
+		}
+	}
+}
+
+// Who is not connected does not hear of a conflict that the worker finds, so
+// their ids are always looked up; for the others fresh ones are not.
+func TestFreshClientIDs(t *testing.T) {
+	f := newFixture(t, 10)
+	f.stored = func(store.SendKey) (*chat.Message, error) { return &chat.Message{Conversation: 7, Body: "other"}, nil }
+	if err := f.Submit(t.Context(), f, request("hello")); chat.CodeOf(err) != chat.CodeConflict {
+		t.Errorf("without a connection: %v", err)
+	}
+	s := f.NewSender(1)
+	defer s.Close()
+	if done, err := s.TrySubmit(f, request("hello")); !done || err != nil {
+		t.Errorf("with a connection: %v, %v", done, err)
+	}
+	if n := f.looked.Load(); n != 1 {
+		t.Errorf("%d ids were looked up, want one", n)
+	}
+}
+
+// What needs a look-up is left alone by who must not wait.
+func TestTrySubmitDoesNothingWhenMemoryIsNotEnough(t *testing.T) {
+	for name, change := range map[string]func(f *fixture, r *Request){
+		"membership": func(f *fixture, _ *Request) { f.cached = false },
+		"client id":  func(_ *fixture, r *Request) { *r = old(*r, 1) },
+	} {
+		f := newFixture(t, 1)
+		r := request("hello")
+		change(f, &r)
+		s := f.NewSender(1)
+		if done, err := s.TrySubmit(f, r); done || err != nil || f.looked.Load() > 0 || f.remembered() > 0 {
+			t.Errorf("%s: %v, %v", name, done, err)
+		}
+		if err := s.Submit(t.Context(), f, r); err != nil { // the turn is still there
+			t.Errorf("%s: %v", name, err)
+		}
+		s.Close()
+	}
+}
+
+// A stranger's sends cost turns, and leave nothing behind.
+func TestRefusedSendsLeaveNothing(t *testing.T) {
+	f := newFixture(t, 50)
+	f.member = func() (bool, error) { return false, nil }
+	for i := range 1000 {
+		r := request(fmt.Sprint(i))
+		if i%2 == 0 {
+			r = old(r, i)
+		}
+		for _, submit := range ways {
+			_ = submit(t, f, r)
+		}
+	}
+	if f.remembered() > 0 || f.looked.Load() > 0 || len(f.published) > 0 {
+		t.Errorf("%d ids are remembered, %d were looked up, %d messages published", f.remembered(), f.looked.Load(), len(f.published))
+	}
+}
+
+// Who gives up waiting for a look-up is not kept.
+func TestWaitingEndsWithTheContext(t *testing.T) {
+	f := newFixture(t, 10)
+	let := make(chan struct{})
+	f.stored = func(store.SendKey) (*chat.Message, error) { <-let; return nil, nil }
+	defer close(let)
+	ctx, cancel := context.WithCancel(t.Context())
+	result := make(chan error)
+	go func() { result <- f.Submit(ctx, f, request("hello")) }()
+	eventually.True(t, "the id is looked up", func() bool { return f.looked.Load() > 0 })
+	cancel()
+	if err := <-result; !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+}
+
+// Ids that gather while others are looked up are looked up together.
+func TestLookUpsAreBatched(t *testing.T) {
+	let, batches := make(chan struct{}), make(chan int, 10)
+	c := NewIdempotencyCache(finder(func(keys []store.SendKey) {
+		batches <- len(keys)
+		<-let
+	}))
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() { defer close(done); c.Run(ctx) }()
+	defer func() { cancel(); <-done }()
+	results := make(chan error)
+	submit := func(i int) {
+		_, err := c.find(ctx, &chat.Submission{Sender: 1, ClientID: chat.ClientID{15: byte(i)}, Body: "x"}, true)
+		results <- err
+	}
+	go submit(0)
+	sizes := []int{<-batches}
+	for i := range 20 {
+		go submit(i + 1)
+	}
+	eventually.True(t, "all wait", func() bool { return c.waiting.Len() == 20 })
+	close(let)
+	for range 21 {
+		if err := <-results; err != nil {
+			t.Error(err)
+		}
+	}
+	if sizes = append(sizes, <-batches); !slices.Equal(sizes, []int{1, 20}) {
+		t.Errorf("batches of %v", sizes)
+	}
+}
+
+type finder func(keys []store.SendKey)
+
+func (f finder) FindByClientID(_ context.Context, keys []store.SendKey) (map[store.SendKey]*chat.Message, error) {
+	f(keys)
+	return nil, nil
+}
