@@ -21,9 +21,9 @@ type payload struct {
 	Conversation chat.ConversationID `json:"conversation"`
 }
 
-// notification says a note to a device. Nothing in it is of a language but the
+// newNotification says a note to a device. Nothing in it is of a language but the
 // names that people gave and the "in" between them.
-func (r *run) notification(n *note, at store.NotificationState, sender, text string) (webpush.Notification, error) {
+func (r *worker) newNotification(n *pendingNotification, at store.NotificationState, sender, text string) (webpush.Notification, error) {
 	p := payload{Title: sender, Body: text, Conversation: n.Conversation}
 	urgency := "normal"
 	switch at.Kind {
@@ -35,7 +35,7 @@ func (r *run) notification(n *note, at store.NotificationState, sender, text str
 		p.Title += " in " + at.Title
 	}
 	// What was read meanwhile does not count.
-	if count := min(int64(n.count), n.last-at.Read); count > 1 {
+	if count := min(int64(n.count), n.lastSeq-at.Read); count > 1 {
 		p.Body = fmt.Sprintf("(%d) %s", count, text)
 	}
 	var b bytes.Buffer

@@ -40,14 +40,14 @@ func (s Subscription) check(private bool) error {
 	if err := checkEndpoint(s.Endpoint, private); err != nil {
 		return err
 	}
-	point, err := decode("p256dh", s.P256DH, pointSize)
+	point, err := decodeKey("p256dh", s.P256DH, pointSize)
 	if err != nil {
 		return err
 	}
 	if _, err := ecdh.P256().NewPublicKey(point); err != nil {
 		return chat.Refuse(chat.CodeInvalid, "p256dh", "the key is not an uncompressed point of the curve P-256")
 	}
-	_, err = decode("auth", s.Auth, authSize)
+	_, err = decodeKey("auth", s.Auth, authSize)
 	return err
 }
 
@@ -89,13 +89,13 @@ func checkEndpoint(endpoint string, private bool) error {
 	if u.Port() != "" {
 		return refuse("the endpoint has a port of its own")
 	}
-	if ip, err := netip.ParseAddr(u.Hostname()); err == nil && !public(ip) {
+	if ip, err := netip.ParseAddr(u.Hostname()); err == nil && !isPublic(ip) {
 		return refuse("the endpoint's address is not public")
 	}
 	return nil
 }
 
-func decode(field, text string, size int) ([]byte, error) {
+func decodeKey(field, text string, size int) ([]byte, error) {
 	enc := base64.RawURLEncoding.Strict()
 	if len(text) == enc.EncodedLen(size) {
 		// Line breaks are skipped when decoding; the size shows them.

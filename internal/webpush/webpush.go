@@ -39,7 +39,7 @@ const (
 	// MaxTTL is the longest time that push services keep a notification.
 	MaxTTL = 28 * 24 * time.Hour
 
-	maxAnswer     = 4 << 10
+	maxResponseBody     = 4 << 10
 	maxRetryAfter = 24 * time.Hour
 )
 
@@ -159,7 +159,7 @@ func (n Notification) check() error {
 	if len(n.Payload) > MaxPayload {
 		return fmt.Errorf("the notification has %d bytes, more than %d", len(n.Payload), MaxPayload)
 	}
-	if len(n.Topic) > MaxTopic || strings.Trim(n.Topic, base64url) != "" {
+	if len(n.Topic) > MaxTopic || strings.Trim(n.Topic, base64urlAlphabet) != "" {
 		return fmt.Errorf("the topic %q is not at most %d letters, digits, - and _", n.Topic, MaxTopic)
 	}
 	if n.TTL < 0 || n.TTL > MaxTTL {
@@ -172,7 +172,7 @@ func (n Notification) check() error {
 	return fmt.Errorf("the urgency %q is not very-low, low, normal or high", n.Urgency)
 }
 
-const base64url = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+const base64urlAlphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 
 // Sender sends notifications. It is safe for concurrent use.
 type Sender struct {
@@ -245,7 +245,7 @@ func (s *Sender) Send(ctx context.Context, sub Subscription, n Notification) err
 		Endpoint: sub.Endpoint,
 		Keys:     upstream.Keys{P256dh: sub.P256DH, Auth: sub.Auth},
 	}, &upstream.Options{
-		HTTPClient:      once{s.transport},
+		HTTPClient:      httpClient{s.transport},
 		Subscriber:      s.contact,
 		Topic:           n.Topic,
 		TTL:             int(n.TTL / time.Second),
@@ -253,20 +253,20 @@ func (s *Sender) Send(ctx context.Context, sub Subscription, n Notification) err
 		VAPIDPublicKey:  s.cfg.Keys.Public,
 		VAPIDPrivateKey: s.cfg.Keys.Private,
 	})
-	var lost *lostError
+	var lost *transportError
 	switch {
-	case errors.As(err, &lost) && !errors.Is(err, errAddress):
+	case errors.As(err, &lost) && !errors.Is(err, errForbiddenAddress):
 		return &RetryError{Host: host, Err: lost.error}
 	case err != nil:
 		return fmt.Errorf("push to %s: %w", host, err)
 	}
 	defer func() { _ = answer.Body.Close() }() // the answer is its status
 	// A connection whose answer was read to its end can be used again.
-	_, _ = io.CopyN(io.Discard, answer.Body, maxAnswer)
-	return verdict(host, answer)
+	_, _ = io.CopyN(io.Discard, answer.Body, maxResponseBody)
+	return responseError(host, answer)
 }
 
-func verdict(host string, answer *http.Response) error {
+func responseError(host string, answer *http.Response) error {
 	switch status := answer.StatusCode; {
 	case status >= 200 && status < 300:
 		return nil
@@ -292,19 +292,19 @@ func retryAfter(header string, now time.Time) time.Duration {
 	return 0
 }
 
-// once sends a request as it is: unlike http.Client it follows no redirect and
+// httpClient sends a request as it is: unlike http.Client it follows no redirect and
 // puts no URL into its errors.
-type once struct{ transport *http.Transport }
+type httpClient struct{ transport *http.Transport }
 
-func (o once) Do(r *http.Request) (*http.Response, error) {
+func (o httpClient) Do(r *http.Request) (*http.Response, error) {
 	answer, err := o.transport.RoundTrip(r)
 	if err != nil {
-		return nil, &lostError{err}
+		return nil, &transportError{err}
 	}
 	return answer, nil
 }
 
-// lostError marks what went wrong on the way to a service, which may pass.
-type lostError struct{ error }
+// transportError marks what went wrong on the way to a service, which may pass.
+type transportError struct{ error }
 
-func (e *lostError) Unwrap() error { return e.error }
+func (e *transportError) Unwrap() error { return e.error }

@@ -19,9 +19,9 @@ import (
 	"time"
 )
 
-// verify checks an Authorization header by RFC 8292 and gives the sender's
+// verifyVAPID checks an Authorization header by RFC 8292 and gives the sender's
 // public key.
-func verify(header, origin string, now time.Time) (string, error) {
+func verifyVAPID(header, origin string, now time.Time) (string, error) {
 	params, ok := strings.CutPrefix(header, "vapid ")
 	if !ok {
 		return "", errors.New("the scheme is not vapid")

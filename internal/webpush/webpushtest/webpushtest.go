@@ -67,10 +67,10 @@ type Device struct {
 	auth    []byte
 
 	// Under the service's lock.
-	only     string
-	gone     bool
+	senderKey     string
+	expired     bool
 	messages []Message
-	pushes   int
+	pushCount   int
 	changed  chan struct{} // closed at the next push
 }
 
@@ -94,9 +94,9 @@ func (s *Service) Subscribe() (webpush.Subscription, *Device) {
 	}, d
 }
 
-// Answer makes the service answer every push with the status from now on, and
+// RespondWith makes the service answer every push with the status from now on, and
 // with a Retry-After header unless retryAfter is 0. Status 0 is as usual.
-func (s *Service) Answer(status int, retryAfter time.Duration) {
+func (s *Service) RespondWith(status int, retryAfter time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.status, s.retryAfter = status, retryAfter
@@ -113,14 +113,14 @@ func (s *Service) Refused() []error {
 func (d *Device) Restrict(publicKey string) {
 	d.service.mu.Lock()
 	defer d.service.mu.Unlock()
-	d.only = publicKey
+	d.senderKey = publicKey
 }
 
-// Gone ends the subscription.
-func (d *Device) Gone() {
+// Expire ends the subscription.
+func (d *Device) Expire() {
 	d.service.mu.Lock()
 	defer d.service.mu.Unlock()
-	d.gone = true
+	d.expired = true
 }
 
 // Received is what the service holds for the device, the oldest first. A
@@ -131,11 +131,11 @@ func (d *Device) Received() []Message {
 	return slices.Clone(d.messages)
 }
 
-// Pushes counts what the service accepted, with what was replaced since.
-func (d *Device) Pushes() int {
+// PushCount counts what the service accepted, with what was replaced since.
+func (d *Device) PushCount() int {
 	d.service.mu.Lock()
 	defer d.service.mu.Unlock()
-	return d.pushes
+	return d.pushCount
 }
 
 // Wait waits until the service accepted n pushes for the device, and gives
@@ -145,7 +145,7 @@ func (d *Device) Wait(tb testing.TB, n int) []Message {
 	timeout := time.After(time.Minute)
 	for {
 		d.service.mu.Lock()
-		messages, pushes, changed := slices.Clone(d.messages), d.pushes, d.changed
+		messages, pushes, changed := slices.Clone(d.messages), d.pushCount, d.changed
 		refused := slices.Clone(d.service.refused)
 		d.service.mu.Unlock()
 		if pushes >= n {
@@ -159,16 +159,16 @@ func (d *Device) Wait(tb testing.TB, n int) []Message {
 	}
 }
 
-// fault is a rule that a push breaks, with the status for it.
-type fault struct {
+// statusError is a rule that a push breaks, with the status for it.
+type statusError struct {
 	status int
 	err    error
 }
 
-func (f *fault) Error() string { return f.err.Error() }
+func (f *statusError) Error() string { return f.err.Error() }
 
-func faultf(status int, format string, args ...any) error {
-	return &fault{status, fmt.Errorf(format, args...)}
+func statusErrorf(status int, format string, args ...any) error {
+	return &statusError{status, fmt.Errorf(format, args...)}
 }
 
 // ServeHTTP takes a push.
@@ -186,10 +186,10 @@ func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(s.status)
 		return
 	}
-	if err := s.push(r, body); err != nil {
+	if err := s.accept(r, body); err != nil {
 		s.refused = append(s.refused, err)
 		status := http.StatusBadRequest
-		var f *fault
+		var f *statusError
 		if errors.As(err, &f) {
 			status = f.status
 		}
@@ -201,53 +201,53 @@ func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusCreated)
 }
 
-func (s *Service) push(r *http.Request, body []byte) error {
+func (s *Service) accept(r *http.Request, body []byte) error {
 	if r.Method != http.MethodPost {
-		return faultf(http.StatusMethodNotAllowed, "the method is %s", r.Method)
+		return statusErrorf(http.StatusMethodNotAllowed, "the method is %s", r.Method)
 	}
 	const place = "/push/"
 	if len(r.URL.Path) <= len(place) || r.URL.RawQuery != "" {
-		return faultf(http.StatusNotFound, "there is no subscription at %s", r.URL)
+		return statusErrorf(http.StatusNotFound, "there is no subscription at %s", r.URL)
 	}
 	d := s.devices[r.URL.Path[len(place):]]
 	switch {
 	case d == nil:
-		return faultf(http.StatusNotFound, "there is no subscription at %s", r.URL)
-	case d.gone:
-		return faultf(http.StatusGone, "the subscription has ended")
+		return statusErrorf(http.StatusNotFound, "there is no subscription at %s", r.URL)
+	case d.expired:
+		return statusErrorf(http.StatusGone, "the subscription has ended")
 	case len(body) > maxBody:
-		return faultf(http.StatusRequestEntityTooLarge, "the body has more than %d bytes", maxBody)
+		return statusErrorf(http.StatusRequestEntityTooLarge, "the body has more than %d bytes", maxBody)
 	}
-	key, err := verify(r.Header.Get("Authorization"), s.URL, time.Now())
+	key, err := verifyVAPID(r.Header.Get("Authorization"), s.URL, time.Now())
 	if err != nil {
-		return faultf(http.StatusUnauthorized, "the authorization: %w", err)
+		return statusErrorf(http.StatusUnauthorized, "the authorization: %w", err)
 	}
-	if d.only != "" && d.only != key {
-		return faultf(http.StatusForbidden, "the subscription is another sender's")
+	if d.senderKey != "" && d.senderKey != key {
+		return statusErrorf(http.StatusForbidden, "the subscription is another sender's")
 	}
 	ttl, err := strconv.ParseUint(r.Header.Get("TTL"), 10, 31)
 	if err != nil {
-		return faultf(http.StatusBadRequest, "the TTL is %q", r.Header.Get("TTL"))
+		return statusErrorf(http.StatusBadRequest, "the TTL is %q", r.Header.Get("TTL"))
 	}
 	m := Message{TTL: time.Duration(ttl) * time.Second, Urgency: r.Header.Get("Urgency"), Topic: r.Header.Get("Topic")}
 	if len(r.Header.Values("Topic")) > 0 && !topics.MatchString(m.Topic) {
-		return faultf(http.StatusBadRequest, "the topic is %q", m.Topic)
+		return statusErrorf(http.StatusBadRequest, "the topic is %q", m.Topic)
 	}
 	if !slices.Contains(urgencies, m.Urgency) {
-		return faultf(http.StatusBadRequest, "the urgency is %q", m.Urgency)
+		return statusErrorf(http.StatusBadRequest, "the urgency is %q", m.Urgency)
 	}
 	if e := r.Header.Get("Content-Encoding"); e != "aes128gcm" {
-		return faultf(http.StatusBadRequest, "the content encoding is %q", e)
+		return statusErrorf(http.StatusBadRequest, "the content encoding is %q", e)
 	}
 	// A real service cannot read it, and its device would drop it in silence.
 	if m.Payload, err = decrypt(d.key, d.auth, body); err != nil {
-		return faultf(http.StatusBadRequest, "the content: %w", err)
+		return statusErrorf(http.StatusBadRequest, "the content: %w", err)
 	}
 	if m.Topic != "" {
 		d.messages = slices.DeleteFunc(d.messages, func(old Message) bool { return old.Topic == m.Topic })
 	}
 	d.messages = append(d.messages, m)
-	d.pushes++
+	d.pushCount++
 	close(d.changed)
 	d.changed = make(chan struct{})
 	return nil

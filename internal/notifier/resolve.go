@@ -12,24 +12,24 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/webpush"
 )
 
-// parcel is a note for one device.
-type parcel struct {
-	note *note
-	to   webpush.Subscription
-	what webpush.Notification
+// deviceNotification is a note for one device.
+type deviceNotification struct {
+	pending *pendingNotification
+	subscription   webpush.Subscription
+	notification webpush.Notification
 
-	since    time.Time // when it came into its line
-	released sync.Once // says to its note that it is done
+	queuedAt    time.Time // when it came into its line
+	ackOnce sync.Once // says to its note that it is done
 }
 
-// look finds out for whom notes are still news, and makes parcels of those.
+// resolve finds out for whom notes are still news, and makes parcels of those.
 // Most people have no subscription, so that is asked first.
-func (r *run) look(ctx context.Context, batch []*note) ([]*parcel, error) {
+func (r *worker) resolve(ctx context.Context, batch []*pendingNotification) ([]*deviceNotification, error) {
 	subscriptions, err := r.subscriptions(ctx, batch)
 	if err != nil {
 		return nil, err
 	}
-	batch = where(batch, func(n *note) bool { return len(subscriptions[n.User]) > 0 })
+	batch = filter(batch, func(n *pendingNotification) bool { return len(subscriptions[n.User]) > 0 })
 	if len(batch) == 0 {
 		return nil, nil
 	}
@@ -41,42 +41,42 @@ func (r *run) look(ctx context.Context, batch []*note) ([]*parcel, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read where %d members stand: %w", len(keys), err)
 	}
-	batch = where(batch, func(n *note) bool {
+	batch = filter(batch, func(n *pendingNotification) bool {
 		at, member := standings[n.MemberKey]
-		return member && at.Read < n.last
+		return member && at.Read < n.lastSeq
 	})
 	if len(batch) == 0 {
 		return nil, nil
 	}
-	batch = r.away(ctx, batch)
+	batch = r.filterOffline(ctx, batch)
 	if len(batch) == 0 {
 		return nil, nil
 	}
-	texts, err := r.texts(ctx, batch)
+	texts, err := r.previews(ctx, batch)
 	if err != nil {
 		return nil, err
 	}
-	batch = where(batch, func(n *note) bool { return texts[n] != "" })
-	names, err := r.names(ctx, batch)
+	batch = filter(batch, func(n *pendingNotification) bool { return texts[n] != "" })
+	names, err := r.senderNames(ctx, batch)
 	if err != nil {
 		return nil, err
 	}
-	var out []*parcel
+	var out []*deviceNotification
 	for _, n := range batch {
 		at := standings[n.MemberKey]
-		what, err := r.notification(n, at, names[n.newest.Sender], texts[n])
+		what, err := r.newNotification(n, at, names[n.newestJob.Sender], texts[n])
 		if err != nil {
 			return nil, err
 		}
 		for _, to := range subscriptions[n.User] {
-			out = append(out, &parcel{note: n, to: to, what: what})
+			out = append(out, &deviceNotification{pending: n, subscription: to, notification: what})
 		}
 	}
 	return out, nil
 }
 
-// where are the notes for which ok says so.
-func where(batch []*note, ok func(*note) bool) (out []*note) {
+// filter are the notes for which ok says so.
+func filter(batch []*pendingNotification, ok func(*pendingNotification) bool) (out []*pendingNotification) {
 	for _, n := range batch {
 		if ok(n) {
 			out = append(out, n)
@@ -85,7 +85,7 @@ func where(batch []*note, ok func(*note) bool) (out []*note) {
 	return out
 }
 
-func (r *run) subscriptions(ctx context.Context, batch []*note) (map[chat.UserID][]webpush.Subscription, error) {
+func (r *worker) subscriptions(ctx context.Context, batch []*pendingNotification) (map[chat.UserID][]webpush.Subscription, error) {
 	out := make(map[chat.UserID][]webpush.Subscription, len(batch))
 	users := make([]chat.UserID, 0, len(batch))
 	for _, n := range batch {
@@ -104,9 +104,9 @@ func (r *run) subscriptions(ctx context.Context, batch []*note) (map[chat.UserID
 	return out, nil
 }
 
-// away are the notes of people who have no device now. They had none when the
+// filterOffline are the notes of people who have no device now. They had none when the
 // message was stored; when presence cannot be asked, that counts.
-func (r *run) away(ctx context.Context, batch []*note) []*note {
+func (r *worker) filterOffline(ctx context.Context, batch []*pendingNotification) []*pendingNotification {
 	users := make([]chat.UserID, len(batch))
 	for i, n := range batch {
 		users[i] = n.User
@@ -118,7 +118,7 @@ func (r *run) away(ctx context.Context, batch []*note) []*note {
 			return batch
 		}
 	}
-	var out []*note
+	var out []*pendingNotification
 	for i, n := range batch {
 		if len(nodes[i]) == 0 {
 			out = append(out, n)
@@ -127,28 +127,28 @@ func (r *run) away(ctx context.Context, batch []*note) []*note {
 	return out
 }
 
-// texts are the previews of the notes' newest messages as they are now: a text
+// previews are the previews of the notes' newest messages as they are now: a text
 // that was changed or deleted within the delay is not shown. A note of a single
 // message that is gone, or that its user may not see, has none.
-func (r *run) texts(ctx context.Context, batch []*note) (map[*note]string, error) {
+func (r *worker) previews(ctx context.Context, batch []*pendingNotification) (map[*pendingNotification]string, error) {
 	type place struct {
 		conversation chat.ConversationID
 		seq          int64
 	}
 	known := map[place]string{}
-	out := make(map[*note]string, len(batch))
+	out := make(map[*pendingNotification]string, len(batch))
 	for _, n := range batch {
-		at := place{n.Conversation, n.last}
+		at := place{n.Conversation, n.lastSeq}
 		text, ok := known[at]
 		if !ok {
-			messages, err := r.Store.History(ctx, n.Conversation, n.User, n.last, n.last, false, 1)
+			messages, err := r.Store.History(ctx, n.Conversation, n.User, n.lastSeq, n.lastSeq, false, 1)
 			if chat.CodeOf(err) != "" {
 				continue
 			}
 			if err != nil {
 				return nil, fmt.Errorf("read a message: %w", err)
 			}
-			text = n.newest.Preview // of a month that is detached
+			text = n.newestJob.Preview // of a month that is detached
 			if len(messages) == 1 {
 				text = ""
 				if m := &messages[0]; !m.Deleted() {
@@ -165,13 +165,13 @@ func (r *run) texts(ctx context.Context, batch []*note) (map[*note]string, error
 	return out, nil
 }
 
-func (r *run) names(ctx context.Context, batch []*note) (map[chat.UserID]string, error) {
+func (r *worker) senderNames(ctx context.Context, batch []*pendingNotification) (map[chat.UserID]string, error) {
 	out := make(map[chat.UserID]string, len(batch))
 	var ids []chat.UserID
 	for _, n := range batch {
-		if _, known := out[n.newest.Sender]; !known {
-			out[n.newest.Sender] = ""
-			ids = append(ids, n.newest.Sender)
+		if _, known := out[n.newestJob.Sender]; !known {
+			out[n.newestJob.Sender] = ""
+			ids = append(ids, n.newestJob.Sender)
 		}
 	}
 	users, err := r.Store.Users(ctx, ids)
@@ -184,28 +184,28 @@ func (r *run) names(ctx context.Context, batch []*note) (map[chat.UserID]string,
 	return out, nil
 }
 
-// again looks which of a line's parcels are still to be sent, and what they say
+// refresh looks which of a line's parcels are still to be sent, and what they say
 // by now. When that cannot be asked, what was known counts.
-func (r *run) again(ctx context.Context, l *line, parcels []*parcel) {
-	batch := make([]*note, len(parcels))
+func (r *worker) refresh(ctx context.Context, l *deviceQueue, parcels []*deviceNotification) {
+	batch := make([]*pendingNotification, len(parcels))
 	for i, p := range parcels {
-		batch[i] = p.note
+		batch[i] = p.pending
 	}
-	found, err := r.look(ctx, batch)
+	found, err := r.resolve(ctx, batch)
 	if err != nil {
 		return
 	}
-	now := make(map[*note]*parcel, len(parcels))
+	now := make(map[*pendingNotification]*deviceNotification, len(parcels))
 	for _, p := range found {
-		if p.to.Endpoint == l.endpoint {
-			now[p.note] = p
+		if p.subscription.Endpoint == l.endpoint {
+			now[p.pending] = p
 		}
 	}
 	for _, p := range parcels {
-		if is := now[p.note]; is != nil {
-			p.to, p.what = is.to, is.what
-		} else if r.lines.remove(l, p) {
-			r.end(p)
+		if is := now[p.pending]; is != nil {
+			p.subscription, p.notification = is.subscription, is.notification
+		} else if r.queues.remove(l, p) {
+			r.finish(p)
 		}
 	}
 }

@@ -29,10 +29,10 @@ import (
 
 func TestMain(m *testing.M) { stacktest.Main(m) }
 
-const patience = time.Minute
+const testTimeout = time.Minute
 
-// world is an installation without gateways: who attaches to presence is here.
-type world struct {
+// fixture is an installation without gateways: who attaches to presence is here.
+type fixture struct {
 	*testing.T
 	store    store.Store
 	queue    notifyqueue.Queue
@@ -40,13 +40,13 @@ type world struct {
 	announce *fanout.Announcer
 	service  *webpushtest.Service
 	sender   *webpush.Sender
-	names    int
+	userCount    int
 	log      *slog.Logger
 }
 
-// everywhere runs a test on the embedded parts and on those of a cluster, side
+// eachBackend runs a test on the embedded parts and on those of a cluster, side
 // by side: they wait, mostly.
-func everywhere(t *testing.T, test func(w *world)) {
+func eachBackend(t *testing.T, test func(w *fixture)) {
 	t.Run("embedded", func(t *testing.T) {
 		t.Parallel()
 		maker, err := snowflake.NewMaker(1, nil)
@@ -57,7 +57,7 @@ func everywhere(t *testing.T, test func(w *world)) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		test(newWorld(t, s, embedded.NewPushes(0)))
+		test(newFixture(t, s, embedded.NewNotifyQueue(0)))
 	})
 	t.Run("cluster", func(t *testing.T) {
 		t.Parallel()
@@ -75,17 +75,17 @@ func everywhere(t *testing.T, test func(w *world)) {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() {
-			ctx, cancel := context.WithTimeout(context.Background(), patience)
+			ctx, cancel := context.WithTimeout(context.Background(), testTimeout)
 			defer cancel()
 			if err := b.Close(ctx); err != nil {
 				t.Error(err)
 			}
 		})
-		test(newWorld(t, s, b.Pushes()))
+		test(newFixture(t, s, b.NotifyQueue()))
 	})
 }
 
-func newWorld(t *testing.T, s store.Store, q notifyqueue.Queue) *world {
+func newFixture(t *testing.T, s store.Store, q notifyqueue.Queue) *fixture {
 	t.Helper()
 	t.Cleanup(func() {
 		if err := s.Close(); err != nil {
@@ -100,13 +100,13 @@ func newWorld(t *testing.T, s store.Store, q notifyqueue.Queue) *world {
 		t.Fatal(err)
 	}
 	sender, err := webpush.New(webpush.Config{
-		Keys: webpush.Keys{Public: public, Private: private}, Contact: "mailto:admin@example.org", AllowPrivate: true, Timeout: patience,
+		Keys: webpush.Keys{Public: public, Private: private}, Contact: "mailto:admin@example.org", AllowPrivate: true, Timeout: testTimeout,
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(sender.Close)
-	w := &world{
+	w := &fixture{
 		T: t, store: s, queue: q, presence: localpresence.New(nil), service: webpushtest.New(t), sender: sender,
 		log: slog.New(slog.NewTextHandler(t.Output(), nil)),
 	}
@@ -114,36 +114,36 @@ func newWorld(t *testing.T, s store.Store, q notifyqueue.Queue) *world {
 	return w
 }
 
-func (w *world) ok(err error) {
+func (w *fixture) must(err error) {
 	w.Helper()
 	if err != nil {
 		w.Fatal(err)
 	}
 }
 
-// person is an account that is logged in on one device.
-type person struct {
+// user is an account that is logged in on one device.
+type user struct {
 	id      chat.UserID
 	name    string
 	session chat.SessionID
 }
 
-func (w *world) person(name string) person {
+func (w *fixture) createUser(name string) user {
 	w.Helper()
-	w.names++
-	unique := fmt.Sprint("user", w.names)
+	w.userCount++
+	unique := fmt.Sprint("user", w.userCount)
 	u, err := w.store.CreateUser(w.Context(), store.NewUser{Name: unique, Skeleton: unique, DisplayName: name}, nil)
-	w.ok(err)
+	w.must(err)
 	now := time.Now()
 	session, err := w.store.CreateSession(w.Context(), store.Session{
 		User: u.ID, Token: []byte(unique), CreatedAt: now, SeenAt: now, ExpiresAt: now.Add(time.Hour),
 	})
-	w.ok(err)
-	return person{id: u.ID, name: name, session: session}
+	w.must(err)
+	return user{id: u.ID, name: name, session: session}
 }
 
 // subscribe is a device of p's that takes notifications.
-func (w *world) subscribe(p person) *webpushtest.Device {
+func (w *fixture) subscribe(p user) *webpushtest.Device {
 	w.Helper()
 	s, device := w.service.Subscribe()
 	device.Restrict(w.sender.PublicKey())
@@ -151,40 +151,40 @@ func (w *world) subscribe(p person) *webpushtest.Device {
 	return device
 }
 
-func (w *world) register(p person, s webpush.Subscription) {
+func (w *fixture) register(p user, s webpush.Subscription) {
 	w.Helper()
-	w.ok(w.store.PutSubscription(w.Context(), store.Subscription{
+	w.must(w.store.PutSubscription(w.Context(), store.Subscription{
 		User: p.id, Session: p.session, Endpoint: s.Endpoint, P256DH: s.P256DH, Auth: s.Auth,
 	}))
 }
 
-func (w *world) subscriptions(p person) int {
+func (w *fixture) subscriptions(p user) int {
 	w.Helper()
 	all, err := w.store.Subscriptions(w.Context(), []chat.UserID{p.id})
-	w.ok(err)
+	w.must(err)
 	return len(all)
 }
 
-func (w *world) converse(kind chat.Kind, title string, by person, others ...person) chat.ConversationID {
+func (w *fixture) createConversation(kind chat.Kind, title string, by user, others ...user) chat.ConversationID {
 	w.Helper()
 	n := store.NewConversation{Kind: kind, Title: title, By: by.id}
 	for _, p := range others {
 		n.Members = append(n.Members, p.id)
 	}
 	c, err := w.store.CreateConversation(w.Context(), n)
-	w.ok(err)
+	w.must(err)
 	return c.Conversation.ID
 }
 
-// say stores a message and has it announced, as a worker does.
-func (w *world) say(c chat.ConversationID, by person, body string) chat.Message {
+// sendMessage stores a message and has it announced, as a worker does.
+func (w *fixture) sendMessage(c chat.ConversationID, by user, body string) chat.Message {
 	w.Helper()
 	id, err := chat.ParseClientID(uuid.Must(uuid.NewV7()).String())
-	w.ok(err)
+	w.must(err)
 	out, err := w.store.Append(w.Context(), []chat.Submission{{
 		Sender: by.id, Conversation: c, ClientID: id, Body: body, ReceivedAt: time.Now(),
 	}})
-	w.ok(err)
+	w.must(err)
 	if out[0].Verdict != chat.Stored {
 		w.Fatalf("not stored: %+v", out[0])
 	}
@@ -192,16 +192,16 @@ func (w *world) say(c chat.ConversationID, by person, body string) chat.Message 
 	return out[0].Message
 }
 
-func (w *world) attach(p person) {
+func (w *fixture) attach(p user) {
 	w.Helper()
 	_, _, err := w.presence.Attach(w.Context(), presence.Device{User: p.id, Node: "node", ID: int64(p.id)})
-	w.ok(err)
+	w.must(err)
 }
 
-func (w *world) silent(what string, devices ...*webpushtest.Device) {
+func (w *fixture) assertNoPushes(what string, devices ...*webpushtest.Device) {
 	w.Helper()
 	for i, d := range devices {
-		if n := d.Pushes(); n != 0 {
+		if n := d.PushCount(); n != 0 {
 			w.Errorf("%s: device %d got %d notifications", what, i, n)
 		}
 	}

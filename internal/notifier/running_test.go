@@ -9,34 +9,34 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/notifyqueue"
 )
 
-// process is a pusher at work. It waits for nothing but for what the test says.
-type process struct {
-	w    *world
+// runningNotifier is a pusher at work. It waits for nothing but for what the test says.
+type runningNotifier struct {
+	w    *fixture
 	stop func()
-	open func() // ends all waits
+	releaseTimers func() // ends all waits
 
 	mu     sync.Mutex
 	taken  int // jobs
-	done   int
+	acked   int
 	waits  []time.Duration
 	change chan struct{}
 }
 
-// start starts a pusher whose waits last until open is called.
-func (w *world) start(cfg notifier.Config) *process {
+// startNotifier starts a pusher whose waits last until open is called.
+func (w *fixture) startNotifier(cfg notifier.Config) *runningNotifier {
 	w.Helper()
 	gate := make(chan time.Time)
-	p := &process{w: w, change: make(chan struct{}), open: sync.OnceFunc(func() { close(gate) })}
+	p := &runningNotifier{w: w, change: make(chan struct{}), releaseTimers: sync.OnceFunc(func() { close(gate) })}
 	cfg.Store, cfg.Sender, cfg.Logger, cfg.Delay = w.store, w.sender, w.log, time.Hour
 	if cfg.Locator == nil {
 		cfg.Locator = w.presence
 	}
 	cfg.After = func(d time.Duration) <-chan time.Time {
-		p.note(func() { p.waits = append(p.waits, d) })
+		p.update(func() { p.waits = append(p.waits, d) })
 		return gate
 	}
 	run, err := notifier.New(cfg)
-	w.ok(err)
+	w.must(err)
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- run.Run(ctx, p) }()
@@ -50,7 +50,7 @@ func (w *world) start(cfg notifier.Config) *process {
 	return p
 }
 
-func (p *process) note(f func()) {
+func (p *runningNotifier) update(f func()) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	f()
@@ -59,21 +59,21 @@ func (p *process) note(f func()) {
 }
 
 // Consume is the queue, with an eye on what is done.
-func (p *process) Consume(ctx context.Context, handle notifyqueue.Handler) error {
+func (p *runningNotifier) Consume(ctx context.Context, handle notifyqueue.Handler) error {
 	return p.w.queue.Consume(ctx, func(ctx context.Context, d notifyqueue.Delivery) {
-		done, n := d.Done, len(d.Jobs)
-		d.Done = func() {
+		done, n := d.Ack, len(d.Jobs)
+		d.Ack = func() {
 			done()
-			p.note(func() { p.done += n })
+			p.update(func() { p.acked += n })
 		}
 		handle(ctx, d)
-		p.note(func() { p.taken += n })
+		p.update(func() { p.taken += n })
 	})
 }
 
-func (p *process) wait(what string, ok func() bool) {
+func (p *runningNotifier) wait(what string, ok func() bool) {
 	p.w.Helper()
-	timeout := time.After(patience)
+	timeout := time.After(testTimeout)
 	for {
 		p.mu.Lock()
 		so, change := ok(), p.change
@@ -86,19 +86,19 @@ func (p *process) wait(what string, ok func() bool) {
 		case <-timeout:
 			p.mu.Lock()
 			defer p.mu.Unlock()
-			p.w.Fatalf("never happened: %s (%d jobs taken, %d done; refused: %v)", what, p.taken, p.done, p.w.service.Refused())
+			p.w.Fatalf("never happened: %s (%d jobs taken, %d done; refused: %v)", what, p.taken, p.acked, p.w.service.Refused())
 		}
 	}
 }
 
-// has waits until the pusher knows of so many jobs.
-func (p *process) has(jobs int) {
+// waitTaken waits until the pusher knows of so many jobs.
+func (p *runningNotifier) waitTaken(jobs int) {
 	p.w.Helper()
 	p.wait("the jobs are taken", func() bool { return p.taken >= jobs })
 }
 
-// finished waits until so many jobs are done.
-func (p *process) finished(jobs int) {
+// waitAcked waits until so many jobs are done.
+func (p *runningNotifier) waitAcked(jobs int) {
 	p.w.Helper()
-	p.wait("the jobs are done", func() bool { return p.done >= jobs })
+	p.wait("the jobs are done", func() bool { return p.acked >= jobs })
 }

@@ -24,10 +24,10 @@ type Open func(t *testing.T) (q notifyqueue.Queue, more func() notifyqueue.Queue
 // Run runs the suite.
 func Run(t *testing.T, open Open) {
 	t.Run("jobs come as they were published, in order", func(t *testing.T) { testOrder(t, open) })
-	t.Run("what is not done comes again", func(t *testing.T) { testAgain(t, open) })
-	t.Run("consumers share the work", func(t *testing.T) { testShare(t, open) })
-	t.Run("a handler that holds on is given no more", func(t *testing.T) { testHold(t, open) })
-	t.Run("what is done late does no harm", func(t *testing.T) { testLate(t, open) })
+	t.Run("what is not done comes again", func(t *testing.T) { testRedelivery(t, open) })
+	t.Run("consumers share the work", func(t *testing.T) { testCompetingConsumers(t, open) })
+	t.Run("a handler that holds on is given no more", func(t *testing.T) { testBlockedHandler(t, open) })
+	t.Run("what is done late does no harm", func(t *testing.T) { testLateAck(t, open) })
 }
 
 // Job makes one that is told from others by n.
@@ -44,16 +44,16 @@ type Receiver struct {
 	t    *testing.T
 	stop func()
 
-	mu   sync.Mutex
-	jobs []notifyqueue.Job
-	done []func()
-	more chan struct{}
+	mu      sync.Mutex
+	jobs    []notifyqueue.Job
+	acks    []func()
+	changed chan struct{}
 }
 
 // Receive runs a consumer that is done with what keep does not want.
 func Receive(t *testing.T, q notifyqueue.Consumer, keep func(notifyqueue.Job) bool) *Receiver {
 	t.Helper()
-	r := &Receiver{t: t, more: make(chan struct{})}
+	r := &Receiver{t: t, changed: make(chan struct{})}
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() {
@@ -62,13 +62,13 @@ func Receive(t *testing.T, q notifyqueue.Consumer, keep func(notifyqueue.Job) bo
 			r.jobs = append(r.jobs, d.Jobs...)
 			kept := keep != nil && slices.ContainsFunc(d.Jobs, keep)
 			if kept {
-				r.done = append(r.done, d.Done)
+				r.acks = append(r.acks, d.Ack)
 			}
-			close(r.more)
-			r.more = make(chan struct{})
+			close(r.changed)
+			r.changed = make(chan struct{})
 			r.mu.Unlock()
 			if !kept {
-				d.Done()
+				d.Ack()
 			}
 		})
 	}()
@@ -87,7 +87,7 @@ func (r *Receiver) Wait(n int) []notifyqueue.Job {
 	r.t.Helper()
 	for {
 		r.mu.Lock()
-		jobs, more := slices.Clone(r.jobs), r.more
+		jobs, more := slices.Clone(r.jobs), r.changed
 		r.mu.Unlock()
 		if len(jobs) >= n {
 			return jobs
@@ -99,17 +99,17 @@ func (r *Receiver) Wait(n int) []notifyqueue.Job {
 // Stop ends the consumer.
 func (r *Receiver) Stop() { r.stop() }
 
-// Finish is done with all that was kept.
-func (r *Receiver) Finish() {
+// AckAll is done with all that was kept.
+func (r *Receiver) AckAll() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for _, done := range r.done {
+	for _, done := range r.acks {
 		done()
 	}
-	r.done = nil
+	r.acks = nil
 }
 
-func same(t *testing.T, got, want []notifyqueue.Job) {
+func assertJobs(t *testing.T, got, want []notifyqueue.Job) {
 	t.Helper()
 	if d := cmp.Diff(want, got); d != "" {
 		t.Errorf("(-want +got):\n%s", d)
@@ -134,10 +134,10 @@ func testOrder(t *testing.T, open Open) {
 	for n := int64(50); n < 200; n += 3 {
 		q.Publish(jobs(n, n+3))
 	}
-	same(t, r.Wait(199), jobs(1, 200))
+	assertJobs(t, r.Wait(199), jobs(1, 200))
 }
 
-func testAgain(t *testing.T, open Open) {
+func testRedelivery(t *testing.T, open Open) {
 	q, more := open(t)
 	first := Receive(t, q, func(j notifyqueue.Job) bool { return j.Seq < 3 })
 	for n := int64(1); n < 5; n++ {
@@ -147,16 +147,16 @@ func testAgain(t *testing.T, open Open) {
 	}
 	first.Stop()
 	second := Receive(t, more(), nil)
-	same(t, second.Wait(2), jobs(1, 3))
+	assertJobs(t, second.Wait(2), jobs(1, 3))
 	q.Publish(jobs(5, 6))
-	same(t, second.Wait(3), append(jobs(1, 3), Job(5)))
+	assertJobs(t, second.Wait(3), append(jobs(1, 3), Job(5)))
 	second.Stop()
 	third := Receive(t, q, nil)
 	q.Publish(jobs(6, 7))
-	same(t, third.Wait(1), jobs(6, 7))
+	assertJobs(t, third.Wait(1), jobs(6, 7))
 }
 
-func testShare(t *testing.T, open Open) {
+func testCompetingConsumers(t *testing.T, open Open) {
 	q, more := open(t)
 	a, b := Receive(t, q, nil), Receive(t, more(), nil)
 	// Whoever gets one holds on to it, so that the other gets the next.
@@ -169,10 +169,10 @@ func testShare(t *testing.T, open Open) {
 	})
 	all := append(a.Wait(0), b.Wait(0)...)
 	slices.SortFunc(all, func(x, y notifyqueue.Job) int { return int(x.Seq - y.Seq) })
-	same(t, all, jobs(1, published+1))
+	assertJobs(t, all, jobs(1, published+1))
 }
 
-func testHold(t *testing.T, open Open) {
+func testBlockedHandler(t *testing.T, open Open) {
 	q, _ := open(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	entered := make(chan int, 100)
@@ -194,10 +194,10 @@ func testHold(t *testing.T, open Open) {
 		t.Error("the handler was called while it was at work")
 	}
 	// What it held comes again.
-	same(t, Receive(t, q, nil).Wait(2), jobs(1, 3))
+	assertJobs(t, Receive(t, q, nil).Wait(2), jobs(1, 3))
 }
 
-func testLate(t *testing.T, open Open) {
+func testLateAck(t *testing.T, open Open) {
 	q, more := open(t)
 	first := Receive(t, q, func(notifyqueue.Job) bool { return true })
 	q.Publish(jobs(1, 2))
@@ -205,7 +205,7 @@ func testLate(t *testing.T, open Open) {
 	first.Stop()
 	second := Receive(t, more(), func(notifyqueue.Job) bool { return true })
 	second.Wait(1)
-	first.Finish() // of a consumer that is no more
+	first.AckAll() // of a consumer that is no more
 	second.Stop()
-	same(t, Receive(t, q, nil).Wait(1), jobs(1, 2))
+	assertJobs(t, Receive(t, q, nil).Wait(1), jobs(1, 2))
 }

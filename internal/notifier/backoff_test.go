@@ -15,11 +15,11 @@ const (
 	bens, eves    = "https://bens.example/x", "https://eves.example/x"
 )
 
-// keepOn says something to Ben, and to Eve if she is told, every so often.
-func (w *town) keepOn(during, every time.Duration, told ...chat.UserID) {
+// publishEvery says something to Ben, and to Eve if she is told, every so often.
+func (w *simFixture) publishEvery(during, every time.Duration, told ...chat.UserID) {
 	for end := time.Now().Add(during); time.Now().Before(end); time.Sleep(every) {
 		for _, user := range told {
-			w.publish(w.missed(aki, chat.ConversationID(user), user))
+			w.publish(w.missedJob(aki, chat.ConversationID(user), user))
 		}
 	}
 }
@@ -28,18 +28,18 @@ func (w *town) keepOn(during, every time.Duration, told ...chat.UserID) {
 // failure to the next, whatever is said meanwhile; once it takes something, all
 // is as before.
 func TestPausesGrowUntilADeviceAnswers(t *testing.T) {
-	inTown(t, func(w *town) {
+	simulate(t, func(w *simFixture) {
 		var back atomic.Bool
-		w.serve("bens.example", func() error {
+		w.setService("bens.example", func() error {
 			if back.Load() {
 				return nil
 			}
-			return silent()
+			return timeoutService()
 		})
 		w.subscribe(ben, bens)
-		w.keepOn(2*time.Hour, 5*time.Second, ben)
+		w.publishEvery(2*time.Hour, 5*time.Second, ben)
 		pause := time.Second
-		tries := w.to(bens)
+		tries := w.sendsTo(bens)
 		for i, s := range tries[1:] {
 			// A pause is spread over the second half of its length.
 			if rest := s.at - tries[i].at - 10*time.Second; rest < pause/2 {
@@ -51,13 +51,13 @@ func TestPausesGrowUntilADeviceAnswers(t *testing.T) {
 			w.Errorf("%d attempts in two hours", n)
 		}
 		back.Store(true)
-		w.keepOn(11*time.Minute, time.Minute, ben)
-		before := len(w.to(bens))
-		if last := w.to(bens)[before-1]; !last.taken {
+		w.publishEvery(11*time.Minute, time.Minute, ben)
+		before := len(w.sendsTo(bens))
+		if last := w.sendsTo(bens)[before-1]; !last.accepted {
 			w.Error("it is not tried again")
 		}
-		w.keepOn(10*time.Minute, time.Minute, ben)
-		if n := len(w.to(bens)) - before; n < 9 {
+		w.publishEvery(10*time.Minute, time.Minute, ben)
+		if n := len(w.sendsTo(bens)) - before; n < 9 {
 			w.Errorf("%d of 10 notifications came after the trouble", n)
 		}
 	})
@@ -65,17 +65,17 @@ func TestPausesGrowUntilADeviceAnswers(t *testing.T) {
 
 // A service that says when to come back is not asked before.
 func TestTheServicesWishIsObeyed(t *testing.T) {
-	inTown(t, func(w *town) {
-		w.serve("bens.example", func() error {
+	simulate(t, func(w *simFixture) {
+		w.setService("bens.example", func() error {
 			return &webpush.RetryError{Host: "bens.example", Status: 429, After: time.Hour}
 		})
 		w.subscribe(ben, bens)
-		w.keepOn(59*time.Minute, 5*time.Second, ben)
-		if n := len(w.to(bens)); n != 1 {
+		w.publishEvery(59*time.Minute, 5*time.Second, ben)
+		if n := len(w.sendsTo(bens)); n != 1 {
 			w.Errorf("it was asked %d times within the hour", n)
 		}
-		w.keepOn(2*time.Minute, 5*time.Second, ben)
-		if n := len(w.to(bens)); n != 2 {
+		w.publishEvery(2*time.Minute, 5*time.Second, ben)
+		if n := len(w.sendsTo(bens)); n != 2 {
 			w.Errorf("it was asked %d times after the hour", n)
 		}
 	})
@@ -89,29 +89,29 @@ func TestSubscriptionsThatTakeNothingForDaysEnd(t *testing.T) {
 		bens, eves func() error
 		want       int
 	}{
-		{"while others do", silent, nil, 0},
-		{"nobody does: it is our network", silent, silent, 1},
+		{"while others do", timeoutService, nil, 0},
+		{"nobody does: it is our network", timeoutService, timeoutService, 1},
 		{"once in a while it does", func() error {
 			if calls.Add(1)%100 == 0 {
 				return nil
 			}
-			return silent()
+			return timeoutService()
 		}, nil, 1},
 		{"it answers, but does not like what it gets", func() error { return context.Canceled }, nil, 1},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			inTown(t, func(w *town) {
-				w.serve("bens.example", tt.bens)
+			simulate(t, func(w *simFixture) {
+				w.setService("bens.example", tt.bens)
 				w.subscribe(ben, bens)
 				w.subscribe(eve, eves)
 				if tt.eves != nil {
-					w.serve("eves.example", tt.eves)
+					w.setService("eves.example", tt.eves)
 				}
-				w.keepOn(3*days, 10*time.Minute, ben, eve)
+				w.publishEvery(3*days, 10*time.Minute, ben, eve)
 				if n := w.subscribed(ben); n != 1 {
 					w.Errorf("%d subscriptions after three days", n)
 				}
-				w.keepOn(days, 10*time.Minute, ben, eve)
+				w.publishEvery(days, 10*time.Minute, ben, eve)
 				if n := w.subscribed(ben); n != tt.want {
 					w.Errorf("%d subscriptions after four days", n)
 				}

@@ -74,9 +74,9 @@ func Preview(body string) string {
 // Delivery is what was published together.
 type Delivery struct {
 	Jobs []Job
-	// Done says that all is sent or given up. It is called once at most, by
+	// Ack says that all is sent or given up. It is called once at most, by
 	// any goroutine, and may be called after the consumer has ended.
-	Done func()
+	Ack func()
 }
 
 // Handler takes deliveries, one at a time. As long as it does not return, the

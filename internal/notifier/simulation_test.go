@@ -16,39 +16,39 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/webpush"
 )
 
-// town is an installation of which all but the pusher is made up. Its clock is
+// simFixture is an installation of which all but the pusher is made up. Its clock is
 // that of synctest: it jumps when everybody waits, so that hours pass at once
 // and how fast the machine is changes nothing.
-type town struct {
+type simFixture struct {
 	*testing.T
 	deliveries chan notifyqueue.Delivery
-	began      time.Time
+	start      time.Time
 
 	mu       sync.Mutex
 	devices  map[chat.UserID][]string // endpoints
 	owners   map[string]chat.UserID   // of endpoints, also of those that have ended
 	services map[string]func() error  // by host; who is not here takes all, in 100 ms
 	seqs     map[chat.ConversationID]int64
-	sends    []send
-	atOnce   map[chat.UserID]int // on their way
-	most     map[chat.UserID]int // that ever were
+	sends    []sendAttempt
+	inFlight   map[chat.UserID]int // on their way
+	maxInFlight     map[chat.UserID]int // that ever were
 }
 
-// send is an attempt to send something.
-type send struct {
+// sendAttempt is an attempt to send something.
+type sendAttempt struct {
 	endpoint     string
 	conversation string
 	at           time.Duration // since the town began
-	taken        bool
+	accepted        bool
 }
 
-// inTown runs a test on a pusher that works.
-func inTown(t *testing.T, test func(w *town)) {
+// simulate runs a test on a pusher that works.
+func simulate(t *testing.T, test func(w *simFixture)) {
 	synctest.Test(t, func(t *testing.T) {
-		w := &town{
-			T: t, deliveries: make(chan notifyqueue.Delivery, 100_000), began: time.Now(),
+		w := &simFixture{
+			T: t, deliveries: make(chan notifyqueue.Delivery, 100_000), start: time.Now(),
 			devices: map[chat.UserID][]string{}, owners: map[string]chat.UserID{}, services: map[string]func() error{},
-			seqs: map[chat.ConversationID]int64{}, atOnce: map[chat.UserID]int{}, most: map[chat.UserID]int{},
+			seqs: map[chat.ConversationID]int64{}, inFlight: map[chat.UserID]int{}, maxInFlight: map[chat.UserID]int{},
 		}
 		p, err := notifier.New(notifier.Config{Store: w, Locator: w, Sender: w})
 		if err != nil {
@@ -66,28 +66,28 @@ func inTown(t *testing.T, test func(w *town)) {
 }
 
 // subscribe gives a user a device.
-func (w *town) subscribe(user chat.UserID, endpoint string) {
+func (w *simFixture) subscribe(user chat.UserID, endpoint string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.devices[user] = append(w.devices[user], endpoint)
 	w.owners[endpoint] = user
 }
 
-// serve makes a service do as f does.
-func (w *town) serve(host string, f func() error) {
+// setService makes a service do as f does.
+func (w *simFixture) setService(host string, f func() error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.services[host] = f
 }
 
-// silent is a service that never answers.
-func silent() error {
+// timeoutService is a service that never answers.
+func timeoutService() error {
 	time.Sleep(10 * time.Second)
 	return &webpush.RetryError{Host: "silent", Err: context.DeadlineExceeded}
 }
 
-// missed is a message to a user who was away.
-func (w *town) missed(by chat.UserID, c chat.ConversationID, user chat.UserID) notifyqueue.Job {
+// missedJob is a message to a user who was away.
+func (w *simFixture) missedJob(by chat.UserID, c chat.ConversationID, user chat.UserID) notifyqueue.Job {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.seqs[c]++
@@ -98,11 +98,11 @@ func (w *town) missed(by chat.UserID, c chat.ConversationID, user chat.UserID) n
 }
 
 // publish puts jobs into the queue as one delivery.
-func (w *town) publish(jobs ...notifyqueue.Job) { w.deliveries <- notifyqueue.Delivery{Jobs: jobs} }
+func (w *simFixture) publish(jobs ...notifyqueue.Job) { w.deliveries <- notifyqueue.Delivery{Jobs: jobs} }
 
 // Consume is the queue. It hands out no more deliveries than RabbitMQ does
 // before they are done.
-func (w *town) Consume(ctx context.Context, handle notifyqueue.Handler) error {
+func (w *simFixture) Consume(ctx context.Context, handle notifyqueue.Handler) error {
 	handed := make(chan struct{}, 256)
 	for {
 		select {
@@ -114,24 +114,24 @@ func (w *town) Consume(ctx context.Context, handle notifyqueue.Handler) error {
 		case <-ctx.Done():
 			return nil
 		case d := <-w.deliveries:
-			d.Done = func() { <-handed }
+			d.Ack = func() { <-handed }
 			handle(ctx, d)
 		}
 	}
 }
 
 // Send is what services do.
-func (w *town) Send(_ context.Context, to webpush.Subscription, n webpush.Notification) error {
-	var s shown
+func (w *simFixture) Send(_ context.Context, to webpush.Subscription, n webpush.Notification) error {
+	var s notificationContent
 	if err := json.Unmarshal(n.Payload, &s); err != nil {
 		return err
 	}
 	w.mu.Lock()
 	owner, f := w.owners[to.Endpoint], w.services[to.Host()]
-	w.atOnce[owner]++
-	w.most[owner] = max(w.most[owner], w.atOnce[owner])
+	w.inFlight[owner]++
+	w.maxInFlight[owner] = max(w.maxInFlight[owner], w.inFlight[owner])
 	i := len(w.sends)
-	w.sends = append(w.sends, send{endpoint: to.Endpoint, conversation: s.Conversation, at: time.Since(w.began)})
+	w.sends = append(w.sends, sendAttempt{endpoint: to.Endpoint, conversation: s.Conversation, at: time.Since(w.start)})
 	w.mu.Unlock()
 	var err error
 	if f == nil {
@@ -141,13 +141,13 @@ func (w *town) Send(_ context.Context, to webpush.Subscription, n webpush.Notifi
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.atOnce[owner]--
-	w.sends[i].taken = err == nil
+	w.inFlight[owner]--
+	w.sends[i].accepted = err == nil
 	return err
 }
 
-// to are the attempts to send to an endpoint.
-func (w *town) to(endpoint string) (out []send) {
+// sendsTo are the attempts to send to an endpoint.
+func (w *simFixture) sendsTo(endpoint string) (out []sendAttempt) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, s := range w.sends {
@@ -158,7 +158,7 @@ func (w *town) to(endpoint string) (out []send) {
 	return out
 }
 
-func (w *town) subscribed(user chat.UserID) int {
+func (w *simFixture) subscribed(user chat.UserID) int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return len(w.devices[user])
@@ -166,11 +166,11 @@ func (w *town) subscribed(user chat.UserID) int {
 
 // The store and presence: everybody is away, and has read nothing.
 
-func (w *town) NodesOf(_ context.Context, users []chat.UserID) ([][]string, error) {
+func (w *simFixture) NodesOf(_ context.Context, users []chat.UserID) ([][]string, error) {
 	return make([][]string, len(users)), nil
 }
 
-func (w *town) Subscriptions(_ context.Context, users []chat.UserID) (out []store.Subscription, err error) {
+func (w *simFixture) Subscriptions(_ context.Context, users []chat.UserID) (out []store.Subscription, err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, u := range users {
@@ -181,7 +181,7 @@ func (w *town) Subscriptions(_ context.Context, users []chat.UserID) (out []stor
 	return out, nil
 }
 
-func (w *town) DropSubscription(_ context.Context, endpoint string) error {
+func (w *simFixture) DropSubscription(_ context.Context, endpoint string) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	owner := w.owners[endpoint]
@@ -189,7 +189,7 @@ func (w *town) DropSubscription(_ context.Context, endpoint string) error {
 	return nil
 }
 
-func (w *town) NotificationStates(_ context.Context, keys []store.MemberKey) (map[store.MemberKey]store.NotificationState, error) {
+func (w *simFixture) NotificationStates(_ context.Context, keys []store.MemberKey) (map[store.MemberKey]store.NotificationState, error) {
 	out := make(map[store.MemberKey]store.NotificationState, len(keys))
 	for _, k := range keys {
 		out[k] = store.NotificationState{Kind: chat.Direct}
@@ -197,10 +197,10 @@ func (w *town) NotificationStates(_ context.Context, keys []store.MemberKey) (ma
 	return out, nil
 }
 
-func (w *town) Users(context.Context, []chat.UserID) ([]chat.User, error) { return nil, nil }
+func (w *simFixture) Users(context.Context, []chat.UserID) ([]chat.User, error) { return nil, nil }
 
-func (w *town) History(context.Context, chat.ConversationID, chat.UserID, int64, int64, bool, int) ([]chat.Message, error) {
+func (w *simFixture) History(context.Context, chat.ConversationID, chat.UserID, int64, int64, bool, int) ([]chat.Message, error) {
 	return nil, nil
 }
 
-func (w *town) Secret() []byte { return []byte("secret") }
+func (w *simFixture) Secret() []byte { return []byte("secret") }

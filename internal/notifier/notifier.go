@@ -59,10 +59,10 @@ type Config struct {
 
 	Delay   time.Duration // from a message to its notification; 0 means 5 s
 	TTL     time.Duration // how long a notification is worth anything; 0 means a day
-	GiveUp  time.Duration // how long sending one may take, with all repetitions; 0 means 10 min
-	AtOnce  int           // notifications on their way; 0 means 64, half of them to one service, a 16th to one user
-	Waiting int           // notifications that wait for their delay; 0 means 50,000
-	Open    int           // those to be sent, half of them to devices that rest, a 32nd to one user; 0 means 4,096
+	GiveUpAfter  time.Duration // how long sending one may take, with all repetitions; 0 means 10 min
+	MaxInFlight  int           // notifications on their way; 0 means 64, half of them to one service, a 16th to one user
+	MaxPending int           // notifications that wait for their delay; 0 means 50,000
+	MaxQueued    int           // those to be sent, half of them to devices that rest, a 32nd to one user; 0 means 4,096
 
 	// After is time.After when nil; tests do not wait.
 	After func(time.Duration) <-chan time.Time
@@ -73,15 +73,15 @@ func (c *Config) Validate() error {
 	if c.Store == nil || c.Locator == nil || c.Sender == nil {
 		return errors.New("a pusher needs a store, a locator and a sender")
 	}
-	if c.Delay < 0 || c.TTL < 0 || c.GiveUp < 0 || c.AtOnce < 0 || c.Waiting < 0 || c.Open < 0 {
+	if c.Delay < 0 || c.TTL < 0 || c.GiveUpAfter < 0 || c.MaxInFlight < 0 || c.MaxPending < 0 || c.MaxQueued < 0 {
 		return errors.New("a pusher's times and bounds must not be negative")
 	}
 	c.Delay = cmp.Or(c.Delay, 5*time.Second)
 	c.TTL = min(cmp.Or(c.TTL, 24*time.Hour), webpush.MaxTTL)
-	c.GiveUp = cmp.Or(c.GiveUp, 10*time.Minute)
-	c.AtOnce = cmp.Or(c.AtOnce, 64)
-	c.Waiting = cmp.Or(c.Waiting, 50_000)
-	c.Open = cmp.Or(c.Open, 4096)
+	c.GiveUpAfter = cmp.Or(c.GiveUpAfter, 10*time.Minute)
+	c.MaxInFlight = cmp.Or(c.MaxInFlight, 64)
+	c.MaxPending = cmp.Or(c.MaxPending, 50_000)
+	c.MaxQueued = cmp.Or(c.MaxQueued, 4096)
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -106,23 +106,23 @@ func New(cfg Config) (*Notifier, error) {
 // finished first; the rest comes again, here or elsewhere, if the queue lives
 // on.
 func (p *Notifier) Run(ctx context.Context, queue notifyqueue.Consumer) error {
-	r := &run{
-		Config: p.cfg, log: p.cfg.Logger, notes: newNotes(p.cfg.Waiting),
-		open: make(chan struct{}, p.cfg.Open), lines: newLines(p.cfg.Open),
-		perUser: newLanes[chat.UserID](p.cfg.AtOnce / 16), perHost: newLanes[string](p.cfg.AtOnce / 2), inAll: newLanes[struct{}](p.cfg.AtOnce),
+	r := &worker{
+		Config: p.cfg, log: p.cfg.Logger, pending: newPendingNotifications(p.cfg.MaxPending),
+		slots: make(chan struct{}, p.cfg.MaxQueued), queues: newDeviceQueues(p.cfg.MaxQueued),
+		userSemaphore: newKeyedSemaphore[chat.UserID](p.cfg.MaxInFlight / 16), hostSemaphore: newKeyedSemaphore[string](p.cfg.MaxInFlight / 2), globalSemaphore: newKeyedSemaphore[struct{}](p.cfg.MaxInFlight),
 	}
 	// The consumer outlives the work, so that what was sent is acknowledged.
 	consuming, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	consumed := make(chan error, 1)
-	go func() { consumed <- queue.Consume(consuming, r.take) }()
+	go func() { consumed <- queue.Consume(consuming, r.receive) }()
 	working, halt := context.WithCancel(ctx)
 	defer halt()
 	worked := make(chan struct{})
 	go func() {
 		defer close(worked)
-		r.work(working)
-		r.sending.Wait()
+		r.dispatchLoop(working)
+		r.senders.Wait()
 	}()
 	select {
 	case <-worked:
@@ -135,39 +135,39 @@ func (p *Notifier) Run(ctx context.Context, queue notifyqueue.Consumer) error {
 	}
 }
 
-// run is a pusher at work.
-type run struct {
+// worker is a pusher at work.
+type worker struct {
 	Config
 	log     *slog.Logger
-	notes   *notes
-	open    chan struct{} // holds one for each parcel that is in a line or on its way
-	lines   *lines
-	perUser *lanes[chat.UserID]
-	perHost *lanes[string]
-	inAll   *lanes[struct{}]
-	taken   atomic.Int64 // notifications that services have taken
-	sending sync.WaitGroup
+	pending   *pendingNotifications
+	slots    chan struct{} // holds one for each parcel that is in a line or on its way
+	queues   *deviceQueues
+	userSemaphore *keyedSemaphore[chat.UserID]
+	hostSemaphore *keyedSemaphore[string]
+	globalSemaphore   *keyedSemaphore[struct{}]
+	accepted   atomic.Int64 // notifications that services have taken
+	senders sync.WaitGroup
 }
 
-// take gathers what a delivery tells of.
-func (r *run) take(ctx context.Context, d notifyqueue.Delivery) {
-	for r.notes.full() {
-		if !r.notes.room.Wait(ctx) {
+// receive gathers what a delivery tells of.
+func (r *worker) receive(ctx context.Context, d notifyqueue.Delivery) {
+	for r.pending.full() {
+		if !r.pending.room.Wait(ctx) {
 			return // not done: it comes again
 		}
 	}
-	r.notes.add(d, time.Now().Add(-r.TTL))
+	r.pending.add(d, time.Now().Add(-r.TTL))
 }
 
-// atATime is how many notes are looked up together.
-const atATime = 256
+// maxResolve is how many notes are looked up together.
+const maxResolve = 256
 
-// work sends notes as their delay is over, until ctx ends.
-func (r *run) work(ctx context.Context) {
+// dispatchLoop sends notes as their delay is over, until ctx ends.
+func (r *worker) dispatchLoop(ctx context.Context) {
 	for ctx.Err() == nil {
-		due, ok := r.notes.due(r.Delay)
+		due, ok := r.pending.nextDue(r.Delay)
 		if !ok {
-			if !r.notes.wake.Wait(ctx) {
+			if !r.pending.ready.Wait(ctx) {
 				return
 			}
 			continue
@@ -179,15 +179,15 @@ func (r *run) work(ctx context.Context) {
 			case <-r.After(wait):
 			}
 		}
-		if !r.dispatch(ctx, r.notes.pop(due, r.Delay, atATime)) {
+		if !r.dispatch(ctx, r.pending.pop(due, r.Delay, maxResolve)) {
 			return
 		}
 	}
 }
 
 // dispatch begins to send notes; false when ctx has ended.
-func (r *run) dispatch(ctx context.Context, batch []*note) bool {
-	parcels, err := r.lookUp(ctx, batch)
+func (r *worker) dispatch(ctx context.Context, batch []*pendingNotification) bool {
+	parcels, err := r.resolveWithRetry(ctx, batch)
 	if err != nil {
 		if ctx.Err() != nil {
 			return false
@@ -195,35 +195,35 @@ func (r *run) dispatch(ctx context.Context, batch []*note) bool {
 		r.log.ErrorContext(ctx, "people could not be notified", "notifications", len(batch), "error", err)
 	}
 	for _, p := range parcels {
-		p.note.parcels++
+		p.pending.unfinished++
 	}
 	for _, n := range batch {
-		if n.parcels == 0 {
-			r.notes.finish(n)
+		if n.unfinished == 0 {
+			r.pending.finish(n)
 		}
 	}
 	for _, p := range parcels {
 		select {
 		case <-ctx.Done():
 			return false
-		case r.open <- struct{}{}:
+		case r.slots <- struct{}{}:
 		}
-		r.put(ctx, p)
+		r.enqueue(ctx, p)
 	}
 	return true
 }
 
 const (
-	firstWait = time.Second
-	lastWait  = time.Minute
+	minStoreRetry = time.Second
+	maxStoreRetry  = time.Minute
 )
 
-// lookUp is look, again and again while the store is away.
-func (r *run) lookUp(ctx context.Context, batch []*note) ([]*parcel, error) {
-	began, retry := time.Now(), backoff.Backoff{InitialInterval: firstWait, MaxInterval: lastWait}
+// resolveWithRetry is look, again and again while the store is away.
+func (r *worker) resolveWithRetry(ctx context.Context, batch []*pendingNotification) ([]*deviceNotification, error) {
+	began, retry := time.Now(), backoff.Backoff{InitialInterval: minStoreRetry, MaxInterval: maxStoreRetry}
 	for {
-		parcels, err := r.look(ctx, batch)
-		if err == nil || !errors.Is(err, store.ErrUnavailable) || time.Since(began) > r.GiveUp {
+		parcels, err := r.resolve(ctx, batch)
+		if err == nil || !errors.Is(err, store.ErrUnavailable) || time.Since(began) > r.GiveUpAfter {
 			return parcels, err
 		}
 		wait := retry.Next()
