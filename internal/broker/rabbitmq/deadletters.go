@@ -120,7 +120,6 @@ func publishAll(ctx context.Context, conn *amqp.Connection, queue string, messag
 }
 
 // DeadLetterStore lists and requeues dead letters, for the operator's commands.
-// It is not safe for concurrent use.
 type DeadLetterStore struct {
 	conn       *amqp.Connection
 	partitions int
@@ -181,7 +180,7 @@ func readDeadLetter(d amqp.Delivery) DeadLetter {
 	return out
 }
 
-// Find gives one dead letter; [ErrNoDeadLetter] when it is not there.
+// Find returns one dead letter. It fails with [ErrNoDeadLetter] when the id is unknown.
 func (s *DeadLetterStore) Find(id string) (found DeadLetter, err error) {
 	err = s.Each(func(l DeadLetter) bool {
 		if l.ID == id {
@@ -209,7 +208,7 @@ func (s *DeadLetterStore) Requeue(ctx context.Context, id string) error {
 		}
 		found = true
 		if l.Submission == nil {
-			return false, errors.New("the dead letter cannot be read, so it cannot be sent again")
+			return false, errors.New("the dead letter cannot be decoded, so it cannot be requeued")
 		}
 		queue := queueName(broker.Partition(l.Submission.Conversation, s.partitions))
 		if err := publishAll(ctx, s.conn, queue, []amqp.Publishing{{

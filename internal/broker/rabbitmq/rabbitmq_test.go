@@ -451,15 +451,15 @@ func TestNodesDie(t *testing.T) {
 		if err := n.Kill(); err != nil {
 			t.Fatal(err)
 		}
-		moves("it goes on without "+n.Name(), 500)
+		moves("it continues without "+n.Name(), 500)
 		if i == len(nodes)-1 {
-			break // the last may stay away
+			break // the last may stay down
 		}
 		if err := n.Start(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 	}
-	moves("it goes on", 500)
+	moves("it continues", 500)
 	r.check(t, tr.stopAndCount())
 }
 

@@ -43,7 +43,7 @@ func consume(t *testing.T, b broker.Consumer, handle broker.Handler) (stop func(
 	return stop
 }
 
-// A worker is told to stop while a batch cannot be stored and another message
+// A worker is stopped while a batch cannot be stored and another message
 // waits behind it: the next worker gets both, in their order.
 func TestStopWhileTheStoreFails(t *testing.T) {
 	t.Parallel()
@@ -52,11 +52,11 @@ func TestStopWhileTheStoreFails(t *testing.T) {
 	for round := range 5 {
 		first, second := 2*round, 2*round+1
 		publish(t, b, first)
-		var j sync.Mutex
+		var mu sync.Mutex
 		var stored []string
 		store := func(_ context.Context, batch []broker.Delivery) ([]*chat.Error, error) {
-			j.Lock()
-			defer j.Unlock()
+			mu.Lock()
+			defer mu.Unlock()
 			for _, d := range batch {
 				stored = append(stored, d.Body)
 			}
@@ -89,21 +89,21 @@ func TestStopWhileTheStoreFails(t *testing.T) {
 		stop()
 		stop = consume(t, b, store)
 		eventually.True(t, "both are stored", func() bool {
-			j.Lock()
-			defer j.Unlock()
+			mu.Lock()
+			defer mu.Unlock()
 			return len(stored) >= 2
 		})
 		stop()
-		j.Lock()
+		mu.Lock()
 		if stored[0] != submission(1, first).Body {
 			t.Errorf("stored in the order %v", stored)
 		}
-		j.Unlock()
+		mu.Unlock()
 	}
 }
 
-// A refusal that comes while the worker is told to stop is kept as a dead
-// letter, once, and also where the publishers are closed already.
+// A refusal that comes while the worker is being stopped is kept as a dead letter,
+// once, also when the publishers are closed already.
 func TestStopKeepsDeadLetters(t *testing.T) {
 	t.Parallel()
 	for name, closeFirst := range map[string]bool{"the worker stops": false, "the broker closes before it": true} {
