@@ -8,43 +8,45 @@ import (
 
 const (
 	minPause = time.Second
-	maxPause  = 10 * time.Minute
-	// A subscription ends after so many failures in a row, over so long: more
-	// than a service's bad weekend. Who has it ended must subscribe anew.
-	maxFailures = 20
-	minFailurePeriod    = 72 * time.Hour
+	maxPause = 10 * time.Minute
+	// A subscription is dropped after maxFailures failures in a row over at least
+	// minFailurePeriod, which is longer than an outage of a weekend. Its device must
+	// subscribe again.
+	maxFailures      = 20
+	minFailurePeriod = 72 * time.Hour
 )
 
-// backoffState is what is known of a device whose service took nothing the last
-// time. It begins with a failure and ends with any answer; the zero value is
-// none.
+// backoffState is the state of a device whose service failed the last time: it was
+// unreachable, overloaded or broken. It begins with a failure and ends with any other
+// answer. The zero value means that the last send did not fail so.
 type backoffState struct {
-	delays *backoff.Backoff // nil when there is none
-	retryAt  time.Time        // nothing is sent before; zero when the pause is over
+	delays  *backoff.Backoff // nil when the last send did not fail
+	retryAt time.Time        // nothing is sent before; zero after the pause
 
-	failures int       // in a row, those that count for the end
-	firstFailure    time.Time // of the first of them
-	accepted    int64     // by all services, as of the last of them
+	failures     int       // in a row, those that count for dropping the subscription
+	firstFailure time.Time // of the first of them
+	accepted     int64     // by all services, at the last of them
 }
 
-func (t *backoffState) failing() bool { return t.delays != nil }
+// failing reports whether the last send failed.
+func (s *backoffState) failing() bool { return s.delays != nil }
 
-// recordFailure notes a failure. The service may wish for a longer pause; taken is how
-// many notifications all services have taken so far. It tells whether the
-// subscription is to end.
-func (t *backoffState) recordFailure(now time.Time, wish time.Duration, taken int64) (end bool) {
-	if t.delays == nil {
-		// Spread, so that devices of one service do not come back together.
-		t.delays = &backoff.Backoff{InitialInterval: minPause, MaxInterval: maxPause, Jitter: 0.5}
+// recordFailure starts a pause, of retryAfter at least. accepted is how many
+// notifications all services have accepted so far. It reports whether the
+// subscription is to be dropped.
+func (s *backoffState) recordFailure(now time.Time, retryAfter time.Duration, accepted int64) (drop bool) {
+	if s.delays == nil {
+		// Randomized, so that devices of one service are not retried together.
+		s.delays = &backoff.Backoff{InitialInterval: minPause, MaxInterval: maxPause, Jitter: 0.5}
 	}
-	t.retryAt = now.Add(max(t.delays.Next(), wish))
-	// While nobody takes anything, it may be our own network that is away.
-	if t.failures > 0 && taken == t.accepted {
+	s.retryAt = now.Add(max(s.delays.Next(), retryAfter))
+	// While no service accepts anything, our own network may be down.
+	if s.failures > 0 && accepted == s.accepted {
 		return false
 	}
-	if t.failures++; t.failures == 1 {
-		t.firstFailure = now
+	if s.failures++; s.failures == 1 {
+		s.firstFailure = now
 	}
-	t.accepted = taken
-	return t.failures >= maxFailures && now.Sub(t.firstFailure) >= minFailurePeriod
+	s.accepted = accepted
+	return s.failures >= maxFailures && now.Sub(s.firstFailure) >= minFailurePeriod
 }

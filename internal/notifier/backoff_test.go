@@ -15,73 +15,73 @@ const (
 	bens, eves    = "https://bens.example/x", "https://eves.example/x"
 )
 
-// publishEvery says something to Ben, and to Eve if she is told, every so often.
-func (w *simFixture) publishEvery(during, every time.Duration, told ...chat.UserID) {
-	for end := time.Now().Add(during); time.Now().Before(end); time.Sleep(every) {
-		for _, user := range told {
-			w.publish(w.missedJob(aki, chat.ConversationID(user), user))
+// publishEvery publishes a message to each of the recipients at an interval.
+func (f *simFixture) publishEvery(during, interval time.Duration, recipients ...chat.UserID) {
+	for end := time.Now().Add(during); time.Now().Before(end); time.Sleep(interval) {
+		for _, user := range recipients {
+			f.publish(f.missedJob(aki, chat.ConversationID(user), user))
 		}
 	}
 }
 
-// Nothing is sent to a device before its pause is over, which grows from one
-// failure to the next, whatever is said meanwhile; once it takes something, all
-// is as before.
+// Nothing is sent to a device before its pause is over, also when there are new
+// messages. The pause grows from one failure to the next, and is reset when the service
+// accepts something.
 func TestPausesGrowUntilADeviceAnswers(t *testing.T) {
-	simulate(t, func(w *simFixture) {
+	simulate(t, func(f *simFixture) {
 		var back atomic.Bool
-		w.setService("bens.example", func() error {
+		f.setService("bens.example", func() error {
 			if back.Load() {
 				return nil
 			}
 			return timeoutService()
 		})
-		w.subscribe(ben, bens)
-		w.publishEvery(2*time.Hour, 5*time.Second, ben)
+		f.subscribe(ben, bens)
+		f.publishEvery(2*time.Hour, 5*time.Second, ben)
 		pause := time.Second
-		tries := w.sendsTo(bens)
+		tries := f.sendsTo(bens)
 		for i, s := range tries[1:] {
-			// A pause is spread over the second half of its length.
-			if rest := s.at - tries[i].at - 10*time.Second; rest < pause/2 {
-				w.Errorf("failure %d was followed by a rest of %v, not of %v at least", i+1, rest, pause/2)
+			// A pause is randomized over the second half of its length.
+			if waited := s.at - tries[i].at - 10*time.Second; waited < pause/2 {
+				f.Errorf("failure %d was followed by a pause of %v, want %v at least", i+1, waited, pause/2)
 			}
 			pause = min(2*pause, 10*time.Minute)
 		}
 		if n := len(tries); n < 20 || n > 40 {
-			w.Errorf("%d attempts in two hours", n)
+			f.Errorf("%d attempts in two hours", n)
 		}
 		back.Store(true)
-		w.publishEvery(11*time.Minute, time.Minute, ben)
-		before := len(w.sendsTo(bens))
-		if last := w.sendsTo(bens)[before-1]; !last.accepted {
-			w.Error("it is not tried again")
+		f.publishEvery(11*time.Minute, time.Minute, ben)
+		before := len(f.sendsTo(bens))
+		if last := f.sendsTo(bens)[before-1]; !last.accepted {
+			f.Error("it is not tried again")
 		}
-		w.publishEvery(10*time.Minute, time.Minute, ben)
-		if n := len(w.sendsTo(bens)) - before; n < 9 {
-			w.Errorf("%d of 10 notifications came after the trouble", n)
+		f.publishEvery(10*time.Minute, time.Minute, ben)
+		if n := len(f.sendsTo(bens)) - before; n < 9 {
+			f.Errorf("%d of 10 notifications came after the failures", n)
 		}
 	})
 }
 
-// A service that says when to come back is not asked before.
-func TestTheServicesWishIsObeyed(t *testing.T) {
-	simulate(t, func(w *simFixture) {
-		w.setService("bens.example", func() error {
+// Retry-After is obeyed.
+func TestRetryAfterIsObeyed(t *testing.T) {
+	simulate(t, func(f *simFixture) {
+		f.setService("bens.example", func() error {
 			return &webpush.RetryError{Host: "bens.example", Status: 429, After: time.Hour}
 		})
-		w.subscribe(ben, bens)
-		w.publishEvery(59*time.Minute, 5*time.Second, ben)
-		if n := len(w.sendsTo(bens)); n != 1 {
-			w.Errorf("it was asked %d times within the hour", n)
+		f.subscribe(ben, bens)
+		f.publishEvery(59*time.Minute, 5*time.Second, ben)
+		if n := len(f.sendsTo(bens)); n != 1 {
+			f.Errorf("%d attempts within the hour", n)
 		}
-		w.publishEvery(2*time.Minute, 5*time.Second, ben)
-		if n := len(w.sendsTo(bens)); n != 2 {
-			w.Errorf("it was asked %d times after the hour", n)
+		f.publishEvery(2*time.Minute, 5*time.Second, ben)
+		if n := len(f.sendsTo(bens)); n != 2 {
+			f.Errorf("%d attempts after the hour", n)
 		}
 	})
 }
 
-func TestSubscriptionsThatTakeNothingForDaysEnd(t *testing.T) {
+func TestSubscriptionsThatFailForDaysAreDropped(t *testing.T) {
 	const days = 24 * time.Hour
 	var calls atomic.Int64
 	for _, tt := range []struct {
@@ -89,34 +89,34 @@ func TestSubscriptionsThatTakeNothingForDaysEnd(t *testing.T) {
 		bens, eves func() error
 		want       int
 	}{
-		{"while others do", timeoutService, nil, 0},
-		{"nobody does: it is our network", timeoutService, timeoutService, 1},
-		{"once in a while it does", func() error {
+		{"only this service fails", timeoutService, nil, 0},
+		{"all services fail: it is our network", timeoutService, timeoutService, 1},
+		{"it succeeds sometimes", func() error {
 			if calls.Add(1)%100 == 0 {
 				return nil
 			}
 			return timeoutService()
 		}, nil, 1},
-		{"it answers, but does not like what it gets", func() error { return context.Canceled }, nil, 1},
+		{"it answers with another error", func() error { return context.Canceled }, nil, 1},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			simulate(t, func(w *simFixture) {
-				w.setService("bens.example", tt.bens)
-				w.subscribe(ben, bens)
-				w.subscribe(eve, eves)
+			simulate(t, func(f *simFixture) {
+				f.setService("bens.example", tt.bens)
+				f.subscribe(ben, bens)
+				f.subscribe(eve, eves)
 				if tt.eves != nil {
-					w.setService("eves.example", tt.eves)
+					f.setService("eves.example", tt.eves)
 				}
-				w.publishEvery(3*days, 10*time.Minute, ben, eve)
-				if n := w.subscribed(ben); n != 1 {
-					w.Errorf("%d subscriptions after three days", n)
+				f.publishEvery(3*days, 10*time.Minute, ben, eve)
+				if n := f.subscribed(ben); n != 1 {
+					f.Errorf("%d subscriptions after three days", n)
 				}
-				w.publishEvery(days, 10*time.Minute, ben, eve)
-				if n := w.subscribed(ben); n != tt.want {
-					w.Errorf("%d subscriptions after four days", n)
+				f.publishEvery(days, 10*time.Minute, ben, eve)
+				if n := f.subscribed(ben); n != tt.want {
+					f.Errorf("%d subscriptions after four days", n)
 				}
-				if n := w.subscribed(eve); n != 1 {
-					w.Errorf("Eve has %d", n)
+				if n := f.subscribed(eve); n != 1 {
+					f.Errorf("Eve has %d", n)
 				}
 			})
 		})

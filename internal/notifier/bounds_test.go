@@ -13,69 +13,69 @@ import (
 
 func TestSeveralProcesses(t *testing.T) {
 	t.Parallel()
-	eachBackend(t, func(w *fixture) {
-		aki := w.createUser("Aki")
+	eachBackend(t, func(f *fixture) {
+		aki := f.createUser("Aki")
 		const people = 12
 		var devices []*webpushtest.Device
 		var directs []chat.ConversationID
 		for i := range people {
-			p := w.createUser(fmt.Sprint("Person ", i))
-			devices = append(devices, w.subscribe(p))
-			directs = append(directs, w.createConversation(chat.Direct, "", aki, p))
+			p := f.createUser(fmt.Sprint("Person ", i))
+			devices = append(devices, f.subscribe(p))
+			directs = append(directs, f.createConversation(chat.Direct, "", aki, p))
 		}
 		all := func(n int) {
 			for _, d := range devices {
-				d.Wait(w.T, n)
+				d.Wait(f.T, n)
 			}
 		}
-		one, two := w.startNotifier(notifier.Config{MaxInFlight: 2}), w.startNotifier(notifier.Config{MaxInFlight: 2})
+		one, two := f.startNotifier(notifier.Config{MaxInFlight: 2}), f.startNotifier(notifier.Config{MaxInFlight: 2})
 		one.releaseTimers()
 		two.releaseTimers()
 		for _, d := range directs {
-			w.sendMessage(d, aki, "first")
+			f.sendMessage(d, aki, "first")
 		}
 		all(1)
-		// One that is stopped before it has sent leaves the jobs to others.
+		// A notifier that is stopped before it has sent leaves its jobs to others.
 		one.stop()
 		two.stop()
-		three := w.startNotifier(notifier.Config{})
+		three := f.startNotifier(notifier.Config{})
 		for _, d := range directs {
-			w.sendMessage(d, aki, "second")
+			f.sendMessage(d, aki, "second")
 		}
 		three.waitTaken(people)
 		three.stop()
 		for _, d := range devices {
 			if n := d.PushCount(); n != 1 {
-				w.Errorf("%d notifications", n)
+				f.Errorf("%d notifications", n)
 			}
 		}
-		four := w.startNotifier(notifier.Config{})
+		four := f.startNotifier(notifier.Config{})
 		four.releaseTimers()
 		all(2)
 		four.waitAcked(people)
 		for _, d := range devices {
 			if n := d.PushCount(); n != 2 {
-				w.Errorf("%d notifications", n)
+				f.Errorf("%d notifications", n)
 			}
 		}
 	})
 }
 
-// Full notes hold up the queue, and nothing is lost or stuck.
+// With small bounds the queue is consumed slowly, and nothing is lost or stuck.
 func TestBounds(t *testing.T) {
 	t.Parallel()
-	eachBackend(t, func(w *fixture) {
-		aki := w.createUser("Aki")
-		p := w.startNotifier(notifier.Config{MaxPending: 1, MaxQueued: 1, MaxInFlight: 1})
+	eachBackend(t, func(f *fixture) {
+		aki := f.createUser("Aki")
+		p := f.startNotifier(notifier.Config{MaxPending: 1, MaxQueued: 1, MaxInFlight: 1})
 		p.releaseTimers()
 		var devices []*webpushtest.Device
 		for i := range 20 {
-			ben := w.createUser(fmt.Sprint("Ben ", i))
-			devices = append(devices, w.subscribe(ben), w.subscribe(ben))
-			w.sendMessage(w.createConversation(chat.Direct, "", aki, ben), aki, "hello")
+			ben := f.createUser(fmt.Sprint("Ben ", i))
+			devices = append(devices, f.subscribe(ben), f.subscribe(ben))
+			f.sendMessage(f.createConversation(chat.Direct, "", aki, ben), aki, "hello")
 		}
 		for _, d := range devices {
-			d.Wait(w.T, 1)
+			d.Wait(f.T, 1)
 		}
 		p.waitAcked(20)
 	})
@@ -83,22 +83,22 @@ func TestBounds(t *testing.T) {
 
 func TestOldAndRepeatedJobs(t *testing.T) {
 	t.Parallel()
-	eachBackend(t, func(w *fixture) {
-		aki, ben := w.createUser("Aki"), w.createUser("Ben")
-		device := w.subscribe(ben)
-		direct := w.createConversation(chat.Direct, "", aki, ben)
-		p := w.startNotifier(notifier.Config{})
-		first, second := w.sendMessage(direct, aki, "first"), w.sendMessage(direct, aki, "second")
+	eachBackend(t, func(f *fixture) {
+		aki, ben := f.createUser("Aki"), f.createUser("Ben")
+		device := f.subscribe(ben)
+		direct := f.createConversation(chat.Direct, "", aki, ben)
+		p := f.startNotifier(notifier.Config{})
+		first, second := f.sendMessage(direct, aki, "first"), f.sendMessage(direct, aki, "second")
 		old := notifyqueue.NewJob(&second, []chat.UserID{ben.id})
 		old.Seq, old.At = 3, time.Now().Add(-25*time.Hour)
-		w.queue.Publish([]notifyqueue.Job{old})
-		w.queue.Publish([]notifyqueue.Job{notifyqueue.NewJob(&first, []chat.UserID{ben.id, aki.id}), notifyqueue.NewJob(&second, []chat.UserID{ben.id})})
+		f.queue.Publish([]notifyqueue.Job{old})
+		f.queue.Publish([]notifyqueue.Job{notifyqueue.NewJob(&first, []chat.UserID{ben.id, aki.id}), notifyqueue.NewJob(&second, []chat.UserID{ben.id})})
 		p.waitTaken(5)
 		p.releaseTimers()
 		p.waitAcked(5)
-		w.assertNotification(device, notificationContent{"Aki", "(2) second", direct.String()}, "high")
+		f.assertNotification(device, notificationContent{"Aki", "(2) second", direct.String()}, "high")
 		if n := device.PushCount(); n != 1 {
-			w.Errorf("%d notifications", n)
+			f.Errorf("%d notifications", n)
 		}
 	})
 }

@@ -10,216 +10,222 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
 )
 
-// deviceQueue is what is to be sent to one device, one notification after the other.
-// When its service does not take one, the whole line rests.
+// deviceQueue is the notifications to be sent to one device, one after the other. When
+// its service accepts none, the whole queue is paused.
 type deviceQueue struct {
 	deviceKey
 	host string
 
-	// Under the lock of lines.
-	notifications []*deviceNotification     // that wait, the oldest first; one for each conversation
-	active  bool          // by a goroutine of [run.serve]
-	paused bool          // until the pause of its trouble is over
-	backoff backoffState       // as of the last send
-	idleElement   *list.Element // among those that are not served
+	// Guarded by the mu of deviceQueues.
+	notifications []*deviceNotification // to be sent, oldest first; at most one for each conversation
+	active        bool                  // a goroutine runs [worker.serve] for it
+	paused        bool                  // until backoff.retryAt
+	backoff       backoffState          // after the last send
+	idleElement   *list.Element         // in deviceQueues.idle; nil when active
 }
 
-// deviceKey is a subscription. An endpoint that moves to another user is another.
+// deviceKey identifies a device. An endpoint that moves to another user is another
+// device.
 type deviceKey struct {
 	user     chat.UserID
 	endpoint string
 }
 
-// deviceQueues are the devices to which something is to be sent, and those that had
-// trouble lately.
+// deviceQueues are the queues of the devices that have notifications, and of those
+// whose last send failed. It is safe for concurrent use.
 //
-// Whoever puts a parcel in never waits. What is too much goes, the oldest of
-// whoever has too much: a user with all devices, and devices that rest.
+// Adding never waits. When there are too many, the oldest notification is dropped: of
+// a user, over all devices, or of a paused device.
 type deviceQueues struct {
-	maxIdle   int // lines that are remembered for their trouble alone
-	maxPerUser    int // parcels that wait for one user's devices
-	maxPaused int // parcels that wait for devices that rest
+	maxIdle    int // inactive queues that are kept for their backoff state
+	maxPerUser int // notifications queued for one user's devices
+	maxPaused  int // notifications queued for paused devices
 
-	mu      sync.Mutex
-	byDevice      map[deviceKey]*deviceQueue
-	activeByUser   map[chat.UserID][]*deviceQueue // that are served
-	idle   *list.List              // of *line, not served, the longest ago first
-	pausedCount int                     // parcels in lines that rest
+	mu           sync.Mutex
+	byDevice     map[deviceKey]*deviceQueue
+	activeByUser map[chat.UserID][]*deviceQueue // active queues
+	idle         *list.List                     // of *deviceQueue, inactive, least recently used first
+	pausedCount  int                            // notifications in paused queues
 }
 
-// newDeviceQueues makes lines for so many parcels.
-func newDeviceQueues(open int) *deviceQueues {
+// newDeviceQueues returns queues for about maxQueued notifications in all.
+func newDeviceQueues(maxQueued int) *deviceQueues {
 	return &deviceQueues{
-		maxIdle: open, maxPerUser: max(open/32, 1), maxPaused: max(open/2, 1),
+		maxIdle: maxQueued, maxPerUser: max(maxQueued/32, 1), maxPaused: max(maxQueued/2, 1),
 		byDevice: map[deviceKey]*deviceQueue{}, activeByUser: map[chat.UserID][]*deviceQueue{}, idle: list.New(),
 	}
 }
 
-// add adds a parcel to its line. The line is to be served from now on if it is
-// idle. Those in out left their lines for it: superseded, or too much.
-func (s *deviceQueues) add(p *deviceNotification) (l *deviceQueue, idle bool, out []*deviceNotification) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	to := deviceKey{p.pending.User, p.subscription.Endpoint}
-	l = s.byDevice[to]
-	if l == nil {
-		l = &deviceQueue{deviceKey: to, host: p.subscription.Host()}
-		s.byDevice[to] = l
+// add adds a notification to the queue of its device. When start is true the caller
+// must start [worker.serve] for the queue. It returns the notifications that it dropped:
+// superseded ones, and the oldest when there are too many.
+func (qs *deviceQueues) add(d *deviceNotification) (q *deviceQueue, start bool, dropped []*deviceNotification) {
+	qs.mu.Lock()
+	defer qs.mu.Unlock()
+	to := deviceKey{d.pending.User, d.subscription.Endpoint}
+	q = qs.byDevice[to]
+	if q == nil {
+		q = &deviceQueue{deviceKey: to, host: d.subscription.Host()}
+		qs.byDevice[to] = q
 	}
-	if idle = !l.active; idle {
-		if l.idleElement != nil {
-			s.idle.Remove(l.idleElement)
-			l.idleElement = nil
+	if start = !q.active; start {
+		if q.idleElement != nil {
+			qs.idle.Remove(q.idleElement)
+			q.idleElement = nil
 		}
-		l.active = true
-		s.activeByUser[l.user] = append(s.activeByUser[l.user], l)
+		q.active = true
+		qs.activeByUser[q.user] = append(qs.activeByUser[q.user], q)
 	}
-	if i := l.indexOf(p.pending.Conversation); i >= 0 {
-		out = append(out, s.removeAt(l, i))
+	if i := q.indexOf(d.pending.Conversation); i >= 0 {
+		dropped = append(dropped, qs.removeAt(q, i))
 	}
-	s.insert(l, len(l.notifications), p)
-	of, waiting := s.activeByUser[l.user], 0
-	for _, l := range of {
-		waiting += len(l.notifications)
+	qs.insert(q, len(q.notifications), d)
+	active, waiting := qs.activeByUser[q.user], 0
+	for _, q := range active {
+		waiting += len(q.notifications)
 	}
-	if waiting > s.maxPerUser {
-		// A device that takes nothing loses, not the user's others.
-		longest := slices.MaxFunc(of, func(a, b *deviceQueue) int { return cmp.Compare(len(a.notifications), len(b.notifications)) })
-		out = append(out, s.removeAt(longest, 0))
+	if waiting > qs.maxPerUser {
+		// The longest queue loses: a device that accepts nothing, not the others.
+		longest := slices.MaxFunc(active, func(a, b *deviceQueue) int { return cmp.Compare(len(a.notifications), len(b.notifications)) })
+		dropped = append(dropped, qs.removeAt(longest, 0))
 	}
-	return l, idle, append(out, s.trimPaused(l)...)
+	return q, start, append(dropped, qs.trimPaused(q)...)
 }
 
-// indexOf is which parcel is about a conversation; -1 when none is.
-func (l *deviceQueue) indexOf(c chat.ConversationID) int {
-	return slices.IndexFunc(l.notifications, func(p *deviceNotification) bool { return p.pending.Conversation == c })
+// indexOf returns the index of the notification of a conversation, or -1.
+func (q *deviceQueue) indexOf(c chat.ConversationID) int {
+	return slices.IndexFunc(q.notifications, func(d *deviceNotification) bool { return d.pending.Conversation == c })
 }
 
-// trimPaused takes the oldest out of a line that rests while too many wait so.
-func (s *deviceQueues) trimPaused(l *deviceQueue) (out []*deviceNotification) {
-	for l.paused && s.pausedCount > s.maxPaused && len(l.notifications) > 0 {
-		out = append(out, s.removeAt(l, 0))
+// trimPaused removes the oldest notifications of a paused queue while there are more
+// than maxPaused. mu is held.
+func (qs *deviceQueues) trimPaused(q *deviceQueue) (dropped []*deviceNotification) {
+	for q.paused && qs.pausedCount > qs.maxPaused && len(q.notifications) > 0 {
+		dropped = append(dropped, qs.removeAt(q, 0))
 	}
-	return out
+	return dropped
 }
 
-func (s *deviceQueues) insert(l *deviceQueue, i int, p *deviceNotification) {
-	l.notifications = slices.Insert(l.notifications, i, p)
-	if l.paused {
-		s.pausedCount++
+// insert and removeAt keep pausedCount. mu is held.
+func (qs *deviceQueues) insert(q *deviceQueue, i int, d *deviceNotification) {
+	q.notifications = slices.Insert(q.notifications, i, d)
+	if q.paused {
+		qs.pausedCount++
 	}
 }
 
-func (s *deviceQueues) removeAt(l *deviceQueue, i int) *deviceNotification {
-	p := l.notifications[i]
-	l.notifications = slices.Delete(l.notifications, i, i+1)
-	if l.paused {
-		s.pausedCount--
+func (qs *deviceQueues) removeAt(q *deviceQueue, i int) *deviceNotification {
+	d := q.notifications[i]
+	q.notifications = slices.Delete(q.notifications, i, i+1)
+	if q.paused {
+		qs.pausedCount--
 	}
-	return p
+	return d
 }
 
-// next is what whoever serves a line does next: nothing any more when it is
-// over, otherwise rest for the pause. Those in out are given up: the pause
-// outlasts them, or there are too many that rest.
-func (s *deviceQueues) next(l *deviceQueue, now time.Time, giveUp time.Duration) (pause time.Duration, over bool, out []*deviceNotification) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if pause = max(l.backoff.retryAt.Sub(now), 0); pause > 0 {
-		for i := len(l.notifications) - 1; i >= 0; i-- {
-			if now.Add(pause).Sub(l.notifications[i].queuedAt) > giveUp {
-				out = append(out, s.removeAt(l, i))
+// next returns what serve does next with a queue: stop when it is done, otherwise
+// pause for the given time and send. It returns the notifications that it dropped: those
+// that would be older than giveUp after the pause, and those of too many paused ones.
+func (qs *deviceQueues) next(q *deviceQueue, now time.Time, giveUp time.Duration) (pause time.Duration, done bool, dropped []*deviceNotification) {
+	qs.mu.Lock()
+	defer qs.mu.Unlock()
+	if pause = max(q.backoff.retryAt.Sub(now), 0); pause > 0 {
+		for i := len(q.notifications) - 1; i >= 0; i-- {
+			if now.Add(pause).Sub(q.notifications[i].queuedAt) > giveUp {
+				dropped = append(dropped, qs.removeAt(q, i))
 			}
 		}
-		l.paused = true
-		s.pausedCount += len(l.notifications)
-		out = append(out, s.trimPaused(l)...)
+		q.paused = true
+		qs.pausedCount += len(q.notifications)
+		dropped = append(dropped, qs.trimPaused(q)...)
 	}
-	if len(l.notifications) > 0 {
-		return pause, false, out
+	if len(q.notifications) > 0 {
+		return pause, false, dropped
 	}
-	s.deactivate(l)
-	return 0, true, out
+	qs.deactivate(q)
+	return 0, true, dropped
 }
 
-// deactivate ends the service of a line that is empty. Trouble is remembered, of
-// the latest.
-func (s *deviceQueues) deactivate(l *deviceQueue) {
-	l.active, l.paused = false, false
-	of := s.activeByUser[l.user]
-	if of = slices.DeleteFunc(of, func(o *deviceQueue) bool { return o == l }); len(of) == 0 {
-		delete(s.activeByUser, l.user)
+// deactivate marks an empty queue as not served. Its backoff state is kept unless newer
+// ones exceed maxIdle. mu is held.
+func (qs *deviceQueues) deactivate(q *deviceQueue) {
+	q.active, q.paused = false, false
+	active := qs.activeByUser[q.user]
+	if active = slices.DeleteFunc(active, func(o *deviceQueue) bool { return o == q }); len(active) == 0 {
+		delete(qs.activeByUser, q.user)
 	} else {
-		s.activeByUser[l.user] = of
+		qs.activeByUser[q.user] = active
 	}
-	if !l.backoff.failing() {
-		delete(s.byDevice, l.deviceKey)
+	if !q.backoff.failing() {
+		delete(qs.byDevice, q.deviceKey)
 		return
 	}
-	l.idleElement = s.idle.PushBack(l)
-	if s.idle.Len() > s.maxIdle {
-		delete(s.byDevice, s.idle.Remove(s.idle.Front()).(*deviceQueue).deviceKey)
+	q.idleElement = qs.idle.PushBack(q)
+	if qs.idle.Len() > qs.maxIdle {
+		delete(qs.byDevice, qs.idle.Remove(qs.idle.Front()).(*deviceQueue).deviceKey)
 	}
 }
 
-// resume ends a line's rest. What it gives waited for that.
-func (s *deviceQueues) resume(l *deviceQueue) []*deviceNotification {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.pausedCount -= len(l.notifications)
-	l.paused, l.backoff.retryAt = false, time.Time{}
-	return slices.Clone(l.notifications)
+// resume ends the pause of a queue and returns its notifications.
+func (qs *deviceQueues) resume(q *deviceQueue) []*deviceNotification {
+	qs.mu.Lock()
+	defer qs.mu.Unlock()
+	qs.pausedCount -= len(q.notifications)
+	q.paused, q.backoff.retryAt = false, time.Time{}
+	return slices.Clone(q.notifications)
 }
 
-// snapshot are the parcels of a line.
-func (s *deviceQueues) snapshot(l *deviceQueue) []*deviceNotification {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return slices.Clone(l.notifications)
+// snapshot returns the notifications of a queue.
+func (qs *deviceQueues) snapshot(q *deviceQueue) []*deviceNotification {
+	qs.mu.Lock()
+	defer qs.mu.Unlock()
+	return slices.Clone(q.notifications)
 }
 
-// pop takes the parcel out that is to be sent; nil when there is none left.
-func (s *deviceQueues) pop(l *deviceQueue) *deviceNotification {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if len(l.notifications) == 0 {
+// pop removes and returns the next notification, or nil when there is none.
+func (qs *deviceQueues) pop(q *deviceQueue) *deviceNotification {
+	qs.mu.Lock()
+	defer qs.mu.Unlock()
+	if len(q.notifications) == 0 {
 		return nil
 	}
-	return s.removeAt(l, 0)
+	return qs.removeAt(q, 0)
 }
 
-// remove takes a parcel out; false when something else did.
-func (s *deviceQueues) remove(l *deviceQueue, p *deviceNotification) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	i := slices.Index(l.notifications, p)
+// remove removes a notification. It reports false when it is not in the queue any
+// more.
+func (qs *deviceQueues) remove(q *deviceQueue, d *deviceNotification) bool {
+	qs.mu.Lock()
+	defer qs.mu.Unlock()
+	i := slices.Index(q.notifications, d)
 	if i < 0 {
 		return false
 	}
-	s.removeAt(l, i)
+	qs.removeAt(q, i)
 	return true
 }
 
-// succeeded says that the service of a line answers.
-func (s *deviceQueues) succeeded(l *deviceQueue) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	l.backoff = backoffState{}
+// succeeded resets the backoff state: the service answers.
+func (qs *deviceQueues) succeeded(q *deviceQueue) {
+	qs.mu.Lock()
+	defer qs.mu.Unlock()
+	q.backoff = backoffState{}
 }
 
-// failed says that a parcel was not taken. It is again the next one, unless a
-// newer one about its conversation came meanwhile. When the subscription is to
-// end, so do all parcels of its line. Those in out are in no line any more.
-func (s *deviceQueues) failed(l *deviceQueue, p *deviceNotification, now time.Time, wish time.Duration, taken int64) (end bool, out []*deviceNotification) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+// failed puts a notification that was not accepted back to the front, unless a newer one
+// of its conversation was added meanwhile, and starts a pause. dropSubscription reports
+// whether the subscription is to be dropped; the queue is emptied then. It returns the
+// notifications that it dropped.
+func (qs *deviceQueues) failed(q *deviceQueue, d *deviceNotification, now time.Time, retryAfter time.Duration, accepted int64) (dropSubscription bool, dropped []*deviceNotification) {
+	qs.mu.Lock()
+	defer qs.mu.Unlock()
 	switch {
-	case l.backoff.recordFailure(now, wish, taken):
-		out, l.notifications, l.backoff = append(l.notifications, p), nil, backoffState{}
-		return true, out
-	case l.indexOf(p.pending.Conversation) >= 0:
-		return false, []*deviceNotification{p}
+	case q.backoff.recordFailure(now, retryAfter, accepted):
+		dropped, q.notifications, q.backoff = append(q.notifications, d), nil, backoffState{}
+		return true, dropped
+	case q.indexOf(d.pending.Conversation) >= 0:
+		return false, []*deviceNotification{d}
 	}
-	s.insert(l, 0, p)
+	qs.insert(q, 0, d)
 	return false, nil
 }

@@ -17,24 +17,24 @@ func newTestNotification(user chat.UserID, endpoint string, c chat.ConversationI
 	return &deviceNotification{pending: n, subscription: webpush.Subscription{Endpoint: endpoint}, queuedAt: now}
 }
 
-// newPausedQueue is a line that rests with a parcel in it.
+// newPausedQueue returns a paused queue with a notification in it.
 func newPausedQueue(t *testing.T, s *deviceQueues, user chat.UserID, endpoint string) *deviceQueue {
 	t.Helper()
 	p := newTestNotification(user, endpoint, 1)
 	l, idle, _ := s.add(p)
 	if !idle || s.pop(l) != p {
-		t.Fatal("the line is not a new one")
+		t.Fatal("the queue is not a new one")
 	}
 	if end, out := s.failed(l, p, now, 0, 0); end || len(out) > 0 {
-		t.Fatal("one failure is the end")
+		t.Fatal("one failure drops the subscription")
 	}
 	if pause, over, _ := s.next(l, now, time.Hour); pause == 0 || over {
-		t.Fatal("it does not rest")
+		t.Fatal("it is not paused")
 	}
 	return l
 }
 
-func TestANewerParcelReplacesItsConversations(t *testing.T) {
+func TestNewerNotificationReplacesOneOfItsConversation(t *testing.T) {
 	s := newDeviceQueues(4096)
 	first, other, second := newTestNotification(1, "a", 1), newTestNotification(1, "a", 2), newTestNotification(1, "a", 1)
 	l, _, _ := s.add(first)
@@ -45,7 +45,7 @@ func TestANewerParcelReplacesItsConversations(t *testing.T) {
 	if a, b, c := s.pop(l), s.pop(l), s.pop(l); a != other || b != second || c != nil {
 		t.Error("another order")
 	}
-	// Also one that was not taken.
+	// Also one that was not accepted.
 	s.add(second)
 	s.pop(l)
 	s.add(first)
@@ -54,7 +54,7 @@ func TestANewerParcelReplacesItsConversations(t *testing.T) {
 	}
 }
 
-func TestAUsersLongestLineLoses(t *testing.T) {
+func TestLongestQueueOfAUserLoses(t *testing.T) {
 	s := newDeviceQueues(320) // 10 for each user
 	var long []*deviceNotification
 	for i := range 8 {
@@ -77,7 +77,7 @@ func TestAUsersLongestLineLoses(t *testing.T) {
 	}
 }
 
-func TestOnlySoManyWaitForDevicesThatRest(t *testing.T) {
+func TestNotificationsForPausedDevicesAreBounded(t *testing.T) {
 	s := newDeviceQueues(8)
 	var all []*deviceQueue
 	for i := range 4 {
@@ -86,7 +86,7 @@ func TestOnlySoManyWaitForDevicesThatRest(t *testing.T) {
 	p := newTestNotification(5, "a", 1)
 	l, _, out := s.add(p)
 	if len(out) > 0 {
-		t.Error("a device that does not rest loses")
+		t.Error("a device that is not paused loses")
 	}
 	s.pop(l)
 	s.failed(l, p, now, 0, 0)
@@ -97,12 +97,13 @@ func TestOnlySoManyWaitForDevicesThatRest(t *testing.T) {
 		s.resume(l)
 	}
 	if s.pausedCount != 0 {
-		t.Errorf("%d rest", s.pausedCount)
+		t.Errorf("%d notifications are paused", s.pausedCount)
 	}
 }
 
-// What a pause outlasts is given up, and the device stays known.
-func TestARestOutlastsParcels(t *testing.T) {
+// Notifications that would be too old after a pause are dropped, and the backoff state
+// is kept.
+func TestPauseOutlastsNotifications(t *testing.T) {
 	s := newDeviceQueues(8)
 	p := newTestNotification(1, "a", 1)
 	l, _, _ := s.add(p)
@@ -121,25 +122,25 @@ func TestARestOutlastsParcels(t *testing.T) {
 	}
 }
 
-// There may be any number of devices, in trouble and without.
+// There may be any number of devices, failing and not.
 func TestDevicesAreForgotten(t *testing.T) {
 	s := newDeviceQueues(8)
 	for i := range 100 {
 		user := chat.UserID(1 + i)
-		l := newPausedQueue(t, s, user, "trouble")
+		l := newPausedQueue(t, s, user, "failing")
 		s.resume(l)
 		s.pop(l)
 		s.next(l, now, time.Hour)
-		l, _, _ = s.add(newTestNotification(user, "none", 1))
+		l, _, _ = s.add(newTestNotification(user, "working", 1))
 		s.pop(l)
 		s.succeeded(l)
 		s.next(l, now, time.Hour)
 	}
 	if len(s.byDevice) != 8 || s.idle.Len() != 8 || len(s.activeByUser) != 0 || s.pausedCount != 0 {
-		t.Errorf("%d devices, %d quiet, %d users, %d rest", len(s.byDevice), s.idle.Len(), len(s.activeByUser), s.pausedCount)
+		t.Errorf("%d devices, %d idle, %d users, %d paused", len(s.byDevice), s.idle.Len(), len(s.activeByUser), s.pausedCount)
 	}
 	for i := 92; i < 100; i++ {
-		if s.byDevice[deviceKey{chat.UserID(1 + i), "trouble"}] == nil {
+		if s.byDevice[deviceKey{chat.UserID(1 + i), "failing"}] == nil {
 			t.Error("one of the latest is forgotten")
 		}
 	}

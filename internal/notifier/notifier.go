@@ -1,16 +1,17 @@
-// Package notifier notifies people who are away: it takes jobs from the queue of
-// package notifyqueue, waits a little, and sends what is still news to the devices
-// that subscribed (docs/decisions/0007-push.md).
+// Package notifier notifies users who are offline: it consumes jobs from the queue
+// of package notifyqueue, waits for a delay, and sends notifications that are still
+// relevant to the devices that subscribed (docs/decisions/0007-push.md).
 //
 // What one member has missed of one conversation within the delay becomes one
-// notification. It is dropped when the member has read it meanwhile, has left,
-// or has a device now. Notifications are sent at least once; when a service
-// takes none for long, or the process dies with the broker, they are lost, and
-// so are those that wait for a device or a user when the process ends.
+// notification. It is dropped when the member has read it meanwhile, has left the
+// conversation, or has come online. Notifications are sent at least once. They are
+// lost when a push service accepts none for long, or when the process dies together
+// with the broker; and so are those that wait for a device or a user when the
+// process ends.
 //
-// Endpoints are anybody's, so nobody waits for what one device or one user
-// does: each device has a line of its own, which rests when its service takes
-// nothing (type lines).
+// Endpoints are not trusted, so no device and no user may delay the others: each
+// device has a queue of its own, which is paused while its service accepts nothing
+// (type deviceQueues).
 package notifier
 
 import (
@@ -29,52 +30,53 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/webpush"
 )
 
-// Store is what a pusher needs of the store.
+// Store is the part of the store that a [Notifier] needs.
 type Store interface {
 	Subscriptions(ctx context.Context, users []chat.UserID) ([]store.Subscription, error)
 	DropSubscription(ctx context.Context, endpoint string) error
 	NotificationStates(ctx context.Context, keys []store.MemberKey) (map[store.MemberKey]store.NotificationState, error)
 	Users(ctx context.Context, ids []chat.UserID) ([]chat.User, error)
 	History(ctx context.Context, id chat.ConversationID, by chat.UserID, from, to int64, backward bool, limit int) ([]chat.Message, error)
-	// Secret keys the topics that push services see.
+	// Secret is the HMAC key of the topics that push services see.
 	Secret() []byte
 }
 
-// Locator knows which nodes hold a user's devices.
+// Locator finds the nodes that users' devices are connected to.
 type Locator interface {
 	NodesOf(ctx context.Context, users []chat.UserID) ([][]string, error)
 }
 
-// Sender sends to one device; see [webpush.Sender].
+// Sender sends a notification to one device; see [webpush.Sender].
 type Sender interface {
 	Send(ctx context.Context, to webpush.Subscription, n webpush.Notification) error
 }
 
-// Config is what a pusher works with, and its bounds.
+// Config has the dependencies of a [Notifier] and its bounds.
 type Config struct {
 	Store   Store
 	Locator Locator
 	Sender  Sender
 	Logger  *slog.Logger
 
-	Delay   time.Duration // from a message to its notification; 0 means 5 s
-	TTL     time.Duration // how long a notification is worth anything; 0 means a day
-	GiveUpAfter  time.Duration // how long sending one may take, with all repetitions; 0 means 10 min
-	MaxInFlight  int           // notifications on their way; 0 means 64, half of them to one service, a 16th to one user
-	MaxPending int           // notifications that wait for their delay; 0 means 50,000
-	MaxQueued    int           // those to be sent, half of them to devices that rest, a 32nd to one user; 0 means 4,096
+	Delay       time.Duration // from a message to its notification; 0 means 5 s
+	TTL         time.Duration // how long a notification is relevant; 0 means a day
+	GiveUpAfter time.Duration // how long a notification is tried; 0 means 10 min
+	MaxInFlight int           // sends at the same time; 0 means 64. At most half of them are to one service, a 16th to one user
+	MaxPending  int           // notifications that wait for their delay; 0 means 50,000
+	MaxQueued   int           // notifications to be sent; 0 means 4,096. At most half of them are for paused devices, a 32nd for one user
 
-	// After is time.After when nil; tests do not wait.
+	// After is time.After when nil. Tests replace it.
 	After func(time.Duration) <-chan time.Time
 }
 
-// Validate fills in the defaults and tells what is missing.
+// Validate sets the defaults. It returns an error when something is missing or
+// negative.
 func (c *Config) Validate() error {
 	if c.Store == nil || c.Locator == nil || c.Sender == nil {
-		return errors.New("a pusher needs a store, a locator and a sender")
+		return errors.New("a notifier needs a store, a locator and a sender")
 	}
 	if c.Delay < 0 || c.TTL < 0 || c.GiveUpAfter < 0 || c.MaxInFlight < 0 || c.MaxPending < 0 || c.MaxQueued < 0 {
-		return errors.New("a pusher's times and bounds must not be negative")
+		return errors.New("a notifier's times and bounds must not be negative")
 	}
 	c.Delay = cmp.Or(c.Delay, 5*time.Second)
 	c.TTL = min(cmp.Or(c.TTL, 24*time.Hour), webpush.MaxTTL)
@@ -91,10 +93,10 @@ func (c *Config) Validate() error {
 	return nil
 }
 
-// Notifier notifies. See [New].
+// Notifier notifies users who are offline. See [New].
 type Notifier struct{ cfg Config }
 
-// New makes a pusher.
+// New returns a notifier, which does nothing before [Notifier.Run].
 func New(cfg Config) (*Notifier, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
@@ -102,27 +104,27 @@ func New(cfg Config) (*Notifier, error) {
 	return &Notifier{cfg: cfg}, nil
 }
 
-// Run works until ctx ends, or the consumer does. Sends that have begun are
-// finished first; the rest comes again, here or elsewhere, if the queue lives
-// on.
-func (p *Notifier) Run(ctx context.Context, queue notifyqueue.Consumer) error {
-	r := &worker{
-		Config: p.cfg, log: p.cfg.Logger, pending: newPendingNotifications(p.cfg.MaxPending),
-		slots: make(chan struct{}, p.cfg.MaxQueued), queues: newDeviceQueues(p.cfg.MaxQueued),
-		userSemaphore: newKeyedSemaphore[chat.UserID](p.cfg.MaxInFlight / 16), hostSemaphore: newKeyedSemaphore[string](p.cfg.MaxInFlight / 2), globalSemaphore: newKeyedSemaphore[struct{}](p.cfg.MaxInFlight),
+// Run notifies until ctx ends, or queue.Consume returns, whose error it returns.
+// Sends that have begun are finished first. The remaining jobs are not acknowledged,
+// so the queue redelivers them if it outlives the process.
+func (n *Notifier) Run(ctx context.Context, queue notifyqueue.Consumer) error {
+	w := &worker{
+		Config: n.cfg, log: n.cfg.Logger, pending: newPendingNotifications(n.cfg.MaxPending),
+		slots: make(chan struct{}, n.cfg.MaxQueued), queues: newDeviceQueues(n.cfg.MaxQueued),
+		userSemaphore: newKeyedSemaphore[chat.UserID](n.cfg.MaxInFlight / 16), hostSemaphore: newKeyedSemaphore[string](n.cfg.MaxInFlight / 2), globalSemaphore: newKeyedSemaphore[struct{}](n.cfg.MaxInFlight),
 	}
-	// The consumer outlives the work, so that what was sent is acknowledged.
+	// The consumer ends last, so that what was sent can be acknowledged.
 	consuming, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	consumed := make(chan error, 1)
-	go func() { consumed <- queue.Consume(consuming, r.receive) }()
+	go func() { consumed <- queue.Consume(consuming, w.receive) }()
 	working, halt := context.WithCancel(ctx)
 	defer halt()
 	worked := make(chan struct{})
 	go func() {
 		defer close(worked)
-		r.dispatchLoop(working)
-		r.senders.Wait()
+		w.dispatchLoop(working)
+		w.senders.Wait()
 	}()
 	select {
 	case <-worked:
@@ -135,39 +137,40 @@ func (p *Notifier) Run(ctx context.Context, queue notifyqueue.Consumer) error {
 	}
 }
 
-// worker is a pusher at work.
+// worker is one call of [Notifier.Run].
 type worker struct {
 	Config
-	log     *slog.Logger
-	pending   *pendingNotifications
-	slots    chan struct{} // holds one for each parcel that is in a line or on its way
-	queues   *deviceQueues
-	userSemaphore *keyedSemaphore[chat.UserID]
-	hostSemaphore *keyedSemaphore[string]
-	globalSemaphore   *keyedSemaphore[struct{}]
-	accepted   atomic.Int64 // notifications that services have taken
-	senders sync.WaitGroup
+	log             *slog.Logger
+	pending         *pendingNotifications
+	slots           chan struct{} // holds one for each notification that is queued or being sent
+	queues          *deviceQueues
+	userSemaphore   *keyedSemaphore[chat.UserID]
+	hostSemaphore   *keyedSemaphore[string]
+	globalSemaphore *keyedSemaphore[struct{}]
+	accepted        atomic.Int64 // notifications that services have accepted
+	senders         sync.WaitGroup
 }
 
-// receive gathers what a delivery tells of.
-func (r *worker) receive(ctx context.Context, d notifyqueue.Delivery) {
-	for r.pending.full() {
-		if !r.pending.room.Wait(ctx) {
-			return // not done: it comes again
+// receive adds the jobs of a delivery. It is the [notifyqueue.Handler], and waits
+// while too many notifications are pending.
+func (w *worker) receive(ctx context.Context, d notifyqueue.Delivery) {
+	for w.pending.full() {
+		if !w.pending.room.Wait(ctx) {
+			return // not acknowledged: the queue redelivers it
 		}
 	}
-	r.pending.add(d, time.Now().Add(-r.TTL))
+	w.pending.add(d, time.Now().Add(-w.TTL))
 }
 
-// maxResolve is how many notes are looked up together.
+// maxResolve is how many pending notifications are resolved together.
 const maxResolve = 256
 
-// dispatchLoop sends notes as their delay is over, until ctx ends.
-func (r *worker) dispatchLoop(ctx context.Context) {
+// dispatchLoop dispatches pending notifications after their delay, until ctx ends.
+func (w *worker) dispatchLoop(ctx context.Context) {
 	for ctx.Err() == nil {
-		due, ok := r.pending.nextDue(r.Delay)
+		due, ok := w.pending.nextDue(w.Delay)
 		if !ok {
-			if !r.pending.ready.Wait(ctx) {
+			if !w.pending.ready.Wait(ctx) {
 				return
 			}
 			continue
@@ -176,62 +179,64 @@ func (r *worker) dispatchLoop(ctx context.Context) {
 			select {
 			case <-ctx.Done():
 				return
-			case <-r.After(wait):
+			case <-w.After(wait):
 			}
 		}
-		if !r.dispatch(ctx, r.pending.pop(due, r.Delay, maxResolve)) {
+		if !w.dispatch(ctx, w.pending.pop(due, w.Delay, maxResolve)) {
 			return
 		}
 	}
 }
 
-// dispatch begins to send notes; false when ctx has ended.
-func (r *worker) dispatch(ctx context.Context, batch []*pendingNotification) bool {
-	parcels, err := r.resolveWithRetry(ctx, batch)
+// dispatch resolves pending notifications and queues them by device. It reports
+// false when ctx has ended.
+func (w *worker) dispatch(ctx context.Context, batch []*pendingNotification) bool {
+	resolved, err := w.resolveWithRetry(ctx, batch)
 	if err != nil {
 		if ctx.Err() != nil {
 			return false
 		}
-		r.log.ErrorContext(ctx, "people could not be notified", "notifications", len(batch), "error", err)
+		w.log.ErrorContext(ctx, "users could not be notified", "notifications", len(batch), "error", err)
 	}
-	for _, p := range parcels {
-		p.pending.unfinished++
+	for _, d := range resolved {
+		d.pending.unfinished++
 	}
 	for _, n := range batch {
 		if n.unfinished == 0 {
-			r.pending.finish(n)
+			w.pending.finish(n)
 		}
 	}
-	for _, p := range parcels {
+	for _, d := range resolved {
 		select {
 		case <-ctx.Done():
 			return false
-		case r.slots <- struct{}{}:
+		case w.slots <- struct{}{}:
 		}
-		r.enqueue(ctx, p)
+		w.enqueue(ctx, d)
 	}
 	return true
 }
 
 const (
 	minStoreRetry = time.Second
-	maxStoreRetry  = time.Minute
+	maxStoreRetry = time.Minute
 )
 
-// resolveWithRetry is look, again and again while the store is away.
-func (r *worker) resolveWithRetry(ctx context.Context, batch []*pendingNotification) ([]*deviceNotification, error) {
+// resolveWithRetry repeats resolve while the store is unavailable, for GiveUpAfter
+// at most.
+func (w *worker) resolveWithRetry(ctx context.Context, batch []*pendingNotification) ([]*deviceNotification, error) {
 	began, retry := time.Now(), backoff.Backoff{InitialInterval: minStoreRetry, MaxInterval: maxStoreRetry}
 	for {
-		parcels, err := r.resolve(ctx, batch)
-		if err == nil || !errors.Is(err, store.ErrUnavailable) || time.Since(began) > r.GiveUpAfter {
-			return parcels, err
+		resolved, err := w.resolve(ctx, batch)
+		if err == nil || !errors.Is(err, store.ErrUnavailable) || time.Since(began) > w.GiveUpAfter {
+			return resolved, err
 		}
 		wait := retry.Next()
-		r.log.WarnContext(ctx, "the store is away; people are notified later", "after", wait, "error", err)
+		w.log.WarnContext(ctx, "the store is unavailable; users are notified later", "after", wait, "error", err)
 		select {
 		case <-ctx.Done():
 			return nil, ctx.Err()
-		case <-r.After(wait):
+		case <-w.After(wait):
 		}
 	}
 }

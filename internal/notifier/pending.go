@@ -9,49 +9,52 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/store"
 )
 
-// pendingNotification is what a member has missed of a conversation.
+// pendingNotification is what a member has missed of a conversation. Until it is
+// popped it is guarded by the mu of pendingNotifications.
 type pendingNotification struct {
 	store.MemberKey
-	firstSeq, lastSeq int64 // seqs
-	count       int
-	newestJob      notifyqueue.Job // without its users
-	since       time.Time
-	ackGroups     []*ackGroup
-	// Of the sender alone, once the note has left the notes that wait.
-	unfinished int // that are not done
+	firstSeq, lastSeq int64
+	count             int
+	newestJob         notifyqueue.Job // without Users
+	since             time.Time
+	ackGroups         []*ackGroup
+	// Set by dispatch after pop; guarded by mu from then on.
+	unfinished int // device notifications that are not done
 }
 
-// ackGroup is a delivery that is done when its last note is.
+// ackGroup acknowledges a delivery when the last pending notification that it
+// contributed to is done.
 type ackGroup struct {
-	remaining int
-	ack func()
+	remaining int // pending notifications
+	ack       func()
 }
 
-// pendingNotifications are those that wait for their delay, in the order in which they began.
+// pendingNotifications are those that wait for their delay, oldest first. It is safe
+// for concurrent use.
 type pendingNotifications struct {
-	max  int
-	ready batching.Signal // when there is a first one
-	room batching.Signal // when there are fewer
+	limit int
+	ready batching.Signal // notified when there may be one
+	room  batching.Signal // notified when there may be fewer
 
 	mu      sync.Mutex
 	waiting map[store.MemberKey]*pendingNotification
 	order   []*pendingNotification
 }
 
-func newPendingNotifications(most int) *pendingNotifications {
-	return &pendingNotifications{max: most, ready: batching.NewSignal(), room: batching.NewSignal(), waiting: map[store.MemberKey]*pendingNotification{}}
+func newPendingNotifications(limit int) *pendingNotifications {
+	return &pendingNotifications{limit: limit, ready: batching.NewSignal(), room: batching.NewSignal(), waiting: map[store.MemberKey]*pendingNotification{}}
 }
 
 func (s *pendingNotifications) full() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return len(s.order) >= s.max
+	return len(s.order) >= s.limit
 }
 
-// add notes what a delivery tells of; what is older than the given time is news
-// no more.
+// add adds the jobs of a delivery. Jobs from before oldest are not relevant any more
+// and are skipped.
 func (s *pendingNotifications) add(d notifyqueue.Delivery, oldest time.Time) {
-	t := &ackGroup{ack: d.Ack}
+	g := &ackGroup{ack: d.Ack}
 	now := time.Now()
 	s.mu.Lock()
 	for _, job := range d.Jobs {
@@ -62,20 +65,21 @@ func (s *pendingNotifications) add(d notifyqueue.Delivery, oldest time.Time) {
 		job.Users = nil
 		for _, user := range users {
 			if user != job.Sender {
-				s.addTo(store.MemberKey{Conversation: job.Conversation, User: user}, job, t, now)
+				s.addTo(store.MemberKey{Conversation: job.Conversation, User: user}, job, g, now)
 			}
 		}
 	}
-	nothing := t.remaining == 0
+	unused := g.remaining == 0
 	s.mu.Unlock()
-	if nothing {
-		t.ack()
+	if unused {
+		g.ack()
 		return
 	}
 	s.ready.Notify()
 }
 
-func (s *pendingNotifications) addTo(k store.MemberKey, job notifyqueue.Job, t *ackGroup, now time.Time) {
+// addTo adds a job for one member. mu is held.
+func (s *pendingNotifications) addTo(k store.MemberKey, job notifyqueue.Job, g *ackGroup, now time.Time) {
 	n := s.waiting[k]
 	switch {
 	case n == nil:
@@ -88,15 +92,16 @@ func (s *pendingNotifications) addTo(k store.MemberKey, job notifyqueue.Job, t *
 	case job.Seq < n.firstSeq:
 		n.firstSeq = job.Seq
 		n.count++
-	default: // it came again
+	default: // a redelivery
 	}
-	if len(n.ackGroups) == 0 || n.ackGroups[len(n.ackGroups)-1] != t {
-		n.ackGroups = append(n.ackGroups, t)
-		t.remaining++
+	if len(n.ackGroups) == 0 || n.ackGroups[len(n.ackGroups)-1] != g {
+		n.ackGroups = append(n.ackGroups, g)
+		g.remaining++
 	}
 }
 
-// nextDue is when the next note's delay is over; false when there is none.
+// nextDue returns when the delay of the oldest one is over. It reports false when
+// there is none.
 func (s *pendingNotifications) nextDue(delay time.Duration) (time.Time, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -106,7 +111,7 @@ func (s *pendingNotifications) nextDue(delay time.Duration) (time.Time, bool) {
 	return s.order[0].since.Add(delay), true
 }
 
-// pop takes out up to n notes whose delay is over by then.
+// pop removes up to n of those whose delay is over by the given time, or now.
 func (s *pendingNotifications) pop(by time.Time, delay time.Duration, n int) []*pendingNotification {
 	if now := time.Now(); now.After(by) {
 		by = now
@@ -127,20 +132,20 @@ func (s *pendingNotifications) pop(by time.Time, delay time.Duration, n int) []*
 	return popped
 }
 
-// finish says that a note, or one of its parcels, is done.
+// finish records that a notification, or one of its device notifications, is done.
 func (s *pendingNotifications) finish(n *pendingNotification) {
-	var done []func()
+	var acks []func()
 	s.mu.Lock()
 	if n.unfinished--; n.unfinished <= 0 {
-		for _, t := range n.ackGroups {
-			if t.remaining--; t.remaining == 0 {
-				done = append(done, t.ack)
+		for _, g := range n.ackGroups {
+			if g.remaining--; g.remaining == 0 {
+				acks = append(acks, g.ack)
 			}
 		}
 		n.ackGroups = nil
 	}
 	s.mu.Unlock()
-	for _, f := range done {
-		f()
+	for _, ack := range acks {
+		ack()
 	}
 }

@@ -12,20 +12,20 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/webpush"
 )
 
-// deviceNotification is a note for one device.
+// deviceNotification is a pending notification for one device.
 type deviceNotification struct {
-	pending *pendingNotification
-	subscription   webpush.Subscription
+	pending      *pendingNotification
+	subscription webpush.Subscription
 	notification webpush.Notification
 
-	queuedAt    time.Time // when it came into its line
-	ackOnce sync.Once // says to its note that it is done
+	queuedAt time.Time // when it was added to its device queue
+	ackOnce  sync.Once // tells pending that it is done
 }
 
-// resolve finds out for whom notes are still news, and makes parcels of those.
-// Most people have no subscription, so that is asked first.
-func (r *worker) resolve(ctx context.Context, batch []*pendingNotification) ([]*deviceNotification, error) {
-	subscriptions, err := r.subscriptions(ctx, batch)
+// resolve makes device notifications of the pending notifications that are still
+// relevant. Most users have no subscription, so that is checked first.
+func (w *worker) resolve(ctx context.Context, batch []*pendingNotification) ([]*deviceNotification, error) {
+	subscriptions, err := w.subscriptions(ctx, batch)
 	if err != nil {
 		return nil, err
 	}
@@ -37,45 +37,45 @@ func (r *worker) resolve(ctx context.Context, batch []*pendingNotification) ([]*
 	for i, n := range batch {
 		keys[i] = n.MemberKey
 	}
-	standings, err := r.Store.NotificationStates(ctx, keys)
+	states, err := w.Store.NotificationStates(ctx, keys)
 	if err != nil {
-		return nil, fmt.Errorf("read where %d members stand: %w", len(keys), err)
+		return nil, fmt.Errorf("read the notification states of %d members: %w", len(keys), err)
 	}
 	batch = filter(batch, func(n *pendingNotification) bool {
-		at, member := standings[n.MemberKey]
-		return member && at.Read < n.lastSeq
+		state, member := states[n.MemberKey]
+		return member && state.Read < n.lastSeq
 	})
 	if len(batch) == 0 {
 		return nil, nil
 	}
-	batch = r.filterOffline(ctx, batch)
+	batch = w.filterOffline(ctx, batch)
 	if len(batch) == 0 {
 		return nil, nil
 	}
-	texts, err := r.previews(ctx, batch)
+	texts, err := w.previews(ctx, batch)
 	if err != nil {
 		return nil, err
 	}
 	batch = filter(batch, func(n *pendingNotification) bool { return texts[n] != "" })
-	names, err := r.senderNames(ctx, batch)
+	names, err := w.senderNames(ctx, batch)
 	if err != nil {
 		return nil, err
 	}
 	var out []*deviceNotification
 	for _, n := range batch {
-		at := standings[n.MemberKey]
-		what, err := r.newNotification(n, at, names[n.newestJob.Sender], texts[n])
+		state := states[n.MemberKey]
+		notification, err := w.newNotification(n, state, names[n.newestJob.Sender], texts[n])
 		if err != nil {
 			return nil, err
 		}
 		for _, to := range subscriptions[n.User] {
-			out = append(out, &deviceNotification{pending: n, subscription: to, notification: what})
+			out = append(out, &deviceNotification{pending: n, subscription: to, notification: notification})
 		}
 	}
 	return out, nil
 }
 
-// filter are the notes for which ok says so.
+// filter returns the pending notifications for which ok returns true.
 func filter(batch []*pendingNotification, ok func(*pendingNotification) bool) (out []*pendingNotification) {
 	for _, n := range batch {
 		if ok(n) {
@@ -85,7 +85,7 @@ func filter(batch []*pendingNotification, ok func(*pendingNotification) bool) (o
 	return out
 }
 
-func (r *worker) subscriptions(ctx context.Context, batch []*pendingNotification) (map[chat.UserID][]webpush.Subscription, error) {
+func (w *worker) subscriptions(ctx context.Context, batch []*pendingNotification) (map[chat.UserID][]webpush.Subscription, error) {
 	out := make(map[chat.UserID][]webpush.Subscription, len(batch))
 	users := make([]chat.UserID, 0, len(batch))
 	for _, n := range batch {
@@ -94,9 +94,9 @@ func (r *worker) subscriptions(ctx context.Context, batch []*pendingNotification
 			users = append(users, n.User)
 		}
 	}
-	all, err := r.Store.Subscriptions(ctx, users)
+	all, err := w.Store.Subscriptions(ctx, users)
 	if err != nil {
-		return nil, fmt.Errorf("read the subscriptions of %d people: %w", len(users), err)
+		return nil, fmt.Errorf("read the subscriptions of %d users: %w", len(users), err)
 	}
 	for _, s := range all {
 		out[s.User] = append(out[s.User], webpush.Subscription{Endpoint: s.Endpoint, P256DH: s.P256DH, Auth: s.Auth})
@@ -104,16 +104,16 @@ func (r *worker) subscriptions(ctx context.Context, batch []*pendingNotification
 	return out, nil
 }
 
-// filterOffline are the notes of people who have no device now. They had none when the
-// message was stored; when presence cannot be asked, that counts.
-func (r *worker) filterOffline(ctx context.Context, batch []*pendingNotification) []*pendingNotification {
+// filterOffline returns the notifications of users who have no device connected. They
+// had none when the message was stored; when presence fails, that still counts.
+func (w *worker) filterOffline(ctx context.Context, batch []*pendingNotification) []*pendingNotification {
 	users := make([]chat.UserID, len(batch))
 	for i, n := range batch {
 		users[i] = n.User
 	}
-	nodes, err := r.Locator.NodesOf(ctx, users)
+	nodes, err := w.Locator.NodesOf(ctx, users)
 	if err != nil {
-		r.log.WarnContext(ctx, "people could not be located; they are notified though they may be here", "people", len(users), "error", err)
+		w.log.WarnContext(ctx, "users could not be located; they are notified though they may be online", "users", len(users), "error", err)
 		if len(nodes) != len(batch) {
 			return batch
 		}
@@ -127,35 +127,35 @@ func (r *worker) filterOffline(ctx context.Context, batch []*pendingNotification
 	return out
 }
 
-// previews are the previews of the notes' newest messages as they are now: a text
-// that was changed or deleted within the delay is not shown. A note of a single
-// message that is gone, or that its user may not see, has none.
-func (r *worker) previews(ctx context.Context, batch []*pendingNotification) (map[*pendingNotification]string, error) {
-	type place struct {
+// previews returns the previews of the newest messages as they are now: a text that
+// was edited or deleted within the delay is not shown. A notification of one message
+// that is deleted, or that the user may not read, has none.
+func (w *worker) previews(ctx context.Context, batch []*pendingNotification) (map[*pendingNotification]string, error) {
+	type messageKey struct {
 		conversation chat.ConversationID
 		seq          int64
 	}
-	known := map[place]string{}
+	known := map[messageKey]string{}
 	out := make(map[*pendingNotification]string, len(batch))
 	for _, n := range batch {
-		at := place{n.Conversation, n.lastSeq}
-		text, ok := known[at]
+		key := messageKey{n.Conversation, n.lastSeq}
+		text, ok := known[key]
 		if !ok {
-			messages, err := r.Store.History(ctx, n.Conversation, n.User, n.lastSeq, n.lastSeq, false, 1)
+			messages, err := w.Store.History(ctx, n.Conversation, n.User, n.lastSeq, n.lastSeq, false, 1)
 			if chat.CodeOf(err) != "" {
 				continue
 			}
 			if err != nil {
 				return nil, fmt.Errorf("read a message: %w", err)
 			}
-			text = n.newestJob.Preview // of a month that is detached
+			text = n.newestJob.Preview // the partition of its month is detached
 			if len(messages) == 1 {
 				text = ""
 				if m := &messages[0]; !m.Deleted() {
 					text = notifyqueue.Preview(m.Body)
 				}
 			}
-			known[at] = text
+			known[key] = text
 		}
 		if text == "" && n.count > 1 {
 			text = "…" // there are others
@@ -165,7 +165,7 @@ func (r *worker) previews(ctx context.Context, batch []*pendingNotification) (ma
 	return out, nil
 }
 
-func (r *worker) senderNames(ctx context.Context, batch []*pendingNotification) (map[chat.UserID]string, error) {
+func (w *worker) senderNames(ctx context.Context, batch []*pendingNotification) (map[chat.UserID]string, error) {
 	out := make(map[chat.UserID]string, len(batch))
 	var ids []chat.UserID
 	for _, n := range batch {
@@ -174,9 +174,9 @@ func (r *worker) senderNames(ctx context.Context, batch []*pendingNotification) 
 			ids = append(ids, n.newestJob.Sender)
 		}
 	}
-	users, err := r.Store.Users(ctx, ids)
+	users, err := w.Store.Users(ctx, ids)
 	if err != nil {
-		return nil, fmt.Errorf("read the names of %d people: %w", len(ids), err)
+		return nil, fmt.Errorf("read the names of %d users: %w", len(ids), err)
 	}
 	for _, u := range users {
 		out[u.ID] = u.DisplayName
@@ -184,28 +184,28 @@ func (r *worker) senderNames(ctx context.Context, batch []*pendingNotification) 
 	return out, nil
 }
 
-// refresh looks which of a line's parcels are still to be sent, and what they say
-// by now. When that cannot be asked, what was known counts.
-func (r *worker) refresh(ctx context.Context, l *deviceQueue, parcels []*deviceNotification) {
-	batch := make([]*pendingNotification, len(parcels))
-	for i, p := range parcels {
-		batch[i] = p.pending
+// refresh removes the notifications of a queue that are not relevant any more, and
+// updates the others. When the store fails, they stay as they are.
+func (w *worker) refresh(ctx context.Context, q *deviceQueue, ds []*deviceNotification) {
+	batch := make([]*pendingNotification, len(ds))
+	for i, d := range ds {
+		batch[i] = d.pending
 	}
-	found, err := r.resolve(ctx, batch)
+	found, err := w.resolve(ctx, batch)
 	if err != nil {
 		return
 	}
-	now := make(map[*pendingNotification]*deviceNotification, len(parcels))
-	for _, p := range found {
-		if p.subscription.Endpoint == l.endpoint {
-			now[p.pending] = p
+	byPending := make(map[*pendingNotification]*deviceNotification, len(ds))
+	for _, d := range found {
+		if d.subscription.Endpoint == q.endpoint {
+			byPending[d.pending] = d
 		}
 	}
-	for _, p := range parcels {
-		if is := now[p.pending]; is != nil {
-			p.subscription, p.notification = is.subscription, is.notification
-		} else if r.queues.remove(l, p) {
-			r.finish(p)
+	for _, d := range ds {
+		if current := byPending[d.pending]; current != nil {
+			d.subscription, d.notification = current.subscription, current.notification
+		} else if w.queues.remove(q, d) {
+			w.finish(d)
 		}
 	}
 }

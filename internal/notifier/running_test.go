@@ -9,96 +9,98 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/notifyqueue"
 )
 
-// runningNotifier is a pusher at work. It waits for nothing but for what the test says.
+// runningNotifier is a notifier whose timers the test releases.
 type runningNotifier struct {
-	w    *fixture
-	stop func()
-	releaseTimers func() // ends all waits
+	f             *fixture
+	stop          func()
+	releaseTimers func() // ends all waits, current and later
 
 	mu     sync.Mutex
-	taken  int // jobs
-	acked   int
+	taken  int // jobs that the notifier has received
+	acked  int // jobs
 	waits  []time.Duration
 	change chan struct{}
 }
 
-// startNotifier starts a pusher whose waits last until open is called.
-func (w *fixture) startNotifier(cfg notifier.Config) *runningNotifier {
-	w.Helper()
+// startNotifier starts a notifier whose timers do not end before releaseTimers is
+// called.
+func (f *fixture) startNotifier(cfg notifier.Config) *runningNotifier {
+	f.Helper()
 	gate := make(chan time.Time)
-	p := &runningNotifier{w: w, change: make(chan struct{}), releaseTimers: sync.OnceFunc(func() { close(gate) })}
-	cfg.Store, cfg.Sender, cfg.Logger, cfg.Delay = w.store, w.sender, w.log, time.Hour
+	n := &runningNotifier{f: f, change: make(chan struct{}), releaseTimers: sync.OnceFunc(func() { close(gate) })}
+	cfg.Store, cfg.Sender, cfg.Logger, cfg.Delay = f.store, f.sender, f.log, time.Hour
 	if cfg.Locator == nil {
-		cfg.Locator = w.presence
+		cfg.Locator = f.presence
 	}
 	cfg.After = func(d time.Duration) <-chan time.Time {
-		p.update(func() { p.waits = append(p.waits, d) })
+		n.update(func() { n.waits = append(n.waits, d) })
 		return gate
 	}
 	run, err := notifier.New(cfg)
-	w.must(err)
+	f.must(err)
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
-	go func() { ended <- run.Run(ctx, p) }()
-	p.stop = sync.OnceFunc(func() {
+	go func() { ended <- run.Run(ctx, n) }()
+	n.stop = sync.OnceFunc(func() {
 		cancel()
 		if err := <-ended; err != nil {
-			w.Errorf("Run: %v", err)
+			f.Errorf("Run: %v", err)
 		}
 	})
-	w.Cleanup(p.stop)
-	return p
+	f.Cleanup(n.stop)
+	return n
 }
 
-func (p *runningNotifier) update(f func()) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	f()
-	close(p.change)
-	p.change = make(chan struct{})
+// update changes the counters and wakes wait.
+func (n *runningNotifier) update(change func()) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	change()
+	close(n.change)
+	n.change = make(chan struct{})
 }
 
-// Consume is the queue, with an eye on what is done.
-func (p *runningNotifier) Consume(ctx context.Context, handle notifyqueue.Handler) error {
-	return p.w.queue.Consume(ctx, func(ctx context.Context, d notifyqueue.Delivery) {
-		done, n := d.Ack, len(d.Jobs)
+// Consume consumes from the queue and counts what is taken and acknowledged.
+func (n *runningNotifier) Consume(ctx context.Context, handle notifyqueue.Handler) error {
+	return n.f.queue.Consume(ctx, func(ctx context.Context, d notifyqueue.Delivery) {
+		ack, jobs := d.Ack, len(d.Jobs)
 		d.Ack = func() {
-			done()
-			p.update(func() { p.acked += n })
+			ack()
+			n.update(func() { n.acked += jobs })
 		}
 		handle(ctx, d)
-		p.update(func() { p.taken += n })
+		n.update(func() { n.taken += jobs })
 	})
 }
 
-func (p *runningNotifier) wait(what string, ok func() bool) {
-	p.w.Helper()
+func (n *runningNotifier) wait(what string, ok func() bool) {
+	n.f.Helper()
 	timeout := time.After(testTimeout)
 	for {
-		p.mu.Lock()
-		so, change := ok(), p.change
-		p.mu.Unlock()
-		if so {
+		n.mu.Lock()
+		met, change := ok(), n.change
+		n.mu.Unlock()
+		if met {
 			return
 		}
 		select {
 		case <-change:
 		case <-timeout:
-			p.mu.Lock()
-			defer p.mu.Unlock()
-			p.w.Fatalf("never happened: %s (%d jobs taken, %d done; refused: %v)", what, p.taken, p.acked, p.w.service.Refused())
+			n.mu.Lock()
+			defer n.mu.Unlock()
+			n.f.Fatalf("never happened: %s (%d jobs taken, %d acknowledged; refused: %v)", what, n.taken, n.acked, n.f.service.Refused())
 		}
 	}
 }
 
-// waitTaken waits until the pusher knows of so many jobs.
-func (p *runningNotifier) waitTaken(jobs int) {
-	p.w.Helper()
-	p.wait("the jobs are taken", func() bool { return p.taken >= jobs })
+// waitTaken waits until the notifier has received so many jobs.
+func (n *runningNotifier) waitTaken(jobs int) {
+	n.f.Helper()
+	n.wait("the jobs are taken", func() bool { return n.taken >= jobs })
 }
 
-// waitAcked waits until so many jobs are done.
-func (p *runningNotifier) waitAcked(jobs int) {
-	p.w.Helper()
-	p.wait("the jobs are done", func() bool { return p.acked >= jobs })
+// waitAcked waits until so many jobs are acknowledged.
+func (n *runningNotifier) waitAcked(jobs int) {
+	n.f.Helper()
+	n.wait("the jobs are acknowledged", func() bool { return n.acked >= jobs })
 }

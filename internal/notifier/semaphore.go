@@ -5,62 +5,65 @@ import (
 	"sync"
 )
 
-// keyedSemaphore bound how many sends are on their way for each of something: a service,
-// a user.
+// keyedSemaphore bounds how many sends are in flight for each key: a service or a
+// user. It is safe for concurrent use.
 type keyedSemaphore[K comparable] struct {
 	limit int
 
-	mu sync.Mutex
+	mu    sync.Mutex
 	byKey map[K]*semaphore
 }
 
+// semaphore is the semaphore of one key.
 type semaphore struct {
 	slots chan struct{}
-	refs  int // that hold or wait for a place
+	refs  int // goroutines that hold or wait for a slot
 }
 
-func newKeyedSemaphore[K comparable](each int) *keyedSemaphore[K] {
-	return &keyedSemaphore[K]{limit: max(each, 1), byKey: map[K]*semaphore{}}
+func newKeyedSemaphore[K comparable](limit int) *keyedSemaphore[K] {
+	return &keyedSemaphore[K]{limit: max(limit, 1), byKey: map[K]*semaphore{}}
 }
 
-// acquire takes a place, the earliest first. When there is none it says so by
-// wait, once, and waits.
-func (l *keyedSemaphore[K]) acquire(ctx context.Context, k K, wait func()) (leave func(), err error) {
-	of := l.get(k)
+// acquire waits for a slot, first come, first served, and returns the function that
+// releases it. When it has to wait, it calls onWait first. It fails when ctx ends.
+func (s *keyedSemaphore[K]) acquire(ctx context.Context, key K, onWait func()) (release func(), err error) {
+	sem := s.get(key)
 	select {
-	case of.slots <- struct{}{}:
+	case sem.slots <- struct{}{}:
 	default:
-		wait()
+		onWait()
 		select {
 		case <-ctx.Done():
-			l.put(k, of)
+			s.put(key, sem)
 			return nil, ctx.Err()
-		case of.slots <- struct{}{}:
+		case sem.slots <- struct{}{}:
 		}
 	}
 	return func() {
-		<-of.slots
-		l.put(k, of)
+		<-sem.slots
+		s.put(key, sem)
 	}, nil
 }
 
-func (l *keyedSemaphore[K]) get(k K) *semaphore {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	of := l.byKey[k]
-	if of == nil {
-		of = &semaphore{slots: make(chan struct{}, l.limit)}
-		l.byKey[k] = of
+// get returns the semaphore of a key and adds a reference to it.
+func (s *keyedSemaphore[K]) get(key K) *semaphore {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	sem := s.byKey[key]
+	if sem == nil {
+		sem = &semaphore{slots: make(chan struct{}, s.limit)}
+		s.byKey[key] = sem
 	}
-	of.refs++
-	return of
+	sem.refs++
+	return sem
 }
 
-// put forgets what nobody sends to: there may be any number.
-func (l *keyedSemaphore[K]) put(k K, of *semaphore) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if of.refs--; of.refs == 0 {
-		delete(l.byKey, k)
+// put removes a reference, and the semaphore with its last one: there may be any
+// number of keys.
+func (s *keyedSemaphore[K]) put(key K, sem *semaphore) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if sem.refs--; sem.refs == 0 {
+		delete(s.byKey, key)
 	}
 }

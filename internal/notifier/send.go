@@ -8,99 +8,101 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/webpush"
 )
 
-// enqueue gives a parcel to its line.
-func (r *worker) enqueue(ctx context.Context, p *deviceNotification) {
-	p.queuedAt = time.Now()
-	l, idle, out := r.queues.add(p)
-	r.finish(out...)
-	if idle {
-		r.senders.Go(func() { r.serve(ctx, l) })
+// enqueue adds a notification to the queue of its device, and starts the sender of
+// the queue unless it runs.
+func (w *worker) enqueue(ctx context.Context, d *deviceNotification) {
+	d.queuedAt = time.Now()
+	q, start, dropped := w.queues.add(d)
+	w.finish(dropped...)
+	if start {
+		w.senders.Go(func() { w.serve(ctx, q) })
 		return
 	}
-	r.ackEarly(p)
+	w.ackEarly(d)
 }
 
-// ackEarly lets a parcel's delivery be done. A parcel that waits for its own
-// device or user must not hold it: queues hand out so many deliveries, and
-// others are in them.
-func (r *worker) ackEarly(parcels ...*deviceNotification) {
-	for _, p := range parcels {
-		p.ackOnce.Do(func() { r.pending.finish(p.pending) })
+// ackEarly acknowledges notifications before they are sent. Those that wait for their
+// own device or user must not keep a delivery unacknowledged: the number of
+// unacknowledged deliveries is limited, and they contain jobs for others.
+func (w *worker) ackEarly(ds ...*deviceNotification) {
+	for _, d := range ds {
+		d.ackOnce.Do(func() { w.pending.finish(d.pending) })
 	}
 }
 
-// finish is done with parcels that are in no line any more.
-func (r *worker) finish(parcels ...*deviceNotification) {
-	r.ackEarly(parcels...)
-	for range parcels {
-		<-r.slots
+// finish ends notifications that are in no queue any more.
+func (w *worker) finish(ds ...*deviceNotification) {
+	w.ackEarly(ds...)
+	for range ds {
+		<-w.slots
 	}
 }
 
-// serve sends what is in a line until that is nothing, or ctx ends; what was
-// not released then comes again.
-func (r *worker) serve(ctx context.Context, l *deviceQueue) {
+// serve sends the notifications of a queue until it is empty or ctx ends. Those that
+// were not acknowledged by then are redelivered.
+func (w *worker) serve(ctx context.Context, q *deviceQueue) {
 	for {
-		pause, over, out := r.queues.next(l, time.Now(), r.GiveUpAfter)
-		if len(out) > 0 {
-			r.log.WarnContext(ctx, "notifications are given up: the service takes none", "service", l.host, "notifications", len(out))
-			r.finish(out...)
+		pause, done, dropped := w.queues.next(q, time.Now(), w.GiveUpAfter)
+		if len(dropped) > 0 {
+			w.log.WarnContext(ctx, "notifications are given up: the push service accepts none", "service", q.host, "notifications", len(dropped))
+			w.finish(dropped...)
 		}
-		if over || (pause > 0 && !r.pause(ctx, l, pause)) || !r.sendNext(ctx, l) {
+		if done || (pause > 0 && !w.pause(ctx, q, pause)) || !w.sendNext(ctx, q) {
 			return
 		}
 	}
 }
 
-// pause waits for a line's pause to be over; false when ctx has ended.
-func (r *worker) pause(ctx context.Context, l *deviceQueue, pause time.Duration) bool {
-	r.ackEarly(r.queues.snapshot(l)...)
+// pause waits until the pause of a queue is over. It reports false when ctx has
+// ended.
+func (w *worker) pause(ctx context.Context, q *deviceQueue, pause time.Duration) bool {
+	w.ackEarly(w.queues.snapshot(q)...)
 	select {
 	case <-ctx.Done():
 		return false
-	case <-r.After(pause):
+	case <-w.After(pause):
 	}
-	// What is true only of the moment: read, come back, logged out.
-	r.refresh(ctx, l, r.queues.resume(l))
+	// Meanwhile the user may have read it, come online or logged out.
+	w.refresh(ctx, q, w.queues.resume(q))
 	return ctx.Err() == nil
 }
 
-// sendNext sends a line's next parcel once there is a lane for it; false when
-// ctx has ended. What has begun is finished also then; the sender has a timeout
-// of its own.
-func (r *worker) sendNext(ctx context.Context, l *deviceQueue) bool {
-	leave, err := r.acquire(ctx, l)
+// sendNext sends the next notification of a queue when the semaphores allow it. It
+// reports false when ctx has ended. A send that has begun is finished also then; the
+// sender has a timeout of its own.
+func (w *worker) sendNext(ctx context.Context, q *deviceQueue) bool {
+	release, err := w.acquire(ctx, q)
 	if err != nil {
 		return false
 	}
-	p := r.queues.pop(l)
-	if p == nil {
-		leave()
+	d := w.queues.pop(q)
+	if d == nil {
+		release()
 		return true
 	}
-	err = r.Sender.Send(context.WithoutCancel(ctx), p.subscription, p.notification)
-	leave()
+	err = w.Sender.Send(context.WithoutCancel(ctx), d.subscription, d.notification)
+	release()
 	if ctx.Err() != nil && err != nil {
 		return false
 	}
-	r.handleResult(ctx, l, p, err)
+	w.handleResult(ctx, q, d, err)
 	return true
 }
 
-// acquire takes a lane of the user, then one of the service, then one of all.
-// Whoever waits holds only what is narrower: a user who has too much on the way
-// holds up nobody else.
-func (r *worker) acquire(ctx context.Context, l *deviceQueue) (leave func(), err error) {
-	user, err := r.userSemaphore.acquire(ctx, l.user, func() { r.ackEarly(r.queues.snapshot(l)...) })
+// acquire acquires the semaphore of the user, then that of the service, then the
+// global one. While it waits it holds only narrower ones, so a user who has too many
+// sends in flight delays nobody else.
+func (w *worker) acquire(ctx context.Context, q *deviceQueue) (release func(), err error) {
+	user, err := w.userSemaphore.acquire(ctx, q.user, func() { w.ackEarly(w.queues.snapshot(q)...) })
 	if err != nil {
 		return nil, err
 	}
-	host, err := r.hostSemaphore.acquire(ctx, l.host, func() {})
+	host, err := w.hostSemaphore.acquire(ctx, q.host, func() {})
 	if err != nil {
 		user()
 		return nil, err
 	}
-	all, err := r.globalSemaphore.acquire(ctx, struct{}{}, func() {})
+	all, err := w.globalSemaphore.acquire(ctx, struct{}{}, func() {})
 	if err != nil {
 		host()
 		user()
@@ -109,32 +111,32 @@ func (r *worker) acquire(ctx context.Context, l *deviceQueue) (leave func(), err
 	return func() { all(); host(); user() }, nil
 }
 
-// handleResult deals with how a send has ended.
-func (r *worker) handleResult(ctx context.Context, l *deviceQueue, p *deviceNotification, err error) {
+// handleResult handles the result of a send.
+func (w *worker) handleResult(ctx context.Context, q *deviceQueue, d *deviceNotification, err error) {
 	var retry *webpush.RetryError
 	if errors.As(err, &retry) {
-		end, out := r.queues.failed(l, p, time.Now(), retry.After, r.accepted.Load())
+		end, dropped := w.queues.failed(q, d, time.Now(), retry.After, w.accepted.Load())
 		if end {
-			r.log.WarnContext(ctx, "a subscription ends: its service has taken nothing for days", "service", l.host, "error", err)
-			r.dropSubscription(ctx, l)
+			w.log.WarnContext(ctx, "a subscription is dropped: its push service has accepted nothing for days", "service", q.host, "error", err)
+			w.dropSubscription(ctx, q)
 		}
-		r.finish(out...)
+		w.finish(dropped...)
 		return
 	}
-	r.queues.succeeded(l)
+	w.queues.succeeded(q)
 	switch {
 	case err == nil:
-		r.accepted.Add(1)
+		w.accepted.Add(1)
 	case errors.Is(err, webpush.ErrGone):
-		r.dropSubscription(ctx, l)
+		w.dropSubscription(ctx, q)
 	default:
-		r.log.WarnContext(ctx, "a notification could not be sent", "error", err)
+		w.log.WarnContext(ctx, "a notification could not be sent", "error", err)
 	}
-	r.finish(p)
+	w.finish(d)
 }
 
-func (r *worker) dropSubscription(ctx context.Context, l *deviceQueue) {
-	if err := r.Store.DropSubscription(context.WithoutCancel(ctx), l.endpoint); err != nil {
-		r.log.ErrorContext(ctx, "a subscription that has ended could not be removed", "service", l.host, "error", err)
+func (w *worker) dropSubscription(ctx context.Context, q *deviceQueue) {
+	if err := w.Store.DropSubscription(context.WithoutCancel(ctx), q.endpoint); err != nil {
+		w.log.ErrorContext(ctx, "a subscription could not be dropped", "service", q.host, "error", err)
 	}
 }
