@@ -1,17 +1,18 @@
-// Package notifyqueue is the port between those who store messages and those who
-// notify people that were away (package notifier). The embedded queue lives in
-// the process, RabbitMQ serves a cluster; both pass notifyqueuetest.
+// Package notifyqueue is the port between the workers that store messages and the
+// notifiers that notify users who were offline (package notifier). The embedded
+// queue lives in the process, RabbitMQ serves a cluster; both pass notifyqueuetest.
 //
-// # The promises of a queue
+// # Contract
 //
-//   - Publishing never waits and never fails: a notification is worth less
-//     than the message, whose way it must not slow down. What cannot be kept
-//     is lost, the oldest first.
-//   - Jobs come about in the order in which they were published, those of one
-//     Publish together, to one of the consumers.
-//   - At least once: a delivery that was not done when its consumer ended or
-//     lost its connection comes again, perhaps elsewhere. In a process that
-//     dies, what only it knew is lost.
+//   - Publish never blocks and never fails: a notification is worth less than its
+//     message, which it must not delay. When the queue is full, the oldest jobs are
+//     lost.
+//   - Order: jobs are delivered roughly in the order in which they were published.
+//     Those of one Publish are delivered together, to one of the consumers.
+//   - At least once: a delivery that was not acknowledged when its consumer ended or
+//     lost its connection is redelivered, perhaps to another consumer. When a process
+//     dies, jobs that were only in its memory are lost.
+//   - Concurrency: all methods are safe for concurrent use.
 package notifyqueue
 
 import (
@@ -24,19 +25,19 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
 )
 
-// Job is a stored message that some members have missed: they had no device
+// Job is a stored message and the members who missed it, because they had no device
 // connected.
 type Job struct {
 	Conversation chat.ConversationID
 	Message      chat.MessageID
 	Seq          int64
 	Sender       chat.UserID
-	Preview      string // of the text, see [Preview]
+	Preview      string // of the text; see [Preview]
 	At           time.Time
 	Users        []chat.UserID // never the sender
 }
 
-// NewJob makes a job of a message and those who missed it.
+// NewJob returns the job of a message and the users who missed it.
 func NewJob(m *chat.Message, users []chat.UserID) Job {
 	return Job{
 		Conversation: m.Conversation, Message: m.ID, Seq: m.Seq, Sender: m.Sender,
@@ -44,11 +45,11 @@ func NewJob(m *chat.Message, users []chat.UserID) Job {
 	}
 }
 
-// MaxPreview is how many characters a preview has, without its ellipsis.
+// MaxPreview is the maximum number of code points of a preview, without its ellipsis.
 const MaxPreview = 160
 
-// Preview is the beginning of a text on one line. Marks of Markdown stay: they
-// are made to be read as they are.
+// Preview returns the beginning of a text as one line. Markdown stays as it is: it is
+// readable without rendering.
 func Preview(body string) string {
 	var b strings.Builder
 	n, space := 0, false
@@ -71,32 +72,32 @@ func Preview(body string) string {
 	return b.String()
 }
 
-// Delivery is what was published together.
+// Delivery is the jobs of one Publish, or of several.
 type Delivery struct {
 	Jobs []Job
-	// Ack says that all is sent or given up. It is called once at most, by
-	// any goroutine, and may be called after the consumer has ended.
+	// Ack acknowledges the delivery: every job is done or given up. It is called at
+	// most once, by any goroutine, and may be called after the consumer has ended.
 	Ack func()
 }
 
-// Handler takes deliveries, one at a time. As long as it does not return, the
-// consumer gets no more; it returns when ctx ends.
+// Handler receives deliveries, one at a time. The consumer gets no more until it
+// returns; it must return when ctx ends.
 type Handler func(ctx context.Context, d Delivery)
 
-// Publisher puts jobs into the queue.
+// Publisher adds jobs to the queue.
 type Publisher interface {
-	// Publish takes jobs, which the caller changes no more.
+	// Publish queues jobs. The caller must not change them afterwards.
 	Publish(jobs []Job)
 }
 
-// Consumer takes jobs out of the queue.
+// Consumer delivers the jobs of the queue.
 type Consumer interface {
-	// Consume hands deliveries to handle until ctx ends. There may be several
+	// Consume calls handle for each delivery until ctx ends. There may be several
 	// consumers.
 	Consume(ctx context.Context, handle Handler) error
 }
 
-// Queue is all of the port.
+// Queue is the whole port.
 type Queue interface {
 	Publisher
 	Consumer
