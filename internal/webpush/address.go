@@ -6,16 +6,16 @@ import (
 	"net/netip"
 )
 
-// errForbiddenAddress says that a push service is not where push services are.
+// errForbiddenAddress means that the address of a push service is not allowed.
 var errForbiddenAddress = errors.New("the address is not a public one with port 443")
 
-// globalUnicastV6 is all of IPv6 that is routed between networks. Outside of it are
-// loopback, link-local, private and multicast addresses, IPv4-mapped ones,
-// and 64:ff9b::/96, behind which a NAT64 has all of IPv4.
+// globalUnicastV6 is the part of IPv6 that is routed between networks. Outside of it
+// are loopback, link-local, private, multicast and IPv4-mapped addresses, and
+// 64:ff9b::/96, through which a NAT64 reaches all of IPv4.
 var globalUnicastV6 = netip.MustParsePrefix("2000::/3")
 
-// specialPrefixes are the addresses that are not, or not only, ones of servers on the
-// internet: IANA's registries of special-purpose addresses, and one more.
+// specialPrefixes are the addresses that do not belong to servers on the internet, or
+// not only: IANA's registries of special-purpose addresses, and one more.
 var specialPrefixes = mustParsePrefixes(
 	"0.0.0.0/8",       // this network; 0.0.0.0 is this host
 	"10.0.0.0/8",      // private
@@ -49,9 +49,9 @@ func mustParsePrefixes(texts ...string) []netip.Prefix {
 	return out
 }
 
-// isPublic tells whether the address may be one of a server on the internet.
+// isPublic reports whether an address may belong to a server on the internet.
 func isPublic(ip netip.Addr) bool {
-	// A zone names an interface of this host; prefixes do not look past it.
+	// A zone names an interface of this host, and Prefix.Contains rejects it.
 	if !ip.IsValid() || ip.Zone() != "" {
 		return false
 	}
@@ -66,8 +66,8 @@ func isPublic(ip netip.Addr) bool {
 	return true
 }
 
-// checkDial is asked before each connection, with the address that the host's
-// name resolved to.
+// checkDial is called before each connection is made, with the address that the host
+// name resolved to. It fails with [errForbiddenAddress].
 func checkDial(network, address string) error {
 	if network != "tcp4" && network != "tcp6" {
 		return fmt.Errorf("%s by %s: %w", address, network, errForbiddenAddress)

@@ -91,7 +91,7 @@ func TestOnlyPublicAddressesAreDialled(t *testing.T) {
 	}
 }
 
-// The name is public as far as Check can see; what it resolves to is not.
+// Check accepts the name; the address that it resolves to is not public.
 func TestNamesAreCheckedAsTheyResolve(t *testing.T) {
 	keys, err := GenerateKeys()
 	if err != nil {

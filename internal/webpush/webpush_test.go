@@ -73,7 +73,7 @@ func TestNotificationsArriveAsTheyWereSent(t *testing.T) {
 	}
 }
 
-func TestATopicReplacesItsLast(t *testing.T) {
+func TestTopicReplacesEarlierMessage(t *testing.T) {
 	service := webpushtest.New(t)
 	s := newSender(t, newConfig(t))
 	sub, device := service.Subscribe()
@@ -97,7 +97,7 @@ func TestATopicReplacesItsLast(t *testing.T) {
 	}
 }
 
-func TestNotificationsThatNoServiceTakesAreNotSent(t *testing.T) {
+func TestInvalidNotificationsAreNotSent(t *testing.T) {
 	service := webpushtest.New(t)
 	s := newSender(t, newConfig(t))
 	sub, device := service.Subscribe()
@@ -168,7 +168,8 @@ func TestAnswers(t *testing.T) {
 	}
 }
 
-// assertOnlyHost wants the host in the error, and nothing of the endpoint's path.
+// assertOnlyHost checks that the error contains the host of the endpoint and nothing of
+// its path.
 func assertOnlyHost(t *testing.T, err error, sub webpush.Subscription) {
 	t.Helper()
 	_, id, _ := strings.Cut(sub.Endpoint, "/push/")
@@ -201,7 +202,7 @@ func TestASubscriptionOfAnotherKeyIsRefused(t *testing.T) {
 	}
 }
 
-// subscribeAt is a subscription at the server, for a device of the service.
+// subscribeAt returns a subscription of the service whose endpoint is at server.
 func subscribeAt(server *httptest.Server, service *webpushtest.Service) webpush.Subscription {
 	sub, _ := service.Subscribe()
 	sub.Endpoint = strings.Replace(sub.Endpoint, service.URL, server.URL, 1)
@@ -228,7 +229,7 @@ func TestRedirectsAreNotFollowed(t *testing.T) {
 	}
 }
 
-func TestASilentServiceIsLeft(t *testing.T) {
+func TestTimeout(t *testing.T) {
 	service := webpushtest.New(t)
 	release, asked := make(chan struct{}), make(chan struct{}, 1)
 	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
@@ -286,7 +287,7 @@ func TestAnEndlessAnswerIsNotRead(t *testing.T) {
 	}
 }
 
-func TestAServiceThatIsAway(t *testing.T) {
+func TestUnreachableService(t *testing.T) {
 	service := webpushtest.New(t)
 	server := httptest.NewServer(http.NotFoundHandler())
 	sub := subscribeAt(server, service)
@@ -308,7 +309,7 @@ func TestPlainHTTPIsForPrivateNetworks(t *testing.T) {
 	cfg.AllowPrivate = false
 	s := newSender(t, cfg)
 	if err := s.Check(sub); err == nil {
-		t.Error("not allowed, and taken")
+		t.Error("not allowed, and accepted")
 	}
 	if err := s.Send(t.Context(), sub, webpush.Notification{}); err == nil || device.PushCount() != 0 {
 		t.Errorf("not allowed, and sent: %v", err)
@@ -344,14 +345,14 @@ func TestConfig(t *testing.T) {
 		change(&cfg)
 		_, err := webpush.New(cfg)
 		if err == nil {
-			t.Errorf("%s: taken", name)
+			t.Errorf("%s: accepted", name)
 		} else if cfg.Keys.Private != "" && strings.Contains(err.Error(), cfg.Keys.Private) && name != "not base64url" {
 			t.Errorf("%s: the error gives the private key away: %v", name, err)
 		}
 	}
 }
 
-func TestTheServiceProvesWhoItIs(t *testing.T) {
+func TestCertificateIsVerified(t *testing.T) {
 	service := webpushtest.New(t)
 	var proto atomic.Value
 	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

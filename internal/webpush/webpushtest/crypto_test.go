@@ -96,7 +96,7 @@ func TestVerifyIsStrict(t *testing.T) {
 		"another signature": "vapid t=" + good[:strings.LastIndex(good, ".")+1] + other + ",k=" + k,
 	} {
 		if _, err := verifyVAPID(header, origin, now); err == nil {
-			t.Errorf("%s: taken", name)
+			t.Errorf("%s: accepted", name)
 		}
 	}
 }

@@ -1,7 +1,7 @@
-// Package webpushtest is a push service for tests, and the devices behind it.
-// It is as strict as the strictest of the real ones: it verifies the sender's
-// signature (RFC 8292), decrypts with the device's key (RFC 8291), and insists
-// on RFC 8030, all by code that shares nothing with the sender's.
+// Package webpushtest is a push service for tests, with its devices. It is as strict as
+// the strictest of the real services: it verifies the sender's signature (RFC 8292),
+// decrypts with the device's key (RFC 8291), and enforces RFC 8030. It shares no code
+// with the sender.
 package webpushtest
 
 import (
@@ -33,7 +33,7 @@ var (
 // Service is a push service on a port of 127.0.0.1, without TLS: senders need
 // AllowPrivate.
 type Service struct {
-	URL string // its origin
+	URL string // the origin
 
 	mu         sync.Mutex
 	devices    map[string]*Device
@@ -52,7 +52,7 @@ func New(tb testing.TB) *Service {
 	return s
 }
 
-// Message is one that a device got, decrypted.
+// Message is a notification that a device received, decrypted.
 type Message struct {
 	Payload []byte
 	Topic   string
@@ -60,21 +60,21 @@ type Message struct {
 	Urgency string
 }
 
-// Device is a browser that subscribed.
+// Device is a browser with a subscription.
 type Device struct {
 	service *Service
 	key     *ecdh.PrivateKey
 	auth    []byte
 
-	// Under the service's lock.
-	senderKey     string
-	expired     bool
-	messages []Message
-	pushCount   int
-	changed  chan struct{} // closed at the next push
+	// Guarded by the service's mu.
+	senderKey string
+	expired   bool
+	messages  []Message
+	pushCount int
+	changed   chan struct{} // closed at the next push
 }
 
-// Subscribe is a new device with its subscription.
+// Subscribe returns a new device and its subscription.
 func (s *Service) Subscribe() (webpush.Subscription, *Device) {
 	key, err := ecdh.P256().GenerateKey(rand.Reader)
 	if err != nil {
@@ -94,52 +94,53 @@ func (s *Service) Subscribe() (webpush.Subscription, *Device) {
 	}, d
 }
 
-// RespondWith makes the service answer every push with the status from now on, and
-// with a Retry-After header unless retryAfter is 0. Status 0 is as usual.
+// RespondWith makes the service answer every push with a status from now on, and with a
+// Retry-After header unless retryAfter is 0. Status 0 restores the normal behaviour.
 func (s *Service) RespondWith(status int, retryAfter time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.status, s.retryAfter = status, retryAfter
 }
 
-// Refused is why pushes were refused that break a rule.
+// Refused returns the reasons for which pushes were refused.
 func (s *Service) Refused() []error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.Clone(s.refused)
 }
 
-// Restrict binds the subscription to a sender's public key, as browsers do.
+// Restrict makes the subscription accept only pushes of a sender with this public key,
+// as browsers do.
 func (d *Device) Restrict(publicKey string) {
 	d.service.mu.Lock()
 	defer d.service.mu.Unlock()
 	d.senderKey = publicKey
 }
 
-// Expire ends the subscription.
+// Expire ends the subscription: the service answers 410 Gone from now on.
 func (d *Device) Expire() {
 	d.service.mu.Lock()
 	defer d.service.mu.Unlock()
 	d.expired = true
 }
 
-// Received is what the service holds for the device, the oldest first. A
-// message replaces an earlier one of its topic.
+// Received returns the messages that the service holds for the device, oldest first. A
+// message replaces an earlier one with its topic.
 func (d *Device) Received() []Message {
 	d.service.mu.Lock()
 	defer d.service.mu.Unlock()
 	return slices.Clone(d.messages)
 }
 
-// PushCount counts what the service accepted, with what was replaced since.
+// PushCount returns how many pushes the service accepted, replaced ones included.
 func (d *Device) PushCount() int {
 	d.service.mu.Lock()
 	defer d.service.mu.Unlock()
 	return d.pushCount
 }
 
-// Wait waits until the service accepted n pushes for the device, and gives
-// what it holds then.
+// Wait waits until the service has accepted n pushes for the device, and returns the
+// messages that it holds then.
 func (d *Device) Wait(tb testing.TB, n int) []Message {
 	tb.Helper()
 	timeout := time.After(time.Minute)
@@ -159,7 +160,7 @@ func (d *Device) Wait(tb testing.TB, n int) []Message {
 	}
 }
 
-// statusError is a rule that a push breaks, with the status for it.
+// statusError is the violation of a rule, with the status to answer.
 type statusError struct {
 	status int
 	err    error
@@ -171,11 +172,11 @@ func statusErrorf(status int, format string, args ...any) error {
 	return &statusError{status, fmt.Errorf(format, args...)}
 }
 
-// ServeHTTP takes a push.
+// ServeHTTP receives a push.
 func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(io.LimitReader(r.Body, maxBody+1))
 	if err != nil {
-		return // the sender went away
+		return // the sender closed the connection
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -201,15 +202,16 @@ func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusCreated)
 }
 
+// accept checks a push and stores its message. mu is held.
 func (s *Service) accept(r *http.Request, body []byte) error {
 	if r.Method != http.MethodPost {
 		return statusErrorf(http.StatusMethodNotAllowed, "the method is %s", r.Method)
 	}
-	const place = "/push/"
-	if len(r.URL.Path) <= len(place) || r.URL.RawQuery != "" {
+	const prefix = "/push/"
+	if len(r.URL.Path) <= len(prefix) || r.URL.RawQuery != "" {
 		return statusErrorf(http.StatusNotFound, "there is no subscription at %s", r.URL)
 	}
-	d := s.devices[r.URL.Path[len(place):]]
+	d := s.devices[r.URL.Path[len(prefix):]]
 	switch {
 	case d == nil:
 		return statusErrorf(http.StatusNotFound, "there is no subscription at %s", r.URL)
@@ -239,7 +241,7 @@ func (s *Service) accept(r *http.Request, body []byte) error {
 	if e := r.Header.Get("Content-Encoding"); e != "aes128gcm" {
 		return statusErrorf(http.StatusBadRequest, "the content encoding is %q", e)
 	}
-	// A real service cannot read it, and its device would drop it in silence.
+	// A real service cannot decrypt it, and its device would drop it silently.
 	if m.Payload, err = decrypt(d.key, d.auth, body); err != nil {
 		return statusErrorf(http.StatusBadRequest, "the content: %w", err)
 	}
