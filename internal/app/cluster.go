@@ -79,7 +79,7 @@ func (a *App) openCluster(ctx context.Context) error {
 		store: st, broker: queue, bus: b, presence: where, announce: announce.Load(),
 		throttle: limits.Throttle(throttle.Config{}),
 		sends:    limits.Limiter("sends", a.cfg.Gateway.PerSecond, a.cfg.Gateway.Burst),
-		pushes:   queue.Pushes(),
+		pushes:   queue.NotifyQueue(),
 		node:     nodeName(), early: true,
 		// Without the broker people read, and their pages keep what they
 		// write; without Redis messages come late.
