@@ -85,7 +85,7 @@ func (a *App) openCluster(ctx context.Context) error {
 		throttle: limits.Throttle(throttle.Config{}),
 		limiter:  limiter,
 		ids:      ids,
-		pushes:   queue.Pushes(),
+		pushes:   queue.NotifyQueue(),
 		node:     nodeName(),
 		// Without the broker people read, and their pages keep what they
 		// write; without Redis messages come late.

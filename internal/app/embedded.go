@@ -32,7 +32,7 @@ func (a *App) openEmbedded(ctx context.Context) error {
 	a.parts = parts{
 		store: st, broker: queue, bus: b, presence: where, announce: fanout.NewAnnouncer(b, where, st, a.log),
 		throttle: throttle.New(throttle.Config{}), limiter: throttle.NewLimiter(a.cfg.Gateway.PerSecond, a.cfg.Gateway.Burst),
-		pushes: embedded.NewPushes(0),
+		pushes: embedded.NewNotifyQueue(0),
 		node:   "embedded", alone: true,
 		needs: map[string]check{"store": st.Ping, "broker": queue.Ready},
 	}
