@@ -61,7 +61,7 @@ func (a *API) registerAccounts() {
 
 func (a *API) register(ctx context.Context, in *body[RegisterBody]) (*grantOutput, error) {
 	b := in.Body
-	invitation, err := a.mayRegister(ctx, b.Invitation)
+	invitation, err := a.checkRegistration(ctx, b.Invitation)
 	if err != nil {
 		return nil, err
 	}
@@ -70,7 +70,7 @@ func (a *API) register(ctx context.Context, in *body[RegisterBody]) (*grantOutpu
 		return nil, err
 	}
 	if b.DisplayName == "" {
-		b.DisplayName = clipRunes(b.Name, chat.MaxDisplayName)
+		b.DisplayName = truncateRunes(b.Name, chat.MaxDisplayName)
 	}
 	display, err := chat.CleanDisplayName(b.DisplayName)
 	if err != nil {
@@ -87,10 +87,10 @@ func (a *API) register(ctx context.Context, in *body[RegisterBody]) (*grantOutpu
 	if err != nil {
 		return nil, err
 	}
-	return a.grant(ctx, u, &b.Credentials)
+	return a.createSession(ctx, u, &b.Credentials)
 }
 
-func clipRunes(s string, n int) string {
+func truncateRunes(s string, n int) string {
 	for i := range s {
 		if n == 0 {
 			return s[:i]
@@ -100,13 +100,13 @@ func clipRunes(s string, n int) string {
 	return s
 }
 
-// mayRegister gives the hash of the invitation to use, nil for none.
-func (a *API) mayRegister(ctx context.Context, invitation string) ([]byte, error) {
+// checkRegistration gives the hash of the invitation to use, nil for none.
+func (a *API) checkRegistration(ctx context.Context, invitation string) ([]byte, error) {
 	if a.cfg.Registration == Open {
 		return nil, nil
 	}
 	if invitation != "" && a.cfg.Registration == ByInvitation {
-		return auth.Hash(invitation), nil
+		return auth.HashToken(invitation), nil
 	}
 	n, err := a.cfg.Store.CountUsers(ctx)
 	switch {
@@ -129,7 +129,7 @@ func (a *API) login(ctx context.Context, in *body[Credentials]) (*grantOutput, e
 		name = ""
 	}
 	// The address first: one that must wait cannot make the name wait.
-	address, named := "address:"+networkOf(requestOf(ctx)), "name:"+name
+	address, named := "address:"+clientNetwork(requestOf(ctx)), "name:"+name
 	u, ok, stale, err := a.verify(ctx, name, b.Password, address, named)
 	if err != nil {
 		return nil, err
@@ -147,7 +147,7 @@ func (a *API) login(ctx context.Context, in *body[Credentials]) (*grantOutput, e
 	if stale {
 		a.rehash(ctx, u.ID, b.Password)
 	}
-	return a.grant(ctx, u, &b)
+	return a.createSession(ctx, u, &b)
 }
 
 // verify tells whether a password is the one of the account, and whether its
@@ -159,11 +159,11 @@ func (a *API) verify(ctx context.Context, name, secret string, keys ...string) (
 		return u, false, false, err
 	}
 	if wait > 0 {
-		return u, false, false, tooSoon(wait, "too many wrong attempts; wait before the next one")
+		return u, false, false, rateLimited(wait, "too many wrong attempts; wait before the next one")
 	}
 	u, hash, err := a.cfg.Store.Credentials(ctx, name)
 	if err == nil || chat.CodeOf(err) == chat.CodeNotFound {
-		ok, stale, err = a.cfg.Hasher.Verify(ctx, hash, clipBytes(secret, chat.MaxPassword+1))
+		ok, stale, err = a.cfg.Hasher.Verify(ctx, hash, truncateBytes(secret, chat.MaxPassword+1))
 	}
 	if err != nil {
 		// Nothing was checked, so nobody has learned anything.
@@ -172,8 +172,8 @@ func (a *API) verify(ctx context.Context, name, secret string, keys ...string) (
 	return u, ok, stale, err
 }
 
-// clipBytes bounds the work of hashing what nobody can have chosen.
-func clipBytes(s string, n int) string {
+// truncateBytes bounds the work of hashing what nobody can have chosen.
+func truncateBytes(s string, n int) string {
 	if len(s) > n {
 		return s[:n]
 	}
@@ -191,8 +191,8 @@ func (a *API) rehash(ctx context.Context, id chat.UserID, secret string) {
 	}
 }
 
-// grant makes a session.
-func (a *API) grant(ctx context.Context, u chat.User, c *Credentials) (*grantOutput, error) {
+// createSession makes a session.
+func (a *API) createSession(ctx context.Context, u chat.User, c *Credentials) (*grantOutput, error) {
 	r := requestOf(ctx)
 	device := c.Device
 	if device == "" {
@@ -204,7 +204,7 @@ func (a *API) grant(ctx context.Context, u chat.User, c *Credentials) (*grantOut
 	token, hash := auth.NewToken()
 	now := a.cfg.Now()
 	id, err := a.cfg.Store.CreateSession(ctx, store.Session{
-		User: u.ID, Token: hash, Device: clipRunes(device, 200), CreatedAt: now, SeenAt: now, ExpiresAt: now.Add(auth.Lifetime),
+		User: u.ID, Token: hash, Device: truncateRunes(device, 200), CreatedAt: now, SeenAt: now, ExpiresAt: now.Add(auth.Lifetime),
 	})
 	if err != nil {
 		return nil, err
@@ -231,7 +231,7 @@ func (a *API) updateMe(ctx context.Context, in *body[updateMeBody]) (*body[wire.
 		}
 		change.DisplayName = &display
 	}
-	u, err := a.cfg.Store.UpdateUser(ctx, me(ctx), change)
+	u, err := a.cfg.Store.UpdateUser(ctx, callerID(ctx), change)
 	return &body[wire.User]{wire.UserOf(u)}, err
 }
 

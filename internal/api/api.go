@@ -62,22 +62,22 @@ type Presence interface {
 
 // Config is what the API works with.
 type Config struct {
-	Store        store.Store
-	Publisher    broker.Publisher
-	LookUp       bool // the broker confirms before anyone looks whether a message's name is taken
-	Presence     Presence
-	Announce     Announcer
-	Auth         *auth.Authenticator
-	Cursors      *cursor.Sealer
-	Hasher       *password.Hasher
-	Throttle     Throttle
-	Sends        Limiter // of messages, by user
-	Push         Push    // nil where the installation sends no notifications
-	Registration Registration
-	Origins      []string // of pages elsewhere that may use the API with a visitor's cookie
-	Version      string
-	Logger       *slog.Logger
-	Now          func() time.Time // time.Now when nil
+	Store          store.Store
+	Publisher      broker.Publisher
+	CheckClientIDs bool // the broker confirms before anyone looks whether a message's name is taken
+	Presence       Presence
+	Announcer      Announcer
+	Auth           *auth.Authenticator
+	Cursors        *cursor.Sealer
+	Hasher         *password.Hasher
+	Throttle       Throttle
+	SendLimiter    Limiter // of messages, by user
+	Push           Push    // nil where the installation sends no notifications
+	Registration   Registration
+	Origins        []string // of pages elsewhere that may use the API with a visitor's cookie
+	Version        string
+	Logger         *slog.Logger
+	Now            func() time.Time // time.Now when nil
 }
 
 // maxBody bounds a request's body, in bytes.
@@ -96,7 +96,7 @@ func New(cfg Config) (http.Handler, error) {
 		cfg.Now = time.Now
 	}
 	mux := http.NewServeMux()
-	a := describe(cfg, mux)
+	a := newAPI(cfg, mux)
 	if err := a.serveDocs(mux); err != nil {
 		return nil, err
 	}
@@ -117,11 +117,11 @@ func New(cfg Config) (http.Handler, error) {
 
 // OpenAPI is the description of the API, in JSON.
 func OpenAPI() ([]byte, error) {
-	return describe(Config{Version: "1"}, http.NewServeMux()).openAPI()
+	return newAPI(Config{Version: "1"}, http.NewServeMux()).openAPI()
 }
 
-// describe registers every operation.
-func describe(cfg Config, mux *http.ServeMux) *API {
+// newAPI registers every operation.
+func newAPI(cfg Config, mux *http.ServeMux) *API {
 	useProblems()
 	hc := huma.DefaultConfig("Hikyaku", "1")
 	hc.Info.Description = "The REST API of Hikyaku: everything that is not live. What is live goes over the socket protocol hikyaku.v1."
@@ -181,7 +181,7 @@ func handle[I, O any](a *API, op operation, f func(ctx context.Context, in *I) (
 	}, func(ctx context.Context, in *I) (*O, error) {
 		out, err := f(ctx, in)
 		if err != nil {
-			return nil, a.problem(ctx, op.id, err)
+			return nil, a.problemFor(ctx, op.id, err)
 		}
 		return out, nil
 	})

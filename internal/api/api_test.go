@@ -73,17 +73,17 @@ func (a *announcements) SessionsEnded(_ context.Context, _ chat.UserID, ids []ch
 	a.add("ended %d", len(ids))
 }
 
-// quiet is an announcer for the worker, which these tests do not look at.
-type quiet struct{}
+// noopAnnouncer is an announcer for the worker, which these tests do not look at.
+type noopAnnouncer struct{}
 
-func (quiet) Stored(context.Context, []chat.Outcome, func(int) bool) {}
-func (quiet) Failed(context.Context, *chat.Submission, *chat.Error)  {}
+func (noopAnnouncer) Stored(context.Context, []chat.Outcome, func(int) bool) {}
+func (noopAnnouncer) Failed(context.Context, *chat.Submission, *chat.Error)  {}
 
 type fixture struct {
 	t         *testing.T
 	url       string
 	handler   http.Handler
-	checks    *checks
+	checks    *hookedStore
 	announced *announcements
 	store     store.Store
 }
@@ -97,7 +97,7 @@ func start(t *testing.T, registration api.Registration) *fixture {
 func startWith(t *testing.T, cfg api.Config) *fixture {
 	t.Helper()
 	log := slog.New(slog.DiscardHandler)
-	maker, err := snowflake.NewMaker(0, nil)
+	maker, err := snowflake.NewGenerator(0, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -108,15 +108,15 @@ func startWith(t *testing.T, cfg api.Config) *fixture {
 	b := embedded.New(embedded.Config{})
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	go func() { done <- worker.New(st, quiet{}, log).Run(ctx, b) }()
+	go func() { done <- worker.New(st, noopAnnouncer{}, log).Run(ctx, b) }()
 	hasher, err := password.NewHasher(password.Config{MemoryKiB: 64})
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := &fixture{t: t, announced: &announcements{}, store: st, checks: &checks{Store: st}}
-	cfg.Store, cfg.Publisher, cfg.Presence, cfg.Announce = f.checks, b, localpresence.New(nil), f.announced
+	f := &fixture{t: t, announced: &announcements{}, store: st, checks: &hookedStore{Store: st}}
+	cfg.Store, cfg.Publisher, cfg.Presence, cfg.Announcer = f.checks, b, localpresence.New(nil), f.announced
 	cfg.Auth, cfg.Cursors = auth.NewAuthenticator(auth.Config{Store: st, Logger: log}), cursor.NewSealer(st.Secret())
-	cfg.Hasher, cfg.Throttle, cfg.Sends = hasher, throttle.New(throttle.Config{Free: 3}), throttle.NewLimiter(0.001, 9)
+	cfg.Hasher, cfg.Throttle, cfg.SendLimiter = hasher, throttle.New(throttle.Config{Free: 3}), throttle.NewLimiter(0.001, 9)
 	cfg.Version, cfg.Logger = "test", log
 	h, err := api.New(cfg)
 	if err != nil {

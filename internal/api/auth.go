@@ -26,8 +26,8 @@ type (
 // callerOf is who asks; only for operations that are not public.
 func callerOf(ctx context.Context) caller { return ctx.Value(callerKey{}).(caller) }
 
-// me is the account that asks.
-func me(ctx context.Context) chat.UserID { return callerOf(ctx).user.ID }
+// callerID is the account that asks.
+func callerID(ctx context.Context) chat.UserID { return callerOf(ctx).user.ID }
 
 // authenticate finds the session of every request that needs one.
 func (a *API) authenticate(ctx huma.Context, next func(huma.Context)) {
@@ -39,7 +39,7 @@ func (a *API) authenticate(ctx huma.Context, next func(huma.Context)) {
 	}
 	s, u, err := a.cfg.Auth.Authenticate(r)
 	if err != nil {
-		writeProblem(w, a.problem(r.Context(), "authenticate", err).(*Problem))
+		writeProblem(w, a.problemFor(r.Context(), "authenticate", err).(*Problem))
 		return
 	}
 	next(huma.WithValue(ctx, callerKey{}, caller{session: s, user: u}))
@@ -47,10 +47,10 @@ func (a *API) authenticate(ctx huma.Context, next func(huma.Context)) {
 
 func requestOf(ctx context.Context) *http.Request { return ctx.Value(requestKey{}).(*http.Request) }
 
-// networkOf is what limits know a client's address by: the address itself of
+// clientNetwork is what limits know a client's address by: the address itself of
 // IPv4, and the /64 of IPv6, of which one customer has all addresses and could
 // use a fresh one for each guess.
-func networkOf(r *http.Request) string {
+func clientNetwork(r *http.Request) string {
 	peer, err := netip.ParseAddrPort(r.RemoteAddr)
 	if err != nil {
 		return r.RemoteAddr
@@ -68,8 +68,8 @@ func isSecure(r *http.Request) bool {
 	return r.TLS != nil || r.Header.Get("X-Forwarded-Proto") == "https"
 }
 
-// mustAdminister refuses who does not administer the installation.
-func mustAdminister(ctx context.Context) error {
+// requireAdmin refuses who does not administer the installation.
+func requireAdmin(ctx context.Context) error {
 	if !callerOf(ctx).user.Admin {
 		return chat.Refuse(chat.CodeForbidden, "", "only an administrator of the installation may do this")
 	}

@@ -76,15 +76,15 @@ func newProblem(code chat.Code, field, detail string) *Problem {
 
 func problemOf(e *chat.Error) *Problem { return newProblem(e.Code, e.Field, e.Text) }
 
-// tooSoon is a refusal that says when to come again.
-func tooSoon(wait time.Duration, text string) *Problem {
+// rateLimited is a refusal that says when to come again.
+func rateLimited(wait time.Duration, text string) *Problem {
 	p := newProblem(chat.CodeRateLimited, "", text)
 	p.RetryAfterMS = max(wait.Milliseconds(), 1)
 	return p
 }
 
-// problem makes what a person may see of an error; the rest is logged.
-func (a *API) problem(ctx context.Context, operation string, err error) error {
+// problemFor makes what a person may see of an error; the rest is logged.
+func (a *API) problemFor(ctx context.Context, operation string, err error) error {
 	var p *Problem
 	var refusal *chat.Error
 	switch {

@@ -43,14 +43,14 @@ func (a *API) registerPush() {
 	const tag = "Notifications"
 	handle(a, operation{id: "get-push", method: http.MethodGet, path: "/push", tag: tag, summary: "What a browser needs to subscribe; not found where the installation sends no notifications"},
 		func(_ context.Context, _ *empty) (*body[PushKey], error) {
-			if err := a.pushes(); err != nil {
+			if err := a.requirePush(); err != nil {
 				return nil, err
 			}
 			return &body[PushKey]{PushKey{PublicKey: a.cfg.Push.PublicKey()}}, nil
 		})
 	handle(a, operation{id: "put-push-subscription", method: http.MethodPut, path: "/push/subscription", tag: tag, summary: "Have this device notified, until its session ends", status: http.StatusNoContent},
 		func(ctx context.Context, in *body[PushSubscription]) (*empty, error) {
-			if err := a.pushes(); err != nil {
+			if err := a.requirePush(); err != nil {
 				return nil, err
 			}
 			s := webpush.Subscription{Endpoint: in.Body.Endpoint, P256DH: in.Body.Keys.P256DH, Auth: in.Body.Keys.Auth}
@@ -64,15 +64,15 @@ func (a *API) registerPush() {
 		})
 	handle(a, operation{id: "delete-push-subscription", method: http.MethodDelete, path: "/push/subscription", tag: tag, summary: "Have a device notified no more", status: http.StatusNoContent},
 		func(ctx context.Context, in *body[PushEndpoint]) (*empty, error) {
-			if err := a.pushes(); err != nil {
+			if err := a.requirePush(); err != nil {
 				return nil, err
 			}
-			return &empty{}, a.cfg.Store.DeleteSubscription(ctx, me(ctx), in.Body.Endpoint)
+			return &empty{}, a.cfg.Store.DeleteSubscription(ctx, callerID(ctx), in.Body.Endpoint)
 		})
 }
 
-// pushes refuses where the installation sends no notifications.
-func (a *API) pushes() error {
+// requirePush refuses where the installation sends no notifications.
+func (a *API) requirePush() error {
 	if a.cfg.Push == nil {
 		return chat.Refuse(chat.CodeNotFound, "", "this installation sends no notifications")
 	}

@@ -49,7 +49,7 @@ func (a *API) registerSessions() {
 			ID sessionParam `path:"id"`
 		},
 		) (*empty, error) {
-			return &empty{}, a.endSessions(ctx, me(ctx), []chat.SessionID{in.ID.v}, 0)
+			return &empty{}, a.endSessions(ctx, callerID(ctx), []chat.SessionID{in.ID.v}, 0)
 		})
 }
 
@@ -63,6 +63,6 @@ func (a *API) endSessions(ctx context.Context, user chat.UserID, ids []chat.Sess
 	if len(ids) > 0 && len(ended) == 0 {
 		return chat.NotFound("session")
 	}
-	a.cfg.Announce.SessionsEnded(ctx, user, ended)
+	a.cfg.Announcer.SessionsEnded(ctx, user, ended)
 	return nil
 }

@@ -53,7 +53,7 @@ func (a *API) findUsers(ctx context.Context, in *usersInput) (*body[items[wire.U
 	} else {
 		after := ""
 		if in.Cursor != "" {
-			if err := a.cfg.Cursors.Open("users", me(ctx), in.Cursor, &after); err != nil {
+			if err := a.cfg.Cursors.Open("users", callerID(ctx), in.Cursor, &after); err != nil {
 				return nil, err
 			}
 		}
@@ -62,7 +62,7 @@ func (a *API) findUsers(ctx context.Context, in *usersInput) (*body[items[wire.U
 		}
 		if len(found) > in.Limit {
 			found = found[:in.Limit]
-			out.Body.Next = a.cfg.Cursors.Seal("users", me(ctx), found[len(found)-1].Name)
+			out.Body.Next = a.cfg.Cursors.Seal("users", callerID(ctx), found[len(found)-1].Name)
 		}
 	}
 	for _, u := range found {
@@ -93,7 +93,7 @@ func (a *API) getPresence(ctx context.Context, in *struct {
 	if err != nil {
 		return nil, err
 	}
-	known, err := a.cfg.Store.SharesConversation(ctx, me(ctx), ids)
+	known, err := a.cfg.Store.SharesConversation(ctx, callerID(ctx), ids)
 	if err != nil {
 		return nil, err
 	}

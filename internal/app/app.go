@@ -32,11 +32,11 @@ import (
 
 // App is a running process of Hikyaku.
 type App struct {
-	cfg     Config
-	log     *slog.Logger
-	parts   parts
-	mux     *http.ServeMux
-	metrics *prometheus.Registry
+	cfg      Config
+	log      *slog.Logger
+	backends backends
+	mux      *http.ServeMux
+	metrics  *prometheus.Registry
 
 	listener net.Listener
 	server   *http.Server
@@ -48,31 +48,31 @@ type App struct {
 	stopErr  error
 }
 
-// parts are the backends of the ports that the roles work with.
-type parts struct {
-	store    store.Store
-	broker   broker.Broker
-	bus      pubsub.Bus
-	presence presence.Presence
-	announce *fanout.Announcer
-	pushes   notifyqueue.Queue // nil without notifications
-	sender   *webpush.Sender   // nil without notifications
-	throttle api.Throttle      // of logging in
-	sends    api.Limiter       // of messages through the API
-	auth     *auth.Authenticator
-	cursors  *cursor.Sealer
+// backends are the backends of the ports that the roles work with.
+type backends struct {
+	store       store.Store
+	broker      broker.Broker
+	bus         pubsub.Bus
+	presence    presence.Presence
+	announcer   *fanout.Announcer
+	pushQueue   notifyqueue.Queue // nil without notifications
+	sender      *webpush.Sender   // nil without notifications
+	throttle    api.Throttle      // of logging in
+	sendLimiter api.Limiter       // of messages through the API
+	auth        *auth.Authenticator
+	cursors     *cursor.Sealer
 
 	// node is this process's name on the bus, unique in the installation.
 	node string
-	// alone tells that there is no other process to take over; in a cluster
+	// standalone tells that there is no other process to take over; in a cluster
 	// there is.
-	alone bool
-	// early tells that the broker confirms before the store has decided, so
+	standalone bool
+	// checkClientIDs tells that the broker confirms before the store has decided, so
 	// that names of messages are looked up first.
-	early bool
-	// needs are the servers without which the process does not do its work,
+	checkClientIDs bool
+	// required are the servers without which the process does not do its work,
 	// and helps those that it can do without for a while, by name.
-	needs, helps map[string]check
+	required, optional map[string]check
 }
 
 // stop is how to end one thing that was started.
@@ -133,7 +133,7 @@ func (a *App) tuneMemory() {
 
 // open opens the parts that the roles need.
 func (a *App) open(ctx context.Context) error {
-	if !a.cfg.needsParts() {
+	if !a.cfg.needsBackends() {
 		return nil
 	}
 	open := a.openEmbedded
@@ -146,8 +146,8 @@ func (a *App) open(ctx context.Context) error {
 	if err := a.openPush(ctx); err != nil {
 		return err
 	}
-	a.parts.auth = auth.NewAuthenticator(auth.Config{Store: a.parts.store, Logger: a.log})
-	a.parts.cursors = cursor.NewSealer(a.parts.store.Secret())
+	a.backends.auth = auth.NewAuthenticator(auth.Config{Store: a.backends.store, Logger: a.log})
+	a.backends.cursors = cursor.NewSealer(a.backends.store.Secret())
 	return nil
 }
 

@@ -75,22 +75,22 @@ func (a *App) openCluster(ctx context.Context) error {
 	}
 
 	limits := redisthrottle.New(shared, a.log)
-	a.parts = parts{
-		store: st, broker: queue, bus: b, presence: where, announce: announce.Load(),
-		throttle: limits.Throttle(throttle.Config{}),
-		sends:    limits.Limiter("sends", a.cfg.Gateway.PerSecond, a.cfg.Gateway.Burst),
-		pushes:   queue.Pushes(),
-		node:     nodeName(), early: true,
+	a.backends = backends{
+		store: st, broker: queue, bus: b, presence: where, announcer: announce.Load(),
+		throttle:    limits.Throttle(throttle.Config{}),
+		sendLimiter: limits.Limiter("sends", a.cfg.Gateway.PerSecond, a.cfg.Gateway.Burst),
+		pushQueue:   queue.Pushes(),
+		node:        nodeName(), checkClientIDs: true,
 		// Without the broker people read, and their pages keep what they
 		// write; without Redis messages come late.
-		needs: map[string]check{"database": st.Ping},
-		helps: map[string]check{"broker": queue.Ready, "redis": shared.Ping},
+		required: map[string]check{"database": st.Ping},
+		optional: map[string]check{"broker": queue.Ready, "redis": shared.Ping},
 	}
 	for name, ping := range st.Replicas() {
-		a.parts.helps[name] = ping
+		a.backends.optional[name] = ping
 	}
 	if slices.Contains(a.cfg.Roles, RoleWorker) || slices.Contains(a.cfg.Roles, RolePush) {
-		a.parts.needs["queue"] = queue.Consuming
+		a.backends.required["queue"] = queue.Consuming
 	}
 	return nil
 }

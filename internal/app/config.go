@@ -46,8 +46,8 @@ type Config struct {
 
 // HashConfig bounds the work of password hashing.
 type HashConfig struct {
-	MemoryKiB int // of one hash
-	AtOnce    int // hashes at work
+	MemoryKiB   int // of one hash
+	Concurrency int // hashes at work
 }
 
 // clustered tells whether the parts are servers.
@@ -55,9 +55,9 @@ func (c *Config) clustered() bool {
 	return c.Database != "" || len(c.Brokers) > 0 || c.Redis != "" || len(c.Replicas) > 0
 }
 
-// needsParts tells whether a role works with the parts at all; the page alone
+// needsBackends tells whether a role works with the parts at all; the page alone
 // does not.
-func (c *Config) needsParts() bool {
+func (c *Config) needsBackends() bool {
 	return slices.ContainsFunc(c.Roles, func(r Role) bool { return r != RoleUI })
 }
 
@@ -74,7 +74,7 @@ func (c *Config) Validate() error {
 			return fmt.Errorf("--roles: there is no role %q; choose from %s", role, joinRoles(AllRoles))
 		}
 	}
-	if err := c.validateParts(); err != nil {
+	if err := c.validateBackends(); err != nil {
 		return err
 	}
 	if err := c.validateLimits(); err != nil {
@@ -95,9 +95,9 @@ func (c *Config) Validate() error {
 	return nil
 }
 
-func (c *Config) validateParts() error {
+func (c *Config) validateBackends() error {
 	switch {
-	case !c.needsParts():
+	case !c.needsBackends():
 		return nil
 	case !c.clustered():
 		return c.validateEmbedded()
@@ -114,12 +114,12 @@ func (c *Config) validateParts() error {
 	}
 	return cmp.Or(
 		validatePartitions(c.Partitions),
-		within("database-connections", c.DatabaseConnections, 0, 1000, "connections to each PostgreSQL server, such as 8"),
+		checkRange("database-connections", c.DatabaseConnections, 0, 1000, "connections to each PostgreSQL server, such as 8"),
 	)
 }
 
 func validatePartitions(n int) error {
-	return within("partitions", n, 1, maxPartitions, "the number that all processes of the installation have, such as 16")
+	return checkRange("partitions", n, 1, maxPartitions, "the number that all processes of the installation have, such as 16")
 }
 
 // maxPartitions bounds the queues: each costs every node of RabbitMQ memory

@@ -23,12 +23,12 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/wire"
 )
 
-// asServer is the folder with whose data the test binary is a server, in a
+// serverDataEnv is the folder with whose data the test binary is a server, in a
 // process of its own.
-const asServer = "HIKYAKU_TEST_DATA"
+const serverDataEnv = "HIKYAKU_TEST_DATA"
 
 func TestMain(m *testing.M) {
-	if data := os.Getenv(asServer); data != "" {
+	if data := os.Getenv(serverDataEnv); data != "" {
 		serve(data)
 		return
 	}
@@ -39,10 +39,10 @@ func TestMain(m *testing.M) {
 func serve(data string) {
 	a, err := app.Start(context.Background(), app.Config{
 		Listen: "127.0.0.1:0", Data: data, Registration: "open", Drain: 10 * time.Second, Version: "test",
-		Hash: app.HashConfig{MemoryKiB: 64, AtOnce: 8}, Push: app.PushConfig{Delay: 5 * time.Second},
+		Hash: app.HashConfig{MemoryKiB: 64, Concurrency: 8}, Push: app.PushConfig{Delay: 5 * time.Second},
 		Logger: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError})),
 		Gateway: gateway.Config{
-			PerSecond: 1e6, Burst: 1e6, InFlight: 128, PerUser: 50, Heartbeat: 3 * time.Second, GoodbyeSpread: 5 * time.Second,
+			PerSecond: 1e6, Burst: 1e6, InFlight: 128, ConnectionsPerUser: 50, Heartbeat: 3 * time.Second, GoodbyeSpread: 5 * time.Second,
 		},
 	})
 	if err != nil {
@@ -64,7 +64,7 @@ func startProcess(t *testing.T, data string) *process {
 	t.Helper()
 	stacktest.SkipIfShort(t)
 	cmd := exec.CommandContext(context.Background(), os.Args[0]) // it ends with its standard input
-	cmd.Env = append(os.Environ(), asServer+"="+data)
+	cmd.Env = append(os.Environ(), serverDataEnv+"="+data)
 	cmd.Stderr = os.Stderr
 	if _, err := cmd.StdinPipe(); err != nil {
 		t.Fatal(err)

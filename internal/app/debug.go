@@ -13,5 +13,5 @@ func (a *App) startDebug(ctx context.Context) error {
 	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
 	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
 	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
-	return a.serveAside(ctx, "--debug-listen", a.cfg.DebugListen, mux, "/debug/pprof/")
+	return a.serveAuxiliary(ctx, "--debug-listen", a.cfg.DebugListen, mux, "/debug/pprof/")
 }

@@ -12,10 +12,10 @@ import (
 
 // openEmbedded opens the parts of a system in one process.
 func (a *App) openEmbedded(ctx context.Context) error {
-	if err := makeFolder(a.cfg.Data); err != nil {
+	if err := makeDataDir(a.cfg.Data); err != nil {
 		return err
 	}
-	release, err := lockData(a.cfg.Data)
+	release, err := lockDataDir(a.cfg.Data)
 	if err != nil {
 		return err
 	}
@@ -29,12 +29,12 @@ func (a *App) openEmbedded(ctx context.Context) error {
 	a.onStop("bus", func(context.Context) error { return b.Close() })
 	queue := embedded.New(embedded.Config{Logger: a.log})
 	where := localpresence.New(nil)
-	a.parts = parts{
-		store: st, broker: queue, bus: b, presence: where, announce: fanout.NewAnnouncer(b, where, st, a.log),
-		throttle: throttle.New(throttle.Config{}), sends: throttle.NewLimiter(a.cfg.Gateway.PerSecond, a.cfg.Gateway.Burst),
-		pushes: embedded.NewPushes(0),
-		node:   "embedded", alone: true,
-		needs: map[string]check{"store": st.Ping, "broker": queue.Ready},
+	a.backends = backends{
+		store: st, broker: queue, bus: b, presence: where, announcer: fanout.NewAnnouncer(b, where, st, a.log),
+		throttle: throttle.New(throttle.Config{}), sendLimiter: throttle.NewLimiter(a.cfg.Gateway.PerSecond, a.cfg.Gateway.Burst),
+		pushQueue: embedded.NewPushes(0),
+		node:      "embedded", standalone: true,
+		required: map[string]check{"store": st.Ping, "broker": queue.Ready},
 	}
 	return nil
 }

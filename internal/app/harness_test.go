@@ -19,12 +19,12 @@ const patience = acceptance.Patience
 func testConfig(t testing.TB) app.Config {
 	return app.Config{
 		Listen: "127.0.0.1:0", Data: t.TempDir(), Registration: "open", Drain: 10 * time.Second,
-		Hash: app.HashConfig{MemoryKiB: 64, AtOnce: 8}, Version: "test",
+		Hash: app.HashConfig{MemoryKiB: 64, Concurrency: 8}, Version: "test",
 		Logger: slog.New(slog.NewTextHandler(testWriter{t}, &slog.HandlerOptions{Level: slog.LevelWarn})),
 		Push:   app.PushConfig{Delay: 5 * time.Second},
 		Gateway: gateway.Config{
-			PerSecond: 1e6, Burst: 1e6, InFlight: 1000, PerUser: 50, Heartbeat: 300 * time.Millisecond,
-			GoodbyeSpread: 5 * time.Second, Idle: patience, AwayGrace: 50 * time.Millisecond,
+			PerSecond: 1e6, Burst: 1e6, InFlight: 1000, ConnectionsPerUser: 50, Heartbeat: 300 * time.Millisecond,
+			GoodbyeSpread: 5 * time.Second, IdleTimeout: patience, AwayGrace: 50 * time.Millisecond,
 		},
 	}
 }

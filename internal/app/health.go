@@ -13,7 +13,7 @@ const (
 	readyTimeout = 2 * time.Second
 	// helpTimeout is how long they wait for a server that the process can do
 	// without: one that hangs must not make it look as if it hung itself.
-	helpTimeout = 300 * time.Millisecond
+	optionalTimeout = 300 * time.Millisecond
 )
 
 // check asks a server whether it is there.
@@ -24,8 +24,8 @@ type check func(context.Context) error
 // unready: taking all processes out of the rotation would help nobody.
 func (a *App) ready(w http.ResponseWriter, r *http.Request) {
 	status, report := http.StatusOK, map[string]string{}
-	needs := ask(r.Context(), a.parts.needs, readyTimeout)
-	helps := ask(r.Context(), a.parts.helps, helpTimeout)
+	needs := runChecks(r.Context(), a.backends.required, readyTimeout)
+	helps := runChecks(r.Context(), a.backends.optional, optionalTimeout)
 	for name, state := range helps() {
 		report[name] = state
 	}
@@ -46,9 +46,9 @@ func (a *App) ready(w http.ResponseWriter, r *http.Request) {
 
 const stateOK = "ok"
 
-// ask starts all checks at once. What it returns waits for them, no longer than
+// runChecks starts all checks at once. What it returns waits for them, no longer than
 // the timeout, and tells how each server is.
-func ask(ctx context.Context, checks map[string]check, timeout time.Duration) (states func() map[string]string) {
+func runChecks(ctx context.Context, checks map[string]check, timeout time.Duration) (states func() map[string]string) {
 	type answer struct{ name, state string }
 	answers := make(chan answer, len(checks))
 	ctx, cancel := context.WithTimeout(ctx, timeout)

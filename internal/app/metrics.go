@@ -25,20 +25,20 @@ func newMetrics() *prometheus.Registry {
 // the entrance.
 func (a *App) startMetrics(ctx context.Context) error {
 	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", promhttp.HandlerFor(a.metrics, promhttp.HandlerOpts{ErrorLog: quietly{a}}))
-	return a.serveAside(ctx, "--metrics-listen", a.cfg.MetricsListen, mux, "/metrics")
+	mux.Handle("GET /metrics", promhttp.HandlerFor(a.metrics, promhttp.HandlerOpts{ErrorLog: metricsErrorLog{a}}))
+	return a.serveAuxiliary(ctx, "--metrics-listen", a.cfg.MetricsListen, mux, "/metrics")
 }
 
-// quietly logs what promhttp complains of.
-type quietly struct{ a *App }
+// metricsErrorLog logs what promhttp complains of.
+type metricsErrorLog struct{ a *App }
 
-func (q quietly) Println(v ...any) {
+func (q metricsErrorLog) Println(v ...any) {
 	q.a.log.Warn("a metric cannot be told", "error", fmt.Sprint(v...))
 }
 
-// serveAside serves something on an address beside the main one; on none when
+// serveAuxiliary serves something on an address beside the main one; on none when
 // the setting is empty.
-func (a *App) serveAside(ctx context.Context, setting, addr string, handler http.Handler, path string) error {
+func (a *App) serveAuxiliary(ctx context.Context, setting, addr string, handler http.Handler, path string) error {
 	if addr == "" {
 		return nil
 	}

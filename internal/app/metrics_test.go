@@ -19,7 +19,7 @@ func TestMetrics(t *testing.T) {
 	cfg := testConfig(t)
 	cfg.MetricsListen = "127.0.0.1:0"
 	at := make(chan string, 1)
-	cfg.Logger = slog.New(slog.NewTextHandler(addresses(at), nil))
+	cfg.Logger = slog.New(slog.NewTextHandler(addressWriter(at), nil))
 	url := start(t, cfg).URL()
 	metrics := <-at
 	acceptance.Join(t, url, "aki")
@@ -57,12 +57,12 @@ func get(t *testing.T, url string) string {
 	return string(b)
 }
 
-// addresses hears the address of the metrics from the log.
-type addresses chan string
+// addressWriter hears the address of the metrics from the log.
+type addressWriter chan string
 
 var metricsAt = regexp.MustCompile(`setting=--metrics-listen at=(\S+)`)
 
-func (a addresses) Write(p []byte) (int, error) {
+func (a addressWriter) Write(p []byte) (int, error) {
 	if found := metricsAt.FindSubmatch(p); found != nil {
 		a <- string(found[1])
 	}

@@ -28,7 +28,7 @@ func parseProxies(texts []string) (proxies, error) {
 	return all, nil
 }
 
-func (p proxies) trust(a netip.Addr) bool {
+func (p proxies) trusts(a netip.Addr) bool {
 	a = a.Unmap().WithZone("")
 	for _, prefix := range p {
 		if prefix.Contains(a) {
@@ -43,7 +43,7 @@ func (p proxies) trust(a netip.Addr) bool {
 func (p proxies) handler(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		peer, err := netip.ParseAddrPort(r.RemoteAddr)
-		if err != nil || !p.trust(peer.Addr()) {
+		if err != nil || !p.trusts(peer.Addr()) {
 			r.Header.Del("X-Forwarded-Proto")
 			next.ServeHTTP(w, r)
 			return
@@ -64,7 +64,7 @@ func (p proxies) client(peer netip.Addr, forwarded []string) netip.Addr {
 			return peer // whoever wrote this, it is no address
 		}
 		peer = a.Unmap()
-		if !p.trust(peer) {
+		if !p.trusts(peer) {
 			return peer
 		}
 		hops = hops[:len(hops)-1]

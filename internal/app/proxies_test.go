@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-func TestWhoTheClientIs(t *testing.T) {
+func TestClientAddress(t *testing.T) {
 	ours, err := parseProxies([]string{"10.0.0.5", "192.168.0.0/16", "fd00::/8"})
 	if err != nil {
 		t.Fatal(err)

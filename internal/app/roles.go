@@ -42,17 +42,17 @@ var roles = map[Role]func(ctx context.Context, a *App) error{
 }
 
 func startPush(_ context.Context, a *App) error {
-	if a.parts.sender == nil {
+	if a.backends.sender == nil {
 		return nil // notifications are switched off
 	}
-	p, err := notifier.New(notifier.Config{Store: a.parts.store, Locator: a.parts.presence, Sender: a.parts.sender, Delay: a.cfg.Push.Delay, Logger: a.log})
+	p, err := notifier.New(notifier.Config{Store: a.backends.store, Locator: a.backends.presence, Sender: a.backends.sender, Delay: a.cfg.Push.Delay, Logger: a.log})
 	if err != nil {
 		return err
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() {
-		err := p.Run(ctx, a.parts.pushes)
+		err := p.Run(ctx, a.backends.pushQueue)
 		if err != nil {
 			a.fail(fmt.Errorf("the pusher ended: %w", err))
 		}
@@ -66,11 +66,11 @@ func startPush(_ context.Context, a *App) error {
 }
 
 func startWorker(_ context.Context, a *App) error {
-	w := worker.New(a.parts.store, a.parts.announce, a.log)
+	w := worker.New(a.backends.store, a.backends.announcer, a.log)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() {
-		err := w.Run(ctx, a.parts.broker)
+		err := w.Run(ctx, a.backends.broker)
 		if err != nil {
 			a.fail(fmt.Errorf("the worker ended: %w", err))
 		}
@@ -78,12 +78,12 @@ func startWorker(_ context.Context, a *App) error {
 	}()
 	a.onStop("worker", func(ctx context.Context) error {
 		var err error
-		if a.parts.alone {
+		if a.backends.standalone {
 			// What this process took in is confirmed before its worker goes:
 			// there is no other. In a cluster the broker confirms without a
 			// worker, and closes later: the worker that drains may have to
 			// keep dead letters there.
-			err = a.parts.broker.Close(ctx)
+			err = a.backends.broker.Close(ctx)
 		}
 		cancel()
 		return errors.Join(err, <-done)
@@ -93,14 +93,14 @@ func startWorker(_ context.Context, a *App) error {
 
 func startGateway(ctx context.Context, a *App) error {
 	cfg := a.cfg.Gateway
-	cfg.Node, cfg.Version, cfg.Origins = a.parts.node, a.cfg.Version, a.cfg.Origins
-	cfg.Alone = a.parts.alone
-	p := gateway.Parts{
-		Auth: a.parts.auth, Store: a.parts.store, Publisher: a.parts.broker, Presence: a.parts.presence,
-		Bus: a.parts.bus, Announce: a.parts.announce, Cursors: a.parts.cursors, Logger: a.log,
+	cfg.Node, cfg.Version, cfg.Origins = a.backends.node, a.cfg.Version, a.cfg.Origins
+	cfg.Standalone = a.backends.standalone
+	p := gateway.Dependencies{
+		Auth: a.backends.auth, Store: a.backends.store, Publisher: a.backends.broker, Presence: a.backends.presence,
+		Bus: a.backends.bus, Announcer: a.backends.announcer, Cursors: a.backends.cursors, Logger: a.log,
 	}
-	if a.parts.early {
-		p.Messages = a.parts.store
+	if a.backends.checkClientIDs {
+		p.Messages = a.backends.store
 	}
 	g, err := gateway.New(ctx, cfg, p)
 	if err != nil {
@@ -115,18 +115,18 @@ func startGateway(ctx context.Context, a *App) error {
 }
 
 func startAPI(_ context.Context, a *App) error {
-	hasher, err := password.NewHasher(password.Config{MemoryKiB: a.cfg.Hash.MemoryKiB, AtOnce: a.cfg.Hash.AtOnce})
+	hasher, err := password.NewHasher(password.Config{MemoryKiB: a.cfg.Hash.MemoryKiB, Concurrency: a.cfg.Hash.Concurrency})
 	if err != nil {
 		return err
 	}
 	cfg := api.Config{
-		Store: a.parts.store, Publisher: a.parts.broker, LookUp: a.parts.early, Presence: a.parts.presence, Announce: a.parts.announce,
-		Auth: a.parts.auth, Cursors: a.parts.cursors, Hasher: hasher, Throttle: a.parts.throttle,
-		Sends: a.parts.sends, Origins: a.cfg.Origins,
+		Store: a.backends.store, Publisher: a.backends.broker, CheckClientIDs: a.backends.checkClientIDs, Presence: a.backends.presence, Announcer: a.backends.announcer,
+		Auth: a.backends.auth, Cursors: a.backends.cursors, Hasher: hasher, Throttle: a.backends.throttle,
+		SendLimiter: a.backends.sendLimiter, Origins: a.cfg.Origins,
 		Registration: api.Registration(a.cfg.Registration), Version: a.cfg.Version, Logger: a.log,
 	}
-	if a.parts.sender != nil {
-		cfg.Push = a.parts.sender
+	if a.backends.sender != nil {
+		cfg.Push = a.backends.sender
 	}
 	h, err := api.New(cfg)
 	if err != nil {

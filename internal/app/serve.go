@@ -20,10 +20,10 @@ const lameDuck = time.Second
 const (
 	// answerTimeout is how long a client may take over an answer. Sockets
 	// have limits of their own.
-	answerTimeout = time.Minute
+	writeTimeout = time.Minute
 	// lastRequests is how long a process that stops waits for answers to be
 	// taken.
-	lastRequests = 3 * time.Second
+	shutdownTimeout = 3 * time.Second
 )
 
 func (a *App) listen(ctx context.Context) error {
@@ -53,9 +53,9 @@ func (a *App) serve() error {
 		return err
 	}
 	a.server = &http.Server{
-		Handler:           a.leaving(proxies.handler(a.mux)),
+		Handler:           a.closeIdleOnStop(proxies.handler(a.mux)),
 		ReadHeaderTimeout: 10 * time.Second,
-		WriteTimeout:      answerTimeout,
+		WriteTimeout:      writeTimeout,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    32 << 10,
 		ErrorLog:          slog.NewLogLogger(a.log.Handler(), slog.LevelDebug),
@@ -68,14 +68,14 @@ func (a *App) serve() error {
 		}
 	}()
 	a.onStop("server", func(ctx context.Context) error {
-		if !a.parts.alone && a.parts.node != "" {
+		if !a.backends.standalone && a.backends.node != "" {
 			select {
 			case <-time.After(lameDuck):
 			case <-ctx.Done():
 			}
 		}
 		// Sockets are hijacked, so this waits for plain requests alone.
-		polite, cancel := context.WithTimeout(ctx, lastRequests)
+		polite, cancel := context.WithTimeout(ctx, shutdownTimeout)
 		defer cancel()
 		if a.server.Shutdown(polite) != nil {
 			// Somebody takes an answer more slowly than everything else
@@ -89,9 +89,9 @@ func (a *App) serve() error {
 	return nil
 }
 
-// leaving asks those who keep connections to this process to use them no more
+// closeIdleOnStop asks those who keep connections to this process to use them no more
 // once it is stopping, so that none is closed with a request on its way.
-func (a *App) leaving(next http.Handler) http.Handler {
+func (a *App) closeIdleOnStop(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if a.stopping.Load() && r.Header.Get("Upgrade") == "" {
 			w.Header().Set("Connection", "close")

@@ -49,13 +49,13 @@ type Membership struct {
 // Summary is a conversation as one of its members sees it in a list.
 type Summary struct {
 	Conversation
-	Role     Role
-	Read     int64 // the member's own read mark, as stored
-	Unread   int64 // messages after the read mark and after the member's own last one
-	Last     *Message
-	Peer     UserID // the other person of a direct conversation, else 0
-	PeerRead int64  // the other person's read mark
-	PeerGot  int64  // the other person's received mark
+	Role         Role
+	Read         int64 // the member's own read mark, as stored
+	Unread       int64 // messages after the read mark and after the member's own last one
+	Last         *Message
+	Peer         UserID // the other person of a direct conversation, else 0
+	PeerRead     int64  // the other person's read mark
+	PeerReceived int64  // the other person's received mark
 }
 
 // Audience is who may receive a change, as of the transaction that made it.

@@ -60,14 +60,14 @@ func (id *SessionID) UnmarshalText(text []byte) error { return parseID((*int64)(
 func parseID(dst *int64, text []byte, what string) error {
 	n, err := strconv.ParseInt(string(text), 10, 64)
 	if err != nil || n <= 0 || text[0] < '1' || text[0] > '9' {
-		return fmt.Errorf("%q is not the id of a %s", clip(string(text)), what)
+		return fmt.Errorf("%q is not the id of a %s", truncate(string(text)), what)
 	}
 	*dst = n
 	return nil
 }
 
-// clip keeps what a client sent short enough to be repeated in an error.
-func clip(s string) string {
+// truncate keeps what a client sent short enough to be repeated in an error.
+func truncate(s string) string {
 	if len(s) > 40 {
 		return s[:40] + "…"
 	}
@@ -91,7 +91,7 @@ func ParseClientID(s string) (ClientID, error) {
 func (id *ClientID) UnmarshalText(text []byte) error {
 	var out ClientID
 	if !decodeUUID(&out, text) || out[6]>>4 != 7 || out[8]>>6 != 0b10 {
-		return fmt.Errorf("%q is not a UUID of version 7 in lower case", clip(string(text)))
+		return fmt.Errorf("%q is not a UUID of version 7 in lower case", truncate(string(text)))
 	}
 	*id = out
 	return nil

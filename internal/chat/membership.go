@@ -40,9 +40,9 @@ func (c *MembersChange) Left() []UserID {
 	return out
 }
 
-// FoundingRole is the role with which someone starts in a new conversation.
+// InitialRole is the role with which someone starts in a new conversation.
 // Who makes it owns it; a direct one has no owner.
-func FoundingRole(k Kind, maker bool) Role {
+func InitialRole(k Kind, maker bool) Role {
 	if k != Direct && maker {
 		return Owner
 	}
@@ -76,9 +76,9 @@ func (c Conversation) membersChanged(more int) Conversation {
 	return c
 }
 
-// Enroll puts people in who are not in yet, each with the role that is given.
+// AddMembers puts people in who are not in yet, each with the role that is given.
 // They see all that was said before, but none of it counts as unread.
-func (c Conversation) Enroll(users []UserID, role func(UserID) Role, now time.Time) (MembersChange, error) {
+func (c Conversation) AddMembers(users []UserID, role func(UserID) Role, now time.Time) (MembersChange, error) {
 	if err := CheckSize(c.Members + len(users)); err != nil {
 		return MembersChange{}, err
 	}

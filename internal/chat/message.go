@@ -45,13 +45,13 @@ type Head struct {
 	Rev int64
 }
 
-// Admission is the verdict of [Head.Admit].
-type Admission int
+// Verdict is the verdict of [Head.Admit].
+type Verdict int
 
 // The verdicts.
 const (
-	Stored    Admission = iota + 1 // it is new, and has the next seq and rev
-	Duplicate                      // it was stored before, once
+	Stored    Verdict = iota + 1 // it is new, and has the next seq and rev
+	Duplicate                    // it was stored before, once
 )
 
 // Admit decides what becomes of a submission, in the transaction that stores
@@ -63,7 +63,7 @@ const (
 //
 // A duplicate is recognised before membership is looked at: what was accepted
 // once is answered alike for ever, also after its author has left.
-func (h *Head) Admit(s *Submission, role Role, earlier *Message, id MessageID, now time.Time) (msg Message, verdict Admission, err error) {
+func (h *Head) Admit(s *Submission, role Role, earlier *Message, id MessageID, now time.Time) (msg Message, verdict Verdict, err error) {
 	if earlier != nil {
 		if !earlier.SameAs(s) {
 			return Message{}, 0, Refuse(CodeConflict, "id", "another message was sent under this id")
@@ -140,8 +140,8 @@ func (h *Head) Delete(m *Message, by UserID, role Role, now time.Time) (changed 
 
 // Outcome is what became of one submission of a batch.
 type Outcome struct {
-	Verdict  Admission // 0 when refused
-	Message  Message   // when stored or a duplicate
-	Audience Audience  // when stored or a duplicate
-	Refusal  *Error    // when refused, for good
+	Verdict  Verdict  // 0 when refused
+	Message  Message  // when stored or a duplicate
+	Audience Audience // when stored or a duplicate
+	Refusal  *Error   // when refused, for good
 }

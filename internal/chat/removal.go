@@ -14,8 +14,8 @@ const (
 	DeletingAccounts                  // the accounts that nothing stays of
 )
 
-// Place is an account's place in a conversation, which it is in or has left.
-type Place struct {
+// Participation is an account's place in a conversation, which it is in or has left.
+type Participation struct {
 	Conversation ConversationID
 	User         UserID
 	Kind         Kind
@@ -23,12 +23,12 @@ type Place struct {
 	Others       bool // somebody who is not of the batch is, or was, in the conversation
 }
 
-// Closes reports whether the conversation goes with the batch.
-func (p *Place) Closes() bool { return !p.Others }
+// ClosesConversation reports whether the conversation goes with the batch.
+func (p *Participation) ClosesConversation() bool { return !p.Others }
 
-// Parts reports whether the account leaves a conversation that stays, or has
+// LeavesConversation reports whether the account leaves a conversation that stays, or has
 // left it: one that cannot be left is not parted from.
-func (p *Place) Parts() bool { return p.Others && MayLeave(p.Kind) }
+func (p *Participation) LeavesConversation() bool { return p.Others && MayLeave(p.Kind) }
 
 // MessageWalk is a walk through the messages of a conversation.
 type MessageWalk struct {
@@ -41,13 +41,13 @@ type MessageWalk struct {
 type MessageRange struct {
 	Conversation ConversationID
 	After, To    int64
-	Ends         bool // nothing comes after it
+	Last         bool // nothing comes after it
 }
 
 // Next is the next part of a walk, of n messages at most.
 func (w MessageWalk) Next(n int64) MessageRange {
 	to := min(w.Last, w.Seen+n)
-	return MessageRange{Conversation: w.Conversation, After: w.Seen, To: to, Ends: to == w.Last}
+	return MessageRange{Conversation: w.Conversation, After: w.Seen, To: to, Last: to == w.Last}
 }
 
 // PlanErasure picks what a step erases of conversations that go, in their
@@ -59,7 +59,7 @@ func PlanErasure(walks []MessageWalk, work int64) []MessageRange {
 			break
 		}
 		r := w.Next(work)
-		if !r.Ends && r.After == r.To {
+		if !r.Last && r.After == r.To {
 			break
 		}
 		out = append(out, r)

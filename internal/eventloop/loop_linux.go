@@ -17,23 +17,23 @@ const (
 	// readBuffer is how much is read from a connection at once.
 	readBuffer = 64 << 10
 	// atOnce is how many connections are looked at in one round.
-	atOnce = 256
+	maxEvents = 256
 )
 
 // Loop reads connections. Its zero value is ready; it has a goroutine while it
 // has connections. Its methods may be called concurrently.
 type Loop struct {
 	mu      sync.Mutex
-	present *round // nil without connections
+	poller  *poller // nil without connections
 	running sync.WaitGroup
 }
 
-// round is a loop's time from its first connection until it has none.
+// poller is a loop's time from its first connection until it has none.
 //
 // The epoll descriptor itself is handed to Go's own poller (one epoll instance
 // can watch another), so a loop that waits costs a parked goroutine and no
 // thread.
-type round struct {
+type poller struct {
 	loop  *Loop
 	file  *os.File
 	raw   syscall.RawConn
@@ -45,8 +45,8 @@ type round struct {
 	buf      []byte
 	n        int
 	err      error
-	waitOnce func(fd uintptr) bool
-	readOnce func(fd uintptr) bool
+	waitFunc func(fd uintptr) bool
+	readFunc func(fd uintptr) bool
 }
 
 type conn struct {
@@ -67,9 +67,9 @@ func (l *Loop) Add(c net.Conn, r Reader) bool {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	fresh := l.present == nil
+	fresh := l.poller == nil
 	if fresh {
-		if l.present, err = newRound(l); err != nil {
+		if l.poller, err = newPoller(l); err != nil {
 			return false
 		}
 	}
@@ -80,17 +80,17 @@ func (l *Loop) Add(c net.Conn, r Reader) bool {
 		// Level-triggered: one read for each connection and round is fair,
 		// and what is left is told again.
 		e := unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLRDHUP, Fd: int32(fd)}
-		if added = l.present.add(int(fd), &e); added {
-			l.present.conns[e.Fd] = conn{raw: raw, reader: r}
+		if added = l.poller.add(int(fd), &e); added {
+			l.poller.conns[e.Fd] = conn{raw: raw, reader: r}
 		}
 	})
 	if fresh {
 		if !added {
-			_ = l.present.file.Close()
-			l.present = nil
+			_ = l.poller.file.Close()
+			l.poller = nil
 			return false
 		}
-		l.running.Go(l.present.run)
+		l.running.Go(l.poller.run)
 	}
 	return err == nil && added
 }
@@ -98,7 +98,7 @@ func (l *Loop) Add(c net.Conn, r Reader) bool {
 // Wait returns when the loop has no connections and its goroutine has ended.
 func (l *Loop) Wait() { l.running.Wait() }
 
-func newRound(l *Loop) (*round, error) {
+func newPoller(l *Loop) (*poller, error) {
 	fd, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
 	if err != nil {
 		return nil, fmt.Errorf("make an epoll instance: %w", err)
@@ -106,21 +106,21 @@ func newRound(l *Loop) (*round, error) {
 	if err := unix.SetNonblock(fd, true); err != nil {
 		return nil, errors.Join(fmt.Errorf("make an epoll instance: %w", err), unix.Close(fd))
 	}
-	r := &round{
+	r := &poller{
 		loop: l, file: os.NewFile(uintptr(fd), "epoll"), conns: map[int32]conn{},
-		events: make([]unix.EpollEvent, atOnce), buf: make([]byte, readBuffer),
+		events: make([]unix.EpollEvent, maxEvents), buf: make([]byte, readBuffer),
 	}
 	if r.raw, err = r.file.SyscallConn(); err != nil {
 		return nil, errors.Join(fmt.Errorf("watch an epoll instance: %w", err), r.file.Close())
 	}
-	r.waitOnce = func(fd uintptr) bool {
+	r.waitFunc = func(fd uintptr) bool {
 		r.n, r.err = unix.EpollWait(int(fd), r.events, 0)
 		if errors.Is(r.err, unix.EINTR) {
 			r.n, r.err = 0, nil
 		}
 		return r.n > 0 || r.err != nil
 	}
-	r.readOnce = func(fd uintptr) bool {
+	r.readFunc = func(fd uintptr) bool {
 		r.n, r.err = unix.Read(int(fd), r.buf)
 		return true
 	}
@@ -128,16 +128,16 @@ func newRound(l *Loop) (*round, error) {
 }
 
 // add has the epoll instance watch a descriptor.
-func (r *round) add(fd int, e *unix.EpollEvent) (added bool) {
+func (r *poller) add(fd int, e *unix.EpollEvent) (added bool) {
 	err := r.raw.Control(func(epoll uintptr) { added = unix.EpollCtl(int(epoll), unix.EPOLL_CTL_ADD, fd, e) == nil })
 	return err == nil && added
 }
 
-func (r *round) run() {
+func (r *poller) run() {
 	defer func() { _ = r.file.Close() }()
 	for {
 		// It parks here until something has come.
-		if err := r.raw.Read(r.waitOnce); err != nil || r.err != nil {
+		if err := r.raw.Read(r.waitFunc); err != nil || r.err != nil {
 			return // not without a fault of this package: nobody else has the descriptor
 		}
 		for _, e := range r.events[:r.n] {
@@ -147,7 +147,7 @@ func (r *round) run() {
 			if !ok {
 				continue // ended earlier in this round
 			}
-			if err := r.read(c); err != nil && r.remove(e.Fd, c, err) {
+			if err := r.readConn(c); err != nil && r.remove(e.Fd, c, err) {
 				return
 			}
 		}
@@ -157,11 +157,11 @@ func (r *round) run() {
 	}
 }
 
-// read takes what has come, once.
-func (r *round) read(c conn) error {
+// readConn takes what has come, once.
+func (r *poller) readConn(c conn) error {
 	// Through the RawConn, which keeps the descriptor from being closed and
 	// used anew meanwhile.
-	err := c.raw.Read(r.readOnce)
+	err := c.raw.Read(r.readFunc)
 	switch {
 	case err != nil:
 		return err
@@ -176,12 +176,12 @@ func (r *round) read(c conn) error {
 }
 
 // remove ends a connection. The last one ends the round.
-func (r *round) remove(fd int32, c conn, why error) (last bool) {
+func (r *poller) remove(fd int32, c conn, why error) (last bool) {
 	l := r.loop
 	l.mu.Lock()
 	delete(r.conns, fd)
 	if last = len(r.conns) == 0; last {
-		l.present = nil
+		l.poller = nil
 	}
 	l.mu.Unlock()
 	c.reader.End(why)

@@ -17,12 +17,12 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// patience bounds every wait; it is never waited for in full unless something
+// testTimeout bounds every wait; it is never waited for in full unless something
 // is wrong.
-const patience = 20 * time.Second
+const testTimeout = 20 * time.Second
 
-// gatherer keeps what comes on a connection.
-type gatherer struct {
+// recordingReader keeps what comes on a connection.
+type recordingReader struct {
 	conn net.Conn
 	stop []byte // Data fails on it
 
@@ -33,7 +33,7 @@ type gatherer struct {
 
 var errStop = errors.New("stop")
 
-func (g *gatherer) Data(p []byte) error {
+func (g *recordingReader) Data(p []byte) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.got = append(g.got, p...)
@@ -44,24 +44,24 @@ func (g *gatherer) Data(p []byte) error {
 	return nil
 }
 
-func (g *gatherer) End(err error) {
+func (g *recordingReader) End(err error) {
 	_ = g.conn.Close()
 	g.ended <- err
 }
 
-func (g *gatherer) wait(t *testing.T) error {
+func (g *recordingReader) wait(t *testing.T) error {
 	t.Helper()
 	select {
 	case err := <-g.ended:
 		return err
-	case <-time.After(patience):
+	case <-time.After(testTimeout):
 		t.Fatal("the connection has not ended")
 		return nil
 	}
 }
 
 // connect gives both ends of a connection of which the loop reads one.
-func connect(t *testing.T, l *Loop, stop []byte) (*gatherer, *net.TCPConn) {
+func connect(t *testing.T, l *Loop, stop []byte) (*recordingReader, *net.TCPConn) {
 	t.Helper()
 	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
@@ -77,7 +77,7 @@ func connect(t *testing.T, l *Loop, stop []byte) (*gatherer, *net.TCPConn) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	g := &gatherer{conn: near, stop: stop, ended: make(chan error, 1)}
+	g := &recordingReader{conn: near, stop: stop, ended: make(chan error, 1)}
 	if !l.Add(near, g) {
 		t.Fatal("the loop does not read a TCP connection")
 	}
@@ -91,7 +91,7 @@ func TestManyConnections(t *testing.T) {
 	for range 2 {
 		const conns, lines = 300, 200 // more than a round looks at
 		var writing sync.WaitGroup
-		gatherers := make([]*gatherer, conns)
+		gatherers := make([]*recordingReader, conns)
 		for i := range gatherers {
 			g, far := connect(t, &l, nil)
 			gatherers[i] = g
@@ -123,7 +123,7 @@ func TestManyConnections(t *testing.T) {
 
 // An end by the reader itself, and by whoever shuts the connection down, leave
 // the others alone.
-func TestEnds(t *testing.T) {
+func TestConnectionEnds(t *testing.T) {
 	var l Loop
 	other, farOther := connect(t, &l, nil)
 	g, far := connect(t, &l, []byte("stop"))

@@ -7,7 +7,7 @@ import "sync"
 // for more while it is waited for; it declines.
 type background struct {
 	mu      sync.RWMutex // held for reading to begin something, so that Wait sees all of it
-	over    bool
+	stopped bool
 	running sync.WaitGroup
 }
 
@@ -37,16 +37,16 @@ func (b *background) Do(f func()) bool {
 func (b *background) begin() bool {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
-	if !b.over {
+	if !b.stopped {
 		b.running.Add(1)
 	}
-	return !b.over
+	return !b.stopped
 }
 
 // Wait declines whatever comes from now on, and waits for what is under way.
 func (b *background) Wait() {
 	b.mu.Lock()
-	b.over = true
+	b.stopped = true
 	b.mu.Unlock()
 	b.running.Wait()
 }

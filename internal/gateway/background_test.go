@@ -18,10 +18,10 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // Whatever the gateway has begun is over when it has stopped.
-func TestAStopWaitsForWhatIsUnderWay(t *testing.T) {
+func TestStopWaitsForBackgroundWork(t *testing.T) {
 	for name, begin := range map[string]func(g *Gateway){
 		"members are looked up": func(g *Gateway) {
-			g.rooms.deliver(&pubsub.Room{Conversation: conversation, MembersRev: 1, Frame: []byte("x")})
+			g.members.deliver(&pubsub.Room{Conversation: conversation, MembersRev: 1, Frame: []byte("x")})
 		},
 		"a frame is handled": func(g *Gateway) {
 			s := newSession(g, 1, 1)
@@ -30,24 +30,24 @@ func TestAStopWaitsForWhatIsUnderWay(t *testing.T) {
 		},
 		"acquaintances are asked for after a removal": func(g *Gateway) {
 			g.watches.set(newSession(g, 1, 1), []chat.UserID{2})
-			g.watches.left([]chat.UserID{2})
+			g.watches.membersLeft([]chat.UserID{2})
 		},
 		"acquaintances are asked for after a gap": func(g *Gateway) {
 			g.watches.set(newSession(g, 1, 1), []chat.UserID{2})
-			g.watches.forgetAll()
+			g.watches.refreshAll()
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				asked, let := 0, make(chan struct{})
 				// A store that does not look at contexts.
-				g := gatewayOf(t, &answers{
+				g := newTestGateway(t, &stubStore{
 					members: func() ([]chat.UserID, int64, error) {
 						asked++
 						<-let
 						return []chat.UserID{1}, 0, nil // older than what is asked for
 					},
-					acquainted: func([]chat.UserID) []chat.UserID {
+					shares: func([]chat.UserID) []chat.UserID {
 						asked++
 						<-let
 						return nil
@@ -78,15 +78,15 @@ func TestAStopWaitsForWhatIsUnderWay(t *testing.T) {
 }
 
 // A gateway that has stopped begins nothing, and keeps nobody waiting.
-func TestNothingBeginsAfterTheStop(t *testing.T) {
-	g := gatewayOf(t, &answers{members: func() ([]chat.UserID, int64, error) {
+func TestNothingStartsAfterStop(t *testing.T) {
+	g := newTestGateway(t, &stubStore{members: func() ([]chat.UserID, int64, error) {
 		t.Error("members are looked up")
 		return nil, 0, nil
 	}}, nil)
 	g.cancel()
 	g.background.Wait()
 	for range 2 {
-		if _, err := g.rooms.load(t.Context(), conversation); !errors.Is(err, context.Canceled) {
+		if _, err := g.members.load(t.Context(), conversation); !errors.Is(err, context.Canceled) {
 			t.Errorf("members are given, %v", err)
 		}
 	}

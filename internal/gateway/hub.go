@@ -13,17 +13,17 @@ import (
 // hub knows the sessions on this gateway by their user.
 type hub struct {
 	mu    sync.RWMutex
-	users map[chat.UserID]*person
-	open  int
+	users map[chat.UserID]*userSessions
+	total int
 }
 
-// person is a user with at least one session here.
-type person struct {
-	sessions []*session // replaced, never changed, so that readers need no lock
-	sends    *rate.Limiter
+// userSessions is a user with at least one session here.
+type userSessions struct {
+	sessions    []*session // replaced, never changed, so that readers need no lock
+	sendLimiter *rate.Limiter
 }
 
-func newHub() *hub { return &hub{users: map[chat.UserID]*person{}} }
+func newHub() *hub { return &hub{users: map[chat.UserID]*userSessions{}} }
 
 // add makes s reachable and gives it the user's limiter.
 func (h *hub) add(s *session, limiter func() *rate.Limiter) {
@@ -31,12 +31,12 @@ func (h *hub) add(s *session, limiter func() *rate.Limiter) {
 	defer h.mu.Unlock()
 	p := h.users[s.user]
 	if p == nil {
-		p = &person{sends: limiter()}
+		p = &userSessions{sendLimiter: limiter()}
 		h.users[s.user] = p
 	}
 	p.sessions = append(slices.Clip(p.sessions), s)
-	s.sends = p.sends
-	h.open++
+	s.sendLimiter = p.sendLimiter
+	h.total++
 }
 
 func (h *hub) remove(s *session) {
@@ -50,7 +50,7 @@ func (h *hub) remove(s *session) {
 	if i < 0 {
 		return
 	}
-	h.open--
+	h.total--
 	if len(p.sessions) == 1 {
 		delete(h.users, s.user)
 		return
@@ -58,8 +58,8 @@ func (h *hub) remove(s *session) {
 	p.sessions = slices.Concat(p.sessions[:i], p.sessions[i+1:])
 }
 
-// of gives the sessions of a user; the slice must not be changed.
-func (h *hub) of(user chat.UserID) []*session {
+// sessionsOf gives the sessions of a user; the slice must not be changed.
+func (h *hub) sessionsOf(user chat.UserID) []*session {
 	h.mu.RLock()
 	defer h.mu.RUnlock()
 	if p := h.users[user]; p != nil {
@@ -68,16 +68,16 @@ func (h *hub) of(user chat.UserID) []*session {
 	return nil
 }
 
-func (h *hub) count(user chat.UserID) int { return len(h.of(user)) }
+func (h *hub) numSessionsOf(user chat.UserID) int { return len(h.sessionsOf(user)) }
 
-func (h *hub) sessions() int {
+func (h *hub) numSessions() int {
 	h.mu.RLock()
 	defer h.mu.RUnlock()
-	return h.open
+	return h.total
 }
 
-// people are the users with sessions here.
-func (h *hub) people() []chat.UserID {
+// userIDs are the users with sessions here.
+func (h *hub) userIDs() []chat.UserID {
 	h.mu.RLock()
 	defer h.mu.RUnlock()
 	return slices.Collect(maps.Keys(h.users))
@@ -86,7 +86,7 @@ func (h *hub) people() []chat.UserID {
 // each calls f for every session, without holding the lock.
 func (h *hub) each(f func(*session)) {
 	h.mu.RLock()
-	all := make([]*session, 0, h.open)
+	all := make([]*session, 0, h.total)
 	for _, p := range h.users {
 		all = append(all, p.sessions...)
 	}
@@ -96,8 +96,8 @@ func (h *hub) each(f func(*session)) {
 	}
 }
 
-// among gives the sessions here of members, which are sorted.
-func (h *hub) among(members []chat.UserID) []*session {
+// sessionsOfMembers gives the sessions here of members, which are sorted.
+func (h *hub) sessionsOfMembers(members []chat.UserID) []*session {
 	h.mu.RLock()
 	defer h.mu.RUnlock()
 	var found []*session

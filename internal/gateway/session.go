@@ -21,8 +21,8 @@ const (
 	spareBacklog = 128
 	// otherFrames and otherBurst limit the frames of one connection that are
 	// not sends, per second and at once.
-	otherFrames = 50
-	otherBurst  = 200
+	frameRate  = 50
+	frameBurst = 200
 	// callTimeout bounds a call to a part that the session waits for.
 	callTimeout = 10 * time.Second
 )
@@ -30,25 +30,25 @@ const (
 // session is one socket of a user. There may be 20,000 of them in a process,
 // most of them idle, so what only busy ones need is made when it is needed.
 type session struct {
-	g      *Gateway
-	user   chat.UserID
-	id     chat.SessionID
-	device int64
-	conn   *websocket.Conn
-	sends  *rate.Limiter // shared by the user's sessions here; set by hub.add
-	others *rate.Limiter // of this session; used by the loop or the backlog, whichever runs
+	g            *Gateway
+	user         chat.UserID
+	id           chat.SessionID
+	device       int64
+	conn         *websocket.Conn
+	sendLimiter  *rate.Limiter // shared by the user's sessions here; set by hub.add
+	frameLimiter *rate.Limiter // of this session; used by the loop or the backlog, whichever runs
 
 	inFlight atomic.Int32
 
-	mu      sync.Mutex
-	backlog []inbound
-	busy    bool // the backlog runs, or the session is not started
-	closed  bool
-	gone    bool // the device was taken off
-	order   sendOrder
-	arrived int64         // number of the last frame
-	watched []chat.UserID // guarded by watches.mu
-	typed   time.Time     // of the last typing that was passed on; backlog only
+	mu           sync.Mutex
+	backlog      []inbound
+	busy         bool // the backlog runs, or the session is not started
+	closed       bool
+	detached     bool // the device was taken off
+	order        sendOrder
+	lastArrival  int64         // number of the last frame
+	watched      []chat.UserID // guarded by watches.mu
+	typingSentAt time.Time     // of the last typing that was passed on; backlog only
 }
 
 // inbound is a frame from the client.
@@ -58,10 +58,10 @@ type inbound struct {
 }
 
 func newSession(g *Gateway, user chat.UserID, id chat.SessionID) *session {
-	return &session{g: g, user: user, id: id, device: g.devices.Add(1), busy: true}
+	return &session{g: g, user: user, id: id, device: g.lastDevice.Add(1), busy: true}
 }
 
-func (s *session) asDevice() presence.Device {
+func (s *session) presenceDevice() presence.Device {
 	return presence.Device{User: s.user, Node: s.g.cfg.Node, ID: s.device}
 }
 
@@ -76,7 +76,7 @@ func (s *session) start(conn *websocket.Conn, user chat.User) {
 		Limits: wire.Limits{
 			FrameBytes: g.cfg.MaxFrame, BodyBytes: chat.MaxBody, InFlight: g.cfg.InFlight,
 			PerSecond: g.cfg.PerSecond, Burst: g.cfg.Burst, WatchUsers: g.cfg.WatchUsers,
-			HeartbeatMS: g.cfg.Heartbeat.Milliseconds(), IdleMS: g.cfg.Idle.Milliseconds(),
+			HeartbeatMS: g.cfg.Heartbeat.Milliseconds(), IdleMS: g.cfg.IdleTimeout.Milliseconds(),
 		},
 	})
 	s.mu.Lock()
@@ -97,7 +97,7 @@ func (s *session) start(conn *websocket.Conn, user chat.User) {
 // lives.
 func (s *session) attach() {
 	ctx, cancel := context.WithTimeout(s.g.ctx, callTimeout)
-	state, changed, err := s.g.parts.Presence.Attach(ctx, s.asDevice())
+	state, changed, err := s.g.deps.Presence.Attach(ctx, s.presenceDevice())
 	cancel()
 	switch {
 	case err != nil:
@@ -105,10 +105,10 @@ func (s *session) attach() {
 		s.g.log.Error("a device could not be announced", "user", s.user, "error", err)
 		s.conn.Close(wire.CloseGoodbye, "try again")
 	case changed:
-		s.g.parts.Announce.PresenceChanged(s.g.ctx, state)
+		s.g.deps.Announcer.PresenceChanged(s.g.ctx, state)
 	}
 	s.mu.Lock()
-	gone := s.gone
+	gone := s.detached
 	s.mu.Unlock()
 	if gone {
 		s.detach()
@@ -125,7 +125,7 @@ func (s *session) Closed(_ *websocket.Conn, _ error) {
 	s.g.watches.set(s, nil)
 	if s.g.draining.Load() {
 		s.g.background.Go(func() { // the stop waits for it
-			pause(s.g.lingering, s.g.cfg.AwayGrace)
+			sleep(s.g.drainCtx, s.g.cfg.AwayGrace)
 			s.detach()
 		})
 		return
@@ -139,11 +139,11 @@ func (s *session) detach() {
 		return // the gateway has stopped; its devices went with it
 	}
 	s.mu.Lock()
-	s.gone = true
+	s.detached = true
 	s.mu.Unlock()
 	ctx, cancel := context.WithTimeout(context.Background(), callTimeout)
 	defer cancel()
-	state, changed, err := s.g.parts.Presence.Detach(ctx, s.asDevice())
+	state, changed, err := s.g.deps.Presence.Detach(ctx, s.presenceDevice())
 	if err != nil {
 		s.g.log.Error("a device could not be taken off", "user", s.user, "error", err)
 		return
@@ -151,9 +151,9 @@ func (s *session) detach() {
 	if !changed {
 		return
 	}
-	s.g.parts.Announce.PresenceChanged(ctx, state)
+	s.g.deps.Announcer.PresenceChanged(ctx, state)
 	if state.Presence == chat.Offline {
-		err := s.g.parts.Store.SetLastSeen(ctx, s.user, state.LastSeen)
+		err := s.g.deps.Store.SetLastSeen(ctx, s.user, state.LastSeen)
 		if err != nil && chat.CodeOf(err) != chat.CodeNotFound { // the account may be gone with its session
 			s.g.log.Error("when a person left could not be kept", "user", s.user, "error", err)
 		}
@@ -163,7 +163,7 @@ func (s *session) detach() {
 // push encodes a frame and queues it.
 func (s *session) push(frame any) { s.conn.Send(websocket.NewFrame(wire.Encode(frame))) }
 
-func (s *session) complain(id string, code chat.Code, text string) {
+func (s *session) sendError(id string, code chat.Code, text string) {
 	s.push(wire.ErrorFrame{T: "error", ID: id, Code: string(code), Text: text})
 }
 
@@ -178,8 +178,8 @@ func (s *session) Message(c *websocket.Conn, p []byte) {
 		return // of a type to come
 	}
 	s.mu.Lock()
-	s.arrived++
-	in := inbound{item: item, arrival: s.arrived}
+	s.lastArrival++
+	in := inbound{item: item, arrival: s.lastArrival}
 	if s.busy {
 		room := len(s.backlog) < s.g.cfg.InFlight+spareBacklog
 		if room {
@@ -193,7 +193,7 @@ func (s *session) Message(c *websocket.Conn, p []byte) {
 	}
 	s.mu.Unlock()
 	// Only this goroutine makes an idle session busy, so it is idle still.
-	if s.quick(in) {
+	if s.handleInline(in) {
 		return
 	}
 	s.mu.Lock()
@@ -207,29 +207,29 @@ func (s *session) Message(c *websocket.Conn, p []byte) {
 func (s *session) overflow(in inbound) {
 	const text = "too many frames are waiting"
 	if f, ok := in.item.(*wire.Send); ok {
-		s.rejectForNow(f, in.arrival, chat.CodeOverloaded, text, 500*time.Millisecond)
+		s.rejectRetryable(f, in.arrival, chat.CodeOverloaded, text, 500*time.Millisecond)
 		return
 	}
-	s.complain("", chat.CodeRateLimited, text)
+	s.sendError("", chat.CodeRateLimited, text)
 }
 
-// quick handles what memory can answer, and reports whether it did.
-func (s *session) quick(in inbound) bool {
+// handleInline handles what memory can answer, and reports whether it did.
+func (s *session) handleInline(in inbound) bool {
 	switch f := in.item.(type) {
 	case *wire.Send:
-		return s.sendQuickly(f, in.arrival)
+		return s.sendInline(f, in.arrival)
 	case *wire.Ping:
-		if s.allowed() {
-			s.g.pulse.add(s)
+		if s.allowFrame() {
+			s.g.heartbeats.add(s)
 		}
 		return true
 	case *wire.Mark:
-		if s.allowed() {
+		if s.allowFrame() {
 			s.g.marks.add(s.user, f)
 		}
 		return true
 	case error:
-		if s.allowed() {
+		if s.allowFrame() {
 			s.malformed(f)
 		}
 		return true
@@ -238,21 +238,21 @@ func (s *session) quick(in inbound) bool {
 }
 
 func (s *session) malformed(err error) {
-	var m *wire.Malformed
+	var m *wire.MalformedError
 	if errors.As(err, &m) {
-		s.complain(m.ID, "malformed", m.Text)
+		s.sendError(m.ID, "malformed", m.Text)
 	}
 }
 
-// allowed charges a frame that is not a send to the connection's limit.
-func (s *session) allowed() bool {
-	if s.others == nil {
-		s.others = rate.NewLimiter(otherFrames, otherBurst)
+// allowFrame charges a frame that is not a send to the connection's limit.
+func (s *session) allowFrame() bool {
+	if s.frameLimiter == nil {
+		s.frameLimiter = rate.NewLimiter(frameRate, frameBurst)
 	}
-	if s.others.Allow() {
+	if s.frameLimiter.Allow() {
 		return true
 	}
-	s.complain("", chat.CodeRateLimited, "too many frames; at most 50 a second")
+	s.sendError("", chat.CodeRateLimited, "too many frames; at most 50 a second")
 	return false
 }
 
@@ -269,7 +269,7 @@ func (s *session) runBacklog() {
 		in := s.backlog[0]
 		s.backlog = s.backlog[1:]
 		s.mu.Unlock()
-		if !s.quick(in) {
+		if !s.handleInline(in) {
 			ctx, cancel := context.WithTimeout(s.g.ctx, callTimeout)
 			s.handle(ctx, in)
 			cancel()
@@ -280,10 +280,10 @@ func (s *session) runBacklog() {
 // handle does what may have to wait for another part.
 func (s *session) handle(ctx context.Context, in inbound) {
 	if f, ok := in.item.(*wire.Send); ok {
-		s.sendAfterLoad(ctx, f, in.arrival)
+		s.sendWithLookup(ctx, f, in.arrival)
 		return
 	}
-	if !s.allowed() {
+	if !s.allowFrame() {
 		return
 	}
 	switch f := in.item.(type) {
@@ -301,24 +301,24 @@ func (s *session) handle(ctx context.Context, in inbound) {
 func (s *session) typing(ctx context.Context, f *wire.Typing) {
 	// One a second is enough for every receiver; the rest is noise.
 	now := time.Now()
-	if now.Sub(s.typed) < time.Second {
+	if now.Sub(s.typingSentAt) < time.Second {
 		return
 	}
-	room, err := s.g.rooms.load(ctx, f.Conversation)
+	room, err := s.g.members.load(ctx, f.Conversation)
 	if err != nil || !room.has(s.user) {
 		return // nobody waits for an answer to typing
 	}
-	s.typed = now
-	s.g.parts.Announce.Typing(ctx, room.audience(f.Conversation), s.user)
+	s.typingSentAt = now
+	s.g.deps.Announcer.Typing(ctx, room.audience(f.Conversation), s.user)
 }
 
 func (s *session) status(ctx context.Context, f *wire.Status) {
-	state, changed, err := s.g.parts.Presence.SetAway(ctx, s.asDevice(), f.Away)
+	state, changed, err := s.g.deps.Presence.SetAway(ctx, s.presenceDevice(), f.Away)
 	if err != nil {
 		s.g.log.Error("a device's status could not be kept", "user", s.user, "error", err)
 		return
 	}
 	if changed {
-		s.g.parts.Announce.PresenceChanged(ctx, state)
+		s.g.deps.Announcer.PresenceChanged(ctx, state)
 	}
 }

@@ -12,42 +12,42 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/presence/localpresence"
 )
 
-// slowToAttach is a presence in which a device comes when it has gone already.
-type slowToAttach struct {
+// slowAttach is a presence in which a device comes when it has gone already.
+type slowAttach struct {
 	presence.Presence
 	attaching, detached chan struct{}
 	detaches            atomic.Int32
 }
 
-func (p *slowToAttach) Attach(ctx context.Context, d presence.Device) (presence.State, bool, error) {
+func (p *slowAttach) Attach(ctx context.Context, d presence.Device) (presence.State, bool, error) {
 	close(p.attaching)
 	<-p.detached
 	return p.Presence.Attach(ctx, d)
 }
 
-func (p *slowToAttach) Detach(ctx context.Context, d presence.Device) (presence.State, bool, error) {
+func (p *slowAttach) Detach(ctx context.Context, d presence.Device) (presence.State, bool, error) {
 	if p.detaches.Add(1) == 1 {
 		defer close(p.detached)
 	}
 	return p.Presence.Detach(ctx, d)
 }
 
-// nobodyHears takes announcements.
-type nobodyHears struct{ Announcer }
+// noopAnnouncer takes announcements.
+type noopAnnouncer struct{ Announcer }
 
-func (nobodyHears) PresenceChanged(context.Context, presence.State) {}
+func (noopAnnouncer) PresenceChanged(context.Context, presence.State) {}
 
-// nobodySees takes when people were seen last.
-type nobodySees struct{ Store }
+// noopStore takes when people were seen last.
+type noopStore struct{ Store }
 
-func (nobodySees) SetLastSeen(context.Context, chat.UserID, time.Time) error { return nil }
+func (noopStore) SetLastSeen(context.Context, chat.UserID, time.Time) error { return nil }
 
 // A socket that closes before its device is known leaves no device behind.
-func TestADeviceThatComesWhenItHasGone(t *testing.T) {
-	where := &slowToAttach{Presence: localpresence.New(nil), attaching: make(chan struct{}), detached: make(chan struct{})}
+func TestDetachDuringAttach(t *testing.T) {
+	where := &slowAttach{Presence: localpresence.New(nil), attaching: make(chan struct{}), detached: make(chan struct{})}
 	g := &Gateway{
 		cfg: Config{Node: "a"}.withDefaults(), ctx: t.Context(), log: slog.New(slog.DiscardHandler),
-		parts: Parts{Presence: where, Announce: nobodyHears{}, Store: nobodySees{}},
+		deps: Dependencies{Presence: where, Announcer: noopAnnouncer{}, Store: noopStore{}},
 	}
 	s := newSession(g, 1, 1)
 	attached := make(chan struct{})

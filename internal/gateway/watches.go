@@ -21,12 +21,12 @@ type watches struct {
 
 	mu       sync.Mutex
 	watchers map[chat.UserID]map[*session]struct{}
-	news     map[chat.UserID]*pubsub.Presence
-	asking   map[*asking]struct{}
+	pending  map[chat.UserID]*pubsub.Presence
+	lookups  map[*watchLookup]struct{}
 }
 
-// asking is a look-up of acquaintances under way.
-type asking struct {
+// watchLookup is a look-up of acquaintances under way.
+type watchLookup struct {
 	self  chat.UserID
 	users map[chat.UserID]bool
 	stale bool // somebody left a conversation meanwhile, and the answer may be older
@@ -35,8 +35,8 @@ type asking struct {
 func newWatches(g *Gateway) *watches {
 	return &watches{
 		g: g, wake: batching.NewSignal(),
-		watchers: map[chat.UserID]map[*session]struct{}{}, news: map[chat.UserID]*pubsub.Presence{},
-		asking: map[*asking]struct{}{},
+		watchers: map[chat.UserID]map[*session]struct{}{}, pending: map[chat.UserID]*pubsub.Presence{},
+		lookups: map[*watchLookup]struct{}{},
 	}
 }
 
@@ -67,14 +67,14 @@ func (w *watches) setLocked(s *session, users []chat.UserID) {
 // replace watches those of users whom the session may, and tells their states.
 func (w *watches) replace(ctx context.Context, s *session, users []chat.UserID) {
 	if most := w.g.cfg.WatchUsers; len(users) > most {
-		s.complain("", chat.CodeTooLarge, fmt.Sprintf("watch: at most %d people", most))
+		s.sendError("", chat.CodeTooLarge, fmt.Sprintf("watch: at most %d people", most))
 		return
 	}
 	// Watch first: what changes while the states are read is told as well.
 	acquainted, err := w.watch(ctx, s, users)
 	if err != nil {
 		w.g.log.Error("acquaintances could not be looked up", "user", s.user, "error", err)
-		s.complain("", chat.CodeUnavailable, "presence cannot be told now")
+		s.sendError("", chat.CodeUnavailable, "presence cannot be told now")
 		return
 	}
 	s.mu.Lock()
@@ -84,28 +84,28 @@ func (w *watches) replace(ctx context.Context, s *session, users []chat.UserID) 
 		w.set(s, nil)
 		return
 	}
-	w.tell(ctx, s, acquainted)
+	w.sendStates(ctx, s, acquainted)
 }
 
 // watch finds those of users whom the session may watch and has it watch them.
 // An answer that a removal has overtaken is asked for again (G7).
 func (w *watches) watch(ctx context.Context, s *session, users []chat.UserID) ([]chat.UserID, error) {
-	ask := &asking{self: s.user, users: make(map[chat.UserID]bool, len(users))}
+	ask := &watchLookup{self: s.user, users: make(map[chat.UserID]bool, len(users))}
 	for _, user := range users {
 		ask.users[user] = true
 	}
 	w.mu.Lock()
-	w.asking[ask] = struct{}{}
+	w.lookups[ask] = struct{}{}
 	w.mu.Unlock()
 	for {
-		acquainted, err := w.g.parts.Store.SharesConversation(ctx, s.user, users)
+		acquainted, err := w.g.deps.Store.SharesConversation(ctx, s.user, users)
 		w.mu.Lock()
 		if err == nil && ask.stale {
 			ask.stale = false
 			w.mu.Unlock()
 			continue
 		}
-		delete(w.asking, ask)
+		delete(w.lookups, ask)
 		if err == nil {
 			w.setLocked(s, acquainted)
 		}
@@ -114,17 +114,17 @@ func (w *watches) watch(ctx context.Context, s *session, users []chat.UserID) ([
 	}
 }
 
-func (w *watches) tell(ctx context.Context, s *session, users []chat.UserID) {
+func (w *watches) sendStates(ctx context.Context, s *session, users []chat.UserID) {
 	if len(users) == 0 {
 		return
 	}
-	states, err := w.g.parts.Presence.States(ctx, users)
+	states, err := w.g.deps.Presence.States(ctx, users)
 	if err != nil {
 		w.g.log.Error("presence could not be read", "error", err)
 		return
 	}
 	seen := map[chat.UserID]time.Time{}
-	if people, err := w.g.parts.Store.Users(ctx, users); err == nil {
+	if people, err := w.g.deps.Store.Users(ctx, users); err == nil {
 		for _, u := range people {
 			seen[u.ID] = u.LastSeen
 		}
@@ -150,7 +150,7 @@ func (w *watches) changed(p *pubsub.Presence) {
 	if len(w.watchers[p.User]) == 0 {
 		return
 	}
-	w.news[p.User] = p
+	w.pending[p.User] = p
 	w.wake.Notify()
 }
 
@@ -159,44 +159,44 @@ func (w *watches) run() {
 		select {
 		case <-w.g.ctx.Done():
 			return
-		case <-time.After(w.g.cfg.PresenceSettle):
+		case <-time.After(w.g.cfg.PresenceBatchDelay):
 		}
-		for s, states := range w.gathered() {
+		for s, states := range w.takePending() {
 			s.push(wire.PresenceFrame{T: "presence", States: states})
 		}
 	}
 }
 
-func (w *watches) gathered() map[*session][]wire.PresenceState {
+func (w *watches) takePending() map[*session][]wire.PresenceState {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	out := map[*session][]wire.PresenceState{}
-	for user, p := range w.news {
+	for user, p := range w.pending {
 		state := stateOf(presence.State{User: user, Presence: p.State, LastSeen: p.LastSeen})
 		for s := range w.watchers[user] {
 			out[s] = append(out[s], state)
 		}
 	}
-	clear(w.news)
+	clear(w.pending)
 	return out
 }
 
-// left is the news that people are out of a conversation: they, and those who
+// membersLeft is the news that people are out of a conversation: they, and those who
 // watch them, may no longer be acquainted (G7). Until that is looked up again
 // nothing more is told.
-func (w *watches) left(users []chat.UserID) {
+func (w *watches) membersLeft(users []chat.UserID) {
 	again := map[*session][]chat.UserID{}
 	w.mu.Lock()
 	for _, user := range users {
 		for s := range w.watchers[user] {
 			again[s] = s.watched
 		}
-		for _, s := range w.g.hub.of(user) {
+		for _, s := range w.g.hub.sessionsOf(user) {
 			if len(s.watched) > 0 {
 				again[s] = s.watched
 			}
 		}
-		for ask := range w.asking {
+		for ask := range w.lookups {
 			ask.stale = ask.stale || ask.self == user || ask.users[user]
 		}
 	}
@@ -205,14 +205,14 @@ func (w *watches) left(users []chat.UserID) {
 	}
 	w.mu.Unlock()
 	for s, watched := range again {
-		w.g.background.Go(func() { w.askAgain(s, watched) })
+		w.g.background.Go(func() { w.refresh(s, watched) })
 	}
 }
 
-// forgetAll is for when news may have been lost: nothing is told to anyone
+// refreshAll is for when news may have been lost: nothing is told to anyone
 // until it was looked up again, for one session after the other, which spreads
 // the work.
-func (w *watches) forgetAll() {
+func (w *watches) refreshAll() {
 	again := map[*session][]chat.UserID{}
 	w.mu.Lock()
 	for _, sessions := range w.watchers {
@@ -220,27 +220,27 @@ func (w *watches) forgetAll() {
 			again[s] = s.watched
 		}
 	}
-	for ask := range w.asking {
+	for ask := range w.lookups {
 		ask.stale = true
 	}
 	for s := range again {
 		w.setLocked(s, nil)
 	}
-	clear(w.news)
+	clear(w.pending)
 	w.mu.Unlock()
 	w.g.background.Go(func() {
 		for s, watched := range again {
 			if w.g.ctx.Err() != nil {
 				return
 			}
-			w.askAgain(s, watched)
+			w.refresh(s, watched)
 		}
 	})
 }
 
-// askAgain has a session watch those of users whom it still may, unless its
+// refresh has a session watch those of users whom it still may, unless its
 // client has said meanwhile whom it wants to watch.
-func (w *watches) askAgain(s *session, users []chat.UserID) {
+func (w *watches) refresh(s *session, users []chat.UserID) {
 	w.mu.Lock()
 	said := s.watched != nil
 	w.mu.Unlock()

@@ -49,7 +49,7 @@ type world struct {
 func everywhere(t *testing.T, test func(w *world)) {
 	t.Run("embedded", func(t *testing.T) {
 		t.Parallel()
-		maker, err := snowflake.NewMaker(1, nil)
+		maker, err := snowflake.NewGenerator(1, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

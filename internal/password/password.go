@@ -21,10 +21,10 @@ import (
 // Config is the cost of a hash. Zero values mean the defaults, which OWASP's
 // Password Storage Cheat Sheet recommends: 19 MiB, 2 passes, 1 lane.
 type Config struct {
-	MemoryKiB int
-	Passes    int
-	AtOnce    int // hashes at work; default 4
-	MaxQueued int // hashes that wait beyond them; default 64
+	MemoryKiB   int
+	Passes      int
+	Concurrency int // hashes at work; default 4
+	MaxQueued   int // hashes that wait beyond them; default 64
 }
 
 const (
@@ -50,14 +50,14 @@ func NewHasher(cfg Config) (*Hasher, error) {
 	}
 	set(&cfg.MemoryKiB, 19<<10)
 	set(&cfg.Passes, 2)
-	set(&cfg.AtOnce, 4)
+	set(&cfg.Concurrency, 4)
 	set(&cfg.MaxQueued, 64)
-	if cfg.MemoryKiB < 8 || cfg.MemoryKiB > 4<<20 || cfg.Passes < 1 || cfg.AtOnce < 1 {
-		return nil, fmt.Errorf("password hashing needs 8 KiB to 4 GiB of memory, a pass and a slot; got %d KiB, %d, %d", cfg.MemoryKiB, cfg.Passes, cfg.AtOnce)
+	if cfg.MemoryKiB < 8 || cfg.MemoryKiB > 4<<20 || cfg.Passes < 1 || cfg.Concurrency < 1 {
+		return nil, fmt.Errorf("password hashing needs 8 KiB to 4 GiB of memory, a pass and a slot; got %d KiB, %d, %d", cfg.MemoryKiB, cfg.Passes, cfg.Concurrency)
 	}
 	h := &Hasher{
 		memory: uint32(cfg.MemoryKiB), passes: uint32(cfg.Passes),
-		slots: make(chan struct{}, cfg.AtOnce), maxWaiting: int64(cfg.MaxQueued),
+		slots: make(chan struct{}, cfg.Concurrency), maxWaiting: int64(cfg.MaxQueued),
 	}
 	h.dummy = h.encode("there is no such account")
 	return h, nil
@@ -76,7 +76,7 @@ func Check(password string) error {
 
 // Hash gives the encoded hash of a password under a fresh salt.
 func (h *Hasher) Hash(ctx context.Context, password string) (string, error) {
-	release, err := h.slot(ctx)
+	release, err := h.acquire(ctx)
 	if err != nil {
 		return "", err
 	}
@@ -89,7 +89,7 @@ func (h *Hasher) Hash(ctx context.Context, password string) (string, error) {
 // is of no password; that answer takes as long as any other, so that nobody
 // learns which accounts exist.
 func (h *Hasher) Verify(ctx context.Context, encoded, password string) (ok, stale bool, err error) {
-	release, err := h.slot(ctx)
+	release, err := h.acquire(ctx)
 	if err != nil {
 		return false, false, err
 	}
@@ -107,8 +107,8 @@ func (h *Hasher) Verify(ctx context.Context, encoded, password string) (ok, stal
 	return ok, ok && (p.memory != h.memory || p.passes != h.passes), nil
 }
 
-// slot waits for its turn.
-func (h *Hasher) slot(ctx context.Context) (release func(), err error) {
+// acquire waits for its turn.
+func (h *Hasher) acquire(ctx context.Context) (release func(), err error) {
 	if h.waiting.Add(1) > h.maxWaiting+int64(cap(h.slots)) {
 		h.waiting.Add(-1)
 		return nil, chat.Refuse(chat.CodeOverloaded, "", "too many people log in at once; try again")
@@ -133,12 +133,12 @@ func (h *Hasher) encode(password string) string {
 	return fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=1$%s$%s", argon2.Version, h.memory, h.passes, b64.EncodeToString(salt), b64.EncodeToString(hash))
 }
 
-type parsed struct {
+type parsedHash struct {
 	memory, passes uint32
 	salt, hash     []byte
 }
 
-func decode(encoded string) (p parsed, err error) {
+func decode(encoded string) (p parsedHash, err error) {
 	parts := strings.Split(encoded, "$")
 	if len(parts) != 6 || parts[1] != "argon2id" || parts[2] != fmt.Sprintf("v=%d", argon2.Version) {
 		return p, errors.New("a stored password hash is not of argon2id")

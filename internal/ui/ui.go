@@ -22,10 +22,10 @@ const csp = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self
 
 // file is a file as it is sent.
 type file struct {
-	plain, zipped []byte // zipped is nil where it does not pay
-	mime          string
-	etag          string
-	forever       bool // its name changes with its content
+	plain, gzipped []byte // zipped is nil where it does not pay
+	mime           string
+	etag           string
+	immutable      bool // its name changes with its content
 }
 
 // UI serves the page. It keeps all files in memory, compressed once.
@@ -58,7 +58,7 @@ func prepare(name string, b []byte) file {
 	sum := sha256.Sum256(b)
 	f := file{
 		plain: b, mime: mime.TypeByExtension(path.Ext(name)), etag: `"` + hex.EncodeToString(sum[:8]) + `"`,
-		forever: strings.HasPrefix(name, "assets/"),
+		immutable: strings.HasPrefix(name, "assets/"),
 	}
 	switch path.Ext(name) {
 	case ".js":
@@ -74,7 +74,7 @@ func prepare(name string, b []byte) file {
 	_, _ = w.Write(b) // a bytes.Buffer takes everything
 	_ = w.Close()
 	if buf.Len() < len(b)*9/10 {
-		f.zipped = buf.Bytes()
+		f.gzipped = buf.Bytes()
 	}
 	return f
 }
@@ -105,7 +105,7 @@ func (u *UI) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.Set("Vary", "Accept-Encoding")
 	h.Set("ETag", f.etag)
 	h.Set("Cache-Control", "no-cache")
-	if f.forever {
+	if f.immutable {
 		h.Set("Cache-Control", "public, max-age=31536000, immutable")
 	}
 	if r.Header.Get("If-None-Match") == f.etag {
@@ -113,9 +113,9 @@ func (u *UI) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	body := f.plain
-	if f.zipped != nil && strings.Contains(r.Header.Get("Accept-Encoding"), "gzip") {
+	if f.gzipped != nil && strings.Contains(r.Header.Get("Accept-Encoding"), "gzip") {
 		h.Set("Content-Encoding", "gzip")
-		body = f.zipped
+		body = f.gzipped
 	}
 	h.Set("Content-Length", fmt.Sprint(len(body)))
 	if r.Method == http.MethodGet {

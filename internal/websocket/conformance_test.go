@@ -18,7 +18,7 @@ import (
 // The server, with a handler that echoes, behaves as the suite wants.
 func TestConformance(t *testing.T) {
 	cases := wsframetest.Cases(wsframe.FromClient)
-	both(t, func(t *testing.T, cfg Config) {
+	forBothReaders(t, func(t *testing.T, cfg Config) {
 		cfg.MaxMessage = 1 << 20
 		cfg.MaxQueued = 16 << 20
 		f := serve(t, cfg)
@@ -61,7 +61,7 @@ func TestConformance(t *testing.T) {
 // Sections 12 and 13: a client that offers compression gets a connection without
 // it, and is ended with 1002 when it compresses all the same.
 func TestCompressionIsNotNegotiated(t *testing.T) {
-	both(t, func(t *testing.T, cfg Config) {
+	forBothReaders(t, func(t *testing.T, cfg Config) {
 		f := serve(t, cfg)
 		for _, offer := range []string{
 			"permessage-deflate", "permessage-deflate; client_no_context_takeover; client_max_window_bits",

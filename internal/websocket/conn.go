@@ -21,23 +21,23 @@ var (
 
 // Conn is a connection. Its methods may be called concurrently.
 type Conn struct {
-	server  *Server
-	loop    *loop
-	net     net.Conn
-	raw     syscall.RawConn // nil when a goroutine reads
-	handler Handler
-	parser  wsframe.Parser // of the reader alone
-	broken  *wsframe.Error // of the reader alone: what the client did wrong; nothing after it counts
-	seen    atomic.Int64   // the server's clock when the client last sent something
+	server      *Server
+	loop        *loop
+	net         net.Conn
+	raw         syscall.RawConn // nil when a goroutine reads
+	handler     Handler
+	parser      wsframe.Parser // of the reader alone
+	protocolErr *wsframe.Error // of the reader alone: what the client did wrong; nothing after it counts
+	lastRead    atomic.Int64   // the server's clock when the client last sent something
 
-	mu      sync.Mutex
-	queue   [][]byte
-	queued  int  // bytes, those being written included
-	writing bool // see the package's invariants
-	closing bool // a close frame is the last thing in the queue
-	ending  bool // and the connection is cut once that is written
-	closeBy int64
-	reason  error // why it was cut, nil while it was not
+	mu              sync.Mutex
+	queue           [][]byte
+	queued          int  // bytes, those being written included
+	writing         bool // see the package's invariants
+	closing         bool // a close frame is the last thing in the queue
+	closeAfterFlush bool // and the connection is cut once that is written
+	closeDeadline   int64
+	reason          error // why it was cut, nil while it was not
 }
 
 // Send queues a frame. It never blocks. It tells whether the frame was queued:
@@ -53,12 +53,12 @@ func (c *Conn) enqueue(p []byte, last bool) bool {
 	}
 	if c.queued+len(p) > c.server.cfg.MaxQueued && !last {
 		c.mu.Unlock()
-		c.cut(errSlow)
+		c.abort(errSlow)
 		return false
 	}
 	c.closing = last
 	if last {
-		c.closeBy = c.server.clock.Load() + int64(closeTimeout)
+		c.closeDeadline = c.server.clock.Load() + int64(closeTimeout)
 	}
 	c.queue = append(c.queue, p)
 	c.queued += len(p)
@@ -85,8 +85,8 @@ func (c *Conn) Queued() int {
 // RemoteAddr is the client's address.
 func (c *Conn) RemoteAddr() net.Addr { return c.net.RemoteAddr() }
 
-// cut ends the connection without a word. The reader sees it and cleans up.
-func (c *Conn) cut(reason error) {
+// abort ends the connection without a word. The reader sees it and cleans up.
+func (c *Conn) abort(reason error) {
 	c.mu.Lock()
 	if c.reason != nil {
 		c.mu.Unlock()
@@ -100,12 +100,12 @@ func (c *Conn) cut(reason error) {
 
 // overdue tells whether the client has been silent for too long.
 func (c *Conn) overdue(now int64) bool {
-	if now-c.seen.Load() > int64(c.server.cfg.IdleTimeout) {
+	if now-c.lastRead.Load() > int64(c.server.cfg.IdleTimeout) {
 		return true
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.closing && now > c.closeBy
+	return c.closing && now > c.closeDeadline
 }
 
 // end is the reader's last act.
@@ -117,31 +117,31 @@ func (c *Conn) end(err error) {
 	if c.reason != nil {
 		err = c.reason
 	}
-	if c.broken != nil {
-		err = c.broken
+	if c.protocolErr != nil {
+		err = c.protocolErr
 	}
 	c.reason = err
 	c.queue = nil
 	c.mu.Unlock()
 	_ = c.net.Close()
 	c.handler.Closed(c, err)
-	c.server.forget(c)
+	c.server.removeConn(c)
 }
 
 // feed handles bytes from the client.
 func (c *Conn) feed(p []byte) error {
-	if c.broken != nil {
+	if c.protocolErr != nil {
 		// The client still sends what it had begun. Closing now would reset
 		// the connection, and the client would never learn the reason; it
 		// has until closeBy to read it.
 		return nil //nolint:nilerr // broken is told by Closed, at the end
 	}
-	c.seen.Store(c.server.clock.Load())
+	c.lastRead.Store(c.server.clock.Load())
 	err := c.parser.Feed(p, wsframe.FromClient, c.server.cfg.MaxMessage, c.handle)
-	if errors.As(err, &c.broken) {
+	if errors.As(err, &c.protocolErr) {
 		// The connection ends once the client has had its chance to read why.
 		c.parser = wsframe.Parser{}
-		c.Close(c.broken.Code, c.broken.Reason)
+		c.Close(c.protocolErr.Code, c.protocolErr.Reason)
 		err = nil
 	}
 	return err
@@ -180,17 +180,17 @@ func (c *Conn) handleClose(payload []byte) error {
 	// The server is the one to end the TCP connection (RFC 6455, section
 	// 7.1.1), once what it has to say is out.
 	c.mu.Lock()
-	c.ending = true
+	c.closeAfterFlush = true
 	idle := !c.writing
 	c.mu.Unlock()
 	if idle {
-		c.cut(errPeerClosed)
+		c.abort(errPeerClosed)
 	}
 	return nil
 }
 
-// readAll is the reader of a connection that no loop serves.
-func (c *Conn) readAll() {
+// readLoop is the reader of a connection that no loop serves.
+func (c *Conn) readLoop() {
 	buf := make([]byte, 4096)
 	for {
 		n, err := c.net.Read(buf)

@@ -44,10 +44,10 @@ func (c *Conn) flush(frames [][]byte, buf []byte) [][]byte {
 		for ; i < len(frames) && (len(buf) == 0 || len(buf)+len(frames[i]) <= flushBuffer); i++ {
 			buf = append(buf, frames[i]...)
 		}
-		n, err := c.writeNow(buf)
+		n, err := c.tryWrite(buf)
 		written += n
 		if err != nil {
-			c.cut(err)
+			c.abort(err)
 			break
 		}
 		if n < len(buf) {
@@ -58,13 +58,13 @@ func (c *Conn) flush(frames [][]byte, buf []byte) [][]byte {
 		}
 	}
 	clear(frames)
-	c.wrote(written, rest)
+	c.finishFlush(written, rest)
 	return frames[:0]
 }
 
-// wrote accounts for what was written. rest is what the socket did not take;
+// finishFlush accounts for what was written. rest is what the socket did not take;
 // a writer of its own brings it out.
-func (c *Conn) wrote(n int, rest []byte) {
+func (c *Conn) finishFlush(n int, rest []byte) {
 	c.mu.Lock()
 	c.queued -= n
 	switch {
@@ -72,7 +72,7 @@ func (c *Conn) wrote(n int, rest []byte) {
 		c.queue = nil
 	case len(rest) > 0:
 		c.mu.Unlock()
-		c.server.running.Go(func() { c.lag(rest) })
+		c.server.running.Go(func() { c.writeBlocking(rest) })
 		return
 	case len(c.queue) > 0:
 		c.mu.Unlock()
@@ -82,15 +82,15 @@ func (c *Conn) wrote(n int, rest []byte) {
 		c.queue = nil // an idle connection keeps nothing
 	}
 	c.writing = false
-	ending := c.ending
+	ending := c.closeAfterFlush
 	c.mu.Unlock()
 	if ending {
-		c.cut(errPeerClosed)
+		c.abort(errPeerClosed)
 	}
 }
 
-// lag writes to a client that does not keep up, until it does.
-func (c *Conn) lag(rest []byte) {
+// writeBlocking writes to a client that does not keep up, until it does.
+func (c *Conn) writeBlocking(rest []byte) {
 	for len(rest) > 0 {
 		_ = c.net.SetWriteDeadline(time.Now().Add(c.server.cfg.WriteTimeout))
 		chunk := rest[:min(len(rest), flushBuffer)]
@@ -99,7 +99,7 @@ func (c *Conn) lag(rest []byte) {
 			if errors.Is(err, os.ErrDeadlineExceeded) {
 				err = errSlow
 			}
-			c.cut(err)
+			c.abort(err)
 		}
 		rest = rest[n:]
 		c.mu.Lock()
@@ -121,10 +121,10 @@ func (c *Conn) lag(rest []byte) {
 				_ = c.net.SetWriteDeadline(time.Time{})
 			}
 		}
-		ending := c.ending && !c.writing
+		ending := c.closeAfterFlush && !c.writing
 		c.mu.Unlock()
 		if ending {
-			c.cut(errPeerClosed)
+			c.abort(errPeerClosed)
 		}
 	}
 }

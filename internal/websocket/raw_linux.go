@@ -22,8 +22,8 @@ func rawOf(conn net.Conn) syscall.RawConn {
 	return raw
 }
 
-// writeNow writes what the socket takes without waiting.
-func (c *Conn) writeNow(p []byte) (n int, err error) {
+// tryWrite writes what the socket takes without waiting.
+func (c *Conn) tryWrite(p []byte) (n int, err error) {
 	if c.raw == nil {
 		return 0, nil // the lagging writer brings it out
 	}

@@ -46,13 +46,13 @@ type Server struct {
 	next  atomic.Uint32
 	clock atomic.Int64 // seconds since start, coarse
 
-	mu      sync.Mutex
-	conns   map[*Conn]struct{}
-	closed  bool
-	empty   chan struct{} // closed when closed and no connection is left
-	stop    chan struct{}
-	running sync.WaitGroup
-	once    sync.Once
+	mu        sync.Mutex
+	conns     map[*Conn]struct{}
+	closed    bool
+	empty     chan struct{} // closed when closed and no connection is left
+	stop      chan struct{}
+	running   sync.WaitGroup
+	closeOnce sync.Once
 }
 
 // NewServer starts a server. Close ends it.
@@ -75,9 +75,9 @@ func NewServer(cfg Config) (*Server, error) {
 
 // loop reads and writes for a part of the connections.
 type loop struct {
-	server  *Server
-	dirty   *batching.Queue[*Conn] // those that have something to write
-	reading eventloop.Loop
+	server    *Server
+	dirty     *batching.Queue[*Conn] // those that have something to write
+	eventLoop eventloop.Loop
 }
 
 // reader is a connection as its loop sees it.
@@ -93,7 +93,7 @@ func (r *reader) End(err error) { (*Conn)(r).end(err) }
 func (s *Server) attach(conn net.Conn, h Handler, early []byte) (*Conn, error) {
 	l := s.loops[int(s.next.Add(1))%len(s.loops)]
 	c := &Conn{server: s, loop: l, net: conn, raw: rawOf(conn), handler: h}
-	c.seen.Store(s.clock.Load())
+	c.lastRead.Store(s.clock.Load())
 	s.mu.Lock()
 	if s.closed {
 		s.mu.Unlock()
@@ -108,21 +108,21 @@ func (s *Server) attach(conn net.Conn, h Handler, early []byte) (*Conn, error) {
 			return c, nil
 		}
 	}
-	if s.cfg.Portable || !l.reading.Add(conn, (*reader)(c)) {
-		s.running.Go(c.readAll)
+	if s.cfg.Portable || !l.eventLoop.Add(conn, (*reader)(c)) {
+		s.running.Go(c.readLoop)
 	}
 	return c, nil
 }
 
-func (s *Server) forget(c *Conn) {
+func (s *Server) removeConn(c *Conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.conns, c)
-	s.tellIfEmpty()
+	s.signalIfEmpty()
 }
 
-// tellIfEmpty closes empty when it is time. s.mu is held.
-func (s *Server) tellIfEmpty() {
+// signalIfEmpty closes empty when it is time. s.mu is held.
+func (s *Server) signalIfEmpty() {
 	if s.closed && len(s.conns) == 0 {
 		select {
 		case <-s.empty:
@@ -155,7 +155,7 @@ func (s *Server) sweep() {
 		}
 		s.mu.Unlock()
 		for _, c := range old {
-			c.cut(errIdle)
+			c.abort(errIdle)
 		}
 		clear(old)
 	}
@@ -164,8 +164,8 @@ func (s *Server) sweep() {
 // Close says going away to every client, waits until they are gone or ctx
 // ends, cuts off the rest, and stops. It is idempotent.
 func (s *Server) Close(ctx context.Context) error {
-	s.once.Do(func() {
-		all := s.refuseMore()
+	s.closeOnce.Do(func() {
+		all := s.stopAccepting()
 		for _, c := range all {
 			c.Close(wsframe.CodeGoingAway, "the server is stopping")
 		}
@@ -173,24 +173,24 @@ func (s *Server) Close(ctx context.Context) error {
 		case <-s.empty:
 		case <-ctx.Done():
 			for _, c := range all {
-				c.cut(errServerClosed)
+				c.abort(errServerClosed)
 			}
 			<-s.empty
 		}
 		close(s.stop)
 		for _, l := range s.loops {
-			l.reading.Wait()
+			l.eventLoop.Wait()
 		}
 	})
 	s.running.Wait()
 	return nil
 }
 
-func (s *Server) refuseMore() []*Conn {
+func (s *Server) stopAccepting() []*Conn {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.closed = true
-	s.tellIfEmpty()
+	s.signalIfEmpty()
 	all := make([]*Conn, 0, len(s.conns))
 	for c := range s.conns {
 		all = append(all, c)

@@ -19,13 +19,13 @@ const (
 	CloseReplaced = 4101 // too many connections of this session; do not reconnect
 )
 
-// Malformed is a frame that could not be understood.
-type Malformed struct {
+// MalformedError is a frame that could not be understood.
+type MalformedError struct {
 	ID   string // of the frame, where it could be read
 	Text string
 }
 
-func (m *Malformed) Error() string { return m.Text }
+func (m *MalformedError) Error() string { return m.Text }
 
 // inboundUnion has every field of every client frame, so that one pass over
 // the JSON reads any of them. Fields keep their raw text where types differ
@@ -56,13 +56,13 @@ func DecodeInbound(p []byte) (Inbound, error) {
 			T  string          `json:"t"`
 			ID json.RawMessage `json:"id"`
 		}
-		if json.Unmarshal(p, &head) == nil && head.T != "" && !known(head.T) {
+		if json.Unmarshal(p, &head) == nil && head.T != "" && !isKnownType(head.T) {
 			return nil, nil
 		}
-		return nil, &Malformed{ID: u.ID, Text: describeJSON(err)}
+		return nil, &MalformedError{ID: u.ID, Text: jsonErrorText(err)}
 	}
 	malformed := func(format string, args ...any) (Inbound, error) {
-		return nil, &Malformed{ID: u.ID, Text: fmt.Sprintf(format, args...)}
+		return nil, &MalformedError{ID: u.ID, Text: fmt.Sprintf(format, args...)}
 	}
 	needsConversation := u.T == "send" || u.T == "mark" || u.T == "typing"
 	if needsConversation && u.Conversation == 0 {
@@ -90,7 +90,7 @@ func DecodeInbound(p []byte) (Inbound, error) {
 		return &Status{T: u.T, Away: u.Away}, nil
 	case "sync":
 		if len(u.ID) > 64 {
-			return nil, &Malformed{Text: "sync: id is longer than 64 bytes"}
+			return nil, &MalformedError{Text: "sync: id is longer than 64 bytes"}
 		}
 		if u.Rev < 0 || u.Limit < 0 {
 			return malformed("sync: rev and limit must not be negative")
@@ -102,7 +102,7 @@ func DecodeInbound(p []byte) (Inbound, error) {
 	return nil, nil
 }
 
-func known(t string) bool {
+func isKnownType(t string) bool {
 	switch t {
 	case "send", "mark", "typing", "watch", "status", "sync", "ping":
 		return true
@@ -110,7 +110,7 @@ func known(t string) bool {
 	return false
 }
 
-func describeJSON(err error) string {
+func jsonErrorText(err error) string {
 	var syntax *json.SyntaxError
 	var kind *json.UnmarshalTypeError
 	switch {

@@ -67,7 +67,7 @@ func TestDecodeInboundMalformed(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			_, err := DecodeInbound([]byte(tt.in))
-			m, ok := err.(*Malformed)
+			m, ok := err.(*MalformedError)
 			if !ok {
 				t.Fatalf("got %v, want *Malformed", err)
 			}

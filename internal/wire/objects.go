@@ -99,13 +99,13 @@ func ConversationOf(c chat.Conversation) Conversation {
 // Summary is a conversation as one of its members sees it.
 type Summary struct {
 	Conversation
-	Role     chat.Role `json:"role" enum:"owner,admin,member"`
-	Read     int64     `json:"read" doc:"seq up to which the member has read"`
-	Unread   int64     `json:"unread" doc:"messages after the read mark and after the member's own last one"`
-	Last     *Message  `json:"last,omitempty" doc:"the last message"`
-	Peer     *User     `json:"peer,omitempty" doc:"the other person of a direct conversation"`
-	PeerRead int64     `json:"peer_read,omitempty" doc:"seq up to which the other person has read"`
-	PeerGot  int64     `json:"peer_received,omitempty" doc:"seq up to which a device of the other person has received"`
+	Role         chat.Role `json:"role" enum:"owner,admin,member"`
+	Read         int64     `json:"read" doc:"seq up to which the member has read"`
+	Unread       int64     `json:"unread" doc:"messages after the read mark and after the member's own last one"`
+	Last         *Message  `json:"last,omitempty" doc:"the last message"`
+	Peer         *User     `json:"peer,omitempty" doc:"the other person of a direct conversation"`
+	PeerRead     int64     `json:"peer_read,omitempty" doc:"seq up to which the other person has read"`
+	PeerReceived int64     `json:"peer_received,omitempty" doc:"seq up to which a device of the other person has received"`
 }
 
 // SummaryOf is the public form of s; peer is the other person of a direct
@@ -113,7 +113,7 @@ type Summary struct {
 func SummaryOf(s *chat.Summary, peer *chat.User) Summary {
 	out := Summary{
 		Conversation: ConversationOf(s.Conversation), Role: s.Role, Read: s.Read, Unread: s.Unread,
-		PeerRead: s.PeerRead, PeerGot: s.PeerGot,
+		PeerRead: s.PeerRead, PeerReceived: s.PeerReceived,
 	}
 	if s.Last != nil {
 		last := MessageOf(s.Last)

@@ -28,7 +28,7 @@ var ErrPause = errors.New("wsframe: pause")
 type Parser struct {
 	partial    []byte // a frame of which not all has come
 	message    []byte // fragments of a message of which not all has come
-	checked    uint32 // bytes of message that are known to be UTF-8
+	validated  uint32 // bytes of message that are known to be UTF-8
 	fragmented bool
 }
 
@@ -73,7 +73,7 @@ func (r *Parser) frame(data []byte, from Peer, maxMessage int, emit func(op Opco
 		return 0, nil
 	}
 	fin, op, masked := data[0]&finBit != 0, Opcode(data[0]&0x0f), data[1]&maskBit != 0
-	if err := r.checkHeader(data[0], op, fin, masked, from); err != nil {
+	if err := r.validateHeader(data[0], op, fin, masked, from); err != nil {
 		return 0, err
 	}
 	length, header := uint64(data[1]&^maskBit), 2
@@ -108,10 +108,10 @@ func (r *Parser) frame(data []byte, from Peer, maxMessage int, emit func(op Opco
 	if masked {
 		ws.Cipher(payload, [4]byte(data[header:start]), 0)
 	}
-	return end, r.take(op, fin, payload, emit)
+	return end, r.handlePayload(op, fin, payload, emit)
 }
 
-func (r *Parser) checkHeader(first byte, op Opcode, fin, masked bool, from Peer) error {
+func (r *Parser) validateHeader(first byte, op Opcode, fin, masked bool, from Peer) error {
 	switch {
 	case first&rsvBits != 0:
 		return &Error{CodeProtocolError, "no extension was negotiated, yet reserved bits are set"}
@@ -133,8 +133,8 @@ func (r *Parser) checkHeader(first byte, op Opcode, fin, masked bool, from Peer)
 	return nil
 }
 
-// take handles the payload of a frame.
-func (r *Parser) take(op Opcode, fin bool, payload []byte, emit func(op Opcode, payload []byte) error) error {
+// handlePayload handles the payload of a frame.
+func (r *Parser) handlePayload(op Opcode, fin bool, payload []byte, emit func(op Opcode, payload []byte) error) error {
 	if op.isControl() {
 		return emit(op, payload)
 	}
@@ -148,27 +148,27 @@ func (r *Parser) take(op Opcode, fin bool, payload []byte, emit func(op Opcode, 
 	r.fragmented = !fin
 	// Each fragment is looked at as it comes, and only once. A character may
 	// be cut by a fragment, but not by the end of the message.
-	unchecked := r.message[r.checked:]
+	unchecked := r.message[r.validated:]
 	if !fin {
-		unchecked = unchecked[:len(unchecked)-cutRune(unchecked)]
+		unchecked = unchecked[:len(unchecked)-incompleteRune(unchecked)]
 	}
 	if !utf8.Valid(unchecked) {
 		return errNotUTF8
 	}
-	r.checked += uint32(len(unchecked)) //nolint:gosec // messages are bounded
+	r.validated += uint32(len(unchecked)) //nolint:gosec // messages are bounded
 	if !fin {
 		return nil
 	}
 	message := r.message
-	r.message, r.checked = nil, 0
+	r.message, r.validated = nil, 0
 	return emit(Text, message)
 }
 
 var errNotUTF8 = &Error{CodeInvalidPayload, "a text message must be UTF-8"}
 
-// cutRune returns how many bytes at the end of p begin a character that may go
+// incompleteRune returns how many bytes at the end of p begin a character that may go
 // on behind it.
-func cutRune(p []byte) int {
+func incompleteRune(p []byte) int {
 	for n := 1; n < utf8.UTFMax && n <= len(p); n++ {
 		if tail := p[len(p)-n:]; utf8.RuneStart(tail[0]) {
 			if utf8.FullRune(tail) {

@@ -117,15 +117,15 @@ func ParseClose(payload []byte) (code int, reason string, err error) {
 	switch {
 	case !utf8.Valid(payload[2:]):
 		return 0, "", &Error{CodeInvalidPayload, "the reason of a close frame must be UTF-8"}
-	case !mayBeSent(code):
+	case !validCloseCode(code):
 		return 0, "", &Error{CodeProtocolError, "a close frame has a code that must not be sent"}
 	}
 	return code, string(payload[2:]), nil
 }
 
-// mayBeSent reports whether a close frame may have this code (RFC 6455, section
+// validCloseCode reports whether a close frame may have this code (RFC 6455, section
 // 7.4, and IANA's registry, which has added 1012 to 1014).
-func mayBeSent(code int) bool {
+func validCloseCode(code int) bool {
 	switch {
 	case code >= 1000 && code <= 1003, code >= 1007 && code <= 1014:
 		return true

@@ -109,12 +109,12 @@ func TestClosePayload(t *testing.T) {
 	}
 }
 
-func TestCutRune(t *testing.T) {
+func TestIncompleteRune(t *testing.T) {
 	for text, want := range map[string]int{
 		"": 0, "a": 0, "é": 0, "飛": 0, "🕊": 0, "a\xe9": 1, "a\xe9\xa3": 2, "\xf0\x9f\x95": 3, "a\xf0\x9f": 2,
 		"\xff": 0, "\x80": 0, "\x80\x80\x80\x80": 0, "\xed\xa0": 0, "\xf4\x90": 0,
 	} {
-		if got := cutRune([]byte(text)); got != want {
+		if got := incompleteRune([]byte(text)); got != want {
 			t.Errorf("%x: %d bytes, want %d", text, got, want)
 		}
 	}
@@ -190,7 +190,7 @@ func FuzzParser(f *testing.F) {
 				n := min(step, len(rest))
 				if err := r.Feed(rest[:n], Peer(masked), most, emit); err != nil {
 					var protocol *Error
-					if !errors.As(err, &protocol) || !mayBeSent(protocol.Code) {
+					if !errors.As(err, &protocol) || !validCloseCode(protocol.Code) {
 						t.Fatalf("%v is not an error of the protocol", err)
 					}
 					return append(events, err.Error())

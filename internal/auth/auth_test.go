@@ -12,23 +12,23 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/store"
 )
 
-// one is a store of one session.
-type one struct{ store.Session }
+// singleSessionStore is a store of one session.
+type singleSessionStore struct{ store.Session }
 
-func (o *one) SessionByToken(context.Context, []byte, time.Time) (store.Session, chat.User, error) {
+func (o *singleSessionStore) SessionByToken(context.Context, []byte, time.Time) (store.Session, chat.User, error) {
 	return o.Session, chat.User{}, nil
 }
 
-func (o *one) TouchSession(_ context.Context, _ chat.SessionID, seen, expires time.Time) error {
+func (o *singleSessionStore) TouchSession(_ context.Context, _ chat.SessionID, seen, expires time.Time) error {
 	o.SeenAt, o.ExpiresAt = seen, expires
 	return nil
 }
 
 // A session goes on for the time that it was made for, counted from its use.
-func TestUseProlongsASession(t *testing.T) {
+func TestUseExtendsTheSession(t *testing.T) {
 	began := time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC)
 	for _, life := range []time.Duration{auth.Lifetime, 24 * time.Hour} {
-		st := &one{store.Session{SeenAt: began, ExpiresAt: began.Add(life)}}
+		st := &singleSessionStore{store.Session{SeenAt: began, ExpiresAt: began.Add(life)}}
 		now := began
 		a := auth.NewAuthenticator(auth.Config{Store: st, Now: func() time.Time { return now }})
 		r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", http.NoBody)

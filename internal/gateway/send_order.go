@@ -18,9 +18,9 @@ import (
 //
 // It is not safe for concurrent use.
 type sendOrder struct {
-	refused map[chat.ConversationID][]refusedSend // by arrival
-	count   int                                   // in refused
-	broken  bool                                  // it was full once: nothing more may be published
+	refused    map[chat.ConversationID][]refusedSend // by arrival
+	count      int                                   // in refused
+	overflowed bool                                  // it was full once: nothing more may be published
 }
 
 type refusedSend struct {
@@ -32,7 +32,7 @@ type refusedSend struct {
 const (
 	// refusedLife is how long messages wait for a refused one that does not
 	// come again: its client has given it up.
-	refusedLife = 30 * time.Second
+	refusedTTL = 30 * time.Second
 	// maxRefused bounds the refused sends of a connection that are remembered.
 	maxRefused = 1024
 )
@@ -51,7 +51,7 @@ func (o *sendOrder) arrivalOf(conversation chat.ConversationID, id chat.ClientID
 // mustWait reports whether an earlier message to the conversation was refused
 // and has not come again.
 func (o *sendOrder) mustWait(conversation chat.ConversationID, arrival int64, now time.Time) bool {
-	if o.broken {
+	if o.overflowed {
 		return true
 	}
 	waiting, ok := o.refused[conversation]
@@ -59,13 +59,13 @@ func (o *sendOrder) mustWait(conversation chat.ConversationID, arrival int64, no
 		return false
 	}
 	for len(waiting) > 0 && waiting[0].arrival < arrival {
-		if now.Sub(waiting[0].at) < refusedLife {
+		if now.Sub(waiting[0].at) < refusedTTL {
 			return true
 		}
 		waiting = waiting[1:]
 		o.count--
 	}
-	o.keep(conversation, waiting)
+	o.set(conversation, waiting)
 	return false
 }
 
@@ -84,33 +84,33 @@ func (o *sendOrder) refuse(conversation chat.ConversationID, id chat.ClientID, a
 		waiting = o.refused[conversation]
 	}
 	if o.count >= maxRefused {
-		o.refused, o.count, o.broken = nil, 0, true
+		o.refused, o.count, o.overflowed = nil, 0, true
 		return false
 	}
 	place, _ := slices.BinarySearchFunc(waiting, arrival, func(r refusedSend, arrival int64) int { return int(r.arrival - arrival) })
 	o.count++
-	o.keep(conversation, slices.Insert(waiting, place, refusedSend{id: id, arrival: arrival, at: now}))
+	o.set(conversation, slices.Insert(waiting, place, refusedSend{id: id, arrival: arrival, at: now}))
 	return true
 }
 
-// settle forgets a refused send, because it was published or refused for good.
-func (o *sendOrder) settle(conversation chat.ConversationID, id chat.ClientID) {
+// remove forgets a refused send, because it was published or refused for good.
+func (o *sendOrder) remove(conversation chat.ConversationID, id chat.ClientID) {
 	waiting := o.refused[conversation]
 	if i := slices.IndexFunc(waiting, func(r refusedSend) bool { return r.id == id }); i >= 0 {
 		o.count--
-		o.keep(conversation, slices.Delete(waiting, i, i+1))
+		o.set(conversation, slices.Delete(waiting, i, i+1))
 	}
 }
 
 func (o *sendOrder) dropExpired(now time.Time) {
 	for conversation, waiting := range o.refused {
-		left := slices.DeleteFunc(waiting, func(r refusedSend) bool { return now.Sub(r.at) >= refusedLife })
+		left := slices.DeleteFunc(waiting, func(r refusedSend) bool { return now.Sub(r.at) >= refusedTTL })
 		o.count -= len(waiting) - len(left)
-		o.keep(conversation, left)
+		o.set(conversation, left)
 	}
 }
 
-func (o *sendOrder) keep(conversation chat.ConversationID, waiting []refusedSend) {
+func (o *sendOrder) set(conversation chat.ConversationID, waiting []refusedSend) {
 	switch {
 	case len(waiting) == 0:
 		delete(o.refused, conversation)

@@ -19,14 +19,14 @@ func ForgetBroker(ctx context.Context, database string) error {
 	return postgres.ForgetBroker(ctx, database)
 }
 
-// Graveyard holds the dead letters of an installation.
-type Graveyard = rabbitmq.DeadLetterStore
+// DeadLetterStore holds the dead letters of an installation.
+type DeadLetterStore = rabbitmq.DeadLetterStore
 
 // DeadLetter is a message that was accepted and could not be stored.
 type DeadLetter = rabbitmq.DeadLetter
 
-// OpenGraveyard connects to the broker that holds the dead letters.
-func OpenGraveyard(ctx context.Context, brokers []string, partitions int) (*Graveyard, error) {
+// OpenDeadLetterStore connects to the broker that holds the dead letters.
+func OpenDeadLetterStore(ctx context.Context, brokers []string, partitions int) (*DeadLetterStore, error) {
 	if err := validatePartitions(partitions); err != nil {
 		return nil, err
 	}

@@ -17,52 +17,52 @@ var Epoch = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 const MaxNode = 1<<10 - 1
 
 const (
-	nodeBits  = 10
-	countBits = 12
-	maxCount  = 1<<countBits - 1
+	nodeBits     = 10
+	sequenceBits = 12
+	maxSequence  = 1<<sequenceBits - 1
 )
 
-// Maker makes ids for one node. It is safe for concurrent use.
-type Maker struct {
+// Generator makes ids for one node. It is safe for concurrent use.
+type Generator struct {
 	node int64
 	now  func() time.Time
 
-	mu    sync.Mutex
-	last  int64 // milliseconds since Epoch of the last id
-	count int64
+	mu       sync.Mutex
+	last     int64 // milliseconds since Epoch of the last id
+	sequence int64
 }
 
-// NewMaker makes ids as the given node, 0 to MaxNode. now is the clock,
+// NewGenerator makes ids as the given node, 0 to MaxNode. now is the clock,
 // time.Now when nil.
-func NewMaker(node int, now func() time.Time) (*Maker, error) {
+func NewGenerator(node int, now func() time.Time) (*Generator, error) {
 	if node < 0 || node > MaxNode {
 		return nil, fmt.Errorf("the node number %d is not between 0 and %d", node, MaxNode)
 	}
 	if now == nil {
 		now = time.Now
 	}
-	return &Maker{node: int64(node), now: now}, nil
+	return &Generator{node: int64(node), now: now}, nil
 }
 
 // Next is an id above every one that the maker gave before. When the clock
 // goes back, or a millisecond is used up, ids run ahead of the clock instead
 // of waiting for it.
-func (m *Maker) Next() int64 {
+func (m *Generator) Next() int64 {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	ms := m.now().Sub(Epoch).Milliseconds()
 	switch {
 	case ms > m.last:
-		m.last, m.count = ms, 0
-	case m.count < maxCount:
-		m.count++
+		m.last, m.sequence = ms, 0
+	case m.sequence < maxSequence:
+		m.sequence++
 	default:
-		m.last, m.count = m.last+1, 0
+		m.last, m.sequence = m.last+1, 0
 	}
-	return m.last<<(nodeBits+countBits) | m.node<<countBits | m.count
+	return m.last<<(nodeBits+sequenceBits) | m.node<<sequenceBits | m.sequence
 }
 
 // Time is when an id was made, to the millisecond.
 func Time(id int64) time.Time {
-	return Epoch.Add(time.Duration(id>>(nodeBits+countBits)) * time.Millisecond)
+	return Epoch.Add(time.Duration(id>>(nodeBits+sequenceBits)) * time.Millisecond)
 }

@@ -15,16 +15,16 @@ import (
 // expiry, an announcement that was lost) are found by looking: a few people
 // every second, so that the cost does not grow with the connections.
 const (
-	sessionsEvery  = time.Second
-	sessionsAtOnce = 100
-	sessionsPause  = 10 // steps of sessionsEvery between two rounds
+	sessionCheckInterval = time.Second
+	sessionCheckBatch    = 100
+	sessionCheckPause    = 10 // steps of sessionsEvery between two rounds
 )
 
 func (g *Gateway) checkSessions() {
-	tick := time.NewTicker(sessionsEvery)
+	tick := time.NewTicker(sessionCheckInterval)
 	defer tick.Stop()
 	var users []chat.UserID
-	pause := sessionsPause
+	pause := sessionCheckPause
 	for {
 		select {
 		case <-g.ctx.Done():
@@ -35,9 +35,9 @@ func (g *Gateway) checkSessions() {
 			if pause--; pause > 0 {
 				continue
 			}
-			users, pause = g.hub.people(), sessionsPause
+			users, pause = g.hub.userIDs(), sessionCheckPause
 		}
-		n := min(len(users), sessionsAtOnce)
+		n := min(len(users), sessionCheckBatch)
 		for _, user := range users[:n] {
 			g.checkSessionsOf(user)
 		}
@@ -50,8 +50,8 @@ func (g *Gateway) checkSessionsOf(user chat.UserID) {
 	defer cancel()
 	// Taken first: a session that begins meanwhile is not judged by a list
 	// that is older than it.
-	here := g.hub.of(user)
-	valid, err := g.parts.Store.SessionsOf(ctx, user)
+	here := g.hub.sessionsOf(user)
+	valid, err := g.deps.Store.SessionsOf(ctx, user)
 	if err != nil {
 		if g.ctx.Err() == nil {
 			g.log.Error("sessions could not be looked up", "user", user, "error", err)

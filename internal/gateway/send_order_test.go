@@ -25,7 +25,7 @@ type orderModel struct {
 	up       []orderFrame           // from the client
 	down     []orderAnswer          // to the client
 	arrivals int64
-	looking  *orderFrame  // let in; something is looked up for it
+	lookup   *orderFrame  // let in; something is looked up for it
 	waiting  []orderFrame // published and not handled by the broker yet
 	failing  []orderFrame // of a batch that failed, to be told one by one
 	stored   []chat.ClientID
@@ -76,7 +76,7 @@ func (m *orderModel) clientHears() {
 }
 
 func (m *orderModel) gatewayReads() {
-	if m.looking != nil || len(m.up) == 0 {
+	if m.lookup != nil || len(m.up) == 0 {
 		return
 	}
 	f := m.up[0]
@@ -87,21 +87,21 @@ func (m *orderModel) gatewayReads() {
 		m.refuse(f)
 		return
 	}
-	m.looking = &f
+	m.lookup = &f
 }
 
 func (m *orderModel) gatewayPublishes() {
-	if m.looking == nil {
+	if m.lookup == nil {
 		return
 	}
-	f := *m.looking
-	m.looking = nil
+	f := *m.lookup
+	m.lookup = nil
 	f.arrival = m.order.arrivalOf(orderConversation, f.id, f.arrival)
 	if m.order.mustWait(orderConversation, f.arrival, m.now) {
 		m.refuse(f)
 		return
 	}
-	m.order.settle(orderConversation, f.id)
+	m.order.remove(orderConversation, f.id)
 	m.waiting = append(m.waiting, f)
 }
 
@@ -166,12 +166,12 @@ func TestOrderOfOneSenderUnderRefusals(t *testing.T) {
 			steps[m.rand.IntN(len(steps))]()
 		}
 		if !slices.Equal(m.stored, ids) {
-			t.Fatalf("seed %d: stored in the order %s", seed, shortly(m.stored))
+			t.Fatalf("seed %d: stored in the order %s", seed, formatIDs(m.stored))
 		}
 	}
 }
 
-func shortly(ids []chat.ClientID) (s string) {
+func formatIDs(ids []chat.ClientID) (s string) {
 	for _, id := range ids {
 		s += fmt.Sprint(binary.BigEndian.Uint32(id[:]), " ")
 	}
@@ -188,13 +188,13 @@ func TestRefusedSendsExpireAndAreBounded(t *testing.T) {
 		return id
 	}
 	o.refuse(1, idOf(1), 1, now)
-	if !o.mustWait(1, 2, now.Add(refusedLife-1)) {
+	if !o.mustWait(1, 2, now.Add(refusedTTL-1)) {
 		t.Error("what was sent behind a refused message does not wait for it")
 	}
 	if o.mustWait(2, 2, now) {
 		t.Error("another conversation waits")
 	}
-	if o.mustWait(1, 2, now.Add(refusedLife)) {
+	if o.mustWait(1, 2, now.Add(refusedTTL)) {
 		t.Error("a message that does not come again is waited for without an end")
 	}
 	if o.count != 0 || len(o.refused) != 0 {
@@ -208,16 +208,16 @@ func TestRefusedSendsExpireAndAreBounded(t *testing.T) {
 	if !o.refuse(0, idOf(0), 0, now) {
 		t.Error("no room for a message that was refused before")
 	}
-	if later := now.Add(refusedLife); !o.refuse(5000, idOf(5000), 5000, later) || o.count != 1 {
+	if later := now.Add(refusedTTL); !o.refuse(5000, idOf(5000), 5000, later) || o.count != 1 {
 		t.Errorf("expired refusals take the room: %d are remembered", o.count)
 	}
 	for i := range maxRefused - 1 {
-		o.refuse(chat.ConversationID(i), idOf(i), int64(i), now.Add(refusedLife))
+		o.refuse(chat.ConversationID(i), idOf(i), int64(i), now.Add(refusedTTL))
 	}
-	if o.refuse(6000, idOf(6000), 6000, now.Add(refusedLife)) {
+	if o.refuse(6000, idOf(6000), 6000, now.Add(refusedTTL)) {
 		t.Error("more is remembered than the bound allows")
 	}
-	if !o.mustWait(7000, 7000, now.Add(10*refusedLife)) {
+	if !o.mustWait(7000, 7000, now.Add(10*refusedTTL)) {
 		t.Error("something may be published on a connection that lost its order")
 	}
 }

@@ -23,22 +23,22 @@ const (
 	// made for another time.
 	Lifetime = 30 * 24 * time.Hour
 	// touchEvery is how often use is recorded.
-	touchEvery = 5 * time.Minute
+	touchInterval = 5 * time.Minute
 	// prefix lets scanners of leaked secrets recognise a token.
-	prefix = "hky_"
+	tokenPrefix = "hky_"
 )
 
 // NewToken is a fresh token of 256 random bits, and the hash to store.
 func NewToken() (token string, hash []byte) {
 	b := make([]byte, 32)
 	_, _ = rand.Read(b) // never fails (Go 1.24)
-	token = prefix + base64.RawURLEncoding.EncodeToString(b)
-	return token, Hash(token)
+	token = tokenPrefix + base64.RawURLEncoding.EncodeToString(b)
+	return token, HashToken(token)
 }
 
-// Hash is what is stored of a token. Tokens are random, so a plain hash is as
+// HashToken is what is stored of a token. Tokens are random, so a plain hash is as
 // good as a slow one, and equal hashes are found by an index.
-func Hash(token string) []byte {
+func HashToken(token string) []byte {
 	sum := sha256.Sum256([]byte(token))
 	return sum[:]
 }
@@ -77,14 +77,14 @@ func (a *Authenticator) Authenticate(r *http.Request) (store.Session, chat.User,
 		return store.Session{}, chat.User{}, errNoSession
 	}
 	now := a.cfg.Now()
-	s, u, err := a.cfg.Store.SessionByToken(r.Context(), Hash(token), now)
+	s, u, err := a.cfg.Store.SessionByToken(r.Context(), HashToken(token), now)
 	if chat.CodeOf(err) == chat.CodeNotFound {
 		return store.Session{}, chat.User{}, errNoSession
 	}
 	if err != nil {
 		return store.Session{}, chat.User{}, err
 	}
-	if now.Sub(s.SeenAt) >= touchEvery {
+	if now.Sub(s.SeenAt) >= touchInterval {
 		// One that was made for a shorter time goes on for as long as that.
 		if err := a.cfg.Store.TouchSession(r.Context(), s.ID, now, now.Add(s.ExpiresAt.Sub(s.SeenAt))); err != nil {
 			// The session is good all the same.

@@ -33,17 +33,17 @@ const lockFile = "hikyaku.lock"
 // It takes no lock: a server does, with lockData; an operator's command works
 // beside a running server.
 func openData(ctx context.Context, dir string, node int, log *slog.Logger) (*sqlite.Store, error) {
-	if err := makeFolder(dir); err != nil {
+	if err := makeDataDir(dir); err != nil {
 		return nil, err
 	}
-	maker, err := snowflake.NewMaker(node, nil)
+	maker, err := snowflake.NewGenerator(node, nil)
 	if err != nil {
 		return nil, err
 	}
 	return sqlite.Open(ctx, sqlite.Config{Path: filepath.Join(dir, DatabaseFile), NewID: maker.Next, Logger: log})
 }
 
-func makeFolder(dir string) error {
+func makeDataDir(dir string) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return fmt.Errorf("--data: the folder %s cannot be made: %w", dir, rootCause(err))
 	}
@@ -64,9 +64,9 @@ func rootCause(err error) error {
 	return err
 }
 
-// lockData makes the folder this process's own until release is called. The
+// lockDataDir makes the folder this process's own until release is called. The
 // lock dies with the process, however it dies.
-func lockData(dir string) (release func(), err error) {
+func lockDataDir(dir string) (release func(), err error) {
 	path := filepath.Join(dir, lockFile)
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {

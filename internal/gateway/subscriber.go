@@ -20,17 +20,17 @@ func (sub *subscriber) Deliver(e *pubsub.Envelope) {
 		case item.Push != nil:
 			frame := websocket.NewFrame(item.Push.Frame)
 			for _, user := range item.Push.Users {
-				for _, s := range g.hub.of(user) {
+				for _, s := range g.hub.sessionsOf(user) {
 					s.conn.Send(frame)
 				}
 			}
 		case item.Room != nil:
-			g.rooms.deliver(item.Room)
+			g.members.deliver(item.Room)
 		case item.Membership != nil:
-			g.rooms.changed(item.Membership.Conversation, item.Membership.MembersRev)
-			g.watches.left(item.Membership.Left)
+			g.members.invalidate(item.Membership.Conversation, item.Membership.MembersRev)
+			g.watches.membersLeft(item.Membership.Left)
 		case item.Revoked != nil:
-			for _, s := range g.hub.of(item.Revoked.User) {
+			for _, s := range g.hub.sessionsOf(item.Revoked.User) {
 				if slices.Contains(item.Revoked.Sessions, s.id) {
 					s.conn.Close(wire.CloseRevoked, "the session was ended")
 				}
@@ -46,7 +46,7 @@ func (sub *subscriber) Deliver(e *pubsub.Envelope) {
 func (sub *subscriber) Gap() {
 	g := (*Gateway)(sub)
 	g.log.Warn("the bus lost something; all clients are told to catch up")
-	g.rooms.forgetAll()
-	g.watches.forgetAll()
+	g.members.invalidateAll()
+	g.watches.refreshAll()
 	g.resyncAll()
 }

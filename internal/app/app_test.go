@@ -35,7 +35,7 @@ func TestOperatorLocksAnAccountThatIsConnected(t *testing.T) {
 	}
 }
 
-func TestOverloadIsHonest(t *testing.T) {
+func TestRateLimitKeepsOrder(t *testing.T) {
 	t.Parallel()
 	cfg := testConfig(t)
 	cfg.Gateway.PerSecond, cfg.Gateway.Burst = 50, 10

@@ -72,15 +72,15 @@ func (a *Announcer) WithNotifications(n NotificationQueue) *Announcer {
 	return &with
 }
 
-// letter is a frame and who gets it.
-type letter struct {
+// outgoingFrame is a frame and who gets it.
+type outgoingFrame struct {
 	audience chat.Audience // with Members, by recipient; else by gateway
 	frame    []byte
-	news     *chat.Message // what recipients who are away are notified of; nil for nothing
+	notify   *chat.Message // what recipients who are away are notified of; nil for nothing
 }
 
 // send delivers letters in their order.
-func (a *Announcer) send(ctx context.Context, letters []letter) {
+func (a *Announcer) send(ctx context.Context, letters []outgoingFrame) {
 	var users []chat.UserID // of all letters, one after the other
 	var rooms pubsub.Envelope
 	for _, l := range letters {
@@ -100,7 +100,7 @@ func (a *Announcer) send(ctx context.Context, letters []letter) {
 	}
 }
 
-func (a *Announcer) sendByRecipient(ctx context.Context, letters []letter, users []chat.UserID) {
+func (a *Announcer) sendByRecipient(ctx context.Context, letters []outgoingFrame, users []chat.UserID) {
 	where, unknown := a.locator.locate(ctx, users)
 	nodes := map[string]*pubsub.Envelope{}
 	var missed []notifyqueue.Job
@@ -108,9 +108,9 @@ func (a *Announcer) sendByRecipient(ctx context.Context, letters []letter, users
 		if l.audience.Large() {
 			continue
 		}
-		if a.notifier != nil && l.news != nil {
-			if absent := absentees(l, where, unknown); len(absent) > 0 {
-				missed = append(missed, notifyqueue.NewJob(l.news, absent))
+		if a.notifier != nil && l.notify != nil {
+			if absent := offlineRecipients(l, where, unknown); len(absent) > 0 {
+				missed = append(missed, notifyqueue.NewJob(l.notify, absent))
 			}
 		}
 		for i, user := range l.audience.Members {
@@ -141,11 +141,11 @@ func (a *Announcer) sendByRecipient(ctx context.Context, letters []letter, users
 	}
 }
 
-// absentees are a letter's recipients who are nowhere for certain, without the
+// offlineRecipients are a letter's recipients who are nowhere for certain, without the
 // author of the message, who knows it.
-func absentees(l letter, where [][]string, unknown []bool) (absent []chat.UserID) {
+func offlineRecipients(l outgoingFrame, where [][]string, unknown []bool) (absent []chat.UserID) {
 	for i, user := range l.audience.Members {
-		if len(where[i]) == 0 && !unknown[i] && user != l.news.Sender {
+		if len(where[i]) == 0 && !unknown[i] && user != l.notify.Sender {
 			absent = append(absent, user)
 		}
 	}
@@ -163,8 +163,8 @@ func (a *Announcer) broadcast(ctx context.Context, e *pubsub.Envelope) {
 	}
 }
 
-// to makes an audience of single people.
-func to(id chat.ConversationID, users ...chat.UserID) chat.Audience {
+// audienceOf makes an audience of single people.
+func audienceOf(id chat.ConversationID, users ...chat.UserID) chat.Audience {
 	return chat.Audience{Conversation: id, Members: users}
 }
 
@@ -172,19 +172,19 @@ func to(id chat.ConversationID, users ...chat.UserID) chat.Audience {
 // audience; those that were stored before to their sender alone, who sent them
 // again because the answer was lost.
 func (a *Announcer) Stored(ctx context.Context, outcomes []chat.Outcome, redelivered func(i int) bool) {
-	letters := make([]letter, 0, len(outcomes))
+	letters := make([]outgoingFrame, 0, len(outcomes))
 	for i := range outcomes {
 		o := &outcomes[i]
 		if o.Verdict == 0 {
 			continue
 		}
-		l := letter{audience: o.Audience, frame: messageFrame(&o.Message)}
+		l := outgoingFrame{audience: o.Audience, frame: messageFrame(&o.Message)}
 		// A batch that comes again may have been stored by a worker that
 		// died before it announced it.
 		if o.Verdict == chat.Duplicate && !redelivered(i) {
-			l.audience = to(o.Message.Conversation, o.Message.Sender)
+			l.audience = audienceOf(o.Message.Conversation, o.Message.Sender)
 		} else if !o.Message.Deleted() {
-			l.news = &o.Message
+			l.notify = &o.Message
 		}
 		letters = append(letters, l)
 	}
@@ -205,8 +205,8 @@ func messageFrame(m *chat.Message) []byte {
 
 // Failed tells an author that what was accepted could not be stored.
 func (a *Announcer) Failed(ctx context.Context, s *chat.Submission, refusal *chat.Error) {
-	a.send(ctx, []letter{{
-		audience: to(s.Conversation, s.Sender),
+	a.send(ctx, []outgoingFrame{{
+		audience: audienceOf(s.Conversation, s.Sender),
 		frame:    wire.Encode(wire.Failed{T: "failed", ID: s.ClientID, Code: string(refusal.Code), Text: refusal.Text}),
 	}})
 }
@@ -219,7 +219,7 @@ func (a *Announcer) MessageDeleted(ctx context.Context, e store.Edited) { a.edit
 
 func (a *Announcer) edited(ctx context.Context, e store.Edited) {
 	if e.Changed {
-		a.send(ctx, []letter{{audience: e.Audience, frame: messageFrame(&e.Message)}})
+		a.send(ctx, []outgoingFrame{{audience: e.Audience, frame: messageFrame(&e.Message)}})
 	}
 }
 
@@ -236,7 +236,7 @@ func (a *Announcer) ConversationChanged(ctx context.Context, by chat.UserID, c s
 			Conversation: id, MembersRev: c.Conversation.MembersRev, Left: c.Left,
 		}}}})
 	}
-	people := a.people(ctx, slices.Concat(c.Joined, c.Left))
+	people := a.usersByID(ctx, slices.Concat(c.Joined, c.Left))
 	frame := wire.ConversationFrame{T: "conversation", Conversation: wire.ConversationOf(c.Conversation), By: by}
 	for _, user := range c.Joined {
 		frame.Joined = append(frame.Joined, people(user))
@@ -244,15 +244,15 @@ func (a *Announcer) ConversationChanged(ctx context.Context, by chat.UserID, c s
 	for _, user := range c.Left {
 		frame.Left = append(frame.Left, people(user))
 	}
-	letters := []letter{{audience: c.Audience, frame: wire.Encode(frame)}}
+	letters := []outgoingFrame{{audience: c.Audience, frame: wire.Encode(frame)}}
 	if len(c.Left) > 0 {
-		letters = append(letters, letter{audience: to(id, c.Left...), frame: wire.Encode(wire.Removed{T: "removed", Conversation: id})})
+		letters = append(letters, outgoingFrame{audience: audienceOf(id, c.Left...), frame: wire.Encode(wire.Removed{T: "removed", Conversation: id})})
 	}
 	a.send(ctx, letters)
 }
 
-// people looks users up; who is not found keeps at least the id.
-func (a *Announcer) people(ctx context.Context, ids []chat.UserID) func(chat.UserID) wire.User {
+// usersByID looks users up; who is not found keeps at least the id.
+func (a *Announcer) usersByID(ctx context.Context, ids []chat.UserID) func(chat.UserID) wire.User {
 	found := map[chat.UserID]wire.User{}
 	if len(ids) > 0 {
 		users, err := a.directory.Users(ctx, ids)
@@ -280,9 +280,9 @@ func (a *Announcer) Marked(ctx context.Context, m chat.Membership) {
 		return
 	}
 	if audience.Large() {
-		audience = to(m.Conversation, m.User)
+		audience = audienceOf(m.Conversation, m.User)
 	}
-	a.send(ctx, []letter{{audience: audience, frame: wire.Encode(wire.MarkFrame{
+	a.send(ctx, []outgoingFrame{{audience: audience, frame: wire.Encode(wire.MarkFrame{
 		T: "mark", Conversation: m.Conversation, User: m.User, Read: m.Read, Received: m.Received,
 	})}})
 }
@@ -298,7 +298,7 @@ func (a *Announcer) Typing(ctx context.Context, audience chat.Audience, user cha
 			others = append(others, member)
 		}
 	}
-	a.send(ctx, []letter{{audience: to(audience.Conversation, others...), frame: wire.Encode(wire.TypingFrame{
+	a.send(ctx, []outgoingFrame{{audience: audienceOf(audience.Conversation, others...), frame: wire.Encode(wire.TypingFrame{
 		T: "typing", Conversation: audience.Conversation, User: user,
 	})}})
 }

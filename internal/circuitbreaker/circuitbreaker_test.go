@@ -15,7 +15,7 @@ var errNoAnswer = errors.New("no answer")
 
 // The log tells once of an outage and once of its end, also when the server
 // answers now and then.
-func TestLogOfAnOutage(t *testing.T) {
+func TestLogsAnOutageOnce(t *testing.T) {
 	var log bytes.Buffer
 	o := circuitbreaker.New(slog.New(slog.NewTextHandler(&log, nil)), "it is away", "it is back")
 	now := time.Now()

@@ -14,25 +14,25 @@ const (
 	Cooldown = time.Second
 	// calm is how long it must have answered for an outage to be over. A
 	// cluster that answers for some keys alone is one outage, not many.
-	calm = 10 * time.Second
+	recoveryTime = 10 * time.Second
 )
 
 // Breaker knows whether a server answers; see [New]. It is safe for concurrent
 // use.
 type Breaker struct {
-	log         *slog.Logger
-	began, over string
+	log                       *slog.Logger
+	openMessage, closeMessage string
 
-	mu     sync.Mutex
-	askAt  time.Time // when to ask again; zero when the last answer came
-	lastAt time.Time // when the last answer was missing
-	told   bool      // that there is an outage
+	mu          sync.Mutex
+	retryAt     time.Time // when to ask again; zero when the last answer came
+	lastFailure time.Time // when the last answer was missing
+	open        bool      // that there is an outage
 }
 
 // New makes one that has seen nothing yet. began and over are what is logged
 // when an outage begins, as an error, and when it is over.
 func New(log *slog.Logger, began, over string) *Breaker {
-	return &Breaker{log: log, began: began, over: over}
+	return &Breaker{log: log, openMessage: began, closeMessage: over}
 }
 
 // Allow tells whether to ask the server now. While it is away one caller after
@@ -40,13 +40,13 @@ func New(log *slog.Logger, began, over string) *Breaker {
 func (o *Breaker) Allow(now time.Time) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.askAt.IsZero() {
+	if o.retryAt.IsZero() {
 		return true
 	}
-	if now.Before(o.askAt) {
+	if now.Before(o.retryAt) {
 		return false
 	}
-	o.askAt = now.Add(Cooldown)
+	o.retryAt = now.Add(Cooldown)
 	return true
 }
 
@@ -54,7 +54,7 @@ func (o *Breaker) Allow(now time.Time) bool {
 func (o *Breaker) Open() bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return o.told
+	return o.open
 }
 
 // Record takes in how a call went.
@@ -63,14 +63,14 @@ func (o *Breaker) Record(now time.Time, err error) {
 	defer o.mu.Unlock()
 	switch {
 	case err != nil:
-		o.failed(now, err)
-		o.askAt = now.Add(Cooldown)
-	case o.told && now.Sub(o.lastAt) >= calm:
-		o.told = false
-		o.log.Info(o.over)
+		o.recordFailure(now, err)
+		o.retryAt = now.Add(Cooldown)
+	case o.open && now.Sub(o.lastFailure) >= recoveryTime:
+		o.open = false
+		o.log.Info(o.closeMessage)
 		fallthrough
 	default:
-		o.askAt = time.Time{}
+		o.retryAt = time.Time{}
 	}
 }
 
@@ -79,15 +79,15 @@ func (o *Breaker) Record(now time.Time, err error) {
 func (o *Breaker) RecordPartial(now time.Time, err error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.failed(now, err)
-	o.askAt = time.Time{}
+	o.recordFailure(now, err)
+	o.retryAt = time.Time{}
 }
 
-// failed notes when an answer was missing. o.mu is held.
-func (o *Breaker) failed(now time.Time, err error) {
-	o.lastAt = now
-	if !o.told {
-		o.told = true
-		o.log.Error(o.began, "error", err)
+// recordFailure notes when an answer was missing. o.mu is held.
+func (o *Breaker) recordFailure(now time.Time, err error) {
+	o.lastFailure = now
+	if !o.open {
+		o.open = true
+		o.log.Error(o.openMessage, "error", err)
 	}
 }

@@ -18,20 +18,20 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/store"
 )
 
-// journal is a notifier that keeps what it hears of.
-type journal struct{ published [][]notifyqueue.Job }
+// recordingQueue is a notifier that keeps what it hears of.
+type recordingQueue struct{ published [][]notifyqueue.Job }
 
-func (j *journal) Publish(jobs []notifyqueue.Job) { j.published = append(j.published, jobs) }
+func (j *recordingQueue) Publish(jobs []notifyqueue.Job) { j.published = append(j.published, jobs) }
 
-// counted counts the look-ups of presence.
-type counted struct {
+// countingPresence counts the look-ups of presence.
+type countingPresence struct {
 	presence.Presence
-	asked int
+	calls int
 	err   error
 }
 
-func (c *counted) NodesOf(ctx context.Context, users []chat.UserID) ([][]string, error) {
-	if c.asked++; c.err != nil {
+func (c *countingPresence) NodesOf(ctx context.Context, users []chat.UserID) ([][]string, error) {
+	if c.calls++; c.err != nil {
 		return nil, c.err
 	}
 	return c.Presence.NodesOf(ctx, users)
@@ -41,12 +41,12 @@ func message(seq int64, body string) chat.Message {
 	return chat.Message{ID: chat.MessageID(100 + seq), Conversation: 9, Seq: seq, Sender: 1, Body: body, At: time.UnixMilli(seq).UTC()}
 }
 
-func TestWhoMissesAMessage(t *testing.T) {
-	where := &counted{Presence: localpresence.New(nil)}
+func TestOfflineRecipientsAreNotified(t *testing.T) {
+	where := &countingPresence{Presence: localpresence.New(nil)}
 	if _, _, err := where.Attach(t.Context(), presence.Device{User: 2, Node: "node", ID: 1}); err != nil {
 		t.Fatal(err)
 	}
-	j := &journal{}
+	j := &recordingQueue{}
 	quiet := fanout.NewAnnouncer(localpubsub.New(0), where, nil, slog.New(slog.DiscardHandler))
 	a := quiet.WithNotifications(j)
 	small := chat.Audience{Conversation: 9, Members: []chat.UserID{1, 2, 3, 4}}
@@ -71,8 +71,8 @@ func TestWhoMissesAMessage(t *testing.T) {
 	if d := cmp.Diff(want, j.published); d != "" {
 		t.Errorf("(-want +got):\n%s", d)
 	}
-	if where.asked != 1 {
-		t.Errorf("presence was asked %d times", where.asked)
+	if where.calls != 1 {
+		t.Errorf("presence was asked %d times", where.calls)
 	}
 
 	// Nothing but new messages notifies.

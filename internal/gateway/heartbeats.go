@@ -9,32 +9,34 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/wire"
 )
 
-// pulse answers pings with the head check of G4. All pings that gathered while
+// heartbeats answers pings with the head check of G4. All pings that gathered while
 // the previous look-up was under way are answered by one.
-type pulse struct {
-	g       *Gateway
-	waiting *batching.Queue[*session]
+type heartbeats struct {
+	g     *Gateway
+	queue *batching.Queue[*session]
 }
 
 const (
-	pulseBatch   = 1000
-	pulseTimeout = 2 * time.Second
+	heartbeatBatch   = 1000
+	headCheckTimeout = 2 * time.Second
 )
 
-func newPulse(g *Gateway) *pulse { return &pulse{g: g, waiting: batching.NewQueue[*session]()} }
+func newHeartbeats(g *Gateway) *heartbeats {
+	return &heartbeats{g: g, queue: batching.NewQueue[*session]()}
+}
 
-func (p *pulse) add(s *session) { p.waiting.Add(s) }
+func (p *heartbeats) add(s *session) { p.queue.Add(s) }
 
-func (p *pulse) run() { p.waiting.Run(p.g.ctx, pulseBatch, p.answer) }
+func (p *heartbeats) run() { p.queue.Run(p.g.ctx, heartbeatBatch, p.answer) }
 
-func (p *pulse) answer(ctx context.Context, sessions []*session) {
+func (p *heartbeats) answer(ctx context.Context, sessions []*session) {
 	users := make([]chat.UserID, 0, len(sessions))
 	for _, s := range sessions {
 		users = append(users, s.user)
 	}
-	ctx, cancel := context.WithTimeout(ctx, pulseTimeout)
+	ctx, cancel := context.WithTimeout(ctx, headCheckTimeout)
 	defer cancel()
-	heads, err := p.g.parts.Store.Heads(ctx, users)
+	heads, err := p.g.deps.Store.Heads(ctx, users)
 	if err != nil && p.g.ctx.Err() == nil {
 		p.g.log.Error("the head check failed", "users", len(users), "error", err)
 	}
