@@ -20,25 +20,25 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/wire"
 )
 
-// Config is what an operator may set. Zero values mean the defaults.
+// Config has the settings of a gateway. Zero values mean the defaults.
 type Config struct {
-	Node               string        // name of this gateway on the bus, unique in the installation
-	Version            string        // told to clients
-	Origins            []string      // origins of pages beside the server's own that may connect
-	Heartbeat          time.Duration // time between a client's pings; default 3 s, so that a lost push is found within 5 s
-	IdleTimeout        time.Duration // a silent connection is closed after it; default 90 s, because browsers wake pages in the background once a minute
+	Node               string        // name of this gateway on the bus; must be unique in the installation
+	Version            string        // sent to clients
+	Origins            []string      // allowed origins of pages, besides the server's own
+	Heartbeat          time.Duration // interval of a client's pings; default 3 s, so that a lost push is detected within 5 s
+	IdleTimeout        time.Duration // a connection without a frame from its client for so long is closed; default 90 s, because browsers run timers of background pages once a minute
 	PerSecond          float64       // messages per second of one user; default 20
 	Burst              int           // messages of one user at once; default 60
-	InFlight           int           // sends of one connection without an answer; default 128
+	InFlight           int           // unanswered sends of one connection; default 128
 	ConnectionsPerUser int           // connections of one user; default 50
-	WatchUsers         int           // people watched by one connection; default 500
-	MaxQueued          int           // bytes waiting for one reader; default 1 MiB
-	WriteTimeout       time.Duration // a reader that takes nothing for so long is cut off; default 10 s
-	AwayGrace          time.Duration // how long a lost connection still counts as present; default 3 s
-	GoodbyeSpread      time.Duration // clients go elsewhere over this time after a goodbye; default 5 s
-	Standalone         bool          // there is no other gateway that clients could go to
+	WatchUsers         int           // users whose presence one connection watches; default 500
+	MaxQueued          int           // bytes queued for one connection; default 1 MiB
+	WriteTimeout       time.Duration // a connection that accepts no data for so long is closed; default 10 s
+	AwayGrace          time.Duration // how long a user stays online after a connection has closed; default 3 s
+	GoodbyeSpread      time.Duration // clients reconnect at random times within it after a goodbye; default 5 s
+	Standalone         bool          // there is no other gateway that clients could connect to
 	MaxFrame           int           // bytes of a client's frame; default 128 KiB
-	PresenceBatchDelay time.Duration // presence changes are gathered for so long; default 250 ms
+	PresenceBatchDelay time.Duration // presence changes are collected for so long before they are sent; default 250 ms
 }
 
 func (c Config) withDefaults() Config {
@@ -66,7 +66,7 @@ func or[T comparable](v, byDefault T) T {
 	return v
 }
 
-// Store is what the gateway reads and writes without the broker.
+// Store is what the gateway needs of the store.
 type Store interface {
 	Users(ctx context.Context, ids []chat.UserID) ([]chat.User, error)
 	SetLastSeen(ctx context.Context, id chat.UserID, at time.Time) error
@@ -77,8 +77,8 @@ type Store interface {
 	store.Feed
 }
 
-// Announcer is how the gateway tells people what did not go through the
-// broker; see package fanout.
+// Announcer sends changes to users that did not go through the broker; see
+// package fanout.
 type Announcer interface {
 	Typing(ctx context.Context, audience chat.Audience, user chat.UserID)
 	Marked(ctx context.Context, m chat.Membership)
@@ -90,7 +90,7 @@ type Authenticator interface {
 	Authenticate(r *http.Request) (store.Session, chat.User, error)
 }
 
-// Dependencies are what the gateway works with.
+// Dependencies are the services that a gateway uses.
 type Dependencies struct {
 	Auth      Authenticator
 	Store     Store
@@ -99,13 +99,13 @@ type Dependencies struct {
 	Bus       pubsub.Bus
 	Announcer Announcer
 	Cursors   *cursor.Sealer
-	// Messages is where names of messages are looked up before they are accepted.
-	// It is nil with a broker that knows the verdict before it confirms.
+	// Messages finds messages by client id before a send is accepted. It is nil
+	// with a broker that confirms only what the store has accepted.
 	Messages MessageFinder
 	Logger   *slog.Logger
 }
 
-// Gateway serves sockets. See [New].
+// Gateway serves WebSocket connections. See [New].
 type Gateway struct {
 	cfg         Config
 	deps        Dependencies
@@ -116,15 +116,15 @@ type Gateway struct {
 	watches     *watches
 	heartbeats  *heartbeats
 	marks       *marks
-	idempotency *idempotencyCache // nil when the broker knows
+	idempotency *idempotencyCache // nil without Dependencies.Messages
 
-	lastDevice atomic.Int64 // numbers given to sockets
-	inFlight   atomic.Int64 // sends without an answer, on all sockets
+	lastDevice atomic.Int64 // device number of the newest connection
+	inFlight   atomic.Int64 // unanswered sends of all connections
 	draining   atomic.Bool
 
-	ctx         context.Context // ends when the gateway stops for good
+	ctx         context.Context // canceled when the gateway has stopped
 	cancel      context.CancelFunc
-	drainCtx    context.Context // ends when a stop takes no more sends: clients have had the time to go elsewhere
+	drainCtx    context.Context // canceled when a stop accepts no more sends: clients had the time to reconnect elsewhere
 	endDrain    context.CancelFunc
 	background  background
 	unsubscribe func()
@@ -132,7 +132,8 @@ type Gateway struct {
 	stopErr     error
 }
 
-// New starts a gateway: it is on the bus when New returns. Stop ends it.
+// New starts a gateway. It is subscribed to the bus when New returns. The
+// caller must call Stop.
 func New(ctx context.Context, cfg Config, parts Dependencies) (*Gateway, error) {
 	cfg = cfg.withDefaults()
 	sockets, err := websocket.NewServer(websocket.Config{
@@ -169,10 +170,10 @@ func New(ctx context.Context, cfg Config, parts Dependencies) (*Gateway, error) 
 	return g, nil
 }
 
-// Connections is how many sockets are open.
+// Connections returns the number of open connections.
 func (g *Gateway) Connections() int { return g.hub.numSessions() }
 
-// ServeHTTP upgrades a request to a socket.
+// ServeHTTP upgrades a request to a WebSocket connection.
 func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if g.draining.Load() {
 		w.Header().Set("Retry-After", "1")
@@ -216,10 +217,10 @@ func (g *Gateway) refuseLogin(w http.ResponseWriter, r *http.Request, err error)
 	refuse(w, http.StatusServiceUnavailable, chat.Refuse(chat.CodeUnavailable, "", "the session cannot be looked up now"))
 }
 
-// Stop drains: new connections are refused, clients are told to go elsewhere
-// and served until they have had the time to, sends in flight are answered,
-// then sockets close. When ctx ends first, the rest is cut off. It is
-// idempotent.
+// Stop drains the gateway and stops it: it refuses new connections, asks clients
+// to reconnect elsewhere and serves them until they had the time to, answers the
+// sends in flight, and closes the connections. When ctx ends first, the rest is
+// closed at once. It is idempotent.
 func (g *Gateway) Stop(ctx context.Context) error {
 	g.stopOnce.Do(func() { g.stopErr = g.stop(ctx) })
 	return g.stopErr
@@ -245,9 +246,9 @@ func (g *Gateway) stop(ctx context.Context) error {
 	return err
 }
 
-// drain serves on until the clients have gone, or the time is over that they
-// were given. Most of the time that a stop may take, at most: the rest is for
-// what is still in flight.
+// drain waits until all clients have disconnected or their time to do so is
+// over. It takes at most three quarters of the time left in ctx: the rest is for
+// sends in flight.
 func (g *Gateway) drain(ctx context.Context) {
 	most := g.cfg.GoodbyeSpread + goodbyeGrace
 	if deadline, ok := ctx.Deadline(); ok {
@@ -260,7 +261,8 @@ func (g *Gateway) drain(ctx context.Context) {
 	}
 }
 
-// goodbyeGrace is for clients whose time to go has come, to go.
+// goodbyeGrace is how long the last client may take to reconnect after
+// GoodbyeSpread.
 const goodbyeGrace = time.Second
 
 func sleep(ctx context.Context, d time.Duration) {

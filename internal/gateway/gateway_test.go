@@ -24,17 +24,17 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/wire"
 )
 
-// What cannot be brought about from outside at will: answers that come at a
-// certain moment, or not at all. Everything else is tested with whole systems,
+// These tests cover what cannot be caused from outside: backends that answer at
+// a certain moment, or not at all. Everything else is tested with whole systems,
 // in package acceptance.
 
-// stubStore is a store whose answers the test decides.
+// stubStore is a store whose answers the test provides.
 type stubStore struct {
 	Store
 	members    func() ([]chat.UserID, int64, error)
 	shares     func(of []chat.UserID) []chat.UserID
-	lookups    atomic.Int64 // names that were looked up
-	beforeFind func()       // called before a name is looked up; may be nil
+	lookups    atomic.Int64 // client ids that were looked up
+	beforeFind func()       // called before a client id is looked up; may be nil
 }
 
 func (a *stubStore) MemberIDs(context.Context, chat.ConversationID) ([]chat.UserID, int64, error) {
@@ -77,7 +77,7 @@ func newTestGateway(t *testing.T, st *stubStore, publish publisherFunc) *Gateway
 	return g
 }
 
-// newTestSession is a session with a real socket.
+// newTestSession returns a session with a real connection.
 func newTestSession(t *testing.T, g *Gateway, user chat.UserID) *session {
 	t.Helper()
 	server, err := websocket.NewServer(websocket.Config{MaxMessage: 1 << 16, MaxQueued: 1 << 20, WriteTimeout: time.Second, IdleTimeout: time.Minute, Subprotocol: "x"})
@@ -117,13 +117,13 @@ func newSend(body string) *wire.Send {
 	return &wire.Send{ID: chat.ClientID(uuid.Must(uuid.NewV7())), Conversation: conversation, Body: body}
 }
 
-// A send that is refused for now again and again holds back what was sent
-// behind it, however long each look-up takes to fail.
+// While a send is refused and may be retried, the sends after it are refused
+// too, however long each look-up takes to fail.
 func TestSendsAfterARefusedSendWait(t *testing.T) {
-	away := true
+	down := true
 	st := &stubStore{members: func() ([]chat.UserID, int64, error) {
-		if away {
-			return nil, 0, errors.New("the database is away")
+		if down {
+			return nil, 0, errors.New("the database is down")
 		}
 		return []chat.UserID{1}, 1, nil
 	}}
@@ -133,7 +133,7 @@ func TestSendsAfterARefusedSendWait(t *testing.T) {
 	first, second := newSend("first"), newSend("second")
 	s.sendWithLookup(t.Context(), first, 1)
 	s.sendWithLookup(t.Context(), first, 2)
-	away = false
+	down = false
 	s.sendWithLookup(t.Context(), second, 3)
 	s.sendWithLookup(t.Context(), first, 4)
 	s.sendWithLookup(t.Context(), second, 5)
@@ -142,8 +142,8 @@ func TestSendsAfterARefusedSendWait(t *testing.T) {
 	}
 }
 
-// A message that the broker refuses while something is looked up for the next
-// one holds that one back as well.
+// When the broker refuses a message during a look-up for the next one, the next
+// one is refused too.
 func TestRefusalDuringLookup(t *testing.T) {
 	st := &stubStore{members: func() ([]chat.UserID, int64, error) { return []chat.UserID{1}, 1, nil }}
 	var order []string
@@ -154,7 +154,7 @@ func TestRefusalDuringLookup(t *testing.T) {
 	})
 	s := newTestSession(t, g, 1)
 	first, second := newSend("first"), newSend("second")
-	second.ID = chat.ClientID{15: 1} // not fresh: it is looked up
+	second.ID = chat.ClientID{15: 1} // an old id, which is looked up
 	st.beforeFind = func() { refuse(errors.New("the connection is lost")) }
 	s.sendWithLookup(t.Context(), first, 1)
 	s.sendWithLookup(t.Context(), second, 2)
@@ -164,12 +164,12 @@ func TestRefusalDuringLookup(t *testing.T) {
 	}
 }
 
-// What finds no room in the backlog is refused, and so is what was sent behind
-// it to the same conversation, until it comes again.
+// A send that does not fit into the backlog is refused, and so are later sends
+// to the same conversation, until it is sent again.
 func TestBacklogOverflowKeepsOrder(t *testing.T) {
-	let := make(chan struct{})
+	release := make(chan struct{})
 	st := &stubStore{members: func() ([]chat.UserID, int64, error) {
-		<-let
+		<-release
 		return []chat.UserID{1}, 1, nil
 	}}
 	var mu sync.Mutex
@@ -182,7 +182,7 @@ func TestBacklogOverflowKeepsOrder(t *testing.T) {
 	s := newTestSession(t, g, 1)
 	s.sendLimiter = rate.NewLimiter(1e6, 1e6)
 	s.busy = false
-	say := func(f *wire.Send) {
+	receive := func(f *wire.Send) {
 		s.Message(s.conn, []byte(`{"t":"send","id":"`+f.ID.String()+`","conversation":"7","body":"`+f.Body+`"}`))
 	}
 	idle := func() bool {
@@ -191,33 +191,34 @@ func TestBacklogOverflowKeepsOrder(t *testing.T) {
 		return !s.busy
 	}
 	for range g.cfg.InFlight + spareBacklog + 2 {
-		say(newSend("early"))
+		receive(newSend("early"))
 	}
-	spilled, behind := newSend("spilled"), newSend("behind")
-	say(spilled)
+	overflowed, behind := newSend("overflowed"), newSend("behind")
+	receive(overflowed)
 	s.mu.Lock()
 	s.backlog = s.backlog[:1] // some were handled
 	s.mu.Unlock()
-	say(behind)
-	close(let)
+	receive(behind)
+	close(release)
 	for !idle() {
 		time.Sleep(time.Millisecond)
 	}
-	say(behind)
+	receive(behind)
 	for !idle() {
 		time.Sleep(time.Millisecond)
 	}
 	mu.Lock()
 	defer mu.Unlock()
 	if slices.Contains(order, "behind") {
-		t.Errorf("what came behind a send that was refused was published before it: %v", order)
+		t.Errorf("a send was published before an earlier one that was refused: %v", order)
 	}
 }
 
-// A stranger's sends cost turns, and leave nothing behind.
+// Sends of a user who is not a member are rate-limited, and nothing is stored or
+// looked up for them.
 func TestRefusedSendsLeaveNothing(t *testing.T) {
 	st := &stubStore{members: func() ([]chat.UserID, int64, error) { return []chat.UserID{2}, 1, nil }}
-	g := newTestGateway(t, st, func(chat.Submission, func(error)) { t.Error("a stranger's message was published") })
+	g := newTestGateway(t, st, func(chat.Submission, func(error)) { t.Error("a message of a non-member was published") })
 	s := newTestSession(t, g, 1)
 	s.sendLimiter = rate.NewLimiter(0.001, 50)
 	if _, err := g.members.load(t.Context(), conversation); err != nil {
@@ -226,22 +227,22 @@ func TestRefusedSendsLeaveNothing(t *testing.T) {
 	for i := range 1000 {
 		f := newSend("hello")
 		if i%2 == 0 {
-			f.ID = chat.ClientID{15: byte(i), 14: byte(i >> 8)} // not fresh: it would be looked up
+			f.ID = chat.ClientID{15: byte(i), 14: byte(i >> 8)} // an old id, which would be looked up
 		}
 		if !s.sendInline(f, int64(i)) {
 			s.sendWithLookup(t.Context(), f, int64(i))
 		}
 	}
 	if n := len(g.idempotency.current); n > 0 {
-		t.Errorf("%d names are remembered", n)
+		t.Errorf("%d client ids are cached", n)
 	}
 	if n := st.lookups.Load(); n > 0 {
-		t.Errorf("%d names were looked up", n)
+		t.Errorf("%d client ids were looked up", n)
 	}
 }
 
-// News of members arrives while they are asked for, in every order; go test
-// -race sees that nothing is written past the lock.
+// Frames and invalidations arrive during a load, in every order; the race
+// detector checks the locking.
 func TestFramesDuringMemberLoad(t *testing.T) {
 	st := &stubStore{members: func() ([]chat.UserID, int64, error) {
 		time.Sleep(100 * time.Microsecond)
@@ -260,13 +261,13 @@ func TestFramesDuringMemberLoad(t *testing.T) {
 	}
 }
 
-// Members that were asked for before news may have been lost are not believed.
+// A list that was requested before announcements were lost is not used.
 func TestMembersAreReloadedAfterAGap(t *testing.T) {
 	var g *Gateway
 	var calls atomic.Int64
 	st := &stubStore{members: func() ([]chat.UserID, int64, error) {
 		if calls.Add(1) == 1 {
-			g.members.invalidateAll() // while the answer is on its way
+			g.members.invalidateAll() // during the look-up
 			return []chat.UserID{1, 2}, 1, nil
 		}
 		return []chat.UserID{1}, 1, nil
@@ -274,12 +275,12 @@ func TestMembersAreReloadedAfterAGap(t *testing.T) {
 	g = newTestGateway(t, st, nil)
 	m, err := g.members.load(t.Context(), conversation)
 	if err != nil || m.has(2) {
-		t.Errorf("a membership from before the gap is believed: %+v, %v", m, err)
+		t.Errorf("a list from before the gap is used: %+v, %v", m, err)
 	}
 }
 
-// A frame for a conversation that was removed meanwhile is for nobody, and no
-// reason to have everybody catch up.
+// A frame for a conversation that was removed meanwhile is dropped, and does not
+// cause a resync.
 func TestFramesOfARemovedConversation(t *testing.T) {
 	st := &stubStore{members: func() ([]chat.UserID, int64, error) { return nil, 0, chat.NotFound("conversation") }}
 	g := newTestGateway(t, st, nil)
@@ -291,23 +292,23 @@ func TestFramesOfARemovedConversation(t *testing.T) {
 	}
 }
 
-// Nobody watches whom they are no longer acquainted with, also when the removal
-// overtakes the look-up, or its news is lost (G7).
+// Users watch only those they share a conversation with, also when a removal
+// happens during the look-up, or its announcement is lost (G7).
 func TestWatchesAfterARemoval(t *testing.T) {
-	for name, news := range map[string]func(g *Gateway){
-		"told":                        func(g *Gateway) { g.watches.membersLeft([]chat.UserID{2}) },
-		"told of the one who watches": func(g *Gateway) { g.watches.membersLeft([]chat.UserID{1}) },
-		"lost":                        func(g *Gateway) { g.watches.refreshAll() },
+	for name, announce := range map[string]func(g *Gateway){
+		"announced":               func(g *Gateway) { g.watches.membersLeft([]chat.UserID{2}) },
+		"the watcher was removed": func(g *Gateway) { g.watches.membersLeft([]chat.UserID{1}) },
+		"lost":                    func(g *Gateway) { g.watches.refreshAll() },
 	} {
 		t.Run(name, func(t *testing.T) {
 			var removed atomic.Bool
 			var g *Gateway
 			overtake := true
 			st := &stubStore{shares: func(of []chat.UserID) []chat.UserID {
-				if overtake { // the answer is made, and the removal comes before it
+				if overtake { // the removal is announced before this answer arrives
 					overtake = false
 					removed.Store(true)
-					news(g)
+					announce(g)
 					return of
 				}
 				if removed.Load() {
@@ -323,7 +324,7 @@ func TestWatchesAfterARemoval(t *testing.T) {
 			g.watches.mu.Lock()
 			defer g.watches.mu.Unlock()
 			if len(g.watches.watchers) > 0 || len(g.watches.lookups) > 0 {
-				t.Errorf("watched: %v; asked for: %v", g.watches.watchers, g.watches.lookups)
+				t.Errorf("watchers: %v; lookups: %v", g.watches.watchers, g.watches.lookups)
 			}
 		})
 	}

@@ -9,8 +9,8 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/wire"
 )
 
-// heartbeats answers pings with the head check of G4. All pings that gathered while
-// the previous look-up was under way are answered by one.
+// heartbeats answers pings with the head check of G4. All pings that arrived
+// during a look-up are answered by the next one.
 type heartbeats struct {
 	g     *Gateway
 	queue *batching.Queue[*session]
@@ -25,23 +25,23 @@ func newHeartbeats(g *Gateway) *heartbeats {
 	return &heartbeats{g: g, queue: batching.NewQueue[*session]()}
 }
 
-func (p *heartbeats) add(s *session) { p.queue.Add(s) }
+func (h *heartbeats) add(s *session) { h.queue.Add(s) }
 
-func (p *heartbeats) run() { p.queue.Run(p.g.ctx, heartbeatBatch, p.answer) }
+func (h *heartbeats) run() { h.queue.Run(h.g.ctx, heartbeatBatch, h.answer) }
 
-func (p *heartbeats) answer(ctx context.Context, sessions []*session) {
+func (h *heartbeats) answer(ctx context.Context, sessions []*session) {
 	users := make([]chat.UserID, 0, len(sessions))
 	for _, s := range sessions {
 		users = append(users, s.user)
 	}
 	ctx, cancel := context.WithTimeout(ctx, headCheckTimeout)
 	defer cancel()
-	heads, err := p.g.deps.Store.Heads(ctx, users)
-	if err != nil && p.g.ctx.Err() == nil {
-		p.g.log.Error("the head check failed", "users", len(users), "error", err)
+	heads, err := h.g.deps.Store.Heads(ctx, users)
+	if err != nil && h.g.ctx.Err() == nil {
+		h.g.log.Error("the head check failed", "users", len(users), "error", err)
 	}
 	for _, s := range sessions {
-		// A user in no conversation has no head; zero is the truth.
+		// A user in no conversation has no head; zeros are correct.
 		head := heads[s.user]
 		s.push(wire.Pong{T: "pong", Conversations: head.Conversations, Sum: head.Sum, Checked: err == nil})
 	}

@@ -12,27 +12,29 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/wire"
 )
 
-// MessageFinder finds what was stored under names of messages; see store.Messages.
+// MessageFinder finds stored messages by client id; see store.Messages.
 type MessageFinder interface {
 	FindByClientID(ctx context.Context, keys []store.SendKey) (map[store.SendKey]*chat.Message, error)
 }
 
-// idempotencyCache finds out whether a name is taken by another text before the message
-// is accepted, where the broker accepts before anyone looks (G2).
+// idempotencyCache finds out whether a client id is already used for another
+// text, before the message is accepted. It is needed with brokers that confirm
+// a message before the store has checked its client id (G2).
 //
-// A name carries the time at which a device made it. One that is fresh can have
-// been used moments ago at most, and the gateway remembers that long what went
-// through it; any other is looked up. What is left is a device that uses one
-// name for two texts within seconds and through two gateways: the worker finds
-// that, and answers failed{conflict}.
+// A client id contains the time at which a device made it (UUIDv7). An id whose
+// time is close to now can only have been used moments ago, and the cache holds
+// the ids that went through this gateway for that long. Any other id is looked
+// up in the store. One case is left: a device that uses one id for two texts
+// within seconds and through two gateways. The worker finds it, and answers
+// failed{conflict}.
 type idempotencyCache struct {
 	g       *Gateway
 	seed    maphash.Seed
 	lookups *batching.Queue[*idLookup]
 
 	mu        sync.Mutex
-	current   map[store.SendKey]uint64 // texts of the present period
-	previous  map[store.SendKey]uint64 // of the period before it
+	current   map[store.SendKey]uint64 // fingerprints of the current period
+	previous  map[store.SendKey]uint64 // fingerprints of the period before it
 	rotatedAt time.Time
 }
 
@@ -47,12 +49,13 @@ type lookupResult struct {
 }
 
 const (
-	// fresh is how far a name's time may be from now.
+	// maxClockSkew is how far the time of a client id may be from now; ids
+	// beyond it are looked up.
 	maxClockSkew = 5 * time.Second
-	// claimPeriod is how long a name is remembered at least: longer than it
-	// is fresh, on either side of now.
+	// retention is how long a client id is kept at least: longer than
+	// maxClockSkew on both sides of now.
 	retention = 3 * maxClockSkew
-	// lookupBatch bounds how many names are looked up at once.
+	// maxLookupBatch is the maximum number of client ids of one look-up.
 	maxLookupBatch = 500
 )
 
@@ -69,22 +72,23 @@ func (c *idempotencyCache) fingerprint(f *wire.Send) uint64 {
 	return h.Sum64()
 }
 
-// idState is what memory says about a name.
+// idState is what is known about a client id.
 type idState int
 
 const (
-	idFree     idState = iota // nobody has used it, or with this text
-	idConflict                // it is taken by another text
-	idUnknown                 // it must be looked up
+	idFree     idState = iota // not used, or used with this text
+	idConflict                // used with another text
+	idUnknown                 // must be looked up
 )
 
-// check tells what memory says of a name. It keeps nothing.
+// check returns the state of a client id as far as the cache knows. It does not
+// change the cache.
 func (c *idempotencyCache) check(user chat.UserID, f *wire.Send) idState {
 	now := time.Now()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if had, ok := c.get(store.SendKey{Sender: user, ClientID: f.ID}, now); ok {
-		return compareFingerprints(had, c.fingerprint(f))
+	if stored, ok := c.get(store.SendKey{Sender: user, ClientID: f.ID}, now); ok {
+		return compareFingerprints(stored, c.fingerprint(f))
 	}
 	if age := now.Sub(f.ID.Time()); age > maxClockSkew || age < -maxClockSkew {
 		return idUnknown
@@ -92,38 +96,39 @@ func (c *idempotencyCache) check(user chat.UserID, f *wire.Send) idState {
 	return idFree
 }
 
-// reserve gives a name that is free to a text. It is a conflict when another text
-// has taken it since.
+// reserve stores the fingerprint of a send under its client id. It returns
+// idConflict when the id was reserved for another text meanwhile.
 func (c *idempotencyCache) reserve(user chat.UserID, f *wire.Send) idState {
-	key, text := store.SendKey{Sender: user, ClientID: f.ID}, c.fingerprint(f)
+	key, fingerprint := store.SendKey{Sender: user, ClientID: f.ID}, c.fingerprint(f)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if had, ok := c.get(key, time.Now()); ok {
-		return compareFingerprints(had, text)
+	if stored, ok := c.get(key, time.Now()); ok {
+		return compareFingerprints(stored, fingerprint)
 	}
-	c.current[key] = text
+	c.current[key] = fingerprint
 	return idFree
 }
 
-// get is the text that a name was given to. c.mu is held.
-func (c *idempotencyCache) get(key store.SendKey, now time.Time) (text uint64, ok bool) {
+// get returns the fingerprint that is stored under a key. c.mu must be held.
+func (c *idempotencyCache) get(key store.SendKey, now time.Time) (fingerprint uint64, ok bool) {
 	if now.Sub(c.rotatedAt) >= retention {
 		c.previous, c.current, c.rotatedAt = c.current, map[store.SendKey]uint64{}, now
 	}
-	if text, ok = c.current[key]; !ok {
-		text, ok = c.previous[key]
+	if fingerprint, ok = c.current[key]; !ok {
+		fingerprint, ok = c.previous[key]
 	}
-	return text, ok
+	return fingerprint, ok
 }
 
-func compareFingerprints(had, text uint64) idState {
-	if had != text {
+func compareFingerprints(stored, sent uint64) idState {
+	if stored != sent {
 		return idConflict
 	}
 	return idFree
 }
 
-// lookUp asks the store about a name that memory does not know. It waits.
+// lookUp asks the store about a client id that the cache does not know. It
+// blocks until the store answers or ctx ends.
 func (c *idempotencyCache) lookUp(ctx context.Context, user chat.UserID, f *wire.Send) (idState, error) {
 	l := &idLookup{key: store.SendKey{Sender: user, ClientID: f.ID}, done: make(chan lookupResult, 1)}
 	c.lookups.Add(l)
@@ -143,8 +148,8 @@ func (c *idempotencyCache) lookUp(ctx context.Context, user chat.UserID, f *wire
 	return idFree, nil
 }
 
-// run answers look-ups: all that gathered while the last ones were under way
-// together.
+// run looks up client ids in batches: all that were added while the previous
+// batch was looked up are the next one.
 func (c *idempotencyCache) run() { c.lookups.Run(c.g.ctx, maxLookupBatch, c.resolve) }
 
 func (c *idempotencyCache) resolve(ctx context.Context, lookups []*idLookup) {

@@ -11,8 +11,8 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/wire"
 )
 
-// marks moves read and received marks. While one round is being written, what
-// comes in is gathered, and for one person and conversation the highest wins.
+// marks stores read and received marks. Marks that arrive while a batch is being
+// written are the next batch; for one user and conversation the highest wins.
 type marks struct {
 	g    *Gateway
 	wake batching.Signal
@@ -28,7 +28,7 @@ type markKey struct {
 
 type markValue struct{ read, received int64 }
 
-// markConcurrency is how many marks are written side by side; the store commits
+// markConcurrency is how many marks are written concurrently; the store commits
 // them together.
 const markConcurrency = 32
 
@@ -71,6 +71,6 @@ func (m *marks) write(key markKey, v markValue) {
 	case err == nil && moved:
 		m.g.deps.Announcer.Marked(ctx, membership)
 	case err != nil && chat.CodeOf(err) == "" && m.g.ctx.Err() == nil:
-		m.g.log.Error("a mark could not be kept", "conversation", key.conversation, "error", err)
+		m.g.log.Error("a mark could not be stored", "conversation", key.conversation, "error", err)
 	}
 }

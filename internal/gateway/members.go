@@ -13,80 +13,84 @@ import (
 )
 
 const (
-	// maxRemembered bounds the member ids kept, over all rooms: 8 MB.
+	// maxCachedIDs is the maximum number of cached member ids of all
+	// conversations together: 8 MB.
 	maxCachedIDs = 1 << 20
-	// roomLife bounds how long a membership is believed when no news of it
-	// comes, in case the news was lost. Workers check every send in any case.
+	// memberListTTL is how long a list is used without an invalidation, in
+	// case the invalidation was lost. Workers check every send in any case.
 	memberListTTL = 30 * time.Second
 )
 
-// memberList is the membership of a conversation as of one rev. It never changes.
+// memberList is the members of a conversation as of one MembersRev. It is
+// immutable.
 type memberList struct {
 	rev      int64
 	ids      []chat.UserID // sorted
 	loadedAt time.Time
 }
 
-func (r *memberList) has(user chat.UserID) bool {
-	if r == nil {
+func (l *memberList) has(user chat.UserID) bool {
+	if l == nil {
 		return false
 	}
-	_, ok := slices.BinarySearch(r.ids, user)
+	_, ok := slices.BinarySearch(l.ids, user)
 	return ok
 }
 
-func (r *memberList) audience(id chat.ConversationID) chat.Audience {
-	a := chat.Audience{Conversation: id, MembersRev: r.rev}
-	if len(r.ids) <= chat.SmallConversation {
-		a.Members = r.ids
+func (l *memberList) audience(id chat.ConversationID) chat.Audience {
+	a := chat.Audience{Conversation: id, MembersRev: l.rev}
+	if len(l.ids) <= chat.SmallConversation {
+		a.Members = l.ids
 	}
 	return a
 }
 
-// memberCache remembers who is in which conversation, for as long as no news says
-// otherwise.
+// memberCache is the gateway's cache of the members of conversations, with which
+// it authorises sends and delivers frames of large conversations. Announced
+// changes of membership invalidate entries. It is safe for concurrent use.
 type memberCache struct {
 	g *Gateway
 
 	mu        sync.Mutex
 	entries   map[chat.ConversationID]*memberList
-	cachedIDs int // member ids in known
+	cachedIDs int // member ids in entries
 	loads     map[chat.ConversationID]*memberLoad
 }
 
-// memberLoad is a look-up under way.
+// memberLoad is a running look-up of a conversation's members.
 type memberLoad struct {
 	done    chan struct{}
 	list    *memberList
 	err     error
-	minRev  int64          // rev that news told of meanwhile; what is older is read again
-	stale   bool           // news may have been lost since the members were asked for
-	pending []*pubsub.Room // frames for the room, in order
+	minRev  int64          // latest announced MembersRev; an older answer is discarded
+	stale   bool           // announcements may have been lost since the look-up began
+	pending []*pubsub.Room // frames for the members, in order
 }
 
 func newMemberCache(g *Gateway) *memberCache {
 	return &memberCache{g: g, entries: map[chat.ConversationID]*memberList{}, loads: map[chat.ConversationID]*memberLoad{}}
 }
 
-// get gives the membership when it is at hand.
-func (r *memberCache) get(id chat.ConversationID) (*memberList, bool) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	known, ok := r.entries[id]
-	if !ok || time.Since(known.loadedAt) > memberListTTL {
+// get returns the cached members of a conversation. It does not block.
+func (c *memberCache) get(id chat.ConversationID) (*memberList, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	list, ok := c.entries[id]
+	if !ok || time.Since(list.loadedAt) > memberListTTL {
 		return nil, false
 	}
-	return known, true
+	return list, true
 }
 
-// load gives the membership, from the store when it is not at hand.
-func (r *memberCache) load(ctx context.Context, id chat.ConversationID) (*memberList, error) {
-	if known, ok := r.get(id); ok {
-		return known, nil
+// load returns the members of a conversation, from the store when they are not
+// cached.
+func (c *memberCache) load(ctx context.Context, id chat.ConversationID) (*memberList, error) {
+	if list, ok := c.get(id); ok {
+		return list, nil
 	}
-	r.mu.Lock()
-	l := r.startLoad(id, 0)
-	r.mu.Unlock()
+	c.mu.Lock()
+	l := c.startLoad(id, 0)
+	c.mu.Unlock()
 	select {
 	case <-l.done:
 		return l.list, l.err
@@ -95,41 +99,42 @@ func (r *memberCache) load(ctx context.Context, id chat.ConversationID) (*member
 	}
 }
 
-// startLoad joins the look-up under way or starts one. r.mu is held.
-func (r *memberCache) startLoad(id chat.ConversationID, least int64) *memberLoad {
-	l, ok := r.loads[id]
+// startLoad returns the running look-up of a conversation, or starts one. c.mu
+// must be held.
+func (c *memberCache) startLoad(id chat.ConversationID, minRev int64) *memberLoad {
+	l, ok := c.loads[id]
 	if !ok {
 		l = &memberLoad{done: make(chan struct{})}
-		if !r.g.background.Go(func() { r.runLoad(id, l) }) {
+		if !c.g.background.Go(func() { c.runLoad(id, l) }) {
 			l.err = context.Canceled
 			close(l.done)
 			return l
 		}
-		r.loads[id] = l
+		c.loads[id] = l
 	}
-	l.minRev = max(l.minRev, least)
+	l.minRev = max(l.minRev, minRev)
 	return l
 }
 
-func (r *memberCache) runLoad(id chat.ConversationID, l *memberLoad) {
+func (c *memberCache) runLoad(id chat.ConversationID, l *memberLoad) {
 	for {
-		r.mu.Lock()
+		c.mu.Lock()
 		l.stale = false
-		r.mu.Unlock()
-		ctx, cancel := context.WithTimeout(r.g.ctx, callTimeout)
-		members, rev, err := r.g.deps.Store.MemberIDs(ctx, id)
+		c.mu.Unlock()
+		ctx, cancel := context.WithTimeout(c.g.ctx, callTimeout)
+		members, rev, err := c.g.deps.Store.MemberIDs(ctx, id)
 		cancel()
-		stopped := r.g.ctx.Err()
+		stopped := c.g.ctx.Err()
 		if stopped != nil {
-			err = stopped // nobody is told, and nothing is asked again
+			err = stopped // no resync and no retry when the gateway stops
 		}
-		r.mu.Lock()
+		c.mu.Lock()
 		if err == nil && (rev < l.minRev || l.stale) {
-			// A read that is older than the news (a replica's), or may be
-			// older than news that never came, must not be believed.
-			r.mu.Unlock()
+			// The answer is older than an announced change (read from a
+			// replica), or may be older than an announcement that was lost.
+			c.mu.Unlock()
 			select {
-			case <-r.g.ctx.Done():
+			case <-c.g.ctx.Done():
 			case <-time.After(20 * time.Millisecond):
 			}
 			continue
@@ -137,103 +142,106 @@ func (r *memberCache) runLoad(id chat.ConversationID, l *memberLoad) {
 		l.err = err
 		if err == nil {
 			l.list = &memberList{rev: rev, ids: members, loadedAt: time.Now()}
-			r.put(id, l.list)
+			c.put(id, l.list)
 		}
-		waiting := l.pending
+		pending := l.pending
 		l.pending = nil
-		if len(waiting) == 0 || stopped != nil {
-			delete(r.loads, id)
+		if len(pending) == 0 || stopped != nil {
+			delete(c.loads, id)
 			close(l.done)
-			r.mu.Unlock()
+			c.mu.Unlock()
 			return
 		}
-		r.mu.Unlock()
-		// Frames that come while these are handed out wait behind them.
-		for _, f := range waiting {
+		c.mu.Unlock()
+		// Frames that arrive while these are delivered are queued behind them.
+		for _, f := range pending {
 			if chat.CodeOf(err) == chat.CodeNotFound {
-				break // the conversation was removed, and nobody is in it
+				break // the conversation was removed and has no members
 			}
 			if err != nil {
-				r.g.log.Error("members could not be looked up; devices will catch up", "conversation", id, "error", err)
-				r.g.resyncAll()
+				c.g.log.Error("members could not be looked up; all clients are asked to resync", "conversation", id, "error", err)
+				c.g.resyncAll()
 				break
 			}
-			r.fanOut(l.list, f.Frame)
+			c.fanOut(l.list, f.Frame)
 		}
 	}
 }
 
-// put keeps a membership. r.mu is held.
-func (r *memberCache) put(id chat.ConversationID, m *memberList) {
-	r.remove(id)
-	for other := range r.entries {
-		if r.cachedIDs+len(m.ids) <= maxCachedIDs {
+// put caches a list, and evicts others when there are too many ids. c.mu must be
+// held.
+func (c *memberCache) put(id chat.ConversationID, m *memberList) {
+	c.remove(id)
+	for other := range c.entries {
+		if c.cachedIDs+len(m.ids) <= maxCachedIDs {
 			break
 		}
-		r.remove(other)
+		c.remove(other)
 	}
-	r.entries[id] = m
-	r.cachedIDs += len(m.ids)
+	c.entries[id] = m
+	c.cachedIDs += len(m.ids)
 }
 
-// remove drops a membership. r.mu is held.
-func (r *memberCache) remove(id chat.ConversationID) {
-	if old, ok := r.entries[id]; ok {
-		delete(r.entries, id)
-		r.cachedIDs -= len(old.ids)
+// remove removes an entry. c.mu must be held.
+func (c *memberCache) remove(id chat.ConversationID) {
+	if old, ok := c.entries[id]; ok {
+		delete(c.entries, id)
+		c.cachedIDs -= len(old.ids)
 	}
 }
 
-// invalidate is the news that a membership is another one now.
-func (r *memberCache) invalidate(id chat.ConversationID, rev int64) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if known, ok := r.entries[id]; ok && known.rev < rev {
-		r.remove(id)
+// invalidate handles that the members of a conversation changed with rev: older
+// entries and answers are not used any more.
+func (c *memberCache) invalidate(id chat.ConversationID, rev int64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if list, ok := c.entries[id]; ok && list.rev < rev {
+		c.remove(id)
 	}
-	if l, ok := r.loads[id]; ok {
+	if l, ok := c.loads[id]; ok {
 		l.minRev = max(l.minRev, rev)
 	}
 }
 
-// invalidateAll is for when news may have been lost.
-func (r *memberCache) invalidateAll() {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	clear(r.entries)
-	r.cachedIDs = 0
-	for _, l := range r.loads {
+// invalidateAll removes all entries, because announcements may have been lost.
+func (c *memberCache) invalidateAll() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	clear(c.entries)
+	c.cachedIDs = 0
+	for _, l := range c.loads {
 		l.stale = true
 	}
 }
 
-// deliver hands a frame to the members of a large conversation who are here,
-// at once when the membership that it is for is at hand.
-func (r *memberCache) deliver(f *pubsub.Room) {
-	r.mu.Lock()
-	l, loading := r.loads[f.Conversation]
-	known := r.entries[f.Conversation]
-	if !loading && known != nil && known.rev >= f.MembersRev && time.Since(known.loadedAt) <= memberListTTL {
-		r.mu.Unlock()
-		r.fanOut(known, f.Frame)
+// deliver sends a frame to the members of a large conversation who are connected
+// to this gateway. When their list is not cached, it queues the frame and loads
+// the list. It does not block.
+func (c *memberCache) deliver(f *pubsub.Room) {
+	c.mu.Lock()
+	l, loading := c.loads[f.Conversation]
+	list := c.entries[f.Conversation]
+	if !loading && list != nil && list.rev >= f.MembersRev && time.Since(list.loadedAt) <= memberListTTL {
+		c.mu.Unlock()
+		c.fanOut(list, f.Frame)
 		return
 	}
 	if !loading {
-		l = r.startLoad(f.Conversation, f.MembersRev)
+		l = c.startLoad(f.Conversation, f.MembersRev)
 	}
 	l.minRev = max(l.minRev, f.MembersRev)
 	l.pending = append(l.pending, f)
-	r.mu.Unlock()
+	c.mu.Unlock()
 }
 
-func (r *memberCache) fanOut(m *memberList, frame []byte) {
+func (c *memberCache) fanOut(m *memberList, frame []byte) {
 	shared := websocket.NewFrame(frame)
-	for _, s := range r.g.hub.sessionsOfMembers(m.ids) {
+	for _, s := range c.g.hub.sessionsOfMembers(m.ids) {
 		s.conn.Send(shared)
 	}
 }
 
-// resyncAll tells every client that it may have missed something.
+// resyncAll asks every client to sync, because it may have missed frames.
 func (g *Gateway) resyncAll() {
 	frame := websocket.NewFrame(wire.Encode(wire.Resync{T: "resync"}))
 	g.hub.each(func(s *session) { s.conn.Send(frame) })

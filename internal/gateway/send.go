@@ -10,7 +10,7 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/wire"
 )
 
-// codes of refusals that belong to the socket alone.
+// Codes of refusals that only hikyaku.v1 has.
 const (
 	codeInFlight chat.Code = "in_flight"
 	codeOrder    chat.Code = "order"
@@ -18,55 +18,55 @@ const (
 
 var errIDTaken = chat.Refuse(chat.CodeConflict, "id", "another message was sent under this id")
 
-// A send is let in, which costs its user a turn, before anything is looked up
-// or remembered for it; so what a client sends in vain is bounded like the rest.
+// A send is admitted, which consumes a token of its user's rate limit, before
+// anything is looked up or stored for it. So refused sends are rate-limited too.
 
-// sendInline handles a send for which memory is enough, and tells whether it
-// was. It does not block.
+// sendInline handles a send for which no look-up is needed, and reports whether
+// it did. It does not block.
 func (s *session) sendInline(f *wire.Send, arrival int64) bool {
-	room, known := s.g.members.get(f.Conversation)
-	if !known {
+	members, cached := s.g.members.get(f.Conversation)
+	if !cached {
 		return false
 	}
-	v := idFree
+	state := idFree
 	if c := s.g.idempotency; c != nil {
-		if v = c.check(s.user, f); v == idUnknown {
+		if state = c.check(s.user, f); state == idUnknown {
 			return false
 		}
 	}
 	if s.admit(f, arrival) {
-		s.publish(f, arrival, room.has(s.user), v)
+		s.publish(f, arrival, members.has(s.user), state)
 	}
 	return true
 }
 
-// sendWithLookup is a send for which something must be looked up first: the
-// sender's membership, or whether its name is taken.
+// sendWithLookup handles a send for which something may have to be looked up:
+// the sender's membership, or whether the client id is already used. It blocks.
 func (s *session) sendWithLookup(ctx context.Context, f *wire.Send, arrival int64) {
 	if !s.admit(f, arrival) {
 		return
 	}
-	room, err := s.g.members.load(ctx, f.Conversation)
+	members, err := s.g.members.load(ctx, f.Conversation)
 	if err != nil && chat.CodeOf(err) != chat.CodeNotFound {
 		s.g.log.Error("members could not be looked up", "conversation", f.Conversation, "error", err)
 		s.rejectRetryable(f, arrival, chat.CodeUnavailable, "the message cannot be taken now", 500*time.Millisecond)
 		return
 	}
-	member, v := room.has(s.user), idFree
+	member, state := members.has(s.user), idFree
 	if c := s.g.idempotency; c != nil && member {
-		if v = c.check(s.user, f); v == idUnknown {
-			if v, err = c.lookUp(ctx, s.user, f); err != nil {
-				s.g.log.Error("the name of a message could not be looked up", "error", err)
+		if state = c.check(s.user, f); state == idUnknown {
+			if state, err = c.lookUp(ctx, s.user, f); err != nil {
+				s.g.log.Error("a client id could not be looked up", "error", err)
 				s.rejectRetryable(f, arrival, chat.CodeUnavailable, "the message cannot be taken now", 500*time.Millisecond)
 				return
 			}
 		}
 	}
-	s.publish(f, arrival, member, v)
+	s.publish(f, arrival, member, state)
 }
 
-// admit reports whether a send may go on now; when it may not, its client is
-// told.
+// admit reports whether a send may proceed now. If not, it has answered the
+// client.
 func (s *session) admit(f *wire.Send, arrival int64) bool {
 	if s.mustWait(f, arrival) {
 		s.rejectOutOfOrder(f, arrival)
@@ -89,9 +89,9 @@ func (s *session) admit(f *wire.Send, arrival int64) bool {
 	return true
 }
 
-// publish hands a send to the broker, or says why it can never be taken. It
-// does not block.
-func (s *session) publish(f *wire.Send, arrival int64, member bool, name idState) {
+// publish passes a send to the broker, or rejects it when it can never be
+// accepted. It does not block.
+func (s *session) publish(f *wire.Send, arrival int64, member bool, state idState) {
 	if !member {
 		s.reject(f, chat.NotFound("conversation"))
 		return
@@ -105,12 +105,12 @@ func (s *session) publish(f *wire.Send, arrival int64, member bool, name idState
 		s.reject(f, refusal)
 		return
 	}
-	if c := s.g.idempotency; c != nil && (name == idConflict || c.reserve(s.user, f) == idConflict) {
+	if c := s.g.idempotency; c != nil && (state == idConflict || c.reserve(s.user, f) == idConflict) {
 		s.reject(f, errIDTaken)
 		return
 	}
-	// One step with the check: an earlier message may have been refused since
-	// this one was let in, by the broker or while something was looked up.
+	// Check and publish under one lock: an earlier message may have been refused
+	// since this one was admitted, by the broker or during a look-up.
 	s.mu.Lock()
 	arrival = s.order.arrivalOf(f.Conversation, f.ID, arrival)
 	if s.order.mustWait(f.Conversation, arrival, submission.ReceivedAt) {
@@ -128,7 +128,7 @@ func (s *session) publish(f *wire.Send, arrival int64, member bool, name idState
 	}
 }
 
-// confirmed answers a send. The broker calls it.
+// confirmed answers a send when the broker has confirmed or refused it.
 func (s *session) confirmed(f *wire.Send, arrival int64, err error) {
 	s.inFlight.Add(-1)
 	defer s.g.inFlight.Add(-1)
@@ -147,7 +147,7 @@ func (s *session) confirmed(f *wire.Send, arrival int64, err error) {
 	}
 }
 
-// reject refuses a send for good.
+// reject refuses a send finally.
 func (s *session) reject(f *wire.Send, refusal *chat.Error) {
 	s.mu.Lock()
 	s.order.remove(f.Conversation, f.ID)
@@ -155,14 +155,14 @@ func (s *session) reject(f *wire.Send, refusal *chat.Error) {
 	s.push(wire.Rejected{T: "rejected", ID: f.ID, Code: string(refusal.Code), Text: refusal.Error()})
 }
 
-// rejectRetryable refuses a send that may come again. What arrived behind it waits
-// for it.
+// rejectRetryable refuses a send that may be retried after a time. Sends that
+// arrived after it wait for the retry.
 func (s *session) rejectRetryable(f *wire.Send, arrival int64, code chat.Code, text string, after time.Duration) {
 	s.mu.Lock()
 	kept := s.order.refuse(f.Conversation, f.ID, s.order.arrivalOf(f.Conversation, f.ID, arrival), time.Now())
 	s.mu.Unlock()
 	if !kept {
-		// A new connection sends all that has no answer, in its order.
+		// On a new connection the client sends all unanswered messages in order.
 		s.conn.Close(wire.CloseGoodbye, "too many messages were refused; connect again")
 		return
 	}

@@ -11,9 +11,9 @@ import (
 )
 
 // Sessions that end through the API are announced on the bus, and their
-// sockets close at once. Those that end otherwise (an operator's command, an
-// expiry, an announcement that was lost) are found by looking: a few people
-// every second, so that the cost does not grow with the connections.
+// connections close at once. Those that end otherwise (an operator's command, an
+// expiry, an announcement that was lost) are found by polling: some users every
+// second, so that the load on the store does not grow with the connections.
 const (
 	sessionCheckInterval = time.Second
 	sessionCheckBatch    = 100
@@ -48,9 +48,9 @@ func (g *Gateway) checkSessions() {
 func (g *Gateway) checkSessionsOf(user chat.UserID) {
 	ctx, cancel := context.WithTimeout(g.ctx, callTimeout)
 	defer cancel()
-	// Taken first: a session that begins meanwhile is not judged by a list
-	// that is older than it.
-	here := g.hub.sessionsOf(user)
+	// Read first: a session that begins meanwhile must not be checked against a
+	// list that is older than the session.
+	sessions := g.hub.sessionsOf(user)
 	valid, err := g.deps.Store.SessionsOf(ctx, user)
 	if err != nil {
 		if g.ctx.Err() == nil {
@@ -58,7 +58,7 @@ func (g *Gateway) checkSessionsOf(user chat.UserID) {
 		}
 		return
 	}
-	for _, s := range here {
+	for _, s := range sessions {
 		if !slices.ContainsFunc(valid, func(v store.Session) bool { return v.ID == s.id }) {
 			s.conn.Close(wire.CloseRevoked, "the session has ended")
 		}

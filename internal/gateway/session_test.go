@@ -12,7 +12,7 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/presence/localpresence"
 )
 
-// slowAttach is a presence in which a device comes when it has gone already.
+// slowAttach is a presence whose Attach returns only after a Detach.
 type slowAttach struct {
 	presence.Presence
 	attaching, detached chan struct{}
@@ -32,22 +32,23 @@ func (p *slowAttach) Detach(ctx context.Context, d presence.Device) (presence.St
 	return p.Presence.Detach(ctx, d)
 }
 
-// noopAnnouncer takes announcements.
+// noopAnnouncer ignores announcements.
 type noopAnnouncer struct{ Announcer }
 
 func (noopAnnouncer) PresenceChanged(context.Context, presence.State) {}
 
-// noopStore takes when people were seen last.
+// noopStore ignores last-seen times.
 type noopStore struct{ Store }
 
 func (noopStore) SetLastSeen(context.Context, chat.UserID, time.Time) error { return nil }
 
-// A socket that closes before its device is known leaves no device behind.
+// A connection that closes while its device is being attached leaves no device
+// behind.
 func TestDetachDuringAttach(t *testing.T) {
-	where := &slowAttach{Presence: localpresence.New(nil), attaching: make(chan struct{}), detached: make(chan struct{})}
+	p := &slowAttach{Presence: localpresence.New(nil), attaching: make(chan struct{}), detached: make(chan struct{})}
 	g := &Gateway{
 		cfg: Config{Node: "a"}.withDefaults(), ctx: t.Context(), log: slog.New(slog.DiscardHandler),
-		deps: Dependencies{Presence: where, Announcer: noopAnnouncer{}, Store: noopStore{}},
+		deps: Dependencies{Presence: p, Announcer: noopAnnouncer{}, Store: noopStore{}},
 	}
 	s := newSession(g, 1, 1)
 	attached := make(chan struct{})
@@ -55,10 +56,10 @@ func TestDetachDuringAttach(t *testing.T) {
 		defer close(attached)
 		s.attach()
 	}()
-	<-where.attaching
+	<-p.attaching
 	s.detach()
 	<-attached
-	nodes, err := where.NodesOf(t.Context(), []chat.UserID{1})
+	nodes, err := p.NodesOf(t.Context(), []chat.UserID{1})
 	if err != nil || len(nodes[0]) > 0 {
 		t.Errorf("the device is on %v, %v", nodes, err)
 	}

@@ -8,10 +8,10 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/wire"
 )
 
-// subscriber is the gateway's end of the bus.
+// subscriber receives the gateway's envelopes from the bus.
 type subscriber Gateway
 
-// Deliver implements bus.Subscriber.
+// Deliver implements [pubsub.Subscriber].
 func (sub *subscriber) Deliver(e *pubsub.Envelope) {
 	g := (*Gateway)(sub)
 	for i := range e.Items {
@@ -41,11 +41,11 @@ func (sub *subscriber) Deliver(e *pubsub.Envelope) {
 	}
 }
 
-// Gap implements bus.Subscriber: what this gateway believes may be old, and
-// what its clients have seen may have holes.
+// Gap implements [pubsub.Subscriber]. Envelopes were lost, so cached state may
+// be stale and clients may have missed frames.
 func (sub *subscriber) Gap() {
 	g := (*Gateway)(sub)
-	g.log.Warn("the bus lost something; all clients are told to catch up")
+	g.log.Warn("pub/sub messages were lost; all clients are asked to resync")
 	g.members.invalidateAll()
 	g.watches.refreshAll()
 	g.resyncAll()

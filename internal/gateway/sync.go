@@ -9,14 +9,14 @@ import (
 )
 
 const (
-	syncLimit    = 100 // entries of a page when the client does not say
+	syncLimit    = 100 // entries of a page when the client gives no limit
 	maxSyncLimit = 200
-	// maxSyncBytes ends a page of messages early, so that 200 of the longest
-	// do not fill the socket's queue.
+	// maxSyncBytes limits the text of a page of messages, so that 200 of the
+	// longest do not fill the connection's queue.
 	maxSyncBytes = 256 << 10
 )
 
-// syncPurpose binds sealed cursors to this use.
+// syncPurpose is the purpose that cursors are sealed for.
 const syncPurpose = "sync"
 
 func (s *session) sync(ctx context.Context, f *wire.Sync) {
@@ -67,7 +67,7 @@ func (s *session) syncConversations(ctx context.Context, f *wire.Sync, limit int
 	return nil
 }
 
-// peers looks up the other people of direct conversations.
+// peers looks up the other users of direct conversations.
 func (s *session) peers(ctx context.Context, page []chat.Summary) (map[chat.UserID]*chat.User, error) {
 	var ids []chat.UserID
 	for i := range page {
