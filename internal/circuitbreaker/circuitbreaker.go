@@ -1,6 +1,6 @@
-// Package circuitbreaker knows whether a server answers that its callers can do without
-// for a while. One that hangs is left alone for a moment, so that not each of
-// them waits for it, and the log tells of an outage once.
+// Package circuitbreaker is a circuit breaker for a server that its callers can
+// do without for a while. After a failure the server is not called for a short
+// time, so that not every caller waits for it. Each outage is logged once.
 package circuitbreaker
 
 import (
@@ -10,84 +10,87 @@ import (
 )
 
 const (
-	// Pause is how long a server is left alone after it did not answer.
+	// Cooldown is how long the server is not called after a failure.
 	Cooldown = time.Second
-	// calm is how long it must have answered for an outage to be over. A
-	// cluster that answers for some keys alone is one outage, not many.
+	// recoveryTime is how long the server must have answered without a failure
+	// for an outage to be over. A cluster that answers only for some keys is
+	// one outage, not many.
 	recoveryTime = 10 * time.Second
 )
 
-// Breaker knows whether a server answers; see [New]. It is safe for concurrent
-// use.
+// Breaker is a circuit breaker for one server; see [New]. It is safe for
+// concurrent use.
 type Breaker struct {
 	log                       *slog.Logger
 	openMessage, closeMessage string
 
 	mu          sync.Mutex
-	retryAt     time.Time // when to ask again; zero when the last answer came
-	lastFailure time.Time // when the last answer was missing
-	open        bool      // that there is an outage
+	retryAt     time.Time // time of the next call; zero after a success
+	lastFailure time.Time // time of the last failure
+	open        bool      // an outage was logged, and its end was not
 }
 
-// New makes one that has seen nothing yet. began and over are what is logged
-// when an outage begins, as an error, and when it is over.
-func New(log *slog.Logger, began, over string) *Breaker {
-	return &Breaker{log: log, openMessage: began, closeMessage: over}
+// New returns a closed breaker. It logs openMessage as an error when an outage
+// begins, and closeMessage when it is over.
+func New(log *slog.Logger, openMessage, closeMessage string) *Breaker {
+	return &Breaker{log: log, openMessage: openMessage, closeMessage: closeMessage}
 }
 
-// Allow tells whether to ask the server now. While it is away one caller after
-// each pause finds out whether it is back, and the others go on without it.
-func (o *Breaker) Allow(now time.Time) bool {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if o.retryAt.IsZero() {
+// Allow reports whether to call the server now. During an outage it allows one
+// call per Cooldown, which finds out whether the server answers again; the other
+// callers go on without it.
+func (b *Breaker) Allow(now time.Time) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.retryAt.IsZero() {
 		return true
 	}
-	if now.Before(o.retryAt) {
+	if now.Before(b.retryAt) {
 		return false
 	}
-	o.retryAt = now.Add(Cooldown)
+	b.retryAt = now.Add(Cooldown)
 	return true
 }
 
-// Open tells whether there is an outage, or was a moment ago.
-func (o *Breaker) Open() bool {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.open
+// Open reports whether there is an outage, or was one shortly before.
+func (b *Breaker) Open() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.open
 }
 
-// Record takes in how a call went.
-func (o *Breaker) Record(now time.Time, err error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
+// Record records the result of a call.
+func (b *Breaker) Record(now time.Time, err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	switch {
 	case err != nil:
-		o.recordFailure(now, err)
-		o.retryAt = now.Add(Cooldown)
-	case o.open && now.Sub(o.lastFailure) >= recoveryTime:
-		o.open = false
-		o.log.Info(o.closeMessage)
+		b.recordFailure(now, err)
+		b.retryAt = now.Add(Cooldown)
+	case b.open && now.Sub(b.lastFailure) >= recoveryTime:
+		b.open = false
+		b.log.Info(b.closeMessage)
 		fallthrough
 	default:
-		o.retryAt = time.Time{}
+		b.retryAt = time.Time{}
 	}
 }
 
-// RecordPartial takes in a call that had an answer in time, but not a whole one. The
-// server may be asked again at once: it costs nothing, and brings the rest.
-func (o *Breaker) RecordPartial(now time.Time, err error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.recordFailure(now, err)
-	o.retryAt = time.Time{}
+// RecordPartial records a call that was answered in time, but not completely.
+// The server may be called again at once: that costs no waiting, and part of the
+// answer is better than none.
+func (b *Breaker) RecordPartial(now time.Time, err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.recordFailure(now, err)
+	b.retryAt = time.Time{}
 }
 
-// recordFailure notes when an answer was missing. o.mu is held.
-func (o *Breaker) recordFailure(now time.Time, err error) {
-	o.lastFailure = now
-	if !o.open {
-		o.open = true
-		o.log.Error(o.openMessage, "error", err)
+// recordFailure logs the begin of an outage. b.mu must be held.
+func (b *Breaker) recordFailure(now time.Time, err error) {
+	b.lastFailure = now
+	if !b.open {
+		b.open = true
+		b.log.Error(b.openMessage, "error", err)
 	}
 }

@@ -13,37 +13,37 @@ import (
 
 var errNoAnswer = errors.New("no answer")
 
-// The log tells once of an outage and once of its end, also when the server
-// answers now and then.
+// An outage and its end are logged once each, also when the server answers now
+// and then.
 func TestLogsAnOutageOnce(t *testing.T) {
 	var log bytes.Buffer
-	o := circuitbreaker.New(slog.New(slog.NewTextHandler(&log, nil)), "it is away", "it is back")
+	b := circuitbreaker.New(slog.New(slog.NewTextHandler(&log, nil)), "outage", "recovered")
 	now := time.Now()
 	for i := range 100 {
-		if now = now.Add(circuitbreaker.Cooldown); !o.Allow(now) {
-			t.Fatal("the server is left alone for too long")
+		if now = now.Add(circuitbreaker.Cooldown); !b.Allow(now) {
+			t.Fatal("no call is allowed after the cooldown")
 		}
 		if i%3 == 0 {
-			o.Record(now, nil)
+			b.Record(now, nil)
 			continue
 		}
-		if i%3 == 2 && o.Allow(now) {
-			t.Error("two ask at once")
+		if i%3 == 2 && b.Allow(now) {
+			t.Error("two calls are allowed at once")
 		}
-		o.Record(now, errNoAnswer)
-		if o.Allow(now.Add(circuitbreaker.Cooldown - 1)) {
-			t.Error("it is asked too soon")
+		b.Record(now, errNoAnswer)
+		if b.Allow(now.Add(circuitbreaker.Cooldown - 1)) {
+			t.Error("a call is allowed before the cooldown is over")
 		}
 	}
-	if !o.Open() {
-		t.Error("it knows of no outage")
+	if !b.Open() {
+		t.Error("the breaker is not open")
 	}
 	for range 30 {
 		now = now.Add(circuitbreaker.Cooldown)
-		o.Record(now, nil)
+		b.Record(now, nil)
 	}
 	got := log.String()
-	if strings.Count(got, "\n") != 2 || !strings.Contains(got, `level=ERROR msg="it is away" error="no answer"`) || !strings.Contains(got, `level=INFO msg="it is back"`) || o.Open() {
+	if strings.Count(got, "\n") != 2 || !strings.Contains(got, `level=ERROR msg=outage error="no answer"`) || !strings.Contains(got, `level=INFO msg=recovered`) || b.Open() {
 		t.Errorf("the log has %s", got)
 	}
 }

@@ -1,17 +1,17 @@
-// Package fanout turns what happened into frames and sends them to the
-// gateways that hold the people concerned. Workers, the API and gateways
-// announce through it, always after the change is committed.
+// Package fanout encodes changes as frames and sends them to the gateways that
+// their recipients are connected to. Workers, the API and gateways announce
+// changes through it, always after the change is committed.
 //
-// Small conversations are delivered by recipient: presence says which nodes
-// hold them, and each node gets one envelope a batch. Large ones are delivered
-// once per gateway, which fans out to its own sockets. What is lost on the way
-// is repaired by the devices (G4), so announcing returns no errors; it logs
-// them.
+// Frames of small conversations are sent by recipient: presence says which nodes
+// a user is connected to, and each node gets one envelope per batch. Frames of
+// large conversations are sent once to each gateway, which delivers them to its
+// own connections. Devices detect and repair lost frames (G4), so announcing
+// returns no errors; it logs them.
 //
-// Recipients of a new message whom presence finds nowhere are told of to the
-// notifier, when there is one. Of whom it does not know are not, they may well
-// be here; nor are members of large conversations: nobody asks where they all
-// are.
+// Recipients of a new message who are connected nowhere are passed to the
+// notification queue, if there is one. Recipients whose location is unknown are
+// not, because they may be connected; nor are members of large conversations,
+// who are not located.
 package fanout
 
 import (
@@ -27,132 +27,134 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/wire"
 )
 
-// Bus is what delivery needs of the bus.
+// Bus is what fanout needs of the bus; see pubsub.Bus.
 type Bus interface {
 	Publish(ctx context.Context, node string, e *pubsub.Envelope) error
 	Broadcast(ctx context.Context, e *pubsub.Envelope) error
 }
 
-// Locator knows which nodes hold a user's devices; see presence.Presence.
+// Locator finds the nodes that users' devices are connected to; see
+// presence.Presence.
 type Locator interface {
 	NodesOf(ctx context.Context, users []chat.UserID) ([][]string, error)
 }
 
-// Directory finds people and the audience of a conversation.
+// Directory looks up users and the audience of a conversation.
 type Directory interface {
 	Users(ctx context.Context, ids []chat.UserID) ([]chat.User, error)
 	Audience(ctx context.Context, id chat.ConversationID) (chat.Audience, error)
 }
 
-// NotificationQueue hears of messages that people without a device have missed; see
-// package notifyqueue. It must not block.
+// NotificationQueue takes messages whose recipients are offline; see package
+// notifyqueue. Publish must not block.
 type NotificationQueue interface {
 	Publish(jobs []notifyqueue.Job)
 }
 
-// Announcer announces. It is safe for concurrent use; what one goroutine
-// announces about one conversation keeps its order.
+// Announcer announces changes. It is safe for concurrent use; announcements of
+// one goroutine about one conversation keep their order.
 type Announcer struct {
 	bus       Bus
 	locator   *locator
 	directory Directory
-	notifier  NotificationQueue // nil for none
+	notifier  NotificationQueue // nil without notifications
 	log       *slog.Logger
 }
 
-// NewAnnouncer makes an announcer.
+// NewAnnouncer returns an announcer without notifications.
 func NewAnnouncer(b Bus, l Locator, d Directory, log *slog.Logger) *Announcer {
 	return &Announcer{bus: b, locator: newLocator(l, log), directory: d, log: log}
 }
 
-// WithNotifications is the announcer with a notifier.
+// WithNotifications returns a copy of the announcer that notifies offline
+// recipients through n.
 func (a *Announcer) WithNotifications(n NotificationQueue) *Announcer {
 	with := *a
 	with.notifier = n
 	return &with
 }
 
-// outgoingFrame is a frame and who gets it.
+// outgoingFrame is a frame and its recipients.
 type outgoingFrame struct {
-	audience chat.Audience // with Members, by recipient; else by gateway
+	audience chat.Audience // with Members: sent by recipient; otherwise to all gateways
 	frame    []byte
-	notify   *chat.Message // what recipients who are away are notified of; nil for nothing
+	notify   *chat.Message // message that offline recipients are notified of; nil for none
 }
 
-// send delivers letters in their order.
-func (a *Announcer) send(ctx context.Context, letters []outgoingFrame) {
-	var users []chat.UserID // of all letters, one after the other
+// send delivers frames in their order.
+func (a *Announcer) send(ctx context.Context, frames []outgoingFrame) {
+	var users []chat.UserID // recipients of all frames, concatenated
 	var rooms pubsub.Envelope
-	for _, l := range letters {
-		if l.audience.Large() {
+	for _, f := range frames {
+		if f.audience.Large() {
 			rooms.Items = append(rooms.Items, pubsub.Item{Room: &pubsub.Room{
-				Conversation: l.audience.Conversation, MembersRev: l.audience.MembersRev, Frame: l.frame,
+				Conversation: f.audience.Conversation, MembersRev: f.audience.MembersRev, Frame: f.frame,
 			}})
 			continue
 		}
-		users = append(users, l.audience.Members...)
+		users = append(users, f.audience.Members...)
 	}
 	if len(users) > 0 {
-		a.sendByRecipient(ctx, letters, users)
+		a.sendByRecipient(ctx, frames, users)
 	}
 	if len(rooms.Items) > 0 {
 		a.broadcast(ctx, &rooms)
 	}
 }
 
-func (a *Announcer) sendByRecipient(ctx context.Context, letters []outgoingFrame, users []chat.UserID) {
-	where, unknown := a.locator.locate(ctx, users)
-	nodes := map[string]*pubsub.Envelope{}
-	var missed []notifyqueue.Job
-	for _, l := range letters {
-		if l.audience.Large() {
+func (a *Announcer) sendByRecipient(ctx context.Context, frames []outgoingFrame, users []chat.UserID) {
+	nodesOf, unknown := a.locator.locate(ctx, users)
+	envelopes := map[string]*pubsub.Envelope{} // by node
+	var jobs []notifyqueue.Job
+	for _, f := range frames {
+		if f.audience.Large() {
 			continue
 		}
-		if a.notifier != nil && l.notify != nil {
-			if absent := offlineRecipients(l, where, unknown); len(absent) > 0 {
-				missed = append(missed, notifyqueue.NewJob(l.notify, absent))
+		if a.notifier != nil && f.notify != nil {
+			if offline := offlineRecipients(f, nodesOf, unknown); len(offline) > 0 {
+				jobs = append(jobs, notifyqueue.NewJob(f.notify, offline))
 			}
 		}
-		for i, user := range l.audience.Members {
-			for _, node := range where[i] {
-				e := nodes[node]
+		for i, user := range f.audience.Members {
+			for _, node := range nodesOf[i] {
+				e := envelopes[node]
 				if e == nil {
 					e = &pubsub.Envelope{}
-					nodes[node] = e
+					envelopes[node] = e
 				}
-				// The letter's push to this node is the last item, if
-				// an earlier recipient opened it.
-				if n := len(e.Items); n > 0 && sameFrame(e.Items[n-1].Push.Frame, l.frame) {
+				// The push of this frame to this node is the last item, if
+				// an earlier recipient added it.
+				if n := len(e.Items); n > 0 && sameFrame(e.Items[n-1].Push.Frame, f.frame) {
 					e.Items[n-1].Push.Users = append(e.Items[n-1].Push.Users, user)
 					continue
 				}
-				e.Items = append(e.Items, pubsub.Item{Push: &pubsub.Push{Users: []chat.UserID{user}, Frame: l.frame}})
+				e.Items = append(e.Items, pubsub.Item{Push: &pubsub.Push{Users: []chat.UserID{user}, Frame: f.frame}})
 			}
 		}
-		where, unknown = where[len(l.audience.Members):], unknown[len(l.audience.Members):]
+		nodesOf, unknown = nodesOf[len(f.audience.Members):], unknown[len(f.audience.Members):]
 	}
-	for node, e := range nodes {
+	for node, e := range envelopes {
 		if err := a.bus.Publish(ctx, node, e); err != nil {
 			a.log.ErrorContext(ctx, "a gateway could not be reached; its devices will catch up", "node", node, "items", len(e.Items), "error", err)
 		}
 	}
-	if len(missed) > 0 {
-		a.notifier.Publish(missed)
+	if len(jobs) > 0 {
+		a.notifier.Publish(jobs)
 	}
 }
 
-// offlineRecipients are a letter's recipients who are nowhere for certain, without the
-// author of the message, who knows it.
-func offlineRecipients(l outgoingFrame, where [][]string, unknown []bool) (absent []chat.UserID) {
-	for i, user := range l.audience.Members {
-		if len(where[i]) == 0 && !unknown[i] && user != l.notify.Sender {
-			absent = append(absent, user)
+// offlineRecipients returns the recipients of a frame who are known to be
+// connected nowhere, without the author of the message.
+func offlineRecipients(f outgoingFrame, nodesOf [][]string, unknown []bool) (offline []chat.UserID) {
+	for i, user := range f.audience.Members {
+		if len(nodesOf[i]) == 0 && !unknown[i] && user != f.notify.Sender {
+			offline = append(offline, user)
 		}
 	}
-	return absent
+	return offline
 }
 
-// sameFrame tells whether two frames are the same bytes in memory.
+// sameFrame reports whether two frames are the same bytes in memory.
 func sameFrame(x, y []byte) bool {
 	return len(x) > 0 && len(x) == len(y) && &x[0] == &y[0]
 }
@@ -163,35 +165,36 @@ func (a *Announcer) broadcast(ctx context.Context, e *pubsub.Envelope) {
 	}
 }
 
-// audienceOf makes an audience of single people.
+// audienceOf returns an audience of single users.
 func audienceOf(id chat.ConversationID, users ...chat.UserID) chat.Audience {
 	return chat.Audience{Conversation: id, Members: users}
 }
 
-// Stored announces what a batch of submissions came to: new messages to their
-// audience; those that were stored before to their sender alone, who sent them
-// again because the answer was lost.
+// Stored announces the outcomes of a batch of submissions: new messages to their
+// audience; duplicates to their sender alone, who sent them again because the
+// answer was lost. redelivered reports whether the broker delivered the i-th
+// submission before.
 func (a *Announcer) Stored(ctx context.Context, outcomes []chat.Outcome, redelivered func(i int) bool) {
-	letters := make([]outgoingFrame, 0, len(outcomes))
+	frames := make([]outgoingFrame, 0, len(outcomes))
 	for i := range outcomes {
 		o := &outcomes[i]
 		if o.Verdict == 0 {
 			continue
 		}
-		l := outgoingFrame{audience: o.Audience, frame: messageFrame(&o.Message)}
-		// A batch that comes again may have been stored by a worker that
-		// died before it announced it.
+		f := outgoingFrame{audience: o.Audience, frame: messageFrame(&o.Message)}
+		// A redelivered batch may have been stored by a worker that died
+		// before it announced it.
 		if o.Verdict == chat.Duplicate && !redelivered(i) {
-			l.audience = audienceOf(o.Message.Conversation, o.Message.Sender)
+			f.audience = audienceOf(o.Message.Conversation, o.Message.Sender)
 		} else if !o.Message.Deleted() {
-			l.notify = &o.Message
+			f.notify = &o.Message
 		}
-		letters = append(letters, l)
+		frames = append(frames, f)
 	}
-	a.send(ctx, letters)
+	a.send(ctx, frames)
 }
 
-// messageFrame is the frame that shows a message in its present form.
+// messageFrame encodes the current state of a message.
 func messageFrame(m *chat.Message) []byte {
 	t := "message"
 	switch {
@@ -203,7 +206,7 @@ func messageFrame(m *chat.Message) []byte {
 	return wire.AppendMessage(make([]byte, 0, 256+len(m.Body)), t, m)
 }
 
-// Failed tells an author that what was accepted could not be stored.
+// Failed tells the author that an accepted message could not be stored.
 func (a *Announcer) Failed(ctx context.Context, s *chat.Submission, refusal *chat.Error) {
 	a.send(ctx, []outgoingFrame{{
 		audience: audienceOf(s.Conversation, s.Sender),
@@ -214,7 +217,7 @@ func (a *Announcer) Failed(ctx context.Context, s *chat.Submission, refusal *cha
 // MessageEdited announces an edit.
 func (a *Announcer) MessageEdited(ctx context.Context, e store.Edited) { a.edited(ctx, e) }
 
-// MessageDeleted announces a delete.
+// MessageDeleted announces a deletion.
 func (a *Announcer) MessageDeleted(ctx context.Context, e store.Edited) { a.edited(ctx, e) }
 
 func (a *Announcer) edited(ctx context.Context, e store.Edited) {
@@ -223,9 +226,9 @@ func (a *Announcer) edited(ctx context.Context, e store.Edited) {
 	}
 }
 
-// ConversationChanged announces a change of name or membership. Gateways hear
-// of a change of membership before anything else, so that nothing more of the
-// conversation leaves to those who left.
+// ConversationChanged announces a change of name or membership. Gateways receive
+// a change of membership first, so that those who left get nothing more of the
+// conversation.
 func (a *Announcer) ConversationChanged(ctx context.Context, by chat.UserID, c store.Change) {
 	if !c.Changed {
 		return
@@ -236,28 +239,29 @@ func (a *Announcer) ConversationChanged(ctx context.Context, by chat.UserID, c s
 			Conversation: id, MembersRev: c.Conversation.MembersRev, Left: c.Left,
 		}}}})
 	}
-	people := a.usersByID(ctx, slices.Concat(c.Joined, c.Left))
+	userOf := a.usersByID(ctx, slices.Concat(c.Joined, c.Left))
 	frame := wire.ConversationFrame{T: "conversation", Conversation: wire.ConversationOf(c.Conversation), By: by}
 	for _, user := range c.Joined {
-		frame.Joined = append(frame.Joined, people(user))
+		frame.Joined = append(frame.Joined, userOf(user))
 	}
 	for _, user := range c.Left {
-		frame.Left = append(frame.Left, people(user))
+		frame.Left = append(frame.Left, userOf(user))
 	}
-	letters := []outgoingFrame{{audience: c.Audience, frame: wire.Encode(frame)}}
+	frames := []outgoingFrame{{audience: c.Audience, frame: wire.Encode(frame)}}
 	if len(c.Left) > 0 {
-		letters = append(letters, outgoingFrame{audience: audienceOf(id, c.Left...), frame: wire.Encode(wire.Removed{T: "removed", Conversation: id})})
+		frames = append(frames, outgoingFrame{audience: audienceOf(id, c.Left...), frame: wire.Encode(wire.Removed{T: "removed", Conversation: id})})
 	}
-	a.send(ctx, letters)
+	a.send(ctx, frames)
 }
 
-// usersByID looks users up; who is not found keeps at least the id.
+// usersByID looks users up. The function that it returns gives the user with an
+// id; of a user that was not found it has the id alone.
 func (a *Announcer) usersByID(ctx context.Context, ids []chat.UserID) func(chat.UserID) wire.User {
 	found := map[chat.UserID]wire.User{}
 	if len(ids) > 0 {
 		users, err := a.directory.Users(ctx, ids)
 		if err != nil {
-			a.log.ErrorContext(ctx, "names could not be looked up for an announcement", "error", err)
+			a.log.ErrorContext(ctx, "users could not be looked up for an announcement", "error", err)
 		}
 		for _, u := range users {
 			found[u.ID] = wire.UserOf(u)
@@ -287,7 +291,7 @@ func (a *Announcer) Marked(ctx context.Context, m chat.Membership) {
 	})}})
 }
 
-// Typing tells the other members of a small conversation that user writes.
+// Typing tells the other members of a small conversation that user is writing.
 func (a *Announcer) Typing(ctx context.Context, audience chat.Audience, user chat.UserID) {
 	if audience.Large() {
 		return
@@ -303,14 +307,14 @@ func (a *Announcer) Typing(ctx context.Context, audience chat.Audience, user cha
 	})}})
 }
 
-// SessionsEnded has the sockets of sessions closed.
+// SessionsEnded asks the gateways to close the connections of sessions.
 func (a *Announcer) SessionsEnded(ctx context.Context, user chat.UserID, ids []chat.SessionID) {
 	if len(ids) > 0 {
 		a.broadcast(ctx, &pubsub.Envelope{Items: []pubsub.Item{{Revoked: &pubsub.Revoked{User: user, Sessions: ids}}}})
 	}
 }
 
-// PresenceChanged tells the gateways how a person can be reached now.
+// PresenceChanged tells the gateways the new presence of a user.
 func (a *Announcer) PresenceChanged(ctx context.Context, s presence.State) {
 	a.broadcast(ctx, &pubsub.Envelope{Items: []pubsub.Item{{Presence: &pubsub.Presence{User: s.User, State: s.Presence, LastSeen: s.LastSeen}}}})
 }

@@ -14,50 +14,52 @@ import (
 )
 
 const (
-	// patience is how long an announcement waits to learn where people are:
-	// whoever stores messages waits with it.
+	// lookupTimeout is how long an announcement waits for presence. The worker
+	// that stores messages waits with it.
 	lookupTimeout = 250 * time.Millisecond
-	// haste is how long it waits while a part of presence hangs; the others
-	// have answered by then.
+	// reducedTimeout is how long it waits while a shard of presence hangs; the
+	// other shards have answered by then.
 	reducedTimeout = 25 * time.Millisecond
 )
 
-// locator asks presence where people are, and does not wait for one that hangs:
-// whoever is not found catches up. It is safe for concurrent use.
+// locator asks presence which nodes users are connected to, and does not wait
+// for a presence that hangs: devices that are not found catch up. It is safe for
+// concurrent use.
 type locator struct {
 	presence     Locator
 	breaker      *circuitbreaker.Breaker
-	reducedUntil atomic.Int64 // until when a part is known to hang, in Unix nanoseconds; 0 when none is
+	reducedUntil atomic.Int64 // end of the use of reducedTimeout, in Unix nanoseconds; 0 while no shard hangs
 }
 
 func newLocator(l Locator, log *slog.Logger) *locator {
-	return &locator{presence: l, breaker: circuitbreaker.New(log, "people cannot be located; their devices will catch up", "people can be located again")}
+	return &locator{presence: l, breaker: circuitbreaker.New(log, "users cannot be located; their devices will catch up", "users can be located again")}
 }
 
-var errBreakerOpen = errors.New("presence is left alone")
+var errBreakerOpen = errors.New("presence is not asked: the circuit breaker is open")
 
-// locate finds out on which nodes people are, and of whom that is not known.
-func (l *locator) locate(ctx context.Context, users []chat.UserID) (where [][]string, unknown []bool) {
+// locate returns the nodes that each user is connected to, and for which users
+// that is unknown. Both results have the length of users.
+func (l *locator) locate(ctx context.Context, users []chat.UserID) (nodesOf [][]string, unknown []bool) {
 	now := time.Now()
 	if !l.breaker.Allow(now) {
 		return make([][]string, len(users)), presence.Unknown(errBreakerOpen, len(users))
 	}
-	most := l.timeout(now)
-	bounded, cancel := context.WithTimeout(ctx, most)
+	timeout := l.timeout(now)
+	bounded, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	where, err := l.presence.NodesOf(bounded, users)
+	nodesOf, err := l.presence.NodesOf(bounded, users)
 	unknown = presence.Unknown(err, len(users))
-	if len(where) != len(users) {
-		where = make([][]string, len(users))
+	if len(nodesOf) != len(users) {
+		nodesOf = make([][]string, len(users))
 	}
-	if ctx.Err() == nil { // else it says nothing of presence
-		l.record(err, bounded.Err() != nil, most == reducedTimeout, slices.Contains(unknown, false))
+	if ctx.Err() == nil { // otherwise the caller gave up, which says nothing about presence
+		l.record(err, bounded.Err() != nil, timeout == reducedTimeout, slices.Contains(unknown, false))
 	}
-	return where, unknown
+	return nodesOf, unknown
 }
 
-// timeout is haste while a part hangs, but for one call in each pause, which
-// finds out whether it still does.
+// timeout returns reducedTimeout while a shard hangs, except for one call in
+// each circuitbreaker.Cooldown, which finds out whether it still does.
 func (l *locator) timeout(now time.Time) time.Duration {
 	until := l.reducedUntil.Load()
 	if until != 0 && (now.UnixNano() < until || !l.reducedUntil.CompareAndSwap(until, now.Add(circuitbreaker.Cooldown).UnixNano())) {
@@ -66,12 +68,12 @@ func (l *locator) timeout(now time.Time) time.Duration {
 	return lookupTimeout
 }
 
-// record takes in how a call went: whether it took all the time it had, whether
-// that was little, and whether it found out about anybody.
-func (l *locator) record(err error, late, hasty, some bool) {
+// record records the result of a call: whether it timed out, whether its timeout
+// was the reduced one, and whether it found the nodes of any user.
+func (l *locator) record(err error, timedOut, reduced, found bool) {
 	now := time.Now()
 	switch {
-	case err != nil && late && !hasty && !some:
+	case err != nil && timedOut && !reduced && !found:
 		l.breaker.Record(now, err)
 		return
 	case err != nil:
@@ -80,8 +82,8 @@ func (l *locator) record(err error, late, hasty, some bool) {
 		l.breaker.Record(now, nil)
 	}
 	switch {
-	case hasty: // the next call with patience finds out more
-	case late && err != nil:
+	case reduced: // the next call with lookupTimeout finds out more
+	case timedOut && err != nil:
 		l.reducedUntil.Store(now.Add(circuitbreaker.Cooldown).UnixNano())
 	default:
 		l.reducedUntil.Store(0)

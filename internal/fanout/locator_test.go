@@ -17,7 +17,7 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/pubsub"
 )
 
-// recordingBus is a bus that keeps to whom what went.
+// recordingBus records the recipients of pushes by node.
 type recordingBus struct{ to map[string][]chat.UserID }
 
 func (b *recordingBus) Publish(_ context.Context, node string, e *pubsub.Envelope) error {
@@ -29,8 +29,8 @@ func (b *recordingBus) Publish(_ context.Context, node string, e *pubsub.Envelop
 
 func (b *recordingBus) Broadcast(context.Context, *pubsub.Envelope) error { return nil }
 
-// partialPresence is a presence of two parts, for users of odd and of even number; those
-// below 10 are on the node of that name.
+// partialPresence is a presence of two shards, for users with odd and even ids.
+// Users below 10 are connected to the node named after their shard.
 type partialPresence struct {
 	evenDown, evenHangs, oddHangs bool
 	calls                         int
@@ -52,31 +52,31 @@ func (p *partialPresence) NodesOf(ctx context.Context, users []chat.UserID) ([][
 		<-ctx.Done()
 	}
 	if missing {
-		return out, &presence.PartialError{Unknown: unknown, Err: errors.New("a part is away")}
+		return out, &presence.PartialError{Unknown: unknown, Err: errors.New("a shard is down")}
 	}
 	return out, nil
 }
 
-// delivery is what came of a message of 1 to 2, 3, 12 and 13, of whom the last
-// two are nowhere.
+// delivery is the result of announcing a message of user 1 to 2, 3, 12 and 13.
+// The last two are offline.
 type delivery struct {
-	Odd, Even []chat.UserID // to whom it went on the nodes
+	Odd, Even []chat.UserID // recipients on each node
 	Notified  []chat.UserID
 	Took      time.Duration
 	Calls     int
 }
 
-// deliver announces it; the clock is that of a bubble.
+// deliver announces the message. It must run in a synctest bubble.
 func deliver(t *testing.T, p *partialPresence, a *fanout.Announcer, b *recordingBus) delivery {
 	t.Helper()
 	b.to = map[string][]chat.UserID{}
-	j := &recordingQueue{}
+	queue := &recordingQueue{}
 	begin, asked := time.Now(), p.calls
-	a.WithNotifications(j).Stored(t.Context(), []chat.Outcome{{
+	a.WithNotifications(queue).Stored(t.Context(), []chat.Outcome{{
 		Verdict: chat.Stored, Message: message(1, "text"), Audience: chat.Audience{Conversation: 9, Members: []chat.UserID{1, 2, 3, 12, 13}},
 	}}, func(int) bool { return false })
 	out := delivery{Odd: b.to["odd"], Even: b.to["even"], Took: time.Since(begin), Calls: p.calls - asked}
-	for _, jobs := range j.published {
+	for _, jobs := range queue.published {
 		for _, job := range jobs {
 			out.Notified = append(out.Notified, job.Users...)
 		}
@@ -84,10 +84,10 @@ func deliver(t *testing.T, p *partialPresence, a *fanout.Announcer, b *recording
 	return out
 }
 
-// While presence answers in part or not at all, who is found gets the message,
-// nobody is notified who may be here, and no batch waits for long.
+// While presence answers partly or not at all, the users that are found get the
+// message, users who may be connected are not notified, and no batch waits long.
 func TestPresenceFailsOrHangs(t *testing.T) {
-	const patience, haste = 250 * time.Millisecond, 25 * time.Millisecond
+	const lookupTimeout, reducedTimeout = 250 * time.Millisecond, 25 * time.Millisecond
 	odd, even := []chat.UserID{1, 3}, []chat.UserID{2}
 	whole := delivery{Odd: odd, Even: even, Notified: []chat.UserID{12, 13}, Calls: 1}
 	part := func(took time.Duration) delivery {
@@ -98,23 +98,23 @@ func TestPresenceFailsOrHangs(t *testing.T) {
 		want delivery
 	}
 	for name, c := range map[string]struct {
-		trouble partialPresence
-		during  []step
-		after   []step // when all is well again
+		fault  partialPresence
+		during []step
+		after  []step // after the fault
 	}{
-		"a part is away": {
+		"a shard is down": {
 			partialPresence{evenDown: true},
 			[]step{{0, part(0)}, {0, part(0)}},
 			[]step{{0, whole}},
 		},
-		"a part hangs": {
+		"a shard hangs": {
 			partialPresence{evenHangs: true},
-			[]step{{0, part(patience)}, {0, part(haste)}, {0, part(haste)}, {circuitbreaker.Cooldown, part(patience)}, {0, part(haste)}},
+			[]step{{0, part(lookupTimeout)}, {0, part(reducedTimeout)}, {0, part(reducedTimeout)}, {circuitbreaker.Cooldown, part(lookupTimeout)}, {0, part(reducedTimeout)}},
 			[]step{{0, whole}, {circuitbreaker.Cooldown, whole}},
 		},
 		"all hangs": {
 			partialPresence{evenHangs: true, oddHangs: true},
-			[]step{{0, delivery{Took: patience, Calls: 1}}, {0, delivery{}}, {circuitbreaker.Cooldown - 1, delivery{}}, {1, delivery{Took: patience, Calls: 1}}, {0, delivery{}}},
+			[]step{{0, delivery{Took: lookupTimeout, Calls: 1}}, {0, delivery{}}, {circuitbreaker.Cooldown - 1, delivery{}}, {1, delivery{Took: lookupTimeout, Calls: 1}}, {0, delivery{}}},
 			[]step{{0, delivery{}}, {circuitbreaker.Cooldown, whole}, {0, whole}},
 		},
 	} {
@@ -133,7 +133,7 @@ func TestPresenceFailsOrHangs(t *testing.T) {
 					}
 				}
 				check("before", []step{{0, whole}})
-				*p = c.trouble
+				*p = c.fault
 				check("during", c.during)
 				*p = partialPresence{}
 				check("after", c.after)
@@ -142,7 +142,7 @@ func TestPresenceFailsOrHangs(t *testing.T) {
 	}
 }
 
-// Whoever hangs up says nothing of presence.
+// A call that its caller cancels is not counted as a failure of presence.
 func TestCanceledCallIsNotAnOutage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := &partialPresence{evenHangs: true, oddHangs: true}
@@ -153,7 +153,7 @@ func TestCanceledCallIsNotAnOutage(t *testing.T) {
 		a.Typing(ctx, chat.Audience{Conversation: 9, Members: []chat.UserID{1, 2, 3}}, 1)
 		*p = partialPresence{}
 		if got := deliver(t, p, a, b); got.Calls != 1 {
-			t.Errorf("presence was left alone: %+v", got)
+			t.Errorf("presence was not asked: %+v", got)
 		}
 	})
 }

@@ -14,8 +14,8 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/store"
 )
 
-// poisonStore is a store that cannot keep poison, whatever is beside it.
-type poisonStore struct{ kept []string }
+// poisonStore is a store that fails or panics for batches with a poison message.
+type poisonStore struct{ stored []string }
 
 func (p *poisonStore) Append(_ context.Context, batch []chat.Submission) ([]chat.Outcome, error) {
 	for _, s := range batch {
@@ -28,13 +28,13 @@ func (p *poisonStore) Append(_ context.Context, batch []chat.Submission) ([]chat
 	}
 	outcomes := make([]chat.Outcome, len(batch))
 	for i, s := range batch {
-		p.kept = append(p.kept, s.Body)
+		p.stored = append(p.stored, s.Body)
 		outcomes[i] = chat.Outcome{Verdict: chat.Stored, Message: chat.Message{Body: s.Body}}
 	}
 	return outcomes, nil
 }
 
-// recordingAnnouncer hears what is announced.
+// recordingAnnouncer records what is announced.
 type recordingAnnouncer struct{ stored, failed []string }
 
 func (a *recordingAnnouncer) Stored(_ context.Context, outcomes []chat.Outcome, _ func(int) bool) {
@@ -49,8 +49,8 @@ func (a *recordingAnnouncer) Failed(_ context.Context, s *chat.Submission, _ *ch
 	a.failed = append(a.failed, s.Body)
 }
 
-// Whatever poison is in a batch, the rest is stored in order, and each author
-// of poison is told.
+// Whatever poison messages are in a batch, the rest is stored in order, and each
+// author of a poison message is told.
 func TestPoisonMessagesAreIsolated(t *testing.T) {
 	for round := range 200 {
 		r := rand.New(rand.NewPCG(1, uint64(round)))
@@ -76,8 +76,8 @@ func TestPoisonMessagesAreIsolated(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if !slices.Equal(p.kept, good) || !slices.Equal(a.stored, good) || !slices.Equal(a.failed, bad) {
-			t.Fatalf("round %d: kept %v, announced %v, failed %v", round, p.kept, a.stored, a.failed)
+		if !slices.Equal(p.stored, good) || !slices.Equal(a.stored, good) || !slices.Equal(a.failed, bad) {
+			t.Fatalf("round %d: stored %v, announced %v, failed %v", round, p.stored, a.stored, a.failed)
 		}
 		for i, v := range verdicts {
 			if (v != nil) != slices.Contains(bad, batch[i].Body) {
@@ -93,7 +93,7 @@ func (unavailableStore) Append(context.Context, []chat.Submission) ([]chat.Outco
 	return nil, store.ErrUnavailable
 }
 
-// A store that is away is nobody's fault: nothing is refused.
+// While the store is unavailable, no message is refused.
 func TestUnavailableStoreRefusesNothing(t *testing.T) {
 	a := &recordingAnnouncer{}
 	_, err := New(unavailableStore{}, a, slog.New(slog.DiscardHandler)).Handle(t.Context(), []broker.Delivery{{Confirmed: true}, {Confirmed: true}})
