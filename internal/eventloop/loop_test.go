@@ -17,11 +17,10 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// testTimeout bounds every wait; it is never waited for in full unless something
-// is wrong.
+// testTimeout limits every wait; it is reached only when a test fails.
 const testTimeout = 20 * time.Second
 
-// recordingReader keeps what comes on a connection.
+// recordingReader records the bytes of a connection.
 type recordingReader struct {
 	conn net.Conn
 	stop []byte // Data fails on it
@@ -37,7 +36,7 @@ func (g *recordingReader) Data(p []byte) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.got = append(g.got, p...)
-	clear(p) // it may
+	clear(p) // a reader may change it
 	if g.stop != nil && bytes.Contains(g.got, g.stop) {
 		return errStop
 	}
@@ -60,7 +59,7 @@ func (g *recordingReader) wait(t *testing.T) error {
 	}
 }
 
-// connect gives both ends of a connection of which the loop reads one.
+// connect returns both ends of a connection. The loop reads the first one.
 func connect(t *testing.T, l *Loop, stop []byte) (*recordingReader, *net.TCPConn) {
 	t.Helper()
 	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
@@ -84,12 +83,12 @@ func connect(t *testing.T, l *Loop, stop []byte) (*recordingReader, *net.TCPConn
 	return g, far.(*net.TCPConn)
 }
 
-// What comes on many connections at once comes whole and in order to each, and
-// the loop rests once they are gone. Then it starts anew.
+// The bytes of many concurrent connections arrive completely and in order, and
+// the loop stops when all have ended. Then it starts again.
 func TestManyConnections(t *testing.T) {
 	var l Loop
 	for range 2 {
-		const conns, lines = 300, 200 // more than a round looks at
+		const conns, lines = 300, 200 // more than maxEvents
 		var writing sync.WaitGroup
 		gatherers := make([]*recordingReader, conns)
 		for i := range gatherers {
@@ -121,8 +120,8 @@ func TestManyConnections(t *testing.T) {
 	}
 }
 
-// An end by the reader itself, and by whoever shuts the connection down, leave
-// the others alone.
+// The end of a connection, by its reader, by a shutdown or by a reset, does not
+// affect the others.
 func TestConnectionEnds(t *testing.T) {
 	var l Loop
 	other, farOther := connect(t, &l, nil)
@@ -162,7 +161,7 @@ func TestOnlyTCP(t *testing.T) {
 	defer func() { _, _ = near.Close(), far.Close() }()
 	var l Loop
 	if l.Add(near, nil) {
-		t.Error("a pipe was taken")
+		t.Error("a pipe was accepted")
 	}
 	l.Wait()
 }

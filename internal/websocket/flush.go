@@ -6,13 +6,14 @@ import (
 	"time"
 )
 
-// flushBuffer is how much is written in one call.
+// flushBuffer is how many bytes are written in one call.
 const flushBuffer = 64 << 10
 
-// markDirty hands a connection to the flusher. Its writing flag is set.
+// markDirty adds a connection to the flusher's list. Its writing flag must be
+// set.
 func (l *loop) markDirty(c *Conn) { l.dirty.Add(c) }
 
-// flush writes for all connections of a loop until the server stops.
+// flush writes the queues of a loop's connections until the server stops.
 func (l *loop) flush() {
 	var work []*Conn
 	var frames [][]byte // the queue that is being written; swapped with the connection's
@@ -31,15 +32,15 @@ func (l *loop) flush() {
 	}
 }
 
-// flush writes all that gathered. Frames and buf are scratch space; it gives
-// frames back for the next connection.
+// flush writes the queue. frames and buf are scratch space; it returns frames for
+// the next connection.
 func (c *Conn) flush(frames [][]byte, buf []byte) [][]byte {
 	c.mu.Lock()
 	frames, c.queue = c.queue, frames[:0]
 	c.mu.Unlock()
 	written, rest := 0, []byte(nil)
 	for i := 0; i < len(frames) && rest == nil; {
-		// What fits into the buffer goes out in one call.
+		// The frames that fit into the buffer are written in one call.
 		buf = buf[:0]
 		for ; i < len(frames) && (len(buf) == 0 || len(buf)+len(frames[i]) <= flushBuffer); i++ {
 			buf = append(buf, frames[i]...)
@@ -62,8 +63,8 @@ func (c *Conn) flush(frames [][]byte, buf []byte) [][]byte {
 	return frames[:0]
 }
 
-// finishFlush accounts for what was written. rest is what the socket did not take;
-// a writer of its own brings it out.
+// finishFlush accounts for n written bytes. rest is what the kernel did not
+// accept; a blocking writer writes it.
 func (c *Conn) finishFlush(n int, rest []byte) {
 	c.mu.Lock()
 	c.queued -= n
@@ -79,7 +80,7 @@ func (c *Conn) finishFlush(n int, rest []byte) {
 		c.loop.markDirty(c)
 		return
 	default:
-		c.queue = nil // an idle connection keeps nothing
+		c.queue = nil // an idle connection has no buffer
 	}
 	c.writing = false
 	ending := c.closeAfterFlush
@@ -89,7 +90,8 @@ func (c *Conn) finishFlush(n int, rest []byte) {
 	}
 }
 
-// writeBlocking writes to a client that does not keep up, until it does.
+// writeBlocking writes to a client that reads too slowly, until the queue is
+// empty.
 func (c *Conn) writeBlocking(rest []byte) {
 	for len(rest) > 0 {
 		_ = c.net.SetWriteDeadline(time.Now().Add(c.server.cfg.WriteTimeout))
@@ -116,8 +118,8 @@ func (c *Conn) writeBlocking(rest []byte) {
 			c.queue = nil
 			c.writing = len(rest) > 0
 			if !c.writing {
-				// It keeps up again: the deadline was for this writer, and
-				// would fail the next write however long it is until then.
+				// The deadline was for this writer. It would fail the next
+				// write, whenever that comes.
 				_ = c.net.SetWriteDeadline(time.Time{})
 			}
 		}

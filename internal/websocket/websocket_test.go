@@ -26,7 +26,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const testTimeout = 10 * time.Second
 
-// echo answers every message with itself.
+// echo is a handler that sends every message back.
 type echo struct {
 	mu     sync.Mutex
 	got    []string
@@ -53,7 +53,7 @@ func (e *echo) waitClosed(t *testing.T) error {
 	case err := <-e.closed:
 		return err
 	case <-time.After(testTimeout):
-		t.Fatal("the handler was not told of the end")
+		t.Fatal("Closed was not called")
 		return nil
 	}
 }
@@ -173,7 +173,7 @@ func (p *peer) expectClose(code int) {
 	}
 }
 
-// forBothReaders runs a test on both kinds of readers.
+// forBothReaders runs a test with event loops and with reader goroutines.
 func forBothReaders(t *testing.T, test func(t *testing.T, cfg Config)) {
 	t.Run("loops", func(t *testing.T) { test(t, Config{}) })
 	t.Run("portable", func(t *testing.T) { test(t, Config{Portable: true}) })
@@ -209,7 +209,7 @@ func TestPiecesAndControlFrames(t *testing.T) {
 	})
 }
 
-// What the conformance suite does not have: masks, and the server's own limit.
+// These cases are not in the conformance suite: masks, and the server's limit.
 func TestViolations(t *testing.T) {
 	unmasked := ws.MustCompileFrame(ws.NewTextFrame([]byte("x")))
 	huge := []byte{0x81, 0xff, 0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0}
@@ -234,7 +234,7 @@ func TestViolations(t *testing.T) {
 				_ = p.Close()
 				var v *wsframe.Error
 				if err := e.waitClosed(t); !errors.As(err, &v) {
-					t.Errorf("the handler was told %v", err)
+					t.Errorf("Closed was called with %v", err)
 				}
 			})
 		}
@@ -255,7 +255,7 @@ func TestClosing(t *testing.T) {
 				t.Errorf("the server leaves the connection open: %v", err)
 			}
 			if err := e.waitClosed(t); !errors.Is(err, errPeerClosed) {
-				t.Errorf("the handler was told %v", err)
+				t.Errorf("Closed was called with %v", err)
 			}
 		})
 		t.Run("by the server, behind what it sent", func(t *testing.T) {
@@ -281,7 +281,7 @@ func TestClosing(t *testing.T) {
 			c.Close(4100, "ended")
 			_ = e.waitClosed(t)
 		})
-		t.Run("without a word", func(t *testing.T) {
+		t.Run("without a close frame", func(t *testing.T) {
 			p := dial(t, f, "/")
 			e := <-f.handler
 			<-f.conns
@@ -325,7 +325,7 @@ func TestSlowReaderIsCutOff(t *testing.T) {
 		cfg.MaxQueued = 1 << 20
 		f := serve(t, cfg)
 		slow := dial(t, f, "/")
-		e, c := <-f.handler, <-f.conns // before the other's may come
+		e, c := <-f.handler, <-f.conns // before the other connection is made
 		other := dial(t, f, "/")
 		frame := NewFrame(bytes.Repeat([]byte("x"), 1000))
 		sent := 0
@@ -335,11 +335,11 @@ func TestSlowReaderIsCutOff(t *testing.T) {
 				t.Fatalf("%d bytes are queued", c.Queued())
 			}
 			if sent > 100_000 {
-				t.Fatal("the reader is not cut off")
+				t.Fatal("the connection was not ended")
 			}
 		}
 		if err := e.waitClosed(t); !errors.Is(err, errSlow) {
-			t.Errorf("the handler was told %v", err)
+			t.Errorf("Closed was called with %v", err)
 		}
 		_ = slow.Close()
 		other.write(masked(true, ws.OpText, "still here"))
@@ -356,7 +356,7 @@ func TestLaggingReaderGetsEverything(t *testing.T) {
 		const n = 20_000
 		for i := range n {
 			if !c.Send(NewFrame([]byte(fmt.Sprintf("%d %0500d", i, 0)))) {
-				t.Fatalf("frame %d was not taken", i)
+				t.Fatalf("frame %d was not queued", i)
 			}
 		}
 		for i := range n {
@@ -373,7 +373,7 @@ func TestSilentClientIsCutOff(t *testing.T) {
 		f := serve(t, cfg)
 		dial(t, f, "/")
 		if err := (<-f.handler).waitClosed(t); !errors.Is(err, errIdle) {
-			t.Errorf("the handler was told %v", err)
+			t.Errorf("Closed was called with %v", err)
 		}
 	})
 }
@@ -503,15 +503,15 @@ func BenchmarkBroadcast(b *testing.B) {
 	b.ReportMetric(float64(b.N)*conns/b.Elapsed().Seconds(), "frames/s")
 }
 
-// A client that lagged once and has caught up is not cut off by its next frame,
-// however long that takes to come.
+// The connection of a client that was slow once and has caught up is not ended by
+// the next write, however late that is.
 func TestWriteDeadlineIsCleared(t *testing.T) {
 	f := serve(t, Config{MaxQueued: 64 << 20, WriteTimeout: 300 * time.Millisecond})
 	p := dial(t, f, "/silent")
 	<-f.handler
 	c := <-f.conns
 	const size = 16 << 20
-	c.Send(make(Frame, size)) // more than the kernel takes
+	c.Send(make(Frame, size)) // more than the kernel buffers
 	if _, err := io.CopyN(io.Discard, p.br, size); err != nil {
 		t.Fatal(err)
 	}

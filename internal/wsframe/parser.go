@@ -9,7 +9,7 @@ import (
 	"github.com/gobwas/ws"
 )
 
-// Peer is who sends what is parsed.
+// Peer is the sender of the parsed bytes.
 type Peer bool
 
 // Clients mask their frames, servers do not.
@@ -18,24 +18,26 @@ const (
 	FromClient Peer = true
 )
 
-// ErrPause is what emit returns to have Feed stop behind this frame. What came
-// behind it is parsed by the next Feed, which may be given nothing more.
+// ErrPause is returned by emit to make Feed stop after this frame. The bytes
+// behind it are parsed by the next Feed, which may be called with no new bytes.
 var ErrPause = errors.New("wsframe: pause")
 
-// Parser takes a peer's bytes, in whatever pieces they come. Its zero value is
-// ready. It keeps no buffer while no frame or message is incomplete, and no
-// settings, because a server has a parser for each of its connections.
+// Parser parses a peer's bytes, in pieces of any size. Its zero value is ready to
+// use. It is small, because a server has one for each connection: it has a buffer
+// only while a frame or message is incomplete, and no settings. It is not safe
+// for concurrent use.
 type Parser struct {
-	partial    []byte // a frame of which not all has come
-	message    []byte // fragments of a message of which not all has come
-	validated  uint32 // bytes of message that are known to be UTF-8
+	partial    []byte // an incomplete frame
+	message    []byte // fragments of an incomplete message
+	validated  uint32 // bytes of message that were validated as UTF-8
 	fragmented bool
 }
 
-// Feed handles p, which it may change and does not keep. It calls emit for each
-// whole text message, as Text, and for each control frame; the payload is valid
-// during the call only. maxMessage bounds a message in bytes. An error is an
-// *Error, or what emit returned; no more may be fed then.
+// Feed parses p, which it may change and does not retain. It calls emit for each
+// complete text message, as Text, and for each control frame; the payload is
+// valid during the call only. maxMessage is the maximum length of a message in
+// bytes. An error is an *Error, or what emit returned; Feed must not be called
+// after it.
 func (r *Parser) Feed(p []byte, from Peer, maxMessage int, emit func(op Opcode, payload []byte) error) error {
 	data := p
 	if len(r.partial) > 0 {
@@ -59,15 +61,15 @@ func (r *Parser) Feed(p []byte, from Peer, maxMessage int, emit func(op Opcode, 
 	case len(data) == 0:
 		r.partial = nil // idle connections keep no buffer
 	case len(r.partial) > 0 && len(data) == len(r.partial):
-		// nothing was used; it is all there already
+		// nothing was consumed; partial has all of it already
 	default:
 		r.partial = append(make([]byte, 0, max(len(data), 512)), data...)
 	}
 	return nil
 }
 
-// frame handles the frame at the start of data and returns its length, 0 when
-// not all of it has come.
+// frame handles the frame at the start of data and returns its length, 0 when it
+// is incomplete.
 func (r *Parser) frame(data []byte, from Peer, maxMessage int, emit func(op Opcode, payload []byte) error) (int, error) {
 	if len(data) < 2 {
 		return 0, nil
@@ -92,7 +94,7 @@ func (r *Parser) frame(data []byte, from Peer, maxMessage int, emit func(op Opco
 	switch {
 	case op.isControl() && length > maxControl:
 		return 0, &Error{CodeProtocolError, "a control frame is too long"}
-	// Decided by the header alone: nothing of what is too large is kept.
+	// The header is enough to decide, so too large messages are not buffered.
 	case !op.isControl() && length > uint64(maxMessage-len(r.message)):
 		return 0, &Error{CodeMessageTooBig, fmt.Sprintf("a message may have %d bytes", maxMessage)}
 	}
@@ -146,8 +148,8 @@ func (r *Parser) handlePayload(op Opcode, fin bool, payload []byte, emit func(op
 	}
 	r.message = append(r.message, payload...)
 	r.fragmented = !fin
-	// Each fragment is looked at as it comes, and only once. A character may
-	// be cut by a fragment, but not by the end of the message.
+	// Each fragment is validated once, when it arrives. A character may be split
+	// between fragments, but must be complete at the end of the message.
 	unchecked := r.message[r.validated:]
 	if !fin {
 		unchecked = unchecked[:len(unchecked)-incompleteRune(unchecked)]
@@ -166,8 +168,8 @@ func (r *Parser) handlePayload(op Opcode, fin bool, payload []byte, emit func(op
 
 var errNotUTF8 = &Error{CodeInvalidPayload, "a text message must be UTF-8"}
 
-// incompleteRune returns how many bytes at the end of p begin a character that may go
-// on behind it.
+// incompleteRune returns how many bytes at the end of p are the beginning of a
+// character that may be continued by the next bytes.
 func incompleteRune(p []byte) int {
 	for n := 1; n < utf8.UTFMax && n <= len(p); n++ {
 		if tail := p[len(p)-n:]; utf8.RuneStart(tail[0]) {
