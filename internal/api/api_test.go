@@ -33,7 +33,7 @@ import (
 
 var update = flag.Bool("update", false, "write the golden files")
 
-// announcements records what would be told to people.
+// announcements records what is announced.
 type announcements struct {
 	mu  sync.Mutex
 	all []string
@@ -73,7 +73,7 @@ func (a *announcements) SessionsEnded(_ context.Context, _ chat.UserID, ids []ch
 	a.add("ended %d", len(ids))
 }
 
-// noopAnnouncer is an announcer for the worker, which these tests do not look at.
+// noopAnnouncer is an announcer for the worker, whose announcements are ignored.
 type noopAnnouncer struct{}
 
 func (noopAnnouncer) Stored(context.Context, []chat.Outcome, func(int) bool) {}
@@ -93,7 +93,7 @@ func start(t *testing.T, registration api.Registration) *fixture {
 	return startWith(t, api.Config{Registration: registration})
 }
 
-// startWith starts an API with what cfg adds to the rest.
+// startWith starts an API with the settings of cfg; the rest is set here.
 func startWith(t *testing.T, cfg api.Config) *fixture {
 	t.Helper()
 	log := slog.New(slog.DiscardHandler)
@@ -140,7 +140,7 @@ func startWith(t *testing.T, cfg api.Config) *fixture {
 	return f
 }
 
-// client is a program with a token, or none.
+// client is an API client with a token, or none.
 type client struct {
 	*fixture
 	token string
@@ -189,7 +189,7 @@ func (c *client) request(method, path string, body any, change func(*http.Reques
 	return answer{status: resp.StatusCode, header: resp.Header, cookies: resp.Cookies()}, out
 }
 
-// ok asks for what must be granted.
+// ok sends a request that must succeed.
 func (c *client) ok(method, path string, body any) object {
 	c.t.Helper()
 	resp, out := c.request(method, "/api/v1"+path, body, nil)
@@ -199,7 +199,7 @@ func (c *client) ok(method, path string, body any) object {
 	return out
 }
 
-// refused asks for what must be refused, and checks the problem's form.
+// refused sends a request that must be refused, and checks the problem.
 func (c *client) refused(method, path string, body any, status int, code, field string) object {
 	c.t.Helper()
 	resp, out := c.request(method, "/api/v1"+path, body, nil)
@@ -513,7 +513,7 @@ func TestDocuments(t *testing.T) {
 	c.refused("GET", "/nothing", nil, 404, "not_found", "")
 }
 
-// checkRefs finds references that lead nowhere.
+// checkRefs checks that all references in a document can be resolved.
 func checkRefs(t *testing.T, name string, document []byte) {
 	t.Helper()
 	var root any

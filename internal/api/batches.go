@@ -16,22 +16,22 @@ import (
 )
 
 const (
-	// maxBulk bounds the body of a request for many, in bytes: it is what
-	// proxies in front are set to.
+	// maxBatchBody is the maximum size of the body of a batch request, in bytes:
+	// the limit that proxies in front of the API are configured with.
 	maxBatchBody = 1 << 20
-	// removalTime is how long a request goes on removing; its client asks
-	// again, and other requests have had their turn.
+	// removalBudget is how long one request removes; its client repeats the
+	// request until it is done, so that other requests are served in between.
 	removalBudget = time.Second
-	// bulkDevice is what the sessions of a batch say of their device.
+	// batchDevice is the device name of the sessions of a batch.
 	batchDevice = "made in bulk"
 )
 
-// BatchInput names a batch.
+// BatchInput has the name of a batch.
 type BatchInput struct {
 	Batch string `path:"batch" maxLength:"200" doc:"1 to 40 lower-case letters, digits and -"`
 }
 
-// Batch is a group of accounts that are made and removed together.
+// Batch is a group of accounts that are created and removed together.
 type Batch struct {
 	Name      string      `json:"name"`
 	Accounts  int         `json:"accounts" doc:"how many there are"`
@@ -39,7 +39,7 @@ type Batch struct {
 	Removing  bool        `json:"removing,omitempty" doc:"its removal has begun and is not at its end"`
 }
 
-// BatchRemoval is what one request has removed.
+// BatchRemoval is the result of one removal request.
 type BatchRemoval struct {
 	Done          bool `json:"done" doc:"false: something is left; ask again"`
 	Accounts      int  `json:"accounts" doc:"accounts that are gone since the request before"`
@@ -112,7 +112,7 @@ func (a *API) createBatchUsers(ctx context.Context, in *newBatchUsers) (*body[it
 		return nil, err
 	}
 	now := a.cfg.Now()
-	fresh, tokens := make([]store.NewBatchUser, len(in.Body.Users)), make([]string, len(in.Body.Users))
+	users, tokens := make([]store.NewBatchUser, len(in.Body.Users)), make([]string, len(in.Body.Users))
 	for i, u := range in.Body.Users {
 		name, err := username.Canonical(u.Name)
 		if err != nil {
@@ -127,12 +127,12 @@ func (a *API) createBatchUsers(ctx context.Context, in *newBatchUsers) (*body[it
 		}
 		var hash []byte
 		tokens[i], hash = auth.NewToken()
-		fresh[i] = store.NewBatchUser{
+		users[i] = store.NewBatchUser{
 			NewUser: store.NewUser{Name: name, Skeleton: username.Skeleton(name), DisplayName: display},
 			Session: store.Session{Token: hash, Device: batchDevice, CreatedAt: now, SeenAt: now, ExpiresAt: now.Add(auth.Lifetime)},
 		}
 	}
-	made, err := a.cfg.Store.CreateBatchUsers(ctx, in.Batch, fresh)
+	made, err := a.cfg.Store.CreateBatchUsers(ctx, in.Batch, users)
 	if err != nil {
 		return nil, err
 	}
@@ -143,7 +143,7 @@ func (a *API) createBatchUsers(ctx context.Context, in *newBatchUsers) (*body[it
 	return out, nil
 }
 
-// inItem says in which item of a list a refused value stands.
+// inItem adds the position in a list to the field of a refusal.
 func inItem(err error, list string, i int) error {
 	var refusal *chat.Error
 	if !errors.As(err, &refusal) {
@@ -176,8 +176,8 @@ func (a *API) createBatchConversations(ctx context.Context, in *newBatchConversa
 	}
 	out := &body[items[wire.Conversation]]{}
 	for i, c := range made {
-		// Devices of a large one find it with their next head check: a list
-		// of all who are in it is nothing to send to each of them.
+		// Devices find a large conversation with their next head check: the
+		// list of all its members is too much to send to each of them.
 		if !c.Audience.Large() {
 			a.cfg.Announcer.ConversationChanged(ctx, list[i].By, c)
 		}
@@ -186,7 +186,7 @@ func (a *API) createBatchConversations(ctx context.Context, in *newBatchConversa
 	return out, nil
 }
 
-// countDistinct counts the different people of a list.
+// countDistinct returns the number of different users in a list.
 func countDistinct(users []chat.UserID) int {
 	return len(slices.Compact(slices.Sorted(slices.Values(users))))
 }
@@ -199,7 +199,7 @@ func (a *API) removeBatch(ctx context.Context, in *BatchInput) (*body[BatchRemov
 		return nil, err
 	}
 	out := &body[BatchRemoval]{}
-	for began := time.Now(); !out.Body.Done && time.Since(began) < removalBudget; {
+	for start := time.Now(); !out.Body.Done && time.Since(start) < removalBudget; {
 		step, err := a.cfg.Store.RemoveBatch(ctx, in.Batch)
 		if err != nil {
 			return nil, err

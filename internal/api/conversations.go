@@ -23,12 +23,12 @@ type summaryOutput struct {
 	Body   wire.Summary
 }
 
-// ConversationInput names a conversation.
+// ConversationInput has the id of a conversation.
 type ConversationInput struct {
 	ID conversationParam `path:"id"`
 }
 
-// ChannelEntry is a channel in the list of all.
+// ChannelEntry is a channel in the list of all channels.
 type ChannelEntry struct {
 	Conversation wire.Conversation `json:"conversation"`
 	Member       bool              `json:"member" doc:"whether one is in it"`
@@ -46,7 +46,7 @@ func (a *API) registerConversations() {
 	handle(a, operation{id: "find-channels", method: http.MethodGet, path: "/channels", tag: tag, summary: "Find public channels"}, a.findChannels)
 }
 
-// summary is a conversation as the caller sees it.
+// summary returns a conversation as the caller sees it.
 func (a *API) summary(ctx context.Context, id chat.ConversationID) (*body[wire.Summary], error) {
 	s, err := a.cfg.Store.Conversation(ctx, id, callerID(ctx))
 	if err != nil {
@@ -59,8 +59,8 @@ func (a *API) summary(ctx context.Context, id chat.ConversationID) (*body[wire.S
 	return &body[wire.Summary]{out[0]}, nil
 }
 
-// summaries are the public forms of a page, with the other people of direct
-// conversations looked up.
+// summaries returns the JSON form of a page of conversations. It looks up the
+// other users of direct conversations.
 func (a *API) summaries(ctx context.Context, page []chat.Summary) ([]wire.Summary, error) {
 	var ids []chat.UserID
 	for i := range page {
@@ -85,7 +85,7 @@ func (a *API) summaries(ctx context.Context, page []chat.Summary) ([]wire.Summar
 	return out, nil
 }
 
-// recentCursor is where a page of conversations ended.
+// recentCursor is the position after a page of conversations.
 type recentCursor struct {
 	At wire.Millis         `json:"a"`
 	ID chat.ConversationID `json:"i"`
@@ -175,7 +175,7 @@ func (a *API) updateConversation(ctx context.Context, in *struct {
 	return a.summary(ctx, in.ID.v)
 }
 
-// channelCursor is where a page of channels ended.
+// channelCursor is the position after a page of channels.
 type channelCursor struct {
 	Title string              `json:"t"`
 	ID    chat.ConversationID `json:"i"`

@@ -36,7 +36,7 @@ func (a *API) invitationOf(i store.Invitation) Invitation {
 	}
 }
 
-// makeInvitation is an invitation with a token of its own.
+// makeInvitation returns an invitation and its token.
 func (a *API) makeInvitation(ctx context.Context, n newInvitation) (i store.Invitation, token string) {
 	token, hash := auth.NewToken()
 	now := a.cfg.Now()
@@ -47,7 +47,7 @@ func (a *API) makeInvitation(ctx context.Context, n newInvitation) (i store.Invi
 	return store.Invitation{Token: hash, CreatedBy: callerID(ctx), CreatedAt: now, ExpiresAt: now.Add(time.Duration(seconds) * time.Second), MaxUses: n.MaxUses}, token
 }
 
-// LinkTarget is where a link leads.
+// LinkTarget is the conversation that a link leads to.
 type LinkTarget struct {
 	Conversation wire.Conversation `json:"conversation"`
 }

@@ -8,13 +8,13 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/wire"
 )
 
-// MemberInput names a member of a conversation.
+// MemberInput has the ids of a conversation and a member.
 type MemberInput struct {
 	ConversationInput
 	User userParam `path:"user"`
 }
 
-// Marks are a member's marks.
+// Marks are the read and received marks of a member.
 type Marks struct {
 	Read     int64 `json:"read" minimum:"0"`
 	Received int64 `json:"received" minimum:"0"`

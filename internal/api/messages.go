@@ -27,25 +27,25 @@ type historyInput struct {
 	Limit  int   `query:"limit" minimum:"1" maximum:"200" default:"50"`
 }
 
-// MessageInput names a message.
+// MessageInput has the id of a conversation and the seq of a message.
 type MessageInput struct {
 	ConversationInput
 	Seq int64 `path:"seq" minimum:"1"`
 }
 
-// NewMessage is a message to be sent.
+// NewMessage is a message to send.
 type NewMessage struct {
 	ID      string `json:"id" maxLength:"64" format:"uuid" doc:"name of the message, a UUIDv7; sending the same again is harmless"`
 	Body    string `json:"body" maxLength:"16384" doc:"Markdown"`
 	ReplyTo int64  `json:"reply_to,omitempty" minimum:"0" doc:"seq of the message that it answers"`
 }
 
-// AcceptedMessage names a message that is kept.
+// AcceptedMessage has the client id of an accepted message.
 type AcceptedMessage struct {
 	ID chat.ClientID `json:"id"`
 }
 
-// acceptTimeout bounds how long a sender waits for the broker.
+// acceptTimeout limits how long a sender waits for the broker.
 const acceptTimeout = 15 * time.Second
 
 func (a *API) registerMessages() {

@@ -9,7 +9,7 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/webpush"
 )
 
-// Push knows what browsers need to subscribe, and what they may subscribe with;
+// Push has the key that browsers need to subscribe, and checks subscriptions;
 // see package webpush.
 type Push interface {
 	PublicKey() string
@@ -21,20 +21,20 @@ type PushKey struct {
 	PublicKey string `json:"public_key" doc:"the installation's VAPID key, an uncompressed point of P-256 in base64url without padding"`
 }
 
-// PushSubscription is where a device takes notifications, as its browser gave
-// it.
+// PushSubscription is the Web Push subscription of a device, as its browser
+// created it.
 type PushSubscription struct {
 	Endpoint string   `json:"endpoint" maxLength:"2048"`
 	Keys     PushKeys `json:"keys"`
 }
 
-// PushKeys are the device's, in base64url without padding.
+// PushKeys are the keys of a subscription, in base64url without padding.
 type PushKeys struct {
 	P256DH string `json:"p256dh" maxLength:"128"`
 	Auth   string `json:"auth" maxLength:"64"`
 }
 
-// PushEndpoint names a subscription.
+// PushEndpoint identifies a subscription.
 type PushEndpoint struct {
 	Endpoint string `json:"endpoint" maxLength:"2048"`
 }
@@ -71,7 +71,7 @@ func (a *API) registerPush() {
 		})
 }
 
-// requirePush refuses where the installation sends no notifications.
+// requirePush returns a refusal when the installation sends no notifications.
 func (a *API) requirePush() error {
 	if a.cfg.Push == nil {
 		return chat.Refuse(chat.CodeNotFound, "", "this installation sends no notifications")

@@ -53,8 +53,8 @@ func (a *API) registerSessions() {
 		})
 }
 
-// endSessions ends the given sessions of a user, or all but one when ids is
-// nil, and closes their sockets.
+// endSessions ends the given sessions of a user, or all except keep when ids is
+// nil, and closes their connections.
 func (a *API) endSessions(ctx context.Context, user chat.UserID, ids []chat.SessionID, keep chat.SessionID) error {
 	ended, err := a.cfg.Store.DeleteSessions(ctx, user, ids, keep)
 	if err != nil {

@@ -17,17 +17,17 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/store"
 )
 
-// freeGuesses is how many guesses are checked before those who guess must wait: three
-// that cost nothing, and the one that does.
+// freeGuesses is how many guesses are checked before a client must wait: three
+// without a delay, and the one that starts the delay.
 const freeGuesses = 4
 
-// hookedStore is a store that tells when a password is about to be checked.
+// hookedStore is a store that signals when a password is about to be checked.
 type hookedStore struct {
 	store.Store
 	before atomic.Pointer[func() error]
 }
 
-// Credentials comes before every check.
+// Credentials is called before every check.
 func (c *hookedStore) Credentials(ctx context.Context, name string) (chat.User, string, error) {
 	if before := c.before.Load(); before != nil {
 		if err := (*before)(); err != nil {
@@ -37,7 +37,7 @@ func (c *hookedStore) Credentials(ctx context.Context, name string) (chat.User, 
 	return c.Store.Credentials(ctx, name)
 }
 
-// status asks from an address, and gives the answer's status alone.
+// status sends a request from an address, and returns the status of the response.
 func (c *client) status(peer, method, path string, body object) int {
 	b, err := json.Marshal(body)
 	if err != nil {
@@ -65,8 +65,8 @@ func TestGuessingIsThrottled(t *testing.T) {
 	}
 }
 
-// A volley gets no more guesses checked than are allowed one after the other,
-// though none of them has failed before all have come.
+// Of concurrent guesses no more are checked than of sequential ones, although
+// none has failed before all have arrived.
 func TestConcurrentGuesses(t *testing.T) {
 	const guesses = 60
 	for name, tt := range map[string]struct {
@@ -126,7 +126,7 @@ func TestConcurrentGuesses(t *testing.T) {
 	}
 }
 
-// Only what was checked and wrong counts.
+// Only attempts that were checked and wrong count.
 func TestAttemptsThatDoNotCount(t *testing.T) {
 	f := start(t, api.Open)
 	aki := f.register("aki")

@@ -9,7 +9,7 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/wire"
 )
 
-// maxIDs is how many people can be asked for by id at once.
+// maxIDs is the maximum number of users in a request by id.
 const maxIDs = 200
 
 type usersInput struct {
@@ -93,15 +93,15 @@ func (a *API) getPresence(ctx context.Context, in *struct {
 	if err != nil {
 		return nil, err
 	}
-	known, err := a.cfg.Store.SharesConversation(ctx, callerID(ctx), ids)
+	allowed, err := a.cfg.Store.SharesConversation(ctx, callerID(ctx), ids)
 	if err != nil {
 		return nil, err
 	}
-	states, err := a.cfg.Presence.States(ctx, known)
+	states, err := a.cfg.Presence.States(ctx, allowed)
 	if err != nil {
 		return nil, err
 	}
-	people, err := a.cfg.Store.Users(ctx, known)
+	people, err := a.cfg.Store.Users(ctx, allowed)
 	if err != nil {
 		return nil, err
 	}

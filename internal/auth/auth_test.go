@@ -12,7 +12,7 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/store"
 )
 
-// singleSessionStore is a store of one session.
+// singleSessionStore is a store with one session.
 type singleSessionStore struct{ store.Session }
 
 func (o *singleSessionStore) SessionByToken(context.Context, []byte, time.Time) (store.Session, chat.User, error) {
@@ -24,12 +24,12 @@ func (o *singleSessionStore) TouchSession(_ context.Context, _ chat.SessionID, s
 	return nil
 }
 
-// A session goes on for the time that it was made for, counted from its use.
+// A session is extended by the lifetime that it was created with, from its use.
 func TestUseExtendsTheSession(t *testing.T) {
-	began := time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC)
-	for _, life := range []time.Duration{auth.Lifetime, 24 * time.Hour} {
-		st := &singleSessionStore{store.Session{SeenAt: began, ExpiresAt: began.Add(life)}}
-		now := began
+	start := time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC)
+	for _, lifetime := range []time.Duration{auth.Lifetime, 24 * time.Hour} {
+		st := &singleSessionStore{store.Session{SeenAt: start, ExpiresAt: start.Add(lifetime)}}
+		now := start
 		a := auth.NewAuthenticator(auth.Config{Store: st, Now: func() time.Time { return now }})
 		r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", http.NoBody)
 		r.Header.Set("Authorization", "Bearer token")
@@ -39,8 +39,8 @@ func TestUseExtendsTheSession(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if want := began.Add(3*time.Hour + life); !st.ExpiresAt.Equal(want) {
-			t.Errorf("a session of %s ends at %s, want %s", life, st.ExpiresAt, want)
+		if want := start.Add(3*time.Hour + lifetime); !st.ExpiresAt.Equal(want) {
+			t.Errorf("a session of %s ends at %s, want %s", lifetime, st.ExpiresAt, want)
 		}
 	}
 }
