@@ -72,8 +72,8 @@ func TestAddMembers(t *testing.T) {
 	}
 }
 
-// Whoever leaves, and in whatever order: a conversation that has had an owner
-// has one as long as anybody is in it, and its numbers add up.
+// Whoever leaves, in any order: a conversation that had an owner has one as long as
+// it has members, and its counters are correct.
 func TestRemoveKeepsAnOwner(t *testing.T) {
 	for seed := range uint64(200) {
 		r := rand.New(rand.NewPCG(seed, 1))
@@ -122,9 +122,9 @@ func TestRemoveKeepsAnOwner(t *testing.T) {
 }
 
 func TestRemoveReturnsTheError(t *testing.T) {
-	trouble := errors.New("the members cannot be read")
-	_, err := Conversation{Members: 2}.Remove(1, Owner, func() ([]Membership, error) { return nil, trouble })
-	if !errors.Is(err, trouble) {
+	failure := errors.New("the members cannot be read")
+	_, err := Conversation{Members: 2}.Remove(1, Owner, func() ([]Membership, error) { return nil, failure })
+	if !errors.Is(err, failure) {
 		t.Error(err)
 	}
 }
@@ -139,7 +139,7 @@ func TestSetRoleIsAChangeOfMembership(t *testing.T) {
 	}
 }
 
-// Marks never go back and never pass the last message, whatever is asked for.
+// Marks never go back and never pass the last message, whatever is requested.
 func TestAdvance(t *testing.T) {
 	asked := []int64{-1 << 63, -1, 0, 1, 4, 5, 6, 9, 10, 11, 1<<63 - 1}
 	for seq := range int64(11) {

@@ -9,7 +9,7 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
 )
 
-// model keeps one conversation by the domain's rules alone, as a store does.
+// model is a conversation in memory that applies the domain rules as a store does.
 type model struct {
 	head     chat.Head
 	roles    map[chat.UserID]chat.Role
@@ -35,8 +35,8 @@ func (l *model) submit(s *chat.Submission, now time.Time) (chat.Message, chat.Ve
 	return m, verdict, err
 }
 
-// Whatever people do in whatever order, seq and rev have no hole, nothing is
-// stored twice, nobody outside changes anything, and a tombstone stays one.
+// For any sequence of operations: seq and rev have no gap, nothing is stored twice,
+// non-members change nothing, and a tombstone stays one.
 func TestInvariantsUnderAnyInterleaving(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		l := &model{roles: map[chat.UserID]chat.Role{1: chat.Owner}, sent: map[sentKey]int{}}

@@ -22,8 +22,8 @@ func TestParticipation(t *testing.T) {
 	}
 }
 
-// Whatever the conversations and the work of a step: each message is erased
-// once, in order, no step does more than it may, and the end is reached.
+// For any conversations and any work per step: each message is erased once, in
+// order, no step exceeds its work, and the erasure ends.
 func TestPlanErasure(t *testing.T) {
 	for seed := range uint64(300) {
 		r := rand.New(rand.NewPCG(seed, 2))

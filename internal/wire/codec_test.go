@@ -78,7 +78,7 @@ func TestDecodeInboundMalformed(t *testing.T) {
 	}
 }
 
-// The hand-written encoders must agree with encoding/json byte for byte.
+// The hand-written encoders must produce the same bytes as encoding/json.
 func TestAppendAgreesWithJSON(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		at := rapid.Int64Range(1, 1<<41)
