@@ -10,7 +10,7 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/throttle"
 )
 
-// openEmbedded opens the parts of a system in one process.
+// openEmbedded opens the embedded backends, which run in this process.
 func (a *App) openEmbedded(ctx context.Context) error {
 	if err := makeDataDir(a.cfg.Data); err != nil {
 		return err
@@ -28,9 +28,9 @@ func (a *App) openEmbedded(ctx context.Context) error {
 	b := localpubsub.New(0)
 	a.onStop("bus", func(context.Context) error { return b.Close() })
 	queue := embedded.New(embedded.Config{Logger: a.log})
-	where := localpresence.New(nil)
+	pres := localpresence.New(nil)
 	a.backends = backends{
-		store: st, broker: queue, bus: b, presence: where, announcer: fanout.NewAnnouncer(b, where, st, a.log),
+		store: st, broker: queue, bus: b, presence: pres, announcer: fanout.NewAnnouncer(b, pres, st, a.log),
 		throttle: throttle.New(throttle.Config{}), sendLimiter: throttle.NewLimiter(a.cfg.Gateway.PerSecond, a.cfg.Gateway.Burst),
 		pushQueue: embedded.NewPushes(0),
 		node:      "embedded", standalone: true,

@@ -14,8 +14,8 @@ import (
 
 const patience = acceptance.Patience
 
-// testConfig is a whole system on a free port, with its data in a folder of
-// the test's own and password hashing made cheap.
+// testConfig returns the configuration of a whole system on a free port, with its
+// data in a temporary folder and cheap password hashing.
 func testConfig(t testing.TB) app.Config {
 	return app.Config{
 		Listen: "127.0.0.1:0", Data: t.TempDir(), Registration: "open", Drain: 10 * time.Second,
@@ -29,7 +29,7 @@ func testConfig(t testing.TB) app.Config {
 	}
 }
 
-// testWriter sends the log to the test's, as long as the test runs.
+// testWriter writes the log to the test's log while the test runs.
 type testWriter struct{ t testing.TB }
 
 func (w testWriter) Write(p []byte) (int, error) {

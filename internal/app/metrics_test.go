@@ -13,8 +13,7 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/acceptance"
 )
 
-// What autoscalers and dashboards go by is on an address of its own, and there
-// alone.
+// Metrics are served on their own address, and only there.
 func TestMetrics(t *testing.T) {
 	cfg := testConfig(t)
 	cfg.MetricsListen = "127.0.0.1:0"
@@ -35,7 +34,7 @@ func TestMetrics(t *testing.T) {
 		}
 	}
 	if text := get(t, url+"/metrics"); strings.Contains(text, "hikyaku_gateway_connections") {
-		t.Error("the entrance tells the metrics")
+		t.Error("the public address serves the metrics")
 	}
 }
 
@@ -45,19 +44,19 @@ func get(t *testing.T, url string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	answer, err := http.DefaultClient.Do(r)
+	resp, err := http.DefaultClient.Do(r)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = answer.Body.Close() }()
-	b, err := io.ReadAll(answer.Body)
+	defer func() { _ = resp.Body.Close() }()
+	b, err := io.ReadAll(resp.Body)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return string(b)
 }
 
-// addressWriter hears the address of the metrics from the log.
+// addressWriter reads the address of the metrics from the log.
 type addressWriter chan string
 
 var metricsAt = regexp.MustCompile(`setting=--metrics-listen at=(\S+)`)

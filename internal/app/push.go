@@ -7,10 +7,10 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/webpush"
 )
 
-// PushConfig is how people are notified who have no page open.
+// PushConfig is the configuration of notifications for offline users.
 type PushConfig struct {
-	// Contact is where push services reach the operator, a mailto: or https:
-	// address. Empty: nobody is notified.
+	// Contact is the operator's contact for push services, a mailto: or https:
+	// address. Empty means no notifications.
 	Contact string
 	// Delay is how long a message waits before its notification.
 	Delay time.Duration
@@ -18,8 +18,8 @@ type PushConfig struct {
 	AllowPrivate bool
 }
 
-// openPush prepares the sender with the installation's keys, which the first
-// process makes; without a contact there are no notifications.
+// openPush opens the sender with the installation's keys, which the first process
+// generates. Without a contact there are no notifications.
 func (a *App) openPush(ctx context.Context) error {
 	if a.cfg.Push.Contact == "" {
 		a.backends.pushQueue = nil

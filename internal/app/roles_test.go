@@ -10,7 +10,7 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/broker"
 )
 
-// recordingBroker is a broker that notes what ends when.
+// recordingBroker is a broker that records the order in which things end.
 type recordingBroker struct {
 	broker.Broker
 	mu    sync.Mutex
@@ -34,8 +34,8 @@ func (o *recordingBroker) Close(context.Context) error {
 	return nil
 }
 
-// The embedded broker confirms what a worker has stored, so it closes first; in
-// a cluster the worker that drains needs the broker for dead letters.
+// The embedded broker confirms what a worker has stored, so it closes first. In a
+// cluster a worker that drains needs the broker for dead letters.
 func TestStopOrder(t *testing.T) {
 	for _, tt := range []struct {
 		name  string
