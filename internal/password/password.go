@@ -1,5 +1,5 @@
-// Package password hashes passwords with argon2id (RFC 9106). How much memory
-// hashing may take is bounded: so many at once, and only so many that wait.
+// Package password hashes passwords with argon2id (RFC 9106). The memory for
+// hashing is bounded by limits on concurrent and on waiting hashes.
 package password
 
 import (
@@ -23,8 +23,8 @@ import (
 type Config struct {
 	MemoryKiB   int
 	Passes      int
-	Concurrency int // hashes at work; default 4
-	MaxQueued   int // hashes that wait beyond them; default 64
+	Concurrency int // hashes computed at the same time; default 4
+	MaxQueued   int // hashes that may wait; default 64
 }
 
 const (
@@ -32,7 +32,7 @@ const (
 	hashBytes = 32
 )
 
-// Hasher hashes and checks passwords. It is safe for concurrent use.
+// Hasher hashes and verifies passwords. It is safe for concurrent use.
 type Hasher struct {
 	memory, passes uint32
 	slots          chan struct{}
@@ -41,7 +41,7 @@ type Hasher struct {
 	dummy          string
 }
 
-// NewHasher makes a hasher.
+// NewHasher returns a hasher.
 func NewHasher(cfg Config) (*Hasher, error) {
 	set := func(v *int, byDefault int) {
 		if *v == 0 {
@@ -63,7 +63,7 @@ func NewHasher(cfg Config) (*Hasher, error) {
 	return h, nil
 }
 
-// Check tells whether a password may be chosen.
+// Check returns a refusal unless a password is long enough and not too long.
 func Check(password string) error {
 	switch {
 	case utf8.RuneCountInString(password) < chat.MinPassword:
@@ -74,7 +74,8 @@ func Check(password string) error {
 	return nil
 }
 
-// Hash gives the encoded hash of a password under a fresh salt.
+// Hash returns the encoded hash of a password with a new salt. It blocks while too
+// many hashes are computed, and returns a refusal when too many wait.
 func (h *Hasher) Hash(ctx context.Context, password string) (string, error) {
 	release, err := h.acquire(ctx)
 	if err != nil {
@@ -84,10 +85,10 @@ func (h *Hasher) Hash(ctx context.Context, password string) (string, error) {
 	return h.encode(password), nil
 }
 
-// Verify tells whether a password is the one of an encoded hash, and whether
-// the hash should be made anew because its cost is not today's. An empty hash
-// is of no password; that answer takes as long as any other, so that nobody
-// learns which accounts exist.
+// Verify reports whether a password matches an encoded hash, and whether the hash is
+// stale: its cost is not the configured one, so it should be replaced. An empty hash
+// matches no password. Verifying it takes as long as any other, so that the time does
+// not tell which accounts exist. It blocks like Hash.
 func (h *Hasher) Verify(ctx context.Context, encoded, password string) (ok, stale bool, err error) {
 	release, err := h.acquire(ctx)
 	if err != nil {
@@ -107,7 +108,7 @@ func (h *Hasher) Verify(ctx context.Context, encoded, password string) (ok, stal
 	return ok, ok && (p.memory != h.memory || p.passes != h.passes), nil
 }
 
-// acquire waits for its turn.
+// acquire waits for a free slot.
 func (h *Hasher) acquire(ctx context.Context) (release func(), err error) {
 	if h.waiting.Add(1) > h.maxWaiting+int64(cap(h.slots)) {
 		h.waiting.Add(-1)
@@ -124,8 +125,8 @@ func (h *Hasher) acquire(ctx context.Context) (release func(), err error) {
 
 var b64 = base64.RawStdEncoding
 
-// encode hashes and writes the PHC string format, as argon2's reference
-// implementation does.
+// encode hashes a password and returns the hash in the PHC string format, as argon2's
+// reference implementation does.
 func (h *Hasher) encode(password string) string {
 	salt := make([]byte, saltBytes)
 	_, _ = rand.Read(salt) // never fails (Go 1.24)

@@ -1,7 +1,7 @@
-// Package snowflake makes 64-bit, time-ordered ids: 41 bits of milliseconds since
-// [Epoch], 10 bits of a node number, 12 bits of a count within the millisecond
-// (the layout that Twitter's Snowflake made known). No two processes may make
-// ids with the same node number at the same time.
+// Package snowflake generates 64-bit, time-ordered ids: 41 bits of milliseconds
+// since [Epoch], 10 bits of node number, 12 bits of sequence number within the
+// millisecond (the layout of Twitter's Snowflake). No two processes may use the same
+// node number at the same time.
 package snowflake
 
 import (
@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// Epoch is the time that ids count from. They last until 2095.
+// Epoch is the start of the time in ids. The time lasts until 2095.
 var Epoch = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 
 // MaxNode is the highest node number.
@@ -22,7 +22,7 @@ const (
 	maxSequence  = 1<<sequenceBits - 1
 )
 
-// Generator makes ids for one node. It is safe for concurrent use.
+// Generator generates the ids of one node. It is safe for concurrent use.
 type Generator struct {
 	node int64
 	now  func() time.Time
@@ -32,7 +32,7 @@ type Generator struct {
 	sequence int64
 }
 
-// NewGenerator makes ids as the given node, 0 to MaxNode. now is the clock,
+// NewGenerator returns a generator for a node, 0 to MaxNode. now is the clock;
 // time.Now when nil.
 func NewGenerator(node int, now func() time.Time) (*Generator, error) {
 	if node < 0 || node > MaxNode {
@@ -44,25 +44,25 @@ func NewGenerator(node int, now func() time.Time) (*Generator, error) {
 	return &Generator{node: int64(node), now: now}, nil
 }
 
-// Next is an id above every one that the maker gave before. When the clock
-// goes back, or a millisecond is used up, ids run ahead of the clock instead
-// of waiting for it.
-func (m *Generator) Next() int64 {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	ms := m.now().Sub(Epoch).Milliseconds()
+// Next returns an id that is larger than all earlier ones of the generator. When the
+// clock goes back, or the sequence numbers of a millisecond are used up, ids run
+// ahead of the clock; Next does not wait.
+func (g *Generator) Next() int64 {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	ms := g.now().Sub(Epoch).Milliseconds()
 	switch {
-	case ms > m.last:
-		m.last, m.sequence = ms, 0
-	case m.sequence < maxSequence:
-		m.sequence++
+	case ms > g.last:
+		g.last, g.sequence = ms, 0
+	case g.sequence < maxSequence:
+		g.sequence++
 	default:
-		m.last, m.sequence = m.last+1, 0
+		g.last, g.sequence = g.last+1, 0
 	}
-	return m.last<<(nodeBits+sequenceBits) | m.node<<sequenceBits | m.sequence
+	return g.last<<(nodeBits+sequenceBits) | g.node<<sequenceBits | g.sequence
 }
 
-// Time is when an id was made, to the millisecond.
+// Time returns the time in an id, in milliseconds.
 func Time(id int64) time.Time {
 	return Epoch.Add(time.Duration(id>>(nodeBits+sequenceBits)) * time.Millisecond)
 }

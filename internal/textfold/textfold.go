@@ -1,4 +1,4 @@
-// Package textfold knows how text is compared when people look for something.
+// Package textfold folds text for search.
 package textfold
 
 import (
@@ -6,8 +6,9 @@ import (
 	"golang.org/x/text/unicode/norm"
 )
 
-// Fold gives text as search compares it: without case, and with one spelling
-// for what Unicode can spell in several ways (full-width letters, accents).
+// Fold returns the form of text that search compares: case-folded, and with one
+// form for characters that Unicode can encode in several ways (full-width letters,
+// accents).
 func Fold(text string) string {
 	return norm.NFKC.String(cases.Fold().String(norm.NFKC.String(text)))
 }
