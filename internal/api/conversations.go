@@ -70,12 +70,12 @@ func (a *API) summaries(ctx context.Context, page []chat.Summary) ([]wire.Summar
 	}
 	peers := map[chat.UserID]*chat.User{}
 	if len(ids) > 0 {
-		people, err := a.cfg.Store.Users(ctx, ids)
+		users, err := a.cfg.Store.Users(ctx, ids)
 		if err != nil {
 			return nil, err
 		}
-		for i := range people {
-			peers[people[i].ID] = &people[i]
+		for i := range users {
+			peers[users[i].ID] = &users[i]
 		}
 	}
 	out := make([]wire.Summary, len(page))

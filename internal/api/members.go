@@ -78,12 +78,12 @@ func (a *API) listMembers(ctx context.Context, in *struct {
 	for i, m := range page {
 		ids[i] = m.User
 	}
-	people, err := a.cfg.Store.Users(ctx, ids)
+	users, err := a.cfg.Store.Users(ctx, ids)
 	if err != nil {
 		return nil, err
 	}
 	byID := map[chat.UserID]chat.User{}
-	for _, u := range people {
+	for _, u := range users {
 		byID[u.ID] = u
 	}
 	audience, err := a.cfg.Store.Audience(ctx, in.ID.v)

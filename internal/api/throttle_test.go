@@ -136,14 +136,14 @@ func TestAttemptsThatDoNotCount(t *testing.T) {
 	change := func(old, fresh string) int {
 		return aki.status("192.0.2.1:999", "PUT", "/me/password", object{"old": old, "new": fresh})
 	}
-	trouble := func() error { return errors.New("the store is away") }
-	f.checks.before.Store(&trouble)
+	failing := func() error { return errors.New("the store is unavailable") }
+	f.checks.before.Store(&failing)
 	for range 2 * freeGuesses {
 		if got := login("12345678"); got != http.StatusInternalServerError {
-			t.Errorf("while the store is away: %d", got)
+			t.Errorf("while the store is unavailable: %d", got)
 		}
 		if got := change("12345678", "abcdefgh"); got != http.StatusInternalServerError {
-			t.Errorf("while the store is away: %d", got)
+			t.Errorf("while the store is unavailable: %d", got)
 		}
 	}
 	f.checks.before.Store(nil)

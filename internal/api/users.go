@@ -101,12 +101,12 @@ func (a *API) getPresence(ctx context.Context, in *struct {
 	if err != nil {
 		return nil, err
 	}
-	people, err := a.cfg.Store.Users(ctx, allowed)
+	users, err := a.cfg.Store.Users(ctx, allowed)
 	if err != nil {
 		return nil, err
 	}
 	seen := map[chat.UserID]wire.Millis{}
-	for _, u := range people {
+	for _, u := range users {
 		seen[u.ID] = wire.MillisOf(u.LastSeen)
 	}
 	out := &body[items[wire.PresenceState]]{items[wire.PresenceState]{Items: []wire.PresenceState{}}}

@@ -71,11 +71,11 @@ func deliver(t *testing.T, p *partialPresence, a *fanout.Announcer, b *recording
 	t.Helper()
 	b.to = map[string][]chat.UserID{}
 	queue := &recordingQueue{}
-	begin, asked := time.Now(), p.calls
+	begin, calls := time.Now(), p.calls
 	a.WithNotifications(queue).Stored(t.Context(), []chat.Outcome{{
 		Verdict: chat.Stored, Message: message(1, "text"), Audience: chat.Audience{Conversation: 9, Members: []chat.UserID{1, 2, 3, 12, 13}},
 	}}, func(int) bool { return false })
-	out := delivery{Odd: b.to["odd"], Even: b.to["even"], Took: time.Since(begin), Calls: p.calls - asked}
+	out := delivery{Odd: b.to["odd"], Even: b.to["even"], Took: time.Since(begin), Calls: p.calls - calls}
 	for _, jobs := range queue.published {
 		for _, job := range jobs {
 			out.Notified = append(out.Notified, job.Users...)

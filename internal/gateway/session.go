@@ -108,9 +108,9 @@ func (s *session) attach() {
 		s.g.deps.Announcer.PresenceChanged(s.g.ctx, state)
 	}
 	s.mu.Lock()
-	gone := s.detached
+	detached := s.detached
 	s.mu.Unlock()
-	if gone {
+	if detached {
 		s.detach()
 	}
 }

@@ -17,7 +17,7 @@ import (
 const (
 	sessionCheckInterval = time.Second
 	sessionCheckBatch    = 100
-	sessionCheckPause    = 10 // steps of sessionsEvery between two rounds
+	sessionCheckPause    = 10 // steps of sessionCheckInterval between two rounds
 )
 
 func (g *Gateway) checkSessions() {

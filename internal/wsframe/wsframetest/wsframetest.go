@@ -1,7 +1,7 @@
 // Package wsframetest is the conformance suite of the WebSocket protocol (RFC
 // 6455) for the server and for the client.
 //
-// The cases are those of Autobahn|Testsuite, by its numbers, written anew: the
+// The cases are those of Autobahn|Testsuite, by its numbers, rewritten: the
 // suite itself needs Python 2, which is no longer available. Sections 12 and 13
 // (permessage-deflate) are left out, because no extension is negotiated; the tests
 // of the handshake check that. The sizes and the numbers of messages in sections 9
