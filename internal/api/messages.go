@@ -29,25 +29,25 @@ type historyInput struct {
 	Limit  int   `query:"limit" minimum:"1" maximum:"200" default:"50"`
 }
 
-// MessageInput names a message.
+// MessageInput has the id of a conversation and the seq of a message.
 type MessageInput struct {
 	ConversationInput
 	Seq int64 `path:"seq" minimum:"1"`
 }
 
-// NewMessage is a message to be sent.
+// NewMessage is a message to send.
 type NewMessage struct {
 	ID      string `json:"id" maxLength:"64" format:"uuid" doc:"name of the message, a UUIDv7; sending the same again is harmless"`
 	Body    string `json:"body" maxLength:"16384" doc:"Markdown"`
 	ReplyTo int64  `json:"reply_to,omitempty" minimum:"0" doc:"seq of the message that it answers"`
 }
 
-// AcceptedMessage names a message that is kept.
+// AcceptedMessage has the client id of an accepted message.
 type AcceptedMessage struct {
 	ID chat.ClientID `json:"id"`
 }
 
-// acceptTimeout bounds how long a sender waits, most of it for the broker.
+// acceptTimeout limits how long a sender waits.
 const acceptTimeout = 15 * time.Second
 
 func (a *API) registerMessages() {
@@ -59,13 +59,13 @@ func (a *API) registerMessages() {
 }
 
 func (a *API) history(ctx context.Context, in *historyInput) (*body[History], error) {
-	s, err := a.cfg.Store.Conversation(ctx, in.ID.v, me(ctx))
+	s, err := a.cfg.Store.Conversation(ctx, in.ID.v, callerID(ctx))
 	if err != nil {
 		return nil, err
 	}
 	var page []chat.Message
 	get := func(from, to int64, backward bool, limit int) ([]chat.Message, error) {
-		return a.cfg.Store.History(ctx, in.ID.v, me(ctx), from, to, backward, limit)
+		return a.cfg.Store.History(ctx, in.ID.v, callerID(ctx), from, to, backward, limit)
 	}
 	switch {
 	case in.Around > 0:
@@ -101,7 +101,7 @@ func (a *API) sendMessage(ctx context.Context, in *struct {
 		return nil, chat.Refuse(chat.CodeInvalid, "id", "%s", err.Error())
 	}
 	s := chat.Submission{
-		Sender: me(ctx), Conversation: in.ID.v, ClientID: id, Body: in.Body.Body, ReplyTo: in.Body.ReplyTo, ReceivedAt: a.cfg.Now(),
+		Sender: callerID(ctx), Conversation: in.ID.v, ClientID: id, Body: in.Body.Body, ReplyTo: in.Body.ReplyTo, ReceivedAt: a.cfg.Now(),
 	}
 	ctx, cancel := context.WithTimeout(ctx, acceptTimeout)
 	defer cancel()
@@ -109,7 +109,7 @@ func (a *API) sendMessage(ctx context.Context, in *struct {
 	if err := a.submissions.Submit(ctx, confirmed, submission.Request{Submission: s}); err != nil {
 		var retry *submission.RetryError
 		if errors.As(err, &retry) {
-			return nil, tooSoon(retry.After, retry.Refusal.Text)
+			return nil, rateLimited(retry.After, retry.Refusal.Text)
 		}
 		return nil, err
 	}
@@ -140,8 +140,8 @@ func (c confirmation) Publish(p broker.Publisher, r submission.Request) error {
 // memberships asks the store about each sender.
 type memberships struct{ store store.Store }
 
-// CachedMember implements submission.Memberships.
-func (memberships) CachedMember(chat.UserID, chat.ConversationID) (member, known bool) {
+// IsCachedMember implements submission.Memberships.
+func (memberships) IsCachedMember(chat.UserID, chat.ConversationID) (member, known bool) {
 	return false, false
 }
 
@@ -161,19 +161,19 @@ func (a *API) editMessage(ctx context.Context, in *struct {
 	}
 },
 ) (*body[wire.Message], error) {
-	e, err := a.cfg.Store.EditMessage(ctx, in.ID.v, in.Seq, me(ctx), in.Body.Body)
+	e, err := a.cfg.Store.EditMessage(ctx, in.ID.v, in.Seq, callerID(ctx), in.Body.Body)
 	if err != nil {
 		return nil, err
 	}
-	a.cfg.Announce.MessageEdited(ctx, e)
+	a.cfg.Announcer.MessageEdited(ctx, e)
 	return &body[wire.Message]{wire.MessageOf(&e.Message)}, nil
 }
 
 func (a *API) deleteMessage(ctx context.Context, in *MessageInput) (*body[wire.Message], error) {
-	e, err := a.cfg.Store.DeleteMessage(ctx, in.ID.v, in.Seq, me(ctx))
+	e, err := a.cfg.Store.DeleteMessage(ctx, in.ID.v, in.Seq, callerID(ctx))
 	if err != nil {
 		return nil, err
 	}
-	a.cfg.Announce.MessageDeleted(ctx, e)
+	a.cfg.Announcer.MessageDeleted(ctx, e)
 	return &body[wire.Message]{wire.MessageOf(&e.Message)}, nil
 }

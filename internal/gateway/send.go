@@ -12,13 +12,13 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/wire"
 )
 
-// codes of refusals that belong to the socket alone.
+// Codes of refusals that only hikyaku.v1 has.
 const (
 	codeInFlight chat.Code = "in_flight"
 	codeOrder    chat.Code = "order"
 )
 
-// retryAfter is when to come again after trouble that may be over soon.
+// retryAfter is the wait before a retry after an error that may be over soon.
 const retryAfter = 500 * time.Millisecond
 
 var (
@@ -32,9 +32,9 @@ var (
 		Refusal: chat.Refuse(codeOrder, "", "an earlier message to this conversation must come first"), After: 100 * time.Millisecond,
 	}
 	errOverflow = &submission.RetryError{
-		Refusal: chat.Refuse(chat.CodeOverloaded, "", tooManyFrames), After: retryAfter,
+		Refusal: chat.Refuse(chat.CodeOverloaded, "", overflowText), After: retryAfter,
 	}
-	errNotLookedUp = &submission.RetryError{
+	errLookupFailed = &submission.RetryError{
 		Refusal: chat.Refuse(chat.CodeUnavailable, "", "the message cannot be taken now"), After: retryAfter,
 	}
 	errUnknown = &submission.RetryError{
@@ -44,11 +44,11 @@ var (
 
 func newSubmissions(g *Gateway) *submission.Service {
 	return submission.New(submission.Config{
-		Publisher: g.parts.Publisher, Limiter: g.parts.Limiter, Memberships: g.rooms, IDs: g.parts.IDs,
+		Publisher: g.deps.Publisher, SendLimiter: g.deps.SendLimiter, Memberships: g.members, Idempotency: g.deps.Idempotency,
 	})
 }
 
-// sendRef is what is kept of a send until it is answered.
+// sendRef identifies a send until it is answered.
 type sendRef struct {
 	id           chat.ClientID
 	conversation chat.ConversationID
@@ -66,32 +66,34 @@ func (s *session) requestOf(f *wire.Send, arrival int64) submission.Request {
 	}
 }
 
-// trySend handles a send for which memory is enough, and reports whether it
-// was. It does not block.
-func (s *session) trySend(f *wire.Send, arrival int64) bool {
+// sendInline handles a send for which no look-up is needed, and reports whether
+// it did. It does not block.
+func (s *session) sendInline(f *wire.Send, arrival int64) bool {
 	r := s.requestOf(f, arrival)
 	done, err := s.sender.TrySubmit((*sendSource)(s), r)
 	if err != nil {
-		s.refuse(refOf(r), err)
+		s.refuseSend(refOf(r), err)
 	}
 	return done
 }
 
-// send handles a send for which something must be looked up.
-func (s *session) send(ctx context.Context, f *wire.Send, arrival int64) {
+// sendWithLookup handles a send for which something may have to be looked up:
+// the sender's membership, or whether the client id is already used. It blocks.
+func (s *session) sendWithLookup(ctx context.Context, f *wire.Send, arrival int64) {
 	r := s.requestOf(f, arrival)
 	err := s.sender.Submit(ctx, (*sendSource)(s), r)
-	var failed *submission.LookUpError
+	var failed *submission.LookupError
 	if errors.As(err, &failed) {
 		s.g.log.Error("a message could not be checked", "conversation", f.Conversation, "error", err)
-		err = errNotLookedUp
+		err = errLookupFailed
 	}
 	if err != nil {
-		s.refuse(refOf(r), err)
+		s.refuseSend(refOf(r), err)
 	}
 }
 
-// sendSource is a session as the source of submissions. It keeps their order.
+// sendSource is a session as the source of submissions. It keeps their order;
+// see sendOrder.
 type sendSource session
 
 // Admit implements submission.Source.
@@ -100,7 +102,7 @@ func (src *sendSource) Admit(r submission.Request) error {
 	switch {
 	case s.mustWait(refOf(r)):
 		return errOrder
-	case s.g.lingering.Err() != nil:
+	case s.g.drainCtx.Err() != nil:
 		return errStopping
 	case int(s.inFlight.Load()) >= s.g.cfg.InFlight:
 		return errInFlight
@@ -108,9 +110,9 @@ func (src *sendSource) Admit(r submission.Request) error {
 	return nil
 }
 
-// Publish implements submission.Source. The publish is one step with a second
-// look at the order: an earlier message may have been refused since this one was
-// admitted, by the broker or while something was looked up.
+// Publish implements submission.Source. It checks the order again and publishes
+// under one lock: an earlier message may have been refused since this one was
+// admitted, by the broker or during a look-up.
 func (src *sendSource) Publish(p broker.Publisher, r submission.Request) error {
 	s := (*session)(src)
 	r.ReceivedAt = time.Now()
@@ -121,7 +123,7 @@ func (src *sendSource) Publish(p broker.Publisher, r submission.Request) error {
 		s.mu.Unlock()
 		return errOrder
 	}
-	s.order.settle(ref.conversation, ref.id)
+	s.order.remove(ref.conversation, ref.id)
 	s.inFlight.Add(1)
 	s.g.inFlight.Add(1)
 	err := p.Publish(r.Submission, func(err error) { s.confirmed(ref, err) })
@@ -132,49 +134,49 @@ func (src *sendSource) Publish(p broker.Publisher, r submission.Request) error {
 	return nil
 }
 
-// confirmed answers a send that was published. The broker calls it.
+// confirmed answers a send when the broker has confirmed or refused it.
 func (s *session) confirmed(ref sendRef, err error) {
 	s.inFlight.Add(-1)
 	defer s.g.inFlight.Add(-1)
 	if err != nil {
-		s.refuse(ref, err)
+		s.refuseSend(ref, err)
 		return
 	}
 	s.conn.Send(websocket.NewFrame(wire.AppendAccepted(make([]byte, 0, 64), ref.id)))
 }
 
-// refuse answers a send that was not taken, or of which that is not known.
-func (s *session) refuse(ref sendRef, err error) {
+// refuseSend answers a send that failed with err.
+func (s *session) refuseSend(ref sendRef, err error) {
 	var retry *submission.RetryError
 	var refusal *chat.Error
 	switch {
 	case errors.As(err, &retry):
-		s.rejectForNow(ref, retry)
+		s.rejectRetryable(ref, retry)
 	case !errors.As(err, &refusal):
-		s.rejectForNow(ref, errUnknown)
+		s.rejectRetryable(ref, errUnknown)
 	case refusal.Code == chat.CodeOverloaded, refusal.Code == chat.CodeUnavailable:
-		s.rejectForNow(ref, &submission.RetryError{Refusal: refusal, After: retryAfter})
+		s.rejectRetryable(ref, &submission.RetryError{Refusal: refusal, After: retryAfter})
 	default:
 		s.reject(ref, refusal)
 	}
 }
 
-// reject refuses a send for good.
+// reject refuses a send finally.
 func (s *session) reject(ref sendRef, refusal *chat.Error) {
 	s.mu.Lock()
-	s.order.settle(ref.conversation, ref.id)
+	s.order.remove(ref.conversation, ref.id)
 	s.mu.Unlock()
 	s.push(wire.Rejected{T: "rejected", ID: ref.id, Code: string(refusal.Code), Text: refusal.Error()})
 }
 
-// rejectForNow refuses a send that may come again. What arrived behind it waits
-// for it.
-func (s *session) rejectForNow(ref sendRef, retry *submission.RetryError) {
+// rejectRetryable refuses a send that may be retried after a time. Sends that
+// arrived after it wait for the retry.
+func (s *session) rejectRetryable(ref sendRef, retry *submission.RetryError) {
 	s.mu.Lock()
 	kept := s.order.refuse(ref.conversation, ref.id, s.order.arrivalOf(ref.conversation, ref.id, ref.arrival), time.Now())
 	s.mu.Unlock()
 	if !kept {
-		// A new connection sends all that has no answer, in its order.
+		// On a new connection the client sends all unanswered messages in order.
 		s.conn.Close(wire.CloseGoodbye, "too many messages were refused; connect again")
 		return
 	}

@@ -6,23 +6,23 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
 )
 
-// BenchmarkSend is a session's share of a send for which memory is enough, with
-// a broker that confirms at once.
+// BenchmarkSend measures a session's send that needs no look-up, with a broker
+// that confirms at once.
 func BenchmarkSend(b *testing.B) {
-	st := &answers{members: func() ([]chat.UserID, int64, error) { return []chat.UserID{1}, 1, nil }}
-	g := gatewayOf(b, st, func(_ chat.Submission, confirm func(error)) { confirm(nil) })
-	if _, err := g.rooms.load(b.Context(), conversation); err != nil {
+	st := &stubStore{members: func() ([]chat.UserID, int64, error) { return []chat.UserID{1}, 1, nil }}
+	g := newTestGateway(b, st, func(_ chat.Submission, confirm func(error)) { confirm(nil) })
+	if _, err := g.members.load(b.Context(), conversation); err != nil {
 		b.Fatal(err)
 	}
-	g.limit(1e9, 1e8)
-	s := sessionOf(b, g, 1)
-	f := sendOf("hello")
+	g.limitSends(1e9, 1e8)
+	s := newTestSession(b, g, 1)
+	f := newSend("hello")
 	b.ReportAllocs()
 	arrival := int64(0)
 	for b.Loop() {
 		arrival++
-		if !s.trySend(f, arrival) {
-			b.Fatal("something was to be looked up")
+		if !s.sendInline(f, arrival) {
+			b.Fatal("the send needs a look-up")
 		}
 	}
 }

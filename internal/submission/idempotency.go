@@ -11,33 +11,33 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/store"
 )
 
-// MessageFinder finds what was stored under client ids; see store.Messages.
+// MessageFinder finds stored messages by client id; see store.Messages.
 type MessageFinder interface {
 	FindByClientID(ctx context.Context, keys []store.SendKey) (map[store.SendKey]*chat.Message, error)
 }
 
-// IdempotencyCache finds out whether a client id is taken by another text
-// before the message is accepted, where the broker accepts before anyone looks
-// (G2).
+// IdempotencyCache finds out whether a client id is already used for another
+// text, before the message is accepted. It is needed with brokers that confirm
+// a message before the store has checked its client id (G2).
 //
-// An id carries the time at which a device made it. One that is fresh can have
-// been used moments ago at most, and the process remembers that long what went
-// through it; any other is looked up. What is left is a device that uses one id
-// for two texts within seconds and through two processes: the worker finds
-// that, and answers failed{conflict}. It is safe for concurrent use.
+// A client id contains the time at which a device made it (UUIDv7). An id whose
+// time is close to now can only have been used moments ago, and the cache holds
+// the ids that went through this process for that long. Any other id is looked
+// up in the store. One case is left: a device that uses one id for two texts
+// within seconds and through two processes. The worker finds it, and answers
+// failed{conflict}. It is safe for concurrent use.
 type IdempotencyCache struct {
 	messages MessageFinder
 	seed     maphash.Seed
-	waiting  *batching.Queue[*lookup]
+	lookups  *batching.Queue[*idLookup]
 
-	mu       sync.Mutex
-	current  map[store.SendKey]uint64 // hashes of the texts of the present period
-	previous map[store.SendKey]uint64 // of the period before it
-	rotated  time.Time
+	mu        sync.Mutex
+	current   map[store.SendKey]uint64 // fingerprints of the current period
+	previous  map[store.SendKey]uint64 // fingerprints of the period before it
+	rotatedAt time.Time
 }
 
-// lookup is an id that the store is asked about.
-type lookup struct {
+type idLookup struct {
 	key  store.SendKey
 	done chan lookupResult
 }
@@ -48,23 +48,24 @@ type lookupResult struct {
 }
 
 const (
-	// fresh is how far an id's time may be from now.
-	fresh = 5 * time.Second
-	// period is how long an id is remembered at least: longer than it is
-	// fresh, on either side of now.
-	period = 3 * fresh
-	// lookupBatch bounds how many ids are looked up at once.
-	lookupBatch = 500
-	// lookupTimeout bounds how long that may take.
+	// maxClockSkew is how far the time of a client id may be from now; ids
+	// beyond it are looked up.
+	maxClockSkew = 5 * time.Second
+	// retention is how long a client id is kept at least: longer than
+	// maxClockSkew on both sides of now.
+	retention = 3 * maxClockSkew
+	// maxLookupBatch is the maximum number of client ids of one look-up.
+	maxLookupBatch = 500
+	// lookupTimeout limits how long a look-up may take.
 	lookupTimeout = 10 * time.Second
 )
 
-// NewIdempotencyCache makes a cache that remembers nothing. Run must run for
-// ids to be looked up.
+// NewIdempotencyCache returns an empty cache. Run must run for ids to be looked
+// up.
 func NewIdempotencyCache(messages MessageFinder) *IdempotencyCache {
 	return &IdempotencyCache{
-		messages: messages, seed: maphash.MakeSeed(), waiting: batching.NewQueue[*lookup](),
-		current: map[store.SendKey]uint64{}, rotated: time.Now(),
+		messages: messages, seed: maphash.MakeSeed(), lookups: batching.NewQueue[*idLookup](),
+		current: map[store.SendKey]uint64{}, rotatedAt: time.Now(),
 	}
 }
 
@@ -72,17 +73,16 @@ func NewIdempotencyCache(messages MessageFinder) *IdempotencyCache {
 type idState int
 
 const (
-	idFree    idState = iota // nobody has used it, or with this text
-	idTaken                  // it stands for another text
-	idUnknown                // it must be looked up
+	idFree     idState = iota // not used, or used with this text
+	idConflict                // used with another text
+	idUnknown                 // must be looked up
 )
 
 func keyOf(s *chat.Submission) store.SendKey {
 	return store.SendKey{Sender: s.Sender, ClientID: s.ClientID}
 }
 
-// hash is of all that a client id stands for.
-func (c *IdempotencyCache) hash(s *chat.Submission) uint64 {
+func (c *IdempotencyCache) fingerprint(s *chat.Submission) uint64 {
 	var h maphash.Hash
 	h.SetSeed(c.seed)
 	maphash.WriteComparable(&h, s.Conversation)
@@ -91,72 +91,76 @@ func (c *IdempotencyCache) hash(s *chat.Submission) uint64 {
 	return h.Sum64()
 }
 
-// cached tells what memory knows of an id. It keeps nothing.
-func (c *IdempotencyCache) cached(s *chat.Submission) idState {
+// check returns the state of a client id as far as it is known without a
+// look-up. It does not change the cache.
+func (c *IdempotencyCache) check(s *chat.Submission) idState {
 	now := time.Now()
-	if state := c.remembered(s, now); state != idUnknown {
+	if state := c.checkCached(s, now); state != idUnknown {
 		return state
 	}
-	if age := now.Sub(s.ClientID.Time()); age > fresh || age < -fresh {
+	if age := now.Sub(s.ClientID.Time()); age > maxClockSkew || age < -maxClockSkew {
 		return idUnknown
 	}
 	return idFree
 }
 
-// remembered is cached for an id of any age, which is unknown unless it went
-// through this process.
-func (c *IdempotencyCache) remembered(s *chat.Submission, now time.Time) idState {
+// checkCached is check by the entries of the cache alone, whatever the time of
+// the id.
+func (c *IdempotencyCache) checkCached(s *chat.Submission, now time.Time) idState {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if had, ok := c.get(keyOf(s), now); ok {
-		return stateOf(had, c.hash(s))
+	if stored, ok := c.get(keyOf(s), now); ok {
+		return compareFingerprints(stored, c.fingerprint(s))
 	}
 	return idUnknown
 }
 
-// take gives an id that is free to a text. It is taken when another text has
-// got it since.
-func (c *IdempotencyCache) take(s *chat.Submission) idState {
-	key, text := keyOf(s), c.hash(s)
+// reserve stores the fingerprint of a submission under its client id. It returns
+// idConflict when the id was reserved for another text meanwhile.
+func (c *IdempotencyCache) reserve(s *chat.Submission) idState {
+	key, fingerprint := keyOf(s), c.fingerprint(s)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if had, ok := c.get(key, time.Now()); ok {
-		return stateOf(had, text)
+	if stored, ok := c.get(key, time.Now()); ok {
+		return compareFingerprints(stored, fingerprint)
 	}
-	c.current[key] = text
+	c.current[key] = fingerprint
 	return idFree
 }
 
-// get returns the hash of the text that an id was given to. c.mu is held.
-func (c *IdempotencyCache) get(key store.SendKey, now time.Time) (text uint64, ok bool) {
-	if now.Sub(c.rotated) >= period {
-		c.previous, c.current, c.rotated = c.current, map[store.SendKey]uint64{}, now
+// get returns the fingerprint that is stored under a key. c.mu must be held.
+func (c *IdempotencyCache) get(key store.SendKey, now time.Time) (fingerprint uint64, ok bool) {
+	if now.Sub(c.rotatedAt) >= retention {
+		c.previous, c.current, c.rotatedAt = c.current, map[store.SendKey]uint64{}, now
 	}
-	if text, ok = c.current[key]; !ok {
-		text, ok = c.previous[key]
+	if fingerprint, ok = c.current[key]; !ok {
+		fingerprint, ok = c.previous[key]
 	}
-	return text, ok
+	return fingerprint, ok
 }
 
-func stateOf(had, text uint64) idState {
-	if had != text {
-		return idTaken
+func compareFingerprints(stored, sent uint64) idState {
+	if stored != sent {
+		return idConflict
 	}
 	return idFree
 }
 
-// find is cached that asks the store when memory does not know; certain has it
-// ask about fresh ids as well.
-func (c *IdempotencyCache) find(ctx context.Context, s *chat.Submission, certain bool) (idState, error) {
-	state := c.cached(s)
-	if certain {
-		state = c.remembered(s, time.Now())
+// find returns the state of a client id, from the store when it is not known
+// otherwise. With always, the time of the id does not count: it is looked up
+// unless the cache has it. It blocks until the store answers or ctx ends.
+func (c *IdempotencyCache) find(ctx context.Context, s *chat.Submission, always bool) (idState, error) {
+	var state idState
+	if always {
+		state = c.checkCached(s, time.Now())
+	} else {
+		state = c.check(s)
 	}
 	if state != idUnknown {
 		return state, nil
 	}
-	l := &lookup{key: keyOf(s), done: make(chan lookupResult, 1)}
-	c.waiting.Add(l)
+	l := &idLookup{key: keyOf(s), done: make(chan lookupResult, 1)}
+	c.lookups.Add(l)
 	var r lookupResult
 	select {
 	case r = <-l.done:
@@ -167,16 +171,16 @@ func (c *IdempotencyCache) find(ctx context.Context, s *chat.Submission, certain
 		return idUnknown, r.err
 	}
 	if r.message != nil && !r.message.SameAs(s) {
-		return idTaken, nil
+		return idConflict, nil
 	}
 	return idFree, nil
 }
 
-// Run looks ids up until ctx ends: all that gathered while the last ones were
-// under way together.
-func (c *IdempotencyCache) Run(ctx context.Context) { c.waiting.Run(ctx, lookupBatch, c.lookUp) }
+// Run looks up client ids in batches until ctx ends: all that were added while
+// the previous batch was looked up are the next one.
+func (c *IdempotencyCache) Run(ctx context.Context) { c.lookups.Run(ctx, maxLookupBatch, c.resolve) }
 
-func (c *IdempotencyCache) lookUp(ctx context.Context, lookups []*lookup) {
+func (c *IdempotencyCache) resolve(ctx context.Context, lookups []*idLookup) {
 	keys := make([]store.SendKey, len(lookups))
 	for i, l := range lookups {
 		keys[i] = l.key

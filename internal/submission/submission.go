@@ -1,18 +1,18 @@
-// Package submission takes messages in, by whatever way they come: it decides
-// whether one may go to the broker, by the same rules in the same order.
+// Package submission decides whether a message may be published, by the same
+// rules in the same order whatever way it came.
 //
-//  1. What the way itself bounds ([Source].Admit): on a socket the sends
-//     without an answer, and the order of those that were refused.
-//  2. The sender's limit ([Limiter]), which holds over all ways. A submission
-//     costs its sender a turn before anything is looked up or remembered for
-//     it; so what is sent in vain is bounded like the rest.
+//  1. What the source itself limits ([Source].Admit): for a WebSocket connection
+//     the unanswered sends, and the order of those that were refused.
+//  2. The sender's rate limit ([Limiter]), which is one over all ways of
+//     sending. A submission consumes its token before anything is looked up or
+//     stored for it, so that refused submissions are limited too.
 //  3. The sender's membership ([Memberships]).
-//  4. The text's rules ([chat.Submission.Check]).
-//  5. Idempotency ([IdempotencyCache]): a client id stands for one text.
-//  6. The publish, by way of [Source].Publish.
+//  4. The rules of the text ([chat.Submission.Check]).
+//  5. Idempotency ([IdempotencyCache]): a client id belongs to one text.
+//  6. The publish, through [Source].Publish.
 //
-// What is refused here is refused with a [chat.Error], or with a [RetryError]
-// when the same may come again. The worker decides again when it stores.
+// A refusal is a [*chat.Error], or a [*RetryError] when the same submission may
+// be retried. The worker checks again when it stores.
 package submission
 
 import (
@@ -25,45 +25,45 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/throttle"
 )
 
-// Request is a submission and what is particular to its way in.
+// Request is a submission with what its source needs to know of it.
 type Request struct {
 	chat.Submission
-	// Arrival is a number that the source gave it. The service only hands it
-	// back.
+	// Arrival is a number that the source may give it. The service passes it
+	// through.
 	Arrival int64
 }
 
-// Source is the way by which a submission came: a socket, or a request.
+// Source is what a submission came through: a WebSocket connection, or a request
+// of the REST API.
 type Source interface {
-	// Admit refuses what the source cannot take now. It is called once, before
-	// the submission costs its sender anything. It does not block.
+	// Admit returns an error if the source cannot accept the submission now. It
+	// is called once, before the rate limit. It does not block.
 	Admit(r Request) error
-	// Publish hands the submission to p, as the last step, unless the source
-	// has a reason not to. It does not block.
+	// Publish publishes the submission on p, or returns why the source does
+	// not. It is called last, at most once. It does not block.
 	Publish(p broker.Publisher, r Request) error
 }
 
-// Memberships knows who is in which conversation.
+// Memberships is who is a member of which conversation.
 type Memberships interface {
-	// CachedMember tells whether user is a member as far as memory knows, which
-	// it may not. It does not block.
-	CachedMember(user chat.UserID, conversation chat.ConversationID) (member, known bool)
-	// IsMember is CachedMember that looks up what memory does not know. Nobody
-	// is a member of a conversation that does not exist.
+	// IsCachedMember reports whether user is a member, if that is cached. It
+	// does not block.
+	IsCachedMember(user chat.UserID, conversation chat.ConversationID) (member, cached bool)
+	// IsMember reports whether user is a member. It may block. A conversation
+	// that does not exist has no members; that is no error.
 	IsMember(ctx context.Context, user chat.UserID, conversation chat.ConversationID) (bool, error)
 }
 
-// Limiter bounds how much each user may send, by all ways together; see package
-// throttle.
+// Limiter is the rate limit of each user's messages; see package throttle.
 type Limiter interface {
-	// Take takes one turn, or tells how long to wait before the next try. It
-	// may wait for a server.
+	// Take takes one token, or returns how long to wait before the next try.
+	// It may ask a server.
 	Take(ctx context.Context, user string) (wait time.Duration, err error)
-	// Acquire returns the user's bucket, for those who must not wait.
+	// Acquire returns the user's token bucket, which never blocks.
 	Acquire(user string) *throttle.Bucket
 }
 
-// RetryError is a refusal for now: the same may come again after a while.
+// RetryError is a refusal of a submission that may be retried after a time.
 type RetryError struct {
 	Refusal *chat.Error
 	After   time.Duration
@@ -74,36 +74,50 @@ func (e *RetryError) Error() string { return e.Refusal.Error() }
 // Unwrap returns the refusal.
 func (e *RetryError) Unwrap() error { return e.Refusal }
 
+// LookupError is an error of a look-up. The submission was not published.
+type LookupError struct {
+	What string
+	Err  error
+}
+
+func (e *LookupError) Error() string {
+	return fmt.Sprintf("%s could not be looked up: %v", e.What, e.Err)
+}
+
+// Unwrap returns the cause.
+func (e *LookupError) Unwrap() error { return e.Err }
+
 var (
 	errTooFast = chat.Refuse(chat.CodeRateLimited, "", "you send too fast")
 	errIDTaken = chat.Refuse(chat.CodeConflict, "id", "another message was sent under this id")
 )
 
-// Config is what a service works with.
+// Config has the dependencies of a service.
 type Config struct {
 	Publisher   broker.Publisher
-	Limiter     Limiter // shared by all services of a process
 	Memberships Memberships
-	// IDs is nil with a broker that knows the verdict before it confirms. It
-	// is shared by all services of a process.
-	IDs *IdempotencyCache
+	// SendLimiter is shared by all services of a process.
+	SendLimiter Limiter
+	// Idempotency is shared by all services of a process. It is nil with a
+	// broker that confirms only what the store has accepted.
+	Idempotency *IdempotencyCache
 }
 
-// Service applies the rules for one kind of source. It is safe for concurrent
-// use.
+// Service applies the rules. There is one for each kind of source. It is safe
+// for concurrent use.
 type Service struct{ cfg Config }
 
-// New makes a service.
+// New returns a service.
 func New(cfg Config) *Service { return &Service{cfg: cfg} }
 
-// Submit takes in what a user sends now and then. It may wait, also for servers
-// that know exactly: a sender who is not connected would not hear of a refusal
-// that comes later. It returns what Publish of the source returned.
+// Submit publishes a submission of a user who is not connected. It may block.
+// It always looks up the client id unless it is cached: the user could not be
+// told of a conflict that the worker finds later.
 func (s *Service) Submit(ctx context.Context, src Source, r Request) error {
 	if err := src.Admit(r); err != nil {
 		return err
 	}
-	wait, err := s.cfg.Limiter.Take(ctx, r.Sender.String())
+	wait, err := s.cfg.SendLimiter.Take(ctx, r.Sender.String())
 	if err != nil {
 		return err
 	}
@@ -113,31 +127,30 @@ func (s *Service) Submit(ctx context.Context, src Source, r Request) error {
 	return s.lookUpAndPublish(ctx, src, r, true)
 }
 
-// Sender takes in what one user sends through a connection. Its limit never
-// waits for a server.
+// Sender publishes the submissions of one user who is connected.
 type Sender struct {
 	service *Service
 	bucket  *throttle.Bucket
 }
 
-// NewSender makes the sender of a user. Close it when the connection closes.
+// NewSender returns a sender for a user. Close it when the connection closes.
 func (s *Service) NewSender(user chat.UserID) *Sender {
-	return &Sender{service: s, bucket: s.cfg.Limiter.Acquire(user.String())}
+	return &Sender{service: s, bucket: s.cfg.SendLimiter.Acquire(user.String())}
 }
 
-// Close releases the sender's part of the limit.
+// Close releases what the sender holds.
 func (s *Sender) Close() { s.bucket.Release() }
 
-// TrySubmit takes a submission in if that needs nothing but memory, and reports
-// whether it does; if not, nothing was done. It does not block.
+// TrySubmit publishes a submission if no look-up is needed. If one is, it
+// returns false and has done nothing. It does not block.
 func (s *Sender) TrySubmit(src Source, r Request) (done bool, err error) {
-	member, known := s.service.cfg.Memberships.CachedMember(r.Sender, r.Conversation)
-	if !known {
+	member, cached := s.service.cfg.Memberships.IsCachedMember(r.Sender, r.Conversation)
+	if !cached {
 		return false, nil
 	}
-	id := idFree
-	if ids := s.service.cfg.IDs; ids != nil {
-		if id = ids.cached(&r.Submission); id == idUnknown {
+	state := idFree
+	if c := s.service.cfg.Idempotency; c != nil {
+		if state = c.check(&r.Submission); state == idUnknown {
 			return false, nil
 		}
 	}
@@ -147,10 +160,10 @@ func (s *Sender) TrySubmit(src Source, r Request) (done bool, err error) {
 	if err := check(&r.Submission, member); err != nil {
 		return true, err
 	}
-	return true, s.service.publish(src, r, id)
+	return true, s.service.publish(src, r, state)
 }
 
-// Submit is TrySubmit that looks up what memory does not know.
+// Submit publishes a submission. It may block.
 func (s *Sender) Submit(ctx context.Context, src Source, r Request) error {
 	if err := s.admit(src, r); err != nil {
 		return err
@@ -168,41 +181,26 @@ func (s *Sender) admit(src Source, r Request) error {
 	return nil
 }
 
-// LookUpError says that the service could not find out whether a submission may
-// be published. It was not.
-type LookUpError struct {
-	What string
-	Err  error
-}
-
-func (e *LookUpError) Error() string {
-	return fmt.Sprintf("%s could not be looked up: %v", e.What, e.Err)
-}
-
-// Unwrap returns the cause.
-func (e *LookUpError) Unwrap() error { return e.Err }
-
-// lookUpAndPublish decides about an admitted submission by what it looks up.
-// certain has a client id looked up also when it is so new that memory would
-// most likely know it.
-func (s *Service) lookUpAndPublish(ctx context.Context, src Source, r Request, certain bool) error {
+// lookUpAndPublish publishes an admitted submission after the look-ups that it
+// needs. always is that of [IdempotencyCache.find].
+func (s *Service) lookUpAndPublish(ctx context.Context, src Source, r Request, always bool) error {
 	member, err := s.cfg.Memberships.IsMember(ctx, r.Sender, r.Conversation)
 	if err != nil {
-		return &LookUpError{"the membership of a sender", err}
+		return &LookupError{"the sender's membership", err}
 	}
 	if err := check(&r.Submission, member); err != nil {
 		return err
 	}
-	id := idFree
-	if s.cfg.IDs != nil {
-		if id, err = s.cfg.IDs.find(ctx, &r.Submission, certain); err != nil {
-			return &LookUpError{"the client id of a message", err}
+	state := idFree
+	if s.cfg.Idempotency != nil {
+		if state, err = s.cfg.Idempotency.find(ctx, &r.Submission, always); err != nil {
+			return &LookupError{"the client id", err}
 		}
 	}
-	return s.publish(src, r, id)
+	return s.publish(src, r, state)
 }
 
-// check tells whether a submission could be stored by what it says itself.
+// check returns the refusal of a submission that can never be accepted.
 func check(s *chat.Submission, member bool) error {
 	if !member {
 		return chat.NotFound("conversation")
@@ -210,9 +208,9 @@ func check(s *chat.Submission, member bool) error {
 	return s.Check()
 }
 
-// publish gives a checked submission its client id and publishes it.
-func (s *Service) publish(src Source, r Request, id idState) error {
-	if ids := s.cfg.IDs; ids != nil && (id == idTaken || ids.take(&r.Submission) == idTaken) {
+// publish reserves the client id of a checked submission, and publishes it.
+func (s *Service) publish(src Source, r Request, state idState) error {
+	if c := s.cfg.Idempotency; c != nil && (state == idConflict || c.reserve(&r.Submission) == idConflict) {
 		return errIDTaken
 	}
 	return src.Publish(s.cfg.Publisher, r)

@@ -40,7 +40,7 @@ func newFixture(t *testing.T, burst int) *fixture {
 		stored: func(store.SendKey) (*chat.Message, error) { return nil, nil },
 	}
 	f.ids = NewIdempotencyCache(f)
-	f.Service = New(Config{Publisher: f.publisher(), Limiter: throttle.NewLimiter(0.001, burst), Memberships: f, IDs: f.ids})
+	f.Service = New(Config{Publisher: f.publisher(), SendLimiter: throttle.NewLimiter(0.001, burst), Memberships: f, Idempotency: f.ids})
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan struct{})
 	go func() {
@@ -68,7 +68,7 @@ func (f *fixture) Publish(p broker.Publisher, r Request) error {
 	return p.Publish(r.Submission, func(error) {})
 }
 
-func (f *fixture) CachedMember(chat.UserID, chat.ConversationID) (member, known bool) {
+func (f *fixture) IsCachedMember(chat.UserID, chat.ConversationID) (member, known bool) {
 	if !f.cached {
 		return false, false
 	}
@@ -166,7 +166,7 @@ func TestRules(t *testing.T) {
 				r := request("hello")
 				tt.change(f, &r)
 				err := submit(t, f, r)
-				var lookUp *LookUpError
+				var lookUp *LookupError
 				if chat.CodeOf(err) != tt.code || errors.As(err, &lookUp) != tt.failed || (err == nil) != (tt.code == "" && !tt.failed) {
 					t.Errorf("%v", err)
 				}
@@ -322,7 +322,7 @@ func TestLookUpsAreBatched(t *testing.T) {
 	for i := range 20 {
 		go submit(i + 1)
 	}
-	eventually.True(t, "all wait", func() bool { return c.waiting.Len() == 20 })
+	eventually.True(t, "all wait", func() bool { return c.lookups.Len() == 20 })
 	close(let)
 	for range 21 {
 		if err := <-results; err != nil {
