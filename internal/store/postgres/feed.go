@@ -49,7 +49,7 @@ func summaries(ctx context.Context, q querier, by chat.UserID, pick string, args
 		var c conversationRow
 		var g messageRow
 		var own int64
-		fields := []any{&l.change, &l.Role, &l.Read, &l.Peer, &l.PeerRead, &l.PeerGot, &own}
+		fields := []any{&l.change, &l.Role, &l.Read, &l.Peer, &l.PeerRead, &l.PeerReceived, &own}
 		if err := row.Scan(append(append(fields, c.fields()...), g.fields()...)...); err != nil {
 			return l, err
 		}

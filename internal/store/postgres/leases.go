@@ -35,7 +35,7 @@ type lease struct {
 	node   int
 
 	mu      sync.Mutex
-	maker   *snowflake.Maker
+	maker   *snowflake.Generator
 	ceiling time.Time // every id is of a time before it
 }
 
@@ -76,7 +76,7 @@ func takeLease(ctx context.Context, pool *pgxpool.Pool, now func() time.Time) (*
 	l.ceiling = floor.Add(leaseTime)
 	// One beyond what the last holder may have used.
 	floor = floor.Add(time.Millisecond)
-	maker, err := snowflake.NewMaker(l.node, func() time.Time {
+	maker, err := snowflake.NewGenerator(l.node, func() time.Time {
 		if t := now(); t.After(floor) {
 			return t
 		}

@@ -71,7 +71,7 @@ func (t *tx) execAll(ids []int64, statements ...string) error {
 const accountWork = 10
 
 // LockPlaces takes the conversations of the next accounts of a batch.
-func (t *tx) LockPlaces(b storetx.Batch, work int) (places []chat.Place, reached chat.UserID, err error) {
+func (t *tx) LockPlaces(b storetx.Batch, work int) (places []chat.Participation, reached chat.UserID, err error) {
 	users, err := t.AccountsOf(b, max(work/accountWork, 1))
 	if err != nil || len(users) == 0 {
 		return nil, 0, err
@@ -90,7 +90,7 @@ func (t *tx) LockPlaces(b storetx.Batch, work int) (places []chat.Place, reached
 	if err != nil {
 		return nil, 0, err
 	}
-	places, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (p chat.Place, err error) {
+	places, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (p chat.Participation, err error) {
 		err = row.Scan(&p.Conversation, &p.User, &p.Kind, &p.Role, &p.Others)
 		return p, err
 	})
@@ -180,7 +180,7 @@ func (t *tx) Authors(p chat.MessageRange) ([]chat.UserID, error) {
 
 // SaveWalk notes how far a walk has come, or that it has ended.
 func (t *tx) SaveWalk(b storetx.Batch, p chat.MessageRange) error {
-	if p.Ends {
+	if p.Last {
 		_, err := t.exec(`DELETE FROM batch_conversations WHERE batch = $1 AND conversation = $2`, b.ID, p.Conversation)
 		return err
 	}

@@ -27,7 +27,7 @@ const crashRooms = 3
 // standard output once its batch is answered.
 func appendUntilKilled(path string) {
 	ctx := context.Background()
-	maker, err := snowflake.NewMaker(os.Getpid()&snowflake.MaxNode, nil)
+	maker, err := snowflake.NewGenerator(os.Getpid()&snowflake.MaxNode, nil)
 	crashCheck(err)
 	s, err := sqlite.Open(ctx, sqlite.Config{Path: path, NewID: maker.Next})
 	crashCheck(err)

@@ -39,7 +39,7 @@ func summaries(c *conn, by chat.UserID, pick string, args ...any) (out []listed,
 		ORDER BY picked.k`, func(r row) error {
 		l := listed{key: r.int(0)}
 		l.Role, l.Read = chat.Role(r.text(1)), r.int(2)
-		l.Peer, l.PeerRead, l.PeerGot = r.user(3), r.int(4), r.int(5)
+		l.Peer, l.PeerRead, l.PeerReceived = r.user(3), r.int(4), r.int(5)
 		own := seqOf(r.int(6))
 		r = r[7:]
 		_, l.Conversation, _, _ = scanConversation(r)

@@ -67,12 +67,12 @@ func (t *tx) DeleteAccounts(users []chat.UserID) error {
 }
 
 // LockPlaces are the places of the next accounts of a batch.
-func (t *tx) LockPlaces(b storetx.Batch, work int) (places []chat.Place, reached chat.UserID, err error) {
+func (t *tx) LockPlaces(b storetx.Batch, work int) (places []chat.Participation, reached chat.UserID, err error) {
 	users, err := t.AccountsOf(b, work)
 	if err != nil {
 		return nil, 0, err
 	}
-	found := map[int64]*chat.Place{} // by slot, less what is the account's own
+	found := map[int64]*chat.Participation{} // by slot, less what is the account's own
 	for did := 0; len(users) > 0 && did < work; users = users[1:] {
 		user := users[0]
 		slots, err := idsOf[int64](t.conn, `SELECT slot FROM members WHERE user = ?`, user)
@@ -87,7 +87,7 @@ func (t *tx) LockPlaces(b storetx.Batch, work int) (places []chat.Place, reached
 				if p, members, err = t.placeIn(b, slot); err != nil {
 					return nil, 0, err
 				}
-				if found[slot] = p; p.Closes() {
+				if found[slot] = p; p.ClosesConversation() {
 					did += members
 				}
 			}
@@ -105,7 +105,7 @@ func (t *tx) LockPlaces(b storetx.Batch, work int) (places []chat.Place, reached
 
 // placeIn is what the places in a conversation have in common, and how many
 // members it has.
-func (t *tx) placeIn(b storetx.Batch, slot int64) (*chat.Place, int, error) {
+func (t *tx) placeIn(b storetx.Batch, slot int64) (*chat.Participation, int, error) {
 	c, err := t.at(slot)
 	if err != nil {
 		return nil, 0, err
@@ -115,7 +115,7 @@ func (t *tx) placeIn(b storetx.Batch, slot int64) (*chat.Place, int, error) {
 		others, err = t.conn.one(`SELECT 1 FROM members i INDEXED BY members_by_conversation JOIN users u ON u.id = i.user
 			WHERE i.slot = ? AND u.batch IS NOT ? LIMIT 1`, func(row) {}, slot, b.ID)
 	}
-	return &chat.Place{Conversation: c.ID, Kind: c.Kind, Others: others}, c.Members, err
+	return &chat.Participation{Conversation: c.ID, Kind: c.Kind, Others: others}, c.Members, err
 }
 
 // at finds a conversation by its slot.
@@ -247,7 +247,7 @@ func (t *tx) SaveWalk(b storetx.Batch, p chat.MessageRange) error {
 	if err != nil {
 		return err
 	}
-	if p.Ends {
+	if p.Last {
 		_, err = t.exec(`DELETE FROM batch_conversations WHERE batch = ? AND slot = ?`, b.ID, c.slot)
 		return err
 	}

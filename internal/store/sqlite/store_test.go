@@ -13,7 +13,7 @@ import (
 
 func config(tb testing.TB, path string) sqlite.Config {
 	tb.Helper()
-	maker, err := snowflake.NewMaker(1, nil)
+	maker, err := snowflake.NewGenerator(1, nil)
 	if err != nil {
 		tb.Fatal(err)
 	}

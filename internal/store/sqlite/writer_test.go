@@ -25,7 +25,7 @@ var nodes atomic.Int64
 
 func open(t *testing.T, path string) *Store {
 	t.Helper()
-	maker, err := snowflake.NewMaker(int(nodes.Add(1))&snowflake.MaxNode, nil)
+	maker, err := snowflake.NewGenerator(int(nodes.Add(1))&snowflake.MaxNode, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

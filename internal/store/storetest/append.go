@@ -133,8 +133,8 @@ func twiceInBatch(w *world) {
 	other := s
 	other.Body = "another text"
 	out := w.append(s, submission(c, a, "between"), s, other, s)
-	w.same("verdicts", []chat.Admission{out[0].Verdict, out[2].Verdict, out[4].Verdict},
-		[]chat.Admission{chat.Stored, chat.Duplicate, chat.Duplicate})
+	w.same("verdicts", []chat.Verdict{out[0].Verdict, out[2].Verdict, out[4].Verdict},
+		[]chat.Verdict{chat.Stored, chat.Duplicate, chat.Duplicate})
 	w.same("the same message", []chat.Message{out[2].Message, out[4].Message}, []chat.Message{out[0].Message, out[0].Message})
 	if out[3].Refusal == nil || out[3].Refusal.Code != chat.CodeConflict {
 		w.Errorf("got %+v, want a conflict", out[3])
@@ -191,7 +191,7 @@ func duplicateOfChanged(w *world) {
 	deleted := must[store.Edited](w)(w.s.DeleteMessage(w.ctx(), c, 2, a))
 	out := w.append(one, two)
 	w.same("in their present form", []chat.Message{out[0].Message, out[1].Message}, []chat.Message{edited.Message, deleted.Message})
-	w.same("verdicts", []chat.Admission{out[0].Verdict, out[1].Verdict}, []chat.Admission{chat.Duplicate, chat.Duplicate})
+	w.same("verdicts", []chat.Verdict{out[0].Verdict, out[1].Verdict}, []chat.Verdict{chat.Duplicate, chat.Duplicate})
 }
 
 func conflicts(w *world) {
@@ -220,7 +220,7 @@ func sameIDOfTwo(w *world) {
 	s, t := submission(c, a, "mine"), submission(c, b, "theirs")
 	t.ClientID = s.ClientID
 	out := w.append(s, t)
-	w.same("both stored", []chat.Admission{out[0].Verdict, out[1].Verdict}, []chat.Admission{chat.Stored, chat.Stored})
+	w.same("both stored", []chat.Verdict{out[0].Verdict, out[1].Verdict}, []chat.Verdict{chat.Stored, chat.Stored})
 	out = w.append(t, s)
 	w.same("each its own", []string{out[0].Message.Body, out[1].Message.Body}, []string{"theirs", "mine"})
 }

@@ -264,7 +264,7 @@ func peerMarks(w *world) {
 	w.sendN(c, u, 5)
 	w.mark(c, peer, 2, 4)
 	s := w.summary(c, u)
-	w.same("peer", []int64{s.PeerRead, s.PeerGot}, []int64{2, 4})
+	w.same("peer", []int64{s.PeerRead, s.PeerReceived}, []int64{2, 4})
 	s = w.summary(c, peer)
-	w.same("the other way", []any{s.Peer, s.PeerRead, s.PeerGot, s.Unread}, []any{u, int64(0), int64(0), int64(3)})
+	w.same("the other way", []any{s.Peer, s.PeerRead, s.PeerReceived, s.Unread}, []any{u, int64(0), int64(0), int64(3)})
 }

@@ -70,7 +70,7 @@ func (m *model) room(id chat.ConversationID) *room {
 }
 
 // send is what becomes of a submission: the message's place, or a code.
-func (m *model) send(s chat.Submission) (verdict chat.Admission, seq int64, code chat.Code) {
+func (m *model) send(s chat.Submission) (verdict chat.Verdict, seq int64, code chat.Code) {
 	r := m.room(s.Conversation)
 	key := sendKey{s.Sender, s.ClientID}
 	if e, ok := m.sends[key]; ok {

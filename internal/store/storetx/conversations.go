@@ -54,7 +54,7 @@ func createConversation(t Tx, n store.NewConversation) (none store.Change, err e
 		}
 		return unchanged(t, c)
 	}
-	m, err := c.Enroll(people, func(user chat.UserID) chat.Role { return chat.FoundingRole(n.Kind, user == n.By) }, now)
+	m, err := c.AddMembers(people, func(user chat.UserID) chat.Role { return chat.InitialRole(n.Kind, user == n.By) }, now)
 	if err != nil {
 		return none, err
 	}

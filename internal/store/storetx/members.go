@@ -59,7 +59,7 @@ func admit(t Tx, c chat.Conversation, users []chat.UserID) (none store.Change, e
 	} else if !ok {
 		return none, chat.NotFound("account")
 	}
-	m, err := c.Enroll(fresh, asMember, t.Now())
+	m, err := c.AddMembers(fresh, asMember, t.Now())
 	if err != nil {
 		return none, err
 	}

@@ -102,10 +102,10 @@ func (r *removal) leave() (bool, error) {
 	var closed, kept []chat.ConversationID
 	for i := range places {
 		p := &places[i]
-		if p.Closes() {
+		if p.ClosesConversation() {
 			closed = append(closed, p.Conversation)
 		}
-		if !p.Parts() {
+		if !p.LeavesConversation() {
 			continue
 		}
 		kept = append(kept, p.Conversation)
@@ -142,7 +142,7 @@ func (r *removal) erase() (bool, error) {
 	}
 	var ended []chat.ConversationID
 	for _, m := range plan {
-		if m.Ends {
+		if m.Last {
 			ended = append(ended, m.Conversation)
 		} else if err := r.SaveWalk(r.batch, m); err != nil {
 			return false, err

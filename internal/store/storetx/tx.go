@@ -164,7 +164,7 @@ type BatchConversations interface {
 	// one at least), locks these conversations, in the order of their ids, and
 	// gives the accounts' places. reached is the last of the accounts, 0 for
 	// none.
-	LockPlaces(b Batch, work int) (places []chat.Place, reached chat.UserID, err error)
+	LockPlaces(b Batch, work int) (places []chat.Participation, reached chat.UserID, err error)
 	// KeepConversations notes conversations that stay; some may be noted
 	// already.
 	KeepConversations(b Batch, ids []chat.ConversationID) error

@@ -18,20 +18,20 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/store"
 )
 
-// journal is a notifier that keeps what it hears of.
-type journal struct{ published [][]notifyqueue.Job }
+// recordingQueue records the jobs that are published.
+type recordingQueue struct{ published [][]notifyqueue.Job }
 
-func (j *journal) Publish(jobs []notifyqueue.Job) { j.published = append(j.published, jobs) }
+func (q *recordingQueue) Publish(jobs []notifyqueue.Job) { q.published = append(q.published, jobs) }
 
-// counted counts the look-ups of presence.
-type counted struct {
+// countingPresence counts the look-ups of presence.
+type countingPresence struct {
 	presence.Presence
-	asked int
+	calls int
 	err   error
 }
 
-func (c *counted) NodesOf(ctx context.Context, users []chat.UserID) ([][]string, error) {
-	if c.asked++; c.err != nil {
+func (c *countingPresence) NodesOf(ctx context.Context, users []chat.UserID) ([][]string, error) {
+	if c.calls++; c.err != nil {
 		return nil, c.err
 	}
 	return c.Presence.NodesOf(ctx, users)
@@ -41,24 +41,24 @@ func message(seq int64, body string) chat.Message {
 	return chat.Message{ID: chat.MessageID(100 + seq), Conversation: 9, Seq: seq, Sender: 1, Body: body, At: time.UnixMilli(seq).UTC()}
 }
 
-func TestWhoMissesAMessage(t *testing.T) {
-	where := &counted{Presence: localpresence.New(nil)}
-	if _, _, err := where.Attach(t.Context(), presence.Device{User: 2, Node: "node", ID: 1}); err != nil {
+func TestOfflineRecipientsAreNotified(t *testing.T) {
+	p := &countingPresence{Presence: localpresence.New(nil)}
+	if _, _, err := p.Attach(t.Context(), presence.Device{User: 2, Node: "node", ID: 1}); err != nil {
 		t.Fatal(err)
 	}
-	j := &journal{}
-	quiet := fanout.NewAnnouncer(localpubsub.New(0), where, nil, slog.New(slog.DiscardHandler))
-	a := quiet.WithNotifications(j)
+	queue := &recordingQueue{}
+	withoutQueue := fanout.NewAnnouncer(localpubsub.New(0), p, nil, slog.New(slog.DiscardHandler))
+	a := withoutQueue.WithNotifications(queue)
 	small := chat.Audience{Conversation: 9, Members: []chat.UserID{1, 2, 3, 4}}
 	deleted := message(7, "")
 	deleted.DeletedAt = time.Now()
 	outcomes := []chat.Outcome{
 		{Verdict: chat.Stored, Message: message(1, "first"), Audience: small},
 		{Refusal: chat.NotFound("conversation")},
-		{Verdict: chat.Duplicate, Message: message(2, "answered again"), Audience: small},
-		{Verdict: chat.Duplicate, Message: message(3, "comes again"), Audience: small},
+		{Verdict: chat.Duplicate, Message: message(2, "duplicate"), Audience: small},
+		{Verdict: chat.Duplicate, Message: message(3, "redelivered duplicate"), Audience: small},
 		{Verdict: chat.Stored, Message: message(4, "large"), Audience: chat.Audience{Conversation: 9}},
-		{Verdict: chat.Stored, Message: message(5, "nobody is away"), Audience: chat.Audience{Conversation: 9, Members: []chat.UserID{1, 2}}},
+		{Verdict: chat.Stored, Message: message(5, "nobody is offline"), Audience: chat.Audience{Conversation: 9, Members: []chat.UserID{1, 2}}},
 		{Verdict: chat.Duplicate, Message: deleted, Audience: small},
 		{Verdict: chat.Stored, Message: message(8, "last"), Audience: chat.Audience{Conversation: 9, Members: []chat.UserID{4, 1}}},
 	}
@@ -68,22 +68,22 @@ func TestWhoMissesAMessage(t *testing.T) {
 		return notifyqueue.NewJob(&outcomes[o].Message, users)
 	}
 	want := [][]notifyqueue.Job{{job(0, 3, 4), job(3, 3, 4), job(7, 4)}}
-	if d := cmp.Diff(want, j.published); d != "" {
+	if d := cmp.Diff(want, queue.published); d != "" {
 		t.Errorf("(-want +got):\n%s", d)
 	}
-	if where.asked != 1 {
-		t.Errorf("presence was asked %d times", where.asked)
+	if p.calls != 1 {
+		t.Errorf("presence was asked %d times", p.calls)
 	}
 
-	// Nothing but new messages notifies.
-	j.published = nil
+	// Only new messages notify.
+	queue.published = nil
 	a.MessageEdited(t.Context(), store.Edited{Message: message(1, "edited"), Audience: small, Changed: true})
 	a.Typing(t.Context(), small, 2)
 	a.Failed(t.Context(), &chat.Submission{Sender: 3, Conversation: 9}, chat.NotFound("conversation"))
-	quiet.Stored(t.Context(), outcomes, redelivered)
-	where.err = errors.New("away")
+	withoutQueue.Stored(t.Context(), outcomes, redelivered)
+	p.err = errors.New("unavailable")
 	a.Stored(t.Context(), outcomes, redelivered)
-	if len(j.published) > 0 {
-		t.Errorf("%+v", j.published)
+	if len(queue.published) > 0 {
+		t.Errorf("%+v", queue.published)
 	}
 }

@@ -8,20 +8,20 @@ import (
 
 func TestIDsAreUniqueAndGrow(t *testing.T) {
 	clock := Epoch.Add(time.Hour)
-	m, err := NewMaker(7, func() time.Time { return clock })
+	m, err := NewGenerator(7, func() time.Time { return clock })
 	if err != nil {
 		t.Fatal(err)
 	}
 	last := int64(0)
-	for i := range 3 * maxCount {
-		if i == maxCount+100 {
+	for i := range 3 * maxSequence {
+		if i == maxSequence+100 {
 			clock = clock.Add(-time.Minute) // the clock is set back
 		}
 		id := m.Next()
 		if id <= last {
 			t.Fatalf("%d after %d", id, last)
 		}
-		if node := id >> countBits & MaxNode; node != 7 {
+		if node := id >> sequenceBits & MaxNode; node != 7 {
 			t.Fatalf("node %d", node)
 		}
 		last = id
@@ -31,12 +31,12 @@ func TestIDsAreUniqueAndGrow(t *testing.T) {
 	}
 }
 
-func TestConcurrentMakersDiffer(t *testing.T) {
+func TestConcurrentGeneratorsDiffer(t *testing.T) {
 	seen := make(map[int64]bool)
 	var mu sync.Mutex
 	var wg sync.WaitGroup
 	for node := range 4 {
-		m, err := NewMaker(node, nil)
+		m, err := NewGenerator(node, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -59,14 +59,14 @@ func TestConcurrentMakersDiffer(t *testing.T) {
 
 func TestNodeNumbers(t *testing.T) {
 	for _, node := range []int{-1, MaxNode + 1} {
-		if _, err := NewMaker(node, nil); err == nil {
+		if _, err := NewGenerator(node, nil); err == nil {
 			t.Errorf("node %d was taken", node)
 		}
 	}
 }
 
 func BenchmarkNext(b *testing.B) {
-	m, _ := NewMaker(0, nil)
+	m, _ := NewGenerator(0, nil)
 	for b.Loop() {
 		m.Next()
 	}

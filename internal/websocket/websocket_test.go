@@ -24,9 +24,9 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-const patience = 10 * time.Second
+const testTimeout = 10 * time.Second
 
-// echo answers every message with itself.
+// echo is a handler that sends every message back.
 type echo struct {
 	mu     sync.Mutex
 	got    []string
@@ -52,8 +52,8 @@ func (e *echo) waitClosed(t *testing.T) error {
 	select {
 	case err := <-e.closed:
 		return err
-	case <-time.After(patience):
-		t.Fatal("the handler was not told of the end")
+	case <-time.After(testTimeout):
+		t.Fatal("Closed was not called")
 		return nil
 	}
 }
@@ -75,7 +75,7 @@ func serve(t testing.TB, cfg Config) *fixture {
 	set(&cfg.MaxMessage, 1<<16)
 	set(&cfg.MaxQueued, 1<<20)
 	if cfg.WriteTimeout == 0 {
-		cfg.WriteTimeout = patience
+		cfg.WriteTimeout = testTimeout
 	}
 	if cfg.IdleTimeout == 0 {
 		cfg.IdleTimeout = time.Minute
@@ -120,7 +120,7 @@ type peer struct {
 
 func dial(t testing.TB, f *fixture, path string) *peer {
 	t.Helper()
-	d := ws.Dialer{Protocols: []string{"test.v1"}, Timeout: patience}
+	d := ws.Dialer{Protocols: []string{"test.v1"}, Timeout: testTimeout}
 	conn, br, _, err := d.Dial(context.Background(), "ws"+strings.TrimPrefix(f.url, "http")+path)
 	if err != nil {
 		t.Fatal(err)
@@ -146,7 +146,7 @@ func (p *peer) write(b ...[]byte) {
 
 func (p *peer) read() (ws.OpCode, string) {
 	p.t.Helper()
-	_ = p.SetReadDeadline(time.Now().Add(patience))
+	_ = p.SetReadDeadline(time.Now().Add(testTimeout))
 	h, err := ws.ReadHeader(p.br)
 	if err != nil || h.Length > 1<<20 {
 		p.t.Fatalf("read a frame of %d bytes: %v", h.Length, err)
@@ -173,14 +173,14 @@ func (p *peer) expectClose(code int) {
 	}
 }
 
-// both runs a test on both kinds of readers.
-func both(t *testing.T, test func(t *testing.T, cfg Config)) {
+// forBothReaders runs a test with event loops and with reader goroutines.
+func forBothReaders(t *testing.T, test func(t *testing.T, cfg Config)) {
 	t.Run("loops", func(t *testing.T) { test(t, Config{}) })
 	t.Run("portable", func(t *testing.T) { test(t, Config{Portable: true}) })
 }
 
 func TestEcho(t *testing.T) {
-	both(t, func(t *testing.T, cfg Config) {
+	forBothReaders(t, func(t *testing.T, cfg Config) {
 		p := dial(t, serve(t, cfg), "/")
 		for _, n := range []int{0, 1, 125, 126, 65535, 65536} {
 			text := strings.Repeat("é", n/2) + strings.Repeat("x", n%2)
@@ -191,7 +191,7 @@ func TestEcho(t *testing.T) {
 }
 
 func TestPiecesAndControlFrames(t *testing.T) {
-	both(t, func(t *testing.T, cfg Config) {
+	forBothReaders(t, func(t *testing.T, cfg Config) {
 		f := serve(t, cfg)
 		p := dial(t, f, "/")
 		p.write(masked(false, ws.OpText, "hel"), masked(true, ws.OpPing, "now"), masked(false, ws.OpContinuation, ""), masked(true, ws.OpContinuation, "lo"))
@@ -209,7 +209,7 @@ func TestPiecesAndControlFrames(t *testing.T) {
 	})
 }
 
-// What the conformance suite does not have: masks, and the server's own limit.
+// These cases are not in the conformance suite: masks, and the server's limit.
 func TestViolations(t *testing.T) {
 	unmasked := ws.MustCompileFrame(ws.NewTextFrame([]byte("x")))
 	huge := []byte{0x81, 0xff, 0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0}
@@ -223,7 +223,7 @@ func TestViolations(t *testing.T) {
 		{"too large, in pieces", append(masked(false, ws.OpText, strings.Repeat("x", 1<<15)), masked(true, ws.OpContinuation, strings.Repeat("x", 1<<15+1))...), 1009},
 		{"a length of 2^63", huge, 1009},
 	}
-	both(t, func(t *testing.T, cfg Config) {
+	forBothReaders(t, func(t *testing.T, cfg Config) {
 		f := serve(t, cfg)
 		for _, tt := range tests {
 			t.Run(tt.name, func(t *testing.T) {
@@ -234,7 +234,7 @@ func TestViolations(t *testing.T) {
 				_ = p.Close()
 				var v *wsframe.Error
 				if err := e.waitClosed(t); !errors.As(err, &v) {
-					t.Errorf("the handler was told %v", err)
+					t.Errorf("Closed was called with %v", err)
 				}
 			})
 		}
@@ -242,7 +242,7 @@ func TestViolations(t *testing.T) {
 }
 
 func TestClosing(t *testing.T) {
-	both(t, func(t *testing.T, cfg Config) {
+	forBothReaders(t, func(t *testing.T, cfg Config) {
 		f := serve(t, cfg)
 		t.Run("by the client", func(t *testing.T) {
 			p := dial(t, f, "/")
@@ -255,7 +255,7 @@ func TestClosing(t *testing.T) {
 				t.Errorf("the server leaves the connection open: %v", err)
 			}
 			if err := e.waitClosed(t); !errors.Is(err, errPeerClosed) {
-				t.Errorf("the handler was told %v", err)
+				t.Errorf("Closed was called with %v", err)
 			}
 		})
 		t.Run("by the server, behind what it sent", func(t *testing.T) {
@@ -281,7 +281,7 @@ func TestClosing(t *testing.T) {
 			c.Close(4100, "ended")
 			_ = e.waitClosed(t)
 		})
-		t.Run("without a word", func(t *testing.T) {
+		t.Run("without a close frame", func(t *testing.T) {
 			p := dial(t, f, "/")
 			e := <-f.handler
 			<-f.conns
@@ -292,7 +292,7 @@ func TestClosing(t *testing.T) {
 }
 
 func TestManySendersKeepTheirOrder(t *testing.T) {
-	both(t, func(t *testing.T, cfg Config) {
+	forBothReaders(t, func(t *testing.T, cfg Config) {
 		const senders, each = 8, 500
 		f := serve(t, cfg)
 		p := dial(t, f, "/")
@@ -321,11 +321,11 @@ func TestManySendersKeepTheirOrder(t *testing.T) {
 }
 
 func TestSlowReaderIsCutOff(t *testing.T) {
-	both(t, func(t *testing.T, cfg Config) {
+	forBothReaders(t, func(t *testing.T, cfg Config) {
 		cfg.MaxQueued = 1 << 20
 		f := serve(t, cfg)
 		slow := dial(t, f, "/")
-		e, c := <-f.handler, <-f.conns // before the other's may come
+		e, c := <-f.handler, <-f.conns // before the other connection is made
 		other := dial(t, f, "/")
 		frame := NewFrame(bytes.Repeat([]byte("x"), 1000))
 		sent := 0
@@ -335,11 +335,11 @@ func TestSlowReaderIsCutOff(t *testing.T) {
 				t.Fatalf("%d bytes are queued", c.Queued())
 			}
 			if sent > 100_000 {
-				t.Fatal("the reader is not cut off")
+				t.Fatal("the connection was not ended")
 			}
 		}
 		if err := e.waitClosed(t); !errors.Is(err, errSlow) {
-			t.Errorf("the handler was told %v", err)
+			t.Errorf("Closed was called with %v", err)
 		}
 		_ = slow.Close()
 		other.write(masked(true, ws.OpText, "still here"))
@@ -348,7 +348,7 @@ func TestSlowReaderIsCutOff(t *testing.T) {
 }
 
 func TestLaggingReaderGetsEverything(t *testing.T) {
-	both(t, func(t *testing.T, cfg Config) {
+	forBothReaders(t, func(t *testing.T, cfg Config) {
 		cfg.MaxQueued = 64 << 20
 		f := serve(t, cfg)
 		p := dial(t, f, "/")
@@ -356,7 +356,7 @@ func TestLaggingReaderGetsEverything(t *testing.T) {
 		const n = 20_000
 		for i := range n {
 			if !c.Send(NewFrame([]byte(fmt.Sprintf("%d %0500d", i, 0)))) {
-				t.Fatalf("frame %d was not taken", i)
+				t.Fatalf("frame %d was not queued", i)
 			}
 		}
 		for i := range n {
@@ -368,12 +368,12 @@ func TestLaggingReaderGetsEverything(t *testing.T) {
 }
 
 func TestSilentClientIsCutOff(t *testing.T) {
-	both(t, func(t *testing.T, cfg Config) {
+	forBothReaders(t, func(t *testing.T, cfg Config) {
 		cfg.IdleTimeout = 200 * time.Millisecond
 		f := serve(t, cfg)
 		dial(t, f, "/")
 		if err := (<-f.handler).waitClosed(t); !errors.Is(err, errIdle) {
-			t.Errorf("the handler was told %v", err)
+			t.Errorf("Closed was called with %v", err)
 		}
 	})
 }
@@ -409,8 +409,8 @@ func TestUpgradeIsRefused(t *testing.T) {
 	http.DefaultClient.CloseIdleConnections()
 }
 
-func TestWhatComesWithTheUpgradeIsRead(t *testing.T) {
-	both(t, func(t *testing.T, cfg Config) {
+func TestBytesBehindTheUpgradeAreRead(t *testing.T) {
+	forBothReaders(t, func(t *testing.T, cfg Config) {
 		f := serve(t, cfg)
 		conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", strings.TrimPrefix(f.url, "http://"))
 		if err != nil {
@@ -435,7 +435,7 @@ func TestWhatComesWithTheUpgradeIsRead(t *testing.T) {
 }
 
 func TestManyConnectionsComeAndGo(t *testing.T) {
-	both(t, func(t *testing.T, cfg Config) {
+	forBothReaders(t, func(t *testing.T, cfg Config) {
 		f := serve(t, cfg)
 		var wg sync.WaitGroup
 		for range 20 {
@@ -503,15 +503,15 @@ func BenchmarkBroadcast(b *testing.B) {
 	b.ReportMetric(float64(b.N)*conns/b.Elapsed().Seconds(), "frames/s")
 }
 
-// A client that lagged once and has caught up is not cut off by its next frame,
-// however long that takes to come.
-func TestLaggedOnce(t *testing.T) {
+// The connection of a client that was slow once and has caught up is not ended by
+// the next write, however late that is.
+func TestWriteDeadlineIsCleared(t *testing.T) {
 	f := serve(t, Config{MaxQueued: 64 << 20, WriteTimeout: 300 * time.Millisecond})
 	p := dial(t, f, "/silent")
 	<-f.handler
 	c := <-f.conns
 	const size = 16 << 20
-	c.Send(make(Frame, size)) // more than the kernel takes
+	c.Send(make(Frame, size)) // more than the kernel buffers
 	if _, err := io.CopyN(io.Discard, p.br, size); err != nil {
 		t.Fatal(err)
 	}

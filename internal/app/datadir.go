@@ -18,44 +18,45 @@ import (
 // DatabaseFile is the name of the embedded store in the data folder.
 const DatabaseFile = "hikyaku.db"
 
-// Numbers under which the processes on one folder make ids: the server, which
-// is alone by its lock, and an operator's command beside it.
+// Node numbers with which the processes on one data folder generate ids: the
+// server, of which the lock allows only one, and an operator's command besides it.
 const (
 	serverNode   = 0
 	operatorNode = 1
 )
 
-// lockFile keeps two servers from one folder. It holds the process id, for the
-// one who reads the message.
+// lockFile prevents that two servers use one data folder. It contains the process
+// id, for the error message.
 const lockFile = "hikyaku.lock"
 
-// openData opens the embedded store in dir, which is made when it is missing.
-// It takes no lock: a server does, with lockData; an operator's command works
-// beside a running server.
+// openData opens the embedded store in dir, and creates dir if needed. It takes no
+// lock: a server does so with lockDataDir; an operator's command works besides a
+// running server.
 func openData(ctx context.Context, dir string, node int, log *slog.Logger) (*sqlite.Store, error) {
-	if err := makeFolder(dir); err != nil {
+	if err := makeDataDir(dir); err != nil {
 		return nil, err
 	}
-	maker, err := snowflake.NewMaker(node, nil)
+	ids, err := snowflake.NewGenerator(node, nil)
 	if err != nil {
 		return nil, err
 	}
-	return sqlite.Open(ctx, sqlite.Config{Path: filepath.Join(dir, DatabaseFile), NewID: maker.Next, Logger: log})
+	return sqlite.Open(ctx, sqlite.Config{Path: filepath.Join(dir, DatabaseFile), NewID: ids.Next, Logger: log})
 }
 
-func makeFolder(dir string) error {
+func makeDataDir(dir string) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return fmt.Errorf("--data: the folder %s cannot be made: %w", dir, rootCause(err))
 	}
 	probe, err := os.CreateTemp(dir, ".write-test-*")
 	if err != nil {
-		return fmt.Errorf("--data: the folder %s cannot be written to (%w); choose another one or mend its permissions", dir, rootCause(err))
+		return fmt.Errorf("--data: the folder %s cannot be written to (%w); choose another one or fix its permissions", dir, rootCause(err))
 	}
 	_ = probe.Close()
 	return os.Remove(probe.Name())
 }
 
-// rootCause is the system's word without the path, which the message has.
+// rootCause returns the system's error without the path, which the message already
+// has.
 func rootCause(err error) error {
 	var pathErr *fs.PathError
 	if errors.As(err, &pathErr) {
@@ -64,9 +65,9 @@ func rootCause(err error) error {
 	return err
 }
 
-// lockData makes the folder this process's own until release is called. The
-// lock dies with the process, however it dies.
-func lockData(dir string) (release func(), err error) {
+// lockDataDir locks the data folder for this process until release is called. The
+// lock ends with the process, also when that crashes.
+func lockDataDir(dir string) (release func(), err error) {
 	path := filepath.Join(dir, lockFile)
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {

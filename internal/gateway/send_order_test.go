@@ -11,23 +11,23 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
 )
 
-// orderModel is a client, the gateway's part of one connection, and a broker,
-// between which frames are delayed and refused at random. Its steps are those
-// that run without a pause in the real system.
+// orderModel models a client, the gateway's side of one connection, and a
+// broker. Frames between them are delayed and refused at random. Each step is
+// atomic in the real system too.
 type orderModel struct {
 	rand  *rand.Rand
 	order sendOrder
 	now   time.Time
 
-	outbox   []chat.ClientID        // the client's messages without an answer, in order
-	sent     map[chat.ClientID]bool // of these, on their way
+	outbox   []chat.ClientID        // the client's unanswered messages, in order
+	sent     map[chat.ClientID]bool // those of them that are in flight
 	paused   bool                   // the client was told to wait
 	up       []orderFrame           // from the client
 	down     []orderAnswer          // to the client
 	arrivals int64
-	looking  *orderFrame  // let in; something is looked up for it
+	lookup   *orderFrame  // admitted; something is looked up for it
 	waiting  []orderFrame // published and not handled by the broker yet
-	failing  []orderFrame // of a batch that failed, to be told one by one
+	failing  []orderFrame // of a batch that failed, to be refused one by one
 	stored   []chat.ClientID
 }
 
@@ -76,7 +76,7 @@ func (m *orderModel) clientHears() {
 }
 
 func (m *orderModel) gatewayReads() {
-	if m.looking != nil || len(m.up) == 0 {
+	if m.lookup != nil || len(m.up) == 0 {
 		return
 	}
 	f := m.up[0]
@@ -87,26 +87,26 @@ func (m *orderModel) gatewayReads() {
 		m.refuse(f)
 		return
 	}
-	m.looking = &f
+	m.lookup = &f
 }
 
 func (m *orderModel) gatewayPublishes() {
-	if m.looking == nil {
+	if m.lookup == nil {
 		return
 	}
-	f := *m.looking
-	m.looking = nil
+	f := *m.lookup
+	m.lookup = nil
 	f.arrival = m.order.arrivalOf(orderConversation, f.id, f.arrival)
 	if m.order.mustWait(orderConversation, f.arrival, m.now) {
 		m.refuse(f)
 		return
 	}
-	m.order.settle(orderConversation, f.id)
+	m.order.remove(orderConversation, f.id)
 	m.waiting = append(m.waiting, f)
 }
 
-// brokerHandles stores a batch or begins to fail it. What waits behind a batch
-// that failed fails with it.
+// brokerHandles stores a batch or starts to fail it. Messages behind a failed
+// batch fail with it.
 func (m *orderModel) brokerHandles() {
 	if len(m.failing) > 0 {
 		m.refuse(m.failing[0])
@@ -125,7 +125,7 @@ func (m *orderModel) brokerHandles() {
 	batch := m.waiting[:n:n]
 	m.waiting = m.waiting[n:]
 	lost := m.rand.IntN(3) == 0
-	if !lost || m.rand.IntN(2) == 0 { // kept, and it may be that nobody learns it
+	if !lost || m.rand.IntN(2) == 0 { // stored; when lost, without a confirmation
 		for _, f := range batch {
 			if !slices.Contains(m.stored, f.id) {
 				m.stored = append(m.stored, f.id)
@@ -141,8 +141,8 @@ func (m *orderModel) brokerHandles() {
 	}
 }
 
-// However frames, refusals and look-ups cross each other, a sender's messages
-// are stored in the order in which they were sent.
+// However frames, refusals and look-ups interleave, a sender's messages are
+// stored in the order in which they were sent.
 func TestOrderOfOneSenderUnderRefusals(t *testing.T) {
 	const schedules, messages = 20_000, 8
 	for seed := range uint64(schedules) {
@@ -166,20 +166,20 @@ func TestOrderOfOneSenderUnderRefusals(t *testing.T) {
 			steps[m.rand.IntN(len(steps))]()
 		}
 		if !slices.Equal(m.stored, ids) {
-			t.Fatalf("seed %d: stored in the order %s", seed, shortly(m.stored))
+			t.Fatalf("seed %d: stored in the order %s", seed, formatIDs(m.stored))
 		}
 	}
 }
 
-func shortly(ids []chat.ClientID) (s string) {
+func formatIDs(ids []chat.ClientID) (s string) {
 	for _, id := range ids {
 		s += fmt.Sprint(binary.BigEndian.Uint32(id[:]), " ")
 	}
 	return s
 }
 
-// A message that its client gave up holds nothing back for ever, and what is
-// remembered is bounded.
+// A message that its client gave up does not block others for ever, and the
+// number of refused sends that are kept is bounded.
 func TestRefusedSendsExpireAndAreBounded(t *testing.T) {
 	var o sendOrder
 	now := time.Unix(0, 0)
@@ -188,17 +188,17 @@ func TestRefusedSendsExpireAndAreBounded(t *testing.T) {
 		return id
 	}
 	o.refuse(1, idOf(1), 1, now)
-	if !o.mustWait(1, 2, now.Add(refusedLife-1)) {
-		t.Error("what was sent behind a refused message does not wait for it")
+	if !o.mustWait(1, 2, now.Add(refusedTTL-1)) {
+		t.Error("a send after a refused one does not wait for it")
 	}
 	if o.mustWait(2, 2, now) {
 		t.Error("another conversation waits")
 	}
-	if o.mustWait(1, 2, now.Add(refusedLife)) {
-		t.Error("a message that does not come again is waited for without an end")
+	if o.mustWait(1, 2, now.Add(refusedTTL)) {
+		t.Error("a message that is not sent again blocks others for ever")
 	}
 	if o.count != 0 || len(o.refused) != 0 {
-		t.Errorf("%d refused sends of %d conversations are remembered", o.count, len(o.refused))
+		t.Errorf("%d refused sends of %d conversations are kept", o.count, len(o.refused))
 	}
 	for i := range maxRefused {
 		if !o.refuse(chat.ConversationID(i), idOf(i), int64(i), now) {
@@ -208,16 +208,16 @@ func TestRefusedSendsExpireAndAreBounded(t *testing.T) {
 	if !o.refuse(0, idOf(0), 0, now) {
 		t.Error("no room for a message that was refused before")
 	}
-	if later := now.Add(refusedLife); !o.refuse(5000, idOf(5000), 5000, later) || o.count != 1 {
-		t.Errorf("expired refusals take the room: %d are remembered", o.count)
+	if later := now.Add(refusedTTL); !o.refuse(5000, idOf(5000), 5000, later) || o.count != 1 {
+		t.Errorf("expired refusals are not removed: %d are kept", o.count)
 	}
 	for i := range maxRefused - 1 {
-		o.refuse(chat.ConversationID(i), idOf(i), int64(i), now.Add(refusedLife))
+		o.refuse(chat.ConversationID(i), idOf(i), int64(i), now.Add(refusedTTL))
 	}
-	if o.refuse(6000, idOf(6000), 6000, now.Add(refusedLife)) {
-		t.Error("more is remembered than the bound allows")
+	if o.refuse(6000, idOf(6000), 6000, now.Add(refusedTTL)) {
+		t.Error("more refused sends are kept than maxRefused")
 	}
-	if !o.mustWait(7000, 7000, now.Add(10*refusedLife)) {
+	if !o.mustWait(7000, 7000, now.Add(10*refusedTTL)) {
 		t.Error("something may be published on a connection that lost its order")
 	}
 }

@@ -9,8 +9,8 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
 )
 
-// ledger keeps one conversation by the domain's rules alone, as a store does.
-type ledger struct {
+// model is a conversation in memory that applies the domain rules as a store does.
+type model struct {
 	head     chat.Head
 	roles    map[chat.UserID]chat.Role
 	messages []chat.Message // by seq
@@ -22,7 +22,7 @@ type sentKey struct {
 	id   chat.ClientID
 }
 
-func (l *ledger) submit(s *chat.Submission, now time.Time) (chat.Message, chat.Admission, error) {
+func (l *model) submit(s *chat.Submission, now time.Time) (chat.Message, chat.Verdict, error) {
 	var earlier *chat.Message
 	if i, ok := l.sent[sentKey{s.Sender, s.ClientID}]; ok {
 		earlier = &l.messages[i]
@@ -35,11 +35,11 @@ func (l *ledger) submit(s *chat.Submission, now time.Time) (chat.Message, chat.A
 	return m, verdict, err
 }
 
-// Whatever people do in whatever order, seq and rev have no hole, nothing is
-// stored twice, nobody outside changes anything, and a tombstone stays one.
-func TestAnyInterleavingKeepsThePromises(t *testing.T) {
+// For any sequence of operations: seq and rev have no gap, nothing is stored twice,
+// non-members change nothing, and a tombstone stays one.
+func TestInvariantsUnderAnyInterleaving(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		l := &ledger{roles: map[chat.UserID]chat.Role{1: chat.Owner}, sent: map[sentKey]int{}}
+		l := &model{roles: map[chat.UserID]chat.Role{1: chat.Owner}, sent: map[sentKey]int{}}
 		now := time.UnixMilli(1_800_000_000_000)
 		user := func(t *rapid.T) chat.UserID { return chat.UserID(rapid.IntRange(1, 4).Draw(t, "user")) }
 		submission := func(t *rapid.T) *chat.Submission {

@@ -17,18 +17,18 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/store"
 )
 
-// free is how many guesses are checked before those who guess must wait: three
-// that cost nothing, and the one that does.
-const free = 4
+// freeGuesses is how many guesses are checked before a client must wait: three
+// without a delay, and the one that starts the delay.
+const freeGuesses = 4
 
-// checks is a store that tells when a password is about to be checked.
-type checks struct {
+// hookedStore is a store that signals when a password is about to be checked.
+type hookedStore struct {
 	store.Store
 	before atomic.Pointer[func() error]
 }
 
-// Credentials comes before every check.
-func (c *checks) Credentials(ctx context.Context, name string) (chat.User, string, error) {
+// Credentials is called before every check.
+func (c *hookedStore) Credentials(ctx context.Context, name string) (chat.User, string, error) {
 	if before := c.before.Load(); before != nil {
 		if err := (*before)(); err != nil {
 			return chat.User{}, "", err
@@ -37,7 +37,7 @@ func (c *checks) Credentials(ctx context.Context, name string) (chat.User, strin
 	return c.Store.Credentials(ctx, name)
 }
 
-// status asks from an address, and gives the answer's status alone.
+// status sends a request from an address, and returns the status of the response.
 func (c *client) status(peer, method, path string, body object) int {
 	b, err := json.Marshal(body)
 	if err != nil {
@@ -52,11 +52,11 @@ func (c *client) status(peer, method, path string, body object) int {
 	return w.Code
 }
 
-func TestGuessingIsSlowed(t *testing.T) {
+func TestGuessingIsThrottled(t *testing.T) {
 	f := start(t, api.Open)
 	f.register("aki")
 	nobody := &client{fixture: f}
-	for range free {
+	for range freeGuesses {
 		nobody.refused("POST", "/login", object{"name": "aki", "password": "wrong wrong"}, 401, "unauthenticated", "")
 	}
 	p := nobody.refused("POST", "/login", object{"name": "aki", "password": "12345678"}, 429, "rate_limited", "")
@@ -65,9 +65,9 @@ func TestGuessingIsSlowed(t *testing.T) {
 	}
 }
 
-// A volley gets no more guesses checked than are allowed one after the other,
-// though none of them has failed before all have come.
-func TestVolleyOfGuesses(t *testing.T) {
+// Of concurrent guesses no more are checked than of sequential ones, although
+// none has failed before all have arrived.
+func TestConcurrentGuesses(t *testing.T) {
 	const guesses = 60
 	for name, tt := range map[string]struct {
 		wrong int // status of a guess that was checked
@@ -118,16 +118,16 @@ func TestVolleyOfGuesses(t *testing.T) {
 				})
 			}
 			guessers.Wait()
-			if checked.Load() != free || wrong.Load() != free || waiting.Load() != guesses-free {
+			if checked.Load() != freeGuesses || wrong.Load() != freeGuesses || waiting.Load() != guesses-freeGuesses {
 				t.Errorf("%d were checked and %d were wrong of %d; %d must wait; want %d, %d, %d",
-					checked.Load(), wrong.Load(), guesses, waiting.Load(), free, free, guesses-free)
+					checked.Load(), wrong.Load(), guesses, waiting.Load(), freeGuesses, freeGuesses, guesses-freeGuesses)
 			}
 		})
 	}
 }
 
-// Only what was checked and wrong counts.
-func TestWhatIsNoGuess(t *testing.T) {
+// Only attempts that were checked and wrong count.
+func TestAttemptsThatDoNotCount(t *testing.T) {
 	f := start(t, api.Open)
 	aki := f.register("aki")
 	login := func(password string) int {
@@ -136,18 +136,18 @@ func TestWhatIsNoGuess(t *testing.T) {
 	change := func(old, fresh string) int {
 		return aki.status("192.0.2.1:999", "PUT", "/me/password", object{"old": old, "new": fresh})
 	}
-	trouble := func() error { return errors.New("the store is away") }
-	f.checks.before.Store(&trouble)
-	for range 2 * free {
+	failing := func() error { return errors.New("the store is unavailable") }
+	f.checks.before.Store(&failing)
+	for range 2 * freeGuesses {
 		if got := login("12345678"); got != http.StatusInternalServerError {
-			t.Errorf("while the store is away: %d", got)
+			t.Errorf("while the store is unavailable: %d", got)
 		}
 		if got := change("12345678", "abcdefgh"); got != http.StatusInternalServerError {
-			t.Errorf("while the store is away: %d", got)
+			t.Errorf("while the store is unavailable: %d", got)
 		}
 	}
 	f.checks.before.Store(nil)
-	for range 2 * free {
+	for range 2 * freeGuesses {
 		if got := login("12345678"); got != http.StatusOK {
 			t.Errorf("the right password: %d", got)
 		}
@@ -156,11 +156,11 @@ func TestWhatIsNoGuess(t *testing.T) {
 		}
 	}
 	// Of the address, what others guessed stays through a success.
-	for i := range free {
+	for i := range freeGuesses {
 		if got := aki.status("192.0.2.1:999", "POST", "/login", object{"name": "ben", "password": "wrong wrong"}); got != http.StatusUnauthorized {
 			t.Errorf("guess %d: %d", i, got)
 		}
-		if i == free-1 {
+		if i == freeGuesses-1 {
 			break
 		}
 		if got := login("12345678"); got != http.StatusOK {
@@ -172,7 +172,7 @@ func TestWhatIsNoGuess(t *testing.T) {
 	}
 }
 
-func TestNetworksOfGuessers(t *testing.T) {
+func TestClientNetworks(t *testing.T) {
 	for name, tt := range map[string]struct {
 		peers []string // of guesses at names of their own; they count together
 		other string   // counts by itself
@@ -196,7 +196,7 @@ func TestNetworksOfGuessers(t *testing.T) {
 			}
 			for _, peer := range tt.peers {
 				if got := guess(peer); got != http.StatusTooManyRequests {
-					t.Errorf("%s, after %d guesses: %d", peer, free, got)
+					t.Errorf("%s, after %d guesses: %d", peer, freeGuesses, got)
 				}
 			}
 			if got := guess(tt.other); got != http.StatusUnauthorized {

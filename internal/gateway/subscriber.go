@@ -8,10 +8,10 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/wire"
 )
 
-// subscriber is the gateway's end of the bus.
+// subscriber receives the gateway's envelopes from the bus.
 type subscriber Gateway
 
-// Deliver implements bus.Subscriber.
+// Deliver implements [pubsub.Subscriber].
 func (sub *subscriber) Deliver(e *pubsub.Envelope) {
 	g := (*Gateway)(sub)
 	for i := range e.Items {
@@ -20,17 +20,17 @@ func (sub *subscriber) Deliver(e *pubsub.Envelope) {
 		case item.Push != nil:
 			frame := websocket.NewFrame(item.Push.Frame)
 			for _, user := range item.Push.Users {
-				for _, s := range g.hub.of(user) {
+				for _, s := range g.hub.sessionsOf(user) {
 					s.conn.Send(frame)
 				}
 			}
 		case item.Room != nil:
-			g.rooms.deliver(item.Room)
+			g.members.deliver(item.Room)
 		case item.Membership != nil:
-			g.rooms.changed(item.Membership.Conversation, item.Membership.MembersRev)
-			g.watches.left(item.Membership.Left)
+			g.members.invalidate(item.Membership.Conversation, item.Membership.MembersRev)
+			g.watches.membersLeft(item.Membership.Left)
 		case item.Revoked != nil:
-			for _, s := range g.hub.of(item.Revoked.User) {
+			for _, s := range g.hub.sessionsOf(item.Revoked.User) {
 				if slices.Contains(item.Revoked.Sessions, s.id) {
 					s.conn.Close(wire.CloseRevoked, "the session was ended")
 				}
@@ -41,12 +41,12 @@ func (sub *subscriber) Deliver(e *pubsub.Envelope) {
 	}
 }
 
-// Gap implements bus.Subscriber: what this gateway believes may be old, and
-// what its clients have seen may have holes.
+// Gap implements [pubsub.Subscriber]. Envelopes were lost, so cached state may
+// be stale and clients may have missed frames.
 func (sub *subscriber) Gap() {
 	g := (*Gateway)(sub)
-	g.log.Warn("the bus lost something; all clients are told to catch up")
-	g.rooms.forgetAll()
-	g.watches.forgetAll()
+	g.log.Warn("pub/sub messages were lost; all clients are asked to resync")
+	g.members.invalidateAll()
+	g.watches.refreshAll()
 	g.resyncAll()
 }

@@ -36,18 +36,18 @@ func (a *API) invitationOf(i store.Invitation) Invitation {
 	}
 }
 
-// fresh is an invitation with a token of its own.
-func (a *API) fresh(ctx context.Context, n newInvitation) (i store.Invitation, token string) {
+// makeInvitation returns an invitation and its token.
+func (a *API) makeInvitation(ctx context.Context, n newInvitation) (i store.Invitation, token string) {
 	token, hash := auth.NewToken()
 	now := a.cfg.Now()
 	seconds := n.ExpiresInS
 	if seconds == 0 {
 		seconds = 7 * 24 * 3600
 	}
-	return store.Invitation{Token: hash, CreatedBy: me(ctx), CreatedAt: now, ExpiresAt: now.Add(time.Duration(seconds) * time.Second), MaxUses: n.MaxUses}, token
+	return store.Invitation{Token: hash, CreatedBy: callerID(ctx), CreatedAt: now, ExpiresAt: now.Add(time.Duration(seconds) * time.Second), MaxUses: n.MaxUses}, token
 }
 
-// LinkTarget is where a link leads.
+// LinkTarget is the conversation that a link leads to.
 type LinkTarget struct {
 	Conversation wire.Conversation `json:"conversation"`
 }
@@ -60,7 +60,7 @@ func (a *API) registerLinks() {
 	const tag = "Links"
 	handle(a, operation{id: "list-links", method: http.MethodGet, path: "/conversations/{id}/links", tag: tag, summary: "Links to a conversation that can be used"},
 		func(ctx context.Context, in *ConversationInput) (*body[items[Invitation]], error) {
-			links, err := a.cfg.Store.LinksOf(ctx, in.ID.v, me(ctx), a.cfg.Now())
+			links, err := a.cfg.Store.LinksOf(ctx, in.ID.v, callerID(ctx), a.cfg.Now())
 			if err != nil {
 				return nil, err
 			}
@@ -76,7 +76,7 @@ func (a *API) registerLinks() {
 			Body newInvitation
 		},
 		) (*body[Invitation], error) {
-			i, token := a.fresh(ctx, in.Body)
+			i, token := a.makeInvitation(ctx, in.Body)
 			l, err := a.cfg.Store.CreateLink(ctx, store.Link{Invitation: i, Conversation: in.ID.v})
 			if err != nil {
 				return nil, err
@@ -91,20 +91,20 @@ func (a *API) registerLinks() {
 			Link int64 `path:"link"`
 		},
 		) (*empty, error) {
-			return &empty{}, a.cfg.Store.DeleteLink(ctx, in.ID.v, me(ctx), in.Link)
+			return &empty{}, a.cfg.Store.DeleteLink(ctx, in.ID.v, callerID(ctx), in.Link)
 		})
 	handle(a, operation{id: "get-link", method: http.MethodGet, path: "/links/{token}", tag: tag, summary: "Where a link leads"},
 		func(ctx context.Context, in *tokenInput) (*body[LinkTarget], error) {
-			c, err := a.cfg.Store.LinkByToken(ctx, auth.Hash(in.Token), a.cfg.Now())
+			c, err := a.cfg.Store.LinkByToken(ctx, auth.HashToken(in.Token), a.cfg.Now())
 			return &body[LinkTarget]{LinkTarget{Conversation: wire.ConversationOf(c)}}, err
 		})
 	handle(a, operation{id: "join-by-link", method: http.MethodPost, path: "/links/{token}/join", tag: tag, summary: "Join by a link"},
 		func(ctx context.Context, in *tokenInput) (*body[wire.Summary], error) {
-			c, err := a.cfg.Store.JoinByLink(ctx, auth.Hash(in.Token), me(ctx), a.cfg.Now())
+			c, err := a.cfg.Store.JoinByLink(ctx, auth.HashToken(in.Token), callerID(ctx), a.cfg.Now())
 			if err != nil {
 				return nil, err
 			}
-			a.cfg.Announce.ConversationChanged(ctx, me(ctx), c)
+			a.cfg.Announcer.ConversationChanged(ctx, callerID(ctx), c)
 			return a.summary(ctx, c.Conversation.ID)
 		})
 }

@@ -1,5 +1,4 @@
-// Package username gives account names their one spelling, and tells which look
-// alike.
+// Package username normalises account names, and finds names that look alike.
 package username
 
 import (
@@ -15,14 +14,14 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
 )
 
-// reserved names would be taken for the system's own, or for mentions of many.
+// reserved names could be mistaken for the system's own, or for mentions of groups.
 var reserved = []string{"me", "system", "hikyaku", "all", "here", "everyone", "channel"}
 
 const punctuation = "._-"
 
-// Canonical gives the one spelling of a name: NFKC (full-width and ligatures
-// become plain) and without case. Letters and digits of any script are
-// allowed, and . _ - between them.
+// Canonical returns the canonical form of a name: in NFKC (full-width letters and
+// ligatures become plain) and case-folded. Letters and digits of any script are
+// allowed, and . _ - between them. A refusal is a *chat.Error.
 func Canonical(name string) (string, error) {
 	if !utf8.ValidString(name) {
 		return "", chat.Refuse(chat.CodeInvalid, "name", "must be UTF-8 text")
@@ -52,7 +51,8 @@ func Canonical(name string) (string, error) {
 	return canonical, nil
 }
 
-// canonical folds until nothing changes: folding can undo normalisation.
+// canonical normalises and folds until nothing changes, because folding can undo
+// the normalisation.
 func canonical(name string) string {
 	s := strings.TrimSpace(name)
 	for range 4 {
@@ -65,9 +65,8 @@ func canonical(name string) string {
 	return s
 }
 
-// Skeleton is what a canonical name looks like (UTS #39, section 4): names
-// with the same skeleton can be taken for each other. It is for comparing
-// only, never for showing.
+// Skeleton returns the skeleton of a canonical name (UTS #39, section 4): names with
+// the same skeleton look alike. It is only for comparison, not for display.
 func Skeleton(canonical string) string {
 	// Case is folded once more: the table maps some letters to capitals.
 	return cases.Fold().String(confusable.Skeleton(cases.Fold().String(confusable.Skeleton(canonical))))

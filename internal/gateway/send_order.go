@@ -7,20 +7,20 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
 )
 
-// sendOrder keeps the order of one connection's messages to a conversation
-// (G3) when some of them are refused for now. The client sends on before it
-// hears of a refusal, so what arrived behind a refused message must wait for
-// it: it is refused too, until the message that it follows has come again.
+// sendOrder keeps the order of one connection's messages to a conversation (G3)
+// when some of them are refused and may be retried. A client sends more messages
+// before it receives a refusal. Messages that arrive after a refused one must
+// wait for it: they are refused too, until the first one was sent again.
 //
-// Each send is numbered when it arrives. A refused one keeps the number of its
-// first arrival, so that those which come again are let through in the order in
-// which they were first sent, whatever refusals crossed them on the way.
+// Each send gets a number when it arrives. A refused send keeps the number of
+// its first arrival, so that retries are accepted in the order in which the
+// messages were first sent, whatever was refused meanwhile.
 //
 // It is not safe for concurrent use.
 type sendOrder struct {
-	refused map[chat.ConversationID][]refusedSend // by arrival
-	count   int                                   // in refused
-	broken  bool                                  // it was full once: nothing more may be published
+	refused    map[chat.ConversationID][]refusedSend // by arrival
+	count      int                                   // in refused
+	overflowed bool                                  // maxRefused was exceeded: nothing more may be published
 }
 
 type refusedSend struct {
@@ -30,15 +30,16 @@ type refusedSend struct {
 }
 
 const (
-	// refusedLife is how long messages wait for a refused one that does not
-	// come again: its client has given it up.
-	refusedLife = 30 * time.Second
-	// maxRefused bounds the refused sends of a connection that are remembered.
+	// refusedTTL is how long messages wait for a refused one that is not sent
+	// again: its client has given it up.
+	refusedTTL = 30 * time.Second
+	// maxRefused is the maximum number of refused sends that are kept for a
+	// connection.
 	maxRefused = 1024
 )
 
-// arrivalOf returns the number of a send's first arrival, when it was refused
-// and has come again, or else the given one.
+// arrivalOf returns the number of a send's first arrival when the send was
+// refused before, and arrival otherwise.
 func (o *sendOrder) arrivalOf(conversation chat.ConversationID, id chat.ClientID, arrival int64) int64 {
 	for _, r := range o.refused[conversation] {
 		if r.id == id {
@@ -49,9 +50,9 @@ func (o *sendOrder) arrivalOf(conversation chat.ConversationID, id chat.ClientID
 }
 
 // mustWait reports whether an earlier message to the conversation was refused
-// and has not come again.
+// and was not sent again since.
 func (o *sendOrder) mustWait(conversation chat.ConversationID, arrival int64, now time.Time) bool {
-	if o.broken {
+	if o.overflowed {
 		return true
 	}
 	waiting, ok := o.refused[conversation]
@@ -59,18 +60,18 @@ func (o *sendOrder) mustWait(conversation chat.ConversationID, arrival int64, no
 		return false
 	}
 	for len(waiting) > 0 && waiting[0].arrival < arrival {
-		if now.Sub(waiting[0].at) < refusedLife {
+		if now.Sub(waiting[0].at) < refusedTTL {
 			return true
 		}
 		waiting = waiting[1:]
 		o.count--
 	}
-	o.keep(conversation, waiting)
+	o.set(conversation, waiting)
 	return false
 }
 
-// refuse remembers a refused send. It reports whether there was room; if not,
-// no order can be kept on this connection any more.
+// refuse records a refused send. It reports false when maxRefused is exceeded:
+// the order on this connection can no longer be kept.
 func (o *sendOrder) refuse(conversation chat.ConversationID, id chat.ClientID, arrival int64, now time.Time) bool {
 	waiting := o.refused[conversation]
 	for i := range waiting {
@@ -84,33 +85,33 @@ func (o *sendOrder) refuse(conversation chat.ConversationID, id chat.ClientID, a
 		waiting = o.refused[conversation]
 	}
 	if o.count >= maxRefused {
-		o.refused, o.count, o.broken = nil, 0, true
+		o.refused, o.count, o.overflowed = nil, 0, true
 		return false
 	}
 	place, _ := slices.BinarySearchFunc(waiting, arrival, func(r refusedSend, arrival int64) int { return int(r.arrival - arrival) })
 	o.count++
-	o.keep(conversation, slices.Insert(waiting, place, refusedSend{id: id, arrival: arrival, at: now}))
+	o.set(conversation, slices.Insert(waiting, place, refusedSend{id: id, arrival: arrival, at: now}))
 	return true
 }
 
-// settle forgets a refused send, because it was published or refused for good.
-func (o *sendOrder) settle(conversation chat.ConversationID, id chat.ClientID) {
+// remove removes a refused send, because it was published or refused finally.
+func (o *sendOrder) remove(conversation chat.ConversationID, id chat.ClientID) {
 	waiting := o.refused[conversation]
 	if i := slices.IndexFunc(waiting, func(r refusedSend) bool { return r.id == id }); i >= 0 {
 		o.count--
-		o.keep(conversation, slices.Delete(waiting, i, i+1))
+		o.set(conversation, slices.Delete(waiting, i, i+1))
 	}
 }
 
 func (o *sendOrder) dropExpired(now time.Time) {
 	for conversation, waiting := range o.refused {
-		left := slices.DeleteFunc(waiting, func(r refusedSend) bool { return now.Sub(r.at) >= refusedLife })
+		left := slices.DeleteFunc(waiting, func(r refusedSend) bool { return now.Sub(r.at) >= refusedTTL })
 		o.count -= len(waiting) - len(left)
-		o.keep(conversation, left)
+		o.set(conversation, left)
 	}
 }
 
-func (o *sendOrder) keep(conversation chat.ConversationID, waiting []refusedSend) {
+func (o *sendOrder) set(conversation chat.ConversationID, waiting []refusedSend) {
 	switch {
 	case len(waiting) == 0:
 		delete(o.refused, conversation)

@@ -1,5 +1,5 @@
-// Package auth knows who asks: it makes session tokens and finds the session
-// of a request, from the page's cookie or a program's bearer token.
+// Package auth authenticates requests: it generates session tokens and finds the
+// session of a request by its cookie (web page) or bearer token (programs).
 package auth
 
 import (
@@ -17,28 +17,28 @@ import (
 )
 
 const (
-	// CookieName is the page's cookie.
+	// CookieName is the name of the session cookie of the web page.
 	CookieName = "hikyaku_session"
-	// Lifetime is how long a session lasts without being used, unless it was
-	// made for another time.
+	// Lifetime is how long an unused session lasts, unless it was created with
+	// another lifetime.
 	Lifetime = 30 * 24 * time.Hour
-	// touchEvery is how often use is recorded.
-	touchEvery = 5 * time.Minute
-	// prefix lets scanners of leaked secrets recognise a token.
-	prefix = "hky_"
+	// touchInterval is how often the use of a session is recorded.
+	touchInterval = 5 * time.Minute
+	// tokenPrefix lets scanners for leaked secrets recognise a token.
+	tokenPrefix = "hky_"
 )
 
-// NewToken is a fresh token of 256 random bits, and the hash to store.
+// NewToken returns a new token of 256 random bits, and the hash to store.
 func NewToken() (token string, hash []byte) {
 	b := make([]byte, 32)
 	_, _ = rand.Read(b) // never fails (Go 1.24)
-	token = prefix + base64.RawURLEncoding.EncodeToString(b)
-	return token, Hash(token)
+	token = tokenPrefix + base64.RawURLEncoding.EncodeToString(b)
+	return token, HashToken(token)
 }
 
-// Hash is what is stored of a token. Tokens are random, so a plain hash is as
-// good as a slow one, and equal hashes are found by an index.
-func Hash(token string) []byte {
+// HashToken returns the hash under which a token is stored. Tokens are random, so
+// a fast hash is as secure as a slow one, and an index finds it.
+func HashToken(token string) []byte {
 	sum := sha256.Sum256([]byte(token))
 	return sum[:]
 }
@@ -49,7 +49,7 @@ type Store interface {
 	TouchSession(ctx context.Context, id chat.SessionID, seen, expires time.Time) error
 }
 
-// Config is what an authenticator works with.
+// Config has the dependencies of an authenticator.
 type Config struct {
 	Store  Store
 	Now    func() time.Time // time.Now when nil
@@ -59,7 +59,7 @@ type Config struct {
 // Authenticator finds the session of a request. It is safe for concurrent use.
 type Authenticator struct{ cfg Config }
 
-// NewAuthenticator makes an authenticator.
+// NewAuthenticator returns an authenticator.
 func NewAuthenticator(cfg Config) *Authenticator {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
@@ -69,33 +69,33 @@ func NewAuthenticator(cfg Config) *Authenticator {
 
 var errNoSession = chat.Refuse(chat.CodeUnauthenticated, "", "log in first")
 
-// Authenticate finds the session of a request and records its use. A refusal
-// is a *chat.Error; any other error is trouble of the store.
+// Authenticate finds the session of a request and records its use. A refusal is
+// a *chat.Error; any other error comes from the store.
 func (a *Authenticator) Authenticate(r *http.Request) (store.Session, chat.User, error) {
 	token := tokenOf(r)
 	if token == "" {
 		return store.Session{}, chat.User{}, errNoSession
 	}
 	now := a.cfg.Now()
-	s, u, err := a.cfg.Store.SessionByToken(r.Context(), Hash(token), now)
+	s, u, err := a.cfg.Store.SessionByToken(r.Context(), HashToken(token), now)
 	if chat.CodeOf(err) == chat.CodeNotFound {
 		return store.Session{}, chat.User{}, errNoSession
 	}
 	if err != nil {
 		return store.Session{}, chat.User{}, err
 	}
-	if now.Sub(s.SeenAt) >= touchEvery {
-		// One that was made for a shorter time goes on for as long as that.
+	if now.Sub(s.SeenAt) >= touchInterval {
+		// The session is extended by the lifetime that it was created with.
 		if err := a.cfg.Store.TouchSession(r.Context(), s.ID, now, now.Add(s.ExpiresAt.Sub(s.SeenAt))); err != nil {
-			// The session is good all the same.
+			// The session is valid nevertheless.
 			a.cfg.Logger.WarnContext(r.Context(), "the use of a session could not be recorded", "session", s.ID, "error", err)
 		}
 	}
 	return s, u, nil
 }
 
-// tokenOf prefers the header: a program says what it means, a browser sends
-// its cookie with everything.
+// tokenOf returns the token of a request, "" for none. The header has priority:
+// it is set on purpose, while a browser sends its cookie with every request.
 func tokenOf(r *http.Request) string {
 	if h := r.Header.Get("Authorization"); h != "" {
 		scheme, token, _ := strings.Cut(h, " ")
@@ -111,8 +111,9 @@ func tokenOf(r *http.Request) string {
 	return c.Value
 }
 
-// Cookie carries a token to the page's browser, or takes it back when token is
-// empty. No script can read it, and other sites' requests do not carry it.
+// Cookie returns the session cookie with a token, or one that deletes the cookie
+// when token is empty. Scripts cannot read it, and requests from other sites do
+// not contain it.
 func Cookie(token string, secure bool) *http.Cookie {
 	c := &http.Cookie{
 		Name: CookieName, Value: token, Path: "/", HttpOnly: true, Secure: secure,

@@ -14,7 +14,7 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/wire"
 )
 
-// An operator's command is another process; the server finds out by itself.
+// An operator's command is another process; the server detects the change itself.
 func TestOperatorLocksAnAccountThatIsConnected(t *testing.T) {
 	stacktest.SkipIfShort(t)
 	t.Parallel()
@@ -35,7 +35,7 @@ func TestOperatorLocksAnAccountThatIsConnected(t *testing.T) {
 	}
 }
 
-func TestOverloadIsHonest(t *testing.T) {
+func TestRateLimitKeepsOrder(t *testing.T) {
 	t.Parallel()
 	cfg := testConfig(t)
 	cfg.Gateway.PerSecond, cfg.Gateway.Burst = 50, 10
@@ -45,8 +45,8 @@ func TestOverloadIsHonest(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// Thirty at once: some are taken; the first that is not holds up all that
-	// were sent behind it, and sending on in order gets everything through.
+	// Thirty at once: some are accepted. The first one that is rejected makes all
+	// later ones be rejected; retries in order get everything accepted.
 	const n = 30
 	ids := make([]chat.ClientID, n)
 	for i := range ids {

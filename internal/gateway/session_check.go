@@ -11,20 +11,20 @@ import (
 )
 
 // Sessions that end through the API are announced on the bus, and their
-// sockets close at once. Those that end otherwise (an operator's command, an
-// expiry, an announcement that was lost) are found by looking: a few people
-// every second, so that the cost does not grow with the connections.
+// connections close at once. Those that end otherwise (an operator's command, an
+// expiry, an announcement that was lost) are found by polling: some users every
+// second, so that the load on the store does not grow with the connections.
 const (
-	sessionsEvery  = time.Second
-	sessionsAtOnce = 100
-	sessionsPause  = 10 // steps of sessionsEvery between two rounds
+	sessionCheckInterval = time.Second
+	sessionCheckBatch    = 100
+	sessionCheckPause    = 10 // steps of sessionCheckInterval between two rounds
 )
 
 func (g *Gateway) checkSessions() {
-	tick := time.NewTicker(sessionsEvery)
+	tick := time.NewTicker(sessionCheckInterval)
 	defer tick.Stop()
 	var users []chat.UserID
-	pause := sessionsPause
+	pause := sessionCheckPause
 	for {
 		select {
 		case <-g.ctx.Done():
@@ -35,9 +35,9 @@ func (g *Gateway) checkSessions() {
 			if pause--; pause > 0 {
 				continue
 			}
-			users, pause = g.hub.people(), sessionsPause
+			users, pause = g.hub.userIDs(), sessionCheckPause
 		}
-		n := min(len(users), sessionsAtOnce)
+		n := min(len(users), sessionCheckBatch)
 		for _, user := range users[:n] {
 			g.checkSessionsOf(user)
 		}
@@ -48,17 +48,17 @@ func (g *Gateway) checkSessions() {
 func (g *Gateway) checkSessionsOf(user chat.UserID) {
 	ctx, cancel := context.WithTimeout(g.ctx, callTimeout)
 	defer cancel()
-	// Taken first: a session that begins meanwhile is not judged by a list
-	// that is older than it.
-	here := g.hub.of(user)
-	valid, err := g.parts.Store.SessionsOf(ctx, user)
+	// Read first: a session that begins meanwhile must not be checked against a
+	// list that is older than the session.
+	sessions := g.hub.sessionsOf(user)
+	valid, err := g.deps.Store.SessionsOf(ctx, user)
 	if err != nil {
 		if g.ctx.Err() == nil {
 			g.log.Error("sessions could not be looked up", "user", user, "error", err)
 		}
 		return
 	}
-	for _, s := range here {
+	for _, s := range sessions {
 		if !slices.ContainsFunc(valid, func(v store.Session) bool { return v.ID == s.id }) {
 			s.conn.Close(wire.CloseRevoked, "the session has ended")
 		}
