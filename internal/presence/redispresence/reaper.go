@@ -10,10 +10,10 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/redisconn"
 )
 
-// keep says that this process's nodes live, tells their devices again when
-// Redis may have forgotten them, and clears away nodes that are gone.
-func (p *Presence) keep(ctx context.Context) {
-	tick := time.NewTicker(sayEvery)
+// maintain sends heartbeats for this process's nodes, registers their devices
+// again when Redis may have lost them, and removes dead nodes, until ctx ends.
+func (p *Presence) maintain(ctx context.Context) {
+	tick := time.NewTicker(heartbeatInterval)
 	defer tick.Stop()
 	for {
 		select {
@@ -21,18 +21,18 @@ func (p *Presence) keep(ctx context.Context) {
 			return
 		case <-tick.C:
 		}
-		if err := p.tend(ctx); err != nil && ctx.Err() == nil {
-			p.cfg.Logger.Error("presence cannot be kept in Redis; trying again", "error", err)
+		if err := p.maintainOnce(ctx); err != nil && ctx.Err() == nil {
+			p.cfg.Logger.Error("presence could not be written to Redis; trying again", "error", err)
 		}
 	}
 }
 
-// tend does it once. What fails is done again by the next one.
-func (p *Presence) tend(ctx context.Context) (err error) {
+// maintainOnce does it once. The next call repeats what failed.
+func (p *Presence) maintainOnce(ctx context.Context) (err error) {
 	defer func() {
 		if err != nil {
 			p.mu.Lock()
-			p.unsure = true
+			p.outOfSync = true
 			p.mu.Unlock()
 		}
 	}()
@@ -41,37 +41,37 @@ func (p *Presence) tend(ctx context.Context) (err error) {
 	for node := range p.nodes {
 		nodes = append(nodes, node)
 	}
-	again := p.unsure
+	reregister := p.outOfSync
 	p.mu.Unlock()
 	for _, node := range nodes {
-		known, err := p.sayKnown(ctx, node)
+		known, err := p.renewKnownNode(ctx, node)
 		if err != nil {
 			return err
 		}
-		again = again || !known
+		reregister = reregister || !known
 	}
-	if again || p.forgotten(ctx) {
-		p.forgetLiving()
-		if err := p.tellAgain(ctx, nodes); err != nil {
+	if reregister || p.registrationsLost(ctx) {
+		p.invalidateNodeList()
+		if err := p.reregister(ctx, nodes); err != nil {
 			return err
 		}
 	}
-	return p.clear(ctx)
+	return p.reapDeadNodes(ctx)
 }
 
-// apply makes changes and passes on what they changed.
-func (p *Presence) apply(ctx context.Context, changes []change) error {
-	for part := range slices.Chunk(changes, chunk) {
-		states, changed, err := p.run(ctx, part)
+// applyChanges makes changes and reports the changed states to OnChange.
+func (p *Presence) applyChanges(ctx context.Context, changes []change) error {
+	for part := range slices.Chunk(changes, maxPipeline) {
+		states, changed, err := p.runChanges(ctx, part)
 		if err != nil {
 			return err
 		}
-		p.passOn(ctx, states, changed)
+		p.notifyChanges(ctx, states, changed)
 	}
 	return nil
 }
 
-func (p *Presence) passOn(ctx context.Context, states []presence.State, changed []bool) {
+func (p *Presence) notifyChanges(ctx context.Context, states []presence.State, changed []bool) {
 	for i := range states {
 		if changed[i] && p.cfg.OnChange != nil {
 			p.cfg.OnChange(ctx, states[i])
@@ -79,26 +79,26 @@ func (p *Presence) passOn(ctx context.Context, states []presence.State, changed 
 	}
 }
 
-// clear takes the devices of dead nodes off.
-func (p *Presence) clear(ctx context.Context) error {
-	bounded, cancel := redisconn.Bounded(ctx)
+// reapDeadNodes removes the devices of dead nodes.
+func (p *Presence) reapDeadNodes(ctx context.Context) error {
+	bounded, cancel := redisconn.WithCallTimeout(ctx)
 	defer cancel()
 	dead, err := deadScript.Exec(bounded, p.client, []string{p.nodesKey()}, nil).AsStrSlice()
 	if err != nil {
-		return fmt.Errorf("look for dead gateways: %w", err)
+		return fmt.Errorf("find dead gateways: %w", err)
 	}
 	for _, node := range dead {
-		users, err := p.noted(bounded, node)
+		users, err := p.recordedUsers(bounded, node)
 		if err != nil {
-			return fmt.Errorf("clear a dead gateway away: %w", err)
+			return fmt.Errorf("remove a dead gateway: %w", err)
 		}
-		p.cfg.Logger.Warn("a gateway is gone; its devices are taken off", "node", node, "people", len(users))
+		p.cfg.Logger.Warn("a gateway is dead; removing its devices", "node", node, "users", len(users))
 		changes := make([]change, len(users))
 		for i, user := range users {
-			// It counted until now, so what is told is the change.
-			changes[i] = change{user: user, do: "node", on: node, counting: node}
+			// The node counted as alive until now, so the change is reported.
+			changes[i] = change{user: user, op: "node", target: node, assumeAlive: node}
 		}
-		if err := p.apply(ctx, changes); err != nil {
+		if err := p.applyChanges(ctx, changes); err != nil {
 			return err
 		}
 		p.client.Do(bounded, p.client.B().Del().Key(p.usersKey(node)).Build())

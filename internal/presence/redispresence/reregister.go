@@ -15,52 +15,53 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/redisconn"
 )
 
-// tellAgain makes Redis know the devices of this process, and no others of its
-// nodes.
-func (p *Presence) tellAgain(ctx context.Context, nodes []string) error {
+// reregister registers the devices of this process in Redis, and removes all
+// others of its nodes.
+func (p *Presence) reregister(ctx context.Context, nodes []string) error {
 	p.mu.Lock()
-	p.unsure = false // whoever cannot write from now on says so once more
+	p.outOfSync = false // a write that fails from now on sets it again
 	p.mu.Unlock()
-	places, err := p.places(ctx, nodes)
+	all, err := p.registrations(ctx, nodes)
 	if err != nil {
 		return err
 	}
-	for part := range slices.Chunk(places, chunk) {
-		states, changed, err := p.tell(ctx, part)
+	for part := range slices.Chunk(all, maxPipeline) {
+		states, changed, err := p.register(ctx, part)
 		if err != nil {
 			return err
 		}
-		p.passOn(ctx, states, changed)
+		p.notifyChanges(ctx, states, changed)
 	}
 	return nil
 }
 
-// places are those in which there are devices, and those of which Redis may
-// know some, though none is left: they are remembered there alone, however many
-// go while Redis is away.
-func (p *Presence) places(ctx context.Context, nodes []string) ([]place, error) {
-	ctx, cancel := redisconn.Bounded(ctx)
+// registrations returns every userNode that has devices, and every one of which
+// Redis may still have devices although none is left. The latter are recorded in
+// Redis only, so an outage needs no memory here.
+func (p *Presence) registrations(ctx context.Context, nodes []string) ([]userNode, error) {
+	ctx, cancel := redisconn.WithCallTimeout(ctx)
 	defer cancel()
-	all := map[place]bool{}
+	all := map[userNode]bool{}
 	for _, node := range nodes {
-		users, err := p.noted(ctx, node)
+		users, err := p.recordedUsers(ctx, node)
 		if err != nil {
-			return nil, fmt.Errorf("read who was on %s: %w", node, err)
+			return nil, fmt.Errorf("read the users of node %s: %w", node, err)
 		}
 		for _, user := range users {
-			all[place{user, node}] = true
+			all[userNode{user, node}] = true
 		}
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for at := range p.mine {
+	for at := range p.devices {
 		all[at] = true
 	}
 	return slices.Collect(maps.Keys(all)), nil
 }
 
-// noted are the users who are noted to have devices on a node.
-func (p *Presence) noted(ctx context.Context, node string) ([]chat.UserID, error) {
+// recordedUsers returns the users who are recorded in Redis to have devices on a
+// node.
+func (p *Presence) recordedUsers(ctx context.Context, node string) ([]chat.UserID, error) {
 	members, err := p.client.Do(ctx, p.client.B().Smembers().Key(p.usersKey(node)).Build()).AsStrSlice()
 	users := make([]chat.UserID, 0, len(members))
 	for _, member := range members {
@@ -72,76 +73,76 @@ func (p *Presence) noted(ctx context.Context, node string) ([]chat.UserID, error
 	return users, err
 }
 
-// tell tells Redis which devices there are in places, each once, in the turn of
-// each. Only who tells again has several turns, so nobody waits in a ring.
-func (p *Presence) tell(ctx context.Context, places []place) ([]presence.State, []bool, error) {
-	ctx, cancel := redisconn.Bounded(ctx)
+// register writes the devices of each userNode to Redis, while it holds all their
+// write locks. Only reregister takes several write locks, so there is no deadlock.
+func (p *Presence) register(ctx context.Context, all []userNode) ([]presence.State, []bool, error) {
+	ctx, cancel := redisconn.WithCallTimeout(ctx)
 	defer cancel()
-	for i, at := range places {
-		if err := p.turn(ctx, at); err != nil {
-			p.endTurns(places[:i]...)
+	for i, at := range all {
+		if err := p.lockWrite(ctx, at); err != nil {
+			p.unlockWrites(all[:i]...)
 			return nil, nil, err
 		}
 	}
-	defer p.endTurns(places...)
-	changes := make([]change, len(places))
-	var notes, unnotes rueidis.Commands
+	defer p.unlockWrites(all...)
+	changes := make([]change, len(all))
+	var record, unrecord rueidis.Commands
 	p.mu.Lock()
-	for i, at := range places {
-		devices := p.mine[at]
-		changes[i] = change{user: at.user, do: "node", on: at.node, value: list(devices), counting: at.node}
+	for i, at := range all {
+		devices := p.devices[at]
+		changes[i] = change{user: at.user, op: "node", target: at.node, value: encodeDevices(devices), assumeAlive: at.node}
 		if len(devices) > 0 {
-			notes = append(notes, p.note(at))
+			record = append(record, p.recordUser(at))
 		} else {
-			unnotes = append(unnotes, p.unnote(at))
+			unrecord = append(unrecord, p.unrecordUser(at))
 		}
 	}
 	p.mu.Unlock()
-	for _, result := range p.client.DoMulti(ctx, notes...) {
+	for _, result := range p.client.DoMulti(ctx, record...) {
 		if err := result.Error(); err != nil {
 			return nil, nil, err
 		}
 	}
-	states, changed, err := p.run(ctx, changes)
+	states, changed, err := p.runChanges(ctx, changes)
 	if err == nil {
-		p.client.DoMulti(ctx, unnotes...)
+		p.client.DoMulti(ctx, unrecord...)
 	}
 	return states, changed, err
 }
 
-// list is a node's value for the script.
-func list(devices []device) string {
+// encodeDevices returns the value of operation "node" of the script.
+func encodeDevices(devices []device) string {
 	var b strings.Builder
 	for _, d := range devices {
-		b.WriteString(strconv.FormatInt(d.id, 10) + " " + active(d.away) + " ")
+		b.WriteString(strconv.FormatInt(d.id, 10) + " " + encodeActive(d.away) + " ")
 	}
 	return b.String()
 }
 
-// samples is how many people are looked up to notice that a part of a cluster
-// came back empty.
-const samples = 64
+// sampleSize is how many users are looked up to notice that a shard of a cluster
+// has lost its data.
+const sampleSize = 64
 
-// forgotten tells whether Redis lacks people who are here: a part of a cluster
-// may have forgotten them and not the node. It is also true when a part does not
-// answer: it may be empty when it does.
-func (p *Presence) forgotten(ctx context.Context) bool {
-	ctx, cancel := redisconn.Bounded(ctx)
+// registrationsLost reports whether Redis has lost users of this process: a shard
+// of a cluster may have lost them but not the node. It is also true when a shard
+// does not answer: it may be empty when it is back.
+func (p *Presence) registrationsLost(ctx context.Context) bool {
+	ctx, cancel := redisconn.WithCallTimeout(ctx)
 	defer cancel()
-	var asked rueidis.Commands
+	var commands rueidis.Commands
 	p.mu.Lock()
-	for at, devices := range p.mine { // in no order, so others each time
-		if len(asked) == samples {
+	for at, devices := range p.devices { // in random order, so others each time
+		if len(commands) == sampleSize {
 			break
 		}
-		if p.turns[at] == nil { // else it is being written
+		if p.writeLocks[at] == nil { // otherwise it is being written
 			d := presence.Device{User: at.user, Node: at.node, ID: devices[0].id}
-			asked = append(asked, p.client.B().Hexists().Key(p.userKey(at.user)).Field(field(d)).Build())
+			commands = append(commands, p.client.B().Hexists().Key(p.userKey(at.user)).Field(field(d)).Build())
 		}
 	}
 	p.mu.Unlock()
-	for _, result := range p.client.DoMulti(ctx, asked...) {
-		if there, err := result.AsBool(); err != nil || !there {
+	for _, result := range p.client.DoMulti(ctx, commands...) {
+		if exists, err := result.AsBool(); err != nil || !exists {
 			return true
 		}
 	}

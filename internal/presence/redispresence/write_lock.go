@@ -5,34 +5,34 @@ import (
 	"fmt"
 )
 
-// turn waits until nobody else writes down what a user has on a node, so that
-// writes arrive in the order in which they are made. Whoever has the turn
-// writes what is so by then, not what was when the call began. It ends with
-// endTurns.
-func (p *Presence) turn(ctx context.Context, at place) error {
+// lockWrite waits until no other call writes the devices of a user on a node, so
+// that writes reach Redis in the order in which they are made. The holder writes
+// the state as of then, not as of the start of the call. unlockWrites releases the
+// lock.
+func (p *Presence) lockWrite(ctx context.Context, at userNode) error {
 	for {
 		p.mu.Lock()
-		taken := p.turns[at]
-		if taken == nil {
-			p.turns[at] = make(chan struct{})
+		other := p.writeLocks[at]
+		if other == nil {
+			p.writeLocks[at] = make(chan struct{})
 			p.mu.Unlock()
 			return nil
 		}
 		p.mu.Unlock()
 		select {
-		case <-taken:
+		case <-other:
 		case <-ctx.Done():
-			return fmt.Errorf("wait for the call before: %w", ctx.Err())
+			return fmt.Errorf("wait for the write lock: %w", ctx.Err())
 		}
 	}
 }
 
-// endTurns lets the next ones write.
-func (p *Presence) endTurns(places ...place) {
+// unlockWrites releases write locks.
+func (p *Presence) unlockWrites(locked ...userNode) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for _, at := range places {
-		close(p.turns[at])
-		delete(p.turns, at)
+	for _, at := range locked {
+		close(p.writeLocks[at])
+		delete(p.writeLocks, at)
 	}
 }
