@@ -1,17 +1,18 @@
-// Package pubsub is the port that carries what happened from workers, the API and
-// gateways to the gateways that hold the sockets. Loss is expected of it, and
-// noticed: envelopes are numbered, and a subscriber is told when it may have
-// missed some, so that its clients ask for what they lack (G4). The local bus
-// lives in the process; Redis Pub/Sub serves a cluster. Both pass pubsubtest.
+// Package pubsub is the port that carries events from workers, the API and
+// gateways to the gateways that have the connections. Envelopes can be lost, and
+// losses are detected: envelopes are numbered, and a subscriber is notified when
+// it may have missed some, so that its clients request what they miss (G4).
+// Package localpubsub works in one process, package redispubsub in a cluster.
+// Both pass pubsubtest.
 //
-// # The promises of a bus
+// # Guarantees
 //
 //   - Envelopes from one publisher to one node arrive in the order of Publish,
 //     or not at all.
-//   - A gap is reported to the subscriber's Gap within [GapLatency] of the
-//     path's return, also when the lost envelope was the last one.
+//   - A gap is reported to the subscriber's Gap within [GapLatency] after the
+//     connection works again, even when the lost envelope was the last one.
 //   - Publish never waits for a slow subscriber.
-//   - Envelopes may be shared between subscribers: nobody changes them.
+//   - Envelopes may be shared between subscribers: nobody may change them.
 package pubsub
 
 import (
@@ -21,15 +22,15 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
 )
 
-// GapLatency bounds the time until a subscriber knows of a loss.
+// GapLatency is the maximum time until a subscriber is notified of a loss.
 const GapLatency = 2 * time.Second
 
-// Envelope is what one publisher sends to one node, or to all, at once.
+// Envelope is a message from one publisher to one node, or to all.
 type Envelope struct {
 	Items []Item
 }
 
-// Item is one thing that happened; exactly one field is set.
+// Item is one event; exactly one field is set.
 type Item struct {
 	Push       *Push
 	Room       *Room
@@ -38,15 +39,15 @@ type Item struct {
 	Presence   *Presence
 }
 
-// Push is a frame for people: every socket of theirs on the node gets it.
+// Push is a frame for users: every connection of theirs on the node gets it.
 type Push struct {
 	Users []chat.UserID
 	Frame []byte // JSON, not to be changed
 }
 
-// Room is a frame for all members of a large conversation. MembersRev tells
-// the gateway which membership it is for: it loads that one before it delivers
-// when the one that it holds is older (G7).
+// Room is a frame for all members of a large conversation. MembersRev says which
+// membership it is for: a gateway whose cached membership is older loads that one
+// before it delivers the frame (G7).
 type Room struct {
 	Conversation chat.ConversationID
 	MembersRev   int64
@@ -60,36 +61,36 @@ type Membership struct {
 	Left         []chat.UserID
 }
 
-// Revoked says that sessions were ended: their sockets must close.
+// Revoked says that sessions were ended: their connections must be closed.
 type Revoked struct {
 	User     chat.UserID
 	Sessions []chat.SessionID
 }
 
-// Presence says how people can be reached now.
+// Presence is the new presence of a user.
 type Presence struct {
 	User     chat.UserID
 	State    chat.Presence
 	LastSeen time.Time
 }
 
-// Subscriber is a gateway's end. Its methods are called one at a time and must
-// not block for long.
+// Subscriber receives envelopes; gateways implement it. Its methods are called one
+// at a time and must not block for long.
 type Subscriber interface {
 	Deliver(e *Envelope)
 	// Gap says that envelopes may have been lost since the last call.
 	Gap()
 }
 
-// Bus is both ends.
+// Bus publishes envelopes and subscribes to them.
 type Bus interface {
 	// Publish sends e to one node. An error means that it may be lost; the
-	// node will notice.
+	// node will be notified of the gap.
 	Publish(ctx context.Context, node string, e *Envelope) error
 	// Broadcast sends e to all nodes.
 	Broadcast(ctx context.Context, e *Envelope) error
-	// Subscribe attaches the node until cancel is called, which returns when
-	// no call of s is in flight any more.
+	// Subscribe subscribes the node until cancel is called. cancel returns when
+	// no call of s is in progress any more.
 	Subscribe(ctx context.Context, node string, s Subscriber) (cancel func(), err error)
 	Close() error
 }
