@@ -137,11 +137,11 @@ func (a *API) login(ctx context.Context, in *body[Credentials]) (*grantOutput, e
 	if !ok || u.Disabled {
 		return nil, chat.Refuse(chat.CodeUnauthenticated, "", "the name or the password is wrong")
 	}
-	if err := a.cfg.Throttle.Succeeded(ctx, named); err != nil {
+	if err := a.cfg.Throttle.Reset(ctx, named); err != nil {
 		return nil, err
 	}
 	// Who knows one password may not guess others with a fresh count.
-	if err := a.cfg.Throttle.Forgive(ctx, address); err != nil {
+	if err := a.cfg.Throttle.Cancel(ctx, address); err != nil {
 		return nil, err
 	}
 	if stale {
@@ -167,7 +167,7 @@ func (a *API) verify(ctx context.Context, name, secret string, keys ...string) (
 	}
 	if err != nil {
 		// Nothing was checked, so nobody has learned anything.
-		err = errors.Join(err, a.cfg.Throttle.Forgive(ctx, keys...))
+		err = errors.Join(err, a.cfg.Throttle.Cancel(ctx, keys...))
 	}
 	return u, ok, stale, err
 }
@@ -250,7 +250,7 @@ func (a *API) changePassword(ctx context.Context, in *body[changePasswordBody]) 
 	if !ok {
 		return nil, chat.Refuse(chat.CodeForbidden, "old", "the old password is wrong")
 	}
-	if err := a.cfg.Throttle.Succeeded(ctx, key); err != nil {
+	if err := a.cfg.Throttle.Reset(ctx, key); err != nil {
 		return nil, err
 	}
 	if err := password.Check(in.Body.New); err != nil {

@@ -44,10 +44,10 @@ type Announcer interface {
 type Throttle interface {
 	// Try counts an attempt under each key, or tells how long to wait.
 	Try(ctx context.Context, keys ...string) (wait time.Duration, err error)
-	// Succeeded forgets the keys.
-	Succeeded(ctx context.Context, keys ...string) error
-	// Forgive takes back one attempt under each key.
-	Forgive(ctx context.Context, keys ...string) error
+	// Reset forgets the keys.
+	Reset(ctx context.Context, keys ...string) error
+	// Cancel takes back one attempt under each key.
+	Cancel(ctx context.Context, keys ...string) error
 }
 
 // Limiter bounds how often each key may do something; see package throttle.
