@@ -139,12 +139,12 @@ func (a *API) login(ctx context.Context, in *body[Credentials]) (*grantOutput, e
 	if !ok || u.Disabled {
 		return nil, chat.Refuse(chat.CodeUnauthenticated, "", "the name or the password is wrong")
 	}
-	if err := a.cfg.Throttle.Succeeded(ctx, named); err != nil {
+	if err := a.cfg.Throttle.Reset(ctx, named); err != nil {
 		return nil, err
 	}
 	// Only this attempt is subtracted from the address: who knows one password
 	// must not get a new count to guess others.
-	if err := a.cfg.Throttle.Forgive(ctx, address); err != nil {
+	if err := a.cfg.Throttle.Cancel(ctx, address); err != nil {
 		return nil, err
 	}
 	if stale {
@@ -170,7 +170,7 @@ func (a *API) verify(ctx context.Context, name, secret string, keys ...string) (
 	}
 	if err != nil {
 		// The password was not checked, so the attempt does not count.
-		err = errors.Join(err, a.cfg.Throttle.Forgive(ctx, keys...))
+		err = errors.Join(err, a.cfg.Throttle.Cancel(ctx, keys...))
 	}
 	return u, ok, stale, err
 }
@@ -256,7 +256,7 @@ func (a *API) changePassword(ctx context.Context, in *body[changePasswordBody]) 
 	if !ok {
 		return nil, chat.Refuse(chat.CodeForbidden, "old", "the old password is wrong")
 	}
-	if err := a.cfg.Throttle.Succeeded(ctx, key); err != nil {
+	if err := a.cfg.Throttle.Reset(ctx, key); err != nil {
 		return nil, err
 	}
 	if err := password.Check(in.Body.New); err != nil {

@@ -45,10 +45,10 @@ type Announcer interface {
 type Throttle interface {
 	// Try counts an attempt under each key, or returns how long to wait.
 	Try(ctx context.Context, keys ...string) (wait time.Duration, err error)
-	// Succeeded resets the counts of the keys.
-	Succeeded(ctx context.Context, keys ...string) error
-	// Forgive subtracts one attempt under each key.
-	Forgive(ctx context.Context, keys ...string) error
+	// Reset resets the counts of the keys.
+	Reset(ctx context.Context, keys ...string) error
+	// Cancel subtracts one attempt under each key.
+	Cancel(ctx context.Context, keys ...string) error
 }
 
 // Presence returns whether users are online.

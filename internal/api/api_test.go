@@ -116,7 +116,7 @@ func startWith(t *testing.T, cfg api.Config) *fixture {
 	f := &fixture{t: t, announced: &announcements{}, store: st, checks: &hookedStore{Store: st}}
 	cfg.Store, cfg.Publisher, cfg.Presence, cfg.Announcer = f.checks, b, localpresence.New(nil), f.announced
 	cfg.Auth, cfg.Cursors = auth.NewAuthenticator(auth.Config{Store: st, Logger: log}), cursor.NewSealer(st.Secret())
-	cfg.Hasher, cfg.Throttle, cfg.SendLimiter = hasher, throttle.New(throttle.Config{Free: 3}), throttle.NewLimiter(0.001, 10)
+	cfg.Hasher, cfg.Throttle, cfg.SendLimiter = hasher, throttle.New(throttle.Config{FreeFailures: 3}), throttle.NewLimiter(0.001, 10)
 	cfg.Version, cfg.Logger = "test", log
 	h, err := api.New(cfg)
 	if err != nil {

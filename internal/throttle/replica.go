@@ -5,61 +5,62 @@ import (
 	"time"
 )
 
-// owing is the list of buckets whose turns the other processes should hear of.
-// It takes no lock and allocates nothing: adding to it is on the way of every
-// message.
-type owing struct {
-	atLeast int64 // what a bucket owes before it is listed, so that not every turn is told of
-	first   atomic.Pointer[Bucket]
+// unsynced is the list of the buckets whose tokens the other processes should
+// hear of. It is a lock-free stack that is linked through the buckets, because
+// messages add to it.
+type unsynced struct {
+	threshold int64 // tokens of a bucket before it is listed, so that not each of them is synchronised
+	head      atomic.Pointer[Bucket]
 }
 
-func (o *owing) add(b *Bucket) {
-	if b.owed.Add(1) >= o.atLeast {
-		o.list(b)
+// add counts a token of b.
+func (u *unsynced) add(b *Bucket) {
+	if b.tokens.Add(1) >= u.threshold {
+		u.list(b)
 	}
 }
 
-func (o *owing) list(b *Bucket) {
+func (u *unsynced) list(b *Bucket) {
 	if !b.listed.CompareAndSwap(false, true) {
 		return
 	}
 	for {
-		b.next = o.first.Load()
-		if o.first.CompareAndSwap(b.next, b) {
+		b.next = u.head.Load()
+		if u.head.CompareAndSwap(b.next, b) {
 			return
 		}
 	}
 }
 
-// Owing returns the buckets that gave an eighth of a burst or more since they
-// were settled, or were released, and that were not returned since. One
-// goroutine may call it.
-func (l *Limiter) Owing() (all []*Bucket) {
-	for b := l.owing.first.Swap(nil); b != nil; {
+// Unsynced returns the buckets whose tokens should be synchronised with the other
+// processes: those that gave an eighth of a burst or were released. It returns
+// each once, until it gives more. It must not be called concurrently.
+func (l *Limiter) Unsynced() (buckets []*Bucket) {
+	for b := l.unsynced.head.Swap(nil); b != nil; {
 		next := b.next
-		b.listed.Store(false) // and may be listed again from here on
-		all = append(all, b)
+		b.listed.Store(false) // from here on it may be listed again
+		buckets = append(buckets, b)
 		b = next
 	}
-	return all
+	return buckets
 }
 
-// Key is what the bucket is for.
+// Key returns the key of the bucket.
 func (b *Bucket) Key() string { return b.key }
 
-// Settle returns how many turns were taken since the last call.
-func (b *Bucket) Settle() (turns int64) { return b.owed.Swap(0) }
+// TakeUnsynced returns the number of tokens that were taken since the last call.
+func (b *Bucket) TakeUnsynced() int64 { return b.tokens.Swap(0) }
 
-// Adopt takes in that the bucket that all processes share, in which there is
-// all that was settled here, is full again after so long. It may be longer than
-// an empty bucket takes: then the processes together gave too much, and this
-// one gives nothing until that is made up for.
-func (b *Bucket) Adopt(untilFull time.Duration) {
+// Merge merges the state of the shared bucket, which contains all tokens that
+// TakeUnsynced returned: the time until it is full. That may be longer than an
+// empty bucket needs. Then the processes together gave too many tokens, and this
+// bucket gives none until the difference is made up for.
+func (b *Bucket) Merge(untilFull time.Duration) {
 	shared := b.limiter.sinceEpoch() + int64(untilFull)
 	for {
-		had := b.full.Load()
-		full := max(had, shared+b.owed.Load()*int64(b.limiter.interval))
-		if had == full || b.full.CompareAndSwap(had, full) {
+		old := b.fullAt.Load()
+		fullAt := max(old, shared+b.tokens.Load()*int64(b.limiter.interval))
+		if old == fullAt || b.fullAt.CompareAndSwap(old, fullAt) {
 			return
 		}
 	}

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// All who hold a key's bucket, and who take by the key, share it.
+// All holders of a key's bucket share it, and so does Take.
 func TestBucketIsShared(t *testing.T) {
 	l := NewLimiter(0.001, 4)
 	phone, laptop := l.Acquire("aki"), l.Acquire("aki")
@@ -26,17 +26,17 @@ func TestBucketIsShared(t *testing.T) {
 	take("the API", byKey())
 	phone.Release()
 	laptop.Release()
-	tablet := l.Acquire("aki") // comes later, and gets no new burst
+	tablet := l.Acquire("aki") // comes later, and has no new burst
 	defer tablet.Release()
 	take("the tablet", tablet.Take())
 	for who, wait := range map[string]time.Duration{"the tablet": tablet.Take(), "the API": byKey()} {
 		if wait < 990*time.Second || wait > 1000*time.Second {
-			t.Errorf("%s waits %v for the fifth turn", who, wait)
+			t.Errorf("%s waits %v for the fifth token", who, wait)
 		}
 	}
 }
 
-// A bucket that is held is never forgotten, however many keys there are.
+// A bucket with a holder is never evicted.
 func TestHeldBucketsStay(t *testing.T) {
 	l := NewLimiter(0.001, 1)
 	l.maxKeys = 10
@@ -51,25 +51,25 @@ func TestHeldBucketsStay(t *testing.T) {
 	b.Release()
 }
 
-// Each turn that was given is settled once, whatever comes between.
-func TestEachTurnIsSettledOnce(t *testing.T) {
+// Each token is synchronised once, under all interleavings.
+func TestEachTokenIsSyncedOnce(t *testing.T) {
 	for _, burst := range []int{5, 100} {
 		l := NewReplica(1e6, burst)
-		var given, settled atomic.Int64
+		var given, synced atomic.Int64
 		done := make(chan struct{})
-		settle := func() {
-			for _, b := range l.Owing() {
-				settled.Add(b.Settle())
+		drain := func() {
+			for _, b := range l.Unsynced() {
+				synced.Add(b.TakeUnsynced())
 			}
 		}
-		var settler, takers sync.WaitGroup
-		settler.Go(func() {
+		var syncer, takers sync.WaitGroup
+		syncer.Go(func() {
 			for {
 				select {
 				case <-done:
 					return
 				default:
-					settle()
+					drain()
 				}
 			}
 		})
@@ -88,16 +88,16 @@ func TestEachTurnIsSettledOnce(t *testing.T) {
 		}
 		takers.Wait()
 		close(done)
-		settler.Wait()
-		settle()
-		if given.Load() != settled.Load() {
-			t.Errorf("%d turns were given, %d settled", given.Load(), settled.Load())
+		syncer.Wait()
+		drain()
+		if given.Load() != synced.Load() {
+			t.Errorf("%d tokens were given, %d synchronised", given.Load(), synced.Load())
 		}
 	}
 }
 
-// What others gave counts, and does not make what was given here count twice.
-func TestAdopt(t *testing.T) {
+// The tokens of other processes count, and those of this process count once.
+func TestMerge(t *testing.T) {
 	now := time.Unix(0, 0)
 	l := NewReplica(1, 10).WithNow(func() time.Time { return now })
 	b := l.Acquire("aki")
@@ -105,19 +105,19 @@ func TestAdopt(t *testing.T) {
 	for range 4 {
 		b.Take()
 	}
-	if n := b.Settle(); n != 4 {
-		t.Errorf("%d turns are owed", n)
+	if n := b.TakeUnsynced(); n != 4 {
+		t.Errorf("%d tokens are not synchronised", n)
 	}
-	b.Take()                 // while the others are told
-	b.Adopt(6 * time.Second) // four of here, two of others
-	b.Adopt(3 * time.Second) // an answer that was overtaken
+	b.Take()                 // during the synchronisation
+	b.Merge(6 * time.Second) // four of this process, two of others
+	b.Merge(3 * time.Second) // an older answer
 	for i, wait := range []time.Duration{0, 0, 0, time.Second} {
 		if got := b.Take(); got != wait {
-			t.Errorf("turn %d waits %v, want %v", 8+i, got, wait)
+			t.Errorf("token %d waits %v, want %v", 8+i, got, wait)
 		}
 	}
-	b.Settle()
-	b.Adopt(15 * time.Second) // the others gave too much
+	b.TakeUnsynced()
+	b.Merge(15 * time.Second) // the others gave too many
 	if got := b.Take(); got != 6*time.Second {
 		t.Errorf("with a debt the wait is %v", got)
 	}

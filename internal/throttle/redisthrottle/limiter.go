@@ -12,142 +12,149 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/throttle"
 )
 
-// Limiter lets each key do something so often and no more, over all processes.
-// It is safe for concurrent use.
+// Limiter limits the rate of each key over all processes. It is safe for concurrent
+// use.
 //
 // It is the generic cell rate algorithm, in the form of virtual scheduling, of
 // ITU-T Recommendation I.371, "Traffic control and congestion control in
 // B-ISDN", which the ATM Forum's Traffic Management Specification has as well.
-// A turn moves the time at which the key's bucket is full again (there: the
-// theoretical arrival time) by the interval between turns; it is refused when
-// that would be further away than an empty bucket needs. This is a token bucket
-// of which a single number is kept.
+// A token moves the time at which the key's bucket is full again (there: the
+// theoretical arrival time) by the interval; it is refused when that would be
+// later than an empty bucket needs. This is a token bucket whose state is a single
+// number.
 //
-// There are two ways to take a turn. [Limiter.Take] asks Redis, and is exact.
-// A bucket that is acquired counts in the process's memory and never waits;
-// [Limiter.Run] settles with Redis what such buckets gave. So the processes
-// together may give up to a burst each before they hear of each other. What is
-// too much by then is a debt of the key, and nobody gives it a turn, by either
-// way, until that is made up for: in the long run there is one rate.
+// There are two ways to take a token. [Limiter.Take] calls Redis, and is exact. A
+// bucket from [Limiter.Acquire] is in the memory of the process and never blocks;
+// [Limiter.Run] synchronises these buckets with Redis. So each process may give up
+// to a burst before they hear of each other. What is too much then is a debt of
+// the key: neither way gives a token until it is made up for. In the long run the
+// rate holds over all.
 type Limiter struct {
 	limits *Limits
 	kind   string
 	args   []string
-	mine   *throttle.Limiter // what this process let through
+	local  *throttle.Limiter // what this process allowed
 
-	// The same script: by its hash for one run, and with its text for many,
-	// before which the hash would have to be made known to every server.
-	one, many *rueidis.Lua
+	// The same script, for one call and for a pipeline. The pipeline contains its
+	// text: a hash would have to be loaded on every server first.
+	script, pipelined *rueidis.Lua
 }
 
-// Limiter makes a limiter that allows perSecond in the long run and burst at
-// once, for each key; both are above 0. The times between turns are whole
-// microseconds, rounded up. Those of one name count together, and need to be
-// alike in all processes.
+// Limiter returns a limiter that allows perSecond in the long run and burst at
+// once, for each key; both must be above 0. The interval is in whole microseconds,
+// rounded up. Limiters of the same name count together, and must have the same
+// limits in all processes.
 func (l *Limits) Limiter(name string, perSecond float64, burst int) *Limiter {
 	micros := math.Ceil(1e6 / perSecond)
-	interval := int64(min(micros, float64(century.Microseconds()/int64(max(burst, 1)))))
-	longest := interval * int64(burst)
-	furthest := min(maxDebt*longest, century.Microseconds())
+	interval := int64(min(micros, float64(maxInterval.Microseconds()/int64(max(burst, 1)))))
+	capacity := interval * int64(burst)
+	furthest := min(maxDebt*capacity, maxInterval.Microseconds())
 	return &Limiter{
 		limits: l, kind: "limit:" + name,
-		args: []string{strconv.FormatInt(interval, 10), strconv.FormatInt(longest, 10), strconv.FormatInt(furthest, 10)},
-		mine: throttle.NewReplica(perSecond, burst),
-		one:  rueidis.NewLuaScript(l.clock.lua + takeScript),
-		many: rueidis.NewLuaScriptNoSha(l.clock.lua + takeScript),
+		args:      []string{strconv.FormatInt(interval, 10), strconv.FormatInt(capacity, 10), strconv.FormatInt(furthest, 10)},
+		local:     throttle.NewReplica(perSecond, burst),
+		script:    rueidis.NewLuaScript(l.clock.lua + takeLua),
+		pipelined: rueidis.NewLuaScriptNoSha(l.clock.lua + takeLua),
 	}
 }
 
 const (
-	// century keeps times within what Lua's numbers hold to the microsecond, for
-	// rates near 0.
-	century = 100 * 365 * 24 * time.Hour
-	// maxDebt bounds, in bursts, how far a bucket can be from full.
+	// maxInterval keeps times exact to the microsecond in Lua's numbers, for rates
+	// near 0.
+	maxInterval = 100 * 365 * 24 * time.Hour
+	// maxDebt limits how far from full a bucket can be, in bursts.
 	maxDebt = 16
-	// settleInterval is how often what the buckets gave is settled.
-	settleInterval = 250 * time.Millisecond
-	// settleBatch bounds how many buckets are settled in one call.
-	settleBatch = 500
+	// syncInterval is how often buckets are synchronised.
+	syncInterval = 250 * time.Millisecond
+	// maxSyncBatch is the maximum number of buckets of one pipeline.
+	maxSyncBatch = 500
 )
 
-// takeScript settles turns that were given, and takes another one if it may.
-// It returns how long to wait for that one, and after what time the bucket will
-// be full. ARGV: the interval, how long an empty bucket takes to be full again,
-// how long a bucket with the largest debt does, the turns that were given, and
-// 1 to take another. A bucket that is further from full was written by another
-// clock, before a failover, or under other limits.
-const takeScript = `
-local interval, longest, furthest = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
+// takeLua adds tokens that were given, then takes one more if the mode says so and
+// there is one. It returns how long to wait for that one, and the time until the
+// bucket is full. ARGV: the interval, the time that an empty bucket needs to be
+// full, the same for one with the largest debt, the number of tokens that were
+// given, and the mode. A bucket that needs longer was written with another clock,
+// before a failover, or with other limits.
+const takeLua = `
+local interval, capacity, furthest = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 local full = tonumber(redis.call('GET', KEYS[1]) or now)
 full = math.min(math.max(now, full) + ARGV[4] * interval, now + furthest)
 local wait = 0
-if ARGV[5] == '1' then
-	wait = math.max(0, full + interval - now - longest)
+if ARGV[5] == 'take' then
+	wait = math.max(0, full + interval - now - capacity)
 	if wait == 0 then full = full + interval end
 end
 redis.call('SET', KEYS[1], string.format('%.0f', full), 'PXAT', math.ceil(full / 1000) + spare)
 return {wait, full - now}`
 
-// exec is a run of the script for a bucket, which it settles.
-func (l *Limiter) exec(b *throttle.Bucket, take string) rueidis.LuaExec {
-	args := append(l.args[:len(l.args):len(l.args)], strconv.FormatInt(b.Settle(), 10), take)
+// The modes of takeLua.
+const (
+	modeTake = "take"
+	modeSync = "sync"
+)
+
+// exec returns a call of takeLua for a bucket, with the tokens that Redis has not
+// heard of.
+func (l *Limiter) exec(b *throttle.Bucket, mode string) rueidis.LuaExec {
+	args := append(l.args[:len(l.args):len(l.args)], strconv.FormatInt(b.TakeUnsynced(), 10), mode)
 	return rueidis.LuaExec{Keys: []string{l.limits.key(l.kind, b.Key())}, Args: append(args, l.limits.clock.args()...)}
 }
 
-// Take takes one turn, or tells how long to wait before the next try. There is
-// never an error: see what happens when Redis is away.
+// Take takes one token and returns 0, or returns how long to wait before the next
+// try. It never returns an error: see the package comment for what happens when
+// Redis is unavailable.
 func (l *Limiter) Take(ctx context.Context, key string) (wait time.Duration, err error) {
-	b := l.mine.Acquire(key)
+	b := l.local.Acquire(key)
 	defer b.Release()
-	exec := l.exec(b, "1")
-	answer, ok := ask(ctx, l.limits, func(ctx context.Context) ([]int64, error) {
-		return l.one.Exec(ctx, l.limits.client, exec.Keys, exec.Args).AsIntSlice()
+	exec := l.exec(b, modeTake)
+	answer, ok := callRedis(ctx, l.limits, func(ctx context.Context) ([]int64, error) {
+		return l.script.Exec(ctx, l.limits.client, exec.Keys, exec.Args).AsIntSlice()
 	})
 	if !ok || len(answer) != 2 {
 		return b.Take(), nil
 	}
-	b.Adopt(time.Duration(answer[1]) * time.Microsecond) // to be remembered, should Redis go away
-	return time.Duration(answer[0]) * time.Microsecond, nil
+	b.Merge(fromMicros(answer[1])) // for when Redis becomes unavailable
+	return fromMicros(answer[0]), nil
 }
 
-// Acquire returns the bucket of a key in this process. [Limiter.Run] must run
-// for it to be part of the limit over all.
-func (l *Limiter) Acquire(key string) *throttle.Bucket { return l.mine.Acquire(key) }
+// Acquire returns the bucket of a key in this process, which [Limiter.Run]
+// synchronises. The caller must release it.
+func (l *Limiter) Acquire(key string) *throttle.Bucket { return l.local.Acquire(key) }
 
-// Run settles, until ctx ends, what buckets gave.
+// Run synchronises buckets with Redis until ctx ends.
 func (l *Limiter) Run(ctx context.Context) {
-	ticker := time.NewTicker(settleInterval)
+	ticker := time.NewTicker(syncInterval)
 	defer ticker.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-ticker.C:
+			l.syncAll(ctx)
 		}
-		l.settleAll(ctx)
 	}
 }
 
-func (l *Limiter) settleAll(ctx context.Context) {
-	for buckets := range slices.Chunk(l.mine.Owing(), settleBatch) {
-		l.settle(ctx, buckets)
+func (l *Limiter) syncAll(ctx context.Context) {
+	for buckets := range slices.Chunk(l.local.Unsynced(), maxSyncBatch) {
+		l.sync(ctx, buckets)
 	}
 }
 
-// settle tells Redis what buckets gave, and takes in what others gave. When
-// Redis is away, what these gave is not told to it later either.
-func (l *Limiter) settle(ctx context.Context, buckets []*throttle.Bucket) {
+// sync adds the tokens of buckets to those in Redis, and merges the result. When
+// Redis does not answer, they are not added later either.
+func (l *Limiter) sync(ctx context.Context, buckets []*throttle.Bucket) {
 	execs := make([]rueidis.LuaExec, len(buckets))
 	for i, b := range buckets {
-		execs[i] = l.exec(b, "0")
+		execs[i] = l.exec(b, modeSync)
 	}
-	answers, _ := ask(ctx, l.limits, func(ctx context.Context) (answers [][]int64, err error) {
+	answers, _ := callRedis(ctx, l.limits, func(ctx context.Context) (answers [][]int64, err error) {
 		answers = make([][]int64, len(buckets))
-		for i, result := range l.many.ExecMulti(ctx, l.limits.client, execs...) {
-			// Of a cluster, some servers may answer and others not.
-			answer, failed := result.AsIntSlice()
-			if failed != nil {
-				err = failed
+		for i, result := range l.pipelined.ExecMulti(ctx, l.limits.client, execs...) {
+			answer, execErr := result.AsIntSlice()
+			if execErr != nil {
+				err = execErr // other servers of a Redis Cluster may have answered
 				continue
 			}
 			answers[i] = answer
@@ -156,7 +163,9 @@ func (l *Limiter) settle(ctx context.Context, buckets []*throttle.Bucket) {
 	})
 	for i, answer := range answers {
 		if len(answer) == 2 {
-			buckets[i].Adopt(time.Duration(answer[1]) * time.Microsecond)
+			buckets[i].Merge(fromMicros(answer[1]))
 		}
 	}
 }
+
+func fromMicros(n int64) time.Duration { return time.Duration(n) * time.Microsecond }

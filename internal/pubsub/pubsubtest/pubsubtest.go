@@ -17,10 +17,10 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/pubsub"
 )
 
-// Harness is what a backend brings.
+// Harness is what a backend provides.
 type Harness struct {
-	// Open makes a bus on channels of its own, on which about queue envelopes
-	// may wait for a slow node. The suite closes it.
+	// Open returns a bus with channels of its own, which queues about queue
+	// envelopes for a slow node. The suite closes it.
 	Open func(t *testing.T, queue int) pubsub.Bus
 }
 
@@ -29,11 +29,11 @@ func Run(t *testing.T, h Harness) {
 	t.Run("every field arrives", func(t *testing.T) { testFields(t, h) })
 	t.Run("order per publisher", func(t *testing.T) { testOrder(t, h) })
 	t.Run("broadcast reaches all nodes", func(t *testing.T) { testBroadcast(t, h) })
-	t.Run("a slow node loses, is told, and holds nobody up", func(t *testing.T) { testGap(t, h) })
+	t.Run("a slow node is notified of its gap and does not block others", func(t *testing.T) { testGap(t, h) })
 	t.Run("after cancel nothing is delivered", func(t *testing.T) { testCancel(t, h) })
 }
 
-// recorder is a subscriber that remembers.
+// recorder is a subscriber that records what it receives.
 type recorder struct {
 	mu     sync.Mutex
 	got    []*pubsub.Envelope
@@ -141,7 +141,7 @@ func testOrder(t *testing.T, h Harness) {
 	for _, e := range r.got {
 		n, _ := strconv.Atoi(string(e.Items[0].Push.Frame))
 		if p := n / each; n%each != next[p] {
-			t.Fatalf("publisher %d: number %d where %d was due", p, n%each, next[p])
+			t.Fatalf("publisher %d: number %d, want %d", p, n%each, next[p])
 		}
 		next[n/each]++
 	}
@@ -170,8 +170,8 @@ func testGap(t *testing.T, h Harness) {
 	slow.gate = make(chan struct{})
 	subscribe(t, b, "slow", slow)
 	subscribe(t, b, "fast", fast)
-	// The slow node takes nothing; publishing must go on. Its queue, and
-	// whatever buffers a backend has below it, must fill at some time.
+	// The slow node takes nothing; Publish must not block. Its queue, and any
+	// buffers of the backend below it, become full at some point.
 	sent := 0
 	for range 200 {
 		for range queue {
@@ -182,17 +182,17 @@ func testGap(t *testing.T, h Harness) {
 	if err := b.Publish(context.Background(), "fast", numbered(0)); err != nil {
 		t.Fatal(err)
 	}
-	fast.wait("the fast node is not held up", func() bool { return len(fast.got) == 1 })
+	fast.wait("the fast node is not blocked", func() bool { return len(fast.got) == 1 })
 	close(slow.gate)
 	slow.wait("the gap", func() bool { return slow.gaps > 0 })
 	slow.mu.Lock()
 	received := len(slow.got)
 	slow.mu.Unlock()
 	if received >= sent {
-		t.Fatalf("a gap was told, yet all %d arrived", sent)
+		t.Fatalf("a gap was reported, yet all %d arrived", sent)
 	}
-	// More of what was sent may still be on its way, and be lost with another
-	// gap; when that is over, everything arrives again.
+	// Earlier envelopes may still be on the way, and be lost with another gap;
+	// after that, everything arrives again.
 	arrived := func() bool {
 		slow.mu.Lock()
 		defer slow.mu.Unlock()
@@ -226,7 +226,7 @@ func testCancel(t *testing.T, h Harness) {
 	if err := b.Publish(context.Background(), "a", numbered(1000)); err != nil {
 		t.Fatal(err)
 	}
-	// Before it may come what was on its way to the name.
+	// Earlier envelopes for the name may arrive before it.
 	again.wait("the name can be used again", func() bool {
 		return len(again.got) > 0 && string(again.got[len(again.got)-1].Items[0].Push.Frame) == "1000"
 	})

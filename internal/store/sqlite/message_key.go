@@ -7,16 +7,17 @@ const (
 	maxSeq  = 1<<seqBits - 1
 )
 
-// place is the key of a message: slot << 32 | seq.
-func place(slot, seq int64) int64 { return slot<<seqBits | seq }
+// messageKey returns the key of a message, which is in column place:
+// slot << 32 | seq.
+func messageKey(slot, seq int64) int64 { return slot<<seqBits | seq }
 
-func seqOf(place int64) int64 { return place & maxSeq }
+func seqOf(key int64) int64 { return key & maxSeq }
 
-// clampSeq brings a seq that a caller gave into the range that a place holds.
+// clampSeq limits a seq from a caller to the range that a key can hold.
 func clampSeq(seq int64) int64 { return min(max(seq, 0), maxSeq) }
 
-// messageColumns are those that scanMessage reads: of a message g and its
-// conversation c.
+// messageColumns are the columns that scanMessage reads; g is the message and c
+// its conversation.
 const messageColumns = `g.place, c.id, g.id, g.sender, g.client_id, g.rev, g.changed_rev,
 	g.reply_to, g.at, g.edited_at, g.deleted_at, g.body`
 

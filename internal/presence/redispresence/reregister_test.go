@@ -18,7 +18,7 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/stack/stacktest"
 )
 
-// startServer starts a Redis that the test may harm.
+// startServer starts a Redis server for this test alone, which may stop it.
 func startServer(t *testing.T) *stack.Redis {
 	t.Helper()
 	stacktest.SkipIfShort(t)
@@ -45,40 +45,40 @@ func detach(ctx context.Context, t *testing.T, p presence.Presence, user chat.Us
 	}
 }
 
-func tend(t *testing.T, p *redispresence.Presence) {
+func maintainOnce(t *testing.T, p *redispresence.Presence) {
 	t.Helper()
-	if err := p.Tend(t.Context()); err != nil {
+	if err := p.MaintainOnce(t.Context()); err != nil {
 		t.Error(err)
 	}
 }
 
-// A device that could not be taken off is taken off with the next telling, which
-// is told; nothing of it is kept until then.
-func TestADeviceThatCouldNotBeTakenOff(t *testing.T) {
+// A device that could not be removed from Redis is removed by the next
+// registration, which is reported; until then it is not kept in memory.
+func TestFailedDetach(t *testing.T) {
 	c := connect(t, fmt.Sprintf("%s/%d", stacktest.Redis(t).URL(), databases.Add(1)))
-	late, cancel := context.WithCancel(t.Context())
+	canceled, cancel := context.WithCancel(t.Context())
 	cancel()
 	for name, then := range map[string]func(p presence.Presence){
-		"nothing":              func(presence.Presence) {},
-		"another one goes":     func(p presence.Presence) { attach(t, p, 1, "a", 2); detach(t.Context(), t, p, 1, "a", 2) },
-		"it goes once more":    func(p presence.Presence) { detach(t.Context(), t, p, 1, "a", 1) },
-		"another one, unheard": func(p presence.Presence) { attach(t, p, 1, "a", 2); detach(late, t, p, 1, "a", 2) },
+		"nothing":                     func(presence.Presence) {},
+		"another one detaches":        func(p presence.Presence) { attach(t, p, 1, "a", 2); detach(t.Context(), t, p, 1, "a", 2) },
+		"it detaches again":           func(p presence.Presence) { detach(t.Context(), t, p, 1, "a", 1) },
+		"another one fails to detach": func(p presence.Presence) { attach(t, p, 1, "a", 2); detach(canceled, t, p, 1, "a", 2) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			var w watcher
 			p := open(t, c, w.onChange)
 			attach(t, p, 1, "a", 1)
-			detach(late, t, p, 1, "a", 1)
+			detach(canceled, t, p, 1, "a", 1)
 			then(p)
-			if n := p.Remembered(); n != 0 {
-				t.Errorf("%d people are remembered", n)
+			if n := p.Entries(); n != 0 {
+				t.Errorf("%d users are in memory", n)
 			}
-			tend(t, p)
-			if got := where(t, p, 1); len(got) != 0 {
-				t.Errorf("the person has no device, and is found on %v", got)
+			maintainOnce(t, p)
+			if got := nodesOf(t, p, 1); len(got) != 0 {
+				t.Errorf("the user has no device, and is found on %v", got)
 			}
 			if n := w.count(1, chat.Offline); n > 1 {
-				t.Errorf("that the person is gone was told %d times", n)
+				t.Errorf("offline was reported %d times", n)
 			}
 		})
 	}
@@ -89,8 +89,8 @@ func TestADeviceThatCouldNotBeTakenOff(t *testing.T) {
 		if _, _, err := p.SetAway(t.Context(), presence.Device{User: 1, Node: "a", ID: 1}, true); err != nil {
 			t.Fatal(err)
 		}
-		detach(late, t, p, 1, "a", 2)
-		tend(t, p)
+		detach(canceled, t, p, 1, "a", 2)
+		maintainOnce(t, p)
 		states, err := p.States(t.Context(), []chat.UserID{1})
 		if err != nil || states[0].Presence != chat.Away {
 			t.Errorf("%+v, %v", states, err)
@@ -98,34 +98,34 @@ func TestADeviceThatCouldNotBeTakenOff(t *testing.T) {
 	})
 }
 
-// A part of a cluster forgets people, but not the node, which another part knows.
-func TestAPartForgets(t *testing.T) {
+// A shard of a cluster loses users, but not the node, which is in another shard.
+func TestShardLosesUsers(t *testing.T) {
 	c := connect(t, fmt.Sprintf("%s/%d", stacktest.Redis(t).URL(), databases.Add(1)))
 	p := open(t, c, nil)
 	attach(t, p, 1, "a", 1)
 	if err := c.Do(t.Context(), c.B().Del().Key(c.Key("presence:{"+chat.UserID(1).String()+"}")).Build()).Error(); err != nil {
 		t.Fatal(err)
 	}
-	tend(t, p)
-	if got := where(t, p, 1); !slices.Equal(got, []string{"a"}) {
-		t.Errorf("the person is found on %v", got)
+	maintainOnce(t, p)
+	if got := nodesOf(t, p, 1); !slices.Equal(got, []string{"a"}) {
+		t.Errorf("the user is found on %v", got)
 	}
 }
 
-// People come and go while Redis hangs. What they did then may reach it when it
-// goes on, in whatever order; soon it knows who is here.
-func TestPeopleComeAndGoWhileRedisHangs(t *testing.T) {
+// Users connect and disconnect while Redis hangs. Their commands may reach Redis
+// when it continues, in any order; soon it has the current state.
+func TestChangesWhileRedisHangs(t *testing.T) {
 	server := startServer(t)
 	p := open(t, connect(t, server.URL()), nil)
-	const people = 40
-	for user := chat.UserID(1); user <= people; user += 2 {
+	const total = 40
+	for user := chat.UserID(1); user <= total; user += 2 {
 		attach(t, p, user, "a", int64(user))
 	}
 	if err := server.Pause(); err != nil {
 		t.Fatal(err)
 	}
 	var calls sync.WaitGroup
-	for user := chat.UserID(1); user <= people; user++ {
+	for user := chat.UserID(1); user <= total; user++ {
 		calls.Go(func() {
 			if user%2 == 0 {
 				attach(t, p, user, "a", int64(user))
@@ -139,9 +139,9 @@ func TestPeopleComeAndGoWhileRedisHangs(t *testing.T) {
 	if err := server.Resume(); err != nil {
 		t.Fatal(err)
 	}
-	eventually.True(t, "Redis knows who is here", func() bool {
-		for user := chat.UserID(1); user <= people; user++ {
-			if found := slices.Equal(where(t, p, user), []string{"a"}); found != (user%4 <= 1) {
+	eventually.True(t, "Redis has the current state", func() bool {
+		for user := chat.UserID(1); user <= total; user++ {
+			if found := slices.Equal(nodesOf(t, p, user), []string{"a"}); found != (user%4 <= 1) {
 				return false
 			}
 		}
@@ -149,29 +149,29 @@ func TestPeopleComeAndGoWhileRedisHangs(t *testing.T) {
 	})
 }
 
-// However the calls about people's devices, the telling again, and calls that
-// are given up meet, in the end Redis knows what is so.
-func TestTellingAgainWhilePeopleComeAndGo(t *testing.T) {
+// Calls for devices, registrations, and calls that time out run concurrently: in
+// the end Redis has the current state.
+func TestReregisterDuringChanges(t *testing.T) {
 	c := connect(t, fmt.Sprintf("%s/%d", stacktest.Redis(t).URL(), databases.Add(1)))
 	p := open(t, c, nil)
-	const people, rounds = 12, 60
-	var calls, telling sync.WaitGroup
-	over := make(chan struct{})
-	telling.Go(func() {
+	const total, rounds = 12, 60
+	var calls, registrations sync.WaitGroup
+	done := make(chan struct{})
+	registrations.Go(func() {
 		for {
 			select {
-			case <-over:
+			case <-done:
 				return
 			default:
-				// It may fail: a call that is given up closes the connection
-				// that all share. Then it is done again.
-				p.Doubt()
-				_ = p.Tend(t.Context())
+				// It may fail: a call that times out closes the shared
+				// connection. Then it is repeated.
+				p.MarkOutOfSync()
+				_ = p.MaintainOnce(t.Context())
 			}
 		}
 	})
-	want := make([]chat.Presence, people+1)
-	for user := range chat.UserID(people + 1) {
+	want := make([]chat.Presence, total+1)
+	for user := range chat.UserID(total + 1) {
 		want[user] = chat.Offline
 		if user == 0 {
 			continue
@@ -180,11 +180,11 @@ func TestTellingAgainWhilePeopleComeAndGo(t *testing.T) {
 			random := rand.New(rand.NewPCG(1, uint64(user)))
 			for round := range rounds {
 				d := presence.Device{User: user, Node: "a", ID: int64(round)}
-				patience := time.Minute
+				timeout := time.Minute
 				if random.IntN(3) == 0 {
-					patience = time.Duration(random.IntN(1500)) * time.Microsecond
+					timeout = time.Duration(random.IntN(1500)) * time.Microsecond
 				}
-				ctx, cancel := context.WithTimeout(t.Context(), patience)
+				ctx, cancel := context.WithTimeout(t.Context(), timeout)
 				_, _, err := p.Attach(ctx, d)
 				_, _, err2 := p.SetAway(ctx, d, round%2 == 0)
 				want[user] = chat.Online
@@ -204,10 +204,10 @@ func TestTellingAgainWhilePeopleComeAndGo(t *testing.T) {
 		})
 	}
 	calls.Wait()
-	close(over)
-	telling.Wait()
-	eventually.True(t, "what could not be told is told", func() bool { return p.Tend(t.Context()) == nil })
-	users := make([]chat.UserID, people+1)
+	close(done)
+	registrations.Wait()
+	eventually.True(t, "what failed is registered", func() bool { return p.MaintainOnce(t.Context()) == nil })
+	users := make([]chat.UserID, total+1)
 	for i := range users {
 		users[i] = chat.UserID(i)
 	}
@@ -220,7 +220,7 @@ func TestTellingAgainWhilePeopleComeAndGo(t *testing.T) {
 			t.Errorf("%d is %s, and should be %s", i, states[i].Presence, want[i])
 		}
 	}
-	if n := p.Remembered(); n != people/2 {
-		t.Errorf("%d people are remembered", n)
+	if n := p.Entries(); n != total/2 {
+		t.Errorf("%d users are in memory", n)
 	}
 }

@@ -13,15 +13,15 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/store"
 )
 
-var machineTests = []testCase{
-	{name: "random histories agree with the model", run: runMachine},
+var stateMachineTests = []testCase{
+	{name: "random histories agree with the model", run: runStateMachine},
 }
 
-// runMachine checks G2 (exactly once), G3 (one order), G5 (cheap return) and
-// G7 (only members) over random interleavings.
-func runMachine(w *world) {
-	w.check(func(t *rapid.T) {
-		m := newMachine(w, t)
+// runStateMachine checks G2 (exactly once), G3 (one order), G5 (cheap return)
+// and G7 (only members) over random interleavings.
+func runStateMachine(f *fixture) {
+	f.check(func(t *rapid.T) {
+		m := newStateMachine(f, t)
 		t.Repeat(map[string]func(*rapid.T){
 			"":       m.check,
 			"send":   m.send,
@@ -45,26 +45,26 @@ func runMachine(w *world) {
 	})
 }
 
-// machine runs a random history against a store and the model.
-type machine struct {
-	w       *world
+// stateMachine runs a random history against a store and the model.
+type stateMachine struct {
+	f       *fixture
 	model   *model
 	users   []chat.UserID
 	devices []*device
 	bodies  int
 }
 
-func newMachine(w *world, t *rapid.T) *machine {
-	m := &machine{w: w, model: &model{sends: map[sendKey]sent{}}, users: w.users(5)}
+func newStateMachine(f *fixture, t *rapid.T) *stateMachine {
+	m := &stateMachine{f: f, model: &model{sends: map[sendKey]sentMessage{}}, users: f.users(5)}
 	u := m.users
 	for _, c := range []store.NewConversation{
 		{Kind: chat.Group, Title: "group", By: u[0], Members: u[1:3]},
 		{Kind: chat.Channel, Title: "channel", By: u[1], Members: u[2:3]},
 		{Kind: chat.Direct, By: u[0], Members: u[1:2]},
 	} {
-		made, err := w.s.CreateConversation(w.ctx(), c)
-		m.ok(t, err)
-		r := &room{id: made.Conversation.ID, kind: c.Kind, title: c.Title, in: map[chat.UserID]*place{}}
+		made, err := f.s.CreateConversation(f.ctx(), c)
+		m.noError(t, err)
+		r := &room{id: made.Conversation.ID, kind: c.Kind, title: c.Title, in: map[chat.UserID]*membership{}}
 		r.enroll(append(c.Members, c.By)...)
 		if c.Kind != chat.Direct {
 			r.in[c.By].role = chat.Owner
@@ -77,22 +77,23 @@ func newMachine(w *world, t *rapid.T) *machine {
 	return m
 }
 
-func (m *machine) ok(t *rapid.T, err error) {
+func (m *stateMachine) noError(t *rapid.T, err error) {
 	if err != nil {
 		t.Helper()
 		t.Fatal(err)
 	}
 }
 
-func (m *machine) same(t *rapid.T, what string, got, want any) {
+func (m *stateMachine) equal(t *rapid.T, what string, got, want any) {
 	if d := cmp.Diff(want, got, cmpopts.EquateEmpty()); d != "" {
 		t.Helper()
 		t.Fatalf("%s (-want +got):\n%s", what, d)
 	}
 }
 
-// refused checks a refusal that the model foresees; "" is success.
-func (m *machine) refused(t *rapid.T, err error, want chat.Code) (stop bool) {
+// refused checks that err is the refusal that the model predicts; "" is success.
+// It reports whether there is a refusal.
+func (m *stateMachine) refused(t *rapid.T, err error, want chat.Code) (stop bool) {
 	t.Helper()
 	if err != nil && chat.CodeOf(err) == "" {
 		t.Fatal(err)
@@ -103,15 +104,17 @@ func (m *machine) refused(t *rapid.T, err error, want chat.Code) (stop bool) {
 	return want != ""
 }
 
-func (m *machine) anyRoom(t *rapid.T) *room { return rapid.SampledFrom(m.model.rooms).Draw(t, "room") }
+func (m *stateMachine) anyRoom(t *rapid.T) *room {
+	return rapid.SampledFrom(m.model.rooms).Draw(t, "room")
+}
 
-func (m *machine) anyUser(t *rapid.T, label string) chat.UserID {
+func (m *stateMachine) anyUser(t *rapid.T, label string) chat.UserID {
 	return rapid.SampledFrom(m.users).Draw(t, label)
 }
 
-// like forgets what the model cannot know: ids and times, keeping whether a
-// time is set.
-func like(msg chat.Message) chat.Message {
+// normalize clears what the model cannot know: ids and times. Whether a time is
+// set is kept.
+func normalize(msg chat.Message) chat.Message {
 	msg.ID, msg.At = 0, time.Time{}
 	for _, at := range []*time.Time{&msg.EditedAt, &msg.DeletedAt} {
 		if !at.IsZero() {
@@ -121,7 +124,7 @@ func like(msg chat.Message) chat.Message {
 	return msg
 }
 
-func (m *machine) send(t *rapid.T) {
+func (m *stateMachine) send(t *rapid.T) {
 	var batch []chat.Submission
 	for range rapid.IntRange(1, 5).Draw(t, "batch") {
 		kind := rapid.SampledFrom([]string{"new", "new", "new", "again", "conflict"}).Draw(t, "kind")
@@ -155,8 +158,8 @@ func (m *machine) send(t *rapid.T) {
 		}
 		batch = append(batch, s)
 	}
-	out, err := m.w.s.Append(m.w.ctx(), batch)
-	m.ok(t, err)
+	out, err := m.f.s.Append(m.f.ctx(), batch)
+	m.noError(t, err)
 	for i, s := range batch {
 		verdict, seq, code := m.model.send(s)
 		if code != "" {
@@ -166,8 +169,8 @@ func (m *machine) send(t *rapid.T) {
 			continue
 		}
 		r := m.model.room(s.Conversation)
-		m.same(t, "outcome", chat.Outcome{
-			Verdict: out[i].Verdict, Message: like(out[i].Message), Audience: out[i].Audience, Refusal: out[i].Refusal,
+		m.equal(t, "outcome", chat.Outcome{
+			Verdict: out[i].Verdict, Message: normalize(out[i].Message), Audience: out[i].Audience, Refusal: out[i].Refusal,
 		}, chat.Outcome{Verdict: verdict, Message: r.msgs[seq-1], Audience: r.audience()})
 	}
 }
@@ -181,11 +184,11 @@ func anyMessage(t *rapid.T, r *room) (seq int64, msg *chat.Message) {
 	return seq, msg
 }
 
-func (m *machine) edit(t *rapid.T) {
+func (m *stateMachine) edit(t *rapid.T) {
 	r, by := m.anyRoom(t), m.anyUser(t, "by")
 	seq, msg := anyMessage(t, r)
 	body := rapid.SampledFrom([]string{"edit one", "edit two", ""}).Draw(t, "body")
-	e, err := m.w.s.EditMessage(m.w.ctx(), r.id, seq, by, body)
+	e, err := m.f.s.EditMessage(m.f.ctx(), r.id, seq, by, body)
 	var code chat.Code
 	switch {
 	case r.in[by] == nil || msg == nil:
@@ -205,14 +208,14 @@ func (m *machine) edit(t *rapid.T) {
 		r.rev++
 		msg.Body, msg.Rev, msg.EditedAt = body, r.rev, time.Unix(1, 0)
 	}
-	m.same(t, "edited", store.Edited{Message: like(e.Message), Audience: e.Audience, Changed: e.Changed},
+	m.equal(t, "edited", store.Edited{Message: normalize(e.Message), Audience: e.Audience, Changed: e.Changed},
 		store.Edited{Message: *msg, Audience: r.audience(), Changed: changed})
 }
 
-func (m *machine) delete(t *rapid.T) {
+func (m *stateMachine) delete(t *rapid.T) {
 	r, by := m.anyRoom(t), m.anyUser(t, "by")
 	seq, msg := anyMessage(t, r)
-	e, err := m.w.s.DeleteMessage(m.w.ctx(), r.id, seq, by)
+	e, err := m.f.s.DeleteMessage(m.f.ctx(), r.id, seq, by)
 	var code chat.Code
 	switch {
 	case r.in[by] == nil || msg == nil:
@@ -228,27 +231,27 @@ func (m *machine) delete(t *rapid.T) {
 		r.rev++
 		msg.Body, msg.Rev, msg.DeletedAt = "", r.rev, time.Unix(1, 0)
 	}
-	m.same(t, "deleted", store.Edited{Message: like(e.Message), Audience: e.Audience, Changed: e.Changed},
+	m.equal(t, "deleted", store.Edited{Message: normalize(e.Message), Audience: e.Audience, Changed: e.Changed},
 		store.Edited{Message: *msg, Audience: r.audience(), Changed: changed})
 }
 
-// changed checks what a change of membership or name leaves to announce.
-func (m *machine) changed(t *rapid.T, r *room, got store.Change, changed bool, joined, left []chat.UserID) {
+// changed checks what is to be announced of a change of membership or title.
+func (m *stateMachine) changed(t *rapid.T, r *room, got store.Change, changed bool, joined, left []chat.UserID) {
 	t.Helper()
-	m.same(t, "head after the change", []int64{got.Conversation.Rev, got.Conversation.MembersRev, got.Conversation.Seq},
+	m.equal(t, "head after the change", []int64{got.Conversation.Rev, got.Conversation.MembersRev, got.Conversation.Seq},
 		[]int64{r.rev, r.mrev, r.seq()})
-	m.same(t, "audience", got.Audience, r.audience())
-	m.same(t, "members", got.Conversation.Members, len(r.in))
-	m.same(t, "changed", got.Changed, changed)
-	m.same(t, "joined", sorted(slices.Clone(got.Joined)...), sorted(slices.Clone(joined)...))
-	m.same(t, "left", got.Left, left)
+	m.equal(t, "audience", got.Audience, r.audience())
+	m.equal(t, "members", got.Conversation.Members, len(r.in))
+	m.equal(t, "changed", got.Changed, changed)
+	m.equal(t, "joined", sorted(slices.Clone(got.Joined)...), sorted(slices.Clone(joined)...))
+	m.equal(t, "left", got.Left, left)
 }
 
-func (m *machine) join(t *rapid.T) {
+func (m *stateMachine) join(t *rapid.T) {
 	r, by := m.anyRoom(t), m.anyUser(t, "by")
-	ch, err := m.w.s.Join(m.w.ctx(), r.id, by)
+	ch, err := m.f.s.Join(m.f.ctx(), r.id, by)
 	if r.in[by] != nil {
-		m.ok(t, err)
+		m.noError(t, err)
 		m.changed(t, r, ch, false, nil, nil)
 		return
 	}
@@ -262,10 +265,10 @@ func (m *machine) join(t *rapid.T) {
 	}
 }
 
-func (m *machine) add(t *rapid.T) {
+func (m *stateMachine) add(t *rapid.T) {
 	r, by := m.anyRoom(t), m.anyUser(t, "by")
 	who := rapid.SliceOfN(rapid.SampledFrom(m.users), 0, 3).Draw(t, "who")
-	ch, err := m.w.s.AddMembers(m.w.ctx(), r.id, by, who)
+	ch, err := m.f.s.AddMembers(m.f.ctx(), r.id, by, who)
 	var code chat.Code
 	switch {
 	case r.in[by] == nil:
@@ -288,24 +291,24 @@ func (m *machine) add(t *rapid.T) {
 	m.changed(t, r, ch, len(fresh) > 0, fresh, nil)
 }
 
-func (m *machine) leave(t *rapid.T) {
+func (m *stateMachine) leave(t *rapid.T) {
 	u := m.anyUser(t, "user")
-	m.takeOut(t, m.anyRoom(t), u, u)
+	m.removeMember(t, m.anyRoom(t), u, u)
 }
 
-func (m *machine) remove(t *rapid.T) {
-	m.takeOut(t, m.anyRoom(t), m.anyUser(t, "by"), m.anyUser(t, "user"))
+func (m *stateMachine) remove(t *rapid.T) {
+	m.removeMember(t, m.anyRoom(t), m.anyUser(t, "by"), m.anyUser(t, "user"))
 }
 
-func (m *machine) takeOut(t *rapid.T, r *room, by, user chat.UserID) {
-	// Who has been in it for how long, the store alone knows.
+func (m *stateMachine) removeMember(t *rapid.T, r *room, by, user chat.UserID) {
+	// Only the store knows for how long each member has been in it.
 	var rest []chat.Membership
 	if r.in[by] != nil {
-		all, err := m.w.s.MembersOf(m.w.ctx(), r.id, by, 0, 100)
-		m.ok(t, err)
+		all, err := m.f.s.MembersOf(m.f.ctx(), r.id, by, 0, 100)
+		m.noError(t, err)
 		rest = slices.DeleteFunc(all, func(p chat.Membership) bool { return p.User == user })
 	}
-	ch, err := m.w.s.RemoveMember(m.w.ctx(), r.id, by, user)
+	ch, err := m.f.s.RemoveMember(m.f.ctx(), r.id, by, user)
 	var code chat.Code
 	switch {
 	case r.in[by] == nil:
@@ -320,15 +323,15 @@ func (m *machine) takeOut(t *rapid.T, r *room, by, user chat.UserID) {
 	if m.refused(t, err, code) {
 		return
 	}
-	heir, _ := chat.Successor(rest)
-	r.remove(user, heir)
+	successor, _ := chat.Successor(rest)
+	r.remove(user, successor)
 	m.changed(t, r, ch, true, nil, []chat.UserID{user})
 }
 
-func (m *machine) role(t *rapid.T) {
+func (m *stateMachine) role(t *rapid.T) {
 	r, by, user := m.anyRoom(t), m.anyUser(t, "by"), m.anyUser(t, "user")
 	role := rapid.SampledFrom([]chat.Role{chat.Owner, chat.Admin, chat.Member, "king"}).Draw(t, "role")
-	ch, err := m.w.s.SetRole(m.w.ctx(), r.id, by, user, role)
+	ch, err := m.f.s.SetRole(m.f.ctx(), r.id, by, user, role)
 	var code chat.Code
 	switch {
 	case r.in[by] == nil:
@@ -354,10 +357,10 @@ func (m *machine) role(t *rapid.T) {
 	m.changed(t, r, ch, changed, nil, nil)
 }
 
-func (m *machine) rename(t *rapid.T) {
+func (m *stateMachine) rename(t *rapid.T) {
 	r, by := m.anyRoom(t), m.anyUser(t, "by")
 	title := rapid.SampledFrom([]string{"red", "green", ""}).Draw(t, "title")
-	ch, err := m.w.s.UpdateConversation(m.w.ctx(), r.id, by, &title, nil)
+	ch, err := m.f.s.UpdateConversation(m.f.ctx(), r.id, by, &title, nil)
 	var code chat.Code
 	switch {
 	case r.in[by] == nil:
@@ -378,11 +381,11 @@ func (m *machine) rename(t *rapid.T) {
 	m.changed(t, r, ch, changed, nil, nil)
 }
 
-func (m *machine) mark(t *rapid.T) {
+func (m *stateMachine) mark(t *rapid.T) {
 	r, by := m.anyRoom(t), m.anyUser(t, "by")
 	read := rapid.Int64Range(0, r.seq()+2).Draw(t, "read")
 	got := rapid.Int64Range(0, r.seq()+2).Draw(t, "received")
-	mm, moved, err := m.w.s.Mark(m.w.ctx(), r.id, by, read, got)
+	mm, moved, err := m.f.s.Mark(m.f.ctx(), r.id, by, read, got)
 	p := r.in[by]
 	var code chat.Code
 	if p == nil {
@@ -392,17 +395,17 @@ func (m *machine) mark(t *rapid.T) {
 		return
 	}
 	before := *p
-	p.read, p.got = max(p.read, min(read, r.seq())), max(p.got, min(got, r.seq()))
-	m.same(t, "marks", []any{mm.Read, mm.Received, mm.Role, moved}, []any{p.read, p.got, p.role, before != *p})
+	p.read, p.received = max(p.read, min(read, r.seq())), max(p.received, min(got, r.seq()))
+	m.equal(t, "marks", []any{mm.Read, mm.Received, mm.Role, moved}, []any{p.read, p.received, p.role, before != *p})
 }
 
-func (m *machine) reopen(t *rapid.T) {
+func (m *stateMachine) reopen(t *rapid.T) {
 	if rapid.IntRange(0, 9).Draw(t, "really") == 0 {
-		m.w.reopen()
+		m.f.reopen()
 	}
 }
 
-func (m *machine) sync(t *rapid.T) {
+func (m *stateMachine) sync(t *rapid.T) {
 	d := rapid.SampledFrom(m.devices).Draw(t, "device")
 	if rapid.Bool().Draw(t, "all") {
 		m.catchUp(t, d)
@@ -411,9 +414,9 @@ func (m *machine) sync(t *rapid.T) {
 	m.page(t, d, 1)
 }
 
-func (m *machine) page(t *rapid.T, d *device, limit int) (more bool) {
-	page, gone, next, more, err := m.w.s.Changed(m.w.ctx(), d.user, d.at, limit)
-	m.ok(t, err)
+func (m *stateMachine) page(t *rapid.T, d *device, limit int) (more bool) {
+	page, gone, next, more, err := m.f.s.Changed(m.f.ctx(), d.user, d.at, limit)
+	m.noError(t, err)
 	for _, s := range page {
 		d.known[s.ID] = s
 	}
@@ -424,8 +427,8 @@ func (m *machine) page(t *rapid.T, d *device, limit int) (more bool) {
 	return more
 }
 
-// catchUp syncs a device and checks that it has all and nothing else.
-func (m *machine) catchUp(t *rapid.T, d *device) {
+// catchUp syncs a device and checks that it has everything and nothing else.
+func (m *stateMachine) catchUp(t *rapid.T, d *device) {
 	for m.page(t, d, rapid.IntRange(1, 3).Draw(t, "limit")) {
 	}
 	n := 0
@@ -441,35 +444,35 @@ func (m *machine) catchUp(t *rapid.T, d *device) {
 			sum += s.Rev + s.Read
 		}
 	}
-	heads, err := m.w.s.Heads(m.w.ctx(), []chat.UserID{d.user})
-	m.ok(t, err)
-	m.same(t, "head", heads[d.user], store.Head{Conversations: n, Sum: sum})
+	heads, err := m.f.s.Heads(m.f.ctx(), []chat.UserID{d.user})
+	m.noError(t, err)
+	m.equal(t, "head", heads[d.user], store.Head{Conversations: n, Sum: sum})
 }
 
-func (m *machine) sameSummary(t *rapid.T, r *room, u chat.UserID, s chat.Summary) {
+func (m *stateMachine) sameSummary(t *rapid.T, r *room, u chat.UserID, s chat.Summary) {
 	t.Helper()
 	rev, seq, read, unread, role := r.summary(u)
-	m.same(t, "summary", []any{s.Rev, s.Seq, s.Read, s.Unread, s.Role, s.Title, s.MembersRev, s.Members},
+	m.equal(t, "summary", []any{s.Rev, s.Seq, s.Read, s.Unread, s.Role, s.Title, s.MembersRev, s.Members},
 		[]any{rev, seq, read, unread, role, r.title, r.mrev, len(r.in)})
 	if seq > 0 {
-		m.same(t, "last", like(*s.Last), r.msgs[seq-1])
+		m.equal(t, "last", normalize(*s.Last), r.msgs[seq-1])
 	}
 }
 
-// look is one way to look at a room with the eyes of one person.
-type look func(t *rapid.T, r *room, u chat.UserID)
+// checkFunc checks one view of a room by one user.
+type checkFunc func(t *rapid.T, r *room, u chat.UserID)
 
-// check looks at one room after each step in one way: on a server each look
-// takes longer than the step. At the end checkAll leaves nothing out.
-func (m *machine) check(t *rapid.T) {
-	looks := map[string]look{"history": m.history, "summary": m.summary, "members": m.memberIDs, "changes": func(t *rapid.T, r *room, u chat.UserID) {
+// check checks one view of one room after each step: on a server each check
+// takes longer than the step. At the end checkAll checks every view.
+func (m *stateMachine) check(t *rapid.T) {
+	checks := map[string]checkFunc{"history": m.history, "summary": m.summary, "members": m.memberIDs, "changes": func(t *rapid.T, r *room, u chat.UserID) {
 		m.changes(t, r, u, rapid.Int64Range(0, 20).Draw(t, "back"))
 	}}
-	at := rapid.SampledFrom([]string{"history", "summary", "members", "changes"}).Draw(t, "look at")
-	looks[at](t, m.anyRoom(t), m.anyUser(t, "viewer"))
+	view := rapid.SampledFrom([]string{"history", "summary", "members", "changes"}).Draw(t, "view")
+	checks[view](t, m.anyRoom(t), m.anyUser(t, "viewer"))
 }
 
-func (m *machine) checkAll(t *rapid.T) {
+func (m *stateMachine) checkAll(t *rapid.T) {
 	for _, r := range m.model.rooms {
 		m.memberIDs(t, r, 0)
 		for _, u := range m.users {
@@ -480,51 +483,52 @@ func (m *machine) checkAll(t *rapid.T) {
 	}
 }
 
-// in checks that only members see something, and reports whether u is one.
-func (m *machine) in(t *rapid.T, r *room, u chat.UserID, err error) bool {
+// memberOnly checks that only members get an answer, and reports whether u is a
+// member.
+func (m *stateMachine) memberOnly(t *rapid.T, r *room, u chat.UserID, err error) bool {
 	t.Helper()
 	if r.in[u] == nil {
 		m.refused(t, err, chat.CodeNotFound)
 		return false
 	}
-	m.ok(t, err)
+	m.noError(t, err)
 	return true
 }
 
-func (m *machine) history(t *rapid.T, r *room, u chat.UserID) {
-	history, err := m.w.s.History(m.w.ctx(), r.id, u, 1, 1<<31, false, 1000)
-	if !m.in(t, r, u, err) {
+func (m *stateMachine) history(t *rapid.T, r *room, u chat.UserID) {
+	history, err := m.f.s.History(m.f.ctx(), r.id, u, 1, 1<<31, false, 1000)
+	if !m.memberOnly(t, r, u, err) {
 		return
 	}
 	for i := range history {
-		history[i] = like(history[i])
+		history[i] = normalize(history[i])
 	}
-	m.same(t, "history", history, r.msgs)
+	m.equal(t, "history", history, r.msgs)
 }
 
-func (m *machine) summary(t *rapid.T, r *room, u chat.UserID) {
-	s, err := m.w.s.Conversation(m.w.ctx(), r.id, u)
-	if m.in(t, r, u, err) {
+func (m *stateMachine) summary(t *rapid.T, r *room, u chat.UserID) {
+	s, err := m.f.s.Conversation(m.f.ctx(), r.id, u)
+	if m.memberOnly(t, r, u, err) {
 		m.sameSummary(t, r, u, s)
 	}
 }
 
-func (m *machine) memberIDs(t *rapid.T, r *room, _ chat.UserID) {
-	ids, rev, err := m.w.s.MemberIDs(m.w.ctx(), r.id)
-	m.ok(t, err)
-	m.same(t, "members", ids, r.members())
-	m.same(t, "members rev", rev, r.mrev)
+func (m *stateMachine) memberIDs(t *rapid.T, r *room, _ chat.UserID) {
+	ids, rev, err := m.f.s.MemberIDs(m.f.ctx(), r.id)
+	m.noError(t, err)
+	m.equal(t, "members", ids, r.members())
+	m.equal(t, "members rev", rev, r.mrev)
 }
 
-// changes checks that a device at an older rev gets exactly what it lacks.
-func (m *machine) changes(t *rapid.T, r *room, u chat.UserID, back int64) {
+// changes checks that a device at an older rev gets exactly what it is missing.
+func (m *stateMachine) changes(t *rapid.T, r *room, u chat.UserID, back int64) {
 	have := max(0, r.rev-back)
-	changes, err := m.w.s.Changes(m.w.ctx(), r.id, u, have, 1000)
-	if !m.in(t, r, u, err) {
+	changes, err := m.f.s.Changes(m.f.ctx(), r.id, u, have, 1000)
+	if !m.memberOnly(t, r, u, err) {
 		return
 	}
 	for i := range changes {
-		changes[i] = like(changes[i])
+		changes[i] = normalize(changes[i])
 	}
 	var want []chat.Message
 	for _, msg := range r.msgs {
@@ -533,5 +537,5 @@ func (m *machine) changes(t *rapid.T, r *room, u chat.UserID, back int64) {
 		}
 	}
 	slices.SortFunc(want, func(a, b chat.Message) int { return int(a.Rev - b.Rev) })
-	m.same(t, "changes", changes, want)
+	m.equal(t, "changes", changes, want)
 }

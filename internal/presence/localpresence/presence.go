@@ -1,4 +1,4 @@
-// Package localpresence keeps presence in the memory of the one process there is.
+// Package localpresence keeps presence in memory, for a system in one process.
 package localpresence
 
 import (
@@ -14,7 +14,7 @@ import (
 
 const shards = 64
 
-// Presence is the local presence. See [New].
+// Presence is a presence in memory. See [New].
 type Presence struct {
 	now    func() time.Time
 	seed   maphash.Seed
@@ -26,7 +26,7 @@ type shard struct {
 	users map[chat.UserID]*user
 }
 
-// user is kept for as long as it has devices.
+// user exists as long as it has devices.
 type user struct {
 	devices []device
 }
@@ -39,7 +39,7 @@ type device struct {
 
 var _ presence.Presence = (*Presence)(nil)
 
-// New makes a presence in which nobody is online. now is the clock, time.Now
+// New returns a presence in which nobody is online. now is the clock, time.Now
 // when nil.
 func New(now func() time.Time) *Presence {
 	if now == nil {
@@ -72,7 +72,7 @@ func (u *user) find(d presence.Device) int {
 	return slices.IndexFunc(u.devices, func(x device) bool { return x.id == d.ID && x.node == d.Node })
 }
 
-// change runs f on the user of d and tells whether the user's presence moved.
+// change runs f on the user of d and reports whether the user's presence changed.
 func (p *Presence) change(d presence.Device, f func(u *user)) (presence.State, bool, error) {
 	s := p.shard(d.User)
 	s.mu.Lock()
@@ -107,7 +107,7 @@ func (p *Presence) Attach(_ context.Context, d presence.Device) (presence.State,
 }
 
 // SetAway implements [presence.Presence]. A device that is not attached is
-// passed over.
+// ignored.
 func (p *Presence) SetAway(_ context.Context, d presence.Device, away bool) (presence.State, bool, error) {
 	return p.change(d, func(u *user) {
 		if i := u.find(d); i >= 0 {
@@ -128,19 +128,19 @@ func (p *Presence) Detach(_ context.Context, d presence.Device) (presence.State,
 // NodesOf implements [presence.Presence].
 func (p *Presence) NodesOf(_ context.Context, users []chat.UserID) ([][]string, error) {
 	out := make([][]string, len(users))
-	// One array serves the common answer, a single node.
-	single := make([]string, 0, len(users))
+	// One array for all users, sized for the common case of a single node each.
+	nodes := make([]string, 0, len(users))
 	for i, id := range users {
 		s := p.shard(id)
 		s.mu.RLock()
 		if u := s.users[id]; u != nil {
-			start := len(single)
+			start := len(nodes)
 			for _, d := range u.devices {
-				if !slices.Contains(single[start:], d.node) {
-					single = append(single, d.node)
+				if !slices.Contains(nodes[start:], d.node) {
+					nodes = append(nodes, d.node)
 				}
 			}
-			out[i] = single[start:len(single):len(single)]
+			out[i] = nodes[start:len(nodes):len(nodes)]
 		}
 		s.mu.RUnlock()
 	}

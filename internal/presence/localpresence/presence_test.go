@@ -16,7 +16,7 @@ func TestConformance(t *testing.T) {
 	})
 }
 
-func BenchmarkWhere(b *testing.B) {
+func BenchmarkNodesOf(b *testing.B) {
 	p := localpresence.New(nil)
 	var users []chat.UserID
 	for i := range 200 {

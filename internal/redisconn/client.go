@@ -1,6 +1,6 @@
-// Package redisconn connects to Redis 7 or later: a single server, one watched by
-// Sentinel, or a Cluster. What is kept there can be lost at any time without
-// harm; docs/operations.md says what happens then.
+// Package redisconn connects to Redis 7 or later: a single server, one with
+// Sentinel, or a Cluster. The data in Redis can be lost at any time without harm;
+// docs/operations.md says what happens then.
 package redisconn
 
 import (
@@ -17,29 +17,29 @@ import (
 	"github.com/redis/rueidis"
 )
 
-// CallTimeout bounds a call.
+// CallTimeout is the maximum duration of a call.
 const CallTimeout = 2 * time.Second
 
 // prefix begins every key and channel, so that Redis can be shared with other
 // programs.
 const prefix = "hikyaku:"
 
-// Client is a connection to Redis that outlives the server: it reconnects by
-// itself. It is safe for concurrent use.
+// Client is a connection to Redis that reconnects after failures. It is safe for
+// concurrent use.
 type Client struct {
 	rueidis.Client
 	database int
 	addr     string
 }
 
-// Open connects and checks that the server is one to work with.
+// Open connects and checks that the server can be used.
 func Open(ctx context.Context, address string) (*Client, error) {
 	option, err := parse(address)
 	if err != nil {
 		return nil, err
 	}
 	option.DisableCache = true
-	// A server that is away is an error at once; who needs it tries again.
+	// A call fails at once when the server is unavailable; callers retry.
 	option.DisableRetry = true
 	option.ClientName = "hikyaku"
 	option.Dialer = net.Dialer{Timeout: 3 * time.Second, KeepAlive: 10 * time.Second}
@@ -57,7 +57,8 @@ func Open(ctx context.Context, address string) (*Client, error) {
 
 var errAddress = errors.New("--redis: the address cannot be read; it looks like redis://:password@host:6379/0, redis+sentinel://host:26379,host:26379/master or redis+cluster://host:6379,host:6379")
 
-// parse reads an address. It never repeats it: it may hold a password.
+// parse parses an address. Its errors do not contain the address, which may
+// contain a password.
 func parse(address string) (o rueidis.ClientOption, err error) {
 	scheme, rest, ok := strings.Cut(address, "://")
 	if !ok {
@@ -119,11 +120,12 @@ func parse(address string) (o rueidis.ClientOption, err error) {
 	return o, nil
 }
 
+// explain turns an error of the driver into a sentence for the operator.
 func explain(addr string, err error) error {
 	text := err.Error()
 	switch {
 	case strings.Contains(text, "WRONGPASS"), strings.Contains(text, "NOAUTH"), strings.Contains(text, "without any password configured"):
-		return fmt.Errorf("--redis: %s does not let this user in; check user and password", addr)
+		return fmt.Errorf("--redis: %s refuses the login; check user and password", addr)
 	case strings.Contains(text, "cluster support disabled"), strings.Contains(text, "unknown command `CLUSTER`"):
 		return fmt.Errorf("--redis: %s is not a Redis Cluster; use redis:// instead of redis+cluster://", addr)
 	case strings.Contains(text, "unknown command 'HELLO'"), strings.Contains(text, "unknown command `HELLO`"):
@@ -133,13 +135,14 @@ func explain(addr string, err error) error {
 	}
 	lines := strings.Split(text, "\n")
 	if strings.Contains(text, "unknown message type") {
-		return fmt.Errorf("--redis: what answers at %s is not Redis (%s); check the address", addr, lines[len(lines)-1])
+		return fmt.Errorf("--redis: the server at %s is not Redis (%s); check the address", addr, lines[len(lines)-1])
 	}
 	return fmt.Errorf("--redis: %s does not answer (%s); check the address, and that Redis runs", addr, lines[len(lines)-1])
 }
 
+// check checks the version and the mode of the server.
 func (c *Client) check(ctx context.Context, cluster bool) error {
-	ctx, cancel := Bounded(ctx)
+	ctx, cancel := WithCallTimeout(ctx)
 	defer cancel()
 	info, err := c.Do(ctx, c.B().Info().Section("server").Build()).ToString()
 	if err != nil {
@@ -155,26 +158,26 @@ func (c *Client) check(ctx context.Context, cluster bool) error {
 	if n, err := strconv.Atoi(major); err != nil || n < 7 {
 		return fmt.Errorf("--redis: the server at %s is Redis %s; Hikyaku needs 7.0 or newer", c.addr, fields["redis_version"])
 	}
-	switch isOne := fields["redis_mode"] == "cluster"; {
-	case cluster && !isOne:
+	switch isCluster := fields["redis_mode"] == "cluster"; {
+	case cluster && !isCluster:
 		return fmt.Errorf("--redis: %s is not a Redis Cluster; use redis:// instead of redis+cluster://", c.addr)
-	case isOne && !cluster:
+	case isCluster && !cluster:
 		return fmt.Errorf("--redis: %s belongs to a Redis Cluster; use redis+cluster:// instead of redis://", c.addr)
 	}
 	return nil
 }
 
-// Key is the name of a key. The part in braces, if there is one, decides where
-// a Cluster keeps it.
+// Key returns the full name of a key. The part in braces, if there is one, is the
+// hash tag, which determines the slot in a Cluster.
 func (c *Client) Key(name string) string { return prefix + name }
 
-// Channel is the name of a channel; unlike keys, channels are not apart in the
-// databases of a server.
+// Channel returns the full name of a channel. It contains the database, because
+// channels, unlike keys, are not separated by database.
 func (c *Client) Channel(name string) string { return prefix + strconv.Itoa(c.database) + ":" + name }
 
-// Ping tells whether Redis answers.
+// Ping returns an error when Redis does not answer.
 func (c *Client) Ping(ctx context.Context) error {
-	ctx, cancel := Bounded(ctx)
+	ctx, cancel := WithCallTimeout(ctx)
 	defer cancel()
 	if err := c.Do(ctx, c.B().Ping().Build()).Error(); err != nil {
 		return explain(c.addr, err)
@@ -182,10 +185,10 @@ func (c *Client) Ping(ctx context.Context) error {
 	return nil
 }
 
-// Claim writes down that this Redis belongs to an installation, and refuses
-// when it belongs to another one. An empty Redis is anyone's.
+// Claim records that this Redis belongs to an installation, and returns an error
+// when it belongs to another one. An empty Redis can be claimed by anyone.
 func (c *Client) Claim(ctx context.Context, installation string) error {
-	ctx, cancel := Bounded(ctx)
+	ctx, cancel := WithCallTimeout(ctx)
 	defer cancel()
 	key := c.Key("installation")
 	for {
@@ -205,8 +208,8 @@ func (c *Client) Claim(ctx context.Context, installation string) error {
 	}
 }
 
-// Bounded gives a context a deadline at most CallTimeout away: nobody waits for
-// Redis longer, because all can do without it.
-func Bounded(ctx context.Context) (context.Context, context.CancelFunc) {
+// WithCallTimeout returns a context whose deadline is at most CallTimeout away: no
+// caller waits longer for Redis, because every caller can do without it.
+func WithCallTimeout(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(ctx, CallTimeout)
 }

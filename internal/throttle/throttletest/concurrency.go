@@ -10,12 +10,12 @@ import (
 )
 
 func testFailures(t *testing.T, h Harness) {
-	c, key := newClock(), fresh()
-	throttles := h.Throttles(t, throttle.Config{Free: 60, Longest: time.Hour, Now: c.Now})
+	c, key := newClock(), uniqueKey()
+	throttles := h.Throttles(t, throttle.Config{FreeFailures: 60, MaxWait: time.Hour, Now: c.Now})
 	var guessers sync.WaitGroup
 	for i := range 50 {
 		guessers.Go(func() {
-			if wait, err := throttles[i%len(throttles)].Try(t.Context(), fresh(), key); err != nil || wait != 0 {
+			if wait, err := throttles[i%len(throttles)].Try(t.Context(), uniqueKey(), key); err != nil || wait != 0 {
 				t.Error(wait, err)
 			}
 		})
@@ -25,15 +25,15 @@ func testFailures(t *testing.T, h Harness) {
 		fail(t, throttles[i%len(throttles)], key)
 	}
 	for _, th := range throttles {
-		if got := waiting(t, th, key); got != time.Second {
+		if got := currentWait(t, th, key); got != time.Second {
 			t.Errorf("the wait is %v", got)
 		}
 	}
 }
 
-// volley has many try at once and gives those that were let through, and the
-// others.
-func volley(t *testing.T, throttles []Throttle, attempts [][]string) (through, refused [][]string) {
+// tryConcurrently makes concurrent attempts and returns those that were allowed,
+// and the others.
+func tryConcurrently(t *testing.T, throttles []Throttle, attempts [][]string) (allowed, refused [][]string) {
 	t.Helper()
 	var mu sync.Mutex
 	var guessers sync.WaitGroup
@@ -48,7 +48,7 @@ func volley(t *testing.T, throttles []Throttle, attempts [][]string) (through, r
 			case err != nil:
 				t.Error(err)
 			case wait == 0:
-				through = append(through, keys)
+				allowed = append(allowed, keys)
 			default:
 				refused = append(refused, keys)
 			}
@@ -56,32 +56,32 @@ func volley(t *testing.T, throttles []Throttle, attempts [][]string) (through, r
 	}
 	close(start)
 	guessers.Wait()
-	return through, refused
+	return allowed, refused
 }
 
-// testVolley: checking a password takes its time, and no guess of a volley may
-// be let through because none has failed yet.
-func testVolley(t *testing.T, h Harness) {
+// testConcurrentGuesses: checking a password takes time, and concurrent guesses
+// must not be allowed just because none has failed yet.
+func testConcurrentGuesses(t *testing.T, h Harness) {
 	const free, guesses = 3, 64
 	for name, keys := range map[string]func(address, name string) []string{
-		"at one name":                   func(_, name string) []string { return []string{fresh(), name} },
-		"from one address":              func(address, _ string) []string { return []string{address, fresh()} },
+		"at one name":                   func(_, name string) []string { return []string{uniqueKey(), name} },
+		"from one address":              func(address, _ string) []string { return []string{address, uniqueKey()} },
 		"at one name, from one address": func(address, name string) []string { return []string{address, name} },
 		"at one name alone":             func(_, name string) []string { return []string{name} },
 	} {
 		t.Run(name, func(t *testing.T) {
-			c, address, name := newClock(), fresh(), fresh()
-			throttles := h.Throttles(t, throttle.Config{Free: free, First: time.Minute, Now: c.Now})
+			c, address, name := newClock(), uniqueKey(), uniqueKey()
+			throttles := h.Throttles(t, throttle.Config{FreeFailures: free, FirstWait: time.Minute, Now: c.Now})
 			for _, want := range []int{free + 1, 1, 1} {
 				attempts := make([][]string, guesses)
 				for i := range attempts {
 					attempts[i] = keys(address, name)
 				}
-				through, refused := volley(t, throttles, attempts)
-				if len(through) != want {
-					t.Fatalf("%d were let through, want %d", len(through), want)
+				allowed, refused := tryConcurrently(t, throttles, attempts)
+				if len(allowed) != want {
+					t.Fatalf("%d were allowed, want %d", len(allowed), want)
 				}
-				// Those who must wait are not counted under their other key.
+				// Attempts that must wait are not counted for their other key.
 				for _, keys := range refused[:4] {
 					for _, key := range keys {
 						if key == address || key == name {
@@ -92,23 +92,23 @@ func testVolley(t *testing.T, h Harness) {
 						}
 					}
 				}
-				c.advance(waiting(t, throttles[0], through[0]...))
+				c.advance(currentWait(t, throttles[0], allowed[0]...))
 			}
 		})
 	}
 }
 
-// testSuccesses: as many as are allowed at once, again and again, are never
-// made to wait, and are not remembered.
+// testSuccesses: concurrent successes, no more than are allowed at once, never
+// wait, and leave no state.
 func testSuccesses(t *testing.T, h Harness) {
 	const free = 3
-	c, address := newClock(), fresh()
-	throttles := h.Throttles(t, throttle.Config{Free: free, First: time.Minute, Now: c.Now})
-	var people sync.WaitGroup
+	c, address := newClock(), uniqueKey()
+	throttles := h.Throttles(t, throttle.Config{FreeFailures: free, FirstWait: time.Minute, Now: c.Now})
+	var users sync.WaitGroup
 	var waited atomic.Int64
 	for i := range free + 1 {
-		people.Go(func() {
-			th, name := throttles[i%len(throttles)], fresh()
+		users.Go(func() {
+			th, name := throttles[i%len(throttles)], uniqueKey()
 			for range 20 {
 				wait, err := th.Try(t.Context(), address, name)
 				if err != nil {
@@ -118,23 +118,23 @@ func testSuccesses(t *testing.T, h Harness) {
 					waited.Add(1)
 					continue
 				}
-				if err := th.Succeeded(t.Context(), name); err != nil {
+				if err := th.Reset(t.Context(), name); err != nil {
 					t.Error(err)
 				}
-				if err := th.Forgive(t.Context(), address); err != nil {
+				if err := th.Cancel(t.Context(), address); err != nil {
 					t.Error(err)
 				}
 			}
 		})
 	}
-	people.Wait()
+	users.Wait()
 	if n := waited.Load(); n > 0 {
 		t.Errorf("%d had to wait", n)
 	}
 	for range free + 1 {
 		fail(t, throttles[0], address)
 	}
-	if got := waiting(t, throttles[1], address); got != time.Minute {
+	if got := currentWait(t, throttles[1], address); got != time.Minute {
 		t.Errorf("after the failures: %v", got)
 	}
 }

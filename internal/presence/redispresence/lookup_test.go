@@ -16,36 +16,36 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/stack/stacktest"
 )
 
-// locate looks people up as one does who cannot wait, and tells whom it found,
-// of whom it knows nothing, and how long it took.
-func locate(t *testing.T, p presence.Presence, users []chat.UserID) (found, unknown []chat.UserID, took time.Duration) {
+// lookUp looks users up with a short timeout, and returns those that were found,
+// those whose result is incomplete, and how long it took.
+func lookUp(t *testing.T, p presence.Presence, users []chat.UserID) (found, unknown []chat.UserID, took time.Duration) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 250*time.Millisecond)
 	defer cancel()
 	begin := time.Now()
-	where, err := p.NodesOf(ctx, users)
+	nodes, err := p.NodesOf(ctx, users)
 	took = time.Since(begin)
-	if len(where) != len(users) {
-		t.Fatalf("%d users asked for, %d answers", len(users), len(where))
+	if len(nodes) != len(users) {
+		t.Fatalf("%d users requested, %d answers", len(users), len(nodes))
 	}
 	for i, is := range presence.Unknown(err, len(users)) {
 		if is {
 			unknown = append(unknown, users[i])
 		}
-		if slices.Contains(where[i], "a") {
+		if slices.Contains(nodes[i], "a") {
 			found = append(found, users[i])
 		}
 	}
 	return found, unknown, took
 }
 
-// tooLong is what a look takes that does not heed how long its caller can wait:
-// then a call is given up. That is far more than 250 ms, and leaves room for a
-// machine that is busy with other things.
+// tooLong is how long a lookup takes that ignores the deadline of its caller: the
+// timeout of a call to Redis. That is far more than 250 ms, and leaves time for a
+// busy machine.
 const tooLong = redisconn.CallTimeout
 
-// A Redis that hangs keeps nobody waiting for longer than they can.
-func TestLookingWhileRedisHangs(t *testing.T) {
+// When Redis hangs, lookups return at their deadline.
+func TestLookupWhileRedisHangs(t *testing.T) {
 	server := startServer(t)
 	for name, harm := range map[string]func() error{
 		"silent": server.Pause,
@@ -61,7 +61,7 @@ func TestLookingWhileRedisHangs(t *testing.T) {
 				t.Fatal(err)
 			}
 			for range 3 {
-				found, unknown, took := locate(t, p, []chat.UserID{1, 2, 1})
+				found, unknown, took := lookUp(t, p, []chat.UserID{1, 2, 1})
 				if len(found) != 0 || len(unknown) != 3 {
 					t.Errorf("found %v, unknown %v", found, unknown)
 				}
@@ -72,18 +72,18 @@ func TestLookingWhileRedisHangs(t *testing.T) {
 			if err := server.Resume(); err != nil {
 				t.Fatal(err)
 			}
-			eventually.True(t, "who is here is found again", func() bool {
-				found, unknown, _ := locate(t, p, []chat.UserID{1, 2})
+			eventually.True(t, "the online user is found again", func() bool {
+				found, unknown, _ := lookUp(t, p, []chat.UserID{1, 2})
 				return slices.Equal(found, []chat.UserID{1}) && len(unknown) == 0
 			})
 		})
 	}
 }
 
-// When a part of a cluster is away or hangs, people of the others are found, and
-// nobody of it is taken for gone. That holds for the part that knows which
-// gateways live, too.
-func TestLookingWhileAPartIsAway(t *testing.T) {
+// When a shard of a cluster is down or hangs, users of the other shards are found,
+// and no user of it is taken for offline. That also holds for the shard that has
+// the list of live gateways.
+func TestLookupWhileShardIsDown(t *testing.T) {
 	stacktest.SkipIfShort(t)
 	f, err := stack.NewFolder()
 	if err != nil {
@@ -104,18 +104,18 @@ func TestLookingWhileAPartIsAway(t *testing.T) {
 		}
 	}
 	p, other := open(t, connect(t, cluster.URL()), nil), open(t, connect(t, cluster.URL()), nil)
-	const people = 60 // the odd ones are here
-	var users, here []chat.UserID
-	for user := chat.UserID(1); user <= people; user++ {
+	const total = 60 // the odd ones are online
+	var users, online []chat.UserID
+	for user := chat.UserID(1); user <= total; user++ {
 		users = append(users, user)
 		if user%2 == 1 {
-			here = append(here, user)
+			online = append(online, user)
 			attach(t, other, user, "a", int64(user))
 		}
 	}
 	whole := func() bool {
-		found, unknown, _ := locate(t, p, users)
-		return slices.Equal(found, here) && len(unknown) == 0
+		found, unknown, _ := lookUp(t, p, users)
+		return slices.Equal(found, online) && len(unknown) == 0
 	}
 	eventually.True(t, "everybody is found", whole)
 	for i, node := range cluster.Nodes {
@@ -124,25 +124,25 @@ func TestLookingWhileAPartIsAway(t *testing.T) {
 			harm, mend func() error
 		}{
 			{"hangs", node.Pause, node.Resume},
-			{"is away", node.Kill, func() error { return node.Start(t.Context()) }},
+			{"is down", node.Kill, func() error { return node.Start(t.Context()) }},
 		} {
 			if err := c.harm(); err != nil {
 				t.Fatal(err)
 			}
-			// A part that is there may need more than 250 ms where processors
-			// are few, and is asked again.
-			eventually.Nil(t, "people of the other parts are found", func() error {
-				found, unknown, took := locate(t, p, users)
-				for _, user := range here {
+			// On few processors a shard that is up may need more than 250 ms;
+			// then the lookup is repeated.
+			eventually.Nil(t, "users of the other shards are found", func() error {
+				found, unknown, took := lookUp(t, p, users)
+				for _, user := range online {
 					if is, isUnknown := slices.Contains(found, user), slices.Contains(unknown, user); is == isUnknown {
-						t.Fatalf("part %d %s: %d is found: %v, unknown: %v", i, c.what, user, is, isUnknown)
+						t.Fatalf("shard %d %s: %d is found: %v, unknown: %v", i, c.what, user, is, isUnknown)
 					}
 				}
 				if took >= tooLong {
-					t.Errorf("part %d %s: it took %v", i, c.what, took)
+					t.Errorf("shard %d %s: it took %v", i, c.what, took)
 				}
-				if len(unknown) == 0 || len(unknown) > people*2/3 {
-					return fmt.Errorf("part %d %s: unknown are %v", i, c.what, unknown)
+				if len(unknown) == 0 || len(unknown) > total*2/3 {
+					return fmt.Errorf("shard %d %s: unknown are %v", i, c.what, unknown)
 				}
 				return nil
 			})

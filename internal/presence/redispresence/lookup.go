@@ -14,11 +14,11 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/redisconn"
 )
 
-// NodesOf implements [presence.Presence]. A part of a cluster may be away; whom
-// the rest knows is found.
+// NodesOf implements [presence.Presence]. When a shard of a cluster is
+// unavailable, users of the other shards are found.
 func (p *Presence) NodesOf(ctx context.Context, users []chat.UserID) ([][]string, error) {
 	out := make([][]string, len(users))
-	unknown, err := p.each(ctx, users, func(i int, node string, _ bool) {
+	unknown, err := p.forEachDevice(ctx, users, func(i int, node string, _ bool) {
 		if !slices.Contains(out[i], node) {
 			out[i] = append(out[i], node)
 		}
@@ -38,7 +38,7 @@ func (p *Presence) States(ctx context.Context, users []chat.UserID) ([]presence.
 	for i, user := range users {
 		out[i] = presence.State{User: user, Presence: chat.Offline}
 	}
-	_, err := p.each(ctx, users, func(i int, _ string, isAway bool) {
+	_, err := p.forEachDevice(ctx, users, func(i int, _ string, isAway bool) {
 		switch {
 		case !isAway:
 			out[i].Presence = chat.Online
@@ -49,23 +49,23 @@ func (p *Presence) States(ctx context.Context, users []chat.UserID) ([]presence.
 	return out, err
 }
 
-// each calls f for every device of users that is on a living node. With an error
-// it tells for whom, at the same index, it may have missed some.
-func (p *Presence) each(ctx context.Context, users []chat.UserID, f func(i int, node string, isAway bool)) (unknown []bool, missing error) {
-	ctx, cancel := redisconn.Bounded(ctx)
+// forEachDevice calls f for every device of users that is on a live node. With an
+// error it returns for which users, at the same index, it may have missed some.
+func (p *Presence) forEachDevice(ctx context.Context, users []chat.UserID, f func(i int, node string, isAway bool)) (unknown []bool, missing error) {
+	ctx, cancel := redisconn.WithCallTimeout(ctx)
 	defer cancel()
-	// The same person may be asked for many times in one batch.
+	// The same user may occur many times in one batch.
 	index := make(map[chat.UserID]int, len(users))
 	var distinct []chat.UserID
 	for _, user := range users {
-		if _, twice := index[user]; !twice {
+		if _, found := index[user]; !found {
 			index[user] = len(distinct)
 			distinct = append(distinct, user)
 		}
 	}
-	devices, missing := p.read(ctx, distinct)
+	devices, missing := p.readDevices(ctx, distinct)
 	unknown = make([]bool, len(users))
-	unlisted := false
+	listFailed := false
 	for i, user := range users {
 		unknown[i] = devices[index[user]] == nil
 		for name, value := range devices[index[user]] {
@@ -75,15 +75,15 @@ func (p *Presence) each(ctx context.Context, users []chat.UserID, f func(i int, 
 			}
 			node := name[:slash]
 			var alive bool
-			if !unlisted {
+			if !listFailed {
 				var err error
 				if alive, err = p.alive(ctx, node); err != nil {
-					missing, unlisted = err, true
+					missing, listFailed = err, true
 				}
 			}
-			if unlisted {
-				// What lived a moment ago most likely does.
-				alive = p.lived(node)
+			if listFailed {
+				// A node that was alive a moment ago most likely still is.
+				alive = p.lastKnownAlive(node)
 				unknown[i] = unknown[i] || !alive
 			}
 			if alive {
@@ -94,15 +94,15 @@ func (p *Presence) each(ctx context.Context, users []chat.UserID, f func(i int, 
 	return unknown, missing
 }
 
-// read gives the devices that Redis has of each user, nil of whom it did not
-// tell.
-func (p *Presence) read(ctx context.Context, users []chat.UserID) (devices []map[string]string, missing error) {
+// readDevices returns the devices that Redis has of each user, nil where it did
+// not answer.
+func (p *Presence) readDevices(ctx context.Context, users []chat.UserID) (devices []map[string]string, missing error) {
 	commands := make(rueidis.Commands, len(users))
 	for i, user := range users {
 		commands[i] = p.client.B().Hgetall().Key(p.userKey(user)).Build()
 	}
 	devices = make([]map[string]string, len(users))
-	results, err := inTime(ctx, func() []rueidis.RedisResult { return p.client.DoMulti(ctx, commands...) })
+	results, err := callWithDeadline(ctx, func() []rueidis.RedisResult { return p.client.DoMulti(ctx, commands...) })
 	if err != nil {
 		return devices, fmt.Errorf("read presence: %w", err)
 	}
@@ -117,13 +117,13 @@ func (p *Presence) read(ctx context.Context, users []chat.UserID) (devices []map
 	return devices, missing
 }
 
-// grace is how long a call may take to come back after its context has ended,
-// with what it has by then.
-const grace = 50 * time.Millisecond
+// deadlineGrace is how long a call may take to return after its context has ended,
+// with the results that it has by then.
+const deadlineGrace = 50 * time.Millisecond
 
-// inTime waits for a call until its context has ended: the client may wait for a
-// connection for longer.
-func inTime[T any](ctx context.Context, call func() T) (out T, err error) {
+// callWithDeadline waits for a call until its context has ended: the client itself
+// may wait longer for a connection.
+func callWithDeadline[T any](ctx context.Context, call func() T) (out T, err error) {
 	done := make(chan T, 1)
 	go func() { done <- call() }()
 	select {
@@ -131,7 +131,7 @@ func inTime[T any](ctx context.Context, call func() T) (out T, err error) {
 		return out, nil
 	case <-ctx.Done():
 	}
-	late := time.NewTimer(grace)
+	late := time.NewTimer(deadlineGrace)
 	defer late.Stop()
 	select {
 	case out = <-done:

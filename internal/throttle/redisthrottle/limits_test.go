@@ -30,31 +30,31 @@ func connect(tb testing.TB, url string) *redisconn.Client {
 	return c
 }
 
-// journal keeps what is logged.
-type journal struct {
+// logRecorder keeps what is logged.
+type logRecorder struct {
 	mu      sync.Mutex
 	entries []string
 }
 
-func (j *journal) Write(b []byte) (int, error) {
+func (j *logRecorder) Write(b []byte) (int, error) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.entries = append(j.entries, string(b))
 	return len(b), nil
 }
 
-func (j *journal) all() []string {
+func (j *logRecorder) all() []string {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	return j.entries
 }
 
-func (j *journal) logger() *slog.Logger { return slog.New(slog.NewTextHandler(j, nil)) }
+func (j *logRecorder) logger() *slog.Logger { return slog.New(slog.NewTextHandler(j, nil)) }
 
-// attentive is a log in which nothing may stand: where Redis is there, it is
-// Redis that is tested and not the memory of one process.
-func attentive(tb testing.TB) *slog.Logger {
-	j := &journal{}
+// failOnLog returns a logger that fails the test when anything is logged: while
+// Redis is available, the tests must test Redis and not the memory of a process.
+func failOnLog(tb testing.TB) *slog.Logger {
+	j := &logRecorder{}
 	tb.Cleanup(func() {
 		for _, entry := range j.all() {
 			tb.Error(entry)
@@ -63,22 +63,22 @@ func attentive(tb testing.TB) *slog.Logger {
 	return j.logger()
 }
 
-// harness makes two processes, each with a connection of its own.
+// harness simulates two processes, each with its own connection.
 func harness(t *testing.T, url string) throttletest.Harness {
-	log := attentive(t)
+	log := failOnLog(t)
 	clients := []*redisconn.Client{connect(t, url), connect(t, url)}
 	var names atomic.Int64
 	return throttletest.Harness{
 		Limiters: func(_ *testing.T, perSecond float64, burst int, now func() time.Time) (out []throttletest.Limiter) {
 			name := fmt.Sprint("test", names.Add(1))
 			for _, client := range clients {
-				out = append(out, redisthrottle.New(client, log).Patient().WithNow(now).Limiter(name, perSecond, burst))
+				out = append(out, redisthrottle.New(client, log).WithLongTimeout().WithNow(now).Limiter(name, perSecond, burst))
 			}
 			return out
 		},
 		Throttles: func(_ *testing.T, cfg throttle.Config) (out []throttletest.Throttle) {
 			for _, client := range clients {
-				out = append(out, redisthrottle.New(client, log).Patient().WithNow(cfg.Now).Throttle(cfg))
+				out = append(out, redisthrottle.New(client, log).WithLongTimeout().WithNow(cfg.Now).Throttle(cfg))
 			}
 			return out
 		},
@@ -111,7 +111,7 @@ func try(t *testing.T, th *redisthrottle.Throttle, keys ...string) time.Duration
 	return d
 }
 
-// fail is an attempt that is let through and fails.
+// fail makes an attempt that is allowed and fails.
 func fail(t *testing.T, th *redisthrottle.Throttle, keys ...string) {
 	t.Helper()
 	if wait := try(t, th, keys...); wait != 0 {
@@ -119,8 +119,8 @@ func fail(t *testing.T, th *redisthrottle.Throttle, keys ...string) {
 	}
 }
 
-// lives tells of each key in a database for how long it will still be there.
-func lives(t *testing.T, c *redisconn.Client) map[string]time.Duration {
+// ttls returns the time to live of each key in a database.
+func ttls(t *testing.T, c *redisconn.Client) map[string]time.Duration {
 	t.Helper()
 	keys, err := c.Do(t.Context(), c.B().Keys().Pattern("*").Build()).AsStrSlice()
 	if err != nil {
@@ -139,16 +139,16 @@ func lives(t *testing.T, c *redisconn.Client) map[string]time.Duration {
 	return out
 }
 
-// What is kept is there for as long as it matters, and does not tell of whom.
+// Keys expire as soon as they no longer matter, and do not contain names.
 func TestKeys(t *testing.T) {
 	c := connect(t, stacktest.Redis(t).URL()+"/2")
 	if err := c.Do(t.Context(), c.B().Flushdb().Build()).Error(); err != nil {
 		t.Fatal(err)
 	}
-	limits := redisthrottle.New(c, attentive(t)).Patient()
+	limits := redisthrottle.New(c, failOnLog(t)).WithLongTimeout()
 	long := "name:aki" + strings.Repeat("x", 100_000)
 	slow, quick := limits.Limiter("slow", 0.01, 3), limits.Limiter("quick", 20, 3)
-	throttle := limits.Throttle(throttle.Config{Forget: time.Hour})
+	throttle := limits.Throttle(throttle.Config{ForgetAfter: time.Hour})
 	for _, key := range []string{"name:aki", long} {
 		if wait := take(t, slow, key); wait != 0 {
 			t.Errorf("the first waits %v", wait)
@@ -158,12 +158,12 @@ func TestKeys(t *testing.T) {
 		}
 		fail(t, throttle, key)
 		fail(t, throttle, key)
-		if err := throttle.Forgive(t.Context(), key); err != nil {
+		if err := throttle.Cancel(t.Context(), key); err != nil {
 			t.Fatal(err)
 		}
 	}
 	seen := 0
-	for key, life := range lives(t, c) {
+	for key, life := range ttls(t, c) {
 		if !strings.HasPrefix(key, "hikyaku:") || strings.Contains(key, "aki") && strings.Contains(key, "name") || len(key) > 64 {
 			t.Errorf("a key is %q", key)
 		}
@@ -174,7 +174,7 @@ func TestKeys(t *testing.T) {
 		case strings.Contains(key, ":failures:"):
 			most, seen = time.Hour, seen+1
 		}
-		// Redis reckons in whole milliseconds.
+		// Redis uses whole milliseconds.
 		if life < 0 || life > most+2*time.Millisecond {
 			t.Errorf("%s lives for %v, not for %v", key, life, most)
 		}
@@ -182,24 +182,24 @@ func TestKeys(t *testing.T) {
 	if seen != 4 {
 		t.Errorf("%d keys are there, want 4 that last", seen)
 	}
-	eventually.True(t, "what is full again is forgotten", func() bool { return len(lives(t, c)) == 4 })
-	if err := throttle.Succeeded(t.Context(), "name:aki", long); err != nil {
+	eventually.True(t, "full buckets are deleted", func() bool { return len(ttls(t, c)) == 4 })
+	if err := throttle.Reset(t.Context(), "name:aki", long); err != nil {
 		t.Fatal(err)
 	}
-	if left := lives(t, c); len(left) != 2 {
+	if left := ttls(t, c); len(left) != 2 {
 		t.Errorf("%v are left after a success", left)
 	}
 }
 
-// By Redis' own clock, the processes together get no more than one would.
+// With Redis' own clock, the processes together get no more than one would.
 func TestRealTime(t *testing.T) {
 	const perSecond, burst = 200, 10
-	url, log := stacktest.Redis(t).URL()+"/3", attentive(t)
+	url, log := stacktest.Redis(t).URL()+"/3", failOnLog(t)
 	var given atomic.Int64
 	var takers sync.WaitGroup
 	start := time.Now()
 	for range 2 {
-		l := redisthrottle.New(connect(t, url), log).Patient().Limiter("sends", perSecond, burst)
+		l := redisthrottle.New(connect(t, url), log).WithLongTimeout().Limiter("sends", perSecond, burst)
 		for range 4 {
 			takers.Go(func() {
 				for time.Since(start) < 500*time.Millisecond {
@@ -218,11 +218,11 @@ func TestRealTime(t *testing.T) {
 		}
 	}
 	takers.Wait()
-	// All of it lies within what is measured here. Two more are for a
-	// clock that is being corrected.
+	// All of it is within the time measured here. Two more are allowed for a clock
+	// that is being corrected.
 	most := burst + perSecond*time.Since(start).Seconds() + 2
 	if n := given.Load(); float64(n) > most || n < burst {
-		t.Errorf("%d turns were given, at most %v are allowed", n, most)
+		t.Errorf("%d tokens were given, at most %v are allowed", n, most)
 	}
 }
 
@@ -240,9 +240,9 @@ func BenchmarkThrottle(b *testing.B) {
 
 func each(b *testing.B, run func(b *testing.B, l *redisthrottle.Limits)) {
 	b.Run("single", func(b *testing.B) {
-		run(b, redisthrottle.New(connect(b, stacktest.Redis(b).URL()+"/4"), attentive(b)).Patient())
+		run(b, redisthrottle.New(connect(b, stacktest.Redis(b).URL()+"/4"), failOnLog(b)).WithLongTimeout())
 	})
 	b.Run("cluster", func(b *testing.B) {
-		run(b, redisthrottle.New(connect(b, stacktest.RedisCluster(b).URL()), attentive(b)).Patient())
+		run(b, redisthrottle.New(connect(b, stacktest.RedisCluster(b).URL()), failOnLog(b)).WithLongTimeout())
 	})
 }

@@ -1,6 +1,6 @@
-// Package localpubsub is the bus of a system in one process. Each node has a bounded
-// queue; when its subscriber falls so far behind that the queue is full, what
-// does not fit is lost, and the subscriber is told of the gap at that place.
+// Package localpubsub implements the bus for a system in one process. Each node
+// has a bounded queue; when its subscriber falls so far behind that the queue is
+// full, further envelopes are lost, and the subscriber is notified of the gap.
 package localpubsub
 
 import (
@@ -13,12 +13,12 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/pubsub"
 )
 
-// DefaultQueue is how many envelopes may wait for a node.
+// DefaultQueue is how many envelopes may be queued for a node.
 const DefaultQueue = 16_384
 
 var errClosed = errors.New("the bus is closed")
 
-// Bus is the local bus. See [New].
+// Bus is a bus in one process. See [New].
 type Bus struct {
 	queue int
 
@@ -29,7 +29,7 @@ type Bus struct {
 
 var _ pubsub.Bus = (*Bus)(nil)
 
-// New makes a bus on which queue envelopes may wait for each node; 0 means
+// New returns a bus that queues up to queue envelopes for each node; 0 means
 // [DefaultQueue].
 func New(queue int) *Bus {
 	if queue <= 0 {
@@ -44,7 +44,7 @@ type node struct {
 	done  chan struct{}
 }
 
-// Publish implements [pubsub.Bus]. A node that is not subscribed is an error.
+// Publish implements [pubsub.Bus]. It is an error when the node is not subscribed.
 func (b *Bus) Publish(_ context.Context, name string, e *pubsub.Envelope) error {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
@@ -53,7 +53,7 @@ func (b *Bus) Publish(_ context.Context, name string, e *pubsub.Envelope) error 
 	}
 	n, ok := b.nodes[name]
 	if !ok {
-		return fmt.Errorf("no node %q is on the bus", name)
+		return fmt.Errorf("no node %q is subscribed to the bus", name)
 	}
 	n.queue.Add(e, 1)
 	return nil
@@ -80,7 +80,7 @@ func (b *Bus) Subscribe(_ context.Context, name string, s pubsub.Subscriber) (ca
 		return nil, errClosed
 	}
 	if _, taken := b.nodes[name]; taken {
-		return nil, fmt.Errorf("a node %q is on the bus already", name)
+		return nil, fmt.Errorf("a node %q is subscribed to the bus already", name)
 	}
 	n := &node{queue: batching.NewLossy[*pubsub.Envelope](b.queue), stop: make(chan struct{}), done: make(chan struct{})}
 	b.nodes[name] = n
