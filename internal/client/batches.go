@@ -49,12 +49,12 @@ func (c *Client) AddBatchUsers(ctx context.Context, batch string, names []string
 	out := make([]*Client, 0, len(names))
 	for len(names) > 0 {
 		n := min(len(names), chat.MaxBatchUsers)
-		users := make([]named, n)
+		users := make([]newAccount, n)
 		for i, name := range names[:n] {
-			users[i] = named{name}
+			users[i] = newAccount{name}
 		}
 		var made struct {
-			Items []grant `json:"items"`
+			Items []session `json:"items"`
 		}
 		if err := c.Do(ctx, http.MethodPost, batchPath(batch)+"/users", map[string]any{"users": users}, &made); err != nil {
 			return nil, err
@@ -72,7 +72,7 @@ func (c *Client) AddBatchUsers(ctx context.Context, batch string, names []string
 	return out, nil
 }
 
-type named struct {
+type newAccount struct {
 	Name string `json:"name"`
 }
 
@@ -81,8 +81,8 @@ func batchPath(batch string) string { return "/admin/batches/" + batch }
 const (
 	// roomsAtOnce and membersAtOnce bound a request for conversations: a
 	// server answers it in a second or so.
-	roomsAtOnce   = 500
-	membersAtOnce = 10_000
+	roomsPerRequest = 500
+	membersAtOnce   = 10_000
 )
 
 // AddBatchRooms makes conversations between accounts of a batch, in as many
@@ -91,7 +91,7 @@ func (c *Client) AddBatchRooms(ctx context.Context, batch string, rooms []BatchR
 	out := make([]wire.Conversation, 0, len(rooms))
 	for len(rooms) > 0 {
 		n, members := 0, 0
-		for n < len(rooms) && n < roomsAtOnce && (n == 0 || members+len(rooms[n].Members) <= membersAtOnce) {
+		for n < len(rooms) && n < roomsPerRequest && (n == 0 || members+len(rooms[n].Members) <= membersAtOnce) {
 			members += len(rooms[n].Members)
 			n++
 		}

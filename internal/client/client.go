@@ -134,23 +134,23 @@ type credentials struct {
 	Device   string `json:"device,omitempty"`
 }
 
-type grant struct {
+type session struct {
 	User  wire.User `json:"user"`
 	Token string    `json:"token"`
 }
 
 // Register makes an account and logs in.
 func (c *Client) Register(ctx context.Context, name, password string) error {
-	return c.enter(ctx, "/register", name, password)
+	return c.authenticate(ctx, "/register", name, password)
 }
 
 // Login logs in.
 func (c *Client) Login(ctx context.Context, name, password string) error {
-	return c.enter(ctx, "/login", name, password)
+	return c.authenticate(ctx, "/login", name, password)
 }
 
-func (c *Client) enter(ctx context.Context, path, name, password string) error {
-	var g grant
+func (c *Client) authenticate(ctx context.Context, path, name, password string) error {
+	var g session
 	if err := c.Do(ctx, http.MethodPost, path, credentials{Name: name, Password: password, Device: "program"}, &g); err != nil {
 		return err
 	}

@@ -30,17 +30,17 @@ type Dialer struct {
 	// Loop reads the socket together with others, which costs less than the
 	// goroutine that it has else. Then neither onFrame nor OnEnd may block.
 	Loop *eventloop.Loop
-	// Patient waits for a silent server as long as hello says that the server
+	// TolerateSilence waits for a silent server as long as hello says that the server
 	// waits for a silent client, instead of two heartbeats: for those who
 	// measure a server, and must not mistake a late one for one that is gone.
-	Patient bool
+	TolerateSilence bool
 	// OnEnd is called when the socket has ended, after the last frame and
 	// before Done closes, with what Err will say. It must not call Close.
 	OnEnd func(error)
 }
 
-// dialPatience bounds a dial whose context has no deadline.
-const dialPatience = 10 * time.Second
+// dialTimeout bounds a dial whose context has no deadline.
+const dialTimeout = 10 * time.Second
 
 // Dial opens a socket. onFrame is called for each frame after hello, in order
 // and never twice at the same time; it may be called before Dial returns. The
@@ -63,11 +63,11 @@ func (d Dialer) Dial(ctx context.Context, c *Client, onFrame func(Frame)) (*Sock
 	if err := d.open(ctx, &u, c.token, s); err != nil {
 		return nil, fmt.Errorf("open a socket to %s: %w", u.Host, err)
 	}
-	s.startHeart(d.Patient)
+	s.startHeartbeats(d.TolerateSilence)
 	if d.Loop != nil {
 		// Nobody else reads yet, so the loop's part can be played here.
 		if err := s.feed(nil); err != nil {
-			s.end(err)
+			s.finish(err)
 			return s, nil
 		}
 		if d.Loop.Add(s.conn, (*reader)(s)) {
@@ -105,10 +105,10 @@ func (d Dialer) open(ctx context.Context, u *url.URL, token string, s *Socket) e
 	} else {
 		deadline, ok := ctx.Deadline()
 		if !ok {
-			deadline = time.Now().Add(dialPatience)
+			deadline = time.Now().Add(dialTimeout)
 		}
 		_ = conn.SetReadDeadline(deadline)
-		err = s.greet(early)
+		err = s.readHello(early)
 	}
 	if err != nil {
 		return errors.Join(err, conn.Close())
@@ -116,11 +116,11 @@ func (d Dialer) open(ctx context.Context, u *url.URL, token string, s *Socket) e
 	return conn.SetReadDeadline(time.Time{})
 }
 
-// greet reads hello. What came behind it stays with the parser.
-func (s *Socket) greet(data []byte) error {
+// readHello reads hello. What came behind it stays with the parser.
+func (s *Socket) readHello(data []byte) error {
 	var buf [1024]byte
 	for {
-		err := s.parser.Feed(data, wsframe.FromServer, maxServerMessage, s.greeting)
+		err := s.parser.Feed(data, wsframe.FromServer, maxServerMessage, s.handleHello)
 		if err != nil || s.Hello.T != "" {
 			return err
 		}
@@ -132,10 +132,10 @@ func (s *Socket) greet(data []byte) error {
 	}
 }
 
-// greeting handles what comes up to hello.
-func (s *Socket) greeting(op wsframe.Opcode, payload []byte) error {
+// handleHello handles what comes up to hello.
+func (s *Socket) handleHello(op wsframe.Opcode, payload []byte) error {
 	if op != wsframe.Text {
-		return s.control(op, payload)
+		return s.handleControl(op, payload)
 	}
 	if err := json.Unmarshal(payload, &s.Hello); err != nil {
 		return err

@@ -10,73 +10,73 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/wire"
 )
 
-// errSilent is why a connection ended whose server said nothing any more.
-var errSilent = errors.New("the server has not answered the last heartbeats")
+// errServerSilent is why a connection ended whose server said nothing any more.
+var errServerSilent = errors.New("the server has not answered the last heartbeats")
 
-// mostSilent is with how many heartbeats since the last word from the server
+// maxUnanswered is with how many heartbeats since the last word from the server
 // the connection is given up, unless [Dialer.Patient] is set.
-const mostSilent = 3
+const maxUnanswered = 3
 
-// heart sends the heartbeats and notices when the server is gone. It is a timer
+// heartbeats sends the heartbeats and notices when the server is gone. It is a timer
 // and no goroutine, because a process may have many thousands.
-type heart struct {
-	most   int32        // heartbeats without a word from the server that end the connection
-	silent atomic.Int32 // heartbeats since the server said something
-	stuck  atomic.Bool  // a heartbeat waits for the connection to take it
+type heartbeats struct {
+	maxUnanswered int32        // heartbeats without a word from the server that end the connection
+	unanswered    atomic.Int32 // heartbeats since the server said something
+	sending       atomic.Bool  // a heartbeat waits for the connection to take it
 
 	mu      sync.Mutex
 	timer   *time.Timer // nil without heartbeats
 	stopped bool
 }
 
-// startHeart has the heart beat at the pace that hello asks for.
-func (s *Socket) startHeart(patient bool) {
+// startHeartbeats has the heart beat at the pace that hello asks for.
+func (s *Socket) startHeartbeats(patient bool) {
 	limits := s.Hello.Limits
 	if limits.HeartbeatMS <= 0 {
 		return
 	}
-	s.heart.most = mostSilent
+	s.heartbeats.maxUnanswered = maxUnanswered
 	if patient {
 		beats := (limits.IdleMS + limits.HeartbeatMS - 1) / limits.HeartbeatMS
-		s.heart.most = int32(min(max(beats, mostSilent), math.MaxInt32)) //nolint:gosec // it is bounded
+		s.heartbeats.maxUnanswered = int32(min(max(beats, maxUnanswered), math.MaxInt32)) //nolint:gosec // it is bounded
 	}
-	s.heart.mu.Lock()
-	defer s.heart.mu.Unlock()
-	s.heart.timer = time.AfterFunc(s.heartbeat(), s.beat)
+	s.heartbeats.mu.Lock()
+	defer s.heartbeats.mu.Unlock()
+	s.heartbeats.timer = time.AfterFunc(s.heartbeatInterval(), s.sendHeartbeat)
 }
 
-func (s *Socket) heartbeat() time.Duration {
+func (s *Socket) heartbeatInterval() time.Duration {
 	return time.Duration(s.Hello.Limits.HeartbeatMS) * time.Millisecond
 }
 
-func (s *Socket) beat() {
-	h := &s.heart
+func (s *Socket) sendHeartbeat() {
+	h := &s.heartbeats
 	// What waits to be read is a word from the server: then this process is
 	// late, and not the server.
-	if h.silent.Add(1) >= h.most && !unread(s.conn) {
-		s.cut(errSilent)
+	if h.unanswered.Add(1) >= h.maxUnanswered && !unread(s.conn) {
+		s.abort(errServerSilent)
 		return
 	}
 	h.mu.Lock()
 	if !h.stopped {
-		h.timer.Reset(s.heartbeat())
+		h.timer.Reset(s.heartbeatInterval())
 	}
 	h.mu.Unlock()
 	// Time goes on for a heartbeat that gets no further.
-	if h.stuck.CompareAndSwap(false, true) {
+	if h.sending.CompareAndSwap(false, true) {
 		_ = s.Send(wire.Ping{T: "ping"})
-		h.stuck.Store(false)
+		h.sending.Store(false)
 	}
 }
 
-// heard notes a sign of life.
-func (h *heart) heard() {
-	if h.silent.Load() != 0 {
-		h.silent.Store(0)
+// received notes a sign of life.
+func (h *heartbeats) received() {
+	if h.unanswered.Load() != 0 {
+		h.unanswered.Store(0)
 	}
 }
 
-func (h *heart) stop() {
+func (h *heartbeats) stop() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.stopped = true; h.timer != nil {

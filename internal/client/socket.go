@@ -20,17 +20,17 @@ import (
 type Socket struct {
 	Hello wire.Hello
 
-	conn    net.Conn
-	onFrame func(Frame)
-	onEnd   func(error)
-	parser  wsframe.Parser // of the reader
-	over    bool           // of the reader: the server closed, or broke the protocol; nothing after it counts
-	done    chan struct{}
-	err     error                 // why it ended; set before done closes
-	reason  atomic.Pointer[error] // why this end wants it to end
-	isCut   atomic.Bool
-	closing sync.Once
-	heart   heart
+	conn       net.Conn
+	onFrame    func(Frame)
+	onEnd      func(error)
+	parser     wsframe.Parser // of the reader
+	readDone   bool           // of the reader: the server closed, or broke the protocol; nothing after it counts
+	done       chan struct{}
+	err        error                 // why it ended; set before done closes
+	reason     atomic.Pointer[error] // why this end wants it to end
+	aborted    atomic.Bool
+	closing    sync.Once
+	heartbeats heartbeats
 
 	writing sync.Mutex
 	buf     []byte
@@ -61,7 +61,7 @@ type reader Socket
 func (r *reader) Data(p []byte) error { return (*Socket)(r).feed(p) }
 
 // End implements [readloop.Reader].
-func (r *reader) End(err error) { (*Socket)(r).end(err) }
+func (r *reader) End(err error) { (*Socket)(r).finish(err) }
 
 // read is the reader of a socket that no loop reads.
 func (s *Socket) read() {
@@ -75,13 +75,13 @@ func (s *Socket) read() {
 			}
 		}
 	}
-	s.end(err)
+	s.finish(err)
 }
 
 // feed handles bytes from the server, in whatever pieces they come.
 func (s *Socket) feed(p []byte) error {
-	s.heart.heard()
-	if s.over {
+	s.heartbeats.received()
+	if s.readDone {
 		return nil
 	}
 	err := s.parser.Feed(p, wsframe.FromServer, maxServerMessage, s.handle)
@@ -91,59 +91,59 @@ func (s *Socket) feed(p []byte) error {
 	case err == nil:
 		return nil
 	case errors.As(err, &broken):
-		s.finish(broken.Code, broken.Reason, fmt.Errorf("the server broke the WebSocket protocol: %w", broken))
+		s.closeFromReader(broken.Code, broken.Reason, fmt.Errorf("the server broke the WebSocket protocol: %w", broken))
 	case errors.As(err, &closed):
 		code := closed.Code
 		if code == wsframe.CodeNoStatus {
 			code = wsframe.CodeNormal
 		}
-		s.finish(code, "", closed)
+		s.closeFromReader(code, "", closed)
 	default:
 		return err
 	}
 	return nil
 }
 
-// finish has the connection end with a close frame. A reader does not wait for
+// closeFromReader has the connection end with a close frame. A reader does not wait for
 // a writer, so another goroutine sends it and cuts the connection.
-func (s *Socket) finish(code int, text string, reason error) {
-	s.over, s.parser = true, wsframe.Parser{}
+func (s *Socket) closeFromReader(code int, text string, reason error) {
+	s.readDone, s.parser = true, wsframe.Parser{}
 	s.reason.CompareAndSwap(nil, &reason)
 	go s.closeWith(code, text, reason)
 }
 
 // handle handles a message or a control frame.
 func (s *Socket) handle(op wsframe.Opcode, payload []byte) error {
-	if s.isCut.Load() {
+	if s.aborted.Load() {
 		return errClosed // nothing more is handed over
 	}
 	if op != wsframe.Text {
-		return s.control(op, payload)
+		return s.handleControl(op, payload)
 	}
-	s.take(payload)
+	s.deliver(payload)
 	return nil
 }
 
-// take hands a frame over.
-func (s *Socket) take(p []byte) {
+// deliver hands a frame over.
+func (s *Socket) deliver(p []byte) {
 	f := Frame{T: frameType(p), Raw: p}
 	if f.T == "goodbye" {
-		s.leave(f)
+		s.handleGoodbye(f)
 	}
 	s.onFrame(f)
 }
 
-// leave ends the connection when the server's goodbye says so. Until then it
+// handleGoodbye ends the connection when the server's goodbye says so. Until then it
 // works as ever, unless the server closes it first.
-func (s *Socket) leave(f Frame) {
+func (s *Socket) handleGoodbye(f Frame) {
 	var goodbye wire.Goodbye
 	if f.Into(&goodbye) == nil {
 		time.AfterFunc(time.Duration(goodbye.ReconnectAfterMS)*time.Millisecond, func() { s.close(ErrGoodbye) })
 	}
 }
 
-// control handles what is no text.
-func (s *Socket) control(op wsframe.Opcode, payload []byte) error {
+// handleControl handles what is no text.
+func (s *Socket) handleControl(op wsframe.Opcode, payload []byte) error {
 	switch op {
 	case wsframe.Ping:
 		p := append([]byte(nil), payload...)
@@ -158,13 +158,13 @@ func (s *Socket) control(op wsframe.Opcode, payload []byte) error {
 	return nil
 }
 
-// end is the reader's last act.
-func (s *Socket) end(err error) {
+// finish is the reader's last act.
+func (s *Socket) finish(err error) {
 	if reason := s.reason.Load(); reason != nil {
 		err = *reason
 	}
 	s.err = err
-	s.heart.stop()
+	s.heartbeats.stop()
 	_ = s.conn.Close()
 	if s.onEnd != nil {
 		s.onEnd(err)
@@ -172,10 +172,10 @@ func (s *Socket) end(err error) {
 	close(s.done)
 }
 
-// cut has the reader end the connection, for the first reason that was given.
-func (s *Socket) cut(reason error) {
+// abort has the reader end the connection, for the first reason that was given.
+func (s *Socket) abort(reason error) {
 	s.reason.CompareAndSwap(nil, &reason)
-	s.isCut.Store(true)
+	s.aborted.Store(true)
 	if tcp, ok := s.conn.(*net.TCPConn); ok {
 		// Not closed: that is the reader's to do (see package eventloop).
 		_ = tcp.CloseRead()
@@ -197,14 +197,14 @@ func (s *Socket) Send(frame any) error {
 // SendRaw writes a frame that is encoded already.
 func (s *Socket) SendRaw(p []byte) error { return s.write(wsframe.Text, p) }
 
-// keepBuffer is how large a buffer may be that is kept for the next frame.
-const keepBuffer = 4 << 10
+// maxKeptBuffer is how large a buffer may be that is kept for the next frame.
+const maxKeptBuffer = 4 << 10
 
 func (s *Socket) write(op wsframe.Opcode, p []byte) error {
 	s.writing.Lock()
 	defer s.writing.Unlock()
 	b := wsframe.AppendMasked(s.buf[:0], op, p)
-	if cap(b) <= keepBuffer {
+	if cap(b) <= maxKeptBuffer {
 		s.buf = b
 	}
 	_, err := s.conn.Write(b)
@@ -221,8 +221,8 @@ func (s *Socket) Err() error { return s.err }
 // It must not be called from onFrame.
 func (s *Socket) Close() { s.close(errClosed) }
 
-// closePatience is how long the server may take to be told of the end.
-const closePatience = time.Second
+// closeTimeout is how long the server may take to be told of the end.
+const closeTimeout = time.Second
 
 func (s *Socket) close(reason error) { s.closeWith(wsframe.CodeNormal, "", reason) }
 
@@ -232,16 +232,16 @@ func (s *Socket) closeWith(code int, text string, reason error) {
 		// Before the server may answer: its close is not the reason.
 		s.reason.CompareAndSwap(nil, &reason)
 		// Also for those who are writing and get no further.
-		_ = s.conn.SetWriteDeadline(time.Now().Add(closePatience))
+		_ = s.conn.SetWriteDeadline(time.Now().Add(closeTimeout))
 		_ = s.write(wsframe.Close, wsframe.ClosePayload(code, text))
-		s.cut(reason)
+		s.abort(reason)
 	})
 	<-s.done
 }
 
-// Cut breaks the connection off without a word, as a network does that is lost,
+// CloseNow breaks the connection off without a word, as a network does that is lost,
 // and waits like Close.
-func (s *Socket) Cut() {
-	s.closing.Do(func() { s.cut(errClosed) })
+func (s *Socket) CloseNow() {
+	s.closing.Do(func() { s.abort(errClosed) })
 	<-s.done
 }

@@ -109,7 +109,7 @@ func (s *site) Connect(ctx context.Context, person int, on target.Listener) (tar
 	}
 	c.view.lost()
 	list := c.newList()
-	d := client.Dialer{Loop: &s.loops[person%len(s.loops)], OnEnd: c.ended, Patient: true}
+	d := client.Dialer{Loop: &s.loops[person%len(s.loops)], OnEnd: c.ended, TolerateSilence: true}
 	if all := s.options.Gateways; len(all) > 0 {
 		d.Gateway = all[person%len(all)]
 	}
@@ -210,7 +210,7 @@ func (c *conn) Close() {
 // Cut implements [target.Conn].
 func (c *conn) Cut() {
 	c.closed.Store(true)
-	c.socket.Cut()
+	c.socket.CloseNow()
 }
 
 // appendID writes a UUIDv7 (RFC 9562, section 5.7) whose random part says which
