@@ -22,13 +22,13 @@ import (
 
 // Config is how a device behaves. Zero values mean the defaults.
 type Config struct {
-	// Window is how many messages may be without an answer; default 32.
-	Window int
+	// MaxInFlight is how many messages may be without an answer; default 32.
+	MaxInFlight int
 	// FromStart has the device read all conversations from their beginning;
 	// else it begins with what happens after its first connection.
 	FromStart bool
-	// Longest is the longest wait between two tries to connect; default 2 s.
-	Longest time.Duration
+	// MaxBackoff is the longest wait between two tries to connect; default 2 s.
+	MaxBackoff time.Duration
 
 	// The callbacks come one at a time, in order, and must not block or call
 	// the device.
@@ -41,63 +41,63 @@ type Config struct {
 // Outgoing is a message that the device was given to send.
 type Outgoing struct {
 	wire.Send
-	At       time.Time // when it was given
-	Accepted time.Time // when it was accepted; zero before
+	QueuedAt   time.Time // when it was given
+	AcceptedAt time.Time // when it was accepted; zero before
 
-	out bool // on its way on the present connection
+	inFlight bool // on its way on the present connection
 }
 
 // Client is one device. Its methods may be called concurrently.
 type Client struct {
-	cfg    Config
-	client *client.Client
-	stop   context.CancelFunc
-	done   chan struct{}
+	cfg  Config
+	api  *client.Client
+	stop context.CancelFunc
+	done chan struct{}
 
 	mu            sync.Mutex
 	socket        *client.Socket // nil while there is no connection
 	me            chat.UserID
 	cursor        string
-	listing       bool // a sync of the list is under way
-	again         bool // and another one is due after it
-	conversations map[chat.ConversationID]*view
+	listSyncing   bool // a sync of the list is under way
+	listAgain     bool // and another one is due after it
+	conversations map[chat.ConversationID]*conversation
 	outboxes      map[chat.ConversationID]*outbox
 	inFlight      int
-	waiting       int             // messages without an answer, in flight or not
+	pending       int             // messages without an answer, in flight or not
 	synced        bool            // the first list is complete
 	retry         backoff.Backoff // between tries to connect
-	lag           int64           // sum of a pong that was not ours; 0 for none
-	count         int             // its number of conversations
-	behind        time.Time       // when it came
+	serverSum     int64           // sum of a pong that was not ours; 0 for none
+	serverCount   int             // its number of conversations
+	behindSince   time.Time       // when it came
 }
 
-// view is what the device has seen of a conversation.
-type view struct {
-	rev, read int64
-	most      int64     // the highest rev heard of
-	asked     time.Time // when the last sync was sent that has no answer; zero without
-	asking    int64     // the highest rev heard of by then
+// conversation is what the device has seen of a conversation.
+type conversation struct {
+	rev, read  int64
+	latest     int64     // the highest rev heard of
+	syncSentAt time.Time // when the last sync was sent that has no answer; zero without
+	syncTarget int64     // the highest rev heard of by then
 }
 
 // outbox holds a conversation's messages without an answer, in order.
 type outbox struct {
 	messages []*Outgoing
-	resume   time.Time // the server wants nothing of it before
+	resumeAt time.Time // the server wants nothing of it before
 }
 
 // Start begins to connect as the client's account and goes on until Close.
 func Start(c *client.Client, cfg Config) *Client {
-	if cfg.Window == 0 {
-		cfg.Window = 32
+	if cfg.MaxInFlight == 0 {
+		cfg.MaxInFlight = 32
 	}
-	if cfg.Longest == 0 {
-		cfg.Longest = 2 * time.Second
+	if cfg.MaxBackoff == 0 {
+		cfg.MaxBackoff = 2 * time.Second
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	d := &Client{
-		cfg: cfg, client: c, stop: stop, done: make(chan struct{}),
-		retry:         backoff.Backoff{InitialInterval: 50 * time.Millisecond, MaxInterval: cfg.Longest, Jitter: 1},
-		conversations: map[chat.ConversationID]*view{}, outboxes: map[chat.ConversationID]*outbox{},
+		cfg: cfg, api: c, stop: stop, done: make(chan struct{}),
+		retry:         backoff.Backoff{InitialInterval: 50 * time.Millisecond, MaxInterval: cfg.MaxBackoff, Jitter: 1},
+		conversations: map[chat.ConversationID]*conversation{}, outboxes: map[chat.ConversationID]*outbox{},
 	}
 	go d.run(ctx)
 	return d
@@ -109,16 +109,16 @@ func (d *Client) Close() {
 	<-d.done
 }
 
-// Waiting is how many messages have no answer yet.
-func (d *Client) Waiting() int {
+// Pending is how many messages have no answer yet.
+func (d *Client) Pending() int {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return d.waiting
+	return d.pending
 }
 
 // Send gives the device a message to send, under a fresh id. It never waits.
 func (d *Client) Send(to chat.ConversationID, body string) *Outgoing {
-	m := &Outgoing{Send: wire.Send{T: "send", ID: client.NewClientID(), Conversation: to, Body: body}, At: time.Now()}
+	m := &Outgoing{Send: wire.Send{T: "send", ID: client.NewClientID(), Conversation: to, Body: body}, QueuedAt: time.Now()}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	box := d.outboxes[to]
@@ -127,15 +127,15 @@ func (d *Client) Send(to chat.ConversationID, body string) *Outgoing {
 		d.outboxes[to] = box
 	}
 	box.messages = append(box.messages, m)
-	d.waiting++
-	d.pump(box)
+	d.pending++
+	d.flush(box)
 	return m
 }
 
 func (d *Client) run(ctx context.Context) {
 	defer close(d.done)
 	for ctx.Err() == nil {
-		why := d.connection(ctx)
+		why := d.runConnection(ctx)
 		if errors.Is(why, client.ErrGoodbye) {
 			continue // it was given its moment
 		}
@@ -146,15 +146,15 @@ func (d *Client) run(ctx context.Context) {
 	}
 }
 
-// connection lives through one connection and tells why it ended.
-func (d *Client) connection(ctx context.Context) error {
+// runConnection lives through one connection and tells why it ended.
+func (d *Client) runConnection(ctx context.Context) error {
 	dialCtx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	// Frames that come before the connection is known here wait.
 	ready := make(chan struct{})
-	s, err := d.client.Dial(dialCtx, func(f client.Frame) {
+	s, err := d.api.Dial(dialCtx, func(f client.Frame) {
 		<-ready
-		d.heard(f)
+		d.handleFrame(f)
 	})
 	if err != nil {
 		close(ready)
@@ -163,18 +163,18 @@ func (d *Client) connection(ctx context.Context) error {
 	d.mu.Lock()
 	d.socket, d.me, d.inFlight = s, s.Hello.User.ID, 0
 	d.retry.Reset()
-	d.listing, d.again, d.lag = false, false, 0
+	d.listSyncing, d.listAgain, d.serverSum = false, false, 0
 	for _, v := range d.conversations {
-		v.asked = time.Time{}
+		v.syncSentAt = time.Time{}
 	}
-	d.list()
+	d.syncList()
 	for _, box := range d.outboxes {
 		for _, m := range box.messages {
-			m.out = false
+			m.inFlight = false
 		}
-		box.resume = time.Time{}
+		box.resumeAt = time.Time{}
 	}
-	d.pumpAll()
+	d.flushAll()
 	d.mu.Unlock()
 	close(ready)
 	tick := time.NewTicker(100 * time.Millisecond)
@@ -183,28 +183,28 @@ func (d *Client) connection(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			s.Close()
-			d.lost()
+			d.disconnected()
 			return ctx.Err()
 		case <-s.Done():
-			d.lost()
+			d.disconnected()
 			return s.Err()
 		case <-tick.C:
 			d.mu.Lock()
-			d.pumpAll()
-			d.repair()
+			d.flushAll()
+			d.resync()
 			d.mu.Unlock()
 		}
 	}
 }
 
-func (d *Client) lost() {
+func (d *Client) disconnected() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.socket = nil
 }
 
-// say sends a frame on the present connection; a loss is noticed elsewhere.
-func (d *Client) say(frame any) {
+// send sends a frame on the present connection; a loss is noticed elsewhere.
+func (d *Client) send(frame any) {
 	if d.socket != nil {
 		_ = d.socket.Send(frame)
 	}

@@ -8,27 +8,27 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/wire"
 )
 
-func (d *Client) pumpAll() {
+func (d *Client) flushAll() {
 	for _, box := range d.outboxes {
-		d.pump(box)
+		d.flush(box)
 	}
 }
 
-// pump sends what may be sent of a conversation, in order.
-func (d *Client) pump(box *outbox) {
-	if d.socket == nil || time.Now().Before(box.resume) {
+// flush sends what may be sent of a conversation, in order.
+func (d *Client) flush(box *outbox) {
+	if d.socket == nil || time.Now().Before(box.resumeAt) {
 		return
 	}
 	for _, m := range box.messages {
-		if m.out {
+		if m.inFlight {
 			continue
 		}
-		if d.inFlight >= d.cfg.Window {
+		if d.inFlight >= d.cfg.MaxInFlight {
 			return
 		}
-		m.out = true
+		m.inFlight = true
 		d.inFlight++
-		d.say(m.Send)
+		d.send(m.Send)
 	}
 }
 
@@ -45,51 +45,51 @@ func (d *Client) find(id chat.ClientID) (*outbox, int) {
 	return nil, 0
 }
 
-// answered takes a message off, because it has its answer.
-func (d *Client) answered(id chat.ClientID) *Outgoing {
+// remove takes a message off, because it has its answer.
+func (d *Client) remove(id chat.ClientID) *Outgoing {
 	box, i := d.find(id)
 	if box == nil {
 		return nil // answered before, on an earlier connection
 	}
 	m := box.messages[i]
 	box.messages = slices.Delete(box.messages, i, i+1)
-	d.waiting--
-	if m.out {
+	d.pending--
+	if m.inFlight {
 		d.inFlight--
 	}
 	return m
 }
 
-func (d *Client) accepted(a wire.Accepted) {
+func (d *Client) handleAccepted(a wire.Accepted) {
 	d.mu.Lock()
-	m := d.answered(a.ID)
-	d.pumpAll()
+	m := d.remove(a.ID)
+	d.flushAll()
 	d.mu.Unlock()
 	if m != nil {
-		m.Accepted = time.Now()
+		m.AcceptedAt = time.Now()
 		if d.cfg.OnAccepted != nil {
 			d.cfg.OnAccepted(m)
 		}
 	}
 }
 
-// rejected tries again later when the server says so; those of the same
+// handleRejected tries again later when the server says so; those of the same
 // conversation that followed are rejected as well, and go in their order.
-func (d *Client) rejected(r wire.Rejected) {
+func (d *Client) handleRejected(r wire.Rejected) {
 	d.mu.Lock()
 	if r.RetryAfterMS > 0 {
-		if box, i := d.find(r.ID); box != nil && box.messages[i].out {
-			box.messages[i].out = false
+		if box, i := d.find(r.ID); box != nil && box.messages[i].inFlight {
+			box.messages[i].inFlight = false
 			d.inFlight--
-			if at := time.Now().Add(time.Duration(r.RetryAfterMS) * time.Millisecond); at.After(box.resume) {
-				box.resume = at
+			if at := time.Now().Add(time.Duration(r.RetryAfterMS) * time.Millisecond); at.After(box.resumeAt) {
+				box.resumeAt = at
 			}
 		}
 		d.mu.Unlock()
 		return
 	}
-	m := d.answered(r.ID)
-	d.pumpAll()
+	m := d.remove(r.ID)
+	d.flushAll()
 	d.mu.Unlock()
 	if m != nil && d.cfg.OnFailed != nil {
 		d.cfg.OnFailed(r.ID, chat.Code(r.Code), r.Text)

@@ -8,66 +8,66 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/wire"
 )
 
-// heard is called for each frame, one after the other.
-func (d *Client) heard(f client.Frame) {
+// handleFrame is called for each frame, one after the other.
+func (d *Client) handleFrame(f client.Frame) {
 	switch f.T {
 	case "accepted":
-		take(f, d.accepted)
+		handle(f, d.handleAccepted)
 	case "rejected":
-		take(f, d.rejected)
+		handle(f, d.handleRejected)
 	case "failed":
-		take(f, func(v wire.Failed) {
+		handle(f, func(v wire.Failed) {
 			if d.cfg.OnFailed != nil {
 				d.cfg.OnFailed(v.ID, chat.Code(v.Code), v.Text)
 			}
 		})
 	case "message", "edited", "deleted":
-		take(f, func(v wire.MessageFrame) { d.live(v.Message) })
+		handle(f, func(v wire.MessageFrame) { d.handleMessage(v.Message) })
 	case "conversation":
-		take(f, d.changed)
+		handle(f, d.handleConversation)
 	case "removed":
-		take(f, func(v wire.Removed) { d.forget(v.Conversation) })
+		handle(f, func(v wire.Removed) { d.removeConversation(v.Conversation) })
 	case "mark":
-		take(f, d.marked)
+		handle(f, d.handleMark)
 	case "resync":
 		d.mu.Lock()
-		d.list()
+		d.syncList()
 		d.mu.Unlock()
 	case "synced":
-		take(f, d.listed)
+		handle(f, d.handleSynced)
 	case "changes":
-		take(f, d.caughtUp)
+		handle(f, d.handleChanges)
 	case "pong":
-		take(f, d.pong)
+		handle(f, d.handlePong)
 	}
 }
 
-func take[T any](f client.Frame, do func(T)) {
+func handle[T any](f client.Frame, do func(T)) {
 	var v T
 	if f.Into(&v) == nil {
 		do(v)
 	}
 }
 
-// live takes a message that was pushed, if it is the next change.
-func (d *Client) live(m wire.Message) {
+// handleMessage takes a message that was pushed, if it is the next change.
+func (d *Client) handleMessage(m wire.Message) {
 	d.mu.Lock()
-	next := d.next(m.Conversation, m.Rev)
+	next := d.advance(m.Conversation, m.Rev)
 	d.mu.Unlock()
 	if next {
-		d.show(m)
+		d.emit(m)
 	}
 }
 
-// next moves to a change if it is the next one, and sees to what is missing
+// advance moves to a change if it is the next one, and sees to what is missing
 // if it is a later one.
-func (d *Client) next(id chat.ConversationID, rev int64) bool {
+func (d *Client) advance(id chat.ConversationID, rev int64) bool {
 	v := d.conversations[id]
 	if v == nil {
-		d.list()
+		d.syncList()
 		return false
 	}
-	v.most = max(v.most, rev)
+	v.latest = max(v.latest, rev)
 	if rev == v.rev+1 {
 		v.rev = rev
 		return true
@@ -76,25 +76,25 @@ func (d *Client) next(id chat.ConversationID, rev int64) bool {
 	return false
 }
 
-func (d *Client) show(m wire.Message) {
+func (d *Client) emit(m wire.Message) {
 	if d.cfg.OnMessage != nil {
 		d.cfg.OnMessage(m)
 	}
 }
 
-func (d *Client) changed(f wire.ConversationFrame) {
+func (d *Client) handleConversation(f wire.ConversationFrame) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.next(f.Conversation.ID, f.Conversation.Rev)
+	d.advance(f.Conversation.ID, f.Conversation.Rev)
 }
 
-func (d *Client) forget(id chat.ConversationID) {
+func (d *Client) removeConversation(id chat.ConversationID) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	delete(d.conversations, id)
 }
 
-func (d *Client) marked(f wire.MarkFrame) {
+func (d *Client) handleMark(f wire.MarkFrame) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if v := d.conversations[f.Conversation]; v != nil && f.User == d.me {
@@ -102,21 +102,21 @@ func (d *Client) marked(f wire.MarkFrame) {
 	}
 }
 
-// list asks what changed.
-func (d *Client) list() {
-	if d.listing {
-		d.again = true
+// syncList asks what changed.
+func (d *Client) syncList() {
+	if d.listSyncing {
+		d.listAgain = true
 		return
 	}
-	d.listing = true
-	d.say(wire.Sync{T: "sync", ID: "list", Cursor: d.cursor})
+	d.listSyncing = true
+	d.send(wire.Sync{T: "sync", ID: "list", Cursor: d.cursor})
 }
 
-func (d *Client) listed(f wire.Synced) {
+func (d *Client) handleSynced(f wire.Synced) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	first := !d.synced
-	d.cursor, d.listing = f.Cursor, false
+	d.cursor, d.listSyncing = f.Cursor, false
 	for _, id := range f.Gone {
 		delete(d.conversations, id)
 	}
@@ -124,97 +124,97 @@ func (d *Client) listed(f wire.Synced) {
 		s := &f.Conversations[i]
 		v := d.conversations[s.ID]
 		if v == nil {
-			v = &view{}
+			v = &conversation{}
 			if first && !d.cfg.FromStart {
 				v.rev = s.Rev
 			}
 			d.conversations[s.ID] = v
 		}
-		v.read, v.most = max(v.read, s.Read), max(v.most, s.Rev)
+		v.read, v.latest = max(v.read, s.Read), max(v.latest, s.Rev)
 		d.catchUp(s.ID, v)
 	}
-	if f.More || d.again {
-		d.again = false
-		d.list()
+	if f.More || d.listAgain {
+		d.listAgain = false
+		d.syncList()
 		return
 	}
 	d.synced = true
 }
 
 // catchUp asks for the changes that are missing, unless it has.
-func (d *Client) catchUp(id chat.ConversationID, v *view) {
-	if v.rev >= v.most || !v.asked.IsZero() {
+func (d *Client) catchUp(id chat.ConversationID, v *conversation) {
+	if v.rev >= v.latest || !v.syncSentAt.IsZero() {
 		return
 	}
-	v.asked, v.asking = time.Now(), v.most
-	d.say(wire.Sync{T: "sync", ID: id.String(), Conversation: id, Rev: v.rev})
+	v.syncSentAt, v.syncTarget = time.Now(), v.latest
+	d.send(wire.Sync{T: "sync", ID: id.String(), Conversation: id, Rev: v.rev})
 }
 
-func (d *Client) caughtUp(f wire.Changes) {
+func (d *Client) handleChanges(f wire.Changes) {
 	d.mu.Lock()
 	v := d.conversations[f.Conversation]
 	if v == nil {
 		d.mu.Unlock()
 		return
 	}
-	v.asked = time.Time{}
+	v.syncSentAt = time.Time{}
 	had := v.rev
 	v.rev = max(v.rev, f.Rev)
 	if !f.More { // then the changes up to there that are not in it are none of messages
-		v.rev = max(v.rev, v.asking)
+		v.rev = max(v.rev, v.syncTarget)
 	}
-	v.most = max(v.most, v.rev)
+	v.latest = max(v.latest, v.rev)
 	d.catchUp(f.Conversation, v)
 	d.mu.Unlock()
 	for _, m := range f.Messages {
 		if m.Rev > had {
-			d.show(m)
+			d.emit(m)
 		}
 	}
 }
 
-// pong is the head check. What is on its way has a second to come.
-func (d *Client) pong(f wire.Pong) {
+// handlePong is the head check. What is on its way has a second to come.
+func (d *Client) handlePong(f wire.Pong) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if !f.Checked {
 		return
 	}
-	if f.Sum <= d.sum() && f.Conversations == len(d.conversations) {
-		d.lag = 0
+	if f.Sum <= d.revSum() && f.Conversations == len(d.conversations) {
+		d.serverSum = 0
 		return
 	}
-	if d.lag == 0 {
-		d.lag, d.count, d.behind = max(f.Sum, 1), f.Conversations, time.Now()
+	if d.serverSum == 0 {
+		d.serverSum, d.serverCount, d.behindSince = max(f.Sum, 1), f.Conversations, time.Now()
 	}
 }
 
-func (d *Client) sum() (sum int64) {
+func (d *Client) revSum() (sum int64) {
 	for _, v := range d.conversations {
 		sum += v.rev + v.read
 	}
 	return sum
 }
 
-// unanswered is how long a sync may be without an answer: the server may have
+// syncTimeout is how long a sync may be without an answer: the server may have
 // refused it, because there were too many.
-const unanswered = 5 * time.Second
+const syncTimeout = 5 * time.Second
 
-// repair sees to what the last head check found missing.
-func (d *Client) repair() {
+// resync sees to what the last head check found missing.
+func (d *Client) resync() {
 	now := time.Now()
 	for id, v := range d.conversations {
-		if !v.asked.IsZero() && now.Sub(v.asked) > unanswered {
-			v.asked = time.Time{}
+		if !v.syncSentAt.IsZero() && now.Sub(v.syncSentAt) > syncTimeout {
+			v.syncSentAt = time.Time{}
 			d.catchUp(id, v)
 		}
 	}
-	if d.lag == 0 || now.Sub(d.behind) < time.Second {
+	if d.serverSum == 0 || now.Sub(d.behindSince) < time.Second {
 		return
 	}
-	if d.lag > d.sum() || d.count != len(d.conversations) {
-		d.listing = d.listing && now.Sub(d.behind) < unanswered
-		d.list()
+	if d.serverSum > d.revSum() || d.serverCount != len(d.conversations) {
+		d.listSyncing = d.listSyncing && now.Sub(d.behindSince) < syncTimeout
+		d.syncList()
 	}
-	d.lag = 0
+	d.serverSum = 0
 }

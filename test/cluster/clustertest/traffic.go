@@ -163,7 +163,7 @@ func (tr *Traffic) talk(ctx context.Context, person int) {
 			return
 		case <-tick.C:
 		}
-		if w.Waiting() < waiting {
+		if w.Pending() < waiting {
 			w.Send(rooms[n%len(rooms)], fmt.Sprintf("%d %d", person, n))
 			tr.sent[person].Add(1)
 		}
@@ -185,7 +185,7 @@ func (tr *Traffic) Talk(n int) {
 	for i := range tr.sent {
 		most := tr.sent[i].Load() + int64(n)
 		eventually.True(tr.t, fmt.Sprintf("person %d goes on sending", i), func() bool {
-			return tr.sent[i].Load() >= most || tr.devices[2*i].Waiting() >= waiting
+			return tr.sent[i].Load() >= most || tr.devices[2*i].Pending() >= waiting
 		})
 	}
 }
@@ -233,7 +233,7 @@ func (tr *Traffic) Verify() {
 	tr.senders.Wait()
 	for _, w := range tr.devices {
 		eventually.Nil(t, "the last answers", func() error {
-			if n := w.Waiting(); n > 0 {
+			if n := w.Pending(); n > 0 {
 				return fmt.Errorf("%d messages have none", n)
 			}
 			return nil
@@ -259,7 +259,7 @@ func (tr *Traffic) Verify() {
 			}
 			for _, m := range tr.accepted {
 				if m.Conversation == id && !have[m.ID] {
-					return fmt.Errorf("%q was accepted at %s and is not in the history of %d messages", m.Body, m.Accepted.Format(time.TimeOnly), len(h))
+					return fmt.Errorf("%q was accepted at %s and is not in the history of %d messages", m.Body, m.AcceptedAt.Format(time.TimeOnly), len(h))
 				}
 			}
 			history = h
