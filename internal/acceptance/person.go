@@ -19,9 +19,9 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/wire"
 )
 
-// Patience bounds every wait; it is never waited for in full unless something
+// Timeout bounds every wait; it is never waited for in full unless something
 // is wrong.
-const Patience = eventually.Timeout
+const Timeout = eventually.Timeout
 
 const testPassword = "correct horse battery"
 
@@ -38,32 +38,32 @@ func Register(t testing.TB, url, name string) *client.Client {
 	return c
 }
 
-// Person is a registered account with one socket whose frames are kept.
-type Person struct {
+// User is a registered account with one socket whose frames are kept.
+type User struct {
 	*client.Client
 	t      testing.TB
 	Socket *client.Socket
 
-	mu     sync.Mutex
-	frames []Kept
-	more   batching.Signal
+	mu      sync.Mutex
+	frames  []ReceivedFrame
+	arrived batching.Signal
 }
 
-// Kept is a frame that came.
-type Kept struct {
+// ReceivedFrame is a frame that came.
+type ReceivedFrame struct {
 	T   string
 	Raw json.RawMessage
 }
 
 // Connect opens a socket.
-func Connect(t testing.TB, c *client.Client) *Person {
+func Connect(t testing.TB, c *client.Client) *User {
 	t.Helper()
-	p := &Person{Client: c, t: t, more: batching.NewSignal()}
+	p := &User{Client: c, t: t, arrived: batching.NewSignal()}
 	s, err := c.Dial(t.Context(), func(f client.Frame) {
 		p.mu.Lock()
-		p.frames = append(p.frames, Kept{T: f.T, Raw: json.RawMessage(strings.Clone(string(f.Raw)))})
+		p.frames = append(p.frames, ReceivedFrame{T: f.T, Raw: json.RawMessage(strings.Clone(string(f.Raw)))})
 		p.mu.Unlock()
-		p.more.Notify()
+		p.arrived.Notify()
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -74,32 +74,32 @@ func Connect(t testing.TB, c *client.Client) *Person {
 }
 
 // Join makes an account and opens a socket.
-func Join(t testing.TB, url, name string) *Person {
+func Join(t testing.TB, url, name string) *User {
 	t.Helper()
 	return Connect(t, Register(t, url, name))
 }
 
-// Say sends a frame.
-func (p *Person) Say(frame any) {
+// Send sends a frame.
+func (p *User) Send(frame any) {
 	p.t.Helper()
 	if err := p.Socket.Send(frame); err != nil {
 		p.t.Fatalf("send: %v", err)
 	}
 }
 
-// Post sends a message under a fresh id and gives the id.
-func (p *Person) Post(id chat.ConversationID, body string) chat.ClientID {
+// SendMessage sends a message under a fresh id and gives the id.
+func (p *User) SendMessage(id chat.ConversationID, body string) chat.ClientID {
 	p.t.Helper()
 	clientID := client.NewClientID()
-	p.Say(wire.Send{T: "send", ID: clientID, Conversation: id, Body: body})
+	p.Send(wire.Send{T: "send", ID: clientID, Conversation: id, Body: body})
 	return clientID
 }
 
 // Await waits for a frame of type t that ok likes, and decodes it into a T.
 // Frames that were awaited before are not looked at again.
-func Await[T any](p *Person, t string, ok func(T) bool) T {
+func Await[T any](p *User, t string, ok func(T) bool) T {
 	p.t.Helper()
-	deadline := time.After(Patience)
+	deadline := time.After(Timeout)
 	for {
 		p.mu.Lock()
 		for i, f := range p.frames {
@@ -118,18 +118,18 @@ func Await[T any](p *Person, t string, ok func(T) bool) T {
 		}
 		p.mu.Unlock()
 		select {
-		case <-p.more:
+		case <-p.arrived:
 		case <-p.Socket.Done():
 			p.t.Fatalf("%s waits for %s, and the connection ended: %v", p.Me().Name, t, p.Socket.Err())
 		case <-deadline:
 			p.mu.Lock()
 			defer p.mu.Unlock()
-			p.t.Fatalf("%s waits for %s in vain; got %s", p.Me().Name, t, types(p.frames))
+			p.t.Fatalf("%s waits for %s in vain; got %s", p.Me().Name, t, frameTexts(p.frames))
 		}
 	}
 }
 
-func types(frames []Kept) string {
+func frameTexts(frames []ReceivedFrame) string {
 	var all []string
 	for _, f := range frames {
 		all = append(all, string(f.Raw))
@@ -137,11 +137,11 @@ func types(frames []Kept) string {
 	return strings.Join(all, "\n")
 }
 
-// None tells that no frame of type t that ok likes has come by the time that a
+// ExpectNone tells that no frame of type t that ok likes has come by the time that a
 // ping sent now is answered.
-func None[T any](p *Person, t string, ok func(T) bool) {
+func ExpectNone[T any](p *User, t string, ok func(T) bool) {
 	p.t.Helper()
-	p.Say(wire.Ping{T: "ping"})
+	p.Send(wire.Ping{T: "ping"})
 	Await[wire.Pong](p, "pong", nil)
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -178,11 +178,11 @@ func ProblemCode(err error) string {
 }
 
 // CloseCode waits until the server has closed the connection, and gives its code.
-func CloseCode(t *testing.T, p *Person) int {
+func CloseCode(t *testing.T, p *User) int {
 	t.Helper()
 	select {
 	case <-p.Socket.Done():
-	case <-time.After(Patience):
+	case <-time.After(Timeout):
 		t.Fatal("the connection lives")
 	}
 	var c *client.CloseError
@@ -192,8 +192,8 @@ func CloseCode(t *testing.T, p *Person) int {
 	return c.Code
 }
 
-// FramesOf are the frames of a type that have come and were not awaited.
-func FramesOf(p *Person, t string) (found []Kept) {
+// Frames are the frames of a type that have come and were not awaited.
+func Frames(p *User, t string) (found []ReceivedFrame) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, f := range p.frames {
@@ -204,10 +204,10 @@ func FramesOf(p *Person, t string) (found []Kept) {
 	return found
 }
 
-// Answer waits for accepted, or calls rejected.
-func (p *Person) Answer(id chat.ClientID, rejected func(*wire.Rejected)) {
+// AwaitAnswer waits for accepted, or calls rejected.
+func (p *User) AwaitAnswer(id chat.ClientID, rejected func(*wire.Rejected)) {
 	p.t.Helper()
-	deadline := time.Now().Add(Patience)
+	deadline := time.Now().Add(Timeout)
 	for time.Now().Before(deadline) {
 		p.mu.Lock()
 		for i, f := range p.frames {
@@ -226,17 +226,17 @@ func (p *Person) Answer(id chat.ClientID, rejected func(*wire.Rejected)) {
 		}
 		p.mu.Unlock()
 		select {
-		case <-p.more:
-		case <-time.After(Patience):
+		case <-p.arrived:
+		case <-time.After(Timeout):
 		}
 	}
 	p.t.Fatalf("no answer to %s", id)
 }
 
-var people atomic.Int64
+var userCount atomic.Int64
 
 // join makes an account whose name begins with name and is nobody else's.
-func join(t testing.TB, url, name string) *Person {
+func join(t testing.TB, url, name string) *User {
 	t.Helper()
-	return Join(t, url, fmt.Sprintf("%s%d", name, people.Add(1)))
+	return Join(t, url, fmt.Sprintf("%s%d", name, userCount.Add(1)))
 }

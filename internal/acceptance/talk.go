@@ -20,12 +20,12 @@ func Run(t *testing.T, url string) {
 		name string
 		test func(t *testing.T, url string)
 	}{
-		{"two people talk", twoPeopleTalk},
-		{"a name is taken for good", aNameIsTaken},
-		{"outsiders get nothing", outsidersGetNothing},
+		{"two people talk", twoUsersChat},
+		{"a name is taken for good", clientIDIsUnique},
+		{"outsiders get nothing", nonMembersGetNothing},
 		{"large room", largeRoom},
-		{"who is there", whoIsThere},
-		{"catching up", catchingUp},
+		{"who is there", presence},
+		{"catching up", catchUp},
 		{"malformed frames", malformedFrames},
 		{"frame too large", frameTooLarge},
 		{"revoked session is closed", revokedSessionIsClosed},
@@ -34,7 +34,7 @@ func Run(t *testing.T, url string) {
 	}
 }
 
-func twoPeopleTalk(t *testing.T, url string) {
+func twoUsersChat(t *testing.T, url string) {
 	aki, ben := join(t, url, "aki"), join(t, url, "ben")
 	d, err := aki.CreateDirect(t.Context(), ben.Me().ID)
 	if err != nil {
@@ -42,7 +42,7 @@ func twoPeopleTalk(t *testing.T, url string) {
 	}
 	Await(ben, "conversation", func(f wire.ConversationFrame) bool { return f.Conversation.ID == d.ID })
 
-	id := aki.Post(d.ID, "hello")
+	id := aki.SendMessage(d.ID, "hello")
 	Await(aki, "accepted", IsID(id))
 	own := Await(aki, "message", IsBody("hello"))
 	got := Await(ben, "message", IsBody("hello"))
@@ -51,21 +51,21 @@ func twoPeopleTalk(t *testing.T, url string) {
 	}
 
 	// The same again is answered alike, and shown once.
-	aki.Say(wire.Send{T: "send", ID: id, Conversation: d.ID, Body: "hello"})
+	aki.Send(wire.Send{T: "send", ID: id, Conversation: d.ID, Body: "hello"})
 	Await(aki, "accepted", IsID(id))
-	None(ben, "message", IsBody("hello"))
+	ExpectNone(ben, "message", IsBody("hello"))
 	// The same name with another text is not taken.
-	aki.Say(wire.Send{T: "send", ID: id, Conversation: d.ID, Body: "other"})
+	aki.Send(wire.Send{T: "send", ID: id, Conversation: d.ID, Body: "other"})
 	if r := Await(aki, "rejected", IsRejected(id)); r.Code != "conflict" || r.RetryAfterMS != 0 {
 		t.Errorf("conflict: %+v", r)
 	}
 
-	ben.Say(wire.Typing{T: "typing", Conversation: d.ID})
+	ben.Send(wire.Typing{T: "typing", Conversation: d.ID})
 	Await(aki, "typing", func(f wire.TypingFrame) bool { return f.User == ben.Me().ID })
-	None[wire.TypingFrame](ben, "typing", nil)
+	ExpectNone[wire.TypingFrame](ben, "typing", nil)
 
-	ben.Say(wire.Mark{T: "mark", Conversation: d.ID, Read: 1})
-	for _, p := range []*Person{aki, ben} {
+	ben.Send(wire.Mark{T: "mark", Conversation: d.ID, Read: 1})
+	for _, p := range []*User{aki, ben} {
 		Await(p, "mark", func(f wire.MarkFrame) bool { return f.User == ben.Me().ID && f.Read == 1 })
 	}
 
@@ -88,7 +88,7 @@ func twoPeopleTalk(t *testing.T, url string) {
 
 // A message that was sent long ago, or through another gateway, still has its
 // name: with another text it is refused before it is accepted (G2).
-func aNameIsTaken(t *testing.T, url string) {
+func clientIDIsUnique(t *testing.T, url string) {
 	phone := join(t, url, "aki")
 	laptop := Connect(t, phone.Client)
 	g, err := phone.CreateGroup(t.Context(), "Notes")
@@ -97,14 +97,14 @@ func aNameIsTaken(t *testing.T, url string) {
 	}
 	old := client.NewClientID()
 	binary.BigEndian.PutUint64(old[:8], uint64(time.Now().Add(-time.Hour).UnixMilli())<<16|uint64(old[6])<<8|uint64(old[7]))
-	phone.Say(wire.Send{T: "send", ID: old, Conversation: g.ID, Body: "first"})
+	phone.Send(wire.Send{T: "send", ID: old, Conversation: g.ID, Body: "first"})
 	Await(laptop, "message", IsBody("first"))
-	for _, p := range []*Person{phone, laptop} {
-		p.Say(wire.Send{T: "send", ID: old, Conversation: g.ID, Body: "second"})
+	for _, p := range []*User{phone, laptop} {
+		p.Send(wire.Send{T: "send", ID: old, Conversation: g.ID, Body: "second"})
 		if r := Await(p, "rejected", IsRejected(old)); r.Code != "conflict" || r.RetryAfterMS != 0 {
 			t.Errorf("another text: %+v", r)
 		}
-		p.Say(wire.Send{T: "send", ID: old, Conversation: g.ID, Body: "first"})
+		p.Send(wire.Send{T: "send", ID: old, Conversation: g.ID, Body: "first"})
 		Await(p, "accepted", IsID(old))
 	}
 	history, err := phone.History(t.Context(), g.ID)
@@ -113,7 +113,7 @@ func aNameIsTaken(t *testing.T, url string) {
 	}
 }
 
-func outsidersGetNothing(t *testing.T, url string) {
+func nonMembersGetNothing(t *testing.T, url string) {
 	aki, ben, eve := join(t, url, "aki"), join(t, url, "ben"), join(t, url, "eve")
 	g, err := aki.CreateGroup(t.Context(), "Team", ben.Me().ID)
 	if err != nil {
@@ -121,39 +121,39 @@ func outsidersGetNothing(t *testing.T, url string) {
 	}
 	// A conversation that one is not in, and one that does not exist.
 	for _, id := range []chat.ConversationID{g.ID, 12345} {
-		sent := eve.Post(id, "let me in")
+		sent := eve.SendMessage(id, "let me in")
 		if r := Await(eve, "rejected", IsRejected(sent)); r.Code != "not_found" || r.Text != "there is no such conversation" {
 			t.Errorf("%d: %+v", id, r)
 		}
-		eve.Say(wire.Sync{T: "sync", ID: "x", Conversation: id})
+		eve.Send(wire.Sync{T: "sync", ID: "x", Conversation: id})
 		if e := Await[wire.ErrorFrame](eve, "error", nil); e.Code != "not_found" || e.ID != "x" {
 			t.Errorf("%d: %+v", id, e)
 		}
 	}
-	eve.Say(wire.Typing{T: "typing", Conversation: g.ID})
-	eve.Say(wire.Mark{T: "mark", Conversation: g.ID, Read: 1})
+	eve.Send(wire.Typing{T: "typing", Conversation: g.ID})
+	eve.Send(wire.Mark{T: "mark", Conversation: g.ID, Read: 1})
 	// Nor whether people whom one does not know are there.
-	eve.Say(wire.Watch{T: "watch", Users: []chat.UserID{aki.Me().ID}})
-	None[wire.PresenceFrame](eve, "presence", nil)
+	eve.Send(wire.Watch{T: "watch", Users: []chat.UserID{aki.Me().ID}})
+	ExpectNone[wire.PresenceFrame](eve, "presence", nil)
 
-	aki.Post(g.ID, "before")
+	aki.SendMessage(g.ID, "before")
 	Await(ben, "message", IsBody("before"))
 	if err := aki.Remove(t.Context(), g.ID, ben.Me().ID); err != nil {
 		t.Fatal(err)
 	}
 	Await(ben, "removed", func(f wire.Removed) bool { return f.Conversation == g.ID })
-	aki.Post(g.ID, "after")
+	aki.SendMessage(g.ID, "after")
 	Await(aki, "message", IsBody("after"))
-	None(ben, "message", IsBody("after"))
-	sent := ben.Post(g.ID, "still here?")
+	ExpectNone(ben, "message", IsBody("after"))
+	sent := ben.SendMessage(g.ID, "still here?")
 	if r := Await(ben, "rejected", IsRejected(sent)); r.Code != "not_found" {
 		t.Errorf("a removed member: %+v", r)
 	}
 	if _, err := ben.History(t.Context(), g.ID); ProblemCode(err) != "not_found" {
 		t.Errorf("a removed member reads: %v", err)
 	}
-	None[wire.TypingFrame](aki, "typing", nil)
-	None[wire.MarkFrame](aki, "mark", nil)
+	ExpectNone[wire.TypingFrame](aki, "typing", nil)
+	ExpectNone[wire.MarkFrame](aki, "mark", nil)
 }
 
 func largeRoom(t *testing.T, url string) {
@@ -162,7 +162,7 @@ func largeRoom(t *testing.T, url string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var people []*Person
+	var people []*User
 	for range chat.SmallConversation + 6 {
 		p := join(t, url, "member")
 		if err := p.Join(t.Context(), ch.ID); err != nil {
@@ -170,7 +170,7 @@ func largeRoom(t *testing.T, url string) {
 		}
 		people = append(people, p)
 	}
-	aki.Post(ch.ID, "to all")
+	aki.SendMessage(ch.ID, "to all")
 	for _, p := range people {
 		Await(p, "message", IsBody("to all"))
 	}
@@ -178,16 +178,16 @@ func largeRoom(t *testing.T, url string) {
 	if err := aki.Remove(t.Context(), ch.ID, gone.Me().ID); err != nil {
 		t.Fatal(err)
 	}
-	aki.Post(ch.ID, "to the rest")
+	aki.SendMessage(ch.ID, "to the rest")
 	for _, p := range people {
 		if p != gone {
 			Await(p, "message", IsBody("to the rest"))
 		}
 	}
-	None(gone, "message", IsBody("to the rest"))
+	ExpectNone(gone, "message", IsBody("to the rest"))
 }
 
-func whoIsThere(t *testing.T, url string) {
+func presence(t *testing.T, url string) {
 	aki, ben := join(t, url, "aki"), join(t, url, "ben")
 	if _, err := aki.CreateDirect(t.Context(), ben.Me().ID); err != nil {
 		t.Fatal(err)
@@ -197,9 +197,9 @@ func whoIsThere(t *testing.T, url string) {
 			return len(f.States) == 1 && f.States[0].User == ben.Me().ID && f.States[0].State == want
 		}
 	}
-	aki.Say(wire.Watch{T: "watch", Users: []chat.UserID{ben.Me().ID}})
+	aki.Send(wire.Watch{T: "watch", Users: []chat.UserID{ben.Me().ID}})
 	Await(aki, "presence", is(chat.Online))
-	ben.Say(wire.Status{T: "status", Away: true})
+	ben.Send(wire.Status{T: "status", Away: true})
 	Await(aki, "presence", is(chat.Away))
 	ben.Socket.Close()
 	if f := Await(aki, "presence", is(chat.Offline)); f.States[0].LastSeen == 0 {
@@ -209,14 +209,14 @@ func whoIsThere(t *testing.T, url string) {
 	Await(aki, "presence", is(chat.Online))
 }
 
-func catchingUp(t *testing.T, url string) {
+func catchUp(t *testing.T, url string) {
 	aki, ben := join(t, url, "aki"), join(t, url, "ben")
 	d, err := aki.CreateDirect(t.Context(), ben.Me().ID)
 	if err != nil {
 		t.Fatal(err)
 	}
 	sync := func(cursor string) wire.Synced {
-		ben.Say(wire.Sync{T: "sync", ID: "s", Cursor: cursor})
+		ben.Send(wire.Sync{T: "sync", ID: "s", Cursor: cursor})
 		return Await[wire.Synced](ben, "synced", nil)
 	}
 	first := sync("")
@@ -228,7 +228,7 @@ func catchingUp(t *testing.T, url string) {
 	}
 	ben.Socket.Close()
 	for i := range 250 {
-		aki.Post(d.ID, fmt.Sprint(i))
+		aki.SendMessage(d.ID, fmt.Sprint(i))
 	}
 	Await(aki, "message", IsBody("249"))
 	ben = Connect(t, ben.Client)
@@ -238,7 +238,7 @@ func catchingUp(t *testing.T, url string) {
 	}
 	rev, seen := first.Conversations[0].Rev, 0
 	for {
-		ben.Say(wire.Sync{T: "sync", ID: "c", Conversation: d.ID, Rev: rev, Limit: 100})
+		ben.Send(wire.Sync{T: "sync", ID: "c", Conversation: d.ID, Rev: rev, Limit: 100})
 		c := Await[wire.Changes](ben, "changes", nil)
 		for _, m := range c.Messages {
 			if m.Body != fmt.Sprint(seen) {
@@ -254,11 +254,11 @@ func catchingUp(t *testing.T, url string) {
 		t.Errorf("%d messages up to rev %d", seen, rev)
 	}
 	// The head check agrees with what a device can add up.
-	ben.Say(wire.Ping{T: "ping"})
+	ben.Send(wire.Ping{T: "ping"})
 	if p := Await[wire.Pong](ben, "pong", nil); p.Conversations != 1 || p.Sum != rev || !p.Checked {
 		t.Errorf("%+v, want the sum %d", p, rev)
 	}
-	ben.Say(wire.Sync{T: "sync", ID: "t", Cursor: missed.Cursor[:len(missed.Cursor)-2] + "AA"})
+	ben.Send(wire.Sync{T: "sync", ID: "t", Cursor: missed.Cursor[:len(missed.Cursor)-2] + "AA"})
 	if e := Await[wire.ErrorFrame](ben, "error", nil); e.Code != "invalid" || e.ID != "t" {
 		t.Errorf("a tampered cursor: %+v", e)
 	}
@@ -283,7 +283,7 @@ func malformedFrames(t *testing.T, url string) {
 	if err := aki.Socket.SendRaw([]byte(`{"t":"from the future","id":[]}`)); err != nil {
 		t.Fatal(err)
 	}
-	None[wire.ErrorFrame](aki, "error", nil) // and the connection lives
+	ExpectNone[wire.ErrorFrame](aki, "error", nil) // and the connection lives
 }
 
 func frameTooLarge(t *testing.T, url string) {
@@ -300,7 +300,7 @@ func revokedSessionIsClosed(t *testing.T, url string) {
 	if err := aki.Do(t.Context(), http.MethodPost, "/logout", nil, nil); err != nil {
 		t.Fatal(err)
 	}
-	for _, p := range []*Person{aki, other} {
+	for _, p := range []*User{aki, other} {
 		if code := CloseCode(t, p); code != wire.CloseRevoked {
 			t.Errorf("closed with %d, want %d", code, wire.CloseRevoked)
 		}

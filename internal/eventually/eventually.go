@@ -14,8 +14,8 @@ import (
 // on a machine that is busy with other things.
 const Timeout = 3 * time.Minute
 
-// pause is the time between two looks at a condition.
-const pause = 5 * time.Millisecond
+// pollInterval is the time between two looks at a condition.
+const pollInterval = 5 * time.Millisecond
 
 // True waits until ok returns true. what names the condition, for the failure.
 func True(tb testing.TB, what string, ok func() bool) {
@@ -33,7 +33,7 @@ var errNotYet = errors.New("it is not so")
 // Nil waits until try returns nil. The failure shows its last error.
 func Nil(tb testing.TB, what string, try func() error) {
 	tb.Helper()
-	for deadline := time.Now().Add(Timeout); ; time.Sleep(pause) {
+	for deadline := time.Now().Add(Timeout); ; time.Sleep(pollInterval) {
 		err := try()
 		if err == nil {
 			return

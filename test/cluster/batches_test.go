@@ -45,16 +45,16 @@ func TestBatches(t *testing.T) {
 	clustertest.Must(t, err)
 
 	one, two, bystander := s.Connect(t, people[0]), s.Connect(t, people[1]), s.Connect(t, other)
-	one.Post(rooms[0].ID, "to one")
+	one.SendMessage(rooms[0].ID, "to one")
 	clustertest.AwaitBody(two, "to one")
-	one.Post(rooms[1].ID, "to all")
+	one.SendMessage(rooms[1].ID, "to all")
 	clustertest.AwaitBody(two, "to all")
 
 	workers := s.Members("worker")
 	for _, w := range workers {
 		clustertest.Stop(t, w)
 	}
-	one.Post(rooms[1].ID, "too late")
+	one.SendMessage(rooms[1].ID, "too late")
 	acceptance.Await[wire.Accepted](one, "accepted", nil)
 	sum, err := admin.RemoveBatch(t.Context(), batch, nil)
 	clustertest.Must(t, err)
@@ -67,7 +67,7 @@ func TestBatches(t *testing.T) {
 	for _, w := range workers {
 		clustertest.Must(t, w.Start(t.Context()))
 	}
-	s.Connect(t, boss).Post(apart.ID, "still here")
+	s.Connect(t, boss).SendMessage(apart.ID, "still here")
 	clustertest.AwaitBody(bystander, "still here")
 	eventually.Nil(t, "the message is a dead letter", func() error {
 		code, out := s.Command(t, nil, "deadletter", "list")

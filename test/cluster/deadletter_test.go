@@ -28,7 +28,7 @@ func TestDeadLetters(t *testing.T) {
 	}()
 	person := s.Connect(t, a)
 	for _, body := range []string{"before", "poison", "after"} {
-		person.Post(g.ID, body)
+		person.SendMessage(g.ID, body)
 	}
 	failed := acceptance.Await[wire.Failed](person, "failed", nil).ID
 	clustertest.AwaitBody(person, "after")

@@ -37,13 +37,13 @@ func TestNotifications(t *testing.T) {
 	d, err := a.CreateDirect(t.Context(), b.Me().ID)
 	clustertest.Must(t, err)
 	aki, ben := s.Connect(t, a), s.Connect(t, b)
-	aki.Post(d.ID, "while you are here")
+	aki.SendMessage(d.ID, "while you are here")
 	acceptance.Await(ben, "message", acceptance.IsBody("while you are here"))
 	ben.Socket.Close()
 	acceptance.Await(aki, "message", acceptance.IsBody("while you are here"))
 	// Ben counts as present until the grace of a lost connection is over.
 	eventually.True(t, "ben is away", func() bool {
-		aki.Post(d.ID, "come back")
+		aki.SendMessage(d.ID, "come back")
 		clustertest.AwaitBody(aki, "come back")
 		return phone.Pushes() > 0
 	})

@@ -31,13 +31,13 @@ func TestAcrossGateways(t *testing.T) {
 	d, err := a.CreateDirect(t.Context(), b.Me().ID)
 	clustertest.Must(t, err)
 	acceptance.Await(ben, "conversation", func(f wire.ConversationFrame) bool { return f.Conversation.ID == d.ID })
-	aki.Say(wire.Watch{T: "watch", Users: []chat.UserID{b.Me().ID}})
+	aki.Send(wire.Watch{T: "watch", Users: []chat.UserID{b.Me().ID}})
 	acceptance.Await(aki, "presence", isPresence(b.Me().ID, chat.Online))
-	ben.Say(wire.Typing{T: "typing", Conversation: d.ID})
+	ben.Send(wire.Typing{T: "typing", Conversation: d.ID})
 	acceptance.Await[wire.TypingFrame](aki, "typing", nil)
-	aki.Post(d.ID, "hello")
+	aki.SendMessage(d.ID, "hello")
 	acceptance.Await(ben, "message", acceptance.IsBody("hello"))
-	ben.Say(wire.Mark{T: "mark", Conversation: d.ID, Read: 1})
+	ben.Send(wire.Mark{T: "mark", Conversation: d.ID, Read: 1})
 	acceptance.Await(aki, "mark", func(f wire.MarkFrame) bool { return f.User == b.Me().ID && f.Read == 1 })
 	// The gateway's process is gone without a word: so is whoever was on it.
 	clustertest.Must(t, gateways[1].Kill())
@@ -77,17 +77,17 @@ func TestRoutingRebuildsItself(t *testing.T) {
 	cho := clustertest.At(t, gateways[0].Addr(), c)
 	e, err := c.CreateDirect(t.Context(), b.Me().ID)
 	clustertest.Must(t, err)
-	cho.Post(e.ID, "are you there?")
+	cho.SendMessage(e.ID, "are you there?")
 	acceptance.Await[wire.Accepted](cho, "accepted", nil)
 	clustertest.Must(t, s.Redis[0].Start(t.Context()))
 	back := time.Now()
 	for _, p := range []struct {
-		from, to *acceptance.Person
+		from, to *acceptance.User
 		in       chat.ConversationID
 	}{{aki, ben, d.ID}, {ben, aki, d.ID}, {cho, ben, e.ID}, {ben, cho, e.ID}} {
 		eventually.True(t, "they are found again", func() bool {
-			p.from.Say(wire.Typing{T: "typing", Conversation: p.in})
-			return len(acceptance.FramesOf(p.to, "typing")) > 0
+			p.from.Send(wire.Typing{T: "typing", Conversation: p.in})
+			return len(acceptance.Frames(p.to, "typing")) > 0
 		})
 		acceptance.Await[wire.TypingFrame](p.to, "typing", nil)
 	}
@@ -116,7 +116,7 @@ func TestReplicaBehind(t *testing.T) {
 	write := func() {
 		body := fmt.Sprint(n)
 		n++
-		p.Post(g.ID, body)
+		p.SendMessage(g.ID, body)
 		acceptance.Await(p, "message", acceptance.IsBody(body))
 		history, err := a.History(t.Context(), g.ID)
 		clustertest.Must(t, err)
@@ -173,20 +173,20 @@ func TestDrain(t *testing.T) {
 	a := s.Register(t)
 	g, err := a.CreateGroup(t.Context(), "Notes")
 	clustertest.Must(t, err)
-	devices := make([]*acceptance.Person, 8)
+	devices := make([]*acceptance.User, 8)
 	for i := range devices {
 		devices[i] = clustertest.At(t, m.Addr(), a)
 	}
 	clustertest.Must(t, m.Terminate())
 	// The device that stays longest has the time for one message more.
-	var p *acceptance.Person
+	var p *acceptance.User
 	var goodbye wire.Goodbye
 	for _, d := range devices {
 		if g := acceptance.Await[wire.Goodbye](d, "goodbye", nil); p == nil || g.ReconnectAfterMS > goodbye.ReconnectAfterMS {
 			p, goodbye = d, g
 		}
 	}
-	sent := p.Post(g.ID, "one more thing")
+	sent := p.SendMessage(g.ID, "one more thing")
 	for _, d := range devices {
 		eventually.Receive(t, "the connection ends", d.Socket.Done())
 		if !errors.Is(d.Socket.Err(), client.ErrGoodbye) {
@@ -194,7 +194,7 @@ func TestDrain(t *testing.T) {
 		}
 	}
 	accepted := false
-	for _, f := range acceptance.FramesOf(p, "accepted") {
+	for _, f := range acceptance.Frames(p, "accepted") {
 		accepted = accepted || strings.Contains(string(f.Raw), sent.String())
 	}
 	if goodbye.ReconnectAfterMS > 4000 && !accepted {

@@ -23,7 +23,7 @@ func Must(t *testing.T, err error) {
 }
 
 // At connects a person to a certain process, past nginx.
-func At(t *testing.T, addr string, c *client.Client) *acceptance.Person {
+func At(t *testing.T, addr string, c *client.Client) *acceptance.User {
 	t.Helper()
 	direct, err := client.New("http://" + addr)
 	if err != nil {
@@ -33,13 +33,13 @@ func At(t *testing.T, addr string, c *client.Client) *acceptance.Person {
 }
 
 // Connect connects a person by way of nginx.
-func (s *System) Connect(t *testing.T, c *client.Client) *acceptance.Person {
+func (s *System) Connect(t *testing.T, c *client.Client) *acceptance.User {
 	t.Helper()
 	return At(t, strings.TrimPrefix(s.URL(), "http://"), c)
 }
 
 // AwaitBody waits for a message by its text.
-func AwaitBody(p *acceptance.Person, body string) {
+func AwaitBody(p *acceptance.User, body string) {
 	acceptance.Await(p, "message", acceptance.IsBody(body))
 }
 
