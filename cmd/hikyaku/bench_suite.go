@@ -119,7 +119,7 @@ func (c *benchSuite) start(ctx context.Context, folder *stack.Folder) (*measured
 			s.pids = append(s.pids, gateway.PID())
 		}
 	case "embedded":
-		alone, err := stack.StartAlone(ctx, folder, options)
+		alone, err := stack.StartStandalone(ctx, folder, options)
 		if err != nil {
 			return nil, err
 		}

@@ -137,7 +137,7 @@ func (c *stackCommand) watch(ctx context.Context, std streams, folder *stack.Fol
 				return
 			case <-p.Done():
 			}
-			if p.Died() {
+			if p.Exited() {
 				select {
 				case died <- p:
 				case <-ctx.Done():

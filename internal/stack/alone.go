@@ -6,15 +6,15 @@ import (
 	"path/filepath"
 )
 
-// Alone is the whole system in one process, on embedded parts.
-type Alone struct {
+// Standalone is the whole system in one process, on embedded parts.
+type Standalone struct {
 	*Process
 	port int
 }
 
-// StartAlone starts a system in one process in a folder, whose Close ends it.
+// StartStandalone starts a system in one process in a folder, whose Close ends it.
 // Of the options Binary, Port and Settings count.
-func StartAlone(ctx context.Context, f *Folder, o Options) (*Alone, error) {
+func StartStandalone(ctx context.Context, f *Folder, o Options) (*Standalone, error) {
 	o, err := o.withDefaults()
 	if err != nil {
 		return nil, err
@@ -24,7 +24,7 @@ func StartAlone(ctx context.Context, f *Folder, o Options) (*Alone, error) {
 			return nil, err
 		}
 	}
-	a := &Alone{port: o.Port}
+	a := &Standalone{port: o.Port}
 	args := []string{"serve", "--listen", a.Addr(), "--data", filepath.Join(f.Path(), "data")}
 	if a.Process, err = f.start(command{name: "hikyaku", path: o.Binary, args: args, env: o.Settings, dir: f.Path()}); err != nil {
 		return nil, err
@@ -33,7 +33,7 @@ func StartAlone(ctx context.Context, f *Folder, o Options) (*Alone, error) {
 }
 
 // Addr is where it listens.
-func (a *Alone) Addr() string { return fmt.Sprintf("127.0.0.1:%d", a.port) }
+func (a *Standalone) Addr() string { return fmt.Sprintf("127.0.0.1:%d", a.port) }
 
 // URL is its address.
-func (a *Alone) URL() string { return "http://" + a.Addr() }
+func (a *Standalone) URL() string { return "http://" + a.Addr() }

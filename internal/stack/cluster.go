@@ -91,7 +91,7 @@ func StartCluster(ctx context.Context, f *Folder, o Options) (*Cluster, error) {
 		return nil, err
 	}
 	if o.Port != 0 {
-		if err := wantPort(o.Port); err != nil {
+		if err := checkPort(o.Port); err != nil {
 			return nil, err
 		}
 	}
@@ -290,7 +290,7 @@ func (c *Cluster) upstreams() (up Upstreams) {
 func (m *Member) Start(ctx context.Context) error {
 	// Its role on the command line is for those who look at processes.
 	args := []string{"serve", "--roles", m.Roles, "--listen", m.Addr()}
-	env := append([]string{fmt.Sprintf("GOMAXPROCS=%d", m.cluster.share())}, m.cluster.Settings()...)
+	env := append([]string{fmt.Sprintf("GOMAXPROCS=%d", m.cluster.processorsPerProcess())}, m.cluster.Settings()...)
 	process, err := m.cluster.folder.start(command{name: m.name, path: m.cluster.options.Binary, args: args, env: env, dir: m.cluster.folder.Path()})
 	if err != nil {
 		return err
@@ -320,10 +320,10 @@ func (p *Process) waitReady(ctx context.Context, addr string) error {
 	})
 }
 
-// share is how many processors one process may use at once. The gateways and
+// processorsPerProcess is how many processors one process may use at once. The gateways and
 // workers of this machine share them; where each took them all, their idle
 // threads would look for work in the time of those that have some.
-func (c *Cluster) share() int {
+func (c *Cluster) processorsPerProcess() int {
 	return max(1, runtime.NumCPU()/(c.options.Gateways+c.options.Workers))
 }
 

@@ -35,20 +35,20 @@ const ejabberdDatabase = "ejabberd"
 func StartEjabberd(ctx context.Context, f *Folder, port int) (*Ejabberd, error) {
 	e := &Ejabberd{Process: &Process{name: "ejabberd"}, folder: f, port: port}
 	var err error
-	if e.program, err = find("erl", "erlang-base"); err != nil {
+	if e.program, err = findProgram("erl", "erlang-base"); err != nil {
 		return nil, err
 	}
 	if e.library, err = ejabberdLibrary(); err != nil {
 		return nil, err
 	}
-	if e.dir, err = f.sub("ejabberd", nil); err != nil {
+	if e.dir, err = f.mkdir("ejabberd", nil); err != nil {
 		return nil, err
 	}
 	if port == 0 {
 		if e.port, err = FreePort(); err != nil {
 			return nil, err
 		}
-	} else if err := wantPort(port); err != nil {
+	} else if err := checkPort(port); err != nil {
 		return nil, err
 	}
 	if e.Postgres, err = StartPostgres(ctx, f, "postgresql"); err != nil {
@@ -135,7 +135,7 @@ func (e *Ejabberd) Start(ctx context.Context) error {
 	e.Process = process
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
-	return process.waitFor(ctx, answers(e.URL()+"/ws", http.StatusOK)) // a page that says what is there
+	return process.waitFor(ctx, getsStatus(e.URL()+"/ws", http.StatusOK)) // a page that says what is there
 }
 
 // URL is where the server listens; people connect to /ws.

@@ -29,12 +29,12 @@ type Upstreams struct{ Gateways, APIs, Pages, TrustedProxies []string }
 
 // StartNginx starts nginx on a free port, or on the given one.
 func StartNginx(ctx context.Context, f *Folder, port int, up Upstreams) (*Nginx, error) {
-	program, err := find("nginx", "nginx", "/usr/sbin")
+	program, err := findProgram("nginx", "nginx", "/usr/sbin")
 	if err != nil {
 		return nil, err
 	}
 	n := &Nginx{Process: &Process{name: "nginx"}, folder: f, program: program, port: port}
-	if n.dir, err = f.sub("nginx", nil); err != nil {
+	if n.dir, err = f.mkdir("nginx", nil); err != nil {
 		return nil, err
 	}
 	if port == 0 {

@@ -50,7 +50,7 @@ func StartPostgres(ctx context.Context, f *Folder, name string) (*Postgres, erro
 }
 
 func newPostgres(f *Folder, name string) (*Postgres, error) {
-	server, err := find("postgres", "postgresql", postgresPlaces()...)
+	server, err := findProgram("postgres", "postgresql", postgresPlaces()...)
 	if err != nil {
 		return nil, err
 	}
@@ -59,10 +59,10 @@ func newPostgres(f *Folder, name string) (*Postgres, error) {
 	}
 	p := &Postgres{folder: f, bin: filepath.Dir(server)}
 	p.Process = &Process{name: name}
-	if p.user, err = unprivileged("postgres"); err != nil {
+	if p.user, err = unprivilegedUser("postgres"); err != nil {
 		return nil, err
 	}
-	if p.data, err = f.sub(name, p.user); err != nil {
+	if p.data, err = f.mkdir(name, p.user); err != nil {
 		return nil, err
 	}
 	p.port, err = FreePort()

@@ -32,9 +32,9 @@ type Process struct {
 	// its process group too: PostgreSQL's have sessions of their own, outlive
 	// a killed server by a moment, and hold the memory that the next one wants.
 	gone chan struct{}
-	// asked is set before the process is told to end, so that an end that
+	// stopRequested is set before the process is told to end, so that an end that
 	// nobody asked for can be told apart.
-	asked atomic.Bool
+	stopRequested atomic.Bool
 }
 
 // command describes a process to start.
@@ -104,8 +104,8 @@ func (p *Process) PID() int { return p.cmd.Process.Pid }
 // Done is closed when the process has ended, for whatever reason.
 func (p *Process) Done() <-chan struct{} { return p.done }
 
-// Died tells whether the process has ended though nobody asked it to.
-func (p *Process) Died() bool { return !p.Running() && !p.asked.Load() }
+// Exited tells whether the process has ended though nobody asked it to.
+func (p *Process) Exited() bool { return !p.Running() && !p.stopRequested.Load() }
 
 // Running tells whether the process has not ended.
 func (p *Process) Running() bool {
@@ -131,7 +131,7 @@ func (p *Process) signal(s unix.Signal) error {
 // Kill ends the process with SIGKILL, as a crash would, and waits for its end
 // and that of its descendants.
 func (p *Process) Kill() error {
-	p.asked.Store(true)
+	p.stopRequested.Store(true)
 	err := p.signal(unix.SIGKILL)
 	<-p.done
 	select {
@@ -150,7 +150,7 @@ func (p *Process) Resume() error { return p.signal(unix.SIGCONT) }
 
 // Terminate asks the process to stop (SIGTERM) and does not wait.
 func (p *Process) Terminate() error {
-	p.asked.Store(true)
+	p.stopRequested.Store(true)
 	if !p.Running() {
 		return nil
 	}
@@ -195,8 +195,8 @@ func (p *Process) waitFor(ctx context.Context, ready func(context.Context) error
 	}
 }
 
-// answers asks for a page once, and wants it to be answered with a status.
-func answers(url string, status int) func(context.Context) error {
+// getsStatus asks for a page once, and wants it to be answered with a status.
+func getsStatus(url string, status int) func(context.Context) error {
 	return func(ctx context.Context) error {
 		req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
 		if err != nil {

@@ -52,7 +52,7 @@ func StartRabbitMQ(ctx context.Context, f *Folder, n int) ([]*RabbitMQ, error) {
 			Process: &Process{name: fmt.Sprintf("rabbitmq-%d", i+1)}, folder: f, scripts: scripts,
 			node: fmt.Sprintf("hikyaku%d@localhost", i+1), port: ports[2*i], dist: ports[2*i+1], epmd: epmd,
 		}
-		if r.dir, err = f.sub(r.name, nil); err != nil {
+		if r.dir, err = f.mkdir(r.name, nil); err != nil {
 			return nil, err
 		}
 		nodes[i] = r
@@ -93,14 +93,14 @@ func rabbitScripts() (string, error) {
 			return place, nil
 		}
 	}
-	path, err := find("rabbitmq-server", "rabbitmq-server")
+	path, err := findProgram("rabbitmq-server", "rabbitmq-server")
 	return filepath.Dir(path), err
 }
 
 // startEpmd runs the names' server of Erlang on a port of its own; otherwise
 // the first node would leave one running on the well-known port.
 func startEpmd(f *Folder) (port int, err error) {
-	program, err := find("epmd", "erlang-base", "/usr/lib/erlang/erts-*/bin", "/usr/lib/erlang/bin")
+	program, err := findProgram("epmd", "erlang-base", "/usr/lib/erlang/erts-*/bin", "/usr/lib/erlang/bin")
 	if err != nil {
 		return 0, err
 	}

@@ -28,12 +28,12 @@ type Redis struct {
 // StartRedis starts a Redis without data. options are settings beside the
 // shared ones, such as "cluster-enabled yes".
 func StartRedis(ctx context.Context, f *Folder, name string, options ...string) (*Redis, error) {
-	program, err := find("redis-server", "redis-server")
+	program, err := findProgram("redis-server", "redis-server")
 	if err != nil {
 		return nil, err
 	}
 	r := &Redis{Process: &Process{name: name}, folder: f, program: program, options: options}
-	if r.dir, err = f.sub(name, nil); err != nil {
+	if r.dir, err = f.mkdir(name, nil); err != nil {
 		return nil, err
 	}
 	if r.port, err = FreePort(); err != nil {
@@ -42,9 +42,9 @@ func StartRedis(ctx context.Context, f *Folder, name string, options ...string) 
 	return r, r.Start(ctx)
 }
 
-// redisBus is how far above a node's port the nodes of a cluster talk to each
+// busPortOffset is how far above a node's port the nodes of a cluster talk to each
 // other.
-const redisBus = 10_000
+const busPortOffset = 10_000
 
 // Start starts the server again, after a stop or a kill. It comes back empty:
 // it keeps nothing on the disk.
@@ -107,7 +107,7 @@ type RedisCluster struct {
 
 // StartRedisCluster starts three masters that share the slots.
 func StartRedisCluster(ctx context.Context, f *Folder) (*RedisCluster, error) {
-	program, err := find("redis-cli", "redis-tools")
+	program, err := findProgram("redis-cli", "redis-tools")
 	if err != nil {
 		return nil, err
 	}

@@ -59,7 +59,7 @@ func StartReference(ctx context.Context, f *Folder, o ReferenceOptions) (*Refere
 	}
 	r := &Reference{folder: f}
 	var err error
-	if r.dir, err = f.sub("reference", nil); err != nil {
+	if r.dir, err = f.mkdir("reference", nil); err != nil {
 		return nil, err
 	}
 	if err := os.WriteFile(filepath.Join(r.dir, "app.py"), []byte(referenceProgram), 0o600); err != nil {
@@ -93,7 +93,7 @@ func StartReference(ctx context.Context, f *Folder, o ReferenceOptions) (*Refere
 	}
 	for i, p := range r.Gateways {
 		// One that serves has its connections, and knows no page.
-		if err := p.waitFor(ctx, answers(r.URLs()[i], http.StatusNotFound)); err != nil {
+		if err := p.waitFor(ctx, getsStatus(r.URLs()[i], http.StatusNotFound)); err != nil {
 			return nil, err
 		}
 	}
@@ -107,7 +107,7 @@ func (o ReferenceOptions) gatewayPorts() ([]int, error) {
 	ports := make([]int, o.Gateways)
 	for i := range ports {
 		ports[i] = o.Port + i
-		if err := wantPort(ports[i]); err != nil {
+		if err := checkPort(ports[i]); err != nil {
 			return nil, err
 		}
 	}

@@ -23,9 +23,9 @@ func checkLocked(t *testing.T, url, user string, connect func(ctx context.Contex
 		t.Errorf("its own address: %v", err)
 	}
 	for name, other := range map[string]string{
-		"no password":    stacktest.As(url, user, ""),
-		"a common one":   stacktest.As(url, user, user),
-		"another's name": stacktest.As(url, "hikyaku", "hikyaku"),
+		"no password":    stacktest.WithCredentials(url, user, ""),
+		"a common one":   stacktest.WithCredentials(url, user, user),
+		"another's name": stacktest.WithCredentials(url, "hikyaku", "hikyaku"),
 	} {
 		if connect(t.Context(), other) == nil {
 			t.Errorf("%s: it lets everybody in", name)

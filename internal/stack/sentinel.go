@@ -25,7 +25,7 @@ const sentinelMaster = "hikyaku"
 // StartRedisSentinel starts the three, and waits until the Sentinel knows both
 // others.
 func StartRedisSentinel(ctx context.Context, f *Folder) (*RedisSentinel, error) {
-	program, err := find("redis-cli", "redis-tools")
+	program, err := findProgram("redis-cli", "redis-tools")
 	if err != nil {
 		return nil, err
 	}
@@ -41,7 +41,7 @@ func StartRedisSentinel(ctx context.Context, f *Folder) (*RedisSentinel, error) 
 	if s.port, err = FreePort(); err != nil {
 		return nil, err
 	}
-	dir, err := f.sub("redis-sentinel", nil)
+	dir, err := f.mkdir("redis-sentinel", nil)
 	if err != nil {
 		return nil, err
 	}

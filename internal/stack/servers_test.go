@@ -44,7 +44,7 @@ func TestServersStartStopAndComeBack(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, url := range []string{p.URL("one"), r.URL("one"), b.Through(p.URL("one"))} {
+		for _, url := range []string{p.URL("one"), r.URL("one"), b.URL(p.URL("one"))} {
 			checkLocked(t, url, "postgres", connectPostgres)
 		}
 		if err := p.Kill(); err != nil {

@@ -83,7 +83,7 @@ func startServers(end string) {
 	}
 }
 
-func TestServersEndWithTheirStarter(t *testing.T) {
+func TestServersStopWithStarter(t *testing.T) {
 	for _, end := range []string{"killed", "panics", "exits"} {
 		t.Run(end, func(t *testing.T) { t.Parallel(); testServersEnd(t, end) })
 	}

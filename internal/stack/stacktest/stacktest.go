@@ -132,8 +132,8 @@ func VHost(tb testing.TB) string {
 	return url
 }
 
-// As is the address of a server for somebody else.
-func As(url, user, password string) string {
+// WithCredentials is the address of a server for somebody else.
+func WithCredentials(url, user, password string) string {
 	scheme, rest, _ := strings.Cut(url, "://")
 	return scheme + "://" + user + ":" + password + rest[strings.LastIndex(rest, "@"):]
 }
