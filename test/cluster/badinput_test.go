@@ -15,17 +15,17 @@ import (
 func TestBadInput(t *testing.T) {
 	s := clustertest.Shared(t)
 	empty, err := s.Postgres.CreateDatabase(t.Context(), "nobody_migrated_it")
-	clustertest.Must(t, err)
+	clustertest.NoError(t, err)
 	// Another installation: a database of its own.
 	other, err := s.Postgres.CreateDatabase(t.Context(), "another_installation")
-	clustertest.Must(t, err)
+	clustertest.NoError(t, err)
 	if code, out := s.Command(t, []string{"HIKYAKU_DATABASE=" + other}, "migrate"); code != 0 {
 		t.Fatal(out)
 	}
 	vhost, err := s.RabbitMQ[0].CreateVHost(t.Context(), "somewhere-else")
-	clustertest.Must(t, err)
+	clustertest.NoError(t, err)
 	old := filepath.Join(t.TempDir(), "broker")
-	clustertest.Must(t, os.WriteFile(old, []byte("\n"), 0o600))
+	clustertest.NoError(t, os.WriteFile(old, []byte("\n"), 0o600))
 	database, broker, redis := s.Postgres.URL("hikyaku"), s.RabbitMQ[0].URL(), s.Redis[0].URL()
 	for _, tt := range []struct {
 		name string

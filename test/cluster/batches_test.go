@@ -19,7 +19,7 @@ import (
 func TestBatches(t *testing.T) {
 	s := clustertest.Shared(t)
 	boss, other := s.Register(t), s.Register(t)
-	clustertest.Must(t, s.Postgres.Exec(t.Context(), "hikyaku", `UPDATE users SET admin = true WHERE id = `+boss.Me().ID.String()))
+	clustertest.NoError(t, s.Postgres.Exec(t.Context(), "hikyaku", `UPDATE users SET admin = true WHERE id = `+boss.Me().ID.String()))
 	code, token := s.Command(t, nil, "user", "token", boss.Me().Name)
 	if code != 0 {
 		t.Fatalf("user token: %d\n%s", code, token)
@@ -31,7 +31,7 @@ func TestBatches(t *testing.T) {
 		names[i] = batch + "-" + string(rune('a'+i/10)) + string(rune('a'+i%10))
 	}
 	people, err := admin.AddBatchUsers(t.Context(), batch, names)
-	clustertest.Must(t, err)
+	clustertest.NoError(t, err)
 	pair := []chat.UserID{people[0].Me().ID, people[1].Me().ID}
 	var hall []chat.UserID
 	for _, p := range people {
@@ -40,9 +40,9 @@ func TestBatches(t *testing.T) {
 	rooms, err := admin.AddBatchRooms(t.Context(), batch, []client.BatchRoom{
 		{Kind: chat.Direct, Members: pair}, {Kind: chat.Group, Title: "hall", Members: hall},
 	})
-	clustertest.Must(t, err)
+	clustertest.NoError(t, err)
 	apart, err := boss.CreateGroup(t.Context(), "apart", other.Me().ID)
-	clustertest.Must(t, err)
+	clustertest.NoError(t, err)
 
 	one, two, bystander := s.Connect(t, people[0]), s.Connect(t, people[1]), s.Connect(t, other)
 	one.SendMessage(rooms[0].ID, "to one")
@@ -57,7 +57,7 @@ func TestBatches(t *testing.T) {
 	one.SendMessage(rooms[1].ID, "too late")
 	acceptance.Await[wire.Accepted](one, "accepted", nil)
 	sum, err := admin.RemoveBatch(t.Context(), batch, nil)
-	clustertest.Must(t, err)
+	clustertest.NoError(t, err)
 	if sum.Accounts != len(people) || sum.Conversations != 2 || sum.Messages != 2 {
 		t.Errorf("removed: %+v", sum)
 	}
@@ -65,7 +65,7 @@ func TestBatches(t *testing.T) {
 		t.Errorf("a socket of the batch was closed with %d", code)
 	}
 	for _, w := range workers {
-		clustertest.Must(t, w.Start(t.Context()))
+		clustertest.NoError(t, w.Start(t.Context()))
 	}
 	s.Connect(t, boss).SendMessage(apart.ID, "still here")
 	clustertest.AwaitBody(bystander, "still here")

@@ -64,7 +64,7 @@ func benchSystem(b *testing.B, o stack.Options) *clustertest.System {
 		b.Fatal(err)
 	}
 	b.Cleanup(func() {
-		if err := s.End(); err != nil {
+		if err := s.Close(); err != nil {
 			b.Error(err)
 		}
 	})
@@ -90,19 +90,19 @@ func warmUp(b *testing.B, s *clustertest.System) {
 // load is people in pairs.
 type load struct {
 	system *clustertest.System
-	people []*talker
-	begun  time.Time
+	users  []*benchUser
+	start  time.Time
 
-	mu       sync.Mutex
-	latency  *hdrhistogram.Histogram // due to received, in µs
-	ack      *hdrhistogram.Histogram // due to accepted, in µs
-	received atomic.Int64
-	accepted atomic.Int64
-	rejected atomic.Int64
-	warm     atomic.Int64 // ns since begun; what was due before does not count
+	mu           sync.Mutex
+	latency      *hdrhistogram.Histogram // due to received, in µs
+	ack          *hdrhistogram.Histogram // due to accepted, in µs
+	received     atomic.Int64
+	accepted     atomic.Int64
+	rejected     atomic.Int64
+	measuredFrom atomic.Int64 // ns since begun; what was due before does not count
 }
 
-type talker struct {
+type benchUser struct {
 	socket *client.Socket
 	prefix string // of a frame, up to the id
 	middle string // from the id to the body
@@ -115,7 +115,7 @@ var accounts atomic.Int64
 
 func newLoad(b *testing.B, s *clustertest.System, n int) *load {
 	b.Helper()
-	l := &load{system: s, begun: time.Now()}
+	l := &load{system: s, start: time.Now()}
 	l.reset()
 	var previous *client.Client
 	for i := range n {
@@ -126,25 +126,25 @@ func newLoad(b *testing.B, s *clustertest.System, n int) *load {
 		if err := c.Register(b.Context(), fmt.Sprintf("talker%d", accounts.Add(1)), clustertest.Password); err != nil {
 			b.Fatal(err)
 		}
-		t := &talker{self: []byte(`"sender":"` + c.Me().ID.String() + `"`)}
-		if t.socket, err = c.Dial(b.Context(), func(f client.Frame) { l.heard(b, t, f) }); err != nil {
+		t := &benchUser{self: []byte(`"sender":"` + c.Me().ID.String() + `"`)}
+		if t.socket, err = c.Dial(b.Context(), func(f client.Frame) { l.handleFrame(b, t, f) }); err != nil {
 			b.Fatal(err)
 		}
-		l.people = append(l.people, t)
+		l.users = append(l.users, t)
 		if i%2 == 1 {
 			d, err := c.CreateDirect(b.Context(), previous.Me().ID)
 			if err != nil {
 				b.Fatal(err)
 			}
-			t.in(d.ID)
-			l.people[i-1].in(d.ID)
+			t.setConversation(d.ID)
+			l.users[i-1].setConversation(d.ID)
 		}
 		previous = c
 	}
 	return l
 }
 
-func (t *talker) in(id chat.ConversationID) {
+func (t *benchUser) setConversation(id chat.ConversationID) {
 	t.prefix = `{"t":"send","id":"`
 	t.middle = `","conversation":"` + id.String() + `","body":"`
 }
@@ -158,7 +158,7 @@ func (l *load) reset() {
 	l.rejected.Store(0)
 }
 
-func (l *load) heard(b *testing.B, t *talker, f client.Frame) {
+func (l *load) handleFrame(b *testing.B, t *benchUser, f client.Frame) {
 	switch f.T {
 	case "accepted":
 		id := string(f.Raw[bytes.Index(f.Raw, []byte(`"id":"`))+6:][:36])
@@ -184,10 +184,10 @@ func (l *load) heard(b *testing.B, t *talker, f client.Frame) {
 }
 
 func (l *load) record(h *hdrhistogram.Histogram, due int64) {
-	if due < l.warm.Load() {
+	if due < l.measuredFrom.Load() {
 		return
 	}
-	took := time.Since(l.begun) - time.Duration(due)
+	took := time.Since(l.start) - time.Duration(due)
 	l.mu.Lock()
 	_ = h.RecordValue(max(1, took.Microseconds()))
 	l.mu.Unlock()
@@ -200,15 +200,15 @@ func (l *load) run(b *testing.B, rate int) {
 	seconds := number("CLUSTER_SECONDS", 10)
 	l.reset()
 	const warmUp = 2 * time.Second
-	start := time.Since(l.begun)
-	l.warm.Store(int64(start + warmUp))
+	start := time.Since(l.start)
+	l.measuredFrom.Store(int64(start + warmUp))
 	total := rate * (seconds + 2)
 	var lag time.Duration // how late the generator itself was, at most
 	cpu := map[string]float64{}
 	measured := 0
 	for n := 0; n < total; {
 		due := start + time.Duration(float64(n)/float64(rate)*1e9)
-		now := time.Since(l.begun)
+		now := time.Since(l.start)
 		if due > now {
 			time.Sleep(min(due-now, time.Millisecond))
 			continue
@@ -219,7 +219,7 @@ func (l *load) run(b *testing.B, rate int) {
 		if now-start > warmUp {
 			lag = max(lag, now-due)
 		}
-		t := l.people[n%len(l.people)]
+		t := l.users[n%len(l.users)]
 		id := client.NewClientID().String()
 		t.due.Store(id, int64(due))
 		if err := t.socket.SendRaw(fmt.Appendf(nil, `%s%s%s%d %s"}`, t.prefix, id, t.middle, int64(due), filler)); err != nil {
@@ -227,12 +227,12 @@ func (l *load) run(b *testing.B, rate int) {
 		}
 		n++
 	}
-	sent := time.Since(l.begun) - start
+	sent := time.Since(l.start) - start
 	deadline := time.Now().Add(30 * time.Second)
 	for l.received.Load() < int64(total)-l.rejected.Load() && time.Now().Before(deadline) {
 		time.Sleep(time.Millisecond)
 	}
-	drained := time.Since(l.begun) - start - sent
+	drained := time.Since(l.start) - start - sent
 	after := cpuTimes(l.system)
 	l.mu.Lock()
 	defer l.mu.Unlock()

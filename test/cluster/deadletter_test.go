@@ -15,11 +15,11 @@ func TestDeadLetters(t *testing.T) {
 	s := clustertest.Shared(t)
 	a, b := s.Register(t), s.Register(t)
 	g, err := a.CreateGroup(t.Context(), "Notes", b.Me().ID)
-	clustertest.Must(t, err)
-	clustertest.Must(t, s.Postgres.Exec(t.Context(), "hikyaku", `ALTER TABLE messages ADD CONSTRAINT no_poison CHECK (body <> 'poison') NOT VALID`))
+	clustertest.NoError(t, err)
+	clustertest.NoError(t, s.Postgres.Exec(t.Context(), "hikyaku", `ALTER TABLE messages ADD CONSTRAINT no_poison CHECK (body <> 'poison') NOT VALID`))
 	mended := false
 	mend := func() {
-		clustertest.Must(t, s.Postgres.Exec(t.Context(), "hikyaku", `ALTER TABLE messages DROP CONSTRAINT no_poison`))
+		clustertest.NoError(t, s.Postgres.Exec(t.Context(), "hikyaku", `ALTER TABLE messages DROP CONSTRAINT no_poison`))
 	}
 	defer func() {
 		if !mended {

@@ -7,8 +7,8 @@ import (
 	"github.com/hikyaku-chat/hikyaku/test/cluster/clustertest"
 )
 
-// calm are settings for those who stay on one connection, which a machine that
+// stableSettings are settings for those who stay on one connection, which a machine that
 // is busy must not end, and who tell when a gateway lets them go.
-var calm = []string{"HIKYAKU_HEARTBEAT=15s", "HIKYAKU_GOODBYE_SPREAD=8s"}
+var stableSettings = []string{"HIKYAKU_HEARTBEAT=15s", "HIKYAKU_GOODBYE_SPREAD=8s"}
 
-func TestMain(m *testing.M) { clustertest.Main(m, calm...) }
+func TestMain(m *testing.M) { clustertest.Main(m, stableSettings...) }

@@ -18,10 +18,10 @@ func subscribe(t *testing.T, service *webpushtest.Service, c *client.Client) *we
 	var key struct {
 		Public string `json:"public_key"`
 	}
-	clustertest.Must(t, c.Do(t.Context(), http.MethodGet, "/push", nil, &key))
+	clustertest.NoError(t, c.Do(t.Context(), http.MethodGet, "/push", nil, &key))
 	s, device := service.Subscribe()
 	device.Restrict(key.Public)
-	clustertest.Must(t, c.Do(t.Context(), http.MethodPut, "/push/subscription", map[string]any{
+	clustertest.NoError(t, c.Do(t.Context(), http.MethodPut, "/push/subscription", map[string]any{
 		"endpoint": s.Endpoint, "keys": map[string]string{"p256dh": s.P256DH, "auth": s.Auth},
 	}, nil))
 	return device
@@ -35,7 +35,7 @@ func TestNotifications(t *testing.T) {
 	a, b := s.Register(t), s.Register(t)
 	phone := subscribe(t, service, b)
 	d, err := a.CreateDirect(t.Context(), b.Me().ID)
-	clustertest.Must(t, err)
+	clustertest.NoError(t, err)
 	aki, ben := s.Connect(t, a), s.Connect(t, b)
 	aki.SendMessage(d.ID, "while you are here")
 	acceptance.Await(ben, "message", acceptance.IsBody("while you are here"))

@@ -27,9 +27,9 @@ func TestAcrossGateways(t *testing.T) {
 	s := clustertest.Shared(t)
 	gateways := s.Members("gateway")
 	a, b := s.Register(t), s.Register(t)
-	aki, ben := clustertest.At(t, gateways[0].Addr(), a), clustertest.At(t, gateways[1].Addr(), b)
+	aki, ben := clustertest.ConnectTo(t, gateways[0].Addr(), a), clustertest.ConnectTo(t, gateways[1].Addr(), b)
 	d, err := a.CreateDirect(t.Context(), b.Me().ID)
-	clustertest.Must(t, err)
+	clustertest.NoError(t, err)
 	acceptance.Await(ben, "conversation", func(f wire.ConversationFrame) bool { return f.Conversation.ID == d.ID })
 	aki.Send(wire.Watch{T: "watch", Users: []chat.UserID{b.Me().ID}})
 	acceptance.Await(aki, "presence", isPresence(b.Me().ID, chat.Online))
@@ -40,12 +40,12 @@ func TestAcrossGateways(t *testing.T) {
 	ben.Send(wire.Mark{T: "mark", Conversation: d.ID, Read: 1})
 	acceptance.Await(aki, "mark", func(f wire.MarkFrame) bool { return f.User == b.Me().ID && f.Read == 1 })
 	// The gateway's process is gone without a word: so is whoever was on it.
-	clustertest.Must(t, gateways[1].Kill())
+	clustertest.NoError(t, gateways[1].Kill())
 	acceptance.Await(aki, "presence", isPresence(b.Me().ID, chat.Offline))
-	clustertest.Must(t, gateways[1].Start(t.Context()))
-	ben = clustertest.At(t, gateways[1].Addr(), b)
+	clustertest.NoError(t, gateways[1].Start(t.Context()))
+	ben = clustertest.ConnectTo(t, gateways[1].Addr(), b)
 	acceptance.Await(aki, "presence", isPresence(b.Me().ID, chat.Online))
-	clustertest.Must(t, b.Do(t.Context(), http.MethodPost, "/logout", nil, nil))
+	clustertest.NoError(t, b.Do(t.Context(), http.MethodPost, "/logout", nil, nil))
 	if code := acceptance.CloseCode(t, ben); code != wire.CloseRevoked {
 		t.Errorf("the socket of the session that ended was closed with %d", code)
 	}
@@ -68,18 +68,18 @@ func TestRoutingRebuildsItself(t *testing.T) {
 	s := clustertest.Shared(t)
 	gateways := s.Members("gateway")
 	a, b := s.Register(t), s.Register(t)
-	aki, ben := clustertest.At(t, gateways[0].Addr(), a), clustertest.At(t, gateways[1].Addr(), b)
+	aki, ben := clustertest.ConnectTo(t, gateways[0].Addr(), a), clustertest.ConnectTo(t, gateways[1].Addr(), b)
 	d, err := a.CreateDirect(t.Context(), b.Me().ID)
-	clustertest.Must(t, err)
-	clustertest.Must(t, s.Redis[0].Kill())
+	clustertest.NoError(t, err)
+	clustertest.NoError(t, s.Redis[0].Kill())
 	// Nobody is logged out, and people still come in.
 	c := s.Register(t)
-	cho := clustertest.At(t, gateways[0].Addr(), c)
+	cho := clustertest.ConnectTo(t, gateways[0].Addr(), c)
 	e, err := c.CreateDirect(t.Context(), b.Me().ID)
-	clustertest.Must(t, err)
+	clustertest.NoError(t, err)
 	cho.SendMessage(e.ID, "are you there?")
 	acceptance.Await[wire.Accepted](cho, "accepted", nil)
-	clustertest.Must(t, s.Redis[0].Start(t.Context()))
+	clustertest.NoError(t, s.Redis[0].Start(t.Context()))
 	back := time.Now()
 	for _, p := range []struct {
 		from, to *acceptance.User
@@ -99,7 +99,7 @@ func TestReplicaBehind(t *testing.T) {
 	s := clustertest.Shared(t)
 	a := s.Register(t)
 	g, err := a.CreateGroup(t.Context(), "Notes")
-	clustertest.Must(t, err)
+	clustertest.NoError(t, err)
 	p := acceptance.Connect(t, a)
 	// The replica may call off a statement that is in the way of what it
 	// replays; then it is said again.
@@ -119,7 +119,7 @@ func TestReplicaBehind(t *testing.T) {
 		p.SendMessage(g.ID, body)
 		acceptance.Await(p, "message", acceptance.IsBody(body))
 		history, err := a.History(t.Context(), g.ID)
-		clustertest.Must(t, err)
+		clustertest.NoError(t, err)
 		if len(history) != n || history[n-1].Body != body {
 			t.Fatalf("after message %d the history has %d", n, len(history))
 		}
@@ -138,15 +138,15 @@ func TestReplicaBehind(t *testing.T) {
 // run go on; one that starts sees that it is older, says so and stops.
 func TestNewerSchema(t *testing.T) {
 	s := clustertest.Shared(t)
-	tr := s.Begin(t)
-	clustertest.Must(t, s.Postgres.Exec(t.Context(), "hikyaku", `BEGIN;
+	tr := s.StartTraffic(t)
+	clustertest.NoError(t, s.Postgres.Exec(t.Context(), "hikyaku", `BEGIN;
 		ALTER TABLE users ADD COLUMN of_the_next_release text;
 		ALTER TABLE messages ADD COLUMN of_the_next_release text;
 		INSERT INTO goose_db_version (version_id, is_applied) VALUES (9999, true);
 		COMMIT`))
-	tr.While()
+	tr.SendMore()
 	worker := s.Members("worker")[0]
-	clustertest.Must(t, worker.Kill())
+	clustertest.NoError(t, worker.Kill())
 	err := worker.Start(t.Context())
 	if err == nil || !strings.Contains(err.Error(), "--database: the schema has version 9999") {
 		t.Errorf("a process that is too old starts: %v", err)
@@ -154,13 +154,13 @@ func TestNewerSchema(t *testing.T) {
 	if err := s.Run(t.Context(), "migrate"); err == nil || !strings.Contains(err.Error(), "--database: the schema has version 9999") {
 		t.Errorf("migrate of a release that is too old: %v", err)
 	}
-	clustertest.Must(t, s.Postgres.Exec(t.Context(), "hikyaku", `BEGIN;
+	clustertest.NoError(t, s.Postgres.Exec(t.Context(), "hikyaku", `BEGIN;
 		DELETE FROM goose_db_version WHERE version_id = 9999;
 		ALTER TABLE users DROP COLUMN of_the_next_release;
 		ALTER TABLE messages DROP COLUMN of_the_next_release;
 		COMMIT`))
-	clustertest.Must(t, worker.Start(t.Context()))
-	tr.Flows()
+	clustertest.NoError(t, worker.Start(t.Context()))
+	tr.AwaitDelivery()
 	tr.Verify()
 }
 
@@ -169,15 +169,15 @@ func TestNewerSchema(t *testing.T) {
 func TestDrain(t *testing.T) {
 	s := clustertest.Shared(t)
 	m, err := s.Add(t.Context(), "gateway")
-	clustertest.Must(t, err)
+	clustertest.NoError(t, err)
 	a := s.Register(t)
 	g, err := a.CreateGroup(t.Context(), "Notes")
-	clustertest.Must(t, err)
+	clustertest.NoError(t, err)
 	devices := make([]*acceptance.User, 8)
 	for i := range devices {
-		devices[i] = clustertest.At(t, m.Addr(), a)
+		devices[i] = clustertest.ConnectTo(t, m.Addr(), a)
 	}
-	clustertest.Must(t, m.Terminate())
+	clustertest.NoError(t, m.Terminate())
 	// The device that stays longest has the time for one message more.
 	var p *acceptance.User
 	var goodbye wire.Goodbye
@@ -202,5 +202,5 @@ func TestDrain(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), eventually.Timeout)
 	defer cancel()
-	clustertest.Must(t, s.Remove(ctx, m))
+	clustertest.NoError(t, s.Remove(ctx, m))
 }

@@ -14,16 +14,16 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/stack"
 )
 
-// Must ends the test when err is not nil.
-func Must(t *testing.T, err error) {
+// NoError ends the test when err is not nil.
+func NoError(t *testing.T, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)
 	}
 }
 
-// At connects a person to a certain process, past nginx.
-func At(t *testing.T, addr string, c *client.Client) *acceptance.User {
+// ConnectTo connects a person to a certain process, past nginx.
+func ConnectTo(t *testing.T, addr string, c *client.Client) *acceptance.User {
 	t.Helper()
 	direct, err := client.New("http://" + addr)
 	if err != nil {
@@ -35,7 +35,7 @@ func At(t *testing.T, addr string, c *client.Client) *acceptance.User {
 // Connect connects a person by way of nginx.
 func (s *System) Connect(t *testing.T, c *client.Client) *acceptance.User {
 	t.Helper()
-	return At(t, strings.TrimPrefix(s.URL(), "http://"), c)
+	return ConnectTo(t, strings.TrimPrefix(s.URL(), "http://"), c)
 }
 
 // AwaitBody waits for a message by its text.
@@ -48,7 +48,7 @@ func Stop(t *testing.T, m *stack.Member) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), eventually.Timeout)
 	defer cancel()
-	Must(t, m.Stop(ctx))
+	NoError(t, m.Stop(ctx))
 }
 
 // Command runs the binary as an operator would, with what the cluster's processes
@@ -56,7 +56,7 @@ func Stop(t *testing.T, m *stack.Member) {
 func (s *System) Command(t *testing.T, set []string, args ...string) (code int, out string) {
 	t.Helper()
 	path, err := binary()
-	Must(t, err)
+	NoError(t, err)
 	ctx, cancel := context.WithTimeout(t.Context(), eventually.Timeout)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, path, args...)

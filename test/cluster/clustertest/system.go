@@ -43,7 +43,7 @@ var (
 type System struct {
 	*stack.Cluster
 	folder *stack.Folder
-	ended  bool
+	closed bool
 }
 
 // build makes the binary, with the race detector when the tests have it.
@@ -133,7 +133,7 @@ func Main(m *testing.M, more ...string) {
 	settings = append(settings, more...)
 	code := m.Run()
 	for _, s := range systems {
-		if err := s.End(); err != nil {
+		if err := s.Close(); err != nil {
 			_, _ = fmt.Fprintln(os.Stderr, err)
 			code = max(code, 1)
 		}
@@ -144,13 +144,13 @@ func Main(m *testing.M, more ...string) {
 	os.Exit(code)
 }
 
-// End stops a cluster and reads its logs: whatever the tests saw, no process
+// Close stops a cluster and reads its logs: whatever the tests saw, no process
 // may have panicked or raced.
-func (s *System) End() error {
-	if s.ended {
+func (s *System) Close() error {
+	if s.closed {
 		return nil
 	}
-	s.ended = true
+	s.closed = true
 	ctx, cancel := context.WithTimeout(context.Background(), eventually.Timeout)
 	defer cancel()
 	var failure error

@@ -11,13 +11,13 @@ import (
 // what is said goes on.
 func TestRedisComesBackEmpty(t *testing.T) {
 	s := clustertest.Shared(t)
-	tr := s.Begin(t)
-	tr.While()
-	clustertest.Must(t, s.Redis[0].Kill())
+	tr := s.StartTraffic(t)
+	tr.SendMore()
+	clustertest.NoError(t, s.Redis[0].Kill())
 	// Without Redis messages are still accepted and stored.
-	tr.Flows()
-	clustertest.Must(t, s.Redis[0].Start(t.Context()))
-	tr.Flows()
+	tr.AwaitDelivery()
+	clustertest.NoError(t, s.Redis[0].Start(t.Context()))
+	tr.AwaitDelivery()
 	tr.Verify()
 }
 
@@ -25,14 +25,14 @@ func TestRedisComesBackEmpty(t *testing.T) {
 // it gives up soon enough for messages to go on.
 func TestRedisHangs(t *testing.T) {
 	s := clustertest.Shared(t)
-	tr := s.Begin(t)
-	tr.While()
-	clustertest.Must(t, s.Redis[0].Pause())
+	tr := s.StartTraffic(t)
+	tr.SendMore()
+	clustertest.NoError(t, s.Redis[0].Pause())
 	began := time.Now()
-	tr.Flows()
+	tr.AwaitDelivery()
 	t.Logf("%v until messages went on without Redis", time.Since(began).Round(time.Millisecond))
-	clustertest.Must(t, s.Redis[0].Resume())
-	tr.Flows()
+	clustertest.NoError(t, s.Redis[0].Resume())
+	tr.AwaitDelivery()
 	tr.Verify()
 }
 
@@ -40,12 +40,12 @@ func TestRedisHangs(t *testing.T) {
 // lost, and all goes on when it is back.
 func TestRabbitMQDies(t *testing.T) {
 	s := clustertest.Shared(t)
-	tr := s.Begin(t)
-	tr.While()
-	clustertest.Must(t, s.RabbitMQ[0].Kill())
-	tr.Talk(50) // nobody stops for it
-	clustertest.Must(t, s.RabbitMQ[0].Start(t.Context()))
-	tr.Flows()
+	tr := s.StartTraffic(t)
+	tr.SendMore()
+	clustertest.NoError(t, s.RabbitMQ[0].Kill())
+	tr.AwaitSent(50) // nobody stops for it
+	clustertest.NoError(t, s.RabbitMQ[0].Start(t.Context()))
+	tr.AwaitDelivery()
 	tr.Verify()
 }
 
@@ -53,11 +53,11 @@ func TestRabbitMQDies(t *testing.T) {
 // accepted.
 func TestPostgreSQLDies(t *testing.T) {
 	s := clustertest.Shared(t)
-	tr := s.Begin(t)
-	tr.While()
-	clustertest.Must(t, s.Postgres.Kill())
-	tr.Talk(50) // nobody stops for it
-	clustertest.Must(t, s.Postgres.Start(t.Context()))
-	tr.Flows()
+	tr := s.StartTraffic(t)
+	tr.SendMore()
+	clustertest.NoError(t, s.Postgres.Kill())
+	tr.AwaitSent(50) // nobody stops for it
+	clustertest.NoError(t, s.Postgres.Start(t.Context()))
+	tr.AwaitDelivery()
 	tr.Verify()
 }
