@@ -9,8 +9,8 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/hikyaku-chat/hikyaku/internal/bench/live"
 	"github.com/hikyaku-chat/hikyaku/internal/bench/probe"
+	"github.com/hikyaku-chat/hikyaku/internal/bench/progress"
 	"github.com/hikyaku-chat/hikyaku/internal/bench/report"
 	"github.com/hikyaku-chat/hikyaku/internal/bench/scenario"
 	"github.com/hikyaku-chat/hikyaku/internal/bench/threshold"
@@ -137,7 +137,7 @@ func (c *benchRun) measure(ctx context.Context, std streams, name string, s meas
 	r := report.New(name, t.Name(), version())
 	r.Parameters = parameters
 	r.Parameters["url"], r.Parameters["body"], r.Parameters["processes"] = c.URL, strconv.Itoa(c.Body), strconv.Itoa(processes)
-	view := live.New(std.err, fmt.Sprintf("%s of %s at %s", name, t.Name(), c.URL))
+	view := progress.New(std.err, fmt.Sprintf("%s of %s at %s", name, t.Name(), c.URL))
 	defer view.Close()
 	run := &scenario.Run{Name: strings.ToLower(rand.Text()[:8]), Body: c.Body, Target: t, Report: r, Watch: view}
 	if probes := c.probes(); len(probes) > 0 {

@@ -7,7 +7,7 @@ import (
 	"strings"
 
 	"github.com/hikyaku-chat/hikyaku/internal/bench/compare"
-	"github.com/hikyaku-chat/hikyaku/internal/bench/page"
+	"github.com/hikyaku-chat/hikyaku/internal/bench/htmlreport"
 	"github.com/hikyaku-chat/hikyaku/internal/bench/plot"
 	"github.com/hikyaku-chat/hikyaku/internal/bench/report"
 )
@@ -44,7 +44,7 @@ type drawing struct {
 func (d *drawing) draw(reports []*report.Report, beside ...compare.Reference) error {
 	if d.Report != "" {
 		var b bytes.Buffer
-		if err := page.Write(&b, reports, beside...); err != nil {
+		if err := htmlreport.Write(&b, reports, beside...); err != nil {
 			return fmt.Errorf("--report: %w", err)
 		}
 		if err := os.WriteFile(d.Report, b.Bytes(), 0o644); err != nil {

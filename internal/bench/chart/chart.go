@@ -4,7 +4,7 @@
 package chart
 
 import (
-	"github.com/hikyaku-chat/hikyaku/internal/bench/figure"
+	"github.com/hikyaku-chat/hikyaku/internal/bench/humanize"
 )
 
 // Chart is one drawing.
@@ -24,9 +24,9 @@ type Chart struct {
 
 // Axis is one of the two.
 type Axis struct {
-	Label string      `json:"label"`
-	Unit  figure.Unit `json:"unit"`
-	Log   bool        `json:"log"`
+	Label string        `json:"label"`
+	Unit  humanize.Unit `json:"unit"`
+	Log   bool          `json:"log"`
 }
 
 // Dash tells lines apart that have the same color, and helps those who see no

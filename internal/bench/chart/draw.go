@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/hikyaku-chat/hikyaku/internal/bench/compare"
-	"github.com/hikyaku-chat/hikyaku/internal/bench/figure"
+	"github.com/hikyaku-chat/hikyaku/internal/bench/humanize"
 	"github.com/hikyaku-chat/hikyaku/internal/bench/load"
 	"github.com/hikyaku-chat/hikyaku/internal/bench/report"
 )
@@ -109,7 +109,7 @@ type quantity struct {
 // over adds a chart of quantities over time. Of one run all are shown together;
 // of several one at a time, first the one that is named as telling.
 func (d *drawing) over(name string, c Chart, telling string, quantities ...quantity) {
-	c.X = Axis{Label: "time", Unit: figure.Seconds}
+	c.X = Axis{Label: "time", Unit: humanize.Seconds}
 	if d.single() {
 		c.Spans = spans(d.runs[0].Report)
 	} else if len(quantities) > 1 {
@@ -197,16 +197,16 @@ func (d *drawing) overRate() {
 	c := Chart{
 		Title: "Latency over rate",
 		Note:  "From the moment that a message was due to its receipt at each device, at rising rates.",
-		X:     Axis{Label: "messages per second", Unit: figure.PerSecond, Log: true},
-		Y:     Axis{Label: "latency", Unit: figure.Milliseconds, Log: true},
+		X:     Axis{Label: "messages per second", Unit: humanize.PerSecond, Log: true},
+		Y:     Axis{Label: "latency", Unit: humanize.Milliseconds, Log: true},
 	}
 	d.overSteps(&c, func(s *load.Result) float64 { return s.Rate }, func(s *load.Result) load.Latency { return s.Latency })
 	if limit, err := time.ParseDuration(d.runs[0].Parameters["max_p95"]); err == nil {
 		ms := float64(limit) / float64(time.Millisecond)
-		c.Limits = append(c.Limits, Limit{Value: ms, Label: "limit of the p95: " + figure.Write(ms, figure.Milliseconds)})
+		c.Limits = append(c.Limits, Limit{Value: ms, Label: "limit of the p95: " + humanize.Write(ms, humanize.Milliseconds)})
 	}
 	if r := d.runs[0]; d.single() && r.Rate > 0 {
-		c.Limits = append(c.Limits, Limit{OfX: true, Value: r.Rate, Label: "sustained: " + figure.Write(r.Rate, figure.PerSecond)})
+		c.Limits = append(c.Limits, Limit{OfX: true, Value: r.Rate, Label: "sustained: " + humanize.Write(r.Rate, humanize.PerSecond)})
 	}
 	for _, b := range d.beside {
 		if rate, p95 := b.Figures["msgs_per_s"], b.Figures["p95"]; rate > 0 && p95 > 0 {
@@ -224,7 +224,7 @@ func (d *drawing) rate() {
 	d.over("rate", Chart{
 		Title: "Messages over time",
 		Note:  "Each second: what was sent, what was promised to be kept, and what arrived at everybody.",
-		Y:     Axis{Label: "messages per second", Unit: figure.PerSecond},
+		Y:     Axis{Label: "messages per second", Unit: humanize.PerSecond},
 	}, "arrived",
 		quantity{"sent", Dotted, func(s *second) (float64, bool) { return s.per(s.Sent), d.talked(s) }},
 		quantity{"accepted", Dashed, func(s *second) (float64, bool) { return s.per(s.Accepted), d.talked(s) }},
@@ -242,7 +242,7 @@ func (d *drawing) queue() {
 	d.over("queue", Chart{
 		Title: "Accepted, not yet arrived",
 		Note:  "Messages, at most in each second, as seen from outside: not the length of any queue inside the system.",
-		Y:     Axis{Label: "messages", Unit: figure.Count},
+		Y:     Axis{Label: "messages", Unit: humanize.Count},
 	}, "", quantity{"accepted, not yet arrived", Solid, func(s *second) (float64, bool) { return float64(s.Queue), d.talked(s) }})
 }
 
@@ -257,7 +257,7 @@ func brought(of func(s *second) float64) func(s *second) (float64, bool) {
 }
 
 func (d *drawing) percentiles(name, title, note string, of func(func(s *second) float64) func(s *second) (float64, bool)) {
-	d.over(name, Chart{Title: title, Note: note, Y: Axis{Label: "latency", Unit: figure.Milliseconds, Log: true}}, "p95",
+	d.over(name, Chart{Title: title, Note: note, Y: Axis{Label: "latency", Unit: humanize.Milliseconds, Log: true}}, "p95",
 		quantity{"p50", Dotted, of(func(s *second) float64 { return s.P50 })},
 		quantity{"p95", Solid, of(func(s *second) float64 { return s.P95 })},
 		quantity{"p99", Dashed, of(func(s *second) float64 { return s.P99 })},
@@ -274,11 +274,11 @@ func (d *drawing) connections(name string) {
 	c := Chart{
 		Title: "Connections over time",
 		Note:  "Connections that are open at the end of each second.",
-		Y:     Axis{Label: "connections", Unit: figure.Count},
+		Y:     Axis{Label: "connections", Unit: humanize.Count},
 	}
 	for _, b := range d.beside {
 		if n, ok := b.Figures["connections"]; ok {
-			c.Limits = append(c.Limits, Limit{Value: n, Label: b.Name + ": " + figure.Number(n), Published: true})
+			c.Limits = append(c.Limits, Limit{Value: n, Label: b.Name + ": " + humanize.Number(n), Published: true})
 		}
 	}
 	d.over(name, c, "", quantity{"connections", Solid, func(s *second) (float64, bool) { return float64(s.Connected), true }})
@@ -288,8 +288,8 @@ func (d *drawing) fanout() {
 	c := Chart{
 		Title: "Until the last device has it",
 		Note:  "From the moment that a message was due until every member of the room had it, by the room's size.",
-		X:     Axis{Label: "devices in the room", Unit: figure.Count, Log: true},
-		Y:     Axis{Label: "time", Unit: figure.Milliseconds, Log: true},
+		X:     Axis{Label: "devices in the room", Unit: humanize.Count, Log: true},
+		Y:     Axis{Label: "time", Unit: humanize.Milliseconds, Log: true},
 	}
 	d.overSteps(&c, Size, func(s *load.Result) load.Latency { return s.Complete })
 	d.add("complete", c)
@@ -297,7 +297,7 @@ func (d *drawing) fanout() {
 	c = Chart{
 		Title: "Deliveries by room size",
 		Note:  "Receipts each second, all devices together.",
-		X:     c.X, Y: Axis{Label: "deliveries per second", Unit: figure.PerSecond},
+		X:     c.X, Y: Axis{Label: "deliveries per second", Unit: humanize.PerSecond},
 	}
 	for _, r := range d.runs {
 		l := Line{Name: "deliveries", Tone: r.tone, Marks: true}
@@ -334,10 +334,10 @@ func (d *drawing) processes() string {
 func (d *drawing) server() {
 	d.over("memory", Chart{
 		Title: "Server's memory", Note: fmt.Sprintf("Resident, of %s, all processes together.", d.processes()),
-		Y: Axis{Label: "memory", Unit: figure.MiB},
+		Y: Axis{Label: "memory", Unit: humanize.MiB},
 	}, "", quantity{"memory", Solid, func(s *second) (float64, bool) { return s.MemoryMiB, s.MemoryMiB > 0 }})
 	d.over("cpu", Chart{
 		Title: "Server's processors", Note: fmt.Sprintf("Processors' worth of time, of %s, all processes together; the machine has %d.", d.processes(), d.runs[0].Machine.Cores),
-		Y: Axis{Label: "processors", Unit: figure.Processors},
+		Y: Axis{Label: "processors", Unit: humanize.Processors},
 	}, "", quantity{"processors", Solid, func(s *second) (float64, bool) { return s.CPU, s.MemoryMiB > 0 }})
 }

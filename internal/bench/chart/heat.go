@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"math"
 
-	"github.com/hikyaku-chat/hikyaku/internal/bench/figure"
+	"github.com/hikyaku-chat/hikyaku/internal/bench/humanize"
 	"github.com/hikyaku-chat/hikyaku/internal/bench/report"
 )
 
@@ -23,8 +23,8 @@ func (d *drawing) heat() {
 		d.add(name, Chart{
 			Title: title,
 			Note:  "Each column is a stretch of time; the stronger the color of a band, the more of what arrived in it took that long.",
-			X:     Axis{Label: "time", Unit: figure.Seconds},
-			Y:     Axis{Label: "latency", Unit: figure.Milliseconds, Log: true},
+			X:     Axis{Label: "time", Unit: humanize.Seconds},
+			Y:     Axis{Label: "latency", Unit: humanize.Milliseconds, Log: true},
 			Heat:  heat(r.Report),
 		})
 	}

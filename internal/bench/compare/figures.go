@@ -3,7 +3,7 @@ package compare
 import (
 	"slices"
 
-	"github.com/hikyaku-chat/hikyaku/internal/bench/figure"
+	"github.com/hikyaku-chat/hikyaku/internal/bench/humanize"
 	"github.com/hikyaku-chat/hikyaku/internal/bench/report"
 )
 
@@ -21,7 +21,7 @@ const (
 type measure struct {
 	name   string // as in docs/bench.md and in conditions
 	label  string
-	unit   figure.Unit
+	unit   humanize.Unit
 	better Better
 	in     []string // scenarios that it means something in; nil for all
 	of     func(r *report.Report) (float64, bool)
@@ -37,46 +37,46 @@ var ofProcesses = []string{"bytes_each", "peak_cpu", "mib_per_hour"}
 var talks = []string{"latency", "burst", "soak", "fanout"}
 
 var measures = []measure{
-	{"msgs_per_s", "messages arrived", figure.PerSecond, Higher, []string{"latency", "burst", "soak"}, positive(func(r *report.Report) float64 { return r.MsgsPerS })},
-	{"deliveries_per_s", "deliveries", figure.PerSecond, Higher, []string{"fanout"}, positive(func(r *report.Report) float64 { return r.Deliveries })},
-	{"p50", "latency p50", figure.Milliseconds, Lower, talks, positive(func(r *report.Report) float64 { return r.Latency.P50 })},
-	{"p95", "latency p95", figure.Milliseconds, Lower, talks, positive(func(r *report.Report) float64 { return r.Latency.P95 })},
-	{"p99", "latency p99", figure.Milliseconds, Lower, talks, positive(func(r *report.Report) float64 { return r.Latency.P99 })},
-	{"complete_p95", "last device p95", figure.Milliseconds, Lower, []string{"fanout"}, positive(func(r *report.Report) float64 { return r.Complete.P95 })},
-	{"complete_max", "last device max", figure.Milliseconds, Lower, []string{"fanout"}, positive(func(r *report.Report) float64 { return r.Complete.Max })},
-	{"accepted_p95", "accepted p95", figure.Milliseconds, Lower, talks, positive(func(r *report.Report) float64 { return r.Answer.P95 })},
-	{"queue_peak", "accepted, not yet arrived, at most", figure.Count, Lower, []string{"burst"}, func(r *report.Report) (float64, bool) { return float64(r.Queue.Peak), r.Sent > 0 }},
-	{"queue_drain", "until all arrived", figure.Seconds, Lower, []string{"burst"}, func(r *report.Report) (float64, bool) { return r.Queue.DrainS, r.Sent > 0 && r.Missing() == 0 }},
-	{"refused", "refused", figure.Percent, Lower, []string{"burst"}, func(r *report.Report) (float64, bool) {
+	{"msgs_per_s", "messages arrived", humanize.PerSecond, Higher, []string{"latency", "burst", "soak"}, positive(func(r *report.Report) float64 { return r.MsgsPerS })},
+	{"deliveries_per_s", "deliveries", humanize.PerSecond, Higher, []string{"fanout"}, positive(func(r *report.Report) float64 { return r.Deliveries })},
+	{"p50", "latency p50", humanize.Milliseconds, Lower, talks, positive(func(r *report.Report) float64 { return r.Latency.P50 })},
+	{"p95", "latency p95", humanize.Milliseconds, Lower, talks, positive(func(r *report.Report) float64 { return r.Latency.P95 })},
+	{"p99", "latency p99", humanize.Milliseconds, Lower, talks, positive(func(r *report.Report) float64 { return r.Latency.P99 })},
+	{"complete_p95", "last device p95", humanize.Milliseconds, Lower, []string{"fanout"}, positive(func(r *report.Report) float64 { return r.Complete.P95 })},
+	{"complete_max", "last device max", humanize.Milliseconds, Lower, []string{"fanout"}, positive(func(r *report.Report) float64 { return r.Complete.Max })},
+	{"accepted_p95", "accepted p95", humanize.Milliseconds, Lower, talks, positive(func(r *report.Report) float64 { return r.Answer.P95 })},
+	{"queue_peak", "accepted, not yet arrived, at most", humanize.Count, Lower, []string{"burst"}, func(r *report.Report) (float64, bool) { return float64(r.Queue.Peak), r.Sent > 0 }},
+	{"queue_drain", "until all arrived", humanize.Seconds, Lower, []string{"burst"}, func(r *report.Report) (float64, bool) { return r.Queue.DrainS, r.Sent > 0 && r.Missing() == 0 }},
+	{"refused", "refused", humanize.Percent, Lower, []string{"burst"}, func(r *report.Report) (float64, bool) {
 		return share(r.Refused, r.Sent), r.Sent > 0
 	}},
 
-	{"connections", "connections", figure.Count, Higher, []string{"connections"}, connected(func(c *report.Connections) float64 { return float64(c.Succeeded) })},
-	{"connected", "of those tried", figure.Percent, Higher, []string{"connections"}, connected(func(c *report.Connections) float64 { return share(c.Succeeded, c.Attempted) })},
-	{"connections_per_s", "connected", figure.PerSecond, Higher, []string{"connections"}, connected(func(c *report.Connections) float64 { return c.PerS })},
-	{"connect_p95", "time to connect p95", figure.Milliseconds, Lower, []string{"connections"}, connected(func(c *report.Connections) float64 { return c.Connect.P95 })},
-	{"ended", "ended by themselves", figure.Count, Lower, []string{"connections"}, func(r *report.Report) (float64, bool) {
+	{"connections", "connections", humanize.Count, Higher, []string{"connections"}, connected(func(c *report.Connections) float64 { return float64(c.Succeeded) })},
+	{"connected", "of those tried", humanize.Percent, Higher, []string{"connections"}, connected(func(c *report.Connections) float64 { return share(c.Succeeded, c.Attempted) })},
+	{"connections_per_s", "connected", humanize.PerSecond, Higher, []string{"connections"}, connected(func(c *report.Connections) float64 { return c.PerS })},
+	{"connect_p95", "time to connect p95", humanize.Milliseconds, Lower, []string{"connections"}, connected(func(c *report.Connections) float64 { return c.Connect.P95 })},
+	{"ended", "ended by themselves", humanize.Count, Lower, []string{"connections"}, func(r *report.Report) (float64, bool) {
 		if r.Connections == nil {
 			return 0, false
 		}
 		return float64(r.Connections.Ended), true
 	}},
-	{"bytes_each", "server's memory for each", figure.Bytes, Lower, []string{"connections"}, connected(func(c *report.Connections) float64 { return c.BytesEach })},
+	{"bytes_each", "server's memory for each", humanize.Bytes, Lower, []string{"connections"}, connected(func(c *report.Connections) float64 { return c.BytesEach })},
 
-	{"synced_p95", "all caught up, p95", figure.Milliseconds, Lower, []string{"reconnect"}, returned(func(x *report.Return) float64 { return x.Synced.P95 })},
-	{"all_synced", "the last one", figure.Seconds, Lower, []string{"reconnect"}, returned(func(x *report.Return) float64 { return x.AllS })},
-	{"peak_cpu", "server's worst second", figure.Processors, Lower, []string{"reconnect"}, returned(func(x *report.Return) float64 { return x.PeakCPU })},
-	{"afterwards_p95", "latency p95 afterwards", figure.Milliseconds, Lower, []string{"reconnect"}, returned(func(x *report.Return) float64 { return x.Afterwards.P95 })},
+	{"synced_p95", "all caught up, p95", humanize.Milliseconds, Lower, []string{"reconnect"}, returned(func(x *report.Return) float64 { return x.Synced.P95 })},
+	{"all_synced", "the last one", humanize.Seconds, Lower, []string{"reconnect"}, returned(func(x *report.Return) float64 { return x.AllS })},
+	{"peak_cpu", "server's worst second", humanize.Processors, Lower, []string{"reconnect"}, returned(func(x *report.Return) float64 { return x.PeakCPU })},
+	{"afterwards_p95", "latency p95 afterwards", humanize.Milliseconds, Lower, []string{"reconnect"}, returned(func(x *report.Return) float64 { return x.Afterwards.P95 })},
 
-	{"mib_per_hour", "memory's drift", figure.MiBPerHour, Lower, []string{"soak"}, drifted(func(d *report.Drift) (float64, bool) { return d.MiBPerHour, d.FirstMiB > 0 })},
-	{"p95_ms_per_hour", "p95's drift", figure.MsPerHour, Lower, []string{"soak"}, drifted(func(d *report.Drift) (float64, bool) { return d.P95PerHour, d.FirstP95 > 0 })},
+	{"mib_per_hour", "memory's drift", humanize.MiBPerHour, Lower, []string{"soak"}, drifted(func(d *report.Drift) (float64, bool) { return d.MiBPerHour, d.FirstMiB > 0 })},
+	{"p95_ms_per_hour", "p95's drift", humanize.MsPerHour, Lower, []string{"soak"}, drifted(func(d *report.Drift) (float64, bool) { return d.P95PerHour, d.FirstP95 > 0 })},
 
-	{"lost", "lost", figure.Count, Lower, nil, judged(func(r *report.Report) int64 { return r.Lost })},
-	{"duplicated", "duplicated", figure.Count, Lower, nil, judged(func(r *report.Report) int64 { return r.Duplicated })},
-	{"out_of_order", "out of order", figure.Count, Lower, nil, judged(func(r *report.Report) int64 { return r.OutOfOrder })},
-	{"foreign", "foreign", figure.Count, Lower, nil, judged(func(r *report.Report) int64 { return r.Foreign })},
-	{"repaired", "asked for by devices", figure.Count, Lower, nil, judged(func(r *report.Report) int64 { return r.Repaired })},
-	{"unasked", "histories not asked for", figure.Count, Lower, nil, judged(func(r *report.Report) int64 { return r.Unasked })},
+	{"lost", "lost", humanize.Count, Lower, nil, judged(func(r *report.Report) int64 { return r.Lost })},
+	{"duplicated", "duplicated", humanize.Count, Lower, nil, judged(func(r *report.Report) int64 { return r.Duplicated })},
+	{"out_of_order", "out of order", humanize.Count, Lower, nil, judged(func(r *report.Report) int64 { return r.OutOfOrder })},
+	{"foreign", "foreign", humanize.Count, Lower, nil, judged(func(r *report.Report) int64 { return r.Foreign })},
+	{"repaired", "asked for by devices", humanize.Count, Lower, nil, judged(func(r *report.Report) int64 { return r.Repaired })},
+	{"unasked", "histories not asked for", humanize.Count, Lower, nil, judged(func(r *report.Report) int64 { return r.Unasked })},
 }
 
 func (m *measure) meant(scenario string) bool {

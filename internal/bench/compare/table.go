@@ -8,7 +8,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"github.com/hikyaku-chat/hikyaku/internal/bench/figure"
+	"github.com/hikyaku-chat/hikyaku/internal/bench/humanize"
 	"github.com/hikyaku-chat/hikyaku/internal/bench/report"
 )
 
@@ -29,11 +29,11 @@ type Column struct {
 
 // Row is a figure.
 type Row struct {
-	Name   string      `json:"name"`
-	Label  string      `json:"label"`
-	Unit   figure.Unit `json:"unit"`
-	Better Better      `json:"better"`
-	Cells  []Cell      `json:"cells"` // one for each column
+	Name   string        `json:"name"`
+	Label  string        `json:"label"`
+	Unit   humanize.Unit `json:"unit"`
+	Better Better        `json:"better"`
+	Cells  []Cell        `json:"cells"` // one for each column
 }
 
 // Cell is what the runs of a group say of a figure. Where none says anything,
@@ -111,14 +111,14 @@ func (m *measure) row(groups []Group) (row Row, measured bool) {
 				published = c
 			}
 		default:
-			if published.Median != 0 && m.unit != figure.Percent {
+			if published.Median != 0 && m.unit != humanize.Percent {
 				c.OfPublished = c.Median / published.Median
 			}
 			if first.Runs == 0 {
 				first = c
 			} else {
 				c.compare(first)
-				if m.unit == figure.Percent {
+				if m.unit == humanize.Percent {
 					c.Ratio = 0 // parts of a whole speak for themselves
 				}
 			}
@@ -254,22 +254,22 @@ func (t *Table) write(b *strings.Builder) {
 
 // text is a cell in one line: the median, how far the runs lie apart, and the
 // ratios.
-func (c Cell) text(u figure.Unit) string {
+func (c Cell) text(u humanize.Unit) string {
 	if c.Runs == 0 {
 		return "–"
 	}
-	text := figure.Write(c.Median, u)
+	text := humanize.Write(c.Median, u)
 	if c.Runs > 1 && c.Max > c.Min {
-		text += fmt.Sprintf(" (%s–%s)", figure.Number(c.Min), figure.Write(c.Max, u))
+		text += fmt.Sprintf(" (%s–%s)", humanize.Number(c.Min), humanize.Write(c.Max, u))
 	}
 	if c.Ratio > 0 {
-		text += "  ×" + figure.Number(c.Ratio)
+		text += "  ×" + humanize.Number(c.Ratio)
 	}
 	if c.Doubt == Within {
 		text += " ≈"
 	}
 	if c.OfPublished > 0 {
-		text += fmt.Sprintf("  (×%s of published)", figure.Number(c.OfPublished))
+		text += fmt.Sprintf("  (×%s of published)", humanize.Number(c.OfPublished))
 	}
 	return text
 }

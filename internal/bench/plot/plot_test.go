@@ -13,7 +13,7 @@ import (
 
 	"github.com/hikyaku-chat/hikyaku/internal/bench/chart"
 	"github.com/hikyaku-chat/hikyaku/internal/bench/compare"
-	"github.com/hikyaku-chat/hikyaku/internal/bench/figure"
+	"github.com/hikyaku-chat/hikyaku/internal/bench/humanize"
 	"github.com/hikyaku-chat/hikyaku/internal/bench/report"
 	"github.com/hikyaku-chat/hikyaku/internal/bench/report/reporttest"
 )
@@ -78,8 +78,8 @@ func TestWrite(t *testing.T) {
 // A point is where its values say, on axes of either kind.
 func TestPlace(t *testing.T) {
 	c := chart.Chart{
-		X:     chart.Axis{Unit: figure.Count, Log: true},
-		Y:     chart.Axis{Unit: figure.Milliseconds},
+		X:     chart.Axis{Unit: humanize.Count, Log: true},
+		Y:     chart.Axis{Unit: humanize.Milliseconds},
 		Lines: []chart.Line{{Marks: true, X: []float64{10, 100, 1000}, Y: []float64{0, 50, 100}}},
 	}
 	var b bytes.Buffer
@@ -110,7 +110,7 @@ func TestPlace(t *testing.T) {
 // A line is not drawn across a time in which nothing is known.
 func TestGap(t *testing.T) {
 	draw := func(gap float64) int {
-		c := chart.Chart{Y: chart.Axis{Unit: figure.Count}, Lines: []chart.Line{{Gap: gap, X: []float64{0, 1, 9, 10}, Y: []float64{5, 5, 5, 5}}}}
+		c := chart.Chart{Y: chart.Axis{Unit: humanize.Count}, Lines: []chart.Line{{Gap: gap, X: []float64{0, 1, 9, 10}, Y: []float64{5, 5, 5, 5}}}}
 		var b bytes.Buffer
 		if err := Draw(&b, c, ""); err != nil {
 			t.Fatal(err)

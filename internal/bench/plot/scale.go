@@ -5,7 +5,7 @@ import (
 	"math"
 
 	"github.com/hikyaku-chat/hikyaku/internal/bench/chart"
-	"github.com/hikyaku-chat/hikyaku/internal/bench/figure"
+	"github.com/hikyaku-chat/hikyaku/internal/bench/humanize"
 )
 
 // scale is an axis with the range that it shows.
@@ -112,7 +112,7 @@ func (s scale) ticks(most int) []float64 {
 
 // step is a round number that is not smaller.
 func (s scale) step(least float64) float64 {
-	if s.Unit == figure.Seconds {
+	if s.Unit == humanize.Seconds {
 		for _, step := range []float64{1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14_400, 21_600, 43_200} {
 			if step >= least {
 				return step
@@ -123,7 +123,7 @@ func (s scale) step(least float64) float64 {
 	power := math.Pow(10, math.Floor(math.Log10(least)))
 	for _, step := range []float64{1, 2, 5, 10} {
 		if step*power >= least {
-			if s.Unit == figure.Count {
+			if s.Unit == humanize.Count {
 				return max(step*power, 1)
 			}
 			return step * power
@@ -134,7 +134,7 @@ func (s scale) step(least float64) float64 {
 
 // name writes a value beside its axis.
 func (s scale) name(v float64) string {
-	if s.Unit == figure.Seconds && s.Label == "time" {
+	if s.Unit == humanize.Seconds && s.Label == "time" {
 		n := int(math.Round(v))
 		if n >= 3600 {
 			return fmt.Sprintf("%d:%02d:%02d", n/3600, n/60%60, n%60)
@@ -143,19 +143,19 @@ func (s scale) name(v float64) string {
 	}
 	switch {
 	case math.Abs(v) >= 1e6:
-		return figure.Number(v/1e6) + "M"
+		return humanize.Number(v/1e6) + "M"
 	case math.Abs(v) >= 1e4:
-		return figure.Number(v/1e3) + "k"
+		return humanize.Number(v/1e3) + "k"
 	}
-	return figure.Number(v)
+	return humanize.Number(v)
 }
 
 // title is what stands beside the axis.
 func (s scale) title() string {
 	switch s.Unit {
-	case figure.Count, figure.PerSecond:
+	case humanize.Count, humanize.PerSecond:
 		return s.Label
-	case figure.Seconds:
+	case humanize.Seconds:
 		if s.Label == "time" {
 			return "time (minutes:seconds)"
 		}

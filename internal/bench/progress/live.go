@@ -1,6 +1,6 @@
-// Package live shows a run of the load tool while it goes on: as a panel that is
+// Package progress shows a run of the load tool while it goes on: as a panel that is
 // drawn in place on a terminal, and as lines everywhere else.
-package live
+package progress
 
 import (
 	"fmt"
@@ -11,7 +11,7 @@ import (
 
 	"golang.org/x/term"
 
-	"github.com/hikyaku-chat/hikyaku/internal/bench/figure"
+	"github.com/hikyaku-chat/hikyaku/internal/bench/humanize"
 	"github.com/hikyaku-chat/hikyaku/internal/bench/load"
 	"github.com/hikyaku-chat/hikyaku/internal/bench/scenario"
 )
@@ -99,7 +99,7 @@ type lines struct {
 
 func (l *lines) Phase(what string, length time.Duration) {
 	if length > 0 {
-		what += ", " + figure.Time(length)
+		what += ", " + humanize.Time(length)
 	}
 	_, _ = fmt.Fprintln(l.w, what)
 }

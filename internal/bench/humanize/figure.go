@@ -1,5 +1,5 @@
-// Package figure writes figures as people read them: 12,400/s, 3.1 ms, 1 min 5 s.
-package figure
+// Package humanize writes figures as people read them: 12,400/s, 3.1 ms, 1 min 5 s.
+package humanize
 
 import (
 	"math"

@@ -1,6 +1,6 @@
-// Package page writes reports as one page of HTML that needs nothing else: no
+// Package htmlreport writes reports as one page of HTML that needs nothing else: no
 // server, no file beside it, no request to anywhere.
-package page
+package htmlreport
 
 import (
 	"cmp"
@@ -11,7 +11,7 @@ import (
 
 	"github.com/hikyaku-chat/hikyaku/internal/bench/chart"
 	"github.com/hikyaku-chat/hikyaku/internal/bench/compare"
-	"github.com/hikyaku-chat/hikyaku/internal/bench/figure"
+	"github.com/hikyaku-chat/hikyaku/internal/bench/humanize"
 	"github.com/hikyaku-chat/hikyaku/internal/bench/report"
 )
 
@@ -130,14 +130,14 @@ func document(reports []*report.Report, beside []compare.Reference) Page {
 func describe(r *report.Report, name string, tone int) Run {
 	run := Run{
 		Name: name, Tone: tone, At: r.At, System: join(" ", r.Target, r.Versions.Target),
-		Machine: join(", ", r.Machine.Processor, figure.Number(float64(r.Machine.Cores))+" cores", memory(r.Machine.MemoryMiB)), Headline: r.Headline(), Limit: r.Limit,
+		Machine: join(", ", r.Machine.Processor, humanize.Number(float64(r.Machine.Cores))+" cores", memory(r.Machine.MemoryMiB)), Headline: r.Headline(), Limit: r.Limit,
 		Verdict: verdict(r),
 		Figures: tiles(r), Notes: r.Warnings(), Offenders: r.Offenders, Listings: listings(r),
 	}
 	run.Facts = []Facts{
 		{"Every message", account(r)},
 		{"System and machine", facts(
-			"system", r.Target, "version", r.Versions.Target, "processor", r.Machine.Processor, "cores", figure.Number(float64(r.Machine.Cores)), "memory", memory(r.Machine.MemoryMiB),
+			"system", r.Target, "version", r.Versions.Target, "processor", r.Machine.Processor, "cores", humanize.Number(float64(r.Machine.Cores)), "memory", memory(r.Machine.MemoryMiB),
 			"platform", r.Machine.OS+"/"+r.Machine.Arch, "tool", "hikyaku "+r.Versions.Tool, "revision", r.Versions.Revision, "Go", r.Versions.Go,
 		)},
 		{"Parameters", parameters(r)},
@@ -169,7 +169,7 @@ func memory(mib int64) string {
 	if mib == 0 {
 		return ""
 	}
-	return figure.Number(float64(mib)/1024) + " GiB"
+	return humanize.Number(float64(mib)/1024) + " GiB"
 }
 
 // facts pairs names with values, and leaves out what is not known.

@@ -1,4 +1,4 @@
-package page
+package htmlreport
 
 import (
 	"encoding/json"

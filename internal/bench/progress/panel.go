@@ -1,4 +1,4 @@
-package live
+package progress
 
 import (
 	"fmt"
@@ -7,7 +7,7 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"github.com/hikyaku-chat/hikyaku/internal/bench/figure"
+	"github.com/hikyaku-chat/hikyaku/internal/bench/humanize"
 	"github.com/hikyaku-chat/hikyaku/internal/bench/load"
 )
 
@@ -104,13 +104,13 @@ func (p *panel) past() []string {
 	}
 	width, _ := p.size()
 	l := &line{color: p.color, room: width - 1}
-	l.add(green, "✓ ").add("", p.what).add(faint, "  "+figure.Time(p.now().Sub(p.since)))
+	l.add(green, "✓ ").add("", p.what).add(faint, "  "+humanize.Time(p.now().Sub(p.since)))
 	if p.seen.sent > 0 {
-		l.maybe(faint, fmt.Sprintf("  %s sent", figure.Number(float64(p.seen.sent))))
-		l.maybe(faint, "  p95 at most "+figure.Write(p.seen.worst, figure.Milliseconds))
+		l.maybe(faint, fmt.Sprintf("  %s sent", humanize.Number(float64(p.seen.sent))))
+		l.maybe(faint, "  p95 at most "+humanize.Write(p.seen.worst, humanize.Milliseconds))
 	}
 	if p.seen.refused > 0 {
-		l.maybe(amber, fmt.Sprintf("  %s refused", figure.Number(float64(p.seen.refused))))
+		l.maybe(amber, fmt.Sprintf("  %s refused", humanize.Number(float64(p.seen.refused))))
 	}
 	return []string{l.String()}
 }
@@ -158,7 +158,7 @@ func (p *panel) lines(width int) []*line {
 	}
 	s := &p.last
 	top := begin("")
-	top.add(bold, p.title).maybe(faint, "  "+figure.Time(p.now().Sub(p.began)))
+	top.add(bold, p.title).maybe(faint, "  "+humanize.Time(p.now().Sub(p.began)))
 	lines := []*line{begin(""), top}
 	if p.what != "" {
 		lines = append(lines, p.progress(begin("")))
@@ -166,15 +166,15 @@ func (p *panel) lines(width int) []*line {
 
 	graph := min(minute, width-32)
 	lines = append(lines,
-		begin("sent").add("", fmt.Sprintf("%10s", figure.Write(float64(s.Sent), figure.PerSecond))).maybe(blue, "  "+sparkline(p.sent, graph)),
-		begin("arrived").add("", fmt.Sprintf("%10s", figure.Write(float64(s.Delivered), figure.PerSecond))).maybe(blue, "  "+sparkline(p.came, graph)),
+		begin("sent").add("", fmt.Sprintf("%10s", humanize.Write(float64(s.Sent), humanize.PerSecond))).maybe(blue, "  "+sparkline(p.sent, graph)),
+		begin("arrived").add("", fmt.Sprintf("%10s", humanize.Write(float64(s.Delivered), humanize.PerSecond))).maybe(blue, "  "+sparkline(p.came, graph)),
 	)
 	latency := begin("latency")
 	for _, q := range []struct {
 		name  string
 		value float64
 	}{{"p50", s.P50}, {"p95", s.P95}, {"p99", s.P99}} {
-		value := fmt.Sprintf("%-10s", figure.Write(q.value, figure.Milliseconds))
+		value := fmt.Sprintf("%-10s", humanize.Write(q.value, humanize.Milliseconds))
 		if len(q.name)+1+len(value) > latency.room {
 			break
 		}
@@ -188,21 +188,21 @@ func (p *panel) lines(width int) []*line {
 	now.maybe(refused, "  "+count(p.seen.refused)+" refused").maybe("", "  "+count(s.Queue)+" accepted, not yet arrived")
 	lines = append(lines, latency, now)
 	if s.MemoryMiB > 0 {
-		lines = append(lines, begin("server").maybe("", figure.Write(s.MemoryMiB, figure.MiB)).maybe("", "  "+figure.Write(s.CPU, figure.Processors)))
+		lines = append(lines, begin("server").maybe("", humanize.Write(s.MemoryMiB, humanize.MiB)).maybe("", "  "+humanize.Write(s.CPU, humanize.Processors)))
 	}
 	return lines
 }
 
-func count(n int64) string { return figure.Number(float64(n)) }
+func count(n int64) string { return humanize.Number(float64(n)) }
 
 // progress is the phase, how far it is, and how long it still takes.
 func (p *panel) progress(l *line) *line {
 	passed := p.now().Sub(p.since)
 	l.add(bold, p.what)
 	if p.length <= 0 {
-		return l.maybe(faint, "  "+figure.Time(passed))
+		return l.maybe(faint, "  "+humanize.Time(passed))
 	}
-	left := ", " + figure.Time(p.length-passed) + " left"
+	left := ", " + humanize.Time(p.length-passed) + " left"
 	if passed > p.length {
 		left = ", waiting for what is on its way"
 	}
@@ -210,5 +210,5 @@ func (p *panel) progress(l *line) *line {
 		full := int(float64(bar) * min(1, passed.Seconds()/p.length.Seconds()))
 		l.maybe(blue, "  "+strings.Repeat("━", full)).maybe(faint, strings.Repeat("─", bar-full))
 	}
-	return l.maybe("", "  "+figure.Time(min(passed, p.length))).maybe(faint, left)
+	return l.maybe("", "  "+humanize.Time(min(passed, p.length))).maybe(faint, left)
 }
