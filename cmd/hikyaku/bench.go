@@ -82,7 +82,7 @@ func parseConditions(texts []string) ([]threshold.Condition, error) {
 // that found nothing.
 func judge(r *report.Report, conditions []threshold.Condition) error {
 	var why []string
-	if !r.Kept() {
+	if !r.Passed() {
 		why = append(why, "messages were lost, doubled, out of order or foreign")
 	}
 	if r.Failed > 0 {
@@ -139,12 +139,12 @@ func (c *benchRun) measure(ctx context.Context, std streams, name string, s meas
 	r.Parameters["url"], r.Parameters["body"], r.Parameters["processes"] = c.URL, strconv.Itoa(c.Body), strconv.Itoa(processes)
 	view := progress.New(std.err, fmt.Sprintf("%s of %s at %s", name, t.Name(), c.URL))
 	defer view.Close()
-	run := &scenario.Run{Name: strings.ToLower(rand.Text()[:8]), Body: c.Body, Target: t, Report: r, Watch: view}
+	run := &scenario.Run{Name: strings.ToLower(rand.Text()[:8]), BodySize: c.Body, Target: t, Report: r, Observer: view}
 	if probes := c.probes(); len(probes) > 0 {
 		run.Probe = probes
 	}
 	if processes > 1 {
-		run.Gather = gatherCrew(&c.targetFlags, processes)
+		run.Prepare = gatherCrew(&c.targetFlags, processes)
 	}
 	return r, s.Run(ctx, run)
 }

@@ -53,7 +53,7 @@ func (c *benchLatency) Run(ctx context.Context, std streams) error {
 
 func (c *benchLatency) scenario() *scenario.Latency {
 	return &scenario.Latency{
-		People: c.Users, From: c.From, To: c.To, Factor: c.Factor, Halvings: c.Halvings, Step: c.Step, WarmUp: c.WarmUp, MaxP95: c.MaxP95,
+		Users: c.Users, From: c.From, To: c.To, Factor: c.Factor, Halvings: c.Halvings, Step: c.Step, WarmUp: c.WarmUp, MaxP95: c.MaxP95,
 	}
 }
 
@@ -90,7 +90,7 @@ func (c *benchBurst) Run(ctx context.Context, std streams) error {
 }
 
 func (c *benchBurst) scenario() *scenario.Burst {
-	return &scenario.Burst{People: c.Users, Rate: c.Load, Length: c.Length, Drain: c.Wait}
+	return &scenario.Burst{Users: c.Users, Rate: c.Load, Duration: c.Length, Drain: c.Wait}
 }
 
 func (c *benchBurst) parameters() map[string]string {
@@ -134,7 +134,7 @@ func (c *benchConnections) Run(ctx context.Context, std streams) error {
 }
 
 func (c *benchConnections) scenario() *scenario.Connections {
-	return &scenario.Connections{People: c.Count, PerSecond: c.PerSecond, AtOnce: c.AtOnce, Hold: c.Hold, Sample: c.Sample, Rate: c.Rate}
+	return &scenario.Connections{Users: c.Count, ConnectRate: c.PerSecond, Concurrency: c.AtOnce, Hold: c.Hold, Sample: c.Sample, Rate: c.Rate}
 }
 
 func (c *benchConnections) parameters() map[string]string {
@@ -167,7 +167,7 @@ func (c *benchFanout) Run(ctx context.Context, std streams) error {
 		return err
 	}
 	return c.run(ctx, std, "fanout", &scenario.Fanout{
-		Sizes: c.Sizes, Deliveries: c.Deliveries, Speakers: c.Speakers, Length: c.Length, WarmUp: c.WarmUp,
+		Sizes: c.Sizes, Deliveries: c.Deliveries, Senders: c.Speakers, Duration: c.Length, WarmUp: c.WarmUp,
 	}, 1, map[string]string{
 		"sizes": list(c.Sizes), "deliveries": fmt.Sprint(c.Deliveries), "speakers": strconv.Itoa(c.Speakers),
 		"length": c.Length.String(), "warm_up": c.WarmUp.String(),
@@ -195,7 +195,7 @@ func (c *benchReconnect) Run(ctx context.Context, std streams) error {
 		return err
 	}
 	return c.run(ctx, std, "reconnect", &scenario.Reconnect{
-		People: c.Users, Rate: c.Rate, Apart: c.Apart, Spread: c.Spread, AtOnce: c.AtOnce,
+		Users: c.Users, Rate: c.Rate, Offset: c.Apart, Spread: c.Spread, Concurrency: c.AtOnce,
 	}, 1, map[string]string{
 		"users": strconv.Itoa(c.Users), "rate": fmt.Sprint(c.Rate), "apart": c.Apart.String(), "spread": c.Spread.String(), "at_once": strconv.Itoa(c.AtOnce),
 	})
@@ -223,8 +223,8 @@ func (c *benchSoak) Run(ctx context.Context, std streams) error {
 		return err
 	}
 	return c.run(ctx, std, "soak", &scenario.Soak{
-		People: c.Users, Rate: c.Rate, Acts: c.Acts, Losses: c.Losses, Length: c.Length, Window: c.Window,
-		MaxActs: 64, Patience: 30 * time.Second,
+		Users: c.Users, Rate: c.Rate, ActionRate: c.Acts, DisconnectRate: c.Losses, Duration: c.Length, Window: c.Window,
+		MaxActions: 64, ActionTimeout: 30 * time.Second,
 	}, 1, map[string]string{
 		"users": strconv.Itoa(c.Users), "rate": fmt.Sprint(c.Rate), "acts": fmt.Sprint(c.Acts), "losses": fmt.Sprint(c.Losses),
 		"length": c.Length.String(), "window": c.Window.String(),

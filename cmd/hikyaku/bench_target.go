@@ -140,7 +140,7 @@ func gatherCrew(f *targetFlags, processes int) func(context.Context, target.Plan
 			}
 			hands = append(hands, distributed.Agent{ReadWriteCloser: h, Target: how})
 		}
-		c, err := distributed.Gather(ctx, hands, plan, o)
+		c, err := distributed.Prepare(ctx, hands, plan, o)
 		if err != nil {
 			return nil, err
 		}

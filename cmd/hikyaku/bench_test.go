@@ -131,7 +131,7 @@ func TestBenchScenarios(t *testing.T) {
 			if r.code != exitOK {
 				t.Fatalf("%+v", r)
 			}
-			if got := readReport(t, file); !c.ok(got) || !got.Kept() {
+			if got := readReport(t, file); !c.ok(got) || !got.Passed() {
 				t.Errorf("%s%+v", r.out, got)
 			}
 		})
@@ -159,7 +159,7 @@ func TestBenchSuite(t *testing.T) {
 		}
 		for _, name := range []string{"latency", "burst", "connections"} {
 			got := readReport(t, filepath.Join(out, name+".json"))
-			if got.Scenario != name || got.Sent == 0 || !got.Kept() || got.Parameters["started"] != "embedded" {
+			if got.Scenario != name || got.Sent == 0 || !got.Passed() || got.Parameters["started"] != "embedded" {
 				t.Errorf("%+v", got)
 			}
 		}
@@ -172,7 +172,7 @@ func TestBenchSuite(t *testing.T) {
 		if !measuredAll(r) {
 			t.Fatalf("%+v", r)
 		}
-		if got := readReport(t, filepath.Join(out, "latency.json")); got.Target != "ejabberd" || !got.Kept() {
+		if got := readReport(t, filepath.Join(out, "latency.json")); got.Target != "ejabberd" || !got.Passed() {
 			t.Errorf("%+v", got)
 		}
 	})

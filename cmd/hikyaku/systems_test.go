@@ -27,7 +27,7 @@ func TestStackOfOtherSystems(t *testing.T) {
 		},
 		"reference": func(s map[string]string) (targettest.System, error) {
 			system, err := reference.New(s["url"], reference.Options{Database: s["reference-database"]})
-			return targettest.System{Target: system, AnyOrder: true}, err
+			return targettest.System{Target: system, Unordered: true}, err
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -59,7 +59,7 @@ func TestStackOfOtherSystems(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			targettest.Talk(t, system, targettest.Pairs("stack", 4))
+			targettest.TestMessages(t, system, targettest.Pairs("stack", 4))
 			stop()
 			if code := <-ended; code != exitOK {
 				t.Errorf("the stack ended with %d", code)

@@ -13,11 +13,11 @@ import (
 // Key names a message of a run: who sent it, and the how manieth of theirs it
 // is, from 0.
 type Key struct {
-	Person int
-	N      int
+	User int
+	N    int
 }
 
-func (k Key) String() string { return fmt.Sprintf("message %d of person %d", k.N, k.Person) }
+func (k Key) String() string { return fmt.Sprintf("message %d of person %d", k.N, k.User) }
 
 // State is what the sender knows of a message.
 type State uint8
@@ -34,8 +34,8 @@ const (
 // those of one person's sends, and those of one device's receipts, only one at
 // a time, as they happen.
 type Audit struct {
-	people []person
-	rooms  []room
+	users []user
+	rooms []room
 
 	mu    sync.Mutex
 	leaks []leak
@@ -43,21 +43,21 @@ type Audit struct {
 
 // leak is a message that came to somebody who is not in its conversation.
 type leak struct {
-	person, room int
-	key          Key
+	user, room int
+	key        Key
 }
 
-type person struct {
+type user struct {
 	mu   sync.Mutex
 	sent []message
 }
 
 type message struct {
-	due   time.Duration
-	room  int32
-	heard int32  // devices that have received it
-	who   uint32 // they, in a room of few
-	state State
+	due        time.Duration
+	room       int32
+	received   int32  // devices that have received it
+	receivedBy uint32 // they, in a room of few
+	state      State
 }
 
 // room is a conversation with its members' devices.
@@ -69,15 +69,15 @@ type room struct {
 
 // device is one member's, in one conversation.
 type device struct {
-	person int
-	mu     sync.Mutex
-	heard  []arrival
+	user     int
+	mu       sync.Mutex
+	received []arrival
 }
 
 // arrival is a message that a device received.
 type arrival struct {
-	person, n int32
-	seq       int64
+	user, n int32
+	seq     int64
 }
 
 // Room is a conversation of a run: its name for people, and the persons whose
@@ -91,37 +91,37 @@ type Room struct {
 
 // New makes an empty account of so many people in rooms.
 func New(people int, rooms []Room) *Audit {
-	l := &Audit{people: make([]person, people), rooms: make([]room, len(rooms))}
+	l := &Audit{users: make([]user, people), rooms: make([]room, len(rooms))}
 	for i, r := range rooms {
 		l.rooms[i] = room{name: r.Name, devices: make([]device, len(r.Devices)), noEcho: r.NoEcho}
 		for d, person := range r.Devices {
-			l.rooms[i].devices[d].person = person
+			l.rooms[i].devices[d].user = person
 		}
 	}
 	return l
 }
 
-// Send writes down the next message of a person, before it is sent. due is when
+// RecordSend writes down the next message of a person, before it is sent. due is when
 // it should be sent, counted from the run's beginning.
-func (l *Audit) Send(person, room int, due time.Duration) Key {
-	p := &l.people[person]
+func (l *Audit) RecordSend(person, room int, due time.Duration) Key {
+	p := &l.users[person]
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.sent = append(p.sent, message{due: due, room: int32(room)})
-	return Key{Person: person, N: len(p.sent) - 1}
+	return Key{User: person, N: len(p.sent) - 1}
 }
 
-// Fate is what is known of a message that was answered.
-type Fate struct {
-	Room  int
-	Due   time.Duration
-	Heard int // devices that have received it already
+// MessageState is what is known of a message that was answered.
+type MessageState struct {
+	Room     int
+	Due      time.Duration
+	Received int // devices that have received it already
 }
 
-// Answer writes down what became of a message. It is not ok for a message that
+// RecordAnswer writes down what became of a message. It is not ok for a message that
 // was never sent.
-func (l *Audit) Answer(k Key, s State) (f Fate, ok bool) {
-	p, ok := l.person(k)
+func (l *Audit) RecordAnswer(k Key, s State) (f MessageState, ok bool) {
+	p, ok := l.user(k)
 	if !ok {
 		return f, false
 	}
@@ -132,36 +132,36 @@ func (l *Audit) Answer(k Key, s State) (f Fate, ok bool) {
 	}
 	m := &p.sent[k.N]
 	m.state = s
-	return Fate{Room: int(m.room), Due: m.due, Heard: int(m.heard)}, true
+	return MessageState{Room: int(m.room), Due: m.due, Received: int(m.received)}, true
 }
 
 // Receipt is what is known of a message that was received.
 type Receipt struct {
 	Due time.Duration
-	// Counts is whether it was waited for: the device had not received it
+	// Expected is whether it was waited for: the device had not received it
 	// before, and it was not refused.
-	Counts bool
+	Expected bool
 	// Last is whether all devices have it now.
 	Last bool
 }
 
-// few is how many devices a room can have for each receipt of each message to be
+// smallRoom is how many devices a room can have for each receipt of each message to be
 // kept; in larger ones a device looks through its last few.
-const few = 32
+const smallRoom = 32
 
-// Receive writes down that a device received a message, and the seq that it came
+// RecordReceipt writes down that a device received a message, and the seq that it came
 // with (0 for a system that gives none). It is not ok for a message that was
 // never sent to this room, or that comes back to its sender where nothing does;
 // that is written down too.
-func (l *Audit) Receive(room, at int, k Key, seq int64) (r Receipt, ok bool) {
+func (l *Audit) RecordReceipt(room, at int, k Key, seq int64) (r Receipt, ok bool) {
 	in := &l.rooms[room]
 	d := &in.devices[at]
 	d.mu.Lock()
-	again := len(in.devices) > few && d.recently(k)
-	d.heard = append(d.heard, arrival{person: int32(k.Person), n: int32(k.N), seq: seq})
+	again := len(in.devices) > smallRoom && d.receivedRecently(k)
+	d.received = append(d.received, arrival{user: int32(k.User), n: int32(k.N), seq: seq})
 	d.mu.Unlock()
-	p, ok := l.person(k)
-	if !ok || !in.hears(d, k) {
+	p, ok := l.user(k)
+	if !ok || !in.receives(d, k) {
 		return r, false
 	}
 	p.mu.Lock()
@@ -171,32 +171,32 @@ func (l *Audit) Receive(room, at int, k Key, seq int64) (r Receipt, ok bool) {
 	}
 	m := &p.sent[k.N]
 	r.Due = m.due
-	if len(in.devices) <= few {
-		again = m.who&(1<<at) != 0
-		m.who |= 1 << at
+	if len(in.devices) <= smallRoom {
+		again = m.receivedBy&(1<<at) != 0
+		m.receivedBy |= 1 << at
 	}
 	if !again {
-		m.heard++
-		r.Counts = m.state != Refused && m.state != Failed
-		r.Last = int(m.heard) == in.audience()
+		m.received++
+		r.Expected = m.state != Refused && m.state != Failed
+		r.Last = int(m.received) == in.recipients()
 	}
 	return r, true
 }
 
-// recently tells whether a message is among the last that the device received.
+// receivedRecently tells whether a message is among the last that the device received.
 // d.mu is held.
-func (d *device) recently(k Key) bool {
-	for _, a := range d.heard[max(0, len(d.heard)-few):] {
-		if int(a.person) == k.Person && int(a.n) == k.N {
+func (d *device) receivedRecently(k Key) bool {
+	for _, a := range d.received[max(0, len(d.received)-smallRoom):] {
+		if int(a.user) == k.User && int(a.n) == k.N {
 			return true
 		}
 	}
 	return false
 }
 
-// Leak writes down that a person received a message of a room that they are not
+// RecordLeak writes down that a person received a message of a room that they are not
 // in.
-func (l *Audit) Leak(person, room int, k Key) {
+func (l *Audit) RecordLeak(person, room int, k Key) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.leaks = append(l.leaks, leak{person, room, k})
@@ -206,12 +206,12 @@ func (l *Audit) Leak(person, room int, k Key) {
 // refused, and of which something has not come: how many devices do not have it,
 // and whether it has no answer.
 func (l *Audit) Outstanding(from time.Duration, tell func(due time.Duration, devices int, unanswered bool)) {
-	for i := range l.people {
-		p := &l.people[i]
+	for i := range l.users {
+		p := &l.users[i]
 		p.mu.Lock()
 		for n := len(p.sent) - 1; n >= 0 && p.sent[n].due >= from; n-- {
 			m := &p.sent[n]
-			missing := l.rooms[m.room].audience() - int(m.heard)
+			missing := l.rooms[m.room].recipients() - int(m.received)
 			if m.state == Refused || m.state == Failed {
 				continue
 			}
@@ -223,20 +223,20 @@ func (l *Audit) Outstanding(from time.Duration, tell func(due time.Duration, dev
 	}
 }
 
-// audience is how many devices receive a message, of people with one device.
-func (r *room) audience() int {
+// recipients is how many devices receive a message, of people with one device.
+func (r *room) recipients() int {
 	if r.noEcho {
 		return len(r.devices) - 1
 	}
 	return len(r.devices)
 }
 
-// hears tells whether a device receives a message of the room.
-func (r *room) hears(d *device, k Key) bool { return !r.noEcho || d.person != k.Person }
+// receives tells whether a device receives a message of the room.
+func (r *room) receives(d *device, k Key) bool { return !r.noEcho || d.user != k.User }
 
-func (l *Audit) person(k Key) (*person, bool) {
-	if k.Person < 0 || k.Person >= len(l.people) || k.N < 0 {
+func (l *Audit) user(k Key) (*user, bool) {
+	if k.User < 0 || k.User >= len(l.users) || k.N < 0 {
 		return nil, false
 	}
-	return &l.people[k.Person], true
+	return &l.users[k.User], true
 }

@@ -8,15 +8,15 @@ import (
 // second is some time of a run, about a second long, or longer in a long run.
 type second struct {
 	load.Second
-	from   float64 // At is its end
-	copies float64 // receipts of each message
+	start      float64 // At is its end
+	recipients float64 // receipts of each message
 }
 
-func (s *second) per(count int64) float64 { return float64(count) / (s.At - s.from) }
+func (s *second) per(count int64) float64 { return float64(count) / (s.At - s.start) }
 
-// shortest is the length below which counts make no rate: what comes at the end
+// minSecond is the length below which counts make no rate: what comes at the end
 // of a stretch is added to the second before it.
-const shortest = 0.4
+const minSecond = 0.4
 
 // seconds evens out the series of a run, in at most so many parts.
 func seconds(r *report.Report, most int) []second {
@@ -27,10 +27,10 @@ func seconds(r *report.Report, most int) []second {
 		if length > 1.5 || length <= 0 {
 			length = 1 // something went before that has no seconds
 		}
-		if n := len(all); n > 0 && length < shortest {
+		if n := len(all); n > 0 && length < minSecond {
 			all[n-1].add(s)
 		} else {
-			all = append(all, second{Second: s, from: s.At - length, copies: copies(r, s.At)})
+			all = append(all, second{Second: s, start: s.At - length, recipients: recipients(r, s.At)})
 		}
 		end = s.At
 	}
@@ -72,8 +72,8 @@ func (s *second) add(o load.Second) {
 	}
 }
 
-// copies is how many devices each message went to at some time of a run.
-func copies(r *report.Report, at float64) float64 {
+// recipients is how many devices each message went to at some time of a run.
+func recipients(r *report.Report, at float64) float64 {
 	for _, s := range r.Steps {
 		if at > s.From && at <= s.To+1 && s.PerSecond > 0 {
 			return s.Receipts / s.PerSecond
@@ -85,9 +85,9 @@ func copies(r *report.Report, at float64) float64 {
 	return 1
 }
 
-// Size is how many devices each message of a step went to: the members of its
+// Recipients is how many devices each message of a step went to: the members of its
 // rooms. It is 0 when nothing arrived.
-func Size(s *load.Result) float64 {
+func Recipients(s *load.Result) float64 {
 	if s.PerSecond <= 0 {
 		return 0
 	}

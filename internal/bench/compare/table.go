@@ -87,19 +87,19 @@ func table(s Set) Table {
 		measured++
 		repeated = repeated || len(g.Reports) > 1
 	}
-	for i := range measures {
-		if m := &measures[i]; m.meant(s.Scenario) {
+	for i := range metrics {
+		if m := &metrics[i]; m.appliesTo(s.Scenario) {
 			if row, any := m.row(groups); any {
 				t.Rows = append(t.Rows, row)
 			}
 		}
 	}
-	t.Notes = append(t.Notes, t.processes(groups)...)
-	t.Notes = append(t.Notes, t.doubts(measured, repeated)...)
+	t.Notes = append(t.Notes, t.processNotes(groups)...)
+	t.Notes = append(t.Notes, t.doubtNotes(measured, repeated)...)
 	return t
 }
 
-func (m *measure) row(groups []Group) (row Row, measured bool) {
+func (m *metric) row(groups []Group) (row Row, measured bool) {
 	row = Row{Name: m.name, Label: m.label, Unit: m.unit, Better: m.better}
 	first, published := Cell{}, Cell{}
 	for _, g := range groups {
@@ -125,16 +125,16 @@ func (m *measure) row(groups []Group) (row Row, measured bool) {
 		}
 		row.Cells = append(row.Cells, c)
 	}
-	if slices.Contains(seen, m.name) && !slices.ContainsFunc(row.Cells, func(c Cell) bool { return c.Max > 0 }) {
+	if slices.Contains(onlyNonZero, m.name) && !slices.ContainsFunc(row.Cells, func(c Cell) bool { return c.Max > 0 }) {
 		return row, false
 	}
 	return row, first.Runs > 0
 }
 
-// processes are whose memory and processors the table tells, for each group
+// processNotes are whose memory and processors the table tells, for each group
 // that says so.
-func (t *Table) processes(groups []Group) []string {
-	if !slices.ContainsFunc(t.Rows, func(r Row) bool { return slices.Contains(ofProcesses, r.Name) }) {
+func (t *Table) processNotes(groups []Group) []string {
+	if !slices.ContainsFunc(t.Rows, func(r Row) bool { return slices.Contains(processMetrics, r.Name) }) {
 		return nil
 	}
 	var notes []string
@@ -179,8 +179,8 @@ func (c *Cell) compare(first Cell) {
 	}
 }
 
-// doubts are what a reader must know before believing differences.
-func (t *Table) doubts(measured int, repeated bool) []string {
+// doubtNotes are what a reader must know before believing differences.
+func (t *Table) doubtNotes(measured int, repeated bool) []string {
 	var notes []string
 	within := slices.ContainsFunc(t.Rows, func(r Row) bool {
 		return slices.ContainsFunc(r.Cells, func(c Cell) bool { return c.Doubt == Within })
@@ -258,9 +258,9 @@ func (c Cell) text(u humanize.Unit) string {
 	if c.Runs == 0 {
 		return "–"
 	}
-	text := humanize.Write(c.Median, u)
+	text := humanize.Format(c.Median, u)
 	if c.Runs > 1 && c.Max > c.Min {
-		text += fmt.Sprintf(" (%s–%s)", humanize.Number(c.Min), humanize.Write(c.Max, u))
+		text += fmt.Sprintf(" (%s–%s)", humanize.Number(c.Min), humanize.Format(c.Max, u))
 	}
 	if c.Ratio > 0 {
 		text += "  ×" + humanize.Number(c.Ratio)

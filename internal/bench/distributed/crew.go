@@ -19,8 +19,8 @@ import (
 // Coordinator is a crowd of several processes. As of one in this process, its methods
 // may be called one at a time.
 type Coordinator struct {
-	hands   []*wire
-	parts   []part
+	agents  []*conn
+	shares  []share
 	ended   []int64
 	version string
 }
@@ -31,20 +31,20 @@ type Agent struct {
 	Target []byte
 }
 
-// Gather divides a plan between hands and has them prepare it. Closing the crew
+// Prepare divides a plan between hands and has them prepare it. Closing the crew
 // closes the hands.
-func Gather(ctx context.Context, hands []Agent, plan target.Plan, o load.Options) (*Coordinator, error) {
+func Prepare(ctx context.Context, hands []Agent, plan target.Plan, o load.Options) (*Coordinator, error) {
 	c := &Coordinator{ended: make([]int64, len(hands))}
 	for _, h := range hands {
-		c.hands = append(c.hands, newWire(h))
+		c.agents = append(c.agents, newConn(h))
 	}
 	var err error
-	if c.parts, err = divide(plan, len(hands)); err != nil {
+	if c.shares, err = divide(plan, len(hands)); err != nil {
 		c.Close()
 		return nil, err
 	}
-	_, err = c.all(ctx, nil, func(i int) order {
-		return order{Gather: &gathering{Target: hands[i].Target, Plan: c.parts[i].plan, Options: o}}
+	_, err = c.broadcast(ctx, nil, func(i int) command {
+		return command{Prepare: &prepareCommand{Target: hands[i].Target, Plan: c.shares[i].plan, Options: o}}
 	})
 	if err != nil {
 		c.Close()
@@ -53,23 +53,23 @@ func Gather(ctx context.Context, hands []Agent, plan target.Plan, o load.Options
 	return c, nil
 }
 
-// part is a hand's share of a plan.
-type part struct {
-	plan  target.Plan
-	turns int // memberships: who speaks where
+// share is a hand's share of a plan.
+type share struct {
+	plan    target.Plan
+	senders int // memberships: who speaks where
 }
 
-var errTogether = errors.New("people who talk with each other cannot be divided between processes: run this in one")
+var errIndivisible = errors.New("people who talk with each other cannot be divided between processes: run this in one")
 
 // divide gives each hand people next to each other, about as many as the others,
 // and the conversations of those.
-func divide(plan target.Plan, hands int) ([]part, error) {
-	if hands > plan.People {
-		return nil, fmt.Errorf("%d people cannot be divided between %d processes", plan.People, hands)
+func divide(plan target.Plan, hands int) ([]share, error) {
+	if hands > plan.Users {
+		return nil, fmt.Errorf("%d people cannot be divided between %d processes", plan.Users, hands)
 	}
 	ends := make([]int, hands)
 	for i := range ends {
-		ends[i] = (i + 1) * plan.People / hands
+		ends[i] = (i + 1) * plan.Users / hands
 	}
 	for _, members := range plan.Rooms {
 		first, last := slices.Min(members), slices.Max(members)
@@ -79,46 +79,46 @@ func divide(plan target.Plan, hands int) ([]part, error) {
 			}
 		}
 	}
-	parts := make([]part, hands)
+	parts := make([]share, hands)
 	begin := 0
 	for i, end := range ends {
 		if end <= begin {
-			return nil, errTogether
+			return nil, errIndivisible
 		}
 		p := &parts[i]
-		p.plan = target.Plan{Run: fmt.Sprintf("%sx%d", plan.Run, i), People: end - begin}
+		p.plan = target.Plan{Run: fmt.Sprintf("%sx%d", plan.Run, i), Users: end - begin}
 		for _, members := range plan.Rooms {
 			first, last := slices.Min(members), slices.Max(members)
 			if first < begin || first >= end {
 				continue
 			}
 			if last >= end {
-				return nil, errTogether
+				return nil, errIndivisible
 			}
 			mine := make([]int, len(members))
 			for m, member := range members {
 				mine[m] = member - begin
 			}
 			p.plan.Rooms = append(p.plan.Rooms, mine)
-			p.turns += len(members)
+			p.senders += len(members)
 		}
 		begin = end
 	}
 	return parts, nil
 }
 
-// all gives every hand an order and waits for all answers. The first that fails
+// broadcast gives every hand an order and waits for all answers. The first that fails
 // ends the others' waiting: what they do then is of no use.
-func (c *Coordinator) all(ctx context.Context, tick func(load.Second), of func(i int) order) ([]answer, error) {
-	answers := make([]answer, len(c.hands))
-	seconds := newSeconds(len(c.hands), tick)
+func (c *Coordinator) broadcast(ctx context.Context, tick func(load.Second), of func(i int) command) ([]response, error) {
+	answers := make([]response, len(c.agents))
+	seconds := newSecondsMerger(len(c.agents), tick)
 	var group errgroup.Group
 	stop := context.AfterFunc(ctx, c.Close)
 	defer stop()
-	for i, h := range c.hands {
+	for i, h := range c.agents {
 		group.Go(func() (err error) {
-			answers[i], err = h.ask(of(i), func(s load.Second) { seconds.take(i, s) })
-			seconds.end(i)
+			answers[i], err = h.call(of(i), func(s load.Second) { seconds.add(i, s) })
+			seconds.finish(i)
 			if err != nil {
 				c.Close()
 				return fmt.Errorf("process %d of the load tool: %w", i+1, err)
@@ -139,13 +139,13 @@ func (c *Coordinator) all(ctx context.Context, tick func(load.Second), of func(i
 	return answers, err
 }
 
-// ask gives a hand an order and waits for its answer.
-func (w *wire) ask(o order, tick func(load.Second)) (a answer, err error) {
+// call gives a hand an order and waits for its answer.
+func (w *conn) call(o command, tick func(load.Second)) (a response, err error) {
 	if err := w.enc.Encode(o); err != nil {
 		return a, fmt.Errorf("it takes no orders: %w", err)
 	}
 	for {
-		a = answer{}
+		a = response{}
 		if err := w.dec.Decode(&a); err != nil {
 			return a, fmt.Errorf("it has ended: %w", err)
 		}
@@ -162,48 +162,48 @@ func (w *wire) ask(o order, tick func(load.Second)) (a answer, err error) {
 }
 
 // Connect brings everyone online.
-func (c *Coordinator) Connect(ctx context.Context, o load.Opening) (*load.Opened, error) {
+func (c *Coordinator) Connect(ctx context.Context, o load.ConnectOptions) (*load.ConnectResult, error) {
 	people := 0
-	for _, p := range c.parts {
-		people += p.plan.People
+	for _, p := range c.shares {
+		people += p.plan.Users
 	}
-	answers, err := c.all(ctx, o.OnTick, func(i int) order {
+	answers, err := c.broadcast(ctx, o.OnTick, func(i int) command {
 		share := o
-		share.PerSecond = o.PerSecond * float64(c.parts[i].plan.People) / float64(people)
-		if o.AtOnce > 0 {
-			share.AtOnce = max(1, o.AtOnce/len(c.hands))
+		share.Rate = o.Rate * float64(c.shares[i].plan.Users) / float64(people)
+		if o.Concurrency > 0 {
+			share.Concurrency = max(1, o.Concurrency/len(c.agents))
 		}
-		return order{Connect: &share}
+		return command{Connect: &share}
 	})
-	out := &load.Opened{}
+	out := &load.ConnectResult{}
 	for _, a := range answers {
-		if a.Opened != nil {
-			out.Add(a.Opened)
+		if a.Connected != nil {
+			out.Add(a.Connected)
 		}
 	}
 	return out, err
 }
 
-// together is how long orders take to reach all hands, with some to spare: they
+// startDelay is how long orders take to reach all hands, with some to spare: they
 // begin at the same time.
-const together = 200 * time.Millisecond
+const startDelay = 200 * time.Millisecond
 
-// Talk has everyone talk for a stretch.
-func (c *Coordinator) Talk(ctx context.Context, s load.Phase) (*load.Result, error) {
-	if s.Turns != nil {
+// RunPhase has everyone talk for a stretch.
+func (c *Coordinator) RunPhase(ctx context.Context, s load.Phase) (*load.Result, error) {
+	if s.Senders != nil {
 		return nil, errors.New("who speaks where cannot be told to several processes")
 	}
 	turns := 0
-	for _, p := range c.parts {
-		turns += p.turns
+	for _, p := range c.shares {
+		turns += p.senders
 	}
-	s.Begin = time.Now().Add(together)
-	answers, err := c.all(ctx, s.OnTick, func(i int) order {
+	s.Start = time.Now().Add(startDelay)
+	answers, err := c.broadcast(ctx, s.OnTick, func(i int) command {
 		share := s
 		if turns > 0 {
-			share.Rate = s.Rate * float64(c.parts[i].turns) / float64(turns)
+			share.Rate = s.Rate * float64(c.shares[i].senders) / float64(turns)
 		}
-		return order{Talk: &share}
+		return command{RunPhase: &share}
 	})
 	out := &load.Result{}
 	for _, a := range answers {
@@ -217,15 +217,15 @@ func (c *Coordinator) Talk(ctx context.Context, s load.Phase) (*load.Result, err
 
 // Check judges every message.
 func (c *Coordinator) Check(ctx context.Context) (*audit.Verdict, error) {
-	answers, err := c.all(ctx, nil, func(int) order { return order{Check: true} })
+	answers, err := c.broadcast(ctx, nil, func(int) command { return command{Check: true} })
 	if err != nil {
 		return nil, err
 	}
 	out := &audit.Verdict{}
 	for i, a := range answers {
 		v := a.Verdict
-		for n, o := range v.Offenders {
-			v.Offenders[n] = fmt.Sprintf("process %d: %s", i+1, o)
+		for n, o := range v.Violations {
+			v.Violations[n] = fmt.Sprintf("process %d: %s", i+1, o)
 		}
 		out.Add(v)
 	}
@@ -247,7 +247,7 @@ func (c *Coordinator) Version() string { return c.version }
 // Close ends the hands, and with them their connections.
 func (c *Coordinator) Close() {
 	var closing sync.WaitGroup
-	for _, h := range c.hands {
+	for _, h := range c.agents {
 		closing.Go(func() { _ = h.Close() })
 	}
 	closing.Wait()

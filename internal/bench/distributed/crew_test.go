@@ -21,7 +21,7 @@ import (
 // Each hand of these has a system of its own, so that what a hand does can be
 // told apart; all run on the test's clock.
 
-func hands(t *testing.T, systems ...*faulty.System) []distributed.Agent {
+func startAgents(t *testing.T, systems ...*faulty.System) []distributed.Agent {
 	t.Helper()
 	out := make([]distributed.Agent, len(systems))
 	for i, s := range systems {
@@ -46,18 +46,18 @@ func hands(t *testing.T, systems ...*faulty.System) []distributed.Agent {
 	return out
 }
 
-type runs interface {
+type runner interface {
 	Run(ctx context.Context, r *scenario.Run) error
 }
 
-func do(t *testing.T, what runs, systems ...*faulty.System) (*report.Report, error) {
+func runScenario(t *testing.T, what runner, systems ...*faulty.System) (*report.Report, error) {
 	t.Helper()
 	r := report.New("test", "faulty", "test")
-	all := hands(t, systems...)
+	all := startAgents(t, systems...)
 	err := what.Run(t.Context(), &scenario.Run{
 		Name: "test", Report: r,
-		Gather: func(ctx context.Context, plan target.Plan, o load.Options) (scenario.VirtualUsers, error) {
-			c, err := distributed.Gather(ctx, all, plan, o)
+		Prepare: func(ctx context.Context, plan target.Plan, o load.Options) (scenario.VirtualUsers, error) {
+			c, err := distributed.Prepare(ctx, all, plan, o)
 			if err != nil {
 				return nil, err
 			}
@@ -69,7 +69,7 @@ func do(t *testing.T, what runs, systems ...*faulty.System) (*report.Report, err
 
 // Percentiles are those of all messages together: of two hands one has 10 ms,
 // the other 30, and a tenth of its messages 200.
-func TestFiguresAddUp(t *testing.T) {
+func TestResultsAddUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		slow := &faulty.System{Delay: func(n int) time.Duration {
 			if n%10 == 0 {
@@ -77,7 +77,7 @@ func TestFiguresAddUp(t *testing.T) {
 			}
 			return 30 * time.Millisecond
 		}}
-		r, err := do(t, &scenario.Burst{People: 40, Rate: 1000, Length: 10 * time.Second, Drain: time.Minute},
+		r, err := runScenario(t, &scenario.Burst{Users: 40, Rate: 1000, Duration: 10 * time.Second, Drain: time.Minute},
 			&faulty.System{Delay: func(int) time.Duration { return 10 * time.Millisecond }}, slow)
 		if err != nil {
 			t.Fatal(err)
@@ -91,7 +91,7 @@ func TestFiguresAddUp(t *testing.T) {
 		near("p90", r.Latency.P90, 30)
 		near("p99", r.Latency.P99, 200)
 		near("msgs_per_s", r.MsgsPerS, 10_000/10.2) // until the last has come
-		if r.Sent != 10_000 || r.Accepted != 10_000 || r.Delivered != 20_000 || !r.Kept() || r.Rate != 1000 {
+		if r.Sent != 10_000 || r.Accepted != 10_000 || r.Delivered != 20_000 || !r.Passed() || r.Rate != 1000 {
 			t.Errorf("%+v", r.Verdict)
 		}
 		if r.Versions.Target != "1" {
@@ -103,27 +103,27 @@ func TestFiguresAddUp(t *testing.T) {
 	})
 }
 
-func TestWhatOneHandFindsFailsTheRun(t *testing.T) {
+func TestViolationOfOneAgentFailsTheRun(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r, err := do(t, &scenario.Burst{People: 40, Rate: 1000, Length: time.Second, Drain: time.Second},
+		r, err := runScenario(t, &scenario.Burst{Users: 40, Rate: 1000, Duration: time.Second, Drain: time.Second},
 			&faulty.System{}, &faulty.System{}, &faulty.System{Lose: func(n int) bool { return n == 7 }})
-		if err != nil || r.Lost != 1 || r.Kept() || !strings.HasPrefix(r.Offenders[0], "process 3: ") {
+		if err != nil || r.Lost != 1 || r.Passed() || !strings.HasPrefix(r.Violations[0], "process 3: ") {
 			t.Errorf("%+v, %v", r.Verdict, err)
 		}
 	})
 }
 
-func TestConnectionsOfAllHands(t *testing.T) {
+func TestConnectionsOfAllAgents(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r, err := do(t, &scenario.Connections{People: 1000, PerSecond: 500, AtOnce: 10, Hold: 10 * time.Second, Sample: 40, Rate: 50},
-			&faulty.System{}, &faulty.System{Away: func(n int) bool { return n%51 == 3 }})
+		r, err := runScenario(t, &scenario.Connections{Users: 1000, ConnectRate: 500, Concurrency: 10, Hold: 10 * time.Second, Sample: 40, Rate: 50},
+			&faulty.System{}, &faulty.System{RefuseConnection: func(n int) bool { return n%51 == 3 }})
 		if err != nil {
 			t.Fatal(err)
 		}
 		if c := r.Connections; c.Attempted != 1000 || c.Succeeded != 990 || math.Abs(c.PerS-500) > 15 {
 			t.Errorf("%+v", c)
 		}
-		if last := r.Series[len(r.Series)-1]; last.Connected != 990 || !r.Kept() {
+		if last := r.Series[len(r.Series)-1]; last.Connected != 990 || !r.Passed() {
 			t.Errorf("%+v, %+v", last, r.Verdict)
 		}
 	})
@@ -132,8 +132,8 @@ func TestConnectionsOfAllHands(t *testing.T) {
 // Shares of a rate are not whole messages; none is missed for it.
 func TestRatesThatDoNotDivide(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r, err := do(t, &scenario.Latency{
-			People: []int{18}, From: 100.3, To: 300.7, Factor: 1.5, Step: 3 * time.Second, WarmUp: time.Second, MaxP95: time.Second,
+		r, err := runScenario(t, &scenario.Latency{
+			Users: []int{18}, From: 100.3, To: 300.7, Factor: 1.5, Step: 3 * time.Second, WarmUp: time.Second, MaxP95: time.Second,
 		}, &faulty.System{}, &faulty.System{}, &faulty.System{})
 		if err != nil || r.Limit != "" || r.Rate != 300.7 || len(r.Steps) != 4 {
 			t.Errorf("%v: limit %q, rate %v, %d steps", err, r.Limit, r.Rate, len(r.Steps))
@@ -142,20 +142,20 @@ func TestRatesThatDoNotDivide(t *testing.T) {
 }
 
 // A hand that dies, or cannot begin, ends the run with a word, and not never.
-func TestAHandThatDies(t *testing.T) {
+func TestAgentDies(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		all := hands(t, &faulty.System{}, &faulty.System{})
-		c, err := distributed.Gather(t.Context(), all, target.Plan{Run: "test", People: 4, Rooms: [][]int{{0, 1}, {2, 3}}}, load.Options{})
+		all := startAgents(t, &faulty.System{}, &faulty.System{})
+		c, err := distributed.Prepare(t.Context(), all, target.Plan{Run: "test", Users: 4, Rooms: [][]int{{0, 1}, {2, 3}}}, load.Options{})
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer c.Close()
-		if _, err := c.Connect(t.Context(), load.Opening{}); err != nil {
+		if _, err := c.Connect(t.Context(), load.ConnectOptions{}); err != nil {
 			t.Fatal(err)
 		}
 		time.AfterFunc(3*time.Second, func() { _ = all[1].Close() })
 		began := time.Now()
-		if _, err := c.Talk(t.Context(), load.Phase{Rate: 10, Length: time.Hour}); err == nil || time.Since(began) > time.Minute {
+		if _, err := c.RunPhase(t.Context(), load.Phase{Rate: 10, Duration: time.Hour}); err == nil || time.Since(began) > time.Minute {
 			t.Errorf("after %v: %v", time.Since(began), err)
 		}
 	})
@@ -168,10 +168,10 @@ func TestDivision(t *testing.T) {
 			everybody[i] = i
 		}
 		for name, plan := range map[string]target.Plan{
-			"more processes than people":   {People: 1},
-			"a conversation of all people": {People: 10, Rooms: [][]int{everybody}},
+			"more processes than people":   {Users: 1},
+			"a conversation of all people": {Users: 10, Rooms: [][]int{everybody}},
 		} {
-			if _, err := distributed.Gather(t.Context(), hands(t, &faulty.System{}, &faulty.System{}), plan, load.Options{}); err == nil {
+			if _, err := distributed.Prepare(t.Context(), startAgents(t, &faulty.System{}, &faulty.System{}), plan, load.Options{}); err == nil {
 				t.Errorf("%s were divided", name)
 			}
 		}

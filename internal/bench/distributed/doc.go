@@ -20,40 +20,40 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/bench/target"
 )
 
-// order is what a hand is told to do: one of these.
-type order struct {
-	Gather  *gathering
-	Connect *load.Opening
-	Talk    *load.Phase
-	Check   bool
+// command is what a hand is told to do: one of these.
+type command struct {
+	Prepare  *prepareCommand
+	Connect  *load.ConnectOptions
+	RunPhase *load.Phase
+	Check    bool
 }
 
-type gathering struct {
+type prepareCommand struct {
 	Target  []byte // how to reach the system, as the program that both are has it
 	Plan    target.Plan
 	Options load.Options
 }
 
-// answer is what a hand says: any number of seconds, and then one that is done.
-type answer struct {
+// response is what a hand says: any number of seconds, and then one that is done.
+type response struct {
 	Second *load.Second
 
-	Done    bool
-	Err     string
-	Opened  *load.Opened
-	Result  *load.Result
-	Verdict *audit.Verdict
-	Ended   int64
-	Version string
+	Done      bool
+	Err       string
+	Connected *load.ConnectResult
+	Result    *load.Result
+	Verdict   *audit.Verdict
+	Ended     int64
+	Version   string
 }
 
-// wire carries orders and answers.
-type wire struct {
+// conn carries orders and answers.
+type conn struct {
 	io.Closer
 	enc *gob.Encoder
 	dec *gob.Decoder
 }
 
-func newWire(rw io.ReadWriteCloser) *wire {
-	return &wire{Closer: rw, enc: gob.NewEncoder(rw), dec: gob.NewDecoder(rw)}
+func newConn(rw io.ReadWriteCloser) *conn {
+	return &conn{Closer: rw, enc: gob.NewEncoder(rw), dec: gob.NewDecoder(rw)}
 }

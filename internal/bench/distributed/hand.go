@@ -13,20 +13,20 @@ import (
 // Serve is a hand: it carries out orders until there are no more. open makes the
 // target from what the leader was given to reach it by.
 func Serve(ctx context.Context, leader io.ReadWriteCloser, open func([]byte) (target.Target, error)) error {
-	h := &hand{wire: newWire(leader), open: open}
+	h := &agent{conn: newConn(leader), openTarget: open}
 	defer func() {
-		if h.crowd != nil {
-			h.crowd.Close()
+		if h.users != nil {
+			h.users.Close()
 		}
 	}()
 	ctx, end := context.WithCancelCause(ctx)
 	defer end(nil)
-	orders := make(chan order)
+	orders := make(chan command)
 	// Read beside the work: when the leader goes, what is under way ends.
 	go func() {
 		for {
-			var o order
-			if err := h.wire.dec.Decode(&o); err != nil {
+			var o command
+			if err := h.conn.dec.Decode(&o); err != nil {
 				end(err)
 				return
 			}
@@ -38,7 +38,7 @@ func Serve(ctx context.Context, leader io.ReadWriteCloser, open func([]byte) (ta
 		}
 	}()
 	for {
-		var o order
+		var o command
 		select {
 		case o = <-orders:
 		case <-ctx.Done():
@@ -47,53 +47,53 @@ func Serve(ctx context.Context, leader io.ReadWriteCloser, open func([]byte) (ta
 			}
 			return nil
 		}
-		a, err := h.do(ctx, o)
+		a, err := h.execute(ctx, o)
 		a.Done = true
 		if err != nil {
 			a.Err = err.Error()
 		}
-		if h.crowd != nil {
-			a.Ended, a.Version = h.crowd.Ended(), h.crowd.Version()
+		if h.users != nil {
+			a.Ended, a.Version = h.users.Ended(), h.users.Version()
 		}
-		if err := h.wire.enc.Encode(a); err != nil {
+		if err := h.conn.enc.Encode(a); err != nil {
 			return fmt.Errorf("answer the leader: %w", err)
 		}
 	}
 }
 
-type hand struct {
-	wire  *wire
-	open  func([]byte) (target.Target, error)
-	crowd *load.VirtualUsers
+type agent struct {
+	conn       *conn
+	openTarget func([]byte) (target.Target, error)
+	users      *load.VirtualUsers
 }
 
-func (h *hand) do(ctx context.Context, o order) (a answer, err error) {
-	if o.Gather != nil {
-		t, err := h.open(o.Gather.Target)
+func (h *agent) execute(ctx context.Context, o command) (a response, err error) {
+	if o.Prepare != nil {
+		t, err := h.openTarget(o.Prepare.Target)
 		if err != nil {
 			return a, err
 		}
-		h.crowd, err = load.Gather(ctx, t, o.Gather.Plan, o.Gather.Options)
+		h.users, err = load.Prepare(ctx, t, o.Prepare.Plan, o.Prepare.Options)
 		return a, err
 	}
-	if h.crowd == nil {
+	if h.users == nil {
 		return a, errors.New("the leader gave an order before there was anybody to carry it out")
 	}
 	switch {
 	case o.Connect != nil:
-		o.Connect.OnTick = h.tell
-		a.Opened, err = h.crowd.Connect(ctx, *o.Connect)
-	case o.Talk != nil:
-		o.Talk.OnTick = h.tell
-		a.Result, err = h.crowd.Talk(ctx, *o.Talk)
+		o.Connect.OnTick = h.sendSecond
+		a.Connected, err = h.users.Connect(ctx, *o.Connect)
+	case o.RunPhase != nil:
+		o.RunPhase.OnTick = h.sendSecond
+		a.Result, err = h.users.RunPhase(ctx, *o.RunPhase)
 	case o.Check:
-		a.Verdict, err = h.crowd.Check(ctx)
+		a.Verdict, err = h.users.Check(ctx)
 	}
 	return a, err
 }
 
-// tell passes a second on, from the goroutine that watches; the order's answer
+// sendSecond passes a second on, from the goroutine that watches; the order's answer
 // comes after the last one. A leader that is gone is noticed by the next read.
-func (h *hand) tell(s load.Second) {
-	_ = h.wire.enc.Encode(answer{Second: &s})
+func (h *agent) sendSecond(s load.Second) {
+	_ = h.conn.enc.Encode(response{Second: &s})
 }

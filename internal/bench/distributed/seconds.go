@@ -6,47 +6,47 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/bench/load"
 )
 
-// seconds adds up what the hands say of the same second.
-type seconds struct {
-	tell func(load.Second) // nil for nobody
+// secondsMerger adds up what the hands say of the same second.
+type secondsMerger struct {
+	emit func(load.Second) // nil for nobody
 
-	mu    sync.Mutex
-	hands []said
+	mu     sync.Mutex
+	agents []pendingSeconds
 }
 
-// said is what a hand has said that is not told yet.
-type said struct {
+// pendingSeconds is what a hand has said that is not told yet.
+type pendingSeconds struct {
 	waiting   []load.Second
-	over      bool
+	finished  bool
 	connected int64 // when it was over
 }
 
-func newSeconds(hands int, tell func(load.Second)) *seconds {
-	return &seconds{tell: tell, hands: make([]said, hands)}
+func newSecondsMerger(hands int, tell func(load.Second)) *secondsMerger {
+	return &secondsMerger{emit: tell, agents: make([]pendingSeconds, hands)}
 }
 
-func (s *seconds) take(hand int, second load.Second) {
+func (s *secondsMerger) add(hand int, second load.Second) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	h := &s.hands[hand]
+	h := &s.agents[hand]
 	h.waiting, h.connected = append(h.waiting, second), second.Connected
-	s.pass()
+	s.flush()
 }
 
-func (s *seconds) end(hand int) {
+func (s *secondsMerger) finish(hand int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.hands[hand].over = true
-	s.pass()
+	s.agents[hand].finished = true
+	s.flush()
 }
 
-// pass tells of the seconds of which all hands have said what they saw. One that
+// flush tells of the seconds of which all hands have said what they saw. One that
 // is done has no part in the rest, but for its connections.
-func (s *seconds) pass() {
+func (s *secondsMerger) flush() {
 	for {
 		some := false
-		for _, h := range s.hands {
-			if len(h.waiting) == 0 && !h.over {
+		for _, h := range s.agents {
+			if len(h.waiting) == 0 && !h.finished {
 				return
 			}
 			some = some || len(h.waiting) > 0
@@ -55,8 +55,8 @@ func (s *seconds) pass() {
 			return
 		}
 		var sum load.Second
-		for i := range s.hands {
-			h := &s.hands[i]
+		for i := range s.agents {
+			h := &s.agents[i]
 			if len(h.waiting) == 0 {
 				sum.Connected += h.connected
 				continue
@@ -64,8 +64,8 @@ func (s *seconds) pass() {
 			sum.Add(h.waiting[0])
 			h.waiting = h.waiting[1:]
 		}
-		if s.tell != nil {
-			s.tell(sum)
+		if s.emit != nil {
+			s.emit(sum)
 		}
 	}
 }

@@ -33,19 +33,19 @@ type Section struct {
 
 // Run is one run.
 type Run struct {
-	Name      string    `json:"name"`
-	Tone      int       `json:"tone"` // the color of its lines, where there are several
-	At        time.Time `json:"at"`
-	System    string    `json:"system"`
-	Machine   string    `json:"machine"` // of the load tool
-	Headline  string    `json:"headline"`
-	Limit     string    `json:"limit"` // why it ended
-	Verdict   Verdict   `json:"verdict"`
-	Figures   []Tile    `json:"figures"`
-	Notes     []string  `json:"notes"`
-	Listings  []Listing `json:"listings"`
-	Facts     []Facts   `json:"facts"`
-	Offenders []string  `json:"offenders"`
+	Name       string    `json:"name"`
+	Tone       int       `json:"tone"` // the color of its lines, where there are several
+	At         time.Time `json:"at"`
+	System     string    `json:"system"`
+	Machine    string    `json:"machine"` // of the load tool
+	Headline   string    `json:"headline"`
+	Limit      string    `json:"limit"` // why it ended
+	Verdict    Verdict   `json:"verdict"`
+	Figures    []Tile    `json:"figures"`
+	Notes      []string  `json:"notes"`
+	Listings   []Listing `json:"listings"`
+	Facts      []Facts   `json:"facts"`
+	Violations []string  `json:"offenders"`
 }
 
 // Verdict is whether the promises were kept.
@@ -82,8 +82,8 @@ type Fact struct {
 	Value string `json:"value"`
 }
 
-// about says what each scenario is.
-var about = map[string]struct{ title, lead string }{
+// scenarios says what each scenario is.
+var scenarios = map[string]struct{ title, lead string }{
 	"latency":     {"Latency", "How fast messages arrive at rising rates, and the highest rate that is sustained."},
 	"burst":       {"Burst", "Far more than is sustainable for a while, and how long it takes until all of it has arrived."},
 	"connections": {"Connections", "Many connections that are opened and kept: how many succeed, how fast, and what each costs."},
@@ -92,16 +92,16 @@ var about = map[string]struct{ title, lead string }{
 	"soak":        {"Soak", "Mixed behaviour of people for a long time: how memory and latency drift."},
 }
 
-// document makes what the page shows.
-func document(reports []*report.Report, beside []compare.Reference) Page {
+// newPage makes what the page shows.
+func newPage(reports []*report.Report, beside []compare.Reference) Page {
 	p := Page{}
 	var titles []string
 	for _, set := range compare.Sets(reports, beside...) {
-		a, known := about[set.Scenario]
+		a, known := scenarios[set.Scenario]
 		if !known {
 			a.title = set.Scenario
 		}
-		s := Section{Scenario: set.Scenario, Title: a.title, Lead: a.lead, Charts: chart.Of(set)}
+		s := Section{Scenario: set.Scenario, Title: a.title, Lead: a.lead, Charts: chart.ForSet(set)}
 		tone, all := 0, 0
 		for _, g := range set.Groups {
 			if g.Reference != nil {
@@ -112,7 +112,7 @@ func document(reports []*report.Report, beside []compare.Reference) Page {
 				if len(g.Reports) > 1 {
 					name = fmt.Sprintf("%s, run %d of %d", g.Name, i+1, len(g.Reports))
 				}
-				s.Runs = append(s.Runs, describe(r, name, tone))
+				s.Runs = append(s.Runs, newRun(r, name, tone))
 				all++
 			}
 			tone++
@@ -127,15 +127,15 @@ func document(reports []*report.Report, beside []compare.Reference) Page {
 	return p
 }
 
-func describe(r *report.Report, name string, tone int) Run {
+func newRun(r *report.Report, name string, tone int) Run {
 	run := Run{
-		Name: name, Tone: tone, At: r.At, System: join(" ", r.Target, r.Versions.Target),
-		Machine: join(", ", r.Machine.Processor, humanize.Number(float64(r.Machine.Cores))+" cores", memory(r.Machine.MemoryMiB)), Headline: r.Headline(), Limit: r.Limit,
+		Name: name, Tone: tone, At: r.At, System: joinNonEmpty(" ", r.Target, r.Versions.Target),
+		Machine: joinNonEmpty(", ", r.Machine.Processor, humanize.Number(float64(r.Machine.Cores))+" cores", memory(r.Machine.MemoryMiB)), Headline: r.Headline(), Limit: r.Limit,
 		Verdict: verdict(r),
-		Figures: tiles(r), Notes: r.Warnings(), Offenders: r.Offenders, Listings: listings(r),
+		Figures: tiles(r), Notes: r.Warnings(), Violations: r.Violations, Listings: listings(r),
 	}
 	run.Facts = []Facts{
-		{"Every message", account(r)},
+		{"Every message", messageFacts(r)},
 		{"System and machine", facts(
 			"system", r.Target, "version", r.Versions.Target, "processor", r.Machine.Processor, "cores", humanize.Number(float64(r.Machine.Cores)), "memory", memory(r.Machine.MemoryMiB),
 			"platform", r.Machine.OS+"/"+r.Machine.Arch, "tool", "hikyaku "+r.Versions.Tool, "revision", r.Versions.Revision, "Go", r.Versions.Go,
@@ -146,13 +146,13 @@ func describe(r *report.Report, name string, tone int) Run {
 }
 
 func verdict(r *report.Report) Verdict {
-	v := Verdict{Kept: r.Kept(), Checked: r.Sent > 0, Words: r.Judgement()}
+	v := Verdict{Kept: r.Passed(), Checked: r.Sent > 0, Words: r.Judgement()}
 	switch {
 	case !v.Checked:
 		v.Title = "Nothing to check"
 	case !v.Kept:
 		v.Title = "Promises broken"
-	case r.Unasked > 0:
+	case r.HistoryUnavailable > 0:
 		v.Title = "Promises kept, as far as could be asked"
 	default:
 		v.Title = "Promises kept"
@@ -160,8 +160,8 @@ func verdict(r *report.Report) Verdict {
 	return v
 }
 
-// join leaves out what is empty.
-func join(between string, words ...string) string {
+// joinNonEmpty leaves out what is empty.
+func joinNonEmpty(between string, words ...string) string {
 	return strings.Join(slices.DeleteFunc(words, func(w string) bool { return w == "" }), between)
 }
 

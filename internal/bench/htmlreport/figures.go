@@ -10,7 +10,7 @@ import (
 
 func tile(label string, v float64, u humanize.Unit) Tile {
 	t := Tile{Label: label}
-	t.Value, t.Unit = humanize.Parts(v, u)
+	t.Value, t.Unit = humanize.Split(v, u)
 	return t
 }
 
@@ -55,7 +55,7 @@ func tiles(r *report.Report) []Tile {
 	case r.Scenario == "burst":
 		end := tile("all arrived after", r.Queue.DrainS, humanize.Seconds)
 		if missing := r.Missing(); missing > 0 {
-			end = tile("receipts still missing after "+humanize.Write(r.Queue.DrainS, humanize.Seconds), float64(missing), humanize.Count)
+			end = tile("receipts still missing after "+humanize.Format(r.Queue.DrainS, humanize.Seconds), float64(missing), humanize.Count)
 		}
 		return []Tile{
 			tile("messages arrived", r.MsgsPerS, humanize.PerSecond), tile("accepted, not yet arrived, at most", float64(r.Queue.Peak), humanize.Count),
@@ -83,8 +83,8 @@ func listings(r *report.Report) []Listing {
 	return all
 }
 
-// account is what became of the messages.
-func account(r *report.Report) []Fact {
+// messageFacts is what became of the messages.
+func messageFacts(r *report.Report) []Fact {
 	n := func(v int64) string { return humanize.Number(float64(v)) }
 	some := func(v int64) string { // what is worth a line only where it was seen
 		if v == 0 {
@@ -94,7 +94,7 @@ func account(r *report.Report) []Fact {
 	}
 	return facts("sent", n(r.Sent), "accepted", n(r.Accepted), "refused", n(r.Refused), "failed after they were accepted", n(r.Failed),
 		"unanswered", n(r.Unanswered), "receipts", n(r.Delivered), "of them asked for by a device", some(r.Repaired), "lost", n(r.Lost), "duplicated", n(r.Duplicated),
-		"out of order", n(r.OutOfOrder), "foreign", n(r.Foreign), "histories that could not be asked for", some(r.Unasked))
+		"out of order", n(r.OutOfOrder), "foreign", n(r.Foreign), "histories that could not be asked for", some(r.HistoryUnavailable))
 }
 
 // steps is everything that was tried.
@@ -103,17 +103,17 @@ func steps(r *report.Report) Listing {
 	for _, s := range r.Steps {
 		label := s.Label
 		if label == "" {
-			label = humanize.Write(s.Rate, humanize.PerSecond)
+			label = humanize.Format(s.Rate, humanize.PerSecond)
 		}
 		t.Rows = append(t.Rows, append(
-			[]string{label, humanize.Write(s.PerSecond, humanize.PerSecond)},
+			[]string{label, humanize.Format(s.PerSecond, humanize.PerSecond)},
 			ms(s.Latency.P50), ms(s.Latency.P95), ms(s.Latency.P99), ms(s.Latency.Max), ms(s.Answer.P95), ms(s.Complete.P95),
 			humanize.Number(float64(s.Refused)), ms(s.Lag.P99)))
 	}
 	return t
 }
 
-func ms(v float64) string { return humanize.Write(v, humanize.Milliseconds) }
+func ms(v float64) string { return humanize.Format(v, humanize.Milliseconds) }
 
 // durations is how long other things took than messages.
 func durations(r *report.Report) Listing {
@@ -127,7 +127,7 @@ func durations(r *report.Report) Listing {
 		add("connect", c.Succeeded, c.Attempted-c.Succeeded, c.Connect)
 	}
 	if x := r.Return; x != nil {
-		add(fmt.Sprintf("catch up, within %s of tries", humanize.Write(x.SpreadS, humanize.Seconds)), x.Returned, int64(x.People)-x.Returned, x.Synced)
+		add(fmt.Sprintf("catch up, within %s of tries", humanize.Format(x.SpreadS, humanize.Seconds)), x.Returned, int64(x.People)-x.Returned, x.Synced)
 	}
 	for _, a := range r.Acts {
 		add(a.Name, a.Done, a.Failed, a.Latency)

@@ -24,7 +24,7 @@ func Write(w io.Writer, reports []*report.Report, beside ...compare.Reference) e
 	if err != nil {
 		return err
 	}
-	return write(w, files, document(reports, beside))
+	return write(w, files, newPage(reports, beside))
 }
 
 func write(w io.Writer, files fs.FS, p Page) error {
@@ -49,12 +49,12 @@ func write(w io.Writer, files fs.FS, p Page) error {
 	}
 	// The page may run its own script and use its own style, which it names by
 	// what is in them; it may load nothing, and send nothing to anybody.
-	policy := fmt.Sprintf("default-src 'none'; script-src '%s'; style-src '%s'; img-src data:; base-uri 'none'; form-action 'none'", hash(script), hash(style))
-	_, err = fmt.Fprintf(w, shell, policy, html.EscapeString(p.Title), style, data, script)
+	policy := fmt.Sprintf("default-src 'none'; script-src '%s'; style-src '%s'; img-src data:; base-uri 'none'; form-action 'none'", cspHash(script), cspHash(style))
+	_, err = fmt.Fprintf(w, template, policy, html.EscapeString(p.Title), style, data, script)
 	return err
 }
 
-const shell = `<!doctype html>
+const template = `<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
@@ -74,8 +74,8 @@ const shell = `<!doctype html>
 </html>
 `
 
-// hash names the content of an element, as a policy does.
-func hash(content []byte) string {
+// cspHash names the content of an element, as a policy does.
+func cspHash(content []byte) string {
 	sum := sha256.Sum256(content)
 	return "sha256-" + base64.StdEncoding.EncodeToString(sum[:])
 }

@@ -33,8 +33,8 @@ func TestTextsStayTexts(t *testing.T) {
 	r.Scenario, r.Target, r.Limit = "x"+bad, bad, bad
 	r.Parameters = map[string]string{bad: bad, compare.Label: bad}
 	r.Machine.Processor, r.Versions.Target, r.Steps[0].Label = bad, bad, bad
-	r.Offenders, r.Notes, r.Acts[0].Name, r.Acts[0].Error = []string{bad}, []string{bad}, bad, bad
-	p := document([]*report.Report{r, r}, nil)
+	r.Violations, r.Notes, r.Acts[0].Name, r.Acts[0].Error = []string{bad}, []string{bad}, bad, bad
+	p := newPage([]*report.Report{r, r}, nil)
 	var b bytes.Buffer
 	if err := write(&b, built, p); err != nil {
 		t.Fatal(err)
@@ -86,7 +86,7 @@ func TestNotBuilt(t *testing.T) {
 // What the page says of each scenario.
 func TestDocument(t *testing.T) {
 	var b bytes.Buffer
-	for _, s := range document(append(reporttest.All(), reporttest.Real("latency-again")), compare.Published).Sections {
+	for _, s := range newPage(append(reporttest.All(), reporttest.Recorded("latency-again")), compare.Published).Sections {
 		fmt.Fprintf(&b, "# %s: %s\n", s.Title, s.Lead)
 		if s.Compared != nil {
 			fmt.Fprintf(&b, "compared: %d columns, %d rows\n", len(s.Compared.Columns), len(s.Compared.Rows))
@@ -96,7 +96,7 @@ func TestDocument(t *testing.T) {
 			for _, f := range r.Figures {
 				fmt.Fprintf(&b, "  [%s] %s %s\n", f.Label, f.Value, f.Unit)
 			}
-			fmt.Fprintf(&b, "offenders %q, notes %q\n", r.Offenders, r.Notes)
+			fmt.Fprintf(&b, "offenders %q, notes %q\n", r.Violations, r.Notes)
 			for _, l := range r.Listings {
 				fmt.Fprintf(&b, "%s %q\n  %q\n", l.Title, l.Head, l.Rows[len(l.Rows)-1])
 			}
@@ -113,10 +113,10 @@ func TestDocument(t *testing.T) {
 
 // What was not seen or not asked for is not claimed.
 func TestUncertain(t *testing.T) {
-	r := reporttest.Real("burst")
-	r.Unasked, r.Repaired, r.Steps[0].Missing = 5, 7, 12
+	r := reporttest.Recorded("burst")
+	r.HistoryUnavailable, r.Repaired, r.Steps[0].Missing = 5, 7, 12
 	r.Parameters["server"] = "2 gateways"
-	run := document([]*report.Report{r}, nil).Sections[0].Runs[0]
+	run := newPage([]*report.Report{r}, nil).Sections[0].Runs[0]
 	if run.Verdict.Title != "Promises kept, as far as could be asked" || strings.Contains(run.Verdict.Words, "are stored") {
 		t.Errorf("%+v", run.Verdict)
 	}
@@ -131,7 +131,7 @@ func TestUncertain(t *testing.T) {
 	}
 	c := reporttest.Connections()
 	c.Parameters["server"] = "2 gateways"
-	if tiles := document([]*report.Report{c}, nil).Sections[0].Runs[0].Figures; tiles[4].Label != "memory of 2 gateways for each" {
+	if tiles := newPage([]*report.Report{c}, nil).Sections[0].Runs[0].Figures; tiles[4].Label != "memory of 2 gateways for each" {
 		t.Errorf("%+v", tiles)
 	}
 }

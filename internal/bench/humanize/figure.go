@@ -25,9 +25,9 @@ const (
 	MsPerHour    Unit = "ms/h"
 )
 
-// Write writes a figure with its unit.
-func Write(v float64, u Unit) string {
-	number, unit := Parts(v, u)
+// Format writes a figure with its unit.
+func Format(v float64, u Unit) string {
+	number, unit := Split(v, u)
 	switch unit {
 	case "", "/s", "%":
 		return number + unit
@@ -35,14 +35,14 @@ func Write(v float64, u Unit) string {
 	return number + " " + unit
 }
 
-// Parts gives the figure and its unit apart, for places that show them
+// Split gives the figure and its unit apart, for places that show them
 // differently. The unit may be another one that fits better.
-func Parts(v float64, u Unit) (number, unit string) {
+func Split(v float64, u Unit) (number, unit string) {
 	switch a := math.Abs(v); {
 	case u == Milliseconds && a >= 10_000:
 		return Number(v / 1000), "s"
 	case u == Seconds && a >= 60:
-		return Time(time.Duration(v * float64(time.Second))), ""
+		return Duration(time.Duration(v * float64(time.Second))), ""
 	case u == Percent:
 		// Rounded down: 100% is all.
 		return strconv.FormatFloat(math.Floor(v*100+1e-9)/100, 'f', -1, 64), "%"
@@ -84,8 +84,8 @@ func Number(v float64) string {
 	return b.String()
 }
 
-// Time writes how long something takes, in seconds, minutes or hours.
-func Time(d time.Duration) string {
+// Duration writes how long something takes, in seconds, minutes or hours.
+func Duration(d time.Duration) string {
 	s := int(d.Round(time.Second) / time.Second)
 	parts := []string{}
 	for _, u := range []struct {

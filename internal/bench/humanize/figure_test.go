@@ -8,7 +8,7 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/bench/humanize"
 )
 
-func TestWrite(t *testing.T) {
+func TestFormat(t *testing.T) {
 	for _, c := range []struct {
 		value float64
 		unit  humanize.Unit
@@ -39,18 +39,18 @@ func TestWrite(t *testing.T) {
 		{5120, humanize.Bytes, "5.12 kB"},
 		{0.5, humanize.MiBPerHour, "0.5 MiB/h"},
 	} {
-		if got := humanize.Write(c.value, c.unit); got != c.want {
+		if got := humanize.Format(c.value, c.unit); got != c.want {
 			t.Errorf("%v %q: %q, not %q", c.value, c.unit, got, c.want)
 		}
 	}
 }
 
-func TestTime(t *testing.T) {
+func TestDuration(t *testing.T) {
 	for d, want := range map[time.Duration]string{
 		0: "0 s", 400 * time.Millisecond: "0 s", 59 * time.Second: "59 s", time.Minute: "1 min", 125 * time.Second: "2 min 5 s",
 		2*time.Hour + 3*time.Minute + 4*time.Second: "2 h 3 min", 59*time.Second + 700*time.Millisecond: "1 min",
 	} {
-		if got := humanize.Time(d); got != want {
+		if got := humanize.Duration(d); got != want {
 			t.Errorf("%v: %q, not %q", d, got, want)
 		}
 	}

@@ -10,33 +10,33 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/bench/target"
 )
 
-// Returning says how people who were cut off come back.
-type Returning struct {
-	Opening
+// ReconnectOptions says how people who were cut off come back.
+type ReconnectOptions struct {
+	ConnectOptions
 	// Spread is the time within which each tries, at a moment of its own.
 	Spread time.Duration
 }
 
-// Everyone is all people of the crowd.
-func (c *VirtualUsers) Everyone() []int {
-	all := make([]int, len(c.people))
+// All is all people of the crowd.
+func (c *VirtualUsers) All() []int {
+	all := make([]int, len(c.users))
 	for i := range all {
 		all[i] = i
 	}
 	return all
 }
 
-// Returns tells whether people can be cut off and come back.
-func (c *VirtualUsers) Returns() bool {
-	_, ok := c.site.(target.Returner)
+// CanReconnect tells whether people can be cut off and come back.
+func (c *VirtualUsers) CanReconnect() bool {
+	_, ok := c.site.(target.Reconnecter)
 	return ok
 }
 
-// Cut breaks off people's connections, without a word. It returns when all are
+// Disconnect breaks off people's connections, without a word. It returns when all are
 // broken.
-func (c *VirtualUsers) Cut(people []int) {
-	c.part(people, func(conn target.Conn) {
-		if cutter, ok := conn.(target.Cutter); ok {
+func (c *VirtualUsers) Disconnect(people []int) {
+	c.disconnect(people, func(conn target.Conn) {
+		if cutter, ok := conn.(target.Disconnecter); ok {
 			cutter.Cut()
 			return
 		}
@@ -44,10 +44,10 @@ func (c *VirtualUsers) Cut(people []int) {
 	})
 }
 
-// Return brings people back who were cut off, and has them catch up with what
+// Reconnect brings people back who were cut off, and has them catch up with what
 // they missed. How long each took counts from the call.
-func (c *VirtualUsers) Return(ctx context.Context, people []int, o Returning) (*Opened, error) {
-	returner, ok := c.site.(target.Returner)
+func (c *VirtualUsers) Reconnect(ctx context.Context, people []int, o ReconnectOptions) (*ConnectResult, error) {
+	returner, ok := c.site.(target.Reconnecter)
 	if !ok {
 		return nil, errors.New("people of this system cannot come back after a loss")
 	}
@@ -60,5 +60,5 @@ func (c *VirtualUsers) Return(ctx context.Context, people []int, o Returning) (*
 	slices.Sort(wait)
 	people = slices.Clone(people)
 	rand.Shuffle(len(people), func(i, j int) { people[i], people[j] = people[j], people[i] })
-	return c.bring(ctx, o.Opening, people, returner.Return, func(i int) time.Duration { return wait[i] }, true)
+	return c.connect(ctx, o.ConnectOptions, people, returner.Return, func(i int) time.Duration { return wait[i] }, true)
 }

@@ -12,19 +12,19 @@ import (
 
 const (
 	// longest is the longest latency that is told apart, in microseconds.
-	longest = 3_600_000_000
+	maxLatency = 3_600_000_000
 	// shards are how many goroutines may record side by side, at most.
-	shards = 16
+	maxShards = 16
 )
 
-// used is how many shards are: with more than there are processors they only
+// usedShards is how many shards are: with more than there are processors they only
 // push each other out of the processors' caches.
-var used = min(shards, runtime.GOMAXPROCS(0))
+var usedShards = min(maxShards, runtime.GOMAXPROCS(0))
 
 // histogram takes latencies from many goroutines, in microseconds with three
 // significant digits.
 type histogram struct {
-	shard [shards]struct {
+	shard [maxShards]struct {
 		mu  sync.Mutex
 		hdr *hdrhistogram.Histogram
 		_   [40]byte // a cache line of its own
@@ -34,13 +34,13 @@ type histogram struct {
 func (h *histogram) record(d time.Duration) { h.recordAll(d, 1) }
 
 func (h *histogram) recordAll(d time.Duration, n int) {
-	s := &h.shard[rand.N(used)]
+	s := &h.shard[rand.N(usedShards)]
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.hdr == nil {
-		s.hdr = hdrhistogram.New(1, longest, 3)
+		s.hdr = hdrhistogram.New(1, maxLatency, 3)
 	}
-	_ = s.hdr.RecordValues(min(max(d.Microseconds(), 1), longest), int64(n))
+	_ = s.hdr.RecordValues(min(max(d.Microseconds(), 1), maxLatency), int64(n))
 }
 
 // take gives all that was recorded since the last take.
@@ -64,7 +64,7 @@ type Distribution struct{ hdr *hdrhistogram.Histogram }
 
 func (d *Distribution) add(h *hdrhistogram.Histogram) {
 	if d.hdr == nil {
-		d.hdr = hdrhistogram.New(1, longest, 3)
+		d.hdr = hdrhistogram.New(1, maxLatency, 3)
 	}
 	d.hdr.Merge(h)
 }
@@ -72,9 +72,9 @@ func (d *Distribution) add(h *hdrhistogram.Histogram) {
 // Record adds one of its own.
 func (d *Distribution) Record(took time.Duration) {
 	if d.hdr == nil {
-		d.hdr = hdrhistogram.New(1, longest, 3)
+		d.hdr = hdrhistogram.New(1, maxLatency, 3)
 	}
-	_ = d.hdr.RecordValue(min(max(took.Microseconds(), 1), longest))
+	_ = d.hdr.RecordValue(min(max(took.Microseconds(), 1), maxLatency))
 }
 
 // Add adds another one.

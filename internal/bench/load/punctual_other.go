@@ -4,10 +4,10 @@ package load
 
 import "time"
 
-type alarm struct{}
+type preciseTimer struct{}
 
-func newAlarm() *alarm { return &alarm{} }
+func newPreciseTimer() *preciseTimer { return &preciseTimer{} }
 
-func (*alarm) sleep(d time.Duration) { time.Sleep(d) }
+func (*preciseTimer) sleep(d time.Duration) { time.Sleep(d) }
 
-func (*alarm) close() {}
+func (*preciseTimer) close() {}

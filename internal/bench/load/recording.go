@@ -7,13 +7,13 @@ import (
 
 // recording is what one stretch of a run did.
 type recording struct {
-	from, warm time.Duration // of the run: its beginning, and where the warm-up ends
+	start, measuredFrom time.Duration // of the run: its beginning, and where the warm-up ends
 
 	delivery, answer, complete, lag histogram // of what was due after the warm-up
 	second                          histogram // of deliveries since the last second
 
 	sent, accepted, refused, failed atomic.Int64
-	audience                        atomic.Int64 // receipts, had everything been taken
+	addressed                       atomic.Int64 // receipts, had everything been taken
 	expected                        atomic.Int64 // of them, those of what was not refused; that may come or not
 	delivered                       atomic.Int64 // receipts
 	receipts                        atomic.Int64 // of them, those of what was due after the warm-up
@@ -23,21 +23,21 @@ type recording struct {
 // queue is about how many messages the system has accepted and not delivered:
 // its queues' length, as one sees it from outside.
 func (r *recording) queue() int64 {
-	sent, audience := r.sent.Load(), r.audience.Load()
+	sent, audience := r.sent.Load(), r.addressed.Load()
 	if sent == 0 || audience == 0 {
 		return 0
 	}
 	return max(0, r.accepted.Load()-r.delivered.Load()*sent/audience)
 }
 
-// ours tells whether what was due then belongs to the stretch.
-func (r *recording) ours(due time.Duration) bool { return r != nil && due >= r.from }
+// includes tells whether what was due then belongs to the stretch.
+func (r *recording) includes(due time.Duration) bool { return r != nil && due >= r.start }
 
-// received writes down a receipt; last says that it was the message's last one.
-func (r *recording) received(due, now time.Duration, last bool) {
+// recordReceipt writes down a receipt; last says that it was the message's last one.
+func (r *recording) recordReceipt(due, now time.Duration, last bool) {
 	r.delivered.Add(1)
 	r.second.record(now - due)
-	if due < r.warm {
+	if due < r.measuredFrom {
 		return
 	}
 	r.receipts.Add(1)
@@ -48,8 +48,8 @@ func (r *recording) received(due, now time.Duration, last bool) {
 	}
 }
 
-func (r *recording) answered(due, now time.Duration) {
-	if due >= r.warm {
+func (r *recording) recordAnswer(due, now time.Duration) {
+	if due >= r.measuredFrom {
 		r.answer.record(now - due)
 	}
 }

@@ -21,13 +21,13 @@ type Second struct {
 	MemoryMiB float64 `json:"memory_mib,omitempty"`
 	CPU       float64 `json:"cpu,omitempty"` // processors' worth of time
 
-	// Took is what the percentiles were made of.
-	Took Distribution `json:"-"`
+	// Latencies is what the percentiles were made of.
+	Latencies Distribution `json:"-"`
 }
 
-func (s *Second) finish() {
-	l := s.Took.Latency()
-	s.P50, s.P95, s.P99, s.Heat = l.P50, l.P95, l.P99, s.Took.heat()
+func (s *Second) setPercentiles() {
+	l := s.Latencies.Latency()
+	s.P50, s.P95, s.P99, s.Heat = l.P50, l.P95, l.P99, s.Latencies.heat()
 }
 
 // Add adds what another process saw in the same second.
@@ -40,8 +40,8 @@ func (s *Second) Add(other Second) {
 	s.InFlight += other.InFlight
 	s.Queue += other.Queue
 	s.Connected += other.Connected
-	s.Took.Add(other.Took)
-	s.finish()
+	s.Latencies.Add(other.Latencies)
+	s.setPercentiles()
 }
 
 // Result is what a stretch did.
@@ -66,21 +66,21 @@ type Result struct {
 	QueuePeak int64   `json:"queue_peak"`  // messages that were accepted and had not come, at most
 	DrainS    float64 `json:"drain_s"`     // from the last send to the last receipt
 
-	Took Took `json:"-"`
+	Distributions Distributions `json:"-"`
 }
 
-// Took is what a result's figures were made of.
-type Took struct {
+// Distributions is what a result's figures were made of.
+type Distributions struct {
 	Delivery, Answer, Complete, Lag Distribution
 	Messages, Receipts              int64         // of the measured time
-	Time                            time.Duration // from the end of the warm-up to the last receipt
+	Elapsed                         time.Duration // from the end of the warm-up to the last receipt
 }
 
-func (r *Result) finish() {
-	r.Latency, r.Answer = r.Took.Delivery.Latency(), r.Took.Answer.Latency()
-	r.Complete, r.Lag = r.Took.Complete.Latency(), r.Took.Lag.Latency()
-	if s := r.Took.Time.Seconds(); s > 0 {
-		r.PerSecond, r.Receipts = float64(r.Took.Messages)/s, float64(r.Took.Receipts)/s
+func (r *Result) setFigures() {
+	r.Latency, r.Answer = r.Distributions.Delivery.Latency(), r.Distributions.Answer.Latency()
+	r.Complete, r.Lag = r.Distributions.Complete.Latency(), r.Distributions.Lag.Latency()
+	if s := r.Distributions.Elapsed.Seconds(); s > 0 {
+		r.PerSecond, r.Receipts = float64(r.Distributions.Messages)/s, float64(r.Distributions.Receipts)/s
 	}
 }
 
@@ -96,43 +96,43 @@ func (r *Result) Add(other *Result) {
 	r.Missing += other.Missing
 	r.QueuePeak += other.QueuePeak
 	r.DrainS = max(r.DrainS, other.DrainS)
-	t, o := &r.Took, &other.Took
+	t, o := &r.Distributions, &other.Distributions
 	t.Delivery.Add(o.Delivery)
 	t.Answer.Add(o.Answer)
 	t.Complete.Add(o.Complete)
 	t.Lag.Add(o.Lag)
 	t.Messages += o.Messages
 	t.Receipts += o.Receipts
-	t.Time = max(t.Time, o.Time)
-	r.finish()
+	t.Elapsed = max(t.Elapsed, o.Elapsed)
+	r.setFigures()
 }
 
-// Then adds what happened afterwards.
-func (r *Result) Then(other *Result) {
-	rate, time := max(r.Rate, other.Rate), r.Took.Time+other.Took.Time
+// Append adds what happened afterwards.
+func (r *Result) Append(other *Result) {
+	rate, time := max(r.Rate, other.Rate), r.Distributions.Elapsed+other.Distributions.Elapsed
 	r.Add(other)
-	r.Rate, r.Took.Time = rate, time
-	r.finish()
+	r.Rate, r.Distributions.Elapsed = rate, time
+	r.setFigures()
 }
 
-// Opened is what came of connecting.
-type Opened struct {
+// ConnectResult is what came of connecting.
+type ConnectResult struct {
 	Attempted int64
 	Succeeded int64
-	Took      Distribution  // from the moment that each was due until it was ready
-	Time      time.Duration // from the first to the last
+	Durations Distribution  // from the moment that each was due until it was ready
+	Elapsed   time.Duration // from the first to the last
 	Errors    []string      // the first few, in words
 }
 
 // Add adds what another process did in the same time.
-func (o *Opened) Add(other *Opened) {
+func (o *ConnectResult) Add(other *ConnectResult) {
 	o.Attempted += other.Attempted
 	o.Succeeded += other.Succeeded
-	o.Took.Add(other.Took)
-	o.Time = max(o.Time, other.Time)
+	o.Durations.Add(other.Durations)
+	o.Elapsed = max(o.Elapsed, other.Elapsed)
 	o.Errors = append(o.Errors, other.Errors...)
-	o.Errors = o.Errors[:min(len(o.Errors), mostErrors)]
+	o.Errors = o.Errors[:min(len(o.Errors), maxErrors)]
 }
 
-// mostErrors bounds how many errors are kept in words.
-const mostErrors = 5
+// maxErrors bounds how many errors are kept in words.
+const maxErrors = 5

@@ -10,30 +10,30 @@ import (
 
 // Phase is a time during which a crowd talks at one rate.
 type Phase struct {
-	Begin   time.Time     // when it begins; now when it is zero
-	Rate    float64       // messages per second, of all people together; at 0 nobody says anything
-	Turns   []Turn        // who speaks where, in turn; nil for everyone everywhere
-	WarmUp  time.Duration // at the beginning, not measured
-	Length  time.Duration // measured, after the warm-up
-	Drain   time.Duration // how long to wait at the end for what is on its way
-	OnTick  func(Second)  // once a second; may be nil
-	Stalled time.Duration // the pacer gives up when it is late by so much; 0 means never
+	Start    time.Time     // when it begins; now when it is zero
+	Rate     float64       // messages per second, of all people together; at 0 nobody says anything
+	Senders  []Sender      // who speaks where, in turn; nil for everyone everywhere
+	WarmUp   time.Duration // at the beginning, not measured
+	Duration time.Duration // measured, after the warm-up
+	Drain    time.Duration // how long to wait at the end for what is on its way
+	OnTick   func(Second)  // once a second; may be nil
+	MaxLag   time.Duration // the pacer gives up when it is late by so much; 0 means never
 }
 
-// Talk has the crowd talk for a stretch, and waits until everything that was
+// RunPhase has the crowd talk for a stretch, and waits until everything that was
 // sent has arrived, or the time for that is over.
-func (c *VirtualUsers) Talk(ctx context.Context, s Phase) (*Result, error) {
-	if wait := time.Until(s.Begin); wait > 0 {
+func (c *VirtualUsers) RunPhase(ctx context.Context, s Phase) (*Result, error) {
+	if wait := time.Until(s.Start); wait > 0 {
 		sleep(ctx, wait)
 	}
 	start := c.elapsed()
-	r := &recording{from: start, warm: start + s.WarmUp}
-	c.now.Store(r)
+	r := &recording{start: start, measuredFrom: start + s.WarmUp}
+	c.current.Store(r)
 	out := &Result{Rate: s.Rate}
 	stop, ticked := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(ticked)
-		out.QueuePeak = c.watch(r, s.OnTick, stop)
+		out.QueuePeak = c.reportSeconds(r, s.OnTick, stop)
 	}()
 	asked, err := c.pace(ctx, s, r)
 	sent := c.elapsed()
@@ -43,29 +43,29 @@ func (c *VirtualUsers) Talk(ctx context.Context, s Phase) (*Result, error) {
 	}
 	close(stop)
 	<-ticked
-	c.now.Store(nil)
+	c.current.Store(nil)
 	if s.Drain > 0 {
-		c.charge(r)
+		c.recordOutstanding(r)
 	}
 	out.Asked = asked
 	out.Sent, out.Accepted, out.Refused, out.Failed = r.sent.Load(), r.accepted.Load(), r.refused.Load(), r.failed.Load()
 	out.Delivered = r.delivered.Load()
 	out.Missing = max(r.missing(), 0)
 	out.DrainS = (last - sent).Seconds()
-	out.Took = Took{
+	out.Distributions = Distributions{
 		Delivery: r.delivery.take(), Answer: r.answer.take(), Complete: r.complete.take(), Lag: r.lag.take(),
-		Messages: r.measured.Load(), Time: last - r.warm,
+		Messages: r.measured.Load(), Elapsed: last - r.measuredFrom,
 	}
-	out.Took.Receipts = r.receipts.Load()
-	out.finish()
+	out.Distributions.Receipts = r.receipts.Load()
+	out.setFigures()
 	return out, err
 }
 
-// charge writes down what has not come as if it came now, which is the least
+// recordOutstanding writes down what has not come as if it came now, which is the least
 // that it takes: a percentile that leaves out what is late is none.
-func (c *VirtualUsers) charge(r *recording) {
+func (c *VirtualUsers) recordOutstanding(r *recording) {
 	now := c.elapsed()
-	c.ledger.Outstanding(r.warm, func(due time.Duration, devices int, unanswered bool) {
+	c.audit.Outstanding(r.measuredFrom, func(due time.Duration, devices int, unanswered bool) {
 		if devices > 0 {
 			r.delivery.recordAll(now-due, devices)
 			r.complete.record(now - due)
@@ -78,19 +78,19 @@ func (c *VirtualUsers) charge(r *recording) {
 
 // pace sends each message when it is due, and tells how many there were.
 func (c *VirtualUsers) pace(ctx context.Context, s Phase, r *recording) (asked int64, err error) {
-	turns := s.Turns
+	turns := s.Senders
 	if turns == nil {
-		turns = c.turns
+		turns = c.senders
 	}
 	turn := 0
-	alarm := newAlarm()
+	alarm := newPreciseTimer()
 	defer alarm.close()
-	total := int(s.Rate * (s.WarmUp + s.Length).Seconds())
+	total := int(s.Rate * (s.WarmUp + s.Duration).Seconds())
 	for n := range total {
-		due := r.from + time.Duration(float64(n)/s.Rate*float64(time.Second))
+		due := r.start + time.Duration(float64(n)/s.Rate*float64(time.Second))
 		now := c.elapsed()
 		for ; now < due; now = c.elapsed() {
-			alarm.sleep(min(due-now, longestNap)) // never spins: the system may need the processor
+			alarm.sleep(min(due-now, maxSleep)) // never spins: the system may need the processor
 			if ctx.Err() != nil {
 				return int64(total), ctx.Err()
 			}
@@ -98,50 +98,50 @@ func (c *VirtualUsers) pace(ctx context.Context, s Phase, r *recording) (asked i
 		if n%64 == 0 && ctx.Err() != nil {
 			return int64(total), ctx.Err()
 		}
-		if due >= r.warm {
+		if due >= r.measuredFrom {
 			r.lag.record(now - due)
 		}
-		if s.Stalled > 0 && now-due > s.Stalled {
+		if s.MaxLag > 0 && now-due > s.MaxLag {
 			return int64(total), nil // what was not sent shows in the counts
 		}
-		conn, err := c.next(turns, &turn)
+		conn, err := c.nextSender(turns, &turn)
 		if err != nil {
 			return int64(total), err
 		}
 		t := turns[turn-1]
-		p := c.people[t.Person]
-		if err := p.say(conn, t.Room, due, r); err != nil && p.connection() == conn {
-			return int64(total), c.why(ctx, err)
+		p := c.users[t.User]
+		if err := p.send(conn, t.Room, due, r); err != nil && p.currentConn() == conn {
+			return int64(total), c.connectionError(ctx, err)
 		}
 	}
-	if wait := r.warm + s.Length - c.elapsed(); s.Rate == 0 && wait > 0 {
+	if wait := r.measuredFrom + s.Duration - c.elapsed(); s.Rate == 0 && wait > 0 {
 		sleep(ctx, wait)
 	}
 	return int64(total), ctx.Err()
 }
 
-// longestNap is how long a run that is to end may take to notice.
-const longestNap = 100 * time.Millisecond
+// maxSleep is how long a run that is to end may take to notice.
+const maxSleep = 100 * time.Millisecond
 
-// next finds the next turn of somebody who is there; it is the one before turn.
-func (c *VirtualUsers) next(turns []Turn, turn *int) (target.Conn, error) {
+// nextSender finds the next turn of somebody who is there; it is the one before turn.
+func (c *VirtualUsers) nextSender(turns []Sender, turn *int) (target.Conn, error) {
 	for range turns {
 		if *turn == len(turns) {
 			*turn = 0
 		}
 		*turn++
-		if conn := c.people[turns[*turn-1].Person].connection(); conn != nil {
+		if conn := c.users[turns[*turn-1].User].currentConn(); conn != nil {
 			return conn, nil
 		}
 	}
-	return nil, errAway
+	return nil, errNobodyConnected
 }
 
-// why says why a connection takes nothing: because it ended, which whoever reads
+// connectionError says why a connection takes nothing: because it ended, which whoever reads
 // it knows better than whoever writes, and may be about to say.
-func (c *VirtualUsers) why(ctx context.Context, err error) error {
-	for until := c.elapsed() + patience; c.elapsed() < until && ctx.Err() == nil; sleep(ctx, time.Millisecond) {
-		if first := c.first.Load(); first != nil {
+func (c *VirtualUsers) connectionError(ctx context.Context, err error) error {
+	for until := c.elapsed() + quietTimeout; c.elapsed() < until && ctx.Err() == nil; sleep(ctx, time.Millisecond) {
+		if first := c.firstEnd.Load(); first != nil {
 			return *first
 		}
 	}
@@ -163,13 +163,13 @@ func (c *VirtualUsers) drain(ctx context.Context, r *recording, most time.Durati
 	return last
 }
 
-// queueEvery is how often the queue's length is looked at.
-const queueEvery = 50 * time.Millisecond
+// queueInterval is how often the queue's length is looked at.
+const queueInterval = 50 * time.Millisecond
 
-// watch tells what happens each second, until stop closes, and gives the length
+// reportSeconds tells what happens each second, until stop closes, and gives the length
 // that the queue had at most.
-func (c *VirtualUsers) watch(r *recording, tell func(Second), stop <-chan struct{}) (peak int64) {
-	tick, look := time.NewTicker(time.Second), time.NewTicker(queueEvery)
+func (c *VirtualUsers) reportSeconds(r *recording, tell func(Second), stop <-chan struct{}) (peak int64) {
+	tick, look := time.NewTicker(time.Second), time.NewTicker(queueInterval)
 	defer tick.Stop()
 	defer look.Stop()
 	var before Second // the sums up to the last second
@@ -177,11 +177,11 @@ func (c *VirtualUsers) watch(r *recording, tell func(Second), stop <-chan struct
 	note := func() {
 		all := Second{Sent: r.sent.Load(), Accepted: r.accepted.Load(), Refused: r.refused.Load(), Delivered: r.delivered.Load()}
 		s := Second{
-			At: (c.elapsed() - r.from).Seconds(), Sent: all.Sent - before.Sent, Accepted: all.Accepted - before.Accepted,
+			At: (c.elapsed() - r.start).Seconds(), Sent: all.Sent - before.Sent, Accepted: all.Accepted - before.Accepted,
 			Refused: all.Refused - before.Refused, Delivered: all.Delivered - before.Delivered, InFlight: max(r.missing(), 0),
-			Queue: max(longest, r.queue()), Connected: c.open.Load(), Took: r.second.take(),
+			Queue: max(longest, r.queue()), Connected: c.connected.Load(), Latencies: r.second.take(),
 		}
-		s.finish()
+		s.setPercentiles()
 		before, longest = all, 0
 		if tell != nil {
 			tell(s)

@@ -9,10 +9,10 @@ type Faults struct {
 	// By the seq of a message; both members of its conversation are treated
 	// alike. It is stored in any case.
 
-	Lose   func(seq int) bool // it is not pushed
-	Double func(seq int) bool // it is pushed twice
-	Swap   func(seq int) bool // it is pushed behind the next one
-	Leak   func(seq int) bool // it is pushed to everybody else as well
+	Lose      func(seq int) bool // it is not pushed
+	Duplicate func(seq int) bool // it is pushed twice
+	Reorder   func(seq int) bool // it is pushed behind the next one
+	Leak      func(seq int) bool // it is pushed to everybody else as well
 
 	// By the number of a sync, of all that came, from 1.
 
@@ -21,17 +21,17 @@ type Faults struct {
 	Ignore func(n int) bool // it is not answered
 }
 
-func is(fault func(int) bool, n int) bool { return fault != nil && fault(n) }
+func applies(fault func(int) bool, n int) bool { return fault != nil && fault(n) }
 
-// faulty pushes a message, or does not. r.mu is held.
-func (s *Server) faulty(r *room, seq int, f websocket.Frame) {
-	before := r.held
-	r.held = nil
+// pushFaulty pushes a message, or does not. r.mu is held.
+func (s *Server) pushFaulty(r *room, seq int, f websocket.Frame) {
+	before := r.delayed
+	r.delayed = nil
 	switch {
-	case is(s.faults.Lose, seq):
-	case is(s.faults.Swap, seq):
-		r.held = f
-	case is(s.faults.Double, seq):
+	case applies(s.faults.Lose, seq):
+	case applies(s.faults.Reorder, seq):
+		r.delayed = f
+	case applies(s.faults.Duplicate, seq):
 		r.push(f)
 		r.push(f)
 	default:
@@ -40,7 +40,7 @@ func (s *Server) faulty(r *room, seq int, f websocket.Frame) {
 	if before != nil {
 		r.push(before)
 	}
-	if !is(s.faults.Leak, seq) {
+	if !applies(s.faults.Leak, seq) {
 		return
 	}
 	s.mu.RLock()

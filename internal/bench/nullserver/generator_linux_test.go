@@ -22,7 +22,7 @@ func BenchmarkGenerator(b *testing.B) {
 		b.Run(fmt.Sprintf("rate=%.0f", rate), func(b *testing.B) {
 			g := newGenerator(b, 200)
 			for b.Loop() {
-				g.talk(b, rate).report(b)
+				g.runPhase(b, rate).report(b)
 			}
 			g.check(b)
 		})
@@ -30,12 +30,12 @@ func BenchmarkGenerator(b *testing.B) {
 	b.Run("highest", func(b *testing.B) {
 		g := newGenerator(b, 200)
 		for b.Loop() {
-			var best *talk
+			var best *phaseCost
 			for rate := 40_000.0; rate <= 400_000; rate *= 1.1 {
-				t := g.talk(b, rate)
+				t := g.runPhase(b, rate)
 				for range 2 { // more tries: somebody else may have had the processor
 					if !t.reached() {
-						t = g.talk(b, rate)
+						t = g.runPhase(b, rate)
 					}
 				}
 				if !t.reached() {
@@ -53,7 +53,7 @@ func BenchmarkGenerator(b *testing.B) {
 
 type generator struct {
 	server *process
-	crowd  *load.VirtualUsers
+	users  *load.VirtualUsers
 }
 
 func newGenerator(b *testing.B, people int) *generator {
@@ -64,58 +64,58 @@ func newGenerator(b *testing.B, people int) *generator {
 	if err != nil {
 		b.Fatal(err)
 	}
-	crowd, err := load.Gather(b.Context(), system, pairs(people), load.Options{})
+	crowd, err := load.Prepare(b.Context(), system, pairs(people), load.Options{})
 	if err != nil {
 		b.Fatal(err)
 	}
 	b.Cleanup(crowd.Close)
-	if _, err := crowd.Connect(b.Context(), load.Opening{}); err != nil {
+	if _, err := crowd.Connect(b.Context(), load.ConnectOptions{}); err != nil {
 		b.Fatal(err)
 	}
-	return &generator{server: server, crowd: crowd}
+	return &generator{server: server, users: crowd}
 }
 
-// talk is what one stretch did and cost.
-type talk struct {
+// phaseCost is what one stretch did and cost.
+type phaseCost struct {
 	*load.Result
-	own, servers time.Duration // processor time
-	allocations  uint64
-	bytes        uint64
+	clientCPU, serverCPU time.Duration // processor time
+	allocations          uint64
+	bytes                uint64
 }
 
-func (g *generator) talk(b *testing.B, rate float64) *talk {
+func (g *generator) runPhase(b *testing.B, rate float64) *phaseCost {
 	b.Helper()
 	runtime.GC()
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
-	own, servers := cpu(b, os.Getpid()), cpu(b, g.server.pid)
-	r, err := g.crowd.Talk(b.Context(), load.Phase{
-		Rate: rate, WarmUp: 500 * time.Millisecond, Length: 3 * time.Second, Drain: 10 * time.Second, Stalled: 5 * time.Second,
+	own, servers := cpuTime(b, os.Getpid()), cpuTime(b, g.server.pid)
+	r, err := g.users.RunPhase(b.Context(), load.Phase{
+		Rate: rate, WarmUp: 500 * time.Millisecond, Duration: 3 * time.Second, Drain: 10 * time.Second, MaxLag: 5 * time.Second,
 	})
 	if err != nil {
 		b.Fatal(err)
 	}
-	t := &talk{Result: r, own: cpu(b, os.Getpid()) - own, servers: cpu(b, g.server.pid) - servers}
+	t := &phaseCost{Result: r, clientCPU: cpuTime(b, os.Getpid()) - own, serverCPU: cpuTime(b, g.server.pid) - servers}
 	runtime.ReadMemStats(&after)
 	t.allocations, t.bytes = after.Mallocs-before.Mallocs, after.TotalAlloc-before.TotalAlloc
 	b.Logf("%.0f/s asked, %.0f/s done, lag p95 %.1f ms, latency p95 %.1f ms, missing %d, %.1f µs of processor a message, server's %.1f",
-		rate, r.PerSecond, r.Lag.P95, r.Latency.P95, r.Missing, t.each(t.own), t.each(t.servers))
+		rate, r.PerSecond, r.Lag.P95, r.Latency.P95, r.Missing, t.perMessage(t.clientCPU), t.perMessage(t.serverCPU))
 	return t
 }
 
-// each is a time for one message, in microseconds.
-func (t *talk) each(d time.Duration) float64 { return d.Seconds() * 1e6 / float64(t.Sent) }
+// perMessage is a time for one message, in microseconds.
+func (t *phaseCost) perMessage(d time.Duration) float64 { return d.Seconds() * 1e6 / float64(t.Sent) }
 
-func (t *talk) reached() bool {
+func (t *phaseCost) reached() bool {
 	return t.Lag.P95 < 5 && t.Missing == 0 && t.PerSecond > t.Rate*0.99
 }
 
-func (t *talk) report(b *testing.B) {
+func (t *phaseCost) report(b *testing.B) {
 	b.ReportMetric(t.PerSecond, "msg/s")
 	b.ReportMetric(t.Lag.P95, "lag-p95-ms")
 	b.ReportMetric(t.Latency.P95, "p95-ms")
-	b.ReportMetric(t.each(t.own), "cpu-µs/msg")
-	b.ReportMetric(t.each(t.servers), "server-cpu-µs/msg")
+	b.ReportMetric(t.perMessage(t.clientCPU), "cpu-µs/msg")
+	b.ReportMetric(t.perMessage(t.serverCPU), "server-cpu-µs/msg")
 	b.ReportMetric(float64(t.allocations)/float64(t.Sent), "allocs/msg")
 	b.ReportMetric(float64(t.bytes)/float64(t.Sent), "B/msg")
 	b.ReportMetric(0, "ns/op")
@@ -125,11 +125,11 @@ func (t *talk) report(b *testing.B) {
 func (g *generator) check(b *testing.B) {
 	b.Helper()
 	began := time.Now()
-	v, err := g.crowd.Check(b.Context())
+	v, err := g.users.Check(b.Context())
 	if err != nil {
 		b.Fatal(err)
 	}
-	if !v.Kept() || v.Unanswered > 0 || v.Refused+v.Failed > 0 || v.Accepted != v.Sent || v.Delivered != 2*v.Sent {
+	if !v.Passed() || v.Unanswered > 0 || v.Refused+v.Failed > 0 || v.Accepted != v.Sent || v.Delivered != 2*v.Sent {
 		b.Errorf("%+v", v)
 	}
 	b.Logf("%d messages checked in %v", v.Sent, time.Since(began).Round(time.Millisecond))
@@ -147,22 +147,22 @@ func BenchmarkConnections(b *testing.B) {
 	}
 	for b.Loop() {
 		debug.FreeOSMemory()
-		before := resident(b)
+		before := residentMemory(b)
 		began := time.Now()
-		crowd, err := load.Gather(b.Context(), system, pairs(people), load.Options{})
+		crowd, err := load.Prepare(b.Context(), system, pairs(people), load.Options{})
 		if err != nil {
 			b.Fatal(err)
 		}
-		if _, err := crowd.Connect(b.Context(), load.Opening{}); err != nil {
+		if _, err := crowd.Connect(b.Context(), load.ConnectOptions{}); err != nil {
 			b.Fatal(err)
 		}
 		took := time.Since(began)
-		most := resident(b) - before
+		most := residentMemory(b) - before
 		time.Sleep(3 * heartbeat) // so that each has sent its second
 		runtime.GC()
 		debug.FreeOSMemory()
 		b.ReportMetric(float64(most)/people, "gathered-B/conn")
-		b.ReportMetric(float64(resident(b)-before)/people, "B/conn")
+		b.ReportMetric(float64(residentMemory(b)-before)/people, "B/conn")
 		b.ReportMetric(took.Seconds(), "gather-s")
 		b.ReportMetric(0, "ns/op")
 		crowd.Close()

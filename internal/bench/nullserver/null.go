@@ -36,7 +36,7 @@ type Server struct {
 	heartbeat time.Duration
 	faults    *Faults // nil for none
 	syncs     atomic.Int64
-	web       *http.Server
+	http      *http.Server
 	listener  net.Listener
 	sockets   *websocket.Server
 
@@ -58,12 +58,12 @@ type room struct {
 	id      chat.ConversationID
 	members [2]*user
 	mu      sync.Mutex
-	stored  []text          // by seq, from 1
-	held    websocket.Frame // pushed behind the next one
+	stored  []message       // by seq, from 1
+	delayed websocket.Frame // pushed behind the next one
 }
 
-// text is what is kept of a message: enough to tell which one it was.
-type text struct{ person, n uint32 }
+// message is what is kept of a message: enough to tell which one it was.
+type message struct{ user, n uint32 }
 
 // Start serves at an address, such as 127.0.0.1:0, until Close. Clients are
 // asked for a heartbeat.
@@ -87,14 +87,14 @@ func StartFaulty(ctx context.Context, addr string, heartbeat time.Duration, faul
 	s := &Server{heartbeat: heartbeat, faults: faults, listener: l, sockets: sockets, users: map[chat.UserID]*user{}}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /api/v1/installation", func(w http.ResponseWriter, _ *http.Request) {
-		answer(w, map[string]any{"first_account": false}) // nobody administers it
+		writeJSON(w, map[string]any{"first_account": false}) // nobody administers it
 	})
 	mux.HandleFunc("POST /api/v1/register", s.register)
 	mux.HandleFunc("POST /api/v1/conversations", s.create)
 	mux.HandleFunc("GET /api/v1/conversations/{id}/messages", s.history)
 	mux.HandleFunc("GET /api/v1/socket", s.connect)
-	s.web = &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
-	go func() { _ = s.web.Serve(l) }()
+	s.http = &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
+	go func() { _ = s.http.Serve(l) }()
 	return s, nil
 }
 
@@ -105,15 +105,15 @@ func (s *Server) URL() string { return "http://" + s.listener.Addr().String() }
 func (s *Server) Close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
-	return errors.Join(s.web.Close(), s.sockets.Close(ctx))
+	return errors.Join(s.http.Close(), s.sockets.Close(ctx))
 }
 
-func answer(w http.ResponseWriter, v any) {
+func writeJSON(w http.ResponseWriter, v any) {
 	w.Header().Set("Content-Type", "application/json")
 	_ = json.NewEncoder(w).Encode(v)
 }
 
-func refuse(w http.ResponseWriter, status int, detail string) {
+func writeProblem(w http.ResponseWriter, status int, detail string) {
 	w.Header().Set("Content-Type", "application/problem+json")
 	w.WriteHeader(status)
 	_ = json.NewEncoder(w).Encode(map[string]any{"status": status, "code": "invalid", "detail": detail})
@@ -124,13 +124,13 @@ func refuse(w http.ResponseWriter, status int, detail string) {
 func (s *Server) register(w http.ResponseWriter, r *http.Request) {
 	var in struct{ Name string }
 	if err := json.NewDecoder(r.Body).Decode(&in); err != nil || in.Name == "" {
-		refuse(w, http.StatusUnprocessableEntity, "an account needs a name")
+		writeProblem(w, http.StatusUnprocessableEntity, "an account needs a name")
 		return
 	}
 	s.mu.Lock()
 	u := s.user(chat.UserID(len(s.users) + 1))
 	s.mu.Unlock()
-	answer(w, map[string]any{"token": u.id.String(), "user": wire.User{ID: u.id, Name: in.Name}})
+	writeJSON(w, map[string]any{"token": u.id.String(), "user": wire.User{ID: u.id, Name: in.Name}})
 }
 
 // user is the one of an id. s.mu is held for writing.
@@ -143,8 +143,8 @@ func (s *Server) user(id chat.UserID) *user {
 	return u
 }
 
-// caller is whose token a request has, 0 for nobody's.
-func caller(r *http.Request) chat.UserID {
+// authenticate is whose token a request has, 0 for nobody's.
+func authenticate(r *http.Request) chat.UserID {
 	const scheme = "Bearer "
 	token := r.Header.Get("Authorization")
 	if len(token) < len(scheme) {
@@ -163,9 +163,9 @@ func (s *Server) create(w http.ResponseWriter, r *http.Request) {
 		Kind chat.Kind
 		User chat.UserID
 	}
-	me := caller(r)
+	me := authenticate(r)
 	if err := json.NewDecoder(r.Body).Decode(&in); err != nil || in.Kind != chat.Direct || in.User == 0 || me == 0 {
-		refuse(w, http.StatusUnprocessableEntity, "this server knows direct conversations alone")
+		writeProblem(w, http.StatusUnprocessableEntity, "this server knows direct conversations alone")
 		return
 	}
 	s.mu.Lock()
@@ -176,7 +176,7 @@ func (s *Server) create(w http.ResponseWriter, r *http.Request) {
 		u.rooms = append(u.rooms, made)
 	}
 	s.mu.Unlock()
-	answer(w, wire.Summary{Conversation: wire.Conversation{ID: id, Kind: chat.Direct, Members: 2}})
+	writeJSON(w, wire.Summary{Conversation: wire.Conversation{ID: id, Kind: chat.Direct, Members: 2}})
 }
 
 func (s *Server) room(id int64) *room {
@@ -198,7 +198,7 @@ func (s *Server) history(w http.ResponseWriter, r *http.Request) {
 	limit, _ := strconv.ParseInt(r.URL.Query().Get("limit"), 10, 64)
 	room := s.room(id)
 	if room == nil || after < 0 || limit < 1 {
-		refuse(w, http.StatusNotFound, "there is no such page")
+		writeProblem(w, http.StatusNotFound, "there is no such page")
 		return
 	}
 	room.mu.Lock()
@@ -207,16 +207,16 @@ func (s *Server) history(w http.ResponseWriter, r *http.Request) {
 	from := min(after, int64(len(all)))
 	to := min(from+limit, int64(len(all)))
 	items := room.page(all, from, to)
-	answer(w, map[string]any{"items": items, "has_before": from > 0, "has_after": to < int64(len(all))})
+	writeJSON(w, map[string]any{"items": items, "has_before": from > 0, "has_after": to < int64(len(all))})
 }
 
 // page makes the messages behind one place up to another anew.
-func (r *room) page(all []text, from, to int64) []wire.Message {
+func (r *room) page(all []message, from, to int64) []wire.Message {
 	items := make([]wire.Message, 0, to-from)
 	for i, t := range all[from:to] {
 		seq := from + int64(i) + 1
 		items = append(items, wire.Message{
-			Conversation: r.id, Seq: seq, Rev: seq, ID: 1, Sender: 1, ClientID: anyID, Body: fmt.Sprintf("%d.%d ", t.person, t.n),
+			Conversation: r.id, Seq: seq, Rev: seq, ID: 1, Sender: 1, ClientID: anyID, Body: fmt.Sprintf("%d.%d ", t.user, t.n),
 		})
 	}
 	return items
@@ -224,9 +224,9 @@ func (r *room) page(all []text, from, to int64) []wire.Message {
 
 // connect opens a socket.
 func (s *Server) connect(w http.ResponseWriter, r *http.Request) {
-	id := caller(r)
+	id := authenticate(r)
 	if id == 0 {
-		refuse(w, http.StatusUnauthorized, "log in first")
+		writeProblem(w, http.StatusUnauthorized, "log in first")
 		return
 	}
 	s.mu.Lock()
@@ -235,7 +235,7 @@ func (s *Server) connect(w http.ResponseWriter, r *http.Request) {
 	c, err := s.sockets.Upgrade(w, r, &session{server: s, user: u})
 	var refused *websocket.UpgradeError
 	if errors.As(err, &refused) {
-		refuse(w, refused.StatusCode(), refused.Text)
+		writeProblem(w, refused.StatusCode(), refused.Text)
 		return
 	}
 	if err != nil {

@@ -11,7 +11,7 @@ import (
 )
 
 func pairs(people int) target.Plan {
-	p := target.Plan{Run: "null", People: people}
+	p := target.Plan{Run: "null", Users: people}
 	for i := 0; i < people; i += 2 {
 		p.Rooms = append(p.Rooms, []int{i, i + 1})
 	}
@@ -33,20 +33,20 @@ func TestEveryMessageIsAccountedFor(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	crowd, err := load.Gather(t.Context(), system, pairs(10), load.Options{})
+	crowd, err := load.Prepare(t.Context(), system, pairs(10), load.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer crowd.Close()
-	if _, err := crowd.Connect(t.Context(), load.Opening{}); err != nil {
+	if _, err := crowd.Connect(t.Context(), load.ConnectOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	r, err := crowd.Talk(t.Context(), load.Phase{Rate: 3000, Length: time.Second, Drain: time.Minute})
+	r, err := crowd.RunPhase(t.Context(), load.Phase{Rate: 3000, Duration: time.Second, Drain: time.Minute})
 	if err != nil || r.Sent != 3000 || r.Accepted != 3000 || r.Delivered != 6000 || r.Missing != 0 {
 		t.Errorf("%+v, %v", r, err)
 	}
 	v, err := crowd.Check(t.Context())
-	if err != nil || !v.Kept() || v.Accepted != 3000 || v.Delivered != 6000 || v.Unanswered != 0 {
+	if err != nil || !v.Passed() || v.Accepted != 3000 || v.Delivered != 6000 || v.Unanswered != 0 {
 		t.Errorf("%+v, %v", v, err)
 	}
 }

@@ -29,7 +29,7 @@ func (s *session) Closed(c *websocket.Conn, _ error) {
 // else's JSON.
 func (s *session) Message(c *websocket.Conn, p []byte) {
 	if bytes.HasPrefix(p, []byte(`{"t":"ping"`)) {
-		c.Send(websocket.NewFrame(wire.Encode(s.server.head(s.user))))
+		c.Send(websocket.NewFrame(wire.Encode(s.server.headCheck(s.user))))
 		return
 	}
 	if bytes.HasPrefix(p, []byte(`{"t":"sync"`)) {
@@ -39,7 +39,7 @@ func (s *session) Message(c *websocket.Conn, p []byte) {
 	id, conversation, body := field(p, `"id":"`), field(p, `"conversation":"`), field(p, `"body":"`)
 	number, err := strconv.ParseInt(string(conversation), 10, 64)
 	room := s.server.room(number)
-	who, ok := named(body)
+	who, ok := parseBody(body)
 	if err != nil || room == nil || !ok || len(id) != 36 {
 		f := append(s.frame[:0], `{"t":"rejected","id":"`...)
 		f = append(f, id...)
@@ -71,7 +71,7 @@ func (s *session) Message(c *websocket.Conn, p []byte) {
 	if s.server.faults == nil {
 		room.push(message)
 	} else {
-		s.server.faulty(room, seq, message)
+		s.server.pushFaulty(room, seq, message)
 	}
 	room.mu.Unlock()
 	f = append(f[:0], `{"t":"accepted","id":"`...)
@@ -106,23 +106,23 @@ func field(p []byte, name string) []byte {
 	return rest[:max(bytes.IndexByte(rest, '"'), 0)]
 }
 
-// named reads which message a text of the load tool is: "person.number ".
-func named(body []byte) (text, bool) {
+// parseBody reads which message a text of the load tool is: "person.number ".
+func parseBody(body []byte) (message, bool) {
 	person, rest, ok := bytes.Cut(body, []byte("."))
 	if !ok {
-		return text{}, false
+		return message{}, false
 	}
 	number, _, ok := bytes.Cut(rest, []byte(" "))
 	if !ok {
-		return text{}, false
+		return message{}, false
 	}
 	p, err := strconv.ParseUint(string(person), 10, 32)
 	if err != nil {
-		return text{}, false
+		return message{}, false
 	}
 	n, err := strconv.ParseUint(string(number), 10, 32)
 	if err != nil {
-		return text{}, false
+		return message{}, false
 	}
-	return text{person: uint32(p), n: uint32(n)}, true
+	return message{user: uint32(p), n: uint32(n)}, true
 }

@@ -22,14 +22,14 @@ func (s *session) sync(c *websocket.Conn, p []byte) {
 	}
 	if faults := s.server.faults; faults != nil {
 		n := int(s.server.syncs.Add(1))
-		if is(faults.Ignore, n) {
+		if applies(faults.Ignore, n) {
 			return
 		}
-		if is(faults.Refuse, n) {
+		if applies(faults.Refuse, n) {
 			c.Send(websocket.NewFrame(wire.Encode(wire.ErrorFrame{T: "error", ID: f.ID, Code: string(chat.CodeUnavailable), Text: "ask again"})))
 			return
 		}
-		if is(faults.Limit, n) {
+		if applies(faults.Limit, n) {
 			c.Send(websocket.NewFrame(wire.Encode(wire.ErrorFrame{T: "error", Code: string(chat.CodeRateLimited), Text: "too many frames"})))
 			return
 		}
@@ -73,8 +73,8 @@ func (s *Server) list(u *user, id, cursor string) wire.Synced {
 	return out
 }
 
-// head is the head check. Nobody has a read mark.
-func (s *Server) head(u *user) wire.Pong {
+// headCheck is the head check. Nobody has a read mark.
+func (s *Server) headCheck(u *user) wire.Pong {
 	all := s.roomsOf(u)
 	out := wire.Pong{T: "pong", Conversations: len(all), Checked: true}
 	for _, r := range all {

@@ -27,9 +27,9 @@ func Write(dir string, reports []*report.Report, beside ...compare.Reference) ([
 	}
 	var files []string
 	for _, set := range compare.Sets(reports, beside...) {
-		for _, c := range chart.Of(set) {
+		for _, c := range chart.ForSet(set) {
 			var b bytes.Buffer
-			if err := Draw(&b, c, whose(set)); err != nil {
+			if err := Draw(&b, c, subtitle(set)); err != nil {
 				return files, fmt.Errorf("draw %s: %w", c.Name, err)
 			}
 			path := filepath.Join(dir, fileName(c.Name))
@@ -52,8 +52,8 @@ func fileName(name string) string {
 	}, name) + ".png"
 }
 
-// whose says of what system and machine a set's pictures are.
-func whose(set compare.Set) string {
+// subtitle says of what system and machine a set's pictures are.
+func subtitle(set compare.Set) string {
 	var systems []string
 	machine := ""
 	for _, g := range set.Groups {

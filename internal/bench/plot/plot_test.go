@@ -24,7 +24,7 @@ func decode(t *testing.T, b []byte) image.Image {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if size := img.Bounds().Size(); size != image.Pt(width*sharpness, height*sharpness) {
+	if size := img.Bounds().Size(); size != image.Pt(width*pixelRatio, height*pixelRatio) {
 		t.Errorf("it has %v pixels", size)
 	}
 	return img
@@ -43,7 +43,7 @@ func counts(img image.Image) map[color.NRGBA]int {
 // Every chart is drawn: opaque, and with something in it.
 func TestWrite(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "pictures")
-	files, err := Write(dir, []*report.Report{reporttest.Real("latency"), reporttest.Connections()}, compare.Published...)
+	files, err := Write(dir, []*report.Report{reporttest.Recorded("latency"), reporttest.Connections()}, compare.Published...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -61,10 +61,10 @@ func TestWrite(t *testing.T) {
 			t.Fatal(err)
 		}
 		n := counts(decode(t, b))
-		if n[ground] < 50_000 || len(n) < 20 {
-			t.Errorf("%s: %d colors, %d of ground", file, len(n), n[ground])
+		if n[backgroundColor] < 50_000 || len(n) < 20 {
+			t.Errorf("%s: %d colors, %d of ground", file, len(n), n[backgroundColor])
 		}
-		if drawn := n[tones[0]] + n[tones[1]] + n[tones[2]]; drawn < 300 && !strings.Contains(file, "-heat") {
+		if drawn := n[lineColors[0]] + n[lineColors[1]] + n[lineColors[2]]; drawn < 300 && !strings.Contains(file, "-heat") {
 			t.Errorf("%s: its lines have %d pixels", file, drawn)
 		}
 		for c := range n {
@@ -100,8 +100,8 @@ func TestPlace(t *testing.T) {
 		t.Errorf("0 is at %v, not %v", y, p.bottom)
 	}
 	for i, x := range c.Lines[0].X {
-		at := img.At(int(p.px(x)*sharpness), int(p.py(c.Lines[0].Y[i])*sharpness))
-		if got := color.NRGBAModel.Convert(at); got != tones[0] {
+		at := img.At(int(p.px(x)*pixelRatio), int(p.py(c.Lines[0].Y[i])*pixelRatio))
+		if got := color.NRGBAModel.Convert(at); got != lineColors[0] {
 			t.Errorf("at %v there is %v", x, got)
 		}
 	}
@@ -115,7 +115,7 @@ func TestGap(t *testing.T) {
 		if err := Draw(&b, c, ""); err != nil {
 			t.Fatal(err)
 		}
-		return counts(decode(t, b.Bytes()))[tones[0]]
+		return counts(decode(t, b.Bytes()))[lineColors[0]]
 	}
 	if whole, broken := draw(0), draw(4); broken*3 > whole || broken == 0 {
 		t.Errorf("the line has %d pixels, with a gap %d", whole, broken)

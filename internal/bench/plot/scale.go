@@ -8,27 +8,27 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/bench/humanize"
 )
 
-// scale is an axis with the range that it shows.
-type scale struct {
+// axis is an axis with the range that it shows.
+type axis struct {
 	chart.Axis
-	least, most float64
+	min, max float64
 }
 
-// newScale shows everything of a chart.
-func newScale(c chart.Chart, ofX bool) scale {
-	s := scale{Axis: c.Y, least: math.Inf(1), most: math.Inf(-1)}
+// newAxis shows everything of a chart.
+func newAxis(c chart.Chart, ofX bool) axis {
+	s := axis{Axis: c.Y, min: math.Inf(1), max: math.Inf(-1)}
 	if ofX {
 		s.Axis = c.X
 	}
 	see := func(values ...float64) {
 		for _, v := range values {
 			if !s.Log || v > 0 {
-				s.least, s.most = min(s.least, v), max(s.most, v)
+				s.min, s.max = min(s.min, v), max(s.max, v)
 			}
 		}
 	}
 	for _, l := range c.Lines {
-		if !shown(c, l) {
+		if !isShown(c, l) {
 			continue
 		}
 		if ofX {
@@ -51,48 +51,48 @@ func newScale(c chart.Chart, ofX bool) scale {
 		}
 	}
 	switch {
-	case s.least > s.most && s.Log:
-		s.least, s.most = 1, 10
-	case s.least > s.most:
-		s.least, s.most = 0, 1
+	case s.min > s.max && s.Log:
+		s.min, s.max = 1, 10
+	case s.min > s.max:
+		s.min, s.max = 0, 1
 	case c.Heat != nil:
 	case s.Log:
-		s.least, s.most = s.least/1.25, s.most*1.25
+		s.min, s.max = s.min/1.25, s.max*1.25
 	default:
-		s.least = min(s.least, 0)
+		s.min = min(s.min, 0)
 		if !ofX {
-			s.most *= 1.08
+			s.max *= 1.08
 		}
 	}
 	if !ofX && len(c.Spans) > 0 { // the names of steps stand above the lines
 		if s.Log {
-			s.most *= 1.6
+			s.max *= 1.6
 		} else {
-			s.most *= 1.1
+			s.max *= 1.1
 		}
 	}
-	if s.most <= s.least {
-		s.most = s.least + 1
+	if s.max <= s.min {
+		s.max = s.min + 1
 	}
 	return s
 }
 
-// place is where a value is between the ends, 0 to 1.
-func (s scale) place(v float64) float64 {
+// position is where a value is between the ends, 0 to 1.
+func (s axis) position(v float64) float64 {
 	if s.Log {
-		return math.Log(v/s.least) / math.Log(s.most/s.least)
+		return math.Log(v/s.min) / math.Log(s.max/s.min)
 	}
-	return (v - s.least) / (s.most - s.least)
+	return (v - s.min) / (s.max - s.min)
 }
 
 // ticks are at most about so many values to be named.
-func (s scale) ticks(most int) []float64 {
+func (s axis) ticks(most int) []float64 {
 	if s.Log {
 		for _, steps := range [][]float64{{1, 2, 5}, {1, 3}, {1}} {
 			var all []float64
-			for power := math.Floor(math.Log10(s.least)); power <= math.Ceil(math.Log10(s.most)); power++ {
+			for power := math.Floor(math.Log10(s.min)); power <= math.Ceil(math.Log10(s.max)); power++ {
 				for _, step := range steps {
-					if v := step * math.Pow(10, power); v >= s.least && v <= s.most {
+					if v := step * math.Pow(10, power); v >= s.min && v <= s.max {
 						all = append(all, v)
 					}
 				}
@@ -102,16 +102,16 @@ func (s scale) ticks(most int) []float64 {
 			}
 		}
 	}
-	step := s.step((s.most - s.least) / float64(most))
+	step := s.step((s.max - s.min) / float64(most))
 	var all []float64
-	for n := math.Ceil(s.least / step); n*step <= s.most; n++ {
+	for n := math.Ceil(s.min / step); n*step <= s.max; n++ {
 		all = append(all, n*step)
 	}
 	return all
 }
 
 // step is a round number that is not smaller.
-func (s scale) step(least float64) float64 {
+func (s axis) step(least float64) float64 {
 	if s.Unit == humanize.Seconds {
 		for _, step := range []float64{1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14_400, 21_600, 43_200} {
 			if step >= least {
@@ -132,8 +132,8 @@ func (s scale) step(least float64) float64 {
 	return 10 * power
 }
 
-// name writes a value beside its axis.
-func (s scale) name(v float64) string {
+// tickLabel writes a value beside its axis.
+func (s axis) tickLabel(v float64) string {
 	if s.Unit == humanize.Seconds && s.Label == "time" {
 		n := int(math.Round(v))
 		if n >= 3600 {
@@ -151,7 +151,7 @@ func (s scale) name(v float64) string {
 }
 
 // title is what stands beside the axis.
-func (s scale) title() string {
+func (s axis) title() string {
 	switch s.Unit {
 	case humanize.Count, humanize.PerSecond:
 		return s.Label

@@ -25,13 +25,13 @@ const mib = 1 << 20
 // All looks at several places and adds up what it finds.
 type All []scenario.Probe
 
-// Look implements [scenario.Probe].
-func (a All) Look(ctx context.Context) (sum scenario.Usage, err error) {
+// Sample implements [scenario.Probe].
+func (a All) Sample(ctx context.Context) (sum scenario.Usage, err error) {
 	found := make([]scenario.Usage, len(a))
 	var looking errgroup.Group
 	for i, p := range a {
 		looking.Go(func() (err error) {
-			found[i], err = p.Look(ctx)
+			found[i], err = p.Sample(ctx)
 			return err
 		})
 	}
@@ -48,9 +48,9 @@ func (a All) Look(ctx context.Context) (sum scenario.Usage, err error) {
 // Process is a process of this machine, by its number. It needs Linux.
 type Process int
 
-// Look implements [scenario.Probe].
-func (p Process) Look(context.Context) (scenario.Usage, error) {
-	u, err := p.look()
+// Sample implements [scenario.Probe].
+func (p Process) Sample(context.Context) (scenario.Usage, error) {
+	u, err := p.sample()
 	if err != nil {
 		return u, fmt.Errorf("--server-pid: process %d cannot be looked at: %w", int(p), err)
 	}
@@ -61,7 +61,7 @@ func (p Process) Look(context.Context) (scenario.Usage, error) {
 // that Go runs on).
 const ticksPerSecond = 100
 
-func (p Process) look() (u scenario.Usage, err error) {
+func (p Process) sample() (u scenario.Usage, err error) {
 	memory, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", int(p)))
 	if err != nil {
 		return u, err
@@ -98,8 +98,8 @@ type Metrics string
 
 var client = http.Client{Timeout: 5 * time.Second}
 
-// Look implements [scenario.Probe].
-func (m Metrics) Look(ctx context.Context) (u scenario.Usage, err error) {
+// Sample implements [scenario.Probe].
+func (m Metrics) Sample(ctx context.Context) (u scenario.Usage, err error) {
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, string(m), http.NoBody)
 	if err != nil {
 		return u, fmt.Errorf("--server-metrics: %w", err)
@@ -112,16 +112,16 @@ func (m Metrics) Look(ctx context.Context) (u scenario.Usage, err error) {
 	if answer.StatusCode != http.StatusOK {
 		return u, fmt.Errorf("--server-metrics: %s answers %s", m, answer.Status)
 	}
-	found, err := read(answer.Body)
+	found, err := parseMetrics(answer.Body)
 	if err != nil {
 		return u, fmt.Errorf("--server-metrics: %s: %w", m, err)
 	}
 	return found, nil
 }
 
-// read reads what every process of Prometheus' client libraries tells of
+// parseMetrics reads what every process of Prometheus' client libraries tells of
 // itself, in the text format.
-func read(from io.Reader) (u scenario.Usage, err error) {
+func parseMetrics(from io.Reader) (u scenario.Usage, err error) {
 	var memory, cpu bool
 	lines := bufio.NewScanner(from)
 	lines.Buffer(nil, mib)

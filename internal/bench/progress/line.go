@@ -10,7 +10,7 @@ import (
 type line struct {
 	text  strings.Builder
 	color bool
-	room  int // that is left
+	left  int // that is left
 	width int // that is taken
 }
 
@@ -18,23 +18,23 @@ func (l *line) String() string { return l.text.String() }
 
 // add adds a text, cut off where there is no more room.
 func (l *line) add(style, text string) *line {
-	if n := utf8.RuneCountInString(text); n > l.room {
-		text = string([]rune(text)[:max(l.room, 0)])
+	if n := utf8.RuneCountInString(text); n > l.left {
+		text = string([]rune(text)[:max(l.left, 0)])
 	}
-	return l.maybe(style, text)
+	return l.addIfFits(style, text)
 }
 
-// maybe adds a text when there is room for all of it.
-func (l *line) maybe(style, text string) *line {
+// addIfFits adds a text when there is room for all of it.
+func (l *line) addIfFits(style, text string) *line {
 	n := utf8.RuneCountInString(text)
-	if n > l.room {
-		l.room = 0 // what comes after it belongs to it
+	if n > l.left {
+		l.left = 0 // what comes after it belongs to it
 		return l
 	}
-	l.room -= n
+	l.left -= n
 	l.width += n
 	if l.color && style != "" && text != "" {
-		text = style + text + plain
+		text = style + text + resetStyle
 	}
 	l.text.WriteString(text)
 	return l

@@ -20,19 +20,19 @@ import (
 // called before anything else is written to the same place; closing again does
 // nothing.
 type View interface {
-	scenario.Watcher
+	scenario.Observer
 	Close()
 }
 
-// redrawn is how often the panel is drawn, so that the time left goes down.
-const redrawn = 250 * time.Millisecond
+// redrawInterval is how often the panel is drawn, so that the time left goes down.
+const redrawInterval = 250 * time.Millisecond
 
 // New shows a run under a title, such as "latency of hikyaku". Only where w is a
 // terminal that can be drawn on it is a panel. NO_COLOR is respected.
 func New(w io.Writer, title string) View {
 	f, ok := w.(*os.File)
 	if !ok || !term.IsTerminal(int(f.Fd())) || os.Getenv("TERM") == "dumb" {
-		return &lines{w: w}
+		return &lineView{w: w}
 	}
 	size := func() (int, int) {
 		width, height, err := term.GetSize(int(f.Fd()))
@@ -42,13 +42,13 @@ func New(w io.Writer, title string) View {
 		return width, height
 	}
 	p := newPanel(w, title, size, time.Now, os.Getenv("NO_COLOR") == "")
-	t := &ticking{panel: p, stop: make(chan struct{}), done: make(chan struct{})}
+	t := &terminalView{panel: p, stop: make(chan struct{}), done: make(chan struct{})}
 	go t.run()
 	return t
 }
 
-// ticking draws a panel again and again.
-type ticking struct {
+// terminalView draws a panel again and again.
+type terminalView struct {
 	mu    sync.Mutex // guards panel
 	panel *panel
 	once  sync.Once
@@ -56,9 +56,9 @@ type ticking struct {
 	done  chan struct{}
 }
 
-func (t *ticking) run() {
+func (t *terminalView) run() {
 	defer close(t.done)
-	tick := time.NewTicker(redrawn)
+	tick := time.NewTicker(redrawInterval)
 	defer tick.Stop()
 	for {
 		select {
@@ -72,19 +72,19 @@ func (t *ticking) run() {
 	}
 }
 
-func (t *ticking) Phase(what string, length time.Duration) {
+func (t *terminalView) Phase(what string, length time.Duration) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.panel.phase(what, length)
 }
 
-func (t *ticking) Second(s load.Second) {
+func (t *terminalView) Second(s load.Second) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.panel.second(s)
 }
 
-func (t *ticking) Close() {
+func (t *terminalView) Close() {
 	t.once.Do(func() {
 		close(t.stop)
 		<-t.done
@@ -92,19 +92,19 @@ func (t *ticking) Close() {
 	})
 }
 
-// lines writes a line for each second.
-type lines struct {
+// lineView writes a line for each second.
+type lineView struct {
 	w io.Writer
 }
 
-func (l *lines) Phase(what string, length time.Duration) {
+func (l *lineView) Phase(what string, length time.Duration) {
 	if length > 0 {
-		what += ", " + humanize.Time(length)
+		what += ", " + humanize.Duration(length)
 	}
 	_, _ = fmt.Fprintln(l.w, what)
 }
 
-func (l *lines) Second(s load.Second) {
+func (l *lineView) Second(s load.Second) {
 	text := fmt.Sprintf("  %4.0f s  sent %6d  arrived %6d  in flight %6d  accepted, not yet arrived %6d  p50 %7.1f ms  p95 %7.1f ms  p99 %7.1f ms  refused %d  connected %d",
 		s.At, s.Sent, s.Delivered, s.InFlight, s.Queue, s.P50, s.P95, s.P99, s.Refused, s.Connected)
 	if s.MemoryMiB > 0 {
@@ -113,4 +113,4 @@ func (l *lines) Second(s load.Second) {
 	_, _ = fmt.Fprintln(l.w, text)
 }
 
-func (l *lines) Close() {}
+func (l *lineView) Close() {}

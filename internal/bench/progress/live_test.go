@@ -99,8 +99,8 @@ func screen(width, height int, color bool) (*panel, *terminal, *time.Time) {
 	return newPanel(t, "latency of hikyaku at http://127.0.0.1:8080", func() (int, int) { return t.width, t.height }, func() time.Time { return clock }, color), t, &clock
 }
 
-// play is a short run: two phases of ten seconds, and the check.
-func play(p *panel, clock *time.Time, seconds int) {
+// replay is a short run: two phases of ten seconds, and the check.
+func replay(p *panel, clock *time.Time, seconds int) {
 	p.phase("make accounts and conversations", 0)
 	*clock = clock.Add(2 * time.Second)
 	for i := range seconds {
@@ -133,7 +133,7 @@ func golden(t *testing.T, name, got string) {
 func TestPanel(t *testing.T) {
 	for _, width := range []int{120, 80, 40, 20} {
 		p, screen, clock := screen(width, 24, true)
-		play(p, clock, 17)
+		replay(p, clock, 17)
 		golden(t, fmt.Sprintf("panel-%d", width), screen.String())
 		for i, r := range screen.rows {
 			if len(r) >= width {
@@ -145,7 +145,7 @@ func TestPanel(t *testing.T) {
 		}
 	}
 	p, screen, clock := screen(100, 24, true)
-	play(p, clock, 17)
+	replay(p, clock, 17)
 	p.second(load.Second{At: 17.01, Sent: 1, P95: 99}) // the rest of a second is no second
 	p.close()
 	p.close()
@@ -159,7 +159,7 @@ func TestPanel(t *testing.T) {
 // A drawing is one write, which erases nothing that it does not write again.
 func TestNoFlicker(t *testing.T) {
 	p, screen, clock := screen(80, 24, true)
-	play(p, clock, 5)
+	replay(p, clock, 5)
 	writes := screen.writes
 	p.draw()
 	p.draw()
@@ -169,7 +169,7 @@ func TestNoFlicker(t *testing.T) {
 	var b bytes.Buffer
 	p.w = &b
 	p.draw()
-	if strings.Contains(b.String(), "\x1b[2J") || strings.Index(b.String(), toScreenEnd) < strings.LastIndex(b.String(), "\n") {
+	if strings.Contains(b.String(), "\x1b[2J") || strings.Index(b.String(), eraseScreen) < strings.LastIndex(b.String(), "\n") {
 		t.Errorf("%q", b.String())
 	}
 }
@@ -178,7 +178,7 @@ func TestNoColor(t *testing.T) {
 	var b bytes.Buffer
 	p, _, clock := screen(80, 24, false)
 	p.w = &b
-	play(p, clock, 3)
+	replay(p, clock, 3)
 	if regexp.MustCompile(`\x1b\[\d*m`).MatchString(b.String()) {
 		t.Errorf("%q", b.String())
 	}
@@ -186,9 +186,9 @@ func TestNoColor(t *testing.T) {
 
 // A terminal that becomes narrower breaks the lines that stand there; the next
 // drawing covers them all the same.
-func TestNarrower(t *testing.T) {
+func TestNarrowedTerminal(t *testing.T) {
 	p, screen, clock := screen(100, 24, true)
-	play(p, clock, 3)
+	replay(p, clock, 3)
 	var broken [][]rune
 	for _, r := range screen.rows[:len(screen.rows)-1] {
 		for ; len(r) > 50; r = r[50:] {
@@ -205,19 +205,19 @@ func TestNarrower(t *testing.T) {
 
 // A low terminal shows as much of the panel as it has lines for: what has
 // scrolled away could not be drawn over.
-func TestLow(t *testing.T) {
+func TestLowTerminal(t *testing.T) {
 	p, screen, clock := screen(80, 5, true)
-	play(p, clock, 3)
+	replay(p, clock, 3)
 	if len(p.drawn) != 4 || strings.Count(screen.String(), "latency of hikyaku") != 1 {
 		t.Errorf("%d lines:\n%s", len(p.drawn), screen)
 	}
 }
 
 // Between seconds the time left goes down, and nothing goes on after Close.
-func TestTicking(t *testing.T) {
+func TestTerminalView(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		screen := &terminal{width: 80, height: 24}
-		v := &ticking{panel: newPanel(screen, "burst of hikyaku", func() (int, int) { return 80, 24 }, time.Now, true), stop: make(chan struct{}), done: make(chan struct{})}
+		v := &terminalView{panel: newPanel(screen, "burst of hikyaku", func() (int, int) { return 80, 24 }, time.Now, true), stop: make(chan struct{}), done: make(chan struct{})}
 		go v.run()
 		v.Phase("burst of 20000/s", 30*time.Second)
 		time.Sleep(12500 * time.Millisecond)
@@ -237,7 +237,7 @@ func TestTicking(t *testing.T) {
 }
 
 // Where there is no terminal there are lines, and no control sequences.
-func TestLines(t *testing.T) {
+func TestLineView(t *testing.T) {
 	var b bytes.Buffer
 	v := New(&b, "latency of hikyaku")
 	v.Phase("500/s", 12*time.Second)
@@ -251,7 +251,7 @@ func TestLines(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = f.Close() }()
-	if _, ok := New(f, "").(*lines); !ok {
+	if _, ok := New(f, "").(*lineView); !ok {
 		t.Error("a file is taken for a terminal")
 	}
 }

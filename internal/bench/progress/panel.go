@@ -20,67 +20,67 @@ type panel struct {
 	now   func() time.Time
 	color bool
 
-	began, since time.Time // the run, and the phase
-	what         string
-	length       time.Duration // of the phase; 0 when nobody knows
-	seen         tally         // of the phase
-	last         load.Second
-	sent, came   []float64 // each second of the last minute
+	start, phaseStart time.Time // the run, and the phase
+	name              string
+	duration          time.Duration // of the phase; 0 when nobody knows
+	totals            phaseTotals   // of the phase
+	last              load.Second
+	sent, delivered   []float64 // each second of the last minute
 
 	drawn []int // how wide the lines are that stand there now
 	ended bool
 }
 
-// tally is what a phase did.
-type tally struct {
+// phaseTotals is what a phase did.
+type phaseTotals struct {
 	sent, refused int64
 	worst         float64 // p95 of a second
 }
 
-// minute is how far back the sparklines go.
-const minute = 60
+// historyLength is how far back the sparklines go.
+const historyLength = 60
 
 func newPanel(w io.Writer, title string, size func() (int, int), now func() time.Time, color bool) *panel {
-	return &panel{w: w, title: title, size: size, now: now, color: color, began: now()}
+	return &panel{w: w, title: title, size: size, now: now, color: color, start: now()}
 }
 
 // Control sequences of terminals (ECMA-48).
 const (
-	hide, show   = "\x1b[?25l", "\x1b[?25h" // the cursor
-	toLineEnd    = "\x1b[K"
-	toScreenEnd  = "\x1b[J"
-	plain        = "\x1b[0m"
-	bold, faint  = "\x1b[1m", "\x1b[2m"
-	green, amber = "\x1b[32m", "\x1b[33m"
-	blue         = "\x1b[34m"
+	hideCursor, showCursor = "\x1b[?25l", "\x1b[?25h" // the cursor
+	eraseLine              = "\x1b[K"
+	eraseScreen            = "\x1b[J"
+	resetStyle             = "\x1b[0m"
+	bold, faint            = "\x1b[1m", "\x1b[2m"
+	green, amber           = "\x1b[32m", "\x1b[33m"
+	blue                   = "\x1b[34m"
 )
 
 func (p *panel) phase(what string, length time.Duration) {
-	past := p.past()
-	p.what, p.length, p.since, p.seen = what, length, p.now(), tally{}
-	p.put(past)
+	past := p.finishedLine()
+	p.name, p.duration, p.phaseStart, p.totals = what, length, p.now(), phaseTotals{}
+	p.redraw(past)
 }
 
 func (p *panel) second(s load.Second) {
-	p.seen.sent += s.Sent
-	p.seen.refused += s.Refused
-	p.seen.worst = max(p.seen.worst, s.P95)
+	p.totals.sent += s.Sent
+	p.totals.refused += s.Refused
+	p.totals.worst = max(p.totals.worst, s.P95)
 	if passed := s.At - p.last.At; passed > 0 && passed < 0.5 {
 		return // the rest of a stretch, from which no rate can be told
 	}
 	p.last = s
-	p.sent, p.came = recent(p.sent, float64(s.Sent)), recent(p.came, float64(s.Delivered))
+	p.sent, p.delivered = appendRecent(p.sent, float64(s.Sent)), appendRecent(p.delivered, float64(s.Delivered))
 	p.draw()
 }
 
-func recent(all []float64, v float64) []float64 {
+func appendRecent(all []float64, v float64) []float64 {
 	all = append(all, v)
-	return all[max(0, len(all)-minute):]
+	return all[max(0, len(all)-historyLength):]
 }
 
 func (p *panel) draw() {
-	if p.what != "" && !p.ended {
-		p.put(nil)
+	if p.name != "" && !p.ended {
+		p.redraw(nil)
 	}
 }
 
@@ -89,52 +89,52 @@ func (p *panel) close() {
 	if p.ended {
 		return
 	}
-	if past := p.past(); past != nil {
-		p.what = ""
-		p.put(past)
+	if past := p.finishedLine(); past != nil {
+		p.name = ""
+		p.redraw(past)
 	}
 	p.ended = true
-	_, _ = io.WriteString(p.w, show)
+	_, _ = io.WriteString(p.w, showCursor)
 }
 
-// past is the line that stays of the phase before.
-func (p *panel) past() []string {
-	if p.what == "" {
+// finishedLine is the line that stays of the phase before.
+func (p *panel) finishedLine() []string {
+	if p.name == "" {
 		return nil
 	}
 	width, _ := p.size()
-	l := &line{color: p.color, room: width - 1}
-	l.add(green, "✓ ").add("", p.what).add(faint, "  "+humanize.Time(p.now().Sub(p.since)))
-	if p.seen.sent > 0 {
-		l.maybe(faint, fmt.Sprintf("  %s sent", humanize.Number(float64(p.seen.sent))))
-		l.maybe(faint, "  p95 at most "+humanize.Write(p.seen.worst, humanize.Milliseconds))
+	l := &line{color: p.color, left: width - 1}
+	l.add(green, "✓ ").add("", p.name).add(faint, "  "+humanize.Duration(p.now().Sub(p.phaseStart)))
+	if p.totals.sent > 0 {
+		l.addIfFits(faint, fmt.Sprintf("  %s sent", humanize.Number(float64(p.totals.sent))))
+		l.addIfFits(faint, "  p95 at most "+humanize.Format(p.totals.worst, humanize.Milliseconds))
 	}
-	if p.seen.refused > 0 {
-		l.maybe(amber, fmt.Sprintf("  %s refused", humanize.Number(float64(p.seen.refused))))
+	if p.totals.refused > 0 {
+		l.addIfFits(amber, fmt.Sprintf("  %s refused", humanize.Number(float64(p.totals.refused))))
 	}
 	return []string{l.String()}
 }
 
-// put draws the panel over the one before, below what shall stay; all in one
+// redraw draws the panel over the one before, below what shall stay; all in one
 // write, so that nothing flickers.
-func (p *panel) put(stay []string) {
+func (p *panel) redraw(stay []string) {
 	width, height := p.size()
 	var b strings.Builder
-	b.WriteString(hide)
+	b.WriteString(hideCursor)
 	if up := p.height(width); up > 0 {
 		fmt.Fprintf(&b, "\x1b[%dA", up)
 	}
 	b.WriteString("\r")
 	for _, l := range stay {
-		b.WriteString(l + toLineEnd + "\n")
+		b.WriteString(l + eraseLine + "\n")
 	}
 	p.drawn = p.drawn[:0]
 	panel := p.lines(max(width-1, 10))
 	for _, l := range panel[:min(len(panel), max(height-1, 1))] {
-		b.WriteString(l.String() + toLineEnd + "\n")
+		b.WriteString(l.String() + eraseLine + "\n")
 		p.drawn = append(p.drawn, l.width)
 	}
-	b.WriteString(toScreenEnd)
+	b.WriteString(eraseScreen)
 	_, _ = io.WriteString(p.w, b.String())
 }
 
@@ -150,7 +150,7 @@ func (p *panel) height(width int) int {
 
 func (p *panel) lines(width int) []*line {
 	begin := func(name string) *line {
-		l := &line{color: p.color, room: width}
+		l := &line{color: p.color, left: width}
 		if name != "" {
 			l.add(faint, fmt.Sprintf("  %-9s ", name))
 		}
@@ -158,37 +158,37 @@ func (p *panel) lines(width int) []*line {
 	}
 	s := &p.last
 	top := begin("")
-	top.add(bold, p.title).maybe(faint, "  "+humanize.Time(p.now().Sub(p.began)))
+	top.add(bold, p.title).addIfFits(faint, "  "+humanize.Duration(p.now().Sub(p.start)))
 	lines := []*line{begin(""), top}
-	if p.what != "" {
+	if p.name != "" {
 		lines = append(lines, p.progress(begin("")))
 	}
 
-	graph := min(minute, width-32)
+	graph := min(historyLength, width-32)
 	lines = append(lines,
-		begin("sent").add("", fmt.Sprintf("%10s", humanize.Write(float64(s.Sent), humanize.PerSecond))).maybe(blue, "  "+sparkline(p.sent, graph)),
-		begin("arrived").add("", fmt.Sprintf("%10s", humanize.Write(float64(s.Delivered), humanize.PerSecond))).maybe(blue, "  "+sparkline(p.came, graph)),
+		begin("sent").add("", fmt.Sprintf("%10s", humanize.Format(float64(s.Sent), humanize.PerSecond))).addIfFits(blue, "  "+sparkline(p.sent, graph)),
+		begin("arrived").add("", fmt.Sprintf("%10s", humanize.Format(float64(s.Delivered), humanize.PerSecond))).addIfFits(blue, "  "+sparkline(p.delivered, graph)),
 	)
 	latency := begin("latency")
 	for _, q := range []struct {
 		name  string
 		value float64
 	}{{"p50", s.P50}, {"p95", s.P95}, {"p99", s.P99}} {
-		value := fmt.Sprintf("%-10s", humanize.Write(q.value, humanize.Milliseconds))
-		if len(q.name)+1+len(value) > latency.room {
+		value := fmt.Sprintf("%-10s", humanize.Format(q.value, humanize.Milliseconds))
+		if len(q.name)+1+len(value) > latency.left {
 			break
 		}
 		latency.add(faint, q.name+" ").add(bold, value)
 	}
-	now := begin("now").maybe("", count(s.InFlight)+" in flight").maybe("", "  "+count(s.Connected)+" connected")
+	now := begin("now").addIfFits("", count(s.InFlight)+" in flight").addIfFits("", "  "+count(s.Connected)+" connected")
 	refused := ""
-	if p.seen.refused > 0 {
+	if p.totals.refused > 0 {
 		refused = amber
 	}
-	now.maybe(refused, "  "+count(p.seen.refused)+" refused").maybe("", "  "+count(s.Queue)+" accepted, not yet arrived")
+	now.addIfFits(refused, "  "+count(p.totals.refused)+" refused").addIfFits("", "  "+count(s.Queue)+" accepted, not yet arrived")
 	lines = append(lines, latency, now)
 	if s.MemoryMiB > 0 {
-		lines = append(lines, begin("server").maybe("", humanize.Write(s.MemoryMiB, humanize.MiB)).maybe("", "  "+humanize.Write(s.CPU, humanize.Processors)))
+		lines = append(lines, begin("server").addIfFits("", humanize.Format(s.MemoryMiB, humanize.MiB)).addIfFits("", "  "+humanize.Format(s.CPU, humanize.Processors)))
 	}
 	return lines
 }
@@ -197,18 +197,18 @@ func count(n int64) string { return humanize.Number(float64(n)) }
 
 // progress is the phase, how far it is, and how long it still takes.
 func (p *panel) progress(l *line) *line {
-	passed := p.now().Sub(p.since)
-	l.add(bold, p.what)
-	if p.length <= 0 {
-		return l.maybe(faint, "  "+humanize.Time(passed))
+	passed := p.now().Sub(p.phaseStart)
+	l.add(bold, p.name)
+	if p.duration <= 0 {
+		return l.addIfFits(faint, "  "+humanize.Duration(passed))
 	}
-	left := ", " + humanize.Time(p.length-passed) + " left"
-	if passed > p.length {
+	left := ", " + humanize.Duration(p.duration-passed) + " left"
+	if passed > p.duration {
 		left = ", waiting for what is on its way"
 	}
-	if bar := min(30, l.room-utf8.RuneCountInString(left)-14); bar >= 8 {
-		full := int(float64(bar) * min(1, passed.Seconds()/p.length.Seconds()))
-		l.maybe(blue, "  "+strings.Repeat("━", full)).maybe(faint, strings.Repeat("─", bar-full))
+	if bar := min(30, l.left-utf8.RuneCountInString(left)-14); bar >= 8 {
+		full := int(float64(bar) * min(1, passed.Seconds()/p.duration.Seconds()))
+		l.addIfFits(blue, "  "+strings.Repeat("━", full)).addIfFits(faint, strings.Repeat("─", bar-full))
 	}
-	return l.maybe("", "  "+humanize.Time(min(passed, p.length))).maybe(faint, left)
+	return l.addIfFits("", "  "+humanize.Duration(min(passed, p.duration))).addIfFits(faint, left)
 }

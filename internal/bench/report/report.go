@@ -175,17 +175,17 @@ func field(path, name string) string {
 	return ""
 }
 
-// Take makes a step's figures those of the run.
-func (r *Report) Take(step *load.Result) {
+// SetFigures makes a step's figures those of the run.
+func (r *Report) SetFigures(step *load.Result) {
 	r.Rate, r.MsgsPerS, r.Deliveries = step.Rate, step.PerSecond, step.Receipts
 	r.Latency, r.Answer, r.Complete, r.Lag = step.Latency, step.Answer, step.Complete, step.Lag
 	r.Queue = Queue{Peak: step.QueuePeak, DrainS: step.DrainS}
 }
 
-// Thin makes the series one of so many parts at most, each of several seconds:
+// Downsample makes the series one of so many parts at most, each of several seconds:
 // what was counted in them is told for each second on average, what was measured
 // is the worst of them.
-func (r *Report) Thin(most int) {
+func (r *Report) Downsample(most int) {
 	each := (len(r.Series) + most - 1) / most
 	if each < 2 {
 		return

@@ -12,44 +12,44 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/bench/load"
 )
 
-func ms(v float64) string { return humanize.Write(v, humanize.Milliseconds) }
+func ms(v float64) string { return humanize.Format(v, humanize.Milliseconds) }
 
 // Headline is what the scenario was run to find out, in a sentence.
 func (r *Report) Headline() string {
 	switch {
 	case r.Scenario == "burst":
-		return r.burst()
+		return r.burstHeadline()
 	case r.Scenario == "connections" && r.Connections != nil:
 		c := r.Connections
 		text := fmt.Sprintf("%s of %s connections (%s), %s each second", humanize.Number(float64(c.Succeeded)), humanize.Number(float64(c.Attempted)),
-			humanize.Write(c.Rate(), humanize.Percent), humanize.Number(c.PerS))
+			humanize.Format(c.Rate(), humanize.Percent), humanize.Number(c.PerS))
 		if c.BytesEach > 0 {
-			text += fmt.Sprintf(", at %s of the memory of %s each", humanize.Write(c.BytesEach, humanize.Bytes), r.Server())
+			text += fmt.Sprintf(", at %s of the memory of %s each", humanize.Format(c.BytesEach, humanize.Bytes), r.Server())
 		}
 		return text
 	case r.Scenario == "fanout" && len(r.Steps) > 0:
 		return fmt.Sprintf("%s: the last device has a message after %s (p95), at %s deliveries/s", r.Steps[len(r.Steps)-1].Label, ms(r.Complete.P95), humanize.Number(r.Deliveries))
 	case r.Return != nil:
 		return fmt.Sprintf("%s of %s people were back with nothing missing after %s", humanize.Number(float64(r.Return.Returned)), humanize.Number(float64(r.Return.People)),
-			humanize.Write(r.Return.AllS, humanize.Seconds))
+			humanize.Format(r.Return.AllS, humanize.Seconds))
 	case r.Drift != nil:
-		return fmt.Sprintf("%s at %s messages/s: p95 %s at first and %s at last%s", hours(r.Drift.Hours), humanize.Number(r.MsgsPerS), ms(r.Drift.FirstP95), ms(r.Drift.LastP95), r.memory())
+		return fmt.Sprintf("%s at %s messages/s: p95 %s at first and %s at last%s", hours(r.Drift.Hours), humanize.Number(r.MsgsPerS), ms(r.Drift.FirstP95), ms(r.Drift.LastP95), r.memoryDrift())
 	case r.Rate > 0:
 		return fmt.Sprintf("%s messages/s sustained, at a p95 of %s", humanize.Number(r.Rate), ms(r.Latency.P95))
 	}
 	return "No rate was sustained"
 }
 
-// burst says what came of one: everything that was accepted has arrived, or
+// burstHeadline says what came of one: everything that was accepted has arrived, or
 // some of it had not when the wait was over.
-func (r *Report) burst() string {
+func (r *Report) burstHeadline() string {
 	sent := int64(0)
 	for _, s := range r.Steps {
 		sent += s.Sent
 	}
-	end := fmt.Sprintf("all had arrived %s after the last was sent", humanize.Write(r.Queue.DrainS, humanize.Seconds))
+	end := fmt.Sprintf("all had arrived %s after the last was sent", humanize.Format(r.Queue.DrainS, humanize.Seconds))
 	if missing := r.Missing(); missing > 0 {
-		end = fmt.Sprintf("%s receipts had still not come %s after the last was sent", humanize.Number(float64(missing)), humanize.Write(r.Queue.DrainS, humanize.Seconds))
+		end = fmt.Sprintf("%s receipts had still not come %s after the last was sent", humanize.Number(float64(missing)), humanize.Format(r.Queue.DrainS, humanize.Seconds))
 	}
 	return fmt.Sprintf("%s messages/s arrived; %s were sent (%s/s asked for); at most %s accepted, not yet arrived; %s",
 		humanize.Number(r.MsgsPerS), humanize.Number(float64(sent)), humanize.Number(r.Rate), humanize.Number(float64(r.Queue.Peak)), end)
@@ -82,14 +82,14 @@ func (c *Connections) Rate() float64 {
 	return float64(c.Succeeded*10_000/c.Attempted) / 100
 }
 
-func hours(h float64) string { return humanize.Time(time.Duration(h * float64(time.Hour))) }
+func hours(h float64) string { return humanize.Duration(time.Duration(h * float64(time.Hour))) }
 
-func (r *Report) memory() string {
+func (r *Report) memoryDrift() string {
 	d := r.Drift
 	if d.FirstMiB == 0 {
 		return ""
 	}
-	return fmt.Sprintf("; memory of %s %s and %s", r.Server(), humanize.Write(d.FirstMiB, humanize.MiB), humanize.Write(d.LastMiB, humanize.MiB))
+	return fmt.Sprintf("; memory of %s %s and %s", r.Server(), humanize.Format(d.FirstMiB, humanize.MiB), humanize.Format(d.LastMiB, humanize.MiB))
 }
 
 // Judgement is whether the promises were kept, in a sentence.
@@ -98,7 +98,7 @@ func (r *Report) Judgement() string {
 	if v.Sent == 0 {
 		return "No messages were sent, so nothing is known of them."
 	}
-	if !v.Kept() {
+	if !v.Passed() {
 		var what []string
 		for _, c := range []struct {
 			count int64
@@ -108,10 +108,10 @@ func (r *Report) Judgement() string {
 				what = append(what, humanize.Number(float64(c.count))+" "+c.name)
 			}
 		}
-		return fmt.Sprintf("Promises were broken: of %s accepted messages and their receipts, %s.", humanize.Number(float64(v.Accepted)), strings.Join(what, ", ")) + r.besides()
+		return fmt.Sprintf("Promises were broken: of %s accepted messages and their receipts, %s.", humanize.Number(float64(v.Accepted)), strings.Join(what, ", ")) + r.caveats()
 	}
 	stored := " are stored, and"
-	if v.Unasked > 0 {
+	if v.HistoryUnavailable > 0 {
 		stored = ""
 	}
 	text := fmt.Sprintf("All %s accepted messages%s reached every device once, in one order.", humanize.Number(float64(v.Accepted)), stored)
@@ -127,15 +127,15 @@ func (r *Report) Judgement() string {
 			text += fmt.Sprintf(" %s were %s.", humanize.Number(float64(c.count)), c.what)
 		}
 	}
-	return text + r.besides()
+	return text + r.caveats()
 }
 
-// besides is what a reader must know of the account that is neither kept nor
+// caveats is what a reader must know of the account that is neither kept nor
 // broken.
-func (r *Report) besides() string {
+func (r *Report) caveats() string {
 	text := ""
-	if r.Unasked > 0 {
-		text += fmt.Sprintf(" What is stored could not be asked for, in %s conversations.", humanize.Number(float64(r.Unasked)))
+	if r.HistoryUnavailable > 0 {
+		text += fmt.Sprintf(" What is stored could not be asked for, in %s conversations.", humanize.Number(float64(r.HistoryUnavailable)))
 	}
 	if r.Repaired > 0 {
 		text += fmt.Sprintf(" %s receipts came because their device asked for them: a push had not come, or came out of order.", humanize.Number(float64(r.Repaired)))
@@ -164,10 +164,10 @@ func (r *Report) WriteSummary(w io.Writer) error {
 	v := &r.Verdict
 	fmt.Fprintf(b, "  Every message: %d sent, %d accepted, %d refused, %d failed, %d unanswered; %d receipts\n", v.Sent, v.Accepted, v.Refused, v.Failed, v.Unanswered, v.Delivered)
 	fmt.Fprintf(b, "                 %d lost, %d duplicated, %d out of order, %d foreign\n", v.Lost, v.Duplicated, v.OutOfOrder, v.Foreign)
-	if more := r.besides(); more != "" {
+	if more := r.caveats(); more != "" {
 		fmt.Fprintf(b, "                %s\n", more)
 	}
-	for _, text := range append(slices.Clone(r.Offenders), r.Warnings()...) {
+	for _, text := range append(slices.Clone(r.Violations), r.Warnings()...) {
 		fmt.Fprintf(b, "  ! %s\n", text)
 	}
 	_, err := io.WriteString(w, b.String())
@@ -231,16 +231,16 @@ func (r *Report) writeDurations(b *strings.Builder) {
 	}
 	var lines []line
 	if c := r.Connections; c != nil {
-		rest := fmt.Sprintf("%s of %s, %s/s; held %s", humanize.Number(float64(c.Succeeded)), humanize.Number(float64(c.Attempted)), humanize.Number(c.PerS), humanize.Write(c.HeldS, humanize.Seconds))
+		rest := fmt.Sprintf("%s of %s, %s/s; held %s", humanize.Number(float64(c.Succeeded)), humanize.Number(float64(c.Attempted)), humanize.Number(c.PerS), humanize.Format(c.HeldS, humanize.Seconds))
 		if c.ServerMiB > 0 {
-			rest += "; memory of " + r.Server() + " " + humanize.Write(c.ServerMiB, humanize.MiB)
+			rest += "; memory of " + r.Server() + " " + humanize.Format(c.ServerMiB, humanize.MiB)
 		}
 		lines = append(lines, line{"connect", c.Connect, rest})
 	}
 	if x := r.Return; x != nil {
-		rest := fmt.Sprintf("%s messages missed; all after %s, tries spread over %s", humanize.Number(float64(x.Missed)), humanize.Write(x.AllS, humanize.Seconds), humanize.Write(x.SpreadS, humanize.Seconds))
+		rest := fmt.Sprintf("%s messages missed; all after %s, tries spread over %s", humanize.Number(float64(x.Missed)), humanize.Format(x.AllS, humanize.Seconds), humanize.Format(x.SpreadS, humanize.Seconds))
 		if x.PeakCPU > 0 {
-			rest += "; " + r.Server() + " at most " + humanize.Write(x.PeakCPU, humanize.Processors)
+			rest += "; " + r.Server() + " at most " + humanize.Format(x.PeakCPU, humanize.Processors)
 		}
 		lines = append(lines, line{"catch up", x.Synced, rest}, line{"afterwards", x.Afterwards, "messages"})
 	}
@@ -258,9 +258,9 @@ func (r *Report) writeDurations(b *strings.Builder) {
 		}
 	}
 	if d := r.Drift; d != nil {
-		fmt.Fprintf(b, "\n  drift of %s: p95 from %s to %s, %s", hours(d.Hours), ms(d.FirstP95), ms(d.LastP95), humanize.Write(d.P95PerHour, humanize.MsPerHour))
+		fmt.Fprintf(b, "\n  drift of %s: p95 from %s to %s, %s", hours(d.Hours), ms(d.FirstP95), ms(d.LastP95), humanize.Format(d.P95PerHour, humanize.MsPerHour))
 		if d.FirstMiB > 0 {
-			fmt.Fprintf(b, "; memory of %s from %s to %s, %s", r.Server(), humanize.Write(d.FirstMiB, humanize.MiB), humanize.Write(d.LastMiB, humanize.MiB), humanize.Write(d.MiBPerHour, humanize.MiBPerHour))
+			fmt.Fprintf(b, "; memory of %s from %s to %s, %s", r.Server(), humanize.Format(d.FirstMiB, humanize.MiB), humanize.Format(d.LastMiB, humanize.MiB), humanize.Format(d.MiBPerHour, humanize.MiBPerHour))
 		}
 		b.WriteString("\n")
 	}

@@ -12,15 +12,15 @@ import (
 // everything that it took has arrived: how long its queue gets, what it refuses,
 // and how long it needs to be itself again.
 type Burst struct {
-	People int           // in pairs
-	Rate   float64       // messages per second
-	Length time.Duration // of the burst
-	Drain  time.Duration // how long to wait afterwards, at most
+	Users    int           // in pairs
+	Rate     float64       // messages per second
+	Duration time.Duration // of the burst
+	Drain    time.Duration // how long to wait afterwards, at most
 }
 
 // Run does it and fills in the report.
 func (b *Burst) Run(ctx context.Context, r *Run) error {
-	crowd, err := r.gather(ctx, pairs(b.People))
+	crowd, err := r.prepare(ctx, pairs(b.Users))
 	if err != nil {
 		return err
 	}
@@ -28,11 +28,11 @@ func (b *Burst) Run(ctx context.Context, r *Run) error {
 	if err := r.connect(ctx, crowd); err != nil {
 		return err
 	}
-	step, err := r.talk(ctx, crowd, fmt.Sprintf("burst of %.0f/s", b.Rate), load.Phase{Rate: b.Rate, Length: b.Length, Drain: b.Drain})
+	step, err := r.runPhase(ctx, crowd, fmt.Sprintf("burst of %.0f/s", b.Rate), load.Phase{Rate: b.Rate, Duration: b.Duration, Drain: b.Drain})
 	if err != nil {
 		return err
 	}
-	r.Report.Take(step)
+	r.Report.SetFigures(step)
 	r.noteLag(step)
-	return r.conclude(ctx, crowd)
+	return r.check(ctx, crowd)
 }

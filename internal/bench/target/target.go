@@ -9,9 +9,9 @@ import (
 
 // Plan is who talks where in a run.
 type Plan struct {
-	Run    string  // names the run: lower-case letters and digits
-	People int     // numbered from 0
-	Rooms  [][]int // the persons in each conversation; a pair is a direct conversation
+	Run   string  // names the run: lower-case letters and digits
+	Users int     // numbered from 0
+	Rooms [][]int // the persons in each conversation; a pair is a direct conversation
 }
 
 // Target is a chat system.
@@ -50,16 +50,16 @@ type Conn interface {
 	Close()
 }
 
-// Cutter is a Conn that can be lost.
-type Cutter interface {
+// Disconnecter is a Conn that can be lost.
+type Disconnecter interface {
 	// Cut breaks the connection off without a word, as a network does that is
 	// lost; Ended is told nil.
 	Cut()
 }
 
-// Returner is a Site whose people can come back after a loss; each Conn of it
+// Reconnecter is a Site whose people can come back after a loss; each Conn of it
 // is a Cutter.
-type Returner interface {
+type Reconnecter interface {
 	// Return connects a person again whose connection was lost. What the
 	// person missed is told to on before it returns, each message once, and in
 	// the order of its conversation; what comes from then on follows.
@@ -72,15 +72,15 @@ type Repairer interface {
 	Repaired() int64
 }
 
-// Actor is a Site whose people do more than to talk.
-type Actor interface {
+// ActionSite is a Site whose people do more than to talk.
+type ActionSite interface {
 	// Acts are what they can do besides, such as to scroll back.
-	Acts() []Act
+	Acts() []Action
 }
 
-// Act is something that a person does in a conversation that they are in. Do
+// Action is something that a person does in a conversation that they are in. Do
 // returns when it is done.
-type Act struct {
+type Action struct {
 	Name string // such as scroll
 	Do   func(ctx context.Context, person, room int) error
 }
@@ -105,9 +105,9 @@ type Listener interface {
 
 // Answer is what a system says to a text.
 type Answer struct {
-	Kind  Kind
-	After time.Duration // of a refusal for now: when to come again
-	Text  string        // of a refusal: why
+	Kind       Kind
+	RetryAfter time.Duration // of a refusal for now: when to come again
+	Text       string        // of a refusal: why
 }
 
 // Kind is the kind of an answer.

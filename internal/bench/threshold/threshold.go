@@ -23,10 +23,10 @@ type Condition struct {
 
 // metric is a figure of a report.
 type metric struct {
-	of   func(r *report.Report) float64
-	unit unit
-	// known tells whether the run measured it; nil for always.
-	known func(r *report.Report) bool
+	value func(r *report.Report) float64
+	unit  unit
+	// measured tells whether the run measured it; nil for always.
+	measured func(r *report.Report) bool
 }
 
 // unit is how the limit of a metric is written.
@@ -40,7 +40,7 @@ const (
 
 var metrics = func() map[string]metric {
 	counted := func(f func(r *report.Report) int64) metric {
-		return metric{of: func(r *report.Report) float64 { return float64(f(r)) }}
+		return metric{value: func(r *report.Report) float64 { return float64(f(r)) }}
 	}
 	all := map[string]metric{
 		"sent":         counted(func(r *report.Report) int64 { return r.Sent }),
@@ -54,25 +54,25 @@ var metrics = func() map[string]metric {
 		"out_of_order": counted(func(r *report.Report) int64 { return r.OutOfOrder }),
 		"foreign":      counted(func(r *report.Report) int64 { return r.Foreign }),
 		"queue_peak":   counted(func(r *report.Report) int64 { return r.Queue.Peak }),
-		"queue_drain":  {of: func(r *report.Report) float64 { return r.Queue.DrainS * 1000 }, unit: duration},
-		"rate":         {of: func(r *report.Report) float64 { return r.Rate }, unit: perSecond},
-		"msgs_per_s":   {of: func(r *report.Report) float64 { return r.MsgsPerS }, unit: perSecond},
+		"queue_drain":  {value: func(r *report.Report) float64 { return r.Queue.DrainS * 1000 }, unit: duration},
+		"rate":         {value: func(r *report.Report) float64 { return r.Rate }, unit: perSecond},
+		"msgs_per_s":   {value: func(r *report.Report) float64 { return r.MsgsPerS }, unit: perSecond},
 
-		"deliveries_per_s":  {of: func(r *report.Report) float64 { return r.Deliveries }, unit: perSecond},
+		"deliveries_per_s":  {value: func(r *report.Report) float64 { return r.Deliveries }, unit: perSecond},
 		"connections":       connected(func(c *report.Connections) float64 { return float64(c.Succeeded) }, count),
 		"connections_lost":  connected(func(c *report.Connections) float64 { return float64(c.Attempted - c.Succeeded + c.Ended) }, count),
 		"connections_per_s": connected(func(c *report.Connections) float64 { return c.PerS }, perSecond),
 		"bytes_each": {
-			of:    func(r *report.Report) float64 { return orZero(r.Connections).BytesEach },
-			known: func(r *report.Report) bool { return orZero(r.Connections).BytesEach > 0 },
+			value:    func(r *report.Report) float64 { return orZero(r.Connections).BytesEach },
+			measured: func(r *report.Report) bool { return orZero(r.Connections).BytesEach > 0 },
 		},
 		"mib_per_hour": {
-			of:    func(r *report.Report) float64 { return orZero(r.Drift).MiBPerHour },
-			known: func(r *report.Report) bool { return orZero(r.Drift).LastMiB > 0 },
+			value:    func(r *report.Report) float64 { return orZero(r.Drift).MiBPerHour },
+			measured: func(r *report.Report) bool { return orZero(r.Drift).LastMiB > 0 },
 		},
 		"all_synced": {
-			of: func(r *report.Report) float64 { return orZero(r.Return).AllS * 1000 }, unit: duration,
-			known: func(r *report.Report) bool { return r.Return != nil && r.Return.Returned == int64(r.Return.People) },
+			value: func(r *report.Report) float64 { return orZero(r.Return).AllS * 1000 }, unit: duration,
+			measured: func(r *report.Report) bool { return r.Return != nil && r.Return.Returned == int64(r.Return.People) },
 		},
 	}
 	for prefix, of := range map[string]func(r *report.Report) load.Latency{
@@ -89,8 +89,8 @@ var metrics = func() map[string]metric {
 			"p999": func(l load.Latency) float64 { return l.P999 }, "max": func(l load.Latency) float64 { return l.Max },
 		} {
 			all[prefix+name] = metric{
-				of: func(r *report.Report) float64 { return value(of(r)) }, unit: duration,
-				known: func(r *report.Report) bool { return of(r) != load.Latency{} },
+				value: func(r *report.Report) float64 { return value(of(r)) }, unit: duration,
+				measured: func(r *report.Report) bool { return of(r) != load.Latency{} },
 			}
 		}
 	}
@@ -100,8 +100,8 @@ var metrics = func() map[string]metric {
 // connected is a figure of the connections, which not every run measures.
 func connected(of func(*report.Connections) float64, u unit) metric {
 	return metric{
-		of: func(r *report.Report) float64 { return of(orZero(r.Connections)) }, unit: u,
-		known: func(r *report.Report) bool { return r.Connections != nil },
+		value: func(r *report.Report) float64 { return of(orZero(r.Connections)) }, unit: u,
+		measured: func(r *report.Report) bool { return r.Connections != nil },
 	}
 }
 
@@ -185,10 +185,10 @@ func (u unit) parse(text string) (float64, error) {
 // Fails tells whether a run meets the condition, and with what figure. It also
 // fails where the run did not measure it: nobody knows then.
 func (c Condition) Fails(r *report.Report) (bool, string) {
-	if c.metric.known != nil && !c.metric.known(r) {
+	if c.metric.measured != nil && !c.metric.measured(r) {
 		return true, c.text + " (it was not measured)"
 	}
-	got := c.metric.of(r)
+	got := c.metric.value(r)
 	if !c.compare(got, c.limit) {
 		return false, ""
 	}

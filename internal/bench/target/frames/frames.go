@@ -22,23 +22,23 @@ import (
 
 const (
 	// largest bounds a message from the server.
-	largest = 16 << 20
+	maxMessage = 16 << 20
 	// patience is how long the network may take nothing before the connection
 	// is given up.
-	patience = 30 * time.Second
+	writeTimeout = 30 * time.Second
 )
 
 // Conn is a connection. Write may be called concurrently, also beside Read. When
 // a Write fails, a Read fails as well, and says why: so a connection has one end.
 type Conn struct {
-	conn   net.Conn
-	buf    []byte
-	parser wsframe.Parser
-	texts  []byte      // messages that were parsed, one behind the other
-	ends   []int       // where each of them ends
-	next   int         // the message that Read returns next
-	err    error       // what came behind them
-	stuck  atomic.Bool // the server takes nothing
+	conn          net.Conn
+	buf           []byte
+	parser        wsframe.Parser
+	texts         []byte      // messages that were parsed, one behind the other
+	ends          []int       // where each of them ends
+	next          int         // the message that Read returns next
+	err           error       // what came behind them
+	writeTimedOut atomic.Bool // the server takes nothing
 
 	mu  sync.Mutex // guards writing
 	out []byte
@@ -52,8 +52,8 @@ type CloseError struct {
 
 // Why connections end that the server did not close with a word.
 var (
-	errLost  = errors.New("the server broke the connection off")
-	errStuck = fmt.Errorf("the server has taken nothing for %v", patience)
+	errConnectionLost = errors.New("the server broke the connection off")
+	errWriteTimeout   = fmt.Errorf("the server has taken nothing for %v", writeTimeout)
 )
 
 func (e *CloseError) Error() string {
@@ -87,7 +87,7 @@ func Address(address, path string) (*url.URL, error) {
 // Dial opens a connection that speaks a subprotocol, or none when that is
 // empty.
 func Dial(ctx context.Context, u *url.URL, subprotocol string) (*Conn, error) {
-	dialer := ws.Dialer{Timeout: patience}
+	dialer := ws.Dialer{Timeout: writeTimeout}
 	if subprotocol != "" {
 		dialer.Protocols = []string{subprotocol}
 	}
@@ -108,8 +108,8 @@ func Dial(ctx context.Context, u *url.URL, subprotocol string) (*Conn, error) {
 	return c, nil
 }
 
-// Limit bounds in time the reads that follow; the zero time means no bound.
-func (c *Conn) Limit(until time.Time) error { return c.conn.SetReadDeadline(until) }
+// SetReadDeadline bounds in time the reads that follow; the zero time means no bound.
+func (c *Conn) SetReadDeadline(until time.Time) error { return c.conn.SetReadDeadline(until) }
 
 // Read gives the next text message, which is valid until the next call. Pings
 // are answered meanwhile. Only one goroutine at a time may call it.
@@ -118,11 +118,11 @@ func (c *Conn) Read() ([]byte, error) {
 	switch {
 	case err == nil:
 		return text, nil
-	case c.stuck.Load():
-		return nil, errStuck
+	case c.writeTimedOut.Load():
+		return nil, errWriteTimeout
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
 		// Which of these it is depends on what was on its way.
-		return nil, errLost
+		return nil, errConnectionLost
 	}
 	return nil, err
 }
@@ -149,7 +149,7 @@ func (c *Conn) read() ([]byte, error) {
 }
 
 func (c *Conn) feed(p []byte) {
-	if err := c.parser.Feed(p, wsframe.FromServer, largest, c.handle); err != nil {
+	if err := c.parser.Feed(p, wsframe.FromServer, maxMessage, c.handle); err != nil {
 		c.err = fmt.Errorf("read from the server: %w", err)
 	}
 }
@@ -184,12 +184,12 @@ func (c *Conn) write(op wsframe.Opcode, texts ...[]byte) error {
 		c.out = wsframe.AppendMasked(c.out, op, text)
 	}
 	if op != wsframe.Close { // Close has a limit of its own
-		if err := c.conn.SetWriteDeadline(time.Now().Add(patience)); err != nil {
+		if err := c.conn.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
 			return err
 		}
 	}
 	_, err := c.conn.Write(c.out)
-	if op != wsframe.Close && errors.Is(err, os.ErrDeadlineExceeded) && c.stuck.CompareAndSwap(false, true) {
+	if op != wsframe.Close && errors.Is(err, os.ErrDeadlineExceeded) && c.writeTimedOut.CompareAndSwap(false, true) {
 		_ = c.conn.SetReadDeadline(time.Unix(1, 0)) // a part of a message is out: this is the end
 	}
 	return err

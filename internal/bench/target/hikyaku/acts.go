@@ -11,12 +11,12 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/wire"
 )
 
-// pageOf is how many messages the page shows at once.
-const pageOf = 50
+// pageSize is how many messages the page shows at once.
+const pageSize = 50
 
 // Acts implements [target.Actor].
-func (s *site) Acts() []target.Act {
-	return []target.Act{
+func (s *site) Acts() []target.Action {
+	return []target.Action{
 		{Name: "type", Do: s.typing},
 		{Name: "scroll back", Do: s.scrollBack},
 		{Name: "read", Do: s.read},
@@ -30,7 +30,7 @@ func (s *site) Acts() []target.Act {
 }
 
 func (s *site) get(ctx context.Context, person int, path string, out any) error {
-	return s.people[person].Do(ctx, http.MethodGet, path, nil, out)
+	return s.users[person].Do(ctx, http.MethodGet, path, nil, out)
 }
 
 // typing says that a person is writing; who is away says nothing.
@@ -47,7 +47,7 @@ func (s *site) scrollBack(ctx context.Context, person, room int) error {
 	before := ""
 	for range 3 {
 		var p client.Page
-		if err := s.get(ctx, person, fmt.Sprintf("/conversations/%v/messages?limit=%d%s", s.rooms[room], pageOf, before), &p); err != nil {
+		if err := s.get(ctx, person, fmt.Sprintf("/conversations/%v/messages?limit=%d%s", s.rooms[room], pageSize, before), &p); err != nil {
 			return err
 		}
 		if !p.HasBefore || len(p.Items) == 0 {
@@ -64,6 +64,6 @@ func (s *site) read(ctx context.Context, person, room int) error {
 	if err := s.get(ctx, person, fmt.Sprintf("/conversations/%v/messages?limit=1", s.rooms[room]), &p); err != nil || len(p.Items) == 0 {
 		return err
 	}
-	return s.people[person].Do(ctx, http.MethodPut, fmt.Sprintf("/conversations/%v/marks", s.rooms[room]),
+	return s.users[person].Do(ctx, http.MethodPut, fmt.Sprintf("/conversations/%v/marks", s.rooms[room]),
 		map[string]int64{"read": p.Items[0].Seq, "received": p.Items[0].Seq}, nil)
 }

@@ -108,7 +108,7 @@ func TestTokenOfAnother(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := system.Prepare(t.Context(), target.Plan{Run: "test", People: 2}); err == nil || !strings.Contains(err.Error(), says) {
+		if _, err := system.Prepare(t.Context(), target.Plan{Run: "test", Users: 2}); err == nil || !strings.Contains(err.Error(), says) {
 			t.Errorf("%v", err)
 		}
 	}
@@ -126,33 +126,33 @@ func talk(t *testing.T, url, token string, tooMuch bool) {
 	for i := range everybody {
 		everybody[i] = i
 	}
-	crowd, err := load.Gather(t.Context(), system, target.Plan{
-		Run: "test", People: len(everybody), Rooms: [][]int{{0, 1}, {2, 3, 4}, everybody},
+	crowd, err := load.Prepare(t.Context(), system, target.Plan{
+		Run: "test", Users: len(everybody), Rooms: [][]int{{0, 1}, {2, 3, 4}, everybody},
 	}, load.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer crowd.Close()
-	if _, err := crowd.Connect(t.Context(), load.Opening{}); err != nil {
+	if _, err := crowd.Connect(t.Context(), load.ConnectOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	if crowd.Version() != "1.2.3" {
 		t.Errorf("the version is %q", crowd.Version())
 	}
-	slow, err := crowd.Talk(t.Context(), load.Phase{Rate: 300, Length: time.Second, Drain: time.Minute})
+	slow, err := crowd.RunPhase(t.Context(), load.Phase{Rate: 300, Duration: time.Second, Drain: time.Minute})
 	if err != nil || slow.Accepted != 300 || slow.Refused != 0 || slow.Missing != 0 || slow.Latency.P50 <= 0 {
 		t.Errorf("%+v, %v", slow, err)
 	}
 	accepted := slow.Accepted
 	if tooMuch {
-		fast, err := crowd.Talk(t.Context(), load.Phase{Rate: 20_000, Length: 100 * time.Millisecond, Drain: time.Minute})
+		fast, err := crowd.RunPhase(t.Context(), load.Phase{Rate: 20_000, Duration: 100 * time.Millisecond, Drain: time.Minute})
 		if err != nil || fast.Accepted == 0 || fast.Refused == 0 || fast.Accepted+fast.Refused != 2000 {
 			t.Errorf("%d accepted, %d refused, %v", fast.Accepted, fast.Refused, err)
 		}
 		accepted += fast.Accepted
 	}
 	v, err := crowd.Check(t.Context())
-	if err != nil || !v.Kept() || v.Accepted != accepted || v.Unanswered != 0 {
+	if err != nil || !v.Passed() || v.Accepted != accepted || v.Unanswered != 0 {
 		t.Errorf("%+v, %v", v, err)
 	}
 }
@@ -180,7 +180,7 @@ func measure(t *testing.T, what interface {
 	if err := what.Run(t.Context(), &scenario.Run{Name: "test", Target: system, Report: r}); err != nil {
 		t.Fatal(err)
 	}
-	if !r.Kept() {
+	if !r.Passed() {
 		t.Errorf("%+v", r.Verdict)
 	}
 	return r
@@ -188,20 +188,20 @@ func measure(t *testing.T, what interface {
 
 // Who comes back after a loss has what was said meanwhile, once, more than fits
 // a page.
-func TestComingBack(t *testing.T) {
+func TestReconnect(t *testing.T) {
 	stacktest.SkipIfShort(t)
 	t.Parallel()
-	r := measure(t, &scenario.Reconnect{People: 4, Rate: 200, Apart: 3 * time.Second, Spread: time.Second, AtOnce: 4})
+	r := measure(t, &scenario.Reconnect{Users: 4, Rate: 200, Offset: 3 * time.Second, Spread: time.Second, Concurrency: 4})
 	if b := r.Return; b.Returned != 4 || b.Missed != 600 || b.Synced.Max < b.Synced.P50 {
 		t.Errorf("%+v", b)
 	}
 }
 
-func TestLiving(t *testing.T) {
+func TestSoak(t *testing.T) {
 	stacktest.SkipIfShort(t)
 	t.Parallel()
 	r := measure(t, &scenario.Soak{
-		People: 20, Rate: 100, Acts: 50, Losses: 10, Length: 4 * time.Second, Window: 2 * time.Second, MaxActs: 10, Patience: time.Minute,
+		Users: 20, Rate: 100, ActionRate: 50, DisconnectRate: 10, Duration: 4 * time.Second, Window: 2 * time.Second, MaxActions: 10, ActionTimeout: time.Minute,
 	})
 	if len(r.Acts) != 6 {
 		t.Errorf("%+v", r.Acts)

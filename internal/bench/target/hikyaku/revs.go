@@ -12,8 +12,8 @@ type revs []span
 // span is from one rev to another, both of them included.
 type span struct{ from, to int64 }
 
-// mostSpans bounds a set: 1 KiB.
-const mostSpans = 64
+// maxSpans bounds a set: 1 KiB.
+const maxSpans = 64
 
 // at is the place of the first range that does not end before rev.
 func (r revs) at(rev int64) int {
@@ -43,7 +43,7 @@ func (r *revs) add(rev int64) {
 	default:
 		s = slices.Insert(s, i, span{rev, rev})
 	}
-	if len(s) > mostSpans {
+	if len(s) > maxSpans {
 		s = slices.Delete(s, 0, 1)
 	}
 	*r = s
@@ -67,7 +67,7 @@ func (r *revs) remove(rev int64) bool {
 		s[i].to = rev - 1
 		s = slices.Insert(s, i+1, span{rev + 1, whole.to})
 	}
-	if len(s) > mostSpans {
+	if len(s) > maxSpans {
 		s = slices.Delete(s, 0, 1)
 	}
 	*r = s

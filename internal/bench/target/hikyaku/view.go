@@ -9,53 +9,53 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/wire"
 )
 
-// view is what a person's device has seen of their conversations. It outlives
+// syncState is what a person's device has seen of their conversations. It outlives
 // connections, of which a person has one at a time; only the goroutine that
 // reads from it uses the view.
 //
 // It goes by the rules of every device of hikyaku.v1: the changes of a
 // conversation carry rev 1, 2, 3 …; one that is not the next means that some
 // were missed, and sync asks for them.
-type view struct {
+type syncState struct {
 	cursor string
-	rooms  map[int]*seen // those that the person is in, from the start
-	known  bool          // the list was complete once
-	sum    int64         // of rev and read, as the head check has it
+	rooms  map[int]*roomState // those that the person is in, from the start
+	listed bool               // the list was complete once
+	sum    int64              // of rev and read, as the head check has it
 }
 
-type seen struct {
+type roomState struct {
 	rev, read int64
-	most      int64 // the highest rev heard of
+	latest    int64 // the highest rev heard of
 	gap       *gap  // nil while nothing was ever missing
 }
 
 // gap is what becomes of changes that did not come as the next one.
 type gap struct {
-	asked time.Time // when the sync was sent that is under way; zero for none
-	id    string    // of the last sync
-	upTo  int64     // the highest rev heard of when it was sent
+	sentAt time.Time // when the sync was sent that is under way; zero for none
+	id     string    // of the last sync
+	upTo   int64     // the highest rev heard of when it was sent
 
 	// A message may come both ways, pushed and in the answer to a sync. Which
 	// is no duplicate, once; so it is kept which of them came how.
 
-	early revs    // pushed before their turn, and left to the answer
-	twice []int64 // pushed like that once more, by rev, as often as they were
-	owed  revs    // in an answer, and not pushed yet
+	pushedEarly  revs    // pushed before their turn, and left to the answer
+	pushedAgain  []int64 // pushed like that once more, by rev, as often as they were
+	awaitingPush revs    // in an answer, and not pushed yet
 }
 
-// mostTwice bounds gap.twice. A run that has as many is a failure anyway.
-const mostTwice = 1000
+// maxPushedAgain bounds gap.twice. A run that has as many is a failure anyway.
+const maxPushedAgain = 1000
 
-func (s *seen) missing() *gap {
+func (s *roomState) ensureGap() *gap {
 	if s.gap == nil {
 		s.gap = &gap{}
 	}
 	return s.gap
 }
 
-func (s *seen) asks() bool { return s.gap != nil && !s.gap.asked.IsZero() }
+func (s *roomState) syncing() bool { return s.gap != nil && !s.gap.sentAt.IsZero() }
 
-func (v *view) moved(s *seen, rev, read int64) {
+func (v *syncState) advance(s *roomState, rev, read int64) {
 	if rev > s.rev {
 		v.sum += rev - s.rev
 		s.rev = rev
@@ -64,51 +64,51 @@ func (v *view) moved(s *seen, rev, read int64) {
 		v.sum += read - s.read
 		s.read = read
 	}
-	s.most = max(s.most, s.rev)
+	s.latest = max(s.latest, s.rev)
 }
 
-// message takes a message that was pushed, if it is the next change. One that
+// handleMessage takes a message that was pushed, if it is the next change. One that
 // comes again is passed on, for the tool to find, and so is one of a
 // conversation that the person is not in.
-func (c *conn) message(raw []byte) {
-	room, ok := c.site.index[string(value(raw, `"conversation":"`))]
+func (c *conn) handleMessage(raw []byte) {
+	room, ok := c.site.index[string(stringField(raw, `"conversation":"`))]
 	if !ok {
 		return
 	}
-	seq, err := strconv.ParseInt(string(number(raw, `"seq":`)), 10, 64)
+	seq, err := strconv.ParseInt(string(numberField(raw, `"seq":`)), 10, 64)
 	if err != nil {
 		return
 	}
-	rev, err := strconv.ParseInt(string(number(raw, `"rev":`)), 10, 64)
+	rev, err := strconv.ParseInt(string(numberField(raw, `"rev":`)), 10, 64)
 	if err != nil {
 		return
 	}
-	body := value(raw, `"body":"`)
-	s := c.view.rooms[room]
+	body := stringField(raw, `"body":"`)
+	s := c.sync.rooms[room]
 	switch {
 	case s == nil:
 	case rev == s.rev+1:
-		c.view.moved(s, rev, 0)
-		if c.repeated(room, s, rev, seq, body) {
+		c.sync.advance(s, rev, 0)
+		if c.wasPushedEarly(room, s, rev, seq, body) {
 			c.on.Received(room, seq, body) // for the one before its turn
 		}
 	case rev > s.rev:
-		s.most = max(s.most, rev)
-		if g := s.missing(); !g.early.has(rev) {
-			g.early.add(rev)
-		} else if len(g.twice) < mostTwice {
-			g.twice = append(g.twice, rev)
+		s.latest = max(s.latest, rev)
+		if g := s.ensureGap(); !g.pushedEarly.has(rev) {
+			g.pushedEarly.add(rev)
+		} else if len(g.pushedAgain) < maxPushedAgain {
+			g.pushedAgain = append(g.pushedAgain, rev)
 		}
 		c.catchUp(room, s)
 		return
-	case s.gap != nil && s.gap.owed.remove(rev):
+	case s.gap != nil && s.gap.awaitingPush.remove(rev):
 		return
 	}
 	c.on.Received(room, seq, body)
 }
 
-// changed takes a change of a conversation itself.
-func (c *conn) changed(f client.Frame) {
+// handleConversation takes a change of a conversation itself.
+func (c *conn) handleConversation(f client.Frame) {
 	var v wire.ConversationFrame
 	if f.Into(&v) != nil {
 		return
@@ -117,58 +117,58 @@ func (c *conn) changed(f client.Frame) {
 	if !ok {
 		return
 	}
-	s := c.view.rooms[room]
+	s := c.sync.rooms[room]
 	if s == nil {
 		return
 	}
 	if v.Conversation.Rev == s.rev+1 {
-		c.view.moved(s, v.Conversation.Rev, 0)
+		c.sync.advance(s, v.Conversation.Rev, 0)
 		return
 	}
-	s.most = max(s.most, v.Conversation.Rev)
+	s.latest = max(s.latest, v.Conversation.Rev)
 	c.catchUp(room, s)
 }
 
-func (c *conn) marked(f client.Frame) {
+func (c *conn) handleMark(f client.Frame) {
 	var v wire.MarkFrame
 	if f.Into(&v) != nil || v.User != c.me {
 		return
 	}
 	if room, ok := c.site.index[v.Conversation.String()]; ok {
-		if s := c.view.rooms[room]; s != nil {
-			c.view.moved(s, 0, v.Read)
+		if s := c.sync.rooms[room]; s != nil {
+			c.sync.advance(s, 0, v.Read)
 		}
 	}
 }
 
-// pong is the head check: a device that is behind at two of them, and has seen
+// handlePong is the head check: a device that is behind at two of them, and has seen
 // nothing new in between, has missed something.
-func (c *conn) pong(raw []byte) {
-	c.askAgain(time.Now())
+func (c *conn) handlePong(raw []byte) {
+	c.resendUnanswered(time.Now())
 	if !bytes.Contains(raw, []byte(`"checked":true`)) {
 		return
 	}
-	sum, err := strconv.ParseInt(string(number(raw, `"sum":`)), 10, 64)
+	sum, err := strconv.ParseInt(string(numberField(raw, `"sum":`)), 10, 64)
 	if err != nil {
 		return
 	}
 	switch {
-	case sum <= c.view.sum:
+	case sum <= c.sync.sum:
 		c.behind = -1
-	case c.behind == c.view.sum:
+	case c.behind == c.sync.sum:
 		c.behind = -1
-		c.list()
+		c.syncList()
 	default:
-		c.behind = c.view.sum
+		c.behind = c.sync.sum
 	}
 }
 
-// lost forgets what was under way on the connection before. What was pushed
+// reset forgets what was under way on the connection before. What was pushed
 // there and left to an answer may be pushed here again.
-func (v *view) lost() {
+func (v *syncState) reset() {
 	for _, s := range v.rooms {
 		if s.gap != nil {
-			s.gap.asked, s.gap.early, s.gap.twice = time.Time{}, nil, nil
+			s.gap.sentAt, s.gap.pushedEarly, s.gap.pushedAgain = time.Time{}, nil, nil
 		}
 	}
 }

@@ -14,32 +14,32 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/wire"
 )
 
-type told []int64
+type seqListener []int64
 
-func (l *told) Answered(int, target.Answer) {}
+func (l *seqListener) Answered(int, target.Answer) {}
 
-func (l *told) Received(_ int, seq int64, _ []byte) { *l = append(*l, seq) }
+func (l *seqListener) Received(_ int, seq int64, _ []byte) { *l = append(*l, seq) }
 
-func (l *told) Ended(error) {}
+func (l *seqListener) Ended(error) {}
 
 // one is a person in one conversation, on a connection that has settled and
 // leads nowhere: what is asked is never sent.
-func one() (c *conn, heard *told) {
-	heard = &told{}
+func one() (c *conn, heard *seqListener) {
+	heard = &seqListener{}
 	s := &site{
 		rooms: []chat.ConversationID{7}, index: map[string]int{"7": 0, "8": 1},
-		views: []*view{{rooms: map[int]*seen{0: {}}, known: true}},
+		states: []*syncState{{rooms: map[int]*roomState{0: {}}, listed: true}},
 	}
-	return &conn{site: s, on: heard, view: s.views[0], settled: true}, heard
+	return &conn{site: s, on: heard, sync: s.states[0], isSynced: true}, heard
 }
 
-func (c *conn) pushed(room string, revs ...int64) {
+func (c *conn) handlePushed(room string, revs ...int64) {
 	for _, rev := range revs {
-		c.heard(client.Frame{T: "message", Raw: fmt.Appendf(nil, `{"t":"message","conversation":%q,"seq":%d,"rev":%d,"body":"x"}`, room, rev, rev)})
+		c.handleFrame(client.Frame{T: "message", Raw: fmt.Appendf(nil, `{"t":"message","conversation":%q,"seq":%d,"rev":%d,"body":"x"}`, room, rev, rev)})
 	}
 }
 
-func (c *conn) answered(t *testing.T, id string, more bool, revs ...int64) {
+func (c *conn) handleAnswer(t *testing.T, id string, more bool, revs ...int64) {
 	t.Helper()
 	f := wire.Changes{T: "changes", ID: id, Conversation: 7, More: more}
 	for _, rev := range revs {
@@ -50,10 +50,10 @@ func (c *conn) answered(t *testing.T, id string, more bool, revs ...int64) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.heard(client.Frame{T: "changes", Raw: raw})
+	c.handleFrame(client.Frame{T: "changes", Raw: raw})
 }
 
-func (l *told) are(t *testing.T, seqs ...int64) {
+func (l *seqListener) requireSeqs(t *testing.T, seqs ...int64) {
 	t.Helper()
 	if !slices.Equal(*l, seqs) {
 		t.Errorf("%v instead of %v", *l, seqs)
@@ -62,52 +62,52 @@ func (l *told) are(t *testing.T, seqs ...int64) {
 
 // Of what came in an answer, one pushed copy is forgiven, whether it comes
 // before or behind; the next is told.
-func TestOneCopyIsForgiven(t *testing.T) {
+func TestOneCopyIsNoDuplicate(t *testing.T) {
 	c, heard := one()
-	c.pushed("7", 1, 3)
-	c.answered(t, c.view.rooms[0].gap.id, false, 2, 3, 4)
-	heard.are(t, 1, 2, 3, 4)
-	c.pushed("7", 2, 4) // were on their way
-	heard.are(t, 1, 2, 3, 4)
-	c.pushed("7", 5)
-	heard.are(t, 1, 2, 3, 4, 5)
-	c.pushed("7", 2, 3, 4, 5, 1)
-	heard.are(t, 1, 2, 3, 4, 5, 2, 3, 4, 5, 1)
+	c.handlePushed("7", 1, 3)
+	c.handleAnswer(t, c.sync.rooms[0].gap.id, false, 2, 3, 4)
+	heard.requireSeqs(t, 1, 2, 3, 4)
+	c.handlePushed("7", 2, 4) // were on their way
+	heard.requireSeqs(t, 1, 2, 3, 4)
+	c.handlePushed("7", 5)
+	heard.requireSeqs(t, 1, 2, 3, 4, 5)
+	c.handlePushed("7", 2, 3, 4, 5, 1)
+	heard.requireSeqs(t, 1, 2, 3, 4, 5, 2, 3, 4, 5, 1)
 	if c.site.Repaired() != 3 {
 		t.Errorf("%d repaired", c.site.Repaired())
 	}
 }
 
 // A copy that comes before its turn, and again in its turn, is told.
-func TestCopyBeforeItsTurn(t *testing.T) {
+func TestDuplicatePushedEarly(t *testing.T) {
 	c, heard := one()
-	c.pushed("7", 2, 1, 2)
-	heard.are(t, 1, 2, 2)
+	c.handlePushed("7", 2, 1, 2)
+	heard.requireSeqs(t, 1, 2, 2)
 }
 
 // The late answer to a question that was asked twice says nothing of the next
 // question.
 func TestLateAnswer(t *testing.T) {
 	c, heard := one()
-	c.pushed("7", 2)
-	first := c.view.rooms[0].gap.id
-	c.answered(t, first, false, 1, 2)
-	c.pushed("7", 4)
-	c.answered(t, first, false, 2)
-	if s := c.view.rooms[0]; s.rev != 2 || !s.asks() {
+	c.handlePushed("7", 2)
+	first := c.sync.rooms[0].gap.id
+	c.handleAnswer(t, first, false, 1, 2)
+	c.handlePushed("7", 4)
+	c.handleAnswer(t, first, false, 2)
+	if s := c.sync.rooms[0]; s.rev != 2 || !s.syncing() {
 		t.Errorf("at %d", s.rev)
 	}
-	c.answered(t, c.view.rooms[0].gap.id, false, 3, 4)
-	heard.are(t, 1, 2, 3, 4)
+	c.handleAnswer(t, c.sync.rooms[0].gap.id, false, 3, 4)
+	heard.requireSeqs(t, 1, 2, 3, 4)
 }
 
 // What is of a conversation that the person is not in is told as it comes, and
 // never asked for.
 func TestForeignMessages(t *testing.T) {
 	c, heard := one()
-	c.pushed("8", 5, 5)
-	heard.are(t, 5, 5)
-	if c.asks != 0 || len(c.view.rooms) != 1 {
+	c.handlePushed("8", 5, 5)
+	heard.requireSeqs(t, 5, 5)
+	if c.syncs != 0 || len(c.sync.rooms) != 1 {
 		t.Error("the conversation is taken for one's own")
 	}
 }

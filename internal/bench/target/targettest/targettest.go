@@ -16,13 +16,13 @@ import (
 // System is a system under test, and what is known of it.
 type System struct {
 	target.Target
-	// AnyOrder is that it keeps no order: what is out of it is not counted.
-	AnyOrder bool
+	// Unordered is that it keeps no order: what is out of it is not counted.
+	Unordered bool
 }
 
 // Pairs is a plan of people who talk two by two.
 func Pairs(run string, people int) target.Plan {
-	plan := target.Plan{Run: run, People: people}
+	plan := target.Plan{Run: run, Users: people}
 	for i := 0; i+1 < people; i += 2 {
 		plan.Rooms = append(plan.Rooms, []int{i, i + 1})
 	}
@@ -34,15 +34,15 @@ const (
 	drain = time.Minute
 )
 
-// Talk has people talk and accounts for every message: all are accepted, come to
+// TestMessages has people talk and accounts for every message: all are accepted, come to
 // everybody, and are stored; two stretches with the same people. It returns the
 // crowd, which is closed with the test.
-func Talk(t *testing.T, system System, plan target.Plan) *load.VirtualUsers {
+func TestMessages(t *testing.T, system System, plan target.Plan) *load.VirtualUsers {
 	t.Helper()
-	crowd := Gather(t, system, plan)
+	crowd := Connect(t, system, plan)
 	var sent, delivered int64
 	for range 2 {
-		r, err := crowd.Talk(t.Context(), load.Phase{Rate: rate, Length: time.Second, Drain: drain})
+		r, err := crowd.RunPhase(t.Context(), load.Phase{Rate: rate, Duration: time.Second, Drain: drain})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -52,32 +52,32 @@ func Talk(t *testing.T, system System, plan target.Plan) *load.VirtualUsers {
 		sent += r.Sent
 		delivered += r.Delivered
 	}
-	v := Judge(t, crowd)
-	if system.AnyOrder {
-		v.OutOfOrder, v.Offenders = 0, nil
+	v := Check(t, crowd)
+	if system.Unordered {
+		v.OutOfOrder, v.Violations = 0, nil
 	}
-	if !v.Kept() || v.Accepted != sent || v.Delivered != delivered || len(v.Offenders) > 0 {
+	if !v.Passed() || v.Accepted != sent || v.Delivered != delivered || len(v.Violations) > 0 {
 		t.Errorf("%+v", v)
 	}
 	return crowd
 }
 
-// Gather makes the people of a plan and connects them; they leave with the test.
-func Gather(t *testing.T, system target.Target, plan target.Plan) *load.VirtualUsers {
+// Connect makes the people of a plan and connects them; they leave with the test.
+func Connect(t *testing.T, system target.Target, plan target.Plan) *load.VirtualUsers {
 	t.Helper()
-	crowd, err := load.Gather(t.Context(), system, plan, load.Options{})
+	crowd, err := load.Prepare(t.Context(), system, plan, load.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(crowd.Close)
-	if _, err := crowd.Connect(t.Context(), load.Opening{}); err != nil {
+	if _, err := crowd.Connect(t.Context(), load.ConnectOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	return crowd
 }
 
-// Judge is the verdict about all that a crowd said.
-func Judge(t *testing.T, crowd *load.VirtualUsers) *audit.Verdict {
+// Check is the verdict about all that a crowd said.
+func Check(t *testing.T, crowd *load.VirtualUsers) *audit.Verdict {
 	t.Helper()
 	v, err := crowd.Check(t.Context())
 	if err != nil {
@@ -86,27 +86,27 @@ func Judge(t *testing.T, crowd *load.VirtualUsers) *audit.Verdict {
 	return v
 }
 
-// Forgets makes sure that messages are missed that the system has stored no
+// TestLossIsFound makes sure that messages are missed that the system has stored no
 // more: as many as are gone in all, one of them by forget. crowd is one that
 // [Talk] gave.
-func Forgets(t *testing.T, crowd *load.VirtualUsers, gone int64, forget func() error) {
+func TestLossIsFound(t *testing.T, crowd *load.VirtualUsers, gone int64, forget func() error) {
 	t.Helper()
 	if err := forget(); err != nil {
 		t.Fatal(err)
 	}
-	v := Judge(t, crowd)
-	if v.Lost != gone || v.Kept() || !strings.Contains(strings.Join(v.Offenders, "\n"), "is not stored") {
+	v := Check(t, crowd)
+	if v.Lost != gone || v.Passed() || !strings.Contains(strings.Join(v.Violations, "\n"), "is not stored") {
 		t.Errorf("%d messages are stored no more: %+v", gone, v)
 	}
 }
 
-// Dies makes sure that a run ends with an error, and soon, when the server is
+// TestServerKilled makes sure that a run ends with an error, and soon, when the server is
 // killed in the middle, and that nobody judges what cannot be asked for.
-func Dies(t *testing.T, system System, plan target.Plan, kill func() error) {
+func TestServerKilled(t *testing.T, system System, plan target.Plan, kill func() error) {
 	t.Helper()
-	crowd := Gather(t, system, plan)
+	crowd := Connect(t, system, plan)
 	killed := false
-	_, err := crowd.Talk(t.Context(), load.Phase{Rate: rate, Length: time.Minute, OnTick: func(load.Second) {
+	_, err := crowd.RunPhase(t.Context(), load.Phase{Rate: rate, Duration: time.Minute, OnTick: func(load.Second) {
 		if !killed {
 			killed = true
 			if err := kill(); err != nil {
