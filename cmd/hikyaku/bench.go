@@ -27,7 +27,7 @@ type benchCommands struct {
 	Suite       benchSuite       `cmd:"" help:"Start a system of its own on this machine, run latency, burst and connections against it, and write their reports."`
 	Compare     benchCompare     `cmd:"" help:"Set reports side by side."`
 	Clean       benchClean       `cmd:"" help:"Remove the accounts and conversations that runs have left."`
-	Hand        benchHand        `cmd:"" hidden:"" help:"Be one of several processes of a run."`
+	Hand        benchAgent       `cmd:"" hidden:"" help:"Be one of several processes of a run."`
 }
 
 // benchRun is what all scenarios are told.
@@ -38,7 +38,7 @@ type benchRun struct {
 	ServerMetrics []string `help:"Metrics of a process of the server, for the same: http://host:port/metrics; may be given several times." placeholder:"URL"`
 	FailIf        []string `help:"Fail the run under this condition, such as p95>170ms or lost>0; may be given several times." placeholder:"CONDITION" sep:"none"`
 	JSON          string   `name:"json" help:"Write the whole report to this file, - for the standard output." placeholder:"FILE"`
-	drawing
+	reportOutput
 }
 
 func (c *benchRun) check() error {
@@ -61,11 +61,11 @@ func checkPairs(users int) error {
 	return nil
 }
 
-// errJudged is that a run was measured, and did not pass: the reason of the
+// errThreshold is that a run was measured, and did not pass: the reason of the
 // exit code exitJudged.
-type errJudged struct{ why []string }
+type errThreshold struct{ reason []string }
 
-func (e *errJudged) Error() string { return "the run fails: " + strings.Join(e.why, "; ") }
+func (e *errThreshold) Error() string { return "the run fails: " + strings.Join(e.reason, "; ") }
 
 func parseConditions(texts []string) ([]threshold.Condition, error) {
 	conditions := make([]threshold.Condition, len(texts))
@@ -78,9 +78,9 @@ func parseConditions(texts []string) ([]threshold.Condition, error) {
 	return conditions, nil
 }
 
-// judge says why a run fails: a broken promise does it in any case, and a search
+// checkConditions says why a run fails: a broken promise does it in any case, and a search
 // that found nothing.
-func judge(r *report.Report, conditions []threshold.Condition) error {
+func checkConditions(r *report.Report, conditions []threshold.Condition) error {
 	var why []string
 	if !r.Passed() {
 		why = append(why, "messages were lost, doubled, out of order or foreign")
@@ -99,16 +99,16 @@ func judge(r *report.Report, conditions []threshold.Condition) error {
 	if len(why) == 0 {
 		return nil
 	}
-	return &errJudged{why}
+	return &errThreshold{why}
 }
 
-// measured is a scenario.
-type measured interface {
+// runner is a scenario.
+type runner interface {
 	Run(ctx context.Context, r *scenario.Run) error
 }
 
 // run runs a scenario, in so many processes, and says what came of it.
-func (c *benchRun) run(ctx context.Context, std streams, name string, s measured, processes int, parameters map[string]string) error {
+func (c *benchRun) run(ctx context.Context, std streams, name string, s runner, processes int, parameters map[string]string) error {
 	conditions, err := parseConditions(c.FailIf)
 	if err != nil {
 		return err
@@ -124,10 +124,10 @@ func (c *benchRun) run(ctx context.Context, std streams, name string, s measured
 	if err := c.write(std, r); err != nil {
 		return err
 	}
-	return judge(r, conditions)
+	return checkConditions(r, conditions)
 }
 
-func (c *benchRun) measure(ctx context.Context, std streams, name string, s measured, processes int, parameters map[string]string) (*report.Report, error) {
+func (c *benchRun) measure(ctx context.Context, std streams, name string, s runner, processes int, parameters map[string]string) (*report.Report, error) {
 	ctx, over := context.WithCancel(ctx) // for what looks at the server
 	defer over()
 	t, err := c.open(0)
@@ -144,7 +144,7 @@ func (c *benchRun) measure(ctx context.Context, std streams, name string, s meas
 		run.Probe = probes
 	}
 	if processes > 1 {
-		run.Prepare = gatherCrew(&c.targetFlags, processes)
+		run.Prepare = prepareDistributed(&c.targetFlags, processes)
 	}
 	return r, s.Run(ctx, run)
 }
@@ -161,7 +161,7 @@ func (c *benchRun) probes() (all probe.All) {
 
 func (c *benchRun) write(std streams, r *report.Report) error {
 	if c.JSON == "-" {
-		return errors.Join(r.WriteJSON(std.out), c.draw([]*report.Report{r}))
+		return errors.Join(r.WriteJSON(std.out), c.save([]*report.Report{r}))
 	}
 	if err := r.WriteSummary(std.out); err != nil {
 		return err
@@ -170,7 +170,7 @@ func (c *benchRun) write(std streams, r *report.Report) error {
 	if c.JSON != "" {
 		err = writeReport(c.JSON, r)
 	}
-	return errors.Join(err, c.draw([]*report.Report{r}))
+	return errors.Join(err, c.save([]*report.Report{r}))
 }
 
 func writeReport(path string, r *report.Report) error {

@@ -14,7 +14,7 @@ import (
 
 // benchCompare sets reports side by side, or only shows them.
 type benchCompare struct {
-	drawing
+	reportOutput
 	Files     []string `arg:"" help:"Reports that --json wrote. Those of one system with the same parameters are repetitions; NAME=FILE puts a report into a group of that name."`
 	Published bool     `help:"Compare with what the author of the original design published of it."`
 }
@@ -32,16 +32,16 @@ func (c *benchCompare) Run(std streams) error {
 	if err := compare.WriteTable(std.out, compare.Tables(compare.Sets(reports, beside...))); err != nil {
 		return err
 	}
-	return c.draw(reports, beside...)
+	return c.save(reports, beside...)
 }
 
-// drawing is where plots go.
-type drawing struct {
+// reportOutput is where plots go.
+type reportOutput struct {
 	Report string `help:"Write one page with plots to this file, which needs nothing else." placeholder:"FILE"`
 	PNG    string `name:"png" help:"Write the plots as pictures into this folder." placeholder:"DIR"`
 }
 
-func (d *drawing) draw(reports []*report.Report, beside ...compare.Reference) error {
+func (d *reportOutput) save(reports []*report.Report, beside ...compare.Reference) error {
 	if d.Report != "" {
 		var b bytes.Buffer
 		if err := htmlreport.Write(&b, reports, beside...); err != nil {

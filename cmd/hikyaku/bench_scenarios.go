@@ -156,8 +156,8 @@ type benchFanout struct {
 // Run measures.
 func (c *benchFanout) Run(ctx context.Context, std streams) error {
 	for _, size := range c.Sizes {
-		if size < 2 || size > connectionsEach {
-			return fmt.Errorf("--sizes: a room of %d; one process can be from 2 to %d people", size, connectionsEach)
+		if size < 2 || size > connectionsPerProcess {
+			return fmt.Errorf("--sizes: a room of %d; one process can be from 2 to %d people", size, connectionsPerProcess)
 		}
 	}
 	if c.Deliveries <= 0 || c.Speakers < 1 || c.Length < time.Second || c.WarmUp < 0 {
@@ -185,8 +185,8 @@ type benchReconnect struct {
 
 // Run measures.
 func (c *benchReconnect) Run(ctx context.Context, std streams) error {
-	if c.Users > connectionsEach {
-		return fmt.Errorf("--users: one process can be %d people at most, and this scenario runs in one", connectionsEach)
+	if c.Users > connectionsPerProcess {
+		return fmt.Errorf("--users: one process can be %d people at most, and this scenario runs in one", connectionsPerProcess)
 	}
 	if c.Rate <= 0 || c.Apart < 0 || c.Spread < 0 || c.AtOnce < 1 {
 		return errors.New("--rate, --apart, --spread, --at-once: above 0, not below 0, and at least 1 at once")
@@ -213,8 +213,8 @@ type benchSoak struct {
 
 // Run measures.
 func (c *benchSoak) Run(ctx context.Context, std streams) error {
-	if c.Users > connectionsEach {
-		return fmt.Errorf("--users: one process can be %d people at most, and this scenario runs in one", connectionsEach)
+	if c.Users > connectionsPerProcess {
+		return fmt.Errorf("--users: one process can be %d people at most, and this scenario runs in one", connectionsPerProcess)
 	}
 	if c.Rate <= 0 || c.Acts < 0 || c.Losses < 0 || c.Window < time.Second || c.Length < c.Window {
 		return errors.New("--rate, --acts, --losses, --window, --length: a rate above 0, and at least one window of 1s")

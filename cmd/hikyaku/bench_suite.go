@@ -81,8 +81,8 @@ func (c *benchSuite) Run(ctx context.Context, std streams) (err error) {
 	if err != nil {
 		return err
 	}
-	whole := drawing{Report: filepath.Join(c.Out, "report.html"), PNG: c.Out}
-	if err := whole.draw(reports); err != nil {
+	whole := reportOutput{Report: filepath.Join(c.Out, "report.html"), PNG: c.Out}
+	if err := whole.save(reports); err != nil {
 		return err
 	}
 	stopCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
@@ -96,7 +96,7 @@ func (c *benchSuite) Run(ctx context.Context, std streams) (err error) {
 		if r.Scenario == "latency" {
 			its = conditions
 		}
-		if err := judge(r, its); err != nil {
+		if err := checkConditions(r, its); err != nil {
 			failed = append(failed, fmt.Errorf("%s: %w", r.Scenario, err))
 		}
 	}
@@ -167,7 +167,7 @@ func (c *benchSuite) connections(run benchRun) benchConnections {
 // in processes alone that have not been busy before.
 func (c *benchSuite) measure(ctx context.Context, std streams, system *measuredSystem) (reports []*report.Report, err error) {
 	run := benchRun{targetFlags: system.targetFlags, Body: 120, ServerPid: system.pids}
-	one := func(name string, s measured, processes int, parameters map[string]string) error {
+	one := func(name string, s runner, processes int, parameters map[string]string) error {
 		if !slices.Contains(c.Scenarios, name) {
 			return nil
 		}

@@ -72,9 +72,9 @@ func (f *targetFlags) sources(number int) []netip.Addr {
 	return []netip.Addr{netip.AddrFrom4([4]byte{127, 0, 0, byte(number + 1)})}
 }
 
-// forHands is how several processes reach the system: all with one token, where
+// forAgents is how several processes reach the system: all with one token, where
 // there is one.
-func (f *targetFlags) forHands(ctx context.Context, run string) (targetFlags, error) {
+func (f *targetFlags) forAgents(ctx context.Context, run string) (targetFlags, error) {
 	of := *f
 	if f.System != "hikyaku" {
 		return of, nil
@@ -88,13 +88,13 @@ func (f *targetFlags) forHands(ctx context.Context, run string) (targetFlags, er
 	return of, err
 }
 
-// connectionsEach is how many connections one process of the load tool holds,
+// connectionsPerProcess is how many connections one process of the load tool holds,
 // at most: a part of what a system lets a process open, whatever it says.
-const connectionsEach = 15_000
+const connectionsPerProcess = 15_000
 
 // processesFor is how many processes hold so many connections.
 func processesFor(connections int) int {
-	each := connectionsEach
+	each := connectionsPerProcess
 	var files unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &files); err == nil && files.Max < uint64(each)*5/4 {
 		each = int(files.Max) * 4 / 5 //nolint:gosec // smaller than each
@@ -109,14 +109,14 @@ func checkProcesses(n, pairs int) error {
 	return nil
 }
 
-// assignment is how a hand is told to reach the system.
-type assignment struct {
+// agentConfig is how a hand is told to reach the system.
+type agentConfig struct {
 	Target targetFlags
 	Number int
 }
 
-// gatherCrew has a crowd made of several processes of this program.
-func gatherCrew(f *targetFlags, processes int) func(context.Context, target.Plan, load.Options) (scenario.VirtualUsers, error) {
+// prepareDistributed has a crowd made of several processes of this program.
+func prepareDistributed(f *targetFlags, processes int) func(context.Context, target.Plan, load.Options) (scenario.VirtualUsers, error) {
 	return func(ctx context.Context, plan target.Plan, o load.Options) (scenario.VirtualUsers, error) {
 		hands := make([]distributed.Agent, 0, processes)
 		giveUp := func(err error) (scenario.VirtualUsers, error) {
@@ -125,16 +125,16 @@ func gatherCrew(f *targetFlags, processes int) func(context.Context, target.Plan
 			}
 			return nil, err
 		}
-		of, err := f.forHands(ctx, plan.Run)
+		of, err := f.forAgents(ctx, plan.Run)
 		if err != nil {
 			return nil, err
 		}
 		for i := range processes {
-			how, err := json.Marshal(assignment{Target: of, Number: i})
+			how, err := json.Marshal(agentConfig{Target: of, Number: i})
 			if err != nil {
 				return giveUp(err)
 			}
-			h, err := startHand(ctx)
+			h, err := startAgent(ctx)
 			if err != nil {
 				return giveUp(fmt.Errorf("start process %d of the load tool: %w", i+1, err))
 			}
@@ -148,20 +148,20 @@ func gatherCrew(f *targetFlags, processes int) func(context.Context, target.Plan
 	}
 }
 
-// process is a hand as a child. It ends when its input does.
-type process struct {
+// agentProcess is a hand as a child. It ends when its input does.
+type agentProcess struct {
 	io.Reader
 	io.WriteCloser
 	cmd  *exec.Cmd
 	once sync.Once
 }
 
-func startHand(ctx context.Context) (*process, error) {
+func startAgent(ctx context.Context) (*agentProcess, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err
 	}
-	p := &process{cmd: exec.CommandContext(ctx, self, "bench", "hand")}
+	p := &agentProcess{cmd: exec.CommandContext(ctx, self, "bench", "hand")}
 	p.cmd.Stderr = os.Stderr
 	if p.WriteCloser, err = p.cmd.StdinPipe(); err != nil {
 		return nil, err
@@ -172,26 +172,26 @@ func startHand(ctx context.Context) (*process, error) {
 	return p, p.cmd.Start()
 }
 
-// endPatience is how long a hand may take to close its connections.
-const endPatience = 20 * time.Second
+// agentStopTimeout is how long a hand may take to close its connections.
+const agentStopTimeout = 20 * time.Second
 
 // Close has the process end, and waits for that.
-func (p *process) Close() (err error) {
+func (p *agentProcess) Close() (err error) {
 	p.once.Do(func() {
-		late := time.AfterFunc(endPatience, func() { _ = p.cmd.Process.Kill() })
+		late := time.AfterFunc(agentStopTimeout, func() { _ = p.cmd.Process.Kill() })
 		defer late.Stop()
 		err = errors.Join(p.WriteCloser.Close(), p.cmd.Wait())
 	})
 	return err
 }
 
-// benchHand is one of several processes of a run.
-type benchHand struct{}
+// benchAgent is one of several processes of a run.
+type benchAgent struct{}
 
 // Run carries out what the first process says.
-func (benchHand) Run(ctx context.Context, std streams) error {
-	return distributed.Serve(ctx, leader{std.in, std.out}, func(how []byte) (target.Target, error) {
-		var a assignment
+func (benchAgent) Run(ctx context.Context, std streams) error {
+	return distributed.Serve(ctx, coordinatorConn{std.in, std.out}, func(how []byte) (target.Target, error) {
+		var a agentConfig
 		if err := json.Unmarshal(how, &a); err != nil {
 			return nil, errors.New("bench hand is for the load tool itself; run another command of hikyaku bench")
 		}
@@ -199,9 +199,9 @@ func (benchHand) Run(ctx context.Context, std streams) error {
 	})
 }
 
-type leader struct {
+type coordinatorConn struct {
 	io.Reader
 	io.Writer
 }
 
-func (leader) Close() error { return nil }
+func (coordinatorConn) Close() error { return nil }

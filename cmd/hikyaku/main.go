@@ -22,7 +22,7 @@ const (
 	exitError = 1 // something went wrong; the message says what and how to mend it
 	exitUsage = 2 // the command line or the environment cannot be understood
 
-	exitJudged = 3 // a run of bench was measured, and did not pass
+	exitThreshold = 3 // a run of bench was measured, and did not pass
 )
 
 type commands struct {
@@ -68,7 +68,7 @@ func run(ctx context.Context, args, environ []string, std streams) (code int) {
 	}()
 	settings, err := readSettings(args, environ)
 	if err != nil {
-		return complain(std, exitError, err)
+		return printError(std, exitError, err)
 	}
 	var cmds commands
 	parser, err := kong.New(&cmds,
@@ -84,26 +84,26 @@ func run(ctx context.Context, args, environ []string, std streams) (code int) {
 		kong.Bind(std),
 	)
 	if err != nil {
-		return complain(std, exitError, err)
+		return printError(std, exitError, err)
 	}
 	if err := unknownVariables(parser.Model, environ); err != nil {
-		return complain(std, exitUsage, err)
+		return printError(std, exitUsage, err)
 	}
 	parsed, err := parser.Parse(args)
 	if err != nil {
-		return complain(std, exitUsage, fmt.Errorf("%w (see hikyaku --help)", err))
+		return printError(std, exitUsage, fmt.Errorf("%w (see hikyaku --help)", err))
 	}
 	if err := parsed.Run(); err != nil {
-		if judged := (*errJudged)(nil); errors.As(err, &judged) {
-			return complain(std, exitJudged, err)
+		if judged := (*errThreshold)(nil); errors.As(err, &judged) {
+			return printError(std, exitThreshold, err)
 		}
-		return complain(std, exitError, err)
+		return printError(std, exitError, err)
 	}
 	return exitOK
 }
 
-// complain prints one line for each thing that went wrong.
-func complain(std streams, code int, err error) int {
+// printError prints one line for each thing that went wrong.
+func printError(std streams, code int, err error) int {
 	_, _ = fmt.Fprintf(std.err, "hikyaku: %s\n", strings.ReplaceAll(err.Error(), "\n", "\nhikyaku: "))
 	return code
 }

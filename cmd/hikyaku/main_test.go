@@ -25,9 +25,9 @@ func hikyaku(ctx context.Context, t *testing.T, input string, environ []string, 
 	return result{code, out.String(), errs.String()}
 }
 
-// briefly is a context for a server that must not come to run; one that does
+// withTimeout is a context for a server that must not come to run; one that does
 // stops by itself, and the test fails.
-func briefly(t *testing.T) context.Context {
+func withTimeout(t *testing.T) context.Context {
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 	t.Cleanup(cancel)
 	return ctx
@@ -82,7 +82,7 @@ func TestBadInput(t *testing.T) {
 		{"no password", nil, []string{"user", "add", "aki", "--data", dir}, exitError, []string{"password"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			r := hikyaku(briefly(t), t, "", tt.environ, tt.args...)
+			r := hikyaku(withTimeout(t), t, "", tt.environ, tt.args...)
 			if r.code != tt.code {
 				t.Errorf("exit %d, want %d", r.code, tt.code)
 			}
@@ -131,7 +131,7 @@ func TestBadLimits(t *testing.T) {
 		for _, value := range tt.values {
 			arg := tt.flag + "=" + value
 			t.Run(tt.args[0]+" "+arg, func(t *testing.T) {
-				r := hikyaku(briefly(t), t, "", nil, append(slices.Clone(tt.args), arg)...)
+				r := hikyaku(withTimeout(t), t, "", nil, append(slices.Clone(tt.args), arg)...)
 				if r.code != exitError || r.out != "" {
 					t.Errorf("%+v", r)
 				}
@@ -145,7 +145,7 @@ func TestBadLimits(t *testing.T) {
 
 func TestVariablesAreSettings(t *testing.T) {
 	t.Setenv("HIKYAKU_LISTEN", "nowhere")
-	r := hikyaku(briefly(t), t, "", os.Environ(), "serve", "--data", t.TempDir())
+	r := hikyaku(withTimeout(t), t, "", os.Environ(), "serve", "--data", t.TempDir())
 	if r.code != exitError || !strings.Contains(r.err, `"nowhere" is not an address`) {
 		t.Errorf("%+v", r)
 	}
@@ -196,7 +196,7 @@ func TestOneServerForAFolder(t *testing.T) {
 	case <-time.After(20 * time.Second):
 		t.Fatal("the server is not ready")
 	}
-	if r := hikyaku(briefly(t), t, "", nil, "serve", "--listen", "127.0.0.1:0", "--data", dir); r.code != exitError || !strings.Contains(r.err, "in use by another hikyaku") {
+	if r := hikyaku(withTimeout(t), t, "", nil, "serve", "--listen", "127.0.0.1:0", "--data", dir); r.code != exitError || !strings.Contains(r.err, "in use by another hikyaku") {
 		t.Errorf("a second server: %+v", r)
 	}
 	if r := hikyaku(t.Context(), t, "long enough\n", nil, "user", "add", "aki", "--data", dir); r.code != exitOK {

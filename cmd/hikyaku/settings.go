@@ -62,7 +62,7 @@ func (f *settingsFile) Validate(app *kong.Application) error {
 	for name, value := range f.values {
 		if !slices.Contains(known, name) {
 			unknown = append(unknown, name)
-		} else if _, err := plain(value); err != nil {
+		} else if _, err := plainValue(value); err != nil {
 			return fmt.Errorf("--config: %s: %s: %w", f.path, name, err)
 		}
 	}
@@ -79,11 +79,11 @@ func (f *settingsFile) Resolve(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (
 	if !ok || len(flag.Envs) > 0 && os.Getenv(flag.Envs[0]) != "" {
 		return nil, nil //nolint:nilnil // kong's way to say that there is none
 	}
-	return plain(value)
+	return plainValue(value)
 }
 
-// plain writes a value as it would stand on the command line.
-func plain(value any) (string, error) {
+// plainValue writes a value as it would stand on the command line.
+func plainValue(value any) (string, error) {
 	switch v := value.(type) {
 	case nil:
 		return "", nil
@@ -94,7 +94,7 @@ func plain(value any) (string, error) {
 	case []any:
 		texts := make([]string, len(v))
 		for i := range v {
-			text, err := plain(v[i])
+			text, err := plainValue(v[i])
 			if err != nil {
 				return "", err
 			}

@@ -35,7 +35,7 @@ func (c *stackCommand) check() error {
 		{"rabbitmq-nodes", c.RabbitmqNodes, 1, 9},
 		{"gateways", c.Gateways, 1, 100},
 		{"apis", c.Apis, 1, 100},
-		{"workers", given(c.Workers, 1), 1, 100},
+		{"workers", orDefault(c.Workers, 1), 1, 100},
 	} {
 		if n.value < n.least || n.value > n.most {
 			return fmt.Errorf("--%s: %d is not between %d and %d; leave it away for the default", n.flag, n.value, n.least, n.most)
@@ -49,8 +49,8 @@ func (c *stackCommand) check() error {
 	return c.checkOther()
 }
 
-// given is a number that may have been left away, and otherwise.
-func given(n *int, otherwise int) int {
+// orDefault is a number that may have been left away, and otherwise.
+func orDefault(n *int, otherwise int) int {
 	if n == nil {
 		return otherwise
 	}
@@ -79,7 +79,7 @@ func (c *stackCommand) runCluster(ctx context.Context, std streams) (err error) 
 	started := time.Now()
 	cluster, err := stack.StartCluster(ctx, folder, stack.Options{
 		Port: c.Port, RabbitMQNodes: c.RabbitmqNodes, RedisCluster: c.RedisCluster,
-		Gateways: c.Gateways, APIs: c.Apis, Workers: given(c.Workers, 0), Settings: c.Set,
+		Gateways: c.Gateways, APIs: c.Apis, Workers: orDefault(c.Workers, 0), Settings: c.Set,
 	})
 	if err != nil {
 		if ctx.Err() != nil {
@@ -91,7 +91,7 @@ func (c *stackCommand) runCluster(ctx context.Context, std streams) (err error) 
 	for _, m := range cluster.Members("") {
 		addrs[m.PID()] = m.Addr()
 	}
-	if err := tellProcesses(std.out, folder, addrs); err != nil {
+	if err := printProcesses(std.out, folder, addrs); err != nil {
 		return err
 	}
 	_, _ = fmt.Fprintf(std.out, "Logs and data are in %s until it stops; nothing is kept.\n"+
@@ -111,9 +111,9 @@ func (c *stackCommand) runCluster(ctx context.Context, std streams) (err error) 
 	return err
 }
 
-// tellProcesses lists what runs, and where processes listen whose address is
+// printProcesses lists what runs, and where processes listen whose address is
 // known.
-func tellProcesses(out io.Writer, folder *stack.Folder, addrs map[int]string) error {
+func printProcesses(out io.Writer, folder *stack.Folder, addrs map[int]string) error {
 	w := tabwriter.NewWriter(out, 0, 4, 2, ' ', 0)
 	for _, p := range folder.Processes() {
 		if p.Running() {

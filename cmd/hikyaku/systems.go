@@ -50,7 +50,7 @@ func (c *stackCommand) runOther(ctx context.Context, std streams) (err error) {
 	if err := writeSettings(path, settings); err != nil {
 		return err
 	}
-	if err := tellProcesses(std.out, folder, addrs); err != nil {
+	if err := printProcesses(std.out, folder, addrs); err != nil {
 		return err
 	}
 	_, _ = fmt.Fprintf(std.out, "Logs and data are in %s until it stops; nothing is kept.\n"+
@@ -77,7 +77,7 @@ func (c *stackCommand) startOther(ctx context.Context, folder *stack.Folder) (se
 		addrs[e.PID()] = strings.TrimPrefix(e.URL(), "http://")
 		return map[string]string{"system": c.System, "url": e.URL()}, addrs, nil
 	}
-	r, err := stack.StartReference(ctx, folder, stack.ReferenceOptions{Port: c.Port, Gateways: c.Gateways, Workers: given(c.Workers, 0)})
+	r, err := stack.StartReference(ctx, folder, stack.ReferenceOptions{Port: c.Port, Gateways: c.Gateways, Workers: orDefault(c.Workers, 0)})
 	if err != nil {
 		return nil, nil, err
 	}

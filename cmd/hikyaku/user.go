@@ -69,12 +69,12 @@ func (c *userAdd) Run(ctx context.Context, std streams, all *userCommands) error
 		if err != nil {
 			return err
 		}
-		_, err = fmt.Fprintf(std.out, "%s%s was made.\n", u.Name, ifAdmin(u))
+		_, err = fmt.Fprintf(std.out, "%s%s was made.\n", u.Name, adminLabel(u))
 		return err
 	})
 }
 
-func ifAdmin(u chat.User) string {
+func adminLabel(u chat.User) string {
 	if u.Admin {
 		return " (administrator)"
 	}
