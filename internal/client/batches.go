@@ -110,8 +110,8 @@ func (c *Client) AddBatchRooms(ctx context.Context, batch string, rooms []BatchR
 	return out, nil
 }
 
-// RemoveBatch removes a batch, request by request. After each it tells progress
-// what was removed so far; nil for nobody.
+// RemoveBatch removes a batch, request by request. After each it calls
+// progress, which may be nil, with what was removed so far.
 func (c *Client) RemoveBatch(ctx context.Context, batch string, progress func(BatchRemoval)) (sum BatchRemoval, err error) {
 	for !sum.Done {
 		var step BatchRemoval
@@ -129,8 +129,8 @@ func (c *Client) RemoveBatch(ctx context.Context, batch string, progress func(Ba
 	return sum, nil
 }
 
-// Empty tells whether the installation has no account yet: the first one that
-// is made administers it.
+// Empty reports whether the installation has no account yet. The first account
+// becomes its administrator.
 func (c *Client) Empty(ctx context.Context) (bool, error) {
 	var out struct {
 		FirstAccount bool `json:"first_account"`

@@ -158,7 +158,7 @@ func (c *Client) authenticate(ctx context.Context, path, name, password string) 
 	return nil
 }
 
-// CreateDirect finds or makes the direct conversation with a person.
+// CreateDirect finds or creates the direct conversation with a user.
 func (c *Client) CreateDirect(ctx context.Context, with chat.UserID) (wire.Summary, error) {
 	return c.create(ctx, map[string]any{"kind": chat.Direct, "user": with})
 }
@@ -187,7 +187,7 @@ func (c *Client) Join(ctx context.Context, id chat.ConversationID) error {
 	return c.Do(ctx, http.MethodPost, "/conversations/"+id.String()+"/join", nil, nil)
 }
 
-// Remove takes a person out of a conversation.
+// Remove removes a user from a conversation.
 func (c *Client) Remove(ctx context.Context, id chat.ConversationID, user chat.UserID) error {
 	return c.Do(ctx, http.MethodDelete, "/conversations/"+id.String()+"/members/"+user.String(), nil, nil)
 }

@@ -18,24 +18,26 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/wsframe"
 )
 
-// Dialer says how sockets are opened. Its zero value is how anybody's device
-// does it.
+// Dialer configures how sockets are opened. Its zero value is what an ordinary
+// device uses.
 type Dialer struct {
 	// Gateway is the address of a gateway, such as http://127.0.0.1:8081, to
 	// connect to instead of the installation's.
 	Gateway string
-	// Source is the address of this machine to connect from: one address has
-	// no more than some 28,000 ports toward a server's.
+	// Source is the local address to connect from: one address has some 28,000
+	// ports toward one server address.
 	Source netip.Addr
-	// Loop reads the socket together with others, which costs less than the
-	// goroutine that it has else. Then neither onFrame nor OnEnd may block.
+	// Loop reads the socket together with others, which costs less than a
+	// goroutine for each. Then neither onFrame nor OnEnd may block.
 	Loop *eventloop.Loop
-	// TolerateSilence waits for a silent server as long as hello says that the server
-	// waits for a silent client, instead of two heartbeats: for those who
-	// measure a server, and must not mistake a late one for one that is gone.
+	// TolerateSilence waits for a silent server as long as hello says that the
+	// server waits for a silent client, instead of for a few heartbeats. It is
+	// for load tools, which must not mistake a late server for one that is
+	// gone.
 	TolerateSilence bool
 	// OnEnd is called when the socket has ended, after the last frame and
-	// before Done closes, with what Err will say. It must not call Close.
+	// before Done is closed, with the error that Err returns. It must not call
+	// Close.
 	OnEnd func(error)
 }
 
@@ -43,13 +45,13 @@ type Dialer struct {
 const dialTimeout = 10 * time.Second
 
 // Dial opens a socket. onFrame is called for each frame after hello, in order
-// and never twice at the same time; it may be called before Dial returns. The
-// heartbeat is sent by the socket itself, at the pace that the server asks for.
+// and never concurrently; it may be called before Dial returns. The socket
+// sends heartbeats itself, with the interval that the server asks for.
 func (c *Client) Dial(ctx context.Context, onFrame func(Frame)) (*Socket, error) {
 	return Dialer{}.Dial(ctx, c, onFrame)
 }
 
-// Dial opens a socket of an account, see [Client.Dial].
+// Dial opens a socket for an account, see [Client.Dial].
 func (d Dialer) Dial(ctx context.Context, c *Client, onFrame func(Frame)) (*Socket, error) {
 	u := *c.base
 	if d.Gateway != "" {
@@ -116,7 +118,7 @@ func (d Dialer) open(ctx context.Context, u *url.URL, token string, s *Socket) e
 	return conn.SetReadDeadline(time.Time{})
 }
 
-// readHello reads hello. What came behind it stays with the parser.
+// readHello reads hello. The bytes after it stay with the parser.
 func (s *Socket) readHello(data []byte) error {
 	var buf [1024]byte
 	for {

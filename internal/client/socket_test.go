@@ -93,7 +93,7 @@ func serve(t *testing.T, heartbeat time.Duration, behindHello ...string) *fixtur
 	return f
 }
 
-// receivedFrames is what a socket hands over.
+// receivedFrames records what a socket delivers.
 type receivedFrames struct {
 	mu     sync.Mutex
 	frames []string
@@ -344,7 +344,7 @@ func TestUnreadAnswers(t *testing.T) {
 	})
 }
 
-// A server that takes nothing and says nothing holds nobody up for longer than
+// A server that accepts and sends nothing blocks nobody for longer than
 // it is given up.
 func TestStuckServer(t *testing.T) {
 	withAndWithoutLoop(t, func(t *testing.T, d client.Dialer) {

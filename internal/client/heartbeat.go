@@ -10,26 +10,26 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/wire"
 )
 
-// errServerSilent is why a connection ended whose server said nothing any more.
+// errServerSilent is why a connection ended whose server had stopped answering.
 var errServerSilent = errors.New("the server has not answered the last heartbeats")
 
-// maxUnanswered is with how many heartbeats since the last word from the server
-// the connection is given up, unless [Dialer.Patient] is set.
+// maxUnanswered is the number of unanswered heartbeats that ends a connection,
+// unless [Dialer.TolerateSilence] is set.
 const maxUnanswered = 3
 
-// heartbeats sends the heartbeats and notices when the server is gone. It is a timer
-// and no goroutine, because a process may have many thousands.
+// heartbeats sends heartbeats and detects a server that is gone. It is a timer
+// and not a goroutine, because a process may have many thousands.
 type heartbeats struct {
-	maxUnanswered int32        // heartbeats without a word from the server that end the connection
-	unanswered    atomic.Int32 // heartbeats since the server said something
-	sending       atomic.Bool  // a heartbeat waits for the connection to take it
+	maxUnanswered int32        // unanswered heartbeats that end the connection
+	unanswered    atomic.Int32 // heartbeats since the last data from the server
+	sending       atomic.Bool  // a heartbeat is being written
 
 	mu      sync.Mutex
 	timer   *time.Timer // nil without heartbeats
 	stopped bool
 }
 
-// startHeartbeats has the heart beat at the pace that hello asks for.
+// startHeartbeats starts the heartbeats with the interval from hello.
 func (s *Socket) startHeartbeats(patient bool) {
 	limits := s.Hello.Limits
 	if limits.HeartbeatMS <= 0 {
@@ -51,8 +51,8 @@ func (s *Socket) heartbeatInterval() time.Duration {
 
 func (s *Socket) sendHeartbeat() {
 	h := &s.heartbeats
-	// What waits to be read is a word from the server: then this process is
-	// late, and not the server.
+	// Unread data is an answer of the server: then this process is late, and not
+	// the server.
 	if h.unanswered.Add(1) >= h.maxUnanswered && !unread(s.conn) {
 		s.abort(errServerSilent)
 		return
@@ -62,14 +62,14 @@ func (s *Socket) sendHeartbeat() {
 		h.timer.Reset(s.heartbeatInterval())
 	}
 	h.mu.Unlock()
-	// Time goes on for a heartbeat that gets no further.
+	// A heartbeat that blocks must not stop the timer.
 	if h.sending.CompareAndSwap(false, true) {
 		_ = s.Send(wire.Ping{T: "ping"})
 		h.sending.Store(false)
 	}
 }
 
-// received notes a sign of life.
+// received records a sign of life.
 func (h *heartbeats) received() {
 	if h.unanswered.Load() != 0 {
 		h.unanswered.Store(0)
