@@ -9,36 +9,36 @@ import (
 )
 
 // handleFrame is called for each frame, one after the other.
-func (d *Client) handleFrame(f client.Frame) {
+func (c *Client) handleFrame(f client.Frame) {
 	switch f.T {
 	case "accepted":
-		handle(f, d.handleAccepted)
+		handle(f, c.handleAccepted)
 	case "rejected":
-		handle(f, d.handleRejected)
+		handle(f, c.handleRejected)
 	case "failed":
 		handle(f, func(v wire.Failed) {
-			if d.cfg.OnFailed != nil {
-				d.cfg.OnFailed(v.ID, chat.Code(v.Code), v.Text)
+			if c.cfg.OnFailed != nil {
+				c.cfg.OnFailed(v.ID, chat.Code(v.Code), v.Text)
 			}
 		})
 	case "message", "edited", "deleted":
-		handle(f, func(v wire.MessageFrame) { d.handleMessage(v.Message) })
+		handle(f, func(v wire.MessageFrame) { c.handleMessage(v.Message) })
 	case "conversation":
-		handle(f, d.handleConversation)
+		handle(f, c.handleConversation)
 	case "removed":
-		handle(f, func(v wire.Removed) { d.removeConversation(v.Conversation) })
+		handle(f, func(v wire.Removed) { c.removeConversation(v.Conversation) })
 	case "mark":
-		handle(f, d.handleMark)
+		handle(f, c.handleMark)
 	case "resync":
-		d.mu.Lock()
-		d.syncList()
-		d.mu.Unlock()
+		c.mu.Lock()
+		c.syncList()
+		c.mu.Unlock()
 	case "synced":
-		handle(f, d.handleSynced)
+		handle(f, c.handleSynced)
 	case "changes":
-		handle(f, d.handleChanges)
+		handle(f, c.handleChanges)
 	case "pong":
-		handle(f, d.handlePong)
+		handle(f, c.handlePong)
 	}
 }
 
@@ -49,22 +49,22 @@ func handle[T any](f client.Frame, do func(T)) {
 	}
 }
 
-// handleMessage takes a message that was pushed, if it is the next change.
-func (d *Client) handleMessage(m wire.Message) {
-	d.mu.Lock()
-	next := d.advance(m.Conversation, m.Rev)
-	d.mu.Unlock()
+// handleMessage takes a pushed message if it is the next change.
+func (c *Client) handleMessage(m wire.Message) {
+	c.mu.Lock()
+	next := c.advance(m.Conversation, m.Rev)
+	c.mu.Unlock()
 	if next {
-		d.emit(m)
+		c.emit(m)
 	}
 }
 
-// advance moves to a change if it is the next one, and sees to what is missing
-// if it is a later one.
-func (d *Client) advance(id chat.ConversationID, rev int64) bool {
-	v := d.conversations[id]
+// advance moves to a change if it is the next one, and reports whether it is.
+// If changes are missing it starts a sync. c.mu must be held.
+func (c *Client) advance(id chat.ConversationID, rev int64) bool {
+	v := c.conversations[id]
 	if v == nil {
-		d.syncList()
+		c.syncList()
 		return false
 	}
 	v.latest = max(v.latest, rev)
@@ -72,149 +72,152 @@ func (d *Client) advance(id chat.ConversationID, rev int64) bool {
 		v.rev = rev
 		return true
 	}
-	d.catchUp(id, v)
+	c.catchUp(id, v)
 	return false
 }
 
-func (d *Client) emit(m wire.Message) {
-	if d.cfg.OnMessage != nil {
-		d.cfg.OnMessage(m)
+func (c *Client) emit(m wire.Message) {
+	if c.cfg.OnMessage != nil {
+		c.cfg.OnMessage(m)
 	}
 }
 
-func (d *Client) handleConversation(f wire.ConversationFrame) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.advance(f.Conversation.ID, f.Conversation.Rev)
+func (c *Client) handleConversation(f wire.ConversationFrame) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.advance(f.Conversation.ID, f.Conversation.Rev)
 }
 
-func (d *Client) removeConversation(id chat.ConversationID) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	delete(d.conversations, id)
+func (c *Client) removeConversation(id chat.ConversationID) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.conversations, id)
 }
 
-func (d *Client) handleMark(f wire.MarkFrame) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if v := d.conversations[f.Conversation]; v != nil && f.User == d.me {
+func (c *Client) handleMark(f wire.MarkFrame) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if v := c.conversations[f.Conversation]; v != nil && f.User == c.me {
 		v.read = max(v.read, f.Read)
 	}
 }
 
-// syncList asks what changed.
-func (d *Client) syncList() {
-	if d.listSyncing {
-		d.listAgain = true
+// syncList requests the conversations that changed. c.mu must be held.
+func (c *Client) syncList() {
+	if c.listSyncing {
+		c.listAgain = true
 		return
 	}
-	d.listSyncing = true
-	d.send(wire.Sync{T: "sync", ID: "list", Cursor: d.cursor})
+	c.listSyncing = true
+	c.send(wire.Sync{T: "sync", ID: "list", Cursor: c.cursor})
 }
 
-func (d *Client) handleSynced(f wire.Synced) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	first := !d.synced
-	d.cursor, d.listSyncing = f.Cursor, false
+func (c *Client) handleSynced(f wire.Synced) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	first := !c.synced
+	c.cursor, c.listSyncing = f.Cursor, false
 	for _, id := range f.Gone {
-		delete(d.conversations, id)
+		delete(c.conversations, id)
 	}
 	for i := range f.Conversations {
 		s := &f.Conversations[i]
-		v := d.conversations[s.ID]
+		v := c.conversations[s.ID]
 		if v == nil {
 			v = &conversation{}
-			if first && !d.cfg.FromStart {
+			if first && !c.cfg.FromStart {
 				v.rev = s.Rev
 			}
-			d.conversations[s.ID] = v
+			c.conversations[s.ID] = v
 		}
 		v.read, v.latest = max(v.read, s.Read), max(v.latest, s.Rev)
-		d.catchUp(s.ID, v)
+		c.catchUp(s.ID, v)
 	}
-	if f.More || d.listAgain {
-		d.listAgain = false
-		d.syncList()
+	if f.More || c.listAgain {
+		c.listAgain = false
+		c.syncList()
 		return
 	}
-	d.synced = true
+	c.synced = true
 }
 
-// catchUp asks for the changes that are missing, unless it has.
-func (d *Client) catchUp(id chat.ConversationID, v *conversation) {
+// catchUp requests the changes that are missing, unless a sync is under way.
+// c.mu must be held.
+func (c *Client) catchUp(id chat.ConversationID, v *conversation) {
 	if v.rev >= v.latest || !v.syncSentAt.IsZero() {
 		return
 	}
 	v.syncSentAt, v.syncTarget = time.Now(), v.latest
-	d.send(wire.Sync{T: "sync", ID: id.String(), Conversation: id, Rev: v.rev})
+	c.send(wire.Sync{T: "sync", ID: id.String(), Conversation: id, Rev: v.rev})
 }
 
-func (d *Client) handleChanges(f wire.Changes) {
-	d.mu.Lock()
-	v := d.conversations[f.Conversation]
+func (c *Client) handleChanges(f wire.Changes) {
+	c.mu.Lock()
+	v := c.conversations[f.Conversation]
 	if v == nil {
-		d.mu.Unlock()
+		c.mu.Unlock()
 		return
 	}
 	v.syncSentAt = time.Time{}
 	had := v.rev
 	v.rev = max(v.rev, f.Rev)
-	if !f.More { // then the changes up to there that are not in it are none of messages
+	if !f.More { // then the changes up to syncTarget that are not in it are not messages
 		v.rev = max(v.rev, v.syncTarget)
 	}
 	v.latest = max(v.latest, v.rev)
-	d.catchUp(f.Conversation, v)
-	d.mu.Unlock()
+	c.catchUp(f.Conversation, v)
+	c.mu.Unlock()
 	for _, m := range f.Messages {
 		if m.Rev > had {
-			d.emit(m)
+			c.emit(m)
 		}
 	}
 }
 
-// handlePong is the head check. What is on its way has a second to come.
-func (d *Client) handlePong(f wire.Pong) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
+// handlePong compares the head check with the client's state. Frames that are
+// still on their way have a second to arrive.
+func (c *Client) handlePong(f wire.Pong) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	if !f.Checked {
 		return
 	}
-	if f.Sum <= d.revSum() && f.Conversations == len(d.conversations) {
-		d.serverSum = 0
+	if f.Sum <= c.revSum() && f.Conversations == len(c.conversations) {
+		c.serverSum = 0
 		return
 	}
-	if d.serverSum == 0 {
-		d.serverSum, d.serverCount, d.behindSince = max(f.Sum, 1), f.Conversations, time.Now()
+	if c.serverSum == 0 {
+		c.serverSum, c.serverCount, c.behindSince = max(f.Sum, 1), f.Conversations, time.Now()
 	}
 }
 
-func (d *Client) revSum() (sum int64) {
-	for _, v := range d.conversations {
+func (c *Client) revSum() (sum int64) {
+	for _, v := range c.conversations {
 		sum += v.rev + v.read
 	}
 	return sum
 }
 
-// syncTimeout is how long a sync may be without an answer: the server may have
-// refused it, because there were too many.
+// syncTimeout is how long a sync may be unanswered: the server may have refused
+// it because there were too many.
 const syncTimeout = 5 * time.Second
 
-// resync sees to what the last head check found missing.
-func (d *Client) resync() {
+// resync requests again what was not answered in time, and what the last head
+// check found missing. c.mu must be held.
+func (c *Client) resync() {
 	now := time.Now()
-	for id, v := range d.conversations {
+	for id, v := range c.conversations {
 		if !v.syncSentAt.IsZero() && now.Sub(v.syncSentAt) > syncTimeout {
 			v.syncSentAt = time.Time{}
-			d.catchUp(id, v)
+			c.catchUp(id, v)
 		}
 	}
-	if d.serverSum == 0 || now.Sub(d.behindSince) < time.Second {
+	if c.serverSum == 0 || now.Sub(c.behindSince) < time.Second {
 		return
 	}
-	if d.serverSum > d.revSum() || d.serverCount != len(d.conversations) {
-		d.listSyncing = d.listSyncing && now.Sub(d.behindSince) < syncTimeout
-		d.syncList()
+	if c.serverSum > c.revSum() || c.serverCount != len(c.conversations) {
+		c.listSyncing = c.listSyncing && now.Sub(c.behindSince) < syncTimeout
+		c.syncList()
 	}
-	d.serverSum = 0
+	c.serverSum = 0
 }
