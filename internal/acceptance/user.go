@@ -1,5 +1,5 @@
-// Package acceptance tests that people can talk, over nothing but the public
-// protocol: the same cases run over a system in one process and over a cluster.
+// Package acceptance tests messaging over nothing but the public protocol. The
+// same cases run against one process and against a cluster.
 package acceptance
 
 import (
@@ -19,8 +19,7 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/wire"
 )
 
-// Timeout bounds every wait; it is never waited for in full unless something
-// is wrong.
+// Timeout bounds every wait. Only a fault takes that long.
 const Timeout = eventually.Timeout
 
 const testPassword = "correct horse battery"
@@ -49,7 +48,7 @@ type User struct {
 	arrived batching.Signal
 }
 
-// ReceivedFrame is a frame that came.
+// ReceivedFrame is a frame that was received.
 type ReceivedFrame struct {
 	T   string
 	Raw json.RawMessage
@@ -87,7 +86,7 @@ func (p *User) Send(frame any) {
 	}
 }
 
-// SendMessage sends a message under a fresh id and gives the id.
+// SendMessage sends a message with a new id and returns the id.
 func (p *User) SendMessage(id chat.ConversationID, body string) chat.ClientID {
 	p.t.Helper()
 	clientID := client.NewClientID()
@@ -95,8 +94,8 @@ func (p *User) SendMessage(id chat.ConversationID, body string) chat.ClientID {
 	return clientID
 }
 
-// Await waits for a frame of type t that ok likes, and decodes it into a T.
-// Frames that were awaited before are not looked at again.
+// Await waits for a frame of type t that satisfies ok (nil accepts any),
+// decodes it into a T and removes it.
 func Await[T any](p *User, t string, ok func(T) bool) T {
 	p.t.Helper()
 	deadline := time.After(Timeout)
@@ -137,8 +136,8 @@ func frameTexts(frames []ReceivedFrame) string {
 	return strings.Join(all, "\n")
 }
 
-// ExpectNone tells that no frame of type t that ok likes has come by the time that a
-// ping sent now is answered.
+// ExpectNone fails the test if a frame of type t that satisfies ok was received
+// by the time that a ping sent now is answered.
 func ExpectNone[T any](p *User, t string, ok func(T) bool) {
 	p.t.Helper()
 	p.Send(wire.Ping{T: "ping"})
@@ -153,22 +152,22 @@ func ExpectNone[T any](p *User, t string, ok func(T) bool) {
 	}
 }
 
-// IsBody finds a message by its text.
+// IsBody matches a message by its text.
 func IsBody(body string) func(wire.MessageFrame) bool {
 	return func(f wire.MessageFrame) bool { return f.Body == body }
 }
 
-// IsID finds the answer to a message.
+// IsID matches the acceptance of a message.
 func IsID(id chat.ClientID) func(wire.Accepted) bool {
 	return func(f wire.Accepted) bool { return f.ID == id }
 }
 
-// IsRejected finds the refusal of a message.
+// IsRejected matches the rejection of a message.
 func IsRejected(id chat.ClientID) func(wire.Rejected) bool {
 	return func(f wire.Rejected) bool { return f.ID == id }
 }
 
-// ProblemCode is the code of a refusal of the REST API.
+// ProblemCode returns the code of an error of the REST API.
 func ProblemCode(err error) string {
 	var p *client.Problem
 	if errors.As(err, &p) {
@@ -177,7 +176,8 @@ func ProblemCode(err error) string {
 	return fmt.Sprint(err)
 }
 
-// CloseCode waits until the server has closed the connection, and gives its code.
+// CloseCode waits until the server has closed the connection, and returns the
+// close code.
 func CloseCode(t *testing.T, p *User) int {
 	t.Helper()
 	select {
@@ -192,7 +192,7 @@ func CloseCode(t *testing.T, p *User) int {
 	return c.Code
 }
 
-// Frames are the frames of a type that have come and were not awaited.
+// Frames returns the frames of a type that were received and not awaited.
 func Frames(p *User, t string) (found []ReceivedFrame) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -204,7 +204,8 @@ func Frames(p *User, t string) (found []ReceivedFrame) {
 	return found
 }
 
-// AwaitAnswer waits for accepted, or calls rejected.
+// AwaitAnswer waits for the answer to a message. It calls rejected if that is a
+// rejection.
 func (p *User) AwaitAnswer(id chat.ClientID, rejected func(*wire.Rejected)) {
 	p.t.Helper()
 	deadline := time.Now().Add(Timeout)
@@ -235,7 +236,8 @@ func (p *User) AwaitAnswer(id chat.ClientID, rejected func(*wire.Rejected)) {
 
 var userCount atomic.Int64
 
-// join makes an account whose name begins with name and is nobody else's.
+// join registers and connects an account with a unique name that begins with
+// name.
 func join(t testing.TB, url, name string) *User {
 	t.Helper()
 	return Join(t, url, fmt.Sprintf("%s%d", name, userCount.Add(1)))

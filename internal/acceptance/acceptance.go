@@ -14,7 +14,7 @@ import (
 )
 
 // Run runs all cases against the system at url, which must hash passwords
-// cheaply and let people send as fast as they like.
+// cheaply and have no low rate limit.
 func Run(t *testing.T, url string) {
 	for _, c := range []struct {
 		name string
@@ -86,8 +86,8 @@ func twoUsersChat(t *testing.T, url string) {
 	}
 }
 
-// A message that was sent long ago, or through another gateway, still has its
-// name: with another text it is refused before it is accepted (G2).
+// A message that was sent long ago, or through another gateway, keeps its
+// client id: with another text it is rejected (G2).
 func clientIDIsUnique(t *testing.T, url string) {
 	phone := join(t, url, "aki")
 	laptop := Connect(t, phone.Client)
@@ -132,7 +132,7 @@ func nonMembersGetNothing(t *testing.T, url string) {
 	}
 	eve.Send(wire.Typing{T: "typing", Conversation: g.ID})
 	eve.Send(wire.Mark{T: "mark", Conversation: g.ID, Read: 1})
-	// Nor whether people whom one does not know are there.
+	// Nor the presence of users without a common conversation.
 	eve.Send(wire.Watch{T: "watch", Users: []chat.UserID{aki.Me().ID}})
 	ExpectNone[wire.PresenceFrame](eve, "presence", nil)
 
