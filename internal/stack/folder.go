@@ -27,8 +27,8 @@ type Folder struct {
 	closed    bool
 }
 
-// NewFolder makes a temporary folder for servers. Close removes it, and so does
-// the end of this process.
+// NewFolder creates a temporary folder for servers. It is removed by Close, and
+// when this process ends.
 func NewFolder() (*Folder, error) {
 	temp, err := filepath.Abs(os.TempDir())
 	if err != nil {
@@ -50,7 +50,7 @@ func NewFolder() (*Folder, error) {
 	return f, nil
 }
 
-// Path is the folder.
+// Path returns the path of the folder.
 func (f *Folder) Path() string { return f.dir }
 
 func (f *Folder) add(p *Process) {
@@ -59,7 +59,7 @@ func (f *Folder) add(p *Process) {
 	f.processes = append(f.processes, p)
 }
 
-// Processes are those that were started, in their order.
+// Processes returns all started processes, in order.
 func (f *Folder) Processes() []*Process {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -87,7 +87,7 @@ func (f *Folder) Close() error {
 	return errors.Join(append(errs, f.watcher.finish())...)
 }
 
-// mkdir makes a folder inside, owned by who is to write there.
+// mkdir creates a subfolder that owner can write to.
 func (f *Folder) mkdir(name string, owner *syscall.Credential) (string, error) {
 	dir := filepath.Join(f.dir, name)
 	if err := os.MkdirAll(dir, 0o700); err != nil {
@@ -113,8 +113,8 @@ var reservedPorts struct {
 	ports map[int]bool
 }
 
-// FreePort is a port of the loopback address that nobody listens on. Another
-// program could take it before its server does; the server then says so.
+// FreePort returns a port of the loopback address that nobody listens on.
+// Another program could take it before the server does; the server fails then.
 func FreePort() (int, error) {
 	reservedPorts.Lock()
 	defer reservedPorts.Unlock()
@@ -138,7 +138,7 @@ func portIsFree(port int) bool {
 	return err == nil && l.Close() == nil
 }
 
-// checkPort makes sure that a port which a person chose can be had.
+// checkPort checks that a port that a person chose is free.
 func checkPort(port int) error {
 	if !portIsFree(port) {
 		return fmt.Errorf("--port: 127.0.0.1:%d is in use by another program; stop it or choose another port", port)
@@ -157,8 +157,8 @@ func freePorts(n int) ([]int, error) {
 	return ports, nil
 }
 
-// findProgram looks for a program on the path and in the folders where packages put
-// it. of is the name of its package, for the error.
+// findProgram finds a program on the path and in the folders where packages
+// install it. of is the package's name, for the error.
 func findProgram(program, of string, places ...string) (string, error) {
 	if path, err := exec.LookPath(program); err == nil {
 		return path, nil
@@ -173,8 +173,8 @@ func findProgram(program, of string, places ...string) (string, error) {
 	return "", fmt.Errorf("%s is not installed (the program %s was looked for); install the package %s, or run scripts/servers", of, program, of)
 }
 
-// unprivilegedUser is the account for servers that refuse to run as root: nil when
-// this process is not root itself.
+// unprivilegedUser returns the account for servers that refuse to run as root;
+// nil if this process is not root.
 func unprivilegedUser(names ...string) (*syscall.Credential, error) {
 	if os.Geteuid() != 0 {
 		return nil, nil

@@ -10,15 +10,14 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// PgBouncer is a running pool of connections before a PostgreSQL, in
-// transaction mode.
+// PgBouncer is a running connection pool for a PostgreSQL, in transaction mode.
 type PgBouncer struct {
 	*Process
 	port   int
 	server *Postgres
 }
 
-// StartPgBouncer starts a PgBouncer before a server.
+// StartPgBouncer starts a PgBouncer for a server.
 func StartPgBouncer(ctx context.Context, f *Folder, to *Postgres) (*PgBouncer, error) {
 	program, err := findProgram("pgbouncer", "pgbouncer", "/usr/sbin")
 	if err != nil {
@@ -74,7 +73,7 @@ pidfile =
 	})
 }
 
-// URL is the address of a database of the server by way of the pool.
+// URL returns the address of a database of the server through the pool.
 func (b *PgBouncer) URL(url string) string {
 	return strings.Replace(url, fmt.Sprintf(":%d/", b.server.port), fmt.Sprintf(":%d/", b.port), 1)
 }

@@ -16,7 +16,7 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/stack/stacktest"
 )
 
-// checkLocked makes sure that a server lets its own people in and nobody else.
+// checkLocked checks that a server accepts its own credentials and no others.
 func checkLocked(t *testing.T, url, user string, connect func(ctx context.Context, url string) error) {
 	t.Helper()
 	if err := connect(t.Context(), url); err != nil {
@@ -58,9 +58,9 @@ func connectRabbitMQ(_ context.Context, url string) error {
 	return conn.Close()
 }
 
-// checkSecrets makes sure that only the owner can read what holds a secret, and
-// that no command line does. The secrets are those of the addresses and the
-// cookie of Erlang.
+// checkSecrets checks that only the owner can read files with secrets, and that
+// no command line has one. The secrets are those of the addresses and the
+// Erlang cookie.
 func checkSecrets(t *testing.T, f *stack.Folder, url string) {
 	t.Helper()
 	_, rest, _ := strings.Cut(url, "://")

@@ -6,14 +6,14 @@ import (
 	"path/filepath"
 )
 
-// Standalone is the whole system in one process, on embedded parts.
+// Standalone is the whole system in one process, with the embedded backends.
 type Standalone struct {
 	*Process
 	port int
 }
 
-// StartStandalone starts a system in one process in a folder, whose Close ends it.
-// Of the options Binary, Port and Settings count.
+// StartStandalone starts a system in one process in a folder; closing the
+// folder ends it. It uses the options Binary, Port and Settings.
 func StartStandalone(ctx context.Context, f *Folder, o Options) (*Standalone, error) {
 	o, err := o.withDefaults()
 	if err != nil {
@@ -32,8 +32,8 @@ func StartStandalone(ctx context.Context, f *Folder, o Options) (*Standalone, er
 	return a, a.waitReady(ctx, a.Addr())
 }
 
-// Addr is where it listens.
+// Addr returns the address that it listens on.
 func (a *Standalone) Addr() string { return fmt.Sprintf("127.0.0.1:%d", a.port) }
 
-// URL is its address.
+// URL returns its address.
 func (a *Standalone) URL() string { return "http://" + a.Addr() }
