@@ -10,8 +10,8 @@ import (
 	"github.com/hikyaku-chat/hikyaku/test/cluster/clustertest"
 )
 
-// Whatever is wrong with an address is said in one line that names the setting
-// and the cure.
+// An error in an address is reported in one line that names the setting and the
+// remedy.
 func TestBadInput(t *testing.T) {
 	s := clustertest.Shared(t)
 	empty, err := s.Postgres.CreateDatabase(t.Context(), "nobody_migrated_it")

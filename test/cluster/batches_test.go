@@ -13,9 +13,9 @@ import (
 	"github.com/hikyaku-chat/hikyaku/test/cluster/clustertest"
 )
 
-// People who were made in bulk talk through nginx. When their batch is removed
+// Users who were created in bulk send through nginx. When their batch is removed
 // while messages of theirs wait in the queues, those end as dead letters, and
-// everybody else talks on.
+// everybody else goes on.
 func TestBatches(t *testing.T) {
 	s := clustertest.Shared(t)
 	boss, other := s.Register(t), s.Register(t)
@@ -30,11 +30,11 @@ func TestBatches(t *testing.T) {
 	for i := range names {
 		names[i] = batch + "-" + string(rune('a'+i/10)) + string(rune('a'+i%10))
 	}
-	people, err := admin.AddBatchUsers(t.Context(), batch, names)
+	users, err := admin.AddBatchUsers(t.Context(), batch, names)
 	clustertest.NoError(t, err)
-	pair := []chat.UserID{people[0].Me().ID, people[1].Me().ID}
+	pair := []chat.UserID{users[0].Me().ID, users[1].Me().ID}
 	var hall []chat.UserID
-	for _, p := range people {
+	for _, p := range users {
 		hall = append(hall, p.Me().ID)
 	}
 	rooms, err := admin.AddBatchRooms(t.Context(), batch, []client.BatchRoom{
@@ -44,7 +44,7 @@ func TestBatches(t *testing.T) {
 	apart, err := boss.CreateGroup(t.Context(), "apart", other.Me().ID)
 	clustertest.NoError(t, err)
 
-	one, two, bystander := s.Connect(t, people[0]), s.Connect(t, people[1]), s.Connect(t, other)
+	one, two, bystander := s.Connect(t, users[0]), s.Connect(t, users[1]), s.Connect(t, other)
 	one.SendMessage(rooms[0].ID, "to one")
 	clustertest.AwaitBody(two, "to one")
 	one.SendMessage(rooms[1].ID, "to all")
@@ -58,7 +58,7 @@ func TestBatches(t *testing.T) {
 	acceptance.Await[wire.Accepted](one, "accepted", nil)
 	sum, err := admin.RemoveBatch(t.Context(), batch, nil)
 	clustertest.NoError(t, err)
-	if sum.Accounts != len(people) || sum.Conversations != 2 || sum.Messages != 2 {
+	if sum.Accounts != len(users) || sum.Conversations != 2 || sum.Messages != 2 {
 		t.Errorf("removed: %+v", sum)
 	}
 	if code := acceptance.CloseCode(t, one); code != wire.CloseRevoked {

@@ -21,14 +21,14 @@ import (
 	"github.com/hikyaku-chat/hikyaku/test/cluster/clustertest"
 )
 
-// BenchmarkCluster is the whole way through nginx, load generator included:
-// pairs of people who send to each other at a fixed rate (an open loop), every
-// message confirmed by quorum queues and stored with fsync. Latency is counted
-// from the moment that a message was due to its receipt by the other person.
-// One iteration is CLUSTER_SECONDS (10) long; run it with -benchtime 1x.
-// CLUSTER_RATES (1200,8000) are the rates, in messages per second;
-// CLUSTER_GATEWAYS (2), CLUSTER_WORKERS (2) and CLUSTER_PEOPLE (200) say how
-// large the system is.
+// BenchmarkCluster measures the whole system through nginx, with the load
+// generator on the same machine: pairs of users send to each other at a fixed
+// rate (an open loop), every message is confirmed by quorum queues and stored
+// with fsync. Latency counts from the time when a message was due to its
+// receipt by the other user. One iteration takes CLUSTER_SECONDS (10); run it
+// with -benchtime 1x. CLUSTER_RATES (1200,8000) are the rates, in messages per
+// second; CLUSTER_GATEWAYS (2), CLUSTER_WORKERS (2) and CLUSTER_PEOPLE (200)
+// set the size.
 func BenchmarkCluster(b *testing.B) {
 	s := benchSystem(b, stack.Options{Gateways: number("CLUSTER_GATEWAYS", 2), Workers: number("CLUSTER_WORKERS", 2)})
 	l := newLoad(b, s, number("CLUSTER_PEOPLE", 200))
@@ -72,9 +72,9 @@ func benchSystem(b *testing.B, o stack.Options) *clustertest.System {
 	return s
 }
 
-// warmUp gives PostgreSQL the log segments that one has which has run for a
-// while: it uses old ones again, and a fresh one has to write each new one full
-// of zeros first, which holds everybody up for a fifth of a second.
+// warmUp gives PostgreSQL the WAL segments that a server has after a while. It
+// recycles old segments; a new server must fill each new one with zeros first,
+// which blocks every commit for a fifth of a second.
 func warmUp(b *testing.B, s *clustertest.System) {
 	b.Helper()
 	for range 40 {
@@ -87,7 +87,7 @@ func warmUp(b *testing.B, s *clustertest.System) {
 	}
 }
 
-// load is people in pairs.
+// load is users who send in pairs.
 type load struct {
 	system *clustertest.System
 	users  []*benchUser
@@ -99,7 +99,7 @@ type load struct {
 	received     atomic.Int64
 	accepted     atomic.Int64
 	rejected     atomic.Int64
-	measuredFrom atomic.Int64 // ns since begun; what was due before does not count
+	measuredFrom atomic.Int64 // ns since start; what was due earlier is not recorded
 }
 
 type benchUser struct {
@@ -110,7 +110,7 @@ type benchUser struct {
 	due    sync.Map
 }
 
-// accounts counts those that were made.
+// accounts counts the created accounts.
 var accounts atomic.Int64
 
 func newLoad(b *testing.B, s *clustertest.System, n int) *load {
@@ -195,7 +195,7 @@ func (l *load) record(h *hdrhistogram.Histogram, due int64) {
 
 var filler = strings.Repeat("x", 100)
 
-// run sends at a rate, in messages per second, and reports.
+// run sends at a rate, in messages per second, and reports the metrics.
 func (l *load) run(b *testing.B, rate int) {
 	seconds := number("CLUSTER_SECONDS", 10)
 	l.reset()
@@ -260,8 +260,8 @@ func (l *load) run(b *testing.B, rate int) {
 	b.Logf("CPU-seconds per million messages:%s; together %.0f", line.String(), all)
 }
 
-// cpuTimes is the CPU time of each kind of process so far, children included, in
-// seconds.
+// cpuTimes returns the CPU time of each kind of process so far, including
+// children, in seconds.
 func cpuTimes(s *clustertest.System) map[string]float64 {
 	out := map[string]float64{"generator": ticks(fmt.Sprint(os.Getpid()))}
 	names := map[string]string{} // of processes, by their id
@@ -294,7 +294,7 @@ func cpuTimes(s *clustertest.System) map[string]float64 {
 	return out
 }
 
-// ticks is a process's CPU time in seconds, its ended children included.
+// ticks returns a process's CPU time in seconds, including ended children.
 func ticks(pid string) float64 {
 	b, err := os.ReadFile("/proc/" + pid + "/stat")
 	if err != nil {

@@ -26,12 +26,12 @@ func TestDeadLetters(t *testing.T) {
 			mend()
 		}
 	}()
-	person := s.Connect(t, a)
+	user := s.Connect(t, a)
 	for _, body := range []string{"before", "poison", "after"} {
-		person.SendMessage(g.ID, body)
+		user.SendMessage(g.ID, body)
 	}
-	failed := acceptance.Await[wire.Failed](person, "failed", nil).ID
-	clustertest.AwaitBody(person, "after")
+	failed := acceptance.Await[wire.Failed](user, "failed", nil).ID
+	clustertest.AwaitBody(user, "after")
 
 	code, out := s.Command(t, nil, "deadletter", "list")
 	var letters []string // of this test; others may have left theirs
@@ -55,7 +55,7 @@ func TestDeadLetters(t *testing.T) {
 	if code, out := s.Command(t, nil, "deadletter", "requeue", "--all"); code != 0 {
 		t.Errorf("requeue: %d\n%s", code, out)
 	}
-	clustertest.AwaitBody(person, "poison")
+	clustertest.AwaitBody(user, "poison")
 	if code, out := s.Command(t, nil, "deadletter", "list"); code != 0 || strings.Contains(out, id) {
 		t.Errorf("it is listed still: %d\n%s", code, out)
 	}

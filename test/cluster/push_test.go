@@ -12,7 +12,7 @@ import (
 	"github.com/hikyaku-chat/hikyaku/test/cluster/clustertest"
 )
 
-// subscribe gives a person a browser that takes notifications.
+// subscribe adds a browser with notifications to an account.
 func subscribe(t *testing.T, service *webpushtest.Service, c *client.Client) *webpushtest.Device {
 	t.Helper()
 	var key struct {

@@ -18,26 +18,26 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/wire"
 )
 
-// Password is that of all accounts.
+// Password is the password of all accounts.
 const Password = "correct horse battery"
 
 var userCount atomic.Int64
 
-// Register makes an account with a name of its own.
+// Register creates an account with a unique name.
 func (s *System) Register(t *testing.T) *client.Client {
 	t.Helper()
 	c, err := client.New(s.URL())
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := c.Register(t.Context(), fmt.Sprintf("person%d", userCount.Add(1)), Password); err != nil {
+	if err := c.Register(t.Context(), fmt.Sprintf("user%d", userCount.Add(1)), Password); err != nil {
 		t.Fatal(err)
 	}
 	return c
 }
 
-// Traffic is people who talk all the time, each on two devices, in groups of
-// three and all together, and an account of everything that they see.
+// Traffic is users who send all the time, each with two devices, in groups of
+// three and all together. It records everything that they receive.
 type Traffic struct {
 	t       *testing.T
 	system  *System
@@ -55,7 +55,7 @@ type Traffic struct {
 	failed   []string
 }
 
-// device is a device and what it saw of each conversation, in order.
+// device is a client and what it received in each conversation, in order.
 type device struct {
 	*syncclient.Client
 	user     int
@@ -66,9 +66,9 @@ type device struct {
 
 const (
 	users        = 6
-	sendInterval = 20 * time.Millisecond // between two messages of one person
-	// waiting is how many messages of one person wait for their answers at
-	// most: people wait when nothing goes through, and when the machine is slow.
+	sendInterval = 20 * time.Millisecond // between two messages of one user
+	// maxPending is how many messages of one user may be unanswered: users stop
+	// sending when nothing is delivered, and when the machine is slow.
 	maxPending = 200
 )
 
@@ -122,8 +122,8 @@ func (tr *Traffic) createRoom(members ...int) {
 	tr.members[g.ID] = members
 }
 
-func (tr *Traffic) addDevice(person int, c *client.Client) {
-	w := &device{user: person, me: c.Me().ID, received: map[chat.ConversationID][]wire.Message{}}
+func (tr *Traffic) addDevice(user int, c *client.Client) {
+	w := &device{user: user, me: c.Me().ID, received: map[chat.ConversationID][]wire.Message{}}
 	w.Client = syncclient.Start(c, syncclient.Config{
 		FromStart: true,
 		OnMessage: func(m wire.Message) {
@@ -145,13 +145,13 @@ func (tr *Traffic) addDevice(person int, c *client.Client) {
 	tr.devices = append(tr.devices, w)
 }
 
-// send sends on, from the person's first device, one message after the other
-// in all of their rooms. Bodies are numbers, so that their order shows.
-func (tr *Traffic) send(ctx context.Context, person int) {
-	w := tr.devices[2*person]
+// send sends from the user's first device, one message after the other in all
+// of the user's rooms. Bodies are numbers, so that the order can be checked.
+func (tr *Traffic) send(ctx context.Context, user int) {
+	w := tr.devices[2*user]
 	var rooms []chat.ConversationID
 	for _, id := range tr.rooms {
-		if slices.Contains(tr.members[id], person) {
+		if slices.Contains(tr.members[id], user) {
 			rooms = append(rooms, id)
 		}
 	}
@@ -164,49 +164,50 @@ func (tr *Traffic) send(ctx context.Context, person int) {
 		case <-tick.C:
 		}
 		if w.Pending() < maxPending {
-			w.Send(rooms[n%len(rooms)], fmt.Sprintf("%d %d", person, n))
-			tr.sent[person].Add(1)
+			w.Send(rooms[n%len(rooms)], fmt.Sprintf("%d %d", user, n))
+			tr.sent[user].Add(1)
 		}
 	}
 }
 
-// SendMore lets everybody send some more, and that go all the way: faults must meet
-// a system at work, at a moment that nobody chose.
+// SendMore waits until every user has sent a random number of messages more,
+// and until messages are delivered. So faults happen under load, at a random
+// point in time.
 func (tr *Traffic) SendMore() {
 	tr.t.Helper()
 	tr.AwaitSent(15 + rand.N(20))
 	tr.AwaitDelivery()
 }
 
-// AwaitSent waits until everybody has sent n more messages, be they answered or not.
-// n is less than how many may wait.
+// AwaitSent waits until every user has sent n more messages, answered or not. n
+// must be less than maxPending.
 func (tr *Traffic) AwaitSent(n int) {
 	tr.t.Helper()
 	for i := range tr.sent {
 		most := tr.sent[i].Load() + int64(n)
-		eventually.True(tr.t, fmt.Sprintf("person %d goes on sending", i), func() bool {
+		eventually.True(tr.t, fmt.Sprintf("user %d goes on sending", i), func() bool {
 			return tr.sent[i].Load() >= most || tr.devices[2*i].Pending() >= maxPending
 		})
 	}
 }
 
-// AwaitDelivery waits until messages go all the way: for each person, one that was sent
-// after now has reached the person's other device.
+// AwaitDelivery waits until messages are delivered: for each user, one that was
+// sent after the call has reached the user's other device.
 func (tr *Traffic) AwaitDelivery() {
 	tr.t.Helper()
 	before := wire.MillisOf(time.Now())
-	eventually.Nil(tr.t, "messages go through for everybody", func() error {
+	eventually.Nil(tr.t, "messages are delivered to everybody", func() error {
 		for n := 1; n < len(tr.devices); n += 2 {
 			if !tr.devices[n].receivedOwn(before) {
-				return fmt.Errorf("not for person %d", n/2)
+				return fmt.Errorf("not to user %d", n/2)
 			}
 		}
 		return nil
 	})
 }
 
-// receivedOwn reports whether a message of the person came that was sent, and so
-// named, after a time.
+// receivedOwn reports whether a message was received that the user sent after a
+// time.
 func (w *device) receivedOwn(after wire.Millis) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -223,9 +224,9 @@ func (w *device) receivedOwn(after wire.Millis) bool {
 	return false
 }
 
-// Verify ends the traffic and checks the promises: everything that was
-// accepted is stored (G1), once (G2), in one order without a hole that keeps
-// each sender's (G3), and every device has seen exactly that (G4).
+// Verify ends the traffic and checks the guarantees: everything that was
+// accepted is stored (G1), once (G2), in one order without gaps that keeps each
+// sender's order (G3), and every device has received exactly that (G4).
 func (tr *Traffic) Verify() {
 	t := tr.t
 	t.Helper()
@@ -278,7 +279,7 @@ func (tr *Traffic) Verify() {
 	t.Logf("%d messages accepted and stored, each seen by all devices", len(stored))
 }
 
-// checkOrder checks a history by itself.
+// checkOrder checks a history on its own.
 func (tr *Traffic) checkOrder(history []wire.Message, stored map[chat.ClientID]bool) error {
 	last := map[chat.UserID]int{}
 	for i, m := range history {
@@ -289,19 +290,19 @@ func (tr *Traffic) checkOrder(history []wire.Message, stored map[chat.ClientID]b
 			return fmt.Errorf("seq %d is stored twice", m.Seq)
 		}
 		stored[m.ClientID] = true
-		var person, n int
-		if _, err := fmt.Sscan(m.Body, &person, &n); err != nil {
+		var user, n int
+		if _, err := fmt.Sscan(m.Body, &user, &n); err != nil {
 			return fmt.Errorf("seq %d is %q: %w", m.Seq, m.Body, err)
 		}
 		if before, ok := last[m.Sender]; ok && n < before {
-			return fmt.Errorf("seq %d: %d of person %d comes after %d", m.Seq, n, person, before)
+			return fmt.Errorf("seq %d: %d of user %d comes after %d", m.Seq, n, user, before)
 		}
 		last[m.Sender] = n
 	}
 	return nil
 }
 
-var errUnstored = errors.New("it has seen more than is stored")
+var errUnstored = errors.New("it has received more than is stored")
 
 func (w *device) matches(id chat.ConversationID, history []wire.Message) error {
 	w.mu.Lock()
@@ -316,7 +317,7 @@ func (w *device) matches(id chat.ConversationID, history []wire.Message) error {
 		}
 	}
 	if len(seen) < len(history) {
-		return fmt.Errorf("it has seen %d of %d", len(seen), len(history))
+		return fmt.Errorf("it has received %d of %d", len(seen), len(history))
 	}
 	return nil
 }

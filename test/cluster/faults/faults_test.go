@@ -7,8 +7,8 @@ import (
 	"github.com/hikyaku-chat/hikyaku/test/cluster/clustertest"
 )
 
-// The only Redis is killed and comes back empty: nobody is logged out, and
-// what is said goes on.
+// The only Redis is killed and restarts empty: nobody is logged out, and messages
+// are still delivered.
 func TestRedisComesBackEmpty(t *testing.T) {
 	s := clustertest.Shared(t)
 	tr := s.StartTraffic(t)
@@ -21,8 +21,8 @@ func TestRedisComesBackEmpty(t *testing.T) {
 	tr.Verify()
 }
 
-// The only Redis hangs: it takes connections and answers nobody. What waits for
-// it gives up soon enough for messages to go on.
+// The only Redis hangs: it accepts connections and does not answer. Requests to it
+// time out soon enough for messages to be delivered.
 func TestRedisHangs(t *testing.T) {
 	s := clustertest.Shared(t)
 	tr := s.StartTraffic(t)
@@ -36,27 +36,26 @@ func TestRedisHangs(t *testing.T) {
 	tr.Verify()
 }
 
-// The only RabbitMQ is killed: nothing is accepted meanwhile that could get
-// lost, and all goes on when it is back.
+// The only RabbitMQ is killed: nothing that could get lost is accepted meanwhile,
+// and everything works again after its restart.
 func TestRabbitMQDies(t *testing.T) {
 	s := clustertest.Shared(t)
 	tr := s.StartTraffic(t)
 	tr.SendMore()
 	clustertest.NoError(t, s.RabbitMQ[0].Kill())
-	tr.AwaitSent(50) // nobody stops for it
+	tr.AwaitSent(50) // users go on sending
 	clustertest.NoError(t, s.RabbitMQ[0].Start(t.Context()))
 	tr.AwaitDelivery()
 	tr.Verify()
 }
 
-// PostgreSQL is stopped at once and started again: the queue keeps what was
-// accepted.
+// PostgreSQL is killed and restarted: the queue keeps what was accepted.
 func TestPostgreSQLDies(t *testing.T) {
 	s := clustertest.Shared(t)
 	tr := s.StartTraffic(t)
 	tr.SendMore()
 	clustertest.NoError(t, s.Postgres.Kill())
-	tr.AwaitSent(50) // nobody stops for it
+	tr.AwaitSent(50) // users go on sending
 	clustertest.NoError(t, s.Postgres.Start(t.Context()))
 	tr.AwaitDelivery()
 	tr.Verify()

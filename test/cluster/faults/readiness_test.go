@@ -13,8 +13,8 @@ import (
 	"github.com/hikyaku-chat/hikyaku/test/cluster/clustertest"
 )
 
-// readiness is what a process says of itself and the servers that it works
-// with. It is asked as a balancer asks, which does not wait for long.
+// readiness requests the readiness report of a process. The timeout is that of
+// a load balancer, which does not wait for long.
 func readiness(t *testing.T, m *stack.Member) (status int, report map[string]string) {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+m.Addr()+"/readyz", http.NoBody)
@@ -29,8 +29,8 @@ func readiness(t *testing.T, m *stack.Member) (status int, report map[string]str
 	return answer.StatusCode, report
 }
 
-// awaitReadiness waits until every process has the readiness that want says, with a word
-// on each of the servers that are named.
+// awaitReadiness waits until every process has the status that want returns,
+// and reports exactly the servers in away as unavailable.
 func awaitReadiness(t *testing.T, s *clustertest.System, want func(m *stack.Member) int, away ...string) {
 	t.Helper()
 	for _, m := range s.Members("") {
@@ -53,8 +53,8 @@ func awaitReadiness(t *testing.T, s *clustertest.System, want func(m *stack.Memb
 
 func statusOK(*stack.Member) int { return http.StatusOK }
 
-// Whatever is away, people are sent to the processes that can still do
-// something for them, and the report says what it is.
+// Whatever server is away, clients are sent to the processes that still work,
+// and the report names the server.
 func TestReadiness(t *testing.T) {
 	s := clustertest.Shared(t)
 	awaitReadiness(t, s, statusOK)

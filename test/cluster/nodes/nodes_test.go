@@ -22,21 +22,21 @@ func TestNodesGo(t *testing.T) {
 		began = time.Now()
 	}
 	tr.SendMore()
-	must, first, second := clustertest.NoError, s.RabbitMQ[0], s.RabbitMQ[1]
-	must(t, first.Kill())
+	noError, first, second := clustertest.NoError, s.RabbitMQ[0], s.RabbitMQ[1]
+	noError(t, first.Kill())
 	tr.AwaitDelivery() // whichever queues it led
 	step("all went on without " + first.Name())
-	must(t, first.Start(t.Context()))
+	noError(t, first.Start(t.Context()))
 	step(first.Name() + " started again")
 	tr.AwaitDelivery()
-	must(t, second.Kill()) // the first leads now, or the third
+	noError(t, second.Kill()) // the first leads now, or the third
 	tr.AwaitDelivery()
 	step("all went on without " + second.Name())
-	must(t, s.Redis[1].Kill())
+	noError(t, s.Redis[1].Kill())
 	tr.AwaitDelivery()
 	step("all went on without a part of Redis")
-	must(t, s.Redis[1].Start(t.Context()))
+	noError(t, s.Redis[1].Start(t.Context()))
 	tr.AwaitDelivery()
 	tr.Verify()
-	must(t, s.Close())
+	noError(t, s.Close())
 }

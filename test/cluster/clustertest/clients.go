@@ -14,7 +14,7 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/stack"
 )
 
-// NoError ends the test when err is not nil.
+// NoError ends the test if err is not nil.
 func NoError(t *testing.T, err error) {
 	t.Helper()
 	if err != nil {
@@ -22,7 +22,7 @@ func NoError(t *testing.T, err error) {
 	}
 }
 
-// ConnectTo connects a person to a certain process, past nginx.
+// ConnectTo connects a user to a certain process, without nginx.
 func ConnectTo(t *testing.T, addr string, c *client.Client) *acceptance.User {
 	t.Helper()
 	direct, err := client.New("http://" + addr)
@@ -32,7 +32,7 @@ func ConnectTo(t *testing.T, addr string, c *client.Client) *acceptance.User {
 	return acceptance.Connect(t, direct.WithToken(c.Token()))
 }
 
-// Connect connects a person by way of nginx.
+// Connect connects a user through nginx.
 func (s *System) Connect(t *testing.T, c *client.Client) *acceptance.User {
 	t.Helper()
 	return ConnectTo(t, strings.TrimPrefix(s.URL(), "http://"), c)
@@ -51,8 +51,8 @@ func Stop(t *testing.T, m *stack.Member) {
 	NoError(t, m.Stop(ctx))
 }
 
-// Command runs the binary as an operator would, with what the cluster's processes
-// have and what is set beside it.
+// Command runs the binary as an operator does, with the settings of the
+// cluster's processes and additional ones.
 func (s *System) Command(t *testing.T, set []string, args ...string) (code int, out string) {
 	t.Helper()
 	path, err := binary()

@@ -17,11 +17,10 @@ import (
 	"github.com/hikyaku-chat/hikyaku/test/cluster/clustertest"
 )
 
-// Everything that works in one process works through nginx, whichever
-// processes people meet.
+// Everything that works with one process works through nginx, with any process.
 func TestTalk(t *testing.T) { acceptance.Run(t, clustertest.Shared(t).URL()) }
 
-// Two people on two gateways: what one does reaches the other, also what is
+// Two users on two gateways: what one does reaches the other, including what is
 // not stored, and what the API does reaches both.
 func TestAcrossGateways(t *testing.T) {
 	s := clustertest.Shared(t)
@@ -39,7 +38,7 @@ func TestAcrossGateways(t *testing.T) {
 	acceptance.Await(ben, "message", acceptance.IsBody("hello"))
 	ben.Send(wire.Mark{T: "mark", Conversation: d.ID, Read: 1})
 	acceptance.Await(aki, "mark", func(f wire.MarkFrame) bool { return f.User == b.Me().ID && f.Read == 1 })
-	// The gateway's process is gone without a word: so is whoever was on it.
+	// The gateway's process is killed: its users go offline.
 	clustertest.NoError(t, gateways[1].Kill())
 	acceptance.Await(aki, "presence", isPresence(b.Me().ID, chat.Offline))
 	clustertest.NoError(t, gateways[1].Start(t.Context()))
@@ -62,8 +61,8 @@ func isPresence(user chat.UserID, want chat.Presence) func(wire.PresenceFrame) b
 	}
 }
 
-// A Redis that comes back empty soon knows again who is where: typing goes
-// nowhere else and is never repaired.
+// After Redis restarts empty, it soon knows again who is connected where: typing
+// depends on that only, and is never repaired.
 func TestRoutingRebuildsItself(t *testing.T) {
 	s := clustertest.Shared(t)
 	gateways := s.Members("gateway")
@@ -72,7 +71,7 @@ func TestRoutingRebuildsItself(t *testing.T) {
 	d, err := a.CreateDirect(t.Context(), b.Me().ID)
 	clustertest.NoError(t, err)
 	clustertest.NoError(t, s.Redis[0].Kill())
-	// Nobody is logged out, and people still come in.
+	// Nobody is logged out, and logins still work.
 	c := s.Register(t)
 	cho := clustertest.ConnectTo(t, gateways[0].Addr(), c)
 	e, err := c.CreateDirect(t.Context(), b.Me().ID)
@@ -102,7 +101,7 @@ func TestReplicaBehind(t *testing.T) {
 	clustertest.NoError(t, err)
 	p := acceptance.Connect(t, a)
 	// The replica may call off a statement that is in the way of what it
-	// replays; then it is said again.
+	// replays; then it is repeated.
 	resume := func() {
 		eventually.Nil(t, "the replica goes on", func() error {
 			return s.Replica.Exec(t.Context(), "hikyaku", "SELECT pg_wal_replay_resume()")
@@ -134,8 +133,8 @@ func TestReplicaBehind(t *testing.T) {
 	t.Logf("%d writes were read at once", n)
 }
 
-// The schema of the next release is put in while people talk. Processes that
-// run go on; one that starts sees that it is older, says so and stops.
+// The schema of the next release is installed while users send. Running processes
+// go on; one that starts finds that it is older, reports it and stops.
 func TestNewerSchema(t *testing.T) {
 	s := clustertest.Shared(t)
 	tr := s.StartTraffic(t)
