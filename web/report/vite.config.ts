@@ -1,6 +1,6 @@
 import { defineConfig } from "vite";
 
-// The page of a report is put together by the binary (internal/bench/page): one
+// The page of a report is put together by the binary (internal/bench/htmlreport): one
 // script and one style, under names that stay.
 export default defineConfig({
   root: import.meta.dirname,

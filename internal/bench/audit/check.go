@@ -6,37 +6,37 @@ import (
 	"slices"
 )
 
-// Stored is a message as a conversation's history has it.
+// Stored is a message in a conversation's history.
 type Stored struct {
 	Key Key
 	Seq int64 // 0 for a system that gives none
 }
 
-// Verdict is what a run's account says.
+// Verdict is the result of checking a run.
 type Verdict struct {
 	Sent               int64 `json:"sent"`
 	Accepted           int64 `json:"accepted"`
 	Refused            int64 `json:"refused"`
-	Failed             int64 `json:"failed"`     // accepted, then given up, and the sender was told
+	Failed             int64 `json:"failed"`     // accepted, then failed, and the sender was told
 	Unanswered         int64 `json:"unanswered"` // no answer came by the end
-	Delivered          int64 `json:"delivered"`  // receipts, each device's once
-	Lost               int64 `json:"lost"`       // receipts that did not come, of messages that were accepted; and accepted messages that are not stored
-	Duplicated         int64 `json:"duplicated"` // receipts, and stored messages, that were there before
+	Delivered          int64 `json:"delivered"`  // receipts, without duplicates
+	Lost               int64 `json:"lost"`       // missing receipts of accepted messages, and accepted messages that are not stored
+	Duplicated         int64 `json:"duplicated"` // repeated receipts and repeated stored messages
 	OutOfOrder         int64 `json:"out_of_order"`
-	Foreign            int64 `json:"foreign"`  // receipts of messages that nobody sent there, or by people who are not in the conversation
-	HistoryUnavailable int64 `json:"unasked"`  // conversations whose history the system cannot tell
-	Repaired           int64 `json:"repaired"` // of the receipts, those that a device had to ask for, because a push did not come or came out of order
+	Foreign            int64 `json:"foreign"`  // receipts of messages that were not sent to the conversation, or by users who are not in it
+	HistoryUnavailable int64 `json:"unasked"`  // conversations whose history the system cannot return
+	Repaired           int64 `json:"repaired"` // receipts that a device had to request with sync, because a push was missing or out of order
 
-	// Violations are the first of each kind, by name.
+	// Violations describe the first few violations of each kind.
 	Violations []string `json:"offenders,omitempty"`
 }
 
-// Passed tells whether nothing was lost, doubled, out of order or foreign.
+// Passed reports whether nothing was lost, duplicated, out of order or foreign.
 func (v *Verdict) Passed() bool {
 	return v.Lost == 0 && v.Duplicated == 0 && v.OutOfOrder == 0 && v.Foreign == 0
 }
 
-// Add adds the verdict about other people of the same run.
+// Add adds the verdict on other users of the same run.
 func (v *Verdict) Add(other *Verdict) {
 	v.Sent += other.Sent
 	v.Accepted += other.Accepted
@@ -54,17 +54,17 @@ func (v *Verdict) Add(other *Verdict) {
 	v.Violations = v.Violations[:min(len(v.Violations), 4*maxViolations)]
 }
 
-// maxViolations bounds how many of one kind are named; of several processes four
-// kinds' worth in all.
+// maxViolations bounds how many violations of one kind are described; for
+// several processes, four times as many in all.
 const maxViolations = 5
 
-// Check judges the account. history gives what a room's history has, in its
-// order, or nil when the system cannot tell; it is nil itself when the system is
-// not asked. Nothing may be written down any more.
-func (l *Audit) Check(history func(room int) ([]Stored, error)) (*Verdict, error) {
-	c := &checker{audit: l, reported: map[*int64]int{}}
-	for i := range l.users {
-		for _, m := range l.users[i].sent {
+// Check checks the record. history returns a room's history in order, or nil
+// when the system cannot return it; a nil function skips histories. Nothing may
+// be recorded any more.
+func (a *Audit) Check(history func(room int) ([]Stored, error)) (*Verdict, error) {
+	c := &checker{audit: a, reported: map[*int64]int{}}
+	for i := range a.users {
+		for _, m := range a.users[i].sent {
 			c.Sent++
 			switch m.state {
 			case Accepted:
@@ -78,31 +78,31 @@ func (l *Audit) Check(history func(room int) ([]Stored, error)) (*Verdict, error
 			}
 		}
 	}
-	inRooms := l.sentByRoom()
-	for i := range l.rooms {
+	inRooms := a.sentByRoom()
+	for i := range a.rooms {
 		var stored []Stored
 		if history != nil {
 			var err error
 			if stored, err = history(i); err != nil {
-				return nil, fmt.Errorf("read the history of %s: %w", l.rooms[i].name, err)
+				return nil, fmt.Errorf("read the history of %s: %w", a.rooms[i].name, err)
 			}
 		}
 		if stored == nil {
 			c.HistoryUnavailable++
 		}
-		c.checkRoom(&l.rooms[i], i, inRooms[i], stored, stored != nil)
+		c.checkRoom(&a.rooms[i], i, inRooms[i], stored, stored != nil)
 	}
-	for _, k := range l.leaks {
-		c.violation(&c.Foreign, "%s: person %d, who is not in it, received %v", l.rooms[k.room].name, k.user, k.key)
+	for _, k := range a.leaks {
+		c.violation(&c.Foreign, "%s: person %d, who is not in it, received %v", a.rooms[k.room].name, k.user, k.key)
 	}
 	return &c.Verdict, nil
 }
 
-// sentByRoom is what was sent to each room.
-func (l *Audit) sentByRoom() [][]Key {
-	out := make([][]Key, len(l.rooms))
-	for p := range l.users {
-		for n, m := range l.users[p].sent {
+// sentByRoom returns the messages that were sent to each room.
+func (a *Audit) sentByRoom() [][]Key {
+	out := make([][]Key, len(a.rooms))
+	for p := range a.users {
+		for n, m := range a.users[p].sent {
 			out[m.room] = append(out[m.room], Key{User: p, N: n})
 		}
 	}
@@ -112,7 +112,7 @@ func (l *Audit) sentByRoom() [][]Key {
 type checker struct {
 	Verdict
 	audit    *Audit
-	reported map[*int64]int // offenders named so far, by the count that they belong to
+	reported map[*int64]int // violations described so far, by the counter that they belong to
 }
 
 func (c *checker) violation(count *int64, format string, args ...any) {
@@ -124,18 +124,18 @@ func (c *checker) violation(count *int64, format string, args ...any) {
 
 func (c *checker) state(k Key) State { return c.audit.users[k.User].sent[k.N].state }
 
-// sentTo tells whether a message was sent to a room.
+// sentTo reports whether a message was sent to a room.
 func (c *checker) sentTo(room int, k Key) bool {
 	p, ok := c.audit.user(k)
 	return ok && k.N < len(p.sent) && int(p.sent[k.N].room) == room
 }
 
-// checkRoom judges one conversation. The one order that all devices must have seen is
-// that of the history; without one, that of the seqs; without those, that of
-// the device that received most, in which its own are missing where the system
-// does not echo.
+// checkRoom checks one conversation. The order that all devices must have seen
+// is that of the history; without a history, that of the seqs; without seqs,
+// that of the device that received most, which lacks its own messages where the
+// system does not echo.
 func (c *checker) checkRoom(r *room, number int, sent []Key, stored []Stored, asked bool) {
-	place := map[Key]int{} // in the one order
+	place := map[Key]int{} // position in the agreed order
 	if asked {
 		c.checkStored(r, number, sent, stored, place)
 	} else {
@@ -149,8 +149,8 @@ func (c *checker) checkRoom(r *room, number int, sent []Key, stored []Stored, as
 	}
 }
 
-// checkStored judges a history: everything that was accepted, once, under seqs
-// without a hole.
+// checkStored checks a history: everything that was accepted, once, with
+// consecutive seqs.
 func (c *checker) checkStored(r *room, number int, sent []Key, stored []Stored, place map[Key]int) {
 	for i, s := range stored {
 		if !c.sentTo(number, s.Key) {
@@ -173,7 +173,7 @@ func (c *checker) checkStored(r *room, number int, sent []Key, stored []Stored, 
 	}
 }
 
-// agreedOrder is the order that the devices saw.
+// agreedOrder returns the order that the devices saw.
 func (c *checker) agreedOrder(r *room, number int) []Key {
 	bySeq := map[int64]Key{}
 	longest := 0
@@ -218,8 +218,8 @@ func (c *checker) agreedOrder(r *room, number int) []Key {
 	return order
 }
 
-// checkSenders judges that each sender's messages stand in the order in which they
-// were sent.
+// checkSenders checks that each sender's messages are in the order in which
+// they were sent.
 func (c *checker) checkSenders(r *room, place map[Key]int) {
 	keys := make([]Key, 0, len(place))
 	for k := range place {
@@ -233,14 +233,14 @@ func (c *checker) checkSenders(r *room, place map[Key]int) {
 	}
 }
 
-// checkDevice judges what one device received.
+// checkDevice checks what one device received.
 func (c *checker) checkDevice(r *room, number int, d *device, at int, sent []Key, place map[Key]int, asked bool) {
 	isStored := func(k Key) bool {
 		_, is := place[k]
 		return asked && is
 	}
 	heard := make(map[Key]bool, len(d.received))
-	last, latest := -1, map[int]int{} // of the one order; of each sender's that are not in it
+	last, latest := -1, map[int]int{} // position in the agreed order; by sender, the last N of messages not in it
 	for _, a := range d.received {
 		k := Key{User: int(a.user), N: int(a.n)}
 		if !c.sentTo(number, k) {
@@ -259,8 +259,8 @@ func (c *checker) checkDevice(r *room, number int, d *device, at int, sent []Key
 		c.Delivered++
 		p, known := place[k]
 		if !known {
-			// Not stored, of which stored has told, or nobody's order has all:
-			// its sender's it has in any case.
+			// Not stored, which checkStored reports, or there is no complete
+			// order. The sender's own order holds in any case.
 			if n, any := latest[k.User]; any && k.N < n {
 				c.violation(&c.OutOfOrder, "%s: device %d of person %d received %v after a later one", r.name, at, d.user, k)
 			}

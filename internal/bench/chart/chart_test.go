@@ -124,7 +124,7 @@ func TestProcesses(t *testing.T) {
 	}
 }
 
-// What comes at the end of a stretch is no second of its own, and what is
+// What remains at the end of a phase is no second of its own, and what is
 // counted is not lost.
 func TestSeconds(t *testing.T) {
 	r := report.New("burst", "x", "1")

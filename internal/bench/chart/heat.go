@@ -8,7 +8,7 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/bench/report"
 )
 
-// heat adds a map of each group's first run.
+// heat adds a heat map of each group's first run.
 func (d *builder) heat() {
 	tone := -1
 	for _, r := range d.runs {
@@ -30,8 +30,8 @@ func (d *builder) heat() {
 	}
 }
 
-// heat is the map of what was delivered, or where nothing ever was, of what was
-// connected; of it, only the bands in which something is.
+// heat returns the heat map of deliveries, or if there were none, of connects.
+// It has only the bands that are not empty.
 func heat(r *report.Report) *Heat {
 	all := seconds(r, maxColumns)
 	lowest, highest := math.MaxInt, -1
@@ -75,5 +75,5 @@ func heat(r *report.Report) *Heat {
 	return h
 }
 
-// roundShare keeps what can be seen.
+// roundShare keeps the visible precision.
 func roundShare(v float64) float64 { return math.Round(v*1e5) / 1e5 }

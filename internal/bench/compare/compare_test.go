@@ -117,7 +117,7 @@ func TestSpreadAndRatio(t *testing.T) {
 	}
 }
 
-// Of one run each nobody knows what a difference is worth.
+// With one run each, the significance of a difference is unknown.
 func TestOneRunEach(t *testing.T) {
 	table := compare.Tables(compare.Sets([]*report.Report{run("a", "", 10, 1000), run("b", "", 5, 1000)}))[0]
 	if got := cells(t, table, "p95"); got[1].Doubt != compare.Unknown || got[1].Ratio != 0.5 {
@@ -140,7 +140,7 @@ func TestPublished(t *testing.T) {
 	}
 }
 
-// What was published of a broker's queue is told, and compared to nothing.
+// The published length of a broker's queue is shown, and compared to nothing.
 func TestPublishedQueue(t *testing.T) {
 	table := compare.Tables(compare.Sets([]*report.Report{reporttest.Recorded("burst")}, compare.Published...))[0]
 	if len(table.Columns) != 1 || !strings.Contains(table.Notes[0], "the broker's own queue") {
@@ -175,7 +175,7 @@ func TestSeen(t *testing.T) {
 	}
 }
 
-// A table says whose memory it tells.
+// A table names the processes whose memory it shows.
 func TestServer(t *testing.T) {
 	r := reporttest.Connections()
 	r.Parameters[report.ServerParameter] = "2 gateways"

@@ -7,7 +7,7 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/bench/report"
 )
 
-// Better says which way a figure is good.
+// Better says whether a higher or a lower value is better.
 type Better string
 
 // The ways.
@@ -27,13 +27,14 @@ type metric struct {
 	value     func(r *report.Report) (float64, bool)
 }
 
-// onlyNonZero are the figures that are told only where a run has anything of them.
+// onlyNonZero are the metrics that are shown only if a run has a value above 0.
 var onlyNonZero = []string{"repaired", "unasked"}
 
-// processMetrics are those of the server's processes, as far as they were looked at.
+// processMetrics are the metrics of the server's processes, where they were
+// sampled.
 var processMetrics = []string{"bytes_each", "peak_cpu", "mib_per_hour"}
 
-// messageScenarios are the scenarios whose message rate and latency are what they are about.
+// messageScenarios are the scenarios that measure message rate and latency.
 var messageScenarios = []string{"latency", "burst", "soak", "fanout"}
 
 var metrics = []metric{
@@ -83,7 +84,7 @@ func (m *metric) appliesTo(scenario string) bool {
 	return m.scenarios == nil || slices.Contains(m.scenarios, scenario)
 }
 
-// values are the figure of each run of a group that has it.
+// values returns the value of each run of a group that has one.
 func (m *metric) values(g Group) []float64 {
 	if g.Reference != nil {
 		if v, ok := g.Reference.Figures[m.name]; ok {
@@ -112,7 +113,7 @@ func messageCount(of func(r *report.Report) int64) func(r *report.Report) (float
 	return func(r *report.Report) (float64, bool) { return float64(of(r)), r.Sent > 0 }
 }
 
-// connectionMetric is a figure of the connections that is not known when it is 0.
+// connectionMetric is a metric of connections that is unknown when it is 0.
 func connectionMetric(of func(c *report.Connections) float64) func(r *report.Report) (float64, bool) {
 	return func(r *report.Report) (float64, bool) {
 		if r.Connections == nil {

@@ -27,7 +27,7 @@ type Column struct {
 	Published bool   `json:"published"` // not measured here
 }
 
-// Row is a figure.
+// Row is a metric.
 type Row struct {
 	Name   string        `json:"name"`
 	Label  string        `json:"label"`
@@ -36,8 +36,7 @@ type Row struct {
 	Cells  []Cell        `json:"cells"` // one for each column
 }
 
-// Cell is what the runs of a group say of a figure. Where none says anything,
-// Runs is 0.
+// Cell is what the runs of a group measured. Runs is 0 if none did.
 type Cell struct {
 	Runs   int     `json:"runs"`
 	Median float64 `json:"median"`
@@ -50,7 +49,7 @@ type Cell struct {
 	OfPublished float64 `json:"of_published"`
 }
 
-// Doubt says whether a difference to the first group is to be believed.
+// Doubt says whether a difference from the first group is significant.
 type Doubt string
 
 // The doubts.
@@ -60,7 +59,7 @@ const (
 	Unknown Doubt = "unknown" // there is one run of each
 )
 
-// Tables compares sets, one table for each scenario.
+// Tables returns one table for each set.
 func Tables(sets []Set) []Table {
 	tables := make([]Table, len(sets))
 	for i, s := range sets {
@@ -131,8 +130,7 @@ func (m *metric) row(groups []Group) (row Row, measured bool) {
 	return row, first.Runs > 0
 }
 
-// processNotes are whose memory and processors the table tells, for each group
-// that says so.
+// processNotes names the sampled processes of each group that has them.
 func (t *Table) processNotes(groups []Group) []string {
 	if !slices.ContainsFunc(t.Rows, func(r Row) bool { return slices.Contains(processMetrics, r.Name) }) {
 		return nil
@@ -165,7 +163,7 @@ func summarize(values []float64) Cell {
 	return c
 }
 
-// compare sets a cell against the first one.
+// compare compares a cell with the first one.
 func (c *Cell) compare(first Cell) {
 	if first.Median != 0 {
 		c.Ratio = c.Median / first.Median
@@ -179,7 +177,8 @@ func (c *Cell) compare(first Cell) {
 	}
 }
 
-// doubtNotes are what a reader must know before believing differences.
+// doubtNotes returns what a reader must know about the significance of
+// differences.
 func (t *Table) doubtNotes(measured int, repeated bool) []string {
 	var notes []string
 	within := slices.ContainsFunc(t.Rows, func(r Row) bool {
@@ -252,7 +251,7 @@ func (t *Table) write(b *strings.Builder) {
 	}
 }
 
-// text is a cell in one line: the median, how far the runs lie apart, and the
+// text formats a cell in one line: the median, the range of the runs, and the
 // ratios.
 func (c Cell) text(u humanize.Unit) string {
 	if c.Runs == 0 {

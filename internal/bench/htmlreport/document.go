@@ -1,5 +1,5 @@
-// Package htmlreport writes reports as one page of HTML that needs nothing else: no
-// server, no file beside it, no request to anywhere.
+// Package htmlreport writes reports as one self-contained HTML page: it needs
+// no server and no other file, and makes no request.
 package htmlreport
 
 import (
@@ -15,7 +15,8 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/bench/report"
 )
 
-// Page is what the page shows, in words and numbers. Its script only lays it out.
+// Page is the data of the page, as text and numbers. Its script only lays it
+// out.
 type Page struct {
 	Title    string    `json:"title"`
 	Sections []Section `json:"sections"`
@@ -48,7 +49,7 @@ type Run struct {
 	Violations []string  `json:"offenders"`
 }
 
-// Verdict is whether the promises were kept.
+// Verdict says whether the guarantees were kept.
 type Verdict struct {
 	Title   string `json:"title"`
 	Kept    bool   `json:"kept"`
@@ -56,7 +57,7 @@ type Verdict struct {
 	Words   string `json:"words"`
 }
 
-// Tile is a figure that one looks at first.
+// Tile is one of the main figures.
 type Tile struct {
 	Label string `json:"label"`
 	Value string `json:"value"`
@@ -70,7 +71,7 @@ type Listing struct {
 	Rows  [][]string `json:"rows"`
 }
 
-// Facts are what a run was made of.
+// Facts are named values of a run.
 type Facts struct {
 	Title string `json:"title"`
 	Facts []Fact `json:"facts"`
@@ -82,7 +83,7 @@ type Fact struct {
 	Value string `json:"value"`
 }
 
-// scenarios says what each scenario is.
+// scenarios describes each scenario.
 var scenarios = map[string]struct{ title, lead string }{
 	"latency":     {"Latency", "How fast messages arrive at rising rates, and the highest rate that is sustained."},
 	"burst":       {"Burst", "Far more than is sustainable for a while, and how long it takes until all of it has arrived."},
@@ -92,11 +93,11 @@ var scenarios = map[string]struct{ title, lead string }{
 	"soak":        {"Soak", "Mixed behaviour of people for a long time: how memory and latency drift."},
 }
 
-// newPage makes what the page shows.
-func newPage(reports []*report.Report, beside []compare.Reference) Page {
+// newPage returns the data of the page.
+func newPage(reports []*report.Report, references []compare.Reference) Page {
 	p := Page{}
 	var titles []string
-	for _, set := range compare.Sets(reports, beside...) {
+	for _, set := range compare.Sets(reports, references...) {
 		a, known := scenarios[set.Scenario]
 		if !known {
 			a.title = set.Scenario
@@ -160,7 +161,7 @@ func verdict(r *report.Report) Verdict {
 	return v
 }
 
-// joinNonEmpty leaves out what is empty.
+// joinNonEmpty joins the words that are not empty.
 func joinNonEmpty(between string, words ...string) string {
 	return strings.Join(slices.DeleteFunc(words, func(w string) bool { return w == "" }), between)
 }
@@ -172,7 +173,7 @@ func memory(mib int64) string {
 	return humanize.Number(float64(mib)/1024) + " GiB"
 }
 
-// facts pairs names with values, and leaves out what is not known.
+// facts pairs names with values, and leaves out empty values.
 func facts(namesAndValues ...string) []Fact {
 	var all []Fact
 	for i := 0; i+1 < len(namesAndValues); i += 2 {

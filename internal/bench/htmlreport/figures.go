@@ -14,7 +14,7 @@ func tile(label string, v float64, u humanize.Unit) Tile {
 	return t
 }
 
-// tiles are the figures that a scenario is run for.
+// tiles returns the main figures of a scenario.
 func tiles(r *report.Report) []Tile {
 	switch {
 	case r.Scenario == "connections" && r.Connections != nil:
@@ -83,7 +83,7 @@ func listings(r *report.Report) []Listing {
 	return all
 }
 
-// messageFacts is what became of the messages.
+// messageFacts returns the counts of the messages.
 func messageFacts(r *report.Report) []Fact {
 	n := func(v int64) string { return humanize.Number(float64(v)) }
 	some := func(v int64) string { // what is worth a line only where it was seen
@@ -97,7 +97,7 @@ func messageFacts(r *report.Report) []Fact {
 		"out of order", n(r.OutOfOrder), "foreign", n(r.Foreign), "histories that could not be asked for", some(r.HistoryUnavailable))
 }
 
-// steps is everything that was tried.
+// steps returns the table of all steps.
 func steps(r *report.Report) Listing {
 	t := Listing{Title: "Everything that was tried", Head: []string{"", "arrived", "p50", "p95", "p99", "max", "accepted p95", "last device p95", "refused", "tool's lag p99"}}
 	for _, s := range r.Steps {
@@ -115,7 +115,7 @@ func steps(r *report.Report) Listing {
 
 func ms(v float64) string { return humanize.Format(v, humanize.Milliseconds) }
 
-// durations is how long other things took than messages.
+// durations returns the table of durations of everything but messages.
 func durations(r *report.Report) Listing {
 	t := Listing{Title: "How long other things took", Head: []string{"", "done", "failed", "p50", "p95", "p99", "max"}}
 	add := func(name string, done, failed int64, l load.Latency) {

@@ -9,8 +9,9 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/bench/report"
 )
 
-// Schema is the JSON Schema of the document hikyaku.bench/v1, and, as its
-// definition Page, of what this package hands to the script of its page.
+// Schema returns the JSON Schema of the document hikyaku.bench/v1. Its
+// definition Page is the data that this package passes to the script of its
+// page.
 func Schema() ([]byte, error) {
 	registry := huma.NewMapRegistry("#/$defs/", huma.DefaultSchemaNamer)
 	ref := registry.Schema(reflect.TypeFor[report.Report](), true, "").Ref

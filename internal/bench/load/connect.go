@@ -11,12 +11,12 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/bench/target"
 )
 
-// ConnectOptions says how people come online. Zero values mean the defaults.
+// ConnectOptions configure how users connect. Zero values mean the defaults.
 type ConnectOptions struct {
-	Rate          float64       // connections that are due each second; 0 means as fast as they come
-	Concurrency   int           // opened side by side, at most; default 64
-	Timeout       time.Duration // patience for each; default 30 s
-	AllowFailures bool          // those that fail are counted; else the first one ends it
+	Rate          float64       // connections that are started each second; 0 means as fast as possible
+	Concurrency   int           // connections that are being opened at the same time, at most; default 64
+	Timeout       time.Duration // for each connection; default 30 s
+	AllowFailures bool          // failures are counted; otherwise the first one ends Connect
 	OnTick        func(Second)  // once a second; may be nil
 }
 
@@ -30,38 +30,38 @@ func (o ConnectOptions) withDefaults() ConnectOptions {
 	return o
 }
 
-// Connect brings everyone online. How long each took counts from the moment
-// that it was due.
-func (c *VirtualUsers) Connect(ctx context.Context, o ConnectOptions) (*ConnectResult, error) {
-	people := make([]int, len(c.users))
-	for i := range people {
-		people[i] = i
+// Connect connects all users. Durations count from the time when each
+// connection was due.
+func (v *VirtualUsers) Connect(ctx context.Context, o ConnectOptions) (*ConnectResult, error) {
+	users := make([]int, len(v.users))
+	for i := range users {
+		users[i] = i
 	}
-	opened, err := c.connect(ctx, o, people, c.site.Connect, func(i int) time.Duration {
+	result, err := v.connect(ctx, o, users, v.site.Connect, func(i int) time.Duration {
 		if o.Rate <= 0 {
 			return 0
 		}
 		return time.Duration(float64(i) / o.Rate * float64(time.Second))
 	}, false)
-	c.senders = slices.DeleteFunc(c.senders, func(t Sender) bool { return !c.allConnected(t.Room) })
-	return opened, err
+	v.senders = slices.DeleteFunc(v.senders, func(t Sender) bool { return !v.allConnected(t.Room) })
+	return result, err
 }
 
-// allConnected tells whether all members of a room are connected. Nothing is said in
-// one of which somebody could not be: it would count as lost.
-func (c *VirtualUsers) allConnected(room int) bool {
-	return !slices.ContainsFunc(c.plan.Rooms[room], func(member int) bool { return c.users[member].currentConn() == nil })
+// allConnected reports whether all members of a room are connected. Nothing is
+// sent in a room where one is missing: the message would count as lost.
+func (v *VirtualUsers) allConnected(room int) bool {
+	return !slices.ContainsFunc(v.plan.Rooms[room], func(member int) bool { return v.users[member].currentConn() == nil })
 }
 
-// connect connects people in the order given, each when it is due at the earliest.
-// How long each took counts from then, or from the call.
-func (c *VirtualUsers) connect(ctx context.Context, o ConnectOptions, people []int,
+// connect connects users in the given order, each not before it is due.
+// Durations count from then, or from the call when fromCall is set.
+func (v *VirtualUsers) connect(ctx context.Context, o ConnectOptions, users []int,
 	connect func(context.Context, int, target.Listener) (target.Conn, error), due func(i int) time.Duration, fromCall bool,
 ) (*ConnectResult, error) {
 	o = o.withDefaults()
 	ctx, giveUp := context.WithCancel(ctx)
 	defer giveUp()
-	start := c.elapsed()
+	start := v.elapsed()
 	r := &recording{start: start, measuredFrom: start}
 	var mu sync.Mutex // guards out
 	out := &ConnectResult{}
@@ -76,19 +76,19 @@ func (c *VirtualUsers) connect(ctx context.Context, o ConnectOptions, people []i
 			giveUp()
 		}
 	}
-	one := func(p *virtualUser, at time.Duration) {
+	one := func(u *virtualUser, at time.Duration) {
 		each, cancel := context.WithTimeout(ctx, o.Timeout)
 		defer cancel()
-		conn, err := connect(each, p.index, p)
+		conn, err := connect(each, u.index, u)
 		if err != nil {
-			failed(fmt.Errorf("connect person %d: %w", p.index, err))
+			failed(fmt.Errorf("connect person %d: %w", u.index, err))
 			return
 		}
-		c.connected.Add(1)
-		p.mu.Lock()
-		p.conn = conn
-		p.mu.Unlock()
-		now := c.elapsed()
+		v.connected.Add(1)
+		u.mu.Lock()
+		u.conn = conn
+		u.mu.Unlock()
+		now := v.elapsed()
 		took.record(now - at)
 		r.second.record(now - at)
 		mu.Lock()
@@ -99,13 +99,13 @@ func (c *VirtualUsers) connect(ctx context.Context, o ConnectOptions, people []i
 	stop, ticked := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(ticked)
-		c.reportSeconds(r, o.OnTick, stop)
+		v.reportSeconds(r, o.OnTick, stop)
 	}()
 	var connecting sync.WaitGroup
 	free := make(chan struct{}, o.Concurrency)
-	for i, index := range people {
+	for i, index := range users {
 		at := start + due(i)
-		if wait := at - c.elapsed(); wait > 0 {
+		if wait := at - v.elapsed(); wait > 0 {
 			sleep(ctx, wait)
 		}
 		free <- struct{}{}
@@ -116,12 +116,12 @@ func (c *VirtualUsers) connect(ctx context.Context, o ConnectOptions, people []i
 		case fromCall:
 			at = start
 		case due(i) == 0:
-			at = c.elapsed()
+			at = v.elapsed()
 		}
 		out.Attempted++
 		connecting.Go(func() {
 			defer func() { <-free }()
-			one(c.users[index], at)
+			one(v.users[index], at)
 		})
 	}
 	connecting.Wait()

@@ -18,30 +18,30 @@ import (
 // All of these run on a clock of the test's own (synctest), so that what was
 // injected is known exactly.
 
-func pairs(people int) target.Plan {
-	p := target.Plan{Run: "test", Users: people}
-	for i := 0; i < people; i += 2 {
+func pairs(users int) target.Plan {
+	p := target.Plan{Run: "test", Users: users}
+	for i := 0; i < users; i += 2 {
 		p.Rooms = append(p.Rooms, []int{i, i + 1})
 	}
 	return p
 }
 
-// runPhase runs one stretch against a system and judges it.
+// runPhase runs one phase against a system and checks it.
 func runPhase(t *testing.T, s *faulty.System, stretch load.Phase) (*load.Result, *audit.Verdict) {
 	t.Helper()
-	crowd, err := load.Prepare(t.Context(), s, pairs(10), load.Options{})
+	users, err := load.Prepare(t.Context(), s, pairs(10), load.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer crowd.Close()
-	if _, err := crowd.Connect(t.Context(), load.ConnectOptions{}); err != nil {
+	defer users.Close()
+	if _, err := users.Connect(t.Context(), load.ConnectOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	result, err := crowd.RunPhase(t.Context(), stretch)
+	result, err := users.RunPhase(t.Context(), stretch)
 	if err != nil {
 		t.Fatal(err)
 	}
-	v, err := crowd.Check(t.Context())
+	v, err := users.Check(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -89,7 +89,7 @@ func TestPercentilesAreThoseInjected(t *testing.T) {
 	})
 }
 
-// A system that takes nothing for two seconds is charged for every message that
+// A system that accepts nothing for two seconds is late with every message that
 // was due in them, not for the one that it held up (coordinated omission).
 func TestStallCountsInFull(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -138,7 +138,7 @@ func TestWarmUpIsNotMeasured(t *testing.T) {
 	})
 }
 
-// What has not come when the wait is over is charged its age: a percentile that
+// What has not arrived when the drain ends is recorded with its age: a percentile that
 // left it out would be too good.
 func TestOutstandingIsRecorded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

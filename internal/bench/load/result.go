@@ -4,24 +4,24 @@ import "time"
 
 // Second is what happened in one second of a run.
 type Second struct {
-	At        float64 `json:"at_s"` // its end, from the beginning of the stretch, in reports from that of the run
+	At        float64 `json:"at_s"` // its end, from the start of the phase; in reports, from the start of the run
 	Sent      int64   `json:"sent"`
 	Accepted  int64   `json:"accepted"`
 	Refused   int64   `json:"refused"`
 	Delivered int64   `json:"delivered"`
-	InFlight  int64   `json:"in_flight"` // receipts that have not come of what was sent and not refused
-	Queue     int64   `json:"queue"`     // messages that were accepted and have not come, at most, as seen from outside
-	Connected int64   `json:"connected"` // connections that are open, at its end
-	P50       float64 `json:"p50_ms"`    // of what was delivered in it, or connected
+	InFlight  int64   `json:"in_flight"` // outstanding receipts of messages that were not refused
+	Queue     int64   `json:"queue"`     // peak of accepted messages that were not delivered, as seen from outside
+	Connected int64   `json:"connected"` // open connections at its end
+	P50       float64 `json:"p50_ms"`    // of the deliveries in it, or of the connects
 	P95       float64 `json:"p95_ms"`
 	P99       float64 `json:"p99_ms"`
 	Heat      []int64 `json:"heat,omitempty"` // deliveries by latency, see HeatBoundsMS
 
-	// Of the server's processes, where the tool can see them; 0 where not.
+	// Of the server's processes; 0 where the tool cannot sample them.
 	MemoryMiB float64 `json:"memory_mib,omitempty"`
 	CPU       float64 `json:"cpu,omitempty"` // processors' worth of time
 
-	// Latencies is what the percentiles were made of.
+	// Latencies is what the percentiles are computed from.
 	Latencies Distribution `json:"-"`
 }
 
@@ -30,7 +30,7 @@ func (s *Second) setPercentiles() {
 	s.P50, s.P95, s.P99, s.Heat = l.P50, l.P95, l.P99, s.Latencies.heat()
 }
 
-// Add adds what another process saw in the same second.
+// Add adds what another process recorded in the same second.
 func (s *Second) Add(other Second) {
 	s.At = max(s.At, other.At)
 	s.Sent += other.Sent
@@ -44,32 +44,32 @@ func (s *Second) Add(other Second) {
 	s.setPercentiles()
 }
 
-// Result is what a stretch did.
+// Result is what a phase measured.
 type Result struct {
-	Label     string  `json:"label,omitempty"` // what was tried, for people
+	Label     string  `json:"label,omitempty"` // what was tried, as text
 	From      float64 `json:"from_s"`          // of the run, as a scenario counts it
 	To        float64 `json:"to_s"`
-	Rate      float64 `json:"rate"`  // that was asked for
-	Asked     int64   `json:"asked"` // messages that were due; what a stalled system took none of is not sent
+	Rate      float64 `json:"rate"`  // the rate of the phase
+	Asked     int64   `json:"asked"` // messages that were due; more than Sent if the system stalled
 	Sent      int64   `json:"sent"`  // warm-up included, as in all counts
 	Accepted  int64   `json:"accepted"`
 	Refused   int64   `json:"refused"`
 	Failed    int64   `json:"failed"`
-	Delivered int64   `json:"delivered"`        // receipts by devices, the sender's own included where the system echoes
-	Missing   int64   `json:"missing"`          // receipts that had not come when the wait was over; latencies hold them at their age then
-	PerSecond float64 `json:"msgs_per_s"`       // messages of the measured time that were received by all, over the time until they were
+	Delivered int64   `json:"delivered"`        // receipts by devices, including the sender's own where the system echoes
+	Missing   int64   `json:"missing"`          // receipts that had not come when the drain ended; latencies include them with their age then
+	PerSecond float64 `json:"msgs_per_s"`       // complete messages of the measured time, divided by the time until they were complete
 	Receipts  float64 `json:"deliveries_per_s"` // receipts, likewise
 	Latency   Latency `json:"latency_ms"`       // from due to received, at every device
 	Answer    Latency `json:"accepted_ms"`
 	Complete  Latency `json:"complete_ms"` // from due until the last device had it
-	Lag       Latency `json:"send_lag_ms"` // from due to sent: the tool's own lateness
-	QueuePeak int64   `json:"queue_peak"`  // messages that were accepted and had not come, at most
+	Lag       Latency `json:"send_lag_ms"` // from due to sent: the lag of the load tool itself
+	QueuePeak int64   `json:"queue_peak"`  // peak of accepted messages that were not delivered
 	DrainS    float64 `json:"drain_s"`     // from the last send to the last receipt
 
 	Distributions Distributions `json:"-"`
 }
 
-// Distributions is what a result's figures were made of.
+// Distributions are what a result's figures are computed from.
 type Distributions struct {
 	Delivery, Answer, Complete, Lag Distribution
 	Messages, Receipts              int64         // of the measured time
@@ -84,7 +84,7 @@ func (r *Result) setFigures() {
 	}
 }
 
-// Add adds what another process did in the same stretch.
+// Add adds what another process measured in the same phase.
 func (r *Result) Add(other *Result) {
 	r.Rate += other.Rate
 	r.Asked += other.Asked
@@ -107,7 +107,7 @@ func (r *Result) Add(other *Result) {
 	r.setFigures()
 }
 
-// Append adds what happened afterwards.
+// Append adds a later phase.
 func (r *Result) Append(other *Result) {
 	rate, time := max(r.Rate, other.Rate), r.Distributions.Elapsed+other.Distributions.Elapsed
 	r.Add(other)
@@ -115,16 +115,16 @@ func (r *Result) Append(other *Result) {
 	r.setFigures()
 }
 
-// ConnectResult is what came of connecting.
+// ConnectResult is the outcome of connecting.
 type ConnectResult struct {
 	Attempted int64
 	Succeeded int64
-	Durations Distribution  // from the moment that each was due until it was ready
+	Durations Distribution  // from when each was due until it was ready
 	Elapsed   time.Duration // from the first to the last
-	Errors    []string      // the first few, in words
+	Errors    []string      // the first few
 }
 
-// Add adds what another process did in the same time.
+// Add adds what another process did at the same time.
 func (o *ConnectResult) Add(other *ConnectResult) {
 	o.Attempted += other.Attempted
 	o.Succeeded += other.Succeeded
@@ -134,5 +134,5 @@ func (o *ConnectResult) Add(other *ConnectResult) {
 	o.Errors = o.Errors[:min(len(o.Errors), maxErrors)]
 }
 
-// maxErrors bounds how many errors are kept in words.
+// maxErrors bounds how many error texts are kept.
 const maxErrors = 5

@@ -12,11 +12,11 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/bench/target/hikyaku"
 )
 
-// BenchmarkGenerator is the load tool's own speed: it and a null server have
-// one processor each, and 200 people send at a rate. A rate counts as reached
-// when the tool sent on time (its p95 lag is below 5 ms), nothing is missing,
-// and the ledger finds that every message was answered, received twice, and
-// stored. Run it with -benchtime 1x.
+// BenchmarkGenerator measures the load tool's own speed: it and a null server
+// have one processor each, and 200 users send at a rate. A rate counts as
+// reached when the tool sent on time (its p95 lag is below 5 ms), nothing is
+// missing, and the audit finds that every message was answered, received twice,
+// and stored. Run it with -benchtime 1x.
 func BenchmarkGenerator(b *testing.B) {
 	for _, rate := range []float64{2_000, 20_000, 40_000, 60_000, 80_000, 100_000, 120_000} {
 		b.Run(fmt.Sprintf("rate=%.0f", rate), func(b *testing.B) {
@@ -56,7 +56,7 @@ type generator struct {
 	users  *load.VirtualUsers
 }
 
-func newGenerator(b *testing.B, people int) *generator {
+func newGenerator(b *testing.B, count int) *generator {
 	b.Helper()
 	server := start(b, 1)
 	pin(b, 0)
@@ -64,18 +64,18 @@ func newGenerator(b *testing.B, people int) *generator {
 	if err != nil {
 		b.Fatal(err)
 	}
-	crowd, err := load.Prepare(b.Context(), system, pairs(people), load.Options{})
+	users, err := load.Prepare(b.Context(), system, pairs(count), load.Options{})
 	if err != nil {
 		b.Fatal(err)
 	}
-	b.Cleanup(crowd.Close)
-	if _, err := crowd.Connect(b.Context(), load.ConnectOptions{}); err != nil {
+	b.Cleanup(users.Close)
+	if _, err := users.Connect(b.Context(), load.ConnectOptions{}); err != nil {
 		b.Fatal(err)
 	}
-	return &generator{server: server, users: crowd}
+	return &generator{server: server, users: users}
 }
 
-// phaseCost is what one stretch did and cost.
+// phaseCost is the result and the cost of one phase.
 type phaseCost struct {
 	*load.Result
 	clientCPU, serverCPU time.Duration // processor time
@@ -103,7 +103,7 @@ func (g *generator) runPhase(b *testing.B, rate float64) *phaseCost {
 	return t
 }
 
-// perMessage is a time for one message, in microseconds.
+// perMessage is a duration divided by the number of messages, in microseconds.
 func (t *phaseCost) perMessage(d time.Duration) float64 { return d.Seconds() * 1e6 / float64(t.Sent) }
 
 func (t *phaseCost) reached() bool {
@@ -121,7 +121,7 @@ func (t *phaseCost) report(b *testing.B) {
 	b.ReportMetric(0, "ns/op")
 }
 
-// check judges every message of all stretches.
+// check checks every message of all phases.
 func (g *generator) check(b *testing.B) {
 	b.Helper()
 	began := time.Now()
@@ -139,7 +139,7 @@ func (g *generator) check(b *testing.B) {
 // process holds 19,000 (on many machines a process has 20,000 files at most),
 // half of them to either of two null servers. Run it with -benchtime 1x.
 func BenchmarkConnections(b *testing.B) {
-	const people = 19_000
+	const count = 19_000
 	servers := []*process{start(b, -1), start(b, -1)}
 	system, err := hikyaku.New(servers[0].url, hikyaku.Options{Gateways: []string{servers[0].url, servers[1].url}})
 	if err != nil {
@@ -149,11 +149,11 @@ func BenchmarkConnections(b *testing.B) {
 		debug.FreeOSMemory()
 		before := residentMemory(b)
 		began := time.Now()
-		crowd, err := load.Prepare(b.Context(), system, pairs(people), load.Options{})
+		users, err := load.Prepare(b.Context(), system, pairs(count), load.Options{})
 		if err != nil {
 			b.Fatal(err)
 		}
-		if _, err := crowd.Connect(b.Context(), load.ConnectOptions{}); err != nil {
+		if _, err := users.Connect(b.Context(), load.ConnectOptions{}); err != nil {
 			b.Fatal(err)
 		}
 		took := time.Since(began)
@@ -161,10 +161,10 @@ func BenchmarkConnections(b *testing.B) {
 		time.Sleep(3 * heartbeat) // so that each has sent its second
 		runtime.GC()
 		debug.FreeOSMemory()
-		b.ReportMetric(float64(most)/people, "gathered-B/conn")
-		b.ReportMetric(float64(residentMemory(b)-before)/people, "B/conn")
+		b.ReportMetric(float64(most)/count, "gathered-B/conn")
+		b.ReportMetric(float64(residentMemory(b)-before)/count, "B/conn")
 		b.ReportMetric(took.Seconds(), "gather-s")
 		b.ReportMetric(0, "ns/op")
-		crowd.Close()
+		users.Close()
 	}
 }

@@ -19,7 +19,8 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/bench/nullserver"
 )
 
-// serverEnv has the test binary be a null server, in a process of its own.
+// serverEnv is the environment variable that makes the test binary a null
+// server.
 const serverEnv = "NULL_SERVER"
 
 // heartbeat is what the servers ask for.

@@ -8,7 +8,7 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/wire"
 )
 
-// session is a connection of a user. All of it runs on the sockets' loop.
+// session is a user's connection. All of it runs on the event loop.
 type session struct {
 	server *Server
 	user   *user
@@ -25,8 +25,7 @@ func (s *session) Closed(c *websocket.Conn, _ error) {
 }
 
 // Message implements [websocket.Handler]. It reads fields where the load tool's
-// driver writes them, which is as fast as it gets and would not do for anybody
-// else's JSON.
+// driver writes them, which is fast and would not work for other JSON.
 func (s *session) Message(c *websocket.Conn, p []byte) {
 	if bytes.HasPrefix(p, []byte(`{"t":"ping"`)) {
 		c.Send(websocket.NewFrame(wire.Encode(s.server.headCheck(s.user))))
@@ -81,7 +80,7 @@ func (s *session) Message(c *websocket.Conn, p []byte) {
 	s.frame = f
 }
 
-// push hands a frame to both members. r.mu is held.
+// push sends a frame to both members. r.mu must be held.
 func (r *room) push(f websocket.Frame) {
 	for _, u := range r.members {
 		u.send(f)
@@ -96,7 +95,7 @@ func (u *user) send(f websocket.Frame) {
 	}
 }
 
-// field is the text behind a field's name, up to the next quote.
+// field returns the text after a field's name, up to the next quote.
 func field(p []byte, name string) []byte {
 	i := bytes.Index(p, []byte(name))
 	if i < 0 {
@@ -106,9 +105,10 @@ func field(p []byte, name string) []byte {
 	return rest[:max(bytes.IndexByte(rest, '"'), 0)]
 }
 
-// parseBody reads which message a text of the load tool is: "person.number ".
+// parseBody reads the identity from a message text of the load tool:
+// "user.number ".
 func parseBody(body []byte) (message, bool) {
-	person, rest, ok := bytes.Cut(body, []byte("."))
+	user, rest, ok := bytes.Cut(body, []byte("."))
 	if !ok {
 		return message{}, false
 	}
@@ -116,7 +116,7 @@ func parseBody(body []byte) (message, bool) {
 	if !ok {
 		return message{}, false
 	}
-	p, err := strconv.ParseUint(string(person), 10, 32)
+	p, err := strconv.ParseUint(string(user), 10, 32)
 	if err != nil {
 		return message{}, false
 	}

@@ -7,8 +7,8 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/bench/chart"
 )
 
-// isShown tells whether a line is in the picture: of what one may choose from, the
-// first.
+// isShown reports whether a line is drawn: of several choices, only the first
+// is.
 func isShown(c chart.Chart, l chart.Line) bool {
 	return l.Choice == "" || len(c.Choices) > 0 && l.Choice == c.Choices[0]
 }
@@ -89,7 +89,7 @@ func (p *picture) legend(c chart.Chart, x, y float64) {
 	}
 }
 
-// spans shades every other step, and names those that have room for it.
+// spans shades every other step, and labels those that have room.
 func (p *picture) spans(c chart.Chart) {
 	for i, s := range c.Spans {
 		from, to := max(p.px(s.From), p.left), min(p.px(s.To), p.right)
@@ -106,7 +106,7 @@ func (p *picture) spans(c chart.Chart) {
 	}
 }
 
-// series draws a line in the parts in which its points are connected.
+// series draws a line, interrupted where its points are not connected.
 func (p *picture) series(l chart.Line, alone bool) {
 	var part [][2]float64
 	flush := func() {
@@ -177,7 +177,8 @@ func (p *picture) heat(c chart.Chart) {
 	}
 }
 
-// heatColor is the color of a share; small ones count, so it goes by their root.
+// heatColor returns the color of a share. It uses the square root, so that
+// small shares are visible.
 func heatColor(share float64) color.NRGBA {
 	ramp := [][3]float64{{235, 242, 247}, {164, 202, 226}, {61, 138, 190}, {13, 72, 122}, {8, 36, 66}}
 	place := math.Sqrt(min(max(share, 0), 1)) * float64(len(ramp)-1)

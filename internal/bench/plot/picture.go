@@ -34,7 +34,7 @@ var (
 	limitColor      = color.NRGBA{0x9b, 0x2c, 0x2c, 0xff}
 	publishedColor  = color.NRGBA{0x85, 0x7d, 0x74, 0xff}
 
-	// The same as on the page; told apart by people who see colors differently.
+	// The same as on the page; distinguishable with color vision deficiency.
 	lineColors = []color.NRGBA{
 		{0x0a, 0x6c, 0xb0, 0xff},
 		{0xd2, 0x50, 0x0f, 0xff},
@@ -64,7 +64,8 @@ var loadFonts = sync.OnceValues(func() (map[bool]*opentype.Font, error) {
 	return map[bool]*opentype.Font{false: regular, true: bold}, nil
 })
 
-// picture is a canvas on which places count in pixels of 800, from the top left.
+// picture is a canvas with coordinates in pixels of a width of 800, from the
+// top left.
 type picture struct {
 	canvas *vgimg.Canvas
 	fonts  map[bool]*opentype.Font
@@ -90,8 +91,8 @@ func (p *picture) face(size float64, bold bool) font.Face {
 	return font.Face{Font: font.Font{Size: vg.Length(size) * pixel}, Face: p.fonts[bold]}
 }
 
-// align is where a text stands from its place: 0 right of it, 0.5 around it, 1
-// left of it.
+// text draws a text. align is the position of x in it: 0 left, 0.5 center, 1
+// right.
 func (p *picture) text(x, y float64, align float64, size float64, bold bool, c color.Color, text string) (w float64) {
 	face := p.face(size, bold)
 	w = float64(face.Width(text) / pixel)
@@ -100,14 +101,14 @@ func (p *picture) text(x, y float64, align float64, size float64, bold bool, c c
 	return w
 }
 
-// rect fills whole pixels, so that no seams show between neighbours.
+// rect fills whole pixels, so that no seams show between neighbors.
 func (p *picture) rect(left, top, right, bottom float64, c color.Color) {
 	round := func(v float64) int { return int(math.Round(v * pixelRatio)) }
 	area := image.Rect(round(left), round(top), round(right), round(bottom))
 	draw.Draw(p.canvas.Image(), area, image.NewUniform(c), image.Point{}, draw.Src)
 }
 
-// area fills what is between points and the bottom of the plot.
+// area fills the area between points and the bottom of the plot.
 func (p *picture) area(points [][2]float64, c color.NRGBA) {
 	c.A = 28
 	var path vg.Path

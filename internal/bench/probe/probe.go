@@ -1,6 +1,5 @@
-// Package probe looks at the processes of the server that the load tool puts
-// under load: how much memory they hold and how much of the processors' time
-// they took.
+// Package probe samples the processes of the server under load: their resident
+// memory and processor time.
 package probe
 
 import (
@@ -22,7 +21,7 @@ import (
 
 const mib = 1 << 20
 
-// All looks at several places and adds up what it finds.
+// All samples several probes and adds up the results.
 type All []scenario.Probe
 
 // Sample implements [scenario.Probe].
@@ -45,7 +44,7 @@ func (a All) Sample(ctx context.Context) (sum scenario.Usage, err error) {
 	return sum, nil
 }
 
-// Process is a process of this machine, by its number. It needs Linux.
+// Process is the id of a process on this machine. It needs Linux.
 type Process int
 
 // Sample implements [scenario.Probe].
@@ -57,8 +56,8 @@ func (p Process) Sample(context.Context) (scenario.Usage, error) {
 	return u, nil
 }
 
-// ticksPerSecond is in what /proc counts time (USER_HZ, 100 on every platform
-// that Go runs on).
+// ticksPerSecond is the unit of time in /proc (USER_HZ, 100 on every platform
+// that Go supports).
 const ticksPerSecond = 100
 
 func (p Process) sample() (u scenario.Usage, err error) {
@@ -119,8 +118,8 @@ func (m Metrics) Sample(ctx context.Context) (u scenario.Usage, err error) {
 	return found, nil
 }
 
-// parseMetrics reads what every process of Prometheus' client libraries tells of
-// itself, in the text format.
+// parseMetrics reads the process metrics that every Prometheus client library
+// exports, in the text format.
 func parseMetrics(from io.Reader) (u scenario.Usage, err error) {
 	var memory, cpu bool
 	lines := bufio.NewScanner(from)

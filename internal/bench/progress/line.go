@@ -5,8 +5,8 @@ import (
 	"unicode/utf8"
 )
 
-// line is a line of the panel, which is never longer than there is room: a
-// terminal would break it, and it could not be drawn over any more.
+// line is a line of the panel. It is never wider than the terminal, which would
+// wrap it, so that it could not be redrawn in place.
 type line struct {
 	text  strings.Builder
 	color bool
@@ -16,7 +16,7 @@ type line struct {
 
 func (l *line) String() string { return l.text.String() }
 
-// add adds a text, cut off where there is no more room.
+// add appends a text, truncated to the width that is left.
 func (l *line) add(style, text string) *line {
 	if n := utf8.RuneCountInString(text); n > l.left {
 		text = string([]rune(text)[:max(l.left, 0)])
@@ -24,7 +24,7 @@ func (l *line) add(style, text string) *line {
 	return l.addIfFits(style, text)
 }
 
-// addIfFits adds a text when there is room for all of it.
+// addIfFits appends a text if all of it fits.
 func (l *line) addIfFits(style, text string) *line {
 	n := utf8.RuneCountInString(text)
 	if n > l.left {
@@ -42,8 +42,8 @@ func (l *line) addIfFits(style, text string) *line {
 
 var bars = []rune("▁▂▃▄▅▆▇█")
 
-// sparkline draws the last values, as many as there is room for, from 0 to the
-// highest of them.
+// sparkline draws the last values, as many as fit, scaled from 0 to their
+// maximum.
 func sparkline(values []float64, room int) string {
 	values = values[max(0, len(values)-max(room, 0)):]
 	most := 0.0

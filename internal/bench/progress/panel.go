@@ -11,8 +11,8 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/bench/load"
 )
 
-// panel is a few lines that are drawn over each other. What has ended stays
-// above it, a line for each phase.
+// panel is a few lines that are redrawn in place. Above it stays a line for
+// each finished phase.
 type panel struct {
 	w     io.Writer
 	title string
@@ -22,7 +22,7 @@ type panel struct {
 
 	start, phaseStart time.Time // the run, and the phase
 	name              string
-	duration          time.Duration // of the phase; 0 when nobody knows
+	duration          time.Duration // of the phase; 0 if unknown
 	totals            phaseTotals   // of the phase
 	last              load.Second
 	sent, delivered   []float64 // each second of the last minute
@@ -31,13 +31,13 @@ type panel struct {
 	ended bool
 }
 
-// phaseTotals is what a phase did.
+// phaseTotals sums up a phase.
 type phaseTotals struct {
 	sent, refused int64
 	worst         float64 // p95 of a second
 }
 
-// historyLength is how far back the sparklines go.
+// historyLength is how many seconds the sparklines show.
 const historyLength = 60
 
 func newPanel(w io.Writer, title string, size func() (int, int), now func() time.Time, color bool) *panel {
@@ -66,7 +66,7 @@ func (p *panel) second(s load.Second) {
 	p.totals.refused += s.Refused
 	p.totals.worst = max(p.totals.worst, s.P95)
 	if passed := s.At - p.last.At; passed > 0 && passed < 0.5 {
-		return // the rest of a stretch, from which no rate can be told
+		return // the rest of a phase, too short for a rate
 	}
 	p.last = s
 	p.sent, p.delivered = appendRecent(p.sent, float64(s.Sent)), appendRecent(p.delivered, float64(s.Delivered))
@@ -84,7 +84,7 @@ func (p *panel) draw() {
 	}
 }
 
-// close leaves what was seen last, and gives the terminal back.
+// close draws the last state, and shows the cursor again.
 func (p *panel) close() {
 	if p.ended {
 		return
@@ -97,7 +97,7 @@ func (p *panel) close() {
 	_, _ = io.WriteString(p.w, showCursor)
 }
 
-// finishedLine is the line that stays of the phase before.
+// finishedLine returns the line that stays of the previous phase.
 func (p *panel) finishedLine() []string {
 	if p.name == "" {
 		return nil
@@ -115,8 +115,8 @@ func (p *panel) finishedLine() []string {
 	return []string{l.String()}
 }
 
-// redraw draws the panel over the one before, below what shall stay; all in one
-// write, so that nothing flickers.
+// redraw draws the panel over the previous one, below lines that stay. It
+// writes once, so that nothing flickers.
 func (p *panel) redraw(stay []string) {
 	width, height := p.size()
 	var b strings.Builder
@@ -138,8 +138,8 @@ func (p *panel) redraw(stay []string) {
 	_, _ = io.WriteString(p.w, b.String())
 }
 
-// height is how many lines of a terminal the last panel takes, which may have
-// become narrower since.
+// height returns how many terminal lines the last panel takes at a width, which
+// may have become narrower.
 func (p *panel) height(width int) int {
 	n := 0
 	for _, w := range p.drawn {
@@ -195,7 +195,7 @@ func (p *panel) lines(width int) []*line {
 
 func count(n int64) string { return humanize.Number(float64(n)) }
 
-// progress is the phase, how far it is, and how long it still takes.
+// progress shows the phase, a progress bar, and the remaining time.
 func (p *panel) progress(l *line) *line {
 	passed := p.now().Sub(p.phaseStart)
 	l.add(bold, p.name)

@@ -14,7 +14,7 @@ import (
 
 func ms(v float64) string { return humanize.Format(v, humanize.Milliseconds) }
 
-// Headline is what the scenario was run to find out, in a sentence.
+// Headline returns the main result of the scenario in a sentence.
 func (r *Report) Headline() string {
 	switch {
 	case r.Scenario == "burst":
@@ -40,8 +40,8 @@ func (r *Report) Headline() string {
 	return "No rate was sustained"
 }
 
-// burstHeadline says what came of one: everything that was accepted has arrived, or
-// some of it had not when the wait was over.
+// burstHeadline returns the result of a burst: everything that was accepted has
+// arrived, or how much had not when the wait ended.
 func (r *Report) burstHeadline() string {
 	sent := int64(0)
 	for _, s := range r.Steps {
@@ -55,7 +55,7 @@ func (r *Report) burstHeadline() string {
 		humanize.Number(r.MsgsPerS), humanize.Number(float64(sent)), humanize.Number(r.Rate), humanize.Number(float64(r.Queue.Peak)), end)
 }
 
-// Missing is how many receipts had not come when the wait for them was over.
+// Missing returns how many receipts had not come when the wait for them ended.
 func (r *Report) Missing() int64 {
 	missing := int64(0)
 	for _, s := range r.Steps {
@@ -64,17 +64,17 @@ func (r *Report) Missing() int64 {
 	return missing
 }
 
-// ServerParameter is the parameter of a run that says which of the server's
-// processes its memory and processors are told of.
+// ServerParameter is the run parameter that says which of the server's
+// processes are sampled.
 const ServerParameter = "server"
 
-// Server says whose memory and processors are told, such as "2 gateways".
+// Server returns the name of the sampled processes, such as "2 gateways".
 func (r *Report) Server() string {
 	return cmp.Or(r.Parameters[ServerParameter], "the server")
 }
 
-// Rate is how many of those that were tried succeeded, in percent; rounded down,
-// so that 100 is all of them.
+// Rate returns the percentage of successful attempts, rounded down, so that 100
+// means all.
 func (c *Connections) Rate() float64 {
 	if c.Attempted == 0 {
 		return 0
@@ -92,7 +92,7 @@ func (r *Report) memoryDrift() string {
 	return fmt.Sprintf("; memory of %s %s and %s", r.Server(), humanize.Format(d.FirstMiB, humanize.MiB), humanize.Format(d.LastMiB, humanize.MiB))
 }
 
-// Judgement is whether the promises were kept, in a sentence.
+// Judgement says in a sentence whether the guarantees were kept.
 func (r *Report) Judgement() string {
 	v := &r.Verdict
 	if v.Sent == 0 {
@@ -130,8 +130,7 @@ func (r *Report) Judgement() string {
 	return text + r.caveats()
 }
 
-// caveats is what a reader must know of the account that is neither kept nor
-// broken.
+// caveats returns what a reader must know about the verdict.
 func (r *Report) caveats() string {
 	text := ""
 	if r.HistoryUnavailable > 0 {
@@ -143,7 +142,7 @@ func (r *Report) caveats() string {
 	return text
 }
 
-// WriteSummary writes what a person wants to know first.
+// WriteSummary writes a summary for a terminal.
 func (r *Report) WriteSummary(w io.Writer) error {
 	b := &strings.Builder{}
 	fmt.Fprintf(b, "\n%s of %s", r.Scenario, r.Target)
@@ -174,7 +173,7 @@ func (r *Report) WriteSummary(w io.Writer) error {
 	return err
 }
 
-// Warnings are what a reader must know: the notes, and what failed besides
+// Warnings returns what a reader must know: the notes, and what failed besides
 // messages.
 func (r *Report) Warnings() []string {
 	var all []string
@@ -195,7 +194,7 @@ func (r *Report) Warnings() []string {
 	return append(all, r.Notes...)
 }
 
-// writeSteps writes a line for each thing that was tried.
+// writeSteps writes a line for each step.
 func (r *Report) writeSteps(b *strings.Builder) {
 	if len(r.Steps) == 0 {
 		return
@@ -222,7 +221,7 @@ func (r *Report) writeSteps(b *strings.Builder) {
 	}
 }
 
-// writeDurations writes how long other things took than messages.
+// writeDurations writes the durations of everything but messages.
 func (r *Report) writeDurations(b *strings.Builder) {
 	type line struct {
 		name string

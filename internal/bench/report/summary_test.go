@@ -10,7 +10,7 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/bench/report/reporttest"
 )
 
-// written is what a person reads after a run.
+// written returns the summary.
 func written(t *testing.T, r *report.Report) string {
 	t.Helper()
 	var b bytes.Buffer
@@ -40,7 +40,7 @@ func TestHistoryUnavailable(t *testing.T) {
 	}
 }
 
-// Receipts that a device had to ask for break no promise, and are told.
+// Receipts that a device had to request violate no guarantee, and are reported.
 func TestRepaired(t *testing.T) {
 	r := reporttest.Fanout()
 	if got := written(t, r); strings.Contains(got, "asked for them") {
@@ -71,7 +71,7 @@ func TestBurstHeadline(t *testing.T) {
 	}
 }
 
-// Whose memory and processors are told stands beside them.
+// The summary names the processes whose memory and processors it shows.
 func TestServer(t *testing.T) {
 	ofServer := regexp.MustCompile("memory of the server|the server at most")
 	for _, r := range []*report.Report{reporttest.Connections(), reporttest.Reconnect(), reporttest.Soak()} {

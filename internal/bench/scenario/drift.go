@@ -6,8 +6,8 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/bench/report"
 )
 
-// drift compares how a long run ended with how it began. The first of ten parts
-// is left out of the lines: caches fill in it.
+// drift compares the end of a long run with its beginning. The first tenth is
+// excluded from the slopes, because caches fill in it.
 func drift(r *report.Report, length time.Duration) *report.Drift {
 	var at, p95, memAt, memory []float64 // hours; ms; hours; MiB
 	for _, s := range r.Series {
@@ -24,8 +24,8 @@ func drift(r *report.Report, length time.Duration) *report.Drift {
 	return d
 }
 
-// firstAndLast gives the means of the second and the last tenth, and the slope of what
-// lies from the second on.
+// firstAndLast returns the means of the second and of the last tenth, and the
+// slope from the second tenth on.
 func firstAndLast(x, y []float64) (first, last, slope float64) {
 	tenth := len(y) / 10
 	if tenth == 0 {
@@ -42,7 +42,7 @@ func mean(of []float64) float64 {
 	return sum / float64(len(of))
 }
 
-// leastSquaresSlope is the slope of the straight line through points (least squares).
+// leastSquaresSlope returns the slope of the line that fits the points best.
 func leastSquaresSlope(x, y []float64) float64 {
 	mx, my := mean(x), mean(y)
 	var sxy, sxx float64

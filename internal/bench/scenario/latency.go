@@ -8,10 +8,10 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/bench/load"
 )
 
-// Latency looks for the highest rate that a system sustains: it raises the rate
-// step by step until the limit is passed, and halves the distance between the
-// last good and the first bad rate a few times. Where the first rate is a bad
-// one, the distance is that from 0.
+// Latency searches for the highest rate that a system sustains. It raises the
+// rate step by step until the limit is exceeded, and then bisects a few times
+// between the last good and the first bad rate (or 0, if the first rate is
+// bad).
 type Latency struct {
 	Users    []int         // in pairs; the search is made for each number, one after the other
 	From, To float64       // messages per second
@@ -22,51 +22,51 @@ type Latency struct {
 	MaxP95   time.Duration // the limit
 }
 
-// drainTimeout is how long a step waits for what is on its way: a system that needs
-// longer did not sustain the rate.
+// drainTimeout is how long a step waits for outstanding messages: a system that
+// needs longer did not sustain the rate.
 const drainTimeout = 15 * time.Second
 
-// Run does it and fills in the report, whose figures are those of the highest
-// rate of all.
+// Run runs the scenario and fills in the report. The figures are those of the
+// highest rate of all numbers of users.
 func (l *Latency) Run(ctx context.Context, r *Run) error {
 	name := r.Name
 	defer func() { r.Name = name }()
-	for i, people := range l.Users {
+	for i, count := range l.Users {
 		if i > 0 {
-			r.Name = fmt.Sprintf("%su%d", name, people)
+			r.Name = fmt.Sprintf("%su%d", name, count)
 		}
-		if err := l.runWith(ctx, people, r); err != nil {
+		if err := l.runWith(ctx, count, r); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// runWith searches with so many people.
-func (l *Latency) runWith(ctx context.Context, people int, r *Run) error {
-	crowd, err := r.prepare(ctx, pairs(people))
+// runWith searches with one number of users.
+func (l *Latency) runWith(ctx context.Context, count int, r *Run) error {
+	users, err := r.prepare(ctx, pairs(count))
 	if err != nil {
 		return err
 	}
-	defer crowd.Close()
-	if err := r.connect(ctx, crowd); err != nil {
+	defer users.Close()
+	if err := r.connect(ctx, users); err != nil {
 		return err
 	}
 	label := func(rate float64) string { return fmt.Sprintf("%.0f/s", rate) }
 	if len(l.Users) > 1 {
-		label = func(rate float64) string { return fmt.Sprintf("%d people, %.0f/s", people, rate) }
+		label = func(rate float64) string { return fmt.Sprintf("%d people, %.0f/s", count, rate) }
 	}
-	if err := l.search(ctx, crowd, r, label); err != nil {
+	if err := l.search(ctx, users, r, label); err != nil {
 		return err
 	}
-	return r.check(ctx, crowd)
+	return r.check(ctx, users)
 }
 
-func (l *Latency) search(ctx context.Context, crowd VirtualUsers, r *Run, label func(rate float64) string) error {
+func (l *Latency) search(ctx context.Context, users VirtualUsers, r *Run, label func(rate float64) string) error {
 	good, bad := 0.0, 0.0
 	halvings := 0
 	for rate := l.From; ; {
-		step, err := r.runPhase(ctx, crowd, label(rate), load.Phase{
+		step, err := r.runPhase(ctx, users, label(rate), load.Phase{
 			Rate: rate, WarmUp: l.WarmUp, Duration: l.Step, Drain: drainTimeout, MaxLag: drainTimeout,
 		})
 		if err != nil {
@@ -97,7 +97,7 @@ func (l *Latency) search(ctx context.Context, crowd VirtualUsers, r *Run, label 
 	}
 }
 
-// limitReason says how a step passes the limit, if it does.
+// limitReason returns how a step exceeds the limit; empty if it does not.
 func (l *Latency) limitReason(step *load.Result) string {
 	unanswered := step.Sent - step.Accepted - step.Refused
 	switch most := float64(l.MaxP95) / float64(time.Millisecond); {
@@ -117,8 +117,8 @@ func (l *Latency) limitReason(step *load.Result) string {
 	return ""
 }
 
-// noteLag says that the tool itself was late, when that is a part of what was
-// measured that counts.
+// noteLag adds a note when the lag of the load tool itself is a significant
+// part of the latency.
 func (r *Run) noteLag(step *load.Result) {
 	if step.Lag.P95 < 5 || step.Lag.P95 < step.Latency.P95/4 {
 		return

@@ -69,7 +69,7 @@ func TestFirstRateIsTooHigh(t *testing.T) {
 	})
 }
 
-// Several numbers of people are tried one after the other, and all messages are
+// Several numbers of users are tried one after the other, and all messages are
 // judged.
 func TestRampOfPeople(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -1,6 +1,6 @@
-// Package scenario is what the load tool does with a chat system, and how it
-// finds out what it looks for. Each scenario gathers a crowd, has it do
-// something, and judges every message of it when that is over.
+// Package scenario is what the load tool does with a chat system. Each scenario
+// prepares virtual users, runs phases with them, and checks every message at
+// the end.
 package scenario
 
 import (
@@ -15,104 +15,105 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/bench/target"
 )
 
-// VirtualUsers is people who can be brought online and made to talk: those of package
-// load, or of several processes of it (package distributed).
+// VirtualUsers are the users of a run: those of package load, or of several
+// processes (package distributed).
 type VirtualUsers interface {
 	Connect(ctx context.Context, o load.ConnectOptions) (*load.ConnectResult, error)
 	RunPhase(ctx context.Context, s load.Phase) (*load.Result, error)
-	// Ended is how many connections have ended though nobody wished it.
+	// Ended returns how many connections ended unexpectedly.
 	Ended() int64
-	// Check judges every message; nothing may be said any more.
+	// Check checks every message; nothing may be sent any more.
 	Check(ctx context.Context) (*audit.Verdict, error)
-	// Version is what the system says of itself once somebody is connected.
+	// Version returns the version that the system reports once a user is
+	// connected.
 	Version() string
 	Close()
 }
 
-// Run is one run of a scenario: what it is run with, and where it tells.
+// Run is one run of a scenario: its target, and where results go.
 type Run struct {
 	Name     string // in the names of everything that is made for it: lower-case letters and digits
 	BodySize int    // bytes of each text
 	Target   target.Target
 	Report   *report.Report
-	// Prepare makes the crowd; nil for one in this process.
+	// Prepare creates the virtual users; nil creates them in this process.
 	Prepare func(ctx context.Context, plan target.Plan, o load.Options) (VirtualUsers, error)
-	// Observer is told how it goes on; nil for nobody.
+	// Observer receives the progress; may be nil.
 	Observer Observer
-	// Probe looks at the server's processes; nil where they cannot be seen.
+	// Probe samples the server's processes; nil where that is not possible.
 	Probe Probe
 
 	start time.Time // of the series
 	usage atomic.Pointer[usageSample]
 }
 
-// usageSample is what a probe saw.
+// usageSample is a usage and when it was sampled.
 type usageSample struct {
 	Usage
 	at time.Time
 }
 
-// Observer is told what happens while it happens, by one goroutine at a time.
+// Observer receives the progress of a run, from one goroutine at a time.
 type Observer interface {
-	// Phase says that something begins, and how long it takes; 0 when nobody
-	// knows.
+	// Phase is called when a phase begins, with how long it takes; 0 if
+	// unknown.
 	Phase(what string, length time.Duration)
-	// Second is what happened in the last one.
+	// Second is called each second with what happened in it.
 	Second(s load.Second)
 }
 
-// Probe looks at the processes of a server.
+// Probe samples the resource usage of a server.
 type Probe interface {
 	Sample(ctx context.Context) (Usage, error)
 }
 
-// Usage is what a server's processes use, all together.
+// Usage is what all processes of a server use together.
 type Usage struct {
 	MemoryMiB float64 // resident
 	CPU       float64 // seconds of processors' time so far
 }
 
-// prepare makes the crowd of a plan, and begins the run's clock.
+// prepare creates the users of a plan, and starts the clock of the run.
 func (r *Run) prepare(ctx context.Context, plan target.Plan) (VirtualUsers, error) {
 	plan.Run = r.Name
 	r.phase("make accounts and conversations", 0)
 	o := load.Options{BodySize: r.BodySize}
-	var crowd VirtualUsers
+	var users VirtualUsers
 	var err error
 	if r.Prepare != nil {
-		crowd, err = r.Prepare(ctx, plan, o)
+		users, err = r.Prepare(ctx, plan, o)
 	} else {
-		crowd, err = load.Prepare(ctx, r.Target, plan, o)
+		users, err = load.Prepare(ctx, r.Target, plan, o)
 	}
 	if err != nil {
 		return nil, err
 	}
 	if !r.start.IsZero() {
-		return crowd, nil // a second crowd of the same run
+		return users, nil // more users of the same run
 	}
 	r.start = time.Now()
 	if r.Probe != nil {
 		go r.sampleUsage(ctx)
 	}
-	return crowd, nil
+	return users, nil
 }
 
-// connect brings everyone online; a connection that fails ends the run.
-func (r *Run) connect(ctx context.Context, crowd VirtualUsers) error {
+// connect connects all users; a connection that fails ends the run.
+func (r *Run) connect(ctx context.Context, users VirtualUsers) error {
 	r.phase("connect", 0)
-	if _, err := crowd.Connect(ctx, load.ConnectOptions{OnTick: r.onSecond(ctx)}); err != nil {
+	if _, err := users.Connect(ctx, load.ConnectOptions{OnTick: r.onSecond(ctx)}); err != nil {
 		return err
 	}
-	r.Report.Versions.Target = crowd.Version()
+	r.Report.Versions.Target = users.Version()
 	return nil
 }
 
-// runPhase has the crowd talk, and adds the step to the report.
-func (r *Run) runPhase(ctx context.Context, crowd VirtualUsers, label string, s load.Phase) (*load.Result, error) {
+// runPhase runs a phase and adds its result to the report.
+func (r *Run) runPhase(ctx context.Context, users VirtualUsers, label string, s load.Phase) (*load.Result, error) {
 	r.phase(label, s.WarmUp+s.Duration)
 	from := time.Since(r.start)
 	s.OnTick = r.onSecond(ctx)
-	step, err := crowd.RunPhase(ctx, s)
+	step, err := users.RunPhase(ctx, s)
 	if step != nil && s.Drain > 0 && step.Missing > 0 {
 		r.Report.Notes = append(r.Report.Notes, fmt.Sprintf("%s: %d receipts had not come %v later; the percentiles hold them at their age then", label, step.Missing, s.Drain))
 	}
@@ -123,10 +124,10 @@ func (r *Run) runPhase(ctx context.Context, crowd VirtualUsers, label string, s 
 	return step, err
 }
 
-// check judges every message of the run.
-func (r *Run) check(ctx context.Context, crowd VirtualUsers) error {
+// check checks every message of the run.
+func (r *Run) check(ctx context.Context, users VirtualUsers) error {
 	r.phase("check every message", 0)
-	v, err := crowd.Check(ctx)
+	v, err := users.Check(ctx)
 	if err != nil {
 		return err
 	}
@@ -140,7 +141,7 @@ func (r *Run) phase(what string, length time.Duration) {
 	}
 }
 
-// onSecond takes the seconds of something that begins now.
+// onSecond returns the callback for the seconds of a phase that begins now.
 func (r *Run) onSecond(ctx context.Context) func(load.Second) {
 	from := time.Since(r.start).Seconds()
 	before := r.usage.Load()
@@ -161,10 +162,11 @@ func (r *Run) onSecond(ctx context.Context) func(load.Second) {
 	}
 }
 
-// sampleInterval is how often the server's processes are looked at.
+// sampleInterval is how often the server's processes are sampled.
 const sampleInterval = time.Second
 
-// sampleUsage looks at the server again and again, aside: nobody waits for it.
+// sampleUsage samples the server's usage until ctx ends, in a goroutine of its
+// own.
 func (r *Run) sampleUsage(ctx context.Context) {
 	tick := time.NewTicker(sampleInterval)
 	defer tick.Stop()
@@ -180,7 +182,8 @@ func (r *Run) sampleUsage(ctx context.Context) {
 	}
 }
 
-// sampleNow looks once; nil where nothing can be seen, which the report notes.
+// sampleNow samples once. It returns nil where that is not possible, and notes
+// an error in the report.
 func (r *Run) sampleNow(ctx context.Context) *Usage {
 	if r.Probe == nil {
 		return nil
@@ -195,10 +198,10 @@ func (r *Run) sampleNow(ctx context.Context) *Usage {
 	return &now
 }
 
-// pairs is a plan of people who talk two by two.
-func pairs(people int) target.Plan {
-	plan := target.Plan{Users: people}
-	for i := 0; i+1 < people; i += 2 {
+// pairs returns a plan of users who send to each other in pairs.
+func pairs(users int) target.Plan {
+	plan := target.Plan{Users: users}
+	for i := 0; i+1 < users; i += 2 {
 		plan.Rooms = append(plan.Rooms, []int{i, i + 1})
 	}
 	return plan

@@ -13,27 +13,27 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/bench/target"
 )
 
-// Soak has people live with a system for hours: they send, type, read, scroll
-// back, search, lose their connections and come back. It looks for what gets
-// worse with time.
+// Soak simulates normal use for hours: users send, type, read, scroll back,
+// search, lose their connections and connect again. It measures what gets worse
+// with time.
 type Soak struct {
 	Users          int           // in pairs, and in rooms of ten
 	Rate           float64       // messages per second
-	ActionRate     float64       // other things done per second
-	DisconnectRate float64       // connections lost per second, of one person each
+	ActionRate     float64       // actions per second
+	DisconnectRate float64       // connections lost per second
 	Duration       time.Duration // of it all
-	Window         time.Duration // for which figures are made, one after the other
-	MaxActions     int           // that are under way at once; more wait for their turn
-	ActionTimeout  time.Duration // with one
+	Window         time.Duration // duration of each step
+	MaxActions     int           // concurrent actions; more wait
+	ActionTimeout  time.Duration // of one action
 }
 
-// activeUsers is a crowd that does more than to talk.
+// activeUsers is VirtualUsers that do more than send messages.
 type activeUsers interface {
 	reconnectable
 	Actions() []target.Action
 }
 
-// Run does it and fills in the report.
+// Run runs the scenario and fills in the report.
 func (s *Soak) Run(ctx context.Context, r *Run) error {
 	plan := s.plan()
 	all, err := r.prepare(ctx, plan)
@@ -41,24 +41,24 @@ func (s *Soak) Run(ctx context.Context, r *Run) error {
 		return err
 	}
 	defer all.Close()
-	crowd, ok := all.(activeUsers)
+	users, ok := all.(activeUsers)
 	if !ok {
-		return errors.New("people of several processes only talk: run this scenario in one")
+		return errors.New("users of several processes only send messages: run this scenario in one")
 	}
-	if err := r.connect(ctx, crowd); err != nil {
+	if err := r.connect(ctx, users); err != nil {
 		return err
 	}
-	life := newActivity(s, crowd, plan)
+	life := newActivity(s, users, plan)
 	over, stop := context.WithCancel(ctx)
 	defer stop()
 	var living sync.WaitGroup
 	living.Go(func() { life.runActions(over) })
-	if crowd.CanReconnect() {
+	if users.CanReconnect() {
 		living.Go(func() { life.runDisconnects(over) })
 	}
 	var total load.Result
 	for n := range int(s.Duration / s.Window) {
-		step, err := r.runPhase(ctx, crowd, fmt.Sprintf("%v to %v", time.Duration(n)*s.Window, time.Duration(n+1)*s.Window), load.Phase{
+		step, err := r.runPhase(ctx, users, fmt.Sprintf("%v to %v", time.Duration(n)*s.Window, time.Duration(n+1)*s.Window), load.Phase{
 			Rate: s.Rate, Duration: s.Window, Drain: drainTimeout,
 		})
 		if err != nil {
@@ -73,10 +73,11 @@ func (s *Soak) Run(ctx context.Context, r *Run) error {
 	r.Report.Acts = life.report()
 	r.Report.Drift = drift(r.Report, s.Duration)
 	r.Report.Downsample(maxSeries)
-	return r.check(ctx, crowd)
+	return r.check(ctx, users)
 }
 
-// maxSeries is how long a series is told; that of a longer run is thinned out.
+// maxSeries is how many points a series has at most; a longer one is
+// downsampled.
 const maxSeries = 3600
 
 func (s *Soak) plan() target.Plan {
@@ -92,16 +93,16 @@ func (s *Soak) plan() target.Plan {
 	return plan
 }
 
-// activity is what people do besides talking.
+// activity is what users do besides sending messages.
 type activity struct {
 	soak    *Soak
 	users   activeUsers
 	actions []target.Action
 	senders []load.Sender
-	slots   chan struct{} // a place for each act that is under way
+	slots   chan struct{} // one for each running action
 
 	mu      sync.Mutex
-	results []actionResult // by act; the last is coming back
+	results []actionResult // by action; the last is reconnecting
 }
 
 type actionResult struct {
@@ -109,8 +110,8 @@ type actionResult struct {
 	durations load.Distribution
 }
 
-func newActivity(s *Soak, crowd activeUsers, plan target.Plan) *activity {
-	l := &activity{soak: s, users: crowd, actions: crowd.Actions(), slots: make(chan struct{}, s.MaxActions)}
+func newActivity(s *Soak, users activeUsers, plan target.Plan) *activity {
+	l := &activity{soak: s, users: users, actions: users.Actions(), slots: make(chan struct{}, s.MaxActions)}
 	for _, a := range l.actions {
 		l.results = append(l.results, actionResult{Act: report.Act{Name: a.Name}})
 	}
@@ -123,34 +124,35 @@ func newActivity(s *Soak, crowd activeUsers, plan target.Plan) *activity {
 	return l
 }
 
-// runActions has somebody do something, again and again.
+// runActions has random users do random actions until ctx ends.
 func (l *activity) runActions(ctx context.Context) {
 	if len(l.actions) == 0 {
 		return
 	}
 	l.pace(ctx, l.soak.ActionRate, func(ctx context.Context, due time.Time) {
-		which, turn := rand.IntN(len(l.actions)), l.senders[rand.IntN(len(l.senders))]
-		l.record(which, due, l.actions[which].Do(ctx, turn.User, turn.Room))
+		which, sender := rand.IntN(len(l.actions)), l.senders[rand.IntN(len(l.senders))]
+		l.record(which, due, l.actions[which].Do(ctx, sender.User, sender.Room))
 	})
 }
 
-// runDisconnects cuts somebody off, again and again; they come back at once.
+// runDisconnects disconnects random users, who connect again at once, until ctx
+// ends.
 func (l *activity) runDisconnects(ctx context.Context) {
-	var away sync.Map // by person
+	var away sync.Map // by user
 	l.pace(ctx, l.soak.DisconnectRate, func(ctx context.Context, due time.Time) {
-		person := rand.IntN(l.soak.Users)
-		if _, is := away.LoadOrStore(person, true); is {
+		user := rand.IntN(l.soak.Users)
+		if _, is := away.LoadOrStore(user, true); is {
 			return
 		}
-		defer away.Delete(person)
-		l.users.Disconnect([]int{person})
-		_, err := l.users.Reconnect(ctx, []int{person}, load.ReconnectOptions{})
+		defer away.Delete(user)
+		l.users.Disconnect([]int{user})
+		_, err := l.users.Reconnect(ctx, []int{user}, load.ReconnectOptions{})
 		l.record(len(l.actions), due, err)
 	})
 }
 
-// pace does something so often in a second, side by side where it takes long,
-// and waits for all of it at the end.
+// pace calls do at a rate, concurrently where it takes long, and waits at the
+// end until all calls have returned.
 func (l *activity) pace(ctx context.Context, perSecond float64, do func(ctx context.Context, due time.Time)) {
 	if perSecond <= 0 {
 		return

@@ -1,5 +1,4 @@
-// Package threshold judges a run by conditions that a person wrote, such as
-// p95>170ms or lost>0.
+// Package threshold judges a run by conditions such as p95>170ms or lost>0.
 package threshold
 
 import (
@@ -13,7 +12,7 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/bench/report"
 )
 
-// Condition is one under which a run counts as failed.
+// Condition is a condition under which a run counts as failed.
 type Condition struct {
 	text    string
 	metric  metric
@@ -25,7 +24,7 @@ type Condition struct {
 type metric struct {
 	value func(r *report.Report) float64
 	unit  unit
-	// measured tells whether the run measured it; nil for always.
+	// measured reports whether the run measured it; nil means always.
 	measured func(r *report.Report) bool
 }
 
@@ -97,7 +96,7 @@ var metrics = func() map[string]metric {
 	return all
 }()
 
-// connected is a figure of the connections, which not every run measures.
+// connected is a metric of connections, which not every run measures.
 func connected(of func(*report.Connections) float64, u unit) metric {
 	return metric{
 		value: func(r *report.Report) float64 { return of(orZero(r.Connections)) }, unit: u,
@@ -112,7 +111,7 @@ func orZero[T any](v *T) *T {
 	return v
 }
 
-// Metrics are the names that a condition can begin with, sorted.
+// Metrics returns the names of all metrics, sorted.
 func Metrics() []string {
 	names := make([]string, 0, len(metrics))
 	for name := range metrics {
@@ -122,7 +121,7 @@ func Metrics() []string {
 	return names
 }
 
-// operators, the longer ones first: >= begins with >.
+// operators has the longer ones first, because >= begins with >.
 var operators = []struct {
 	text    string
 	compare func(got, limit float64) bool
@@ -135,7 +134,7 @@ var operators = []struct {
 	{"<", func(got, limit float64) bool { return got < limit }},
 }
 
-// Parse reads a condition: a metric, a comparison, and a limit with its unit.
+// Parse parses a condition: a metric, an operator, and a limit with its unit.
 func Parse(text string) (Condition, error) {
 	c := Condition{text: text}
 	at := strings.IndexAny(text, "<>=!")
@@ -182,8 +181,8 @@ func (u unit) parse(text string) (float64, error) {
 	return n, nil
 }
 
-// Fails tells whether a run meets the condition, and with what figure. It also
-// fails where the run did not measure it: nobody knows then.
+// Fails reports whether a run meets the condition, and describes it with the
+// measured value. It also fails when the run did not measure the metric.
 func (c Condition) Fails(r *report.Report) (bool, string) {
 	if c.metric.measured != nil && !c.metric.measured(r) {
 		return true, c.text + " (it was not measured)"

@@ -1,6 +1,6 @@
-// Package reporttest has reports of every scenario for tests of what is made of
-// them: those of latency and burst are real runs against one process of Hikyaku;
-// the others are made up, in the form that their scenarios write.
+// Package reporttest has reports of every scenario for tests. Those of latency
+// and burst are recorded from one process of Hikyaku; the others are generated,
+// in the form that their scenarios write.
 package reporttest
 
 import (
@@ -17,7 +17,7 @@ import (
 //go:embed *.json
 var files embed.FS
 
-// Recorded gives a run that was really made: latency, latency-again or burst.
+// Recorded returns a recorded run: latency, latency-again or burst.
 func Recorded(name string) *report.Report {
 	f, err := files.Open(name + ".json")
 	if err != nil {
@@ -30,7 +30,7 @@ func Recorded(name string) *report.Report {
 	return r
 }
 
-// All gives one of each scenario.
+// All returns a report of each scenario.
 func All() []*report.Report {
 	return []*report.Report{Recorded("latency"), Recorded("burst"), Connections(), Fanout(), Reconnect(), Soak()}
 }
@@ -60,7 +60,8 @@ func heat(n int64, p50 float64) []int64 {
 
 func variation(i int) float64 { return 1 + 0.15*math.Sin(float64(i)*1.7) }
 
-// second is one in which sent messages went to so many devices each.
+// second returns a second in which each sent message went to a number of
+// devices.
 func second(i int, sent, copies int64, p50 float64) load.Second {
 	l := latency(p50)
 	return load.Second{
@@ -125,7 +126,8 @@ func Fanout() *report.Report {
 	return r
 }
 
-// Reconnect is 2,000 people who are cut off while others talk, and return.
+// Reconnect is 2,000 users who are disconnected while others send, and connect
+// again.
 func Reconnect() *report.Report {
 	r := newReport("reconnect", map[string]string{"users": "2000", "spread": "10s"})
 	for i := 1; i <= 40; i++ {

@@ -12,19 +12,19 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/bench/target"
 )
 
-// conn is a person who is there. One goroutine reads; it and the sender share
-// what mu guards.
+// conn is a connected user. One goroutine reads; it and the sender share what mu
+// guards.
 //
-// The reader never waits for the network to take something: under pressure it
-// takes nothing before something was read from it. What the server asks for,
-// and the driver's own questions, are sent from goroutines of their own.
+// The reader never blocks on a write: under pressure the server accepts nothing
+// before the client has read. Answers to the server, and the driver's own
+// requests, are sent by their own goroutines.
 type conn struct {
 	*session
 	site     *site
 	on       target.Listener
 	rooms    map[string]int // by the address that their messages come from
-	to       map[int]string // and the other way round
-	received atomic.Uint32  // stanzas from the server, since stream management is on
+	to       map[int]string // the inverse of rooms
+	received atomic.Uint32  // stanzas from the server since stream management was enabled
 	closed   atomic.Bool
 
 	frame []byte // of Send, which one goroutine at a time calls
@@ -34,12 +34,13 @@ type conn struct {
 	sending sync.Mutex
 
 	mu           sync.Mutex
-	acked        uint32 // stanzas of ours that the server has taken
+	acked        uint32 // stanzas that the server has acknowledged
 	pending      []int  // numbers of the texts behind those, in order; nobodys for a stanza that awaits no word
-	ackRequested bool   // a question how many it has taken is on its way
+	ackRequested bool   // an acknowledgment was requested and has not come
 }
 
-// noMessage stands for a text that was answered already, or for another stanza.
+// noMessage stands for a text that was answered already, or for a stanza that is
+// no text.
 const noMessage = -1
 
 var (
@@ -47,27 +48,27 @@ var (
 	presence   = []byte(`<presence xmlns="` + nsClient + `"/>`)
 )
 
-// Connect implements [target.Site]. It returns when the person is there, in
-// their group chats too.
-func (s *site) Connect(ctx context.Context, person int, on target.Listener) (target.Conn, error) {
-	stream, err := s.login(ctx, person, "bench")
+// Connect implements [target.Site]. It returns when the user is present,
+// also in their group chats.
+func (s *site) Connect(ctx context.Context, user int, on target.Listener) (target.Conn, error) {
+	stream, err := s.login(ctx, user, "bench")
 	if err != nil {
 		return nil, err
 	}
-	c := &conn{session: stream, site: s, on: on, rooms: s.rooms[person], to: map[int]string{}}
+	c := &conn{session: stream, site: s, on: on, rooms: s.rooms[user], to: map[int]string{}}
 	for address, room := range c.rooms {
 		c.to[room] = address
 	}
-	if err := stream.withContext(ctx, func() error { return c.activate(person) }); err != nil {
+	if err := stream.withContext(ctx, func() error { return c.activate(user) }); err != nil {
 		stream.close()
-		return nil, fmt.Errorf("connect %s: %w", s.user(person), err)
+		return nil, fmt.Errorf("connect %s: %w", s.user(user), err)
 	}
 	go c.read()
 	return c, nil
 }
 
-// activate switches stream management on and says that the person is there.
-func (c *conn) activate(person int) error {
+// activate enables stream management and sends presence.
+func (c *conn) activate(user int) error {
 	if c.site.version.Load() == nil {
 		v, err := c.version()
 		if err != nil {
@@ -79,7 +80,7 @@ func (c *conn) activate(person int) error {
 		if c.site.isPair(room) {
 			continue
 		}
-		if err := c.join(from, person); err != nil {
+		if err := c.join(from, user); err != nil {
 			return fmt.Errorf("come into the room %s: %w", from, err)
 		}
 	}
@@ -112,11 +113,11 @@ func (c *conn) activate(person int) error {
 	}
 }
 
-// join comes into a group chat (XEP-0045), whose subject is the last thing that
-// one who comes is told.
-func (c *conn) join(room string, person int) error {
+// join joins a group chat (XEP-0045). The subject is the last stanza that a user
+// receives when joining.
+func (c *conn) join(room string, user int) error {
 	f := append([]byte(nil), `<presence xmlns="`+nsClient+`" to="`+room+`/p`...)
-	f = strconv.AppendInt(f, int64(person), 10)
+	f = strconv.AppendInt(f, int64(user), 10)
 	f = append(f, `"><x xmlns="`+nsMUC+`"><history maxstanzas="0"/></x></presence>`...)
 	if err := c.Write(f); err != nil {
 		return err
@@ -138,13 +139,13 @@ func (c *conn) join(room string, person int) error {
 	}
 }
 
-// bareJID is an address without its resource.
+// bareJID returns an address without its resource.
 func bareJID(jid []byte) []byte {
 	b, _, _ := bytes.Cut(jid, []byte("/"))
 	return b
 }
 
-// ackedCount is how many stanzas an answer is for.
+// ackedCount returns the number of stanzas that an answer acknowledges.
 func ackedCount(e *element) (uint32, error) {
 	h, err := strconv.ParseUint(string(e.attr("h")), 10, 32)
 	if err != nil {
@@ -186,7 +187,7 @@ func (c *conn) Close() {
 	c.close()
 }
 
-// read hears what comes, until the end.
+// read reads until the connection ends.
 func (c *conn) read() {
 	for {
 		e, err := c.next()
@@ -205,7 +206,7 @@ func (c *conn) read() {
 	}
 }
 
-// handle deals with one element.
+// handle handles one element.
 func (c *conn) handle(e *element) error {
 	switch string(e.name) {
 	case "message":
@@ -230,17 +231,16 @@ func (c *conn) handle(e *element) error {
 	return nil
 }
 
-// sendAck says how many stanzas were heard. The number is read when its turn to be
-// written has come, so that it never goes back. A failure is the reader's to
-// notice.
+// sendAck acknowledges the received stanzas. The number is read just before it is
+// written, so that it never decreases. The reader notices an error.
 func (c *conn) sendAck() {
 	c.sending.Lock()
 	defer c.sending.Unlock()
 	_ = c.Write([]byte(`<a xmlns="` + nsSM + `" h="` + strconv.FormatUint(uint64(c.received.Load()), 10) + `"/>`))
 }
 
-// answerIQ answers what the server asks: that the person is there (XEP-0199), and
-// whatever else it may ask for, too. It is a stanza like a text.
+// answerIQ answers the server's requests: pings (XEP-0199), and any other. The
+// answer counts as a stanza, like a text.
 func (c *conn) answerIQ(e *element) {
 	f := append([]byte(nil), `<iq xmlns="`+nsClient+`" type="result" id="`...)
 	f = appendEscaped(f, e.attr("id"))
@@ -275,8 +275,8 @@ func (c *conn) handleMessage(e *element) {
 	}
 }
 
-// handleAck passes the server's word on, for all that it is for, and asks again
-// when there is more.
+// handleAck reports the messages that the server acknowledged, and requests the
+// next acknowledgment when there are more.
 func (c *conn) handleAck(h uint32) error {
 	c.mu.Lock()
 	count := h - c.acked // also past the counter's end (XEP-0198, section 4)
@@ -299,8 +299,8 @@ func (c *conn) handleAck(h uint32) error {
 	return nil
 }
 
-// handleBounce passes on that a message came back: refused, or failed when the
-// server had given its word before.
+// handleBounce reports that a message was returned: refused, or failed if the
+// server had acknowledged it before.
 func (c *conn) handleBounce(n int, why string) {
 	kind := target.Failed
 	c.mu.Lock()

@@ -61,25 +61,25 @@ type site struct {
 	*Target
 	plan     target.Plan
 	password string
-	rooms    []map[string]int // of each person: conversations, by the address that their messages come from
+	rooms    []map[string]int // by user: rooms by the address that their messages come from
 	version  atomic.Pointer[string]
 }
 
-// isPair tells whether a conversation is a one-to-one chat.
+// isPair reports whether a conversation is a one-to-one chat.
 func (s *site) isPair(room int) bool { return len(s.plan.Rooms[room]) == 2 }
 
-func (s *site) user(person int) string { return fmt.Sprintf("bench-%s-%d", s.plan.Run, person) }
+func (s *site) user(user int) string { return fmt.Sprintf("bench-%s-%d", s.plan.Run, user) }
 
-// jid is a person's address.
-func (s *site) jid(person int) string { return s.user(person) + "@" + s.Domain }
+// jid returns a user's address.
+func (s *site) jid(user int) string { return s.user(user) + "@" + s.Domain }
 
-// address is where a person sends what they say in a conversation.
-func (s *site) address(room, person int) string {
+// address returns the address that a user sends to in a conversation.
+func (s *site) address(room, user int) string {
 	members := s.plan.Rooms[room]
 	switch {
 	case !s.isPair(room):
 		return fmt.Sprintf("bench-%s-%d@%s", s.plan.Run, room, s.Rooms)
-	case members[0] == person:
+	case members[0] == user:
 		return s.jid(members[1])
 	default:
 		return s.jid(members[0])
@@ -140,13 +140,13 @@ func (s *site) Version() string {
 	return ""
 }
 
-// login opens a stream of a person.
-func (s *site) login(ctx context.Context, person int, resource string) (*session, error) {
+// login opens a stream for a user.
+func (s *site) login(ctx context.Context, user int, resource string) (*session, error) {
 	stream, err := open(ctx, s.Target.address, s.Domain)
 	if err != nil {
 		return nil, err
 	}
-	err = stream.withContext(ctx, func() error { return stream.login(s.user(person), s.password, resource) })
+	err = stream.withContext(ctx, func() error { return stream.login(s.user(user), s.password, resource) })
 	if err != nil {
 		stream.close()
 		return nil, err
@@ -184,13 +184,13 @@ const pageSize = 250
 
 // archive reads what the archive has of a conversation (XEP-0313), as one of
 // its members has it.
-func (s *site) archive(ctx context.Context, room, person int) ([]target.Message, error) {
-	stream, err := s.login(ctx, person, "archive")
+func (s *site) archive(ctx context.Context, room, user int) ([]target.Message, error) {
+	stream, err := s.login(ctx, user, "archive")
 	if err != nil {
 		return nil, err
 	}
 	defer stream.close()
-	to, with := s.address(room, person), ""
+	to, with := s.address(room, user), ""
 	if s.isPair(room) {
 		to, with = "", `<field var="with"><value>`+to+`</value></field>`
 	}
@@ -222,7 +222,7 @@ func (s *site) archive(ctx context.Context, room, person int) ([]target.Message,
 			return nil
 		})
 		if err != nil {
-			return nil, fmt.Errorf("read the archive of %s: %w", s.user(person), err)
+			return nil, fmt.Errorf("read the archive of %s: %w", s.user(user), err)
 		}
 		if complete {
 			return out, nil

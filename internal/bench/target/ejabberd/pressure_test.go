@@ -16,7 +16,7 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/bench/target/frames"
 )
 
-// answerListener are what a person is told of what they sent.
+// answerListener records the answers to what a user sent.
 type answerListener struct {
 	numbers chan int
 	ended   chan struct{}

@@ -31,7 +31,7 @@ func (e *element) attr(name string) []byte {
 	return nil
 }
 
-// is tells whether the element has a name.
+// is reports whether the element has a name.
 func (e *element) is(name string) bool { return string(e.name) == name }
 
 // child is the first child of a name, in a namespace unless that is empty. It is

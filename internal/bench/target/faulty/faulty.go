@@ -1,5 +1,5 @@
-// Package faulty is a chat system, in memory, that breaks its word on purpose:
-// what the load tool must find out.
+// Package faulty is an in-memory chat system that breaks its guarantees on
+// purpose: what the load tool must find.
 package faulty
 
 import (
@@ -12,42 +12,42 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/bench/target"
 )
 
-// System is how the system behaves. Its zero value is a perfect one that takes
-// no time. What is a function is called for each message, with its place among
-// all that were sent, from 0; a nil one does nothing.
+// System configures the behavior. Its zero value is perfect and takes no time.
+// The functions are called for each message, with its position among all that
+// were sent, from 0; a nil one does nothing.
 type System struct {
-	// Delay is how long a message takes from its sending to its receipts.
+	// Delay is the time from sending a message to its receipts.
 	Delay func(n int) time.Duration
-	// Stall is how long a sender is held up: the network takes nothing.
+	// Stall is how long a sender is blocked: the network accepts nothing.
 	Stall func(n int) time.Duration
 	// PerSecond is how many messages it handles in a second, one after the
-	// other; 0 means any number.
+	// other; 0 means no limit.
 	PerSecond float64
 	// AcceptEarly accepts a message before it is handled, as a queue does.
 	AcceptEarly bool
-	// AcceptDelay is how long after it has delivered a message it accepts it.
+	// AcceptDelay is how long after delivering a message it accepts it.
 	AcceptDelay time.Duration
-	// Refuse answers that a message is not taken.
+	// Refuse refuses a message.
 	Refuse func(n int) bool
-	// Lose, Double and Swap are done to the receipts of one device: a message
-	// never comes, comes twice, or comes after the next one.
+	// Lose, Duplicate and Reorder apply to the receipts of one device: a
+	// message never arrives, arrives twice, or arrives after the next one.
 	Lose, Duplicate, Reorder func(n int) bool
 	// Forget leaves a message out of the history.
 	Forget func(n int) bool
 	// Hang never answers and never delivers.
 	Hang func(n int) bool
-	// SkipMissed leaves out a message that a person missed when they come back, and
-	// Again tells one that they had.
+	// SkipMissed leaves out a message that a user missed when they reconnect,
+	// and RepeatReceived repeats one that they have received.
 	SkipMissed, RepeatReceived bool
 	// RefuseConnection refuses the connection with this number, from 0.
 	RefuseConnection func(n int) bool
-	// ActionDelay is how long everything takes that people do besides talking.
+	// ActionDelay is how long each action takes.
 	ActionDelay time.Duration
-	// NoEcho does not give senders their own messages; Parrot does so for some
-	// all the same.
+	// NoEcho does not send senders their own messages; EchoAnyway does so for
+	// some.
 	NoEcho     bool
 	EchoAnyway func(n int) bool
-	// NoHistory cannot tell what it has stored.
+	// NoHistory cannot return what is stored.
 	NoHistory bool
 }
 
@@ -77,7 +77,7 @@ type site struct {
 
 type room struct {
 	history    []target.Message
-	received   map[int]int // how much of it each person was told of
+	received   map[int]int // by user: how much of the history was delivered
 	delayed    []byte      // at the second device, because of Swap
 	delayedSeq int64
 }
@@ -95,20 +95,20 @@ func (s *site) History(_ context.Context, room int) ([]target.Message, error) {
 	return append([]target.Message{}, s.rooms[room].history...), nil
 }
 
-func (s *site) Connect(_ context.Context, person int, on target.Listener) (target.Conn, error) {
+func (s *site) Connect(_ context.Context, user int, on target.Listener) (target.Conn, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.dials++
 	if applies(s.system.RefuseConnection, s.dials-1) {
 		return nil, errors.New("nobody answers")
 	}
-	s.listeners[person] = on
-	return &conn{site: s, user: person}, nil
+	s.listeners[user] = on
+	return &conn{site: s, user: user}, nil
 }
 
-// Return implements [target.Returner].
-func (s *site) Return(ctx context.Context, person int, on target.Listener) (target.Conn, error) {
-	c, err := s.Connect(ctx, person, on)
+// Reconnect implements [target.Returner].
+func (s *site) Reconnect(ctx context.Context, user int, on target.Listener) (target.Conn, error) {
+	c, err := s.Connect(ctx, user, on)
 	if err != nil {
 		return nil, err
 	}
@@ -116,10 +116,10 @@ func (s *site) Return(ctx context.Context, person int, on target.Listener) (targ
 	defer s.mu.Unlock()
 	for number, members := range s.plan.Rooms {
 		r := &s.rooms[number]
-		if !slices.Contains(members, person) {
+		if !slices.Contains(members, user) {
 			continue
 		}
-		from := r.received[person]
+		from := r.received[user]
 		if s.system.RepeatReceived {
 			from = max(0, from-1)
 		}
@@ -129,13 +129,13 @@ func (s *site) Return(ctx context.Context, person int, on target.Listener) (targ
 		for _, m := range r.history[from:] {
 			on.Received(number, m.Seq, []byte(m.Text))
 		}
-		r.received[person] = len(r.history)
+		r.received[user] = len(r.history)
 	}
 	return c, nil
 }
 
-// Acts implements [target.Actor].
-func (s *site) Acts() []target.Action {
+// Actions implements [target.Actor].
+func (s *site) Actions() []target.Action {
 	return []target.Action{{Name: "look around", Do: func(context.Context, int, int) error {
 		time.Sleep(s.system.ActionDelay)
 		return nil
@@ -147,9 +147,9 @@ type conn struct {
 	user int
 }
 
-func (c *conn) Close() { c.Cut() }
+func (c *conn) Close() { c.Disconnect() }
 
-func (c *conn) Cut() {
+func (c *conn) Disconnect() {
 	c.site.mu.Lock()
 	on := c.site.listeners[c.user]
 	c.site.listeners[c.user] = nil
@@ -196,28 +196,28 @@ func (c *conn) Send(room, n int, text []byte) error {
 	return nil
 }
 
-func (s *site) answer(person, n int, a target.Answer) {
+func (s *site) answer(user, n int, a target.Answer) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.answerLocked(person, n, a)
+	s.answerLocked(user, n, a)
 }
 
 // answerLocked answers; s.mu is held.
-func (s *site) answerLocked(person, n int, a target.Answer) {
-	if on := s.listeners[person]; on != nil {
+func (s *site) answerLocked(user, n int, a target.Answer) {
+	if on := s.listeners[user]; on != nil {
 		on.Answered(n, a)
 	}
 }
 
 // handle stores a message, answers, and delivers it.
-func (s *site) handle(person, number, n, place int, text []byte) {
+func (s *site) handle(user, number, n, place int, text []byte) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
 	case applies(s.system.Hang, place):
 		return
 	case applies(s.system.Refuse, place):
-		s.answerLocked(person, n, target.Answer{Kind: target.Refused, Text: "overloaded"})
+		s.answerLocked(user, n, target.Answer{Kind: target.Refused, Text: "overloaded"})
 		return
 	}
 	r := &s.rooms[number]
@@ -227,9 +227,9 @@ func (s *site) handle(person, number, n, place int, text []byte) {
 	}
 	switch {
 	case s.system.AcceptDelay > 0:
-		time.AfterFunc(s.system.AcceptDelay, func() { s.answer(person, n, target.Answer{Kind: target.Accepted}) })
+		time.AfterFunc(s.system.AcceptDelay, func() { s.answer(user, n, target.Answer{Kind: target.Accepted}) })
 	case !s.system.AcceptEarly:
-		s.answerLocked(person, n, target.Answer{Kind: target.Accepted})
+		s.answerLocked(user, n, target.Answer{Kind: target.Accepted})
 	}
 	for i, member := range s.plan.Rooms[number] {
 		on := s.listeners[member]
@@ -237,7 +237,7 @@ func (s *site) handle(person, number, n, place int, text []byte) {
 			continue
 		}
 		r.received[member] = len(r.history)
-		if member == person && s.system.NoEcho && !applies(s.system.EchoAnyway, place) {
+		if member == user && s.system.NoEcho && !applies(s.system.EchoAnyway, place) {
 			continue
 		}
 		if i != 1 { // the others are served well

@@ -1,5 +1,5 @@
-// Package frames is the WebSocket connection of drivers: text messages both
-// ways, and control frames looked after.
+// Package frames is a WebSocket connection for drivers: text messages in both
+// directions; control frames are handled.
 package frames
 
 import (
@@ -28,8 +28,9 @@ const (
 	writeTimeout = 30 * time.Second
 )
 
-// Conn is a connection. Write may be called concurrently, also beside Read. When
-// a Write fails, a Read fails as well, and says why: so a connection has one end.
+// Conn is a connection. Write may be called concurrently, also with Read. When
+// Write fails, Read fails as well and returns the reason, so the end is
+// reported once.
 type Conn struct {
 	conn          net.Conn
 	buf           []byte
@@ -44,7 +45,7 @@ type Conn struct {
 	out []byte
 }
 
-// CloseError is how the server ended a connection.
+// CloseError is the server's close frame.
 type CloseError struct {
 	Code   int
 	Reason string
@@ -60,8 +61,8 @@ func (e *CloseError) Error() string {
 	return fmt.Sprintf("the server closed the connection: %d %s", e.Code, e.Reason)
 }
 
-// Address turns an address for people (http, https, ws or wss) into that of a
-// socket. path is where sockets are when the address does not say.
+// Address converts an http, https, ws or wss address into a WebSocket URL. path
+// is used when the address has none.
 func Address(address, path string) (*url.URL, error) {
 	u, err := url.Parse(address)
 	if err != nil {
@@ -108,11 +109,11 @@ func Dial(ctx context.Context, u *url.URL, subprotocol string) (*Conn, error) {
 	return c, nil
 }
 
-// SetReadDeadline bounds in time the reads that follow; the zero time means no bound.
+// SetReadDeadline bounds later reads; the zero time removes the bound.
 func (c *Conn) SetReadDeadline(until time.Time) error { return c.conn.SetReadDeadline(until) }
 
-// Read gives the next text message, which is valid until the next call. Pings
-// are answered meanwhile. Only one goroutine at a time may call it.
+// Read returns the next text message, which is valid until the next call. It
+// answers pings. Only one goroutine at a time may call it.
 func (c *Conn) Read() ([]byte, error) {
 	text, err := c.read()
 	switch {
@@ -154,7 +155,7 @@ func (c *Conn) feed(p []byte) {
 	}
 }
 
-// handle takes a message, or looks after a control frame.
+// handle stores a message, or handles a control frame.
 func (c *Conn) handle(op wsframe.Opcode, payload []byte) error {
 	switch op {
 	case wsframe.Text:
@@ -172,8 +173,8 @@ func (c *Conn) handle(op wsframe.Opcode, payload []byte) error {
 	return nil
 }
 
-// Write sends text messages, all with one call to the system. It waits while
-// the network takes nothing, though not for ever.
+// Write sends text messages with one system call. It blocks while the network
+// accepts nothing, up to writeTimeout.
 func (c *Conn) Write(texts ...[]byte) error { return c.write(wsframe.Text, texts...) }
 
 func (c *Conn) write(op wsframe.Opcode, texts ...[]byte) error {
@@ -195,7 +196,7 @@ func (c *Conn) write(op wsframe.Opcode, texts ...[]byte) error {
 	return err
 }
 
-// Close says goodbye and ends the connection. A Read that waits returns an
+// Close sends a close frame and ends the connection. A blocked Read returns an
 // error.
 func (c *Conn) Close() {
 	// One that takes nothing any more is not waited for.

@@ -156,8 +156,7 @@ func TestSilentServer(t *testing.T) {
 	<-stuck
 }
 
-// A server that goes without a word is told of in the same words, whatever was
-// on its way.
+// A lost connection gives the same error, whatever was on its way.
 func TestConnectionLost(t *testing.T) {
 	for name, last := range map[string]func(conn net.Conn){
 		"in between": func(net.Conn) {},

@@ -15,14 +15,13 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/bench/target/hikyaku"
 )
 
-// timeout bounds every wait; it is never waited for in full unless something is
-// wrong.
+// timeout bounds every wait. Only a fault takes that long.
 const timeout = time.Minute
 
-// fastHeartbeat is a heartbeat for tests in which it has something to find.
+// fastHeartbeat is a heartbeat for tests in which head checks find something.
 const fastHeartbeat = 100 * time.Millisecond
 
-// listener are what a person hears.
+// listener records what a user receives.
 type listener struct {
 	mu       sync.Mutex
 	received map[int][]int64 // seqs, by conversation
@@ -61,8 +60,8 @@ func (e *listener) wait(t *testing.T, room, count int) {
 	}
 }
 
-// fixture are four people, of whom 0 and 1, and 2 and 3 have a conversation, on a
-// server that does wrong.
+// fixture is four users on a faulty server; 0 and 1 have a conversation, and so
+// have 2 and 3.
 type fixture struct {
 	site      target.Site
 	listeners [4]*listener
@@ -105,7 +104,7 @@ func newFixture(t *testing.T, heartbeat time.Duration, faults *nullserver.Faults
 	return f
 }
 
-// send has person 0 say so many things more.
+// send sends more messages from user 0.
 func (f *fixture) send(t *testing.T, count int) {
 	t.Helper()
 	for range count {
@@ -118,20 +117,20 @@ func (f *fixture) send(t *testing.T, count int) {
 
 func (f *fixture) repaired() int64 { return f.site.(target.Repairer).Repaired() }
 
-// reconnect has person 1 come back.
+// reconnect connects user 1 again.
 func (f *fixture) reconnect(ctx context.Context) (err error) {
-	f.conns[1], err = f.site.(target.Reconnecter).Return(ctx, 1, f.listeners[1])
+	f.conns[1], err = f.site.(target.Reconnecter).Reconnect(ctx, 1, f.listeners[1])
 	return err
 }
 
 func (f *fixture) disconnect() {
-	f.conns[1].(target.Disconnecter).Cut()
+	f.conns[1].(target.Disconnecter).Disconnect()
 	f.conns[1] = nil
 }
 
 func one(which int) func(int) bool { return func(n int) bool { return n == which } }
 
-// What a server does wrong is mended, and told.
+// Faults of a server are repaired, and reported.
 func TestServerFaultsAreReported(t *testing.T) {
 	whole := []int64{1, 2, 3, 4, 5, 6, 7, 8, 9, 10}
 	for name, c := range map[string]struct {
@@ -169,7 +168,7 @@ func TestServerFaultsAreReported(t *testing.T) {
 			for i := range 2 {
 				f.listeners[i].wait(t, 0, len(c.heard))
 				if heard := f.listeners[i].in(0); !slices.Equal(sorted(heard), c.heard) {
-					t.Errorf("person %d heard %v", i, heard)
+					t.Errorf("user %d received %v", i, heard)
 				}
 			}
 			if n := f.repaired(); n < 2*c.repaired || c.repaired == 0 && n > 0 {
@@ -178,7 +177,7 @@ func TestServerFaultsAreReported(t *testing.T) {
 			for i := 2; i < 4; i++ {
 				f.listeners[i].wait(t, 0, len(c.leaked))
 				if leaked := f.listeners[i].in(0); !slices.Equal(leaked, c.leaked) {
-					t.Errorf("person %d heard %v of others", i, leaked)
+					t.Errorf("user %d received %v of others", i, leaked)
 				}
 			}
 		})

@@ -21,7 +21,7 @@ import (
 )
 
 // installation is a real one without any account, that takes so many messages a
-// second of one person.
+// second of one user.
 func installation(t *testing.T, perSecond float64, burst int) (url string) {
 	t.Helper()
 	a, err := app.Start(t.Context(), app.Config{
@@ -72,7 +72,7 @@ func TestTalk(t *testing.T) {
 	t.Run("the first account", func(t *testing.T) {
 		url := installation(t, perSecond, 8)
 		talk(t, url, "", true)
-		// The first account administers the installation, and nobody else.
+		// Only the first account administers the installation.
 		if c, err := client.New(url); err != nil || c.Register(t.Context(), "bench-test", "correct horse battery") == nil {
 			t.Error("the first account is not named after the run")
 		}
@@ -122,36 +122,36 @@ func talk(t *testing.T, url, token string, tooMuch bool) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	everybody := make([]int, 110) // more than a group is made with by people
+	everybody := make([]int, 110) // more than a group is created with
 	for i := range everybody {
 		everybody[i] = i
 	}
-	crowd, err := load.Prepare(t.Context(), system, target.Plan{
+	users, err := load.Prepare(t.Context(), system, target.Plan{
 		Run: "test", Users: len(everybody), Rooms: [][]int{{0, 1}, {2, 3, 4}, everybody},
 	}, load.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer crowd.Close()
-	if _, err := crowd.Connect(t.Context(), load.ConnectOptions{}); err != nil {
+	defer users.Close()
+	if _, err := users.Connect(t.Context(), load.ConnectOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	if crowd.Version() != "1.2.3" {
-		t.Errorf("the version is %q", crowd.Version())
+	if users.Version() != "1.2.3" {
+		t.Errorf("the version is %q", users.Version())
 	}
-	slow, err := crowd.RunPhase(t.Context(), load.Phase{Rate: 300, Duration: time.Second, Drain: time.Minute})
+	slow, err := users.RunPhase(t.Context(), load.Phase{Rate: 300, Duration: time.Second, Drain: time.Minute})
 	if err != nil || slow.Accepted != 300 || slow.Refused != 0 || slow.Missing != 0 || slow.Latency.P50 <= 0 {
 		t.Errorf("%+v, %v", slow, err)
 	}
 	accepted := slow.Accepted
 	if tooMuch {
-		fast, err := crowd.RunPhase(t.Context(), load.Phase{Rate: 20_000, Duration: 100 * time.Millisecond, Drain: time.Minute})
+		fast, err := users.RunPhase(t.Context(), load.Phase{Rate: 20_000, Duration: 100 * time.Millisecond, Drain: time.Minute})
 		if err != nil || fast.Accepted == 0 || fast.Refused == 0 || fast.Accepted+fast.Refused != 2000 {
 			t.Errorf("%d accepted, %d refused, %v", fast.Accepted, fast.Refused, err)
 		}
 		accepted += fast.Accepted
 	}
-	v, err := crowd.Check(t.Context())
+	v, err := users.Check(t.Context())
 	if err != nil || !v.Passed() || v.Accepted != accepted || v.Unanswered != 0 {
 		t.Errorf("%+v, %v", v, err)
 	}

@@ -15,8 +15,8 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/eventloop"
 )
 
-// BatchPrefix begins the names of the batches that runs make, and of their
-// accounts.
+// BatchPrefix is the prefix of the names of batches, and of their accounts,
+// that runs create.
 const BatchPrefix = "bench-"
 
 // Prepare implements [target.Target].
@@ -55,8 +55,9 @@ func (t *Target) Prepare(ctx context.Context, p target.Plan) (target.Site, error
 	return s, nil
 }
 
-// Administrator gives the token with which several processes make people and
-// conversations of a run in bulk, if there is one: see Prepare.
+// Administrator returns the token with which several processes create users and
+// conversations of a run in bulk, or an empty one if there is none; see
+// Prepare.
 func (t *Target) Administrator(ctx context.Context, run string) (token string, err error) {
 	admin, err := t.administrator(ctx, run)
 	if err != nil || admin == nil {
@@ -65,9 +66,9 @@ func (t *Target) Administrator(ctx context.Context, run string) (token string, e
 	return admin.Token(), nil
 }
 
-// administrator is who makes people and conversations in bulk: the holder of
-// the token, or on an installation that has no account yet, its first one. It
-// is nil when there is none.
+// administrator returns the client that creates users and conversations in
+// bulk: the holder of the token, or on an installation without accounts, its
+// first account. It is nil if there is none.
 func (t *Target) administrator(ctx context.Context, run string) (*client.Client, error) {
 	if t.options.AdminToken != "" {
 		return t.client.WithToken(t.options.AdminToken), nil
@@ -86,7 +87,7 @@ func (t *Target) administrator(ctx context.Context, run string) (*client.Client,
 	return first, nil
 }
 
-// prepareInBulk makes everything in a batch named after the run.
+// prepareInBulk creates everything in a batch named after the run.
 func (s *site) prepareInBulk(ctx context.Context, admin *client.Client, p target.Plan) error {
 	batch := BatchPrefix + p.Run
 	names := make([]string, p.Users)
@@ -122,11 +123,11 @@ func accountName(run string, i int) string { return fmt.Sprintf("%s%s-%d", Batch
 
 func roomTitle(run string, i int) string { return fmt.Sprintf("bench %s %d", run, i) }
 
-// registerConcurrency is how many accounts register side by side: their passwords keep
-// the server's processors busy anyway.
+// registerConcurrency is how many accounts register concurrently: hashing their
+// passwords keeps the server's processors busy anyway.
 const registerConcurrency = 8
 
-// prepareOneByOne does as people would do.
+// prepareOneByOne registers accounts and creates conversations as users do.
 func (s *site) prepareOneByOne(ctx context.Context, way *client.Client, p target.Plan) error {
 	s.users = make([]*client.Client, p.Users)
 	password := rand.Text()
@@ -157,7 +158,8 @@ func (s *site) prepareOneByOne(ctx context.Context, way *client.Client, p target
 	return making.Wait()
 }
 
-// maxInitialMembers is how many members a group is made with; more are invited.
+// maxInitialMembers is how many members a group is created with; for more, a
+// channel is created that they join.
 const maxInitialMembers = 100
 
 func (s *site) makeRoom(ctx context.Context, title string, members []int) (chat.ConversationID, error) {

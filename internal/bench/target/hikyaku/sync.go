@@ -10,17 +10,17 @@ import (
 )
 
 const (
-	// sayPatience is how long a socket may take to be made.
+	// readyTimeout bounds the wait until a socket is open.
 	readyTimeout = time.Minute
-	// unanswered is how long a sync may be without an answer, before it is sent
-	// again. It is noticed at a heartbeat.
+	// syncTimeout is how long a sync may be unanswered before it is sent again.
+	// It is checked at each heartbeat.
 	syncTimeout = 5 * time.Second
-	// refusedPause is how long a sync waits that the server refused.
+	// syncRetryDelay is the delay after which a refused sync is sent again.
 	syncRetryDelay = time.Second
 )
 
-// sendSync sends a frame from where nobody may wait: whoever reads this socket reads
-// others, too. A loss is noticed there.
+// sendSync sends a frame without blocking: the goroutine that reads this socket
+// reads others, too. The reader notices a lost connection.
 func (c *conn) sendSync(frame wire.Sync) {
 	go func() {
 		select {
@@ -31,7 +31,7 @@ func (c *conn) sendSync(frame wire.Sync) {
 	}()
 }
 
-// resendLater sends frames that the server refused again.
+// resendLater sends frames again that the server refused.
 func (c *conn) resendLater(frames ...wire.Sync) {
 	time.AfterFunc(syncRetryDelay, func() {
 		for i := range frames {
@@ -40,14 +40,14 @@ func (c *conn) resendLater(frames ...wire.Sync) {
 	})
 }
 
-// newSyncID makes the id of a sync: what is asked for, and a number, so that a late
-// answer is known as one.
+// newSyncID returns the id of a sync: what is requested, and a number, so that
+// a late answer is recognized.
 func (c *conn) newSyncID(what string) string {
 	c.syncs++
 	return what + "." + strconv.Itoa(c.syncs)
 }
 
-// newListSync is the next question which conversations changed.
+// newListSync returns the next request for the conversations that changed.
 func (c *conn) newListSync() wire.Sync {
 	c.listSentAt, c.listID = time.Now(), c.newSyncID("list")
 	return c.listSync()
@@ -55,7 +55,7 @@ func (c *conn) newListSync() wire.Sync {
 
 func (c *conn) listSync() wire.Sync { return wire.Sync{T: "sync", ID: c.listID, Cursor: c.sync.cursor} }
 
-// syncList asks which conversations changed.
+// syncList requests the conversations that changed.
 func (c *conn) syncList() {
 	if !c.listSentAt.IsZero() {
 		c.listAgain = true
@@ -64,12 +64,12 @@ func (c *conn) syncList() {
 	c.sendSync(c.newListSync())
 }
 
-// handleSynced takes the answer. What a person's first connection finds is where
-// they begin.
+// handleSynced handles the list of conversations that changed. A user starts at
+// the state that the first connection finds.
 //
-// The cursor moves before what changed has come: a conversation whose changes
-// did not come, on a connection that was lost, is in no list any more. So all
-// that are behind are asked for, not only those in the list.
+// The cursor moves before the changes have arrived. If the connection is lost
+// before they have, no later list contains that conversation. So all
+// conversations that are behind are requested, not only those in the list.
 func (c *conn) handleSynced(f client.Frame) {
 	var v wire.Synced
 	if err := f.Into(&v); err != nil || v.ID != c.listID || c.listSentAt.IsZero() {
@@ -105,8 +105,8 @@ func (c *conn) handleSynced(f client.Frame) {
 	c.checkSynced()
 }
 
-// catchUp asks for the changes of a conversation that are missing, unless it
-// has.
+// catchUp requests the missing changes of a conversation, unless a sync is
+// under way.
 func (c *conn) catchUp(room int, s *roomState) {
 	if s.rev >= s.latest || s.syncing() {
 		return
@@ -131,7 +131,7 @@ func (c *conn) handleChanges(f client.Frame) {
 	}
 	s := c.sync.rooms[room]
 	if s == nil || s.gap == nil {
-		return // nobody asked
+		return // not requested
 	}
 	g, had := s.gap, s.rev
 	for i := range v.Messages {
@@ -139,7 +139,7 @@ func (c *conn) handleChanges(f client.Frame) {
 		if m.Rev <= had {
 			continue
 		}
-		if c.isSynced { // else this is what was missed while the person was away
+		if c.isSynced { // otherwise the user missed it while disconnected
 			c.site.repaired.Add(1)
 		}
 		body := []byte(m.Body)
@@ -151,7 +151,7 @@ func (c *conn) handleChanges(f client.Frame) {
 	c.sync.advance(s, v.Rev, 0)
 	if s.syncing() && g.id == v.ID {
 		g.sentAt = time.Time{}
-		if !v.More { // then the changes up to there that are not in it are none of messages
+		if !v.More { // then the changes up to upTo that are not in it are not messages
 			c.sync.advance(s, g.upTo, 0)
 		}
 	}
@@ -159,8 +159,8 @@ func (c *conn) handleChanges(f client.Frame) {
 	c.checkSynced()
 }
 
-// wasPushedEarly tells whether a message that is passed on now was pushed before its
-// turn, and passes it on as often as it was pushed like that again.
+// wasPushedEarly reports whether a message that is passed on now was pushed
+// before its turn, and passes on the repeated pushes of it.
 func (c *conn) wasPushedEarly(room int, s *roomState, rev, seq int64, body []byte) bool {
 	g := s.gap
 	if g == nil || !g.pushedEarly.remove(rev) {
@@ -175,7 +175,7 @@ func (c *conn) wasPushedEarly(room int, s *roomState, rev, seq int64, body []byt
 	return true
 }
 
-// checkSynced says that nothing is missing, when it is so for the first time.
+// checkSynced closes synced when nothing is missing for the first time.
 func (c *conn) checkSynced() {
 	if c.isSynced || !c.sync.listed || !c.listSentAt.IsZero() {
 		return
@@ -189,9 +189,9 @@ func (c *conn) checkSynced() {
 	close(c.synced)
 }
 
-// handleError hears that the server did not do what it was asked. When it was asked
-// too much at once it does not say which of all that was: then everything that
-// has no answer yet is asked again, and an answer too many does no harm.
+// handleError handles a refused request. When there were too many requests the
+// server does not say which one it refused: then everything unanswered is
+// requested again, and a surplus answer does no harm.
 func (c *conn) handleError(f client.Frame) {
 	var v wire.ErrorFrame
 	if f.Into(&v) != nil {
@@ -206,15 +206,16 @@ func (c *conn) handleError(f client.Frame) {
 	}
 }
 
-// resendUnanswered repeats what had no answer for too long. Whichever answer comes
-// first is taken.
+// resendUnanswered repeats requests that were unanswered for too long.
+// Whichever answer comes first is used.
 func (c *conn) resendUnanswered(now time.Time) {
 	for _, frame := range c.unansweredSyncs(func(_ string, asked time.Time) bool { return now.Sub(asked) > syncTimeout }, now) {
 		c.sendSync(frame)
 	}
 }
 
-// unansweredSyncs gives those syncs without an answer that are wanted, as asked now.
+// unansweredSyncs returns the unanswered syncs that wanted selects, and sets
+// their time to now.
 func (c *conn) unansweredSyncs(wanted func(id string, asked time.Time) bool, now time.Time) (frames []wire.Sync) {
 	if !c.listSentAt.IsZero() && wanted(c.listID, c.listSentAt) {
 		c.listSentAt = now

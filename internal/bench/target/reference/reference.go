@@ -1,5 +1,5 @@
 // Package reference drives the reference stack (internal/stack/reference): JSON
-// over WebSocket, people in pairs.
+// over WebSocket, users in pairs.
 //
 // Accepted is that its broker confirmed a message. What is stored is read from
 // its database, since it has no other way to tell; without the database's
@@ -37,7 +37,7 @@ type Target struct {
 }
 
 // New is the stack whose gateways are at some addresses, with commas between
-// them: people are spread over them.
+// them: users are distributed over them.
 func New(addresses string, o Options) (*Target, error) {
 	t := &Target{Options: o}
 	for address := range strings.SplitSeq(addresses, ",") {
@@ -58,14 +58,14 @@ func New(addresses string, o Options) (*Target, error) {
 // Name implements [target.Target].
 func (t *Target) Name() string { return "reference" }
 
-// site is the people of a run, of whom the stack knows nothing.
+// site is the users of a run. The stack has no accounts.
 type site struct {
 	*Target
 	plan  target.Plan
-	rooms []map[string]int // of each person: conversations, by the other's name
+	rooms []map[string]int // by user: rooms by the name of the other user
 }
 
-func (s *site) user(person int) string { return fmt.Sprintf("bench-%s-%d", s.plan.Run, person) }
+func (s *site) user(user int) string { return fmt.Sprintf("bench-%s-%d", s.plan.Run, user) }
 
 // Prepare implements [target.Target]. There is nothing to make.
 func (t *Target) Prepare(_ context.Context, p target.Plan) (target.Site, error) {
@@ -129,20 +129,20 @@ const timeout = 30 * time.Second
 // Connect implements [target.Site]. The stack takes a socket before it knows
 // where the person is, and says nothing when it does: so the person greets
 // themselves, which comes back once it knows.
-func (s *site) Connect(ctx context.Context, person int, on target.Listener) (target.Conn, error) {
-	u := *s.gateways[person%len(s.gateways)]
-	u.RawQuery = url.Values{"user": {s.user(person)}}.Encode()
+func (s *site) Connect(ctx context.Context, user int, on target.Listener) (target.Conn, error) {
+	u := *s.gateways[user%len(s.gateways)]
+	u.RawQuery = url.Values{"user": {s.user(user)}}.Encode()
 	socket, err := frames.Dial(ctx, &u, "")
 	if err != nil {
 		return nil, err
 	}
-	c := &conn{Conn: socket, on: on, rooms: s.rooms[person], to: map[int]string{}, prefix: s.user(person) + "-"}
+	c := &conn{Conn: socket, on: on, rooms: s.rooms[user], to: map[int]string{}, prefix: s.user(user) + "-"}
 	for other, room := range c.rooms {
 		c.to[room] = other
 	}
-	if err := c.greet(ctx, s.user(person)); err != nil {
+	if err := c.greet(ctx, s.user(user)); err != nil {
 		socket.Close()
-		return nil, fmt.Errorf("connect %s: %w", s.user(person), err)
+		return nil, fmt.Errorf("connect %s: %w", s.user(user), err)
 	}
 	go c.read()
 	return c, nil
@@ -153,7 +153,7 @@ type conn struct {
 	on     target.Listener
 	rooms  map[string]int // by the other's name
 	to     map[int]string
-	prefix string // of the ids of this person's messages
+	prefix string // of the ids of this user's messages
 	buf    []byte
 	closed atomic.Bool
 }
@@ -164,7 +164,7 @@ func (c *conn) greet(ctx context.Context, self string) error {
 	}
 	stop := context.AfterFunc(ctx, func() { _ = c.SetReadDeadline(time.Unix(1, 0)) })
 	defer stop()
-	// A person may come again.
+	// A user may connect again.
 	id := c.prefix + "greeting-" + rand.Text()
 	if err := c.Write([]byte(`{"id": "` + id + `", "to": "` + self + `", "body": ""}`)); err != nil {
 		return err
@@ -212,7 +212,7 @@ func (c *conn) Close() {
 	c.Conn.Close()
 }
 
-// read hears what comes, until the end.
+// read reads until the connection ends.
 func (c *conn) read() {
 	for {
 		var f frame

@@ -41,8 +41,8 @@ func start(t *testing.T) (*stack.Reference, targettest.System) {
 func TestReference(t *testing.T) {
 	server, system := start(t)
 	t.Run("pairs", func(t *testing.T) {
-		crowd := targettest.TestMessages(t, system, targettest.Pairs("pairs", 10))
-		targettest.TestLossIsFound(t, crowd, 1, func() error {
+		users := targettest.TestMessages(t, system, targettest.Pairs("pairs", 10))
+		targettest.TestLossIsFound(t, users, 1, func() error {
 			return server.Postgres.Exec(t.Context(), "reference", "DELETE FROM ref_messages WHERE id = 'bench-pairs-2-0'")
 		})
 	})
@@ -59,21 +59,21 @@ func TestReference(t *testing.T) {
 			t.Errorf("a group: %v", err)
 		}
 	})
-	// What the broker has confirmed and nobody delivers is accepted, and lost:
+	// What the broker has confirmed and no process delivers is accepted, and lost:
 	// the tool says both.
 	t.Run("worker frozen", func(t *testing.T) {
-		crowd := targettest.Connect(t, system, targettest.Pairs("frozen", 4))
+		users := targettest.Connect(t, system, targettest.Pairs("frozen", 4))
 		if err := server.Workers[0].Pause(); err != nil {
 			t.Fatal(err)
 		}
 		// Answers may come when nobody waits for the rest any more; the verdict
 		// has them.
-		r, err := crowd.RunPhase(t.Context(), load.Phase{Rate: 50, Duration: time.Second, Drain: time.Second})
+		r, err := users.RunPhase(t.Context(), load.Phase{Rate: 50, Duration: time.Second, Drain: time.Second})
 		if err != nil || r.Sent != 50 || r.Delivered != 0 || r.Missing != 50 {
 			t.Errorf("%+v, %v", r, err)
 		}
 		// Each is missed twice: by its reader and in the table.
-		if v := targettest.Check(t, crowd); v.Accepted != 50 || v.Lost != 100 || v.Passed() {
+		if v := targettest.Check(t, users); v.Accepted != 50 || v.Lost != 100 || v.Passed() {
 			t.Errorf("%+v", v)
 		}
 		if err := server.Workers[0].Resume(); err != nil {

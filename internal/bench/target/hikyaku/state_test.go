@@ -22,8 +22,8 @@ func (l *seqListener) Received(_ int, seq int64, _ []byte) { *l = append(*l, seq
 
 func (l *seqListener) Ended(error) {}
 
-// one is a person in one conversation, on a connection that has settled and
-// leads nowhere: what is asked is never sent.
+// one returns a user in one conversation, on a connection that is synced and has
+// no socket: requests are never sent.
 func one() (c *conn, heard *seqListener) {
 	heard = &seqListener{}
 	s := &site{
@@ -60,8 +60,8 @@ func (l *seqListener) requireSeqs(t *testing.T, seqs ...int64) {
 	}
 }
 
-// Of what came in an answer, one pushed copy is forgiven, whether it comes
-// before or behind; the next is told.
+// One pushed copy of a message from an answer is no duplicate, whether it comes
+// before or after the answer; the next one is.
 func TestOneCopyIsNoDuplicate(t *testing.T) {
 	c, heard := one()
 	c.handlePushed("7", 1, 3)
@@ -78,7 +78,7 @@ func TestOneCopyIsNoDuplicate(t *testing.T) {
 	}
 }
 
-// A copy that comes before its turn, and again in its turn, is told.
+// A message that is pushed before its turn, and again in its turn, is a duplicate.
 func TestDuplicatePushedEarly(t *testing.T) {
 	c, heard := one()
 	c.handlePushed("7", 2, 1, 2)
@@ -101,8 +101,8 @@ func TestLateAnswer(t *testing.T) {
 	heard.requireSeqs(t, 1, 2, 3, 4)
 }
 
-// What is of a conversation that the person is not in is told as it comes, and
-// never asked for.
+// Messages of a conversation that the user is not in are passed on, and never
+// requested.
 func TestForeignMessages(t *testing.T) {
 	c, heard := one()
 	c.handlePushed("8", 5, 5)

@@ -33,8 +33,8 @@ func perfect(messages int, seqs bool) *run {
 	r.order, r.received, r.stored = make([][]audit.Key, 2), make([][][]audit.Key, 2), make([][]audit.Stored, 2)
 	for i := range messages {
 		room := i % 2
-		person := i / 2 % len(slices.Compact(slices.Clone(r.rooms[room].Devices)))
-		k := r.audit.RecordSend(person, room, 0)
+		user := i / 2 % len(slices.Compact(slices.Clone(r.rooms[room].Devices)))
+		k := r.audit.RecordSend(user, room, 0)
 		r.audit.RecordAnswer(k, audit.Accepted)
 		r.order[room] = append(r.order[room], k)
 		r.stored[room] = append(r.stored[room], audit.Stored{Key: k, Seq: int64(len(r.order[room]))})

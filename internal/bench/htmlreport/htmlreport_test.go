@@ -157,6 +157,6 @@ func golden(t *testing.T, path string, got []byte) {
 	}
 	want, err := os.ReadFile(path)
 	if err != nil || !bytes.Equal(got, want) {
-		t.Errorf("%s is not what it was (go test ./internal/bench/page -update writes it anew): %v\n%s", path, err, cmp.Diff(string(want), string(got)))
+		t.Errorf("%s is not what it was (go test ./internal/bench/htmlreport -update writes it anew): %v\n%s", path, err, cmp.Diff(string(want), string(got)))
 	}
 }

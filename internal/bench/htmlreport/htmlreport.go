@@ -16,15 +16,15 @@ import (
 	"github.com/hikyaku-chat/hikyaku/web"
 )
 
-// Write writes the page of one report, or of several: each scenario has a
-// section, and runs of the same scenario are compared. beside are published
-// figures to compare them to.
-func Write(w io.Writer, reports []*report.Report, beside ...compare.Reference) error {
+// Write writes the page of one or more reports: each scenario has a section,
+// and runs of the same scenario are compared. references are published figures
+// to compare with.
+func Write(w io.Writer, reports []*report.Report, references ...compare.Reference) error {
 	files, err := web.Report()
 	if err != nil {
 		return err
 	}
-	return write(w, files, newPage(reports, beside))
+	return write(w, files, newPage(reports, references))
 }
 
 func write(w io.Writer, files fs.FS, p Page) error {
@@ -74,7 +74,8 @@ const template = `<!doctype html>
 </html>
 `
 
-// cspHash names the content of an element, as a policy does.
+// cspHash returns the source expression of an element's content for a content
+// security policy.
 func cspHash(content []byte) string {
 	sum := sha256.Sum256(content)
 	return "sha256-" + base64.StdEncoding.EncodeToString(sum[:])

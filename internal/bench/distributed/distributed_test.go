@@ -18,8 +18,8 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/bench/target/faulty"
 )
 
-// Each hand of these has a system of its own, so that what a hand does can be
-// told apart; all run on the test's clock.
+// Each agent of these tests has its own system, so that the agents' work can be
+// distinguished. All run on the synthetic clock of the test.
 
 func startAgents(t *testing.T, systems ...*faulty.System) []distributed.Agent {
 	t.Helper()
@@ -33,7 +33,7 @@ func startAgents(t *testing.T, systems ...*faulty.System) []distributed.Agent {
 			// What a broken pipe is called does not matter.
 			_ = distributed.Serve(t.Context(), there, func(how []byte) (target.Target, error) {
 				if string(how) != s.Name() {
-					t.Errorf("a hand was told to reach %q", how)
+					t.Errorf("an agent got the target %q", how)
 				}
 				return s, nil
 			})
@@ -67,7 +67,7 @@ func runScenario(t *testing.T, what runner, systems ...*faulty.System) (*report.
 	return r, err
 }
 
-// Percentiles are those of all messages together: of two hands one has 10 ms,
+// Percentiles are those of all messages together: one of two agents has 10 ms,
 // the other 30, and a tenth of its messages 200.
 func TestResultsAddUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -141,7 +141,7 @@ func TestRatesThatDoNotDivide(t *testing.T) {
 	})
 }
 
-// A hand that dies, or cannot begin, ends the run with a word, and not never.
+// An agent that exits, or cannot start, ends the run with an error.
 func TestAgentDies(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		all := startAgents(t, &faulty.System{}, &faulty.System{})
@@ -168,8 +168,8 @@ func TestDivision(t *testing.T) {
 			everybody[i] = i
 		}
 		for name, plan := range map[string]target.Plan{
-			"more processes than people":   {Users: 1},
-			"a conversation of all people": {Users: 10, Rooms: [][]int{everybody}},
+			"more processes than users":   {Users: 1},
+			"a conversation of all users": {Users: 10, Rooms: [][]int{everybody}},
 		} {
 			if _, err := distributed.Prepare(t.Context(), startAgents(t, &faulty.System{}, &faulty.System{}), plan, load.Options{}); err == nil {
 				t.Errorf("%s were divided", name)

@@ -1,11 +1,10 @@
-// Package nullserver is a server that speaks as much of Hikyaku's public protocol as
-// the load tool uses, and does next to nothing: it answers every message,
-// hands it to both people of its conversation, and keeps only who sent the how
-// manieth of theirs. What the load tool reaches against it is the tool's own
-// speed.
+// Package nullserver is a server that implements as much of Hikyaku's public
+// protocol as the load tool uses, at minimal cost: it accepts every message,
+// pushes it to both users of the conversation, and stores only its sender and
+// number. What the load tool reaches against it is the tool's own speed.
 //
-// It is a server for benchmarks and tests alone: it checks neither passwords nor
-// membership. For tests it can do wrong on purpose, see [Faults].
+// It is for benchmarks and tests only: it checks neither passwords nor
+// membership. Tests can make it misbehave, see [Faults].
 package nullserver
 
 import (
@@ -27,8 +26,8 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/wire"
 )
 
-// idle is how long a client may say nothing. It is long beside any heartbeat:
-// a client on a busy machine is late, and not gone.
+// idle is how long a client may be silent. It is much longer than any
+// heartbeat: a client on a busy machine is late, not gone.
 const idle = 90 * time.Second
 
 // Server is a running server.
@@ -59,19 +58,19 @@ type room struct {
 	members [2]*user
 	mu      sync.Mutex
 	stored  []message       // by seq, from 1
-	delayed websocket.Frame // pushed behind the next one
+	delayed websocket.Frame // pushed after the next one
 }
 
-// message is what is kept of a message: enough to tell which one it was.
+// message is what is stored of a message: enough to identify it.
 type message struct{ user, n uint32 }
 
-// Start serves at an address, such as 127.0.0.1:0, until Close. Clients are
-// asked for a heartbeat.
+// Start serves at an address, such as 127.0.0.1:0, until Close. heartbeat is
+// the interval that clients are asked to keep.
 func Start(ctx context.Context, addr string, heartbeat time.Duration) (*Server, error) {
 	return StartFaulty(ctx, addr, heartbeat, nil)
 }
 
-// StartFaulty is Start for a server that does wrong.
+// StartFaulty is like Start, for a server that misbehaves.
 func StartFaulty(ctx context.Context, addr string, heartbeat time.Duration, faults *Faults) (*Server, error) {
 	var lc net.ListenConfig
 	l, err := lc.Listen(ctx, "tcp", addr)
@@ -119,8 +118,8 @@ func writeProblem(w http.ResponseWriter, status int, detail string) {
 	_ = json.NewEncoder(w).Encode(map[string]any{"status": status, "code": "invalid", "detail": detail})
 }
 
-// register makes an account. Its token is its id, so that another null server
-// knows it as well.
+// register creates an account. Its token is its id, so that another null server
+// accepts it as well.
 func (s *Server) register(w http.ResponseWriter, r *http.Request) {
 	var in struct{ Name string }
 	if err := json.NewDecoder(r.Body).Decode(&in); err != nil || in.Name == "" {
@@ -133,7 +132,8 @@ func (s *Server) register(w http.ResponseWriter, r *http.Request) {
 	writeJSON(w, map[string]any{"token": u.id.String(), "user": wire.User{ID: u.id, Name: in.Name}})
 }
 
-// user is the one of an id. s.mu is held for writing.
+// user returns the user with an id, and creates it if needed. s.mu must be held
+// for writing.
 func (s *Server) user(id chat.UserID) *user {
 	u := s.users[id]
 	if u == nil {
@@ -143,7 +143,7 @@ func (s *Server) user(id chat.UserID) *user {
 	return u
 }
 
-// authenticate is whose token a request has, 0 for nobody's.
+// authenticate returns the user of the request's token, 0 if there is none.
 func authenticate(r *http.Request) chat.UserID {
 	const scheme = "Bearer "
 	token := r.Header.Get("Authorization")
@@ -157,7 +157,7 @@ func authenticate(r *http.Request) chat.UserID {
 	return chat.UserID(id)
 }
 
-// create makes a direct conversation; there are no others.
+// create creates a direct conversation; other kinds are not supported.
 func (s *Server) create(w http.ResponseWriter, r *http.Request) {
 	var in struct {
 		Kind chat.Kind
@@ -188,10 +188,10 @@ func (s *Server) room(id int64) *room {
 	return s.rooms[id-1]
 }
 
-// anyID stands for the names of messages, which are not kept.
+// anyID replaces the client ids of messages, which are not stored.
 var anyID = chat.ClientID(uuid.Must(uuid.NewV7()))
 
-// history makes a page anew from what was kept.
+// history reconstructs a page from what is stored.
 func (s *Server) history(w http.ResponseWriter, r *http.Request) {
 	id, _ := strconv.ParseInt(r.PathValue("id"), 10, 64)
 	after, _ := strconv.ParseInt(r.URL.Query().Get("after"), 10, 64)
@@ -210,7 +210,7 @@ func (s *Server) history(w http.ResponseWriter, r *http.Request) {
 	writeJSON(w, map[string]any{"items": items, "has_before": from > 0, "has_after": to < int64(len(all))})
 }
 
-// page makes the messages behind one place up to another anew.
+// page reconstructs the messages after one position up to another.
 func (r *room) page(all []message, from, to int64) []wire.Message {
 	items := make([]wire.Message, 0, to-from)
 	for i, t := range all[from:to] {

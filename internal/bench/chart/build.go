@@ -99,15 +99,15 @@ func (d *builder) add(name string, c Chart) {
 
 func (d *builder) single() bool { return len(d.runs) == 1 }
 
-// series is something that a chart may show.
+// series is a quantity that a chart can show.
 type series struct {
 	name  string
 	dash  Dash
 	value func(s *second) (float64, bool)
 }
 
-// addOverTime adds a chart of quantities over time. Of one run all are shown together;
-// of several one at a time, first the one that is named as telling.
+// addOverTime adds a chart of series over time. For one run all are shown
+// together; for several runs one at a time, the first being the default.
 func (d *builder) addOverTime(name string, c Chart, telling string, quantities ...series) {
 	c.X = Axis{Label: "time", Unit: humanize.Seconds}
 	if d.single() {
@@ -168,7 +168,7 @@ var percentiles = []percentile{
 	{"p99", Dashed, func(l load.Latency) float64 { return l.P99 }},
 }
 
-// addOverSteps adds a line for each percentile, over something of the steps.
+// addOverSteps adds a line for each percentile, over a value of the steps.
 func (d *builder) addOverSteps(c *Chart, x func(s *load.Result) float64, y func(s *load.Result) load.Latency) {
 	if !d.single() {
 		c.Choices = []string{"p95", "p50", "p99"}
@@ -232,8 +232,8 @@ func (d *builder) rate() {
 	)
 }
 
-// hasMessages tells whether people were talking: a scenario that only connects has no
-// rate of messages.
+// hasMessages reports whether messages were sent: a scenario that only connects
+// has no message rate.
 func (d *builder) hasMessages(*second) bool {
 	return slices.ContainsFunc(d.runs, func(r run) bool { return r.Sent > 0 })
 }
@@ -246,12 +246,13 @@ func (d *builder) queue() {
 	}, "", series{"accepted, not yet arrived", Solid, func(s *second) (float64, bool) { return float64(s.Queue), d.hasMessages(s) }})
 }
 
-// whenDelivered is a percentile of seconds in which something was delivered.
+// whenDelivered restricts a value to seconds in which something was delivered.
 func whenDelivered(of func(s *second) float64) func(s *second) (float64, bool) {
 	return func(s *second) (float64, bool) { return of(s), s.Delivered > 0 && of(s) > 0 }
 }
 
-// whenConnecting is one of seconds in which people came online and nothing was said.
+// whenConnecting restricts a value to seconds in which users connected and
+// nothing was sent.
 func whenConnecting(of func(s *second) float64) func(s *second) (float64, bool) {
 	return func(s *second) (float64, bool) { return of(s), s.Delivered == 0 && s.Sent == 0 && of(s) > 0 }
 }
@@ -318,7 +319,7 @@ func (d *builder) fanout() {
 	d.add("deliveries", c)
 }
 
-// processNames says whose memory and processors are drawn.
+// processNames names the sampled processes of the server.
 func (d *builder) processNames() string {
 	first := d.runs[0].Server()
 	if !slices.ContainsFunc(d.runs, func(r run) bool { return r.Server() != first }) {

@@ -7,22 +7,22 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// preciseTimer lets the pacer sleep until a moment and not until the millisecond after
-// it: Go's scheduler, when it has nothing to do, waits for its next timer by
-// epoll, which counts in milliseconds. A timer of the system's, watched by the
-// same epoll, ends that wait in time.
+// preciseTimer lets the pacer sleep until a point in time and not until the
+// millisecond after it. An idle Go scheduler waits for its next timer with
+// epoll, which counts in milliseconds. A timerfd, watched by the same epoll,
+// ends that wait on time.
 type preciseTimer struct {
 	file *os.File // nil without a timer of the system's
 	fd   int
 }
 
-// minSleep is the shortest sleep on a timer of the system's. Messages that are
-// due within it go out together: to wake up for each of ten thousands a second
-// costs more than to send it, here and at the other end.
+// minSleep is the shortest sleep with a timerfd. Messages that are due within
+// it are sent together: to wake up for each of ten thousand a second costs more
+// than to send it, on both sides.
 const minSleep = 250 * time.Microsecond
 
-// newPreciseTimer makes an alarm. Without one, as on the clock of a test, sleeping is
-// what it is in Go.
+// newPreciseTimer creates a timer. Where there is no timerfd, and with the
+// synthetic clock of a test, it sleeps like time.Sleep.
 func newPreciseTimer() *preciseTimer {
 	var ts unix.Timespec
 	if err := unix.ClockGettime(unix.CLOCK_REALTIME, &ts); err != nil || time.Since(time.Unix(ts.Unix())).Abs() > time.Minute {

@@ -10,9 +10,9 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/bench/target/hikyaku"
 )
 
-func pairs(people int) target.Plan {
-	p := target.Plan{Run: "null", Users: people}
-	for i := 0; i < people; i += 2 {
+func pairs(users int) target.Plan {
+	p := target.Plan{Run: "null", Users: users}
+	for i := 0; i < users; i += 2 {
 		p.Rooms = append(p.Rooms, []int{i, i + 1})
 	}
 	return p
@@ -33,19 +33,19 @@ func TestEveryMessageIsAccountedFor(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	crowd, err := load.Prepare(t.Context(), system, pairs(10), load.Options{})
+	users, err := load.Prepare(t.Context(), system, pairs(10), load.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer crowd.Close()
-	if _, err := crowd.Connect(t.Context(), load.ConnectOptions{}); err != nil {
+	defer users.Close()
+	if _, err := users.Connect(t.Context(), load.ConnectOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	r, err := crowd.RunPhase(t.Context(), load.Phase{Rate: 3000, Duration: time.Second, Drain: time.Minute})
+	r, err := users.RunPhase(t.Context(), load.Phase{Rate: 3000, Duration: time.Second, Drain: time.Minute})
 	if err != nil || r.Sent != 3000 || r.Accepted != 3000 || r.Delivered != 6000 || r.Missing != 0 {
 		t.Errorf("%+v, %v", r, err)
 	}
-	v, err := crowd.Check(t.Context())
+	v, err := users.Check(t.Context())
 	if err != nil || !v.Passed() || v.Accepted != 3000 || v.Delivered != 6000 || v.Unanswered != 0 {
 		t.Errorf("%+v, %v", v, err)
 	}

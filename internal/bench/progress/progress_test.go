@@ -125,7 +125,7 @@ func golden(t *testing.T, name, got string) {
 		}
 	}
 	if want, err := os.ReadFile(path); err != nil || got != string(want) {
-		t.Errorf("%s is not what it was (go test ./internal/bench/live -update writes it anew): %v\n%s", path, err, got)
+		t.Errorf("%s is not what it was (go test ./internal/bench/progress -update writes it anew): %v\n%s", path, err, got)
 	}
 }
 

@@ -1,5 +1,5 @@
-// Package progress shows a run of the load tool while it goes on: as a panel that is
-// drawn in place on a terminal, and as lines everywhere else.
+// Package progress shows the progress of a run of the load tool: as a panel
+// that is redrawn in place on a terminal, and as lines everywhere else.
 package progress
 
 import (
@@ -16,19 +16,21 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/bench/scenario"
 )
 
-// View is told what happens. Close leaves the last state to be read, and must be
-// called before anything else is written to the same place; closing again does
-// nothing.
+// View shows the progress of a run. Close leaves the last state on the screen,
+// and must be called before anything else is written to the same output;
+// closing again does nothing.
 type View interface {
 	scenario.Observer
 	Close()
 }
 
-// redrawInterval is how often the panel is drawn, so that the time left goes down.
+// redrawInterval is how often the panel is redrawn, so that the remaining time
+// counts down.
 const redrawInterval = 250 * time.Millisecond
 
-// New shows a run under a title, such as "latency of hikyaku". Only where w is a
-// terminal that can be drawn on it is a panel. NO_COLOR is respected.
+// New shows a run with a title, such as "latency of hikyaku". If w is a
+// terminal with cursor control it draws a panel, otherwise it writes lines.
+// NO_COLOR is respected.
 func New(w io.Writer, title string) View {
 	f, ok := w.(*os.File)
 	if !ok || !term.IsTerminal(int(f.Fd())) || os.Getenv("TERM") == "dumb" {
@@ -47,7 +49,7 @@ func New(w io.Writer, title string) View {
 	return t
 }
 
-// terminalView draws a panel again and again.
+// terminalView redraws a panel at intervals.
 type terminalView struct {
 	mu    sync.Mutex // guards panel
 	panel *panel

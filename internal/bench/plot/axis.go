@@ -8,13 +8,13 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/bench/humanize"
 )
 
-// axis is an axis with the range that it shows.
+// axis is an axis with its visible range.
 type axis struct {
 	chart.Axis
 	min, max float64
 }
 
-// newAxis shows everything of a chart.
+// newAxis returns an axis whose range includes all of a chart.
 func newAxis(c chart.Chart, ofX bool) axis {
 	s := axis{Axis: c.Y, min: math.Inf(1), max: math.Inf(-1)}
 	if ofX {
@@ -77,7 +77,7 @@ func newAxis(c chart.Chart, ofX bool) axis {
 	return s
 }
 
-// position is where a value is between the ends, 0 to 1.
+// position returns the relative position of a value in the range, 0 to 1.
 func (s axis) position(v float64) float64 {
 	if s.Log {
 		return math.Log(v/s.min) / math.Log(s.max/s.min)
@@ -85,7 +85,7 @@ func (s axis) position(v float64) float64 {
 	return (v - s.min) / (s.max - s.min)
 }
 
-// ticks are at most about so many values to be named.
+// ticks returns the values to label, not more than about a maximum.
 func (s axis) ticks(most int) []float64 {
 	if s.Log {
 		for _, steps := range [][]float64{{1, 2, 5}, {1, 3}, {1}} {
@@ -110,7 +110,7 @@ func (s axis) ticks(most int) []float64 {
 	return all
 }
 
-// step is a round number that is not smaller.
+// step returns the smallest round number that is not below a minimum.
 func (s axis) step(least float64) float64 {
 	if s.Unit == humanize.Seconds {
 		for _, step := range []float64{1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14_400, 21_600, 43_200} {
@@ -132,7 +132,7 @@ func (s axis) step(least float64) float64 {
 	return 10 * power
 }
 
-// tickLabel writes a value beside its axis.
+// tickLabel formats a value of the axis.
 func (s axis) tickLabel(v float64) string {
 	if s.Unit == humanize.Seconds && s.Label == "time" {
 		n := int(math.Round(v))
@@ -150,7 +150,7 @@ func (s axis) tickLabel(v float64) string {
 	return humanize.Number(v)
 }
 
-// title is what stands beside the axis.
+// title returns the title of the axis.
 func (s axis) title() string {
 	switch s.Unit {
 	case humanize.Count, humanize.PerSecond:

@@ -9,41 +9,41 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/wire"
 )
 
-// syncState is what a person's device has seen of their conversations. It outlives
-// connections, of which a person has one at a time; only the goroutine that
-// reads from it uses the view.
+// syncState is a device's state of its conversations. It outlives connections,
+// of which a user has one at a time; only the goroutine that reads the
+// connection uses it.
 //
-// It goes by the rules of every device of hikyaku.v1: the changes of a
-// conversation carry rev 1, 2, 3 …; one that is not the next means that some
-// were missed, and sync asks for them.
+// It follows the rules of every hikyaku.v1 device: the changes of a
+// conversation carry rev 1, 2, 3 …; a change that is not the next one means
+// that some were missed, and sync requests them.
 type syncState struct {
 	cursor string
-	rooms  map[int]*roomState // those that the person is in, from the start
+	rooms  map[int]*roomState // the rooms that the user is in
 	listed bool               // the list was complete once
 	sum    int64              // of rev and read, as the head check has it
 }
 
 type roomState struct {
 	rev, read int64
-	latest    int64 // the highest rev heard of
-	gap       *gap  // nil while nothing was ever missing
+	latest    int64 // the highest known rev
+	gap       *gap  // nil if nothing was ever missing
 }
 
-// gap is what becomes of changes that did not come as the next one.
+// gap is the state of changes that did not arrive in order.
 type gap struct {
 	sentAt time.Time // when the sync was sent that is under way; zero for none
 	id     string    // of the last sync
-	upTo   int64     // the highest rev heard of when it was sent
+	upTo   int64     // the highest known rev when it was sent
 
-	// A message may come both ways, pushed and in the answer to a sync. Which
-	// is no duplicate, once; so it is kept which of them came how.
+	// A message may arrive twice, pushed and in the answer to a sync. Once,
+	// that is no duplicate; so these record which messages arrived how.
 
-	pushedEarly  revs    // pushed before their turn, and left to the answer
-	pushedAgain  []int64 // pushed like that once more, by rev, as often as they were
+	pushedEarly  revs    // pushed before their turn; the answer will contain them
+	pushedAgain  []int64 // revs that were pushed early again, once for each time
 	awaitingPush revs    // in an answer, and not pushed yet
 }
 
-// maxPushedAgain bounds gap.twice. A run that has as many is a failure anyway.
+// maxPushedAgain bounds gap.pushedAgain. A run with so many has failed anyway.
 const maxPushedAgain = 1000
 
 func (s *roomState) ensureGap() *gap {
@@ -67,9 +67,9 @@ func (v *syncState) advance(s *roomState, rev, read int64) {
 	s.latest = max(s.latest, s.rev)
 }
 
-// handleMessage takes a message that was pushed, if it is the next change. One that
-// comes again is passed on, for the tool to find, and so is one of a
-// conversation that the person is not in.
+// handleMessage takes a pushed message if it is the next change. A repeated one
+// is passed on, so that the load tool finds it, and so is one of a conversation
+// that the user is not in.
 func (c *conn) handleMessage(raw []byte) {
 	room, ok := c.site.index[string(stringField(raw, `"conversation":"`))]
 	if !ok {
@@ -107,7 +107,7 @@ func (c *conn) handleMessage(raw []byte) {
 	c.on.Received(room, seq, body)
 }
 
-// handleConversation takes a change of a conversation itself.
+// handleConversation handles a change of a conversation itself.
 func (c *conn) handleConversation(f client.Frame) {
 	var v wire.ConversationFrame
 	if f.Into(&v) != nil {
@@ -141,8 +141,8 @@ func (c *conn) handleMark(f client.Frame) {
 	}
 }
 
-// handlePong is the head check: a device that is behind at two of them, and has seen
-// nothing new in between, has missed something.
+// handlePong is the head check: a device that is behind at two of them, and has
+// received nothing new in between, has missed something.
 func (c *conn) handlePong(raw []byte) {
 	c.resendUnanswered(time.Now())
 	if !bytes.Contains(raw, []byte(`"checked":true`)) {
@@ -163,8 +163,8 @@ func (c *conn) handlePong(raw []byte) {
 	}
 }
 
-// reset forgets what was under way on the connection before. What was pushed
-// there and left to an answer may be pushed here again.
+// reset drops what was under way on the previous connection. A message that was
+// pushed there before its turn, and left to a sync, may be pushed again.
 func (v *syncState) reset() {
 	for _, s := range v.rooms {
 		if s.gap != nil {

@@ -1,4 +1,4 @@
-// Package humanize writes figures as people read them: 12,400/s, 3.1 ms, 1 min 5 s.
+// Package humanize formats figures for people: 12,400/s, 3.1 ms, 1 min 5 s.
 package humanize
 
 import (
@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// Unit is what a figure counts. It is also its written form.
+// Unit is the unit of a figure, in its written form.
 type Unit string
 
 // The units.
@@ -25,7 +25,7 @@ const (
 	MsPerHour    Unit = "ms/h"
 )
 
-// Format writes a figure with its unit.
+// Format formats a figure with its unit.
 func Format(v float64, u Unit) string {
 	number, unit := Split(v, u)
 	switch unit {
@@ -35,8 +35,8 @@ func Format(v float64, u Unit) string {
 	return number + " " + unit
 }
 
-// Split gives the figure and its unit apart, for places that show them
-// differently. The unit may be another one that fits better.
+// Split returns the formatted figure and its unit separately. The unit may be a
+// different one that fits better.
 func Split(v float64, u Unit) (number, unit string) {
 	switch a := math.Abs(v); {
 	case u == Milliseconds && a >= 10_000:
@@ -52,8 +52,8 @@ func Split(v float64, u Unit) (number, unit string) {
 	return Number(v), string(u)
 }
 
-// Number writes a number with three significant digits at least, and none
-// behind the point from 100 on.
+// Number formats a number with at least three significant digits, and without
+// decimals from 100 on.
 func Number(v float64) string {
 	digits := 0
 	switch a := math.Abs(v); {
@@ -84,7 +84,7 @@ func Number(v float64) string {
 	return b.String()
 }
 
-// Duration writes how long something takes, in seconds, minutes or hours.
+// Duration formats a duration in seconds, minutes or hours.
 func Duration(d time.Duration) string {
 	s := int(d.Round(time.Second) / time.Second)
 	parts := []string{}
