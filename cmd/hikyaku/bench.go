@@ -18,24 +18,24 @@ import (
 
 // benchCommands measure an installation and check every message.
 type benchCommands struct {
-	Latency     benchLatency     `cmd:"" help:"Find the highest rate that is sustained: rising rates, until the p95 passes a limit or anything is lost or refused."`
-	Burst       benchBurst       `cmd:"" help:"Send far more than is sustainable for a while, and watch until it is drained."`
-	Connections benchConnections `cmd:"" help:"Open many connections, keep them, and have a few of those people talk."`
-	Fanout      benchFanout      `cmd:"" help:"Speak in large rooms whose members are all online: how long until the last one has it."`
-	Reconnect   benchReconnect   `cmd:"" help:"Cut everybody off at once and have them come back: how long until nobody misses anything."`
-	Soak        benchSoak        `cmd:"" help:"Live with the system for hours: send, type, read, scroll back, search, reconnect; find what gets worse."`
-	Suite       benchSuite       `cmd:"" help:"Start a system of its own on this machine, run latency, burst and connections against it, and write their reports."`
-	Compare     benchCompare     `cmd:"" help:"Set reports side by side."`
-	Clean       benchClean       `cmd:"" help:"Remove the accounts and conversations that runs have left."`
-	Hand        benchAgent       `cmd:"" hidden:"" help:"Be one of several processes of a run."`
+	Latency     benchLatency     `cmd:"" help:"Find the highest sustained rate: raise the rate until the p95 exceeds a limit, or anything is lost or refused."`
+	Burst       benchBurst       `cmd:"" help:"Send far more than is sustainable for a while, and wait until the queue is drained."`
+	Connections benchConnections `cmd:"" help:"Open many connections, keep them open, and send messages over a sample of them."`
+	Fanout      benchFanout      `cmd:"" help:"Send in large rooms whose members are all connected: measure how long it takes until the last member has a message."`
+	Reconnect   benchReconnect   `cmd:"" help:"Disconnect all users at once and have them reconnect: measure how long it takes until nobody misses anything."`
+	Soak        benchSoak        `cmd:"" help:"Use the system for hours: send, type, read, scroll back, search, reconnect; find what gets worse."`
+	Suite       benchSuite       `cmd:"" help:"Start a system on this machine, run latency, burst and connections against it, and write the reports."`
+	Compare     benchCompare     `cmd:"" help:"Compare reports."`
+	Clean       benchClean       `cmd:"" help:"Remove the accounts and conversations that runs have created."`
+	Hand        benchAgent       `cmd:"" hidden:"" help:"Run as an agent: one of several processes of a run."`
 }
 
-// benchRun is what all scenarios are told.
+// benchRun has the flags of all scenarios.
 type benchRun struct {
 	targetFlags
-	Body          int      `default:"120" help:"Bytes of each text (${default})." placeholder:"N"`
-	ServerPid     []int    `help:"Process of the server on this machine, whose memory and time are told; may be given several times." placeholder:"PID"`
-	ServerMetrics []string `help:"Metrics of a process of the server, for the same: http://host:port/metrics; may be given several times." placeholder:"URL"`
+	Body          int      `default:"120" help:"Size of each message text, in bytes (${default})." placeholder:"N"`
+	ServerPid     []int    `help:"Process id of the server on this machine, to sample its memory and CPU time; may be given several times." placeholder:"PID"`
+	ServerMetrics []string `help:"Prometheus metrics of a server process, to sample the same: http://host:port/metrics; may be given several times." placeholder:"URL"`
 	FailIf        []string `help:"Fail the run under this condition, such as p95>170ms or lost>0; may be given several times." placeholder:"CONDITION" sep:"none"`
 	JSON          string   `name:"json" help:"Write the whole report to this file, - for the standard output." placeholder:"FILE"`
 	reportOutput
@@ -53,16 +53,17 @@ func (c *benchRun) check() error {
 	return nil
 }
 
-// checkPairs refuses people who cannot talk two by two.
+// checkPairs rejects a number of users that cannot be divided into pairs, or is
+// too large.
 func checkPairs(users int) error {
 	if users < 2 || users%2 != 0 || users > 100_000 {
-		return fmt.Errorf("--users: %d people cannot be paired; give an even number from 2 to 100000", users)
+		return fmt.Errorf("--users: %d users cannot be paired; give an even number from 2 to 100000", users)
 	}
 	return nil
 }
 
-// errThreshold is that a run was measured, and did not pass: the reason of the
-// exit code exitJudged.
+// errThreshold is returned when a run was measured and did not pass. The exit
+// code is exitThreshold.
 type errThreshold struct{ reason []string }
 
 func (e *errThreshold) Error() string { return "the run fails: " + strings.Join(e.reason, "; ") }
@@ -78,8 +79,8 @@ func parseConditions(texts []string) ([]threshold.Condition, error) {
 	return conditions, nil
 }
 
-// checkConditions says why a run fails: a broken promise does it in any case, and a search
-// that found nothing.
+// checkConditions returns why a run fails. A violation of the delivery
+// guarantees always fails it, and so does a search without a result.
 func checkConditions(r *report.Report, conditions []threshold.Condition) error {
 	var why []string
 	if !r.Passed() {
@@ -107,7 +108,7 @@ type runner interface {
 	Run(ctx context.Context, r *scenario.Run) error
 }
 
-// run runs a scenario, in so many processes, and says what came of it.
+// run runs a scenario in a number of processes, and writes the result.
 func (c *benchRun) run(ctx context.Context, std streams, name string, s runner, processes int, parameters map[string]string) error {
 	conditions, err := parseConditions(c.FailIf)
 	if err != nil {
@@ -128,7 +129,7 @@ func (c *benchRun) run(ctx context.Context, std streams, name string, s runner, 
 }
 
 func (c *benchRun) measure(ctx context.Context, std streams, name string, s runner, processes int, parameters map[string]string) (*report.Report, error) {
-	ctx, over := context.WithCancel(ctx) // for what looks at the server
+	ctx, over := context.WithCancel(ctx) // ends the sampling
 	defer over()
 	t, err := c.open(0)
 	if err != nil {

@@ -23,7 +23,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// serving runs a server of this binary, with its data below a folder, and gives
+// serving runs a server of this binary, with its data in a folder, and returns
 // its address.
 func serving(t *testing.T, dir string) (url string) {
 	t.Helper()
@@ -138,8 +138,8 @@ func TestBenchScenarios(t *testing.T) {
 	}
 }
 
-// measuredAll reports whether a suite measured all that it was to: where the
-// machine is busy, no rate may be within the limit.
+// measuredAll reports whether a suite measured everything: on a busy machine no
+// rate may be within the limit.
 func measuredAll(r result) bool {
 	return r.code == exitOK || r.code == exitThreshold && strings.Contains(r.err, "no rate was sustained")
 }
@@ -178,7 +178,7 @@ func TestBenchSuite(t *testing.T) {
 	})
 }
 
-// lines hears the address that a server prints.
+// lines receives the address that a server prints.
 type lines struct{ ready chan string }
 
 func (l *lines) Write(p []byte) (int, error) {

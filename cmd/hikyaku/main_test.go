@@ -25,7 +25,7 @@ func hikyaku(ctx context.Context, t *testing.T, input string, environ []string, 
 	return result{code, out.String(), errs.String()}
 }
 
-// withTimeout is a context for a server that must not come to run; one that does
+// withTimeout returns a context for a server that must not start; one that does
 // stops by itself, and the test fails.
 func withTimeout(t *testing.T) context.Context {
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
@@ -69,7 +69,7 @@ func TestBadInput(t *testing.T) {
 		{"role alone", nil, []string{"serve", "--roles", "api", "--data", dir}, exitError, []string{"--roles", "worker"}},
 		{"folder is a file", nil, []string{"serve", "--listen", "127.0.0.1:0", "--data", file}, exitError, []string{"--data", file}},
 		{"not a database", nil, []string{"serve", "--listen", "127.0.0.1:0", "--data", junk}, exitError, []string{junk}},
-		{"people who cannot be paired", nil, []string{"bench", "latency", "--users", "7"}, exitError, []string{"--users", "even"}},
+		{"users who cannot be paired", nil, []string{"bench", "latency", "--users", "7"}, exitError, []string{"--users", "even"}},
 		{"rates that fall", nil, []string{"bench", "latency", "--from", "100", "--to", "50"}, exitError, []string{"--from", "--to"}},
 		{"a condition of nothing", nil, []string{"bench", "latency", "--fail-if", "p94>1ms"}, exitError, []string{"--fail-if", "p94", "p95"}},
 		{"nothing to measure", nil, []string{"bench", "latency", "--url", "http://127.0.0.1:1", "--users", "2"}, exitError, []string{"127.0.0.1:1"}},
@@ -208,7 +208,7 @@ func TestOneServerForAFolder(t *testing.T) {
 	}
 }
 
-// notifier tells when something was written.
+// notifier signals when something was written.
 type notifier struct {
 	ready chan struct{}
 	told  bool

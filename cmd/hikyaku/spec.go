@@ -36,7 +36,7 @@ func (versionCommand) Run(std streams) error {
 // release is set by the build: -ldflags "-X main.release=v1.2.3".
 var release = ""
 
-// version is the release, or what the Go toolchain knows of the source.
+// version returns the release, or what the Go toolchain knows of the source.
 func version() string {
 	if release != "" {
 		return release

@@ -14,7 +14,7 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/stack"
 )
 
-// checkOther refuses what another system than Hikyaku knows nothing of.
+// checkOther rejects settings that do not apply to another system than Hikyaku.
 func (c *stackCommand) checkOther() error {
 	if c.System == "hikyaku" {
 		return nil
@@ -30,7 +30,7 @@ func (c *stackCommand) checkOther() error {
 	return nil
 }
 
-// runOther starts another system and stops it when the process is told to.
+// runOther runs another system until the process is asked to stop.
 func (c *stackCommand) runOther(ctx context.Context, std streams) (err error) {
 	folder, err := stack.NewFolder()
 	if err != nil {
@@ -42,7 +42,7 @@ func (c *stackCommand) runOther(ctx context.Context, std streams) (err error) {
 	settings, addrs, err := c.startOther(ctx, folder)
 	if err != nil {
 		if ctx.Err() != nil {
-			return nil // told to stop while it started
+			return nil // asked to stop while it started
 		}
 		return err
 	}
@@ -65,8 +65,8 @@ func (c *stackCommand) runOther(ctx context.Context, std streams) (err error) {
 	return err
 }
 
-// startOther starts another system. It returns the settings with which bench
-// measures it, and where its processes listen.
+// startOther starts another system. It returns the settings for bench, and the
+// addresses of its processes.
 func (c *stackCommand) startOther(ctx context.Context, folder *stack.Folder) (settings map[string]string, addrs map[int]string, err error) {
 	addrs = map[int]string{}
 	if c.System == "ejabberd" {
@@ -89,8 +89,8 @@ func (c *stackCommand) startOther(ctx context.Context, folder *stack.Folder) (se
 	}, addrs, nil
 }
 
-// writeSettings writes a file for --config that its owner alone can read: it may
-// hold a password, which has no place on a command line.
+// writeSettings writes a file for --config that only its owner can read: it may
+// contain a password, which must not be on a command line.
 func writeSettings(path string, settings map[string]string) error {
 	var text strings.Builder
 	for _, name := range slices.Sorted(maps.Keys(settings)) {

@@ -16,7 +16,7 @@ import (
 )
 
 // One command starts another system and names a file of settings with which the
-// load tool measures it; the system stops when it is told to.
+// load tool measures it; the system stops when it is asked to.
 func TestStackOfOtherSystems(t *testing.T) {
 	stacktest.SkipIfShort(t)
 	t.Parallel()
@@ -71,7 +71,7 @@ func TestStackOfOtherSystems(t *testing.T) {
 	}
 }
 
-// told passes the rest of a line on in which something stands.
+// told sends the rest of the first line that contains a text.
 type told struct {
 	about string
 	rest  chan string
