@@ -12,7 +12,7 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/gateway"
 )
 
-const patience = acceptance.Patience
+const patience = acceptance.Timeout
 
 // testConfig returns the configuration of a whole system on a free port, with its
 // data in a temporary folder and cheap password hashing.
