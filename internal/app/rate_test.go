@@ -11,9 +11,9 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/wire"
 )
 
-// Whoever sends by socket and through the API, or on two sockets, may not send
-// more than by one of them.
-func TestOneRateLimitOverAllWays(t *testing.T) {
+// The rate limit of a user's messages is one for all connections and the REST API
+// together.
+func TestRateLimitIsSharedByWebSocketAndREST(t *testing.T) {
 	t.Parallel()
 	const perSecond, burst = 0.01, 10
 	cfg := testConfig(t)
@@ -26,9 +26,9 @@ func TestOneRateLimitOverAllWays(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	bySocket := func(p *acceptance.Person) (accepted bool) {
+	byWebSocket := func(u *acceptance.User) (accepted bool) {
 		accepted = true
-		p.Answer(p.Post(group.ID, "by socket"), func(r *wire.Rejected) {
+		u.AwaitAnswer(u.SendMessage(group.ID, "by WebSocket"), func(r *wire.Rejected) {
 			accepted = false
 			if r.RetryAfterMS <= 0 || (r.Code != "rate_limited" && r.Code != "order") {
 				t.Errorf("refused with %+v", r)
@@ -47,7 +47,7 @@ func TestOneRateLimitOverAllWays(t *testing.T) {
 	var accepted [3]int
 	for range burst {
 		for i, send := range []func() bool{
-			func() bool { return bySocket(aki) }, func() bool { return bySocket(laptop) }, byREST,
+			func() bool { return byWebSocket(aki) }, func() bool { return byWebSocket(laptop) }, byREST,
 		} {
 			if send() {
 				accepted[i]++
@@ -55,14 +55,14 @@ func TestOneRateLimitOverAllWays(t *testing.T) {
 		}
 	}
 	if accepted[0] == 0 || accepted[1] == 0 || accepted[2] == 0 {
-		t.Errorf("one way takes nothing: %v", accepted)
+		t.Errorf("one way accepted nothing: %v", accepted)
 	}
 	total, most := accepted[0]+accepted[1]+accepted[2], burst+int(time.Since(started).Seconds()*perSecond)
 	if total < burst || total > most {
-		t.Errorf("%v messages were taken by socket, by another one and through the API, together %d; %d are allowed", accepted, total, most)
+		t.Errorf("two connections and the REST API accepted %v messages, together %d; the limit is %d", accepted, total, most)
 	}
-	// A connection that comes later has no budget of its own either.
-	if tablet := acceptance.Connect(t, aki.Client); bySocket(tablet) && time.Since(started).Seconds() < 1/perSecond {
-		t.Error("a new connection may send on")
+	// A new connection has the same limit.
+	if tablet := acceptance.Connect(t, aki.Client); byWebSocket(tablet) && time.Since(started).Seconds() < 1/perSecond {
+		t.Error("a new connection accepts a message")
 	}
 }

@@ -21,12 +21,13 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// fixture is a service whose surroundings the test decides, and a source.
+// fixture is a service with its dependencies, and a source. The test sets their
+// answers.
 type fixture struct {
 	*Service
 	ids       *IdempotencyCache
-	member    func() (bool, error) // what is looked up
-	cached    bool                 // memory knows it
+	member    func() (bool, error) // the answer of a membership look-up
+	cached    bool                 // memberships are cached
 	stored    func(key store.SendKey) (*chat.Message, error)
 	looked    atomic.Int64 // client ids that were looked up
 	admit     error
@@ -95,7 +96,7 @@ func (f *fixture) FindByClientID(_ context.Context, keys []store.SendKey) (map[s
 	return found, nil
 }
 
-func (f *fixture) remembered() int {
+func (f *fixture) cachedIDs() int {
 	f.ids.mu.Lock()
 	defer f.ids.mu.Unlock()
 	return len(f.ids.current) + len(f.ids.previous)
@@ -105,20 +106,20 @@ func request(body string) Request {
 	return Request{Submission: chat.Submission{Sender: 1, Conversation: 7, ClientID: chat.ClientID(uuid.Must(uuid.NewV7())), Body: body}}
 }
 
-// old gives a request an id that was made long ago.
+// old returns r with a client id that was made long ago.
 func old(r Request, n int) Request {
 	r.ClientID = chat.ClientID{14: byte(n >> 8), 15: byte(n)}
 	return r
 }
 
-// ways are the ways in, all with the same rules. Each reports the refusal.
+// ways are the ways to submit, which all have the same rules.
 var ways = map[string]func(t *testing.T, f *fixture, r Request) error{
 	"never blocks": func(t *testing.T, f *fixture, r Request) error {
 		s := f.NewSender(r.Sender)
 		defer s.Close()
 		done, err := s.TrySubmit(f, r)
 		if !done {
-			return s.Submit(t.Context(), f, r) // as its callers do
+			return s.Submit(t.Context(), f, r) // as the gateway does
 		}
 		return err
 	},
@@ -130,15 +131,15 @@ var ways = map[string]func(t *testing.T, f *fixture, r Request) error{
 	"without a connection": func(t *testing.T, f *fixture, r Request) error { return f.Submit(t.Context(), f, r) },
 }
 
-// By every way the same is refused alike, in the same order, at the same cost.
+// Every way refuses the same, in the same order, and at the same cost.
 func TestRules(t *testing.T) {
 	refused := chat.Refuse("order", "", "not yet")
-	away := errors.New("the database is away")
+	away := errors.New("the database is down")
 	for name, tt := range map[string]struct {
 		change func(f *fixture, r *Request)
 		code   chat.Code // of the refusal
-		failed bool      // something could not be looked up
-		free   bool      // it costs no turn
+		failed bool      // a look-up failed
+		free   bool      // it takes no token
 	}{
 		"nothing is wrong":            {change: func(*fixture, *Request) {}},
 		"the source refuses":          {change: func(f *fixture, _ *Request) { f.admit = refused }, code: "order", free: true},
@@ -170,10 +171,10 @@ func TestRules(t *testing.T) {
 				if chat.CodeOf(err) != tt.code || errors.As(err, &lookUp) != tt.failed || (err == nil) != (tt.code == "" && !tt.failed) {
 					t.Errorf("%v", err)
 				}
-				if accepted := err == nil; (len(f.published) == 1) != accepted || (f.remembered() == 1) != accepted {
-					t.Errorf("published: %v; %d ids are remembered", f.published, f.remembered())
+				if accepted := err == nil; (len(f.published) == 1) != accepted || (f.cachedIDs() == 1) != accepted {
+					t.Errorf("published: %v; %d ids are cached", f.published, f.cachedIDs())
 				}
-				// One turn is left, or both are.
+				// One token is left, or both are.
 				f.admit, f.member = nil, func() (bool, error) { return true, nil }
 				f.stored = func(store.SendKey) (*chat.Message, error) { return nil, nil }
 				left := 0
@@ -181,15 +182,15 @@ func TestRules(t *testing.T) {
 					left++
 				}
 				if want := map[bool]int{false: 1, true: 2}[tt.free]; left != want {
-					t.Errorf("%d turns are left, want %d", left, want)
+					t.Errorf("%d tokens are left, want %d", left, want)
 				}
 			})
 		}
 	}
 }
 
-// All ways share one limit, and are told alike when to come again.
-func TestTheLimitIsOne(t *testing.T) {
+// All ways share one rate limit.
+func TestSharedRateLimit(t *testing.T) {
 	f := newFixture(t, len(ways))
 	for way, submit := range ways {
 		if err := submit(t, f, request("hello")); err != nil {
@@ -205,8 +206,8 @@ func TestTheLimitIsOne(t *testing.T) {
 	}
 }
 
-// A client id that came by one way is known to the others.
-func TestClientIDsAreShared(t *testing.T) {
+// All ways share the client ids.
+func TestSharedClientIDs(t *testing.T) {
 	for first, submit := range ways {
 		for second, again := range ways {
 			f := newFixture(t, 10)
@@ -223,15 +224,15 @@ func TestClientIDsAreShared(t *testing.T) {
 				t.Errorf("another text by %s and %s: %v", first, second, err)
 			}
 			if f.looked.Load() != looked {
-				t.Error("an id was looked up that is remembered")
+				t.Error("a cached id was looked up")
 			}
 		}
 	}
 }
 
-// Who is not connected does not hear of a conflict that the worker finds, so
-// their ids are always looked up; for the others fresh ones are not.
-func TestFreshClientIDs(t *testing.T) {
+// New client ids are looked up only for users who are not connected: these could
+// not be told of a conflict that the worker finds.
+func TestNewClientIDs(t *testing.T) {
 	f := newFixture(t, 10)
 	f.stored = func(store.SendKey) (*chat.Message, error) { return &chat.Message{Conversation: 7, Body: "other"}, nil }
 	if err := f.Submit(t.Context(), f, request("hello")); chat.CodeOf(err) != chat.CodeConflict {
@@ -247,8 +248,8 @@ func TestFreshClientIDs(t *testing.T) {
 	}
 }
 
-// What needs a look-up is left alone by who must not wait.
-func TestTrySubmitDoesNothingWhenMemoryIsNotEnough(t *testing.T) {
+// TrySubmit does nothing when a look-up is needed.
+func TestTrySubmitWithoutLookup(t *testing.T) {
 	for name, change := range map[string]func(f *fixture, r *Request){
 		"membership": func(f *fixture, _ *Request) { f.cached = false },
 		"client id":  func(_ *fixture, r *Request) { *r = old(*r, 1) },
@@ -257,18 +258,19 @@ func TestTrySubmitDoesNothingWhenMemoryIsNotEnough(t *testing.T) {
 		r := request("hello")
 		change(f, &r)
 		s := f.NewSender(1)
-		if done, err := s.TrySubmit(f, r); done || err != nil || f.looked.Load() > 0 || f.remembered() > 0 {
+		if done, err := s.TrySubmit(f, r); done || err != nil || f.looked.Load() > 0 || f.cachedIDs() > 0 {
 			t.Errorf("%s: %v, %v", name, done, err)
 		}
-		if err := s.Submit(t.Context(), f, r); err != nil { // the turn is still there
+		if err := s.Submit(t.Context(), f, r); err != nil { // the token is still there
 			t.Errorf("%s: %v", name, err)
 		}
 		s.Close()
 	}
 }
 
-// A stranger's sends cost turns, and leave nothing behind.
-func TestRefusedSendsLeaveNothing(t *testing.T) {
+// Submissions of non-members are rate-limited, and nothing is looked up or cached
+// for them.
+func TestNonMembersLeaveNothing(t *testing.T) {
 	f := newFixture(t, 50)
 	f.member = func() (bool, error) { return false, nil }
 	for i := range 1000 {
@@ -280,13 +282,13 @@ func TestRefusedSendsLeaveNothing(t *testing.T) {
 			_ = submit(t, f, r)
 		}
 	}
-	if f.remembered() > 0 || f.looked.Load() > 0 || len(f.published) > 0 {
-		t.Errorf("%d ids are remembered, %d were looked up, %d messages published", f.remembered(), f.looked.Load(), len(f.published))
+	if f.cachedIDs() > 0 || f.looked.Load() > 0 || len(f.published) > 0 {
+		t.Errorf("%d ids are cached, %d were looked up, %d messages published", f.cachedIDs(), f.looked.Load(), len(f.published))
 	}
 }
 
-// Who gives up waiting for a look-up is not kept.
-func TestWaitingEndsWithTheContext(t *testing.T) {
+// A canceled context ends the wait for a look-up.
+func TestCanceledLookup(t *testing.T) {
 	f := newFixture(t, 10)
 	let := make(chan struct{})
 	f.stored = func(store.SendKey) (*chat.Message, error) { <-let; return nil, nil }
@@ -301,8 +303,8 @@ func TestWaitingEndsWithTheContext(t *testing.T) {
 	}
 }
 
-// Ids that gather while others are looked up are looked up together.
-func TestLookUpsAreBatched(t *testing.T) {
+// Ids that are added during a look-up are looked up together.
+func TestBatchedLookups(t *testing.T) {
 	let, batches := make(chan struct{}), make(chan int, 10)
 	c := NewIdempotencyCache(finder(func(keys []store.SendKey) {
 		batches <- len(keys)
