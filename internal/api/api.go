@@ -5,6 +5,7 @@ package api
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"time"
@@ -30,6 +31,15 @@ const (
 	ByInvitation Registration = "invitation"
 	Closed       Registration = "closed"
 )
+
+// Validate reports whether r is one of the ways, by its error.
+func (r Registration) Validate() error {
+	switch r {
+	case Open, ByInvitation, Closed:
+		return nil
+	}
+	return fmt.Errorf("registration: %q is not one of %s, %s, %s", r, Open, ByInvitation, Closed)
+}
 
 // Announcer tells people what changed; see package fanout.
 type Announcer interface {
@@ -71,14 +81,25 @@ type Config struct {
 	Cursors      *cursor.Sealer
 	Hasher       *password.Hasher
 	Throttle     Throttle
-	Sends        Limiter // of messages, by user
-	Push         Push    // nil where the installation sends no notifications
-	Registration Registration
-	Origins      []string // of pages elsewhere that may use the API with a visitor's cookie
+	Sends        Limiter      // of messages, by user
+	Push         Push         // nil where the installation sends no notifications
+	Registration Registration // one of the three
+	Origins      []string     // of pages elsewhere that may use the API with a visitor's cookie
 	Version      string
 	Logger       *slog.Logger
-	Now          func() time.Time // time.Now when nil
+	Now          func() time.Time // default time.Now
 }
+
+// WithDefaults returns c with the default for each zero that has one.
+func (c Config) WithDefaults() Config {
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	return c
+}
+
+// Validate returns the first error of a setting.
+func (c Config) Validate() error { return c.Registration.Validate() }
 
 // maxBody bounds a request's body, in bytes.
 const maxBody = 64 << 10
@@ -92,8 +113,9 @@ type API struct {
 
 // New makes the handler of everything below /api, but for the socket.
 func New(cfg Config) (http.Handler, error) {
-	if cfg.Now == nil {
-		cfg.Now = time.Now
+	cfg = cfg.WithDefaults()
+	if err := cfg.Validate(); err != nil {
+		return nil, err
 	}
 	mux := http.NewServeMux()
 	a := describe(cfg, mux)

@@ -75,12 +75,19 @@ func (a *App) openCluster(ctx context.Context) error {
 	}
 
 	limits := redisthrottle.New(shared, a.log)
+	guesses, err := limits.Throttle(throttle.Config{})
+	if err != nil {
+		return err
+	}
+	sends, err := limits.Limiter("sends", a.cfg.Gateway.PerSecond, a.cfg.Gateway.Burst)
+	if err != nil {
+		return err
+	}
 	a.parts = parts{
 		store: st, broker: queue, bus: b, presence: where, announce: announce.Load(),
-		throttle: limits.Throttle(throttle.Config{}),
-		sends:    limits.Limiter("sends", a.cfg.Gateway.PerSecond, a.cfg.Gateway.Burst),
-		pushes:   queue.Pushes(),
-		node:     nodeName(), early: true,
+		throttle: guesses, sends: sends,
+		pushes: queue.Pushes(),
+		node:   nodeName(), early: true,
 		// Without the broker people read, and their pages keep what they
 		// write; without Redis messages come late.
 		needs: map[string]check{"database": st.Ping},

@@ -10,7 +10,11 @@ import (
 	"strings"
 	"time"
 
+	"github.com/hikyaku-chat/hikyaku/internal/api"
+	"github.com/hikyaku-chat/hikyaku/internal/broker/rabbitmq"
 	"github.com/hikyaku-chat/hikyaku/internal/gateway"
+	"github.com/hikyaku-chat/hikyaku/internal/password"
+	"github.com/hikyaku-chat/hikyaku/internal/store/postgres"
 	"github.com/hikyaku-chat/hikyaku/internal/webpush"
 )
 
@@ -21,12 +25,12 @@ type Config struct {
 	DebugListen    string // address and port of profiles; empty for none
 	MetricsListen  string // address and port of Prometheus' metrics; empty for none
 	Roles          []Role
-	Registration   string         // open, invitation or closed
-	Origins        []string       // of pages elsewhere that may open sockets
-	TrustedProxies []string       // addresses and ranges whose X-Forwarded-* is believed
-	Drain          time.Duration  // how long a stop may take
-	Gateway        gateway.Config // with the limits that flags set; no zeros there
-	Hash           HashConfig
+	Registration   string          // open, invitation or closed
+	Origins        []string        // of pages elsewhere that may open sockets
+	TrustedProxies []string        // addresses and ranges whose X-Forwarded-* is believed
+	Drain          time.Duration   // how long a stop may take
+	Gateway        gateway.Config  // the operator's limits over its defaults
+	Hash           password.Config // likewise
 	Push           PushConfig
 	Version        string
 	Logger         *slog.Logger
@@ -44,12 +48,6 @@ type Config struct {
 	Redis               string   // redis://…
 }
 
-// HashConfig bounds the work of password hashing.
-type HashConfig struct {
-	MemoryKiB int // of one hash
-	AtOnce    int // hashes at work
-}
-
 // clustered tells whether the parts are servers.
 func (c *Config) clustered() bool {
 	return c.Database != "" || len(c.Brokers) > 0 || c.Redis != "" || len(c.Replicas) > 0
@@ -61,7 +59,8 @@ func (c *Config) needsParts() bool {
 	return slices.ContainsFunc(c.Roles, func(r Role) bool { return r != RoleUI })
 }
 
-// Validate finds what cannot work before anything is started.
+// Validate finds what cannot work before anything is started. Zeros are refused
+// where the command line has another default: an operator may have meant them.
 func (c *Config) Validate() error {
 	if slices.Contains(c.Roles, RolePush) && c.Push.Contact == "" {
 		return errors.New("--push-contact: the role push needs an address where push services reach you, such as mailto:you@example.org")
@@ -89,10 +88,7 @@ func (c *Config) Validate() error {
 	if _, err := parseProxies(c.TrustedProxies); err != nil {
 		return err
 	}
-	if !slices.Contains([]string{"open", "invitation", "closed"}, c.Registration) {
-		return fmt.Errorf("--registration: %q is not one of open, invitation, closed", c.Registration)
-	}
-	return nil
+	return flagged(api.Registration(c.Registration).Validate())
 }
 
 func (c *Config) validateParts() error {
@@ -112,19 +108,11 @@ func (c *Config) validateParts() error {
 	case c.Redis == "":
 		return fmt.Errorf(missing, "redis", role, "Redis", "redis://:password@host:6379/0")
 	}
-	return cmp.Or(
-		validatePartitions(c.Partitions),
-		within("database-connections", c.DatabaseConnections, 0, 1000, "connections to each PostgreSQL server, such as 8"),
-	)
+	queue, database := rabbitmq.Config{}.WithDefaults(), postgres.Config{}.WithDefaults()
+	queue.URLs, queue.Partitions = c.Brokers, c.Partitions
+	database.URL, database.Connections = c.Database, c.DatabaseConnections
+	return flagged(cmp.Or(queue.Validate(), database.Validate()))
 }
-
-func validatePartitions(n int) error {
-	return within("partitions", n, 1, maxPartitions, "the number that all processes of the installation have, such as 16")
-}
-
-// maxPartitions bounds the queues: each costs every node of RabbitMQ memory
-// and work, and more than this brings nothing.
-const maxPartitions = 256
 
 // validateEmbedded: the embedded parts connect the roles inside one process.
 func (c *Config) validateEmbedded() error {

@@ -3,44 +3,30 @@ package app
 import (
 	"cmp"
 	"fmt"
-	"strconv"
 	"time"
+
+	"github.com/hikyaku-chat/hikyaku/internal/notifier"
+	"github.com/hikyaku-chat/hikyaku/internal/setting"
 )
 
-// validateLimits refuses limits with which the process would start and serve
-// nobody, or would quietly go by others. It gives the first error alone.
+// validateLimits has each package judge the limits that are its own, as the
+// operator gave them: a zero is refused, and not taken for the default. It
+// returns the first error alone.
 func (c *Config) validateLimits() error {
-	g := &c.Gateway
-	return cmp.Or(
-		within("drain", c.Drain, time.Second, time.Hour, "the time that a stop may take, such as 20s"),
-		// Limiters reckon in whole microseconds.
-		within("rate", g.PerSecond, 0.001, 1e6, "messages per second, such as 20"),
-		within("burst", g.Burst, 1, 1e6, "messages at once, such as 60"),
-		within("in-flight", g.InFlight, 1, 1e6, "unanswered messages of one connection, such as 128"),
-		within("connections", g.PerUser, 1, 1e6, "connections of one user, such as 50"),
-		// A connection that is silent for 90 s is closed.
-		within("heartbeat", g.Heartbeat, 100*time.Millisecond, time.Minute, "the time between heartbeats, such as 3s"),
-		within("goodbye-spread", g.GoodbyeSpread, time.Millisecond, time.Hour, "the time over which clients go elsewhere, such as 5s"),
-		// What waits is not acknowledged, which RabbitMQ bears for half an hour.
-		within("push-delay", c.Push.Delay, time.Millisecond, 10*time.Minute, "the time before a notification, such as 5s"),
-		within("hash-memory", c.Hash.MemoryKiB, 8, 4<<20, "KiB for one password, such as 19456"),
-		within("hash-at-once", c.Hash.AtOnce, 1, 1000, "passwords side by side, such as 4"),
-	)
+	notifications := notifier.Config{}.WithDefaults()
+	notifications.Delay = c.Push.Delay
+	return flagged(cmp.Or(
+		setting.Between("drain", c.Drain, time.Second, time.Hour, "the time that a stop may take, such as 20s"),
+		c.Gateway.Validate(),
+		notifications.Validate(),
+		c.Hash.Validate(),
+	))
 }
 
-// within refuses the value of a flag that is not from least to most; give says
-// what is wanted instead.
-func within[T int | float64 | time.Duration](flag string, value, least, most T, give string) error {
-	if value >= least && value <= most { // which NaN is not
+// flagged makes a flag of the setting's name with which a package's error begins.
+func flagged(err error) error {
+	if err == nil {
 		return nil
 	}
-	return fmt.Errorf("--%s: %s is not between %s and %s; give %s", flag, plain(value), plain(least), plain(most), give)
-}
-
-// plain writes numbers without exponents.
-func plain(v any) string {
-	if f, ok := v.(float64); ok {
-		return strconv.FormatFloat(f, 'f', -1, 64)
-	}
-	return fmt.Sprint(v)
+	return fmt.Errorf("--%w", err)
 }

@@ -27,8 +27,10 @@ type DeadLetter = rabbitmq.DeadLetter
 
 // OpenGraveyard connects to the broker that holds the dead letters.
 func OpenGraveyard(ctx context.Context, brokers []string, partitions int) (*Graveyard, error) {
-	if err := validatePartitions(partitions); err != nil {
-		return nil, err
+	cfg := rabbitmq.Config{}.WithDefaults()
+	cfg.URLs, cfg.Partitions = brokers, partitions
+	if err := cfg.Validate(); err != nil {
+		return nil, flagged(err)
 	}
 	return rabbitmq.OpenDeadLetterStore(ctx, brokers, partitions)
 }

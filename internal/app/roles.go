@@ -115,7 +115,7 @@ func startGateway(ctx context.Context, a *App) error {
 }
 
 func startAPI(_ context.Context, a *App) error {
-	hasher, err := password.NewHasher(password.Config{MemoryKiB: a.cfg.Hash.MemoryKiB, AtOnce: a.cfg.Hash.AtOnce})
+	hasher, err := password.NewHasher(a.cfg.Hash)
 	if err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -15,55 +16,70 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/cursor"
 	"github.com/hikyaku-chat/hikyaku/internal/presence"
 	"github.com/hikyaku-chat/hikyaku/internal/pubsub"
+	"github.com/hikyaku-chat/hikyaku/internal/setting"
 	"github.com/hikyaku-chat/hikyaku/internal/store"
 	"github.com/hikyaku-chat/hikyaku/internal/websocket"
 	"github.com/hikyaku-chat/hikyaku/internal/wire"
 )
 
-// Config is what an operator may set. Zero values mean the defaults.
+// Config is what an operator may set. Zero values mean the defaults; see
+// [Config.Validate] for what the others may be.
 type Config struct {
 	Node           string        // name of this gateway on the bus, unique in the installation
 	Version        string        // told to clients
 	Origins        []string      // origins of pages beside the server's own that may connect
-	Heartbeat      time.Duration // time between a client's pings; default 3 s, so that a lost push is found within 5 s
-	Idle           time.Duration // a silent connection is closed after it; default 90 s, because browsers wake pages in the background once a minute
-	PerSecond      float64       // messages per second of one user; default 20
-	Burst          int           // messages of one user at once; default 60
-	InFlight       int           // sends of one connection without an answer; default 128
-	PerUser        int           // connections of one user; default 50
-	WatchUsers     int           // people watched by one connection; default 500
-	MaxQueued      int           // bytes waiting for one reader; default 1 MiB
-	WriteTimeout   time.Duration // a reader that takes nothing for so long is cut off; default 10 s
-	AwayGrace      time.Duration // how long a lost connection still counts as present; default 3 s
-	GoodbyeSpread  time.Duration // clients go elsewhere over this time after a goodbye; default 5 s
+	Heartbeat      time.Duration // time between a client's pings, 100 ms to 1 min; default 3 s, so that a lost push is found within 5 s
+	Idle           time.Duration // a silent connection is closed after it, 1 s to 1 h; default 90 s, because browsers wake pages in the background once a minute
+	PerSecond      float64       // messages per second of one user, 0.001 to 1e6; default 20
+	Burst          int           // messages of one user at once, 1 to 1e6; default 60
+	InFlight       int           // sends of one connection without an answer, 1 to 1e6; default 128
+	PerUser        int           // connections of one user, 1 to 1e6; default 50
+	WatchUsers     int           // people watched by one connection, 1 to 1e6; default 500
+	MaxQueued      int           // bytes waiting for one reader, 1 KiB to 1 GiB; default 1 MiB
+	WriteTimeout   time.Duration // a reader that takes nothing for so long is cut off, 1 ms to 1 h; default 10 s
+	AwayGrace      time.Duration // how long a lost connection still counts as present, 1 ms to 1 h; default 3 s
+	GoodbyeSpread  time.Duration // clients go elsewhere over this time after a goodbye, 1 ms to 1 h; default 5 s
 	Alone          bool          // there is no other gateway that clients could go to
-	MaxFrame       int           // bytes of a client's frame; default 128 KiB
-	PresenceSettle time.Duration // presence changes are gathered for so long; default 250 ms
+	MaxFrame       int           // bytes of a client's frame, 1 KiB to 1 GiB; default 128 KiB
+	PresenceSettle time.Duration // presence changes are gathered for so long, 1 ms to 1 min; default 250 ms
 }
 
-func (c Config) withDefaults() Config {
-	c.Heartbeat = or(c.Heartbeat, 3*time.Second)
-	c.Idle = or(c.Idle, 90*time.Second)
-	c.PerSecond = or(c.PerSecond, 20)
-	c.Burst = or(c.Burst, 60)
-	c.InFlight = or(c.InFlight, 128)
-	c.PerUser = or(c.PerUser, 50)
-	c.WatchUsers = or(c.WatchUsers, 500)
-	c.MaxQueued = or(c.MaxQueued, 1<<20)
-	c.WriteTimeout = or(c.WriteTimeout, 10*time.Second)
-	c.AwayGrace = or(c.AwayGrace, 3*time.Second)
-	c.GoodbyeSpread = or(c.GoodbyeSpread, 5*time.Second)
-	c.MaxFrame = or(c.MaxFrame, 128<<10)
-	c.PresenceSettle = or(c.PresenceSettle, 250*time.Millisecond)
+// WithDefaults returns c with the default for each zero.
+func (c Config) WithDefaults() Config {
+	c.Heartbeat = cmp.Or(c.Heartbeat, 3*time.Second)
+	c.Idle = cmp.Or(c.Idle, 90*time.Second)
+	c.PerSecond = cmp.Or(c.PerSecond, 20)
+	c.Burst = cmp.Or(c.Burst, 60)
+	c.InFlight = cmp.Or(c.InFlight, 128)
+	c.PerUser = cmp.Or(c.PerUser, 50)
+	c.WatchUsers = cmp.Or(c.WatchUsers, 500)
+	c.MaxQueued = cmp.Or(c.MaxQueued, 1<<20)
+	c.WriteTimeout = cmp.Or(c.WriteTimeout, 10*time.Second)
+	c.AwayGrace = cmp.Or(c.AwayGrace, 3*time.Second)
+	c.GoodbyeSpread = cmp.Or(c.GoodbyeSpread, 5*time.Second)
+	c.MaxFrame = cmp.Or(c.MaxFrame, 128<<10)
+	c.PresenceSettle = cmp.Or(c.PresenceSettle, 250*time.Millisecond)
 	return c
 }
 
-func or[T comparable](v, byDefault T) T {
-	var zero T
-	if v == zero {
-		return byDefault
-	}
-	return v
+// Validate returns the first error of a field with which the gateway would
+// serve nobody, or would quietly go by another value. A zero is one.
+func (c Config) Validate() error {
+	return cmp.Or(
+		setting.Between("rate", c.PerSecond, 0.001, 1e6, "messages per second, such as 20"), // limiters reckon in whole microseconds
+		setting.Between("burst", c.Burst, 1, 1e6, "messages at once, such as 60"),
+		setting.Between("in-flight", c.InFlight, 1, 1e6, "unanswered messages of one connection, such as 128"),
+		setting.Between("connections", c.PerUser, 1, 1e6, "connections of one user, such as 50"),
+		setting.Between("heartbeat", c.Heartbeat, 100*time.Millisecond, time.Minute, "the time between heartbeats, such as 3s"), // less than the default of Idle
+		setting.Between("goodbye-spread", c.GoodbyeSpread, time.Millisecond, time.Hour, "the time over which clients go elsewhere, such as 5s"),
+		setting.Between("idle", c.Idle, time.Second, time.Hour, "the time after which a silent connection is closed, such as 90s"),
+		setting.Between("watch-users", c.WatchUsers, 1, 1e6, "people whom one connection may watch, such as 500"),
+		setting.Between("max-queued", c.MaxQueued, 1<<10, 1<<30, "bytes that may wait for one reader, such as 1048576"),
+		setting.Between("write-timeout", c.WriteTimeout, time.Millisecond, time.Hour, "the time after which a reader that takes nothing is cut off, such as 10s"),
+		setting.Between("away-grace", c.AwayGrace, time.Millisecond, time.Hour, "the time that a lost connection counts as present, such as 3s"),
+		setting.Between("max-frame", c.MaxFrame, 1<<10, 1<<30, "bytes of a client's frame, such as 131072"),
+		setting.Between("presence-settle", c.PresenceSettle, time.Millisecond, time.Minute, "the time over which changes of presence are gathered, such as 250ms"),
+	)
 }
 
 // Store is what the gateway reads and writes without the broker.
@@ -134,7 +150,10 @@ type Gateway struct {
 
 // New starts a gateway: it is on the bus when New returns. Stop ends it.
 func New(ctx context.Context, cfg Config, parts Parts) (*Gateway, error) {
-	cfg = cfg.withDefaults()
+	cfg = cfg.WithDefaults()
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
 	sockets, err := websocket.NewServer(websocket.Config{
 		MaxMessage:   cfg.MaxFrame,
 		MaxQueued:    cfg.MaxQueued,

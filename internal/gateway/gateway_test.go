@@ -63,7 +63,7 @@ func (p published) Publish(s chat.Submission, confirm func(error)) error {
 func gatewayOf(t *testing.T, st *answers, publish published) *Gateway {
 	t.Helper()
 	g := &Gateway{
-		cfg: Config{}.withDefaults(), parts: Parts{Store: st, Messages: st, Publisher: publish},
+		cfg: Config{}.WithDefaults(), parts: Parts{Store: st, Messages: st, Publisher: publish},
 		log: slog.New(slog.DiscardHandler), hub: newHub(),
 	}
 	g.ctx, g.cancel = context.WithCancel(t.Context())

@@ -46,7 +46,7 @@ func (nobodySees) SetLastSeen(context.Context, chat.UserID, time.Time) error { r
 func TestADeviceThatComesWhenItHasGone(t *testing.T) {
 	where := &slowToAttach{Presence: localpresence.New(nil), attaching: make(chan struct{}), detached: make(chan struct{})}
 	g := &Gateway{
-		cfg: Config{Node: "a"}.withDefaults(), ctx: t.Context(), log: slog.New(slog.DiscardHandler),
+		cfg: Config{Node: "a"}.WithDefaults(), ctx: t.Context(), log: slog.New(slog.DiscardHandler),
 		parts: Parts{Presence: where, Announce: nobodyHears{}, Store: nobodySees{}},
 	}
 	s := newSession(g, 1, 1)

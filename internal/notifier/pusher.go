@@ -18,6 +18,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"math"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -25,6 +26,7 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/backoff"
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
 	"github.com/hikyaku-chat/hikyaku/internal/notifyqueue"
+	"github.com/hikyaku-chat/hikyaku/internal/setting"
 	"github.com/hikyaku-chat/hikyaku/internal/store"
 	"github.com/hikyaku-chat/hikyaku/internal/webpush"
 )
@@ -57,27 +59,21 @@ type Config struct {
 	Sender  Sender
 	Logger  *slog.Logger
 
-	Delay   time.Duration // from a message to its notification; 0 means 5 s
-	TTL     time.Duration // how long a notification is worth anything; 0 means a day
-	GiveUp  time.Duration // how long sending one may take, with all repetitions; 0 means 10 min
-	AtOnce  int           // notifications on their way; 0 means 64, half of them to one service, a 16th to one user
-	Waiting int           // notifications that wait for their delay; 0 means 50,000
-	Open    int           // those to be sent, half of them to devices that rest, a 32nd to one user; 0 means 4,096
+	Delay   time.Duration // from a message to its notification, 1 ms to 10 min; default 5 s
+	TTL     time.Duration // how long a notification is worth anything, 1 ms to [webpush.MaxTTL]; default a day
+	GiveUp  time.Duration // how long sending one may take, with all repetitions, from 1 ms; default 10 min
+	AtOnce  int           // notifications on their way, half of them to one service, a 16th to one user, from 1; default 64
+	Waiting int           // notifications that wait for their delay, from 1; default 50,000
+	Open    int           // those to be sent, half of them to devices that rest, a 32nd to one user, from 1; default 4,096
 
 	// After is time.After when nil; tests do not wait.
 	After func(time.Duration) <-chan time.Time
 }
 
-// Validate fills in the defaults and tells what is missing.
-func (c *Config) Validate() error {
-	if c.Store == nil || c.Locator == nil || c.Sender == nil {
-		return errors.New("a pusher needs a store, a locator and a sender")
-	}
-	if c.Delay < 0 || c.TTL < 0 || c.GiveUp < 0 || c.AtOnce < 0 || c.Waiting < 0 || c.Open < 0 {
-		return errors.New("a pusher's times and bounds must not be negative")
-	}
+// WithDefaults returns c with the default for each zero that has one.
+func (c Config) WithDefaults() Config {
 	c.Delay = cmp.Or(c.Delay, 5*time.Second)
-	c.TTL = min(cmp.Or(c.TTL, 24*time.Hour), webpush.MaxTTL)
+	c.TTL = cmp.Or(c.TTL, 24*time.Hour)
 	c.GiveUp = cmp.Or(c.GiveUp, 10*time.Minute)
 	c.AtOnce = cmp.Or(c.AtOnce, 64)
 	c.Waiting = cmp.Or(c.Waiting, 50_000)
@@ -88,7 +84,22 @@ func (c *Config) Validate() error {
 	if c.After == nil {
 		c.After = time.After
 	}
-	return nil
+	return c
+}
+
+// Validate returns the first error of a time or a bound; a zero is one. The
+// ports are New's to check, so that an operator's settings can be judged before
+// anything is opened.
+func (c Config) Validate() error {
+	return cmp.Or(
+		// What waits is not acknowledged, which RabbitMQ bears for half an hour.
+		setting.Between("push-delay", c.Delay, time.Millisecond, 10*time.Minute, "the time before a notification, such as 5s"),
+		setting.Between("push-ttl", c.TTL, time.Millisecond, webpush.MaxTTL, "the time that a notification is worth anything, such as 24h"),
+		setting.Between("push-give-up", c.GiveUp, time.Millisecond, math.MaxInt64, "the time that sending one may take, such as 10m"),
+		setting.Between("push-at-once", c.AtOnce, 1, math.MaxInt32, "notifications on their way, such as 64"),
+		setting.Between("push-waiting", c.Waiting, 1, math.MaxInt32, "notifications that wait for their delay, such as 50000"),
+		setting.Between("push-open", c.Open, 1, math.MaxInt32, "notifications to be sent, such as 4096"),
+	)
 }
 
 // Notifier notifies. See [New].
@@ -96,6 +107,10 @@ type Notifier struct{ cfg Config }
 
 // New makes a pusher.
 func New(cfg Config) (*Notifier, error) {
+	if cfg.Store == nil || cfg.Locator == nil || cfg.Sender == nil {
+		return nil, errors.New("a notifier needs a store, a locator and a sender")
+	}
+	cfg = cfg.WithDefaults()
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}

@@ -9,25 +9,29 @@
 package syncclient
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"math"
 	"sync"
 	"time"
 
 	"github.com/hikyaku-chat/hikyaku/internal/backoff"
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
 	"github.com/hikyaku-chat/hikyaku/internal/client"
+	"github.com/hikyaku-chat/hikyaku/internal/setting"
 	"github.com/hikyaku-chat/hikyaku/internal/wire"
 )
 
 // Config is how a device behaves. Zero values mean the defaults.
 type Config struct {
-	// Window is how many messages may be without an answer; default 32.
+	// Window is how many messages may be without an answer, from 1; default 32.
 	Window int
 	// FromStart has the device read all conversations from their beginning;
 	// else it begins with what happens after its first connection.
 	FromStart bool
-	// Longest is the longest wait between two tries to connect; default 2 s.
+	// Longest is the longest wait between two tries to connect, 50 ms to 1 h;
+	// default 2 s.
 	Longest time.Duration
 
 	// The callbacks come one at a time, in order, and must not block or call
@@ -37,6 +41,24 @@ type Config struct {
 	OnAccepted func(*Outgoing)                                     // a message of its own is kept
 	OnFailed   func(id chat.ClientID, code chat.Code, text string) // a message of its own was refused for good, before or after it was accepted
 }
+
+// WithDefaults returns c with the default for each zero.
+func (c Config) WithDefaults() Config {
+	c.Window = cmp.Or(c.Window, 32)
+	c.Longest = cmp.Or(c.Longest, 2*time.Second)
+	return c
+}
+
+// Validate returns the first error of a field; a zero is one.
+func (c Config) Validate() error {
+	return cmp.Or(
+		setting.Between("window", c.Window, 1, math.MaxInt32, "messages without an answer, such as 32"),
+		setting.Between("longest", c.Longest, shortestWait, time.Hour, "the longest wait between two tries to connect, such as 2s"),
+	)
+}
+
+// shortestWait is the first between two tries to connect.
+const shortestWait = 50 * time.Millisecond
 
 // Outgoing is a message that the device was given to send.
 type Outgoing struct {
@@ -86,21 +108,19 @@ type outbox struct {
 }
 
 // Start begins to connect as the client's account and goes on until Close.
-func Start(c *client.Client, cfg Config) *Client {
-	if cfg.Window == 0 {
-		cfg.Window = 32
-	}
-	if cfg.Longest == 0 {
-		cfg.Longest = 2 * time.Second
+func Start(c *client.Client, cfg Config) (*Client, error) {
+	cfg = cfg.WithDefaults()
+	if err := cfg.Validate(); err != nil {
+		return nil, err
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	d := &Client{
 		cfg: cfg, client: c, stop: stop, done: make(chan struct{}),
-		retry:         backoff.Backoff{InitialInterval: 50 * time.Millisecond, MaxInterval: cfg.Longest, Jitter: 1},
+		retry:         backoff.Backoff{InitialInterval: shortestWait, MaxInterval: cfg.Longest, Jitter: 1},
 		conversations: map[chat.ConversationID]*view{}, outboxes: map[chat.ConversationID]*outbox{},
 	}
 	go d.run(ctx)
-	return d
+	return d, nil
 }
 
 // Close disconnects for good.

@@ -2,6 +2,7 @@ package throttle
 
 import (
 	"context"
+	"fmt"
 	"math"
 	"sync"
 	"time"
@@ -22,15 +23,18 @@ type Limiter struct {
 }
 
 // NewLimiter allows perSecond in the long run and burst at once, for each key.
-// Both are above 0.
-func NewLimiter(perSecond float64, burst int) *Limiter {
+// Both must be above 0.
+func NewLimiter(perSecond float64, burst int) (*Limiter, error) {
+	if !(perSecond > 0) || burst < 1 { // NaN is not above 0 either
+		return nil, fmt.Errorf("rate: a limit of %v in a second and %d at once lets nothing through; give numbers above 0", perSecond, burst)
+	}
 	// Rounded up: rather a nanosecond late than a turn too many.
 	nanos := math.Ceil(float64(time.Second) / perSecond)
-	interval := time.Duration(min(nanos, float64(century/time.Duration(max(burst, 1)))))
+	interval := time.Duration(min(nanos, float64(century/time.Duration(burst))))
 	return &Limiter{
 		interval: interval, full: time.Duration(burst) * interval,
 		maxKeys: 100_000, now: time.Now, keys: map[string]time.Time{},
-	}
+	}, nil
 }
 
 // century keeps times within what can be reckoned with, for rates near 0.

@@ -12,19 +12,23 @@
 package throttle
 
 import (
+	"cmp"
 	"context"
+	"math"
 	"sync"
 	"time"
+
+	"github.com/hikyaku-chat/hikyaku/internal/setting"
 )
 
 // Config is how guessing is slowed. Zero values mean the defaults.
 type Config struct {
-	Free    int              // failures that cost nothing; default 5
-	First   time.Duration    // wait after the first one that does; default 1 s
-	Longest time.Duration    // wait at most; default 5 min
-	Forget  time.Duration    // a key without failures for so long is forgotten; default 30 min
-	MaxKeys int              // keys remembered; default 100,000
-	Now     func() time.Time // time.Now when nil
+	Free    int              // failures that cost nothing, from 1; default 5
+	First   time.Duration    // wait after the first one that does, 1 ms to 24 h; default 1 s
+	Longest time.Duration    // wait at most, 1 ms to 24 h; default 5 min
+	Forget  time.Duration    // a key without failures for so long is forgotten, 1 ms to 720 h; default 30 min
+	MaxKeys int              // keys remembered, from 1; default 100,000
+	Now     func() time.Time // default time.Now
 }
 
 // Throttle remembers failures in memory. It is safe for concurrent use.
@@ -41,32 +45,38 @@ type failures struct {
 	before time.Time // of the one before it, should the last be taken back
 }
 
-// WithDefaults is the configuration with the defaults in it.
+// WithDefaults returns c with the default for each zero.
 func (c Config) WithDefaults() Config {
-	if c.Free == 0 {
-		c.Free = 5
-	}
-	if c.First == 0 {
-		c.First = time.Second
-	}
-	if c.Longest == 0 {
-		c.Longest = 5 * time.Minute
-	}
-	if c.Forget == 0 {
-		c.Forget = 30 * time.Minute
-	}
-	if c.MaxKeys == 0 {
-		c.MaxKeys = 100_000
-	}
+	c.Free = cmp.Or(c.Free, 5)
+	c.First = cmp.Or(c.First, time.Second)
+	c.Longest = cmp.Or(c.Longest, 5*time.Minute)
+	c.Forget = cmp.Or(c.Forget, 30*time.Minute)
+	c.MaxKeys = cmp.Or(c.MaxKeys, 100_000)
 	if c.Now == nil {
 		c.Now = time.Now
 	}
 	return c
 }
 
+// Validate returns the first error of a field; a zero is one.
+func (c Config) Validate() error {
+	const day = 24 * time.Hour
+	return cmp.Or(
+		setting.Between("throttle-free", c.Free, 1, math.MaxInt32, "failures that cost nothing, such as 5"),
+		setting.Between("throttle-first", c.First, time.Millisecond, day, "the first wait, such as 1s"),
+		setting.Between("throttle-longest", c.Longest, time.Millisecond, day, "the longest wait, such as 5m"),
+		setting.Between("throttle-forget", c.Forget, time.Millisecond, 30*day, "the time after which failures are forgotten, such as 30m"),
+		setting.Between("throttle-max-keys", c.MaxKeys, 1, math.MaxInt32, "keys to remember, such as 100000"),
+	)
+}
+
 // New makes a throttle that has seen no failures.
-func New(cfg Config) *Throttle {
-	return &Throttle{cfg: cfg.WithDefaults(), keys: map[string]failures{}}
+func New(cfg Config) (*Throttle, error) {
+	cfg = cfg.WithDefaults()
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	return &Throttle{cfg: cfg, keys: map[string]failures{}}, nil
 }
 
 // Try counts an attempt under each key, or tells how long to wait before the

@@ -10,6 +10,7 @@
 package webpush
 
 import (
+	"cmp"
 	"context"
 	"crypto/ecdh"
 	"crypto/rand"
@@ -28,6 +29,8 @@ import (
 	"time"
 
 	upstream "github.com/SherClockHolmes/webpush-go"
+
+	"github.com/hikyaku-chat/hikyaku/internal/setting"
 )
 
 const (
@@ -110,19 +113,25 @@ type Config struct {
 	// and without TLS: for tests, and for installations with a push service
 	// of their own on a private network.
 	AllowPrivate bool
-	// Timeout is for one notification, 10 s when 0.
+	// Timeout is for one notification, 1 ms to 10 min; default 10 s.
 	Timeout time.Duration
 }
 
-// Validate says what is wrong with the configuration.
+// WithDefaults returns c with the default for each zero that has one.
+func (c Config) WithDefaults() Config {
+	c.Timeout = cmp.Or(c.Timeout, 10*time.Second)
+	return c
+}
+
+// Validate returns the first error of a field.
 func (c Config) Validate() error {
 	if err := c.Keys.check(); err != nil {
 		return err
 	}
-	if c.Timeout < 0 {
-		return fmt.Errorf("the timeout %v of Web Push is negative", c.Timeout)
+	if err := CheckContact(c.Contact); err != nil {
+		return err
 	}
-	return CheckContact(c.Contact)
+	return setting.Between("push-timeout", c.Timeout, time.Millisecond, 10*time.Minute, "the time that one notification may take, such as 10s")
 }
 
 // CheckContact says whether a contact is one that push services take.
@@ -183,11 +192,9 @@ type Sender struct {
 
 // New makes a sender.
 func New(cfg Config) (*Sender, error) {
+	cfg = cfg.WithDefaults()
 	if err := cfg.Validate(); err != nil {
 		return nil, err
-	}
-	if cfg.Timeout == 0 {
-		cfg.Timeout = 10 * time.Second
 	}
 	dialer := &net.Dialer{KeepAlive: 30 * time.Second}
 	if !cfg.AllowPrivate {

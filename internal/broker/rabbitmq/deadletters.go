@@ -124,6 +124,9 @@ type DeadLetterStore struct {
 
 // OpenDeadLetterStore connects to the broker. partitions is the installation's N.
 func OpenDeadLetterStore(ctx context.Context, urls []string, partitions int) (*DeadLetterStore, error) {
+	if err := (Config{URLs: urls, Partitions: partitions}).validateBroker(); err != nil {
+		return nil, err
+	}
 	conn, err := dial(ctx, urls, "dead letters")
 	if err != nil {
 		return nil, err

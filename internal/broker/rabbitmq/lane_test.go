@@ -17,7 +17,7 @@ import (
 // testLane is a lane without a broker, for one call of handle at a time.
 func testLane(t *testing.T, handle broker.Handler) *lane {
 	t.Helper()
-	b := &Broker{cfg: Config{}.withDefaults(), log: slog.New(slog.NewTextHandler(t.Output(), nil))}
+	b := &Broker{cfg: Config{}.WithDefaults(), log: slog.New(slog.NewTextHandler(t.Output(), nil))}
 	c := &consumer{b: b, handle: handle, window: newWindow(1, 1)}
 	return &lane{c: c, wake: batching.NewSignal()}
 }

@@ -45,8 +45,22 @@ type Config struct {
 	// node is gone, or tells its own devices again, for each person whose
 	// reachability that changed.
 	OnChange func(ctx context.Context, s presence.State)
-	Now      func() time.Time // time.Now when nil
-	Logger   *slog.Logger
+	Now      func() time.Time // default time.Now
+	Logger   *slog.Logger     // default none
+}
+
+// WithDefaults returns c with the default for each zero.
+func (c Config) WithDefaults() Config {
+	if c.OnChange == nil {
+		c.OnChange = func(context.Context, presence.State) {}
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	return c
 }
 
 // Presence is the presence in Redis. See [New].
@@ -84,9 +98,7 @@ var _ presence.Presence = (*Presence)(nil)
 
 // New makes a presence. The client stays the caller's.
 func New(client *redisconn.Client, cfg Config) *Presence {
-	if cfg.Now == nil {
-		cfg.Now = time.Now
-	}
+	cfg = cfg.WithDefaults()
 	ctx, stop := context.WithCancel(context.Background())
 	p := &Presence{
 		cfg: cfg, client: client, mine: map[place][]device{}, turns: map[place]chan struct{}{}, nodes: map[string]bool{},

@@ -30,18 +30,22 @@ type Limiter struct {
 }
 
 // Limiter makes a limiter that allows perSecond in the long run and burst at
-// once, for each key; both are above 0. The times between turns are whole
+// once, for each key; both must be above 0. The times between turns are whole
 // microseconds, rounded up. Those of one name count together, and need to be
 // alike in all processes.
-func (l *Limits) Limiter(name string, perSecond float64, burst int) *Limiter {
+func (l *Limits) Limiter(name string, perSecond float64, burst int) (*Limiter, error) {
+	mine, err := throttle.NewLimiter(perSecond, burst)
+	if err != nil {
+		return nil, err
+	}
 	micros := math.Ceil(1e6 / perSecond)
-	interval := int64(min(micros, float64(century.Microseconds()/int64(max(burst, 1)))))
+	interval := int64(min(micros, float64(century.Microseconds()/int64(burst))))
 	return &Limiter{
 		limits: l, kind: "limit:" + name,
 		args:   []string{strconv.FormatInt(interval, 10), strconv.FormatInt(interval*int64(burst), 10)},
 		script: rueidis.NewLuaScript(l.clock.lua + takeScript),
-		mine:   throttle.NewLimiter(perSecond, burst),
-	}
+		mine:   mine,
+	}, nil
 }
 
 // century keeps times within what Lua's numbers hold to the microsecond, for

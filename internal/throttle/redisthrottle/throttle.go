@@ -21,8 +21,12 @@ type Throttle struct {
 
 // Throttle makes the throttle of the installation. MaxKeys and Now are those of
 // the memory that is used while Redis is away.
-func (l *Limits) Throttle(cfg throttle.Config) *Throttle {
+func (l *Limits) Throttle(cfg throttle.Config) (*Throttle, error) {
 	cfg = cfg.WithDefaults()
+	mine, err := throttle.New(cfg)
+	if err != nil {
+		return nil, err
+	}
 	return &Throttle{
 		limits: l,
 		rules:  []string{micros(cfg.Forget), strconv.Itoa(cfg.Free), micros(cfg.First), micros(cfg.Longest)},
@@ -30,8 +34,8 @@ func (l *Limits) Throttle(cfg throttle.Config) *Throttle {
 		// to every server of a cluster, of which some may be away.
 		try:     rueidis.NewLuaScriptNoSha(l.clock.lua + tryScript),
 		forgive: rueidis.NewLuaScriptNoSha(l.clock.lua + forgiveScript),
-		mine:    throttle.New(cfg),
-	}
+		mine:    mine,
+	}, nil
 }
 
 func micros(d time.Duration) string { return strconv.FormatInt(d.Microseconds(), 10) }
