@@ -27,7 +27,7 @@ func (w *world) start(cfg notifier.Config) *process {
 	w.Helper()
 	gate := make(chan time.Time)
 	p := &process{w: w, change: make(chan struct{}), open: sync.OnceFunc(func() { close(gate) })}
-	cfg.Store, cfg.Sender, cfg.Logger, cfg.Delay = w.store, w.sender, w.log, time.Hour
+	cfg.Store, cfg.Sender, cfg.Logger, cfg.Delay = w.store, w.sender, w.log, 10*time.Minute
 	if cfg.Locator == nil {
 		cfg.Locator = w.presence
 	}
