@@ -42,6 +42,7 @@ func (s *Socket) startHeart(patient bool) {
 	}
 	s.heart.mu.Lock()
 	defer s.heart.mu.Unlock()
+	s.running.Add(1)
 	s.heart.timer = time.AfterFunc(s.heartbeat(), s.beat)
 }
 
@@ -50,6 +51,7 @@ func (s *Socket) heartbeat() time.Duration {
 }
 
 func (s *Socket) beat() {
+	defer s.running.Done()
 	h := &s.heart
 	// What waits to be read is a word from the server: then this process is
 	// late, and not the server.
@@ -59,6 +61,7 @@ func (s *Socket) beat() {
 	}
 	h.mu.Lock()
 	if !h.stopped {
+		s.running.Add(1)
 		h.timer.Reset(s.heartbeat())
 	}
 	h.mu.Unlock()
@@ -76,10 +79,11 @@ func (h *heart) heard() {
 	}
 }
 
-func (h *heart) stop() {
+func (s *Socket) stopHeart() {
+	h := &s.heart
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.stopped = true; h.timer != nil {
-		h.timer.Stop()
+	if h.stopped = true; h.timer != nil && h.timer.Stop() {
+		s.running.Done() // it will not beat
 	}
 }

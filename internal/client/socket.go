@@ -31,6 +31,14 @@ type Socket struct {
 	isCut   atomic.Bool
 	closing sync.Once
 	heart   heart
+	leaving *time.Timer // of the server's goodbye; of the reader
+	// running are the goroutines besides a loop's, and the timers. All are
+	// started before done closes.
+	running sync.WaitGroup
+
+	pinging sync.Mutex
+	pings   [][]byte // those without an answer
+	ponging bool     // a goroutine answers them
 
 	writing sync.Mutex
 	buf     []byte
@@ -109,7 +117,7 @@ func (s *Socket) feed(p []byte) error {
 func (s *Socket) finish(code int, text string, reason error) {
 	s.over, s.parser = true, wsframe.Parser{}
 	s.reason.CompareAndSwap(nil, &reason)
-	go s.closeWith(code, text, reason)
+	s.running.Go(func() { s.sendClose(code, text, reason) })
 }
 
 // handle handles a message or a control frame.
@@ -137,17 +145,21 @@ func (s *Socket) take(p []byte) {
 // works as ever, unless the server closes it first.
 func (s *Socket) leave(f Frame) {
 	var goodbye wire.Goodbye
-	if f.Into(&goodbye) == nil {
-		time.AfterFunc(time.Duration(goodbye.ReconnectAfterMS)*time.Millisecond, func() { s.close(ErrGoodbye) })
+	if f.Into(&goodbye) != nil || s.leaving != nil {
+		return
 	}
+	s.running.Add(1)
+	s.leaving = time.AfterFunc(time.Duration(goodbye.ReconnectAfterMS)*time.Millisecond, func() {
+		defer s.running.Done()
+		s.sendClose(wsframe.CodeNormal, "", ErrGoodbye)
+	})
 }
 
 // control handles what is no text.
 func (s *Socket) control(op wsframe.Opcode, payload []byte) error {
 	switch op {
 	case wsframe.Ping:
-		p := append([]byte(nil), payload...)
-		go func() { _ = s.write(wsframe.Pong, p) }() // a reader does not wait for a writer
+		s.pong(payload)
 	case wsframe.Close:
 		code, reason, err := wsframe.ParseClose(payload)
 		if err != nil {
@@ -158,13 +170,50 @@ func (s *Socket) control(op wsframe.Opcode, payload []byte) error {
 	return nil
 }
 
+// maxPings is how many pings may wait for their answer. When there are more, the
+// oldest has none (RFC 6455, 5.5.3).
+const maxPings = 64
+
+// pong answers a ping, from another goroutine, because a reader does not wait
+// for a writer. There is one such goroutine at most.
+func (s *Socket) pong(payload []byte) {
+	s.pinging.Lock()
+	defer s.pinging.Unlock()
+	if len(s.pings) == maxPings {
+		s.pings = s.pings[1:]
+	}
+	s.pings = append(s.pings, append([]byte(nil), payload...))
+	if !s.ponging {
+		s.ponging = true
+		s.running.Go(s.writePongs)
+	}
+}
+
+func (s *Socket) writePongs() {
+	for {
+		s.pinging.Lock()
+		pings := s.pings
+		s.pings, s.ponging = nil, len(pings) > 0
+		s.pinging.Unlock()
+		if len(pings) == 0 {
+			return
+		}
+		for _, p := range pings {
+			_ = s.write(wsframe.Pong, p) // the reader sees when the connection is broken
+		}
+	}
+}
+
 // end is the reader's last act.
 func (s *Socket) end(err error) {
 	if reason := s.reason.Load(); reason != nil {
 		err = *reason
 	}
 	s.err = err
-	s.heart.stop()
+	s.stopHeart()
+	if s.leaving != nil && s.leaving.Stop() {
+		s.running.Done()
+	}
 	_ = s.conn.Close()
 	if s.onEnd != nil {
 		s.onEnd(err)
@@ -219,15 +268,17 @@ func (s *Socket) Err() error { return s.err }
 
 // Close ends the connection and waits until no frame is handed over any more.
 // It must not be called from onFrame.
-func (s *Socket) Close() { s.close(errClosed) }
+func (s *Socket) Close() {
+	s.sendClose(wsframe.CodeNormal, "", errClosed)
+	s.wait()
+}
 
 // closePatience is how long the server may take to be told of the end.
 const closePatience = time.Second
 
-func (s *Socket) close(reason error) { s.closeWith(wsframe.CodeNormal, "", reason) }
-
-// closeWith tells the server of the end. The reason is what Err returns.
-func (s *Socket) closeWith(code int, text string, reason error) {
+// sendClose tells the server of the end, and has the reader end the connection.
+// The reason is what Err returns.
+func (s *Socket) sendClose(code int, text string, reason error) {
 	s.closing.Do(func() {
 		// Before the server may answer: its close is not the reason.
 		s.reason.CompareAndSwap(nil, &reason)
@@ -236,12 +287,17 @@ func (s *Socket) closeWith(code int, text string, reason error) {
 		_ = s.write(wsframe.Close, wsframe.ClosePayload(code, text))
 		s.cut(reason)
 	})
-	<-s.done
 }
 
 // Cut breaks the connection off without a word, as a network does that is lost,
 // and waits like Close.
 func (s *Socket) Cut() {
 	s.closing.Do(func() { s.cut(errClosed) })
+	s.wait()
+}
+
+// wait waits until nothing of the socket is left.
+func (s *Socket) wait() {
 	<-s.done
+	s.running.Wait()
 }
