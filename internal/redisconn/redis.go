@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/redis/rueidis"
@@ -30,6 +31,9 @@ type Client struct {
 	rueidis.Client
 	database int
 	addr     string
+	calls    chan struct{} // holds one for each goroutine of Call
+	closing  chan struct{}
+	close    sync.Once
 }
 
 // Open connects and checks that the server is one to work with.
@@ -44,7 +48,10 @@ func Open(ctx context.Context, address string) (*Client, error) {
 	option.ClientName = "hikyaku"
 	option.Dialer = net.Dialer{Timeout: 3 * time.Second, KeepAlive: 10 * time.Second}
 	option.ConnWriteTimeout = 10 * time.Second
-	c := &Client{database: option.SelectDB, addr: strings.Join(option.InitAddress, ",")}
+	c := &Client{
+		database: option.SelectDB, addr: strings.Join(option.InitAddress, ","),
+		calls: make(chan struct{}, maxCalls), closing: make(chan struct{}),
+	}
 	if c.Client, err = rueidis.NewClient(option); err != nil {
 		return nil, explain(c.addr, err)
 	}
@@ -203,6 +210,55 @@ func (c *Client) Claim(ctx context.Context, installation string) error {
 		}
 		return nil
 	}
+}
+
+// maxCalls is how many goroutines of Call there may be: more calls than are ever
+// under way while Redis answers.
+const maxCalls = 1024
+
+// Call runs call, on a goroutine of its own, and waits for it until ctx has
+// ended and for grace after it. The library may wait for a connection for longer
+// than ctx allows; it is left to do so, which takes it as long as connecting may
+// take. When too many are left, the next ones wait for their turn, within ctx.
+// Close waits for all.
+func Call[T any](ctx context.Context, c *Client, grace time.Duration, call func() T) (out T, err error) {
+	select {
+	case c.calls <- struct{}{}:
+	case <-c.closing:
+		return out, rueidis.ErrClosing
+	case <-ctx.Done():
+		return out, ctx.Err()
+	}
+	done := make(chan T, 1)
+	go func() {
+		defer func() { <-c.calls }()
+		done <- call()
+	}()
+	select {
+	case out = <-done:
+		return out, nil
+	case <-ctx.Done():
+	}
+	late := time.NewTimer(grace)
+	defer late.Stop()
+	select {
+	case out = <-done:
+		return out, nil
+	case <-late.C:
+		return out, ctx.Err()
+	}
+}
+
+// Close disconnects and waits until the last [Call] has returned. It is
+// idempotent.
+func (c *Client) Close() {
+	c.close.Do(func() {
+		close(c.closing)
+		c.Client.Close()
+		for range cap(c.calls) {
+			c.calls <- struct{}{}
+		}
+	})
 }
 
 // Bounded gives a context a deadline at most CallTimeout away: nobody waits for

@@ -102,7 +102,7 @@ func (p *Presence) read(ctx context.Context, users []chat.UserID) (devices []map
 		commands[i] = p.client.B().Hgetall().Key(p.userKey(user)).Build()
 	}
 	devices = make([]map[string]string, len(users))
-	results, err := inTime(ctx, func() []rueidis.RedisResult { return p.client.DoMulti(ctx, commands...) })
+	results, err := redisconn.Call(ctx, p.client, grace, func() []rueidis.RedisResult { return p.client.DoMulti(ctx, commands...) })
 	if err != nil {
 		return devices, fmt.Errorf("read presence: %w", err)
 	}
@@ -120,23 +120,3 @@ func (p *Presence) read(ctx context.Context, users []chat.UserID) (devices []map
 // grace is how long a call may take to come back after its context has ended,
 // with what it has by then.
 const grace = 50 * time.Millisecond
-
-// inTime waits for a call until its context has ended: the client may wait for a
-// connection for longer.
-func inTime[T any](ctx context.Context, call func() T) (out T, err error) {
-	done := make(chan T, 1)
-	go func() { done <- call() }()
-	select {
-	case out = <-done:
-		return out, nil
-	case <-ctx.Done():
-	}
-	late := time.NewTimer(grace)
-	defer late.Stop()
-	select {
-	case out = <-done:
-		return out, nil
-	case <-late.C:
-		return out, ctx.Err()
-	}
-}

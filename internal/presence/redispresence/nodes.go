@@ -92,7 +92,7 @@ func (p *Presence) livingNodes(ctx context.Context) ([]string, error) {
 	if out, ok := list(); ok {
 		return out, nil
 	}
-	result, err := inTime(ctx, func() rueidis.RedisResult { return livingScript.Exec(ctx, p.client, []string{p.nodesKey()}, nil) })
+	result, err := redisconn.Call(ctx, p.client, grace, func() rueidis.RedisResult { return livingScript.Exec(ctx, p.client, []string{p.nodesKey()}, nil) })
 	var nodes []string
 	if err == nil {
 		nodes, err = result.AsStrSlice()

@@ -18,7 +18,7 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/throttle/throttletest"
 )
 
-func TestMain(m *testing.M) { stacktest.Main(m) }
+func TestMain(m *testing.M) { stacktest.MainNoLeaks(m) }
 
 func connect(tb testing.TB, url string) *redisconn.Client {
 	tb.Helper()
