@@ -37,6 +37,7 @@ type App struct {
 	parts   parts
 	mux     *http.ServeMux
 	metrics *prometheus.Registry
+	checks  checks
 
 	listener net.Listener
 	server   *http.Server
@@ -193,6 +194,7 @@ func (a *App) Stop(ctx context.Context) error {
 				errs = append(errs, fmt.Errorf("stop the %s: %w", s.what, err))
 			}
 		}
+		a.checks.stop() // closing the parts has ended what hung
 		a.stopErr = errors.Join(errs...)
 	})
 	return a.stopErr

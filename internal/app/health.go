@@ -3,7 +3,9 @@ package app
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"net/http"
+	"sync"
 	"time"
 )
 
@@ -24,8 +26,8 @@ type check func(context.Context) error
 // unready: taking all processes out of the rotation would help nobody.
 func (a *App) ready(w http.ResponseWriter, r *http.Request) {
 	status, report := http.StatusOK, map[string]string{}
-	needs := ask(r.Context(), a.parts.needs, readyTimeout)
-	helps := ask(r.Context(), a.parts.helps, helpTimeout)
+	needs := a.checks.ask(r.Context(), a.parts.needs, readyTimeout)
+	helps := a.checks.ask(r.Context(), a.parts.helps, helpTimeout)
 	for name, state := range helps() {
 		report[name] = state
 	}
@@ -46,33 +48,86 @@ func (a *App) ready(w http.ResponseWriter, r *http.Request) {
 
 const stateOK = "ok"
 
+// checks runs what readiness is asked of: one check of a server at a time, of
+// which all learn who ask meanwhile, so that those of one that hangs do not add
+// up.
+type checks struct {
+	mu      sync.Mutex
+	running map[string]*checking
+	stopped bool
+	done    sync.WaitGroup
+}
+
+// checking is a check under way.
+type checking struct {
+	done chan struct{}
+	err  error // set before done closes
+}
+
+var errStopped = errors.New("the process has stopped")
+
+// start starts a check, or gives the one that is under way.
+func (c *checks) start(ctx context.Context, name string, check check, timeout time.Duration) *checking {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if one := c.running[name]; one != nil {
+		return one
+	}
+	one := &checking{done: make(chan struct{})}
+	if c.stopped {
+		one.err = errStopped
+		close(one.done)
+		return one
+	}
+	if c.running == nil {
+		c.running = map[string]*checking{}
+	}
+	c.running[name] = one
+	c.done.Go(func() {
+		// Whoever asked may be gone before the others who wait for it.
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), timeout)
+		defer cancel()
+		one.err = check(ctx)
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		delete(c.running, name)
+		close(one.done)
+	})
+	return one
+}
+
+// stop waits for the checks under way; there are none after it.
+func (c *checks) stop() {
+	c.mu.Lock()
+	c.stopped = true
+	c.mu.Unlock()
+	c.done.Wait()
+}
+
 // ask starts all checks at once. What it returns waits for them, no longer than
 // the timeout, and tells how each server is.
-func ask(ctx context.Context, checks map[string]check, timeout time.Duration) (states func() map[string]string) {
-	type answer struct{ name, state string }
-	answers := make(chan answer, len(checks))
+func (c *checks) ask(ctx context.Context, all map[string]check, timeout time.Duration) (states func() map[string]string) {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
-	for name, ask := range checks {
-		go func() {
-			state := stateOK
-			if err := ask(ctx); err != nil {
-				state = err.Error()
-			}
-			answers <- answer{name, state}
-		}()
+	started := make(map[string]*checking, len(all))
+	for name, check := range all {
+		started[name] = c.start(ctx, name, check, timeout)
 	}
 	return func() map[string]string {
 		defer cancel()
 		states := map[string]string{}
-		for name := range checks {
-			states[name] = "it does not answer in time"
-		}
-		for range checks {
+		for name, one := range started {
 			select {
-			case a := <-answers:
-				states[a.name] = a.state
+			case <-one.done:
 			case <-ctx.Done():
-				return states
+			}
+			select {
+			case <-one.done:
+				states[name] = stateOK
+				if one.err != nil {
+					states[name] = one.err.Error()
+				}
+			default:
+				states[name] = "it does not answer in time"
 			}
 		}
 		return states

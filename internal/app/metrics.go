@@ -48,12 +48,18 @@ func (a *App) serveAside(ctx context.Context, setting, addr string, handler http
 		return fmt.Errorf("%s: cannot listen on %s: %w; choose another address and port, such as 127.0.0.1:9090", setting, addr, err)
 	}
 	server := &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second}
+	done := make(chan struct{})
 	go func() {
+		defer close(done)
 		if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
 			a.log.Error("nothing is served any more", "setting", setting, "error", err)
 		}
 	}()
-	a.onStop(setting, func(context.Context) error { return server.Close() })
+	a.onStop(setting, func(context.Context) error {
+		err := server.Close()
+		<-done
+		return err
+	})
 	a.log.Info("served aside", "setting", setting, "at", fmt.Sprintf("http://%s%s", l.Addr(), path))
 	return nil
 }

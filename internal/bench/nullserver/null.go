@@ -37,6 +37,7 @@ type Server struct {
 	faults    *Faults // nil for none
 	syncs     atomic.Int64
 	web       *http.Server
+	serving   sync.WaitGroup
 	listener  net.Listener
 	sockets   *websocket.Server
 
@@ -94,7 +95,7 @@ func StartFaulty(ctx context.Context, addr string, heartbeat time.Duration, faul
 	mux.HandleFunc("GET /api/v1/conversations/{id}/messages", s.history)
 	mux.HandleFunc("GET /api/v1/socket", s.connect)
 	s.web = &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
-	go func() { _ = s.web.Serve(l) }()
+	s.serving.Go(func() { _ = s.web.Serve(l) })
 	return s, nil
 }
 
@@ -105,7 +106,9 @@ func (s *Server) URL() string { return "http://" + s.listener.Addr().String() }
 func (s *Server) Close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
-	return errors.Join(s.web.Close(), s.sockets.Close(ctx))
+	err := errors.Join(s.web.Close(), s.sockets.Close(ctx))
+	s.serving.Wait()
+	return err
 }
 
 func answer(w http.ResponseWriter, v any) {
