@@ -86,7 +86,7 @@ func (a *App) openCluster(ctx context.Context) error {
 	a.parts = parts{
 		store: st, broker: queue, bus: b, presence: where, announce: announce.Load(),
 		throttle: guesses, sends: sends,
-		pushes: queue.Pushes(),
+		pushes: queue.NotifyQueue(),
 		node:   nodeName(), early: true,
 		// Without the broker people read, and their pages keep what they
 		// write; without Redis messages come late.

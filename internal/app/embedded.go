@@ -43,7 +43,7 @@ func (a *App) openEmbedded(ctx context.Context) error {
 	a.parts = parts{
 		store: st, broker: queue, bus: b, presence: where, announce: fanout.NewAnnouncer(b, where, st, a.log),
 		throttle: guesses, sends: sends,
-		pushes: embedded.NewPushes(0),
+		pushes: embedded.NewNotifyQueue(0),
 		node:   "embedded", alone: true,
 		needs: map[string]check{"store": st.Ping, "broker": queue.Ready},
 	}

@@ -13,19 +13,19 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/stack/stacktest"
 )
 
-func TestPushes(t *testing.T) {
+func TestNotifyQueue(t *testing.T) {
 	t.Parallel()
 	notifyqueuetest.Run(t, func(t *testing.T) (notifyqueue.Queue, func() notifyqueue.Queue) {
 		cfg := rabbitmq.Config{URLs: []string{stacktest.VHost(t)}, Partitions: 1}
-		return open(t, cfg).Pushes(), func() notifyqueue.Queue { return open(t, cfg).Pushes() }
+		return open(t, cfg).NotifyQueue(), func() notifyqueue.Queue { return open(t, cfg).NotifyQueue() }
 	})
 }
 
-// Connections that break lose nothing and stop nobody.
-func TestPushesSurviveTheirConnections(t *testing.T) {
+// A lost connection loses no jobs, and publisher and consumer reconnect.
+func TestNotifyQueueReconnects(t *testing.T) {
 	t.Parallel()
 	url := stacktest.VHost(t)
-	q := open(t, rabbitmq.Config{URLs: []string{url}, Partitions: 1}).Pushes()
+	q := open(t, rabbitmq.Config{URLs: []string{url}, Partitions: 1}).NotifyQueue()
 	r := notifyqueuetest.Receive(t, q, func(j notifyqueue.Job) bool { return j.Seq == 1 })
 	q.Publish([]notifyqueue.Job{notifyqueuetest.Job(1)})
 	r.Wait(1)
@@ -34,7 +34,7 @@ func TestPushesSurviveTheirConnections(t *testing.T) {
 		t.Fatal(err)
 	}
 	q.Publish([]notifyqueue.Job{notifyqueuetest.Job(2)})
-	eventually.True(t, "the next comes, and what was not done comes again", func() bool {
+	eventually.True(t, "the next job is delivered, and the unacknowledged one is redelivered", func() bool {
 		again, next := 0, 0
 		for _, j := range r.Wait(0) {
 			switch j.Seq {
@@ -48,11 +48,11 @@ func TestPushesSurviveTheirConnections(t *testing.T) {
 	})
 }
 
-// A queue that someone deleted is made again, for both sides.
-func TestPushesWithoutTheirQueue(t *testing.T) {
+// A queue that was deleted is declared again by publisher and consumer.
+func TestNotifyQueueIsDeclaredAgain(t *testing.T) {
 	t.Parallel()
 	url := stacktest.VHost(t)
-	q := open(t, rabbitmq.Config{URLs: []string{url}, Partitions: 1}).Pushes()
+	q := open(t, rabbitmq.Config{URLs: []string{url}, Partitions: 1}).NotifyQueue()
 	r := notifyqueuetest.Receive(t, q, nil)
 	q.Publish([]notifyqueue.Job{notifyqueuetest.Job(1)})
 	r.Wait(1)
@@ -72,11 +72,11 @@ func TestPushesWithoutTheirQueue(t *testing.T) {
 	r.Wait(2)
 }
 
-// What cannot be read is out of the way.
-func TestPushesThatCannotBeRead(t *testing.T) {
+// Messages that cannot be decoded do not block the queue.
+func TestMalformedJobs(t *testing.T) {
 	t.Parallel()
 	url := stacktest.VHost(t)
-	q := open(t, rabbitmq.Config{URLs: []string{url}, Partitions: 1}).Pushes()
+	q := open(t, rabbitmq.Config{URLs: []string{url}, Partitions: 1}).NotifyQueue()
 	conn, err := amqp.Dial(url)
 	if err != nil {
 		t.Fatal(err)

@@ -29,24 +29,24 @@ import (
 
 func TestMain(m *testing.M) { stacktest.Main(m) }
 
-const patience = time.Minute
+const testTimeout = time.Minute
 
-// world is an installation without gateways: who attaches to presence is here.
-type world struct {
+// fixture is an installation without gateways: tests attach users to presence.
+type fixture struct {
 	*testing.T
-	store    store.Store
-	queue    notifyqueue.Queue
-	presence presence.Presence
-	announce *fanout.Announcer
-	service  *webpushtest.Service
-	sender   *webpush.Sender
-	names    int
-	log      *slog.Logger
+	store     store.Store
+	queue     notifyqueue.Queue
+	presence  presence.Presence
+	announce  *fanout.Announcer
+	service   *webpushtest.Service
+	sender    *webpush.Sender
+	userCount int
+	log       *slog.Logger
 }
 
-// everywhere runs a test on the embedded parts and on those of a cluster, side
-// by side: they wait, mostly.
-func everywhere(t *testing.T, test func(w *world)) {
+// eachBackend runs a test with the embedded backends and with those of a cluster, in
+// parallel.
+func eachBackend(t *testing.T, test func(f *fixture)) {
 	t.Run("embedded", func(t *testing.T) {
 		t.Parallel()
 		maker, err := snowflake.NewMaker(1, nil)
@@ -57,7 +57,7 @@ func everywhere(t *testing.T, test func(w *world)) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		test(newWorld(t, s, embedded.NewPushes(0)))
+		test(newFixture(t, s, embedded.NewNotifyQueue(0)))
 	})
 	t.Run("cluster", func(t *testing.T) {
 		t.Parallel()
@@ -75,17 +75,17 @@ func everywhere(t *testing.T, test func(w *world)) {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() {
-			ctx, cancel := context.WithTimeout(context.Background(), patience)
+			ctx, cancel := context.WithTimeout(context.Background(), testTimeout)
 			defer cancel()
 			if err := b.Close(ctx); err != nil {
 				t.Error(err)
 			}
 		})
-		test(newWorld(t, s, b.Pushes()))
+		test(newFixture(t, s, b.NotifyQueue()))
 	})
 }
 
-func newWorld(t *testing.T, s store.Store, q notifyqueue.Queue) *world {
+func newFixture(t *testing.T, s store.Store, q notifyqueue.Queue) *fixture {
 	t.Helper()
 	t.Cleanup(func() {
 		if err := s.Close(); err != nil {
@@ -100,112 +100,112 @@ func newWorld(t *testing.T, s store.Store, q notifyqueue.Queue) *world {
 		t.Fatal(err)
 	}
 	sender, err := webpush.New(webpush.Config{
-		Keys: webpush.Keys{Public: public, Private: private}, Contact: "mailto:admin@example.org", AllowPrivate: true, Timeout: patience,
+		Keys: webpush.Keys{Public: public, Private: private}, Contact: "mailto:admin@example.org", AllowPrivate: true, Timeout: testTimeout,
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(sender.Close)
-	w := &world{
+	f := &fixture{
 		T: t, store: s, queue: q, presence: localpresence.New(nil), service: webpushtest.New(t), sender: sender,
 		log: slog.New(slog.NewTextHandler(t.Output(), nil)),
 	}
-	w.announce = fanout.NewAnnouncer(localpubsub.New(0), w.presence, s, w.log).WithNotifications(q)
-	return w
+	f.announce = fanout.NewAnnouncer(localpubsub.New(0), f.presence, s, f.log).WithNotifications(q)
+	return f
 }
 
-func (w *world) ok(err error) {
-	w.Helper()
+func (f *fixture) must(err error) {
+	f.Helper()
 	if err != nil {
-		w.Fatal(err)
+		f.Fatal(err)
 	}
 }
 
-// person is an account that is logged in on one device.
-type person struct {
+// user is an account with one session.
+type user struct {
 	id      chat.UserID
 	name    string
 	session chat.SessionID
 }
 
-func (w *world) person(name string) person {
-	w.Helper()
-	w.names++
-	unique := fmt.Sprint("user", w.names)
-	u, err := w.store.CreateUser(w.Context(), store.NewUser{Name: unique, Skeleton: unique, DisplayName: name}, nil)
-	w.ok(err)
+func (f *fixture) createUser(name string) user {
+	f.Helper()
+	f.userCount++
+	unique := fmt.Sprint("user", f.userCount)
+	u, err := f.store.CreateUser(f.Context(), store.NewUser{Name: unique, Skeleton: unique, DisplayName: name}, nil)
+	f.must(err)
 	now := time.Now()
-	session, err := w.store.CreateSession(w.Context(), store.Session{
+	session, err := f.store.CreateSession(f.Context(), store.Session{
 		User: u.ID, Token: []byte(unique), CreatedAt: now, SeenAt: now, ExpiresAt: now.Add(time.Hour),
 	})
-	w.ok(err)
-	return person{id: u.ID, name: name, session: session}
+	f.must(err)
+	return user{id: u.ID, name: name, session: session}
 }
 
-// subscribe is a device of p's that takes notifications.
-func (w *world) subscribe(p person) *webpushtest.Device {
-	w.Helper()
-	s, device := w.service.Subscribe()
-	device.Restrict(w.sender.PublicKey())
-	w.register(p, s)
+// subscribe adds a device of a user that accepts notifications.
+func (f *fixture) subscribe(p user) *webpushtest.Device {
+	f.Helper()
+	s, device := f.service.Subscribe()
+	device.Restrict(f.sender.PublicKey())
+	f.register(p, s)
 	return device
 }
 
-func (w *world) register(p person, s webpush.Subscription) {
-	w.Helper()
-	w.ok(w.store.PutSubscription(w.Context(), store.Subscription{
+func (f *fixture) register(p user, s webpush.Subscription) {
+	f.Helper()
+	f.must(f.store.PutSubscription(f.Context(), store.Subscription{
 		User: p.id, Session: p.session, Endpoint: s.Endpoint, P256DH: s.P256DH, Auth: s.Auth,
 	}))
 }
 
-func (w *world) subscriptions(p person) int {
-	w.Helper()
-	all, err := w.store.Subscriptions(w.Context(), []chat.UserID{p.id})
-	w.ok(err)
+func (f *fixture) subscriptions(p user) int {
+	f.Helper()
+	all, err := f.store.Subscriptions(f.Context(), []chat.UserID{p.id})
+	f.must(err)
 	return len(all)
 }
 
-func (w *world) converse(kind chat.Kind, title string, by person, others ...person) chat.ConversationID {
-	w.Helper()
+func (f *fixture) createConversation(kind chat.Kind, title string, by user, others ...user) chat.ConversationID {
+	f.Helper()
 	n := store.NewConversation{Kind: kind, Title: title, By: by.id}
 	for _, p := range others {
 		n.Members = append(n.Members, p.id)
 	}
-	c, err := w.store.CreateConversation(w.Context(), n)
-	w.ok(err)
+	c, err := f.store.CreateConversation(f.Context(), n)
+	f.must(err)
 	return c.Conversation.ID
 }
 
-// say stores a message and has it announced, as a worker does.
-func (w *world) say(c chat.ConversationID, by person, body string) chat.Message {
-	w.Helper()
+// sendMessage stores and announces a message, as a worker does.
+func (f *fixture) sendMessage(c chat.ConversationID, by user, body string) chat.Message {
+	f.Helper()
 	id, err := chat.ParseClientID(uuid.Must(uuid.NewV7()).String())
-	w.ok(err)
-	out, err := w.store.Append(w.Context(), []chat.Submission{{
+	f.must(err)
+	out, err := f.store.Append(f.Context(), []chat.Submission{{
 		Sender: by.id, Conversation: c, ClientID: id, Body: body, ReceivedAt: time.Now(),
 	}})
-	w.ok(err)
+	f.must(err)
 	if out[0].Verdict != chat.Stored {
-		w.Fatalf("not stored: %+v", out[0])
+		f.Fatalf("not stored: %+v", out[0])
 	}
-	w.announce.Stored(w.Context(), out, func(int) bool { return false })
+	f.announce.Stored(f.Context(), out, func(int) bool { return false })
 	return out[0].Message
 }
 
-func (w *world) attach(p person) {
-	w.Helper()
-	_, _, err := w.presence.Attach(w.Context(), presence.Device{User: p.id, Node: "node", ID: int64(p.id)})
-	w.ok(err)
+func (f *fixture) attach(p user) {
+	f.Helper()
+	_, _, err := f.presence.Attach(f.Context(), presence.Device{User: p.id, Node: "node", ID: int64(p.id)})
+	f.must(err)
 }
 
-func (w *world) silent(what string, devices ...*webpushtest.Device) {
-	w.Helper()
+func (f *fixture) assertNoPushes(what string, devices ...*webpushtest.Device) {
+	f.Helper()
 	for i, d := range devices {
-		if n := d.Pushes(); n != 0 {
-			w.Errorf("%s: device %d got %d notifications", what, i, n)
+		if n := d.PushCount(); n != 0 {
+			f.Errorf("%s: device %d got %d notifications", what, i, n)
 		}
 	}
-	if refused := w.service.Refused(); len(refused) > 0 {
-		w.Errorf("refused: %v", refused)
+	if refused := f.service.Refused(); len(refused) > 0 {
+		f.Errorf("refused: %v", refused)
 	}
 }

@@ -8,15 +8,15 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/notifyqueue/notifyqueuetest"
 )
 
-func TestPushes(t *testing.T) {
+func TestNotifyQueue(t *testing.T) {
 	notifyqueuetest.Run(t, func(*testing.T) (notifyqueue.Queue, func() notifyqueue.Queue) {
-		q := embedded.NewPushes(0)
+		q := embedded.NewNotifyQueue(0)
 		return q, func() notifyqueue.Queue { return q }
 	})
 }
 
-func TestFullPushesDropTheOldest(t *testing.T) {
-	q := embedded.NewPushes(10)
+func TestFullNotifyQueueDropsTheOldest(t *testing.T) {
+	q := embedded.NewNotifyQueue(10)
 	for n := int64(1); n <= 25; n++ {
 		q.Publish([]notifyqueue.Job{notifyqueuetest.Job(n)})
 	}
@@ -26,18 +26,19 @@ func TestFullPushesDropTheOldest(t *testing.T) {
 	}
 }
 
-// What consumers hold on to is bounded as well, and nothing else is stuck.
-func TestPushesInWorkAreBounded(t *testing.T) {
-	q := embedded.NewPushes(40_000)
+// What consumers have and did not acknowledge is bounded as well, and acknowledging
+// lets the queue continue.
+func TestUnackedJobsAreBounded(t *testing.T) {
+	q := embedded.NewNotifyQueue(40_000)
 	batch := make([]notifyqueue.Job, 1024)
 	for range 24 {
 		q.Publish(batch)
 	}
 	r := notifyqueuetest.Receive(t, q, func(notifyqueue.Job) bool { return true })
 	if n := len(r.Wait(16 * 1024)); n != 16*1024 {
-		t.Errorf("%d jobs are in work", n)
+		t.Errorf("%d jobs are unacknowledged", n)
 	}
-	r.Finish()
+	r.AckAll()
 	if n := len(r.Wait(24 * 1024)); n != 24*1024 {
 		t.Errorf("%d jobs came", n)
 	}

@@ -1,5 +1,5 @@
-// Package notifyqueuetest is the conformance suite of the queue of notifications:
-// every backend runs it, against its real server.
+// Package notifyqueuetest is the conformance suite of the notification queue: every
+// backend runs it, against its real server.
 package notifyqueuetest
 
 import (
@@ -18,19 +18,19 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/notifyqueue"
 )
 
-// Open gives a new queue; each call of more connects to the same one anew.
-type Open func(t *testing.T) (q notifyqueue.Queue, more func() notifyqueue.Queue)
+// Open returns a new queue. Each call of reopen connects to the same queue again.
+type Open func(t *testing.T) (q notifyqueue.Queue, reopen func() notifyqueue.Queue)
 
 // Run runs the suite.
 func Run(t *testing.T, open Open) {
-	t.Run("jobs come as they were published, in order", func(t *testing.T) { testOrder(t, open) })
-	t.Run("what is not done comes again", func(t *testing.T) { testAgain(t, open) })
-	t.Run("consumers share the work", func(t *testing.T) { testShare(t, open) })
-	t.Run("a handler that holds on is given no more", func(t *testing.T) { testHold(t, open) })
-	t.Run("what is done late does no harm", func(t *testing.T) { testLate(t, open) })
+	t.Run("jobs are delivered as they were published, in order", func(t *testing.T) { testOrder(t, open) })
+	t.Run("unacknowledged jobs are redelivered", func(t *testing.T) { testRedelivery(t, open) })
+	t.Run("several consumers share the jobs", func(t *testing.T) { testCompetingConsumers(t, open) })
+	t.Run("a handler that does not return gets no more", func(t *testing.T) { testBlockedHandler(t, open) })
+	t.Run("a late acknowledgement does no harm", func(t *testing.T) { testLateAck(t, open) })
 }
 
-// Job makes one that is told from others by n.
+// Job returns a job whose fields differ from those of every other n.
 func Job(n int64) notifyqueue.Job {
 	return notifyqueue.Job{
 		Conversation: 1<<62 + chat.ConversationID(n), Message: 1<<61 + chat.MessageID(n), Seq: n, Sender: 1<<60 + chat.UserID(n),
@@ -39,36 +39,37 @@ func Job(n int64) notifyqueue.Job {
 	}
 }
 
-// Receiver is a consumer at work, and what it got.
+// Receiver is a running consumer, and what it received.
 type Receiver struct {
 	t    *testing.T
 	stop func()
 
-	mu   sync.Mutex
-	jobs []notifyqueue.Job
-	done []func()
-	more chan struct{}
+	mu      sync.Mutex
+	jobs    []notifyqueue.Job
+	acks    []func()
+	changed chan struct{}
 }
 
-// Receive runs a consumer that is done with what keep does not want.
-func Receive(t *testing.T, q notifyqueue.Consumer, keep func(notifyqueue.Job) bool) *Receiver {
+// Receive runs a consumer. It acknowledges deliveries at once, except those with a job
+// for which hold returns true; hold may be nil.
+func Receive(t *testing.T, q notifyqueue.Consumer, hold func(notifyqueue.Job) bool) *Receiver {
 	t.Helper()
-	r := &Receiver{t: t, more: make(chan struct{})}
+	r := &Receiver{t: t, changed: make(chan struct{})}
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() {
 		ended <- q.Consume(ctx, func(_ context.Context, d notifyqueue.Delivery) {
 			r.mu.Lock()
 			r.jobs = append(r.jobs, d.Jobs...)
-			kept := keep != nil && slices.ContainsFunc(d.Jobs, keep)
-			if kept {
-				r.done = append(r.done, d.Done)
+			held := hold != nil && slices.ContainsFunc(d.Jobs, hold)
+			if held {
+				r.acks = append(r.acks, d.Ack)
 			}
-			close(r.more)
-			r.more = make(chan struct{})
+			close(r.changed)
+			r.changed = make(chan struct{})
 			r.mu.Unlock()
-			if !kept {
-				d.Done()
+			if !held {
+				d.Ack()
 			}
 		})
 	}()
@@ -82,12 +83,12 @@ func Receive(t *testing.T, q notifyqueue.Consumer, keep func(notifyqueue.Job) bo
 	return r
 }
 
-// Wait gives what came once there are n jobs.
+// Wait waits until at least n jobs were received, and returns them all.
 func (r *Receiver) Wait(n int) []notifyqueue.Job {
 	r.t.Helper()
 	for {
 		r.mu.Lock()
-		jobs, more := slices.Clone(r.jobs), r.more
+		jobs, more := slices.Clone(r.jobs), r.changed
 		r.mu.Unlock()
 		if len(jobs) >= n {
 			return jobs
@@ -96,20 +97,20 @@ func (r *Receiver) Wait(n int) []notifyqueue.Job {
 	}
 }
 
-// Stop ends the consumer.
+// Stop ends the consumer and waits for its end.
 func (r *Receiver) Stop() { r.stop() }
 
-// Finish is done with all that was kept.
-func (r *Receiver) Finish() {
+// AckAll acknowledges the deliveries that were held.
+func (r *Receiver) AckAll() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for _, done := range r.done {
-		done()
+	for _, ack := range r.acks {
+		ack()
 	}
-	r.done = nil
+	r.acks = nil
 }
 
-func same(t *testing.T, got, want []notifyqueue.Job) {
+func assertJobs(t *testing.T, got, want []notifyqueue.Job) {
 	t.Helper()
 	if d := cmp.Diff(want, got); d != "" {
 		t.Errorf("(-want +got):\n%s", d)
@@ -134,11 +135,11 @@ func testOrder(t *testing.T, open Open) {
 	for n := int64(50); n < 200; n += 3 {
 		q.Publish(jobs(n, n+3))
 	}
-	same(t, r.Wait(199), jobs(1, 200))
+	assertJobs(t, r.Wait(199), jobs(1, 200))
 }
 
-func testAgain(t *testing.T, open Open) {
-	q, more := open(t)
+func testRedelivery(t *testing.T, open Open) {
+	q, reopen := open(t)
 	first := Receive(t, q, func(j notifyqueue.Job) bool { return j.Seq < 3 })
 	for n := int64(1); n < 5; n++ {
 		// One by one, so that they come in deliveries of their own.
@@ -146,33 +147,32 @@ func testAgain(t *testing.T, open Open) {
 		first.Wait(int(n))
 	}
 	first.Stop()
-	second := Receive(t, more(), nil)
-	same(t, second.Wait(2), jobs(1, 3))
+	second := Receive(t, reopen(), nil)
+	assertJobs(t, second.Wait(2), jobs(1, 3))
 	q.Publish(jobs(5, 6))
-	same(t, second.Wait(3), append(jobs(1, 3), Job(5)))
+	assertJobs(t, second.Wait(3), append(jobs(1, 3), Job(5)))
 	second.Stop()
 	third := Receive(t, q, nil)
 	q.Publish(jobs(6, 7))
-	same(t, third.Wait(1), jobs(6, 7))
+	assertJobs(t, third.Wait(1), jobs(6, 7))
 }
 
-func testShare(t *testing.T, open Open) {
-	q, more := open(t)
-	a, b := Receive(t, q, nil), Receive(t, more(), nil)
-	// Whoever gets one holds on to it, so that the other gets the next.
+func testCompetingConsumers(t *testing.T, open Open) {
+	q, reopen := open(t)
+	a, b := Receive(t, q, nil), Receive(t, reopen(), nil)
 	published := int64(0)
-	eventually.True(t, "both consumers get some", func() bool {
+	eventually.True(t, "both consumers receive jobs", func() bool {
 		published++
 		q.Publish([]notifyqueue.Job{Job(published)})
-		eventually.True(t, "the job comes", func() bool { return len(a.Wait(0))+len(b.Wait(0)) == int(published) })
+		eventually.True(t, "the job is delivered", func() bool { return len(a.Wait(0))+len(b.Wait(0)) == int(published) })
 		return len(a.Wait(0)) > 0 && len(b.Wait(0)) > 0
 	})
 	all := append(a.Wait(0), b.Wait(0)...)
 	slices.SortFunc(all, func(x, y notifyqueue.Job) int { return int(x.Seq - y.Seq) })
-	same(t, all, jobs(1, published+1))
+	assertJobs(t, all, jobs(1, published+1))
 }
 
-func testHold(t *testing.T, open Open) {
+func testBlockedHandler(t *testing.T, open Open) {
 	q, _ := open(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	entered := make(chan int, 100)
@@ -191,21 +191,21 @@ func testHold(t *testing.T, open Open) {
 		t.Error(err)
 	}
 	if len(entered) > 0 {
-		t.Error("the handler was called while it was at work")
+		t.Error("the handler was called before it returned")
 	}
-	// What it held comes again.
-	same(t, Receive(t, q, nil).Wait(2), jobs(1, 3))
+	// Its jobs are redelivered.
+	assertJobs(t, Receive(t, q, nil).Wait(2), jobs(1, 3))
 }
 
-func testLate(t *testing.T, open Open) {
-	q, more := open(t)
+func testLateAck(t *testing.T, open Open) {
+	q, reopen := open(t)
 	first := Receive(t, q, func(notifyqueue.Job) bool { return true })
 	q.Publish(jobs(1, 2))
 	first.Wait(1)
 	first.Stop()
-	second := Receive(t, more(), func(notifyqueue.Job) bool { return true })
+	second := Receive(t, reopen(), func(notifyqueue.Job) bool { return true })
 	second.Wait(1)
-	first.Finish() // of a consumer that is no more
+	first.AckAll() // of a consumer that has ended
 	second.Stop()
-	same(t, Receive(t, q, nil).Wait(1), jobs(1, 2))
+	assertJobs(t, Receive(t, q, nil).Wait(1), jobs(1, 2))
 }
