@@ -20,7 +20,7 @@ import (
 // newer release.
 type migrateCommand struct {
 	databaseFlags
-	BrokerMoved bool `help:"RabbitMQ is another one from now on, or has another number of partitions; the old queues are empty and no process uses them."`
+	BrokerMoved bool `help:"RabbitMQ was replaced, or the number of partitions changes; the old queues are empty and no process uses them."`
 }
 
 // Run migrates.
@@ -44,13 +44,13 @@ func (c *migrateCommand) Run(ctx context.Context, std streams) error {
 	return err
 }
 
-// healthcheckTimeout is longer than a server takes to tell how it is, also when
-// what it works with is away (2 s), and shorter than what runs the command
-// waits for it: so it is told what is wrong.
+// healthcheckTimeout is longer than a server takes to report its state, also
+// when a server that it depends on is away (2 s), and shorter than the timeout
+// of the program that runs the command: so that one gets the reason.
 const healthcheckTimeout = 3 * time.Second
 
-// healthcheckCommand asks a server how it is, for images that have no other
-// program in them.
+// healthcheckCommand requests a server's readiness, for images that contain no
+// other program.
 type healthcheckCommand struct {
 	URL    string `help:"Address of the server (the one of --listen)." placeholder:"URL"`
 	Listen string `default:"127.0.0.1:8080" help:"Address and port that the server listens on (${default})." placeholder:"ADDR"`
@@ -98,17 +98,17 @@ func (c *healthcheckCommand) Run(ctx context.Context, std streams) error {
 	return err
 }
 
-// deadletterCommands serve an operator when messages that were accepted could
-// not be stored.
+// deadletterCommands are for an operator when accepted messages could not be
+// stored.
 type deadletterCommands struct {
 	brokerFlags
 
-	List    deadletterList    `cmd:"" help:"List them, the oldest first."`
-	Show    deadletterShow    `cmd:"" help:"Show one as JSON."`
-	Requeue deadletterRequeue `cmd:"" help:"Send one, or all, through its queue again."`
+	List    deadletterList    `cmd:"" help:"List all dead letters, the oldest first."`
+	Show    deadletterShow    `cmd:"" help:"Show one dead letter as JSON."`
+	Requeue deadletterRequeue `cmd:"" help:"Requeue one dead letter, or all."`
 }
 
-func (c *deadletterCommands) open(ctx context.Context, do func(*app.Graveyard) error) error {
+func (c *deadletterCommands) open(ctx context.Context, do func(*app.DeadLetterStore) error) error {
 	urls, err := c.urls()
 	if err != nil {
 		return err
@@ -116,7 +116,7 @@ func (c *deadletterCommands) open(ctx context.Context, do func(*app.Graveyard) e
 	if len(urls) == 0 {
 		return errors.New("--broker: which RabbitMQ? The embedded broker refuses at once what cannot be stored, so it has no dead letters")
 	}
-	g, err := app.OpenGraveyard(ctx, urls, c.Partitions)
+	g, err := app.OpenDeadLetterStore(ctx, urls, c.Partitions)
 	if err != nil {
 		return err
 	}
@@ -127,7 +127,7 @@ type deadletterList struct{}
 
 // Run lists.
 func (c *deadletterList) Run(ctx context.Context, std streams, all *deadletterCommands) error {
-	return all.open(ctx, func(g *app.Graveyard) error {
+	return all.open(ctx, func(g *app.DeadLetterStore) error {
 		w := tabwriter.NewWriter(std.out, 0, 4, 2, ' ', 0)
 		_, _ = fmt.Fprintln(w, "ID\tGIVEN UP\tCONVERSATION\tSENDER\tREASON")
 		err := g.Each(func(l app.DeadLetter) bool {
@@ -149,7 +149,7 @@ type deadletterShow struct {
 // Run shows one. A message's text is its author's; this is the only place that
 // shows it to an operator, who asked for it by its id.
 func (c *deadletterShow) Run(ctx context.Context, std streams, all *deadletterCommands) error {
-	return all.open(ctx, func(g *app.Graveyard) error {
+	return all.open(ctx, func(g *app.DeadLetterStore) error {
 		l, err := g.Find(c.ID)
 		if err != nil {
 			return err
@@ -179,7 +179,7 @@ func (c *deadletterShow) Run(ctx context.Context, std streams, all *deadletterCo
 
 type deadletterRequeue struct {
 	ID  string `arg:"" optional:"" help:"Id of the dead letter."`
-	All bool   `help:"All of them."`
+	All bool   `help:"Requeue all."`
 }
 
 // Run sends again.
@@ -187,7 +187,7 @@ func (c *deadletterRequeue) Run(ctx context.Context, std streams, all *deadlette
 	if c.All == (c.ID != "") {
 		return errors.New("give the id of one dead letter, or --all")
 	}
-	return all.open(ctx, func(g *app.Graveyard) error {
+	return all.open(ctx, func(g *app.DeadLetterStore) error {
 		ids := []string{c.ID}
 		if c.All {
 			ids = nil

@@ -10,28 +10,28 @@ import (
 )
 
 const (
-	// readyTimeout bounds what the checks of readiness may take together;
-	// whoever probes should wait for longer.
+	// readyTimeout limits the readiness checks together; probes should have a
+	// longer timeout.
 	readyTimeout = 2 * time.Second
-	// helpTimeout is how long they wait for a server that the process can do
-	// without: one that hangs must not make it look as if it hung itself.
-	helpTimeout = 300 * time.Millisecond
+	// optionalTimeout limits the checks of optional servers: one that hangs must
+	// not make this process look as if it hung.
+	optionalTimeout = 300 * time.Millisecond
 )
 
-// check asks a server whether it is there.
+// check returns an error when a server is not available.
 type check func(context.Context) error
 
-// ready tells whether this process can do its work, and how each server that
-// it works with is. One that it can do without for a while does not make it
-// unready: taking all processes out of the rotation would help nobody.
+// ready reports whether this process can work, and the state of each server that
+// it uses. An optional server that is down does not make it unready: taking all
+// processes out of the rotation would not help anybody.
 func (a *App) ready(w http.ResponseWriter, r *http.Request) {
 	status, report := http.StatusOK, map[string]string{}
-	needs := a.checks.ask(r.Context(), a.parts.needs, readyTimeout)
-	helps := a.checks.ask(r.Context(), a.parts.helps, helpTimeout)
-	for name, state := range helps() {
+	required := a.checks.run(r.Context(), a.backends.required, readyTimeout)
+	optional := a.checks.run(r.Context(), a.backends.optional, optionalTimeout)
+	for name, state := range optional() {
 		report[name] = state
 	}
-	for name, state := range needs() {
+	for name, state := range required() {
 		report[name] = state
 		if state != stateOK {
 			status = http.StatusServiceUnavailable
@@ -48,9 +48,9 @@ func (a *App) ready(w http.ResponseWriter, r *http.Request) {
 
 const stateOK = "ok"
 
-// checks runs what readiness is asked of: one check of a server at a time, of
-// which all learn who ask meanwhile, so that those of one that hangs do not add
-// up.
+// checks runs the readiness checks: one of each server at a time, whose result
+// all get that ask meanwhile, so that the checks of a server that hangs do not
+// accumulate.
 type checks struct {
 	mu      sync.Mutex
 	running map[string]*checking
@@ -58,7 +58,7 @@ type checks struct {
 	done    sync.WaitGroup
 }
 
-// checking is a check under way.
+// checking is a check in progress.
 type checking struct {
 	done chan struct{}
 	err  error // set before done closes
@@ -66,7 +66,7 @@ type checking struct {
 
 var errStopped = errors.New("the process has stopped")
 
-// start starts a check, or gives the one that is under way.
+// start starts a check, or returns the one in progress.
 func (c *checks) start(ctx context.Context, name string, check check, timeout time.Duration) *checking {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -84,7 +84,7 @@ func (c *checks) start(ctx context.Context, name string, check check, timeout ti
 	}
 	c.running[name] = one
 	c.done.Go(func() {
-		// Whoever asked may be gone before the others who wait for it.
+		// Others may wait for the result when the caller has gone.
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), timeout)
 		defer cancel()
 		one.err = check(ctx)
@@ -96,7 +96,7 @@ func (c *checks) start(ctx context.Context, name string, check check, timeout ti
 	return one
 }
 
-// stop waits for the checks under way; there are none after it.
+// stop waits for the checks in progress. It allows no more.
 func (c *checks) stop() {
 	c.mu.Lock()
 	c.stopped = true
@@ -104,9 +104,9 @@ func (c *checks) stop() {
 	c.done.Wait()
 }
 
-// ask starts all checks at once. What it returns waits for them, no longer than
-// the timeout, and tells how each server is.
-func (c *checks) ask(ctx context.Context, all map[string]check, timeout time.Duration) (states func() map[string]string) {
+// run starts all checks at once. The function that it returns waits for them, at
+// most for the timeout, and returns the state of each server by name.
+func (c *checks) run(ctx context.Context, all map[string]check, timeout time.Duration) (states func() map[string]string) {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	started := make(map[string]*checking, len(all))
 	for name, check := range all {

@@ -26,7 +26,7 @@ func TestChecksOfAServerThatHangs(t *testing.T) {
 	}
 	for range 5 {
 		ctx, cancel := context.WithCancel(t.Context())
-		states := c.ask(ctx, all, time.Minute)
+		states := c.run(ctx, all, time.Minute)
 		if got := c.start(ctx, "well", all["well"], time.Minute); got != nil {
 			<-got.done
 		}
@@ -46,7 +46,7 @@ func TestChecksOfAServerThatHangs(t *testing.T) {
 			t.Error("a check is under way after the stop")
 		}
 	}()
-	for late := map[string]check{"late": all["well"]}; c.ask(t.Context(), late, time.Minute)()["late"] != errStopped.Error(); {
+	for late := map[string]check{"late": all["well"]}; c.run(t.Context(), late, time.Minute)()["late"] != errStopped.Error(); {
 		time.Sleep(time.Millisecond) // the stop begins
 	}
 	close(hang)

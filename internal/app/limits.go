@@ -9,9 +9,8 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/setting"
 )
 
-// validateLimits has each package judge the limits that are its own, as the
-// operator gave them: a zero is refused, and not taken for the default. It
-// returns the first error alone.
+// validateLimits has each package validate its own limits, as the operator gave
+// them: a zero is an error, and not the default. It returns the first error only.
 func (c *Config) validateLimits() error {
 	notifications := notifier.Config{}.WithDefaults()
 	notifications.Delay = c.Push.Delay
@@ -23,7 +22,7 @@ func (c *Config) validateLimits() error {
 	))
 }
 
-// flagged makes a flag of the setting's name with which a package's error begins.
+// flagged returns an error that begins with a flag instead of the setting's name.
 func flagged(err error) error {
 	if err == nil {
 		return nil

@@ -49,7 +49,7 @@ type fixture struct {
 func eachBackend(t *testing.T, test func(f *fixture)) {
 	t.Run("embedded", func(t *testing.T) {
 		t.Parallel()
-		maker, err := snowflake.NewMaker(1, nil)
+		maker, err := snowflake.NewGenerator(1, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -8,213 +8,216 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/wire"
 )
 
-// heard is called for each frame, one after the other.
-func (d *Client) heard(f client.Frame) {
+// handleFrame is called for each frame, one after the other.
+func (c *Client) handleFrame(f client.Frame) {
 	switch f.T {
 	case "accepted":
-		take(f, d.accepted)
+		handle(f, c.handleAccepted)
 	case "rejected":
-		take(f, d.rejected)
+		handle(f, c.handleRejected)
 	case "failed":
-		take(f, func(v wire.Failed) {
-			if d.cfg.OnFailed != nil {
-				d.cfg.OnFailed(v.ID, chat.Code(v.Code), v.Text)
+		handle(f, func(v wire.Failed) {
+			if c.cfg.OnFailed != nil {
+				c.cfg.OnFailed(v.ID, chat.Code(v.Code), v.Text)
 			}
 		})
 	case "message", "edited", "deleted":
-		take(f, func(v wire.MessageFrame) { d.live(v.Message) })
+		handle(f, func(v wire.MessageFrame) { c.handleMessage(v.Message) })
 	case "conversation":
-		take(f, d.changed)
+		handle(f, c.handleConversation)
 	case "removed":
-		take(f, func(v wire.Removed) { d.forget(v.Conversation) })
+		handle(f, func(v wire.Removed) { c.removeConversation(v.Conversation) })
 	case "mark":
-		take(f, d.marked)
+		handle(f, c.handleMark)
 	case "resync":
-		d.mu.Lock()
-		d.list()
-		d.mu.Unlock()
+		c.mu.Lock()
+		c.syncList()
+		c.mu.Unlock()
 	case "synced":
-		take(f, d.listed)
+		handle(f, c.handleSynced)
 	case "changes":
-		take(f, d.caughtUp)
+		handle(f, c.handleChanges)
 	case "pong":
-		take(f, d.pong)
+		handle(f, c.handlePong)
 	}
 }
 
-func take[T any](f client.Frame, do func(T)) {
+func handle[T any](f client.Frame, do func(T)) {
 	var v T
 	if f.Into(&v) == nil {
 		do(v)
 	}
 }
 
-// live takes a message that was pushed, if it is the next change.
-func (d *Client) live(m wire.Message) {
-	d.mu.Lock()
-	next := d.next(m.Conversation, m.Rev)
-	d.mu.Unlock()
+// handleMessage takes a pushed message if it is the next change.
+func (c *Client) handleMessage(m wire.Message) {
+	c.mu.Lock()
+	next := c.advance(m.Conversation, m.Rev)
+	c.mu.Unlock()
 	if next {
-		d.show(m)
+		c.emit(m)
 	}
 }
 
-// next moves to a change if it is the next one, and sees to what is missing
-// if it is a later one.
-func (d *Client) next(id chat.ConversationID, rev int64) bool {
-	v := d.conversations[id]
+// advance moves to a change if it is the next one, and reports whether it is.
+// If changes are missing it starts a sync. c.mu must be held.
+func (c *Client) advance(id chat.ConversationID, rev int64) bool {
+	v := c.conversations[id]
 	if v == nil {
-		d.list()
+		c.syncList()
 		return false
 	}
-	v.most = max(v.most, rev)
+	v.latest = max(v.latest, rev)
 	if rev == v.rev+1 {
 		v.rev = rev
 		return true
 	}
-	d.catchUp(id, v)
+	c.catchUp(id, v)
 	return false
 }
 
-func (d *Client) show(m wire.Message) {
-	if d.cfg.OnMessage != nil {
-		d.cfg.OnMessage(m)
+func (c *Client) emit(m wire.Message) {
+	if c.cfg.OnMessage != nil {
+		c.cfg.OnMessage(m)
 	}
 }
 
-func (d *Client) changed(f wire.ConversationFrame) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.next(f.Conversation.ID, f.Conversation.Rev)
+func (c *Client) handleConversation(f wire.ConversationFrame) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.advance(f.Conversation.ID, f.Conversation.Rev)
 }
 
-func (d *Client) forget(id chat.ConversationID) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	delete(d.conversations, id)
+func (c *Client) removeConversation(id chat.ConversationID) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.conversations, id)
 }
 
-func (d *Client) marked(f wire.MarkFrame) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if v := d.conversations[f.Conversation]; v != nil && f.User == d.me {
+func (c *Client) handleMark(f wire.MarkFrame) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if v := c.conversations[f.Conversation]; v != nil && f.User == c.me {
 		v.read = max(v.read, f.Read)
 	}
 }
 
-// list asks what changed.
-func (d *Client) list() {
-	if d.listing {
-		d.again = true
+// syncList requests the conversations that changed. c.mu must be held.
+func (c *Client) syncList() {
+	if c.listSyncing {
+		c.listAgain = true
 		return
 	}
-	d.listing = true
-	d.say(wire.Sync{T: "sync", ID: "list", Cursor: d.cursor})
+	c.listSyncing = true
+	c.send(wire.Sync{T: "sync", ID: "list", Cursor: c.cursor})
 }
 
-func (d *Client) listed(f wire.Synced) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	first := !d.synced
-	d.cursor, d.listing = f.Cursor, false
+func (c *Client) handleSynced(f wire.Synced) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	first := !c.synced
+	c.cursor, c.listSyncing = f.Cursor, false
 	for _, id := range f.Gone {
-		delete(d.conversations, id)
+		delete(c.conversations, id)
 	}
 	for i := range f.Conversations {
 		s := &f.Conversations[i]
-		v := d.conversations[s.ID]
+		v := c.conversations[s.ID]
 		if v == nil {
-			v = &view{}
-			if first && !d.cfg.FromStart {
+			v = &conversation{}
+			if first && !c.cfg.FromStart {
 				v.rev = s.Rev
 			}
-			d.conversations[s.ID] = v
+			c.conversations[s.ID] = v
 		}
-		v.read, v.most = max(v.read, s.Read), max(v.most, s.Rev)
-		d.catchUp(s.ID, v)
+		v.read, v.latest = max(v.read, s.Read), max(v.latest, s.Rev)
+		c.catchUp(s.ID, v)
 	}
-	if f.More || d.again {
-		d.again = false
-		d.list()
+	if f.More || c.listAgain {
+		c.listAgain = false
+		c.syncList()
 		return
 	}
-	d.synced = true
+	c.synced = true
 }
 
-// catchUp asks for the changes that are missing, unless it has.
-func (d *Client) catchUp(id chat.ConversationID, v *view) {
-	if v.rev >= v.most || !v.asked.IsZero() {
+// catchUp requests the changes that are missing, unless a sync is under way.
+// c.mu must be held.
+func (c *Client) catchUp(id chat.ConversationID, v *conversation) {
+	if v.rev >= v.latest || !v.syncSentAt.IsZero() {
 		return
 	}
-	v.asked, v.asking = time.Now(), v.most
-	d.say(wire.Sync{T: "sync", ID: id.String(), Conversation: id, Rev: v.rev})
+	v.syncSentAt, v.syncTarget = time.Now(), v.latest
+	c.send(wire.Sync{T: "sync", ID: id.String(), Conversation: id, Rev: v.rev})
 }
 
-func (d *Client) caughtUp(f wire.Changes) {
-	d.mu.Lock()
-	v := d.conversations[f.Conversation]
+func (c *Client) handleChanges(f wire.Changes) {
+	c.mu.Lock()
+	v := c.conversations[f.Conversation]
 	if v == nil {
-		d.mu.Unlock()
+		c.mu.Unlock()
 		return
 	}
-	v.asked = time.Time{}
+	v.syncSentAt = time.Time{}
 	had := v.rev
 	v.rev = max(v.rev, f.Rev)
-	if !f.More { // then the changes up to there that are not in it are none of messages
-		v.rev = max(v.rev, v.asking)
+	if !f.More { // then the changes up to syncTarget that are not in it are not messages
+		v.rev = max(v.rev, v.syncTarget)
 	}
-	v.most = max(v.most, v.rev)
-	d.catchUp(f.Conversation, v)
-	d.mu.Unlock()
+	v.latest = max(v.latest, v.rev)
+	c.catchUp(f.Conversation, v)
+	c.mu.Unlock()
 	for _, m := range f.Messages {
 		if m.Rev > had {
-			d.show(m)
+			c.emit(m)
 		}
 	}
 }
 
-// pong is the head check. What is on its way has a second to come.
-func (d *Client) pong(f wire.Pong) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
+// handlePong compares the head check with the client's state. Frames that are
+// still on their way have a second to arrive.
+func (c *Client) handlePong(f wire.Pong) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	if !f.Checked {
 		return
 	}
-	if f.Sum <= d.sum() && f.Conversations == len(d.conversations) {
-		d.lag = 0
+	if f.Sum <= c.revSum() && f.Conversations == len(c.conversations) {
+		c.serverSum = 0
 		return
 	}
-	if d.lag == 0 {
-		d.lag, d.count, d.behind = max(f.Sum, 1), f.Conversations, time.Now()
+	if c.serverSum == 0 {
+		c.serverSum, c.serverCount, c.behindSince = max(f.Sum, 1), f.Conversations, time.Now()
 	}
 }
 
-func (d *Client) sum() (sum int64) {
-	for _, v := range d.conversations {
+func (c *Client) revSum() (sum int64) {
+	for _, v := range c.conversations {
 		sum += v.rev + v.read
 	}
 	return sum
 }
 
-// unanswered is how long a sync may be without an answer: the server may have
-// refused it, because there were too many.
-const unanswered = 5 * time.Second
+// syncTimeout is how long a sync may be unanswered: the server may have refused
+// it because there were too many.
+const syncTimeout = 5 * time.Second
 
-// repair sees to what the last head check found missing.
-func (d *Client) repair() {
+// resync requests again what was not answered in time, and what the last head
+// check found missing. c.mu must be held.
+func (c *Client) resync() {
 	now := time.Now()
-	for id, v := range d.conversations {
-		if !v.asked.IsZero() && now.Sub(v.asked) > unanswered {
-			v.asked = time.Time{}
-			d.catchUp(id, v)
+	for id, v := range c.conversations {
+		if !v.syncSentAt.IsZero() && now.Sub(v.syncSentAt) > syncTimeout {
+			v.syncSentAt = time.Time{}
+			c.catchUp(id, v)
 		}
 	}
-	if d.lag == 0 || now.Sub(d.behind) < time.Second {
+	if c.serverSum == 0 || now.Sub(c.behindSince) < time.Second {
 		return
 	}
-	if d.lag > d.sum() || d.count != len(d.conversations) {
-		d.listing = d.listing && now.Sub(d.behind) < unanswered
-		d.list()
+	if c.serverSum > c.revSum() || c.serverCount != len(c.conversations) {
+		c.listSyncing = c.listSyncing && now.Sub(c.behindSince) < syncTimeout
+		c.syncList()
 	}
-	d.lag = 0
+	c.serverSum = 0
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/throttle/throttletest"
 )
 
-// In memory there is one process, which is asked twice.
+// In memory there is only one process, so both limiters are the same.
 func TestConformance(t *testing.T) {
 	throttletest.Run(t, throttletest.Harness{
 		Limiters: func(t *testing.T, perSecond float64, burst int, now func() time.Time) []throttletest.Limiter {
@@ -49,7 +49,7 @@ func newThrottle(tb testing.TB, cfg throttle.Config) *throttle.Throttle {
 }
 
 func TestConfig(t *testing.T) {
-	for _, cfg := range []throttle.Config{{Free: -1}, {First: -1}, {Longest: 1000 * time.Hour}, {Forget: -1}, {MaxKeys: -1}} {
+	for _, cfg := range []throttle.Config{{FreeFailures: -1}, {FirstWait: -1}, {MaxWait: 1000 * time.Hour}, {ForgetAfter: -1}, {MaxKeys: -1}} {
 		if _, err := throttle.New(cfg); err == nil {
 			t.Errorf("%+v was accepted", cfg)
 		}

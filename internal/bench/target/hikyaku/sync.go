@@ -10,117 +10,117 @@ import (
 )
 
 const (
-	// sayPatience is how long a socket may take to be made.
-	sayPatience = time.Minute
-	// unanswered is how long a sync may be without an answer, before it is sent
-	// again. It is noticed at a heartbeat.
-	unanswered = 5 * time.Second
-	// refusedPause is how long a sync waits that the server refused.
-	refusedPause = time.Second
+	// readyTimeout bounds the wait until a socket is open.
+	readyTimeout = time.Minute
+	// syncTimeout is how long a sync may be unanswered before it is sent again.
+	// It is checked at each heartbeat.
+	syncTimeout = 5 * time.Second
+	// syncRetryDelay is the delay after which a refused sync is sent again.
+	syncRetryDelay = time.Second
 )
 
-// say sends a frame from where nobody may wait: whoever reads this socket reads
-// others, too. A loss is noticed there.
-func (c *conn) say(frame wire.Sync) {
+// sendSync sends a frame without blocking: the goroutine that reads this socket
+// reads others, too. The reader notices a lost connection.
+func (c *conn) sendSync(frame wire.Sync) {
 	go func() {
 		select {
 		case <-c.ready:
 			_ = c.socket.Send(frame)
-		case <-time.After(sayPatience):
+		case <-time.After(readyTimeout):
 		}
 	}()
 }
 
-// sayLater sends frames that the server refused again.
-func (c *conn) sayLater(frames ...wire.Sync) {
-	time.AfterFunc(refusedPause, func() {
+// resendLater sends frames again that the server refused.
+func (c *conn) resendLater(frames ...wire.Sync) {
+	time.AfterFunc(syncRetryDelay, func() {
 		for i := range frames {
-			c.say(frames[i])
+			c.sendSync(frames[i])
 		}
 	})
 }
 
-// name makes the id of a sync: what is asked for, and a number, so that a late
-// answer is known as one.
-func (c *conn) name(what string) string {
-	c.asks++
-	return what + "." + strconv.Itoa(c.asks)
+// newSyncID returns the id of a sync: what is requested, and a number, so that
+// a late answer is recognized.
+func (c *conn) newSyncID(what string) string {
+	c.syncs++
+	return what + "." + strconv.Itoa(c.syncs)
 }
 
-// newList is the next question which conversations changed.
-func (c *conn) newList() wire.Sync {
-	c.listAsked, c.listID = time.Now(), c.name("list")
+// newListSync returns the next request for the conversations that changed.
+func (c *conn) newListSync() wire.Sync {
+	c.listSentAt, c.listID = time.Now(), c.newSyncID("list")
 	return c.listSync()
 }
 
-func (c *conn) listSync() wire.Sync { return wire.Sync{T: "sync", ID: c.listID, Cursor: c.view.cursor} }
+func (c *conn) listSync() wire.Sync { return wire.Sync{T: "sync", ID: c.listID, Cursor: c.sync.cursor} }
 
-// list asks which conversations changed.
-func (c *conn) list() {
-	if !c.listAsked.IsZero() {
-		c.again = true
+// syncList requests the conversations that changed.
+func (c *conn) syncList() {
+	if !c.listSentAt.IsZero() {
+		c.listAgain = true
 		return
 	}
-	c.say(c.newList())
+	c.sendSync(c.newListSync())
 }
 
-// listed takes the answer. What a person's first connection finds is where
-// they begin.
+// handleSynced handles the list of conversations that changed. A user starts at
+// the state that the first connection finds.
 //
-// The cursor moves before what changed has come: a conversation whose changes
-// did not come, on a connection that was lost, is in no list any more. So all
-// that are behind are asked for, not only those in the list.
-func (c *conn) listed(f client.Frame) {
+// The cursor moves before the changes have arrived. If the connection is lost
+// before they have, no later list contains that conversation. So all
+// conversations that are behind are requested, not only those in the list.
+func (c *conn) handleSynced(f client.Frame) {
 	var v wire.Synced
-	if err := f.Into(&v); err != nil || v.ID != c.listID || c.listAsked.IsZero() {
+	if err := f.Into(&v); err != nil || v.ID != c.listID || c.listSentAt.IsZero() {
 		return
 	}
-	c.listAsked = time.Time{}
-	c.view.cursor = v.Cursor
+	c.listSentAt = time.Time{}
+	c.sync.cursor = v.Cursor
 	for i := range v.Conversations {
 		summary := &v.Conversations[i]
 		room, ok := c.site.index[summary.ID.String()]
 		if !ok {
 			continue
 		}
-		s := c.view.rooms[room]
+		s := c.sync.rooms[room]
 		if s == nil {
 			continue
 		}
-		if !c.view.known {
-			c.view.moved(s, summary.Rev, 0)
+		if !c.sync.listed {
+			c.sync.advance(s, summary.Rev, 0)
 		}
-		c.view.moved(s, 0, summary.Read)
-		s.most = max(s.most, summary.Rev)
+		c.sync.advance(s, 0, summary.Read)
+		s.latest = max(s.latest, summary.Rev)
 	}
-	for room, s := range c.view.rooms {
+	for room, s := range c.sync.rooms {
 		c.catchUp(room, s)
 	}
-	if v.More || c.again {
-		c.again = false
-		c.list()
+	if v.More || c.listAgain {
+		c.listAgain = false
+		c.syncList()
 		return
 	}
-	c.view.known = true
-	c.settle()
+	c.sync.listed = true
+	c.checkSynced()
 }
 
-// catchUp asks for the changes of a conversation that are missing, unless it
-// has.
-func (c *conn) catchUp(room int, s *seen) {
-	if s.rev >= s.most || s.asks() {
+// catchUp requests the missing changes of a conversation, unless a sync is
+// under way.
+func (c *conn) catchUp(room int, s *roomState) {
+	if s.rev >= s.latest || s.syncing() {
 		return
 	}
-	g := s.missing()
-	g.asked, g.id, g.upTo = time.Now(), c.name(c.site.rooms[room].String()), s.most
-	c.say(c.changesSync(room, s))
+	g := s.ensureGap()
+	g.sentAt, g.id, g.upTo = time.Now(), c.newSyncID(c.site.rooms[room].String()), s.latest
+	c.sendSync(c.changesSync(room, s))
 }
 
-func (c *conn) changesSync(room int, s *seen) wire.Sync {
+func (c *conn) changesSync(room int, s *roomState) wire.Sync {
 	return wire.Sync{T: "sync", ID: s.gap.id, Conversation: c.site.rooms[room], Rev: s.rev}
 }
 
-func (c *conn) caughtUp(f client.Frame) {
+func (c *conn) handleChanges(f client.Frame) {
 	var v wire.Changes
 	if err := f.Into(&v); err != nil {
 		return
@@ -129,9 +129,9 @@ func (c *conn) caughtUp(f client.Frame) {
 	if !ok {
 		return
 	}
-	s := c.view.rooms[room]
+	s := c.sync.rooms[room]
 	if s == nil || s.gap == nil {
-		return // nobody asked
+		return // not requested
 	}
 	g, had := s.gap, s.rev
 	for i := range v.Messages {
@@ -139,34 +139,34 @@ func (c *conn) caughtUp(f client.Frame) {
 		if m.Rev <= had {
 			continue
 		}
-		if c.settled { // else this is what was missed while the person was away
+		if c.isSynced { // otherwise the user missed it while disconnected
 			c.site.repaired.Add(1)
 		}
 		body := []byte(m.Body)
 		c.on.Received(room, m.Seq, body)
-		if !c.repeated(room, s, m.Rev, m.Seq, body) {
-			g.owed.add(m.Rev)
+		if !c.wasPushedEarly(room, s, m.Rev, m.Seq, body) {
+			g.awaitingPush.add(m.Rev)
 		}
 	}
-	c.view.moved(s, v.Rev, 0)
-	if s.asks() && g.id == v.ID {
-		g.asked = time.Time{}
-		if !v.More { // then the changes up to there that are not in it are none of messages
-			c.view.moved(s, g.upTo, 0)
+	c.sync.advance(s, v.Rev, 0)
+	if s.syncing() && g.id == v.ID {
+		g.sentAt = time.Time{}
+		if !v.More { // then the changes up to upTo that are not in it are not messages
+			c.sync.advance(s, g.upTo, 0)
 		}
 	}
 	c.catchUp(room, s)
-	c.settle()
+	c.checkSynced()
 }
 
-// repeated tells whether a message that is passed on now was pushed before its
-// turn, and passes it on as often as it was pushed like that again.
-func (c *conn) repeated(room int, s *seen, rev, seq int64, body []byte) bool {
+// wasPushedEarly reports whether a message that is passed on now was pushed
+// before its turn, and passes on the repeated pushes of it.
+func (c *conn) wasPushedEarly(room int, s *roomState, rev, seq int64, body []byte) bool {
 	g := s.gap
-	if g == nil || !g.early.remove(rev) {
+	if g == nil || !g.pushedEarly.remove(rev) {
 		return false
 	}
-	g.twice = slices.DeleteFunc(g.twice, func(r int64) bool {
+	g.pushedAgain = slices.DeleteFunc(g.pushedAgain, func(r int64) bool {
 		if r == rev {
 			c.on.Received(room, seq, body)
 		}
@@ -175,54 +175,55 @@ func (c *conn) repeated(room int, s *seen, rev, seq int64, body []byte) bool {
 	return true
 }
 
-// settle says that nothing is missing, when it is so for the first time.
-func (c *conn) settle() {
-	if c.settled || !c.view.known || !c.listAsked.IsZero() {
+// checkSynced closes synced when nothing is missing for the first time.
+func (c *conn) checkSynced() {
+	if c.isSynced || !c.sync.listed || !c.listSentAt.IsZero() {
 		return
 	}
-	for _, s := range c.view.rooms {
-		if s.rev < s.most {
+	for _, s := range c.sync.rooms {
+		if s.rev < s.latest {
 			return
 		}
 	}
-	c.settled = true
+	c.isSynced = true
 	close(c.synced)
 }
 
-// refused hears that the server did not do what it was asked. When it was asked
-// too much at once it does not say which of all that was: then everything that
-// has no answer yet is asked again, and an answer too many does no harm.
-func (c *conn) refused(f client.Frame) {
+// handleError handles a refused request. When there were too many requests the
+// server does not say which one it refused: then everything unanswered is
+// requested again, and a surplus answer does no harm.
+func (c *conn) handleError(f client.Frame) {
 	var v wire.ErrorFrame
 	if f.Into(&v) != nil {
 		return
 	}
 	now := time.Now()
 	if v.ID != "" {
-		c.sayLater(c.open(func(id string, _ time.Time) bool { return id == v.ID }, now)...)
-	} else if now.Sub(c.refusedAt) > refusedPause { // once for a burst
+		c.resendLater(c.unansweredSyncs(func(id string, _ time.Time) bool { return id == v.ID }, now)...)
+	} else if now.Sub(c.refusedAt) > syncRetryDelay { // once for a burst
 		c.refusedAt = now
-		c.sayLater(c.open(func(string, time.Time) bool { return true }, now)...)
+		c.resendLater(c.unansweredSyncs(func(string, time.Time) bool { return true }, now)...)
 	}
 }
 
-// askAgain repeats what had no answer for too long. Whichever answer comes
-// first is taken.
-func (c *conn) askAgain(now time.Time) {
-	for _, frame := range c.open(func(_ string, asked time.Time) bool { return now.Sub(asked) > unanswered }, now) {
-		c.say(frame)
+// resendUnanswered repeats requests that were unanswered for too long.
+// Whichever answer comes first is used.
+func (c *conn) resendUnanswered(now time.Time) {
+	for _, frame := range c.unansweredSyncs(func(_ string, asked time.Time) bool { return now.Sub(asked) > syncTimeout }, now) {
+		c.sendSync(frame)
 	}
 }
 
-// open gives those syncs without an answer that are wanted, as asked now.
-func (c *conn) open(wanted func(id string, asked time.Time) bool, now time.Time) (frames []wire.Sync) {
-	if !c.listAsked.IsZero() && wanted(c.listID, c.listAsked) {
-		c.listAsked = now
+// unansweredSyncs returns the unanswered syncs that wanted selects, and sets
+// their time to now.
+func (c *conn) unansweredSyncs(wanted func(id string, asked time.Time) bool, now time.Time) (frames []wire.Sync) {
+	if !c.listSentAt.IsZero() && wanted(c.listID, c.listSentAt) {
+		c.listSentAt = now
 		frames = append(frames, c.listSync())
 	}
-	for room, s := range c.view.rooms {
-		if s.asks() && wanted(s.gap.id, s.gap.asked) {
-			s.gap.asked = now
+	for room, s := range c.sync.rooms {
+		if s.syncing() && wanted(s.gap.id, s.gap.sentAt) {
+			s.gap.sentAt = now
 			frames = append(frames, c.changesSync(room, s))
 		}
 	}
