@@ -10,6 +10,7 @@ import (
 
 	"github.com/hikyaku-chat/hikyaku/internal/app"
 	"github.com/hikyaku-chat/hikyaku/internal/gateway"
+	"github.com/hikyaku-chat/hikyaku/internal/password"
 )
 
 // serveCommand has the server's settings.
@@ -52,14 +53,15 @@ type serveCommand struct {
 
 // config converts the settings into an app.Config.
 func (c *serveCommand) config() (cfg app.Config, err error) {
+	limits, hashes := gateway.Config{}.WithDefaults(), password.Config{}.WithDefaults()
+	limits.PerSecond, limits.Burst, limits.InFlight, limits.ConnectionsPerUser = c.Rate, c.Burst, c.InFlight, c.Connections
+	limits.Heartbeat, limits.GoodbyeSpread = c.Heartbeat, c.GoodbyeSpread
+	hashes.MemoryKiB, hashes.Concurrency = c.HashMemory, c.HashAtOnce
 	cfg = app.Config{
 		Listen: c.Listen, DebugListen: c.DebugListen, MetricsListen: c.MetricsListen, Roles: c.Roles, Registration: c.Registration, Origins: c.Origins, TrustedProxies: c.TrustedProxies,
 		Drain: c.Drain, Version: version(), Data: c.Data,
-		Gateway: gateway.Config{
-			PerSecond: c.Rate, Burst: c.Burst, InFlight: c.InFlight, ConnectionsPerUser: c.Connections, Heartbeat: c.Heartbeat, GoodbyeSpread: c.GoodbyeSpread,
-		},
+		Gateway: limits, Hash: hashes,
 		Push:                app.PushConfig{Contact: c.PushContact, Delay: c.PushDelay, AllowPrivate: c.PushPrivate},
-		Hash:                app.HashConfig{MemoryKiB: c.HashMemory, Concurrency: c.HashAtOnce},
 		DatabaseConnections: c.DatabaseConnections, Partitions: c.Partitions,
 	}
 	if cfg.Database, err = c.url(); err != nil {

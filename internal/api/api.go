@@ -5,6 +5,7 @@ package api
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"time"
@@ -31,6 +32,15 @@ const (
 	ByInvitation Registration = "invitation"
 	Closed       Registration = "closed"
 )
+
+// Validate returns an error when r is not one of the three.
+func (r Registration) Validate() error {
+	switch r {
+	case Open, ByInvitation, Closed:
+		return nil
+	}
+	return fmt.Errorf("registration: %q is not one of %s, %s, %s", r, Open, ByInvitation, Closed)
+}
 
 // Announcer announces changes to users; see package fanout.
 type Announcer interface {
@@ -69,12 +79,23 @@ type Config struct {
 	SendLimiter  submission.Limiter
 	Idempotency  *submission.IdempotencyCache // nil with a broker that confirms only what the store has accepted
 	Push         Push                         // nil without notifications
-	Registration Registration
-	Origins      []string // other origins whose pages may use the API with a visitor's cookie
+	Registration Registration                 // one of the three
+	Origins      []string                     // other origins whose pages may use the API with a visitor's cookie
 	Version      string
 	Logger       *slog.Logger
-	Now          func() time.Time // time.Now when nil
+	Now          func() time.Time // default time.Now
 }
+
+// WithDefaults returns c with the default for each zero that has one.
+func (c Config) WithDefaults() Config {
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	return c
+}
+
+// Validate returns the first error of a setting.
+func (c Config) Validate() error { return c.Registration.Validate() }
 
 // maxBody is the maximum size of a request's body, in bytes.
 const maxBody = 64 << 10
@@ -89,8 +110,9 @@ type API struct {
 
 // New returns the handler of everything below /api, except the WebSocket.
 func New(cfg Config) (http.Handler, error) {
-	if cfg.Now == nil {
-		cfg.Now = time.Now
+	cfg = cfg.WithDefaults()
+	if err := cfg.Validate(); err != nil {
+		return nil, err
 	}
 	mux := http.NewServeMux()
 	a := newAPI(cfg, mux)

@@ -105,7 +105,10 @@ func startWith(t *testing.T, cfg api.Config) *fixture {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := embedded.New(embedded.Config{})
+	b, err := embedded.New(embedded.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- worker.New(st, noopAnnouncer{}, log).Run(ctx, b) }()
@@ -116,7 +119,13 @@ func startWith(t *testing.T, cfg api.Config) *fixture {
 	f := &fixture{t: t, announced: &announcements{}, store: st, checks: &hookedStore{Store: st}}
 	cfg.Store, cfg.Publisher, cfg.Presence, cfg.Announcer = f.checks, b, localpresence.New(nil), f.announced
 	cfg.Auth, cfg.Cursors = auth.NewAuthenticator(auth.Config{Store: st, Logger: log}), cursor.NewSealer(st.Secret())
-	cfg.Hasher, cfg.Throttle, cfg.SendLimiter = hasher, throttle.New(throttle.Config{FreeFailures: 3}), throttle.NewLimiter(0.001, 10)
+	cfg.Hasher = hasher
+	if cfg.Throttle, err = throttle.New(throttle.Config{FreeFailures: 3}); err != nil {
+		t.Fatal(err)
+	}
+	if cfg.SendLimiter, err = throttle.NewLimiter(0.001, 10); err != nil {
+		t.Fatal(err)
+	}
 	cfg.Version, cfg.Logger = "test", log
 	h, err := api.New(cfg)
 	if err != nil {

@@ -38,6 +38,7 @@ type App struct {
 	backends backends
 	mux      *http.ServeMux
 	metrics  *prometheus.Registry
+	checks   checks
 
 	listener net.Listener
 	server   *http.Server
@@ -209,6 +210,7 @@ func (a *App) Stop(ctx context.Context) error {
 				errs = append(errs, fmt.Errorf("stop the %s: %w", s.what, err))
 			}
 		}
+		a.checks.stop() // closing the parts has ended what hung
 		a.stopErr = errors.Join(errs...)
 	})
 	return a.stopErr

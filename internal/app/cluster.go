@@ -76,14 +76,20 @@ func (a *App) openCluster(ctx context.Context) error {
 	}
 
 	limits := redisthrottle.New(shared, a.log)
-	sendLimiter := limits.Limiter("sends", a.cfg.Gateway.PerSecond, a.cfg.Gateway.Burst)
+	guesses, err := limits.Throttle(throttle.Config{})
+	if err != nil {
+		return err
+	}
+	sendLimiter, err := limits.Limiter("sends", a.cfg.Gateway.PerSecond, a.cfg.Gateway.Burst)
+	if err != nil {
+		return err
+	}
 	a.runUntilStop("rate limit of messages", sendLimiter.Run)
 	idempotency := submission.NewIdempotencyCache(st)
 	a.runUntilStop("look-up of client ids", idempotency.Run)
 	a.backends = backends{
 		store: st, broker: queue, bus: b, presence: pres, announcer: announce.Load(),
-		throttle:    limits.Throttle(throttle.Config{}),
-		sendLimiter: sendLimiter, idempotency: idempotency,
+		throttle: guesses, sendLimiter: sendLimiter, idempotency: idempotency,
 		pushQueue: queue.NotifyQueue(),
 		node:      nodeName(),
 		// Without the broker users can still read, and their clients keep what

@@ -10,7 +10,11 @@ import (
 	"strings"
 	"time"
 
+	"github.com/hikyaku-chat/hikyaku/internal/api"
+	"github.com/hikyaku-chat/hikyaku/internal/broker/rabbitmq"
 	"github.com/hikyaku-chat/hikyaku/internal/gateway"
+	"github.com/hikyaku-chat/hikyaku/internal/password"
+	"github.com/hikyaku-chat/hikyaku/internal/store/postgres"
 	"github.com/hikyaku-chat/hikyaku/internal/webpush"
 )
 
@@ -21,12 +25,12 @@ type Config struct {
 	DebugListen    string // address and port for profiles; empty for none
 	MetricsListen  string // address and port for Prometheus metrics; empty for none
 	Roles          []Role
-	Registration   string         // open, invitation or closed
-	Origins        []string       // other origins whose pages may connect
-	TrustedProxies []string       // addresses and ranges whose X-Forwarded-* headers are trusted
-	Drain          time.Duration  // how long a stop may take
-	Gateway        gateway.Config // the limits that flags set must not be zero
-	Hash           HashConfig
+	Registration   string          // open, invitation or closed
+	Origins        []string        // other origins whose pages may connect
+	TrustedProxies []string        // addresses and ranges whose X-Forwarded-* headers are trusted
+	Drain          time.Duration   // how long a stop may take
+	Gateway        gateway.Config  // the operator's limits over its defaults
+	Hash           password.Config // likewise
 	Push           PushConfig
 	Version        string
 	Logger         *slog.Logger
@@ -44,12 +48,6 @@ type Config struct {
 	Redis               string   // redis://…
 }
 
-// HashConfig has the limits of password hashing.
-type HashConfig struct {
-	MemoryKiB   int // memory of one hash
-	Concurrency int // hashes computed at the same time
-}
-
 // clustered reports whether the backends are servers, and not embedded.
 func (c *Config) clustered() bool {
 	return c.Database != "" || len(c.Brokers) > 0 || c.Redis != "" || len(c.Replicas) > 0
@@ -61,8 +59,9 @@ func (c *Config) needsBackends() bool {
 	return slices.ContainsFunc(c.Roles, func(r Role) bool { return r != RoleUI })
 }
 
-// Validate returns an error for a configuration that cannot work. It sets Roles to
-// AllRoles when there are none.
+// Validate returns an error for a configuration that cannot work. Zeros are refused
+// where the command line has another default: an operator may have meant them. It
+// sets Roles to AllRoles when there are none.
 func (c *Config) Validate() error {
 	if slices.Contains(c.Roles, RolePush) && c.Push.Contact == "" {
 		return errors.New("--push-contact: the role push needs an address where push services reach you, such as mailto:you@example.org")
@@ -90,10 +89,7 @@ func (c *Config) Validate() error {
 	if _, err := parseProxies(c.TrustedProxies); err != nil {
 		return err
 	}
-	if !slices.Contains([]string{"open", "invitation", "closed"}, c.Registration) {
-		return fmt.Errorf("--registration: %q is not one of open, invitation, closed", c.Registration)
-	}
-	return nil
+	return flagged(api.Registration(c.Registration).Validate())
 }
 
 func (c *Config) validateBackends() error {
@@ -113,19 +109,11 @@ func (c *Config) validateBackends() error {
 	case c.Redis == "":
 		return fmt.Errorf(missing, "redis", role, "Redis", "redis://:password@host:6379/0")
 	}
-	return cmp.Or(
-		validatePartitions(c.Partitions),
-		checkRange("database-connections", c.DatabaseConnections, 0, 1000, "connections to each PostgreSQL server, such as 8"),
-	)
+	queue, database := rabbitmq.Config{}.WithDefaults(), postgres.Config{}.WithDefaults()
+	queue.URLs, queue.Partitions = c.Brokers, c.Partitions
+	database.URL, database.Connections = c.Database, c.DatabaseConnections
+	return flagged(cmp.Or(queue.Validate(), database.Validate()))
 }
-
-func validatePartitions(n int) error {
-	return checkRange("partitions", n, 1, maxPartitions, "the number that all processes of the installation have, such as 16")
-}
-
-// maxPartitions is the maximum number of queues. Each costs every node of RabbitMQ
-// memory and work, and more have no benefit.
-const maxPartitions = 256
 
 // validateEmbedded checks that all roles that share the embedded backends run in
 // this process.

@@ -19,6 +19,7 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
 	"github.com/hikyaku-chat/hikyaku/internal/client"
 	"github.com/hikyaku-chat/hikyaku/internal/gateway"
+	"github.com/hikyaku-chat/hikyaku/internal/password"
 	"github.com/hikyaku-chat/hikyaku/internal/stack/stacktest"
 	"github.com/hikyaku-chat/hikyaku/internal/wire"
 )
@@ -39,11 +40,11 @@ func TestMain(m *testing.M) {
 func serve(data string) {
 	a, err := app.Start(context.Background(), app.Config{
 		Listen: "127.0.0.1:0", Data: data, Registration: "open", Drain: 10 * time.Second, Version: "test",
-		Hash: app.HashConfig{MemoryKiB: 64, Concurrency: 8}, Push: app.PushConfig{Delay: 5 * time.Second},
+		Hash: password.Config{MemoryKiB: 64, Concurrency: 8}.WithDefaults(), Push: app.PushConfig{Delay: 5 * time.Second},
 		Logger: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError})),
 		Gateway: gateway.Config{
 			PerSecond: 1e6, Burst: 1e6, InFlight: 128, ConnectionsPerUser: 50, Heartbeat: 3 * time.Second, GoodbyeSpread: 5 * time.Second,
-		},
+		}.WithDefaults(),
 	})
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)

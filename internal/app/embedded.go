@@ -27,11 +27,22 @@ func (a *App) openEmbedded(ctx context.Context) error {
 	a.onStop("store", func(context.Context) error { return st.Close() })
 	b := localpubsub.New(0)
 	a.onStop("bus", func(context.Context) error { return b.Close() })
-	queue := embedded.New(embedded.Config{Logger: a.log})
+	queue, err := embedded.New(embedded.Config{Logger: a.log})
+	if err != nil {
+		return err
+	}
+	guesses, err := throttle.New(throttle.Config{})
+	if err != nil {
+		return err
+	}
+	sends, err := throttle.NewLimiter(a.cfg.Gateway.PerSecond, a.cfg.Gateway.Burst)
+	if err != nil {
+		return err
+	}
 	pres := localpresence.New(nil)
 	a.backends = backends{
 		store: st, broker: queue, bus: b, presence: pres, announcer: fanout.NewAnnouncer(b, pres, st, a.log),
-		throttle: throttle.New(throttle.Config{}), sendLimiter: throttle.NewLimiter(a.cfg.Gateway.PerSecond, a.cfg.Gateway.Burst),
+		throttle: guesses, sendLimiter: sends,
 		pushQueue: embedded.NewNotifyQueue(0),
 		node:      "embedded", standalone: true,
 		required: map[string]check{"store": st.Ping, "broker": queue.Ready},

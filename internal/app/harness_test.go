@@ -10,6 +10,7 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/acceptance"
 	"github.com/hikyaku-chat/hikyaku/internal/app"
 	"github.com/hikyaku-chat/hikyaku/internal/gateway"
+	"github.com/hikyaku-chat/hikyaku/internal/password"
 )
 
 const patience = acceptance.Timeout
@@ -19,13 +20,13 @@ const patience = acceptance.Timeout
 func testConfig(t testing.TB) app.Config {
 	return app.Config{
 		Listen: "127.0.0.1:0", Data: t.TempDir(), Registration: "open", Drain: 10 * time.Second,
-		Hash: app.HashConfig{MemoryKiB: 64, Concurrency: 8}, Version: "test",
+		Hash: password.Config{MemoryKiB: 64, Concurrency: 8}.WithDefaults(), Version: "test",
 		Logger: slog.New(slog.NewTextHandler(testWriter{t}, &slog.HandlerOptions{Level: slog.LevelWarn})),
 		Push:   app.PushConfig{Delay: 5 * time.Second},
 		Gateway: gateway.Config{
 			PerSecond: 1e6, Burst: 1e6, InFlight: 1000, ConnectionsPerUser: 50, Heartbeat: 300 * time.Millisecond,
 			GoodbyeSpread: 5 * time.Second, IdleTimeout: patience, AwayGrace: 50 * time.Millisecond,
-		},
+		}.WithDefaults(),
 	}
 }
 

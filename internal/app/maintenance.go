@@ -28,8 +28,10 @@ type DeadLetter = rabbitmq.DeadLetter
 
 // OpenDeadLetterStore connects to the broker that has the dead letters.
 func OpenDeadLetterStore(ctx context.Context, brokers []string, partitions int) (*DeadLetterStore, error) {
-	if err := validatePartitions(partitions); err != nil {
-		return nil, err
+	cfg := rabbitmq.Config{}.WithDefaults()
+	cfg.URLs, cfg.Partitions = brokers, partitions
+	if err := cfg.Validate(); err != nil {
+		return nil, flagged(err)
 	}
 	return rabbitmq.OpenDeadLetterStore(ctx, brokers, partitions)
 }

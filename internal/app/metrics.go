@@ -48,12 +48,18 @@ func (a *App) serveAuxiliary(ctx context.Context, setting, addr string, handler 
 		return fmt.Errorf("%s: cannot listen on %s: %w; choose another address and port, such as 127.0.0.1:9090", setting, addr, err)
 	}
 	server := &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second}
+	done := make(chan struct{})
 	go func() {
+		defer close(done)
 		if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
 			a.log.Error("an auxiliary listener ended", "setting", setting, "error", err)
 		}
 	}()
-	a.onStop(setting, func(context.Context) error { return server.Close() })
+	a.onStop(setting, func(context.Context) error {
+		err := server.Close()
+		<-done
+		return err
+	})
 	a.log.Info("serving on an auxiliary listener", "setting", setting, "at", fmt.Sprintf("http://%s%s", l.Addr(), path))
 	return nil
 }

@@ -114,7 +114,7 @@ func startGateway(ctx context.Context, a *App) error {
 }
 
 func startAPI(_ context.Context, a *App) error {
-	hasher, err := password.NewHasher(password.Config{MemoryKiB: a.cfg.Hash.MemoryKiB, Concurrency: a.cfg.Hash.Concurrency})
+	hasher, err := password.NewHasher(a.cfg.Hash)
 	if err != nil {
 		return err
 	}

@@ -52,8 +52,19 @@ type Store interface {
 // Config has the dependencies of an authenticator.
 type Config struct {
 	Store  Store
-	Now    func() time.Time // time.Now when nil
-	Logger *slog.Logger
+	Now    func() time.Time // default time.Now
+	Logger *slog.Logger     // default none
+}
+
+// WithDefaults returns c with the default for each zero that has one.
+func (c Config) WithDefaults() Config {
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	return c
 }
 
 // Authenticator finds the session of a request. It is safe for concurrent use.
@@ -61,10 +72,7 @@ type Authenticator struct{ cfg Config }
 
 // NewAuthenticator returns an authenticator.
 func NewAuthenticator(cfg Config) *Authenticator {
-	if cfg.Now == nil {
-		cfg.Now = time.Now
-	}
-	return &Authenticator{cfg: cfg}
+	return &Authenticator{cfg: cfg.WithDefaults()}
 }
 
 var errNoSession = chat.Refuse(chat.CodeUnauthenticated, "", "log in first")

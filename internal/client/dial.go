@@ -76,7 +76,7 @@ func (d Dialer) Dial(ctx context.Context, c *Client, onFrame func(Frame)) (*Sock
 			return s, nil
 		}
 	}
-	go s.read()
+	s.running.Go(s.read)
 	return s, nil
 }
 
@@ -113,7 +113,9 @@ func (d Dialer) open(ctx context.Context, u *url.URL, token string, s *Socket) e
 		err = s.readHello(early)
 	}
 	if err != nil {
-		return errors.Join(err, conn.Close())
+		err = errors.Join(err, conn.Close())
+		s.running.Wait()
+		return err
 	}
 	return conn.SetReadDeadline(time.Time{})
 }

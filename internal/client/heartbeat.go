@@ -42,6 +42,7 @@ func (s *Socket) startHeartbeats(patient bool) {
 	}
 	s.heartbeats.mu.Lock()
 	defer s.heartbeats.mu.Unlock()
+	s.running.Add(1)
 	s.heartbeats.timer = time.AfterFunc(s.heartbeatInterval(), s.sendHeartbeat)
 }
 
@@ -50,6 +51,7 @@ func (s *Socket) heartbeatInterval() time.Duration {
 }
 
 func (s *Socket) sendHeartbeat() {
+	defer s.running.Done()
 	h := &s.heartbeats
 	// Unread data is an answer of the server: then this process is late, and not
 	// the server.
@@ -59,6 +61,7 @@ func (s *Socket) sendHeartbeat() {
 	}
 	h.mu.Lock()
 	if !h.stopped {
+		s.running.Add(1)
 		h.timer.Reset(s.heartbeatInterval())
 	}
 	h.mu.Unlock()
@@ -76,10 +79,11 @@ func (h *heartbeats) received() {
 	}
 }
 
-func (h *heartbeats) stop() {
+func (s *Socket) stopHeartbeats() {
+	h := &s.heartbeats
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.stopped = true; h.timer != nil {
-		h.timer.Stop()
+	if h.stopped = true; h.timer != nil && h.timer.Stop() {
+		s.running.Done() // it will not fire
 	}
 }

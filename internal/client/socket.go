@@ -31,6 +31,14 @@ type Socket struct {
 	aborted    atomic.Bool
 	closing    sync.Once
 	heartbeats heartbeats
+	goodbye    *time.Timer // closes the connection after the server's goodbye; used by the reader
+	// running counts the goroutines, except that of a loop, and the timers. All
+	// are started before done closes.
+	running sync.WaitGroup
+
+	pinging sync.Mutex
+	pings   [][]byte // unanswered ones
+	ponging bool     // a goroutine answers them
 
 	writing sync.Mutex
 	buf     []byte
@@ -109,7 +117,7 @@ func (s *Socket) feed(p []byte) error {
 func (s *Socket) closeFromReader(code int, text string, reason error) {
 	s.readDone, s.parser = true, wsframe.Parser{}
 	s.reason.CompareAndSwap(nil, &reason)
-	go s.closeWith(code, text, reason)
+	s.running.Go(func() { s.sendClose(code, text, reason) })
 }
 
 // handle handles a message or a control frame.
@@ -137,17 +145,21 @@ func (s *Socket) deliver(p []byte) {
 // Until then it works as before, unless the server closes it first.
 func (s *Socket) handleGoodbye(f Frame) {
 	var goodbye wire.Goodbye
-	if f.Into(&goodbye) == nil {
-		time.AfterFunc(time.Duration(goodbye.ReconnectAfterMS)*time.Millisecond, func() { s.close(ErrGoodbye) })
+	if f.Into(&goodbye) != nil || s.goodbye != nil {
+		return
 	}
+	s.running.Add(1)
+	s.goodbye = time.AfterFunc(time.Duration(goodbye.ReconnectAfterMS)*time.Millisecond, func() {
+		defer s.running.Done()
+		s.sendClose(wsframe.CodeNormal, "", ErrGoodbye)
+	})
 }
 
 // handleControl handles a frame that is not text.
 func (s *Socket) handleControl(op wsframe.Opcode, payload []byte) error {
 	switch op {
 	case wsframe.Ping:
-		p := append([]byte(nil), payload...)
-		go func() { _ = s.write(wsframe.Pong, p) }() // a reader does not wait for a writer
+		s.pong(payload)
 	case wsframe.Close:
 		code, reason, err := wsframe.ParseClose(payload)
 		if err != nil {
@@ -158,13 +170,50 @@ func (s *Socket) handleControl(op wsframe.Opcode, payload []byte) error {
 	return nil
 }
 
+// maxPings is the maximum number of unanswered pings. When there are more, the
+// oldest is not answered (RFC 6455, 5.5.3).
+const maxPings = 64
+
+// pong answers a ping in another goroutine, because the reader must not wait for a
+// writer. There is at most one such goroutine.
+func (s *Socket) pong(payload []byte) {
+	s.pinging.Lock()
+	defer s.pinging.Unlock()
+	if len(s.pings) == maxPings {
+		s.pings = s.pings[1:]
+	}
+	s.pings = append(s.pings, append([]byte(nil), payload...))
+	if !s.ponging {
+		s.ponging = true
+		s.running.Go(s.writePongs)
+	}
+}
+
+func (s *Socket) writePongs() {
+	for {
+		s.pinging.Lock()
+		pings := s.pings
+		s.pings, s.ponging = nil, len(pings) > 0
+		s.pinging.Unlock()
+		if len(pings) == 0 {
+			return
+		}
+		for _, p := range pings {
+			_ = s.write(wsframe.Pong, p) // the reader detects a broken connection
+		}
+	}
+}
+
 // finish is the last call of the reader.
 func (s *Socket) finish(err error) {
 	if reason := s.reason.Load(); reason != nil {
 		err = *reason
 	}
 	s.err = err
-	s.heartbeats.stop()
+	s.stopHeartbeats()
+	if s.goodbye != nil && s.goodbye.Stop() {
+		s.running.Done()
+	}
 	_ = s.conn.Close()
 	if s.onEnd != nil {
 		s.onEnd(err)
@@ -220,15 +269,17 @@ func (s *Socket) Err() error { return s.err }
 
 // Close closes the connection and waits until no more frames are delivered. It
 // must not be called from onFrame.
-func (s *Socket) Close() { s.close(errClosed) }
+func (s *Socket) Close() {
+	s.sendClose(wsframe.CodeNormal, "", errClosed)
+	s.wait()
+}
 
 // closeTimeout bounds the write of the close frame.
 const closeTimeout = time.Second
 
-func (s *Socket) close(reason error) { s.closeWith(wsframe.CodeNormal, "", reason) }
-
-// closeWith sends a close frame. The reason is what Err returns.
-func (s *Socket) closeWith(code int, text string, reason error) {
+// sendClose sends a close frame and has the reader end the connection. The reason
+// is what Err returns.
+func (s *Socket) sendClose(code int, text string, reason error) {
 	s.closing.Do(func() {
 		// Before the server can answer: its close frame is not the reason.
 		s.reason.CompareAndSwap(nil, &reason)
@@ -237,12 +288,17 @@ func (s *Socket) closeWith(code int, text string, reason error) {
 		_ = s.write(wsframe.Close, wsframe.ClosePayload(code, text))
 		s.abort(reason)
 	})
-	<-s.done
 }
 
 // CloseNow breaks the connection off without a close handshake, as a lost
 // network does, and waits like Close.
 func (s *Socket) CloseNow() {
 	s.closing.Do(func() { s.abort(errClosed) })
+	s.wait()
+}
+
+// wait waits until the reader and everything that it started has ended.
+func (s *Socket) wait() {
 	<-s.done
+	s.running.Wait()
 }

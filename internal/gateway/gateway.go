@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -15,6 +16,7 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/cursor"
 	"github.com/hikyaku-chat/hikyaku/internal/presence"
 	"github.com/hikyaku-chat/hikyaku/internal/pubsub"
+	"github.com/hikyaku-chat/hikyaku/internal/setting"
 	"github.com/hikyaku-chat/hikyaku/internal/store"
 	"github.com/hikyaku-chat/hikyaku/internal/submission"
 	"github.com/hikyaku-chat/hikyaku/internal/websocket"
@@ -26,45 +28,58 @@ type Config struct {
 	Node               string        // name of this gateway on the bus; must be unique in the installation
 	Version            string        // sent to clients
 	Origins            []string      // allowed origins of pages, besides the server's own
-	Heartbeat          time.Duration // interval of a client's pings; default 3 s, so that a lost push is detected within 5 s
-	IdleTimeout        time.Duration // a connection without a frame from its client for so long is closed; default 90 s, because browsers run timers of background pages once a minute
-	PerSecond          float64       // messages per second of one user, as told to clients; default 20
-	Burst              int           // messages of one user at once, as told to clients; default 60
-	InFlight           int           // unanswered sends of one connection; default 128
-	ConnectionsPerUser int           // connections of one user; default 50
-	WatchUsers         int           // users whose presence one connection watches; default 500
-	MaxQueued          int           // bytes queued for one connection; default 1 MiB
-	WriteTimeout       time.Duration // a connection that accepts no data for so long is closed; default 10 s
-	AwayGrace          time.Duration // how long a user stays online after a connection has closed; default 3 s
-	GoodbyeSpread      time.Duration // clients reconnect at random times within it after a goodbye; default 5 s
+	Heartbeat          time.Duration // interval of a client's pings, 100 ms to 1 min; default 3 s, so that a lost push is detected within 5 s
+	IdleTimeout        time.Duration // a connection without a frame from its client for so long is closed, 1 s to 1 h; default 90 s, because browsers run timers of background pages once a minute
+	PerSecond          float64       // messages per second of one user, as told to clients, 0.001 to 1e6; default 20
+	Burst              int           // messages of one user at once, as told to clients, 1 to 1e6; default 60
+	InFlight           int           // unanswered sends of one connection, 1 to 1e6; default 128
+	ConnectionsPerUser int           // connections of one user, 1 to 1e6; default 50
+	WatchUsers         int           // users whose presence one connection watches, 1 to 1e6; default 500
+	MaxQueued          int           // bytes queued for one connection, 1 KiB to 1 GiB; default 1 MiB
+	WriteTimeout       time.Duration // a connection that accepts no data for so long is closed, 1 ms to 1 h; default 10 s
+	AwayGrace          time.Duration // how long a user stays online after a connection has closed, 1 ms to 1 h; default 3 s
+	GoodbyeSpread      time.Duration // clients reconnect at random times within it after a goodbye, 1 ms to 1 h; default 5 s
 	Standalone         bool          // there is no other gateway that clients could connect to
-	MaxFrame           int           // bytes of a client's frame; default 128 KiB
-	PresenceBatchDelay time.Duration // presence changes are collected for so long before they are sent; default 250 ms
+	MaxFrame           int           // bytes of a client's frame, 1 KiB to 1 GiB; default 128 KiB
+	PresenceBatchDelay time.Duration // presence changes are collected for so long before they are sent, 1 ms to 1 min; default 250 ms
 }
 
-func (c Config) withDefaults() Config {
-	c.Heartbeat = or(c.Heartbeat, 3*time.Second)
-	c.IdleTimeout = or(c.IdleTimeout, 90*time.Second)
-	c.PerSecond = or(c.PerSecond, 20)
-	c.Burst = or(c.Burst, 60)
-	c.InFlight = or(c.InFlight, 128)
-	c.ConnectionsPerUser = or(c.ConnectionsPerUser, 50)
-	c.WatchUsers = or(c.WatchUsers, 500)
-	c.MaxQueued = or(c.MaxQueued, 1<<20)
-	c.WriteTimeout = or(c.WriteTimeout, 10*time.Second)
-	c.AwayGrace = or(c.AwayGrace, 3*time.Second)
-	c.GoodbyeSpread = or(c.GoodbyeSpread, 5*time.Second)
-	c.MaxFrame = or(c.MaxFrame, 128<<10)
-	c.PresenceBatchDelay = or(c.PresenceBatchDelay, 250*time.Millisecond)
+// WithDefaults returns c with the default for each zero.
+func (c Config) WithDefaults() Config {
+	c.Heartbeat = cmp.Or(c.Heartbeat, 3*time.Second)
+	c.IdleTimeout = cmp.Or(c.IdleTimeout, 90*time.Second)
+	c.PerSecond = cmp.Or(c.PerSecond, 20)
+	c.Burst = cmp.Or(c.Burst, 60)
+	c.InFlight = cmp.Or(c.InFlight, 128)
+	c.ConnectionsPerUser = cmp.Or(c.ConnectionsPerUser, 50)
+	c.WatchUsers = cmp.Or(c.WatchUsers, 500)
+	c.MaxQueued = cmp.Or(c.MaxQueued, 1<<20)
+	c.WriteTimeout = cmp.Or(c.WriteTimeout, 10*time.Second)
+	c.AwayGrace = cmp.Or(c.AwayGrace, 3*time.Second)
+	c.GoodbyeSpread = cmp.Or(c.GoodbyeSpread, 5*time.Second)
+	c.MaxFrame = cmp.Or(c.MaxFrame, 128<<10)
+	c.PresenceBatchDelay = cmp.Or(c.PresenceBatchDelay, 250*time.Millisecond)
 	return c
 }
 
-func or[T comparable](v, byDefault T) T {
-	var zero T
-	if v == zero {
-		return byDefault
-	}
-	return v
+// Validate returns the first error of a field with which the gateway would serve
+// nobody, or would silently use another value. A zero is an error.
+func (c Config) Validate() error {
+	return cmp.Or(
+		setting.Between("rate", c.PerSecond, 0.001, 1e6, "messages per second, such as 20"), // rate limiters count in whole microseconds
+		setting.Between("burst", c.Burst, 1, 1e6, "messages at once, such as 60"),
+		setting.Between("in-flight", c.InFlight, 1, 1e6, "unanswered messages of one connection, such as 128"),
+		setting.Between("connections", c.ConnectionsPerUser, 1, 1e6, "connections of one user, such as 50"),
+		setting.Between("heartbeat", c.Heartbeat, 100*time.Millisecond, time.Minute, "the time between heartbeats, such as 3s"), // less than the default of IdleTimeout
+		setting.Between("goodbye-spread", c.GoodbyeSpread, time.Millisecond, time.Hour, "the time over which clients go elsewhere, such as 5s"),
+		setting.Between("idle-timeout", c.IdleTimeout, time.Second, time.Hour, "the time after which an idle connection is closed, such as 90s"),
+		setting.Between("watch-users", c.WatchUsers, 1, 1e6, "users that one connection may watch, such as 500"),
+		setting.Between("max-queued", c.MaxQueued, 1<<10, 1<<30, "bytes queued for one connection, such as 1048576"),
+		setting.Between("write-timeout", c.WriteTimeout, time.Millisecond, time.Hour, "the time after which a connection that accepts no data is closed, such as 10s"),
+		setting.Between("away-grace", c.AwayGrace, time.Millisecond, time.Hour, "the time that a user stays online after a connection has closed, such as 3s"),
+		setting.Between("max-frame", c.MaxFrame, 1<<10, 1<<30, "bytes of a client's frame, such as 131072"),
+		setting.Between("presence-batch-delay", c.PresenceBatchDelay, time.Millisecond, time.Minute, "the time for which presence changes are collected, such as 250ms"),
+	)
 }
 
 // Store is what the gateway needs of the store.
@@ -139,7 +154,10 @@ type Gateway struct {
 // New starts a gateway. It is subscribed to the bus when New returns. The
 // caller must call Stop.
 func New(ctx context.Context, cfg Config, parts Dependencies) (*Gateway, error) {
-	cfg = cfg.withDefaults()
+	cfg = cfg.WithDefaults()
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
 	sockets, err := websocket.NewServer(websocket.Config{
 		MaxMessage:   cfg.MaxFrame,
 		MaxQueued:    cfg.MaxQueued,

@@ -65,10 +65,10 @@ func (p publisherFunc) Publish(s chat.Submission, confirm func(error)) error {
 func newTestGateway(t testing.TB, st *stubStore, publish publisherFunc) *Gateway {
 	t.Helper()
 	g := &Gateway{
-		cfg: Config{}.withDefaults(),
+		cfg: Config{}.WithDefaults(),
 		deps: Dependencies{
 			Store: st, Publisher: publish,
-			SendLimiter: throttle.NewLimiter(100, 100), Idempotency: submission.NewIdempotencyCache(st),
+			SendLimiter: must(throttle.NewLimiter(100, 100)), Idempotency: submission.NewIdempotencyCache(st),
 		},
 		log: slog.New(slog.DiscardHandler), hub: newHub(),
 	}
@@ -86,7 +86,7 @@ func newTestGateway(t testing.TB, st *stubStore, publish publisherFunc) *Gateway
 
 // limitSends sets the rate limit of the sessions that are created from now on.
 func (g *Gateway) limitSends(perSecond float64, burst int) {
-	g.deps.SendLimiter = throttle.NewLimiter(perSecond, burst)
+	g.deps.SendLimiter = must(throttle.NewLimiter(perSecond, burst))
 	g.submissions = newSubmissions(g)
 }
 
@@ -339,4 +339,12 @@ func TestWatchesAfterARemoval(t *testing.T) {
 			}
 		})
 	}
+}
+
+// must returns v, or panics with err.
+func must[T any](v T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return v
 }

@@ -47,7 +47,7 @@ func (noopStore) SetLastSeen(context.Context, chat.UserID, time.Time) error { re
 func TestDetachDuringAttach(t *testing.T) {
 	p := &slowAttach{Presence: localpresence.New(nil), attaching: make(chan struct{}), detached: make(chan struct{})}
 	g := &Gateway{
-		cfg: Config{Node: "a"}.withDefaults(), ctx: t.Context(), log: slog.New(slog.DiscardHandler),
+		cfg: Config{Node: "a"}.WithDefaults(), ctx: t.Context(), log: slog.New(slog.DiscardHandler),
 		deps: Dependencies{Presence: p, Announcer: noopAnnouncer{}, Store: noopStore{}},
 	}
 	s := newSession(g, 1, 1)

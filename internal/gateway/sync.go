@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"cmp"
 	"context"
 
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
@@ -20,7 +21,7 @@ const (
 const syncPurpose = "sync"
 
 func (s *session) sync(ctx context.Context, f *wire.Sync) {
-	limit := min(or(f.Limit, syncLimit), maxSyncLimit)
+	limit := min(cmp.Or(f.Limit, syncLimit), maxSyncLimit)
 	var err error
 	if f.Conversation != 0 {
 		err = s.syncMessages(ctx, f, limit)

@@ -19,6 +19,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"math"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -26,6 +27,7 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/backoff"
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
 	"github.com/hikyaku-chat/hikyaku/internal/notifyqueue"
+	"github.com/hikyaku-chat/hikyaku/internal/setting"
 	"github.com/hikyaku-chat/hikyaku/internal/store"
 	"github.com/hikyaku-chat/hikyaku/internal/webpush"
 )
@@ -58,28 +60,21 @@ type Config struct {
 	Sender  Sender
 	Logger  *slog.Logger
 
-	Delay       time.Duration // from a message to its notification; 0 means 5 s
-	TTL         time.Duration // how long a notification is relevant; 0 means a day
-	GiveUpAfter time.Duration // how long a notification is tried; 0 means 10 min
-	MaxInFlight int           // sends at the same time; 0 means 64. At most half of them are to one service, a 16th to one user
-	MaxPending  int           // notifications that wait for their delay; 0 means 50,000
-	MaxQueued   int           // notifications to be sent; 0 means 4,096. At most half of them are for paused devices, a 32nd for one user
+	Delay       time.Duration // from a message to its notification, 1 ms to 10 min; default 5 s
+	TTL         time.Duration // how long a notification is relevant, 1 ms to [webpush.MaxTTL]; default a day
+	GiveUpAfter time.Duration // how long a notification is tried, from 1 ms; default 10 min
+	MaxInFlight int           // sends at the same time, at most half of them to one service, a 16th to one user, from 1; default 64
+	MaxPending  int           // notifications that wait for their delay, from 1; default 50,000
+	MaxQueued   int           // notifications to be sent, at most half of them for paused devices, a 32nd for one user, from 1; default 4,096
 
 	// After is time.After when nil. Tests replace it.
 	After func(time.Duration) <-chan time.Time
 }
 
-// Validate sets the defaults. It returns an error when something is missing or
-// negative.
-func (c *Config) Validate() error {
-	if c.Store == nil || c.Locator == nil || c.Sender == nil {
-		return errors.New("a notifier needs a store, a locator and a sender")
-	}
-	if c.Delay < 0 || c.TTL < 0 || c.GiveUpAfter < 0 || c.MaxInFlight < 0 || c.MaxPending < 0 || c.MaxQueued < 0 {
-		return errors.New("a notifier's times and bounds must not be negative")
-	}
+// WithDefaults returns c with the default for each zero that has one.
+func (c Config) WithDefaults() Config {
 	c.Delay = cmp.Or(c.Delay, 5*time.Second)
-	c.TTL = min(cmp.Or(c.TTL, 24*time.Hour), webpush.MaxTTL)
+	c.TTL = cmp.Or(c.TTL, 24*time.Hour)
 	c.GiveUpAfter = cmp.Or(c.GiveUpAfter, 10*time.Minute)
 	c.MaxInFlight = cmp.Or(c.MaxInFlight, 64)
 	c.MaxPending = cmp.Or(c.MaxPending, 50_000)
@@ -90,7 +85,22 @@ func (c *Config) Validate() error {
 	if c.After == nil {
 		c.After = time.After
 	}
-	return nil
+	return c
+}
+
+// Validate returns the first error of a time or a bound; a zero is one. The
+// ports are checked by New, so that an operator's settings can be validated
+// before anything is opened.
+func (c Config) Validate() error {
+	return cmp.Or(
+		// What waits is not acknowledged, which RabbitMQ bears for half an hour.
+		setting.Between("push-delay", c.Delay, time.Millisecond, 10*time.Minute, "the time before a notification, such as 5s"),
+		setting.Between("push-ttl", c.TTL, time.Millisecond, webpush.MaxTTL, "the time that a notification is relevant, such as 24h"),
+		setting.Between("push-give-up-after", c.GiveUpAfter, time.Millisecond, math.MaxInt64, "the time that a notification is tried, such as 10m"),
+		setting.Between("push-max-in-flight", c.MaxInFlight, 1, math.MaxInt32, "sends at the same time, such as 64"),
+		setting.Between("push-max-pending", c.MaxPending, 1, math.MaxInt32, "notifications that wait for their delay, such as 50000"),
+		setting.Between("push-max-queued", c.MaxQueued, 1, math.MaxInt32, "notifications to be sent, such as 4096"),
+	)
 }
 
 // Notifier notifies users who are offline. See [New].
@@ -98,6 +108,10 @@ type Notifier struct{ cfg Config }
 
 // New returns a notifier, which does nothing before [Notifier.Run].
 func New(cfg Config) (*Notifier, error) {
+	if cfg.Store == nil || cfg.Locator == nil || cfg.Sender == nil {
+		return nil, errors.New("a notifier needs a store, a locator and a sender")
+	}
+	cfg = cfg.WithDefaults()
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}

@@ -28,7 +28,7 @@ func (f *fixture) startNotifier(cfg notifier.Config) *runningNotifier {
 	f.Helper()
 	gate := make(chan time.Time)
 	n := &runningNotifier{f: f, change: make(chan struct{}), releaseTimers: sync.OnceFunc(func() { close(gate) })}
-	cfg.Store, cfg.Sender, cfg.Logger, cfg.Delay = f.store, f.sender, f.log, time.Hour
+	cfg.Store, cfg.Sender, cfg.Logger, cfg.Delay = f.store, f.sender, f.log, 10*time.Minute
 	if cfg.Locator == nil {
 		cfg.Locator = f.presence
 	}

@@ -3,6 +3,7 @@
 package password
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"crypto/subtle"
@@ -16,15 +17,35 @@ import (
 	"golang.org/x/crypto/argon2"
 
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
+	"github.com/hikyaku-chat/hikyaku/internal/setting"
 )
 
 // Config is the cost of a hash. Zero values mean the defaults, which OWASP's
 // Password Storage Cheat Sheet recommends: 19 MiB, 2 passes, 1 lane.
 type Config struct {
-	MemoryKiB   int
-	Passes      int
-	Concurrency int // hashes computed at the same time; default 4
-	MaxQueued   int // hashes that may wait; default 64
+	MemoryKiB   int // KiB of one hash, 8 to 4 Mi; default 19,456
+	Passes      int // over the memory, 1 to 1,000; default 2
+	Concurrency int // hashes computed at the same time, 1 to 1,000; default 4
+	MaxQueued   int // hashes that may wait, 1 to 1e6; default 64
+}
+
+// WithDefaults returns c with the default for each zero.
+func (c Config) WithDefaults() Config {
+	c.MemoryKiB = cmp.Or(c.MemoryKiB, 19<<10)
+	c.Passes = cmp.Or(c.Passes, 2)
+	c.Concurrency = cmp.Or(c.Concurrency, 4)
+	c.MaxQueued = cmp.Or(c.MaxQueued, 64)
+	return c
+}
+
+// Validate returns the first error of a field; a zero is one.
+func (c Config) Validate() error {
+	return cmp.Or(
+		setting.Between("hash-memory", c.MemoryKiB, 8, 4<<20, "KiB for one password, such as 19456"),
+		setting.Between("hash-at-once", c.Concurrency, 1, 1000, "passwords side by side, such as 4"),
+		setting.Between("hash-passes", c.Passes, 1, 1000, "passes over the memory, such as 2"),
+		setting.Between("hash-max-queued", c.MaxQueued, 1, 1e6, "passwords that may wait, such as 64"),
+	)
 }
 
 const (
@@ -43,17 +64,9 @@ type Hasher struct {
 
 // NewHasher returns a hasher.
 func NewHasher(cfg Config) (*Hasher, error) {
-	set := func(v *int, byDefault int) {
-		if *v == 0 {
-			*v = byDefault
-		}
-	}
-	set(&cfg.MemoryKiB, 19<<10)
-	set(&cfg.Passes, 2)
-	set(&cfg.Concurrency, 4)
-	set(&cfg.MaxQueued, 64)
-	if cfg.MemoryKiB < 8 || cfg.MemoryKiB > 4<<20 || cfg.Passes < 1 || cfg.Concurrency < 1 {
-		return nil, fmt.Errorf("password hashing needs 8 KiB to 4 GiB of memory, a pass and a slot; got %d KiB, %d, %d", cfg.MemoryKiB, cfg.Passes, cfg.Concurrency)
+	cfg = cfg.WithDefaults()
+	if err := cfg.Validate(); err != nil {
+		return nil, err
 	}
 	h := &Hasher{
 		memory: uint32(cfg.MemoryKiB), passes: uint32(cfg.Passes),

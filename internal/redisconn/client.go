@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/redis/rueidis"
@@ -30,6 +31,9 @@ type Client struct {
 	rueidis.Client
 	database int
 	addr     string
+	calls    chan struct{} // holds one for each goroutine of Call
+	closing  chan struct{}
+	close    sync.Once
 }
 
 // Open connects and checks that the server can be used.
@@ -44,7 +48,10 @@ func Open(ctx context.Context, address string) (*Client, error) {
 	option.ClientName = "hikyaku"
 	option.Dialer = net.Dialer{Timeout: 3 * time.Second, KeepAlive: 10 * time.Second}
 	option.ConnWriteTimeout = 10 * time.Second
-	c := &Client{database: option.SelectDB, addr: strings.Join(option.InitAddress, ",")}
+	c := &Client{
+		database: option.SelectDB, addr: strings.Join(option.InitAddress, ","),
+		calls: make(chan struct{}, maxCalls), closing: make(chan struct{}),
+	}
 	if c.Client, err = rueidis.NewClient(option); err != nil {
 		return nil, explain(c.addr, err)
 	}
@@ -206,6 +213,53 @@ func (c *Client) Claim(ctx context.Context, installation string) error {
 		}
 		return nil
 	}
+}
+
+// maxCalls is the maximum number of goroutines of Call: more than there ever are
+// while Redis answers.
+const maxCalls = 1024
+
+// Call runs call in another goroutine and waits for it until ctx has ended, and for
+// grace after that. The library may wait longer than ctx allows, for a connection;
+// the goroutine then ends when the attempt to connect does. When there are too many
+// of them, the next calls wait for a slot, until ctx ends. Close waits for all.
+func Call[T any](ctx context.Context, c *Client, grace time.Duration, call func() T) (out T, err error) {
+	select {
+	case c.calls <- struct{}{}:
+	case <-c.closing:
+		return out, rueidis.ErrClosing
+	case <-ctx.Done():
+		return out, ctx.Err()
+	}
+	done := make(chan T, 1)
+	go func() {
+		defer func() { <-c.calls }()
+		done <- call()
+	}()
+	select {
+	case out = <-done:
+		return out, nil
+	case <-ctx.Done():
+	}
+	late := time.NewTimer(grace)
+	defer late.Stop()
+	select {
+	case out = <-done:
+		return out, nil
+	case <-late.C:
+		return out, ctx.Err()
+	}
+}
+
+// Close disconnects and waits for the goroutines of [Call]. It is idempotent.
+func (c *Client) Close() {
+	c.close.Do(func() {
+		close(c.closing)
+		c.Client.Close()
+		for range cap(c.calls) {
+			c.calls <- struct{}{}
+		}
+	})
 }
 
 // WithCallTimeout returns a context whose deadline is at most CallTimeout away: no

@@ -8,25 +8,29 @@
 package syncclient
 
 import (
+	"cmp"
 	"context"
+	"math"
 	"sync"
 	"time"
 
 	"github.com/hikyaku-chat/hikyaku/internal/backoff"
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
 	"github.com/hikyaku-chat/hikyaku/internal/client"
+	"github.com/hikyaku-chat/hikyaku/internal/setting"
 	"github.com/hikyaku-chat/hikyaku/internal/wire"
 )
 
 // Config configures a Client. Zero values mean the defaults.
 type Config struct {
-	// MaxInFlight is how many messages may be sent and unanswered; default 32.
+	// MaxInFlight is how many messages may be sent and unanswered, from 1; default
+	// 32.
 	MaxInFlight int
 	// FromStart reads all conversations from their beginning. Otherwise the
 	// client starts with what happens after its first connection.
 	FromStart bool
-	// MaxBackoff is the longest delay between two attempts to connect; default
-	// 2 s.
+	// MaxBackoff is the longest delay between two attempts to connect, 50 ms to
+	// 1 h; default 2 s.
 	MaxBackoff time.Duration
 
 	// The callbacks are called one at a time, in order, and must not block or
@@ -36,6 +40,24 @@ type Config struct {
 	OnAccepted func(*Outgoing)                                     // a message of this client was accepted
 	OnFailed   func(id chat.ClientID, code chat.Code, text string) // a message of this client was rejected permanently, or failed after it was accepted
 }
+
+// WithDefaults returns c with the default for each zero.
+func (c Config) WithDefaults() Config {
+	c.MaxInFlight = cmp.Or(c.MaxInFlight, 32)
+	c.MaxBackoff = cmp.Or(c.MaxBackoff, 2*time.Second)
+	return c
+}
+
+// Validate returns the first error of a field; a zero is one.
+func (c Config) Validate() error {
+	return cmp.Or(
+		setting.Between("max-in-flight", c.MaxInFlight, 1, math.MaxInt32, "unanswered messages, such as 32"),
+		setting.Between("max-backoff", c.MaxBackoff, minBackoff, time.Hour, "the longest delay between two attempts to connect, such as 2s"),
+	)
+}
+
+// minBackoff is the first delay between two attempts to connect.
+const minBackoff = 50 * time.Millisecond
 
 // Outgoing is a message in the outbox.
 type Outgoing struct {
@@ -86,21 +108,19 @@ type outbox struct {
 
 // Start starts a client with the account of api. It connects, and reconnects,
 // until Close.
-func Start(api *client.Client, cfg Config) *Client {
-	if cfg.MaxInFlight == 0 {
-		cfg.MaxInFlight = 32
-	}
-	if cfg.MaxBackoff == 0 {
-		cfg.MaxBackoff = 2 * time.Second
+func Start(api *client.Client, cfg Config) (*Client, error) {
+	cfg = cfg.WithDefaults()
+	if err := cfg.Validate(); err != nil {
+		return nil, err
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	c := &Client{
 		cfg: cfg, api: api, stop: stop, done: make(chan struct{}),
-		retry:         backoff.Backoff{InitialInterval: 50 * time.Millisecond, MaxInterval: cfg.MaxBackoff, Jitter: 1},
+		retry:         backoff.Backoff{InitialInterval: minBackoff, MaxInterval: cfg.MaxBackoff, Jitter: 1},
 		conversations: map[chat.ConversationID]*conversation{}, outboxes: map[chat.ConversationID]*outbox{},
 	}
 	go c.run(ctx)
-	return c
+	return c, nil
 }
 
 // Close disconnects and waits until the client has stopped.

@@ -2,6 +2,7 @@ package throttle
 
 import (
 	"context"
+	"fmt"
 	"math"
 	"sync"
 	"sync/atomic"
@@ -26,23 +27,29 @@ type Limiter struct {
 
 // NewLimiter returns a limiter that allows perSecond in the long run and burst at
 // once, for each key. Both must be above 0.
-func NewLimiter(perSecond float64, burst int) *Limiter {
+func NewLimiter(perSecond float64, burst int) (*Limiter, error) {
+	if !(perSecond > 0) || burst < 1 { // NaN is not above 0 either
+		return nil, fmt.Errorf("rate: a limit of %v per second and %d at once allows nothing; give numbers above 0", perSecond, burst)
+	}
 	// Rounded up: a nanosecond late is better than a token too many.
 	nanos := math.Ceil(float64(time.Second) / perSecond)
-	interval := time.Duration(min(nanos, float64(maxInterval/time.Duration(max(burst, 1)))))
+	interval := time.Duration(min(nanos, float64(maxInterval/time.Duration(burst))))
 	return &Limiter{
 		interval: interval, capacity: time.Duration(burst) * interval,
 		maxKeys: 100_000, now: time.Now, epoch: time.Now(), keys: map[string]*Bucket{},
-	}
+	}, nil
 }
 
 // NewReplica is NewLimiter for one of several processes that share a limit. It
 // keeps what its buckets gave for [Limiter.Unsynced]; [Bucket.Merge] adds what the
 // other processes gave.
-func NewReplica(perSecond float64, burst int) *Limiter {
-	l := NewLimiter(perSecond, burst)
+func NewReplica(perSecond float64, burst int) (*Limiter, error) {
+	l, err := NewLimiter(perSecond, burst)
+	if err != nil {
+		return nil, err
+	}
 	l.unsynced = &unsynced{threshold: max(int64(burst)/8, 1)}
-	return l
+	return l, nil
 }
 
 // maxInterval avoids overflow of times, for rates near 0.

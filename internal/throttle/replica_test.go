@@ -9,7 +9,7 @@ import (
 
 // All holders of a key's bucket share it, and so does Take.
 func TestBucketIsShared(t *testing.T) {
-	l := NewLimiter(0.001, 4)
+	l := must(NewLimiter(0.001, 4))
 	phone, laptop := l.Acquire("aki"), l.Acquire("aki")
 	take := func(who string, wait time.Duration) {
 		t.Helper()
@@ -38,7 +38,7 @@ func TestBucketIsShared(t *testing.T) {
 
 // A bucket with a holder is never evicted.
 func TestHeldBucketsStay(t *testing.T) {
-	l := NewLimiter(0.001, 1)
+	l := must(NewLimiter(0.001, 1))
 	l.maxKeys = 10
 	b := l.Acquire("aki")
 	b.Take()
@@ -54,7 +54,7 @@ func TestHeldBucketsStay(t *testing.T) {
 // Each token is synchronised once, under all interleavings.
 func TestEachTokenIsSyncedOnce(t *testing.T) {
 	for _, burst := range []int{5, 100} {
-		l := NewReplica(1e6, burst)
+		l := must(NewReplica(1e6, burst))
 		var given, synced atomic.Int64
 		done := make(chan struct{})
 		drain := func() {
@@ -99,7 +99,7 @@ func TestEachTokenIsSyncedOnce(t *testing.T) {
 // The tokens of other processes count, and those of this process count once.
 func TestMerge(t *testing.T) {
 	now := time.Unix(0, 0)
-	l := NewReplica(1, 10).WithNow(func() time.Time { return now })
+	l := must(NewReplica(1, 10)).WithNow(func() time.Time { return now })
 	b := l.Acquire("aki")
 	defer b.Release()
 	for range 4 {
@@ -124,7 +124,7 @@ func TestMerge(t *testing.T) {
 }
 
 func BenchmarkBucket(b *testing.B) {
-	for name, l := range map[string]*Limiter{"alone": NewLimiter(1e9, 1e6), "replica": NewReplica(1e9, 1e6)} {
+	for name, l := range map[string]*Limiter{"alone": must(NewLimiter(1e9, 1e6)), "replica": must(NewReplica(1e9, 1e6))} {
 		b.Run(name, func(b *testing.B) {
 			bucket := l.Acquire("aki")
 			defer bucket.Release()
@@ -134,4 +134,12 @@ func BenchmarkBucket(b *testing.B) {
 			}
 		})
 	}
+}
+
+// must returns v, or panics with err.
+func must[T any](v T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return v
 }

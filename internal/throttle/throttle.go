@@ -11,19 +11,23 @@
 package throttle
 
 import (
+	"cmp"
 	"context"
+	"math"
 	"sync"
 	"time"
+
+	"github.com/hikyaku-chat/hikyaku/internal/setting"
 )
 
 // Config configures a [Throttle]. Zero values mean the defaults.
 type Config struct {
-	FreeFailures int              // failures without a wait; default 5
-	FirstWait    time.Duration    // wait after the first failure beyond these; default 1 s
-	MaxWait      time.Duration    // maximum wait; default 5 min
-	ForgetAfter  time.Duration    // a key without failures for this long is deleted; default 30 min
-	MaxKeys      int              // maximum number of keys in memory; default 100,000
-	Now          func() time.Time // time.Now when nil
+	FreeFailures int              // failures without a wait, from 1; default 5
+	FirstWait    time.Duration    // wait after the first failure beyond these, 1 ms to 24 h; default 1 s
+	MaxWait      time.Duration    // maximum wait, 1 ms to 24 h; default 5 min
+	ForgetAfter  time.Duration    // a key without failures for this long is deleted, 1 ms to 720 h; default 30 min
+	MaxKeys      int              // maximum number of keys in memory, from 1; default 100,000
+	Now          func() time.Time // default time.Now
 }
 
 // Throttle counts failures in memory. It is safe for concurrent use.
@@ -40,32 +44,38 @@ type failures struct {
 	previous time.Time // of the one before it, in case the last is canceled
 }
 
-// WithDefaults returns the configuration with the defaults set.
+// WithDefaults returns c with the default for each zero.
 func (c Config) WithDefaults() Config {
-	if c.FreeFailures == 0 {
-		c.FreeFailures = 5
-	}
-	if c.FirstWait == 0 {
-		c.FirstWait = time.Second
-	}
-	if c.MaxWait == 0 {
-		c.MaxWait = 5 * time.Minute
-	}
-	if c.ForgetAfter == 0 {
-		c.ForgetAfter = 30 * time.Minute
-	}
-	if c.MaxKeys == 0 {
-		c.MaxKeys = 100_000
-	}
+	c.FreeFailures = cmp.Or(c.FreeFailures, 5)
+	c.FirstWait = cmp.Or(c.FirstWait, time.Second)
+	c.MaxWait = cmp.Or(c.MaxWait, 5*time.Minute)
+	c.ForgetAfter = cmp.Or(c.ForgetAfter, 30*time.Minute)
+	c.MaxKeys = cmp.Or(c.MaxKeys, 100_000)
 	if c.Now == nil {
 		c.Now = time.Now
 	}
 	return c
 }
 
+// Validate returns the first error of a field; a zero is one.
+func (c Config) Validate() error {
+	const day = 24 * time.Hour
+	return cmp.Or(
+		setting.Between("throttle-free-failures", c.FreeFailures, 1, math.MaxInt32, "failures without a wait, such as 5"),
+		setting.Between("throttle-first-wait", c.FirstWait, time.Millisecond, day, "the first wait, such as 1s"),
+		setting.Between("throttle-max-wait", c.MaxWait, time.Millisecond, day, "the longest wait, such as 5m"),
+		setting.Between("throttle-forget-after", c.ForgetAfter, time.Millisecond, 30*day, "the time after which failures are forgotten, such as 30m"),
+		setting.Between("throttle-max-keys", c.MaxKeys, 1, math.MaxInt32, "keys in memory, such as 100000"),
+	)
+}
+
 // New returns a throttle without failures.
-func New(cfg Config) *Throttle {
-	return &Throttle{cfg: cfg.WithDefaults(), keys: map[string]failures{}}
+func New(cfg Config) (*Throttle, error) {
+	cfg = cfg.WithDefaults()
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	return &Throttle{cfg: cfg, keys: map[string]failures{}}, nil
 }
 
 // Try counts an attempt for each key and returns 0, or returns how long to wait

@@ -7,7 +7,10 @@ import (
 )
 
 func TestMemoryIsBounded(t *testing.T) {
-	th := New(Config{MaxKeys: 100})
+	th, err := New(Config{MaxKeys: 100})
+	if err != nil {
+		t.Fatal(err)
+	}
 	for i := range 1000 {
 		_, _ = th.Try(t.Context(), fmt.Sprint(i))
 	}
@@ -17,7 +20,10 @@ func TestMemoryIsBounded(t *testing.T) {
 }
 
 func TestLimiter(t *testing.T) {
-	l := NewLimiter(10, 3)
+	l, err := NewLimiter(10, 3)
+	if err != nil {
+		t.Fatal(err)
+	}
 	for i := range 3 {
 		if wait, _ := l.Take(t.Context(), "aki"); wait != 0 {
 			t.Errorf("token %d must wait %v", i, wait)

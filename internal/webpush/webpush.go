@@ -9,6 +9,7 @@
 package webpush
 
 import (
+	"cmp"
 	"context"
 	"crypto/ecdh"
 	"crypto/rand"
@@ -27,6 +28,8 @@ import (
 	"time"
 
 	upstream "github.com/SherClockHolmes/webpush-go"
+
+	"github.com/hikyaku-chat/hikyaku/internal/setting"
 )
 
 const (
@@ -109,19 +112,25 @@ type Config struct {
 	// without TLS: for tests, and for installations with their own push service in
 	// a private network.
 	AllowPrivate bool
-	// Timeout is the time that one send may take; 0 means 10 s.
+	// Timeout is the time that one send may take, 1 ms to 10 min; default 10 s.
 	Timeout time.Duration
 }
 
-// Validate returns an error when the configuration is invalid.
+// WithDefaults returns c with the default for each zero that has one.
+func (c Config) WithDefaults() Config {
+	c.Timeout = cmp.Or(c.Timeout, 10*time.Second)
+	return c
+}
+
+// Validate returns the first error of a field.
 func (c Config) Validate() error {
 	if err := c.Keys.check(); err != nil {
 		return err
 	}
-	if c.Timeout < 0 {
-		return fmt.Errorf("the timeout %v of Web Push is negative", c.Timeout)
+	if err := CheckContact(c.Contact); err != nil {
+		return err
 	}
-	return CheckContact(c.Contact)
+	return setting.Between("push-timeout", c.Timeout, time.Millisecond, 10*time.Minute, "the time that one notification may take, such as 10s")
 }
 
 // CheckContact returns nil when a contact is of a form that push services accept.
@@ -182,11 +191,9 @@ type Sender struct {
 
 // New returns a sender.
 func New(cfg Config) (*Sender, error) {
+	cfg = cfg.WithDefaults()
 	if err := cfg.Validate(); err != nil {
 		return nil, err
-	}
-	if cfg.Timeout == 0 {
-		cfg.Timeout = 10 * time.Second
 	}
 	dialer := &net.Dialer{KeepAlive: 30 * time.Second}
 	if !cfg.AllowPrivate {

@@ -1,8 +1,10 @@
 package websocket
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"math"
 	"net"
 	"runtime"
 	"sync"
@@ -11,6 +13,7 @@ import (
 
 	"github.com/hikyaku-chat/hikyaku/internal/batching"
 	"github.com/hikyaku-chat/hikyaku/internal/eventloop"
+	"github.com/hikyaku-chat/hikyaku/internal/setting"
 	"github.com/hikyaku-chat/hikyaku/internal/wsframe"
 )
 
@@ -24,16 +27,35 @@ type Handler interface {
 	Closed(c *Conn, reason error)
 }
 
-// Config has the limits of connections. All fields must be set, unless they say
-// otherwise.
+// Config has the limits of connections. Fields without a default must be set.
 type Config struct {
-	MaxMessage   int           // bytes of a message from a client
-	MaxQueued    int           // bytes queued for one client; beyond it the connection is ended
-	WriteTimeout time.Duration // a connection whose client reads nothing for so long is ended
-	IdleTimeout  time.Duration // a connection whose client sends nothing for so long is ended
+	MaxMessage   int           // bytes of a message from a client, from 1
+	MaxQueued    int           // bytes queued for one client, from 1; beyond it the connection is ended
+	WriteTimeout time.Duration // a connection whose client reads nothing for so long is ended; above 0
+	IdleTimeout  time.Duration // a connection whose client sends nothing for so long is ended; above 0
 	Subprotocol  string        // clients must request it
-	Loops        int           // event loops and flushers; 0 means one for each CPU
+	Loops        int           // event loops and flushers, from 1; default one for each CPU
 	Portable     bool          // read each connection with a goroutine, as on systems other than Linux
+}
+
+// WithDefaults returns c with the default for each zero that has one.
+func (c Config) WithDefaults() Config {
+	c.Loops = cmp.Or(c.Loops, runtime.GOMAXPROCS(0))
+	return c
+}
+
+// Validate returns the first error of a field.
+func (c Config) Validate() error {
+	if c.Subprotocol == "" {
+		return errors.New("subprotocol: none is given; give the one that clients must request")
+	}
+	return cmp.Or(
+		setting.Between("max-message", c.MaxMessage, 1, math.MaxInt32, "bytes of a message, such as 131072"),
+		setting.Between("max-queued", c.MaxQueued, 1, math.MaxInt32, "bytes queued for one client, such as 1048576"),
+		setting.Between("write-timeout", c.WriteTimeout, 1, math.MaxInt64, "the time after which a client that reads nothing is disconnected, such as 10s"),
+		setting.Between("idle-timeout", c.IdleTimeout, 1, math.MaxInt64, "the time after which a client that sends nothing is disconnected, such as 90s"),
+		setting.Between("loops", c.Loops, 1, 1<<16, "a number of loops, such as 2"),
+	)
 }
 
 // closeTimeout is how long a peer may take to answer a close frame.
@@ -58,11 +80,9 @@ type Server struct {
 
 // NewServer starts a server. The caller must call Close.
 func NewServer(cfg Config) (*Server, error) {
-	if cfg.MaxMessage <= 0 || cfg.MaxQueued <= 0 || cfg.WriteTimeout <= 0 || cfg.IdleTimeout <= 0 || cfg.Subprotocol == "" {
-		return nil, errors.New("websocket: every limit must be set")
-	}
-	if cfg.Loops <= 0 {
-		cfg.Loops = runtime.GOMAXPROCS(0)
+	cfg = cfg.WithDefaults()
+	if err := cfg.Validate(); err != nil {
+		return nil, err
 	}
 	s := &Server{cfg: cfg, conns: map[*Conn]struct{}{}, empty: make(chan struct{}), stop: make(chan struct{})}
 	for range cfg.Loops {

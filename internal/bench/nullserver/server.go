@@ -36,6 +36,7 @@ type Server struct {
 	faults    *Faults // nil for none
 	syncs     atomic.Int64
 	http      *http.Server
+	serving   sync.WaitGroup
 	listener  net.Listener
 	sockets   *websocket.Server
 
@@ -93,7 +94,7 @@ func StartFaulty(ctx context.Context, addr string, heartbeat time.Duration, faul
 	mux.HandleFunc("GET /api/v1/conversations/{id}/messages", s.history)
 	mux.HandleFunc("GET /api/v1/socket", s.connect)
 	s.http = &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
-	go func() { _ = s.http.Serve(l) }()
+	s.serving.Go(func() { _ = s.http.Serve(l) })
 	return s, nil
 }
 
@@ -104,7 +105,9 @@ func (s *Server) URL() string { return "http://" + s.listener.Addr().String() }
 func (s *Server) Close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
-	return errors.Join(s.http.Close(), s.sockets.Close(ctx))
+	err := errors.Join(s.http.Close(), s.sockets.Close(ctx))
+	s.serving.Wait()
+	return err
 }
 
 func writeJSON(w http.ResponseWriter, v any) {

@@ -8,10 +8,12 @@
 package embedded
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -22,31 +24,38 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/batching"
 	"github.com/hikyaku-chat/hikyaku/internal/broker"
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
+	"github.com/hikyaku-chat/hikyaku/internal/setting"
 )
 
 // Config has the bounds of the broker.
 type Config struct {
-	Partitions int // handled concurrently; 0 means 2
-	MaxQueued  int // submissions that wait or are being handled; 0 means 20,000
-	MaxBytes   int // bytes of their texts; 0 means 64 MiB
-	MaxBatch   int // submissions in one call of the handler; 0 means 1,000
-	Logger     *slog.Logger
+	Partitions int          // handled concurrently, 1 to 256; default 2
+	MaxQueued  int          // submissions that wait or are being handled, from 1; default 20,000
+	MaxBytes   int          // bytes of their texts, from 1; default 64 MiB
+	MaxBatch   int          // submissions in one call of the handler, from 1; default 1,000
+	Logger     *slog.Logger // default none
 }
 
-func (c Config) withDefaults() Config {
-	set := func(v *int, d int) {
-		if *v == 0 {
-			*v = d
-		}
-	}
-	set(&c.Partitions, 2)
-	set(&c.MaxQueued, 20_000)
-	set(&c.MaxBytes, 64<<20)
-	set(&c.MaxBatch, 1_000)
+// WithDefaults returns c with the default for each zero.
+func (c Config) WithDefaults() Config {
+	c.Partitions = cmp.Or(c.Partitions, 2)
+	c.MaxQueued = cmp.Or(c.MaxQueued, 20_000)
+	c.MaxBytes = cmp.Or(c.MaxBytes, 64<<20)
+	c.MaxBatch = cmp.Or(c.MaxBatch, 1_000)
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
 	return c
+}
+
+// Validate returns the first error of a field; a zero is one.
+func (c Config) Validate() error {
+	return cmp.Or(
+		setting.Between("partitions", c.Partitions, 1, 256, "a number of handlers, such as 2"),
+		setting.Between("max-queued", c.MaxQueued, 1, math.MaxInt32, "submissions that may wait, such as 20000"),
+		setting.Between("max-bytes", c.MaxBytes, 1, math.MaxInt32, "bytes of texts that may wait, such as 67108864"),
+		setting.Between("max-batch", c.MaxBatch, 1, math.MaxInt32, "submissions for a handler at once, such as 1000"),
+	)
 }
 
 var (
@@ -79,13 +88,17 @@ type entry struct {
 }
 
 // New returns a broker. Submissions wait until [Broker.Consume] is called.
-func New(cfg Config) *Broker {
-	b := &Broker{cfg: cfg.withDefaults(), idle: batching.NewSignal()}
+func New(cfg Config) (*Broker, error) {
+	cfg = cfg.WithDefaults()
+	if err := cfg.Validate(); err != nil {
+		return nil, fmt.Errorf("open the embedded broker: %w", err)
+	}
+	b := &Broker{cfg: cfg, idle: batching.NewSignal()}
 	b.partitions = make([]*batching.Queue[entry], b.cfg.Partitions)
 	for i := range b.partitions {
 		b.partitions[i] = batching.NewQueue[entry]()
 	}
-	return b
+	return b, nil
 }
 
 var _ broker.Broker = (*Broker)(nil)

@@ -15,17 +15,34 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
+func open(tb testing.TB, cfg embedded.Config) *embedded.Broker {
+	tb.Helper()
+	b, err := embedded.New(cfg)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return b
+}
+
+func TestConfig(t *testing.T) {
+	for _, cfg := range []embedded.Config{{Partitions: -1}, {MaxQueued: -1}, {MaxBytes: -1}, {MaxBatch: -1}} {
+		if _, err := embedded.New(cfg); err == nil {
+			t.Errorf("%+v was accepted", cfg)
+		}
+	}
+}
+
 func TestConformance(t *testing.T) {
 	brokertest.Run(t, brokertest.Harness{
-		Open: func(_ *testing.T, maxQueued int) broker.Broker {
-			return embedded.New(embedded.Config{MaxQueued: maxQueued})
+		Open: func(t *testing.T, maxQueued int) broker.Broker {
+			return open(t, embedded.Config{MaxQueued: maxQueued})
 		},
 		ConfirmsAfterHandling: true,
 	})
 }
 
 func TestBytesAreBounded(t *testing.T) {
-	b := embedded.New(embedded.Config{MaxBytes: 1000})
+	b := open(t, embedded.Config{MaxBytes: 1000})
 	ok := func(error) {}
 	if err := b.Publish(chat.Submission{Conversation: 1, Body: string(make([]byte, 900))}, ok); err != nil {
 		t.Fatal(err)
@@ -40,7 +57,7 @@ func TestBytesAreBounded(t *testing.T) {
 }
 
 func BenchmarkPublish(b *testing.B) {
-	br := embedded.New(embedded.Config{MaxQueued: 1 << 30})
+	br := open(b, embedded.Config{MaxQueued: 1 << 30})
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() {

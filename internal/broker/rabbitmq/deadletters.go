@@ -128,6 +128,9 @@ type DeadLetterStore struct {
 // OpenDeadLetterStore connects to the broker. partitions is the number of
 // partitions of the installation.
 func OpenDeadLetterStore(ctx context.Context, urls []string, partitions int) (*DeadLetterStore, error) {
+	if err := (Config{URLs: urls, Partitions: partitions}).validateBroker(); err != nil {
+		return nil, err
+	}
 	conn, err := dial(ctx, urls, "dead letters")
 	if err != nil {
 		return nil, err

@@ -1,9 +1,11 @@
 package rabbitmq
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
+	"math"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -11,6 +13,7 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/batching"
 	"github.com/hikyaku-chat/hikyaku/internal/broker"
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
+	"github.com/hikyaku-chat/hikyaku/internal/setting"
 )
 
 // Config is what a [Broker] connects to, and the bounds of what waits for it in
@@ -19,29 +22,48 @@ type Config struct {
 	URLs         []string // of the nodes: amqp://user:password@host:5672/vhost
 	Installation string   // id of the installation that owns the queues; those of another one are refused
 	Claimed      bool     // the installation has queues already; a broker without them is refused
-	Partitions   int      // the same in all processes of an installation; 0 means 16
-	MaxQueued    int      // submissions that wait or are being published; 0 means 20,000
-	MaxBytes     int      // bytes of their texts; 0 means 64 MiB
-	MaxBatch     int      // submissions in one AMQP message, and in one call of a handler; 0 means 500
-	Concurrency  int      // calls of the handler at the same time in one Consume; 0 means 2
+	Partitions   int      // the same in all processes of an installation, 1 to 256; default 16
+	MaxQueued    int      // submissions that wait or are being published, from 1; default 20,000
+	MaxBytes     int      // bytes of their texts, from 1; default 64 MiB
+	MaxBatch     int      // submissions in one AMQP message, and in one call of a handler, from 1; default 500
+	Concurrency  int      // calls of the handler at the same time in one Consume, 1 to 256; default 2
 	Logger       *slog.Logger
 }
 
-func (c Config) withDefaults() Config {
-	set := func(v *int, d int) {
-		if *v == 0 {
-			*v = d
-		}
-	}
-	set(&c.Partitions, 16)
-	set(&c.MaxQueued, 20_000)
-	set(&c.MaxBytes, 64<<20)
-	set(&c.MaxBatch, 500)
-	set(&c.Concurrency, 2)
+// maxPartitions bounds the queues: each costs every node of RabbitMQ memory
+// and work, and more than this brings nothing.
+const maxPartitions = 256
+
+// WithDefaults returns c with the default for each zero.
+func (c Config) WithDefaults() Config {
+	c.Partitions = cmp.Or(c.Partitions, 16)
+	c.MaxQueued = cmp.Or(c.MaxQueued, 20_000)
+	c.MaxBytes = cmp.Or(c.MaxBytes, 64<<20)
+	c.MaxBatch = cmp.Or(c.MaxBatch, 500)
+	c.Concurrency = cmp.Or(c.Concurrency, 2)
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
 	return c
+}
+
+// Validate returns the first error of a field; a zero is one.
+func (c Config) Validate() error {
+	return cmp.Or(
+		c.validateBroker(),
+		setting.Between("max-queued", c.MaxQueued, 1, math.MaxInt32, "submissions that may wait, such as 20000"),
+		setting.Between("max-bytes", c.MaxBytes, 1, math.MaxInt32, "bytes of texts that may wait, such as 67108864"),
+		setting.Between("max-batch", c.MaxBatch, 1, math.MaxInt32, "submissions in one AMQP message, such as 500"),
+		setting.Between("concurrency", c.Concurrency, 1, maxPartitions, "calls of the handler at the same time, such as 2"),
+	)
+}
+
+// validateBroker is about what is the same in all processes.
+func (c Config) validateBroker() error {
+	if len(c.URLs) == 0 {
+		return errors.New("broker: no address is given; give one such as amqp://user:password@host:5672/hikyaku")
+	}
+	return setting.Between("partitions", c.Partitions, 1, maxPartitions, "the number that all processes of the installation have, such as 16")
 }
 
 // maxBatchBytes is the size at which a batch ends early, so that a few long texts
@@ -92,7 +114,10 @@ var _ broker.Broker = (*Broker)(nil)
 // Open connects and declares the queues that are missing. A connection that is
 // lost later is opened again in the background.
 func Open(ctx context.Context, cfg Config) (*Broker, error) {
-	cfg = cfg.withDefaults()
+	cfg = cfg.WithDefaults()
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
 	conn, err := dial(ctx, cfg.URLs, "publisher")
 	if err != nil {
 		return nil, err

@@ -102,7 +102,7 @@ func (p *Presence) readDevices(ctx context.Context, users []chat.UserID) (device
 		commands[i] = p.client.B().Hgetall().Key(p.userKey(user)).Build()
 	}
 	devices = make([]map[string]string, len(users))
-	results, err := callWithDeadline(ctx, func() []rueidis.RedisResult { return p.client.DoMulti(ctx, commands...) })
+	results, err := redisconn.Call(ctx, p.client, deadlineGrace, func() []rueidis.RedisResult { return p.client.DoMulti(ctx, commands...) })
 	if err != nil {
 		return devices, fmt.Errorf("read presence: %w", err)
 	}
@@ -120,23 +120,3 @@ func (p *Presence) readDevices(ctx context.Context, users []chat.UserID) (device
 // deadlineGrace is how long a call may take to return after its context has ended,
 // with the results that it has by then.
 const deadlineGrace = 50 * time.Millisecond
-
-// callWithDeadline waits for a call until its context has ended: the client itself
-// may wait longer for a connection.
-func callWithDeadline[T any](ctx context.Context, call func() T) (out T, err error) {
-	done := make(chan T, 1)
-	go func() { done <- call() }()
-	select {
-	case out = <-done:
-		return out, nil
-	case <-ctx.Done():
-	}
-	late := time.NewTimer(deadlineGrace)
-	defer late.Stop()
-	select {
-	case out = <-done:
-		return out, nil
-	case <-late.C:
-		return out, ctx.Err()
-	}
-}

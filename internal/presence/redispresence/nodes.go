@@ -94,7 +94,7 @@ func (p *Presence) liveNodes(ctx context.Context) ([]string, error) {
 	if out, ok := cached(); ok {
 		return out, nil
 	}
-	result, err := callWithDeadline(ctx, func() rueidis.RedisResult { return liveScript.Exec(ctx, p.client, []string{p.nodesKey()}, nil) })
+	result, err := redisconn.Call(ctx, p.client, deadlineGrace, func() rueidis.RedisResult { return liveScript.Exec(ctx, p.client, []string{p.nodesKey()}, nil) })
 	var nodes []string
 	if err == nil {
 		nodes, err = result.AsStrSlice()

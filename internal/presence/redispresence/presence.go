@@ -44,8 +44,22 @@ type Config struct {
 	// OnChange is called for each user whose presence changes because this
 	// process removes the devices of a dead node or registers its own again.
 	OnChange func(ctx context.Context, s presence.State)
-	Now      func() time.Time // time.Now when nil
-	Logger   *slog.Logger
+	Now      func() time.Time // default time.Now
+	Logger   *slog.Logger     // default none
+}
+
+// WithDefaults returns c with the default for each zero.
+func (c Config) WithDefaults() Config {
+	if c.OnChange == nil {
+		c.OnChange = func(context.Context, presence.State) {}
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	return c
 }
 
 // Presence is a presence in Redis. See [New].
@@ -83,9 +97,7 @@ var _ presence.Presence = (*Presence)(nil)
 
 // New returns a presence and starts its heartbeats. The caller closes the client.
 func New(client *redisconn.Client, cfg Config) *Presence {
-	if cfg.Now == nil {
-		cfg.Now = time.Now
-	}
+	cfg = cfg.WithDefaults()
 	ctx, stop := context.WithCancel(context.Background())
 	p := &Presence{
 		cfg: cfg, client: client, devices: map[userNode][]device{}, writeLocks: map[userNode]chan struct{}{}, nodes: map[string]bool{},

@@ -18,7 +18,7 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/stack/stacktest"
 )
 
-func TestMain(m *testing.M) { stacktest.Main(m) }
+func TestMain(m *testing.M) { stacktest.MainNoLeaks(m) }
 
 func connect(t *testing.T, url string) *redisconn.Client {
 	t.Helper()

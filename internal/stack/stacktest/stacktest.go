@@ -14,6 +14,8 @@ import (
 	"testing"
 	"time"
 
+	"go.uber.org/goleak"
+
 	"github.com/hikyaku-chat/hikyaku/internal/stack"
 )
 
@@ -74,15 +76,29 @@ func SkipIfShort(tb testing.TB) {
 
 // Main runs the tests and stops the servers that they started. A package that
 // uses stacktest must call it from its TestMain.
-func Main(m *testing.M) {
-	code := m.Run()
+func Main(m *testing.M) { os.Exit(run(m)) }
+
+// MainNoLeaks is Main, and fails when goroutines are left.
+func MainNoLeaks(m *testing.M) {
+	code := run(m)
+	if code == 0 {
+		if err := goleak.Find(); err != nil {
+			_, _ = fmt.Fprintln(os.Stderr, err)
+			code = 1
+		}
+	}
+	os.Exit(code)
+}
+
+func run(m *testing.M) (code int) {
+	code = m.Run()
 	if f, err := folder(); err == nil {
 		if err := f.Close(); err != nil {
 			_, _ = fmt.Fprintln(os.Stderr, err)
 			code = max(code, 1)
 		}
 	}
-	os.Exit(code)
+	return code
 }
 
 func unique(prefix string) string { return fmt.Sprintf("%s%d", prefix, counter.Add(1)) }

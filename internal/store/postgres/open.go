@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -12,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/hikyaku-chat/hikyaku/internal/setting"
 	"github.com/hikyaku-chat/hikyaku/internal/store"
 	"github.com/hikyaku-chat/hikyaku/internal/store/storetx"
 )
@@ -20,10 +22,33 @@ import (
 type Config struct {
 	URL         string           // of the primary: postgres://user:password@host:port/database
 	Replicas    []string         // of streaming replicas, for history and search
-	Connections int              // maximum number of connections to each server; 0 means 8
-	Now         func() time.Time // the clock for stored times; time.Now when nil
-	IDClock     func() time.Time // the clock for ids; time.Now when nil
-	Logger      *slog.Logger
+	Connections int              // maximum number of connections to each server, 1 to 1,000; default 8, which an operator may also mean by 0
+	Now         func() time.Time // the clock for stored times; default time.Now
+	IDClock     func() time.Time // the clock for ids; default time.Now
+	Logger      *slog.Logger     // default none
+}
+
+// WithDefaults returns c with the default for each zero that has one.
+func (c Config) WithDefaults() Config {
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	if c.IDClock == nil {
+		c.IDClock = time.Now
+	}
+	c.Connections = cmp.Or(c.Connections, 8)
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	return c
+}
+
+// Validate returns the first error of a field.
+func (c Config) Validate() error {
+	if c.URL == "" { // which the driver would fill in from the environment
+		return errors.New("database: no address is given; give one such as postgres://user:password@host:5432/hikyaku")
+	}
+	return setting.Between("database-connections", c.Connections, 0, maxConnections, "connections to each PostgreSQL server, such as 8")
 }
 
 // Store is the store in PostgreSQL. See [Open].
@@ -48,7 +73,7 @@ type Store struct {
 var _ store.Store = (*Store)(nil)
 
 const (
-	defaultConnections = 8
+	maxConnections = 1000
 	// callTimeout bounds a call whose caller set no deadline.
 	callTimeout = 15 * time.Second
 )
@@ -72,14 +97,9 @@ func parse(setting, url string) (*pgxpool.Config, error) {
 
 // Open connects to a database that [Migrate] has migrated.
 func Open(ctx context.Context, cfg Config) (*Store, error) {
-	if cfg.Now == nil {
-		cfg.Now = time.Now
-	}
-	if cfg.IDClock == nil {
-		cfg.IDClock = time.Now
-	}
-	if cfg.Connections <= 0 {
-		cfg.Connections = defaultConnections
+	cfg = cfg.WithDefaults()
+	if err := cfg.Validate(); err != nil {
+		return nil, err
 	}
 	primary, err := parse("--database", cfg.URL)
 	if err != nil {
@@ -88,7 +108,7 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	if err := checkSchema(ctx, primary.ConnConfig); err != nil {
 		return nil, err
 	}
-	primary.MaxConns = int32(min(cfg.Connections, 1000)) //nolint:gosec // bounded
+	primary.MaxConns = int32(cfg.Connections) //nolint:gosec // bounded
 	pool, err := pgxpool.NewWithConfig(ctx, primary)
 	if err != nil {
 		return nil, explain(err)

@@ -1,6 +1,7 @@
 package sqlite
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"database/sql/driver"
@@ -17,6 +18,7 @@ import (
 
 	"modernc.org/sqlite"
 
+	"github.com/hikyaku-chat/hikyaku/internal/setting"
 	"github.com/hikyaku-chat/hikyaku/internal/store"
 	"github.com/hikyaku-chat/hikyaku/internal/store/storetx"
 )
@@ -25,29 +27,32 @@ import (
 type Config struct {
 	Path      string           // of the database file; its folder must exist
 	NewID     func() int64     // returns a new id; see package snowflake
-	Now       func() time.Time // the clock, time.Now when nil
-	Logger    *slog.Logger     // slog.Default when nil
-	ReadConns int              // number of connections for concurrent reads, 4 when 0
+	Now       func() time.Time // the clock; default time.Now
+	Logger    *slog.Logger     // default slog.Default
+	ReadConns int              // number of connections for concurrent reads, 1 to 1,000; default 4
 }
 
-// Validate sets the defaults and returns an error when something is missing.
-func (c *Config) Validate() error {
-	if c.Path == "" {
-		return errors.New("the path of the database is empty")
-	}
-	if c.NewID == nil {
-		return errors.New("the store needs NewID")
-	}
+// WithDefaults returns c with the default for each zero that has one.
+func (c Config) WithDefaults() Config {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
 	if c.Logger == nil {
 		c.Logger = slog.Default()
 	}
-	if c.ReadConns <= 0 {
-		c.ReadConns = 4
+	c.ReadConns = cmp.Or(c.ReadConns, 4)
+	return c
+}
+
+// Validate returns the first error of a field.
+func (c Config) Validate() error {
+	if c.Path == "" {
+		return errors.New("path: none is given; give that of the database's file")
 	}
-	return nil
+	if c.NewID == nil {
+		return errors.New("new-id: none is given; the store needs a function that returns ids")
+	}
+	return setting.Between("read-conns", c.ReadConns, 1, 1000, "connections that read, such as 4")
 }
 
 // Store is the embedded store; see the package's documentation.
@@ -82,8 +87,9 @@ const (
 // Open opens the database, creates it when there is none, and migrates its
 // schema.
 func Open(ctx context.Context, cfg Config) (*Store, error) {
+	cfg = cfg.WithDefaults()
 	if err := cfg.Validate(); err != nil {
-		return nil, err
+		return nil, fmt.Errorf("open the store: %w", err)
 	}
 	path, err := filepath.Abs(cfg.Path)
 	if err != nil {

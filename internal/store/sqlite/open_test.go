@@ -100,7 +100,7 @@ func TestOddPaths(t *testing.T) {
 }
 
 func TestConfig(t *testing.T) {
-	for _, c := range []sqlite.Config{{}, {Path: "x"}} {
+	for _, c := range []sqlite.Config{{}, {Path: "x"}, {Path: "x", NewID: func() int64 { return 1 }, ReadConns: -1}} {
 		if _, err := sqlite.Open(context.Background(), c); err == nil {
 			t.Errorf("%+v was accepted", c)
 		}

@@ -44,18 +44,22 @@ type Limiter struct {
 // once, for each key; both must be above 0. The interval is in whole microseconds,
 // rounded up. Limiters of the same name count together, and must have the same
 // limits in all processes.
-func (l *Limits) Limiter(name string, perSecond float64, burst int) *Limiter {
+func (l *Limits) Limiter(name string, perSecond float64, burst int) (*Limiter, error) {
+	local, err := throttle.NewReplica(perSecond, burst)
+	if err != nil {
+		return nil, err
+	}
 	micros := math.Ceil(1e6 / perSecond)
-	interval := int64(min(micros, float64(maxInterval.Microseconds()/int64(max(burst, 1)))))
+	interval := int64(min(micros, float64(maxInterval.Microseconds()/int64(burst))))
 	capacity := interval * int64(burst)
 	furthest := min(maxDebt*capacity, maxInterval.Microseconds())
 	return &Limiter{
 		limits: l, kind: "limit:" + name,
 		args:      []string{strconv.FormatInt(interval, 10), strconv.FormatInt(capacity, 10), strconv.FormatInt(furthest, 10)},
-		local:     throttle.NewReplica(perSecond, burst),
+		local:     local,
 		script:    rueidis.NewLuaScript(l.clock.lua + takeLua),
 		pipelined: rueidis.NewLuaScriptNoSha(l.clock.lua + takeLua),
-	}
+	}, nil
 }
 
 const (

@@ -85,16 +85,11 @@ func callRedis[T any](ctx context.Context, l *Limits, call func(ctx context.Cont
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), l.timeout)
 	defer cancel()
-	// The client may wait for a connection for longer than the context allows.
-	done := make(chan result, 1)
-	go func() {
+	r, err := redisconn.Call(ctx, l.client, 0, func() result {
 		answer, err := call(ctx)
-		done <- result{answer, err}
-	}()
-	var r result
-	select {
-	case r = <-done:
-	case <-ctx.Done():
+		return result{answer, err}
+	})
+	if err != nil {
 		r.err = errTimeout
 	}
 	l.breaker.Record(time.Now(), r.err)

@@ -18,7 +18,7 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/throttle/throttletest"
 )
 
-func TestMain(m *testing.M) { stacktest.Main(m) }
+func TestMain(m *testing.M) { stacktest.MainNoLeaks(m) }
 
 func connect(tb testing.TB, url string) *redisconn.Client {
 	tb.Helper()
@@ -69,16 +69,16 @@ func harness(t *testing.T, url string) throttletest.Harness {
 	clients := []*redisconn.Client{connect(t, url), connect(t, url)}
 	var names atomic.Int64
 	return throttletest.Harness{
-		Limiters: func(_ *testing.T, perSecond float64, burst int, now func() time.Time) (out []throttletest.Limiter) {
+		Limiters: func(t *testing.T, perSecond float64, burst int, now func() time.Time) (out []throttletest.Limiter) {
 			name := fmt.Sprint("test", names.Add(1))
 			for _, client := range clients {
-				out = append(out, redisthrottle.New(client, log).WithLongTimeout().WithNow(now).Limiter(name, perSecond, burst))
+				out = append(out, newLimiter(t, redisthrottle.New(client, log).WithLongTimeout().WithNow(now), name, perSecond, burst))
 			}
 			return out
 		},
-		Throttles: func(_ *testing.T, cfg throttle.Config) (out []throttletest.Throttle) {
+		Throttles: func(t *testing.T, cfg throttle.Config) (out []throttletest.Throttle) {
 			for _, client := range clients {
-				out = append(out, redisthrottle.New(client, log).WithLongTimeout().WithNow(cfg.Now).Throttle(cfg))
+				out = append(out, newThrottle(t, redisthrottle.New(client, log).WithLongTimeout().WithNow(cfg.Now), cfg))
 			}
 			return out
 		},
@@ -147,8 +147,8 @@ func TestKeys(t *testing.T) {
 	}
 	limits := redisthrottle.New(c, failOnLog(t)).WithLongTimeout()
 	long := "name:aki" + strings.Repeat("x", 100_000)
-	slow, quick := limits.Limiter("slow", 0.01, 3), limits.Limiter("quick", 20, 3)
-	throttle := limits.Throttle(throttle.Config{ForgetAfter: time.Hour})
+	slow, quick := newLimiter(t, limits, "slow", 0.01, 3), newLimiter(t, limits, "quick", 20, 3)
+	throttle := newThrottle(t, limits, throttle.Config{ForgetAfter: time.Hour})
 	for _, key := range []string{"name:aki", long} {
 		if wait := take(t, slow, key); wait != 0 {
 			t.Errorf("the first waits %v", wait)
@@ -199,7 +199,7 @@ func TestRealTime(t *testing.T) {
 	var takers sync.WaitGroup
 	start := time.Now()
 	for range 2 {
-		l := redisthrottle.New(connect(t, url), log).WithLongTimeout().Limiter("sends", perSecond, burst)
+		l := newLimiter(t, redisthrottle.New(connect(t, url), log).WithLongTimeout(), "sends", perSecond, burst)
 		for range 4 {
 			takers.Go(func() {
 				for time.Since(start) < 500*time.Millisecond {
@@ -228,13 +228,13 @@ func TestRealTime(t *testing.T) {
 
 func BenchmarkLimiter(b *testing.B) {
 	each(b, func(b *testing.B, l *redisthrottle.Limits) {
-		throttletest.BenchmarkLimiter(b, l.Limiter("sends", 20, 60))
+		throttletest.BenchmarkLimiter(b, newLimiter(b, l, "sends", 20, 60))
 	})
 }
 
 func BenchmarkThrottle(b *testing.B) {
 	each(b, func(b *testing.B, l *redisthrottle.Limits) {
-		throttletest.BenchmarkThrottle(b, l.Throttle(throttle.Config{}))
+		throttletest.BenchmarkThrottle(b, newThrottle(b, l, throttle.Config{}))
 	})
 }
 
@@ -245,4 +245,22 @@ func each(b *testing.B, run func(b *testing.B, l *redisthrottle.Limits)) {
 	b.Run("cluster", func(b *testing.B) {
 		run(b, redisthrottle.New(connect(b, stacktest.RedisCluster(b).URL()), failOnLog(b)).WithLongTimeout())
 	})
+}
+
+func newLimiter(tb testing.TB, l *redisthrottle.Limits, name string, perSecond float64, burst int) *redisthrottle.Limiter {
+	tb.Helper()
+	limiter, err := l.Limiter(name, perSecond, burst)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return limiter
+}
+
+func newThrottle(tb testing.TB, l *redisthrottle.Limits, cfg throttle.Config) *redisthrottle.Throttle {
+	tb.Helper()
+	guesses, err := l.Throttle(cfg)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return guesses
 }

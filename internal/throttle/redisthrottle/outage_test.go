@@ -72,7 +72,7 @@ func TestRedisIsUnavailable(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			server, log := start(t), &logRecorder{}
 			limits := redisthrottle.New(connect(t, server.URL()), log.logger())
-			limiter, guesses := limits.Limiter("sends", 0.001, 5), limits.Throttle(throttle.Config{FreeFailures: 3, FirstWait: time.Minute})
+			limiter, guesses := newLimiter(t, limits, "sends", 0.001, 5), newThrottle(t, limits, throttle.Config{FreeFailures: 3, FirstWait: time.Minute})
 			for range 3 {
 				take(t, limiter, "aki")
 				fail(t, guesses, "name:aki")
@@ -127,7 +127,7 @@ func TestRedisIsUnavailable(t *testing.T) {
 				t.Fatal(err)
 			}
 			// Another process sees failures again once this one counts in Redis.
-			other := redisthrottle.New(connect(t, server.URL()), failOnLog(t)).WithLongTimeout().Throttle(throttle.Config{FreeFailures: 3, FirstWait: time.Minute})
+			other := newThrottle(t, redisthrottle.New(connect(t, server.URL()), failOnLog(t)).WithLongTimeout(), throttle.Config{FreeFailures: 3, FirstWait: time.Minute})
 			eventually.True(t, "failures count across processes again", func() bool {
 				_ = try(t, guesses, "name:chika")
 				return try(t, other, "name:chika") > 0
@@ -140,7 +140,7 @@ func TestRedisIsUnavailable(t *testing.T) {
 func TestCanceledContext(t *testing.T) {
 	server := start(t)
 	limits := redisthrottle.New(connect(t, server.URL()), failOnLog(t)).WithLongTimeout()
-	guesses := limits.Throttle(throttle.Config{FreeFailures: 3, FirstWait: time.Minute})
+	guesses := newThrottle(t, limits, throttle.Config{FreeFailures: 3, FirstWait: time.Minute})
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	for range 4 {
@@ -148,7 +148,7 @@ func TestCanceledContext(t *testing.T) {
 			t.Error(wait, err)
 		}
 	}
-	other := redisthrottle.New(connect(t, server.URL()), failOnLog(t)).WithLongTimeout().Throttle(throttle.Config{FreeFailures: 3, FirstWait: time.Minute})
+	other := newThrottle(t, redisthrottle.New(connect(t, server.URL()), failOnLog(t)).WithLongTimeout(), throttle.Config{FreeFailures: 3, FirstWait: time.Minute})
 	if got := try(t, other, "name:aki"); got == 0 {
 		t.Error("nothing was counted")
 	}

@@ -22,8 +22,12 @@ type Throttle struct {
 
 // Throttle returns the throttle of the installation. MaxKeys and Now are those of
 // the local throttle that is used while Redis is unavailable.
-func (l *Limits) Throttle(cfg throttle.Config) *Throttle {
+func (l *Limits) Throttle(cfg throttle.Config) (*Throttle, error) {
 	cfg = cfg.WithDefaults()
+	local, err := throttle.New(cfg)
+	if err != nil {
+		return nil, err
+	}
 	return &Throttle{
 		limits: l,
 		rules:  []string{micros(cfg.ForgetAfter), strconv.Itoa(cfg.FreeFailures), micros(cfg.FirstWait), micros(cfg.MaxWait)},
@@ -31,8 +35,8 @@ func (l *Limits) Throttle(cfg throttle.Config) *Throttle {
 		// of a cluster, of which some may be unavailable.
 		tryScript:    rueidis.NewLuaScriptNoSha(l.clock.lua + tryLua),
 		cancelScript: rueidis.NewLuaScriptNoSha(l.clock.lua + cancelLua),
-		local:        throttle.New(cfg),
-	}
+		local:        local,
+	}, nil
 }
 
 func micros(d time.Duration) string { return strconv.FormatInt(d.Microseconds(), 10) }

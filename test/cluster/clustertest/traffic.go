@@ -124,7 +124,8 @@ func (tr *Traffic) createRoom(members ...int) {
 
 func (tr *Traffic) addDevice(user int, c *client.Client) {
 	w := &device{user: user, me: c.Me().ID, received: map[chat.ConversationID][]wire.Message{}}
-	w.Client = syncclient.Start(c, syncclient.Config{
+	var err error
+	w.Client, err = syncclient.Start(c, syncclient.Config{
 		FromStart: true,
 		OnMessage: func(m wire.Message) {
 			w.mu.Lock()
@@ -142,6 +143,9 @@ func (tr *Traffic) addDevice(user int, c *client.Client) {
 			tr.failed = append(tr.failed, fmt.Sprintf("%s: %s (%s)", id, code, text))
 		},
 	})
+	if err != nil {
+		tr.t.Fatal(err)
+	}
 	tr.devices = append(tr.devices, w)
 }
 

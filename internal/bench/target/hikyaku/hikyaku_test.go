@@ -17,6 +17,7 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/bench/target/hikyaku"
 	"github.com/hikyaku-chat/hikyaku/internal/client"
 	"github.com/hikyaku-chat/hikyaku/internal/gateway"
+	"github.com/hikyaku-chat/hikyaku/internal/password"
 	"github.com/hikyaku-chat/hikyaku/internal/stack/stacktest"
 )
 
@@ -26,12 +27,12 @@ func installation(t *testing.T, perSecond float64, burst int) (url string) {
 	t.Helper()
 	a, err := app.Start(t.Context(), app.Config{
 		Listen: "127.0.0.1:0", Data: t.TempDir(), Registration: "open", Drain: 10 * time.Second, Version: "1.2.3",
-		Hash: app.HashConfig{MemoryKiB: 64, Concurrency: 8}, Push: app.PushConfig{Contact: "mailto:nobody@example.org", Delay: time.Second},
+		Hash: password.Config{MemoryKiB: 64, Concurrency: 8}.WithDefaults(), Push: app.PushConfig{Contact: "mailto:nobody@example.org", Delay: time.Second},
 		Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
 		Gateway: gateway.Config{
 			PerSecond: perSecond, Burst: burst, InFlight: 1000, Heartbeat: time.Second, IdleTimeout: time.Minute, AwayGrace: time.Second,
 			ConnectionsPerUser: 50, GoodbyeSpread: time.Second,
-		},
+		}.WithDefaults(),
 	})
 	if err != nil {
 		t.Fatal(err)
