@@ -4,8 +4,7 @@
 // load tool are made of many of them.
 //
 // What it sees of a conversation it sees in the order of rev, each change once:
-// a live frame that is not the next one is not taken but asked for with sync,
-// and so is what a head check finds missing (G4).
+// package syncstate decides about that.
 package syncclient
 
 import (
@@ -17,6 +16,7 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/backoff"
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
 	"github.com/hikyaku-chat/hikyaku/internal/client"
+	"github.com/hikyaku-chat/hikyaku/internal/syncclient/syncstate"
 	"github.com/hikyaku-chat/hikyaku/internal/wire"
 )
 
@@ -54,29 +54,13 @@ type Client struct {
 	stop   context.CancelFunc
 	done   chan struct{}
 
-	mu            sync.Mutex
-	socket        *client.Socket // nil while there is no connection
-	me            chat.UserID
-	cursor        string
-	listing       bool // a sync of the list is under way
-	again         bool // and another one is due after it
-	conversations map[chat.ConversationID]*view
-	outboxes      map[chat.ConversationID]*outbox
-	inFlight      int
-	waiting       int             // messages without an answer, in flight or not
-	synced        bool            // the first list is complete
-	retry         backoff.Backoff // between tries to connect
-	lag           int64           // sum of a pong that was not ours; 0 for none
-	count         int             // its number of conversations
-	behind        time.Time       // when it came
-}
-
-// view is what the device has seen of a conversation.
-type view struct {
-	rev, read int64
-	most      int64     // the highest rev heard of
-	asked     time.Time // when the last sync was sent that has no answer; zero without
-	asking    int64     // the highest rev heard of by then
+	mu       sync.Mutex
+	socket   *client.Socket // nil while there is no connection
+	state    syncstate.Machine
+	outboxes map[chat.ConversationID]*outbox
+	inFlight int
+	waiting  int             // messages without an answer, in flight or not
+	retry    backoff.Backoff // between tries to connect
 }
 
 // outbox holds a conversation's messages without an answer, in order.
@@ -96,8 +80,9 @@ func Start(c *client.Client, cfg Config) *Client {
 	ctx, stop := context.WithCancel(context.Background())
 	d := &Client{
 		cfg: cfg, client: c, stop: stop, done: make(chan struct{}),
-		retry:         backoff.Backoff{InitialInterval: 50 * time.Millisecond, MaxInterval: cfg.Longest, Jitter: 1},
-		conversations: map[chat.ConversationID]*view{}, outboxes: map[chat.ConversationID]*outbox{},
+		retry:    backoff.Backoff{InitialInterval: 50 * time.Millisecond, MaxInterval: cfg.Longest, Jitter: 1},
+		state:    syncstate.New(syncstate.Options{FromStart: cfg.FromStart}),
+		outboxes: map[chat.ConversationID]*outbox{},
 	}
 	go d.run(ctx)
 	return d
@@ -161,13 +146,9 @@ func (d *Client) connection(ctx context.Context) error {
 		return err
 	}
 	d.mu.Lock()
-	d.socket, d.me, d.inFlight = s, s.Hello.User.ID, 0
+	d.socket, d.inFlight = s, 0
 	d.retry.Reset()
-	d.listing, d.again, d.lag = false, false, 0
-	for _, v := range d.conversations {
-		v.asked = time.Time{}
-	}
-	d.list()
+	d.ask(d.state.Connected(time.Now(), s.Hello.User.ID))
 	for _, box := range d.outboxes {
 		for _, m := range box.messages {
 			m.out = false
@@ -191,7 +172,7 @@ func (d *Client) connection(ctx context.Context) error {
 		case <-tick.C:
 			d.mu.Lock()
 			d.pumpAll()
-			d.repair()
+			d.ask(d.state.Tick(time.Now()))
 			d.mu.Unlock()
 		}
 	}
@@ -207,5 +188,11 @@ func (d *Client) lost() {
 func (d *Client) say(frame any) {
 	if d.socket != nil {
 		_ = d.socket.Send(frame)
+	}
+}
+
+func (d *Client) ask(frames []wire.Sync) {
+	for i := range frames {
+		d.say(frames[i])
 	}
 }

@@ -63,8 +63,8 @@ type site struct {
 	people  []*client.Client
 	rooms   []chat.ConversationID
 	members [][]int
-	index   map[string]int // of rooms, by their id as it stands in frames
-	views   []*view
+	index   map[chat.ConversationID]int // of rooms
+	views   []view
 	conns   []atomic.Pointer[conn]
 	version atomic.Pointer[string]
 	loops   []eventloop.Loop // read the sockets, a part of them each
@@ -104,11 +104,10 @@ func (s *site) History(ctx context.Context, room int) ([]target.Message, error) 
 // once it is connected.
 func (s *site) Connect(ctx context.Context, person int, on target.Listener) (target.Conn, error) {
 	c := &conn{
-		site: s, on: on, view: s.views[person], me: s.people[person].Me().ID,
-		ready: make(chan struct{}), synced: make(chan struct{}), behind: -1,
+		site: s, on: on, view: &s.views[person],
+		ready: make(chan struct{}), synced: make(chan struct{}),
 	}
-	c.view.lost()
-	list := c.newList()
+	list := c.view.connected(s.people[person].Me().ID)
 	d := client.Dialer{Loop: &s.loops[person%len(s.loops)], OnEnd: c.ended, Patient: true}
 	if all := s.options.Gateways; len(all) > 0 {
 		d.Gateway = all[person%len(all)]
@@ -125,7 +124,9 @@ func (s *site) Connect(ctx context.Context, person int, on target.Listener) (tar
 	if s.version.Load() == nil {
 		s.version.Store(&socket.Hello.Server)
 	}
-	err = socket.Send(list)
+	for i := 0; i < len(list) && err == nil; i++ {
+		err = socket.Send(list[i])
+	}
 	if err == nil {
 		select {
 		case <-c.synced:
@@ -159,16 +160,9 @@ type conn struct {
 
 	// What follows is for whoever reads the socket.
 
-	me        chat.UserID
-	view      *view
-	asks      int           // syncs of this connection
-	listID    string        // of the last sync of the list
-	listAsked time.Time     // when that was sent, if it is under way; else zero
-	again     bool          // and another one is due after it
-	refusedAt time.Time     // when a burst of syncs was too much
-	settled   bool          // synced is closed
-	synced    chan struct{} // closes when nothing is missing for the first time
-	behind    int64         // the view's sum at the last head check that found more; -1 for none
+	view    *view
+	settled bool          // synced is closed
+	synced  chan struct{} // closes when nothing is missing for the first time
 }
 
 // Send implements [target.Conn].
@@ -265,18 +259,8 @@ func (c *conn) heard(f client.Frame) {
 		c.message(f.Raw)
 	case "pong":
 		c.pong(f.Raw)
-	case "synced":
-		c.listed(f)
-	case "changes":
-		c.caughtUp(f)
-	case "conversation":
-		c.changed(f)
-	case "mark":
-		c.marked(f)
-	case "resync":
-		c.list()
-	case "error":
-		c.refused(f)
+	case "conversation", "removed", "mark", "resync", "synced", "changes", "error":
+		c.synchronize(f)
 	}
 }
 

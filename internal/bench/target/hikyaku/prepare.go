@@ -13,6 +13,7 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
 	"github.com/hikyaku-chat/hikyaku/internal/client"
 	"github.com/hikyaku-chat/hikyaku/internal/eventloop"
+	"github.com/hikyaku-chat/hikyaku/internal/syncclient/syncstate"
 )
 
 // BatchPrefix begins the names of the batches that runs make, and of their
@@ -23,16 +24,12 @@ const BatchPrefix = "bench-"
 func (t *Target) Prepare(ctx context.Context, p target.Plan) (target.Site, error) {
 	s := &site{
 		options: t.options, loops: make([]eventloop.Loop, runtime.GOMAXPROCS(0)),
-		rooms: make([]chat.ConversationID, len(p.Rooms)), members: p.Rooms, index: map[string]int{},
-		views: make([]*view, p.People), conns: make([]atomic.Pointer[conn], p.People),
+		rooms: make([]chat.ConversationID, len(p.Rooms)), members: p.Rooms, index: make(map[chat.ConversationID]int, len(p.Rooms)),
+		views: make([]view, p.People), conns: make([]atomic.Pointer[conn], p.People),
 	}
 	for i := range s.views {
-		s.views[i] = &view{rooms: map[int]*seen{}}
-	}
-	for room, members := range p.Rooms {
-		for _, m := range members {
-			s.views[m].rooms[room] = &seen{}
-		}
+		// Who measures a server does not add to its work because it is late.
+		s.views[i].state = syncstate.New(syncstate.Options{Patient: true})
 	}
 	if _, err := rand.Read(s.run[:]); err != nil {
 		return nil, err
@@ -50,7 +47,7 @@ func (t *Target) Prepare(ctx context.Context, p target.Plan) (target.Site, error
 		return nil, err
 	}
 	for i, id := range s.rooms {
-		s.index[id.String()] = i
+		s.index[id] = i
 	}
 	return s, nil
 }

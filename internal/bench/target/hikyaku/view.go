@@ -2,79 +2,66 @@ package hikyaku
 
 import (
 	"bytes"
+	"slices"
 	"strconv"
 	"time"
 
+	"github.com/hikyaku-chat/hikyaku/internal/chat"
 	"github.com/hikyaku-chat/hikyaku/internal/client"
+	"github.com/hikyaku-chat/hikyaku/internal/syncclient/syncstate"
 	"github.com/hikyaku-chat/hikyaku/internal/wire"
 )
 
 // view is what a person's device has seen of their conversations. It outlives
 // connections, of which a person has one at a time; only the goroutine that
 // reads from it uses the view.
-//
-// It goes by the rules of every device of hikyaku.v1: the changes of a
-// conversation carry rev 1, 2, 3 …; one that is not the next means that some
-// were missed, and sync asks for them.
 type view struct {
-	cursor string
-	rooms  map[int]*seen // those that the person is in, from the start
-	known  bool          // the list was complete once
-	sum    int64         // of rev and read, as the head check has it
+	state  syncstate.Machine
+	copies map[chat.ConversationID]*copies // of conversations of which something was missing once
 }
 
-type seen struct {
-	rev, read int64
-	most      int64 // the highest rev heard of
-	gap       *gap  // nil while nothing was ever missing
-}
-
-// gap is what becomes of changes that did not come as the next one.
-type gap struct {
-	asked time.Time // when the sync was sent that is under way; zero for none
-	id    string    // of the last sync
-	upTo  int64     // the highest rev heard of when it was sent
-
-	// A message may come both ways, pushed and in the answer to a sync. Which
-	// is no duplicate, once; so it is kept which of them came how.
-
+// copies are of one conversation's messages. One may come both ways, pushed and
+// in the answer to a sync. Which is no duplicate, once; so it is kept which of
+// them came how.
+type copies struct {
 	early revs    // pushed before their turn, and left to the answer
 	twice []int64 // pushed like that once more, by rev, as often as they were
 	owed  revs    // in an answer, and not pushed yet
 }
 
-// mostTwice bounds gap.twice. A run that has as many is a failure anyway.
+// mostTwice bounds copies.twice. A run that has as many is a failure anyway.
 const mostTwice = 1000
 
-func (s *seen) missing() *gap {
-	if s.gap == nil {
-		s.gap = &gap{}
+func (v *view) copiesOf(id chat.ConversationID) *copies {
+	c := v.copies[id]
+	if c == nil {
+		if v.copies == nil {
+			v.copies = map[chat.ConversationID]*copies{}
+		}
+		c = &copies{}
+		v.copies[id] = c
 	}
-	return s.gap
+	return c
 }
 
-func (s *seen) asks() bool { return s.gap != nil && !s.gap.asked.IsZero() }
-
-func (v *view) moved(s *seen, rev, read int64) {
-	if rev > s.rev {
-		v.sum += rev - s.rev
-		s.rev = rev
+// connected begins a connection. What was pushed on the one before and left to
+// an answer may be pushed here again.
+func (v *view) connected(me chat.UserID) []wire.Sync {
+	for _, c := range v.copies {
+		c.early, c.twice = nil, nil
 	}
-	if read > s.read {
-		v.sum += read - s.read
-		s.read = read
-	}
-	s.most = max(s.most, s.rev)
+	return v.state.Connected(time.Now(), me)
 }
 
 // message takes a message that was pushed, if it is the next change. One that
 // comes again is passed on, for the tool to find, and so is one of a
-// conversation that the person is not in.
+// conversation that the person is not in, for which nobody asks.
 func (c *conn) message(raw []byte) {
-	room, ok := c.site.index[string(value(raw, `"conversation":"`))]
-	if !ok {
+	n, err := strconv.ParseInt(string(value(raw, `"conversation":"`)), 10, 64)
+	if err != nil {
 		return
 	}
+	id := chat.ConversationID(n)
 	seq, err := strconv.ParseInt(string(number(raw, `"seq":`)), 10, 64)
 	if err != nil {
 		return
@@ -84,67 +71,74 @@ func (c *conn) message(raw []byte) {
 		return
 	}
 	body := value(raw, `"body":"`)
-	s := c.view.rooms[room]
-	switch {
-	case s == nil:
-	case rev == s.rev+1:
-		c.view.moved(s, rev, 0)
-		if c.repeated(room, s, rev, seq, body) {
-			c.on.Received(room, seq, body) // for the one before its turn
+	if c.view.state.PushNext(id, rev) {
+		if c.repeated(id, rev, seq, body) {
+			c.received(id, seq, body) // for the one before its turn
 		}
-	case rev > s.rev:
-		s.most = max(s.most, rev)
-		if g := s.missing(); !g.early.has(rev) {
-			g.early.add(rev)
-		} else if len(g.twice) < mostTwice {
-			g.twice = append(g.twice, rev)
+		c.received(id, seq, body)
+		return
+	}
+	if !c.view.state.Has(id) {
+		c.received(id, seq, body)
+		return
+	}
+	place, send := c.view.state.Push(time.Now(), id, rev)
+	c.say(send)
+	switch place {
+	case syncstate.Ahead:
+		if k := c.view.copiesOf(id); !k.early.has(rev) {
+			k.early.add(rev)
+		} else if len(k.twice) < mostTwice {
+			k.twice = append(k.twice, rev)
 		}
-		c.catchUp(room, s)
-		return
-	case s.gap != nil && s.gap.owed.remove(rev):
-		return
-	}
-	c.on.Received(room, seq, body)
-}
-
-// changed takes a change of a conversation itself.
-func (c *conn) changed(f client.Frame) {
-	var v wire.ConversationFrame
-	if f.Into(&v) != nil {
-		return
-	}
-	room, ok := c.site.index[v.Conversation.ID.String()]
-	if !ok {
-		return
-	}
-	s := c.view.rooms[room]
-	if s == nil {
-		return
-	}
-	if v.Conversation.Rev == s.rev+1 {
-		c.view.moved(s, v.Conversation.Rev, 0)
-		return
-	}
-	s.most = max(s.most, v.Conversation.Rev)
-	c.catchUp(room, s)
-}
-
-func (c *conn) marked(f client.Frame) {
-	var v wire.MarkFrame
-	if f.Into(&v) != nil || v.User != c.me {
-		return
-	}
-	if room, ok := c.site.index[v.Conversation.String()]; ok {
-		if s := c.view.rooms[room]; s != nil {
-			c.view.moved(s, 0, v.Read)
+	case syncstate.Seen:
+		if k := c.view.copies[id]; k == nil || !k.owed.remove(rev) {
+			c.received(id, seq, body)
 		}
 	}
 }
 
-// pong is the head check: a device that is behind at two of them, and has seen
-// nothing new in between, has missed something.
+func (c *conn) received(id chat.ConversationID, seq int64, body []byte) {
+	if room, ok := c.site.index[id]; ok {
+		c.on.Received(room, seq, body)
+	}
+}
+
+// answered takes the messages of an answer.
+func (c *conn) answered(messages []wire.Message) {
+	for i := range messages {
+		m := &messages[i]
+		if c.settled { // else this is what was missed while the person was away
+			c.site.repaired.Add(1)
+		}
+		body := []byte(m.Body)
+		c.received(m.Conversation, m.Seq, body)
+		if !c.repeated(m.Conversation, m.Rev, m.Seq, body) {
+			c.view.copiesOf(m.Conversation).owed.add(m.Rev)
+		}
+	}
+}
+
+// repeated reports whether a message that is passed on now was pushed before its
+// turn, and passes it on as often as it was pushed like that again.
+func (c *conn) repeated(id chat.ConversationID, rev, seq int64, body []byte) bool {
+	k := c.view.copies[id]
+	if k == nil || !k.early.remove(rev) {
+		return false
+	}
+	k.twice = slices.DeleteFunc(k.twice, func(r int64) bool {
+		if r == rev {
+			c.received(id, seq, body)
+		}
+		return r == rev
+	})
+	return true
+}
+
+// pong takes a heartbeat's answer, without decoding all of it.
 func (c *conn) pong(raw []byte) {
-	c.askAgain(time.Now())
+	now := time.Now()
+	c.say(c.view.state.Tick(now))
 	if !bytes.Contains(raw, []byte(`"checked":true`)) {
 		return
 	}
@@ -152,23 +146,59 @@ func (c *conn) pong(raw []byte) {
 	if err != nil {
 		return
 	}
-	switch {
-	case sum <= c.view.sum:
-		c.behind = -1
-	case c.behind == c.view.sum:
-		c.behind = -1
-		c.list()
-	default:
-		c.behind = c.view.sum
+	conversations, err := strconv.Atoi(string(number(raw, `"conversations":`)))
+	if err != nil {
+		return
+	}
+	c.view.state.HeadCheck(now, conversations, sum)
+}
+
+// synchronize takes another frame that tells of conversations, or answers a
+// sync.
+func (c *conn) synchronize(f client.Frame) {
+	out := c.view.state.Handle(time.Now(), f.T, f.Raw)
+	if out.After > 0 {
+		c.sayLater(out.Send, out.After)
+	} else {
+		c.say(out.Send)
+	}
+	if f.T == "changes" {
+		c.answered(out.Messages)
+	}
+	c.settle()
+}
+
+// settle says that nothing is missing, when it is so for the first time.
+func (c *conn) settle() {
+	if !c.settled && c.view.state.Whole() {
+		c.settled = true
+		close(c.synced)
 	}
 }
 
-// lost forgets what was under way on the connection before. What was pushed
-// there and left to an answer may be pushed here again.
-func (v *view) lost() {
-	for _, s := range v.rooms {
-		if s.gap != nil {
-			s.gap.asked, s.gap.early, s.gap.twice = time.Time{}, nil, nil
+// sayPatience is how long a socket may take to be made.
+const sayPatience = time.Minute
+
+// say sends frames from where nobody may wait: whoever reads this socket reads
+// others, too. A loss is noticed there.
+func (c *conn) say(frames []wire.Sync) {
+	if len(frames) == 0 {
+		return
+	}
+	go func() {
+		select {
+		case <-c.ready:
+			for i := range frames {
+				_ = c.socket.Send(frames[i])
+			}
+		case <-time.After(sayPatience):
 		}
+	}()
+}
+
+// sayLater sends frames that the server refused again.
+func (c *conn) sayLater(frames []wire.Sync, after time.Duration) {
+	if len(frames) > 0 {
+		time.AfterFunc(after, func() { c.say(frames) })
 	}
 }

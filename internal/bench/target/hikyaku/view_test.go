@@ -24,13 +24,33 @@ func (l *told) Ended(error) {}
 
 // one is a person in one conversation, on a connection that has settled and
 // leads nowhere: what is asked is never sent.
-func one() (c *conn, heard *told) {
+func one(t *testing.T) (c *conn, heard *told) {
+	t.Helper()
 	heard = &told{}
 	s := &site{
-		rooms: []chat.ConversationID{7}, index: map[string]int{"7": 0, "8": 1},
-		views: []*view{{rooms: map[int]*seen{0: {}}, known: true}},
+		rooms: []chat.ConversationID{7}, index: map[chat.ConversationID]int{7: 0, 8: 1},
+		views: make([]view, 1),
 	}
-	return &conn{site: s, on: heard, view: s.views[0], settled: true}, heard
+	c = &conn{site: s, on: heard, view: &s.views[0], synced: make(chan struct{})}
+	c.view.connected(1)
+	c.hear(t, wire.Synced{T: "synced", ID: "1", Conversations: []wire.Summary{{Conversation: wire.Conversation{ID: 7, Kind: chat.Direct}, Role: chat.Member}}})
+	if !c.settled {
+		t.Fatal("something is missing of an empty conversation")
+	}
+	return c, heard
+}
+
+func (c *conn) hear(t *testing.T, frame any) {
+	t.Helper()
+	raw, err := json.Marshal(frame)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var head struct{ T string }
+	if err := json.Unmarshal(raw, &head); err != nil {
+		t.Fatal(err)
+	}
+	c.heard(client.Frame{T: head.T, Raw: raw})
 }
 
 func (c *conn) pushed(room string, revs ...int64) {
@@ -39,18 +59,15 @@ func (c *conn) pushed(room string, revs ...int64) {
 	}
 }
 
-func (c *conn) answered(t *testing.T, id string, more bool, revs ...int64) {
+// answer answers the sync of that number.
+func (c *conn) answer(t *testing.T, id string, revs ...int64) {
 	t.Helper()
-	f := wire.Changes{T: "changes", ID: id, Conversation: 7, More: more}
+	f := wire.Changes{T: "changes", ID: id, Conversation: 7}
 	for _, rev := range revs {
 		f.Messages = append(f.Messages, wire.Message{Conversation: 7, Seq: rev, Rev: rev, ID: 1, Sender: 1, ClientID: chat.ClientID(uuid.Must(uuid.NewV7())), Body: "x"})
 		f.Rev = rev
 	}
-	raw, err := json.Marshal(f)
-	if err != nil {
-		t.Fatal(err)
-	}
-	c.heard(client.Frame{T: "changes", Raw: raw})
+	c.hear(t, f)
 }
 
 func (l *told) are(t *testing.T, seqs ...int64) {
@@ -63,9 +80,9 @@ func (l *told) are(t *testing.T, seqs ...int64) {
 // Of what came in an answer, one pushed copy is forgiven, whether it comes
 // before or behind; the next is told.
 func TestOneCopyIsForgiven(t *testing.T) {
-	c, heard := one()
+	c, heard := one(t)
 	c.pushed("7", 1, 3)
-	c.answered(t, c.view.rooms[0].gap.id, false, 2, 3, 4)
+	c.answer(t, "2", 2, 3, 4)
 	heard.are(t, 1, 2, 3, 4)
 	c.pushed("7", 2, 4) // were on their way
 	heard.are(t, 1, 2, 3, 4)
@@ -80,34 +97,18 @@ func TestOneCopyIsForgiven(t *testing.T) {
 
 // A copy that comes before its turn, and again in its turn, is told.
 func TestCopyBeforeItsTurn(t *testing.T) {
-	c, heard := one()
+	c, heard := one(t)
 	c.pushed("7", 2, 1, 2)
 	heard.are(t, 1, 2, 2)
-}
-
-// The late answer to a question that was asked twice says nothing of the next
-// question.
-func TestLateAnswer(t *testing.T) {
-	c, heard := one()
-	c.pushed("7", 2)
-	first := c.view.rooms[0].gap.id
-	c.answered(t, first, false, 1, 2)
-	c.pushed("7", 4)
-	c.answered(t, first, false, 2)
-	if s := c.view.rooms[0]; s.rev != 2 || !s.asks() {
-		t.Errorf("at %d", s.rev)
-	}
-	c.answered(t, c.view.rooms[0].gap.id, false, 3, 4)
-	heard.are(t, 1, 2, 3, 4)
 }
 
 // What is of a conversation that the person is not in is told as it comes, and
 // never asked for.
 func TestForeignMessages(t *testing.T) {
-	c, heard := one()
+	c, heard := one(t)
 	c.pushed("8", 5, 5)
 	heard.are(t, 5, 5)
-	if c.asks != 0 || len(c.view.rooms) != 1 {
+	if !c.view.state.Whole() || c.view.state.Has(8) {
 		t.Error("the conversation is taken for one's own")
 	}
 }
