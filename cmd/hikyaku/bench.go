@@ -9,8 +9,8 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/hikyaku-chat/hikyaku/internal/bench/live"
 	"github.com/hikyaku-chat/hikyaku/internal/bench/probe"
+	"github.com/hikyaku-chat/hikyaku/internal/bench/progress"
 	"github.com/hikyaku-chat/hikyaku/internal/bench/report"
 	"github.com/hikyaku-chat/hikyaku/internal/bench/scenario"
 	"github.com/hikyaku-chat/hikyaku/internal/bench/threshold"
@@ -18,27 +18,27 @@ import (
 
 // benchCommands measure an installation and check every message.
 type benchCommands struct {
-	Latency     benchLatency     `cmd:"" help:"Find the highest rate that is sustained: rising rates, until the p95 passes a limit or anything is lost or refused."`
-	Burst       benchBurst       `cmd:"" help:"Send far more than is sustainable for a while, and watch until it is drained."`
-	Connections benchConnections `cmd:"" help:"Open many connections, keep them, and have a few of those people talk."`
-	Fanout      benchFanout      `cmd:"" help:"Speak in large rooms whose members are all online: how long until the last one has it."`
-	Reconnect   benchReconnect   `cmd:"" help:"Cut everybody off at once and have them come back: how long until nobody misses anything."`
-	Soak        benchSoak        `cmd:"" help:"Live with the system for hours: send, type, read, scroll back, search, reconnect; find what gets worse."`
-	Suite       benchSuite       `cmd:"" help:"Start a system of its own on this machine, run latency, burst and connections against it, and write their reports."`
-	Compare     benchCompare     `cmd:"" help:"Set reports side by side."`
-	Clean       benchClean       `cmd:"" help:"Remove the accounts and conversations that runs have left."`
-	Hand        benchHand        `cmd:"" hidden:"" help:"Be one of several processes of a run."`
+	Latency     benchLatency     `cmd:"" help:"Find the highest sustained rate: raise the rate until the p95 exceeds a limit, or anything is lost or refused."`
+	Burst       benchBurst       `cmd:"" help:"Send far more than is sustainable for a while, and wait until the queue is drained."`
+	Connections benchConnections `cmd:"" help:"Open many connections, keep them open, and send messages over a sample of them."`
+	Fanout      benchFanout      `cmd:"" help:"Send in large rooms whose members are all connected: measure how long it takes until the last member has a message."`
+	Reconnect   benchReconnect   `cmd:"" help:"Disconnect all users at once and have them reconnect: measure how long it takes until nobody misses anything."`
+	Soak        benchSoak        `cmd:"" help:"Use the system for hours: send, type, read, scroll back, search, reconnect; find what gets worse."`
+	Suite       benchSuite       `cmd:"" help:"Start a system on this machine, run latency, burst and connections against it, and write the reports."`
+	Compare     benchCompare     `cmd:"" help:"Compare reports."`
+	Clean       benchClean       `cmd:"" help:"Remove the accounts and conversations that runs have created."`
+	Hand        benchAgent       `cmd:"" hidden:"" help:"Run as an agent: one of several processes of a run."`
 }
 
-// benchRun is what all scenarios are told.
+// benchRun has the flags of all scenarios.
 type benchRun struct {
 	targetFlags
-	Body          int      `default:"120" help:"Bytes of each text (${default})." placeholder:"N"`
-	ServerPid     []int    `help:"Process of the server on this machine, whose memory and time are told; may be given several times." placeholder:"PID"`
-	ServerMetrics []string `help:"Metrics of a process of the server, for the same: http://host:port/metrics; may be given several times." placeholder:"URL"`
+	Body          int      `default:"120" help:"Size of each message text, in bytes (${default})." placeholder:"N"`
+	ServerPid     []int    `help:"Process id of the server on this machine, to sample its memory and CPU time; may be given several times." placeholder:"PID"`
+	ServerMetrics []string `help:"Prometheus metrics of a server process, to sample the same: http://host:port/metrics; may be given several times." placeholder:"URL"`
 	FailIf        []string `help:"Fail the run under this condition, such as p95>170ms or lost>0; may be given several times." placeholder:"CONDITION" sep:"none"`
 	JSON          string   `name:"json" help:"Write the whole report to this file, - for the standard output." placeholder:"FILE"`
-	drawing
+	reportOutput
 }
 
 func (c *benchRun) check() error {
@@ -53,19 +53,20 @@ func (c *benchRun) check() error {
 	return nil
 }
 
-// checkPairs refuses people who cannot talk two by two.
+// checkPairs rejects a number of users that cannot be divided into pairs, or is
+// too large.
 func checkPairs(users int) error {
 	if users < 2 || users%2 != 0 || users > 100_000 {
-		return fmt.Errorf("--users: %d people cannot be paired; give an even number from 2 to 100000", users)
+		return fmt.Errorf("--users: %d users cannot be paired; give an even number from 2 to 100000", users)
 	}
 	return nil
 }
 
-// errJudged is that a run was measured, and did not pass: the reason of the
-// exit code exitJudged.
-type errJudged struct{ why []string }
+// errThreshold is returned when a run was measured and did not pass. The exit
+// code is exitThreshold.
+type errThreshold struct{ reason []string }
 
-func (e *errJudged) Error() string { return "the run fails: " + strings.Join(e.why, "; ") }
+func (e *errThreshold) Error() string { return "the run fails: " + strings.Join(e.reason, "; ") }
 
 func parseConditions(texts []string) ([]threshold.Condition, error) {
 	conditions := make([]threshold.Condition, len(texts))
@@ -78,11 +79,11 @@ func parseConditions(texts []string) ([]threshold.Condition, error) {
 	return conditions, nil
 }
 
-// judge says why a run fails: a broken promise does it in any case, and a search
-// that found nothing.
-func judge(r *report.Report, conditions []threshold.Condition) error {
+// checkConditions returns why a run fails. A violation of the delivery
+// guarantees always fails it, and so does a search without a result.
+func checkConditions(r *report.Report, conditions []threshold.Condition) error {
 	var why []string
-	if !r.Kept() {
+	if !r.Passed() {
 		why = append(why, "messages were lost, doubled, out of order or foreign")
 	}
 	if r.Failed > 0 {
@@ -99,16 +100,16 @@ func judge(r *report.Report, conditions []threshold.Condition) error {
 	if len(why) == 0 {
 		return nil
 	}
-	return &errJudged{why}
+	return &errThreshold{why}
 }
 
-// measured is a scenario.
-type measured interface {
+// runner is a scenario.
+type runner interface {
 	Run(ctx context.Context, r *scenario.Run) error
 }
 
-// run runs a scenario, in so many processes, and says what came of it.
-func (c *benchRun) run(ctx context.Context, std streams, name string, s measured, processes int, parameters map[string]string) error {
+// run runs a scenario in a number of processes, and writes the result.
+func (c *benchRun) run(ctx context.Context, std streams, name string, s runner, processes int, parameters map[string]string) error {
 	conditions, err := parseConditions(c.FailIf)
 	if err != nil {
 		return err
@@ -124,11 +125,11 @@ func (c *benchRun) run(ctx context.Context, std streams, name string, s measured
 	if err := c.write(std, r); err != nil {
 		return err
 	}
-	return judge(r, conditions)
+	return checkConditions(r, conditions)
 }
 
-func (c *benchRun) measure(ctx context.Context, std streams, name string, s measured, processes int, parameters map[string]string) (*report.Report, error) {
-	ctx, over := context.WithCancel(ctx) // for what looks at the server
+func (c *benchRun) measure(ctx context.Context, std streams, name string, s runner, processes int, parameters map[string]string) (*report.Report, error) {
+	ctx, over := context.WithCancel(ctx) // ends the sampling
 	defer over()
 	t, err := c.open(0)
 	if err != nil {
@@ -137,14 +138,14 @@ func (c *benchRun) measure(ctx context.Context, std streams, name string, s meas
 	r := report.New(name, t.Name(), version())
 	r.Parameters = parameters
 	r.Parameters["url"], r.Parameters["body"], r.Parameters["processes"] = c.URL, strconv.Itoa(c.Body), strconv.Itoa(processes)
-	view := live.New(std.err, fmt.Sprintf("%s of %s at %s", name, t.Name(), c.URL))
+	view := progress.New(std.err, fmt.Sprintf("%s of %s at %s", name, t.Name(), c.URL))
 	defer view.Close()
-	run := &scenario.Run{Name: strings.ToLower(rand.Text()[:8]), Body: c.Body, Target: t, Report: r, Watch: view}
+	run := &scenario.Run{Name: strings.ToLower(rand.Text()[:8]), BodySize: c.Body, Target: t, Report: r, Observer: view}
 	if probes := c.probes(); len(probes) > 0 {
 		run.Probe = probes
 	}
 	if processes > 1 {
-		run.Gather = gatherCrew(&c.targetFlags, processes)
+		run.Prepare = prepareDistributed(&c.targetFlags, processes)
 	}
 	return r, s.Run(ctx, run)
 }
@@ -161,7 +162,7 @@ func (c *benchRun) probes() (all probe.All) {
 
 func (c *benchRun) write(std streams, r *report.Report) error {
 	if c.JSON == "-" {
-		return errors.Join(r.WriteJSON(std.out), c.draw([]*report.Report{r}))
+		return errors.Join(r.WriteJSON(std.out), c.save([]*report.Report{r}))
 	}
 	if err := r.WriteSummary(std.out); err != nil {
 		return err
@@ -170,7 +171,7 @@ func (c *benchRun) write(std streams, r *report.Report) error {
 	if c.JSON != "" {
 		err = writeReport(c.JSON, r)
 	}
-	return errors.Join(err, c.draw([]*report.Report{r}))
+	return errors.Join(err, c.save([]*report.Report{r}))
 }
 
 func writeReport(path string, r *report.Report) error {

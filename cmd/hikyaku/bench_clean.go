@@ -14,10 +14,10 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/client"
 )
 
-// administratorFlags are how a run gets what only administrators may do. Other
-// users of the machine can see a command line, so there are two other ways.
+// administratorFlags give a run an administrator's token. Other users of the
+// machine can see a command line, so there are two other ways.
 type administratorFlags struct {
-	AdminToken     string `help:"Token of an administrator (hikyaku user token), to make accounts in bulk. Others can see a command line: better give it in the environment, as HIKYAKU_ADMIN_TOKEN, or in a file." placeholder:"TOKEN"`
+	AdminToken     string `help:"Token of an administrator (hikyaku user token), to create accounts in bulk. Other users can see a command line: prefer the environment variable HIKYAKU_ADMIN_TOKEN, or a file." placeholder:"TOKEN"`
 	AdminTokenFile string `help:"File that holds the token." placeholder:"FILE"`
 }
 
@@ -46,11 +46,11 @@ func (f *administratorFlags) token() (string, error) {
 	return token, nil
 }
 
-// benchClean removes what runs have left.
+// benchClean removes the accounts and conversations that runs have created.
 type benchClean struct {
 	administratorFlags
 	URL  string `default:"http://127.0.0.1:8080" help:"Address of the installation (${default})." placeholder:"URL"`
-	Keep int    `help:"Keep those of this many runs, the latest." placeholder:"N"`
+	Keep int    `help:"Number of latest runs to keep." placeholder:"N"`
 }
 
 // Run removes the batches of runs, the oldest first.

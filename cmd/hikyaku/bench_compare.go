@@ -7,44 +7,44 @@ import (
 	"strings"
 
 	"github.com/hikyaku-chat/hikyaku/internal/bench/compare"
-	"github.com/hikyaku-chat/hikyaku/internal/bench/page"
+	"github.com/hikyaku-chat/hikyaku/internal/bench/htmlreport"
 	"github.com/hikyaku-chat/hikyaku/internal/bench/plot"
 	"github.com/hikyaku-chat/hikyaku/internal/bench/report"
 )
 
-// benchCompare sets reports side by side, or only shows them.
+// benchCompare compares reports, or shows them.
 type benchCompare struct {
-	drawing
+	reportOutput
 	Files     []string `arg:"" help:"Reports that --json wrote. Those of one system with the same parameters are repetitions; NAME=FILE puts a report into a group of that name."`
-	Published bool     `help:"Compare with what the author of the original design published of it."`
+	Published bool     `help:"Compare with the figures that the author of the original design published."`
 }
 
-// Run compares.
+// Run compares the reports.
 func (c *benchCompare) Run(std streams) error {
 	reports, err := c.read()
 	if err != nil {
 		return err
 	}
-	var beside []compare.Reference
+	var references []compare.Reference
 	if c.Published {
-		beside = compare.Published
+		references = compare.Published
 	}
-	if err := compare.WriteTable(std.out, compare.Tables(compare.Sets(reports, beside...))); err != nil {
+	if err := compare.WriteTable(std.out, compare.Tables(compare.Sets(reports, references...))); err != nil {
 		return err
 	}
-	return c.draw(reports, beside...)
+	return c.save(reports, references...)
 }
 
-// drawing is where plots go.
-type drawing struct {
-	Report string `help:"Write one page with plots to this file, which needs nothing else." placeholder:"FILE"`
-	PNG    string `name:"png" help:"Write the plots as pictures into this folder." placeholder:"DIR"`
+// reportOutput is where the page and the plots are written.
+type reportOutput struct {
+	Report string `help:"Write a self-contained HTML page with plots to this file." placeholder:"FILE"`
+	PNG    string `name:"png" help:"Write the plots as PNG files into this folder." placeholder:"DIR"`
 }
 
-func (d *drawing) draw(reports []*report.Report, beside ...compare.Reference) error {
+func (d *reportOutput) save(reports []*report.Report, references ...compare.Reference) error {
 	if d.Report != "" {
 		var b bytes.Buffer
-		if err := page.Write(&b, reports, beside...); err != nil {
+		if err := htmlreport.Write(&b, reports, references...); err != nil {
 			return fmt.Errorf("--report: %w", err)
 		}
 		if err := os.WriteFile(d.Report, b.Bytes(), 0o644); err != nil {
@@ -52,7 +52,7 @@ func (d *drawing) draw(reports []*report.Report, beside ...compare.Reference) er
 		}
 	}
 	if d.PNG != "" {
-		if _, err := plot.Write(d.PNG, reports, beside...); err != nil {
+		if _, err := plot.Write(d.PNG, reports, references...); err != nil {
 			return fmt.Errorf("--png: %w", err)
 		}
 	}

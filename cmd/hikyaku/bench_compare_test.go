@@ -12,7 +12,7 @@ import (
 
 const samples = "../../internal/bench/report/reporttest/"
 
-// compareRuns runs the command with arguments as a person gives them.
+// compareRuns runs the command with a user's arguments.
 func compareRuns(t *testing.T, args ...string) (string, error) {
 	t.Helper()
 	var c benchCompare

@@ -18,28 +18,28 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/stack"
 )
 
-// benchSuite is what the original's author measured, against a system of its
-// own.
+// benchSuite measures what the author of the original design measured, with a
+// system that it starts.
 type benchSuite struct {
-	On          string        `default:"cluster" enum:"cluster,embedded,ejabberd,reference" help:"What to start: Hikyaku as a cluster or on the embedded parts, or another system: ejabberd or reference (${default})." placeholder:"SYSTEM"`
-	Out         string        `required:"" help:"Folder for latency.json, burst.json, connections.json, report.html and pictures of its plots." placeholder:"DIR"`
-	Scenarios   []string      `default:"latency,burst,connections" enum:"latency,burst,connections" help:"Those that are run (${default})." placeholder:"SCENARIO"`
-	Users       int           `default:"200" help:"People who talk, in pairs (${default})." placeholder:"N"`
+	On          string        `default:"cluster" enum:"cluster,embedded,ejabberd,reference" help:"What to start: Hikyaku as a cluster or with the embedded backends, or another system: ejabberd or reference (${default})." placeholder:"SYSTEM"`
+	Out         string        `required:"" help:"Folder for latency.json, burst.json, connections.json, report.html and its plots as PNG files." placeholder:"DIR"`
+	Scenarios   []string      `default:"latency,burst,connections" enum:"latency,burst,connections" help:"Scenarios to run (${default})." placeholder:"SCENARIO"`
+	Users       int           `default:"200" help:"Number of users who send, in pairs (${default})." placeholder:"N"`
 	From        float64       `default:"1200" help:"First rate of latency, in messages per second (${default})." placeholder:"RATE"`
 	To          float64       `default:"200000" help:"Last rate (${default})." placeholder:"RATE"`
 	Step        time.Duration `default:"10s" help:"Measured time of each rate (${default})."`
-	BurstLength time.Duration `default:"30s" help:"How long the burst is (${default})."`
+	BurstLength time.Duration `default:"30s" help:"Duration of the burst (${default})."`
 	BurstLoad   float64       `help:"Its rate, in messages per second; by default twice what latency found." placeholder:"RATE"`
-	Connections int           `default:"10000" help:"Connections (${default})." placeholder:"N"`
-	Hold        time.Duration `default:"30s" help:"How long they are kept (${default})."`
-	Rest        time.Duration `default:"10s" help:"Between two scenarios (${default})."`
+	Connections int           `default:"10000" help:"Number of connections (${default})." placeholder:"N"`
+	Hold        time.Duration `default:"30s" help:"How long they are kept open (${default})."`
+	Rest        time.Duration `default:"10s" help:"Pause between two scenarios (${default})."`
 	FailIf      []string      `help:"Fail the suite under this condition, judged by the report of latency; may be given several times." placeholder:"CONDITION" sep:"none"`
 }
 
 // measuredSystem is a system that was started to be measured.
 type measuredSystem struct {
 	targetFlags
-	name string // of the processes whose memory is told
+	name string // of the sampled processes
 	pids []int
 	stop func(context.Context) error
 }
@@ -81,8 +81,8 @@ func (c *benchSuite) Run(ctx context.Context, std streams) (err error) {
 	if err != nil {
 		return err
 	}
-	whole := drawing{Report: filepath.Join(c.Out, "report.html"), PNG: c.Out}
-	if err := whole.draw(reports); err != nil {
+	whole := reportOutput{Report: filepath.Join(c.Out, "report.html"), PNG: c.Out}
+	if err := whole.save(reports); err != nil {
 		return err
 	}
 	stopCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
@@ -96,15 +96,15 @@ func (c *benchSuite) Run(ctx context.Context, std streams) (err error) {
 		if r.Scenario == "latency" {
 			its = conditions
 		}
-		if err := judge(r, its); err != nil {
+		if err := checkConditions(r, its); err != nil {
 			failed = append(failed, fmt.Errorf("%s: %w", r.Scenario, err))
 		}
 	}
 	return errors.Join(failed...)
 }
 
-// start starts a system with limits that are no limits. One of Hikyaku gets an
-// administrator, for people to be made in bulk.
+// start starts a system with limits that are never reached. For Hikyaku it
+// creates an administrator, so that users can be created in bulk.
 func (c *benchSuite) start(ctx context.Context, folder *stack.Folder) (*measuredSystem, error) {
 	options := stack.Options{Settings: []string{"HIKYAKU_RATE=100000", "HIKYAKU_BURST=100000"}}
 	s := &measuredSystem{targetFlags: targetFlags{System: "hikyaku"}}
@@ -119,7 +119,7 @@ func (c *benchSuite) start(ctx context.Context, folder *stack.Folder) (*measured
 			s.pids = append(s.pids, gateway.PID())
 		}
 	case "embedded":
-		alone, err := stack.StartAlone(ctx, folder, options)
+		alone, err := stack.StartStandalone(ctx, folder, options)
 		if err != nil {
 			return nil, err
 		}
@@ -162,12 +162,12 @@ func (c *benchSuite) connections(run benchRun) benchConnections {
 	}
 }
 
-// measure runs the scenarios one after the other, and writes each report as soon
-// as it is there. Connections come first: what they cost in memory can be seen
-// in processes alone that have not been busy before.
+// measure runs the scenarios one after the other, and writes each report as
+// soon as it is complete. Connections are first: their memory can only be
+// measured in processes that have not been busy before.
 func (c *benchSuite) measure(ctx context.Context, std streams, system *measuredSystem) (reports []*report.Report, err error) {
 	run := benchRun{targetFlags: system.targetFlags, Body: 120, ServerPid: system.pids}
-	one := func(name string, s measured, processes int, parameters map[string]string) error {
+	one := func(name string, s runner, processes int, parameters map[string]string) error {
 		if !slices.Contains(c.Scenarios, name) {
 			return nil
 		}
@@ -207,7 +207,8 @@ func (c *benchSuite) measure(ctx context.Context, std streams, system *measuredS
 	}), nil
 }
 
-// burstLoad is a rate far above what is sustainable, as far as that is known.
+// burstLoad returns a rate far above what is sustainable, as far as that is
+// known.
 func (c *benchSuite) burstLoad(reports []*report.Report) float64 {
 	if c.BurstLoad > 0 {
 		return c.BurstLoad

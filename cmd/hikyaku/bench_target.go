@@ -25,17 +25,17 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/bench/target/reference"
 )
 
-// targetFlags say which system is measured.
+// targetFlags select the system that is measured.
 type targetFlags struct {
 	System            string       `default:"hikyaku" enum:"hikyaku,ejabberd,reference" help:"What is measured: hikyaku, ejabberd or reference (${default})." placeholder:"SYSTEM"`
-	URL               string       `default:"http://127.0.0.1:8080" help:"Address of the installation (${default}). Without an administrator's token accounts must be open to all." placeholder:"URL"`
-	Gateway           []string     `help:"Address of a gateway, to which the sockets go instead of to the installation's; several are used in turn." placeholder:"URL"`
-	Source            []netip.Addr `help:"Address of this machine to open sockets from; several are used in turn. One has some 28000 ports towards a server's." placeholder:"ADDRESS"`
+	URL               string       `default:"http://127.0.0.1:8080" help:"Address of the installation (${default}). Without an administrator's token registration must be open." placeholder:"URL"`
+	Gateway           []string     `help:"Address of a gateway, to which sockets connect instead of the installation's address; several are used in rotation." placeholder:"URL"`
+	Source            []netip.Addr `help:"Local address to open sockets from; several are used in rotation. One has some 28000 ports toward one server address." placeholder:"ADDRESS"`
 	ReferenceDatabase string       `help:"PostgreSQL of the reference stack, to check what it has stored." placeholder:"URL"`
 	administratorFlags
 }
 
-// open is the system, as the process with this number reaches it, from 0.
+// open returns the system, as the process with a number, from 0, reaches it.
 func (f *targetFlags) open(number int) (target.Target, error) {
 	switch f.System {
 	case "ejabberd":
@@ -54,8 +54,8 @@ func (f *targetFlags) installation(number int) (*installation.Target, error) {
 	return installation.New(f.URL, installation.Options{AdminToken: token, Gateways: f.Gateway, Sources: f.sources(number)})
 }
 
-// sources are the addresses that a process's sockets come from. On Linux all of
-// 127.0.0.0/8 is this machine's, so that each process has ports of its own.
+// sources returns the addresses that a process's sockets connect from. On Linux
+// all of 127.0.0.0/8 is this machine's, so that each process has its own ports.
 func (f *targetFlags) sources(number int) []netip.Addr {
 	if len(f.Source) > 0 || number == 0 || runtime.GOOS != "linux" {
 		return f.Source
@@ -72,9 +72,9 @@ func (f *targetFlags) sources(number int) []netip.Addr {
 	return []netip.Addr{netip.AddrFrom4([4]byte{127, 0, 0, byte(number + 1)})}
 }
 
-// forHands is how several processes reach the system: all with one token, where
-// there is one.
-func (f *targetFlags) forHands(ctx context.Context, run string) (targetFlags, error) {
+// forAgents returns how several processes reach the system: with one
+// administrator's token for all, if there is one.
+func (f *targetFlags) forAgents(ctx context.Context, run string) (targetFlags, error) {
 	of := *f
 	if f.System != "hikyaku" {
 		return of, nil
@@ -88,13 +88,13 @@ func (f *targetFlags) forHands(ctx context.Context, run string) (targetFlags, er
 	return of, err
 }
 
-// connectionsEach is how many connections one process of the load tool holds,
-// at most: a part of what a system lets a process open, whatever it says.
-const connectionsEach = 15_000
+// connectionsPerProcess is how many connections one process of the load tool
+// holds, at most: less than the usual limit of open files.
+const connectionsPerProcess = 15_000
 
-// processesFor is how many processes hold so many connections.
+// processesFor returns how many processes a number of connections needs.
 func processesFor(connections int) int {
-	each := connectionsEach
+	each := connectionsPerProcess
 	var files unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &files); err == nil && files.Max < uint64(each)*5/4 {
 		each = int(files.Max) * 4 / 5 //nolint:gosec // smaller than each
@@ -104,43 +104,44 @@ func processesFor(connections int) int {
 
 func checkProcesses(n, pairs int) error {
 	if n < 1 || n > 64 || n > pairs {
-		return fmt.Errorf("--processes: %d is not between 1 and 64, with a pair of people for each", n)
+		return fmt.Errorf("--processes: %d is not between 1 and 64, with a pair of users for each", n)
 	}
 	return nil
 }
 
-// assignment is how a hand is told to reach the system.
-type assignment struct {
+// agentConfig is how an agent reaches the system.
+type agentConfig struct {
 	Target targetFlags
 	Number int
 }
 
-// gatherCrew has a crowd made of several processes of this program.
-func gatherCrew(f *targetFlags, processes int) func(context.Context, target.Plan, load.Options) (scenario.VirtualUsers, error) {
+// prepareDistributed returns a function that runs virtual users in several
+// processes of this program.
+func prepareDistributed(f *targetFlags, processes int) func(context.Context, target.Plan, load.Options) (scenario.VirtualUsers, error) {
 	return func(ctx context.Context, plan target.Plan, o load.Options) (scenario.VirtualUsers, error) {
-		hands := make([]distributed.Agent, 0, processes)
+		agents := make([]distributed.Agent, 0, processes)
 		giveUp := func(err error) (scenario.VirtualUsers, error) {
-			for _, h := range hands {
+			for _, h := range agents {
 				_ = h.Close()
 			}
 			return nil, err
 		}
-		of, err := f.forHands(ctx, plan.Run)
+		of, err := f.forAgents(ctx, plan.Run)
 		if err != nil {
 			return nil, err
 		}
 		for i := range processes {
-			how, err := json.Marshal(assignment{Target: of, Number: i})
+			how, err := json.Marshal(agentConfig{Target: of, Number: i})
 			if err != nil {
 				return giveUp(err)
 			}
-			h, err := startHand(ctx)
+			h, err := startAgent(ctx)
 			if err != nil {
 				return giveUp(fmt.Errorf("start process %d of the load tool: %w", i+1, err))
 			}
-			hands = append(hands, distributed.Agent{ReadWriteCloser: h, Target: how})
+			agents = append(agents, distributed.Agent{ReadWriteCloser: h, Target: how})
 		}
-		c, err := distributed.Gather(ctx, hands, plan, o)
+		c, err := distributed.Prepare(ctx, agents, plan, o)
 		if err != nil {
 			return nil, err
 		}
@@ -148,20 +149,20 @@ func gatherCrew(f *targetFlags, processes int) func(context.Context, target.Plan
 	}
 }
 
-// process is a hand as a child. It ends when its input does.
-type process struct {
+// agentProcess is an agent as a child process. It exits when its input ends.
+type agentProcess struct {
 	io.Reader
 	io.WriteCloser
 	cmd  *exec.Cmd
 	once sync.Once
 }
 
-func startHand(ctx context.Context) (*process, error) {
+func startAgent(ctx context.Context) (*agentProcess, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err
 	}
-	p := &process{cmd: exec.CommandContext(ctx, self, "bench", "hand")}
+	p := &agentProcess{cmd: exec.CommandContext(ctx, self, "bench", "hand")}
 	p.cmd.Stderr = os.Stderr
 	if p.WriteCloser, err = p.cmd.StdinPipe(); err != nil {
 		return nil, err
@@ -172,26 +173,26 @@ func startHand(ctx context.Context) (*process, error) {
 	return p, p.cmd.Start()
 }
 
-// endPatience is how long a hand may take to close its connections.
-const endPatience = 20 * time.Second
+// agentStopTimeout is how long an agent may take to close its connections.
+const agentStopTimeout = 20 * time.Second
 
-// Close has the process end, and waits for that.
-func (p *process) Close() (err error) {
+// Close ends the process and waits for it.
+func (p *agentProcess) Close() (err error) {
 	p.once.Do(func() {
-		late := time.AfterFunc(endPatience, func() { _ = p.cmd.Process.Kill() })
+		late := time.AfterFunc(agentStopTimeout, func() { _ = p.cmd.Process.Kill() })
 		defer late.Stop()
 		err = errors.Join(p.WriteCloser.Close(), p.cmd.Wait())
 	})
 	return err
 }
 
-// benchHand is one of several processes of a run.
-type benchHand struct{}
+// benchAgent is one of several processes of a run.
+type benchAgent struct{}
 
-// Run carries out what the first process says.
-func (benchHand) Run(ctx context.Context, std streams) error {
-	return distributed.Serve(ctx, leader{std.in, std.out}, func(how []byte) (target.Target, error) {
-		var a assignment
+// Run executes the commands of the first process.
+func (benchAgent) Run(ctx context.Context, std streams) error {
+	return distributed.Serve(ctx, coordinatorConn{std.in, std.out}, func(how []byte) (target.Target, error) {
+		var a agentConfig
 		if err := json.Unmarshal(how, &a); err != nil {
 			return nil, errors.New("bench hand is for the load tool itself; run another command of hikyaku bench")
 		}
@@ -199,9 +200,10 @@ func (benchHand) Run(ctx context.Context, std streams) error {
 	})
 }
 
-type leader struct {
+// coordinatorConn is the connection of an agent to its coordinator.
+type coordinatorConn struct {
 	io.Reader
 	io.Writer
 }
 
-func (leader) Close() error { return nil }
+func (coordinatorConn) Close() error { return nil }

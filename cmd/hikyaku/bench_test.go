@@ -23,7 +23,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// serving runs a server of this binary, with its data below a folder, and gives
+// serving runs a server of this binary, with its data in a folder, and returns
 // its address.
 func serving(t *testing.T, dir string) (url string) {
 	t.Helper()
@@ -79,11 +79,11 @@ func TestBench(t *testing.T) {
 		t.Errorf("%+v", got)
 	}
 	r = hikyaku(t.Context(), t, "", nil, append(args, "--halvings", "0", "--max-p95", "1us")...)
-	if r.code != exitJudged || !strings.Contains(r.err, "no rate was sustained") {
+	if r.code != exitThreshold || !strings.Contains(r.err, "no rate was sustained") {
 		t.Errorf("%+v", r)
 	}
 	r = hikyaku(t.Context(), t, "", nil, append(args, "--to", "50", "--fail-if", "sent>=50")...)
-	if r.code != exitJudged || !strings.Contains(r.err, "sent>=50 (it is 50)") {
+	if r.code != exitThreshold || !strings.Contains(r.err, "sent>=50 (it is 50)") {
 		t.Errorf("%+v", r)
 	}
 }
@@ -131,17 +131,17 @@ func TestBenchScenarios(t *testing.T) {
 			if r.code != exitOK {
 				t.Fatalf("%+v", r)
 			}
-			if got := readReport(t, file); !c.ok(got) || !got.Kept() {
+			if got := readReport(t, file); !c.ok(got) || !got.Passed() {
 				t.Errorf("%s%+v", r.out, got)
 			}
 		})
 	}
 }
 
-// measuredAll reports whether a suite measured all that it was to: where the
-// machine is busy, no rate may be within the limit.
+// measuredAll reports whether a suite measured everything: on a busy machine no
+// rate may be within the limit.
 func measuredAll(r result) bool {
-	return r.code == exitOK || r.code == exitJudged && strings.Contains(r.err, "no rate was sustained")
+	return r.code == exitOK || r.code == exitThreshold && strings.Contains(r.err, "no rate was sustained")
 }
 
 // The suite starts a system, measures it, writes down what it found, and leaves
@@ -159,7 +159,7 @@ func TestBenchSuite(t *testing.T) {
 		}
 		for _, name := range []string{"latency", "burst", "connections"} {
 			got := readReport(t, filepath.Join(out, name+".json"))
-			if got.Scenario != name || got.Sent == 0 || !got.Kept() || got.Parameters["started"] != "embedded" {
+			if got.Scenario != name || got.Sent == 0 || !got.Passed() || got.Parameters["started"] != "embedded" {
 				t.Errorf("%+v", got)
 			}
 		}
@@ -172,13 +172,13 @@ func TestBenchSuite(t *testing.T) {
 		if !measuredAll(r) {
 			t.Fatalf("%+v", r)
 		}
-		if got := readReport(t, filepath.Join(out, "latency.json")); got.Target != "ejabberd" || !got.Kept() {
+		if got := readReport(t, filepath.Join(out, "latency.json")); got.Target != "ejabberd" || !got.Passed() {
 			t.Errorf("%+v", got)
 		}
 	})
 }
 
-// lines hears the address that a server prints.
+// lines receives the address that a server prints.
 type lines struct{ ready chan string }
 
 func (l *lines) Write(p []byte) (int, error) {

@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// deployment is the text of the files below deploy/ that tell Hikyaku
-// something, without what an operator keeps there.
+// deployment returns the text of the files below deploy/ that configure Hikyaku,
+// without an operator's own files.
 func deployment(t *testing.T) map[string]string {
 	t.Helper()
 	out := map[string]string{}

@@ -22,18 +22,18 @@ const (
 	exitError = 1 // something went wrong; the message says what and how to mend it
 	exitUsage = 2 // the command line or the environment cannot be understood
 
-	exitJudged = 3 // a run of bench was measured, and did not pass
+	exitThreshold = 3 // a run of bench was measured, and did not pass
 )
 
 type commands struct {
 	Config string `help:"YAML file of settings: names of flags, without the dashes, and values." placeholder:"FILE"`
 
-	Serve       serveCommand       `cmd:"" help:"Run the server, or a part of it."`
-	Migrate     migrateCommand     `cmd:"" help:"Bring a PostgreSQL database to the schema of this release."`
-	User        userCommands       `cmd:"" help:"Make, list and change accounts, also while the server runs."`
-	Deadletter  deadletterCommands `cmd:"" help:"Look at messages that were accepted and could not be stored, and send them again."`
-	Healthcheck healthcheckCommand `cmd:"" help:"Ask a server whether it is ready."`
-	Stack       stackCommand       `cmd:"" help:"Run a whole cluster on this machine, to try it; what it keeps is gone when it stops."`
+	Serve       serveCommand       `cmd:"" help:"Run the server, or some of its roles."`
+	Migrate     migrateCommand     `cmd:"" help:"Migrate a PostgreSQL database to the schema of this release."`
+	User        userCommands       `cmd:"" help:"Create, list and change accounts, also while the server runs."`
+	Deadletter  deadletterCommands `cmd:"" help:"List accepted messages that could not be stored (dead letters), and requeue them."`
+	Healthcheck healthcheckCommand `cmd:"" help:"Check whether a server is ready."`
+	Stack       stackCommand       `cmd:"" help:"Run a whole cluster on this machine, to try it; its data is deleted when it stops."`
 	Bench       benchCommands      `cmd:"" help:"Measure an installation, and check every message."`
 	Spec        specCommand        `cmd:"" help:"Print the description of the REST API or of the socket protocol."`
 	Version     versionCommand     `cmd:"" help:"Print the version."`
@@ -52,10 +52,10 @@ func main() {
 	os.Exit(code)
 }
 
-// exited carries the code with which kong wants to leave, after printing help.
+// exited carries the exit code of kong, after it has printed help.
 type exited int
 
-// run is main without the process around it.
+// run is main with explicit arguments, environment and streams.
 func run(ctx context.Context, args, environ []string, std streams) (code int) {
 	defer func() {
 		switch e := recover().(type) {
@@ -68,7 +68,7 @@ func run(ctx context.Context, args, environ []string, std streams) (code int) {
 	}()
 	settings, err := readSettings(args, environ)
 	if err != nil {
-		return complain(std, exitError, err)
+		return printError(std, exitError, err)
 	}
 	var cmds commands
 	parser, err := kong.New(&cmds,
@@ -84,26 +84,26 @@ func run(ctx context.Context, args, environ []string, std streams) (code int) {
 		kong.Bind(std),
 	)
 	if err != nil {
-		return complain(std, exitError, err)
+		return printError(std, exitError, err)
 	}
 	if err := unknownVariables(parser.Model, environ); err != nil {
-		return complain(std, exitUsage, err)
+		return printError(std, exitUsage, err)
 	}
 	parsed, err := parser.Parse(args)
 	if err != nil {
-		return complain(std, exitUsage, fmt.Errorf("%w (see hikyaku --help)", err))
+		return printError(std, exitUsage, fmt.Errorf("%w (see hikyaku --help)", err))
 	}
 	if err := parsed.Run(); err != nil {
-		if judged := (*errJudged)(nil); errors.As(err, &judged) {
-			return complain(std, exitJudged, err)
+		if judged := (*errThreshold)(nil); errors.As(err, &judged) {
+			return printError(std, exitThreshold, err)
 		}
-		return complain(std, exitError, err)
+		return printError(std, exitError, err)
 	}
 	return exitOK
 }
 
-// complain prints one line for each thing that went wrong.
-func complain(std streams, code int, err error) int {
+// printError prints one line for each error.
+func printError(std streams, code int, err error) int {
 	_, _ = fmt.Fprintf(std.err, "hikyaku: %s\n", strings.ReplaceAll(err.Error(), "\n", "\nhikyaku: "))
 	return code
 }

@@ -25,9 +25,9 @@ func hikyaku(ctx context.Context, t *testing.T, input string, environ []string, 
 	return result{code, out.String(), errs.String()}
 }
 
-// briefly is a context for a server that must not come to run; one that does
+// withTimeout returns a context for a server that must not start; one that does
 // stops by itself, and the test fails.
-func briefly(t *testing.T) context.Context {
+func withTimeout(t *testing.T) context.Context {
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 	t.Cleanup(cancel)
 	return ctx
@@ -69,7 +69,7 @@ func TestBadInput(t *testing.T) {
 		{"role alone", nil, []string{"serve", "--roles", "api", "--data", dir}, exitError, []string{"--roles", "worker"}},
 		{"folder is a file", nil, []string{"serve", "--listen", "127.0.0.1:0", "--data", file}, exitError, []string{"--data", file}},
 		{"not a database", nil, []string{"serve", "--listen", "127.0.0.1:0", "--data", junk}, exitError, []string{junk}},
-		{"people who cannot be paired", nil, []string{"bench", "latency", "--users", "7"}, exitError, []string{"--users", "even"}},
+		{"users who cannot be paired", nil, []string{"bench", "latency", "--users", "7"}, exitError, []string{"--users", "even"}},
 		{"rates that fall", nil, []string{"bench", "latency", "--from", "100", "--to", "50"}, exitError, []string{"--from", "--to"}},
 		{"a condition of nothing", nil, []string{"bench", "latency", "--fail-if", "p94>1ms"}, exitError, []string{"--fail-if", "p94", "p95"}},
 		{"nothing to measure", nil, []string{"bench", "latency", "--url", "http://127.0.0.1:1", "--users", "2"}, exitError, []string{"127.0.0.1:1"}},
@@ -82,7 +82,7 @@ func TestBadInput(t *testing.T) {
 		{"no password", nil, []string{"user", "add", "aki", "--data", dir}, exitError, []string{"password"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			r := hikyaku(briefly(t), t, "", tt.environ, tt.args...)
+			r := hikyaku(withTimeout(t), t, "", tt.environ, tt.args...)
 			if r.code != tt.code {
 				t.Errorf("exit %d, want %d", r.code, tt.code)
 			}
@@ -131,7 +131,7 @@ func TestBadLimits(t *testing.T) {
 		for _, value := range tt.values {
 			arg := tt.flag + "=" + value
 			t.Run(tt.args[0]+" "+arg, func(t *testing.T) {
-				r := hikyaku(briefly(t), t, "", nil, append(slices.Clone(tt.args), arg)...)
+				r := hikyaku(withTimeout(t), t, "", nil, append(slices.Clone(tt.args), arg)...)
 				if r.code != exitError || r.out != "" {
 					t.Errorf("%+v", r)
 				}
@@ -145,7 +145,7 @@ func TestBadLimits(t *testing.T) {
 
 func TestVariablesAreSettings(t *testing.T) {
 	t.Setenv("HIKYAKU_LISTEN", "nowhere")
-	r := hikyaku(briefly(t), t, "", os.Environ(), "serve", "--data", t.TempDir())
+	r := hikyaku(withTimeout(t), t, "", os.Environ(), "serve", "--data", t.TempDir())
 	if r.code != exitError || !strings.Contains(r.err, `"nowhere" is not an address`) {
 		t.Errorf("%+v", r)
 	}
@@ -196,7 +196,7 @@ func TestOneServerForAFolder(t *testing.T) {
 	case <-time.After(20 * time.Second):
 		t.Fatal("the server is not ready")
 	}
-	if r := hikyaku(briefly(t), t, "", nil, "serve", "--listen", "127.0.0.1:0", "--data", dir); r.code != exitError || !strings.Contains(r.err, "in use by another hikyaku") {
+	if r := hikyaku(withTimeout(t), t, "", nil, "serve", "--listen", "127.0.0.1:0", "--data", dir); r.code != exitError || !strings.Contains(r.err, "in use by another hikyaku") {
 		t.Errorf("a second server: %+v", r)
 	}
 	if r := hikyaku(t.Context(), t, "long enough\n", nil, "user", "add", "aki", "--data", dir); r.code != exitOK {
@@ -208,7 +208,7 @@ func TestOneServerForAFolder(t *testing.T) {
 	}
 }
 
-// notifier tells when something was written.
+// notifier signals when something was written.
 type notifier struct {
 	ready chan struct{}
 	told  bool

@@ -20,7 +20,7 @@ import (
 // newer release.
 type migrateCommand struct {
 	databaseFlags
-	BrokerMoved bool `help:"RabbitMQ is another one from now on, or has another number of partitions; the old queues are empty and no process uses them."`
+	BrokerMoved bool `help:"RabbitMQ was replaced, or the number of partitions changes; the old queues are empty and no process uses them."`
 }
 
 // Run migrates.
@@ -44,13 +44,13 @@ func (c *migrateCommand) Run(ctx context.Context, std streams) error {
 	return err
 }
 
-// healthcheckTimeout is longer than a server takes to tell how it is, also when
-// what it works with is away (2 s), and shorter than what runs the command
-// waits for it: so it is told what is wrong.
+// healthcheckTimeout is longer than a server takes to report its state, also
+// when a server that it depends on is away (2 s), and shorter than the timeout
+// of the program that runs the command: so that one gets the reason.
 const healthcheckTimeout = 3 * time.Second
 
-// healthcheckCommand asks a server how it is, for images that have no other
-// program in them.
+// healthcheckCommand requests a server's readiness, for images that contain no
+// other program.
 type healthcheckCommand struct {
 	URL    string `help:"Address of the server (the one of --listen)." placeholder:"URL"`
 	Listen string `default:"127.0.0.1:8080" help:"Address and port that the server listens on (${default})." placeholder:"ADDR"`
@@ -98,14 +98,14 @@ func (c *healthcheckCommand) Run(ctx context.Context, std streams) error {
 	return err
 }
 
-// deadletterCommands serve an operator when messages that were accepted could
-// not be stored.
+// deadletterCommands are for an operator when accepted messages could not be
+// stored.
 type deadletterCommands struct {
 	brokerFlags
 
-	List    deadletterList    `cmd:"" help:"List them, the oldest first."`
-	Show    deadletterShow    `cmd:"" help:"Show one as JSON."`
-	Requeue deadletterRequeue `cmd:"" help:"Send one, or all, through its queue again."`
+	List    deadletterList    `cmd:"" help:"List all dead letters, the oldest first."`
+	Show    deadletterShow    `cmd:"" help:"Show one dead letter as JSON."`
+	Requeue deadletterRequeue `cmd:"" help:"Requeue one dead letter, or all."`
 }
 
 func (c *deadletterCommands) open(ctx context.Context, do func(*app.Graveyard) error) error {
@@ -179,7 +179,7 @@ func (c *deadletterShow) Run(ctx context.Context, std streams, all *deadletterCo
 
 type deadletterRequeue struct {
 	ID  string `arg:"" optional:"" help:"Id of the dead letter."`
-	All bool   `help:"All of them."`
+	All bool   `help:"Requeue all."`
 }
 
 // Run sends again.

@@ -12,16 +12,16 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/gateway"
 )
 
-// serveCommand is the server's settings.
+// serveCommand has the server's settings.
 type serveCommand struct {
 	Listen         string        `default:"127.0.0.1:8080" help:"Address and port to listen on (${default})." placeholder:"ADDR"`
-	Roles          []app.Role    `help:"Parts of the system that this process plays: worker, gateway, api, push, ui (all)." placeholder:"ROLE"`
-	Registration   string        `default:"open" enum:"open,invitation,closed" help:"Who may make an account: open, invitation or closed (${default}). The first account can always be made; it administers the installation."`
-	Origins        []string      `help:"Origins of pages elsewhere that may open sockets, such as https://chat.example.org." placeholder:"ORIGIN"`
-	TrustedProxies []string      `help:"Addresses and ranges of the proxies before this process, whose word about the client's address is believed." placeholder:"RANGE"`
-	Drain          time.Duration `default:"20s" help:"How long a stop may take (${default})."`
+	Roles          []app.Role    `help:"Roles of this process: worker, gateway, api, push, ui (all)." placeholder:"ROLE"`
+	Registration   string        `default:"open" enum:"open,invitation,closed" help:"Who may register: open, invitation or closed (${default}). The first account can always be created; it is an administrator."`
+	Origins        []string      `help:"Origins of other web pages that may open sockets, such as https://chat.example.org." placeholder:"ORIGIN"`
+	TrustedProxies []string      `help:"Addresses and ranges of the proxies in front of this process whose forwarded client address is trusted." placeholder:"RANGE"`
+	Drain          time.Duration `default:"20s" help:"How long stopping may take (${default})."`
 
-	Data                 string `default:"./data" group:"On one machine" help:"Folder that holds everything (${default})." placeholder:"DIR"`
+	Data                 string `default:"./data" group:"On one machine" help:"Folder for all data (${default})." placeholder:"DIR"`
 	databaseFlags        `group:"As a cluster"`
 	DatabaseReplicas     []string `group:"As a cluster" help:"PostgreSQL's streaming replicas, for history and search." placeholder:"URL"`
 	DatabaseReplicasFile string   `group:"As a cluster" help:"File that holds --database-replicas, one address in a line." placeholder:"FILE"`
@@ -30,27 +30,27 @@ type serveCommand struct {
 	Redis                string `group:"As a cluster" help:"Redis: redis://:password@host:6379/0, redis+sentinel://host:26379,host:26379/master or redis+cluster://host:6379,host:6379." placeholder:"URL"`
 	RedisFile            string `group:"As a cluster" help:"File that holds --redis." placeholder:"FILE"`
 
-	Rate          float64       `group:"Limits" default:"20" help:"Messages per second of one user, in the long run (${default})."`
-	Burst         int           `group:"Limits" default:"60" help:"Messages of one user at once (${default})."`
+	Rate          float64       `group:"Limits" default:"20" help:"Sustained messages per second of one user (${default})."`
+	Burst         int           `group:"Limits" default:"60" help:"Burst of messages of one user (${default})."`
 	InFlight      int           `group:"Limits" default:"128" help:"Unanswered messages of one connection (${default})."`
 	Connections   int           `group:"Limits" default:"50" help:"Connections of one user (${default})."`
-	Heartbeat     time.Duration `group:"Limits" default:"3s" help:"Time between a client's heartbeats (${default})."`
-	GoodbyeSpread time.Duration `group:"Limits" default:"5s" help:"A gateway that stops sends its clients elsewhere over this time (${default})."`
-	PushContact   string        `group:"Notifications" default:"https://github.com/hikyaku-chat/hikyaku" help:"Where the push services of browsers reach you, as mailto:you@example.org or https://example.org/contact; empty for no notifications (${default})." placeholder:"ADDRESS"`
-	PushDelay     time.Duration `group:"Notifications" default:"5s" help:"A message that nobody has read for so long is notified (${default})."`
-	PushPrivate   bool          `group:"Notifications" help:"Let notifications go to private addresses, to a push service of your own."`
+	Heartbeat     time.Duration `group:"Limits" default:"3s" help:"Interval of client heartbeats (${default})."`
+	GoodbyeSpread time.Duration `group:"Limits" default:"5s" help:"A stopping gateway asks its clients to reconnect, spread over this time (${default})."`
+	PushContact   string        `group:"Notifications" default:"https://github.com/hikyaku-chat/hikyaku" help:"Contact address for the push services of browsers, as mailto:you@example.org or https://example.org/contact; empty for no notifications (${default})." placeholder:"ADDRESS"`
+	PushDelay     time.Duration `group:"Notifications" default:"5s" help:"Delay before an unread message is notified (${default})."`
+	PushPrivate   bool          `group:"Notifications" help:"Allow notifications to private addresses, for your own push service."`
 
 	HashMemory int `group:"Limits" default:"19456" help:"KiB of memory for hashing one password (${default})." placeholder:"KIB"`
-	HashAtOnce int `group:"Limits" default:"4" help:"Passwords hashed side by side (${default})." placeholder:"N"`
+	HashAtOnce int `group:"Limits" default:"4" help:"Passwords hashed concurrently (${default})." placeholder:"N"`
 
-	MetricsListen string `group:"Log" help:"Address and port for metrics (Prometheus, /metrics); keep it from the world (none)." placeholder:"ADDR"`
-	DebugListen   string `group:"Log" help:"Address and port for profiles (pprof); keep it from the world (none)." placeholder:"ADDR"`
+	MetricsListen string `group:"Log" help:"Address and port for metrics (Prometheus, /metrics); do not expose it to the internet (none)." placeholder:"ADDR"`
+	DebugListen   string `group:"Log" help:"Address and port for profiles (pprof); do not expose it to the internet (none)." placeholder:"ADDR"`
 
-	LogLevel  slog.Level `group:"Log" default:"info" help:"Least level that is logged: debug, info, warn or error (${default})."`
-	LogFormat string     `group:"Log" default:"text" enum:"text,json" help:"Form of the log: text or json (${default})."`
+	LogLevel  slog.Level `group:"Log" default:"info" help:"Lowest level that is logged: debug, info, warn or error (${default})."`
+	LogFormat string     `group:"Log" default:"text" enum:"text,json" help:"Format of the log: text or json (${default})."`
 }
 
-// config puts the settings into the form of the program.
+// config converts the settings into an app.Config.
 func (c *serveCommand) config() (cfg app.Config, err error) {
 	cfg = app.Config{
 		Listen: c.Listen, DebugListen: c.DebugListen, MetricsListen: c.MetricsListen, Roles: c.Roles, Registration: c.Registration, Origins: c.Origins, TrustedProxies: c.TrustedProxies,
@@ -83,7 +83,7 @@ func newLogger(w io.Writer, level slog.Level, format string) *slog.Logger {
 	return slog.New(slog.NewTextHandler(w, options))
 }
 
-// Run serves until the process is told to stop.
+// Run serves until the process is asked to stop.
 func (c *serveCommand) Run(ctx context.Context, std streams) error {
 	log := newLogger(std.err, c.LogLevel, c.LogFormat)
 	cfg, err := c.config()

@@ -23,12 +23,12 @@ func (f *databaseFlags) url() (string, error) { return secret("database", f.Data
 type brokerFlags struct {
 	Broker     []string `help:"RabbitMQ: amqp://user:password@host:5672/vhost, once for each node." placeholder:"URL"`
 	BrokerFile string   `help:"File that holds --broker, one address in a line." placeholder:"FILE"`
-	Partitions int      `default:"16" help:"Queues that conversations are spread over; the same in all processes of an installation, for ever (${default})." placeholder:"N"`
+	Partitions int      `default:"16" help:"Number of queues that conversations are distributed over; the same in all processes of an installation, and never changed (${default})." placeholder:"N"`
 }
 
 func (f *brokerFlags) urls() ([]string, error) { return secrets("broker", f.Broker, f.BrokerFile) }
 
-// secret is a value, or what its file holds.
+// secret returns a value, or the content of its file.
 func secret(name, value, file string) (string, error) {
 	switch {
 	case file == "":
@@ -51,7 +51,8 @@ func secret(name, value, file string) (string, error) {
 	return text, nil
 }
 
-// secrets are values, or the lines of their file; commas part them as well.
+// secrets returns values, or the lines of their file; commas separate values as
+// well.
 func secrets(name string, values []string, file string) ([]string, error) {
 	text, err := secret(name, strings.Join(values, ","), file)
 	if err != nil {

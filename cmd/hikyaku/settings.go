@@ -13,8 +13,8 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// settingsFile is a YAML file whose keys are names of flags. What the command
-// line or the environment says goes before it.
+// settingsFile is a YAML file whose keys are names of flags. The command line
+// and the environment override it.
 type settingsFile struct {
 	path   string
 	values map[string]any
@@ -54,15 +54,14 @@ func readSettings(args, environ []string) (*settingsFile, error) {
 	return f, nil
 }
 
-// Validate implements [kong.Resolver]: a setting that is mistyped must not be
-// ignored.
+// Validate implements [kong.Resolver]. A mistyped setting must not be ignored.
 func (f *settingsFile) Validate(app *kong.Application) error {
 	known := flagNames(app)
 	var unknown []string
 	for name, value := range f.values {
 		if !slices.Contains(known, name) {
 			unknown = append(unknown, name)
-		} else if _, err := plain(value); err != nil {
+		} else if _, err := plainValue(value); err != nil {
 			return fmt.Errorf("--config: %s: %s: %w", f.path, name, err)
 		}
 	}
@@ -79,11 +78,11 @@ func (f *settingsFile) Resolve(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (
 	if !ok || len(flag.Envs) > 0 && os.Getenv(flag.Envs[0]) != "" {
 		return nil, nil //nolint:nilnil // kong's way to say that there is none
 	}
-	return plain(value)
+	return plainValue(value)
 }
 
-// plain writes a value as it would stand on the command line.
-func plain(value any) (string, error) {
+// plainValue formats a value as on the command line.
+func plainValue(value any) (string, error) {
 	switch v := value.(type) {
 	case nil:
 		return "", nil
@@ -94,7 +93,7 @@ func plain(value any) (string, error) {
 	case []any:
 		texts := make([]string, len(v))
 		for i := range v {
-			text, err := plain(v[i])
+			text, err := plainValue(v[i])
 			if err != nil {
 				return "", err
 			}
@@ -106,7 +105,7 @@ func plain(value any) (string, error) {
 	}
 }
 
-// flagNames are the names of all flags that can stand in a file.
+// flagNames returns the names of all flags that a file may contain.
 func flagNames(app *kong.Application) []string {
 	var names []string
 	eachFlag(app.Node, func(f *kong.Flag) {
@@ -127,8 +126,8 @@ func eachFlag(n *kong.Node, f func(*kong.Flag)) {
 	}
 }
 
-// unknownVariables finds HIKYAKU_ variables that no flag reads: a setting that
-// is mistyped must not be ignored.
+// unknownVariables returns the HIKYAKU_ variables that no flag reads: a
+// mistyped setting must not be ignored.
 func unknownVariables(app *kong.Application, environ []string) error {
 	known := map[string]bool{}
 	eachFlag(app.Node, func(f *kong.Flag) {

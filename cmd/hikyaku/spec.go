@@ -6,7 +6,7 @@ import (
 
 	"github.com/hikyaku-chat/hikyaku/internal/api"
 	"github.com/hikyaku-chat/hikyaku/internal/asyncapi"
-	"github.com/hikyaku-chat/hikyaku/internal/bench/page"
+	"github.com/hikyaku-chat/hikyaku/internal/bench/htmlreport"
 )
 
 // specCommand prints the written form of the public interfaces and documents.
@@ -16,7 +16,7 @@ type specCommand struct {
 
 // Run prints the document.
 func (c *specCommand) Run(std streams) error {
-	document := map[string]func() ([]byte, error){"openapi": api.OpenAPI, "asyncapi": asyncapi.Document, "bench": page.Schema}
+	document := map[string]func() ([]byte, error){"openapi": api.OpenAPI, "asyncapi": asyncapi.Document, "bench": htmlreport.Schema}
 	b, err := document[c.Which]()
 	if err != nil {
 		return err
@@ -36,7 +36,7 @@ func (versionCommand) Run(std streams) error {
 // release is set by the build: -ldflags "-X main.release=v1.2.3".
 var release = ""
 
-// version is the release, or what the Go toolchain knows of the source.
+// version returns the release, or what the Go toolchain knows of the source.
 func version() string {
 	if release != "" {
 		return release

@@ -13,19 +13,19 @@ import (
 )
 
 // stackCommand runs the whole cluster on one machine, to try it; or another
-// system, to measure it beside.
+// system, to compare with.
 type stackCommand struct {
 	System        string   `default:"hikyaku" enum:"hikyaku,ejabberd,reference" help:"What to run: hikyaku, ejabberd or reference (${default})." placeholder:"SYSTEM"`
-	Port          int      `default:"8080" help:"Port of the entrance; 0 for a free one (${default})."`
+	Port          int      `default:"8080" help:"Port of nginx; 0 for a free one (${default})."`
 	RabbitmqNodes int      `default:"1" help:"Nodes of the RabbitMQ cluster (${default})." placeholder:"N"`
 	RedisCluster  bool     `help:"A Redis Cluster of three instead of a single Redis."`
 	Gateways      int      `default:"2" help:"Gateways (${default})." placeholder:"N"`
 	Apis          int      `default:"2" help:"Processes that serve the API and the page (${default})." placeholder:"N"`
-	Workers       *int     `help:"Workers (2; of the reference 1)." placeholder:"N"`
+	Workers       *int     `help:"Workers (2; 1 for reference)." placeholder:"N"`
 	Set           []string `help:"A setting for every process, such as HIKYAKU_RATE=1000." placeholder:"VARIABLE=VALUE"`
 }
 
-// check refuses what no cluster can be made of.
+// check rejects settings that make no cluster.
 func (c *stackCommand) check() error {
 	for _, n := range []struct {
 		flag               string
@@ -35,7 +35,7 @@ func (c *stackCommand) check() error {
 		{"rabbitmq-nodes", c.RabbitmqNodes, 1, 9},
 		{"gateways", c.Gateways, 1, 100},
 		{"apis", c.Apis, 1, 100},
-		{"workers", given(c.Workers, 1), 1, 100},
+		{"workers", orDefault(c.Workers, 1), 1, 100},
 	} {
 		if n.value < n.least || n.value > n.most {
 			return fmt.Errorf("--%s: %d is not between %d and %d; leave it away for the default", n.flag, n.value, n.least, n.most)
@@ -49,16 +49,16 @@ func (c *stackCommand) check() error {
 	return c.checkOther()
 }
 
-// given is a number that may have been left away, and otherwise.
-func given(n *int, otherwise int) int {
+// orDefault returns *n, or a default if n is nil.
+func orDefault(n *int, otherwise int) int {
 	if n == nil {
 		return otherwise
 	}
 	return *n
 }
 
-// Run starts the cluster, or the other system, and stops it when the process is
-// told to.
+// Run runs the cluster, or the other system, until the process is asked to
+// stop.
 func (c *stackCommand) Run(ctx context.Context, std streams) error {
 	if err := c.check(); err != nil {
 		return err
@@ -79,11 +79,11 @@ func (c *stackCommand) runCluster(ctx context.Context, std streams) (err error) 
 	started := time.Now()
 	cluster, err := stack.StartCluster(ctx, folder, stack.Options{
 		Port: c.Port, RabbitMQNodes: c.RabbitmqNodes, RedisCluster: c.RedisCluster,
-		Gateways: c.Gateways, APIs: c.Apis, Workers: given(c.Workers, 0), Settings: c.Set,
+		Gateways: c.Gateways, APIs: c.Apis, Workers: orDefault(c.Workers, 0), Settings: c.Set,
 	})
 	if err != nil {
 		if ctx.Err() != nil {
-			return nil // told to stop while it started
+			return nil // asked to stop while it started
 		}
 		return err
 	}
@@ -91,7 +91,7 @@ func (c *stackCommand) runCluster(ctx context.Context, std streams) (err error) 
 	for _, m := range cluster.Members("") {
 		addrs[m.PID()] = m.Addr()
 	}
-	if err := tellProcesses(std.out, folder, addrs); err != nil {
+	if err := printProcesses(std.out, folder, addrs); err != nil {
 		return err
 	}
 	_, _ = fmt.Fprintf(std.out, "Logs and data are in %s until it stops; nothing is kept.\n"+
@@ -111,9 +111,8 @@ func (c *stackCommand) runCluster(ctx context.Context, std streams) (err error) 
 	return err
 }
 
-// tellProcesses lists what runs, and where processes listen whose address is
-// known.
-func tellProcesses(out io.Writer, folder *stack.Folder, addrs map[int]string) error {
+// printProcesses lists the processes, with the addresses that are known.
+func printProcesses(out io.Writer, folder *stack.Folder, addrs map[int]string) error {
 	w := tabwriter.NewWriter(out, 0, 4, 2, ' ', 0)
 	for _, p := range folder.Processes() {
 		if p.Running() {
@@ -123,8 +122,9 @@ func tellProcesses(out io.Writer, folder *stack.Folder, addrs map[int]string) er
 	return w.Flush()
 }
 
-// watch waits for the end, and tells of processes that end before: the cluster
-// goes on without them, and whoever ended one wants to see that.
+// watch waits until the process is asked to stop, and reports processes that
+// end before: the cluster goes on without them, and whoever ended one wants to
+// see that.
 func (c *stackCommand) watch(ctx context.Context, std streams, folder *stack.Folder) {
 	died := make(chan *stack.Process)
 	for _, p := range folder.Processes() {
@@ -137,7 +137,7 @@ func (c *stackCommand) watch(ctx context.Context, std streams, folder *stack.Fol
 				return
 			case <-p.Done():
 			}
-			if p.Died() {
+			if p.Exited() {
 				select {
 				case died <- p:
 				case <-ctx.Done():

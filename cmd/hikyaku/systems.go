@@ -14,7 +14,7 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/stack"
 )
 
-// checkOther refuses what another system than Hikyaku knows nothing of.
+// checkOther rejects settings that do not apply to another system than Hikyaku.
 func (c *stackCommand) checkOther() error {
 	if c.System == "hikyaku" {
 		return nil
@@ -30,7 +30,7 @@ func (c *stackCommand) checkOther() error {
 	return nil
 }
 
-// runOther starts another system and stops it when the process is told to.
+// runOther runs another system until the process is asked to stop.
 func (c *stackCommand) runOther(ctx context.Context, std streams) (err error) {
 	folder, err := stack.NewFolder()
 	if err != nil {
@@ -42,7 +42,7 @@ func (c *stackCommand) runOther(ctx context.Context, std streams) (err error) {
 	settings, addrs, err := c.startOther(ctx, folder)
 	if err != nil {
 		if ctx.Err() != nil {
-			return nil // told to stop while it started
+			return nil // asked to stop while it started
 		}
 		return err
 	}
@@ -50,7 +50,7 @@ func (c *stackCommand) runOther(ctx context.Context, std streams) (err error) {
 	if err := writeSettings(path, settings); err != nil {
 		return err
 	}
-	if err := tellProcesses(std.out, folder, addrs); err != nil {
+	if err := printProcesses(std.out, folder, addrs); err != nil {
 		return err
 	}
 	_, _ = fmt.Fprintf(std.out, "Logs and data are in %s until it stops; nothing is kept.\n"+
@@ -65,8 +65,8 @@ func (c *stackCommand) runOther(ctx context.Context, std streams) (err error) {
 	return err
 }
 
-// startOther starts another system. It returns the settings with which bench
-// measures it, and where its processes listen.
+// startOther starts another system. It returns the settings for bench, and the
+// addresses of its processes.
 func (c *stackCommand) startOther(ctx context.Context, folder *stack.Folder) (settings map[string]string, addrs map[int]string, err error) {
 	addrs = map[int]string{}
 	if c.System == "ejabberd" {
@@ -77,7 +77,7 @@ func (c *stackCommand) startOther(ctx context.Context, folder *stack.Folder) (se
 		addrs[e.PID()] = strings.TrimPrefix(e.URL(), "http://")
 		return map[string]string{"system": c.System, "url": e.URL()}, addrs, nil
 	}
-	r, err := stack.StartReference(ctx, folder, stack.ReferenceOptions{Port: c.Port, Gateways: c.Gateways, Workers: given(c.Workers, 0)})
+	r, err := stack.StartReference(ctx, folder, stack.ReferenceOptions{Port: c.Port, Gateways: c.Gateways, Workers: orDefault(c.Workers, 0)})
 	if err != nil {
 		return nil, nil, err
 	}
@@ -89,8 +89,8 @@ func (c *stackCommand) startOther(ctx context.Context, folder *stack.Folder) (se
 	}, addrs, nil
 }
 
-// writeSettings writes a file for --config that its owner alone can read: it may
-// hold a password, which has no place on a command line.
+// writeSettings writes a file for --config that only its owner can read: it may
+// contain a password, which must not be on a command line.
 func writeSettings(path string, settings map[string]string) error {
 	var text strings.Builder
 	for _, name := range slices.Sorted(maps.Keys(settings)) {

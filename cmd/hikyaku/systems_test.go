@@ -16,7 +16,7 @@ import (
 )
 
 // One command starts another system and names a file of settings with which the
-// load tool measures it; the system stops when it is told to.
+// load tool measures it; the system stops when it is asked to.
 func TestStackOfOtherSystems(t *testing.T) {
 	stacktest.SkipIfShort(t)
 	t.Parallel()
@@ -27,7 +27,7 @@ func TestStackOfOtherSystems(t *testing.T) {
 		},
 		"reference": func(s map[string]string) (targettest.System, error) {
 			system, err := reference.New(s["url"], reference.Options{Database: s["reference-database"]})
-			return targettest.System{Target: system, AnyOrder: true}, err
+			return targettest.System{Target: system, Unordered: true}, err
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -59,7 +59,7 @@ func TestStackOfOtherSystems(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			targettest.Talk(t, system, targettest.Pairs("stack", 4))
+			targettest.TestMessages(t, system, targettest.Pairs("stack", 4))
 			stop()
 			if code := <-ended; code != exitOK {
 				t.Errorf("the stack ended with %d", code)
@@ -71,7 +71,7 @@ func TestStackOfOtherSystems(t *testing.T) {
 	}
 }
 
-// told passes the rest of a line on in which something stands.
+// told sends the rest of the first line that contains a text.
 type told struct {
 	about string
 	rest  chan string

@@ -18,18 +18,18 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
 )
 
-// userCommands serve an operator without a browser. They work on the store,
-// beside a running server too.
+// userCommands are for an operator without a browser. They work on the store,
+// also while a server runs.
 type userCommands struct {
-	Data string `default:"./data" help:"Folder that holds everything (${default})." placeholder:"DIR"`
+	Data string `default:"./data" help:"Folder for all data (${default})." placeholder:"DIR"`
 	databaseFlags
 
-	Add      userAdd      `cmd:"" help:"Make an account."`
+	Add      userAdd      `cmd:"" help:"Create an account."`
 	List     userList     `cmd:"" help:"List all accounts."`
 	Password userPassword `cmd:"" help:"Give an account a new password and end its sessions."`
 	Disable  userDisable  `cmd:"" help:"Lock an account and end its sessions."`
 	Enable   userEnable   `cmd:"" help:"Unlock an account."`
-	Token    userToken    `cmd:"" help:"Log a program in to an account, and print its token. An administrator's token lets hikyaku bench make and remove accounts in bulk."`
+	Token    userToken    `cmd:"" help:"Create a session for a program, and print its token. With an administrator's token hikyaku bench can create and remove accounts in bulk."`
 }
 
 // operator opens the accounts for one command.
@@ -37,9 +37,9 @@ func (c *userCommands) operator(ctx context.Context, std streams, do func(*app.O
 	return c.operate(ctx, std, false, do)
 }
 
-// operate does it; create says whether the installation may be a new one. A
-// first account can be made before the first start; nothing else is meant for
-// an installation that is not there.
+// operate opens the accounts for one command. create says whether the
+// installation may be new: a first account can be made before the first start;
+// the other commands need an existing installation.
 func (c *userCommands) operate(ctx context.Context, std streams, create bool, do func(*app.Operator) error) error {
 	database, err := c.url()
 	if err != nil {
@@ -55,7 +55,7 @@ func (c *userCommands) operate(ctx context.Context, std streams, create bool, do
 type userAdd struct {
 	Name        string `arg:"" help:"Name of the account."`
 	DisplayName string `help:"Name that others see (the name)."`
-	Admin       bool   `help:"The account administers the installation. The first one does in any case."`
+	Admin       bool   `help:"Make the account an administrator. The first account always is one."`
 }
 
 // Run makes the account.
@@ -69,12 +69,12 @@ func (c *userAdd) Run(ctx context.Context, std streams, all *userCommands) error
 		if err != nil {
 			return err
 		}
-		_, err = fmt.Fprintf(std.out, "%s%s was made.\n", u.Name, ifAdmin(u))
+		_, err = fmt.Fprintf(std.out, "%s%s was made.\n", u.Name, adminLabel(u))
 		return err
 	})
 }
 
-func ifAdmin(u chat.User) string {
+func adminLabel(u chat.User) string {
 	if u.Admin {
 		return " (administrator)"
 	}
@@ -141,7 +141,7 @@ func (c *userEnable) Run(ctx context.Context, std streams, all *userCommands) er
 
 type userToken struct {
 	Name    string        `arg:"" help:"Name of the account."`
-	Expires time.Duration `default:"24h" help:"How long the token is good without being used (${default})."`
+	Expires time.Duration `default:"24h" help:"How long the token stays valid without being used (${default})."`
 }
 
 // Run makes a session. The token goes alone to the standard output, so that it

@@ -12,7 +12,7 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/gateway"
 )
 
-const patience = acceptance.Patience
+const patience = acceptance.Timeout
 
 // testConfig is a whole system on a free port, with its data in a folder of
 // the test's own and password hashing made cheap.

@@ -50,13 +50,13 @@ func TestOverloadIsHonest(t *testing.T) {
 	const n = 30
 	ids := make([]chat.ClientID, n)
 	for i := range ids {
-		ids[i] = aki.Post(g.ID, fmt.Sprint(i))
+		ids[i] = aki.SendMessage(g.ID, fmt.Sprint(i))
 	}
 	for i := range n {
 		for {
 			rejected := false
 			var wait time.Duration
-			aki.Answer(ids[i], func(r *wire.Rejected) {
+			aki.AwaitAnswer(ids[i], func(r *wire.Rejected) {
 				rejected, wait = true, time.Duration(r.RetryAfterMS)*time.Millisecond
 				if r.RetryAfterMS <= 0 || (r.Code != "rate_limited" && r.Code != "order") {
 					t.Errorf("message %d: %+v", i, r)
@@ -66,7 +66,7 @@ func TestOverloadIsHonest(t *testing.T) {
 				break
 			}
 			time.Sleep(wait)
-			aki.Say(wire.Send{T: "send", ID: ids[i], Conversation: g.ID, Body: fmt.Sprint(i)})
+			aki.Send(wire.Send{T: "send", ID: ids[i], Conversation: g.ID, Body: fmt.Sprint(i)})
 		}
 	}
 	history, err := aki.History(t.Context(), g.ID)
@@ -91,15 +91,15 @@ func TestStopIsGraceful(t *testing.T) {
 	}
 	var ids []chat.ClientID
 	for i := range 200 {
-		ids = append(ids, aki.Post(g.ID, fmt.Sprint(i)))
+		ids = append(ids, aki.SendMessage(g.ID, fmt.Sprint(i)))
 	}
 	acceptance.Await(aki, "accepted", acceptance.IsID(ids[0]))
 	stop(t, a)
 	<-aki.Socket.Done()
-	if len(acceptance.FramesOf(aki, "goodbye")) != 1 {
+	if len(acceptance.Frames(aki, "goodbye")) != 1 {
 		t.Error("no goodbye")
 	}
-	accepted := len(acceptance.FramesOf(aki, "accepted")) + 1
+	accepted := len(acceptance.Frames(aki, "accepted")) + 1
 	// A second start has everything again, the session included.
 	b := start(t, cfg)
 	c, err := client.New(b.URL())

@@ -49,12 +49,12 @@ func (c *Client) AddBatchUsers(ctx context.Context, batch string, names []string
 	out := make([]*Client, 0, len(names))
 	for len(names) > 0 {
 		n := min(len(names), chat.MaxBatchUsers)
-		users := make([]named, n)
+		users := make([]newAccount, n)
 		for i, name := range names[:n] {
-			users[i] = named{name}
+			users[i] = newAccount{name}
 		}
 		var made struct {
-			Items []grant `json:"items"`
+			Items []session `json:"items"`
 		}
 		if err := c.Do(ctx, http.MethodPost, batchPath(batch)+"/users", map[string]any{"users": users}, &made); err != nil {
 			return nil, err
@@ -72,7 +72,7 @@ func (c *Client) AddBatchUsers(ctx context.Context, batch string, names []string
 	return out, nil
 }
 
-type named struct {
+type newAccount struct {
 	Name string `json:"name"`
 }
 
@@ -81,8 +81,8 @@ func batchPath(batch string) string { return "/admin/batches/" + batch }
 const (
 	// roomsAtOnce and membersAtOnce bound a request for conversations: a
 	// server answers it in a second or so.
-	roomsAtOnce   = 500
-	membersAtOnce = 10_000
+	roomsPerRequest = 500
+	membersAtOnce   = 10_000
 )
 
 // AddBatchRooms makes conversations between accounts of a batch, in as many
@@ -91,7 +91,7 @@ func (c *Client) AddBatchRooms(ctx context.Context, batch string, rooms []BatchR
 	out := make([]wire.Conversation, 0, len(rooms))
 	for len(rooms) > 0 {
 		n, members := 0, 0
-		for n < len(rooms) && n < roomsAtOnce && (n == 0 || members+len(rooms[n].Members) <= membersAtOnce) {
+		for n < len(rooms) && n < roomsPerRequest && (n == 0 || members+len(rooms[n].Members) <= membersAtOnce) {
 			members += len(rooms[n].Members)
 			n++
 		}
@@ -110,8 +110,8 @@ func (c *Client) AddBatchRooms(ctx context.Context, batch string, rooms []BatchR
 	return out, nil
 }
 
-// RemoveBatch removes a batch, request by request. After each it tells progress
-// what was removed so far; nil for nobody.
+// RemoveBatch removes a batch, request by request. After each it calls
+// progress, which may be nil, with what was removed so far.
 func (c *Client) RemoveBatch(ctx context.Context, batch string, progress func(BatchRemoval)) (sum BatchRemoval, err error) {
 	for !sum.Done {
 		var step BatchRemoval
@@ -129,8 +129,8 @@ func (c *Client) RemoveBatch(ctx context.Context, batch string, progress func(Ba
 	return sum, nil
 }
 
-// Empty tells whether the installation has no account yet: the first one that
-// is made administers it.
+// Empty reports whether the installation has no account yet. The first account
+// becomes its administrator.
 func (c *Client) Empty(ctx context.Context) (bool, error) {
 	var out struct {
 		FirstAccount bool `json:"first_account"`

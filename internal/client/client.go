@@ -134,23 +134,23 @@ type credentials struct {
 	Device   string `json:"device,omitempty"`
 }
 
-type grant struct {
+type session struct {
 	User  wire.User `json:"user"`
 	Token string    `json:"token"`
 }
 
 // Register makes an account and logs in.
 func (c *Client) Register(ctx context.Context, name, password string) error {
-	return c.enter(ctx, "/register", name, password)
+	return c.authenticate(ctx, "/register", name, password)
 }
 
 // Login logs in.
 func (c *Client) Login(ctx context.Context, name, password string) error {
-	return c.enter(ctx, "/login", name, password)
+	return c.authenticate(ctx, "/login", name, password)
 }
 
-func (c *Client) enter(ctx context.Context, path, name, password string) error {
-	var g grant
+func (c *Client) authenticate(ctx context.Context, path, name, password string) error {
+	var g session
 	if err := c.Do(ctx, http.MethodPost, path, credentials{Name: name, Password: password, Device: "program"}, &g); err != nil {
 		return err
 	}
@@ -158,7 +158,7 @@ func (c *Client) enter(ctx context.Context, path, name, password string) error {
 	return nil
 }
 
-// CreateDirect finds or makes the direct conversation with a person.
+// CreateDirect finds or creates the direct conversation with a user.
 func (c *Client) CreateDirect(ctx context.Context, with chat.UserID) (wire.Summary, error) {
 	return c.create(ctx, map[string]any{"kind": chat.Direct, "user": with})
 }
@@ -187,7 +187,7 @@ func (c *Client) Join(ctx context.Context, id chat.ConversationID) error {
 	return c.Do(ctx, http.MethodPost, "/conversations/"+id.String()+"/join", nil, nil)
 }
 
-// Remove takes a person out of a conversation.
+// Remove removes a user from a conversation.
 func (c *Client) Remove(ctx context.Context, id chat.ConversationID, user chat.UserID) error {
 	return c.Do(ctx, http.MethodDelete, "/conversations/"+id.String()+"/members/"+user.String(), nil, nil)
 }

@@ -22,7 +22,7 @@ import (
 // pings, because the reader does not wait for them to be written.
 func TestConformance(t *testing.T) {
 	cases := wsframetest.Cases(wsframe.FromServer)
-	both(t, func(t *testing.T, d client.Dialer) {
+	withAndWithoutLoop(t, func(t *testing.T, d client.Dialer) {
 		conns := make(chan net.Conn, 1)
 		web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			conn, _, _, err := ws.HTTPUpgrader{Protocol: func(p string) bool { return p == wire.Subprotocol }}.Upgrade(r, w)
@@ -67,7 +67,7 @@ func testConformance(t *testing.T, d client.Dialer, c *client.Client, conns <-ch
 	defer s.Close()
 	conn := <-conns
 	defer func() { _ = conn.Close() }()
-	_ = conn.SetDeadline(time.Now().Add(patience))
+	_ = conn.SetDeadline(time.Now().Add(timeout))
 
 	// What the client answers.
 	ponged := make(chan struct{}) // all pongs have come
@@ -112,7 +112,7 @@ func testConformance(t *testing.T, d client.Dialer, c *client.Client, conns <-ch
 			// A pong may be passed by the answer to a close frame.
 			select {
 			case <-ponged:
-			case <-time.After(patience):
+			case <-time.After(timeout):
 				t.Fatalf("%d pongs are missing", len(wantPongs))
 			}
 		}

@@ -18,38 +18,40 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/wsframe"
 )
 
-// Dialer says how sockets are opened. Its zero value is how anybody's device
-// does it.
+// Dialer configures how sockets are opened. Its zero value is what an ordinary
+// device uses.
 type Dialer struct {
 	// Gateway is the address of a gateway, such as http://127.0.0.1:8081, to
 	// connect to instead of the installation's.
 	Gateway string
-	// Source is the address of this machine to connect from: one address has
-	// no more than some 28,000 ports toward a server's.
+	// Source is the local address to connect from: one address has some 28,000
+	// ports toward one server address.
 	Source netip.Addr
-	// Loop reads the socket together with others, which costs less than the
-	// goroutine that it has else. Then neither onFrame nor OnEnd may block.
+	// Loop reads the socket together with others, which costs less than a
+	// goroutine for each. Then neither onFrame nor OnEnd may block.
 	Loop *eventloop.Loop
-	// Patient waits for a silent server as long as hello says that the server
-	// waits for a silent client, instead of two heartbeats: for those who
-	// measure a server, and must not mistake a late one for one that is gone.
-	Patient bool
+	// TolerateSilence waits for a silent server as long as hello says that the
+	// server waits for a silent client, instead of for a few heartbeats. It is
+	// for load tools, which must not mistake a late server for one that is
+	// gone.
+	TolerateSilence bool
 	// OnEnd is called when the socket has ended, after the last frame and
-	// before Done closes, with what Err will say. It must not call Close.
+	// before Done is closed, with the error that Err returns. It must not call
+	// Close.
 	OnEnd func(error)
 }
 
-// dialPatience bounds a dial whose context has no deadline.
-const dialPatience = 10 * time.Second
+// dialTimeout bounds a dial whose context has no deadline.
+const dialTimeout = 10 * time.Second
 
 // Dial opens a socket. onFrame is called for each frame after hello, in order
-// and never twice at the same time; it may be called before Dial returns. The
-// heartbeat is sent by the socket itself, at the pace that the server asks for.
+// and never concurrently; it may be called before Dial returns. The socket
+// sends heartbeats itself, with the interval that the server asks for.
 func (c *Client) Dial(ctx context.Context, onFrame func(Frame)) (*Socket, error) {
 	return Dialer{}.Dial(ctx, c, onFrame)
 }
 
-// Dial opens a socket of an account, see [Client.Dial].
+// Dial opens a socket for an account, see [Client.Dial].
 func (d Dialer) Dial(ctx context.Context, c *Client, onFrame func(Frame)) (*Socket, error) {
 	u := *c.base
 	if d.Gateway != "" {
@@ -63,11 +65,11 @@ func (d Dialer) Dial(ctx context.Context, c *Client, onFrame func(Frame)) (*Sock
 	if err := d.open(ctx, &u, c.token, s); err != nil {
 		return nil, fmt.Errorf("open a socket to %s: %w", u.Host, err)
 	}
-	s.startHeart(d.Patient)
+	s.startHeartbeats(d.TolerateSilence)
 	if d.Loop != nil {
 		// Nobody else reads yet, so the loop's part can be played here.
 		if err := s.feed(nil); err != nil {
-			s.end(err)
+			s.finish(err)
 			return s, nil
 		}
 		if d.Loop.Add(s.conn, (*reader)(s)) {
@@ -105,10 +107,10 @@ func (d Dialer) open(ctx context.Context, u *url.URL, token string, s *Socket) e
 	} else {
 		deadline, ok := ctx.Deadline()
 		if !ok {
-			deadline = time.Now().Add(dialPatience)
+			deadline = time.Now().Add(dialTimeout)
 		}
 		_ = conn.SetReadDeadline(deadline)
-		err = s.greet(early)
+		err = s.readHello(early)
 	}
 	if err != nil {
 		return errors.Join(err, conn.Close())
@@ -116,11 +118,11 @@ func (d Dialer) open(ctx context.Context, u *url.URL, token string, s *Socket) e
 	return conn.SetReadDeadline(time.Time{})
 }
 
-// greet reads hello. What came behind it stays with the parser.
-func (s *Socket) greet(data []byte) error {
+// readHello reads hello. The bytes after it stay with the parser.
+func (s *Socket) readHello(data []byte) error {
 	var buf [1024]byte
 	for {
-		err := s.parser.Feed(data, wsframe.FromServer, maxServerMessage, s.greeting)
+		err := s.parser.Feed(data, wsframe.FromServer, maxServerMessage, s.handleHello)
 		if err != nil || s.Hello.T != "" {
 			return err
 		}
@@ -132,10 +134,10 @@ func (s *Socket) greet(data []byte) error {
 	}
 }
 
-// greeting handles what comes up to hello.
-func (s *Socket) greeting(op wsframe.Opcode, payload []byte) error {
+// handleHello handles what comes up to hello.
+func (s *Socket) handleHello(op wsframe.Opcode, payload []byte) error {
 	if op != wsframe.Text {
-		return s.control(op, payload)
+		return s.handleControl(op, payload)
 	}
 	if err := json.Unmarshal(payload, &s.Hello); err != nil {
 		return err

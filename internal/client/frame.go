@@ -5,17 +5,16 @@ import (
 	"encoding/json"
 )
 
-// Frame is a frame from the server. Raw is only valid during the call that
-// hands it over.
+// Frame is a frame from the server. Raw is only valid during the callback.
 type Frame struct {
 	T   string
 	Raw []byte
 }
 
-// Into decodes the frame into one of the wire types.
+// Into decodes the frame into a type of package wire.
 func (f Frame) Into(v any) error { return json.Unmarshal(f.Raw, v) }
 
-// maxServerMessage bounds what a server may send in one message.
+// maxServerMessage bounds the size of a message from the server.
 const maxServerMessage = 16 << 20
 
 // frameType reads the value of "t", which this server writes first.

@@ -11,12 +11,12 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/wsframe"
 )
 
-// nowhere is a connection that takes everything.
-type nowhere struct{ net.Conn }
+// discardConn is a connection that takes everything.
+type discardConn struct{ net.Conn }
 
-func (nowhere) Write(p []byte) (int, error)      { return len(p), nil }
-func (nowhere) SetWriteDeadline(time.Time) error { return nil }
-func (nowhere) Close() error                     { return nil }
+func (discardConn) Write(p []byte) (int, error)      { return len(p), nil }
+func (discardConn) SetWriteDeadline(time.Time) error { return nil }
+func (discardConn) Close() error                     { return nil }
 
 // What a server sends is understood alike in whatever pieces it comes, and
 // whatever it is.
@@ -33,14 +33,14 @@ func FuzzPieces(f *testing.F) {
 	f.Add([]byte{0x81, 127, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff}, uint8(3))
 	f.Fuzz(func(t *testing.T, sent []byte, piece uint8) {
 		hear := func(piece int) (frames []string, why string, over bool) {
-			s := &Socket{conn: nowhere{}, done: make(chan struct{}), onFrame: func(f Frame) { frames = append(frames, string(f.Raw)) }}
-			defer s.end(io.EOF)
+			s := &Socket{conn: discardConn{}, done: make(chan struct{}), onFrame: func(f Frame) { frames = append(frames, string(f.Raw)) }}
+			defer s.finish(io.EOF)
 			for p := range slices.Chunk(bytes.Clone(sent), piece) {
 				if err := s.feed(p); err != nil {
-					return frames, err.Error(), s.over
+					return frames, err.Error(), s.readDone
 				}
 			}
-			return frames, "", s.over
+			return frames, "", s.readDone
 		}
 		if bytes.Contains(sent, []byte("goodbye")) {
 			return // it starts a timer

@@ -15,28 +15,28 @@ import (
 
 // Socket is a connection of hikyaku.v1. Send may be called concurrently.
 //
-// One goroutine reads it, its own or that of a loop, and ends it: whoever else
-// wants it to end cuts it, and the reader sees that.
+// One goroutine reads it, its own or that of an event loop, and ends it. Others
+// abort the connection, which the reader notices.
 type Socket struct {
 	Hello wire.Hello
 
-	conn    net.Conn
-	onFrame func(Frame)
-	onEnd   func(error)
-	parser  wsframe.Parser // of the reader
-	over    bool           // of the reader: the server closed, or broke the protocol; nothing after it counts
-	done    chan struct{}
-	err     error                 // why it ended; set before done closes
-	reason  atomic.Pointer[error] // why this end wants it to end
-	isCut   atomic.Bool
-	closing sync.Once
-	heart   heart
+	conn       net.Conn
+	onFrame    func(Frame)
+	onEnd      func(error)
+	parser     wsframe.Parser // used by the reader
+	readDone   bool           // the server closed, or violated the protocol; the reader ignores what follows
+	done       chan struct{}
+	err        error                 // why it ended; set before done closes
+	reason     atomic.Pointer[error] // why this side ended it
+	aborted    atomic.Bool
+	closing    sync.Once
+	heartbeats heartbeats
 
 	writing sync.Mutex
 	buf     []byte
 }
 
-// CloseError is how the server ended a connection.
+// CloseError is the server's close frame.
 type CloseError struct {
 	Code   int
 	Reason string
@@ -47,23 +47,23 @@ func (e *CloseError) Error() string {
 }
 
 var (
-	// ErrGoodbye is why a connection ended whose server told to go elsewhere,
-	// when the time that it gave was over.
+	// ErrGoodbye is why a connection ended that the server had asked to
+	// reconnect elsewhere, after the delay that it gave.
 	ErrGoodbye = errors.New("the server is stopping: connect again")
 
 	errClosed = fmt.Errorf("this end closed it: %w", net.ErrClosed)
 )
 
-// reader is a socket as its loop sees it.
+// reader is a socket as its event loop sees it.
 type reader Socket
 
-// Data implements [readloop.Reader].
+// Data implements [eventloop.Reader].
 func (r *reader) Data(p []byte) error { return (*Socket)(r).feed(p) }
 
-// End implements [readloop.Reader].
-func (r *reader) End(err error) { (*Socket)(r).end(err) }
+// End implements [eventloop.Reader].
+func (r *reader) End(err error) { (*Socket)(r).finish(err) }
 
-// read is the reader of a socket that no loop reads.
+// read reads a socket that has no event loop.
 func (s *Socket) read() {
 	err := s.feed(nil) // what came with hello
 	buf := make([]byte, 4096)
@@ -75,13 +75,13 @@ func (s *Socket) read() {
 			}
 		}
 	}
-	s.end(err)
+	s.finish(err)
 }
 
-// feed handles bytes from the server, in whatever pieces they come.
+// feed handles bytes from the server, however they are split.
 func (s *Socket) feed(p []byte) error {
-	s.heart.heard()
-	if s.over {
+	s.heartbeats.received()
+	if s.readDone {
 		return nil
 	}
 	err := s.parser.Feed(p, wsframe.FromServer, maxServerMessage, s.handle)
@@ -91,59 +91,59 @@ func (s *Socket) feed(p []byte) error {
 	case err == nil:
 		return nil
 	case errors.As(err, &broken):
-		s.finish(broken.Code, broken.Reason, fmt.Errorf("the server broke the WebSocket protocol: %w", broken))
+		s.closeFromReader(broken.Code, broken.Reason, fmt.Errorf("the server broke the WebSocket protocol: %w", broken))
 	case errors.As(err, &closed):
 		code := closed.Code
 		if code == wsframe.CodeNoStatus {
 			code = wsframe.CodeNormal
 		}
-		s.finish(code, "", closed)
+		s.closeFromReader(code, "", closed)
 	default:
 		return err
 	}
 	return nil
 }
 
-// finish has the connection end with a close frame. A reader does not wait for
-// a writer, so another goroutine sends it and cuts the connection.
-func (s *Socket) finish(code int, text string, reason error) {
-	s.over, s.parser = true, wsframe.Parser{}
+// closeFromReader ends the connection with a close frame. The reader must not
+// wait for a writer, so another goroutine sends it and aborts the connection.
+func (s *Socket) closeFromReader(code int, text string, reason error) {
+	s.readDone, s.parser = true, wsframe.Parser{}
 	s.reason.CompareAndSwap(nil, &reason)
 	go s.closeWith(code, text, reason)
 }
 
 // handle handles a message or a control frame.
 func (s *Socket) handle(op wsframe.Opcode, payload []byte) error {
-	if s.isCut.Load() {
-		return errClosed // nothing more is handed over
+	if s.aborted.Load() {
+		return errClosed // no more frames are delivered
 	}
 	if op != wsframe.Text {
-		return s.control(op, payload)
+		return s.handleControl(op, payload)
 	}
-	s.take(payload)
+	s.deliver(payload)
 	return nil
 }
 
-// take hands a frame over.
-func (s *Socket) take(p []byte) {
+// deliver passes a frame to onFrame.
+func (s *Socket) deliver(p []byte) {
 	f := Frame{T: frameType(p), Raw: p}
 	if f.T == "goodbye" {
-		s.leave(f)
+		s.handleGoodbye(f)
 	}
 	s.onFrame(f)
 }
 
-// leave ends the connection when the server's goodbye says so. Until then it
-// works as ever, unless the server closes it first.
-func (s *Socket) leave(f Frame) {
+// handleGoodbye closes the connection after the delay in the server's goodbye.
+// Until then it works as before, unless the server closes it first.
+func (s *Socket) handleGoodbye(f Frame) {
 	var goodbye wire.Goodbye
 	if f.Into(&goodbye) == nil {
 		time.AfterFunc(time.Duration(goodbye.ReconnectAfterMS)*time.Millisecond, func() { s.close(ErrGoodbye) })
 	}
 }
 
-// control handles what is no text.
-func (s *Socket) control(op wsframe.Opcode, payload []byte) error {
+// handleControl handles a frame that is not text.
+func (s *Socket) handleControl(op wsframe.Opcode, payload []byte) error {
 	switch op {
 	case wsframe.Ping:
 		p := append([]byte(nil), payload...)
@@ -158,13 +158,13 @@ func (s *Socket) control(op wsframe.Opcode, payload []byte) error {
 	return nil
 }
 
-// end is the reader's last act.
-func (s *Socket) end(err error) {
+// finish is the last call of the reader.
+func (s *Socket) finish(err error) {
 	if reason := s.reason.Load(); reason != nil {
 		err = *reason
 	}
 	s.err = err
-	s.heart.stop()
+	s.heartbeats.stop()
 	_ = s.conn.Close()
 	if s.onEnd != nil {
 		s.onEnd(err)
@@ -172,12 +172,13 @@ func (s *Socket) end(err error) {
 	close(s.done)
 }
 
-// cut has the reader end the connection, for the first reason that was given.
-func (s *Socket) cut(reason error) {
+// abort makes the reader end the connection, with the first reason that was
+// given.
+func (s *Socket) abort(reason error) {
 	s.reason.CompareAndSwap(nil, &reason)
-	s.isCut.Store(true)
+	s.aborted.Store(true)
 	if tcp, ok := s.conn.(*net.TCPConn); ok {
-		// Not closed: that is the reader's to do (see package eventloop).
+		// Only the reader closes it (see package eventloop).
 		_ = tcp.CloseRead()
 		_ = tcp.SetWriteDeadline(time.Unix(1, 0))
 		return
@@ -194,54 +195,54 @@ func (s *Socket) Send(frame any) error {
 	return s.SendRaw(b)
 }
 
-// SendRaw writes a frame that is encoded already.
+// SendRaw writes an encoded frame.
 func (s *Socket) SendRaw(p []byte) error { return s.write(wsframe.Text, p) }
 
-// keepBuffer is how large a buffer may be that is kept for the next frame.
-const keepBuffer = 4 << 10
+// maxKeptBuffer is the largest buffer that is kept for the next frame.
+const maxKeptBuffer = 4 << 10
 
 func (s *Socket) write(op wsframe.Opcode, p []byte) error {
 	s.writing.Lock()
 	defer s.writing.Unlock()
 	b := wsframe.AppendMasked(s.buf[:0], op, p)
-	if cap(b) <= keepBuffer {
+	if cap(b) <= maxKeptBuffer {
 		s.buf = b
 	}
 	_, err := s.conn.Write(b)
 	return err
 }
 
-// Done closes when the connection has ended.
+// Done returns a channel that is closed when the connection has ended.
 func (s *Socket) Done() <-chan struct{} { return s.done }
 
-// Err is why the connection ended; only valid after Done.
+// Err returns why the connection ended; it is valid after Done.
 func (s *Socket) Err() error { return s.err }
 
-// Close ends the connection and waits until no frame is handed over any more.
-// It must not be called from onFrame.
+// Close closes the connection and waits until no more frames are delivered. It
+// must not be called from onFrame.
 func (s *Socket) Close() { s.close(errClosed) }
 
-// closePatience is how long the server may take to be told of the end.
-const closePatience = time.Second
+// closeTimeout bounds the write of the close frame.
+const closeTimeout = time.Second
 
 func (s *Socket) close(reason error) { s.closeWith(wsframe.CodeNormal, "", reason) }
 
-// closeWith tells the server of the end. The reason is what Err returns.
+// closeWith sends a close frame. The reason is what Err returns.
 func (s *Socket) closeWith(code int, text string, reason error) {
 	s.closing.Do(func() {
-		// Before the server may answer: its close is not the reason.
+		// Before the server can answer: its close frame is not the reason.
 		s.reason.CompareAndSwap(nil, &reason)
-		// Also for those who are writing and get no further.
-		_ = s.conn.SetWriteDeadline(time.Now().Add(closePatience))
+		// Also for writers that are blocked.
+		_ = s.conn.SetWriteDeadline(time.Now().Add(closeTimeout))
 		_ = s.write(wsframe.Close, wsframe.ClosePayload(code, text))
-		s.cut(reason)
+		s.abort(reason)
 	})
 	<-s.done
 }
 
-// Cut breaks the connection off without a word, as a network does that is lost,
-// and waits like Close.
-func (s *Socket) Cut() {
-	s.closing.Do(func() { s.cut(errClosed) })
+// CloseNow breaks the connection off without a close handshake, as a lost
+// network does, and waits like Close.
+func (s *Socket) CloseNow() {
+	s.closing.Do(func() { s.abort(errClosed) })
 	<-s.done
 }

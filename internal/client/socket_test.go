@@ -20,9 +20,9 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/wire"
 )
 
-// patience bounds every wait; it is never waited for in full unless something
+// timeout bounds every wait; it is never waited for in full unless something
 // is wrong.
-const patience = 20 * time.Second
+const timeout = 20 * time.Second
 
 // fixture is a server whose sockets the test speaks for.
 type fixture struct {
@@ -34,26 +34,26 @@ type fixture struct {
 // peer is the server's end of a socket.
 type peer struct {
 	*websocket.Conn
-	mu     sync.Mutex
-	heard  []string
-	closed chan struct{}
+	mu       sync.Mutex
+	received []string
+	closed   chan struct{}
 }
 
 func (p *peer) Message(_ *websocket.Conn, b []byte) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.heard = append(p.heard, string(b))
+	p.received = append(p.received, string(b))
 }
 
 func (p *peer) count() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return len(p.heard)
+	return len(p.received)
 }
 
 func (p *peer) Closed(*websocket.Conn, error) { close(p.closed) }
 
-func (p *peer) say(format string, args ...any) {
+func (p *peer) send(format string, args ...any) {
 	p.Send(websocket.NewFrame(fmt.Appendf(nil, format, args...)))
 }
 
@@ -62,7 +62,7 @@ func (p *peer) say(format string, args ...any) {
 func serve(t *testing.T, heartbeat time.Duration, behindHello ...string) *fixture {
 	t.Helper()
 	sockets, err := websocket.NewServer(websocket.Config{
-		MaxMessage: 1 << 20, MaxQueued: 64 << 20, WriteTimeout: patience, IdleTimeout: time.Minute, Subprotocol: wire.Subprotocol,
+		MaxMessage: 1 << 20, MaxQueued: 64 << 20, WriteTimeout: timeout, IdleTimeout: time.Minute, Subprotocol: wire.Subprotocol,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -93,24 +93,24 @@ func serve(t *testing.T, heartbeat time.Duration, behindHello ...string) *fixtur
 	return f
 }
 
-// heard is what a socket hands over.
-type heard struct {
+// receivedFrames records what a socket delivers.
+type receivedFrames struct {
 	mu     sync.Mutex
 	frames []string
-	poke   chan struct{}
+	added  chan struct{}
 	ended  []error
 }
 
-func (h *heard) frame(f client.Frame) {
+func (h *receivedFrames) add(f client.Frame) {
 	h.mu.Lock()
 	h.frames = append(h.frames, string(f.Raw))
 	h.mu.Unlock()
-	h.poke <- struct{}{}
+	h.added <- struct{}{}
 }
 
-func (h *heard) wait(t *testing.T, n int) []string {
+func (h *receivedFrames) wait(t *testing.T, n int) []string {
 	t.Helper()
-	deadline := time.After(patience)
+	deadline := time.After(timeout)
 	for {
 		h.mu.Lock()
 		frames := slices.Clone(h.frames)
@@ -119,22 +119,22 @@ func (h *heard) wait(t *testing.T, n int) []string {
 			return frames
 		}
 		select {
-		case <-h.poke:
+		case <-h.added:
 		case <-deadline:
 			t.Fatalf("%d frames came, not %d", len(frames), n)
 		}
 	}
 }
 
-func (f *fixture) dial(t *testing.T, d client.Dialer) (*client.Socket, *peer, *heard) {
+func (f *fixture) dial(t *testing.T, d client.Dialer) (*client.Socket, *peer, *receivedFrames) {
 	t.Helper()
 	c, err := client.New(f.url)
 	if err != nil {
 		t.Fatal(err)
 	}
-	h := &heard{poke: make(chan struct{}, 1000)}
+	h := &receivedFrames{added: make(chan struct{}, 1000)}
 	d.OnEnd = func(err error) { h.ended = append(h.ended, err) }
-	s, err := d.Dial(t.Context(), c.WithToken("token"), h.frame)
+	s, err := d.Dial(t.Context(), c.WithToken("token"), h.add)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -147,27 +147,27 @@ func await(t *testing.T, s *client.Socket) error {
 	select {
 	case <-s.Done():
 		return s.Err()
-	case <-time.After(patience):
+	case <-time.After(timeout):
 		t.Fatal("the connection lives")
 		return nil
 	}
 }
 
-// both runs a test on a goroutine of the socket's own and on a loop.
-func both(t *testing.T, test func(t *testing.T, d client.Dialer)) {
+// withAndWithoutLoop runs a test on a goroutine of the socket's own and on a loop.
+func withAndWithoutLoop(t *testing.T, test func(t *testing.T, d client.Dialer)) {
 	t.Run("goroutine", func(t *testing.T) { test(t, client.Dialer{}) })
 	t.Run("loop", func(t *testing.T) { test(t, client.Dialer{Loop: new(eventloop.Loop)}) })
 }
 
 // Frames of all sizes come whole and in order, those right behind hello too.
 func TestFrames(t *testing.T) {
-	both(t, func(t *testing.T, d client.Dialer) {
+	withAndWithoutLoop(t, func(t *testing.T, d client.Dialer) {
 		f := serve(t, time.Minute, `{"t":"first"}`, `{"t":"second"}`)
 		s, p, h := f.dial(t, d)
 		want := []string{`{"t":"first"}`, `{"t":"second"}`}
 		for _, size := range []int{0, 90, 100, 110, 4000, 5000, 65_500, 65_600, 3 << 20, 1} {
 			want = append(want, fmt.Sprintf(`{"t":"sized","x":%q}`, strings.Repeat("x", size)))
-			p.say("%s", want[len(want)-1])
+			p.send("%s", want[len(want)-1])
 		}
 		if got := h.wait(t, len(want)); !slices.Equal(got, want) {
 			t.Errorf("%d frames came, not as they were sent", len(got))
@@ -198,7 +198,7 @@ func TestOwnGoroutineMayBlock(t *testing.T) {
 }
 
 func TestClose(t *testing.T) {
-	both(t, func(t *testing.T, d client.Dialer) {
+	withAndWithoutLoop(t, func(t *testing.T, d client.Dialer) {
 		f := serve(t, time.Minute)
 		s, p, h := f.dial(t, d)
 		stop := make(chan struct{})
@@ -212,14 +212,14 @@ func TestClose(t *testing.T) {
 					return
 				default:
 					if p.Queued() < 1<<16 {
-						p.say(`{"t":"many","n":%d}`, n)
+						p.send(`{"t":"many","n":%d}`, n)
 					}
 				}
 			}
 		})
 		h.wait(t, 100) // in the middle of it
 		go func() {
-			for range h.poke {
+			for range h.added {
 			}
 		}()
 		s.Close()
@@ -236,14 +236,14 @@ func TestClose(t *testing.T) {
 			t.Error("a closed socket takes a frame")
 		}
 		s.Close() // again
-		close(h.poke)
+		close(h.added)
 	})
 }
 
 func TestServerCloses(t *testing.T) {
-	both(t, func(t *testing.T, d client.Dialer) {
+	withAndWithoutLoop(t, func(t *testing.T, d client.Dialer) {
 		s, p, h := serve(t, time.Minute).dial(t, d)
-		p.say(`{"t":"last"}`)
+		p.send(`{"t":"last"}`)
 		p.Close(wire.CloseRevoked, "enough")
 		var c *client.CloseError
 		if err := await(t, s); !errors.As(err, &c) || c.Code != wire.CloseRevoked || c.Reason != "enough" {
@@ -256,9 +256,9 @@ func TestServerCloses(t *testing.T) {
 }
 
 func TestGoodbye(t *testing.T) {
-	both(t, func(t *testing.T, d client.Dialer) {
+	withAndWithoutLoop(t, func(t *testing.T, d client.Dialer) {
 		s, p, _ := serve(t, time.Minute).dial(t, d)
-		p.say(`{"t":"goodbye","reconnect_after_ms":1}`)
+		p.send(`{"t":"goodbye","reconnect_after_ms":1}`)
 		if err := await(t, s); err != client.ErrGoodbye {
 			t.Errorf("ended with %v", err)
 		}
@@ -269,7 +269,7 @@ func TestGoodbye(t *testing.T) {
 // Heartbeats are sent, and a server that does not answer two of them is given
 // up. One that says anything is not.
 func TestHeartbeat(t *testing.T) {
-	both(t, func(t *testing.T, d client.Dialer) {
+	withAndWithoutLoop(t, func(t *testing.T, d client.Dialer) {
 		s, p, _ := serve(t, 20*time.Millisecond).dial(t, d)
 		if err := await(t, s); err == nil || !strings.Contains(err.Error(), "heartbeat") {
 			t.Errorf("ended with %v", err)
@@ -278,18 +278,18 @@ func TestHeartbeat(t *testing.T) {
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		// A heartbeat is left out while the one before is still being sent.
-		if n := len(p.heard); n < 1 || n > 2 || p.heard[0] != `{"t":"ping"}` || p.heard[n-1] != `{"t":"ping"}` {
-			t.Errorf("the server heard %q", p.heard)
+		if n := len(p.received); n < 1 || n > 2 || p.received[0] != `{"t":"ping"}` || p.received[n-1] != `{"t":"ping"}` {
+			t.Errorf("the server heard %q", p.received)
 		}
 	})
 }
 
 // One who is patient waits as long as the server waits for a client.
 func TestPatient(t *testing.T) {
-	both(t, func(t *testing.T, d client.Dialer) {
+	withAndWithoutLoop(t, func(t *testing.T, d client.Dialer) {
 		const idle = 300 * time.Millisecond
 		f := serve(t, 20*time.Millisecond)
-		f.idle, d.Patient = idle, true
+		f.idle, d.TolerateSilence = idle, true
 		began := time.Now()
 		s, _, _ := f.dial(t, d)
 		if err := await(t, s); err == nil || !strings.Contains(err.Error(), "heartbeat") {
@@ -304,7 +304,7 @@ func TestPatient(t *testing.T) {
 // A server that has answered is not given up because this process has not read
 // the answer yet.
 func TestUnreadAnswers(t *testing.T) {
-	both(t, func(t *testing.T, d client.Dialer) {
+	withAndWithoutLoop(t, func(t *testing.T, d client.Dialer) {
 		f := serve(t, 100*time.Millisecond)
 		c, err := client.New(f.url)
 		if err != nil {
@@ -327,27 +327,27 @@ func TestUnreadAnswers(t *testing.T) {
 		// All with one write, and more than is read at once: what is behind the
 		// first part waits from then on.
 		p.Send(append(websocket.NewFrame([]byte(`{"t":"work"}`)), bytes.Repeat(websocket.NewFrame([]byte(`{"t":"pong"}`)), 20_000)...))
-		for deadline := time.Now().Add(patience); p.count() < 5; time.Sleep(time.Millisecond) {
+		for deadline := time.Now().Add(timeout); p.count() < 5; time.Sleep(time.Millisecond) {
 			if time.Now().After(deadline) {
 				t.Fatal("no more heartbeats come")
 			}
 		}
-		p.say(`{"t":"last"}`)
+		p.send(`{"t":"last"}`)
 		close(free)
 		select {
 		case <-last:
 		case <-s.Done():
 			t.Errorf("ended with %v", s.Err())
-		case <-time.After(patience):
+		case <-time.After(timeout):
 			t.Error("what was sent does not come")
 		}
 	})
 }
 
-// A server that takes nothing and says nothing holds nobody up for longer than
+// A server that accepts and sends nothing blocks nobody for longer than
 // it is given up.
 func TestStuckServer(t *testing.T) {
-	both(t, func(t *testing.T, d client.Dialer) {
+	withAndWithoutLoop(t, func(t *testing.T, d client.Dialer) {
 		listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 		if err != nil {
 			t.Fatal(err)
@@ -400,7 +400,7 @@ func relayUntilHello(t *testing.T, l net.Listener, server string) {
 	}
 }
 
-func TestDialTellsWhatIsWrong(t *testing.T) {
+func TestDialErrors(t *testing.T) {
 	f := serve(t, time.Minute)
 	web := httptest.NewServer(http.NotFoundHandler())
 	defer web.Close()

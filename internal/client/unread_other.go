@@ -4,5 +4,5 @@ package client
 
 import "net"
 
-// unread reports nothing where nobody can tell.
+// unread reports false where it cannot be determined.
 func unread(net.Conn) bool { return false }

@@ -1,6 +1,5 @@
-// Package eventually waits, in tests, for what has to come about. It waits for
-// conditions and never for time: a slow or busy machine takes longer, and only a
-// fault takes until Timeout.
+// Package eventually waits for conditions in tests, and never for a fixed time.
+// A slow or busy machine takes longer; only a fault takes until Timeout.
 package eventually
 
 import (
@@ -11,13 +10,14 @@ import (
 )
 
 // Timeout bounds every wait. It is far longer than anything takes that works,
-// on a machine that is busy with other things.
+// even on a busy machine.
 const Timeout = 3 * time.Minute
 
-// pause is the time between two looks at a condition.
-const pause = 5 * time.Millisecond
+// pollInterval is the time between two checks of a condition.
+const pollInterval = 5 * time.Millisecond
 
-// True waits until ok returns true. what names the condition, for the failure.
+// True waits until ok returns true. what describes the condition in the
+// failure.
 func True(tb testing.TB, what string, ok func() bool) {
 	tb.Helper()
 	Nil(tb, what, func() error {
@@ -30,10 +30,10 @@ func True(tb testing.TB, what string, ok func() bool) {
 
 var errNotYet = errors.New("it is not so")
 
-// Nil waits until try returns nil. The failure shows its last error.
+// Nil waits until try returns nil. The failure includes the last error.
 func Nil(tb testing.TB, what string, try func() error) {
 	tb.Helper()
-	for deadline := time.Now().Add(Timeout); ; time.Sleep(pause) {
+	for deadline := time.Now().Add(Timeout); ; time.Sleep(pollInterval) {
 		err := try()
 		if err == nil {
 			return
@@ -44,7 +44,7 @@ func Nil(tb testing.TB, what string, try func() error) {
 	}
 }
 
-// Receive waits for a value of c, or for its end.
+// Receive waits for a value from c, or until c is closed.
 func Receive[T any](tb testing.TB, what string, c <-chan T) T {
 	tb.Helper()
 	timer := time.NewTimer(Timeout)
@@ -58,8 +58,8 @@ func Receive[T any](tb testing.TB, what string, c <-chan T) T {
 	}
 }
 
-// Context ends after Timeout. Unlike tb.Context it outlives the test's body, for
-// what a cleanup has to wait for.
+// Context returns a context that ends after Timeout. Unlike tb.Context it stays
+// valid during cleanups.
 func Context(tb testing.TB) context.Context {
 	tb.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), Timeout)

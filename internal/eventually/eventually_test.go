@@ -36,7 +36,7 @@ func failure(wait func(tb testing.TB)) (text string, took time.Duration) {
 	return r.failure, time.Since(began)
 }
 
-func TestWaitsUntilItIsSo(t *testing.T) {
+func TestWaitsForCondition(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		late := make(chan int)
 		time.AfterFunc(time.Minute, func() { close(late) })
@@ -49,7 +49,7 @@ func TestWaitsUntilItIsSo(t *testing.T) {
 	})
 }
 
-func TestSaysWhatNeverCame(t *testing.T) {
+func TestFailureNamesCondition(t *testing.T) {
 	for name, wait := range map[string]func(tb testing.TB){
 		"true":    func(tb testing.TB) { eventually.True(tb, "the cow", func() bool { return false }) },
 		"nil":     func(tb testing.TB) { eventually.Nil(tb, "the cow", func() error { return errors.New("the cow") }) },

@@ -16,7 +16,7 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// Options say what a cluster is made of. Zero values mean the defaults.
+// Options configure a cluster. Zero values mean the defaults.
 type Options struct {
 	Binary        string   // path of hikyaku; the running program
 	Port          int      // of the entrance; a free one
@@ -55,7 +55,7 @@ func (o Options) withDefaults() (Options, error) {
 	return o, nil
 }
 
-// Cluster is the whole system: nginx before gateways, the API and the page;
+// Cluster is the whole system: nginx in front of gateways, API and page;
 // workers; RabbitMQ, Redis, and PostgreSQL with a replica.
 type Cluster struct {
 	Nginx    *Nginx
@@ -72,7 +72,7 @@ type Cluster struct {
 }
 
 // Member is one process of Hikyaku in a cluster. It keeps its port when it is
-// started again.
+// restarted.
 type Member struct {
 	*Process
 	Roles   string
@@ -84,14 +84,14 @@ type Member struct {
 // database is the name of the cluster's database.
 const database = "hikyaku"
 
-// StartCluster starts a cluster in a folder, whose Close ends it.
+// StartCluster starts a cluster in a folder. Closing the folder ends it.
 func StartCluster(ctx context.Context, f *Folder, o Options) (*Cluster, error) {
 	o, err := o.withDefaults()
 	if err != nil {
 		return nil, err
 	}
 	if o.Port != 0 {
-		if err := wantPort(o.Port); err != nil {
+		if err := checkPort(o.Port); err != nil {
 			return nil, err
 		}
 	}
@@ -155,7 +155,8 @@ func (c *Cluster) startServers(ctx context.Context) error {
 	return start.Wait()
 }
 
-// Settings are the variables with which a process of Hikyaku joins.
+// Settings returns the environment variables with which a Hikyaku process joins
+// the cluster.
 func (c *Cluster) Settings() []string {
 	brokers := make([]string, len(c.RabbitMQ))
 	for i, node := range c.RabbitMQ {
@@ -170,7 +171,7 @@ func (c *Cluster) Settings() []string {
 	}, c.options.Settings...)
 }
 
-// SettingsFile is the path of a file for --config with which commands of
+// SettingsFile returns the path of a file for --config with which commands of
 // hikyaku, such as user and deadletter, work on this cluster.
 func (c *Cluster) SettingsFile() string { return filepath.Join(c.folder.Path(), "hikyaku.yaml") }
 
@@ -189,7 +190,7 @@ func (c *Cluster) writeSettings() error {
 	return os.WriteFile(c.SettingsFile(), []byte(text.String()), 0o600)
 }
 
-// Run runs a command of hikyaku, such as migrate, to its end.
+// Run runs a command of hikyaku, such as migrate, until it exits.
 func (c *Cluster) Run(ctx context.Context, args ...string) error {
 	p, err := c.folder.start(command{name: args[0], path: c.options.Binary, args: args, env: c.Settings(), dir: c.folder.Path()})
 	if err != nil {
@@ -206,14 +207,14 @@ func (c *Cluster) Run(ctx context.Context, args ...string) error {
 	return nil
 }
 
-// Logs is the folder that holds what each process prints.
+// Logs returns the folder with the output of each process.
 func (c *Cluster) Logs() string { return c.folder.Path() }
 
-// URL is the entrance's address.
+// URL returns the address of nginx.
 func (c *Cluster) URL() string { return c.Nginx.URL() }
 
-// Members are the processes that play the roles, such as "gateway"; all of
-// them when roles is empty.
+// Members returns the processes with the roles, such as "gateway"; all if roles
+// is empty.
 func (c *Cluster) Members(roles string) []*Member {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -226,7 +227,7 @@ func (c *Cluster) Members(roles string) []*Member {
 	return out
 }
 
-// Add starts one process more and lets nginx know.
+// Add starts another process and adds it to nginx.
 func (c *Cluster) Add(ctx context.Context, roles string) (*Member, error) {
 	m, err := c.newMember(roles)
 	if err != nil {
@@ -238,8 +239,8 @@ func (c *Cluster) Add(ctx context.Context, roles string) (*Member, error) {
 	return m, c.Nginx.Reload(c.upstreams())
 }
 
-// Remove stops a process for good; it drains. nginx sends nobody new there
-// from the beginning.
+// Remove stops a process, which drains, and removes it. nginx sends it no new
+// clients from the beginning.
 func (c *Cluster) Remove(ctx context.Context, m *Member) error {
 	c.mu.Lock()
 	for i := range c.members {
@@ -285,12 +286,12 @@ func (c *Cluster) upstreams() (up Upstreams) {
 	return up
 }
 
-// Start starts the process, again after a stop or a kill, and waits until it
-// is ready.
+// Start starts the process, also after Stop or Kill, and waits until it is
+// ready.
 func (m *Member) Start(ctx context.Context) error {
 	// Its role on the command line is for those who look at processes.
 	args := []string{"serve", "--roles", m.Roles, "--listen", m.Addr()}
-	env := append([]string{fmt.Sprintf("GOMAXPROCS=%d", m.cluster.share())}, m.cluster.Settings()...)
+	env := append([]string{fmt.Sprintf("GOMAXPROCS=%d", m.cluster.processorsPerProcess())}, m.cluster.Settings()...)
 	process, err := m.cluster.folder.start(command{name: m.name, path: m.cluster.options.Binary, args: args, env: env, dir: m.cluster.folder.Path()})
 	if err != nil {
 		return err
@@ -299,7 +300,7 @@ func (m *Member) Start(ctx context.Context) error {
 	return process.waitReady(ctx, m.Addr())
 }
 
-// waitReady waits until a process of Hikyaku says that it is ready.
+// waitReady waits until a Hikyaku process reports that it is ready.
 func (p *Process) waitReady(ctx context.Context, addr string) error {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
@@ -320,18 +321,19 @@ func (p *Process) waitReady(ctx context.Context, addr string) error {
 	})
 }
 
-// share is how many processors one process may use at once. The gateways and
-// workers of this machine share them; where each took them all, their idle
-// threads would look for work in the time of those that have some.
-func (c *Cluster) share() int {
+// processorsPerProcess is how many processors one process may use at the same
+// time (GOMAXPROCS). The gateways and workers share this machine's processors.
+// If each used all of them, the idle threads would look for work and take time
+// from the busy ones.
+func (c *Cluster) processorsPerProcess() int {
 	return max(1, runtime.NumCPU()/(c.options.Gateways+c.options.Workers))
 }
 
-// Addr is where the process listens, past nginx.
+// Addr returns the address that the process itself listens on, without nginx.
 func (m *Member) Addr() string { return fmt.Sprintf("127.0.0.1:%d", m.port) }
 
-// Stop stops the cluster: first the entrance, then Hikyaku's processes, then
-// the servers.
+// Stop stops the cluster: first nginx, then Hikyaku's processes, then the
+// servers.
 func (c *Cluster) Stop(ctx context.Context) error {
 	var errs []error
 	if c.Nginx != nil {

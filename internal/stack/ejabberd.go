@@ -11,8 +11,8 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// Ejabberd is a running ejabberd whose archive is in a PostgreSQL of its own,
-// to be measured beside Hikyaku.
+// Ejabberd is a running ejabberd with its archive in a PostgreSQL, to compare
+// with Hikyaku.
 type Ejabberd struct {
 	*Process
 	Postgres *Postgres
@@ -29,26 +29,26 @@ var ejabberdSettings string
 
 const ejabberdDatabase = "ejabberd"
 
-// StartEjabberd starts an ejabberd that keeps every message, as durable as
-// Hikyaku does, and slows nobody down, in a folder whose Close ends it. It
-// listens on a port, or on a free one.
+// StartEjabberd starts an ejabberd in a folder; closing the folder ends it. It
+// stores every message as durably as Hikyaku, and has no rate limits. It
+// listens on the given port, or on a free one if that is 0.
 func StartEjabberd(ctx context.Context, f *Folder, port int) (*Ejabberd, error) {
 	e := &Ejabberd{Process: &Process{name: "ejabberd"}, folder: f, port: port}
 	var err error
-	if e.program, err = find("erl", "erlang-base"); err != nil {
+	if e.program, err = findProgram("erl", "erlang-base"); err != nil {
 		return nil, err
 	}
 	if e.library, err = ejabberdLibrary(); err != nil {
 		return nil, err
 	}
-	if e.dir, err = f.sub("ejabberd", nil); err != nil {
+	if e.dir, err = f.mkdir("ejabberd", nil); err != nil {
 		return nil, err
 	}
 	if port == 0 {
 		if e.port, err = FreePort(); err != nil {
 			return nil, err
 		}
-	} else if err := wantPort(port); err != nil {
+	} else if err := checkPort(port); err != nil {
 		return nil, err
 	}
 	if e.Postgres, err = StartPostgres(ctx, f, "postgresql"); err != nil {
@@ -60,7 +60,7 @@ func StartEjabberd(ctx context.Context, f *Folder, port int) (*Ejabberd, error) 
 	return e, e.Start(ctx)
 }
 
-// ejabberdLibrary is the folder in which Debian has ejabberd's code.
+// ejabberdLibrary returns the folder of ejabberd's code in Debian.
 func ejabberdLibrary() (string, error) {
 	found, err := filepath.Glob("/usr/lib/*/ejabberd-*/ebin/ejabberd.beam")
 	if err != nil || len(found) == 0 {
@@ -73,7 +73,7 @@ func ejabberdLibrary() (string, error) {
 	return filepath.Dir(filepath.Dir(filepath.Dir(found[0]))), nil
 }
 
-// ejabberdTables is where Debian has the tables that ejabberd wants.
+// ejabberdTables is the path of ejabberd's database schema in Debian.
 const ejabberdTables = "/usr/share/ejabberd/sql/pg.sql"
 
 func (e *Ejabberd) makeTables(ctx context.Context) error {
@@ -97,7 +97,7 @@ func (e *Ejabberd) makeTables(ctx context.Context) error {
 	return nil
 }
 
-// Start starts the server again with its data, after a stop or a kill.
+// Start starts the server again with its data, after Stop or Kill.
 func (e *Ejabberd) Start(ctx context.Context) error {
 	values := map[string]string{
 		"PORT": fmt.Sprint(e.port), "SQL_PORT": fmt.Sprint(e.Postgres.Port()),
@@ -135,8 +135,8 @@ func (e *Ejabberd) Start(ctx context.Context) error {
 	e.Process = process
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
-	return process.waitFor(ctx, answers(e.URL()+"/ws", http.StatusOK)) // a page that says what is there
+	return process.waitFor(ctx, getsStatus(e.URL()+"/ws", http.StatusOK)) // a page that says what is there
 }
 
-// URL is where the server listens; people connect to /ws.
+// URL returns the address of the server; clients connect to /ws.
 func (e *Ejabberd) URL() string { return fmt.Sprintf("http://127.0.0.1:%d", e.port) }

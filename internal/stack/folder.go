@@ -27,8 +27,8 @@ type Folder struct {
 	closed    bool
 }
 
-// NewFolder makes a temporary folder for servers. Close removes it, and so does
-// the end of this process.
+// NewFolder creates a temporary folder for servers. It is removed by Close, and
+// when this process ends.
 func NewFolder() (*Folder, error) {
 	temp, err := filepath.Abs(os.TempDir())
 	if err != nil {
@@ -50,7 +50,7 @@ func NewFolder() (*Folder, error) {
 	return f, nil
 }
 
-// Path is the folder.
+// Path returns the path of the folder.
 func (f *Folder) Path() string { return f.dir }
 
 func (f *Folder) add(p *Process) {
@@ -59,7 +59,7 @@ func (f *Folder) add(p *Process) {
 	f.processes = append(f.processes, p)
 }
 
-// Processes are those that were started, in their order.
+// Processes returns all started processes, in order.
 func (f *Folder) Processes() []*Process {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -87,8 +87,8 @@ func (f *Folder) Close() error {
 	return errors.Join(append(errs, f.watcher.finish())...)
 }
 
-// sub makes a folder inside, owned by who is to write there.
-func (f *Folder) sub(name string, owner *syscall.Credential) (string, error) {
+// mkdir creates a subfolder that owner can write to.
+func (f *Folder) mkdir(name string, owner *syscall.Credential) (string, error) {
 	dir := filepath.Join(f.dir, name)
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return "", err
@@ -107,40 +107,40 @@ func (f *Folder) sub(name string, owner *syscall.Credential) (string, error) {
 // second port that Redis wants, 10,000 above the first.
 const firstPort, lastPort = 11_000, 21_999
 
-// taken are the ports that this program was given; none is given twice.
-var taken struct {
+// reservedPorts are the ports that this program was given; none is given twice.
+var reservedPorts struct {
 	sync.Mutex
 	ports map[int]bool
 }
 
-// FreePort is a port of the loopback address that nobody listens on. Another
-// program could take it before its server does; the server then says so.
+// FreePort returns a port of the loopback address that nobody listens on.
+// Another program could take it before the server does; the server fails then.
 func FreePort() (int, error) {
-	taken.Lock()
-	defer taken.Unlock()
-	if taken.ports == nil {
-		taken.ports = map[int]bool{}
+	reservedPorts.Lock()
+	defer reservedPorts.Unlock()
+	if reservedPorts.ports == nil {
+		reservedPorts.ports = map[int]bool{}
 	}
 	for range 1000 {
 		port := firstPort + rand.IntN(lastPort-firstPort+1)
-		if taken.ports[port] || !free(port) || !free(port+redisBus) {
+		if reservedPorts.ports[port] || !portIsFree(port) || !portIsFree(port+busPortOffset) {
 			continue
 		}
-		taken.ports[port] = true
+		reservedPorts.ports[port] = true
 		return port, nil
 	}
 	return 0, fmt.Errorf("there is no free port between %d and %d", firstPort, lastPort)
 }
 
-func free(port int) bool {
+func portIsFree(port int) bool {
 	var lc net.ListenConfig
 	l, err := lc.Listen(context.Background(), "tcp", fmt.Sprintf("127.0.0.1:%d", port))
 	return err == nil && l.Close() == nil
 }
 
-// wantPort makes sure that a port which a person chose can be had.
-func wantPort(port int) error {
-	if !free(port) {
+// checkPort checks that a port that a person chose is free.
+func checkPort(port int) error {
+	if !portIsFree(port) {
 		return fmt.Errorf("--port: 127.0.0.1:%d is in use by another program; stop it or choose another port", port)
 	}
 	return nil
@@ -157,9 +157,9 @@ func freePorts(n int) ([]int, error) {
 	return ports, nil
 }
 
-// find looks for a program on the path and in the folders where packages put
-// it. of is the name of its package, for the error.
-func find(program, of string, places ...string) (string, error) {
+// findProgram finds a program on the path and in the folders where packages
+// install it. of is the package's name, for the error.
+func findProgram(program, of string, places ...string) (string, error) {
 	if path, err := exec.LookPath(program); err == nil {
 		return path, nil
 	}
@@ -173,9 +173,9 @@ func find(program, of string, places ...string) (string, error) {
 	return "", fmt.Errorf("%s is not installed (the program %s was looked for); install the package %s, or run scripts/servers", of, program, of)
 }
 
-// unprivileged is the account for servers that refuse to run as root: nil when
-// this process is not root itself.
-func unprivileged(names ...string) (*syscall.Credential, error) {
+// unprivilegedUser returns the account for servers that refuse to run as root;
+// nil if this process is not root.
+func unprivilegedUser(names ...string) (*syscall.Credential, error) {
 	if os.Geteuid() != 0 {
 		return nil, nil
 	}

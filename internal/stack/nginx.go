@@ -14,7 +14,7 @@ import (
 	"github.com/hikyaku-chat/hikyaku/deploy"
 )
 
-// Nginx is a running nginx before the cluster.
+// Nginx is a running nginx in front of the cluster.
 type Nginx struct {
 	*Process
 	folder  *Folder
@@ -23,18 +23,18 @@ type Nginx struct {
 	port    int
 }
 
-// Upstreams are the addresses that nginx spreads its work over, and the proxies
-// before it whose word about the client it takes.
+// Upstreams are the addresses that nginx distributes requests to, and the
+// proxies in front of it whose statements about the client it trusts.
 type Upstreams struct{ Gateways, APIs, Pages, TrustedProxies []string }
 
 // StartNginx starts nginx on a free port, or on the given one.
 func StartNginx(ctx context.Context, f *Folder, port int, up Upstreams) (*Nginx, error) {
-	program, err := find("nginx", "nginx", "/usr/sbin")
+	program, err := findProgram("nginx", "nginx", "/usr/sbin")
 	if err != nil {
 		return nil, err
 	}
 	n := &Nginx{Process: &Process{name: "nginx"}, folder: f, program: program, port: port}
-	if n.dir, err = f.sub("nginx", nil); err != nil {
+	if n.dir, err = f.mkdir("nginx", nil); err != nil {
 		return nil, err
 	}
 	if port == 0 {
@@ -48,7 +48,7 @@ func StartNginx(ctx context.Context, f *Folder, port int, up Upstreams) (*Nginx,
 	return n, n.start(ctx)
 }
 
-// nginxMain is the frame around the shared template.
+// nginxMain is the main configuration around the shared template.
 const nginxMain = `daemon off;
 master_process on;
 worker_processes %d;
@@ -137,8 +137,8 @@ func (n *Nginx) start(ctx context.Context) error {
 	})
 }
 
-// Reload changes the upstreams without an interruption. Sockets stay where they
-// are.
+// Reload changes the upstreams without interruption. Open sockets stay where
+// they are.
 func (n *Nginx) Reload(up Upstreams) error {
 	if err := n.write(up); err != nil {
 		return err
@@ -149,5 +149,5 @@ func (n *Nginx) Reload(up Upstreams) error {
 	return nil
 }
 
-// URL is where nginx listens.
+// URL returns the address of nginx.
 func (n *Nginx) URL() string { return fmt.Sprintf("http://127.0.0.1:%d", n.port) }

@@ -10,25 +10,24 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// PgBouncer is a running pool of connections before a PostgreSQL, in
-// transaction mode.
+// PgBouncer is a running connection pool for a PostgreSQL, in transaction mode.
 type PgBouncer struct {
 	*Process
-	port int
-	to   *Postgres
+	port   int
+	server *Postgres
 }
 
-// StartPgBouncer starts a PgBouncer before a server.
+// StartPgBouncer starts a PgBouncer for a server.
 func StartPgBouncer(ctx context.Context, f *Folder, to *Postgres) (*PgBouncer, error) {
-	program, err := find("pgbouncer", "pgbouncer", "/usr/sbin")
+	program, err := findProgram("pgbouncer", "pgbouncer", "/usr/sbin")
 	if err != nil {
 		return nil, err
 	}
-	user, err := unprivileged("postgres")
+	user, err := unprivilegedUser("postgres")
 	if err != nil {
 		return nil, err
 	}
-	dir, err := f.sub("pgbouncer", user)
+	dir, err := f.mkdir("pgbouncer", user)
 	if err != nil {
 		return nil, err
 	}
@@ -37,7 +36,7 @@ func StartPgBouncer(ctx context.Context, f *Folder, to *Postgres) (*PgBouncer, e
 	if err != nil {
 		return nil, err
 	}
-	b := &PgBouncer{to: to}
+	b := &PgBouncer{server: to}
 	if b.port, err = FreePort(); err != nil {
 		return nil, err
 	}
@@ -66,7 +65,7 @@ pidfile =
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
 	return b, b.waitFor(ctx, func(ctx context.Context) error {
-		conn, err := pgx.Connect(ctx, b.Through(to.URL("postgres"))+"&default_query_exec_mode=exec")
+		conn, err := pgx.Connect(ctx, b.URL(to.URL("postgres"))+"&default_query_exec_mode=exec")
 		if err != nil {
 			return err
 		}
@@ -74,7 +73,7 @@ pidfile =
 	})
 }
 
-// Through is the address of a database of the server by way of the pool.
-func (b *PgBouncer) Through(url string) string {
-	return strings.Replace(url, fmt.Sprintf(":%d/", b.to.port), fmt.Sprintf(":%d/", b.port), 1)
+// URL returns the address of a database of the server through the pool.
+func (b *PgBouncer) URL(url string) string {
+	return strings.Replace(url, fmt.Sprintf(":%d/", b.server.port), fmt.Sprintf(":%d/", b.port), 1)
 }

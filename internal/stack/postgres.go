@@ -32,8 +32,8 @@ func postgresPlaces() []string {
 	return []string{"/usr/lib/postgresql/*/bin", "/opt/homebrew/opt/postgresql@*/bin", "/usr/local/opt/postgresql@*/bin"}
 }
 
-// StartPostgres starts a PostgreSQL with an empty cluster of databases,
-// durable as in production.
+// StartPostgres starts a PostgreSQL with empty databases, durable as in
+// production.
 func StartPostgres(ctx context.Context, f *Folder, name string) (*Postgres, error) {
 	p, err := newPostgres(f, name)
 	if err != nil {
@@ -50,7 +50,7 @@ func StartPostgres(ctx context.Context, f *Folder, name string) (*Postgres, erro
 }
 
 func newPostgres(f *Folder, name string) (*Postgres, error) {
-	server, err := find("postgres", "postgresql", postgresPlaces()...)
+	server, err := findProgram("postgres", "postgresql", postgresPlaces()...)
 	if err != nil {
 		return nil, err
 	}
@@ -59,17 +59,17 @@ func newPostgres(f *Folder, name string) (*Postgres, error) {
 	}
 	p := &Postgres{folder: f, bin: filepath.Dir(server)}
 	p.Process = &Process{name: name}
-	if p.user, err = unprivileged("postgres"); err != nil {
+	if p.user, err = unprivilegedUser("postgres"); err != nil {
 		return nil, err
 	}
-	if p.data, err = f.sub(name, p.user); err != nil {
+	if p.data, err = f.mkdir(name, p.user); err != nil {
 		return nil, err
 	}
 	p.port, err = FreePort()
 	return p, err
 }
 
-// run calls one of PostgreSQL's programs.
+// run runs one of PostgreSQL's programs.
 func (p *Postgres) run(ctx context.Context, program string, args ...string) error {
 	cmd := exec.CommandContext(ctx, filepath.Join(p.bin, program), args...)
 	cmd.Dir = p.data
@@ -81,7 +81,7 @@ func (p *Postgres) run(ctx context.Context, program string, args ...string) erro
 	return nil
 }
 
-// Start starts the server again, after a stop or a kill.
+// Start starts the server again, after Stop or Kill.
 func (p *Postgres) Start(ctx context.Context) error {
 	// The shared settings first; what follows is this private process's own.
 	conf := deploy.PostgreSQL + fmt.Sprintf("\nport = %d\nlisten_addresses = '127.0.0.1'\nunix_socket_directories = ''\n", p.port)
@@ -112,15 +112,15 @@ func (p *Postgres) Start(ctx context.Context) error {
 	})
 }
 
-// Port is where the server listens.
+// Port returns the port that the server listens on.
 func (p *Postgres) Port() int { return p.port }
 
-// URL is the address of a database.
+// URL returns the address of a database.
 func (p *Postgres) URL(database string) string {
 	return fmt.Sprintf("postgres://postgres:%s@127.0.0.1:%d/%s?sslmode=disable", p.folder.secrets.password, p.port, database)
 }
 
-// CreateDatabase makes an empty database and returns its address.
+// CreateDatabase creates an empty database and returns its address.
 func (p *Postgres) CreateDatabase(ctx context.Context, database string) (string, error) {
 	if err := p.Exec(ctx, "postgres", "CREATE DATABASE "+pgx.Identifier{database}.Sanitize()+" TEMPLATE template0"); err != nil {
 		return "", fmt.Errorf("create the database %s: %w", database, err)

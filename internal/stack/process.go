@@ -17,24 +17,23 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// stopTimeout is how long a server may take to stop when it is asked to; after
-// it, it is killed.
+// stopTimeout is how long a server may take to stop before it is killed.
 const stopTimeout = time.Minute
 
-// Process is a server that was started. Its methods may be called from any
-// goroutine.
+// Process is a started server. Its methods may be called concurrently.
 type Process struct {
 	name string
 	log  string // path of what it prints
 	cmd  *exec.Cmd
 	done chan struct{} // closed when it has ended
-	// gone is closed when its descendants have ended as well, those outside
-	// its process group too: PostgreSQL's have sessions of their own, outlive
-	// a killed server by a moment, and hold the memory that the next one wants.
+	// gone is closed when its descendants have ended as well, including those
+	// outside its process group: PostgreSQL's have their own sessions, outlive
+	// a killed server for a moment, and hold the memory that the next one
+	// needs.
 	gone chan struct{}
-	// asked is set before the process is told to end, so that an end that
-	// nobody asked for can be told apart.
-	asked atomic.Bool
+	// stopRequested is set before the process is asked to stop, to detect an
+	// unexpected exit.
+	stopRequested atomic.Bool
 }
 
 // command describes a process to start.
@@ -47,7 +46,7 @@ type command struct {
 	user *syscall.Credential // nil for this process's own
 }
 
-// start runs a command whose output goes to a file in the folder.
+// start runs a command with its output in a file of the folder.
 func (f *Folder) start(c command) (*Process, error) {
 	log := filepath.Join(f.dir, c.name+".log")
 	out, err := os.OpenFile(log, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
@@ -92,22 +91,22 @@ func (f *Folder) start(c command) (*Process, error) {
 	return p, nil
 }
 
-// Name is what the process is called in this stack.
+// Name returns the name of the process in this stack.
 func (p *Process) Name() string { return p.name }
 
-// Log is the path of what the process printed.
+// Log returns the path of the process's output.
 func (p *Process) Log() string { return p.log }
 
-// PID is the process's id.
+// PID returns the process id.
 func (p *Process) PID() int { return p.cmd.Process.Pid }
 
-// Done is closed when the process has ended, for whatever reason.
+// Done returns a channel that is closed when the process has ended.
 func (p *Process) Done() <-chan struct{} { return p.done }
 
-// Died tells whether the process has ended though nobody asked it to.
-func (p *Process) Died() bool { return !p.Running() && !p.asked.Load() }
+// Exited reports whether the process has ended without being asked to.
+func (p *Process) Exited() bool { return !p.Running() && !p.stopRequested.Load() }
 
-// Running tells whether the process has not ended.
+// Running reports whether the process has not ended.
 func (p *Process) Running() bool {
 	select {
 	case <-p.done:
@@ -117,7 +116,7 @@ func (p *Process) Running() bool {
 	}
 }
 
-// signal reaches the process and its children.
+// signal sends a signal to the process and its children.
 func (p *Process) signal(s unix.Signal) error {
 	if !p.Running() {
 		return nil
@@ -128,10 +127,10 @@ func (p *Process) signal(s unix.Signal) error {
 	return nil
 }
 
-// Kill ends the process with SIGKILL, as a crash would, and waits for its end
-// and that of its descendants.
+// Kill ends the process with SIGKILL, as a crash would, and waits until it and
+// its descendants have ended.
 func (p *Process) Kill() error {
-	p.asked.Store(true)
+	p.stopRequested.Store(true)
 	err := p.signal(unix.SIGKILL)
 	<-p.done
 	select {
@@ -142,15 +141,15 @@ func (p *Process) Kill() error {
 	}
 }
 
-// Pause freezes the process (SIGSTOP): alive, but stuck.
+// Pause suspends the process (SIGSTOP): it exists but does nothing.
 func (p *Process) Pause() error { return p.signal(unix.SIGSTOP) }
 
-// Resume lets a frozen process go on.
+// Resume continues a suspended process.
 func (p *Process) Resume() error { return p.signal(unix.SIGCONT) }
 
 // Terminate asks the process to stop (SIGTERM) and does not wait.
 func (p *Process) Terminate() error {
-	p.asked.Store(true)
+	p.stopRequested.Store(true)
 	if !p.Running() {
 		return nil
 	}
@@ -161,7 +160,7 @@ func (p *Process) Terminate() error {
 	return nil
 }
 
-// Stop asks the process to stop, waits, and kills it when ctx ends first.
+// Stop asks the process to stop, waits, and kills it if ctx ends first.
 func (p *Process) Stop(ctx context.Context) error {
 	if err := p.Terminate(); err != nil {
 		return err
@@ -177,8 +176,8 @@ func (p *Process) Stop(ctx context.Context) error {
 	}
 }
 
-// waitFor calls ready until it returns nil. It gives up when the process ends
-// or ctx does, with the end of the log in the error.
+// waitFor calls ready until it returns nil. It fails when the process or ctx
+// ends; the error includes the end of the log.
 func (p *Process) waitFor(ctx context.Context, ready func(context.Context) error) error {
 	for {
 		err := ready(ctx)
@@ -195,8 +194,8 @@ func (p *Process) waitFor(ctx context.Context, ready func(context.Context) error
 	}
 }
 
-// answers asks for a page once, and wants it to be answered with a status.
-func answers(url string, status int) func(context.Context) error {
+// getsStatus returns a check that requests a page once and expects a status.
+func getsStatus(url string, status int) func(context.Context) error {
 	return func(ctx context.Context) error {
 		req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
 		if err != nil {
@@ -213,7 +212,7 @@ func answers(url string, status int) func(context.Context) error {
 	}
 }
 
-// tail is the end of a log, for an error.
+// tail returns the end of a log, for an error.
 func tail(path string) string {
 	const most = 2000
 	text, err := os.ReadFile(path)

@@ -14,7 +14,7 @@ import (
 	"github.com/hikyaku-chat/hikyaku/deploy"
 )
 
-// RabbitMQ is a running node of RabbitMQ.
+// RabbitMQ is a running RabbitMQ node.
 type RabbitMQ struct {
 	*Process
 	folder  *Folder
@@ -31,7 +31,7 @@ func rabbitPlaces() []string {
 	return []string{"/usr/lib/rabbitmq/bin", "/opt/homebrew/opt/rabbitmq/sbin", "/usr/local/opt/rabbitmq/sbin"}
 }
 
-// StartRabbitMQ starts n nodes of RabbitMQ that form one cluster.
+// StartRabbitMQ starts n RabbitMQ nodes as one cluster.
 func StartRabbitMQ(ctx context.Context, f *Folder, n int) ([]*RabbitMQ, error) {
 	scripts, err := rabbitScripts()
 	if err != nil {
@@ -52,7 +52,7 @@ func StartRabbitMQ(ctx context.Context, f *Folder, n int) ([]*RabbitMQ, error) {
 			Process: &Process{name: fmt.Sprintf("rabbitmq-%d", i+1)}, folder: f, scripts: scripts,
 			node: fmt.Sprintf("hikyaku%d@localhost", i+1), port: ports[2*i], dist: ports[2*i+1], epmd: epmd,
 		}
-		if r.dir, err = f.sub(r.name, nil); err != nil {
+		if r.dir, err = f.mkdir(r.name, nil); err != nil {
 			return nil, err
 		}
 		nodes[i] = r
@@ -85,22 +85,22 @@ func StartRabbitMQ(ctx context.Context, f *Folder, n int) ([]*RabbitMQ, error) {
 	return nodes, nil
 }
 
-// rabbitScripts finds the scripts themselves: those on Debian's path change
-// the user and forget the environment.
+// rabbitScripts finds the original scripts: the ones that Debian has on the
+// path change the user and drop the environment.
 func rabbitScripts() (string, error) {
 	for _, place := range rabbitPlaces() {
 		if _, err := os.Stat(filepath.Join(place, "rabbitmq-server")); err == nil {
 			return place, nil
 		}
 	}
-	path, err := find("rabbitmq-server", "rabbitmq-server")
+	path, err := findProgram("rabbitmq-server", "rabbitmq-server")
 	return filepath.Dir(path), err
 }
 
-// startEpmd runs the names' server of Erlang on a port of its own; otherwise
-// the first node would leave one running on the well-known port.
+// startEpmd starts Erlang's port mapper on its own port; otherwise the first
+// node would leave one running on the well-known port.
 func startEpmd(f *Folder) (port int, err error) {
-	program, err := find("epmd", "erlang-base", "/usr/lib/erlang/erts-*/bin", "/usr/lib/erlang/bin")
+	program, err := findProgram("epmd", "erlang-base", "/usr/lib/erlang/erts-*/bin", "/usr/lib/erlang/bin")
 	if err != nil {
 		return 0, err
 	}
@@ -132,7 +132,7 @@ func (r *RabbitMQ) env() []string {
 	}
 }
 
-// Start starts the node again with its data, after a stop or a kill.
+// Start starts the node again with its data, after Stop or Kill.
 func (r *RabbitMQ) Start(ctx context.Context) error {
 	if err := r.launch(); err != nil {
 		return err
@@ -210,7 +210,7 @@ func (r *RabbitMQ) ready(ctx context.Context, n int) error {
 	})
 }
 
-// Control calls rabbitmqctl for the node.
+// Control runs rabbitmqctl for the node.
 func (r *RabbitMQ) Control(ctx context.Context, args ...string) (string, error) {
 	cmd := exec.CommandContext(ctx, filepath.Join(r.scripts, "rabbitmqctl"), append([]string{"-q", "-n", r.node}, args...)...)
 	cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "LANG=C.UTF-8"}, r.env()...)
@@ -221,13 +221,13 @@ func (r *RabbitMQ) Control(ctx context.Context, args ...string) (string, error) 
 	return string(out), nil
 }
 
-// URL is the node's address, in the virtual host "/".
+// URL returns the node's address, with the virtual host "/".
 func (r *RabbitMQ) URL() string {
 	return fmt.Sprintf("amqp://guest:%s@127.0.0.1:%d/", r.folder.secrets.password, r.port)
 }
 
-// CreateVHost makes a virtual host and returns its address. Tests that share a
-// node each have one.
+// CreateVHost creates a virtual host and returns its address. Tests that share
+// a node have one each.
 func (r *RabbitMQ) CreateVHost(ctx context.Context, name string) (string, error) {
 	if _, err := r.Control(ctx, "add_vhost", name); err != nil {
 		return "", err

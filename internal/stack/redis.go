@@ -25,15 +25,15 @@ type Redis struct {
 	options []string
 }
 
-// StartRedis starts a Redis without data. options are settings beside the
+// StartRedis starts an empty Redis. options are settings in addition to the
 // shared ones, such as "cluster-enabled yes".
 func StartRedis(ctx context.Context, f *Folder, name string, options ...string) (*Redis, error) {
-	program, err := find("redis-server", "redis-server")
+	program, err := findProgram("redis-server", "redis-server")
 	if err != nil {
 		return nil, err
 	}
 	r := &Redis{Process: &Process{name: name}, folder: f, program: program, options: options}
-	if r.dir, err = f.sub(name, nil); err != nil {
+	if r.dir, err = f.mkdir(name, nil); err != nil {
 		return nil, err
 	}
 	if r.port, err = FreePort(); err != nil {
@@ -42,12 +42,11 @@ func StartRedis(ctx context.Context, f *Folder, name string, options ...string) 
 	return r, r.Start(ctx)
 }
 
-// redisBus is how far above a node's port the nodes of a cluster talk to each
-// other.
-const redisBus = 10_000
+// busPortOffset is the distance between a node's port and its cluster bus port.
+const busPortOffset = 10_000
 
-// Start starts the server again, after a stop or a kill. It comes back empty:
-// it keeps nothing on the disk.
+// Start starts the server again, after Stop or Kill. It is empty then: it
+// stores nothing on disk.
 func (r *Redis) Start(ctx context.Context) error {
 	conf := deploy.Redis + fmt.Sprintf("\nbind 127.0.0.1\nport %d\ndir %s\nrequirepass %s\n%s\n",
 		r.port, r.dir, r.folder.secrets.password, strings.Join(r.options, "\n"))
@@ -93,10 +92,10 @@ func (r *Redis) Do(ctx context.Context, command string) (string, error) {
 	return strings.TrimSpace(line), err
 }
 
-// Addr is where the server listens.
+// Addr returns the address that the server listens on.
 func (r *Redis) Addr() string { return fmt.Sprintf("127.0.0.1:%d", r.port) }
 
-// URL is the server's address.
+// URL returns the server's address.
 func (r *Redis) URL() string { return "redis://:" + r.folder.secrets.password + "@" + r.Addr() }
 
 // RedisCluster is a running Redis Cluster of three masters.
@@ -105,9 +104,9 @@ type RedisCluster struct {
 	password string
 }
 
-// StartRedisCluster starts three masters that share the slots.
+// StartRedisCluster starts three masters and assigns the slots to them.
 func StartRedisCluster(ctx context.Context, f *Folder) (*RedisCluster, error) {
-	program, err := find("redis-cli", "redis-tools")
+	program, err := findProgram("redis-cli", "redis-tools")
 	if err != nil {
 		return nil, err
 	}
@@ -155,7 +154,7 @@ func StartRedisCluster(ctx context.Context, f *Folder) (*RedisCluster, error) {
 	return c, nil
 }
 
-// URL is the cluster's address.
+// URL returns the cluster's address.
 func (c *RedisCluster) URL() string {
 	addrs := make([]string, len(c.Nodes))
 	for i, n := range c.Nodes {

@@ -14,16 +14,16 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// ReferenceOptions say what the reference stack is made of. Zero values mean
-// the defaults.
+// ReferenceOptions configure the reference stack. Zero values mean the
+// defaults.
 type ReferenceOptions struct {
 	Port     int // of the first gateway, above which are those of the others; free ones
 	Gateways int // processes that hold sockets; 2
 	Workers  int // 1
 }
 
-// Reference is the design that Hikyaku set out from, in its own technologies
-// (reference/README.md), to be measured beside it.
+// Reference is the design that Hikyaku started from, in its own technologies
+// (reference/README.md), to compare with Hikyaku.
 type Reference struct {
 	Postgres *Postgres
 	RabbitMQ *RabbitMQ
@@ -40,13 +40,13 @@ type Reference struct {
 var referenceProgram string
 
 const (
-	// referencePython is Debian's own, which finds Debian's modules.
+	// referencePython is Debian's Python, which finds Debian's modules.
 	referencePython   = "/usr/bin/python3"
 	referenceDatabase = "reference"
 )
 
-// StartReference starts the reference stack in a folder, whose Close ends it.
-// Its servers are set up as for Hikyaku, without replicas.
+// StartReference starts the reference stack in a folder; closing the folder
+// ends it. Its servers are configured as for Hikyaku, without replicas.
 func StartReference(ctx context.Context, f *Folder, o ReferenceOptions) (*Reference, error) {
 	if o.Gateways == 0 {
 		o.Gateways = 2
@@ -59,7 +59,7 @@ func StartReference(ctx context.Context, f *Folder, o ReferenceOptions) (*Refere
 	}
 	r := &Reference{folder: f}
 	var err error
-	if r.dir, err = f.sub("reference", nil); err != nil {
+	if r.dir, err = f.mkdir("reference", nil); err != nil {
 		return nil, err
 	}
 	if err := os.WriteFile(filepath.Join(r.dir, "app.py"), []byte(referenceProgram), 0o600); err != nil {
@@ -93,7 +93,7 @@ func StartReference(ctx context.Context, f *Folder, o ReferenceOptions) (*Refere
 	}
 	for i, p := range r.Gateways {
 		// One that serves has its connections, and knows no page.
-		if err := p.waitFor(ctx, answers(r.URLs()[i], http.StatusNotFound)); err != nil {
+		if err := p.waitFor(ctx, getsStatus(r.URLs()[i], http.StatusNotFound)); err != nil {
 			return nil, err
 		}
 	}
@@ -107,15 +107,15 @@ func (o ReferenceOptions) gatewayPorts() ([]int, error) {
 	ports := make([]int, o.Gateways)
 	for i := range ports {
 		ports[i] = o.Port + i
-		if err := wantPort(ports[i]); err != nil {
+		if err := checkPort(ports[i]); err != nil {
 			return nil, err
 		}
 	}
 	return ports, nil
 }
 
-// checkReferenceModules looks for the program's modules before servers are
-// started for it.
+// checkReferenceModules checks that the program's modules are installed, before
+// servers are started for it.
 func checkReferenceModules(ctx context.Context) error {
 	const look = "import importlib.util as u\n" +
 		"print(*(m for m in ('fastapi', 'uvicorn', 'uvloop', 'httptools', 'websockets', 'aio_pika', 'asyncpg', 'redis') if not u.find_spec(m)))"
@@ -168,7 +168,7 @@ func (r *Reference) hasTable(ctx context.Context) error {
 	return err
 }
 
-// URLs are the addresses of the gateways.
+// URLs returns the addresses of the gateways.
 func (r *Reference) URLs() []string {
 	urls := make([]string, len(r.ports))
 	for i, port := range r.ports {
@@ -177,5 +177,5 @@ func (r *Reference) URLs() []string {
 	return urls
 }
 
-// Database is the address of the database that has the messages.
+// Database returns the address of the database with the messages.
 func (r *Reference) Database() string { return r.Postgres.URL(referenceDatabase) }

@@ -16,16 +16,16 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/stack/stacktest"
 )
 
-// checkLocked makes sure that a server lets its own people in and nobody else.
+// checkLocked checks that a server accepts its own credentials and no others.
 func checkLocked(t *testing.T, url, user string, connect func(ctx context.Context, url string) error) {
 	t.Helper()
 	if err := connect(t.Context(), url); err != nil {
 		t.Errorf("its own address: %v", err)
 	}
 	for name, other := range map[string]string{
-		"no password":    stacktest.As(url, user, ""),
-		"a common one":   stacktest.As(url, user, user),
-		"another's name": stacktest.As(url, "hikyaku", "hikyaku"),
+		"no password":    stacktest.WithCredentials(url, user, ""),
+		"a common one":   stacktest.WithCredentials(url, user, user),
+		"another's name": stacktest.WithCredentials(url, "hikyaku", "hikyaku"),
 	} {
 		if connect(t.Context(), other) == nil {
 			t.Errorf("%s: it lets everybody in", name)
@@ -58,9 +58,9 @@ func connectRabbitMQ(_ context.Context, url string) error {
 	return conn.Close()
 }
 
-// checkSecrets makes sure that only the owner can read what holds a secret, and
-// that no command line does. The secrets are those of the addresses and the
-// cookie of Erlang.
+// checkSecrets checks that only the owner can read files with secrets, and that
+// no command line has one. The secrets are those of the addresses and the
+// Erlang cookie.
 func checkSecrets(t *testing.T, f *stack.Folder, url string) {
 	t.Helper()
 	_, rest, _ := strings.Cut(url, "://")

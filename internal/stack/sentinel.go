@@ -10,22 +10,22 @@ import (
 	"strings"
 )
 
-// RedisSentinel is a Redis with a replica, and a Sentinel that makes the replica
-// the master when that goes. In production there are three Sentinels; here one
-// decides alone.
+// RedisSentinel is a Redis with a replica, and a Sentinel that promotes the
+// replica when the master fails. In production there are three Sentinels; here
+// one decides alone.
 type RedisSentinel struct {
 	Master, Replica *Redis
 	password        string
 	port            int
 }
 
-// sentinelMaster is the name under which the Sentinel knows the master.
+// sentinelMaster is the master's name in the Sentinel.
 const sentinelMaster = "hikyaku"
 
-// StartRedisSentinel starts the three, and waits until the Sentinel knows both
-// others.
+// StartRedisSentinel starts the three servers, and waits until the Sentinel
+// knows the other two.
 func StartRedisSentinel(ctx context.Context, f *Folder) (*RedisSentinel, error) {
-	program, err := find("redis-cli", "redis-tools")
+	program, err := findProgram("redis-cli", "redis-tools")
 	if err != nil {
 		return nil, err
 	}
@@ -41,7 +41,7 @@ func StartRedisSentinel(ctx context.Context, f *Folder) (*RedisSentinel, error) 
 	if s.port, err = FreePort(); err != nil {
 		return nil, err
 	}
-	dir, err := f.sub("redis-sentinel", nil)
+	dir, err := f.mkdir("redis-sentinel", nil)
 	if err != nil {
 		return nil, err
 	}
@@ -72,7 +72,7 @@ sentinel failover-timeout %[3]s 5000
 	})
 }
 
-// URL is the address of whichever is the master.
+// URL returns the address of the current master, by way of the Sentinel.
 func (s *RedisSentinel) URL() string {
 	return fmt.Sprintf("redis+sentinel://:%s@127.0.0.1:%d/%s", s.password, s.port, sentinelMaster)
 }

@@ -44,7 +44,7 @@ func TestServersStartStopAndComeBack(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, url := range []string{p.URL("one"), r.URL("one"), b.Through(p.URL("one"))} {
+		for _, url := range []string{p.URL("one"), r.URL("one"), b.URL(p.URL("one"))} {
 			checkLocked(t, url, "postgres", connectPostgres)
 		}
 		if err := p.Kill(); err != nil {
@@ -99,8 +99,8 @@ func TestServersStartStopAndComeBack(t *testing.T) {
 	})
 }
 
-// What nginx tells of a client is what it knows: a client's own claim counts
-// for nothing, a trusted proxy's for all.
+// nginx passes on the client address that it knows: it ignores a client's own
+// header, and trusts that of a trusted proxy.
 func TestNginxTellsWhoTheClientIs(t *testing.T) {
 	echo := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, _ = fmt.Fprintf(w, "%s %s", r.Header.Get("X-Forwarded-For"), r.Header.Get("X-Forwarded-Proto"))

@@ -10,8 +10,8 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/stack/stacktest"
 )
 
-// newFolder makes a folder for servers, which are stopped with the test: none
-// may be left, nor a process that one of them started.
+// newFolder creates a folder for servers. At the end of the test they are
+// stopped, and the test fails if a process is left.
 func newFolder(t *testing.T) *stack.Folder {
 	t.Helper()
 	stacktest.SkipIfShort(t)
@@ -73,7 +73,7 @@ func TestReference(t *testing.T) {
 	}
 }
 
-// checkAnswers makes sure that a server is there.
+// checkAnswers checks that a server answers.
 func checkAnswers(t *testing.T, url string, want int) {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, http.NoBody)

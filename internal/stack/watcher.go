@@ -13,25 +13,27 @@ import (
 	"time"
 )
 
-// A parent that is killed stops nothing, and the kernel's own means reach one
-// process each: PR_SET_PDEATHSIG not the children of a server, a process group
-// not those that have a session of their own, as PostgreSQL's do. So each
-// folder has a watcher. It waits for the end of its standard input, whose other
-// end this process alone holds, for as long as it lives. Then it kills whatever
-// belongs to the folder, until nothing is left, and removes the folder.
+// A parent that is killed stops nothing, and each of the kernel's mechanisms
+// reaches only some processes: PR_SET_PDEATHSIG does not reach the children of a
+// server, and a process group not those that have their own session, as
+// PostgreSQL's do. So each folder has a watcher. It waits for the end of its
+// standard input, whose other end only this process holds, as long as it lives.
+// Then it kills whatever belongs to the folder, until nothing is left, and
+// removes the folder.
 //
-// What belongs to it has the file starterFile open: every process that is
-// started for the folder inherits it, and so do all that descend from it. A
-// person who looks into the folder, or reads a log there, does not have it.
+// A process belongs to the folder if it has the file starterFile open: every
+// process that is started for the folder inherits it, and so do all of its
+// descendants. A person who works in the folder, or reads a log there, does not
+// have it open.
 //
-// Where there is no /proc, lsof tells who has the file open.
+// Without /proc, lsof finds the processes that have the file open.
 
-// starterFile holds the id of the process that made the folder. Its name is
-// known to scripts/check-left as well.
+// starterFile holds the id of the process that created the folder.
+// scripts/check-left knows its name, too.
 const starterFile = "starter.pid"
 
 // watchScript is the watcher: a shell, which is small and is there everywhere.
-// It has a session of its own and heeds no signal that is meant for others.
+// It has its own session and ignores signals that are meant for others.
 // PostgreSQL is asked, for five seconds, to end at once (SIGQUIT): killed, it
 // would leave its shared memory behind.
 const watchScript = `
@@ -65,7 +67,7 @@ done
 rm -rf -- "$dir"
 `
 
-// watcher is the process that outlives this one for a moment.
+// watcher is the process that cleans up after this one has ended.
 type watcher struct {
 	dir   string
 	stdin io.Closer
@@ -99,7 +101,7 @@ func watch(dir string) (*watcher, error) {
 	return w, nil
 }
 
-// finish has the watcher do its work, and waits for it.
+// finish has the watcher clean up, and waits for it.
 func (w *watcher) finish() error {
 	_ = w.stdin.Close() // an error says that the watcher has ended
 	select {
@@ -110,7 +112,7 @@ func (w *watcher) finish() error {
 	}
 }
 
-// watched starts a command that is to end with this process.
+// watched starts a command that ends with this process.
 func (f *Folder) watched(cmd *exec.Cmd, start func() error) error {
 	mark, err := os.Open(filepath.Join(f.dir, starterFile))
 	if err != nil {
@@ -121,7 +123,7 @@ func (f *Folder) watched(cmd *exec.Cmd, start func() error) error {
 	return start()
 }
 
-// output runs a command to its end and returns what it printed.
+// output runs a command until it exits and returns its output.
 func (f *Folder) output(cmd *exec.Cmd) (out []byte, err error) {
 	err = f.watched(cmd, func() (err error) {
 		out, err = cmd.CombinedOutput()

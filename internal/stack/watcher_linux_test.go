@@ -83,7 +83,7 @@ func startServers(end string) {
 	}
 }
 
-func TestServersEndWithTheirStarter(t *testing.T) {
+func TestServersStopWithStarter(t *testing.T) {
 	for _, end := range []string{"killed", "panics", "exits"} {
 		t.Run(end, func(t *testing.T) { t.Parallel(); testServersEnd(t, end) })
 	}
@@ -177,8 +177,8 @@ func testServersEnd(t *testing.T, end string) {
 	_ = reader.Wait()
 }
 
-// The check after the tests tells servers without a starter, which only a
-// watcher that was killed leaves, from those of somebody who works beside.
+// scripts/check-left distinguishes servers without a starter, which are left
+// only if the watcher was killed, from those of a running process.
 func TestCheckLeft(t *testing.T) {
 	starter := startStarter(t, "killed without a watcher")
 	check := func() string {
@@ -221,8 +221,8 @@ func TestCheckLeft(t *testing.T) {
 	}
 }
 
-// sharedMemory is the paths of the memory that PostgreSQL's processes in a
-// folder share.
+// sharedMemory returns the paths of the shared memory of PostgreSQL's processes
+// in a folder.
 func sharedMemory(t *testing.T, folder string) (paths []string) {
 	t.Helper()
 	segment := regexp.MustCompile(`/dev/shm/PostgreSQL\.\d+`)
@@ -235,9 +235,9 @@ func sharedMemory(t *testing.T, folder string) (paths []string) {
 	return slices.Compact(paths)
 }
 
-// processes are the command lines of all processes that have to do with a
-// folder, by their ids: that name it in their command line or environment, or
-// have a file of it open, or stand in it.
+// processes returns the command lines of all processes that use a folder, by
+// id: it is in their command line or environment, they have a file of it open,
+// or it is their working directory.
 func processes(t *testing.T, folder string) map[int]string {
 	t.Helper()
 	all, err := filepath.Glob("/proc/[0-9]*")
@@ -271,7 +271,8 @@ func processesOf(t *testing.T, folder string) (lines []string) {
 	return lines
 }
 
-// waitUntilNoneIsLeft waits for the end of every process of a folder but one.
+// waitUntilNoneIsLeft waits until every process of a folder except one has
+// ended.
 func waitUntilNoneIsLeft(t *testing.T, folder string, but int) {
 	t.Helper()
 	const most = time.Minute

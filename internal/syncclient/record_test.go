@@ -426,7 +426,7 @@ func (r *recorder) connect() {
 func (r *recorder) cut() {
 	r.t.Helper()
 	r.idle()
-	r.socket.Cut()
+	r.socket.CloseNow()
 	r.step(step{Cut: true})
 }
 

@@ -8,50 +8,51 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/wire"
 )
 
-// heard is called for each frame, one after the other.
-func (d *Client) heard(f client.Frame) {
+// handleFrame is called for each frame, one after the other.
+func (c *Client) handleFrame(f client.Frame) {
 	switch f.T {
 	case "accepted":
-		take(f, d.accepted)
+		handle(f, c.handleAccepted)
 	case "rejected":
-		take(f, d.rejected)
+		handle(f, c.handleRejected)
 	case "failed":
-		take(f, func(v wire.Failed) {
-			if d.cfg.OnFailed != nil {
-				d.cfg.OnFailed(v.ID, chat.Code(v.Code), v.Text)
+		handle(f, func(v wire.Failed) {
+			if c.cfg.OnFailed != nil {
+				c.cfg.OnFailed(v.ID, chat.Code(v.Code), v.Text)
 			}
 		})
 	default:
-		d.synchronize(f)
+		c.synchronize(f)
 	}
 }
 
-func take[T any](f client.Frame, do func(T)) {
+func handle[T any](f client.Frame, do func(T)) {
 	var v T
 	if f.Into(&v) == nil {
 		do(v)
 	}
 }
 
-// synchronize takes a frame that tells of conversations, or answers a sync.
-func (d *Client) synchronize(f client.Frame) {
-	d.mu.Lock()
-	out := d.state.Handle(time.Now(), f.T, f.Raw)
+// synchronize handles the frames that concern conversations, and the answers to
+// syncs.
+func (c *Client) synchronize(f client.Frame) {
+	c.mu.Lock()
+	out := c.state.Handle(time.Now(), f.T, f.Raw)
 	if out.After == 0 {
-		d.ask(out.Send)
-	} else if s := d.socket; len(out.Send) > 0 {
+		c.sendSyncs(out.Send)
+	} else if s := c.socket; len(out.Send) > 0 {
 		time.AfterFunc(out.After, func() {
-			d.mu.Lock()
-			defer d.mu.Unlock()
-			if d.socket == s {
-				d.ask(out.Send)
+			c.mu.Lock()
+			defer c.mu.Unlock()
+			if c.socket == s {
+				c.sendSyncs(out.Send)
 			}
 		})
 	}
-	d.mu.Unlock()
-	if d.cfg.OnMessage != nil {
+	c.mu.Unlock()
+	if c.cfg.OnMessage != nil {
 		for i := range out.Messages {
-			d.cfg.OnMessage(out.Messages[i])
+			c.cfg.OnMessage(out.Messages[i])
 		}
 	}
 }

@@ -10,22 +10,22 @@ import (
 	"github.com/hikyaku-chat/hikyaku/test/cluster/clustertest"
 )
 
-// Whatever is wrong with an address is said in one line that names the setting
-// and the cure.
+// An error in an address is reported in one line that names the setting and the
+// remedy.
 func TestBadInput(t *testing.T) {
 	s := clustertest.Shared(t)
 	empty, err := s.Postgres.CreateDatabase(t.Context(), "nobody_migrated_it")
-	clustertest.Must(t, err)
+	clustertest.NoError(t, err)
 	// Another installation: a database of its own.
 	other, err := s.Postgres.CreateDatabase(t.Context(), "another_installation")
-	clustertest.Must(t, err)
+	clustertest.NoError(t, err)
 	if code, out := s.Command(t, []string{"HIKYAKU_DATABASE=" + other}, "migrate"); code != 0 {
 		t.Fatal(out)
 	}
 	vhost, err := s.RabbitMQ[0].CreateVHost(t.Context(), "somewhere-else")
-	clustertest.Must(t, err)
+	clustertest.NoError(t, err)
 	old := filepath.Join(t.TempDir(), "broker")
-	clustertest.Must(t, os.WriteFile(old, []byte("\n"), 0o600))
+	clustertest.NoError(t, os.WriteFile(old, []byte("\n"), 0o600))
 	database, broker, redis := s.Postgres.URL("hikyaku"), s.RabbitMQ[0].URL(), s.Redis[0].URL()
 	for _, tt := range []struct {
 		name string
@@ -34,16 +34,16 @@ func TestBadInput(t *testing.T) {
 	}{
 		{"database away", []string{"HIKYAKU_DATABASE=postgres://127.0.0.1:1/hikyaku"}, []string{"--database", "does not answer"}},
 		{"database unknown", []string{"HIKYAKU_DATABASE=" + s.Postgres.URL("nowhere")}, []string{"--database", "nowhere", "create it"}},
-		{"database user unknown", []string{"HIKYAKU_DATABASE=" + stacktest.As(database, "nobody", "secret-word")}, []string{"--database"}},
+		{"database user unknown", []string{"HIKYAKU_DATABASE=" + stacktest.WithCredentials(database, "nobody", "secret-word")}, []string{"--database"}},
 		{"database no address", []string{"HIKYAKU_DATABASE=mysql://secret-word@localhost"}, []string{"--database", "postgres://"}},
 		{"database empty", []string{"HIKYAKU_DATABASE=" + empty}, []string{"--database", "hikyaku migrate"}},
 		{"broker away", []string{"HIKYAKU_BROKER=amqp://127.0.0.1:1/"}, []string{"--broker", "does not answer"}},
-		{"broker password wrong", []string{"HIKYAKU_BROKER=" + stacktest.As(broker, "guest", "secret-word")}, []string{"--broker", "check user and password"}},
+		{"broker password wrong", []string{"HIKYAKU_BROKER=" + stacktest.WithCredentials(broker, "guest", "secret-word")}, []string{"--broker", "check user and password"}},
 		{"broker virtual host missing", []string{"HIKYAKU_BROKER=" + broker + "nowhere"}, []string{"--broker", "nowhere", "add_vhost"}},
 		{"broker no address", []string{"HIKYAKU_BROKER=http://secret-word@localhost"}, []string{"--broker", "amqp://"}},
 		{"broker is not one", []string{"HIKYAKU_BROKER=amqp://" + s.Redis[0].Addr()}, []string{"--broker"}},
 		{"redis away", []string{"HIKYAKU_REDIS=redis://127.0.0.1:1"}, []string{"--redis"}},
-		{"redis password wrong", []string{"HIKYAKU_REDIS=" + stacktest.As(redis, "", "secret-word")}, []string{"--redis", "password"}},
+		{"redis password wrong", []string{"HIKYAKU_REDIS=" + stacktest.WithCredentials(redis, "", "secret-word")}, []string{"--redis", "password"}},
 		{"redis password missing", []string{"HIKYAKU_REDIS=redis://" + s.Redis[0].Addr()}, []string{"--redis", "password"}},
 		{"redis no cluster", []string{"HIKYAKU_REDIS=" + strings.Replace(redis, "redis://", "redis+cluster://", 1)}, []string{"--redis"}},
 		{"redis no address", []string{"HIKYAKU_REDIS=secret-word"}, []string{"--redis", "redis://"}},

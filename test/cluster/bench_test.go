@@ -21,14 +21,14 @@ import (
 	"github.com/hikyaku-chat/hikyaku/test/cluster/clustertest"
 )
 
-// BenchmarkCluster is the whole way through nginx, load generator included:
-// pairs of people who send to each other at a fixed rate (an open loop), every
-// message confirmed by quorum queues and stored with fsync. Latency is counted
-// from the moment that a message was due to its receipt by the other person.
-// One iteration is CLUSTER_SECONDS (10) long; run it with -benchtime 1x.
-// CLUSTER_RATES (1200,8000) are the rates, in messages per second;
-// CLUSTER_GATEWAYS (2), CLUSTER_WORKERS (2) and CLUSTER_PEOPLE (200) say how
-// large the system is.
+// BenchmarkCluster measures the whole system through nginx, with the load
+// generator on the same machine: pairs of users send to each other at a fixed
+// rate (an open loop), every message is confirmed by quorum queues and stored
+// with fsync. Latency counts from the time when a message was due to its
+// receipt by the other user. One iteration takes CLUSTER_SECONDS (10); run it
+// with -benchtime 1x. CLUSTER_RATES (1200,8000) are the rates, in messages per
+// second; CLUSTER_GATEWAYS (2), CLUSTER_WORKERS (2) and CLUSTER_PEOPLE (200)
+// set the size.
 func BenchmarkCluster(b *testing.B) {
 	s := benchSystem(b, stack.Options{Gateways: number("CLUSTER_GATEWAYS", 2), Workers: number("CLUSTER_WORKERS", 2)})
 	l := newLoad(b, s, number("CLUSTER_PEOPLE", 200))
@@ -64,7 +64,7 @@ func benchSystem(b *testing.B, o stack.Options) *clustertest.System {
 		b.Fatal(err)
 	}
 	b.Cleanup(func() {
-		if err := s.End(); err != nil {
+		if err := s.Close(); err != nil {
 			b.Error(err)
 		}
 	})
@@ -72,9 +72,9 @@ func benchSystem(b *testing.B, o stack.Options) *clustertest.System {
 	return s
 }
 
-// warmUp gives PostgreSQL the log segments that one has which has run for a
-// while: it uses old ones again, and a fresh one has to write each new one full
-// of zeros first, which holds everybody up for a fifth of a second.
+// warmUp gives PostgreSQL the WAL segments that a server has after a while. It
+// recycles old segments; a new server must fill each new one with zeros first,
+// which blocks every commit for a fifth of a second.
 func warmUp(b *testing.B, s *clustertest.System) {
 	b.Helper()
 	for range 40 {
@@ -87,22 +87,22 @@ func warmUp(b *testing.B, s *clustertest.System) {
 	}
 }
 
-// load is people in pairs.
+// load is users who send in pairs.
 type load struct {
 	system *clustertest.System
-	people []*talker
-	begun  time.Time
+	users  []*benchUser
+	start  time.Time
 
-	mu       sync.Mutex
-	latency  *hdrhistogram.Histogram // due to received, in µs
-	ack      *hdrhistogram.Histogram // due to accepted, in µs
-	received atomic.Int64
-	accepted atomic.Int64
-	rejected atomic.Int64
-	warm     atomic.Int64 // ns since begun; what was due before does not count
+	mu           sync.Mutex
+	latency      *hdrhistogram.Histogram // due to received, in µs
+	ack          *hdrhistogram.Histogram // due to accepted, in µs
+	received     atomic.Int64
+	accepted     atomic.Int64
+	rejected     atomic.Int64
+	measuredFrom atomic.Int64 // ns since start; what was due earlier is not recorded
 }
 
-type talker struct {
+type benchUser struct {
 	socket *client.Socket
 	prefix string // of a frame, up to the id
 	middle string // from the id to the body
@@ -110,12 +110,12 @@ type talker struct {
 	due    sync.Map
 }
 
-// accounts counts those that were made.
+// accounts counts the created accounts.
 var accounts atomic.Int64
 
 func newLoad(b *testing.B, s *clustertest.System, n int) *load {
 	b.Helper()
-	l := &load{system: s, begun: time.Now()}
+	l := &load{system: s, start: time.Now()}
 	l.reset()
 	var previous *client.Client
 	for i := range n {
@@ -126,25 +126,25 @@ func newLoad(b *testing.B, s *clustertest.System, n int) *load {
 		if err := c.Register(b.Context(), fmt.Sprintf("talker%d", accounts.Add(1)), clustertest.Password); err != nil {
 			b.Fatal(err)
 		}
-		t := &talker{self: []byte(`"sender":"` + c.Me().ID.String() + `"`)}
-		if t.socket, err = c.Dial(b.Context(), func(f client.Frame) { l.heard(b, t, f) }); err != nil {
+		t := &benchUser{self: []byte(`"sender":"` + c.Me().ID.String() + `"`)}
+		if t.socket, err = c.Dial(b.Context(), func(f client.Frame) { l.handleFrame(b, t, f) }); err != nil {
 			b.Fatal(err)
 		}
-		l.people = append(l.people, t)
+		l.users = append(l.users, t)
 		if i%2 == 1 {
 			d, err := c.CreateDirect(b.Context(), previous.Me().ID)
 			if err != nil {
 				b.Fatal(err)
 			}
-			t.in(d.ID)
-			l.people[i-1].in(d.ID)
+			t.setConversation(d.ID)
+			l.users[i-1].setConversation(d.ID)
 		}
 		previous = c
 	}
 	return l
 }
 
-func (t *talker) in(id chat.ConversationID) {
+func (t *benchUser) setConversation(id chat.ConversationID) {
 	t.prefix = `{"t":"send","id":"`
 	t.middle = `","conversation":"` + id.String() + `","body":"`
 }
@@ -158,7 +158,7 @@ func (l *load) reset() {
 	l.rejected.Store(0)
 }
 
-func (l *load) heard(b *testing.B, t *talker, f client.Frame) {
+func (l *load) handleFrame(b *testing.B, t *benchUser, f client.Frame) {
 	switch f.T {
 	case "accepted":
 		id := string(f.Raw[bytes.Index(f.Raw, []byte(`"id":"`))+6:][:36])
@@ -184,10 +184,10 @@ func (l *load) heard(b *testing.B, t *talker, f client.Frame) {
 }
 
 func (l *load) record(h *hdrhistogram.Histogram, due int64) {
-	if due < l.warm.Load() {
+	if due < l.measuredFrom.Load() {
 		return
 	}
-	took := time.Since(l.begun) - time.Duration(due)
+	took := time.Since(l.start) - time.Duration(due)
 	l.mu.Lock()
 	_ = h.RecordValue(max(1, took.Microseconds()))
 	l.mu.Unlock()
@@ -195,20 +195,20 @@ func (l *load) record(h *hdrhistogram.Histogram, due int64) {
 
 var filler = strings.Repeat("x", 100)
 
-// run sends at a rate, in messages per second, and reports.
+// run sends at a rate, in messages per second, and reports the metrics.
 func (l *load) run(b *testing.B, rate int) {
 	seconds := number("CLUSTER_SECONDS", 10)
 	l.reset()
 	const warmUp = 2 * time.Second
-	start := time.Since(l.begun)
-	l.warm.Store(int64(start + warmUp))
+	start := time.Since(l.start)
+	l.measuredFrom.Store(int64(start + warmUp))
 	total := rate * (seconds + 2)
 	var lag time.Duration // how late the generator itself was, at most
 	cpu := map[string]float64{}
 	measured := 0
 	for n := 0; n < total; {
 		due := start + time.Duration(float64(n)/float64(rate)*1e9)
-		now := time.Since(l.begun)
+		now := time.Since(l.start)
 		if due > now {
 			time.Sleep(min(due-now, time.Millisecond))
 			continue
@@ -219,7 +219,7 @@ func (l *load) run(b *testing.B, rate int) {
 		if now-start > warmUp {
 			lag = max(lag, now-due)
 		}
-		t := l.people[n%len(l.people)]
+		t := l.users[n%len(l.users)]
 		id := client.NewClientID().String()
 		t.due.Store(id, int64(due))
 		if err := t.socket.SendRaw(fmt.Appendf(nil, `%s%s%s%d %s"}`, t.prefix, id, t.middle, int64(due), filler)); err != nil {
@@ -227,12 +227,12 @@ func (l *load) run(b *testing.B, rate int) {
 		}
 		n++
 	}
-	sent := time.Since(l.begun) - start
+	sent := time.Since(l.start) - start
 	deadline := time.Now().Add(30 * time.Second)
 	for l.received.Load() < int64(total)-l.rejected.Load() && time.Now().Before(deadline) {
 		time.Sleep(time.Millisecond)
 	}
-	drained := time.Since(l.begun) - start - sent
+	drained := time.Since(l.start) - start - sent
 	after := cpuTimes(l.system)
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -260,8 +260,8 @@ func (l *load) run(b *testing.B, rate int) {
 	b.Logf("CPU-seconds per million messages:%s; together %.0f", line.String(), all)
 }
 
-// cpuTimes is the CPU time of each kind of process so far, children included, in
-// seconds.
+// cpuTimes returns the CPU time of each kind of process so far, including
+// children, in seconds.
 func cpuTimes(s *clustertest.System) map[string]float64 {
 	out := map[string]float64{"generator": ticks(fmt.Sprint(os.Getpid()))}
 	names := map[string]string{} // of processes, by their id
@@ -294,7 +294,7 @@ func cpuTimes(s *clustertest.System) map[string]float64 {
 	return out
 }
 
-// ticks is a process's CPU time in seconds, its ended children included.
+// ticks returns a process's CPU time in seconds, including ended children.
 func ticks(pid string) float64 {
 	b, err := os.ReadFile("/proc/" + pid + "/stat")
 	if err != nil {

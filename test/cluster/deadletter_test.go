@@ -15,23 +15,23 @@ func TestDeadLetters(t *testing.T) {
 	s := clustertest.Shared(t)
 	a, b := s.Register(t), s.Register(t)
 	g, err := a.CreateGroup(t.Context(), "Notes", b.Me().ID)
-	clustertest.Must(t, err)
-	clustertest.Must(t, s.Postgres.Exec(t.Context(), "hikyaku", `ALTER TABLE messages ADD CONSTRAINT no_poison CHECK (body <> 'poison') NOT VALID`))
+	clustertest.NoError(t, err)
+	clustertest.NoError(t, s.Postgres.Exec(t.Context(), "hikyaku", `ALTER TABLE messages ADD CONSTRAINT no_poison CHECK (body <> 'poison') NOT VALID`))
 	mended := false
 	mend := func() {
-		clustertest.Must(t, s.Postgres.Exec(t.Context(), "hikyaku", `ALTER TABLE messages DROP CONSTRAINT no_poison`))
+		clustertest.NoError(t, s.Postgres.Exec(t.Context(), "hikyaku", `ALTER TABLE messages DROP CONSTRAINT no_poison`))
 	}
 	defer func() {
 		if !mended {
 			mend()
 		}
 	}()
-	person := s.Connect(t, a)
+	user := s.Connect(t, a)
 	for _, body := range []string{"before", "poison", "after"} {
-		person.Post(g.ID, body)
+		user.SendMessage(g.ID, body)
 	}
-	failed := acceptance.Await[wire.Failed](person, "failed", nil).ID
-	clustertest.AwaitBody(person, "after")
+	failed := acceptance.Await[wire.Failed](user, "failed", nil).ID
+	clustertest.AwaitBody(user, "after")
 
 	code, out := s.Command(t, nil, "deadletter", "list")
 	var letters []string // of this test; others may have left theirs
@@ -55,7 +55,7 @@ func TestDeadLetters(t *testing.T) {
 	if code, out := s.Command(t, nil, "deadletter", "requeue", "--all"); code != 0 {
 		t.Errorf("requeue: %d\n%s", code, out)
 	}
-	clustertest.AwaitBody(person, "poison")
+	clustertest.AwaitBody(user, "poison")
 	if code, out := s.Command(t, nil, "deadletter", "list"); code != 0 || strings.Contains(out, id) {
 		t.Errorf("it is listed still: %d\n%s", code, out)
 	}

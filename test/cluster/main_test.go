@@ -1,4 +1,4 @@
-// Package cluster tests what people and operators do with a whole cluster.
+// Package cluster tests a whole cluster as users and operators use it.
 package cluster
 
 import (
@@ -7,8 +7,8 @@ import (
 	"github.com/hikyaku-chat/hikyaku/test/cluster/clustertest"
 )
 
-// calm are settings for those who stay on one connection, which a machine that
-// is busy must not end, and who tell when a gateway lets them go.
-var calm = []string{"HIKYAKU_HEARTBEAT=15s", "HIKYAKU_GOODBYE_SPREAD=8s"}
+// stableSettings are for users who stay on one connection. A busy machine must
+// not end it, and they measure when a draining gateway lets them go.
+var stableSettings = []string{"HIKYAKU_HEARTBEAT=15s", "HIKYAKU_GOODBYE_SPREAD=8s"}
 
-func TestMain(m *testing.M) { clustertest.Main(m, calm...) }
+func TestMain(m *testing.M) { clustertest.Main(m, stableSettings...) }

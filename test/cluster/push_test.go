@@ -12,16 +12,16 @@ import (
 	"github.com/hikyaku-chat/hikyaku/test/cluster/clustertest"
 )
 
-// subscribe gives a person a browser that takes notifications.
+// subscribe adds a browser with notifications to an account.
 func subscribe(t *testing.T, service *webpushtest.Service, c *client.Client) *webpushtest.Device {
 	t.Helper()
 	var key struct {
 		Public string `json:"public_key"`
 	}
-	clustertest.Must(t, c.Do(t.Context(), http.MethodGet, "/push", nil, &key))
+	clustertest.NoError(t, c.Do(t.Context(), http.MethodGet, "/push", nil, &key))
 	s, device := service.Subscribe()
 	device.Restrict(key.Public)
-	clustertest.Must(t, c.Do(t.Context(), http.MethodPut, "/push/subscription", map[string]any{
+	clustertest.NoError(t, c.Do(t.Context(), http.MethodPut, "/push/subscription", map[string]any{
 		"endpoint": s.Endpoint, "keys": map[string]string{"p256dh": s.P256DH, "auth": s.Auth},
 	}, nil))
 	return device
@@ -35,15 +35,15 @@ func TestNotifications(t *testing.T) {
 	a, b := s.Register(t), s.Register(t)
 	phone := subscribe(t, service, b)
 	d, err := a.CreateDirect(t.Context(), b.Me().ID)
-	clustertest.Must(t, err)
+	clustertest.NoError(t, err)
 	aki, ben := s.Connect(t, a), s.Connect(t, b)
-	aki.Post(d.ID, "while you are here")
+	aki.SendMessage(d.ID, "while you are here")
 	acceptance.Await(ben, "message", acceptance.IsBody("while you are here"))
 	ben.Socket.Close()
 	acceptance.Await(aki, "message", acceptance.IsBody("while you are here"))
 	// Ben counts as present until the grace of a lost connection is over.
 	eventually.True(t, "ben is away", func() bool {
-		aki.Post(d.ID, "come back")
+		aki.SendMessage(d.ID, "come back")
 		clustertest.AwaitBody(aki, "come back")
 		return phone.Pushes() > 0
 	})

@@ -1,6 +1,6 @@
 import { defineConfig } from "vite";
 
-// The binary (internal/bench/page) assembles the page of a report from one
+// The binary (internal/bench/htmlreport) assembles the page of a report from one
 // script and one style sheet, under fixed names.
 export default defineConfig({
   root: import.meta.dirname,

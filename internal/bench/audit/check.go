@@ -6,37 +6,37 @@ import (
 	"slices"
 )
 
-// Stored is a message as a conversation's history has it.
+// Stored is a message in a conversation's history.
 type Stored struct {
 	Key Key
 	Seq int64 // 0 for a system that gives none
 }
 
-// Verdict is what a run's account says.
+// Verdict is the result of checking a run.
 type Verdict struct {
-	Sent       int64 `json:"sent"`
-	Accepted   int64 `json:"accepted"`
-	Refused    int64 `json:"refused"`
-	Failed     int64 `json:"failed"`     // accepted, then given up, and the sender was told
-	Unanswered int64 `json:"unanswered"` // no answer came by the end
-	Delivered  int64 `json:"delivered"`  // receipts, each device's once
-	Lost       int64 `json:"lost"`       // receipts that did not come, of messages that were accepted; and accepted messages that are not stored
-	Duplicated int64 `json:"duplicated"` // receipts, and stored messages, that were there before
-	OutOfOrder int64 `json:"out_of_order"`
-	Foreign    int64 `json:"foreign"`  // receipts of messages that nobody sent there, or by people who are not in the conversation
-	Unasked    int64 `json:"unasked"`  // conversations whose history the system cannot tell
-	Repaired   int64 `json:"repaired"` // of the receipts, those that a device had to ask for, because a push did not come or came out of order
+	Sent               int64 `json:"sent"`
+	Accepted           int64 `json:"accepted"`
+	Refused            int64 `json:"refused"`
+	Failed             int64 `json:"failed"`     // accepted, then failed, and the sender was told
+	Unanswered         int64 `json:"unanswered"` // no answer came by the end
+	Delivered          int64 `json:"delivered"`  // receipts, without duplicates
+	Lost               int64 `json:"lost"`       // missing receipts of accepted messages, and accepted messages that are not stored
+	Duplicated         int64 `json:"duplicated"` // repeated receipts and repeated stored messages
+	OutOfOrder         int64 `json:"out_of_order"`
+	Foreign            int64 `json:"foreign"`  // receipts of messages that were not sent to the conversation, or by users who are not in it
+	HistoryUnavailable int64 `json:"unasked"`  // conversations whose history the system cannot return
+	Repaired           int64 `json:"repaired"` // receipts that a device had to request with sync, because a push was missing or out of order
 
-	// Offenders are the first of each kind, by name.
-	Offenders []string `json:"offenders,omitempty"`
+	// Violations describe the first few violations of each kind.
+	Violations []string `json:"offenders,omitempty"`
 }
 
-// Kept tells whether nothing was lost, doubled, out of order or foreign.
-func (v *Verdict) Kept() bool {
+// Passed reports whether nothing was lost, duplicated, out of order or foreign.
+func (v *Verdict) Passed() bool {
 	return v.Lost == 0 && v.Duplicated == 0 && v.OutOfOrder == 0 && v.Foreign == 0
 }
 
-// Add adds the verdict about other people of the same run.
+// Add adds the verdict on other users of the same run.
 func (v *Verdict) Add(other *Verdict) {
 	v.Sent += other.Sent
 	v.Accepted += other.Accepted
@@ -48,23 +48,23 @@ func (v *Verdict) Add(other *Verdict) {
 	v.Duplicated += other.Duplicated
 	v.OutOfOrder += other.OutOfOrder
 	v.Foreign += other.Foreign
-	v.Unasked += other.Unasked
+	v.HistoryUnavailable += other.HistoryUnavailable
 	v.Repaired += other.Repaired
-	v.Offenders = append(v.Offenders, other.Offenders...)
-	v.Offenders = v.Offenders[:min(len(v.Offenders), 4*mostOffenders)]
+	v.Violations = append(v.Violations, other.Violations...)
+	v.Violations = v.Violations[:min(len(v.Violations), 4*maxViolations)]
 }
 
-// mostOffenders bounds how many of one kind are named; of several processes four
-// kinds' worth in all.
-const mostOffenders = 5
+// maxViolations bounds how many violations of one kind are described; for
+// several processes, four times as many in all.
+const maxViolations = 5
 
-// Check judges the account. history gives what a room's history has, in its
-// order, or nil when the system cannot tell; it is nil itself when the system is
-// not asked. Nothing may be written down any more.
-func (l *Audit) Check(history func(room int) ([]Stored, error)) (*Verdict, error) {
-	c := &check{ledger: l, named: map[*int64]int{}}
-	for i := range l.people {
-		for _, m := range l.people[i].sent {
+// Check checks the record. history returns a room's history in order, or nil
+// when the system cannot return it; a nil function skips histories. Nothing may
+// be recorded any more.
+func (a *Audit) Check(history func(room int) ([]Stored, error)) (*Verdict, error) {
+	c := &checker{audit: a, reported: map[*int64]int{}}
+	for i := range a.users {
+		for _, m := range a.users[i].sent {
 			c.Sent++
 			switch m.state {
 			case Accepted:
@@ -78,117 +78,117 @@ func (l *Audit) Check(history func(room int) ([]Stored, error)) (*Verdict, error
 			}
 		}
 	}
-	inRooms := l.byRoom()
-	for i := range l.rooms {
+	inRooms := a.sentByRoom()
+	for i := range a.rooms {
 		var stored []Stored
 		if history != nil {
 			var err error
 			if stored, err = history(i); err != nil {
-				return nil, fmt.Errorf("read the history of %s: %w", l.rooms[i].name, err)
+				return nil, fmt.Errorf("read the history of %s: %w", a.rooms[i].name, err)
 			}
 		}
 		if stored == nil {
-			c.Unasked++
+			c.HistoryUnavailable++
 		}
-		c.room(&l.rooms[i], i, inRooms[i], stored, stored != nil)
+		c.checkRoom(&a.rooms[i], i, inRooms[i], stored, stored != nil)
 	}
-	for _, k := range l.leaks {
-		c.offence(&c.Foreign, "%s: person %d, who is not in it, received %v", l.rooms[k.room].name, k.person, k.key)
+	for _, k := range a.leaks {
+		c.violation(&c.Foreign, "%s: person %d, who is not in it, received %v", a.rooms[k.room].name, k.user, k.key)
 	}
 	return &c.Verdict, nil
 }
 
-// byRoom is what was sent to each room.
-func (l *Audit) byRoom() [][]Key {
-	out := make([][]Key, len(l.rooms))
-	for p := range l.people {
-		for n, m := range l.people[p].sent {
-			out[m.room] = append(out[m.room], Key{Person: p, N: n})
+// sentByRoom returns the messages that were sent to each room.
+func (a *Audit) sentByRoom() [][]Key {
+	out := make([][]Key, len(a.rooms))
+	for p := range a.users {
+		for n, m := range a.users[p].sent {
+			out[m.room] = append(out[m.room], Key{User: p, N: n})
 		}
 	}
 	return out
 }
 
-type check struct {
+type checker struct {
 	Verdict
-	ledger *Audit
-	named  map[*int64]int // offenders named so far, by the count that they belong to
+	audit    *Audit
+	reported map[*int64]int // violations described so far, by the counter that they belong to
 }
 
-func (c *check) offence(count *int64, format string, args ...any) {
+func (c *checker) violation(count *int64, format string, args ...any) {
 	*count++
-	if c.named[count]++; c.named[count] <= mostOffenders {
-		c.Offenders = append(c.Offenders, fmt.Sprintf(format, args...))
+	if c.reported[count]++; c.reported[count] <= maxViolations {
+		c.Violations = append(c.Violations, fmt.Sprintf(format, args...))
 	}
 }
 
-func (c *check) state(k Key) State { return c.ledger.people[k.Person].sent[k.N].state }
+func (c *checker) state(k Key) State { return c.audit.users[k.User].sent[k.N].state }
 
-// in tells whether a message was sent to a room.
-func (c *check) in(room int, k Key) bool {
-	p, ok := c.ledger.person(k)
+// sentTo reports whether a message was sent to a room.
+func (c *checker) sentTo(room int, k Key) bool {
+	p, ok := c.audit.user(k)
 	return ok && k.N < len(p.sent) && int(p.sent[k.N].room) == room
 }
 
-// room judges one conversation. The one order that all devices must have seen is
-// that of the history; without one, that of the seqs; without those, that of
-// the device that received most, in which its own are missing where the system
-// does not echo.
-func (c *check) room(r *room, number int, sent []Key, stored []Stored, asked bool) {
-	place := map[Key]int{} // in the one order
+// checkRoom checks one conversation. The order that all devices must have seen
+// is that of the history; without a history, that of the seqs; without seqs,
+// that of the device that received most, which lacks its own messages where the
+// system does not echo.
+func (c *checker) checkRoom(r *room, number int, sent []Key, stored []Stored, asked bool) {
+	place := map[Key]int{} // position in the agreed order
 	if asked {
-		c.stored(r, number, sent, stored, place)
+		c.checkStored(r, number, sent, stored, place)
 	} else {
-		for i, k := range c.agreed(r, number) {
+		for i, k := range c.agreedOrder(r, number) {
 			place[k] = i
 		}
 	}
-	c.senders(r, place)
+	c.checkSenders(r, place)
 	for i := range r.devices {
-		c.device(r, number, &r.devices[i], i, sent, place, asked)
+		c.checkDevice(r, number, &r.devices[i], i, sent, place, asked)
 	}
 }
 
-// stored judges a history: everything that was accepted, once, under seqs
-// without a hole.
-func (c *check) stored(r *room, number int, sent []Key, stored []Stored, place map[Key]int) {
+// checkStored checks a history: everything that was accepted, once, with
+// consecutive seqs.
+func (c *checker) checkStored(r *room, number int, sent []Key, stored []Stored, place map[Key]int) {
 	for i, s := range stored {
-		if !c.in(number, s.Key) {
-			c.offence(&c.Foreign, "%s: seq %d is stored, and is none of this run's", r.name, s.Seq)
+		if !c.sentTo(number, s.Key) {
+			c.violation(&c.Foreign, "%s: seq %d is stored, and is none of this run's", r.name, s.Seq)
 			continue
 		}
 		if _, twice := place[s.Key]; twice {
-			c.offence(&c.Duplicated, "%s: %v is stored twice", r.name, s.Key)
+			c.violation(&c.Duplicated, "%s: %v is stored twice", r.name, s.Key)
 			continue
 		}
 		place[s.Key] = i
 		if i > 0 && s.Seq != 0 && s.Seq != stored[i-1].Seq+1 {
-			c.offence(&c.OutOfOrder, "%s: seq %d is stored after %d", r.name, s.Seq, stored[i-1].Seq)
+			c.violation(&c.OutOfOrder, "%s: seq %d is stored after %d", r.name, s.Seq, stored[i-1].Seq)
 		}
 	}
 	for _, k := range sent {
 		if _, ok := place[k]; !ok && c.state(k) == Accepted {
-			c.offence(&c.Lost, "%s: %v was accepted and is not stored", r.name, k)
+			c.violation(&c.Lost, "%s: %v was accepted and is not stored", r.name, k)
 		}
 	}
 }
 
-// agreed is the order that the devices saw.
-func (c *check) agreed(r *room, number int) []Key {
+// agreedOrder returns the order that the devices saw.
+func (c *checker) agreedOrder(r *room, number int) []Key {
 	bySeq := map[int64]Key{}
 	longest := 0
 	for i := range r.devices {
 		d := &r.devices[i]
-		if len(d.heard) > len(r.devices[longest].heard) {
+		if len(d.received) > len(r.devices[longest].received) {
 			longest = i
 		}
-		for _, a := range d.heard {
-			k := Key{Person: int(a.person), N: int(a.n)}
-			if a.seq == 0 || !c.in(number, k) {
+		for _, a := range d.received {
+			k := Key{User: int(a.user), N: int(a.n)}
+			if a.seq == 0 || !c.sentTo(number, k) {
 				continue
 			}
 			if other, ok := bySeq[a.seq]; ok && other != k {
-				c.offence(&c.OutOfOrder, "%s: seq %d is %v at one device and %v at another", r.name, a.seq, other, k)
+				c.violation(&c.OutOfOrder, "%s: seq %d is %v at one device and %v at another", r.name, a.seq, other, k)
 				continue
 			}
 			bySeq[a.seq] = k
@@ -208,8 +208,8 @@ func (c *check) agreed(r *room, number int) []Key {
 	}
 	if len(r.devices) > 0 {
 		seen := map[Key]bool{}
-		for _, a := range r.devices[longest].heard {
-			if k := (Key{Person: int(a.person), N: int(a.n)}); c.in(number, k) && !seen[k] {
+		for _, a := range r.devices[longest].received {
+			if k := (Key{User: int(a.user), N: int(a.n)}); c.sentTo(number, k) && !seen[k] {
 				seen[k] = true
 				order = append(order, k)
 			}
@@ -218,69 +218,69 @@ func (c *check) agreed(r *room, number int) []Key {
 	return order
 }
 
-// senders judges that each sender's messages stand in the order in which they
-// were sent.
-func (c *check) senders(r *room, place map[Key]int) {
+// checkSenders checks that each sender's messages are in the order in which
+// they were sent.
+func (c *checker) checkSenders(r *room, place map[Key]int) {
 	keys := make([]Key, 0, len(place))
 	for k := range place {
 		keys = append(keys, k)
 	}
-	slices.SortFunc(keys, func(a, b Key) int { return cmp.Or(cmp.Compare(a.Person, b.Person), cmp.Compare(a.N, b.N)) })
+	slices.SortFunc(keys, func(a, b Key) int { return cmp.Or(cmp.Compare(a.User, b.User), cmp.Compare(a.N, b.N)) })
 	for i := 1; i < len(keys); i++ {
-		if a, b := keys[i-1], keys[i]; a.Person == b.Person && place[a] > place[b] {
-			c.offence(&c.OutOfOrder, "%s: %v stands before the one sent before it", r.name, b)
+		if a, b := keys[i-1], keys[i]; a.User == b.User && place[a] > place[b] {
+			c.violation(&c.OutOfOrder, "%s: %v stands before the one sent before it", r.name, b)
 		}
 	}
 }
 
-// device judges what one device received.
-func (c *check) device(r *room, number int, d *device, at int, sent []Key, place map[Key]int, asked bool) {
+// checkDevice checks what one device received.
+func (c *checker) checkDevice(r *room, number int, d *device, at int, sent []Key, place map[Key]int, asked bool) {
 	isStored := func(k Key) bool {
 		_, is := place[k]
 		return asked && is
 	}
-	heard := make(map[Key]bool, len(d.heard))
-	last, latest := -1, map[int]int{} // of the one order; of each sender's that are not in it
-	for _, a := range d.heard {
-		k := Key{Person: int(a.person), N: int(a.n)}
-		if !c.in(number, k) {
-			c.offence(&c.Foreign, "%s: device %d of person %d received what nobody sent there (%v)", r.name, at, d.person, k)
+	heard := make(map[Key]bool, len(d.received))
+	last, latest := -1, map[int]int{} // position in the agreed order; by sender, the last N of messages not in it
+	for _, a := range d.received {
+		k := Key{User: int(a.user), N: int(a.n)}
+		if !c.sentTo(number, k) {
+			c.violation(&c.Foreign, "%s: device %d of person %d received what nobody sent there (%v)", r.name, at, d.user, k)
 			continue
 		}
-		if !r.hears(d, k) {
-			c.offence(&c.Foreign, "%s: device %d of person %d received its own %v", r.name, at, d.person, k)
+		if !r.receives(d, k) {
+			c.violation(&c.Foreign, "%s: device %d of person %d received its own %v", r.name, at, d.user, k)
 			continue
 		}
 		if heard[k] {
-			c.offence(&c.Duplicated, "%s: device %d of person %d received %v again", r.name, at, d.person, k)
+			c.violation(&c.Duplicated, "%s: device %d of person %d received %v again", r.name, at, d.user, k)
 			continue
 		}
 		heard[k] = true
 		c.Delivered++
 		p, known := place[k]
 		if !known {
-			// Not stored, of which stored has told, or nobody's order has all:
-			// its sender's it has in any case.
-			if n, any := latest[k.Person]; any && k.N < n {
-				c.offence(&c.OutOfOrder, "%s: device %d of person %d received %v after a later one", r.name, at, d.person, k)
+			// Not stored, which checkStored reports, or there is no complete
+			// order. The sender's own order holds in any case.
+			if n, any := latest[k.User]; any && k.N < n {
+				c.violation(&c.OutOfOrder, "%s: device %d of person %d received %v after a later one", r.name, at, d.user, k)
 			}
-			latest[k.Person] = max(latest[k.Person], k.N)
+			latest[k.User] = max(latest[k.User], k.N)
 			continue
 		}
 		if p < last {
-			c.offence(&c.OutOfOrder, "%s: device %d of person %d received %v after a later one", r.name, at, d.person, k)
+			c.violation(&c.OutOfOrder, "%s: device %d of person %d received %v after a later one", r.name, at, d.user, k)
 		}
 		last = max(last, p)
 	}
 	for _, k := range sent {
-		if heard[k] || !r.hears(d, k) {
+		if heard[k] || !r.receives(d, k) {
 			continue
 		}
 		switch state := c.state(k); {
 		case state == Accepted:
-			c.offence(&c.Lost, "%s: device %d of person %d never received %v, which was accepted", r.name, at, d.person, k)
+			c.violation(&c.Lost, "%s: device %d of person %d never received %v, which was accepted", r.name, at, d.user, k)
 		case state == Unanswered && isStored(k):
-			c.offence(&c.Lost, "%s: device %d of person %d never received %v, which is stored", r.name, at, d.person, k)
+			c.violation(&c.Lost, "%s: device %d of person %d never received %v, which is stored", r.name, at, d.user, k)
 		}
 	}
 }

@@ -1,13 +1,12 @@
-// Package chart says what there is to draw of a run, or of several beside each
-// other: which lines over which axes. How it is drawn, on a page or in a
-// picture, is the affair of packages page and plot.
+// Package chart defines the charts of one run, or of several runs compared:
+// which lines over which axes. Packages htmlreport and plot draw them.
 package chart
 
 import (
-	"github.com/hikyaku-chat/hikyaku/internal/bench/figure"
+	"github.com/hikyaku-chat/hikyaku/internal/bench/humanize"
 )
 
-// Chart is one drawing.
+// Chart is one chart.
 type Chart struct {
 	Name  string `json:"name"` // for files and anchors, such as burst-queue
 	Title string `json:"title"`
@@ -22,15 +21,15 @@ type Chart struct {
 	Heat    *Heat    `json:"heat,omitempty"`
 }
 
-// Axis is one of the two.
+// Axis is the x or the y axis.
 type Axis struct {
-	Label string      `json:"label"`
-	Unit  figure.Unit `json:"unit"`
-	Log   bool        `json:"log"`
+	Label string        `json:"label"`
+	Unit  humanize.Unit `json:"unit"`
+	Log   bool          `json:"log"`
 }
 
-// Dash tells lines apart that have the same color, and helps those who see no
-// difference in color.
+// Dash distinguishes lines of the same color, also for people who cannot
+// distinguish the colors.
 type Dash string
 
 // The dashes.
@@ -55,23 +54,23 @@ type Line struct {
 // Published is the tone of what was not measured here.
 const Published = -1
 
-// Limit is a line straight across, at a value of Y, or of X.
+// Limit is a straight line across the chart, at a value of Y, or of X.
 type Limit struct {
 	OfX   bool    `json:"of_x"`
 	Value float64 `json:"value"`
 	Label string  `json:"label"`
-	// Published says that it is not of what was measured here.
+	// Published is set when the value was not measured here.
 	Published bool `json:"published"`
 }
 
-// Span is a part of X.
+// Span is a range of X.
 type Span struct {
 	From  float64 `json:"from"`
 	To    float64 `json:"to"`
 	Label string  `json:"label"`
 }
 
-// Heat is how many took how long, over time. X is time, Y is latency, logarithmic.
+// Heat is a heat map of latency (y, logarithmic) over time (x).
 type Heat struct {
 	From   []float64   `json:"from"`   // where each column begins, in seconds
 	To     []float64   `json:"to"`     // and ends

@@ -20,7 +20,7 @@ func of(t *testing.T, reports []*report.Report, beside ...compare.Reference) []C
 	if len(sets) != 1 {
 		t.Fatalf("%d sets", len(sets))
 	}
-	return Of(sets[0])
+	return ForSet(sets[0])
 }
 
 func named(t *testing.T, charts []Chart, name string) Chart {
@@ -62,7 +62,7 @@ func TestScenarios(t *testing.T) {
 }
 
 func TestOverRate(t *testing.T) {
-	r := reporttest.Real("latency")
+	r := reporttest.Recorded("latency")
 	c := named(t, of(t, []*report.Report{r}, compare.Published...), "latency-over-rate")
 	if len(c.Lines) != 4 || c.Choices != nil {
 		t.Fatalf("%+v", c)
@@ -84,9 +84,9 @@ func TestOverRate(t *testing.T) {
 // Runs of two groups are in the same chart, with a color for each group and one
 // percentile at a time.
 func TestCompared(t *testing.T) {
-	other := reporttest.Real("latency-again")
+	other := reporttest.Recorded("latency-again")
 	other.Target = "other"
-	charts := of(t, []*report.Report{reporttest.Real("latency"), reporttest.Real("latency-again"), other})
+	charts := of(t, []*report.Report{reporttest.Recorded("latency"), reporttest.Recorded("latency-again"), other})
 	c := named(t, charts, "latency-over-rate")
 	if fmt.Sprint(c.Choices) != "[p95 p50 p99]" || len(c.Lines) != 9 {
 		t.Fatalf("%v, %d lines", c.Choices, len(c.Lines))
@@ -119,12 +119,12 @@ func TestProcesses(t *testing.T) {
 			t.Errorf("%+v", c.Note)
 		}
 	}
-	if c := named(t, of(t, []*report.Report{reporttest.Real("burst")}, compare.Published...), "burst-queue"); c.Limits != nil {
+	if c := named(t, of(t, []*report.Report{reporttest.Recorded("burst")}, compare.Published...), "burst-queue"); c.Limits != nil {
 		t.Errorf("%+v", c.Limits)
 	}
 }
 
-// What comes at the end of a stretch is no second of its own, and what is
+// What remains at the end of a phase is no second of its own, and what is
 // counted is not lost.
 func TestSeconds(t *testing.T) {
 	r := report.New("burst", "x", "1")
@@ -136,7 +136,7 @@ func TestSeconds(t *testing.T) {
 		{At: 10, Sent: 50, Delivered: 100},
 	}
 	all := seconds(r, 100)
-	if len(all) != 3 || all[1].Sent != 105 || all[1].P95 != 9 || all[1].At != 2.1 || all[2].from != 9 || all[0].copies != 2 {
+	if len(all) != 3 || all[1].Sent != 105 || all[1].P95 != 9 || all[1].At != 2.1 || all[2].start != 9 || all[0].recipients != 2 {
 		t.Fatalf("%+v", all)
 	}
 	if got := all[1].per(all[1].Sent); math.Abs(got-105/1.1) > 1e-9 {
@@ -154,8 +154,8 @@ func TestLongRun(t *testing.T) {
 		r.Series = append(r.Series, s)
 	}
 	r.HeatBounds, r.Sent, r.Delivered = load.HeatBoundsMS, sent, 1
-	all := seconds(r, mostPoints)
-	if len(all) > mostPoints || len(all) < mostPoints/2 {
+	all := seconds(r, maxPoints)
+	if len(all) > maxPoints || len(all) < maxPoints/2 {
 		t.Fatalf("%d points", len(all))
 	}
 	for _, s := range all {
@@ -174,7 +174,7 @@ func TestLongRun(t *testing.T) {
 
 // The map has the bands in which something is, and shares that add up.
 func TestHeat(t *testing.T) {
-	h := named(t, of(t, []*report.Report{reporttest.Real("latency")}), "latency-heat").Heat
+	h := named(t, of(t, []*report.Report{reporttest.Recorded("latency")}), "latency-heat").Heat
 	if len(h.From) == 0 || len(h.Bounds) >= len(load.HeatBoundsMS) {
 		t.Fatalf("%d columns, %d bounds", len(h.From), len(h.Bounds))
 	}
@@ -196,11 +196,11 @@ func TestHeat(t *testing.T) {
 
 func TestSize(t *testing.T) {
 	for _, s := range reporttest.Fanout().Steps {
-		if want := fmt.Sprintf("room of %.0f", Size(s)); want != s.Label {
+		if want := fmt.Sprintf("room of %.0f", Recipients(s)); want != s.Label {
 			t.Errorf("%s is %s", s.Label, want)
 		}
 	}
-	if Size(&load.Result{}) != 0 {
+	if Recipients(&load.Result{}) != 0 {
 		t.Error("a step of which nothing arrived has a size")
 	}
 }

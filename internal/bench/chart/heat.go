@@ -4,12 +4,12 @@ import (
 	"fmt"
 	"math"
 
-	"github.com/hikyaku-chat/hikyaku/internal/bench/figure"
+	"github.com/hikyaku-chat/hikyaku/internal/bench/humanize"
 	"github.com/hikyaku-chat/hikyaku/internal/bench/report"
 )
 
-// heat adds a map of each group's first run.
-func (d *drawing) heat() {
+// heat adds a heat map of each group's first run.
+func (d *builder) heat() {
 	tone := -1
 	for _, r := range d.runs {
 		if r.tone == tone {
@@ -23,17 +23,17 @@ func (d *drawing) heat() {
 		d.add(name, Chart{
 			Title: title,
 			Note:  "Each column is a stretch of time; the stronger the color of a band, the more of what arrived in it took that long.",
-			X:     Axis{Label: "time", Unit: figure.Seconds},
-			Y:     Axis{Label: "latency", Unit: figure.Milliseconds, Log: true},
+			X:     Axis{Label: "time", Unit: humanize.Seconds},
+			Y:     Axis{Label: "latency", Unit: humanize.Milliseconds, Log: true},
 			Heat:  heat(r.Report),
 		})
 	}
 }
 
-// heat is the map of what was delivered, or where nothing ever was, of what was
-// connected; of it, only the bands in which something is.
+// heat returns the heat map of deliveries, or if there were none, of connects.
+// It has only the bands that are not empty.
 func heat(r *report.Report) *Heat {
-	all := seconds(r, mostColumns)
+	all := seconds(r, maxColumns)
 	lowest, highest := math.MaxInt, -1
 	shown := all[:0]
 	for _, s := range all {
@@ -67,13 +67,13 @@ func heat(r *report.Report) *Heat {
 		shares := make([]float64, highest-lowest+1)
 		for band := range shares {
 			if lowest+band < len(s.Heat) {
-				shares[band] = round(float64(s.Heat[lowest+band]) / float64(total))
+				shares[band] = roundShare(float64(s.Heat[lowest+band]) / float64(total))
 			}
 		}
-		h.From, h.To, h.Shares = append(h.From, s.from), append(h.To, s.At), append(h.Shares, shares)
+		h.From, h.To, h.Shares = append(h.From, s.start), append(h.To, s.At), append(h.Shares, shares)
 	}
 	return h
 }
 
-// round keeps what can be seen.
-func round(v float64) float64 { return math.Round(v*1e5) / 1e5 }
+// roundShare keeps the visible precision.
+func roundShare(v float64) float64 { return math.Round(v*1e5) / 1e5 }

@@ -5,20 +5,21 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/bench/report"
 )
 
-// second is some time of a run, about a second long, or longer in a long run.
+// second is a part of a run, about a second long, or longer in a long run.
 type second struct {
 	load.Second
-	from   float64 // At is its end
-	copies float64 // receipts of each message
+	start      float64 // At is its end
+	recipients float64 // receipts of each message
 }
 
-func (s *second) per(count int64) float64 { return float64(count) / (s.At - s.from) }
+func (s *second) per(count int64) float64 { return float64(count) / (s.At - s.start) }
 
-// shortest is the length below which counts make no rate: what comes at the end
-// of a stretch is added to the second before it.
-const shortest = 0.4
+// minSecond is the shortest part that has meaningful rates: what remains at the
+// end of a phase is added to the second before it.
+const minSecond = 0.4
 
-// seconds evens out the series of a run, in at most so many parts.
+// seconds returns the series of a run in not more than a maximum number of
+// parts.
 func seconds(r *report.Report, most int) []second {
 	var all []second
 	end := 0.0 // of the one before
@@ -27,10 +28,10 @@ func seconds(r *report.Report, most int) []second {
 		if length > 1.5 || length <= 0 {
 			length = 1 // something went before that has no seconds
 		}
-		if n := len(all); n > 0 && length < shortest {
+		if n := len(all); n > 0 && length < minSecond {
 			all[n-1].add(s)
 		} else {
-			all = append(all, second{Second: s, from: s.At - length, copies: copies(r, s.At)})
+			all = append(all, second{Second: s, start: s.At - length, recipients: recipients(r, s.At)})
 		}
 		end = s.At
 	}
@@ -50,8 +51,8 @@ func seconds(r *report.Report, most int) []second {
 	return thin
 }
 
-// add adds what comes after it. Percentiles of both cannot be had: it is the
-// worse ones that are kept.
+// add adds a later second. Percentiles cannot be combined, so the worse ones
+// are kept.
 func (s *second) add(o load.Second) {
 	s.At = o.At
 	s.Sent += o.Sent
@@ -72,8 +73,9 @@ func (s *second) add(o load.Second) {
 	}
 }
 
-// copies is how many devices each message went to at some time of a run.
-func copies(r *report.Report, at float64) float64 {
+// recipients returns how many devices received each message at a point of a
+// run.
+func recipients(r *report.Report, at float64) float64 {
 	for _, s := range r.Steps {
 		if at > s.From && at <= s.To+1 && s.PerSecond > 0 {
 			return s.Receipts / s.PerSecond
@@ -85,9 +87,9 @@ func copies(r *report.Report, at float64) float64 {
 	return 1
 }
 
-// Size is how many devices each message of a step went to: the members of its
-// rooms. It is 0 when nothing arrived.
-func Size(s *load.Result) float64 {
+// Recipients returns how many devices received each message of a step: the size
+// of its rooms. It is 0 when nothing arrived.
+func Recipients(s *load.Result) float64 {
 	if s.PerSecond <= 0 {
 		return 0
 	}

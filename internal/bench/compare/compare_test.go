@@ -31,7 +31,7 @@ func run(target, label string, p95, rate float64) *report.Report {
 	return r
 }
 
-func names(s compare.Set) []string {
+func sortedNames(s compare.Set) []string {
 	var all []string
 	for _, g := range s.Groups {
 		all = append(all, g.Name)
@@ -84,7 +84,7 @@ func TestGroups(t *testing.T) {
 		if len(sets) != 1 {
 			t.Fatalf("%s: %d sets", c.name, len(sets))
 		}
-		if got := names(sets[0]); !slices.Equal(got, c.want) {
+		if got := sortedNames(sets[0]); !slices.Equal(got, c.want) {
 			t.Errorf("%s: %q, not %q", c.name, got, c.want)
 		}
 	}
@@ -117,7 +117,7 @@ func TestSpreadAndRatio(t *testing.T) {
 	}
 }
 
-// Of one run each nobody knows what a difference is worth.
+// With one run each, the significance of a difference is unknown.
 func TestOneRunEach(t *testing.T) {
 	table := compare.Tables(compare.Sets([]*report.Report{run("a", "", 10, 1000), run("b", "", 5, 1000)}))[0]
 	if got := cells(t, table, "p95"); got[1].Doubt != compare.Unknown || got[1].Ratio != 0.5 {
@@ -140,9 +140,9 @@ func TestPublished(t *testing.T) {
 	}
 }
 
-// What was published of a broker's queue is told, and compared to nothing.
+// The published length of a broker's queue is shown, and compared to nothing.
 func TestPublishedQueue(t *testing.T) {
-	table := compare.Tables(compare.Sets([]*report.Report{reporttest.Real("burst")}, compare.Published...))[0]
+	table := compare.Tables(compare.Sets([]*report.Report{reporttest.Recorded("burst")}, compare.Published...))[0]
 	if len(table.Columns) != 1 || !strings.Contains(table.Notes[0], "the broker's own queue") {
 		t.Errorf("%+v", table)
 	}
@@ -155,7 +155,7 @@ func TestPublishedQueue(t *testing.T) {
 // run has any of it; until all has arrived takes no time that is known where
 // something is missing.
 func TestSeen(t *testing.T) {
-	whole, other := reporttest.Real("burst"), reporttest.Real("burst")
+	whole, other := reporttest.Recorded("burst"), reporttest.Recorded("burst")
 	other.Target = "other"
 	both := []*report.Report{whole, other}
 	for _, r := range compare.Tables(compare.Sets(both))[0].Rows {
@@ -163,7 +163,7 @@ func TestSeen(t *testing.T) {
 			t.Errorf("%+v", r)
 		}
 	}
-	other.Repaired, other.Unasked, other.Steps[0].Missing = 3, 2, 1
+	other.Repaired, other.HistoryUnavailable, other.Steps[0].Missing = 3, 2, 1
 	table := compare.Tables(compare.Sets(both))[0]
 	for name, want := range map[string]float64{"repaired": 3, "unasked": 2} {
 		if got := cells(t, table, name); got[0].Median != 0 || got[0].Runs != 1 || got[1].Median != want {
@@ -175,7 +175,7 @@ func TestSeen(t *testing.T) {
 	}
 }
 
-// A table says whose memory it tells.
+// A table names the processes whose memory it shows.
 func TestServer(t *testing.T) {
 	r := reporttest.Connections()
 	r.Parameters[report.ServerParameter] = "2 gateways"
@@ -209,8 +209,8 @@ func TestNumbers(t *testing.T) {
 
 func TestTable(t *testing.T) {
 	var b bytes.Buffer
-	reports := append(reporttest.All(), reporttest.Real("latency-again"))
-	again := reporttest.Real("latency-again")
+	reports := append(reporttest.All(), reporttest.Recorded("latency-again"))
+	again := reporttest.Recorded("latency-again")
 	again.Parameters[compare.Label] = "after a change"
 	if err := compare.WriteTable(&b, compare.Tables(compare.Sets(append(reports, again), compare.Published...))); err != nil {
 		t.Fatal(err)

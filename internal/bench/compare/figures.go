@@ -3,11 +3,11 @@ package compare
 import (
 	"slices"
 
-	"github.com/hikyaku-chat/hikyaku/internal/bench/figure"
+	"github.com/hikyaku-chat/hikyaku/internal/bench/humanize"
 	"github.com/hikyaku-chat/hikyaku/internal/bench/report"
 )
 
-// Better says which way a figure is good.
+// Better says whether a higher or a lower value is better.
 type Better string
 
 // The ways.
@@ -17,74 +17,75 @@ const (
 	Neither Better = ""
 )
 
-// measure is a figure by which runs are compared.
-type measure struct {
-	name   string // as in docs/bench.md and in conditions
-	label  string
-	unit   figure.Unit
-	better Better
-	in     []string // scenarios that it means something in; nil for all
-	of     func(r *report.Report) (float64, bool)
+// metric is a figure by which runs are compared.
+type metric struct {
+	name      string // as in docs/bench.md and in conditions
+	label     string
+	unit      humanize.Unit
+	better    Better
+	scenarios []string // scenarios that it means something in; nil for all
+	value     func(r *report.Report) (float64, bool)
 }
 
-// seen are the figures that are told only where a run has anything of them.
-var seen = []string{"repaired", "unasked"}
+// onlyNonZero are the metrics that are shown only if a run has a value above 0.
+var onlyNonZero = []string{"repaired", "unasked"}
 
-// ofProcesses are those of the server's processes, as far as they were looked at.
-var ofProcesses = []string{"bytes_each", "peak_cpu", "mib_per_hour"}
+// processMetrics are the metrics of the server's processes, where they were
+// sampled.
+var processMetrics = []string{"bytes_each", "peak_cpu", "mib_per_hour"}
 
-// talks are the scenarios whose message rate and latency are what they are about.
-var talks = []string{"latency", "burst", "soak", "fanout"}
+// messageScenarios are the scenarios that measure message rate and latency.
+var messageScenarios = []string{"latency", "burst", "soak", "fanout"}
 
-var measures = []measure{
-	{"msgs_per_s", "messages arrived", figure.PerSecond, Higher, []string{"latency", "burst", "soak"}, positive(func(r *report.Report) float64 { return r.MsgsPerS })},
-	{"deliveries_per_s", "deliveries", figure.PerSecond, Higher, []string{"fanout"}, positive(func(r *report.Report) float64 { return r.Deliveries })},
-	{"p50", "latency p50", figure.Milliseconds, Lower, talks, positive(func(r *report.Report) float64 { return r.Latency.P50 })},
-	{"p95", "latency p95", figure.Milliseconds, Lower, talks, positive(func(r *report.Report) float64 { return r.Latency.P95 })},
-	{"p99", "latency p99", figure.Milliseconds, Lower, talks, positive(func(r *report.Report) float64 { return r.Latency.P99 })},
-	{"complete_p95", "last device p95", figure.Milliseconds, Lower, []string{"fanout"}, positive(func(r *report.Report) float64 { return r.Complete.P95 })},
-	{"complete_max", "last device max", figure.Milliseconds, Lower, []string{"fanout"}, positive(func(r *report.Report) float64 { return r.Complete.Max })},
-	{"accepted_p95", "accepted p95", figure.Milliseconds, Lower, talks, positive(func(r *report.Report) float64 { return r.Answer.P95 })},
-	{"queue_peak", "accepted, not yet arrived, at most", figure.Count, Lower, []string{"burst"}, func(r *report.Report) (float64, bool) { return float64(r.Queue.Peak), r.Sent > 0 }},
-	{"queue_drain", "until all arrived", figure.Seconds, Lower, []string{"burst"}, func(r *report.Report) (float64, bool) { return r.Queue.DrainS, r.Sent > 0 && r.Missing() == 0 }},
-	{"refused", "refused", figure.Percent, Lower, []string{"burst"}, func(r *report.Report) (float64, bool) {
-		return share(r.Refused, r.Sent), r.Sent > 0
+var metrics = []metric{
+	{"msgs_per_s", "messages arrived", humanize.PerSecond, Higher, []string{"latency", "burst", "soak"}, positiveOnly(func(r *report.Report) float64 { return r.MsgsPerS })},
+	{"deliveries_per_s", "deliveries", humanize.PerSecond, Higher, []string{"fanout"}, positiveOnly(func(r *report.Report) float64 { return r.Deliveries })},
+	{"p50", "latency p50", humanize.Milliseconds, Lower, messageScenarios, positiveOnly(func(r *report.Report) float64 { return r.Latency.P50 })},
+	{"p95", "latency p95", humanize.Milliseconds, Lower, messageScenarios, positiveOnly(func(r *report.Report) float64 { return r.Latency.P95 })},
+	{"p99", "latency p99", humanize.Milliseconds, Lower, messageScenarios, positiveOnly(func(r *report.Report) float64 { return r.Latency.P99 })},
+	{"complete_p95", "last device p95", humanize.Milliseconds, Lower, []string{"fanout"}, positiveOnly(func(r *report.Report) float64 { return r.Complete.P95 })},
+	{"complete_max", "last device max", humanize.Milliseconds, Lower, []string{"fanout"}, positiveOnly(func(r *report.Report) float64 { return r.Complete.Max })},
+	{"accepted_p95", "accepted p95", humanize.Milliseconds, Lower, messageScenarios, positiveOnly(func(r *report.Report) float64 { return r.Answer.P95 })},
+	{"queue_peak", "accepted, not yet arrived, at most", humanize.Count, Lower, []string{"burst"}, func(r *report.Report) (float64, bool) { return float64(r.Queue.Peak), r.Sent > 0 }},
+	{"queue_drain", "until all arrived", humanize.Seconds, Lower, []string{"burst"}, func(r *report.Report) (float64, bool) { return r.Queue.DrainS, r.Sent > 0 && r.Missing() == 0 }},
+	{"refused", "refused", humanize.Percent, Lower, []string{"burst"}, func(r *report.Report) (float64, bool) {
+		return percent(r.Refused, r.Sent), r.Sent > 0
 	}},
 
-	{"connections", "connections", figure.Count, Higher, []string{"connections"}, connected(func(c *report.Connections) float64 { return float64(c.Succeeded) })},
-	{"connected", "of those tried", figure.Percent, Higher, []string{"connections"}, connected(func(c *report.Connections) float64 { return share(c.Succeeded, c.Attempted) })},
-	{"connections_per_s", "connected", figure.PerSecond, Higher, []string{"connections"}, connected(func(c *report.Connections) float64 { return c.PerS })},
-	{"connect_p95", "time to connect p95", figure.Milliseconds, Lower, []string{"connections"}, connected(func(c *report.Connections) float64 { return c.Connect.P95 })},
-	{"ended", "ended by themselves", figure.Count, Lower, []string{"connections"}, func(r *report.Report) (float64, bool) {
+	{"connections", "connections", humanize.Count, Higher, []string{"connections"}, connectionMetric(func(c *report.Connections) float64 { return float64(c.Succeeded) })},
+	{"connected", "of those tried", humanize.Percent, Higher, []string{"connections"}, connectionMetric(func(c *report.Connections) float64 { return percent(c.Succeeded, c.Attempted) })},
+	{"connections_per_s", "connected", humanize.PerSecond, Higher, []string{"connections"}, connectionMetric(func(c *report.Connections) float64 { return c.PerS })},
+	{"connect_p95", "time to connect p95", humanize.Milliseconds, Lower, []string{"connections"}, connectionMetric(func(c *report.Connections) float64 { return c.Connect.P95 })},
+	{"ended", "ended by themselves", humanize.Count, Lower, []string{"connections"}, func(r *report.Report) (float64, bool) {
 		if r.Connections == nil {
 			return 0, false
 		}
 		return float64(r.Connections.Ended), true
 	}},
-	{"bytes_each", "server's memory for each", figure.Bytes, Lower, []string{"connections"}, connected(func(c *report.Connections) float64 { return c.BytesEach })},
+	{"bytes_each", "server's memory for each", humanize.Bytes, Lower, []string{"connections"}, connectionMetric(func(c *report.Connections) float64 { return c.BytesEach })},
 
-	{"synced_p95", "all caught up, p95", figure.Milliseconds, Lower, []string{"reconnect"}, returned(func(x *report.Return) float64 { return x.Synced.P95 })},
-	{"all_synced", "the last one", figure.Seconds, Lower, []string{"reconnect"}, returned(func(x *report.Return) float64 { return x.AllS })},
-	{"peak_cpu", "server's worst second", figure.Processors, Lower, []string{"reconnect"}, returned(func(x *report.Return) float64 { return x.PeakCPU })},
-	{"afterwards_p95", "latency p95 afterwards", figure.Milliseconds, Lower, []string{"reconnect"}, returned(func(x *report.Return) float64 { return x.Afterwards.P95 })},
+	{"synced_p95", "all caught up, p95", humanize.Milliseconds, Lower, []string{"reconnect"}, reconnectMetric(func(x *report.Return) float64 { return x.Synced.P95 })},
+	{"all_synced", "the last one", humanize.Seconds, Lower, []string{"reconnect"}, reconnectMetric(func(x *report.Return) float64 { return x.AllS })},
+	{"peak_cpu", "server's worst second", humanize.Processors, Lower, []string{"reconnect"}, reconnectMetric(func(x *report.Return) float64 { return x.PeakCPU })},
+	{"afterwards_p95", "latency p95 afterwards", humanize.Milliseconds, Lower, []string{"reconnect"}, reconnectMetric(func(x *report.Return) float64 { return x.Afterwards.P95 })},
 
-	{"mib_per_hour", "memory's drift", figure.MiBPerHour, Lower, []string{"soak"}, drifted(func(d *report.Drift) (float64, bool) { return d.MiBPerHour, d.FirstMiB > 0 })},
-	{"p95_ms_per_hour", "p95's drift", figure.MsPerHour, Lower, []string{"soak"}, drifted(func(d *report.Drift) (float64, bool) { return d.P95PerHour, d.FirstP95 > 0 })},
+	{"mib_per_hour", "memory's drift", humanize.MiBPerHour, Lower, []string{"soak"}, driftMetric(func(d *report.Drift) (float64, bool) { return d.MiBPerHour, d.FirstMiB > 0 })},
+	{"p95_ms_per_hour", "p95's drift", humanize.MsPerHour, Lower, []string{"soak"}, driftMetric(func(d *report.Drift) (float64, bool) { return d.P95PerHour, d.FirstP95 > 0 })},
 
-	{"lost", "lost", figure.Count, Lower, nil, judged(func(r *report.Report) int64 { return r.Lost })},
-	{"duplicated", "duplicated", figure.Count, Lower, nil, judged(func(r *report.Report) int64 { return r.Duplicated })},
-	{"out_of_order", "out of order", figure.Count, Lower, nil, judged(func(r *report.Report) int64 { return r.OutOfOrder })},
-	{"foreign", "foreign", figure.Count, Lower, nil, judged(func(r *report.Report) int64 { return r.Foreign })},
-	{"repaired", "asked for by devices", figure.Count, Lower, nil, judged(func(r *report.Report) int64 { return r.Repaired })},
-	{"unasked", "histories not asked for", figure.Count, Lower, nil, judged(func(r *report.Report) int64 { return r.Unasked })},
+	{"lost", "lost", humanize.Count, Lower, nil, messageCount(func(r *report.Report) int64 { return r.Lost })},
+	{"duplicated", "duplicated", humanize.Count, Lower, nil, messageCount(func(r *report.Report) int64 { return r.Duplicated })},
+	{"out_of_order", "out of order", humanize.Count, Lower, nil, messageCount(func(r *report.Report) int64 { return r.OutOfOrder })},
+	{"foreign", "foreign", humanize.Count, Lower, nil, messageCount(func(r *report.Report) int64 { return r.Foreign })},
+	{"repaired", "asked for by devices", humanize.Count, Lower, nil, messageCount(func(r *report.Report) int64 { return r.Repaired })},
+	{"unasked", "histories not asked for", humanize.Count, Lower, nil, messageCount(func(r *report.Report) int64 { return r.HistoryUnavailable })},
 }
 
-func (m *measure) meant(scenario string) bool {
-	return m.in == nil || slices.Contains(m.in, scenario)
+func (m *metric) appliesTo(scenario string) bool {
+	return m.scenarios == nil || slices.Contains(m.scenarios, scenario)
 }
 
-// values are the figure of each run of a group that has it.
-func (m *measure) values(g Group) []float64 {
+// values returns the value of each run of a group that has one.
+func (m *metric) values(g Group) []float64 {
 	if g.Reference != nil {
 		if v, ok := g.Reference.Figures[m.name]; ok {
 			return []float64{v}
@@ -93,27 +94,27 @@ func (m *measure) values(g Group) []float64 {
 	}
 	var all []float64
 	for _, r := range g.Reports {
-		if v, ok := m.of(r); ok {
+		if v, ok := m.value(r); ok {
 			all = append(all, v)
 		}
 	}
 	return all
 }
 
-func positive(of func(r *report.Report) float64) func(r *report.Report) (float64, bool) {
+func positiveOnly(of func(r *report.Report) float64) func(r *report.Report) (float64, bool) {
 	return func(r *report.Report) (float64, bool) {
 		v := of(r)
 		return v, v > 0
 	}
 }
 
-// judged is a count of messages, in a run that had any.
-func judged(of func(r *report.Report) int64) func(r *report.Report) (float64, bool) {
+// messageCount is a count of messages, in a run that had any.
+func messageCount(of func(r *report.Report) int64) func(r *report.Report) (float64, bool) {
 	return func(r *report.Report) (float64, bool) { return float64(of(r)), r.Sent > 0 }
 }
 
-// connected is a figure of the connections that is not known when it is 0.
-func connected(of func(c *report.Connections) float64) func(r *report.Report) (float64, bool) {
+// connectionMetric is a metric of connections that is unknown when it is 0.
+func connectionMetric(of func(c *report.Connections) float64) func(r *report.Report) (float64, bool) {
 	return func(r *report.Report) (float64, bool) {
 		if r.Connections == nil {
 			return 0, false
@@ -123,7 +124,7 @@ func connected(of func(c *report.Connections) float64) func(r *report.Report) (f
 	}
 }
 
-func returned(of func(x *report.Return) float64) func(r *report.Report) (float64, bool) {
+func reconnectMetric(of func(x *report.Return) float64) func(r *report.Report) (float64, bool) {
 	return func(r *report.Report) (float64, bool) {
 		if r.Return == nil {
 			return 0, false
@@ -133,7 +134,7 @@ func returned(of func(x *report.Return) float64) func(r *report.Report) (float64
 	}
 }
 
-func drifted(of func(d *report.Drift) (float64, bool)) func(r *report.Report) (float64, bool) {
+func driftMetric(of func(d *report.Drift) (float64, bool)) func(r *report.Report) (float64, bool) {
 	return func(r *report.Report) (float64, bool) {
 		if r.Drift == nil {
 			return 0, false
@@ -142,7 +143,7 @@ func drifted(of func(d *report.Drift) (float64, bool)) func(r *report.Report) (f
 	}
 }
 
-func share(part, whole int64) float64 {
+func percent(part, whole int64) float64 {
 	if whole == 0 {
 		return 0
 	}

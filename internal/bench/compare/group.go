@@ -1,6 +1,6 @@
-// Package compare sets runs of the load tool side by side: what each group of
-// repeated runs measured, how far its runs lie apart, and what it is of the
-// first group's. It only computes.
+// Package compare compares runs of the load tool: what each group of repeated
+// runs measured, how much its runs differ, and the ratio to the first group. It
+// only computes.
 package compare
 
 import (
@@ -10,7 +10,7 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/bench/report"
 )
 
-// Label is the parameter of a run that names the group which it belongs to.
+// Label is the run parameter that names the run's group.
 const Label = "label"
 
 // Group is runs that measured the same.
@@ -27,11 +27,11 @@ type Set struct {
 	Groups   []Group
 }
 
-// Sets sorts reports by scenario and group, each in the order in which the first
-// of it came. Runs of one system under one label are repetitions of each other;
-// without a label those are that have the same version and parameters as well,
-// but for those that are by chance. References take part where there is anything to be compared to.
-func Sets(reports []*report.Report, beside ...Reference) []Set {
+// Sets groups reports by scenario and group, each in order of first appearance.
+// Runs of one system with one label are repetitions of each other; without a
+// label, runs with the same version and parameters are, ignoring incidental
+// parameters. References are added to the scenarios that have runs.
+func Sets(reports []*report.Report, references ...Reference) []Set {
 	var sets []Set
 	for _, r := range reports {
 		i := slices.IndexFunc(sets, func(s Set) bool { return s.Scenario == r.Scenario })
@@ -42,9 +42,9 @@ func Sets(reports []*report.Report, beside ...Reference) []Set {
 		sets[i].add(r)
 	}
 	for i := range sets {
-		sets[i].name()
+		sets[i].nameGroups()
 		var first []Group
-		for _, b := range beside {
+		for _, b := range references {
 			if b.Scenario == sets[i].Scenario {
 				first = append(first, Group{Name: b.Name, Reference: &b})
 			}
@@ -56,7 +56,7 @@ func Sets(reports []*report.Report, beside ...Reference) []Set {
 
 func (s *Set) add(r *report.Report) {
 	for i := range s.Groups {
-		if slices.Equal(traits(s.Groups[i].Reports[0]), traits(r)) {
+		if slices.Equal(attributes(s.Groups[i].Reports[0]), attributes(r)) {
 			s.Groups[i].Reports = append(s.Groups[i].Reports, r)
 			return
 		}
@@ -64,33 +64,33 @@ func (s *Set) add(r *report.Report) {
 	s.Groups = append(s.Groups, Group{Reports: []*report.Report{r}})
 }
 
-// trait is something by which runs are told apart.
-type trait struct{ name, value string }
+// attribute distinguishes runs.
+type attribute struct{ name, value string }
 
-// traits are all of a run, the telling ones first.
-func traits(r *report.Report) []trait {
-	all := []trait{{"", r.Target}}
+// attributes returns all attributes of a run, the most significant first.
+func attributes(r *report.Report) []attribute {
+	all := []attribute{{"", r.Target}}
 	if label := r.Parameters[Label]; label != "" {
-		return append(all, trait{"", label})
+		return append(all, attribute{"", label})
 	}
-	all = append(all, trait{"", r.Versions.Target}, trait{"revision", r.Versions.Revision})
-	for _, name := range names(r.Parameters) {
-		if byChance(r, name) {
+	all = append(all, attribute{"", r.Versions.Target}, attribute{"revision", r.Versions.Revision})
+	for _, name := range sortedNames(r.Parameters) {
+		if isIncidental(r, name) {
 			continue
 		}
-		all = append(all, trait{name, r.Parameters[name]})
+		all = append(all, attribute{name, r.Parameters[name]})
 	}
-	return append(all, trait{"", r.Machine.Processor})
+	return append(all, attribute{"", r.Machine.Processor})
 }
 
-// byChance tells whether a parameter is one that nobody chose: a system that the
-// suite started itself listens on a free port, and the rate of its burst follows
-// from what latency found.
-func byChance(r *report.Report, name string) bool {
+// isIncidental reports whether nobody chose a parameter: a system that the
+// suite started itself listens on a free port, and the rate of its burst
+// follows from the result of latency.
+func isIncidental(r *report.Report, name string) bool {
 	return r.Parameters["started"] != "" && (name == "url" || name == "load")
 }
 
-func names(parameters map[string]string) []string {
+func sortedNames(parameters map[string]string) []string {
 	all := make([]string, 0, len(parameters))
 	for name := range parameters {
 		all = append(all, name)
@@ -99,9 +99,9 @@ func names(parameters map[string]string) []string {
 	return all
 }
 
-// name gives each group the shortest name that tells it from the others: the
-// system's, and those traits in which not all agree.
-func (s *Set) name() {
+// nameGroups gives each group the shortest name that distinguishes it from the
+// others: the system's, and the attributes in which they differ.
+func (s *Set) nameGroups() {
 	for i := range s.Groups {
 		r := s.Groups[i].Reports[0]
 		if label := r.Parameters[Label]; label != "" {
@@ -109,8 +109,8 @@ func (s *Set) name() {
 			continue
 		}
 		words := []string{r.Target}
-		for _, t := range traits(r)[1:] {
-			if t.value == "" || s.agreed(t) {
+		for _, t := range attributes(r)[1:] {
+			if t.value == "" || s.allHave(t) {
 				continue
 			}
 			if t.name != "" {
@@ -125,10 +125,10 @@ func (s *Set) name() {
 	}
 }
 
-// agreed tells whether every group that goes without a label has a trait.
-func (s *Set) agreed(t trait) bool {
+// allHave reports whether every group without a label has an attribute.
+func (s *Set) allHave(t attribute) bool {
 	for _, g := range s.Groups {
-		if g.Reports[0].Parameters[Label] == "" && g.Reports[0].Target == s.Groups[0].Reports[0].Target && !slices.Contains(traits(g.Reports[0]), t) {
+		if g.Reports[0].Parameters[Label] == "" && g.Reports[0].Target == s.Groups[0].Reports[0].Target && !slices.Contains(attributes(g.Reports[0]), t) {
 			return false
 		}
 	}

@@ -1,6 +1,6 @@
 package compare
 
-// Reference is figures that somebody published, to be set beside measured ones.
+// Reference is published figures to compare measured ones with.
 type Reference struct {
 	Name     string
 	Scenario string
@@ -10,8 +10,8 @@ type Reference struct {
 
 const publishedAs = "original (published)"
 
-// Published is what the author of the design that Hikyaku began from published
-// of it: nothing of it was measured by this tool.
+// Published are the figures that the author of the design that Hikyaku began
+// from published. This tool measured none of them.
 var Published = []Reference{
 	{
 		Name: publishedAs, Scenario: "latency", Figures: map[string]float64{"msgs_per_s": 1200, "p95": 170},

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"github.com/hikyaku-chat/hikyaku/internal/bench/figure"
+	"github.com/hikyaku-chat/hikyaku/internal/bench/humanize"
 	"github.com/hikyaku-chat/hikyaku/internal/bench/report"
 )
 
@@ -27,17 +27,16 @@ type Column struct {
 	Published bool   `json:"published"` // not measured here
 }
 
-// Row is a figure.
+// Row is a metric.
 type Row struct {
-	Name   string      `json:"name"`
-	Label  string      `json:"label"`
-	Unit   figure.Unit `json:"unit"`
-	Better Better      `json:"better"`
-	Cells  []Cell      `json:"cells"` // one for each column
+	Name   string        `json:"name"`
+	Label  string        `json:"label"`
+	Unit   humanize.Unit `json:"unit"`
+	Better Better        `json:"better"`
+	Cells  []Cell        `json:"cells"` // one for each column
 }
 
-// Cell is what the runs of a group say of a figure. Where none says anything,
-// Runs is 0.
+// Cell is what the runs of a group measured. Runs is 0 if none did.
 type Cell struct {
 	Runs   int     `json:"runs"`
 	Median float64 `json:"median"`
@@ -50,7 +49,7 @@ type Cell struct {
 	OfPublished float64 `json:"of_published"`
 }
 
-// Doubt says whether a difference to the first group is to be believed.
+// Doubt says whether a difference from the first group is significant.
 type Doubt string
 
 // The doubts.
@@ -60,7 +59,7 @@ const (
 	Unknown Doubt = "unknown" // there is one run of each
 )
 
-// Tables compares sets, one table for each scenario.
+// Tables returns one table for each set.
 func Tables(sets []Set) []Table {
 	tables := make([]Table, len(sets))
 	for i, s := range sets {
@@ -87,19 +86,19 @@ func table(s Set) Table {
 		measured++
 		repeated = repeated || len(g.Reports) > 1
 	}
-	for i := range measures {
-		if m := &measures[i]; m.meant(s.Scenario) {
+	for i := range metrics {
+		if m := &metrics[i]; m.appliesTo(s.Scenario) {
 			if row, any := m.row(groups); any {
 				t.Rows = append(t.Rows, row)
 			}
 		}
 	}
-	t.Notes = append(t.Notes, t.processes(groups)...)
-	t.Notes = append(t.Notes, t.doubts(measured, repeated)...)
+	t.Notes = append(t.Notes, t.processNotes(groups)...)
+	t.Notes = append(t.Notes, t.doubtNotes(measured, repeated)...)
 	return t
 }
 
-func (m *measure) row(groups []Group) (row Row, measured bool) {
+func (m *metric) row(groups []Group) (row Row, measured bool) {
 	row = Row{Name: m.name, Label: m.label, Unit: m.unit, Better: m.better}
 	first, published := Cell{}, Cell{}
 	for _, g := range groups {
@@ -111,30 +110,29 @@ func (m *measure) row(groups []Group) (row Row, measured bool) {
 				published = c
 			}
 		default:
-			if published.Median != 0 && m.unit != figure.Percent {
+			if published.Median != 0 && m.unit != humanize.Percent {
 				c.OfPublished = c.Median / published.Median
 			}
 			if first.Runs == 0 {
 				first = c
 			} else {
 				c.compare(first)
-				if m.unit == figure.Percent {
+				if m.unit == humanize.Percent {
 					c.Ratio = 0 // parts of a whole speak for themselves
 				}
 			}
 		}
 		row.Cells = append(row.Cells, c)
 	}
-	if slices.Contains(seen, m.name) && !slices.ContainsFunc(row.Cells, func(c Cell) bool { return c.Max > 0 }) {
+	if slices.Contains(onlyNonZero, m.name) && !slices.ContainsFunc(row.Cells, func(c Cell) bool { return c.Max > 0 }) {
 		return row, false
 	}
 	return row, first.Runs > 0
 }
 
-// processes are whose memory and processors the table tells, for each group
-// that says so.
-func (t *Table) processes(groups []Group) []string {
-	if !slices.ContainsFunc(t.Rows, func(r Row) bool { return slices.Contains(ofProcesses, r.Name) }) {
+// processNotes names the sampled processes of each group that has them.
+func (t *Table) processNotes(groups []Group) []string {
+	if !slices.ContainsFunc(t.Rows, func(r Row) bool { return slices.Contains(processMetrics, r.Name) }) {
 		return nil
 	}
 	var notes []string
@@ -165,7 +163,7 @@ func summarize(values []float64) Cell {
 	return c
 }
 
-// compare sets a cell against the first one.
+// compare compares a cell with the first one.
 func (c *Cell) compare(first Cell) {
 	if first.Median != 0 {
 		c.Ratio = c.Median / first.Median
@@ -179,8 +177,9 @@ func (c *Cell) compare(first Cell) {
 	}
 }
 
-// doubts are what a reader must know before believing differences.
-func (t *Table) doubts(measured int, repeated bool) []string {
+// doubtNotes returns what a reader must know about the significance of
+// differences.
+func (t *Table) doubtNotes(measured int, repeated bool) []string {
 	var notes []string
 	within := slices.ContainsFunc(t.Rows, func(r Row) bool {
 		return slices.ContainsFunc(r.Cells, func(c Cell) bool { return c.Doubt == Within })
@@ -252,24 +251,24 @@ func (t *Table) write(b *strings.Builder) {
 	}
 }
 
-// text is a cell in one line: the median, how far the runs lie apart, and the
+// text formats a cell in one line: the median, the range of the runs, and the
 // ratios.
-func (c Cell) text(u figure.Unit) string {
+func (c Cell) text(u humanize.Unit) string {
 	if c.Runs == 0 {
 		return "–"
 	}
-	text := figure.Write(c.Median, u)
+	text := humanize.Format(c.Median, u)
 	if c.Runs > 1 && c.Max > c.Min {
-		text += fmt.Sprintf(" (%s–%s)", figure.Number(c.Min), figure.Write(c.Max, u))
+		text += fmt.Sprintf(" (%s–%s)", humanize.Number(c.Min), humanize.Format(c.Max, u))
 	}
 	if c.Ratio > 0 {
-		text += "  ×" + figure.Number(c.Ratio)
+		text += "  ×" + humanize.Number(c.Ratio)
 	}
 	if c.Doubt == Within {
 		text += " ≈"
 	}
 	if c.OfPublished > 0 {
-		text += fmt.Sprintf("  (×%s of published)", figure.Number(c.OfPublished))
+		text += fmt.Sprintf("  (×%s of published)", humanize.Number(c.OfPublished))
 	}
 	return text
 }

@@ -6,66 +6,66 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/bench/load"
 )
 
-// seconds adds up what the hands say of the same second.
-type seconds struct {
-	tell func(load.Second) // nil for nobody
+// secondsMerger adds up what the agents report for the same second.
+type secondsMerger struct {
+	emit func(load.Second) // may be nil
 
-	mu    sync.Mutex
-	hands []said
+	mu     sync.Mutex
+	agents []pendingSeconds
 }
 
-// said is what a hand has said that is not told yet.
-type said struct {
+// pendingSeconds is what an agent has reported that is not emitted yet.
+type pendingSeconds struct {
 	waiting   []load.Second
-	over      bool
-	connected int64 // when it was over
+	finished  bool
+	connected int64 // in its last second
 }
 
-func newSeconds(hands int, tell func(load.Second)) *seconds {
-	return &seconds{tell: tell, hands: make([]said, hands)}
+func newSecondsMerger(agents int, emit func(load.Second)) *secondsMerger {
+	return &secondsMerger{emit: emit, agents: make([]pendingSeconds, agents)}
 }
 
-func (s *seconds) take(hand int, second load.Second) {
+func (s *secondsMerger) add(agent int, second load.Second) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	h := &s.hands[hand]
-	h.waiting, h.connected = append(h.waiting, second), second.Connected
-	s.pass()
+	p := &s.agents[agent]
+	p.waiting, p.connected = append(p.waiting, second), second.Connected
+	s.flush()
 }
 
-func (s *seconds) end(hand int) {
+func (s *secondsMerger) finish(agent int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.hands[hand].over = true
-	s.pass()
+	s.agents[agent].finished = true
+	s.flush()
 }
 
-// pass tells of the seconds of which all hands have said what they saw. One that
-// is done has no part in the rest, but for its connections.
-func (s *seconds) pass() {
+// flush emits the seconds that all agents have reported. An agent that has
+// finished adds nothing to the rest except its connections.
+func (s *secondsMerger) flush() {
 	for {
 		some := false
-		for _, h := range s.hands {
-			if len(h.waiting) == 0 && !h.over {
+		for _, p := range s.agents {
+			if len(p.waiting) == 0 && !p.finished {
 				return
 			}
-			some = some || len(h.waiting) > 0
+			some = some || len(p.waiting) > 0
 		}
 		if !some {
 			return
 		}
 		var sum load.Second
-		for i := range s.hands {
-			h := &s.hands[i]
-			if len(h.waiting) == 0 {
-				sum.Connected += h.connected
+		for i := range s.agents {
+			p := &s.agents[i]
+			if len(p.waiting) == 0 {
+				sum.Connected += p.connected
 				continue
 			}
-			sum.Add(h.waiting[0])
-			h.waiting = h.waiting[1:]
+			sum.Add(p.waiting[0])
+			p.waiting = p.waiting[1:]
 		}
-		if s.tell != nil {
-			s.tell(sum)
+		if s.emit != nil {
+			s.emit(sum)
 		}
 	}
 }

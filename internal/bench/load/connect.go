@@ -11,101 +11,101 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/bench/target"
 )
 
-// Opening says how people come online. Zero values mean the defaults.
-type Opening struct {
-	PerSecond float64       // connections that are due each second; 0 means as fast as they come
-	AtOnce    int           // opened side by side, at most; default 64
-	Each      time.Duration // patience for each; default 30 s
-	Lossy     bool          // those that fail are counted; else the first one ends it
-	OnTick    func(Second)  // once a second; may be nil
+// ConnectOptions configure how users connect. Zero values mean the defaults.
+type ConnectOptions struct {
+	Rate          float64       // connections that are started each second; 0 means as fast as possible
+	Concurrency   int           // connections that are being opened at the same time, at most; default 64
+	Timeout       time.Duration // for each connection; default 30 s
+	AllowFailures bool          // failures are counted; otherwise the first one ends Connect
+	OnTick        func(Second)  // once a second; may be nil
 }
 
-func (o Opening) withDefaults() Opening {
-	if o.AtOnce == 0 {
-		o.AtOnce = 64
+func (o ConnectOptions) withDefaults() ConnectOptions {
+	if o.Concurrency == 0 {
+		o.Concurrency = 64
 	}
-	if o.Each == 0 {
-		o.Each = 30 * time.Second
+	if o.Timeout == 0 {
+		o.Timeout = 30 * time.Second
 	}
 	return o
 }
 
-// Connect brings everyone online. How long each took counts from the moment
-// that it was due.
-func (c *VirtualUsers) Connect(ctx context.Context, o Opening) (*Opened, error) {
-	people := make([]int, len(c.people))
-	for i := range people {
-		people[i] = i
+// Connect connects all users. Durations count from the time when each
+// connection was due.
+func (v *VirtualUsers) Connect(ctx context.Context, o ConnectOptions) (*ConnectResult, error) {
+	users := make([]int, len(v.users))
+	for i := range users {
+		users[i] = i
 	}
-	opened, err := c.bring(ctx, o, people, c.site.Connect, func(i int) time.Duration {
-		if o.PerSecond <= 0 {
+	result, err := v.connect(ctx, o, users, v.site.Connect, func(i int) time.Duration {
+		if o.Rate <= 0 {
 			return 0
 		}
-		return time.Duration(float64(i) / o.PerSecond * float64(time.Second))
+		return time.Duration(float64(i) / o.Rate * float64(time.Second))
 	}, false)
-	c.turns = slices.DeleteFunc(c.turns, func(t Turn) bool { return !c.complete(t.Room) })
-	return opened, err
+	v.senders = slices.DeleteFunc(v.senders, func(t Sender) bool { return !v.allConnected(t.Room) })
+	return result, err
 }
 
-// complete tells whether all members of a room are connected. Nothing is said in
-// one of which somebody could not be: it would count as lost.
-func (c *VirtualUsers) complete(room int) bool {
-	return !slices.ContainsFunc(c.plan.Rooms[room], func(member int) bool { return c.people[member].connection() == nil })
+// allConnected reports whether all members of a room are connected. Nothing is
+// sent in a room where one is missing: the message would count as lost.
+func (v *VirtualUsers) allConnected(room int) bool {
+	return !slices.ContainsFunc(v.plan.Rooms[room], func(member int) bool { return v.users[member].currentConn() == nil })
 }
 
-// bring connects people in the order given, each when it is due at the earliest.
-// How long each took counts from then, or from the call.
-func (c *VirtualUsers) bring(ctx context.Context, o Opening, people []int,
+// connect connects users in the given order, each not before it is due.
+// Durations count from then, or from the call when fromCall is set.
+func (v *VirtualUsers) connect(ctx context.Context, o ConnectOptions, users []int,
 	connect func(context.Context, int, target.Listener) (target.Conn, error), due func(i int) time.Duration, fromCall bool,
-) (*Opened, error) {
+) (*ConnectResult, error) {
 	o = o.withDefaults()
 	ctx, giveUp := context.WithCancel(ctx)
 	defer giveUp()
-	start := c.elapsed()
-	r := &recording{from: start, warm: start}
+	start := v.elapsed()
+	r := &recording{start: start, measuredFrom: start}
 	var mu sync.Mutex // guards out
-	out := &Opened{}
+	out := &ConnectResult{}
 	var took histogram
 	failed := func(err error) {
 		mu.Lock()
 		defer mu.Unlock()
-		if len(out.Errors) < mostErrors {
+		if len(out.Errors) < maxErrors {
 			out.Errors = append(out.Errors, err.Error())
 		}
-		if !o.Lossy {
+		if !o.AllowFailures {
 			giveUp()
 		}
 	}
-	one := func(p *person, at time.Duration) {
-		each, cancel := context.WithTimeout(ctx, o.Each)
+	one := func(u *virtualUser, at time.Duration) {
+		each, cancel := context.WithTimeout(ctx, o.Timeout)
 		defer cancel()
-		conn, err := connect(each, p.index, p)
+		conn, err := connect(each, u.index, u)
 		if err != nil {
-			failed(fmt.Errorf("connect person %d: %w", p.index, err))
+			failed(fmt.Errorf("connect person %d: %w", u.index, err))
 			return
 		}
-		c.open.Add(1)
-		p.mu.Lock()
-		p.conn = conn
-		p.mu.Unlock()
-		now := c.elapsed()
+		v.connected.Add(1)
+		u.mu.Lock()
+		u.conn = conn
+		u.mu.Unlock()
+		now := v.elapsed()
 		took.record(now - at)
 		r.second.record(now - at)
 		mu.Lock()
 		defer mu.Unlock()
 		out.Succeeded++
-		out.Time = max(out.Time, now-start)
+		out.Elapsed = max(out.Elapsed, now-start)
 	}
 	stop, ticked := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(ticked)
-		c.watch(r, o.OnTick, stop)
+		v.reportSeconds(r, o.OnTick, stop)
 	}()
 	var connecting sync.WaitGroup
-	free := make(chan struct{}, o.AtOnce)
-	for i, index := range people {
+	free := make(chan struct{}, o.Concurrency)
+	for i, index := range users {
 		at := start + due(i)
-		if wait := at - c.elapsed(); wait > 0 {
+		if wait := at - v.elapsed(); wait > 0 {
 			sleep(ctx, wait)
 		}
 		free <- struct{}{}
@@ -116,19 +116,19 @@ func (c *VirtualUsers) bring(ctx context.Context, o Opening, people []int,
 		case fromCall:
 			at = start
 		case due(i) == 0:
-			at = c.elapsed()
+			at = v.elapsed()
 		}
 		out.Attempted++
 		connecting.Go(func() {
 			defer func() { <-free }()
-			one(c.people[index], at)
+			one(v.users[index], at)
 		})
 	}
 	connecting.Wait()
 	close(stop)
 	<-ticked
-	out.Took = took.take()
-	if !o.Lossy && len(out.Errors) > 0 {
+	out.Durations = took.take()
+	if !o.AllowFailures && len(out.Errors) > 0 {
 		return out, errors.New(out.Errors[0])
 	}
 	return out, context.Cause(ctx)

@@ -1,11 +1,11 @@
-// Package load puts a chat system under load and measures it: people who send
-// at the times that a pace gives, whatever the system does (an open loop), so
-// that a system that falls behind is seen to. Latency counts from the moment
-// that a message was due, not from when it was sent; what the generator itself
-// was late is measured apart.
+// Package load puts a chat system under load and measures it. Virtual users
+// send messages at the times that a rate gives, whatever the system does (an
+// open loop), so a system that falls behind shows as latency. Latency counts
+// from the time when a message was due, not from when it was sent; how late the
+// generator itself was is measured separately (lag).
 //
-// The way of a message: the pacer's goroutine writes it into the ledger and
-// sends it; a connection's goroutine hears the answer and the receipts, writes
-// them into the ledger and into the recording of the stretch that is on. When
-// the run is over the ledger judges.
+// The path of a message: the pacer's goroutine records it in the audit and
+// sends it. A connection's goroutine receives the answer and the receipts, and
+// records them in the audit and in the recording of the current phase. After
+// the run the audit is checked.
 package load

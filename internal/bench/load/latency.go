@@ -11,20 +11,21 @@ import (
 )
 
 const (
-	// longest is the longest latency that is told apart, in microseconds.
-	longest = 3_600_000_000
-	// shards are how many goroutines may record side by side, at most.
-	shards = 16
+	// maxLatency is the highest latency that can be recorded, in microseconds.
+	maxLatency = 3_600_000_000
+	// maxShards bounds how many goroutines can record without waiting for each
+	// other.
+	maxShards = 16
 )
 
-// used is how many shards are: with more than there are processors they only
-// push each other out of the processors' caches.
-var used = min(shards, runtime.GOMAXPROCS(0))
+// usedShards is how many shards are used: more than there are processors would
+// only evict each other from the processors' caches.
+var usedShards = min(maxShards, runtime.GOMAXPROCS(0))
 
-// histogram takes latencies from many goroutines, in microseconds with three
+// histogram records latencies from many goroutines, in microseconds with three
 // significant digits.
 type histogram struct {
-	shard [shards]struct {
+	shard [maxShards]struct {
 		mu  sync.Mutex
 		hdr *hdrhistogram.Histogram
 		_   [40]byte // a cache line of its own
@@ -34,16 +35,16 @@ type histogram struct {
 func (h *histogram) record(d time.Duration) { h.recordAll(d, 1) }
 
 func (h *histogram) recordAll(d time.Duration, n int) {
-	s := &h.shard[rand.N(used)]
+	s := &h.shard[rand.N(usedShards)]
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.hdr == nil {
-		s.hdr = hdrhistogram.New(1, longest, 3)
+		s.hdr = hdrhistogram.New(1, maxLatency, 3)
 	}
-	_ = s.hdr.RecordValues(min(max(d.Microseconds(), 1), longest), int64(n))
+	_ = s.hdr.RecordValues(min(max(d.Microseconds(), 1), maxLatency), int64(n))
 }
 
-// take gives all that was recorded since the last take.
+// take returns everything that was recorded since the last take.
 func (h *histogram) take() Distribution {
 	var all Distribution
 	for i := range h.shard {
@@ -58,34 +59,33 @@ func (h *histogram) take() Distribution {
 	return all
 }
 
-// Distribution is how long many things took. Those of several processes can be
-// added up, which percentiles cannot. The zero value is empty.
+// Distribution is a histogram of durations. Those of several processes can be
+// added, which percentiles cannot. The zero value is empty.
 type Distribution struct{ hdr *hdrhistogram.Histogram }
 
 func (d *Distribution) add(h *hdrhistogram.Histogram) {
 	if d.hdr == nil {
-		d.hdr = hdrhistogram.New(1, longest, 3)
+		d.hdr = hdrhistogram.New(1, maxLatency, 3)
 	}
 	d.hdr.Merge(h)
 }
 
-// Record adds one of its own.
+// Record adds one duration.
 func (d *Distribution) Record(took time.Duration) {
 	if d.hdr == nil {
-		d.hdr = hdrhistogram.New(1, longest, 3)
+		d.hdr = hdrhistogram.New(1, maxLatency, 3)
 	}
-	_ = d.hdr.RecordValue(min(max(took.Microseconds(), 1), longest))
+	_ = d.hdr.RecordValue(min(max(took.Microseconds(), 1), maxLatency))
 }
 
-// Add adds another one.
+// Add adds another distribution.
 func (d *Distribution) Add(other Distribution) {
 	if other.hdr != nil {
 		d.add(other.hdr)
 	}
 }
 
-// MarshalBinary is the form in which a distribution goes from process to
-// process.
+// MarshalBinary encodes a distribution for another process.
 func (d Distribution) MarshalBinary() ([]byte, error) {
 	if d.hdr == nil {
 		return nil, nil
@@ -93,7 +93,7 @@ func (d Distribution) MarshalBinary() ([]byte, error) {
 	return d.hdr.Encode(hdrhistogram.V2CompressedEncodingCookieBase)
 }
 
-// UnmarshalBinary reads it.
+// UnmarshalBinary decodes what MarshalBinary encoded.
 func (d *Distribution) UnmarshalBinary(b []byte) (err error) {
 	if len(b) == 0 {
 		d.hdr = nil
@@ -103,7 +103,7 @@ func (d *Distribution) UnmarshalBinary(b []byte) (err error) {
 	return err
 }
 
-// Latency is how long something took, in milliseconds, at some percentiles.
+// Latency is percentiles of a duration, in milliseconds.
 type Latency struct {
 	P50  float64 `json:"p50"`
 	P90  float64 `json:"p90"`
@@ -113,7 +113,7 @@ type Latency struct {
 	Max  float64 `json:"max"`
 }
 
-// Latency gives the percentiles; all are 0 of an empty distribution.
+// Latency returns the percentiles; all are 0 for an empty distribution.
 func (d Distribution) Latency() Latency {
 	if d.hdr == nil {
 		return Latency{}
@@ -122,9 +122,9 @@ func (d Distribution) Latency() Latency {
 	return Latency{P50: ms(50), P90: ms(90), P95: ms(95), P99: ms(99), P999: ms(99.9), Max: float64(d.hdr.Max()) / 1000}
 }
 
-// HeatBoundsMS are the upper bounds of the bands in which the heat of a second
-// is told, in milliseconds; what is above the last one is in the last band.
-// From one to the next it is a factor of √2.
+// HeatBoundsMS are the upper bounds of the bands of a second's heat map column,
+// in milliseconds. Each is √2 times the one before; what is above the last
+// bound is in the last band.
 var HeatBoundsMS = func() []float64 {
 	bounds := make([]float64, 36) // 0.5 ms to 92 s
 	for i := range bounds {
@@ -133,7 +133,8 @@ var HeatBoundsMS = func() []float64 {
 	return bounds
 }()
 
-// heat is how many took how long, band by band; nil of an empty distribution.
+// heat returns the number of values in each band; nil for an empty
+// distribution.
 func (d Distribution) heat() []int64 {
 	if d.hdr == nil {
 		return nil

@@ -18,30 +18,30 @@ import (
 // All of these run on a clock of the test's own (synctest), so that what was
 // injected is known exactly.
 
-func pairs(people int) target.Plan {
-	p := target.Plan{Run: "test", People: people}
-	for i := 0; i < people; i += 2 {
+func pairs(users int) target.Plan {
+	p := target.Plan{Run: "test", Users: users}
+	for i := 0; i < users; i += 2 {
 		p.Rooms = append(p.Rooms, []int{i, i + 1})
 	}
 	return p
 }
 
-// talk runs one stretch against a system and judges it.
-func talk(t *testing.T, s *faulty.System, stretch load.Phase) (*load.Result, *audit.Verdict) {
+// runPhase runs one phase against a system and checks it.
+func runPhase(t *testing.T, s *faulty.System, stretch load.Phase) (*load.Result, *audit.Verdict) {
 	t.Helper()
-	crowd, err := load.Gather(t.Context(), s, pairs(10), load.Options{})
+	users, err := load.Prepare(t.Context(), s, pairs(10), load.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer crowd.Close()
-	if _, err := crowd.Connect(t.Context(), load.Opening{}); err != nil {
+	defer users.Close()
+	if _, err := users.Connect(t.Context(), load.ConnectOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	result, err := crowd.Talk(t.Context(), stretch)
+	result, err := users.RunPhase(t.Context(), stretch)
 	if err != nil {
 		t.Fatal(err)
 	}
-	v, err := crowd.Check(t.Context())
+	v, err := users.Check(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -80,7 +80,7 @@ func TestPercentilesAreThoseInjected(t *testing.T) {
 			delays[i] = time.Duration(math.Exp(rng.Float64()*math.Log(10_000)) * float64(500*time.Microsecond))
 		}
 		s := &faulty.System{Delay: func(n int) time.Duration { return delays[n] }}
-		r, v := talk(t, s, load.Phase{Rate: rate, Length: seconds * time.Second, Drain: time.Minute})
+		r, v := runPhase(t, s, load.Phase{Rate: rate, Duration: seconds * time.Second, Drain: time.Minute})
 		if r.Sent != rate*seconds || r.Delivered != 2*rate*seconds || r.Missing != 0 || v.Lost+v.Duplicated+v.Foreign != 0 {
 			t.Errorf("%+v\n%+v", r, v)
 		}
@@ -89,9 +89,9 @@ func TestPercentilesAreThoseInjected(t *testing.T) {
 	})
 }
 
-// A system that takes nothing for two seconds is charged for every message that
+// A system that accepts nothing for two seconds is late with every message that
 // was due in them, not for the one that it held up (coordinated omission).
-func TestAStallIsChargedInFull(t *testing.T) {
+func TestStallCountsInFull(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const rate, seconds, stall = 1000, 10, 2 * time.Second
 		s := &faulty.System{Stall: func(n int) time.Duration {
@@ -100,7 +100,7 @@ func TestAStallIsChargedInFull(t *testing.T) {
 			}
 			return 0
 		}}
-		r, v := talk(t, s, load.Phase{Rate: rate, Length: seconds * time.Second, Drain: time.Minute})
+		r, v := runPhase(t, s, load.Phase{Rate: rate, Duration: seconds * time.Second, Drain: time.Minute})
 		// A fifth of the messages were due in the stall, evenly.
 		near(t, "p90", r.Latency.P90, 1000)
 		near(t, "p95", r.Latency.P95, 1500)
@@ -109,7 +109,7 @@ func TestAStallIsChargedInFull(t *testing.T) {
 		if r.Latency.P50 > 1 {
 			t.Errorf("p50 is %v", r.Latency.P50)
 		}
-		if r.Lag.Max < 1900 || !v.Kept() {
+		if r.Lag.Max < 1900 || !v.Passed() {
 			t.Errorf("the tool was late by %v ms at most; %+v", r.Lag.Max, v)
 		}
 	})
@@ -125,7 +125,7 @@ func TestWarmUpIsNotMeasured(t *testing.T) {
 		}}
 		var series []load.Second
 		tick := func(s load.Second) { series = append(series, s) }
-		r, _ := talk(t, s, load.Phase{Rate: 1000, WarmUp: 2 * time.Second, Length: 3 * time.Second, Drain: time.Minute, OnTick: tick})
+		r, _ := runPhase(t, s, load.Phase{Rate: 1000, WarmUp: 2 * time.Second, Duration: 3 * time.Second, Drain: time.Minute, OnTick: tick})
 		near(t, "max", r.Latency.Max, 10)
 		near(t, "the rate", r.PerSecond, 1000)
 		near(t, "the receipts", r.Receipts, 2000)
@@ -138,12 +138,12 @@ func TestWarmUpIsNotMeasured(t *testing.T) {
 	})
 }
 
-// What has not come when the wait is over is charged its age: a percentile that
+// What has not arrived when the drain ends is recorded with its age: a percentile that
 // left it out would be too good.
-func TestWhatIsLateIsCharged(t *testing.T) {
+func TestOutstandingIsRecorded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &faulty.System{Hang: func(n int) bool { return n%10 == 0 }}
-		r, _ := talk(t, s, load.Phase{Rate: 100, Length: 10 * time.Second, Drain: 5 * time.Second})
+		r, _ := runPhase(t, s, load.Phase{Rate: 100, Duration: 10 * time.Second, Drain: 5 * time.Second})
 		// A tenth is 5 to 15 s late, and 10 in the middle.
 		near(t, "p95", r.Latency.P95, 10_000)
 		near(t, "the answers' p95", r.Answer.P95, 10_000)
@@ -157,17 +157,17 @@ func TestWhatIsLateIsCharged(t *testing.T) {
 
 // One message that comes twice does not stand for another one that does not
 // come.
-func TestDoublesCancelNothing(t *testing.T) {
+func TestDuplicatesDoNotHideLosses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := &faulty.System{Double: func(n int) bool { return n == 10 }, Lose: func(n int) bool { return n == 20 }}
-		r, v := talk(t, s, load.Phase{Rate: 100, Length: time.Second, Drain: time.Second})
+		s := &faulty.System{Duplicate: func(n int) bool { return n == 10 }, Lose: func(n int) bool { return n == 20 }}
+		r, v := runPhase(t, s, load.Phase{Rate: 100, Duration: time.Second, Drain: time.Second})
 		if r.Missing != 1 || v.Lost != 1 || v.Duplicated != 1 {
 			t.Errorf("%+v, %+v", r, v)
 		}
 	})
 }
 
-func TestWhatASystemBreaksIsFound(t *testing.T) {
+func TestViolationsAreFound(t *testing.T) {
 	some := func(n int) bool { return n%500 == 250 }
 	for name, c := range map[string]struct {
 		system *faulty.System
@@ -177,64 +177,64 @@ func TestWhatASystemBreaksIsFound(t *testing.T) {
 		"nothing": {
 			&faulty.System{},
 			func(r *load.Result, v *audit.Verdict) bool {
-				return v.Kept() && r.Missing == 0 && v.Accepted == 2000 && v.Delivered == 4000
+				return v.Passed() && r.Missing == 0 && v.Accepted == 2000 && v.Delivered == 4000
 			}, "",
 		},
 		"loses": {
 			&faulty.System{Lose: some},
-			func(r *load.Result, v *audit.Verdict) bool { return v.Lost == 4 && r.Missing == 4 && !v.Kept() }, "never received",
+			func(r *load.Result, v *audit.Verdict) bool { return v.Lost == 4 && r.Missing == 4 && !v.Passed() }, "never received",
 		},
 		"doubles": {
-			&faulty.System{Double: some},
-			func(_ *load.Result, v *audit.Verdict) bool { return v.Duplicated == 4 && !v.Kept() }, "again",
+			&faulty.System{Duplicate: some},
+			func(_ *load.Result, v *audit.Verdict) bool { return v.Duplicated == 4 && !v.Passed() }, "again",
 		},
 		"swaps": {
-			&faulty.System{Swap: some},
-			func(r *load.Result, v *audit.Verdict) bool { return v.OutOfOrder == 4 && r.Missing == 0 && !v.Kept() }, "after a later one",
+			&faulty.System{Reorder: some},
+			func(r *load.Result, v *audit.Verdict) bool { return v.OutOfOrder == 4 && r.Missing == 0 && !v.Passed() }, "after a later one",
 		},
 		"forgets": {
 			&faulty.System{Forget: some},
-			func(_ *load.Result, v *audit.Verdict) bool { return v.Lost == 4 && !v.Kept() }, "not stored",
+			func(_ *load.Result, v *audit.Verdict) bool { return v.Lost == 4 && !v.Passed() }, "not stored",
 		},
 		"refuses": {
 			&faulty.System{Refuse: some},
 			func(r *load.Result, v *audit.Verdict) bool {
-				return v.Refused == 4 && r.Refused == 4 && r.Missing == 0 && v.Kept()
+				return v.Refused == 4 && r.Refused == 4 && r.Missing == 0 && v.Passed()
 			}, "",
 		},
 		"answers after it has delivered": {
-			&faulty.System{Late: 50 * time.Millisecond},
+			&faulty.System{AcceptDelay: 50 * time.Millisecond},
 			func(r *load.Result, v *audit.Verdict) bool {
-				return r.Accepted == 2000 && r.DrainS < 0.01 && v.Unanswered == 0 && v.Kept()
+				return r.Accepted == 2000 && r.DrainS < 0.01 && v.Unanswered == 0 && v.Passed()
 			}, "",
 		},
 		"gives senders nothing back": {
-			&faulty.System{Quiet: true, Delay: func(int) time.Duration { return time.Millisecond }},
+			&faulty.System{NoEcho: true, Delay: func(int) time.Duration { return time.Millisecond }},
 			func(r *load.Result, v *audit.Verdict) bool {
-				return v.Kept() && r.Missing == 0 && r.Delivered == 2000 && v.Delivered == 2000 && math.Abs(r.PerSecond-1000) < 10
+				return v.Passed() && r.Missing == 0 && r.Delivered == 2000 && v.Delivered == 2000 && math.Abs(r.PerSecond-1000) < 10
 			}, "",
 		},
 		"gives senders nothing back, and loses": {
-			&faulty.System{Quiet: true, Lose: some},
-			func(r *load.Result, v *audit.Verdict) bool { return v.Lost == 4 && r.Missing == 4 && !v.Kept() }, "never received",
+			&faulty.System{NoEcho: true, Lose: some},
+			func(r *load.Result, v *audit.Verdict) bool { return v.Lost == 4 && r.Missing == 4 && !v.Passed() }, "never received",
 		},
 		"gives senders nothing back, cannot tell what is stored, and swaps": {
-			&faulty.System{Quiet: true, Mute: true, Swap: some},
-			func(r *load.Result, v *audit.Verdict) bool { return v.OutOfOrder == 4 && r.Missing == 0 && !v.Kept() }, "after a later one",
+			&faulty.System{NoEcho: true, NoHistory: true, Reorder: some},
+			func(r *load.Result, v *audit.Verdict) bool { return v.OutOfOrder == 4 && r.Missing == 0 && !v.Passed() }, "after a later one",
 		},
 		"gives senders some back that it should not": {
-			&faulty.System{Quiet: true, Parrot: some},
+			&faulty.System{NoEcho: true, EchoAnyway: some},
 			func(r *load.Result, v *audit.Verdict) bool {
-				return v.Foreign == 4 && v.Delivered == 2000 && r.Delivered == 2000 && !v.Kept()
+				return v.Foreign == 4 && v.Delivered == 2000 && r.Delivered == 2000 && !v.Passed()
 			}, "received its own",
 		},
 		"cannot tell what is stored": {
-			&faulty.System{Mute: true},
-			func(_ *load.Result, v *audit.Verdict) bool { return v.Kept() && v.Delivered == 4000 }, "",
+			&faulty.System{NoHistory: true},
+			func(_ *load.Result, v *audit.Verdict) bool { return v.Passed() && v.Delivered == 4000 }, "",
 		},
 		"cannot tell what is stored, and loses": {
-			&faulty.System{Mute: true, Lose: some},
-			func(_ *load.Result, v *audit.Verdict) bool { return v.Lost == 4 && !v.Kept() }, "never received",
+			&faulty.System{NoHistory: true, Lose: some},
+			func(_ *load.Result, v *audit.Verdict) bool { return v.Lost == 4 && !v.Passed() }, "never received",
 		},
 		"hangs": {
 			&faulty.System{Hang: some},
@@ -243,11 +243,11 @@ func TestWhatASystemBreaksIsFound(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				r, v := talk(t, c.system, load.Phase{Rate: 1000, Length: 2 * time.Second, Drain: time.Second})
+				r, v := runPhase(t, c.system, load.Phase{Rate: 1000, Duration: 2 * time.Second, Drain: time.Second})
 				if !c.ok(r, v) {
 					t.Errorf("%+v\n%+v", r, v)
 				}
-				if all := strings.Join(v.Offenders, "\n"); !strings.Contains(all, c.named) || c.named == "" && all != "" {
+				if all := strings.Join(v.Violations, "\n"); !strings.Contains(all, c.named) || c.named == "" && all != "" {
 					t.Errorf("the offenders are %s", all)
 				}
 			})

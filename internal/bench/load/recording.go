@@ -5,39 +5,39 @@ import (
 	"time"
 )
 
-// recording is what one stretch of a run did.
+// recording is what one phase measures.
 type recording struct {
-	from, warm time.Duration // of the run: its beginning, and where the warm-up ends
+	start, measuredFrom time.Duration // since the start of the run: the start of the phase, and the end of its warm-up
 
 	delivery, answer, complete, lag histogram // of what was due after the warm-up
 	second                          histogram // of deliveries since the last second
 
 	sent, accepted, refused, failed atomic.Int64
-	audience                        atomic.Int64 // receipts, had everything been taken
-	expected                        atomic.Int64 // of them, those of what was not refused; that may come or not
+	addressed                       atomic.Int64 // receipts if everything had been accepted
+	expected                        atomic.Int64 // of them, those of messages that were not refused
 	delivered                       atomic.Int64 // receipts
-	receipts                        atomic.Int64 // of them, those of what was due after the warm-up
-	measured                        atomic.Int64 // messages of which all receipts came and that were due after the warm-up
+	receipts                        atomic.Int64 // of them, those of messages that were due after the warm-up
+	measured                        atomic.Int64 // messages that were due after the warm-up and have all their receipts
 }
 
-// queue is about how many messages the system has accepted and not delivered:
-// its queues' length, as one sees it from outside.
+// queue estimates how many messages the system has accepted and not delivered:
+// the length of its queues as seen from outside.
 func (r *recording) queue() int64 {
-	sent, audience := r.sent.Load(), r.audience.Load()
+	sent, audience := r.sent.Load(), r.addressed.Load()
 	if sent == 0 || audience == 0 {
 		return 0
 	}
 	return max(0, r.accepted.Load()-r.delivered.Load()*sent/audience)
 }
 
-// ours tells whether what was due then belongs to the stretch.
-func (r *recording) ours(due time.Duration) bool { return r != nil && due >= r.from }
+// includes reports whether a message that was due then belongs to the phase.
+func (r *recording) includes(due time.Duration) bool { return r != nil && due >= r.start }
 
-// received writes down a receipt; last says that it was the message's last one.
-func (r *recording) received(due, now time.Duration, last bool) {
+// recordReceipt records a receipt; last is set for the message's last one.
+func (r *recording) recordReceipt(due, now time.Duration, last bool) {
 	r.delivered.Add(1)
 	r.second.record(now - due)
-	if due < r.warm {
+	if due < r.measuredFrom {
 		return
 	}
 	r.receipts.Add(1)
@@ -48,14 +48,14 @@ func (r *recording) received(due, now time.Duration, last bool) {
 	}
 }
 
-func (r *recording) answered(due, now time.Duration) {
-	if due >= r.warm {
+func (r *recording) recordAnswer(due, now time.Duration) {
+	if due >= r.measuredFrom {
 		r.answer.record(now - due)
 	}
 }
 
-// missing is how many receipts have not come of what was not refused.
+// missing returns how many expected receipts have not come.
 func (r *recording) missing() int64 { return r.expected.Load() - r.delivered.Load() }
 
-// unanswered is how many messages have no answer.
+// unanswered returns how many messages have no answer.
 func (r *recording) unanswered() int64 { return r.sent.Load() - r.accepted.Load() - r.refused.Load() }

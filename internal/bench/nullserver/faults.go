@@ -2,36 +2,36 @@ package nullserver
 
 import "github.com/hikyaku-chat/hikyaku/internal/websocket"
 
-// Faults are what a server does wrong on purpose, so that a test can tell
-// whether it is noticed. Each says of what number it is done; nil is never.
-// They are called concurrently.
+// Faults make a server misbehave, so that tests can check that it is noticed.
+// Each function selects by number; nil selects none. They are called
+// concurrently.
 type Faults struct {
-	// By the seq of a message; both members of its conversation are treated
-	// alike. It is stored in any case.
+	// By the seq of a message; both members are affected. It is stored in any
+	// case.
 
-	Lose   func(seq int) bool // it is not pushed
-	Double func(seq int) bool // it is pushed twice
-	Swap   func(seq int) bool // it is pushed behind the next one
-	Leak   func(seq int) bool // it is pushed to everybody else as well
+	Lose      func(seq int) bool // it is not pushed
+	Duplicate func(seq int) bool // it is pushed twice
+	Reorder   func(seq int) bool // it is pushed after the next one
+	Leak      func(seq int) bool // it is pushed to everybody else as well
 
-	// By the number of a sync, of all that came, from 1.
+	// By the number of a sync, from 1.
 
 	Refuse func(n int) bool // it is answered with an error
-	Limit  func(n int) bool // it is one too many, and the answer does not say which
+	Limit  func(n int) bool // it is rate limited; the error does not say which sync
 	Ignore func(n int) bool // it is not answered
 }
 
-func is(fault func(int) bool, n int) bool { return fault != nil && fault(n) }
+func applies(fault func(int) bool, n int) bool { return fault != nil && fault(n) }
 
-// faulty pushes a message, or does not. r.mu is held.
-func (s *Server) faulty(r *room, seq int, f websocket.Frame) {
-	before := r.held
-	r.held = nil
+// pushFaulty pushes a message subject to the faults. r.mu must be held.
+func (s *Server) pushFaulty(r *room, seq int, f websocket.Frame) {
+	before := r.delayed
+	r.delayed = nil
 	switch {
-	case is(s.faults.Lose, seq):
-	case is(s.faults.Swap, seq):
-		r.held = f
-	case is(s.faults.Double, seq):
+	case applies(s.faults.Lose, seq):
+	case applies(s.faults.Reorder, seq):
+		r.delayed = f
+	case applies(s.faults.Duplicate, seq):
 		r.push(f)
 		r.push(f)
 	default:
@@ -40,7 +40,7 @@ func (s *Server) faulty(r *room, seq int, f websocket.Frame) {
 	if before != nil {
 		r.push(before)
 	}
-	if !is(s.faults.Leak, seq) {
+	if !applies(s.faults.Leak, seq) {
 		return
 	}
 	s.mu.RLock()

@@ -12,17 +12,17 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/bench/target/hikyaku"
 )
 
-// BenchmarkGenerator is the load tool's own speed: it and a null server have
-// one processor each, and 200 people send at a rate. A rate counts as reached
-// when the tool sent on time (its p95 lag is below 5 ms), nothing is missing,
-// and the ledger finds that every message was answered, received twice, and
-// stored. Run it with -benchtime 1x.
+// BenchmarkGenerator measures the load tool's own speed: it and a null server
+// have one processor each, and 200 users send at a rate. A rate counts as
+// reached when the tool sent on time (its p95 lag is below 5 ms), nothing is
+// missing, and the audit finds that every message was answered, received twice,
+// and stored. Run it with -benchtime 1x.
 func BenchmarkGenerator(b *testing.B) {
 	for _, rate := range []float64{2_000, 20_000, 40_000, 60_000, 80_000, 100_000, 120_000} {
 		b.Run(fmt.Sprintf("rate=%.0f", rate), func(b *testing.B) {
 			g := newGenerator(b, 200)
 			for b.Loop() {
-				g.talk(b, rate).report(b)
+				g.runPhase(b, rate).report(b)
 			}
 			g.check(b)
 		})
@@ -30,12 +30,12 @@ func BenchmarkGenerator(b *testing.B) {
 	b.Run("highest", func(b *testing.B) {
 		g := newGenerator(b, 200)
 		for b.Loop() {
-			var best *talk
+			var best *phaseCost
 			for rate := 40_000.0; rate <= 400_000; rate *= 1.1 {
-				t := g.talk(b, rate)
+				t := g.runPhase(b, rate)
 				for range 2 { // more tries: somebody else may have had the processor
 					if !t.reached() {
-						t = g.talk(b, rate)
+						t = g.runPhase(b, rate)
 					}
 				}
 				if !t.reached() {
@@ -53,10 +53,10 @@ func BenchmarkGenerator(b *testing.B) {
 
 type generator struct {
 	server *process
-	crowd  *load.VirtualUsers
+	users  *load.VirtualUsers
 }
 
-func newGenerator(b *testing.B, people int) *generator {
+func newGenerator(b *testing.B, count int) *generator {
 	b.Helper()
 	server := start(b, 1)
 	pin(b, 0)
@@ -64,72 +64,72 @@ func newGenerator(b *testing.B, people int) *generator {
 	if err != nil {
 		b.Fatal(err)
 	}
-	crowd, err := load.Gather(b.Context(), system, pairs(people), load.Options{})
+	users, err := load.Prepare(b.Context(), system, pairs(count), load.Options{})
 	if err != nil {
 		b.Fatal(err)
 	}
-	b.Cleanup(crowd.Close)
-	if _, err := crowd.Connect(b.Context(), load.Opening{}); err != nil {
+	b.Cleanup(users.Close)
+	if _, err := users.Connect(b.Context(), load.ConnectOptions{}); err != nil {
 		b.Fatal(err)
 	}
-	return &generator{server: server, crowd: crowd}
+	return &generator{server: server, users: users}
 }
 
-// talk is what one stretch did and cost.
-type talk struct {
+// phaseCost is the result and the cost of one phase.
+type phaseCost struct {
 	*load.Result
-	own, servers time.Duration // processor time
-	allocations  uint64
-	bytes        uint64
+	clientCPU, serverCPU time.Duration // processor time
+	allocations          uint64
+	bytes                uint64
 }
 
-func (g *generator) talk(b *testing.B, rate float64) *talk {
+func (g *generator) runPhase(b *testing.B, rate float64) *phaseCost {
 	b.Helper()
 	runtime.GC()
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
-	own, servers := cpu(b, os.Getpid()), cpu(b, g.server.pid)
-	r, err := g.crowd.Talk(b.Context(), load.Phase{
-		Rate: rate, WarmUp: 500 * time.Millisecond, Length: 3 * time.Second, Drain: 10 * time.Second, Stalled: 5 * time.Second,
+	own, servers := cpuTime(b, os.Getpid()), cpuTime(b, g.server.pid)
+	r, err := g.users.RunPhase(b.Context(), load.Phase{
+		Rate: rate, WarmUp: 500 * time.Millisecond, Duration: 3 * time.Second, Drain: 10 * time.Second, MaxLag: 5 * time.Second,
 	})
 	if err != nil {
 		b.Fatal(err)
 	}
-	t := &talk{Result: r, own: cpu(b, os.Getpid()) - own, servers: cpu(b, g.server.pid) - servers}
+	t := &phaseCost{Result: r, clientCPU: cpuTime(b, os.Getpid()) - own, serverCPU: cpuTime(b, g.server.pid) - servers}
 	runtime.ReadMemStats(&after)
 	t.allocations, t.bytes = after.Mallocs-before.Mallocs, after.TotalAlloc-before.TotalAlloc
 	b.Logf("%.0f/s asked, %.0f/s done, lag p95 %.1f ms, latency p95 %.1f ms, missing %d, %.1f µs of processor a message, server's %.1f",
-		rate, r.PerSecond, r.Lag.P95, r.Latency.P95, r.Missing, t.each(t.own), t.each(t.servers))
+		rate, r.PerSecond, r.Lag.P95, r.Latency.P95, r.Missing, t.perMessage(t.clientCPU), t.perMessage(t.serverCPU))
 	return t
 }
 
-// each is a time for one message, in microseconds.
-func (t *talk) each(d time.Duration) float64 { return d.Seconds() * 1e6 / float64(t.Sent) }
+// perMessage is a duration divided by the number of messages, in microseconds.
+func (t *phaseCost) perMessage(d time.Duration) float64 { return d.Seconds() * 1e6 / float64(t.Sent) }
 
-func (t *talk) reached() bool {
+func (t *phaseCost) reached() bool {
 	return t.Lag.P95 < 5 && t.Missing == 0 && t.PerSecond > t.Rate*0.99
 }
 
-func (t *talk) report(b *testing.B) {
+func (t *phaseCost) report(b *testing.B) {
 	b.ReportMetric(t.PerSecond, "msg/s")
 	b.ReportMetric(t.Lag.P95, "lag-p95-ms")
 	b.ReportMetric(t.Latency.P95, "p95-ms")
-	b.ReportMetric(t.each(t.own), "cpu-µs/msg")
-	b.ReportMetric(t.each(t.servers), "server-cpu-µs/msg")
+	b.ReportMetric(t.perMessage(t.clientCPU), "cpu-µs/msg")
+	b.ReportMetric(t.perMessage(t.serverCPU), "server-cpu-µs/msg")
 	b.ReportMetric(float64(t.allocations)/float64(t.Sent), "allocs/msg")
 	b.ReportMetric(float64(t.bytes)/float64(t.Sent), "B/msg")
 	b.ReportMetric(0, "ns/op")
 }
 
-// check judges every message of all stretches.
+// check checks every message of all phases.
 func (g *generator) check(b *testing.B) {
 	b.Helper()
 	began := time.Now()
-	v, err := g.crowd.Check(b.Context())
+	v, err := g.users.Check(b.Context())
 	if err != nil {
 		b.Fatal(err)
 	}
-	if !v.Kept() || v.Unanswered > 0 || v.Refused+v.Failed > 0 || v.Accepted != v.Sent || v.Delivered != 2*v.Sent {
+	if !v.Passed() || v.Unanswered > 0 || v.Refused+v.Failed > 0 || v.Accepted != v.Sent || v.Delivered != 2*v.Sent {
 		b.Errorf("%+v", v)
 	}
 	b.Logf("%d messages checked in %v", v.Sent, time.Since(began).Round(time.Millisecond))
@@ -139,7 +139,7 @@ func (g *generator) check(b *testing.B) {
 // process holds 19,000 (on many machines a process has 20,000 files at most),
 // half of them to either of two null servers. Run it with -benchtime 1x.
 func BenchmarkConnections(b *testing.B) {
-	const people = 19_000
+	const count = 19_000
 	servers := []*process{start(b, -1), start(b, -1)}
 	system, err := hikyaku.New(servers[0].url, hikyaku.Options{Gateways: []string{servers[0].url, servers[1].url}})
 	if err != nil {
@@ -147,24 +147,24 @@ func BenchmarkConnections(b *testing.B) {
 	}
 	for b.Loop() {
 		debug.FreeOSMemory()
-		before := resident(b)
+		before := residentMemory(b)
 		began := time.Now()
-		crowd, err := load.Gather(b.Context(), system, pairs(people), load.Options{})
+		users, err := load.Prepare(b.Context(), system, pairs(count), load.Options{})
 		if err != nil {
 			b.Fatal(err)
 		}
-		if _, err := crowd.Connect(b.Context(), load.Opening{}); err != nil {
+		if _, err := users.Connect(b.Context(), load.ConnectOptions{}); err != nil {
 			b.Fatal(err)
 		}
 		took := time.Since(began)
-		most := resident(b) - before
+		most := residentMemory(b) - before
 		time.Sleep(3 * heartbeat) // so that each has sent its second
 		runtime.GC()
 		debug.FreeOSMemory()
-		b.ReportMetric(float64(most)/people, "gathered-B/conn")
-		b.ReportMetric(float64(resident(b)-before)/people, "B/conn")
+		b.ReportMetric(float64(most)/count, "gathered-B/conn")
+		b.ReportMetric(float64(residentMemory(b)-before)/count, "B/conn")
 		b.ReportMetric(took.Seconds(), "gather-s")
 		b.ReportMetric(0, "ns/op")
-		crowd.Close()
+		users.Close()
 	}
 }

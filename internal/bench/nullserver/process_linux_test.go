@@ -19,14 +19,15 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/bench/nullserver"
 )
 
-// asServer has the test binary be a null server, in a process of its own.
-const asServer = "NULL_SERVER"
+// serverEnv is the environment variable that makes the test binary a null
+// server.
+const serverEnv = "NULL_SERVER"
 
 // heartbeat is what the servers ask for.
 const heartbeat = 5 * time.Second
 
 func TestMain(m *testing.M) {
-	if os.Getenv(asServer) == "" {
+	if os.Getenv(serverEnv) == "" {
 		os.Exit(m.Run())
 	}
 	s, err := nullserver.Start(context.Background(), "127.0.0.1:0", heartbeat)
@@ -49,7 +50,7 @@ type process struct {
 func start(tb testing.TB, processor int) *process {
 	tb.Helper()
 	cmd := exec.CommandContext(context.Background(), os.Args[0]) // it ends with its standard input
-	cmd.Env = append(os.Environ(), asServer+"=1", "GOMAXPROCS=1")
+	cmd.Env = append(os.Environ(), serverEnv+"=1", "GOMAXPROCS=1")
 	cmd.Stderr = os.Stderr
 	in, err := cmd.StdinPipe()
 	if err != nil {
@@ -118,8 +119,8 @@ func pin(tb testing.TB, processor int) {
 	}
 }
 
-// cpu is the processor time of a process so far.
-func cpu(tb testing.TB, pid int) time.Duration {
+// cpuTime is the processor time of a process so far.
+func cpuTime(tb testing.TB, pid int) time.Duration {
 	tb.Helper()
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
@@ -137,8 +138,8 @@ func cpu(tb testing.TB, pid int) time.Duration {
 	return time.Duration(sum) * 10 * time.Millisecond
 }
 
-// resident is how much memory this process has, in bytes.
-func resident(tb testing.TB) int64 {
+// residentMemory is how much memory this process has, in bytes.
+func residentMemory(tb testing.TB) int64 {
 	tb.Helper()
 	b, err := os.ReadFile("/proc/self/status")
 	if err != nil {

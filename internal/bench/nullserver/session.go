@@ -8,7 +8,7 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/wire"
 )
 
-// session is a connection of a user. All of it runs on the sockets' loop.
+// session is a user's connection. All of it runs on the event loop.
 type session struct {
 	server *Server
 	user   *user
@@ -25,11 +25,10 @@ func (s *session) Closed(c *websocket.Conn, _ error) {
 }
 
 // Message implements [websocket.Handler]. It reads fields where the load tool's
-// driver writes them, which is as fast as it gets and would not do for anybody
-// else's JSON.
+// driver writes them, which is fast and would not work for other JSON.
 func (s *session) Message(c *websocket.Conn, p []byte) {
 	if bytes.HasPrefix(p, []byte(`{"t":"ping"`)) {
-		c.Send(websocket.NewFrame(wire.Encode(s.server.head(s.user))))
+		c.Send(websocket.NewFrame(wire.Encode(s.server.headCheck(s.user))))
 		return
 	}
 	if bytes.HasPrefix(p, []byte(`{"t":"sync"`)) {
@@ -39,7 +38,7 @@ func (s *session) Message(c *websocket.Conn, p []byte) {
 	id, conversation, body := field(p, `"id":"`), field(p, `"conversation":"`), field(p, `"body":"`)
 	number, err := strconv.ParseInt(string(conversation), 10, 64)
 	room := s.server.room(number)
-	who, ok := named(body)
+	who, ok := parseBody(body)
 	if err != nil || room == nil || !ok || len(id) != 36 {
 		f := append(s.frame[:0], `{"t":"rejected","id":"`...)
 		f = append(f, id...)
@@ -71,7 +70,7 @@ func (s *session) Message(c *websocket.Conn, p []byte) {
 	if s.server.faults == nil {
 		room.push(message)
 	} else {
-		s.server.faulty(room, seq, message)
+		s.server.pushFaulty(room, seq, message)
 	}
 	room.mu.Unlock()
 	f = append(f[:0], `{"t":"accepted","id":"`...)
@@ -81,7 +80,7 @@ func (s *session) Message(c *websocket.Conn, p []byte) {
 	s.frame = f
 }
 
-// push hands a frame to both members. r.mu is held.
+// push sends a frame to both members. r.mu must be held.
 func (r *room) push(f websocket.Frame) {
 	for _, u := range r.members {
 		u.send(f)
@@ -96,7 +95,7 @@ func (u *user) send(f websocket.Frame) {
 	}
 }
 
-// field is the text behind a field's name, up to the next quote.
+// field returns the text after a field's name, up to the next quote.
 func field(p []byte, name string) []byte {
 	i := bytes.Index(p, []byte(name))
 	if i < 0 {
@@ -106,23 +105,24 @@ func field(p []byte, name string) []byte {
 	return rest[:max(bytes.IndexByte(rest, '"'), 0)]
 }
 
-// named reads which message a text of the load tool is: "person.number ".
-func named(body []byte) (text, bool) {
-	person, rest, ok := bytes.Cut(body, []byte("."))
+// parseBody reads the identity from a message text of the load tool:
+// "user.number ".
+func parseBody(body []byte) (message, bool) {
+	user, rest, ok := bytes.Cut(body, []byte("."))
 	if !ok {
-		return text{}, false
+		return message{}, false
 	}
 	number, _, ok := bytes.Cut(rest, []byte(" "))
 	if !ok {
-		return text{}, false
+		return message{}, false
 	}
-	p, err := strconv.ParseUint(string(person), 10, 32)
+	p, err := strconv.ParseUint(string(user), 10, 32)
 	if err != nil {
-		return text{}, false
+		return message{}, false
 	}
 	n, err := strconv.ParseUint(string(number), 10, 32)
 	if err != nil {
-		return text{}, false
+		return message{}, false
 	}
-	return text{person: uint32(p), n: uint32(n)}, true
+	return message{user: uint32(p), n: uint32(n)}, true
 }

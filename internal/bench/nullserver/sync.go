@@ -11,10 +11,10 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/wire"
 )
 
-// syncLimit is how many messages an answer has at most.
+// syncLimit is how many messages an answer contains at most.
 const syncLimit = 100
 
-// sync answers with what there is.
+// sync answers a sync request.
 func (s *session) sync(c *websocket.Conn, p []byte) {
 	var f wire.Sync
 	if err := json.Unmarshal(p, &f); err != nil {
@@ -22,14 +22,14 @@ func (s *session) sync(c *websocket.Conn, p []byte) {
 	}
 	if faults := s.server.faults; faults != nil {
 		n := int(s.server.syncs.Add(1))
-		if is(faults.Ignore, n) {
+		if applies(faults.Ignore, n) {
 			return
 		}
-		if is(faults.Refuse, n) {
+		if applies(faults.Refuse, n) {
 			c.Send(websocket.NewFrame(wire.Encode(wire.ErrorFrame{T: "error", ID: f.ID, Code: string(chat.CodeUnavailable), Text: "ask again"})))
 			return
 		}
-		if is(faults.Limit, n) {
+		if applies(faults.Limit, n) {
 			c.Send(websocket.NewFrame(wire.Encode(wire.ErrorFrame{T: "error", Code: string(chat.CodeRateLimited), Text: "too many frames"})))
 			return
 		}
@@ -53,7 +53,8 @@ func (s *session) sync(c *websocket.Conn, p []byte) {
 	})))
 }
 
-// list is the conversations that changed. Its cursor is the revs of all of them.
+// list returns the conversations that changed. The cursor is the revs of all of
+// them.
 func (s *Server) list(u *user, id, cursor string) wire.Synced {
 	out := wire.Synced{T: "synced", ID: id, Conversations: []wire.Summary{}, Gone: []chat.ConversationID{}}
 	known := strings.Split(cursor, ",")
@@ -73,8 +74,8 @@ func (s *Server) list(u *user, id, cursor string) wire.Synced {
 	return out
 }
 
-// head is the head check. Nobody has a read mark.
-func (s *Server) head(u *user) wire.Pong {
+// headCheck returns the head check. Nobody has a read mark.
+func (s *Server) headCheck(u *user) wire.Pong {
 	all := s.roomsOf(u)
 	out := wire.Pong{T: "pong", Conversations: len(all), Checked: true}
 	for _, r := range all {

@@ -21,21 +21,21 @@ import (
 // A picture is 800 wide, as documents show it, and has twice as many pixels.
 const (
 	width, height = 800, 440
-	sharpness     = 2
+	pixelRatio    = 2
 	pixel         = vg.Inch / 96
 )
 
 var (
-	ground  = color.NRGBA{0xfd, 0xfc, 0xfb, 0xff}
-	ink     = color.NRGBA{0x1f, 0x1d, 0x1a, 0xff}
-	dim     = color.NRGBA{0x5f, 0x59, 0x52, 0xff}
-	rule    = color.NRGBA{0xe7, 0xe3, 0xdd, 0xff}
-	band    = color.NRGBA{0xf5, 0xf2, 0xee, 0xff}
-	warning = color.NRGBA{0x9b, 0x2c, 0x2c, 0xff}
-	gray    = color.NRGBA{0x85, 0x7d, 0x74, 0xff}
+	backgroundColor = color.NRGBA{0xfd, 0xfc, 0xfb, 0xff}
+	textColor       = color.NRGBA{0x1f, 0x1d, 0x1a, 0xff}
+	mutedColor      = color.NRGBA{0x5f, 0x59, 0x52, 0xff}
+	gridColor       = color.NRGBA{0xe7, 0xe3, 0xdd, 0xff}
+	bandColor       = color.NRGBA{0xf5, 0xf2, 0xee, 0xff}
+	limitColor      = color.NRGBA{0x9b, 0x2c, 0x2c, 0xff}
+	publishedColor  = color.NRGBA{0x85, 0x7d, 0x74, 0xff}
 
-	// The same as on the page; told apart by people who see colors differently.
-	tones = []color.NRGBA{
+	// The same as on the page; distinguishable with color vision deficiency.
+	lineColors = []color.NRGBA{
 		{0x0a, 0x6c, 0xb0, 0xff},
 		{0xd2, 0x50, 0x0f, 0xff},
 		{0x3b, 0x38, 0x34, 0xff},
@@ -45,14 +45,14 @@ var (
 	}
 )
 
-func tone(n int) color.NRGBA {
+func lineColor(n int) color.NRGBA {
 	if n < 0 {
-		return gray
+		return publishedColor
 	}
-	return tones[n%len(tones)]
+	return lineColors[n%len(lineColors)]
 }
 
-var faces = sync.OnceValues(func() (map[bool]*opentype.Font, error) {
+var loadFonts = sync.OnceValues(func() (map[bool]*opentype.Font, error) {
 	regular, err := opentype.Parse(liberationsansregular.TTF)
 	if err != nil {
 		return nil, fmt.Errorf("read the font: %w", err)
@@ -64,58 +64,59 @@ var faces = sync.OnceValues(func() (map[bool]*opentype.Font, error) {
 	return map[bool]*opentype.Font{false: regular, true: bold}, nil
 })
 
-// picture is a canvas on which places count in pixels of 800, from the top left.
+// picture is a canvas with coordinates in pixels of a width of 800, from the
+// top left.
 type picture struct {
 	canvas *vgimg.Canvas
-	font   map[bool]*opentype.Font
-	x, y   scale
+	fonts  map[bool]*opentype.Font
+	x, y   axis
 
 	left, top, right, bottom float64 // of the plot
 }
 
 func newPicture(c chart.Chart) (*picture, error) {
-	fonts, err := faces()
+	fonts, err := loadFonts()
 	if err != nil {
 		return nil, err
 	}
-	canvas := vgimg.NewWith(vgimg.UseWH(width*pixel, height*pixel), vgimg.UseDPI(96*sharpness), vgimg.UseBackgroundColor(ground))
-	return &picture{canvas: canvas, font: fonts, x: newScale(c, true), y: newScale(c, false)}, nil
+	canvas := vgimg.NewWith(vgimg.UseWH(width*pixel, height*pixel), vgimg.UseDPI(96*pixelRatio), vgimg.UseBackgroundColor(backgroundColor))
+	return &picture{canvas: canvas, fonts: fonts, x: newAxis(c, true), y: newAxis(c, false)}, nil
 }
 
-func at(x, y float64) vg.Point {
+func point(x, y float64) vg.Point {
 	return vg.Point{X: vg.Length(x) * pixel, Y: (height - vg.Length(y)) * pixel}
 }
 
 func (p *picture) face(size float64, bold bool) font.Face {
-	return font.Face{Font: font.Font{Size: vg.Length(size) * pixel}, Face: p.font[bold]}
+	return font.Face{Font: font.Font{Size: vg.Length(size) * pixel}, Face: p.fonts[bold]}
 }
 
-// align is where a text stands from its place: 0 right of it, 0.5 around it, 1
-// left of it.
+// text draws a text. align is the position of x in it: 0 left, 0.5 center, 1
+// right.
 func (p *picture) text(x, y float64, align float64, size float64, bold bool, c color.Color, text string) (w float64) {
 	face := p.face(size, bold)
 	w = float64(face.Width(text) / pixel)
 	p.canvas.SetColor(c)
-	p.canvas.FillString(face, at(x-align*w, y), text)
+	p.canvas.FillString(face, point(x-align*w, y), text)
 	return w
 }
 
-// rect fills whole pixels, so that no seams show between neighbours.
+// rect fills whole pixels, so that no seams show between neighbors.
 func (p *picture) rect(left, top, right, bottom float64, c color.Color) {
-	round := func(v float64) int { return int(math.Round(v * sharpness)) }
+	round := func(v float64) int { return int(math.Round(v * pixelRatio)) }
 	area := image.Rect(round(left), round(top), round(right), round(bottom))
 	draw.Draw(p.canvas.Image(), area, image.NewUniform(c), image.Point{}, draw.Src)
 }
 
-// area fills what is between points and the bottom of the plot.
+// area fills the area between points and the bottom of the plot.
 func (p *picture) area(points [][2]float64, c color.NRGBA) {
 	c.A = 28
 	var path vg.Path
-	path.Move(at(points[0][0], p.bottom))
+	path.Move(point(points[0][0], p.bottom))
 	for _, q := range points {
-		path.Line(at(q[0], q[1]))
+		path.Line(point(q[0], q[1]))
 	}
-	path.Line(at(points[len(points)-1][0], p.bottom))
+	path.Line(point(points[len(points)-1][0], p.bottom))
 	path.Close()
 	p.canvas.SetColor(c)
 	p.canvas.Fill(path)
@@ -126,9 +127,9 @@ func (p *picture) line(points [][2]float64, thick float64, c color.Color, dash c
 		return
 	}
 	var path vg.Path
-	path.Move(at(points[0][0], points[0][1]))
+	path.Move(point(points[0][0], points[0][1]))
 	for _, q := range points[1:] {
-		path.Line(at(q[0], q[1]))
+		path.Line(point(q[0], q[1]))
 	}
 	pattern := map[chart.Dash][]vg.Length{chart.Dashed: {7 * pixel, 4 * pixel}, chart.Dotted: {2 * pixel, 3 * pixel}}[dash]
 	p.canvas.SetLineWidth(vg.Length(thick) * pixel)
@@ -141,7 +142,7 @@ func (p *picture) line(points [][2]float64, thick float64, c color.Color, dash c
 func (p *picture) mark(x, y, size float64, c color.Color, full bool) {
 	circle := func(r float64, c color.Color) {
 		var path vg.Path
-		center := at(x, y)
+		center := point(x, y)
 		path.Move(vg.Point{X: center.X + vg.Length(r)*pixel, Y: center.Y})
 		path.Arc(center, vg.Length(r)*pixel, 0, 6.283185307179586)
 		path.Close()
@@ -150,6 +151,6 @@ func (p *picture) mark(x, y, size float64, c color.Color, full bool) {
 	}
 	circle(size, c)
 	if !full {
-		circle(size-1.8, ground)
+		circle(size-1.8, backgroundColor)
 	}
 }

@@ -1,5 +1,4 @@
-// Package plot draws reports as pictures, for documents and for those who want
-// no page.
+// Package plot draws the charts of reports as PNG files.
 package plot
 
 import (
@@ -18,18 +17,18 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/bench/report"
 )
 
-// Write draws every chart of the reports into a folder, which it makes where it
-// is missing, and gives the files' paths. Runs of the same scenario are drawn
-// together; beside are published figures to draw with them.
-func Write(dir string, reports []*report.Report, beside ...compare.Reference) ([]string, error) {
+// Write draws every chart of the reports into a folder, which it creates if
+// needed, and returns the paths of the files. Runs of the same scenario are
+// drawn together, with references as published figures.
+func Write(dir string, reports []*report.Report, references ...compare.Reference) ([]string, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, fmt.Errorf("make the folder for the pictures: %w", err)
 	}
 	var files []string
-	for _, set := range compare.Sets(reports, beside...) {
-		for _, c := range chart.Of(set) {
+	for _, set := range compare.Sets(reports, references...) {
+		for _, c := range chart.ForSet(set) {
 			var b bytes.Buffer
-			if err := Draw(&b, c, whose(set)); err != nil {
+			if err := Draw(&b, c, subtitle(set)); err != nil {
 				return files, fmt.Errorf("draw %s: %w", c.Name, err)
 			}
 			path := filepath.Join(dir, fileName(c.Name))
@@ -42,7 +41,7 @@ func Write(dir string, reports []*report.Report, beside ...compare.Reference) ([
 	return files, nil
 }
 
-// fileName is a chart's, from which nothing can lead to another folder.
+// fileName returns a chart's file name, which cannot refer to another folder.
 func fileName(name string) string {
 	return strings.Map(func(r rune) rune {
 		if r >= 'a' && r <= 'z' || r >= '0' && r <= '9' || r == '-' {
@@ -52,8 +51,8 @@ func fileName(name string) string {
 	}, name) + ".png"
 }
 
-// whose says of what system and machine a set's pictures are.
-func whose(set compare.Set) string {
+// subtitle returns the systems and the machine of a set.
+func subtitle(set compare.Set) string {
 	var systems []string
 	machine := ""
 	for _, g := range set.Groups {
@@ -78,8 +77,8 @@ func whose(set compare.Set) string {
 	return set.Scenario + " of " + strings.Join(systems, ", ") + " · " + machine
 }
 
-// Draw draws a chart as a PNG, on a ground that is opaque, so that it is the same
-// on a page of any color. of says whose it is.
+// Draw draws a chart as a PNG with an opaque background, so that it looks the
+// same on a page of any color.
 func Draw(w io.Writer, c chart.Chart, of string) error {
 	p, err := newPicture(c)
 	if err != nil {

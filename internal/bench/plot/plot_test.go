@@ -13,7 +13,7 @@ import (
 
 	"github.com/hikyaku-chat/hikyaku/internal/bench/chart"
 	"github.com/hikyaku-chat/hikyaku/internal/bench/compare"
-	"github.com/hikyaku-chat/hikyaku/internal/bench/figure"
+	"github.com/hikyaku-chat/hikyaku/internal/bench/humanize"
 	"github.com/hikyaku-chat/hikyaku/internal/bench/report"
 	"github.com/hikyaku-chat/hikyaku/internal/bench/report/reporttest"
 )
@@ -24,7 +24,7 @@ func decode(t *testing.T, b []byte) image.Image {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if size := img.Bounds().Size(); size != image.Pt(width*sharpness, height*sharpness) {
+	if size := img.Bounds().Size(); size != image.Pt(width*pixelRatio, height*pixelRatio) {
 		t.Errorf("it has %v pixels", size)
 	}
 	return img
@@ -43,7 +43,7 @@ func counts(img image.Image) map[color.NRGBA]int {
 // Every chart is drawn: opaque, and with something in it.
 func TestWrite(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "pictures")
-	files, err := Write(dir, []*report.Report{reporttest.Real("latency"), reporttest.Connections()}, compare.Published...)
+	files, err := Write(dir, []*report.Report{reporttest.Recorded("latency"), reporttest.Connections()}, compare.Published...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -61,10 +61,10 @@ func TestWrite(t *testing.T) {
 			t.Fatal(err)
 		}
 		n := counts(decode(t, b))
-		if n[ground] < 50_000 || len(n) < 20 {
-			t.Errorf("%s: %d colors, %d of ground", file, len(n), n[ground])
+		if n[backgroundColor] < 50_000 || len(n) < 20 {
+			t.Errorf("%s: %d colors, %d of ground", file, len(n), n[backgroundColor])
 		}
-		if drawn := n[tones[0]] + n[tones[1]] + n[tones[2]]; drawn < 300 && !strings.Contains(file, "-heat") {
+		if drawn := n[lineColors[0]] + n[lineColors[1]] + n[lineColors[2]]; drawn < 300 && !strings.Contains(file, "-heat") {
 			t.Errorf("%s: its lines have %d pixels", file, drawn)
 		}
 		for c := range n {
@@ -78,8 +78,8 @@ func TestWrite(t *testing.T) {
 // A point is where its values say, on axes of either kind.
 func TestPlace(t *testing.T) {
 	c := chart.Chart{
-		X:     chart.Axis{Unit: figure.Count, Log: true},
-		Y:     chart.Axis{Unit: figure.Milliseconds},
+		X:     chart.Axis{Unit: humanize.Count, Log: true},
+		Y:     chart.Axis{Unit: humanize.Milliseconds},
 		Lines: []chart.Line{{Marks: true, X: []float64{10, 100, 1000}, Y: []float64{0, 50, 100}}},
 	}
 	var b bytes.Buffer
@@ -100,8 +100,8 @@ func TestPlace(t *testing.T) {
 		t.Errorf("0 is at %v, not %v", y, p.bottom)
 	}
 	for i, x := range c.Lines[0].X {
-		at := img.At(int(p.px(x)*sharpness), int(p.py(c.Lines[0].Y[i])*sharpness))
-		if got := color.NRGBAModel.Convert(at); got != tones[0] {
+		at := img.At(int(p.px(x)*pixelRatio), int(p.py(c.Lines[0].Y[i])*pixelRatio))
+		if got := color.NRGBAModel.Convert(at); got != lineColors[0] {
 			t.Errorf("at %v there is %v", x, got)
 		}
 	}
@@ -110,12 +110,12 @@ func TestPlace(t *testing.T) {
 // A line is not drawn across a time in which nothing is known.
 func TestGap(t *testing.T) {
 	draw := func(gap float64) int {
-		c := chart.Chart{Y: chart.Axis{Unit: figure.Count}, Lines: []chart.Line{{Gap: gap, X: []float64{0, 1, 9, 10}, Y: []float64{5, 5, 5, 5}}}}
+		c := chart.Chart{Y: chart.Axis{Unit: humanize.Count}, Lines: []chart.Line{{Gap: gap, X: []float64{0, 1, 9, 10}, Y: []float64{5, 5, 5, 5}}}}
 		var b bytes.Buffer
 		if err := Draw(&b, c, ""); err != nil {
 			t.Fatal(err)
 		}
-		return counts(decode(t, b.Bytes()))[tones[0]]
+		return counts(decode(t, b.Bytes()))[lineColors[0]]
 	}
 	if whole, broken := draw(0), draw(4); broken*3 > whole || broken == 0 {
 		t.Errorf("the line has %d pixels, with a gap %d", whole, broken)

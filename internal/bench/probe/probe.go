@@ -1,6 +1,5 @@
-// Package probe looks at the processes of the server that the load tool puts
-// under load: how much memory they hold and how much of the processors' time
-// they took.
+// Package probe samples the processes of the server under load: their resident
+// memory and processor time.
 package probe
 
 import (
@@ -22,16 +21,16 @@ import (
 
 const mib = 1 << 20
 
-// All looks at several places and adds up what it finds.
+// All samples several probes and adds up the results.
 type All []scenario.Probe
 
-// Look implements [scenario.Probe].
-func (a All) Look(ctx context.Context) (sum scenario.Usage, err error) {
+// Sample implements [scenario.Probe].
+func (a All) Sample(ctx context.Context) (sum scenario.Usage, err error) {
 	found := make([]scenario.Usage, len(a))
 	var looking errgroup.Group
 	for i, p := range a {
 		looking.Go(func() (err error) {
-			found[i], err = p.Look(ctx)
+			found[i], err = p.Sample(ctx)
 			return err
 		})
 	}
@@ -45,23 +44,23 @@ func (a All) Look(ctx context.Context) (sum scenario.Usage, err error) {
 	return sum, nil
 }
 
-// Process is a process of this machine, by its number. It needs Linux.
+// Process is the id of a process on this machine. It needs Linux.
 type Process int
 
-// Look implements [scenario.Probe].
-func (p Process) Look(context.Context) (scenario.Usage, error) {
-	u, err := p.look()
+// Sample implements [scenario.Probe].
+func (p Process) Sample(context.Context) (scenario.Usage, error) {
+	u, err := p.sample()
 	if err != nil {
 		return u, fmt.Errorf("--server-pid: process %d cannot be looked at: %w", int(p), err)
 	}
 	return u, nil
 }
 
-// ticksPerSecond is in what /proc counts time (USER_HZ, 100 on every platform
-// that Go runs on).
+// ticksPerSecond is the unit of time in /proc (USER_HZ, 100 on every platform
+// that Go supports).
 const ticksPerSecond = 100
 
-func (p Process) look() (u scenario.Usage, err error) {
+func (p Process) sample() (u scenario.Usage, err error) {
 	memory, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", int(p)))
 	if err != nil {
 		return u, err
@@ -98,8 +97,8 @@ type Metrics string
 
 var client = http.Client{Timeout: 5 * time.Second}
 
-// Look implements [scenario.Probe].
-func (m Metrics) Look(ctx context.Context) (u scenario.Usage, err error) {
+// Sample implements [scenario.Probe].
+func (m Metrics) Sample(ctx context.Context) (u scenario.Usage, err error) {
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, string(m), http.NoBody)
 	if err != nil {
 		return u, fmt.Errorf("--server-metrics: %w", err)
@@ -112,16 +111,16 @@ func (m Metrics) Look(ctx context.Context) (u scenario.Usage, err error) {
 	if answer.StatusCode != http.StatusOK {
 		return u, fmt.Errorf("--server-metrics: %s answers %s", m, answer.Status)
 	}
-	found, err := read(answer.Body)
+	found, err := parseMetrics(answer.Body)
 	if err != nil {
 		return u, fmt.Errorf("--server-metrics: %s: %w", m, err)
 	}
 	return found, nil
 }
 
-// read reads what every process of Prometheus' client libraries tells of
-// itself, in the text format.
-func read(from io.Reader) (u scenario.Usage, err error) {
+// parseMetrics reads the process metrics that every Prometheus client library
+// exports, in the text format.
+func parseMetrics(from io.Reader) (u scenario.Usage, err error) {
 	var memory, cpu bool
 	lines := bufio.NewScanner(from)
 	lines.Buffer(nil, mib)

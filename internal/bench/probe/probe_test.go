@@ -26,7 +26,7 @@ func TestThisProcess(t *testing.T) {
 	defer server.Close()
 	process, metrics := probe.Process(os.Getpid()), probe.Metrics(server.URL)
 	debug.FreeOSMemory() // what another run has left
-	before, err := probe.All{process, metrics}.Look(t.Context())
+	before, err := probe.All{process, metrics}.Sample(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -36,11 +36,11 @@ func TestThisProcess(t *testing.T) {
 			held[i]++
 		}
 	}
-	one, err := process.Look(t.Context())
+	one, err := process.Sample(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	other, err := metrics.Look(t.Context())
+	other, err := metrics.Sample(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -67,14 +67,14 @@ func TestWhatIsNotThere(t *testing.T) {
 	}))
 	defer server.Close()
 	for name, p := range map[string]interface {
-		Look(ctx context.Context) (scenario.Usage, error)
+		Sample(ctx context.Context) (scenario.Usage, error)
 	}{
 		"a page that is not there": probe.Metrics(server.URL + "/metrics"),
 		"other metrics":            probe.Metrics(server.URL + "/other"),
 		"no server":                probe.Metrics("http://127.0.0.1:1/metrics"),
 		"no process":               probe.Process(1 << 30),
 	} {
-		if u, err := p.Look(t.Context()); err == nil {
+		if u, err := p.Sample(t.Context()); err == nil {
 			t.Errorf("%s: %+v", name, u)
 		}
 	}

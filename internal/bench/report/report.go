@@ -1,5 +1,5 @@
-// Package report is what a run of the load tool says afterwards: the document
-// hikyaku.bench/v1, and its forms for people. docs/bench.md describes it.
+// Package report is the result of a run of the load tool: the document
+// hikyaku.bench/v1, and its summary as text. docs/bench.md describes it.
 package report
 
 import (
@@ -20,7 +20,7 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/bench/load"
 )
 
-// Schema names the form of the document.
+// Schema is the name and version of the document format.
 const Schema = "hikyaku.bench/v1"
 
 // Report is one run.
@@ -69,28 +69,28 @@ type Queue struct {
 	DrainS float64 `json:"drain_s"` // from the last send until nothing was left
 }
 
-// Connections is what came of connecting.
+// Connections is the result of opening connections.
 type Connections struct {
 	Attempted int64        `json:"attempted"`
 	Succeeded int64        `json:"succeeded"`
-	PerS      float64      `json:"per_s"`      // successes, from the first try to the last success
-	Connect   load.Latency `json:"connect_ms"` // from the moment that each was due until it could be used
+	PerS      float64      `json:"per_s"`      // successes, from the first attempt to the last success
+	Connect   load.Latency `json:"connect_ms"` // from when each was due until it could be used
 	HeldS     float64      `json:"held_s"`     // how long all were kept open
-	Ended     int64        `json:"ended"`      // in that time, though nobody wished it
-	BytesEach float64      `json:"bytes_each"` // memory of the server's processes that each took; 0 where it cannot be seen
-	ServerMiB float64      `json:"server_mib"` // of the server's processes with all of them; 0 where it cannot be seen
+	Ended     int64        `json:"ended"`      // unexpectedly, in that time
+	BytesEach float64      `json:"bytes_each"` // memory of the server's processes for each; 0 if not sampled
+	ServerMiB float64      `json:"server_mib"` // of the server's processes with all connections; 0 if not sampled
 	Errors    []string     `json:"errors,omitempty"`
 }
 
-// Return is what came of people who were cut off and came back.
+// Return is the result of disconnecting users and having them connect again.
 type Return struct {
 	People     int          `json:"people"`
 	Returned   int64        `json:"returned"`
-	Missed     int64        `json:"missed"`        // messages that each had missed, all together
-	Synced     load.Latency `json:"synced_ms"`     // from when all were cut off until a person had missed nothing
-	AllS       float64      `json:"all_s"`         // until the last had
-	SpreadS    float64      `json:"spread_s"`      // of it, the time within which they tried, each at a moment of its own
-	PeakCPU    float64      `json:"peak_cpu"`      // processors' worth of the server's time in the worst second; 0 where it cannot be seen
+	Missed     int64        `json:"missed"`        // messages that users had missed, in all
+	Synced     load.Latency `json:"synced_ms"`     // from when all were disconnected until a user had caught up
+	AllS       float64      `json:"all_s"`         // until the last user had
+	SpreadS    float64      `json:"spread_s"`      // the interval over which the attempts were spread at random
+	PeakCPU    float64      `json:"peak_cpu"`      // processors that the server used in its worst second; 0 if not sampled
 	Afterwards load.Latency `json:"afterwards_ms"` // latency of messages after it
 	Errors     []string     `json:"errors,omitempty"`
 }
@@ -100,13 +100,13 @@ type Drift struct {
 	Hours      float64 `json:"hours"`
 	FirstP95   float64 `json:"first_p95_ms"` // of the second tenth: in the first, caches fill
 	LastP95    float64 `json:"last_p95_ms"`  // of the last tenth
-	FirstMiB   float64 `json:"first_mib"`    // memory of the server's processes, likewise; 0 where it cannot be seen
+	FirstMiB   float64 `json:"first_mib"`    // memory of the server's processes, likewise; 0 if not sampled
 	LastMiB    float64 `json:"last_mib"`
 	MiBPerHour float64 `json:"mib_per_hour"` // slope of the line through all of it (least squares)
 	P95PerHour float64 `json:"p95_ms_per_hour"`
 }
 
-// Act is what people did besides talking.
+// Act is what users did besides sending messages.
 type Act struct {
 	Name    string       `json:"name"`
 	Done    int64        `json:"done"`
@@ -124,7 +124,7 @@ type Machine struct {
 	MemoryMiB int64  `json:"memory_mib,omitempty"`
 }
 
-// Versions are those of what took part.
+// Versions are the versions of the software that took part.
 type Versions struct {
 	Tool     string `json:"tool"`
 	Revision string `json:"revision,omitempty"` // of git
@@ -132,7 +132,7 @@ type Versions struct {
 	Target   string `json:"target,omitempty"`
 }
 
-// New begins a report about this machine and program.
+// New returns a report with this machine and program filled in.
 func New(scenario, target, tool string) *Report {
 	r := &Report{
 		HeatBounds: load.HeatBoundsMS,
@@ -149,7 +149,8 @@ func New(scenario, target, tool string) *Report {
 	return r
 }
 
-// thisMachine looks around. What a system does not tell is left out.
+// thisMachine describes the machine. What the system does not provide is left
+// out.
 func thisMachine() Machine {
 	m := Machine{OS: runtime.GOOS, Arch: runtime.GOARCH, Cores: runtime.NumCPU()}
 	m.Processor = field("/proc/cpuinfo", "model name")
@@ -159,7 +160,7 @@ func thisMachine() Machine {
 	return m
 }
 
-// field is the value of the first line of a file that begins with a name.
+// field returns the value of the first line of a file with a name.
 func field(path, name string) string {
 	f, err := os.Open(path)
 	if err != nil {
@@ -175,17 +176,17 @@ func field(path, name string) string {
 	return ""
 }
 
-// Take makes a step's figures those of the run.
-func (r *Report) Take(step *load.Result) {
+// SetFigures makes a step's figures those of the run.
+func (r *Report) SetFigures(step *load.Result) {
 	r.Rate, r.MsgsPerS, r.Deliveries = step.Rate, step.PerSecond, step.Receipts
 	r.Latency, r.Answer, r.Complete, r.Lag = step.Latency, step.Answer, step.Complete, step.Lag
 	r.Queue = Queue{Peak: step.QueuePeak, DrainS: step.DrainS}
 }
 
-// Thin makes the series one of so many parts at most, each of several seconds:
-// what was counted in them is told for each second on average, what was measured
-// is the worst of them.
-func (r *Report) Thin(most int) {
+// Downsample reduces the series to a maximum number of points, each of several
+// seconds. Counts become averages per second; other values become the worst of
+// them.
+func (r *Report) Downsample(most int) {
 	each := (len(r.Series) + most - 1) / most
 	if each < 2 {
 		return

@@ -23,7 +23,7 @@ func sample() *report.Report {
 	r.Parameters["users"] = "200"
 	r.Verdict = audit.Verdict{
 		Sent: 1000, Accepted: 990, Refused: 7, Failed: 1, Unanswered: 2, Delivered: 1979,
-		Lost: 1, Duplicated: 2, OutOfOrder: 3, Foreign: 4, Offenders: []string{"conversation 0: message 1 of person 0 was accepted and is not stored"},
+		Lost: 1, Duplicated: 2, OutOfOrder: 3, Foreign: 4, Violations: []string{"conversation 0: message 1 of person 0 was accepted and is not stored"},
 	}
 	step := &load.Result{
 		Rate: 500, Sent: 1000, Accepted: 990, Refused: 7, Failed: 1, Delivered: 1979, Missing: 1, PerSecond: 499.5,
@@ -33,7 +33,7 @@ func sample() *report.Report {
 	r.Series = []load.Second{{At: 1, Sent: 500, Accepted: 495, Refused: 3, Delivered: 990, InFlight: 4, Connected: 200, P50: 1, P95: 3, P99: 4, Heat: []int64{900, 90}, MemoryMiB: 50, CPU: 1.5}}
 	r.HeatBounds = []float64{1, 2}
 	r.Steps = append(r.Steps, step)
-	r.Take(step)
+	r.SetFigures(step)
 	r.Limit = "at 750/s 3 messages were refused"
 	r.Notes = []string{"at 500/s the tool itself sent late"}
 	return r

@@ -8,54 +8,54 @@ import (
 	"strings"
 	"time"
 
-	"github.com/hikyaku-chat/hikyaku/internal/bench/figure"
+	"github.com/hikyaku-chat/hikyaku/internal/bench/humanize"
 	"github.com/hikyaku-chat/hikyaku/internal/bench/load"
 )
 
-func ms(v float64) string { return figure.Write(v, figure.Milliseconds) }
+func ms(v float64) string { return humanize.Format(v, humanize.Milliseconds) }
 
-// Headline is what the scenario was run to find out, in a sentence.
+// Headline returns the main result of the scenario in a sentence.
 func (r *Report) Headline() string {
 	switch {
 	case r.Scenario == "burst":
-		return r.burst()
+		return r.burstHeadline()
 	case r.Scenario == "connections" && r.Connections != nil:
 		c := r.Connections
-		text := fmt.Sprintf("%s of %s connections (%s), %s each second", figure.Number(float64(c.Succeeded)), figure.Number(float64(c.Attempted)),
-			figure.Write(c.Rate(), figure.Percent), figure.Number(c.PerS))
+		text := fmt.Sprintf("%s of %s connections (%s), %s each second", humanize.Number(float64(c.Succeeded)), humanize.Number(float64(c.Attempted)),
+			humanize.Format(c.Rate(), humanize.Percent), humanize.Number(c.PerS))
 		if c.BytesEach > 0 {
-			text += fmt.Sprintf(", at %s of the memory of %s each", figure.Write(c.BytesEach, figure.Bytes), r.Server())
+			text += fmt.Sprintf(", at %s of the memory of %s each", humanize.Format(c.BytesEach, humanize.Bytes), r.Server())
 		}
 		return text
 	case r.Scenario == "fanout" && len(r.Steps) > 0:
-		return fmt.Sprintf("%s: the last device has a message after %s (p95), at %s deliveries/s", r.Steps[len(r.Steps)-1].Label, ms(r.Complete.P95), figure.Number(r.Deliveries))
+		return fmt.Sprintf("%s: the last device has a message after %s (p95), at %s deliveries/s", r.Steps[len(r.Steps)-1].Label, ms(r.Complete.P95), humanize.Number(r.Deliveries))
 	case r.Return != nil:
-		return fmt.Sprintf("%s of %s people were back with nothing missing after %s", figure.Number(float64(r.Return.Returned)), figure.Number(float64(r.Return.People)),
-			figure.Write(r.Return.AllS, figure.Seconds))
+		return fmt.Sprintf("%s of %s people were back with nothing missing after %s", humanize.Number(float64(r.Return.Returned)), humanize.Number(float64(r.Return.People)),
+			humanize.Format(r.Return.AllS, humanize.Seconds))
 	case r.Drift != nil:
-		return fmt.Sprintf("%s at %s messages/s: p95 %s at first and %s at last%s", hours(r.Drift.Hours), figure.Number(r.MsgsPerS), ms(r.Drift.FirstP95), ms(r.Drift.LastP95), r.memory())
+		return fmt.Sprintf("%s at %s messages/s: p95 %s at first and %s at last%s", hours(r.Drift.Hours), humanize.Number(r.MsgsPerS), ms(r.Drift.FirstP95), ms(r.Drift.LastP95), r.memoryDrift())
 	case r.Rate > 0:
-		return fmt.Sprintf("%s messages/s sustained, at a p95 of %s", figure.Number(r.Rate), ms(r.Latency.P95))
+		return fmt.Sprintf("%s messages/s sustained, at a p95 of %s", humanize.Number(r.Rate), ms(r.Latency.P95))
 	}
 	return "No rate was sustained"
 }
 
-// burst says what came of one: everything that was accepted has arrived, or
-// some of it had not when the wait was over.
-func (r *Report) burst() string {
+// burstHeadline returns the result of a burst: everything that was accepted has
+// arrived, or how much had not when the wait ended.
+func (r *Report) burstHeadline() string {
 	sent := int64(0)
 	for _, s := range r.Steps {
 		sent += s.Sent
 	}
-	end := fmt.Sprintf("all had arrived %s after the last was sent", figure.Write(r.Queue.DrainS, figure.Seconds))
+	end := fmt.Sprintf("all had arrived %s after the last was sent", humanize.Format(r.Queue.DrainS, humanize.Seconds))
 	if missing := r.Missing(); missing > 0 {
-		end = fmt.Sprintf("%s receipts had still not come %s after the last was sent", figure.Number(float64(missing)), figure.Write(r.Queue.DrainS, figure.Seconds))
+		end = fmt.Sprintf("%s receipts had still not come %s after the last was sent", humanize.Number(float64(missing)), humanize.Format(r.Queue.DrainS, humanize.Seconds))
 	}
 	return fmt.Sprintf("%s messages/s arrived; %s were sent (%s/s asked for); at most %s accepted, not yet arrived; %s",
-		figure.Number(r.MsgsPerS), figure.Number(float64(sent)), figure.Number(r.Rate), figure.Number(float64(r.Queue.Peak)), end)
+		humanize.Number(r.MsgsPerS), humanize.Number(float64(sent)), humanize.Number(r.Rate), humanize.Number(float64(r.Queue.Peak)), end)
 }
 
-// Missing is how many receipts had not come when the wait for them was over.
+// Missing returns how many receipts had not come when the wait for them ended.
 func (r *Report) Missing() int64 {
 	missing := int64(0)
 	for _, s := range r.Steps {
@@ -64,17 +64,17 @@ func (r *Report) Missing() int64 {
 	return missing
 }
 
-// ServerParameter is the parameter of a run that says which of the server's
-// processes its memory and processors are told of.
+// ServerParameter is the run parameter that says which of the server's
+// processes are sampled.
 const ServerParameter = "server"
 
-// Server says whose memory and processors are told, such as "2 gateways".
+// Server returns the name of the sampled processes, such as "2 gateways".
 func (r *Report) Server() string {
 	return cmp.Or(r.Parameters[ServerParameter], "the server")
 }
 
-// Rate is how many of those that were tried succeeded, in percent; rounded down,
-// so that 100 is all of them.
+// Rate returns the percentage of successful attempts, rounded down, so that 100
+// means all.
 func (c *Connections) Rate() float64 {
 	if c.Attempted == 0 {
 		return 0
@@ -82,39 +82,39 @@ func (c *Connections) Rate() float64 {
 	return float64(c.Succeeded*10_000/c.Attempted) / 100
 }
 
-func hours(h float64) string { return figure.Time(time.Duration(h * float64(time.Hour))) }
+func hours(h float64) string { return humanize.Duration(time.Duration(h * float64(time.Hour))) }
 
-func (r *Report) memory() string {
+func (r *Report) memoryDrift() string {
 	d := r.Drift
 	if d.FirstMiB == 0 {
 		return ""
 	}
-	return fmt.Sprintf("; memory of %s %s and %s", r.Server(), figure.Write(d.FirstMiB, figure.MiB), figure.Write(d.LastMiB, figure.MiB))
+	return fmt.Sprintf("; memory of %s %s and %s", r.Server(), humanize.Format(d.FirstMiB, humanize.MiB), humanize.Format(d.LastMiB, humanize.MiB))
 }
 
-// Judgement is whether the promises were kept, in a sentence.
+// Judgement says in a sentence whether the guarantees were kept.
 func (r *Report) Judgement() string {
 	v := &r.Verdict
 	if v.Sent == 0 {
 		return "No messages were sent, so nothing is known of them."
 	}
-	if !v.Kept() {
+	if !v.Passed() {
 		var what []string
 		for _, c := range []struct {
 			count int64
 			name  string
 		}{{v.Lost, "lost"}, {v.Duplicated, "duplicated"}, {v.OutOfOrder, "out of order"}, {v.Foreign, "foreign"}} {
 			if c.count > 0 {
-				what = append(what, figure.Number(float64(c.count))+" "+c.name)
+				what = append(what, humanize.Number(float64(c.count))+" "+c.name)
 			}
 		}
-		return fmt.Sprintf("Promises were broken: of %s accepted messages and their receipts, %s.", figure.Number(float64(v.Accepted)), strings.Join(what, ", ")) + r.besides()
+		return fmt.Sprintf("Promises were broken: of %s accepted messages and their receipts, %s.", humanize.Number(float64(v.Accepted)), strings.Join(what, ", ")) + r.caveats()
 	}
 	stored := " are stored, and"
-	if v.Unasked > 0 {
+	if v.HistoryUnavailable > 0 {
 		stored = ""
 	}
-	text := fmt.Sprintf("All %s accepted messages%s reached every device once, in one order.", figure.Number(float64(v.Accepted)), stored)
+	text := fmt.Sprintf("All %s accepted messages%s reached every device once, in one order.", humanize.Number(float64(v.Accepted)), stored)
 	for _, c := range []struct {
 		count int64
 		what  string
@@ -124,26 +124,25 @@ func (r *Report) Judgement() string {
 		{v.Unanswered, "never answered"},
 	} {
 		if c.count > 0 {
-			text += fmt.Sprintf(" %s were %s.", figure.Number(float64(c.count)), c.what)
+			text += fmt.Sprintf(" %s were %s.", humanize.Number(float64(c.count)), c.what)
 		}
 	}
-	return text + r.besides()
+	return text + r.caveats()
 }
 
-// besides is what a reader must know of the account that is neither kept nor
-// broken.
-func (r *Report) besides() string {
+// caveats returns what a reader must know about the verdict.
+func (r *Report) caveats() string {
 	text := ""
-	if r.Unasked > 0 {
-		text += fmt.Sprintf(" What is stored could not be asked for, in %s conversations.", figure.Number(float64(r.Unasked)))
+	if r.HistoryUnavailable > 0 {
+		text += fmt.Sprintf(" What is stored could not be asked for, in %s conversations.", humanize.Number(float64(r.HistoryUnavailable)))
 	}
 	if r.Repaired > 0 {
-		text += fmt.Sprintf(" %s receipts came because their device asked for them: a push had not come, or came out of order.", figure.Number(float64(r.Repaired)))
+		text += fmt.Sprintf(" %s receipts came because their device asked for them: a push had not come, or came out of order.", humanize.Number(float64(r.Repaired)))
 	}
 	return text
 }
 
-// WriteSummary writes what a person wants to know first.
+// WriteSummary writes a summary for a terminal.
 func (r *Report) WriteSummary(w io.Writer) error {
 	b := &strings.Builder{}
 	fmt.Fprintf(b, "\n%s of %s", r.Scenario, r.Target)
@@ -164,17 +163,17 @@ func (r *Report) WriteSummary(w io.Writer) error {
 	v := &r.Verdict
 	fmt.Fprintf(b, "  Every message: %d sent, %d accepted, %d refused, %d failed, %d unanswered; %d receipts\n", v.Sent, v.Accepted, v.Refused, v.Failed, v.Unanswered, v.Delivered)
 	fmt.Fprintf(b, "                 %d lost, %d duplicated, %d out of order, %d foreign\n", v.Lost, v.Duplicated, v.OutOfOrder, v.Foreign)
-	if more := r.besides(); more != "" {
+	if more := r.caveats(); more != "" {
 		fmt.Fprintf(b, "                %s\n", more)
 	}
-	for _, text := range append(slices.Clone(r.Offenders), r.Warnings()...) {
+	for _, text := range append(slices.Clone(r.Violations), r.Warnings()...) {
 		fmt.Fprintf(b, "  ! %s\n", text)
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
 }
 
-// Warnings are what a reader must know: the notes, and what failed besides
+// Warnings returns what a reader must know: the notes, and what failed besides
 // messages.
 func (r *Report) Warnings() []string {
 	var all []string
@@ -195,7 +194,7 @@ func (r *Report) Warnings() []string {
 	return append(all, r.Notes...)
 }
 
-// writeSteps writes a line for each thing that was tried.
+// writeSteps writes a line for each step.
 func (r *Report) writeSteps(b *strings.Builder) {
 	if len(r.Steps) == 0 {
 		return
@@ -218,11 +217,11 @@ func (r *Report) writeSteps(b *strings.Builder) {
 		if fanout { // what counts is when the last has it, and how much that is together
 			arrived, end = s.Receipts, s.Complete.P95
 		}
-		fmt.Fprintf(b, "  %-*s %10s/s %9.1f %9.1f %9.1f %9.1f %9.1f\n", width, label, figure.Number(float64(int64(arrived+0.5))), s.Latency.P50, s.Latency.P95, s.Latency.P99, end, s.Lag.P99)
+		fmt.Fprintf(b, "  %-*s %10s/s %9.1f %9.1f %9.1f %9.1f %9.1f\n", width, label, humanize.Number(float64(int64(arrived+0.5))), s.Latency.P50, s.Latency.P95, s.Latency.P99, end, s.Lag.P99)
 	}
 }
 
-// writeDurations writes how long other things took than messages.
+// writeDurations writes the durations of everything but messages.
 func (r *Report) writeDurations(b *strings.Builder) {
 	type line struct {
 		name string
@@ -231,21 +230,21 @@ func (r *Report) writeDurations(b *strings.Builder) {
 	}
 	var lines []line
 	if c := r.Connections; c != nil {
-		rest := fmt.Sprintf("%s of %s, %s/s; held %s", figure.Number(float64(c.Succeeded)), figure.Number(float64(c.Attempted)), figure.Number(c.PerS), figure.Write(c.HeldS, figure.Seconds))
+		rest := fmt.Sprintf("%s of %s, %s/s; held %s", humanize.Number(float64(c.Succeeded)), humanize.Number(float64(c.Attempted)), humanize.Number(c.PerS), humanize.Format(c.HeldS, humanize.Seconds))
 		if c.ServerMiB > 0 {
-			rest += "; memory of " + r.Server() + " " + figure.Write(c.ServerMiB, figure.MiB)
+			rest += "; memory of " + r.Server() + " " + humanize.Format(c.ServerMiB, humanize.MiB)
 		}
 		lines = append(lines, line{"connect", c.Connect, rest})
 	}
 	if x := r.Return; x != nil {
-		rest := fmt.Sprintf("%s messages missed; all after %s, tries spread over %s", figure.Number(float64(x.Missed)), figure.Write(x.AllS, figure.Seconds), figure.Write(x.SpreadS, figure.Seconds))
+		rest := fmt.Sprintf("%s messages missed; all after %s, tries spread over %s", humanize.Number(float64(x.Missed)), humanize.Format(x.AllS, humanize.Seconds), humanize.Format(x.SpreadS, humanize.Seconds))
 		if x.PeakCPU > 0 {
-			rest += "; " + r.Server() + " at most " + figure.Write(x.PeakCPU, figure.Processors)
+			rest += "; " + r.Server() + " at most " + humanize.Format(x.PeakCPU, humanize.Processors)
 		}
 		lines = append(lines, line{"catch up", x.Synced, rest}, line{"afterwards", x.Afterwards, "messages"})
 	}
 	for _, a := range r.Acts {
-		lines = append(lines, line{a.Name, a.Latency, fmt.Sprintf("%s done, %d failed", figure.Number(float64(a.Done)), a.Failed)})
+		lines = append(lines, line{a.Name, a.Latency, fmt.Sprintf("%s done, %d failed", humanize.Number(float64(a.Done)), a.Failed)})
 	}
 	if len(lines) > 0 {
 		width := 10
@@ -258,9 +257,9 @@ func (r *Report) writeDurations(b *strings.Builder) {
 		}
 	}
 	if d := r.Drift; d != nil {
-		fmt.Fprintf(b, "\n  drift of %s: p95 from %s to %s, %s", hours(d.Hours), ms(d.FirstP95), ms(d.LastP95), figure.Write(d.P95PerHour, figure.MsPerHour))
+		fmt.Fprintf(b, "\n  drift of %s: p95 from %s to %s, %s", hours(d.Hours), ms(d.FirstP95), ms(d.LastP95), humanize.Format(d.P95PerHour, humanize.MsPerHour))
 		if d.FirstMiB > 0 {
-			fmt.Fprintf(b, "; memory of %s from %s to %s, %s", r.Server(), figure.Write(d.FirstMiB, figure.MiB), figure.Write(d.LastMiB, figure.MiB), figure.Write(d.MiBPerHour, figure.MiBPerHour))
+			fmt.Fprintf(b, "; memory of %s from %s to %s, %s", r.Server(), humanize.Format(d.FirstMiB, humanize.MiB), humanize.Format(d.LastMiB, humanize.MiB), humanize.Format(d.MiBPerHour, humanize.MiBPerHour))
 		}
 		b.WriteString("\n")
 	}

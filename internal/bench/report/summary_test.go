@@ -10,7 +10,7 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/bench/report/reporttest"
 )
 
-// written is what a person reads after a run.
+// written returns the summary.
 func written(t *testing.T, r *report.Report) string {
 	t.Helper()
 	var b bytes.Buffer
@@ -21,12 +21,12 @@ func written(t *testing.T, r *report.Report) string {
 }
 
 // Nothing is claimed of what is stored where that could not be asked for.
-func TestUnasked(t *testing.T) {
+func TestHistoryUnavailable(t *testing.T) {
 	r := reporttest.Fanout()
 	if got := r.Judgement(); !strings.Contains(got, "are stored") || strings.Contains(got, "could not be asked for") {
 		t.Error(got)
 	}
-	r.Unasked = 100
+	r.HistoryUnavailable = 100
 	const want = "What is stored could not be asked for, in 100 conversations."
 	if got := r.Judgement(); strings.Contains(got, "are stored") || !strings.Contains(got, "reached every device once") || !strings.Contains(got, want) {
 		t.Error(got)
@@ -40,7 +40,7 @@ func TestUnasked(t *testing.T) {
 	}
 }
 
-// Receipts that a device had to ask for break no promise, and are told.
+// Receipts that a device had to request violate no guarantee, and are reported.
 func TestRepaired(t *testing.T) {
 	r := reporttest.Fanout()
 	if got := written(t, r); strings.Contains(got, "asked for them") {
@@ -52,7 +52,7 @@ func TestRepaired(t *testing.T) {
 			t.Error(got)
 		}
 	}
-	if !r.Kept() || strings.Contains(r.Judgement(), "broken") {
+	if !r.Passed() || strings.Contains(r.Judgement(), "broken") {
 		t.Error(r.Judgement())
 	}
 }
@@ -60,7 +60,7 @@ func TestRepaired(t *testing.T) {
 // A burst of which something is still missing has not all arrived, and what was
 // sent is what was, not what was asked for.
 func TestBurstHeadline(t *testing.T) {
-	r := reporttest.Real("burst")
+	r := reporttest.Recorded("burst")
 	r.Steps[0].Sent = 1_100_000
 	if got := r.Headline(); !strings.Contains(got, "1,100,000 were sent (60,000/s asked for)") || !strings.Contains(got, "all had arrived 0.32 s") {
 		t.Error(got)
@@ -71,7 +71,7 @@ func TestBurstHeadline(t *testing.T) {
 	}
 }
 
-// Whose memory and processors are told stands beside them.
+// The summary names the processes whose memory and processors it shows.
 func TestServer(t *testing.T) {
 	ofServer := regexp.MustCompile("memory of the server|the server at most")
 	for _, r := range []*report.Report{reporttest.Connections(), reporttest.Reconnect(), reporttest.Soak()} {

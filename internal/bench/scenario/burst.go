@@ -8,31 +8,31 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/bench/load"
 )
 
-// Burst sends far more than a system sustains for a while, and watches until
-// everything that it took has arrived: how long its queue gets, what it refuses,
-// and how long it needs to be itself again.
+// Burst sends far more than a system sustains for a while, and waits until
+// everything that was accepted has arrived. It measures how long the system's
+// queue becomes, what it refuses, and how long it takes to recover.
 type Burst struct {
-	People int           // in pairs
-	Rate   float64       // messages per second
-	Length time.Duration // of the burst
-	Drain  time.Duration // how long to wait afterwards, at most
+	Users    int           // in pairs
+	Rate     float64       // messages per second
+	Duration time.Duration // of the burst
+	Drain    time.Duration // how long to wait afterwards, at most
 }
 
-// Run does it and fills in the report.
+// Run runs the scenario and fills in the report.
 func (b *Burst) Run(ctx context.Context, r *Run) error {
-	crowd, err := r.gather(ctx, pairs(b.People))
+	users, err := r.prepare(ctx, pairs(b.Users))
 	if err != nil {
 		return err
 	}
-	defer crowd.Close()
-	if err := r.connect(ctx, crowd); err != nil {
+	defer users.Close()
+	if err := r.connect(ctx, users); err != nil {
 		return err
 	}
-	step, err := r.talk(ctx, crowd, fmt.Sprintf("burst of %.0f/s", b.Rate), load.Phase{Rate: b.Rate, Length: b.Length, Drain: b.Drain})
+	step, err := r.runPhase(ctx, users, fmt.Sprintf("burst of %.0f/s", b.Rate), load.Phase{Rate: b.Rate, Duration: b.Duration, Drain: b.Drain})
 	if err != nil {
 		return err
 	}
-	r.Report.Take(step)
+	r.Report.SetFigures(step)
 	r.noteLag(step)
-	return r.conclude(ctx, crowd)
+	return r.check(ctx, users)
 }

@@ -12,12 +12,12 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/bench/target/faulty"
 )
 
-type runs interface {
+type runner interface {
 	Run(ctx context.Context, r *scenario.Run) error
 }
 
-// do runs a scenario against a system.
-func do(t *testing.T, s *faulty.System, what runs) *report.Report {
+// runScenario runs a scenario against a system.
+func runScenario(t *testing.T, s *faulty.System, what runner) *report.Report {
 	t.Helper()
 	r := report.New("test", s.Name(), "test")
 	if err := what.Run(t.Context(), &scenario.Run{Name: "test", Target: s, Report: r}); err != nil {
@@ -28,8 +28,8 @@ func do(t *testing.T, s *faulty.System, what runs) *report.Report {
 
 func TestConnectionsThatFailAreCounted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := &faulty.System{Away: func(n int) bool { return n%100 == 0 }}
-		r := do(t, s, &scenario.Connections{People: 1000, PerSecond: 500, AtOnce: 10, Hold: time.Minute, Sample: 100, Rate: 50})
+		s := &faulty.System{RefuseConnection: func(n int) bool { return n%100 == 0 }}
+		r := runScenario(t, s, &scenario.Connections{Users: 1000, ConnectRate: 500, Concurrency: 10, Hold: time.Minute, Sample: 100, Rate: 50})
 		c := r.Connections
 		if c.Attempted != 1000 || c.Succeeded != 990 || c.Ended != 0 || len(c.Errors) == 0 {
 			t.Errorf("%+v", c)
@@ -37,7 +37,7 @@ func TestConnectionsThatFailAreCounted(t *testing.T) {
 		if math.Abs(c.PerS-500) > 10 || c.HeldS != 60 {
 			t.Errorf("%v a second, held for %v s", c.PerS, c.HeldS)
 		}
-		if !r.Kept() || r.Sent != 250 || r.Delivered != 500 {
+		if !r.Passed() || r.Sent != 250 || r.Delivered != 500 {
 			t.Errorf("%+v", r.Verdict)
 		}
 		if last := r.Series[len(r.Series)-1]; last.Connected != 990 || last.At < 65 {
@@ -49,8 +49,8 @@ func TestConnectionsThatFailAreCounted(t *testing.T) {
 func TestFanoutWaitsForTheLast(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &faulty.System{Delay: func(int) time.Duration { return 40 * time.Millisecond }}
-		r := do(t, s, &scenario.Fanout{Sizes: []int{10, 100}, Deliveries: 1000, Speakers: 5, Length: 5 * time.Second, WarmUp: time.Second})
-		if len(r.Steps) != 2 || !r.Kept() || r.Sent != 660 || r.Delivered != 600*10+60*100 {
+		r := runScenario(t, s, &scenario.Fanout{Sizes: []int{10, 100}, Deliveries: 1000, Senders: 5, Duration: 5 * time.Second, WarmUp: time.Second})
+		if len(r.Steps) != 2 || !r.Passed() || r.Sent != 660 || r.Delivered != 600*10+60*100 {
 			t.Fatalf("%d steps, %+v", len(r.Steps), r.Verdict)
 		}
 		for _, step := range r.Steps {
@@ -63,51 +63,51 @@ func TestFanoutWaitsForTheLast(t *testing.T) {
 
 func TestReconnect(t *testing.T) {
 	what := func() *scenario.Reconnect {
-		return &scenario.Reconnect{People: 100, Rate: 100, Apart: 2 * time.Second, Spread: 5 * time.Second, AtOnce: 50}
+		return &scenario.Reconnect{Users: 100, Rate: 100, Offset: 2 * time.Second, Spread: 5 * time.Second, Concurrency: 50}
 	}
 	t.Run("kept", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			r := do(t, &faulty.System{}, what())
+			r := runScenario(t, &faulty.System{}, what())
 			if b := r.Return; b.Returned != 100 || b.Missed != 200 || b.AllS > 5.1 || b.AllS < 4 || b.Synced.Max < 4000 {
 				t.Errorf("%+v", r.Return)
 			}
-			if !r.Kept() || r.Lost != 0 || r.Sent != 1200 {
+			if !r.Passed() || r.Lost != 0 || r.Sent != 1200 {
 				t.Errorf("%+v", r.Verdict)
 			}
 		})
 	})
 	t.Run("left out", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			if r := do(t, &faulty.System{Skip: true}, what()); r.Lost != 50 || r.Duplicated != 0 {
+			if r := runScenario(t, &faulty.System{SkipMissed: true}, what()); r.Lost != 50 || r.Duplicated != 0 {
 				t.Errorf("%+v", r.Verdict)
 			}
 		})
 	})
 	t.Run("told again", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			if r := do(t, &faulty.System{Again: true}, what()); r.Lost != 0 || r.Duplicated != 100 {
+			if r := runScenario(t, &faulty.System{RepeatReceived: true}, what()); r.Lost != 0 || r.Duplicated != 100 {
 				t.Errorf("%+v", r.Verdict)
 			}
 		})
 	})
 }
 
-func TestSoakFindsWhatGetsWorse(t *testing.T) {
+func TestSoakFindsDrift(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const rate = 20
 		s := &faulty.System{
-			Act:   30 * time.Millisecond,
-			Delay: func(n int) time.Duration { return 10*time.Millisecond + time.Duration(n)*5*time.Microsecond },
+			ActionDelay: 30 * time.Millisecond,
+			Delay:       func(n int) time.Duration { return 10*time.Millisecond + time.Duration(n)*5*time.Microsecond },
 		}
-		r := do(t, s, &scenario.Soak{
-			People: 20, Rate: rate, Acts: 10, Losses: 1, Length: 12 * time.Minute, Window: time.Minute, MaxActs: 10, Patience: 10 * time.Second,
+		r := runScenario(t, s, &scenario.Soak{
+			Users: 20, Rate: rate, ActionRate: 10, DisconnectRate: 1, Duration: 12 * time.Minute, Window: time.Minute, MaxActions: 10, ActionTimeout: 10 * time.Second,
 		})
 		// A message comes 5 * rate µs later each second: 360 ms an hour, 72 ms
 		// in all.
 		if d := r.Drift; math.Abs(d.P95PerHour-360) > 10 || d.FirstP95 > 25 || d.LastP95 < 70 || d.MiBPerHour != 0 {
 			t.Errorf("%+v", d)
 		}
-		if !r.Kept() || r.Sent != rate*720 || len(r.Steps) != 12 || math.Abs(r.MsgsPerS-rate) > 0.5 {
+		if !r.Passed() || r.Sent != rate*720 || len(r.Steps) != 12 || math.Abs(r.MsgsPerS-rate) > 0.5 {
 			t.Errorf("%+v, %v messages/s in %d steps", r.Verdict, r.MsgsPerS, len(r.Steps))
 		}
 		if len(r.Acts) != 2 || r.Acts[0].Done < 7000 || math.Abs(r.Acts[0].Latency.P50-30) > 0.3 || r.Acts[1].Done < 600 || r.Acts[1].Failed != 0 {

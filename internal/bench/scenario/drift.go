@@ -6,8 +6,8 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/bench/report"
 )
 
-// drift compares how a long run ended with how it began. The first of ten parts
-// is left out of the lines: caches fill in it.
+// drift compares the end of a long run with its beginning. The first tenth is
+// excluded from the slopes, because caches fill in it.
 func drift(r *report.Report, length time.Duration) *report.Drift {
 	var at, p95, memAt, memory []float64 // hours; ms; hours; MiB
 	for _, s := range r.Series {
@@ -19,19 +19,19 @@ func drift(r *report.Report, length time.Duration) *report.Drift {
 		}
 	}
 	d := &report.Drift{Hours: length.Hours()}
-	d.FirstP95, d.LastP95, d.P95PerHour = ends(at, p95)
-	d.FirstMiB, d.LastMiB, d.MiBPerHour = ends(memAt, memory)
+	d.FirstP95, d.LastP95, d.P95PerHour = firstAndLast(at, p95)
+	d.FirstMiB, d.LastMiB, d.MiBPerHour = firstAndLast(memAt, memory)
 	return d
 }
 
-// ends gives the means of the second and the last tenth, and the slope of what
-// lies from the second on.
-func ends(x, y []float64) (first, last, slope float64) {
+// firstAndLast returns the means of the second and of the last tenth, and the
+// slope from the second tenth on.
+func firstAndLast(x, y []float64) (first, last, slope float64) {
 	tenth := len(y) / 10
 	if tenth == 0 {
 		return 0, 0, 0
 	}
-	return mean(y[tenth : 2*tenth]), mean(y[len(y)-tenth:]), fit(x[tenth:], y[tenth:])
+	return mean(y[tenth : 2*tenth]), mean(y[len(y)-tenth:]), leastSquaresSlope(x[tenth:], y[tenth:])
 }
 
 func mean(of []float64) float64 {
@@ -42,8 +42,8 @@ func mean(of []float64) float64 {
 	return sum / float64(len(of))
 }
 
-// fit is the slope of the straight line through points (least squares).
-func fit(x, y []float64) float64 {
+// leastSquaresSlope returns the slope of the line that fits the points best.
+func leastSquaresSlope(x, y []float64) float64 {
 	mx, my := mean(x), mean(y)
 	var sxy, sxx float64
 	for i := range x {

@@ -10,43 +10,43 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/bench/target"
 )
 
-// Fanout has a few people speak in rooms of many members who are all online:
-// how long until the last one has it.
+// Fanout has a few users send in rooms of many connected members, and measures
+// how long it takes until the last member has a message.
 type Fanout struct {
 	Sizes      []int         // members of each room
 	Deliveries float64       // receipts per second that are asked for, of each room
-	Speakers   int           // members of a room who speak
-	Length     time.Duration // measured time of each room
+	Senders    int           // members of a room who speak
+	Duration   time.Duration // measured time of each room
 	WarmUp     time.Duration // before it
 }
 
-// Run does it and fills in the report.
+// Run runs the scenario and fills in the report.
 func (f *Fanout) Run(ctx context.Context, r *Run) error {
-	crowd, err := r.gather(ctx, f.plan())
+	users, err := r.prepare(ctx, f.plan())
 	if err != nil {
 		return err
 	}
-	defer crowd.Close()
-	if err := r.connect(ctx, crowd); err != nil {
+	defer users.Close()
+	if err := r.connect(ctx, users); err != nil {
 		return err
 	}
 	for room, size := range f.Sizes {
-		step, err := r.talk(ctx, crowd, fmt.Sprintf("%d members", size), load.Phase{
-			Rate: max(f.Deliveries/float64(size), 1), Turns: f.turns(room, size), WarmUp: f.WarmUp, Length: f.Length, Drain: drainFor,
+		step, err := r.runPhase(ctx, users, fmt.Sprintf("%d members", size), load.Phase{
+			Rate: max(f.Deliveries/float64(size), 1), Senders: f.senders(room, size), WarmUp: f.WarmUp, Duration: f.Duration, Drain: drainTimeout,
 		})
 		if err != nil {
 			return fmt.Errorf("in the room of %d: %w", size, err)
 		}
-		r.Report.Take(step)
+		r.Report.SetFigures(step)
 		r.noteLag(step)
 	}
-	return r.conclude(ctx, crowd)
+	return r.check(ctx, users)
 }
 
-// plan has rooms of the first so many people: who is in a small one is in the
-// larger ones, too.
+// plan puts the first users in every room: the members of a small room are also
+// in the larger ones.
 func (f *Fanout) plan() target.Plan {
-	plan := target.Plan{People: slices.Max(f.Sizes)}
+	plan := target.Plan{Users: slices.Max(f.Sizes)}
 	for _, size := range f.Sizes {
 		members := make([]int, size)
 		for i := range members {
@@ -57,11 +57,11 @@ func (f *Fanout) plan() target.Plan {
 	return plan
 }
 
-// turns spreads the speakers over the members.
-func (f *Fanout) turns(room, size int) []load.Turn {
-	turns := make([]load.Turn, min(f.Speakers, size))
-	for i := range turns {
-		turns[i] = load.Turn{Person: i * size / len(turns), Room: room}
+// senders spreads the senders over the members.
+func (f *Fanout) senders(room, size int) []load.Sender {
+	senders := make([]load.Sender, min(f.Senders, size))
+	for i := range senders {
+		senders[i] = load.Sender{User: i * size / len(senders), Room: room}
 	}
-	return turns
+	return senders
 }

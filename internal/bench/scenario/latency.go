@@ -8,12 +8,12 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/bench/load"
 )
 
-// Latency looks for the highest rate that a system sustains: it raises the rate
-// step by step until the limit is passed, and halves the distance between the
-// last good and the first bad rate a few times. Where the first rate is a bad
-// one, the distance is that from 0.
+// Latency searches for the highest rate that a system sustains. It raises the
+// rate step by step until the limit is exceeded, and then bisects a few times
+// between the last good and the first bad rate (or 0, if the first rate is
+// bad).
 type Latency struct {
-	People   []int         // in pairs; the search is made for each number, one after the other
+	Users    []int         // in pairs; the search is made for each number, one after the other
 	From, To float64       // messages per second
 	Factor   float64       // from one step to the next
 	Halvings int           // after the first bad step
@@ -22,61 +22,61 @@ type Latency struct {
 	MaxP95   time.Duration // the limit
 }
 
-// drainFor is how long a step waits for what is on its way: a system that needs
-// longer did not sustain the rate.
-const drainFor = 15 * time.Second
+// drainTimeout is how long a step waits for outstanding messages: a system that
+// needs longer did not sustain the rate.
+const drainTimeout = 15 * time.Second
 
-// Run does it and fills in the report, whose figures are those of the highest
-// rate of all.
+// Run runs the scenario and fills in the report. The figures are those of the
+// highest rate of all numbers of users.
 func (l *Latency) Run(ctx context.Context, r *Run) error {
 	name := r.Name
 	defer func() { r.Name = name }()
-	for i, people := range l.People {
+	for i, count := range l.Users {
 		if i > 0 {
-			r.Name = fmt.Sprintf("%su%d", name, people)
+			r.Name = fmt.Sprintf("%su%d", name, count)
 		}
-		if err := l.with(ctx, people, r); err != nil {
+		if err := l.runWith(ctx, count, r); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// with searches with so many people.
-func (l *Latency) with(ctx context.Context, people int, r *Run) error {
-	crowd, err := r.gather(ctx, pairs(people))
+// runWith searches with one number of users.
+func (l *Latency) runWith(ctx context.Context, count int, r *Run) error {
+	users, err := r.prepare(ctx, pairs(count))
 	if err != nil {
 		return err
 	}
-	defer crowd.Close()
-	if err := r.connect(ctx, crowd); err != nil {
+	defer users.Close()
+	if err := r.connect(ctx, users); err != nil {
 		return err
 	}
 	label := func(rate float64) string { return fmt.Sprintf("%.0f/s", rate) }
-	if len(l.People) > 1 {
-		label = func(rate float64) string { return fmt.Sprintf("%d people, %.0f/s", people, rate) }
+	if len(l.Users) > 1 {
+		label = func(rate float64) string { return fmt.Sprintf("%d people, %.0f/s", count, rate) }
 	}
-	if err := l.search(ctx, crowd, r, label); err != nil {
+	if err := l.search(ctx, users, r, label); err != nil {
 		return err
 	}
-	return r.conclude(ctx, crowd)
+	return r.check(ctx, users)
 }
 
-func (l *Latency) search(ctx context.Context, crowd VirtualUsers, r *Run, label func(rate float64) string) error {
+func (l *Latency) search(ctx context.Context, users VirtualUsers, r *Run, label func(rate float64) string) error {
 	good, bad := 0.0, 0.0
 	halvings := 0
 	for rate := l.From; ; {
-		step, err := r.talk(ctx, crowd, label(rate), load.Phase{
-			Rate: rate, WarmUp: l.WarmUp, Length: l.Step, Drain: drainFor, Stalled: drainFor,
+		step, err := r.runPhase(ctx, users, label(rate), load.Phase{
+			Rate: rate, WarmUp: l.WarmUp, Duration: l.Step, Drain: drainTimeout, MaxLag: drainTimeout,
 		})
 		if err != nil {
 			return fmt.Errorf("at %.0f messages/s: %w", rate, err)
 		}
-		why := l.passes(step)
+		why := l.limitReason(step)
 		if why == "" {
 			good = rate
 			if rate >= r.Report.Rate {
-				r.Report.Take(step)
+				r.Report.SetFigures(step)
 			}
 		} else {
 			bad = rate
@@ -97,18 +97,18 @@ func (l *Latency) search(ctx context.Context, crowd VirtualUsers, r *Run, label 
 	}
 }
 
-// passes says how a step passes the limit, if it does.
-func (l *Latency) passes(step *load.Result) string {
+// limitReason returns how a step exceeds the limit; empty if it does not.
+func (l *Latency) limitReason(step *load.Result) string {
 	unanswered := step.Sent - step.Accepted - step.Refused
 	switch most := float64(l.MaxP95) / float64(time.Millisecond); {
 	case step.Missing > 0:
-		return fmt.Sprintf("%d receipts had not come %v later", step.Missing, drainFor)
+		return fmt.Sprintf("%d receipts had not come %v later", step.Missing, drainTimeout)
 	case step.Refused > 0:
 		return fmt.Sprintf("%d messages were refused", step.Refused)
 	case step.Failed > 0:
 		return fmt.Sprintf("%d accepted messages failed", step.Failed)
 	case unanswered > 0:
-		return fmt.Sprintf("%d messages had no answer %v later", unanswered, drainFor)
+		return fmt.Sprintf("%d messages had no answer %v later", unanswered, drainTimeout)
 	case step.Sent < step.Asked:
 		return fmt.Sprintf("only %d of %d messages could be sent", step.Sent, step.Asked)
 	case step.Latency.P95 > most:
@@ -117,8 +117,8 @@ func (l *Latency) passes(step *load.Result) string {
 	return ""
 }
 
-// noteLag says that the tool itself was late, when that is a part of what was
-// measured that counts.
+// noteLag adds a note when the lag of the load tool itself is a significant
+// part of the latency.
 func (r *Run) noteLag(step *load.Result) {
 	if step.Lag.P95 < 5 || step.Lag.P95 < step.Latency.P95/4 {
 		return

@@ -15,7 +15,7 @@ func search(t *testing.T, s *faulty.System) *report.Report {
 	t.Helper()
 	r := report.New("latency", s.Name(), "test")
 	l := &scenario.Latency{
-		People: []int{10}, From: 500, To: 8000, Factor: 2, Halvings: 3, Step: 5 * time.Second, WarmUp: time.Second, MaxP95: 170 * time.Millisecond,
+		Users: []int{10}, From: 500, To: 8000, Factor: 2, Halvings: 3, Step: 5 * time.Second, WarmUp: time.Second, MaxP95: 170 * time.Millisecond,
 	}
 	if err := l.Run(t.Context(), &scenario.Run{Name: "test", Target: s, Report: r}); err != nil {
 		t.Fatal(err)
@@ -28,7 +28,7 @@ func search(t *testing.T, s *faulty.System) *report.Report {
 func TestHighestRateIsFound(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := search(t, &faulty.System{PerSecond: 3000})
-		if r.Rate != 3000 || !r.Kept() || !strings.Contains(r.Limit, "p95") {
+		if r.Rate != 3000 || !r.Passed() || !strings.Contains(r.Limit, "p95") {
 			t.Errorf("%v, limit %q, %+v", r.Rate, r.Limit, r.Verdict)
 		}
 		var rates []float64
@@ -69,17 +69,17 @@ func TestFirstRateIsTooHigh(t *testing.T) {
 	})
 }
 
-// Several numbers of people are tried one after the other, and all messages are
+// Several numbers of users are tried one after the other, and all messages are
 // judged.
 func TestRampOfPeople(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &faulty.System{PerSecond: 3000}
 		r := report.New("latency", s.Name(), "test")
-		l := &scenario.Latency{People: []int{4, 20}, From: 500, To: 1000, Factor: 2, Step: time.Second, MaxP95: time.Second}
+		l := &scenario.Latency{Users: []int{4, 20}, From: 500, To: 1000, Factor: 2, Step: time.Second, MaxP95: time.Second}
 		if err := l.Run(t.Context(), &scenario.Run{Name: "test", Target: s, Report: r}); err != nil {
 			t.Fatal(err)
 		}
-		if len(r.Steps) != 4 || r.Steps[3].Label != "20 people, 1000/s" || r.Sent != 3000 || !r.Kept() || r.Steps[3].From <= r.Steps[1].To {
+		if len(r.Steps) != 4 || r.Steps[3].Label != "20 people, 1000/s" || r.Sent != 3000 || !r.Passed() || r.Steps[3].From <= r.Steps[1].To {
 			t.Errorf("%d steps, %+v", len(r.Steps), r.Verdict)
 		}
 	})

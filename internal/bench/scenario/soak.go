@@ -13,76 +13,77 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/bench/target"
 )
 
-// Soak has people live with a system for hours: they send, type, read, scroll
-// back, search, lose their connections and come back. It looks for what gets
-// worse with time.
+// Soak simulates normal use for hours: users send, type, read, scroll back,
+// search, lose their connections and connect again. It measures what gets worse
+// with time.
 type Soak struct {
-	People   int           // in pairs, and in rooms of ten
-	Rate     float64       // messages per second
-	Acts     float64       // other things done per second
-	Losses   float64       // connections lost per second, of one person each
-	Length   time.Duration // of it all
-	Window   time.Duration // for which figures are made, one after the other
-	MaxActs  int           // that are under way at once; more wait for their turn
-	Patience time.Duration // with one
+	Users          int           // in pairs, and in rooms of ten
+	Rate           float64       // messages per second
+	ActionRate     float64       // actions per second
+	DisconnectRate float64       // connections lost per second
+	Duration       time.Duration // of it all
+	Window         time.Duration // duration of each step
+	MaxActions     int           // concurrent actions; more wait
+	ActionTimeout  time.Duration // of one action
 }
 
-// lively is a crowd that does more than to talk.
-type lively interface {
-	absentee
-	Acts() []target.Act
+// activeUsers is VirtualUsers that do more than send messages.
+type activeUsers interface {
+	reconnectable
+	Actions() []target.Action
 }
 
-// Run does it and fills in the report.
+// Run runs the scenario and fills in the report.
 func (s *Soak) Run(ctx context.Context, r *Run) error {
 	plan := s.plan()
-	all, err := r.gather(ctx, plan)
+	all, err := r.prepare(ctx, plan)
 	if err != nil {
 		return err
 	}
 	defer all.Close()
-	crowd, ok := all.(lively)
+	users, ok := all.(activeUsers)
 	if !ok {
-		return errors.New("people of several processes only talk: run this scenario in one")
+		return errors.New("users of several processes only send messages: run this scenario in one")
 	}
-	if err := r.connect(ctx, crowd); err != nil {
+	if err := r.connect(ctx, users); err != nil {
 		return err
 	}
-	life := newLife(s, crowd, plan)
+	life := newActivity(s, users, plan)
 	over, stop := context.WithCancel(ctx)
 	defer stop()
 	var living sync.WaitGroup
-	living.Go(func() { life.act(over) })
-	if crowd.Returns() {
-		living.Go(func() { life.lose(over) })
+	living.Go(func() { life.runActions(over) })
+	if users.CanReconnect() {
+		living.Go(func() { life.runDisconnects(over) })
 	}
 	var total load.Result
-	for n := range int(s.Length / s.Window) {
-		step, err := r.talk(ctx, crowd, fmt.Sprintf("%v to %v", time.Duration(n)*s.Window, time.Duration(n+1)*s.Window), load.Phase{
-			Rate: s.Rate, Length: s.Window, Drain: drainFor,
+	for n := range int(s.Duration / s.Window) {
+		step, err := r.runPhase(ctx, users, fmt.Sprintf("%v to %v", time.Duration(n)*s.Window, time.Duration(n+1)*s.Window), load.Phase{
+			Rate: s.Rate, Duration: s.Window, Drain: drainTimeout,
 		})
 		if err != nil {
 			return fmt.Errorf("after %v: %w", time.Duration(n)*s.Window, err)
 		}
-		total.Then(step)
-		step.Took = load.Took{}
+		total.Append(step)
+		step.Distributions = load.Distributions{}
 	}
 	stop()
 	living.Wait()
-	r.Report.Take(&total)
-	r.Report.Acts = life.told()
-	r.Report.Drift = drift(r.Report, s.Length)
-	r.Report.Thin(mostSeries)
-	return r.conclude(ctx, crowd)
+	r.Report.SetFigures(&total)
+	r.Report.Acts = life.report()
+	r.Report.Drift = drift(r.Report, s.Duration)
+	r.Report.Downsample(maxSeries)
+	return r.check(ctx, users)
 }
 
-// mostSeries is how long a series is told; that of a longer run is thinned out.
-const mostSeries = 3600
+// maxSeries is how many points a series has at most; a longer one is
+// downsampled.
+const maxSeries = 3600
 
 func (s *Soak) plan() target.Plan {
-	plan := pairs(s.People)
+	plan := pairs(s.Users)
 	const size = 10
-	for i := 0; i+size <= s.People; i += size {
+	for i := 0; i+size <= s.Users; i += size {
 		members := make([]int, size)
 		for m := range members {
 			members[m] = i + m
@@ -92,66 +93,67 @@ func (s *Soak) plan() target.Plan {
 	return plan
 }
 
-// life is what people do besides talking.
-type life struct {
-	soak  *Soak
-	crowd lively
-	acts  []target.Act
-	turns []load.Turn
-	busy  chan struct{} // a place for each act that is under way
+// activity is what users do besides sending messages.
+type activity struct {
+	soak    *Soak
+	users   activeUsers
+	actions []target.Action
+	senders []load.Sender
+	slots   chan struct{} // one for each running action
 
-	mu   sync.Mutex
-	done []deed // by act; the last is coming back
+	mu      sync.Mutex
+	results []actionResult // by action; the last is reconnecting
 }
 
-type deed struct {
+type actionResult struct {
 	report.Act
-	took load.Distribution
+	durations load.Distribution
 }
 
-func newLife(s *Soak, crowd lively, plan target.Plan) *life {
-	l := &life{soak: s, crowd: crowd, acts: crowd.Acts(), busy: make(chan struct{}, s.MaxActs)}
-	for _, a := range l.acts {
-		l.done = append(l.done, deed{Act: report.Act{Name: a.Name}})
+func newActivity(s *Soak, users activeUsers, plan target.Plan) *activity {
+	l := &activity{soak: s, users: users, actions: users.Actions(), slots: make(chan struct{}, s.MaxActions)}
+	for _, a := range l.actions {
+		l.results = append(l.results, actionResult{Act: report.Act{Name: a.Name}})
 	}
-	l.done = append(l.done, deed{Act: report.Act{Name: "come back"}})
+	l.results = append(l.results, actionResult{Act: report.Act{Name: "come back"}})
 	for room, members := range plan.Rooms {
 		for _, member := range members {
-			l.turns = append(l.turns, load.Turn{Person: member, Room: room})
+			l.senders = append(l.senders, load.Sender{User: member, Room: room})
 		}
 	}
 	return l
 }
 
-// act has somebody do something, again and again.
-func (l *life) act(ctx context.Context) {
-	if len(l.acts) == 0 {
+// runActions has random users do random actions until ctx ends.
+func (l *activity) runActions(ctx context.Context) {
+	if len(l.actions) == 0 {
 		return
 	}
-	l.pace(ctx, l.soak.Acts, func(ctx context.Context, due time.Time) {
-		which, turn := rand.IntN(len(l.acts)), l.turns[rand.IntN(len(l.turns))]
-		l.note(which, due, l.acts[which].Do(ctx, turn.Person, turn.Room))
+	l.pace(ctx, l.soak.ActionRate, func(ctx context.Context, due time.Time) {
+		which, sender := rand.IntN(len(l.actions)), l.senders[rand.IntN(len(l.senders))]
+		l.record(which, due, l.actions[which].Do(ctx, sender.User, sender.Room))
 	})
 }
 
-// lose cuts somebody off, again and again; they come back at once.
-func (l *life) lose(ctx context.Context) {
-	var away sync.Map // by person
-	l.pace(ctx, l.soak.Losses, func(ctx context.Context, due time.Time) {
-		person := rand.IntN(l.soak.People)
-		if _, is := away.LoadOrStore(person, true); is {
+// runDisconnects disconnects random users, who connect again at once, until ctx
+// ends.
+func (l *activity) runDisconnects(ctx context.Context) {
+	var away sync.Map // by user
+	l.pace(ctx, l.soak.DisconnectRate, func(ctx context.Context, due time.Time) {
+		user := rand.IntN(l.soak.Users)
+		if _, is := away.LoadOrStore(user, true); is {
 			return
 		}
-		defer away.Delete(person)
-		l.crowd.Cut([]int{person})
-		_, err := l.crowd.Return(ctx, []int{person}, load.Returning{})
-		l.note(len(l.acts), due, err)
+		defer away.Delete(user)
+		l.users.Disconnect([]int{user})
+		_, err := l.users.Reconnect(ctx, []int{user}, load.ReconnectOptions{})
+		l.record(len(l.actions), due, err)
 	})
 }
 
-// pace does something so often in a second, side by side where it takes long,
-// and waits for all of it at the end.
-func (l *life) pace(ctx context.Context, perSecond float64, do func(ctx context.Context, due time.Time)) {
+// pace calls do at a rate, concurrently where it takes long, and waits at the
+// end until all calls have returned.
+func (l *activity) pace(ctx context.Context, perSecond float64, do func(ctx context.Context, due time.Time)) {
 	if perSecond <= 0 {
 		return
 	}
@@ -170,23 +172,23 @@ func (l *life) pace(ctx context.Context, perSecond float64, do func(ctx context.
 		select {
 		case <-ctx.Done():
 			return
-		case l.busy <- struct{}{}:
+		case l.slots <- struct{}{}:
 		}
 		doing.Go(func() {
-			defer func() { <-l.busy }()
+			defer func() { <-l.slots }()
 			// What has begun is brought to its end, whatever ends the run.
-			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), l.soak.Patience)
+			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), l.soak.ActionTimeout)
 			defer cancel()
 			do(ctx, due)
 		})
 	}
 }
 
-func (l *life) note(which int, due time.Time, err error) {
+func (l *activity) record(which int, due time.Time, err error) {
 	took := time.Since(due)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	d := &l.done[which]
+	d := &l.results[which]
 	if err != nil {
 		if d.Failed++; d.Error == "" {
 			d.Error = err.Error()
@@ -194,16 +196,16 @@ func (l *life) note(which int, due time.Time, err error) {
 		return
 	}
 	d.Done++
-	d.took.Record(took)
+	d.durations.Record(took)
 }
 
-func (l *life) told() []report.Act {
+func (l *activity) report() []report.Act {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	var out []report.Act
-	for _, d := range l.done {
+	for _, d := range l.results {
 		if d.Done+d.Failed > 0 {
-			d.Latency = d.took.Latency()
+			d.Latency = d.durations.Latency()
 			out = append(out, d.Act)
 		}
 	}

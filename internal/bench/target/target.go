@@ -1,5 +1,6 @@
-// Package target says what the load tool needs of a chat system. A driver for
-// each system is below; the scenarios and checks know this contract alone.
+// Package target defines what the load tool needs from a chat system. There is
+// a driver for each system below; the scenarios and checks use only this
+// contract.
 package target
 
 import (
@@ -7,107 +8,108 @@ import (
 	"time"
 )
 
-// Plan is who talks where in a run.
+// Plan is who sends where in a run.
 type Plan struct {
-	Run    string  // names the run: lower-case letters and digits
-	People int     // numbered from 0
-	Rooms  [][]int // the persons in each conversation; a pair is a direct conversation
+	Run   string  // name of the run: lower-case letters and digits
+	Users int     // numbered from 0
+	Rooms [][]int // the users in each conversation; two make it a direct conversation
 }
 
 // Target is a chat system.
 type Target interface {
-	// Name is what reports call the system, such as hikyaku.
+	// Name is the name of the system in reports, such as hikyaku.
 	Name() string
-	// Prepare makes the people and conversations of a plan.
+	// Prepare creates the users and conversations of a plan.
 	Prepare(ctx context.Context, p Plan) (Site, error)
 }
 
-// Site is what was prepared. Its methods may be called concurrently.
+// Site is a prepared plan. Its methods may be called concurrently.
 type Site interface {
-	// Connect opens a connection of a person. What it hears is told to on, in
-	// order, from one goroutine, from before it returns on.
-	Connect(ctx context.Context, person int, on Listener) (Conn, error)
-	// Version is what the system says of itself once somebody is connected;
-	// empty when it says nothing.
+	// Connect opens a connection of a user. Events are passed to on, in order
+	// and by one goroutine, already before Connect returns.
+	Connect(ctx context.Context, user int, on Listener) (Conn, error)
+	// Version returns the version that the system reports once a user is
+	// connected; empty when it reports none.
 	Version() string
-	// Echoes tells whether a sender's own device receives what was said in a
-	// conversation, like everybody else's.
+	// Echoes reports whether a sender's own device receives the messages that
+	// it sends to a room, as every other device does.
 	Echoes(room int) bool
-	// History is what is stored of a conversation, in its order. A system that
-	// cannot tell returns nil; one that stored nothing, an empty one.
+	// History returns the stored messages of a conversation, in order: nil if
+	// the system cannot return them, an empty slice if nothing is stored.
 	History(ctx context.Context, room int) ([]Message, error)
 }
 
 // Conn is a connection.
 type Conn interface {
-	// Send sends a text to a conversation. n is the sender's own number for
-	// it, by which the answer comes; no number is used twice. It returns when
-	// the text is on its way, and may wait while the network takes nothing.
-	// Only one goroutine at a time may call it. When it fails the connection
-	// has ended, and Ended is told why.
+	// Send sends a text to a conversation. n is the sender's own number for it,
+	// which the answer carries; each number is used once. Send returns when the
+	// text is written, and may block while the network accepts nothing. Only
+	// one goroutine at a time may call it. When it fails the connection has
+	// ended, and Ended receives the reason.
 	Send(room, n int, text []byte) error
-	// Close ends the connection as the system wishes it; Ended is told nil.
+	// Close closes the connection properly; Ended is called with nil.
 	Close()
 }
 
-// Cutter is a Conn that can be lost.
-type Cutter interface {
-	// Cut breaks the connection off without a word, as a network does that is
-	// lost; Ended is told nil.
-	Cut()
+// Disconnecter is a Conn that can be broken off.
+type Disconnecter interface {
+	// Disconnect breaks the connection off without a close handshake, as a lost
+	// network does; Ended is called with nil.
+	Disconnect()
 }
 
-// Returner is a Site whose people can come back after a loss; each Conn of it
-// is a Cutter.
-type Returner interface {
-	// Return connects a person again whose connection was lost. What the
-	// person missed is told to on before it returns, each message once, and in
-	// the order of its conversation; what comes from then on follows.
-	Return(ctx context.Context, person int, on Listener) (Conn, error)
+// Reconnecter is a Site whose users can connect again after a lost connection;
+// each of its Conns is a Disconnecter.
+type Reconnecter interface {
+	// Reconnect connects a user again whose connection was lost. What the user
+	// missed is passed to on before it returns, each message once, and in the
+	// order of its conversation; new messages follow.
+	Reconnect(ctx context.Context, user int, on Listener) (Conn, error)
 }
 
-// Repairer is a Site that tells how many messages its people had to ask for,
-// because a push did not come, or came out of order.
+// Repairer is a Site that counts the messages that its users had to request,
+// because a push was missing or out of order.
 type Repairer interface {
 	Repaired() int64
 }
 
-// Actor is a Site whose people do more than to talk.
-type Actor interface {
-	// Acts are what they can do besides, such as to scroll back.
-	Acts() []Act
+// ActionSite is a Site whose users do more than send messages.
+type ActionSite interface {
+	// Actions returns what users can do besides, such as scroll back.
+	Actions() []Action
 }
 
-// Act is something that a person does in a conversation that they are in. Do
+// Action is something that a user does in one of their conversations. Do
 // returns when it is done.
-type Act struct {
+type Action struct {
 	Name string // such as scroll
-	Do   func(ctx context.Context, person, room int) error
+	Do   func(ctx context.Context, user, room int) error
 }
 
-// Message is a text in a history. Seq is 0 where the system numbers nothing.
+// Message is a text in a history. Seq is 0 where the system has no sequence
+// numbers.
 type Message struct {
 	Seq  int64
 	Text string
 }
 
-// Listener hears what happens on a connection.
+// Listener receives the events of a connection.
 type Listener interface {
-	// Answered is the fate of a text that this connection sent.
+	// Answered is called with the answer to a text that this connection sent.
 	Answered(n int, a Answer)
-	// Received is a text that came, from others, or from oneself where the
-	// system echoes; it is only valid during the call.
+	// Received is called for each text that arrives, including one's own where
+	// the system echoes. text is only valid during the call.
 	Received(room int, seq int64, text []byte)
-	// Ended is the last call, of a connection that was made. err is nil when
-	// it was wished for.
+	// Ended is the last call for a connection that Connect returned. err is nil
+	// if the connection was closed on purpose.
 	Ended(err error)
 }
 
-// Answer is what a system says to a text.
+// Answer is a system's answer to a text.
 type Answer struct {
-	Kind  Kind
-	After time.Duration // of a refusal for now: when to come again
-	Text  string        // of a refusal: why
+	Kind       Kind
+	RetryAfter time.Duration // for a temporary refusal: when to retry
+	Text       string        // for a refusal: the reason
 }
 
 // Kind is the kind of an answer.
@@ -115,7 +117,7 @@ type Kind int
 
 // The kinds.
 const (
-	Accepted Kind = iota // it is kept, whatever happens
+	Accepted Kind = iota // the system promised to keep it
 	Refused              // nothing is promised
-	Failed               // it was accepted and could not be kept after all
+	Failed               // it was accepted and could not be kept
 )

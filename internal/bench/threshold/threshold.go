@@ -1,5 +1,4 @@
-// Package threshold judges a run by conditions that a person wrote, such as
-// p95>170ms or lost>0.
+// Package threshold judges a run by conditions such as p95>170ms or lost>0.
 package threshold
 
 import (
@@ -13,7 +12,7 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/bench/report"
 )
 
-// Condition is one under which a run counts as failed.
+// Condition is a condition under which a run counts as failed.
 type Condition struct {
 	text    string
 	metric  metric
@@ -23,10 +22,10 @@ type Condition struct {
 
 // metric is a figure of a report.
 type metric struct {
-	of   func(r *report.Report) float64
-	unit unit
-	// known tells whether the run measured it; nil for always.
-	known func(r *report.Report) bool
+	value func(r *report.Report) float64
+	unit  unit
+	// measured reports whether the run measured it; nil means always.
+	measured func(r *report.Report) bool
 }
 
 // unit is how the limit of a metric is written.
@@ -40,7 +39,7 @@ const (
 
 var metrics = func() map[string]metric {
 	counted := func(f func(r *report.Report) int64) metric {
-		return metric{of: func(r *report.Report) float64 { return float64(f(r)) }}
+		return metric{value: func(r *report.Report) float64 { return float64(f(r)) }}
 	}
 	all := map[string]metric{
 		"sent":         counted(func(r *report.Report) int64 { return r.Sent }),
@@ -54,25 +53,25 @@ var metrics = func() map[string]metric {
 		"out_of_order": counted(func(r *report.Report) int64 { return r.OutOfOrder }),
 		"foreign":      counted(func(r *report.Report) int64 { return r.Foreign }),
 		"queue_peak":   counted(func(r *report.Report) int64 { return r.Queue.Peak }),
-		"queue_drain":  {of: func(r *report.Report) float64 { return r.Queue.DrainS * 1000 }, unit: duration},
-		"rate":         {of: func(r *report.Report) float64 { return r.Rate }, unit: perSecond},
-		"msgs_per_s":   {of: func(r *report.Report) float64 { return r.MsgsPerS }, unit: perSecond},
+		"queue_drain":  {value: func(r *report.Report) float64 { return r.Queue.DrainS * 1000 }, unit: duration},
+		"rate":         {value: func(r *report.Report) float64 { return r.Rate }, unit: perSecond},
+		"msgs_per_s":   {value: func(r *report.Report) float64 { return r.MsgsPerS }, unit: perSecond},
 
-		"deliveries_per_s":  {of: func(r *report.Report) float64 { return r.Deliveries }, unit: perSecond},
+		"deliveries_per_s":  {value: func(r *report.Report) float64 { return r.Deliveries }, unit: perSecond},
 		"connections":       connected(func(c *report.Connections) float64 { return float64(c.Succeeded) }, count),
 		"connections_lost":  connected(func(c *report.Connections) float64 { return float64(c.Attempted - c.Succeeded + c.Ended) }, count),
 		"connections_per_s": connected(func(c *report.Connections) float64 { return c.PerS }, perSecond),
 		"bytes_each": {
-			of:    func(r *report.Report) float64 { return orZero(r.Connections).BytesEach },
-			known: func(r *report.Report) bool { return orZero(r.Connections).BytesEach > 0 },
+			value:    func(r *report.Report) float64 { return orZero(r.Connections).BytesEach },
+			measured: func(r *report.Report) bool { return orZero(r.Connections).BytesEach > 0 },
 		},
 		"mib_per_hour": {
-			of:    func(r *report.Report) float64 { return orZero(r.Drift).MiBPerHour },
-			known: func(r *report.Report) bool { return orZero(r.Drift).LastMiB > 0 },
+			value:    func(r *report.Report) float64 { return orZero(r.Drift).MiBPerHour },
+			measured: func(r *report.Report) bool { return orZero(r.Drift).LastMiB > 0 },
 		},
 		"all_synced": {
-			of: func(r *report.Report) float64 { return orZero(r.Return).AllS * 1000 }, unit: duration,
-			known: func(r *report.Report) bool { return r.Return != nil && r.Return.Returned == int64(r.Return.People) },
+			value: func(r *report.Report) float64 { return orZero(r.Return).AllS * 1000 }, unit: duration,
+			measured: func(r *report.Report) bool { return r.Return != nil && r.Return.Returned == int64(r.Return.People) },
 		},
 	}
 	for prefix, of := range map[string]func(r *report.Report) load.Latency{
@@ -89,19 +88,19 @@ var metrics = func() map[string]metric {
 			"p999": func(l load.Latency) float64 { return l.P999 }, "max": func(l load.Latency) float64 { return l.Max },
 		} {
 			all[prefix+name] = metric{
-				of: func(r *report.Report) float64 { return value(of(r)) }, unit: duration,
-				known: func(r *report.Report) bool { return of(r) != load.Latency{} },
+				value: func(r *report.Report) float64 { return value(of(r)) }, unit: duration,
+				measured: func(r *report.Report) bool { return of(r) != load.Latency{} },
 			}
 		}
 	}
 	return all
 }()
 
-// connected is a figure of the connections, which not every run measures.
+// connected is a metric of connections, which not every run measures.
 func connected(of func(*report.Connections) float64, u unit) metric {
 	return metric{
-		of: func(r *report.Report) float64 { return of(orZero(r.Connections)) }, unit: u,
-		known: func(r *report.Report) bool { return r.Connections != nil },
+		value: func(r *report.Report) float64 { return of(orZero(r.Connections)) }, unit: u,
+		measured: func(r *report.Report) bool { return r.Connections != nil },
 	}
 }
 
@@ -112,7 +111,7 @@ func orZero[T any](v *T) *T {
 	return v
 }
 
-// Metrics are the names that a condition can begin with, sorted.
+// Metrics returns the names of all metrics, sorted.
 func Metrics() []string {
 	names := make([]string, 0, len(metrics))
 	for name := range metrics {
@@ -122,7 +121,7 @@ func Metrics() []string {
 	return names
 }
 
-// operators, the longer ones first: >= begins with >.
+// operators has the longer ones first, because >= begins with >.
 var operators = []struct {
 	text    string
 	compare func(got, limit float64) bool
@@ -135,7 +134,7 @@ var operators = []struct {
 	{"<", func(got, limit float64) bool { return got < limit }},
 }
 
-// Parse reads a condition: a metric, a comparison, and a limit with its unit.
+// Parse parses a condition: a metric, an operator, and a limit with its unit.
 func Parse(text string) (Condition, error) {
 	c := Condition{text: text}
 	at := strings.IndexAny(text, "<>=!")
@@ -182,13 +181,13 @@ func (u unit) parse(text string) (float64, error) {
 	return n, nil
 }
 
-// Fails tells whether a run meets the condition, and with what figure. It also
-// fails where the run did not measure it: nobody knows then.
+// Fails reports whether a run meets the condition, and describes it with the
+// measured value. It also fails when the run did not measure the metric.
 func (c Condition) Fails(r *report.Report) (bool, string) {
-	if c.metric.known != nil && !c.metric.known(r) {
+	if c.metric.measured != nil && !c.metric.measured(r) {
 		return true, c.text + " (it was not measured)"
 	}
-	got := c.metric.of(r)
+	got := c.metric.value(r)
 	if !c.compare(got, c.limit) {
 		return false, ""
 	}

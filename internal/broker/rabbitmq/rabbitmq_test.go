@@ -486,7 +486,7 @@ func TestCannotOpen(t *testing.T) {
 	for name, c := range map[string]struct{ url, want string }{
 		"no address":     {"http://guest:secret@x", "looks like amqp://"},
 		"nobody listens": {fmt.Sprintf("amqp://guest:secret@127.0.0.1:%d/", port), "does not answer"},
-		"password":       {stacktest.As(node.URL(), "guest", "secret"), "check user and password"},
+		"password":       {stacktest.WithCredentials(node.URL(), "guest", "secret"), "check user and password"},
 		"virtual host":   {node.URL() + "absent", "add_vhost"},
 		"other settings": {other, "exists with other settings"},
 	} {

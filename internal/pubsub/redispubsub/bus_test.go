@@ -253,7 +253,7 @@ func TestCannotOpen(t *testing.T) {
 		"no address":     {"localhost:secret", "looks like"},
 		"scheme":         {"http://:secret@localhost", "looks like"},
 		"nobody listens": {fmt.Sprintf("redis://:secret@127.0.0.1:%d", port), "does not answer"},
-		"password":       {stacktest.As(server.URL(), "", "secret"), "check user and password"},
+		"password":       {stacktest.WithCredentials(server.URL(), "", "secret"), "check user and password"},
 		"no cluster":     {strings.Replace(server.URL(), "redis://", "redis+cluster://", 1), "not a Redis Cluster"},
 		"a cluster":      {stacktest.RedisCluster(t).Nodes[0].URL(), "use redis+cluster://"},
 	} {

@@ -1,7 +1,7 @@
-// Package stacktest gives tests real servers: one of each kind for a test
-// binary, started when it is first asked for, and in it a database, a virtual
-// host or a key prefix for each test. A server that is not installed fails the
-// test: scripts/servers installs it.
+// Package stacktest provides tests with real servers: one of each kind for a
+// test binary, started on first use, and in it a database, a virtual host or a
+// key prefix for each test. A server that is not installed fails the test;
+// scripts/servers installs it.
 package stacktest
 
 import (
@@ -41,7 +41,7 @@ var (
 	})
 )
 
-// lazily makes a server that is started once, by the first test that asks.
+// lazily returns a function that starts a server once, on first use.
 func lazily[T any](start func(ctx context.Context, f *stack.Folder) (T, error)) func(tb testing.TB) T {
 	once := sync.OnceValues(func() (server T, err error) {
 		f, err := folder()
@@ -63,9 +63,8 @@ func lazily[T any](start func(ctx context.Context, f *stack.Folder) (T, error)) 
 	}
 }
 
-// SkipIfShort skips a test under -short, with which `make test-unit` runs. Tests
-// that start servers call it, and those that take seconds. Without -short, as
-// `make test` runs, none is skipped.
+// SkipIfShort skips a test with -short, as in `make test-unit`. Tests that
+// start servers, or take seconds, call it. `make test` skips none.
 func SkipIfShort(tb testing.TB) {
 	tb.Helper()
 	if testing.Short() {
@@ -74,7 +73,7 @@ func SkipIfShort(tb testing.TB) {
 }
 
 // Main runs the tests and stops the servers that they started. A package that
-// uses stacktest calls it from its TestMain.
+// uses stacktest must call it from its TestMain.
 func Main(m *testing.M) {
 	code := m.Run()
 	if f, err := folder(); err == nil {
@@ -88,13 +87,13 @@ func Main(m *testing.M) {
 
 func unique(prefix string) string { return fmt.Sprintf("%s%d", prefix, counter.Add(1)) }
 
-// Postgres is the test binary's PostgreSQL.
+// Postgres returns the test binary's PostgreSQL.
 func Postgres(tb testing.TB) *stack.Postgres {
 	tb.Helper()
 	return postgres(tb)
 }
 
-// Database is the address of an empty database of the test's own.
+// Database returns the address of an empty database for the test.
 func Database(tb testing.TB) string {
 	tb.Helper()
 	url, err := postgres(tb).CreateDatabase(tb.Context(), unique("test"))
@@ -104,25 +103,25 @@ func Database(tb testing.TB) string {
 	return url
 }
 
-// Redis is the test binary's Redis.
+// Redis returns the test binary's Redis.
 func Redis(tb testing.TB) *stack.Redis {
 	tb.Helper()
 	return redis(tb)
 }
 
-// RedisCluster is the test binary's Redis Cluster.
+// RedisCluster returns the test binary's Redis Cluster.
 func RedisCluster(tb testing.TB) *stack.RedisCluster {
 	tb.Helper()
 	return redisCluster(tb)
 }
 
-// RabbitMQ is the test binary's RabbitMQ.
+// RabbitMQ returns the test binary's RabbitMQ.
 func RabbitMQ(tb testing.TB) *stack.RabbitMQ {
 	tb.Helper()
 	return rabbitmq(tb)
 }
 
-// VHost is the address of a virtual host of the test's own.
+// VHost returns the address of a virtual host for the test.
 func VHost(tb testing.TB) string {
 	tb.Helper()
 	url, err := rabbitmq(tb).CreateVHost(tb.Context(), unique("test"))
@@ -132,8 +131,8 @@ func VHost(tb testing.TB) string {
 	return url
 }
 
-// As is the address of a server for somebody else.
-func As(url, user, password string) string {
+// WithCredentials returns a server's address with another user and password.
+func WithCredentials(url, user, password string) string {
 	scheme, rest, _ := strings.Cut(url, "://")
 	return scheme + "://" + user + ":" + password + rest[strings.LastIndex(rest, "@"):]
 }

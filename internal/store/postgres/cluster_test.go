@@ -80,7 +80,7 @@ func TestBehindPgBouncer(t *testing.T) {
 	}
 	// What differs is the way to the server, which every call takes; what the
 	// histories of TestStore find, they need not find again.
-	storetest.Run(t, opener(5, func(url string) string { return bouncer.Through(url) + "&default_query_exec_mode=cache_describe" }))
+	storetest.Run(t, opener(5, func(url string) string { return bouncer.URL(url) + "&default_query_exec_mode=cache_describe" }))
 }
 
 func TestManyMigrateAtOnce(t *testing.T) {
@@ -125,7 +125,7 @@ func TestCannotOpen(t *testing.T) {
 		"empty":            {stacktest.Database(t), "run hikyaku migrate first"},
 		"newer":            {newer, "knows versions up to"},
 		"encoding":         {server.URL(latin), "UTF8"},
-		"not permitted":    {stacktest.As(good, "stranger", "strange"), "may not do this"},
+		"not permitted":    {stacktest.WithCredentials(good, "stranger", "strange"), "may not do this"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s, err := postgres.Open(t.Context(), postgres.Config{URL: c.url, Logger: discard()})

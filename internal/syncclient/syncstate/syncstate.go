@@ -36,10 +36,10 @@ type Options struct {
 	// FromStart has the device read all conversations from their beginning;
 	// else it begins with what happens after its first list of them.
 	FromStart bool
-	// Patient has a head check count only when nothing at all has been seen
-	// since: for those who measure a server, and must not add to the work of
-	// one that is late.
-	Patient bool
+	// TolerateDelay syncs after a head check only if nothing at all was
+	// received since: for load tests, which must not add to the work of a
+	// server that is late.
+	TolerateDelay bool
 }
 
 // Place is where a pushed change stands among those that were seen.
@@ -216,7 +216,7 @@ func (m *Machine) Tick(now time.Time) []wire.Sync {
 	send := m.repeat(now, func(r *request) bool { return now.Sub(r.asked) > unanswered })
 	if l := m.lag; l != nil && now.Sub(l.at) >= headCheckDelay {
 		m.lag = nil
-		if m.behind(l.conversations, l.sum) && (!m.options.Patient || m.sum == l.own) {
+		if m.behind(l.conversations, l.sum) && (!m.options.TolerateDelay || m.sum == l.own) {
 			send = m.askList(send, now)
 		}
 	}

@@ -275,22 +275,22 @@ func TestHeadCheck(t *testing.T) {
 	d.asks("list b") // another conversation
 }
 
-// A device that goes on seeing something is behind all the same, unless it is
-// to be patient.
-func TestHeadCheckOfThePatient(t *testing.T) {
-	for _, patient := range []bool{false, true} {
-		d := begin(t, syncstate.Options{Patient: patient})
+// A device that goes on receiving is behind all the same, unless it tolerates
+// delay.
+func TestHeadCheckToleratesDelay(t *testing.T) {
+	for _, tolerate := range []bool{false, true} {
+		d := begin(t, syncstate.Options{TolerateDelay: tolerate})
 		d.pong(1, 5)
 		d.pushed(1)
 		d.wait(time.Second)
-		if patient {
+		if tolerate {
 			d.asks()
 		} else {
 			d.asks("list a")
 		}
 		d.pong(1, 5)
 		d.wait(time.Second)
-		if patient {
+		if tolerate {
 			d.asks("list a")
 		} else {
 			d.asks() // it is under way

@@ -1,6 +1,6 @@
-// Package clustertest gives tests the whole system as it runs: processes of the
-// real binary behind nginx, on RabbitMQ, Redis and PostgreSQL, and people who
-// talk meanwhile.
+// Package clustertest provides tests with the whole system as it runs in
+// production: processes of the real binary behind nginx, on RabbitMQ, Redis and
+// PostgreSQL, and users who send meanwhile.
 package clustertest
 
 import (
@@ -22,9 +22,9 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/stack"
 )
 
-// settings make the processes quick to react and the tests quick to make
-// accounts. A machine that is busy may need seconds for an answer: heartbeats
-// are as far apart as they are by default, and who drains has the time to.
+// settings make the processes react fast, and accounts cheap to create. A busy
+// machine may need seconds for an answer: heartbeats have their default
+// interval, and draining has enough time.
 var settings = []string{
 	"HIKYAKU_HASH_MEMORY=64", "HIKYAKU_HASH_AT_ONCE=16", "HIKYAKU_RATE=100000", "HIKYAKU_BURST=100000", "HIKYAKU_IN_FLIGHT=1000",
 	"HIKYAKU_HEARTBEAT=3s", "HIKYAKU_GOODBYE_SPREAD=1s", "HIKYAKU_DRAIN=1m", "HIKYAKU_LOG_LEVEL=warn",
@@ -43,10 +43,10 @@ var (
 type System struct {
 	*stack.Cluster
 	folder *stack.Folder
-	ended  bool
+	closed bool
 }
 
-// build makes the binary, with the race detector when the tests have it.
+// build builds the binary, with the race detector if the tests have it.
 func build() (string, error) {
 	dir, err := os.MkdirTemp("", "hikyaku-binary-")
 	if err != nil {
@@ -79,7 +79,7 @@ func build() (string, error) {
 	return path, nil
 }
 
-// moduleRoot is the folder above this one that holds go.mod.
+// moduleRoot returns the folder with go.mod.
 func moduleRoot() (string, error) {
 	dir, err := os.Getwd()
 	if err != nil {
@@ -96,7 +96,7 @@ func moduleRoot() (string, error) {
 	}
 }
 
-// Start starts a cluster. Main ends it, if nobody did before.
+// Start starts a cluster. Main stops it if it still runs.
 func Start(o stack.Options) (*System, error) {
 	var err error
 	if o.Binary, err = binary(); err != nil {
@@ -117,8 +117,8 @@ func Start(o stack.Options) (*System, error) {
 	return s, err
 }
 
-// Shared is the cluster of the test binary, started by the first test that asks.
-// Whoever harms it mends it.
+// Shared returns the cluster of the test binary, which the first call starts. A
+// test must repair what it breaks.
 func Shared(t *testing.T) *System {
 	t.Helper()
 	s, err := shared()
@@ -128,12 +128,13 @@ func Shared(t *testing.T) *System {
 	return s
 }
 
-// Main runs the tests on clusters with some more settings, and ends the clusters.
+// Main runs the tests on clusters with additional settings, and stops the
+// clusters.
 func Main(m *testing.M, more ...string) {
 	settings = append(settings, more...)
 	code := m.Run()
 	for _, s := range systems {
-		if err := s.End(); err != nil {
+		if err := s.Close(); err != nil {
 			_, _ = fmt.Fprintln(os.Stderr, err)
 			code = max(code, 1)
 		}
@@ -144,13 +145,13 @@ func Main(m *testing.M, more ...string) {
 	os.Exit(code)
 }
 
-// End stops a cluster and reads its logs: whatever the tests saw, no process
-// may have panicked or raced.
-func (s *System) End() error {
-	if s.ended {
+// Close stops the cluster and checks its logs: no process may have panicked, or
+// reported a data race.
+func (s *System) Close() error {
+	if s.closed {
 		return nil
 	}
-	s.ended = true
+	s.closed = true
 	ctx, cancel := context.WithTimeout(context.Background(), eventually.Timeout)
 	defer cancel()
 	var failure error
@@ -184,5 +185,5 @@ func (s *System) End() error {
 	return failure
 }
 
-// Folder holds the files of the cluster's processes and knows them.
+// Folder returns the folder of the cluster's processes.
 func (s *System) Folder() *stack.Folder { return s.folder }

@@ -18,78 +18,78 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/wire"
 )
 
-// Password is that of all accounts.
+// Password is the password of all accounts.
 const Password = "correct horse battery"
 
-var people atomic.Int64
+var userCount atomic.Int64
 
-// Register makes an account with a name of its own.
+// Register creates an account with a unique name.
 func (s *System) Register(t *testing.T) *client.Client {
 	t.Helper()
 	c, err := client.New(s.URL())
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := c.Register(t.Context(), fmt.Sprintf("person%d", people.Add(1)), Password); err != nil {
+	if err := c.Register(t.Context(), fmt.Sprintf("user%d", userCount.Add(1)), Password); err != nil {
 		t.Fatal(err)
 	}
 	return c
 }
 
-// Traffic is people who talk all the time, each on two devices, in groups of
-// three and all together, and an account of everything that they see.
+// Traffic is users who send all the time, each with two devices, in groups of
+// three and all together. It records everything that they receive.
 type Traffic struct {
 	t       *testing.T
 	system  *System
 	clients []*client.Client
 	rooms   []chat.ConversationID
 	members map[chat.ConversationID][]int
-	devices []*watched
+	devices []*device
 
 	stop    context.CancelFunc
 	senders sync.WaitGroup
-	sent    [persons]atomic.Int64
+	sent    [users]atomic.Int64
 
 	mu       sync.Mutex
 	accepted map[chat.ClientID]*syncclient.Outgoing
 	failed   []string
 }
 
-// watched is a device and what it saw of each conversation, in order.
-type watched struct {
+// device is a client and what it received in each conversation, in order.
+type device struct {
 	*syncclient.Client
-	person int
-	me     chat.UserID
-	mu     sync.Mutex
-	seen   map[chat.ConversationID][]wire.Message
+	user     int
+	me       chat.UserID
+	mu       sync.Mutex
+	received map[chat.ConversationID][]wire.Message
 }
 
 const (
-	persons = 6
-	pace    = 20 * time.Millisecond // between two messages of one person
-	// waiting is how many messages of one person wait for their answers at
-	// most: people wait when nothing goes through, and when the machine is slow.
-	waiting = 200
+	users        = 6
+	sendInterval = 20 * time.Millisecond // between two messages of one user
+	// maxPending is how many messages of one user may be unanswered: users stop
+	// sending when nothing is delivered, and when the machine is slow.
+	maxPending = 200
 )
 
-// Begin starts the traffic; Verify ends it.
-func (s *System) Begin(t *testing.T) *Traffic {
+// StartTraffic starts the traffic; Verify ends it.
+func (s *System) StartTraffic(t *testing.T) *Traffic {
 	t.Helper()
 	tr := &Traffic{t: t, system: s, members: map[chat.ConversationID][]int{}, accepted: map[chat.ClientID]*syncclient.Outgoing{}}
-	for range persons {
+	for range users {
 		tr.clients = append(tr.clients, s.Register(t))
 	}
-	everyone := make([]int, persons)
+	everyone := make([]int, users)
 	for i := range everyone {
 		everyone[i] = i
 	}
-	tr.room(everyone...)
-	for i := range persons {
-		tr.room(i, (i+1)%persons, (i+2)%persons)
+	tr.createRoom(everyone...)
+	for i := range users {
+		tr.createRoom(i, (i+1)%users, (i+2)%users)
 	}
 	for i, c := range tr.clients {
 		for range 2 {
-			tr.watch(i, c)
+			tr.addDevice(i, c)
 		}
 	}
 	ctx, stop := context.WithCancel(context.Background())
@@ -102,13 +102,13 @@ func (s *System) Begin(t *testing.T) *Traffic {
 		}
 	})
 	for i := range tr.clients {
-		tr.senders.Go(func() { tr.talk(ctx, i) })
+		tr.senders.Go(func() { tr.send(ctx, i) })
 	}
-	tr.Flows()
+	tr.AwaitDelivery()
 	return tr
 }
 
-func (tr *Traffic) room(members ...int) {
+func (tr *Traffic) createRoom(members ...int) {
 	tr.t.Helper()
 	var others []chat.UserID
 	for _, i := range members[1:] {
@@ -122,14 +122,14 @@ func (tr *Traffic) room(members ...int) {
 	tr.members[g.ID] = members
 }
 
-func (tr *Traffic) watch(person int, c *client.Client) {
-	w := &watched{person: person, me: c.Me().ID, seen: map[chat.ConversationID][]wire.Message{}}
+func (tr *Traffic) addDevice(user int, c *client.Client) {
+	w := &device{user: user, me: c.Me().ID, received: map[chat.ConversationID][]wire.Message{}}
 	w.Client = syncclient.Start(c, syncclient.Config{
 		FromStart: true,
 		OnMessage: func(m wire.Message) {
 			w.mu.Lock()
 			defer w.mu.Unlock()
-			w.seen[m.Conversation] = append(w.seen[m.Conversation], m)
+			w.received[m.Conversation] = append(w.received[m.Conversation], m)
 		},
 		OnAccepted: func(m *syncclient.Outgoing) {
 			tr.mu.Lock()
@@ -145,17 +145,17 @@ func (tr *Traffic) watch(person int, c *client.Client) {
 	tr.devices = append(tr.devices, w)
 }
 
-// talk sends on, from the person's first device, one message after the other
-// in all of their rooms. Bodies are numbers, so that their order shows.
-func (tr *Traffic) talk(ctx context.Context, person int) {
-	w := tr.devices[2*person]
+// send sends from the user's first device, one message after the other in all
+// of the user's rooms. Bodies are numbers, so that the order can be checked.
+func (tr *Traffic) send(ctx context.Context, user int) {
+	w := tr.devices[2*user]
 	var rooms []chat.ConversationID
 	for _, id := range tr.rooms {
-		if slices.Contains(tr.members[id], person) {
+		if slices.Contains(tr.members[id], user) {
 			rooms = append(rooms, id)
 		}
 	}
-	tick := time.NewTicker(pace)
+	tick := time.NewTicker(sendInterval)
 	defer tick.Stop()
 	for n := 0; ; n++ {
 		select {
@@ -163,54 +163,55 @@ func (tr *Traffic) talk(ctx context.Context, person int) {
 			return
 		case <-tick.C:
 		}
-		if w.Waiting() < waiting {
-			w.Send(rooms[n%len(rooms)], fmt.Sprintf("%d %d", person, n))
-			tr.sent[person].Add(1)
+		if w.Pending() < maxPending {
+			w.Send(rooms[n%len(rooms)], fmt.Sprintf("%d %d", user, n))
+			tr.sent[user].Add(1)
 		}
 	}
 }
 
-// While lets everybody send some more, and that go all the way: faults must meet
-// a system at work, at a moment that nobody chose.
-func (tr *Traffic) While() {
+// SendMore waits until every user has sent a random number of messages more,
+// and until messages are delivered. So faults happen under load, at a random
+// point in time.
+func (tr *Traffic) SendMore() {
 	tr.t.Helper()
-	tr.Talk(15 + rand.N(20))
-	tr.Flows()
+	tr.AwaitSent(15 + rand.N(20))
+	tr.AwaitDelivery()
 }
 
-// Talk waits until everybody has sent n more messages, be they answered or not.
-// n is less than how many may wait.
-func (tr *Traffic) Talk(n int) {
+// AwaitSent waits until every user has sent n more messages, answered or not. n
+// must be less than maxPending.
+func (tr *Traffic) AwaitSent(n int) {
 	tr.t.Helper()
 	for i := range tr.sent {
 		most := tr.sent[i].Load() + int64(n)
-		eventually.True(tr.t, fmt.Sprintf("person %d goes on sending", i), func() bool {
-			return tr.sent[i].Load() >= most || tr.devices[2*i].Waiting() >= waiting
+		eventually.True(tr.t, fmt.Sprintf("user %d goes on sending", i), func() bool {
+			return tr.sent[i].Load() >= most || tr.devices[2*i].Pending() >= maxPending
 		})
 	}
 }
 
-// Flows waits until messages go all the way: for each person, one that was sent
-// after now has reached the person's other device.
-func (tr *Traffic) Flows() {
+// AwaitDelivery waits until messages are delivered: for each user, one that was
+// sent after the call has reached the user's other device.
+func (tr *Traffic) AwaitDelivery() {
 	tr.t.Helper()
 	before := wire.MillisOf(time.Now())
-	eventually.Nil(tr.t, "messages go through for everybody", func() error {
+	eventually.Nil(tr.t, "messages are delivered to everybody", func() error {
 		for n := 1; n < len(tr.devices); n += 2 {
-			if !tr.devices[n].heardItself(before) {
-				return fmt.Errorf("not for person %d", n/2)
+			if !tr.devices[n].receivedOwn(before) {
+				return fmt.Errorf("not to user %d", n/2)
 			}
 		}
 		return nil
 	})
 }
 
-// heardItself reports whether a message of the person came that was sent, and so
-// named, after a time.
-func (w *watched) heardItself(after wire.Millis) bool {
+// receivedOwn reports whether a message was received that the user sent after a
+// time.
+func (w *device) receivedOwn(after wire.Millis) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for _, seen := range w.seen {
+	for _, seen := range w.received {
 		for _, m := range slices.Backward(seen) {
 			if m.Sender == w.me && wire.MillisOf(m.ClientID.Time()) > after {
 				return true
@@ -223,9 +224,9 @@ func (w *watched) heardItself(after wire.Millis) bool {
 	return false
 }
 
-// Verify ends the traffic and checks the promises: everything that was
-// accepted is stored (G1), once (G2), in one order without a hole that keeps
-// each sender's (G3), and every device has seen exactly that (G4).
+// Verify ends the traffic and checks the guarantees: everything that was
+// accepted is stored (G1), once (G2), in one order without gaps that keeps each
+// sender's order (G3), and every device has received exactly that (G4).
 func (tr *Traffic) Verify() {
 	t := tr.t
 	t.Helper()
@@ -233,7 +234,7 @@ func (tr *Traffic) Verify() {
 	tr.senders.Wait()
 	for _, w := range tr.devices {
 		eventually.Nil(t, "the last answers", func() error {
-			if n := w.Waiting(); n > 0 {
+			if n := w.Pending(); n > 0 {
 				return fmt.Errorf("%d messages have none", n)
 			}
 			return nil
@@ -259,27 +260,27 @@ func (tr *Traffic) Verify() {
 			}
 			for _, m := range tr.accepted {
 				if m.Conversation == id && !have[m.ID] {
-					return fmt.Errorf("%q was accepted at %s and is not in the history of %d messages", m.Body, m.Accepted.Format(time.TimeOnly), len(h))
+					return fmt.Errorf("%q was accepted at %s and is not in the history of %d messages", m.Body, m.AcceptedAt.Format(time.TimeOnly), len(h))
 				}
 			}
 			history = h
 			return nil
 		})
-		if err := tr.inOrder(history, stored); err != nil {
+		if err := tr.checkOrder(history, stored); err != nil {
 			t.Fatalf("conversation %s: %v", id, err)
 		}
 		for n, w := range tr.devices {
-			if !slices.Contains(tr.members[id], w.person) {
+			if !slices.Contains(tr.members[id], w.user) {
 				continue
 			}
-			eventually.Nil(t, fmt.Sprintf("device %d sees all", n), func() error { return w.saw(id, history) })
+			eventually.Nil(t, fmt.Sprintf("device %d sees all", n), func() error { return w.matches(id, history) })
 		}
 	}
 	t.Logf("%d messages accepted and stored, each seen by all devices", len(stored))
 }
 
-// inOrder checks a history by itself.
-func (tr *Traffic) inOrder(history []wire.Message, stored map[chat.ClientID]bool) error {
+// checkOrder checks a history on its own.
+func (tr *Traffic) checkOrder(history []wire.Message, stored map[chat.ClientID]bool) error {
 	last := map[chat.UserID]int{}
 	for i, m := range history {
 		if m.Seq != int64(i+1) {
@@ -289,34 +290,34 @@ func (tr *Traffic) inOrder(history []wire.Message, stored map[chat.ClientID]bool
 			return fmt.Errorf("seq %d is stored twice", m.Seq)
 		}
 		stored[m.ClientID] = true
-		var person, n int
-		if _, err := fmt.Sscan(m.Body, &person, &n); err != nil {
+		var user, n int
+		if _, err := fmt.Sscan(m.Body, &user, &n); err != nil {
 			return fmt.Errorf("seq %d is %q: %w", m.Seq, m.Body, err)
 		}
 		if before, ok := last[m.Sender]; ok && n < before {
-			return fmt.Errorf("seq %d: %d of person %d comes after %d", m.Seq, n, person, before)
+			return fmt.Errorf("seq %d: %d of user %d comes after %d", m.Seq, n, user, before)
 		}
 		last[m.Sender] = n
 	}
 	return nil
 }
 
-var errMore = errors.New("it has seen more than is stored")
+var errUnstored = errors.New("it has received more than is stored")
 
-func (w *watched) saw(id chat.ConversationID, history []wire.Message) error {
+func (w *device) matches(id chat.ConversationID, history []wire.Message) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	seen := w.seen[id]
+	seen := w.received[id]
 	for i, m := range seen {
 		switch {
 		case i >= len(history):
-			return errMore
+			return errUnstored
 		case m.Seq != history[i].Seq || m.Body != history[i].Body:
 			return fmt.Errorf("its message %d is seq %d %q, not seq %d %q", i+1, m.Seq, m.Body, history[i].Seq, history[i].Body)
 		}
 	}
 	if len(seen) < len(history) {
-		return fmt.Errorf("it has seen %d of %d", len(seen), len(history))
+		return fmt.Errorf("it has received %d of %d", len(seen), len(history))
 	}
 	return nil
 }

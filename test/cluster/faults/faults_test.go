@@ -7,57 +7,56 @@ import (
 	"github.com/hikyaku-chat/hikyaku/test/cluster/clustertest"
 )
 
-// The only Redis is killed and comes back empty: nobody is logged out, and
-// what is said goes on.
+// The only Redis is killed and restarts empty: nobody is logged out, and messages
+// are still delivered.
 func TestRedisComesBackEmpty(t *testing.T) {
 	s := clustertest.Shared(t)
-	tr := s.Begin(t)
-	tr.While()
-	clustertest.Must(t, s.Redis[0].Kill())
+	tr := s.StartTraffic(t)
+	tr.SendMore()
+	clustertest.NoError(t, s.Redis[0].Kill())
 	// Without Redis messages are still accepted and stored.
-	tr.Flows()
-	clustertest.Must(t, s.Redis[0].Start(t.Context()))
-	tr.Flows()
+	tr.AwaitDelivery()
+	clustertest.NoError(t, s.Redis[0].Start(t.Context()))
+	tr.AwaitDelivery()
 	tr.Verify()
 }
 
-// The only Redis hangs: it takes connections and answers nobody. What waits for
-// it gives up soon enough for messages to go on.
+// The only Redis hangs: it accepts connections and does not answer. Requests to it
+// time out soon enough for messages to be delivered.
 func TestRedisHangs(t *testing.T) {
 	s := clustertest.Shared(t)
-	tr := s.Begin(t)
-	tr.While()
-	clustertest.Must(t, s.Redis[0].Pause())
+	tr := s.StartTraffic(t)
+	tr.SendMore()
+	clustertest.NoError(t, s.Redis[0].Pause())
 	began := time.Now()
-	tr.Flows()
+	tr.AwaitDelivery()
 	t.Logf("%v until messages went on without Redis", time.Since(began).Round(time.Millisecond))
-	clustertest.Must(t, s.Redis[0].Resume())
-	tr.Flows()
+	clustertest.NoError(t, s.Redis[0].Resume())
+	tr.AwaitDelivery()
 	tr.Verify()
 }
 
-// The only RabbitMQ is killed: nothing is accepted meanwhile that could get
-// lost, and all goes on when it is back.
+// The only RabbitMQ is killed: nothing that could get lost is accepted meanwhile,
+// and everything works again after its restart.
 func TestRabbitMQDies(t *testing.T) {
 	s := clustertest.Shared(t)
-	tr := s.Begin(t)
-	tr.While()
-	clustertest.Must(t, s.RabbitMQ[0].Kill())
-	tr.Talk(50) // nobody stops for it
-	clustertest.Must(t, s.RabbitMQ[0].Start(t.Context()))
-	tr.Flows()
+	tr := s.StartTraffic(t)
+	tr.SendMore()
+	clustertest.NoError(t, s.RabbitMQ[0].Kill())
+	tr.AwaitSent(50) // users go on sending
+	clustertest.NoError(t, s.RabbitMQ[0].Start(t.Context()))
+	tr.AwaitDelivery()
 	tr.Verify()
 }
 
-// PostgreSQL is stopped at once and started again: the queue keeps what was
-// accepted.
+// PostgreSQL is killed and restarted: the queue keeps what was accepted.
 func TestPostgreSQLDies(t *testing.T) {
 	s := clustertest.Shared(t)
-	tr := s.Begin(t)
-	tr.While()
-	clustertest.Must(t, s.Postgres.Kill())
-	tr.Talk(50) // nobody stops for it
-	clustertest.Must(t, s.Postgres.Start(t.Context()))
-	tr.Flows()
+	tr := s.StartTraffic(t)
+	tr.SendMore()
+	clustertest.NoError(t, s.Postgres.Kill())
+	tr.AwaitSent(50) // users go on sending
+	clustertest.NoError(t, s.Postgres.Start(t.Context()))
+	tr.AwaitDelivery()
 	tr.Verify()
 }

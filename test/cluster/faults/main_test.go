@@ -1,4 +1,4 @@
-// Package faults tests what becomes of messages when a server of the cluster fails.
+// Package faults tests delivery while a server of the cluster fails.
 package faults
 
 import (

@@ -13,25 +13,25 @@ import (
 	"github.com/hikyaku-chat/hikyaku/test/cluster/clustertest"
 )
 
-// readiness is what a process says of itself and the servers that it works
-// with. It is asked as a balancer asks, which does not wait for long.
+// readiness requests the readiness report of a process. The timeout is that of
+// a load balancer, which does not wait for long.
 func readiness(t *testing.T, m *stack.Member) (status int, report map[string]string) {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+m.Addr()+"/readyz", http.NoBody)
-	clustertest.Must(t, err)
+	clustertest.NoError(t, err)
 	balancer := http.Client{Timeout: 5 * time.Second}
 	answer, err := balancer.Do(r)
 	if err != nil {
 		return 0, map[string]string{"readyz": err.Error()}
 	}
 	defer func() { _ = answer.Body.Close() }()
-	clustertest.Must(t, json.NewDecoder(answer.Body).Decode(&report))
+	clustertest.NoError(t, json.NewDecoder(answer.Body).Decode(&report))
 	return answer.StatusCode, report
 }
 
-// all waits until every process has the readiness that want says, with a word
-// on each of the servers that are named.
-func all(t *testing.T, s *clustertest.System, want func(m *stack.Member) int, away ...string) {
+// awaitReadiness waits until every process has the status that want returns,
+// and reports exactly the servers in away as unavailable.
+func awaitReadiness(t *testing.T, s *clustertest.System, want func(m *stack.Member) int, away ...string) {
 	t.Helper()
 	for _, m := range s.Members("") {
 		if m.Roles == "ui" {
@@ -51,34 +51,34 @@ func all(t *testing.T, s *clustertest.System, want func(m *stack.Member) int, aw
 	}
 }
 
-func ready(*stack.Member) int { return http.StatusOK }
+func statusOK(*stack.Member) int { return http.StatusOK }
 
-// Whatever is away, people are sent to the processes that can still do
-// something for them, and the report says what it is.
+// Whatever server is away, clients are sent to the processes that still work,
+// and the report names the server.
 func TestReadiness(t *testing.T) {
 	s := clustertest.Shared(t)
-	all(t, s, ready)
+	awaitReadiness(t, s, statusOK)
 	t.Run("Redis hangs", func(t *testing.T) {
-		clustertest.Must(t, s.Redis[0].Pause())
-		all(t, s, ready, "redis")
-		clustertest.Must(t, s.Redis[0].Resume())
-		all(t, s, ready)
+		clustertest.NoError(t, s.Redis[0].Pause())
+		awaitReadiness(t, s, statusOK, "redis")
+		clustertest.NoError(t, s.Redis[0].Resume())
+		awaitReadiness(t, s, statusOK)
 	})
 	t.Run("RabbitMQ is away", func(t *testing.T) {
-		clustertest.Must(t, s.RabbitMQ[0].Kill())
-		all(t, s, func(m *stack.Member) int {
+		clustertest.NoError(t, s.RabbitMQ[0].Kill())
+		awaitReadiness(t, s, func(m *stack.Member) int {
 			if m.Roles == "worker" || m.Roles == "push" {
 				return http.StatusServiceUnavailable // they have nothing to do
 			}
 			return http.StatusOK
 		}, "broker", "queue")
-		clustertest.Must(t, s.RabbitMQ[0].Start(t.Context()))
-		all(t, s, ready)
+		clustertest.NoError(t, s.RabbitMQ[0].Start(t.Context()))
+		awaitReadiness(t, s, statusOK)
 	})
 	t.Run("PostgreSQL is away", func(t *testing.T) {
-		clustertest.Must(t, s.Postgres.Kill())
-		all(t, s, func(*stack.Member) int { return http.StatusServiceUnavailable }, "database")
-		clustertest.Must(t, s.Postgres.Start(t.Context()))
-		all(t, s, ready)
+		clustertest.NoError(t, s.Postgres.Kill())
+		awaitReadiness(t, s, func(*stack.Member) int { return http.StatusServiceUnavailable }, "database")
+		clustertest.NoError(t, s.Postgres.Start(t.Context()))
+		awaitReadiness(t, s, statusOK)
 	})
 }

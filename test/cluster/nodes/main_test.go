@@ -1,4 +1,4 @@
-// Package nodes tests what becomes of messages when nodes of clustered servers fail.
+// Package nodes tests delivery while nodes of clustered servers fail.
 package nodes
 
 import (

@@ -13,30 +13,30 @@ import (
 // everything else meets it.
 func TestNodesGo(t *testing.T) {
 	s, err := clustertest.Start(stack.Options{RabbitMQNodes: 3, RedisCluster: true})
-	clustertest.Must(t, err)
-	tr := s.Begin(t)
+	clustertest.NoError(t, err)
+	tr := s.StartTraffic(t)
 	began := time.Now()
 	step := func(what string) {
 		t.Helper()
 		t.Logf("%s, after %v", what, time.Since(began).Round(time.Millisecond))
 		began = time.Now()
 	}
-	tr.While()
-	must, first, second := clustertest.Must, s.RabbitMQ[0], s.RabbitMQ[1]
-	must(t, first.Kill())
-	tr.Flows() // whichever queues it led
+	tr.SendMore()
+	noError, first, second := clustertest.NoError, s.RabbitMQ[0], s.RabbitMQ[1]
+	noError(t, first.Kill())
+	tr.AwaitDelivery() // whichever queues it led
 	step("all went on without " + first.Name())
-	must(t, first.Start(t.Context()))
+	noError(t, first.Start(t.Context()))
 	step(first.Name() + " started again")
-	tr.Flows()
-	must(t, second.Kill()) // the first leads now, or the third
-	tr.Flows()
+	tr.AwaitDelivery()
+	noError(t, second.Kill()) // the first leads now, or the third
+	tr.AwaitDelivery()
 	step("all went on without " + second.Name())
-	must(t, s.Redis[1].Kill())
-	tr.Flows()
+	noError(t, s.Redis[1].Kill())
+	tr.AwaitDelivery()
 	step("all went on without a part of Redis")
-	must(t, s.Redis[1].Start(t.Context()))
-	tr.Flows()
+	noError(t, s.Redis[1].Start(t.Context()))
+	tr.AwaitDelivery()
 	tr.Verify()
-	must(t, s.End())
+	noError(t, s.Close())
 }

@@ -1,4 +1,4 @@
-// Package restarts tests what becomes of messages when Hikyaku's processes come and go.
+// Package restarts tests delivery while Hikyaku's processes stop and start.
 package restarts
 
 import (

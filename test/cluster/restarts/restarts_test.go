@@ -10,48 +10,48 @@ import (
 // Every process of Hikyaku is killed, one after the other, and comes back.
 func TestKilledProcesses(t *testing.T) {
 	s := clustertest.Shared(t)
-	tr := s.Begin(t)
+	tr := s.StartTraffic(t)
 	for _, m := range s.Members("") {
-		tr.While()
-		clustertest.Must(t, m.Kill())
+		tr.SendMore()
+		clustertest.NoError(t, m.Kill())
 		began := time.Now()
-		tr.Flows() // without it
+		tr.AwaitDelivery() // without it
 		t.Logf("%s: %v until all went on without it", m.Name(), time.Since(began).Round(time.Millisecond))
-		clustertest.Must(t, m.Start(t.Context()))
+		clustertest.NoError(t, m.Start(t.Context()))
 		t.Logf("%s: ready again after %v", m.Name(), time.Since(began).Round(time.Millisecond))
 	}
-	tr.Flows()
+	tr.AwaitDelivery()
 	tr.Verify()
 }
 
 // Every process is stopped and started anew, as a new release is rolled out.
 func TestRollingRestart(t *testing.T) {
 	s := clustertest.Shared(t)
-	tr := s.Begin(t)
+	tr := s.StartTraffic(t)
 	for _, m := range s.Members("") {
-		tr.While()
+		tr.SendMore()
 		clustertest.Stop(t, m)
-		clustertest.Must(t, m.Start(t.Context()))
+		clustertest.NoError(t, m.Start(t.Context()))
 	}
-	tr.Flows()
+	tr.AwaitDelivery()
 	tr.Verify()
 }
 
 // Processes are added and taken away.
 func TestScaling(t *testing.T) {
 	s := clustertest.Shared(t)
-	tr := s.Begin(t)
+	tr := s.StartTraffic(t)
 	for _, roles := range []string{"worker", "gateway", "api,ui"} {
 		first, err := s.Add(t.Context(), roles)
-		clustertest.Must(t, err)
-		tr.While()
+		clustertest.NoError(t, err)
+		tr.SendMore()
 		second, err := s.Add(t.Context(), roles)
-		clustertest.Must(t, err)
-		tr.While()
-		clustertest.Must(t, s.Remove(t.Context(), first))
-		tr.While()
-		clustertest.Must(t, s.Remove(t.Context(), second))
+		clustertest.NoError(t, err)
+		tr.SendMore()
+		clustertest.NoError(t, s.Remove(t.Context(), first))
+		tr.SendMore()
+		clustertest.NoError(t, s.Remove(t.Context(), second))
 	}
-	tr.Flows()
+	tr.AwaitDelivery()
 	tr.Verify()
 }

@@ -1,6 +1,6 @@
-// Package reporttest has reports of every scenario for tests of what is made of
-// them: those of latency and burst are real runs against one process of Hikyaku;
-// the others are made up, in the form that their scenarios write.
+// Package reporttest has reports of every scenario for tests. Those of latency
+// and burst are recorded from one process of Hikyaku; the others are generated,
+// in the form that their scenarios write.
 package reporttest
 
 import (
@@ -17,8 +17,8 @@ import (
 //go:embed *.json
 var files embed.FS
 
-// Real gives a run that was really made: latency, latency-again or burst.
-func Real(name string) *report.Report {
+// Recorded returns a recorded run: latency, latency-again or burst.
+func Recorded(name string) *report.Report {
 	f, err := files.Open(name + ".json")
 	if err != nil {
 		panic(err)
@@ -30,12 +30,12 @@ func Real(name string) *report.Report {
 	return r
 }
 
-// All gives one of each scenario.
+// All returns a report of each scenario.
 func All() []*report.Report {
-	return []*report.Report{Real("latency"), Real("burst"), Connections(), Fanout(), Reconnect(), Soak()}
+	return []*report.Report{Recorded("latency"), Recorded("burst"), Connections(), Fanout(), Reconnect(), Soak()}
 }
 
-func made(scenario string, parameters map[string]string) *report.Report {
+func newReport(scenario string, parameters map[string]string) *report.Report {
 	r := report.New(scenario, "hikyaku", "1.0.0")
 	r.At = time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
 	r.Machine = report.Machine{OS: "linux", Arch: "amd64", Processor: "a processor", Cores: 2, MemoryMiB: 24000}
@@ -58,9 +58,10 @@ func heat(n int64, p50 float64) []int64 {
 	return out
 }
 
-func wave(i int) float64 { return 1 + 0.15*math.Sin(float64(i)*1.7) }
+func variation(i int) float64 { return 1 + 0.15*math.Sin(float64(i)*1.7) }
 
-// second is one in which sent messages went to so many devices each.
+// second returns a second in which each sent message went to a number of
+// devices.
 func second(i int, sent, copies int64, p50 float64) load.Second {
 	l := latency(p50)
 	return load.Second{
@@ -71,17 +72,17 @@ func second(i int, sent, copies int64, p50 float64) load.Second {
 
 // Connections is 20,000 connections, of which two fail, and messages to some.
 func Connections() *report.Report {
-	r := made("connections", map[string]string{"connections": "20000", "per_s": "1000", "hold": "20s"})
+	r := newReport("connections", map[string]string{"connections": "20000", "per_s": "1000", "hold": "20s"})
 	for i := 1; i <= 45; i++ {
 		s := load.Second{At: float64(i), Connected: min(int64(i)*1000, 19_998), MemoryMiB: 40 + float64(min(i, 20))*4.6, CPU: 0.1}
 		switch {
 		case i <= 20:
-			p50 := 2.1 * wave(i) * (1 + float64(i)/20)
+			p50 := 2.1 * variation(i) * (1 + float64(i)/20)
 			l := latency(p50)
-			s.P50, s.P95, s.P99, s.Heat, s.CPU = l.P50, l.P95, l.P99, heat(1000, p50), 0.6*wave(i)
+			s.P50, s.P95, s.P99, s.Heat, s.CPU = l.P50, l.P95, l.P99, heat(1000, p50), 0.6*variation(i)
 		case i > 40:
 			at, memory := s.Connected, s.MemoryMiB
-			s = second(i, 200, 2, 1.4*wave(i))
+			s = second(i, 200, 2, 1.4*variation(i))
 			s.Connected, s.MemoryMiB, s.CPU = at, memory, 0.3
 		}
 		r.Series = append(r.Series, s)
@@ -96,13 +97,13 @@ func Connections() *report.Report {
 		Receipts: 399.6, Latency: latency(1.4), Answer: latency(1), Complete: latency(1.5), Lag: latency(0.1),
 	}
 	r.Steps = append(r.Steps, step)
-	r.Take(step)
+	r.SetFigures(step)
 	return r
 }
 
 // Fanout is rooms of three sizes.
 func Fanout() *report.Report {
-	r := made("fanout", map[string]string{"sizes": "100,1000,10000", "step": "10s"})
+	r := newReport("fanout", map[string]string{"sizes": "100,1000,10000", "step": "10s"})
 	at := 0
 	for i, size := range []int64{100, 1000, 10_000} {
 		p50 := []float64{2.2, 9.5, 71}[i]
@@ -114,27 +115,28 @@ func Fanout() *report.Report {
 		}
 		for range 10 {
 			at++
-			s := second(at, rate, size, p50*wave(at))
-			s.Connected, s.MemoryMiB, s.CPU = size, 90+float64(i)*60, 0.8*wave(at)
+			s := second(at, rate, size, p50*variation(at))
+			s.Connected, s.MemoryMiB, s.CPU = size, 90+float64(i)*60, 0.8*variation(at)
 			r.Series = append(r.Series, s)
 		}
 		r.Sent, r.Accepted, r.Delivered = r.Sent+step.Sent, r.Accepted+step.Accepted, r.Delivered+step.Delivered
 		r.Steps = append(r.Steps, step)
-		r.Take(step)
+		r.SetFigures(step)
 	}
 	return r
 }
 
-// Reconnect is 2,000 people who are cut off while others talk, and return.
+// Reconnect is 2,000 users who are disconnected while others send, and connect
+// again.
 func Reconnect() *report.Report {
-	r := made("reconnect", map[string]string{"users": "2000", "spread": "10s"})
+	r := newReport("reconnect", map[string]string{"users": "2000", "spread": "10s"})
 	for i := 1; i <= 40; i++ {
-		s := second(i, 500, 2, 1.6*wave(i))
-		s.Connected, s.MemoryMiB, s.CPU = 2000, 120, 0.4*wave(i)
+		s := second(i, 500, 2, 1.6*variation(i))
+		s.Connected, s.MemoryMiB, s.CPU = 2000, 120, 0.4*variation(i)
 		if i > 12 && i <= 25 {
-			s = load.Second{At: float64(i), MemoryMiB: 130, CPU: 1.7 * wave(i)}
+			s = load.Second{At: float64(i), MemoryMiB: 130, CPU: 1.7 * variation(i)}
 			if i > 15 {
-				l := latency(14 * wave(i))
+				l := latency(14 * variation(i))
 				s.Connected, s.P50, s.P95, s.P99 = int64(i-15)*200, l.P50, l.P95, l.P99
 			}
 		}
@@ -146,7 +148,7 @@ func Reconnect() *report.Report {
 			PerSecond: 499, Receipts: 998, Latency: latency(1.6), Answer: latency(1.1), Complete: latency(1.7), Lag: latency(0.2),
 		}
 		r.Steps = append(r.Steps, step)
-		r.Take(step)
+		r.SetFigures(step)
 	}
 	r.Return = &report.Return{
 		People: 2000, Returned: 2000, Missed: 10_000, Synced: latency(1900), AllS: 9.8, SpreadS: 10, PeakCPU: 1.9, Afterwards: latency(1.6),
@@ -157,10 +159,10 @@ func Reconnect() *report.Report {
 
 // Soak is four minutes of mixed behaviour, with a leak and lost receipts.
 func Soak() *report.Report {
-	r := made("soak", map[string]string{"users": "400", "length": "4m0s"})
+	r := newReport("soak", map[string]string{"users": "400", "length": "4m0s"})
 	for i := 1; i <= 240; i++ {
-		s := second(i, 100, 4, 1.8*wave(i))
-		s.Connected, s.MemoryMiB, s.CPU = 400, 110+float64(i)/20, 0.3*wave(i)
+		s := second(i, 100, 4, 1.8*variation(i))
+		s.Connected, s.MemoryMiB, s.CPU = 400, 110+float64(i)/20, 0.3*variation(i)
 		s.Heat = s.Heat[:20]
 		r.Series = append(r.Series, s)
 	}
@@ -169,10 +171,10 @@ func Soak() *report.Report {
 		Receipts: 399.8, Latency: latency(1.8), Answer: latency(1.2), Complete: latency(2), Lag: latency(0.2),
 	}
 	r.Steps = append(r.Steps, step)
-	r.Take(step)
+	r.SetFigures(step)
 	r.Verdict = audit.Verdict{
 		Sent: 24_000, Accepted: 23_990, Refused: 10, Delivered: 95_956, Lost: 4,
-		Offenders: []string{"conversation 12: message 81 of person 40 did not come to the device of person 41"},
+		Violations: []string{"conversation 12: message 81 of person 40 did not come to the device of person 41"},
 	}
 	r.Drift = &report.Drift{Hours: 240.0 / 3600, FirstP95: 4.3, LastP95: 4.5, FirstMiB: 110.6, LastMiB: 121.4, MiBPerHour: 180, P95PerHour: 3.1}
 	r.Acts = []report.Act{

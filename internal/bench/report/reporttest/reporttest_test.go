@@ -37,7 +37,7 @@ func TestFiles(t *testing.T) {
 	}
 }
 
-// What a person reads in the terminal after a run of each scenario.
+// The summary of each scenario in the terminal.
 func TestSummaries(t *testing.T) {
 	for _, r := range reporttest.All() {
 		var b bytes.Buffer

@@ -12,20 +12,20 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/bench/target"
 )
 
-// conn is a person who is there. One goroutine reads; it and the sender share
-// what mu guards.
+// conn is a connected user. One goroutine reads; it and the sender share what mu
+// guards.
 //
-// The reader never waits for the network to take something: under pressure it
-// takes nothing before something was read from it. What the server asks for,
-// and the driver's own questions, are sent from goroutines of their own.
+// The reader never blocks on a write: under pressure the server accepts nothing
+// before the client has read. Answers to the server, and the driver's own
+// requests, are sent by their own goroutines.
 type conn struct {
 	*session
-	site  *site
-	on    target.Listener
-	rooms map[string]int // by the address that their messages come from
-	to    map[int]string // and the other way round
-	heard atomic.Uint32  // stanzas from the server, since stream management is on
-	stop  atomic.Bool
+	site     *site
+	on       target.Listener
+	rooms    map[string]int // by the address that their messages come from
+	to       map[int]string // the inverse of rooms
+	received atomic.Uint32  // stanzas from the server since stream management was enabled
+	closed   atomic.Bool
 
 	frame []byte // of Send, which one goroutine at a time calls
 
@@ -33,41 +33,42 @@ type conn struct {
 	// so that both have the same order. It is taken before mu.
 	sending sync.Mutex
 
-	mu      sync.Mutex
-	acked   uint32 // stanzas of ours that the server has taken
-	pending []int  // numbers of the texts behind those, in order; nobodys for a stanza that awaits no word
-	asked   bool   // a question how many it has taken is on its way
+	mu           sync.Mutex
+	acked        uint32 // stanzas that the server has acknowledged
+	pending      []int  // numbers of the texts behind those, in order; nobodys for a stanza that awaits no word
+	ackRequested bool   // an acknowledgment was requested and has not come
 }
 
-// nobodys stands for a text that was answered already, or for another stanza.
-const nobodys = -1
+// noMessage stands for a text that was answered already, or for a stanza that is
+// no text.
+const noMessage = -1
 
 var (
-	askTaken = []byte(`<r xmlns="` + nsSM + `"/>`)
-	presence = []byte(`<presence xmlns="` + nsClient + `"/>`)
+	ackRequest = []byte(`<r xmlns="` + nsSM + `"/>`)
+	presence   = []byte(`<presence xmlns="` + nsClient + `"/>`)
 )
 
-// Connect implements [target.Site]. It returns when the person is there, in
-// their group chats too.
-func (s *site) Connect(ctx context.Context, person int, on target.Listener) (target.Conn, error) {
-	stream, err := s.login(ctx, person, "bench")
+// Connect implements [target.Site]. It returns when the user is present,
+// also in their group chats.
+func (s *site) Connect(ctx context.Context, user int, on target.Listener) (target.Conn, error) {
+	stream, err := s.login(ctx, user, "bench")
 	if err != nil {
 		return nil, err
 	}
-	c := &conn{session: stream, site: s, on: on, rooms: s.rooms[person], to: map[int]string{}}
+	c := &conn{session: stream, site: s, on: on, rooms: s.rooms[user], to: map[int]string{}}
 	for address, room := range c.rooms {
 		c.to[room] = address
 	}
-	if err := stream.within(ctx, func() error { return c.arrive(person) }); err != nil {
-		stream.end()
-		return nil, fmt.Errorf("connect %s: %w", s.user(person), err)
+	if err := stream.withContext(ctx, func() error { return c.activate(user) }); err != nil {
+		stream.close()
+		return nil, fmt.Errorf("connect %s: %w", s.user(user), err)
 	}
 	go c.read()
 	return c, nil
 }
 
-// arrive switches stream management on and says that the person is there.
-func (c *conn) arrive(person int) error {
+// activate enables stream management and sends presence.
+func (c *conn) activate(user int) error {
 	if c.site.version.Load() == nil {
 		v, err := c.version()
 		if err != nil {
@@ -76,10 +77,10 @@ func (c *conn) arrive(person int) error {
 		c.site.version.Store(&v)
 	}
 	for from, room := range c.rooms {
-		if c.site.pair(room) {
+		if c.site.isPair(room) {
 			continue
 		}
-		if err := c.join(from, person); err != nil {
+		if err := c.join(from, user); err != nil {
 			return fmt.Errorf("come into the room %s: %w", from, err)
 		}
 	}
@@ -93,7 +94,7 @@ func (c *conn) arrive(person int) error {
 	if answer.is("failed") {
 		return errors.New("the server has no stream management (mod_stream_mgmt)")
 	}
-	if err := c.Write(presence, askTaken); err != nil {
+	if err := c.Write(presence, ackRequest); err != nil {
 		return err
 	}
 	for {
@@ -102,21 +103,21 @@ func (c *conn) arrive(person int) error {
 			return err
 		}
 		if e.is("a") {
-			h, err := taken(e)
+			h, err := ackedCount(e)
 			c.acked = h
 			return err
 		}
-		if err := c.hear(e); err != nil {
+		if err := c.handle(e); err != nil {
 			return err
 		}
 	}
 }
 
-// join comes into a group chat (XEP-0045), whose subject is the last thing that
-// one who comes is told.
-func (c *conn) join(room string, person int) error {
+// join joins a group chat (XEP-0045). The subject is the last stanza that a user
+// receives when joining.
+func (c *conn) join(room string, user int) error {
 	f := append([]byte(nil), `<presence xmlns="`+nsClient+`" to="`+room+`/p`...)
-	f = strconv.AppendInt(f, int64(person), 10)
+	f = strconv.AppendInt(f, int64(user), 10)
 	f = append(f, `"><x xmlns="`+nsMUC+`"><history maxstanzas="0"/></x></presence>`...)
 	if err := c.Write(f); err != nil {
 		return err
@@ -126,7 +127,7 @@ func (c *conn) join(room string, person int) error {
 		if err != nil {
 			return err
 		}
-		if string(bare(e.attr("from"))) != room {
+		if string(bareJID(e.attr("from"))) != room {
 			continue
 		}
 		if string(e.attr("type")) == "error" {
@@ -138,14 +139,14 @@ func (c *conn) join(room string, person int) error {
 	}
 }
 
-// bare is an address without its resource.
-func bare(jid []byte) []byte {
+// bareJID returns an address without its resource.
+func bareJID(jid []byte) []byte {
 	b, _, _ := bytes.Cut(jid, []byte("/"))
 	return b
 }
 
-// taken is how many stanzas an answer is for.
-func taken(e *element) (uint32, error) {
+// ackedCount returns the number of stanzas that an answer acknowledges.
+func ackedCount(e *element) (uint32, error) {
 	h, err := strconv.ParseUint(string(e.attr("h")), 10, 32)
 	if err != nil {
 		return 0, fmt.Errorf("the server acknowledges %q stanzas", e.attr("h"))
@@ -157,7 +158,7 @@ func taken(e *element) (uint32, error) {
 func (c *conn) Send(room, n int, text []byte) error {
 	f := append(c.frame[:0], `<message xmlns="`+nsClient+`" id="`...)
 	f = strconv.AppendInt(f, int64(n), 10)
-	if c.site.pair(room) {
+	if c.site.isPair(room) {
 		f = append(f, `" type="chat" to="`...)
 	} else {
 		f = append(f, `" type="groupchat" to="`...)
@@ -171,33 +172,33 @@ func (c *conn) Send(room, n int, text []byte) error {
 	defer c.sending.Unlock()
 	c.mu.Lock()
 	c.pending = append(c.pending, n)
-	asked := c.asked
-	c.asked = true
+	asked := c.ackRequested
+	c.ackRequested = true
 	c.mu.Unlock()
 	if asked {
 		return c.Write(f)
 	}
-	return c.Write(f, askTaken)
+	return c.Write(f, ackRequest)
 }
 
 // Close implements [target.Conn].
 func (c *conn) Close() {
-	c.stop.Store(true)
-	c.end()
+	c.closed.Store(true)
+	c.close()
 }
 
-// read hears what comes, until the end.
+// read reads until the connection ends.
 func (c *conn) read() {
 	for {
 		e, err := c.next()
 		if err == nil {
-			err = c.hear(e)
+			err = c.handle(e)
 		}
 		if err == nil {
 			continue
 		}
 		c.Conn.Close()
-		if c.stop.Load() {
+		if c.closed.Load() {
 			err = nil
 		}
 		c.on.Ended(err)
@@ -205,43 +206,42 @@ func (c *conn) read() {
 	}
 }
 
-// hear deals with one element.
-func (c *conn) hear(e *element) error {
+// handle handles one element.
+func (c *conn) handle(e *element) error {
 	switch string(e.name) {
 	case "message":
-		c.heard.Add(1)
-		c.message(e)
+		c.received.Add(1)
+		c.handleMessage(e)
 	case "presence":
-		c.heard.Add(1)
+		c.received.Add(1)
 	case "iq":
-		c.heard.Add(1)
+		c.received.Add(1)
 		if kind := string(e.attr("type")); kind == "get" || kind == "set" {
-			c.answer(e)
+			c.answerIQ(e)
 		}
 	case "a":
-		h, err := taken(e)
+		h, err := ackedCount(e)
 		if err != nil {
 			return err
 		}
-		return c.taken(h)
+		return c.handleAck(h)
 	case "r":
-		go c.tell()
+		go c.sendAck()
 	}
 	return nil
 }
 
-// tell says how many stanzas were heard. The number is read when its turn to be
-// written has come, so that it never goes back. A failure is the reader's to
-// notice.
-func (c *conn) tell() {
+// sendAck acknowledges the received stanzas. The number is read just before it is
+// written, so that it never decreases. The reader notices an error.
+func (c *conn) sendAck() {
 	c.sending.Lock()
 	defer c.sending.Unlock()
-	_ = c.Write([]byte(`<a xmlns="` + nsSM + `" h="` + strconv.FormatUint(uint64(c.heard.Load()), 10) + `"/>`))
+	_ = c.Write([]byte(`<a xmlns="` + nsSM + `" h="` + strconv.FormatUint(uint64(c.received.Load()), 10) + `"/>`))
 }
 
-// answer answers what the server asks: that the person is there (XEP-0199), and
-// whatever else it may ask for, too. It is a stanza like a text.
-func (c *conn) answer(e *element) {
+// answerIQ answers the server's requests: pings (XEP-0199), and any other. The
+// answer counts as a stanza, like a text.
+func (c *conn) answerIQ(e *element) {
 	f := append([]byte(nil), `<iq xmlns="`+nsClient+`" type="result" id="`...)
 	f = appendEscaped(f, e.attr("id"))
 	if from := e.attr("from"); from != nil {
@@ -253,20 +253,20 @@ func (c *conn) answer(e *element) {
 		c.sending.Lock()
 		defer c.sending.Unlock()
 		c.mu.Lock()
-		c.pending = append(c.pending, nobodys)
+		c.pending = append(c.pending, noMessage)
 		c.mu.Unlock()
 		_ = c.Write(f)
 	}()
 }
 
-func (c *conn) message(e *element) {
-	room, ok := c.rooms[string(bare(e.attr("from")))]
+func (c *conn) handleMessage(e *element) {
+	room, ok := c.rooms[string(bareJID(e.attr("from")))]
 	if !ok {
 		return
 	}
 	if string(e.attr("type")) == "error" {
 		if n, err := strconv.Atoi(string(e.attr("id"))); err == nil {
-			c.bounced(n, condition(e.child("error", "")))
+			c.handleBounce(n, condition(e.child("error", "")))
 		}
 		return
 	}
@@ -275,9 +275,9 @@ func (c *conn) message(e *element) {
 	}
 }
 
-// taken passes the server's word on, for all that it is for, and asks again
-// when there is more.
-func (c *conn) taken(h uint32) error {
+// handleAck reports the messages that the server acknowledged, and requests the
+// next acknowledgment when there are more.
+func (c *conn) handleAck(h uint32) error {
 	c.mu.Lock()
 	count := h - c.acked // also past the counter's end (XEP-0198, section 4)
 	if int64(count) > int64(len(c.pending)) {
@@ -287,26 +287,26 @@ func (c *conn) taken(h uint32) error {
 	numbers := append([]int(nil), c.pending[:count]...)
 	c.pending = append(c.pending[:0], c.pending[count:]...)
 	c.acked = h
-	if c.asked = len(c.pending) > 0; c.asked {
-		go func() { _ = c.Write(askTaken) }()
+	if c.ackRequested = len(c.pending) > 0; c.ackRequested {
+		go func() { _ = c.Write(ackRequest) }()
 	}
 	c.mu.Unlock()
 	for _, n := range numbers {
-		if n != nobodys {
+		if n != noMessage {
 			c.on.Answered(n, target.Answer{Kind: target.Accepted})
 		}
 	}
 	return nil
 }
 
-// bounced passes on that a message came back: refused, or failed when the
-// server had given its word before.
-func (c *conn) bounced(n int, why string) {
+// handleBounce reports that a message was returned: refused, or failed if the
+// server had acknowledged it before.
+func (c *conn) handleBounce(n int, why string) {
 	kind := target.Failed
 	c.mu.Lock()
 	for i := range c.pending {
 		if c.pending[i] == n {
-			c.pending[i], kind = nobodys, target.Refused
+			c.pending[i], kind = noMessage, target.Refused
 		}
 	}
 	c.mu.Unlock()

@@ -61,38 +61,38 @@ type site struct {
 	*Target
 	plan     target.Plan
 	password string
-	rooms    []map[string]int // of each person: conversations, by the address that their messages come from
+	rooms    []map[string]int // by user: rooms by the address that their messages come from
 	version  atomic.Pointer[string]
 }
 
-// pair tells whether a conversation is a one-to-one chat.
-func (s *site) pair(room int) bool { return len(s.plan.Rooms[room]) == 2 }
+// isPair reports whether a conversation is a one-to-one chat.
+func (s *site) isPair(room int) bool { return len(s.plan.Rooms[room]) == 2 }
 
-func (s *site) user(person int) string { return fmt.Sprintf("bench-%s-%d", s.plan.Run, person) }
+func (s *site) user(user int) string { return fmt.Sprintf("bench-%s-%d", s.plan.Run, user) }
 
-// jid is a person's address.
-func (s *site) jid(person int) string { return s.user(person) + "@" + s.Domain }
+// jid returns a user's address.
+func (s *site) jid(user int) string { return s.user(user) + "@" + s.Domain }
 
-// address is where a person sends what they say in a conversation.
-func (s *site) address(room, person int) string {
+// address returns the address that a user sends to in a conversation.
+func (s *site) address(room, user int) string {
 	members := s.plan.Rooms[room]
 	switch {
-	case !s.pair(room):
+	case !s.isPair(room):
 		return fmt.Sprintf("bench-%s-%d@%s", s.plan.Run, room, s.Rooms)
-	case members[0] == person:
+	case members[0] == user:
 		return s.jid(members[1])
 	default:
 		return s.jid(members[0])
 	}
 }
 
-// makeAtOnce is how many streams make accounts side by side.
-const makeAtOnce = 8
+// registerConcurrency is how many streams make accounts side by side.
+const registerConcurrency = 8
 
 // Prepare implements [target.Target]. Group chats come into being when the
 // first of their members comes in.
 func (t *Target) Prepare(ctx context.Context, p target.Plan) (target.Site, error) {
-	s := &site{Target: t, plan: p, password: rand.Text(), rooms: make([]map[string]int, p.People)}
+	s := &site{Target: t, plan: p, password: rand.Text(), rooms: make([]map[string]int, p.Users)}
 	for i := range s.rooms {
 		s.rooms[i] = map[string]int{}
 	}
@@ -109,17 +109,17 @@ func (t *Target) Prepare(ctx context.Context, p target.Plan) (target.Site, error
 		}
 	}
 	var making errgroup.Group
-	for first := range min(makeAtOnce, p.People) {
+	for first := range min(registerConcurrency, p.Users) {
 		making.Go(func() error {
 			stream, err := open(ctx, t.address, t.Domain)
 			if err != nil {
 				return err
 			}
-			defer stream.end()
-			for i := first; i < p.People; i += makeAtOnce {
-				err := stream.within(ctx, func() error { return stream.register(s.user(i), s.password) })
+			defer stream.close()
+			for i := first; i < p.Users; i += registerConcurrency {
+				err := stream.withContext(ctx, func() error { return stream.register(s.user(i), s.password) })
 				if err != nil {
-					return fmt.Errorf("make account %d of %d: %w", i+1, p.People, err)
+					return fmt.Errorf("make account %d of %d: %w", i+1, p.Users, err)
 				}
 			}
 			return nil
@@ -130,7 +130,7 @@ func (t *Target) Prepare(ctx context.Context, p target.Plan) (target.Site, error
 
 // Echoes implements [target.Site]: a group chat is the same for all, a pair's
 // message goes to the other.
-func (s *site) Echoes(room int) bool { return !s.pair(room) }
+func (s *site) Echoes(room int) bool { return !s.isPair(room) }
 
 // Version implements [target.Site].
 func (s *site) Version() string {
@@ -140,15 +140,15 @@ func (s *site) Version() string {
 	return ""
 }
 
-// login opens a stream of a person.
-func (s *site) login(ctx context.Context, person int, resource string) (*session, error) {
+// login opens a stream for a user.
+func (s *site) login(ctx context.Context, user int, resource string) (*session, error) {
 	stream, err := open(ctx, s.Target.address, s.Domain)
 	if err != nil {
 		return nil, err
 	}
-	err = stream.within(ctx, func() error { return stream.login(s.user(person), s.password, resource) })
+	err = stream.withContext(ctx, func() error { return stream.login(s.user(user), s.password, resource) })
 	if err != nil {
-		stream.end()
+		stream.close()
 		return nil, err
 	}
 	return stream, nil
@@ -159,7 +159,7 @@ func (s *site) login(ctx context.Context, person int, resource string) (*session
 func (s *site) History(ctx context.Context, room int) ([]target.Message, error) {
 	members := s.plan.Rooms[room]
 	all, err := s.archive(ctx, room, members[0])
-	if err != nil || !s.pair(room) {
+	if err != nil || !s.isPair(room) {
 		return all, err
 	}
 	others, err := s.archive(ctx, room, members[1])
@@ -184,21 +184,21 @@ const pageSize = 250
 
 // archive reads what the archive has of a conversation (XEP-0313), as one of
 // its members has it.
-func (s *site) archive(ctx context.Context, room, person int) ([]target.Message, error) {
-	stream, err := s.login(ctx, person, "archive")
+func (s *site) archive(ctx context.Context, room, user int) ([]target.Message, error) {
+	stream, err := s.login(ctx, user, "archive")
 	if err != nil {
 		return nil, err
 	}
-	defer stream.end()
-	to, with := s.address(room, person), ""
-	if s.pair(room) {
+	defer stream.close()
+	to, with := s.address(room, user), ""
+	if s.isPair(room) {
 		to, with = "", `<field var="with"><value>`+to+`</value></field>`
 	}
 	out, after := []target.Message{}, ""
 	for {
 		complete := false
-		err := stream.within(ctx, func() error {
-			e, err := stream.ask("set", to, fmt.Sprintf(
+		err := stream.withContext(ctx, func() error {
+			e, err := stream.query("set", to, fmt.Sprintf(
 				`<query xmlns="%s"><x xmlns="jabber:x:data" type="submit"><field var="FORM_TYPE" type="hidden"><value>%[1]s</value></field>%s</x>`+
 					`<set xmlns="%s"><max>%d</max>%s</set></query>`, nsMAM, with, nsRSM, pageSize, after),
 				func(e *element) {
@@ -222,7 +222,7 @@ func (s *site) archive(ctx context.Context, room, person int) ([]target.Message,
 			return nil
 		})
 		if err != nil {
-			return nil, fmt.Errorf("read the archive of %s: %w", s.user(person), err)
+			return nil, fmt.Errorf("read the archive of %s: %w", s.user(user), err)
 		}
 		if complete {
 			return out, nil

@@ -43,13 +43,13 @@ func start(t *testing.T) (*stack.Ejabberd, targettest.System) {
 func TestEjabberd(t *testing.T) {
 	server, system := start(t)
 	t.Run("pairs", func(t *testing.T) {
-		crowd := targettest.Talk(t, system, targettest.Pairs("pairs", 10))
-		if !strings.HasPrefix(crowd.Version(), "ejabberd ") {
-			t.Errorf("the version is %q", crowd.Version())
+		users := targettest.TestMessages(t, system, targettest.Pairs("pairs", 10))
+		if !strings.HasPrefix(users.Version(), "ejabberd ") {
+			t.Errorf("the version is %q", users.Version())
 		}
 		// In the archive of either of a pair.
 		for i, whose := range []string{"bench-pairs-0", "bench-pairs-3"} {
-			targettest.Forgets(t, crowd, int64(i)+1, func() error {
+			targettest.TestLossIsFound(t, users, int64(i)+1, func() error {
 				return server.Postgres.Exec(t.Context(), "ejabberd", fmt.Sprintf(
 					"DELETE FROM archive WHERE id = (SELECT min(id) FROM archive WHERE username = '%s')", whose))
 			})
@@ -60,18 +60,18 @@ func TestEjabberd(t *testing.T) {
 		for i := range everybody {
 			everybody[i] = i
 		}
-		targettest.Talk(t, system, target.Plan{Run: "groups", People: len(everybody), Rooms: [][]int{{0, 1}, {1, 2, 3}, everybody}})
+		targettest.TestMessages(t, system, target.Plan{Run: "groups", Users: len(everybody), Rooms: [][]int{{0, 1}, {1, 2, 3}, everybody}})
 	})
 	t.Run("archive locked", func(t *testing.T) { acceptedIsArchived(t, server, system) })
 	t.Run("killed", func(t *testing.T) {
-		targettest.Dies(t, system, targettest.Pairs("killed", 4), server.Kill)
+		targettest.TestServerKilled(t, system, targettest.Pairs("killed", 4), server.Kill)
 	})
 }
 
 // What the server takes while its archive cannot be written is not accepted, and
 // not delivered, until it is.
 func acceptedIsArchived(t *testing.T, server *stack.Ejabberd, system targettest.System) {
-	crowd := targettest.Gather(t, system, targettest.Pairs("locked", 4))
+	users := targettest.Connect(t, system, targettest.Pairs("locked", 4))
 	db, err := pgx.Connect(t.Context(), server.Postgres.URL("ejabberd"))
 	if err != nil {
 		t.Fatal(err)
@@ -79,19 +79,19 @@ func acceptedIsArchived(t *testing.T, server *stack.Ejabberd, system targettest.
 	if _, err := db.Exec(t.Context(), "BEGIN; LOCK TABLE archive"); err != nil {
 		t.Fatal(err)
 	}
-	r, err := crowd.Talk(t.Context(), load.Phase{Rate: 50, Length: time.Second, Drain: time.Second})
+	r, err := users.RunPhase(t.Context(), load.Phase{Rate: 50, Duration: time.Second, Drain: time.Second})
 	if err != nil || r.Sent != 50 || r.Accepted != 0 || r.Delivered != 0 || r.Missing != 50 {
 		t.Errorf("%+v, %v", r, err)
 	}
 	if err := db.Close(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	// What waited comes before what is said now.
-	r, err = crowd.Talk(t.Context(), load.Phase{Rate: 50, Length: time.Second, Drain: time.Minute})
+	// What waited arrives before what is sent now.
+	r, err = users.RunPhase(t.Context(), load.Phase{Rate: 50, Duration: time.Second, Drain: time.Minute})
 	if err != nil || r.Accepted != 50 || r.Missing != 0 {
 		t.Errorf("%+v, %v", r, err)
 	}
-	if v := targettest.Judge(t, crowd); !v.Kept() || v.Accepted != 100 || v.Delivered != 100 {
+	if v := targettest.Check(t, users); !v.Passed() || v.Accepted != 100 || v.Delivered != 100 {
 		t.Errorf("%+v", v)
 	}
 }
@@ -106,7 +106,7 @@ func TestPlansThatCannotBeServed(t *testing.T) {
 		"with oneself":  {{1, 1}},
 		"the same pair": {{0, 1}, {1, 0}},
 	} {
-		_, err := system.Prepare(t.Context(), target.Plan{Run: "test", People: 2, Rooms: rooms})
+		_, err := system.Prepare(t.Context(), target.Plan{Run: "test", Users: 2, Rooms: rooms})
 		if err == nil || !strings.Contains(err.Error(), "ejabberd has") {
 			t.Errorf("%s: %v", name, err)
 		}

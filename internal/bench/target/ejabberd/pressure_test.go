@@ -16,17 +16,17 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/bench/target/frames"
 )
 
-// answers are what a person is told of what they sent.
-type answers struct {
+// answerListener records the answers to what a user sent.
+type answerListener struct {
 	numbers chan int
 	ended   chan struct{}
 }
 
-func (a *answers) Answered(n int, _ target.Answer) { a.numbers <- n }
+func (a *answerListener) Answered(n int, _ target.Answer) { a.numbers <- n }
 
-func (a *answers) Received(int, int64, []byte) {}
+func (a *answerListener) Received(int, int64, []byte) {}
 
-func (a *answers) Ended(error) { close(a.ended) }
+func (a *answerListener) Ended(error) { close(a.ended) }
 
 // A server that takes nothing while it has something to say is listened to:
 // whoever reads does not wait for who writes. The order stays.
@@ -54,7 +54,7 @@ func TestReadsUnderPressure(t *testing.T) {
 	if err := server.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
 		t.Fatal(err)
 	}
-	on := &answers{numbers: make(chan int, 10), ended: make(chan struct{})}
+	on := &answerListener{numbers: make(chan int, 10), ended: make(chan struct{})}
 	c := &conn{session: &session{Conn: socket}, site: &site{plan: target.Plan{Rooms: [][]int{{0, 1}}}}, on: on, to: map[int]string{0: "p1@localhost"}}
 	go c.read()
 	// More than the system's buffers take.
@@ -66,15 +66,15 @@ func TestReadsUnderPressure(t *testing.T) {
 		}
 		sent <- err
 	}()
-	expect(t, server, `id="1"`)
-	expect(t, server, string(askTaken))
+	serverExpects(t, server, `id="1"`)
+	serverExpects(t, server, string(ackRequest))
 	h, err := ws.ReadHeader(server) // so the large one is being written
 	if err != nil {
 		t.Fatal(err)
 	}
-	say(t, server, `<iq xmlns="jabber:client" type="get" id="q"/>`)
-	say(t, server, `<r xmlns="`+nsSM+`"/>`)
-	say(t, server, `<a xmlns="`+nsSM+`" h="1"/>`)
+	serverSends(t, server, `<iq xmlns="jabber:client" type="get" id="q"/>`)
+	serverSends(t, server, `<r xmlns="`+nsSM+`"/>`)
+	serverSends(t, server, `<a xmlns="`+nsSM+`" h="1"/>`)
 	answered(t, on, 1)
 	if _, err := io.CopyN(io.Discard, server, h.Length); err != nil {
 		t.Fatal(err)
@@ -85,20 +85,20 @@ func TestReadsUnderPressure(t *testing.T) {
 	// What was asked for meanwhile, in whatever order.
 	var rest [3]string
 	for i := range rest {
-		rest[i] = read(t, server)
+		rest[i] = serverReads(t, server)
 	}
-	for _, want := range []string{`id="q"`, `h="1"`, string(askTaken)} {
+	for _, want := range []string{`id="q"`, `h="1"`, string(ackRequest)} {
 		if !bytes.Contains([]byte(rest[0]+rest[1]+rest[2]), []byte(want)) {
 			t.Errorf("%q has no %s", rest, want)
 		}
 	}
-	say(t, server, `<a xmlns="`+nsSM+`" h="3"/>`)
+	serverSends(t, server, `<a xmlns="`+nsSM+`" h="3"/>`)
 	answered(t, on, 2)
 	c.Close()
 	<-on.ended
 }
 
-func answered(t *testing.T, on *answers, n int) {
+func answered(t *testing.T, on *answerListener, n int) {
 	t.Helper()
 	select {
 	case got := <-on.numbers:
@@ -110,14 +110,14 @@ func answered(t *testing.T, on *answers, n int) {
 	}
 }
 
-func say(t *testing.T, server net.Conn, text string) {
+func serverSends(t *testing.T, server net.Conn, text string) {
 	t.Helper()
 	if err := ws.WriteFrame(server, ws.NewTextFrame([]byte(text))); err != nil {
 		t.Fatal(err)
 	}
 }
 
-func read(t *testing.T, server net.Conn) string {
+func serverReads(t *testing.T, server net.Conn) string {
 	t.Helper()
 	text, err := wsutil.ReadClientText(server)
 	if err != nil {
@@ -126,9 +126,9 @@ func read(t *testing.T, server net.Conn) string {
 	return string(text)
 }
 
-func expect(t *testing.T, server net.Conn, part string) {
+func serverExpects(t *testing.T, server net.Conn, part string) {
 	t.Helper()
-	if got := read(t, server); !bytes.Contains([]byte(got), []byte(part)) {
+	if got := serverReads(t, server); !bytes.Contains([]byte(got), []byte(part)) {
 		t.Fatalf("%s has no %s", got, part)
 	}
 }

@@ -26,9 +26,9 @@ const (
 	nsForward  = "urn:xmpp:forward:0"
 )
 
-// patience bounds each conversation of a session with the server: opening,
+// timeout bounds each conversation of a session with the server: opening,
 // logging in, asking for a page.
-const patience = 30 * time.Second
+const timeout = 30 * time.Second
 
 // session is an XMPP stream over WebSocket (RFC 7395), of which one goroutine
 // reads. Until messages flow, that is whoever opened it.
@@ -45,34 +45,34 @@ func open(ctx context.Context, address *url.URL, domain string) (*session, error
 		return nil, err
 	}
 	s := &session{Conn: conn, domain: domain}
-	if err := s.within(ctx, s.start); err != nil {
-		s.end()
+	if err := s.withContext(ctx, s.start); err != nil {
+		s.close()
 		return nil, fmt.Errorf("open a stream to %s at %s: %w", domain, address.Host, err)
 	}
 	return s, nil
 }
 
-// within does something that reads, bounded by patience and by the context.
-func (s *session) within(ctx context.Context, do func() error) error {
-	until := time.Now().Add(patience)
+// withContext does something that reads, bounded by patience and by the context.
+func (s *session) withContext(ctx context.Context, do func() error) error {
+	until := time.Now().Add(timeout)
 	if d, ok := ctx.Deadline(); ok && d.Before(until) {
 		until = d
 	}
-	if err := s.Limit(until); err != nil {
+	if err := s.SetReadDeadline(until); err != nil {
 		return err
 	}
-	stop := context.AfterFunc(ctx, func() { _ = s.Limit(time.Unix(1, 0)) })
+	stop := context.AfterFunc(ctx, func() { _ = s.SetReadDeadline(time.Unix(1, 0)) })
 	defer stop()
 	if err := do(); err != nil {
 		return errors.Join(ctx.Err(), err)
 	}
 	stop()
-	return s.Limit(time.Time{})
+	return s.SetReadDeadline(time.Time{})
 }
 
-// end says goodbye as RFC 7395 wants it (section 3.6) and does not wait for the
+// close says goodbye as RFC 7395 wants it (section 3.6) and does not wait for the
 // answer.
-func (s *session) end() {
+func (s *session) close() {
 	_ = s.Write([]byte(`<close xmlns="` + nsFraming + `"/>`))
 	s.Close()
 }
@@ -156,7 +156,7 @@ func (s *session) login(user, password, resource string) error {
 	if err := s.start(); err != nil {
 		return err
 	}
-	if _, err := s.ask("set", "", `<bind xmlns="`+nsBind+`"><resource>`+resource+`</resource></bind>`); err != nil {
+	if _, err := s.query("set", "", `<bind xmlns="`+nsBind+`"><resource>`+resource+`</resource></bind>`); err != nil {
 		return fmt.Errorf("bind a resource of %s: %w", user, err)
 	}
 	return nil
@@ -170,9 +170,9 @@ func condition(e *element) string {
 	return string(e.children[0].name)
 }
 
-// ask sends a question (an iq) and reads up to its answer. to is empty for the
+// query sends a question (an iq) and reads up to its answer. to is empty for the
 // own account. What comes in between goes to others.
-func (s *session) ask(kind, to, query string, others ...func(*element)) (*element, error) {
+func (s *session) query(kind, to, query string, others ...func(*element)) (*element, error) {
 	s.ids++
 	id := fmt.Sprintf("ask-%d", s.ids)
 	f := append([]byte(nil), `<iq xmlns="`+nsClient+`" type="`+kind+`" id="`+id...)
@@ -209,13 +209,13 @@ func (s *session) register(user, password string) error {
 	q = append(q, `</username><password>`...)
 	q = appendEscaped(q, password)
 	q = append(q, `</password></query>`...)
-	_, err := s.ask("set", s.domain, string(q))
+	_, err := s.query("set", s.domain, string(q))
 	return err
 }
 
 // version asks the server what it is (XEP-0092); empty when it does not say.
 func (s *session) version() (string, error) {
-	e, err := s.ask("get", s.domain, `<query xmlns="`+nsVersion+`"/>`)
+	e, err := s.query("get", s.domain, `<query xmlns="`+nsVersion+`"/>`)
 	if err != nil {
 		return "", err
 	}

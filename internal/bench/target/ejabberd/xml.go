@@ -31,7 +31,7 @@ func (e *element) attr(name string) []byte {
 	return nil
 }
 
-// is tells whether the element has a name.
+// is reports whether the element has a name.
 func (e *element) is(name string) bool { return string(e.name) == name }
 
 // child is the first child of a name, in a namespace unless that is empty. It is
@@ -57,8 +57,8 @@ func (e *element) value() []byte {
 	return e.text
 }
 
-// deepest is how deep elements may lie in each other.
-const deepest = 64
+// maxDepth is how deep elements may lie in each other.
+const maxDepth = 64
 
 // parse reads the one element of a frame. It takes less than all of XML: no
 // comments, processing instructions, declarations or entities of a document's
@@ -66,7 +66,7 @@ const deepest = 64
 func parse(frame []byte) (*element, error) {
 	d := xml.NewDecoder(bytes.NewReader(frame))
 	root := &element{} // of a document, which has one element
-	if err := readInto(root, d, deepest); err != nil {
+	if err := readInto(root, d, maxDepth); err != nil {
 		return nil, fmt.Errorf("read XML at byte %d: %w", d.InputOffset(), err)
 	}
 	if len(root.children) != 1 || len(bytes.TrimSpace(root.text)) > 0 {
@@ -80,7 +80,7 @@ func parse(frame []byte) (*element, error) {
 func readInto(e *element, d *xml.Decoder, deep int) error {
 	for {
 		token, err := d.RawToken()
-		if err == io.EOF && deep == deepest {
+		if err == io.EOF && deep == maxDepth {
 			return nil
 		}
 		if err != nil {
@@ -100,7 +100,7 @@ func readInto(e *element, d *xml.Decoder, deep int) error {
 			}
 			e.children = append(e.children, child)
 		case xml.EndElement:
-			if deep == deepest || !bytes.Equal(name(token.Name), e.name) {
+			if deep == maxDepth || !bytes.Equal(name(token.Name), e.name) {
 				return errors.New("an end tag does not fit")
 			}
 			return nil

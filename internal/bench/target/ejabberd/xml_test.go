@@ -72,13 +72,13 @@ func TestParseRefuses(t *testing.T) {
 		`<a>&x;</a>`, `<a>&lt</a>`, `<a>&#0;</a>`, `<a>&#;</a>`, `<a>&#x;</a>`,
 		`<!-- --><a/>`, `<a><!-- --></a>`, `<?xml version="1.0"?><a/>`, `<!DOCTYPE a><a/>`, `<a><![CDATA[x</a>`, `<a>]]></a>`,
 		"<a>\x00</a>", "<a>\xff</a>", "<a b='\x01'/>", `<1/>`, `<a:b:c/>`, `<a></a`, `<a></a b>`,
-		strings.Repeat("<a>", deepest+1) + strings.Repeat("</a>", deepest+1),
+		strings.Repeat("<a>", maxDepth+1) + strings.Repeat("</a>", maxDepth+1),
 	} {
 		if e, err := parse([]byte(frame)); err == nil {
 			t.Errorf("%q was taken: %s", frame, written(e))
 		}
 	}
-	if _, err := parse([]byte(strings.Repeat("<a>", deepest) + strings.Repeat("</a>", deepest))); err != nil {
+	if _, err := parse([]byte(strings.Repeat("<a>", maxDepth) + strings.Repeat("</a>", maxDepth))); err != nil {
 		t.Error(err)
 	}
 }

@@ -1,5 +1,5 @@
-// Package frames is the WebSocket connection of drivers: text messages both
-// ways, and control frames looked after.
+// Package frames is a WebSocket connection for drivers: text messages in both
+// directions; control frames are handled.
 package frames
 
 import (
@@ -22,29 +22,30 @@ import (
 
 const (
 	// largest bounds a message from the server.
-	largest = 16 << 20
+	maxMessage = 16 << 20
 	// patience is how long the network may take nothing before the connection
 	// is given up.
-	patience = 30 * time.Second
+	writeTimeout = 30 * time.Second
 )
 
-// Conn is a connection. Write may be called concurrently, also beside Read. When
-// a Write fails, a Read fails as well, and says why: so a connection has one end.
+// Conn is a connection. Write may be called concurrently, also with Read. When
+// Write fails, Read fails as well and returns the reason, so the end is
+// reported once.
 type Conn struct {
-	conn   net.Conn
-	buf    []byte
-	parser wsframe.Parser
-	texts  []byte      // messages that were parsed, one behind the other
-	ends   []int       // where each of them ends
-	next   int         // the message that Read returns next
-	err    error       // what came behind them
-	stuck  atomic.Bool // the server takes nothing
+	conn          net.Conn
+	buf           []byte
+	parser        wsframe.Parser
+	texts         []byte      // messages that were parsed, one behind the other
+	ends          []int       // where each of them ends
+	next          int         // the message that Read returns next
+	err           error       // what came behind them
+	writeTimedOut atomic.Bool // the server takes nothing
 
 	mu  sync.Mutex // guards writing
 	out []byte
 }
 
-// CloseError is how the server ended a connection.
+// CloseError is the server's close frame.
 type CloseError struct {
 	Code   int
 	Reason string
@@ -52,16 +53,16 @@ type CloseError struct {
 
 // Why connections end that the server did not close with a word.
 var (
-	errLost  = errors.New("the server broke the connection off")
-	errStuck = fmt.Errorf("the server has taken nothing for %v", patience)
+	errConnectionLost = errors.New("the server broke the connection off")
+	errWriteTimeout   = fmt.Errorf("the server has taken nothing for %v", writeTimeout)
 )
 
 func (e *CloseError) Error() string {
 	return fmt.Sprintf("the server closed the connection: %d %s", e.Code, e.Reason)
 }
 
-// Address turns an address for people (http, https, ws or wss) into that of a
-// socket. path is where sockets are when the address does not say.
+// Address converts an http, https, ws or wss address into a WebSocket URL. path
+// is used when the address has none.
 func Address(address, path string) (*url.URL, error) {
 	u, err := url.Parse(address)
 	if err != nil {
@@ -87,7 +88,7 @@ func Address(address, path string) (*url.URL, error) {
 // Dial opens a connection that speaks a subprotocol, or none when that is
 // empty.
 func Dial(ctx context.Context, u *url.URL, subprotocol string) (*Conn, error) {
-	dialer := ws.Dialer{Timeout: patience}
+	dialer := ws.Dialer{Timeout: writeTimeout}
 	if subprotocol != "" {
 		dialer.Protocols = []string{subprotocol}
 	}
@@ -108,21 +109,21 @@ func Dial(ctx context.Context, u *url.URL, subprotocol string) (*Conn, error) {
 	return c, nil
 }
 
-// Limit bounds in time the reads that follow; the zero time means no bound.
-func (c *Conn) Limit(until time.Time) error { return c.conn.SetReadDeadline(until) }
+// SetReadDeadline bounds later reads; the zero time removes the bound.
+func (c *Conn) SetReadDeadline(until time.Time) error { return c.conn.SetReadDeadline(until) }
 
-// Read gives the next text message, which is valid until the next call. Pings
-// are answered meanwhile. Only one goroutine at a time may call it.
+// Read returns the next text message, which is valid until the next call. It
+// answers pings. Only one goroutine at a time may call it.
 func (c *Conn) Read() ([]byte, error) {
 	text, err := c.read()
 	switch {
 	case err == nil:
 		return text, nil
-	case c.stuck.Load():
-		return nil, errStuck
+	case c.writeTimedOut.Load():
+		return nil, errWriteTimeout
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
 		// Which of these it is depends on what was on its way.
-		return nil, errLost
+		return nil, errConnectionLost
 	}
 	return nil, err
 }
@@ -149,12 +150,12 @@ func (c *Conn) read() ([]byte, error) {
 }
 
 func (c *Conn) feed(p []byte) {
-	if err := c.parser.Feed(p, wsframe.FromServer, largest, c.handle); err != nil {
+	if err := c.parser.Feed(p, wsframe.FromServer, maxMessage, c.handle); err != nil {
 		c.err = fmt.Errorf("read from the server: %w", err)
 	}
 }
 
-// handle takes a message, or looks after a control frame.
+// handle stores a message, or handles a control frame.
 func (c *Conn) handle(op wsframe.Opcode, payload []byte) error {
 	switch op {
 	case wsframe.Text:
@@ -172,8 +173,8 @@ func (c *Conn) handle(op wsframe.Opcode, payload []byte) error {
 	return nil
 }
 
-// Write sends text messages, all with one call to the system. It waits while
-// the network takes nothing, though not for ever.
+// Write sends text messages with one system call. It blocks while the network
+// accepts nothing, up to writeTimeout.
 func (c *Conn) Write(texts ...[]byte) error { return c.write(wsframe.Text, texts...) }
 
 func (c *Conn) write(op wsframe.Opcode, texts ...[]byte) error {
@@ -184,18 +185,18 @@ func (c *Conn) write(op wsframe.Opcode, texts ...[]byte) error {
 		c.out = wsframe.AppendMasked(c.out, op, text)
 	}
 	if op != wsframe.Close { // Close has a limit of its own
-		if err := c.conn.SetWriteDeadline(time.Now().Add(patience)); err != nil {
+		if err := c.conn.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
 			return err
 		}
 	}
 	_, err := c.conn.Write(c.out)
-	if op != wsframe.Close && errors.Is(err, os.ErrDeadlineExceeded) && c.stuck.CompareAndSwap(false, true) {
+	if op != wsframe.Close && errors.Is(err, os.ErrDeadlineExceeded) && c.writeTimedOut.CompareAndSwap(false, true) {
 		_ = c.conn.SetReadDeadline(time.Unix(1, 0)) // a part of a message is out: this is the end
 	}
 	return err
 }
 
-// Close says goodbye and ends the connection. A Read that waits returns an
+// Close sends a close frame and ends the connection. A blocked Read returns an
 // error.
 func (c *Conn) Close() {
 	// One that takes nothing any more is not waited for.

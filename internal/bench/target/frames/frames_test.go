@@ -102,7 +102,7 @@ func TestBothWays(t *testing.T) {
 	}
 }
 
-func TestWhatServersMustNotSend(t *testing.T) {
+func TestProtocolViolations(t *testing.T) {
 	for name, f := range map[string]ws.Frame{
 		"binary":           ws.NewBinaryFrame([]byte("x")),
 		"masked":           ws.MaskFrame(ws.NewTextFrame([]byte("x"))),
@@ -139,7 +139,7 @@ func TestSilentServer(t *testing.T) {
 	leave := make(chan struct{})
 	c := dial(t, func(net.Conn) { <-leave })
 	defer close(leave)
-	if err := c.Limit(time.Now().Add(10 * time.Millisecond)); err != nil {
+	if err := c.SetReadDeadline(time.Now().Add(10 * time.Millisecond)); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := c.Read(); err == nil {
@@ -156,9 +156,8 @@ func TestSilentServer(t *testing.T) {
 	<-stuck
 }
 
-// A server that goes without a word is told of in the same words, whatever was
-// on its way.
-func TestBrokenOff(t *testing.T) {
+// A lost connection gives the same error, whatever was on its way.
+func TestConnectionLost(t *testing.T) {
 	for name, last := range map[string]func(conn net.Conn){
 		"in between": func(net.Conn) {},
 		"in a message": func(conn net.Conn) {

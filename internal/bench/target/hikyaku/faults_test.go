@@ -15,44 +15,43 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/bench/target/hikyaku"
 )
 
-// longest bounds every wait; it is never waited for in full unless something is
-// wrong.
-const longest = time.Minute
+// timeout bounds every wait. Only a fault takes that long.
+const timeout = time.Minute
 
-// often is a heartbeat for tests in which it has something to find.
-const often = 100 * time.Millisecond
+// fastHeartbeat is a heartbeat for tests in which head checks find something.
+const fastHeartbeat = 100 * time.Millisecond
 
-// ears are what a person hears.
-type ears struct {
-	mu    sync.Mutex
-	heard map[int][]int64 // seqs, by conversation
-	more  batching.Signal
+// listener records what a user receives.
+type listener struct {
+	mu       sync.Mutex
+	received map[int][]int64 // seqs, by conversation
+	more     batching.Signal
 }
 
-func (e *ears) Answered(int, target.Answer) {}
+func (e *listener) Answered(int, target.Answer) {}
 
-func (e *ears) Ended(error) {}
+func (e *listener) Ended(error) {}
 
-func (e *ears) Received(room int, seq int64, _ []byte) {
+func (e *listener) Received(room int, seq int64, _ []byte) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if e.heard == nil {
-		e.heard = map[int][]int64{}
+	if e.received == nil {
+		e.received = map[int][]int64{}
 	}
-	e.heard[room] = append(e.heard[room], seq)
+	e.received[room] = append(e.received[room], seq)
 	e.more.Notify()
 }
 
-func (e *ears) in(room int) []int64 {
+func (e *listener) in(room int) []int64 {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return slices.Clone(e.heard[room])
+	return slices.Clone(e.received[room])
 }
 
 // wait waits until so many messages of a conversation came.
-func (e *ears) wait(t *testing.T, room, count int) {
+func (e *listener) wait(t *testing.T, room, count int) {
 	t.Helper()
-	for late := time.After(longest); len(e.in(room)) < count; {
+	for late := time.After(timeout); len(e.in(room)) < count; {
 		select {
 		case <-e.more:
 		case <-late:
@@ -61,16 +60,16 @@ func (e *ears) wait(t *testing.T, room, count int) {
 	}
 }
 
-// four are four people, of whom 0 and 1, and 2 and 3 have a conversation, on a
-// server that does wrong.
-type four struct {
-	site  target.Site
-	ears  [4]*ears
-	conns [4]target.Conn
-	sent  int
+// fixture is four users on a faulty server; 0 and 1 have a conversation, and so
+// have 2 and 3.
+type fixture struct {
+	site      target.Site
+	listeners [4]*listener
+	conns     [4]target.Conn
+	sent      int
 }
 
-func faulty(t *testing.T, heartbeat time.Duration, faults *nullserver.Faults) *four {
+func newFixture(t *testing.T, heartbeat time.Duration, faults *nullserver.Faults) *fixture {
 	t.Helper()
 	server, err := nullserver.StartFaulty(t.Context(), "127.0.0.1:0", heartbeat, faults)
 	if err != nil {
@@ -85,13 +84,13 @@ func faulty(t *testing.T, heartbeat time.Duration, faults *nullserver.Faults) *f
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := &four{}
-	if f.site, err = system.Prepare(t.Context(), target.Plan{Run: "faults", People: 4, Rooms: [][]int{{0, 1}, {2, 3}}}); err != nil {
+	f := &fixture{}
+	if f.site, err = system.Prepare(t.Context(), target.Plan{Run: "faults", Users: 4, Rooms: [][]int{{0, 1}, {2, 3}}}); err != nil {
 		t.Fatal(err)
 	}
 	for i := range f.conns {
-		f.ears[i] = &ears{more: batching.NewSignal()}
-		if f.conns[i], err = f.site.Connect(t.Context(), i, f.ears[i]); err != nil {
+		f.listeners[i] = &listener{more: batching.NewSignal()}
+		if f.conns[i], err = f.site.Connect(t.Context(), i, f.listeners[i]); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -105,8 +104,8 @@ func faulty(t *testing.T, heartbeat time.Duration, faults *nullserver.Faults) *f
 	return f
 }
 
-// say has person 0 say so many things more.
-func (f *four) say(t *testing.T, count int) {
+// send sends more messages from user 0.
+func (f *fixture) send(t *testing.T, count int) {
 	t.Helper()
 	for range count {
 		f.sent++
@@ -116,23 +115,23 @@ func (f *four) say(t *testing.T, count int) {
 	}
 }
 
-func (f *four) repaired() int64 { return f.site.(target.Repairer).Repaired() }
+func (f *fixture) repaired() int64 { return f.site.(target.Repairer).Repaired() }
 
-// back has person 1 come back.
-func (f *four) back(ctx context.Context) (err error) {
-	f.conns[1], err = f.site.(target.Returner).Return(ctx, 1, f.ears[1])
+// reconnect connects user 1 again.
+func (f *fixture) reconnect(ctx context.Context) (err error) {
+	f.conns[1], err = f.site.(target.Reconnecter).Reconnect(ctx, 1, f.listeners[1])
 	return err
 }
 
-func (f *four) cut() {
-	f.conns[1].(target.Cutter).Cut()
+func (f *fixture) disconnect() {
+	f.conns[1].(target.Disconnecter).Disconnect()
 	f.conns[1] = nil
 }
 
 func one(which int) func(int) bool { return func(n int) bool { return n == which } }
 
-// What a server does wrong is mended, and told.
-func TestWrongsAreSeen(t *testing.T) {
+// Faults of a server are repaired, and reported.
+func TestServerFaultsAreReported(t *testing.T) {
 	whole := []int64{1, 2, 3, 4, 5, 6, 7, 8, 9, 10}
 	for name, c := range map[string]struct {
 		faults   nullserver.Faults
@@ -145,10 +144,10 @@ func TestWrongsAreSeen(t *testing.T) {
 		"the last one lost": {
 			faults: nullserver.Faults{Lose: one(10)}, heard: whole, repaired: 1,
 		},
-		"swapped": {faults: nullserver.Faults{Swap: one(4)}, heard: whole, repaired: 1},
-		"doubled": {faults: nullserver.Faults{Double: one(4)}, heard: []int64{1, 2, 3, 4, 4, 5, 6, 7, 8, 9, 10}},
+		"swapped": {faults: nullserver.Faults{Reorder: one(4)}, heard: whole, repaired: 1},
+		"doubled": {faults: nullserver.Faults{Duplicate: one(4)}, heard: []int64{1, 2, 3, 4, 4, 5, 6, 7, 8, 9, 10}},
 		"doubled before its turn": {
-			faults: nullserver.Faults{Lose: one(3), Double: one(4)}, heard: []int64{1, 2, 3, 4, 4, 5, 6, 7, 8, 9, 10}, repaired: 1,
+			faults: nullserver.Faults{Lose: one(3), Duplicate: one(4)}, heard: []int64{1, 2, 3, 4, 4, 5, 6, 7, 8, 9, 10}, repaired: 1,
 		},
 		"leaked":          {faults: nullserver.Faults{Leak: one(4)}, heard: whole, leaked: []int64{4}},
 		"a refused sync":  {faults: nullserver.Faults{Lose: one(4), Refuse: one(5)}, heard: whole, repaired: 1},
@@ -160,25 +159,25 @@ func TestWrongsAreSeen(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			heartbeat := often
+			heartbeat := fastHeartbeat
 			if c.faults.Refuse != nil || c.faults.Limit != nil {
-				heartbeat = 2 * longest // which mends nothing
+				heartbeat = 2 * timeout // which mends nothing
 			}
-			f := faulty(t, heartbeat, &c.faults)
-			f.say(t, len(whole))
+			f := newFixture(t, heartbeat, &c.faults)
+			f.send(t, len(whole))
 			for i := range 2 {
-				f.ears[i].wait(t, 0, len(c.heard))
-				if heard := f.ears[i].in(0); !slices.Equal(sorted(heard), c.heard) {
-					t.Errorf("person %d heard %v", i, heard)
+				f.listeners[i].wait(t, 0, len(c.heard))
+				if heard := f.listeners[i].in(0); !slices.Equal(sorted(heard), c.heard) {
+					t.Errorf("user %d received %v", i, heard)
 				}
 			}
 			if n := f.repaired(); n < 2*c.repaired || c.repaired == 0 && n > 0 {
 				t.Errorf("%d repaired", n)
 			}
 			for i := 2; i < 4; i++ {
-				f.ears[i].wait(t, 0, len(c.leaked))
-				if leaked := f.ears[i].in(0); !slices.Equal(leaked, c.leaked) {
-					t.Errorf("person %d heard %v of others", i, leaked)
+				f.listeners[i].wait(t, 0, len(c.leaked))
+				if leaked := f.listeners[i].in(0); !slices.Equal(leaked, c.leaked) {
+					t.Errorf("user %d received %v of others", i, leaked)
 				}
 			}
 		})
@@ -192,27 +191,27 @@ func sorted(all []int64) []int64 {
 
 // A repair, or a return, does not hide what is doubled afterwards; and what was
 // missed while one was away is no repair.
-func TestDoublesAfterARepair(t *testing.T) {
-	f := faulty(t, often, &nullserver.Faults{Lose: one(2), Double: func(seq int) bool { return seq == 7 || seq == 14 }})
-	f.say(t, 5)
-	f.ears[1].wait(t, 0, 5)
-	f.ears[0].wait(t, 0, 5)
-	f.say(t, 3)
-	f.ears[0].wait(t, 0, 9)
-	f.ears[1].wait(t, 0, 9)
-	if heard := f.ears[1].in(0); !slices.Equal(heard, []int64{1, 2, 3, 4, 5, 6, 7, 7, 8}) {
+func TestDuplicatesAfterRepair(t *testing.T) {
+	f := newFixture(t, fastHeartbeat, &nullserver.Faults{Lose: one(2), Duplicate: func(seq int) bool { return seq == 7 || seq == 14 }})
+	f.send(t, 5)
+	f.listeners[1].wait(t, 0, 5)
+	f.listeners[0].wait(t, 0, 5)
+	f.send(t, 3)
+	f.listeners[0].wait(t, 0, 9)
+	f.listeners[1].wait(t, 0, 9)
+	if heard := f.listeners[1].in(0); !slices.Equal(heard, []int64{1, 2, 3, 4, 5, 6, 7, 7, 8}) {
 		t.Errorf("%v", heard)
 	}
 	repaired := f.repaired()
-	f.cut()
-	f.say(t, 4)
-	f.ears[0].wait(t, 0, 13)
-	if err := f.back(t.Context()); err != nil {
+	f.disconnect()
+	f.send(t, 4)
+	f.listeners[0].wait(t, 0, 13)
+	if err := f.reconnect(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	f.say(t, 3)
-	f.ears[1].wait(t, 0, 17)
-	if heard := f.ears[1].in(0)[9:]; !slices.Equal(heard, []int64{9, 10, 11, 12, 13, 14, 14, 15}) {
+	f.send(t, 3)
+	f.listeners[1].wait(t, 0, 17)
+	if heard := f.listeners[1].in(0)[9:]; !slices.Equal(heard, []int64{9, 10, 11, 12, 13, 14, 14, 15}) {
 		t.Errorf("%v after the return", heard)
 	}
 	if f.repaired() != repaired {
@@ -222,35 +221,35 @@ func TestDoublesAfterARepair(t *testing.T) {
 
 // Who is lost again before what they missed has come still has it the next
 // time, though the list of what changed does not name it any more.
-func TestLostWhileComingBack(t *testing.T) {
+func TestDisconnectedWhileReconnecting(t *testing.T) {
 	var deaf atomic.Bool
 	ignored := make(chan struct{}, 1)
-	f := faulty(t, often, &nullserver.Faults{Ignore: func(n int) bool {
+	f := newFixture(t, fastHeartbeat, &nullserver.Faults{Ignore: func(n int) bool {
 		if n != 6 || !deaf.Load() { // 5 is the list of the return
 			return false
 		}
 		ignored <- struct{}{}
 		return true
 	}})
-	f.cut()
-	f.say(t, 3)
-	f.ears[0].wait(t, 0, 3)
+	f.disconnect()
+	f.send(t, 3)
+	f.listeners[0].wait(t, 0, 3)
 	deaf.Store(true)
 	ctx, cancel := context.WithCancel(t.Context())
 	go func() {
 		<-ignored
 		cancel()
 	}()
-	if err := f.back(ctx); err == nil {
+	if err := f.reconnect(ctx); err == nil {
 		t.Fatal("came back without what was missed")
 	}
 	f.conns[1] = nil
-	again, stop := context.WithTimeout(t.Context(), longest)
+	again, stop := context.WithTimeout(t.Context(), timeout)
 	defer stop()
-	if err := f.back(again); err != nil {
+	if err := f.reconnect(again); err != nil {
 		t.Fatal(err)
 	}
-	if heard := f.ears[1].in(0); !slices.Equal(heard, []int64{1, 2, 3}) || f.repaired() != 0 {
+	if heard := f.listeners[1].in(0); !slices.Equal(heard, []int64{1, 2, 3}) || f.repaired() != 0 {
 		t.Errorf("%v, %d repaired", heard, f.repaired())
 	}
 }

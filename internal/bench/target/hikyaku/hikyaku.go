@@ -1,5 +1,5 @@
-// Package hikyaku drives Hikyaku itself, by its public protocol and nothing
-// else.
+// Package hikyaku is the driver for Hikyaku itself. It uses only the public
+// protocol.
 package hikyaku
 
 import (
@@ -19,27 +19,28 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/eventloop"
 )
 
-// Target is an installation.
+// Target is a Hikyaku installation.
 type Target struct {
-	way     *client.Client // not logged in
+	client  *client.Client // not logged in
 	options Options
 }
 
-// Options say how an installation is reached. Zero values mean the defaults.
+// Options configure how an installation is reached. Zero values mean the
+// defaults.
 type Options struct {
-	// AdminToken is a token of an administrator's, by which people and
-	// conversations are made in bulk; without one, people register.
+	// AdminToken is an administrator's token, with which users and
+	// conversations are created in bulk; without one, users register.
 	AdminToken string
-	// Gateways are the addresses that the sockets go to, in turn; by default
-	// the installation's.
+	// Gateways are the addresses that sockets connect to, in rotation; by
+	// default the installation's.
 	Gateways []string
-	// Sources are the addresses of this machine that the sockets come from, in
-	// turn; by default the system's choice. One is enough for some 28,000
-	// sockets to a gateway.
+	// Sources are the local addresses that sockets connect from, in rotation;
+	// by default the system's choice. One is enough for some 28,000 sockets to
+	// a gateway.
 	Sources []netip.Addr
 }
 
-// New is the installation at an address, such as http://127.0.0.1:8080.
+// New returns the installation at an address, such as http://127.0.0.1:8080.
 func New(url string, o Options) (*Target, error) {
 	way, err := client.New(url)
 	if err != nil {
@@ -50,7 +51,7 @@ func New(url string, o Options) (*Target, error) {
 			return nil, fmt.Errorf("--gateway: %w", err)
 		}
 	}
-	return &Target{way: way, options: o}, nil
+	return &Target{client: way, options: o}, nil
 }
 
 // Name implements [target.Target].
@@ -60,11 +61,11 @@ func (t *Target) Name() string { return "hikyaku" }
 type site struct {
 	options Options
 	run     [4]byte // in the ids of all messages
-	people  []*client.Client
+	users   []*client.Client
 	rooms   []chat.ConversationID
 	members [][]int
 	index   map[chat.ConversationID]int // of rooms
-	views   []view
+	states  []syncState
 	conns   []atomic.Pointer[conn]
 	version atomic.Pointer[string]
 	loops   []eventloop.Loop // read the sockets, a part of them each
@@ -80,16 +81,16 @@ func (s *site) Version() string {
 	return ""
 }
 
-// Echoes implements [target.Site]: a person's devices are all told alike.
+// Echoes implements [target.Site]: all devices of a user receive all messages.
 func (s *site) Echoes(int) bool { return true }
 
-// Repaired implements [target.Repairer]. What a person asks for when they come,
-// or come back, does not count.
+// Repaired implements [target.Repairer]. What a user requests when connecting,
+// or reconnecting, does not count.
 func (s *site) Repaired() int64 { return s.repaired.Load() }
 
 // History implements [target.Site].
 func (s *site) History(ctx context.Context, room int) ([]target.Message, error) {
-	all, err := s.people[s.members[room][0]].History(ctx, s.rooms[room])
+	all, err := s.users[s.members[room][0]].History(ctx, s.rooms[room])
 	if err != nil {
 		return nil, err
 	}
@@ -100,22 +101,22 @@ func (s *site) History(ctx context.Context, room int) ([]target.Message, error) 
 	return out, nil
 }
 
-// Connect implements [target.Site]. As every device does, it asks what there is
-// once it is connected.
-func (s *site) Connect(ctx context.Context, person int, on target.Listener) (target.Conn, error) {
+// Connect implements [target.Site]. As every device does, it requests the list
+// of conversations once it is connected.
+func (s *site) Connect(ctx context.Context, user int, on target.Listener) (target.Conn, error) {
 	c := &conn{
-		site: s, on: on, view: &s.views[person],
+		site: s, on: on, sync: &s.states[user],
 		ready: make(chan struct{}), synced: make(chan struct{}),
 	}
-	list := c.view.connected(s.people[person].Me().ID)
-	d := client.Dialer{Loop: &s.loops[person%len(s.loops)], OnEnd: c.ended, Patient: true}
+	list := c.sync.connected(s.users[user].Me().ID)
+	d := client.Dialer{Loop: &s.loops[user%len(s.loops)], OnEnd: c.handleEnd, TolerateSilence: true}
 	if all := s.options.Gateways; len(all) > 0 {
-		d.Gateway = all[person%len(all)]
+		d.Gateway = all[user%len(all)]
 	}
 	if all := s.options.Sources; len(all) > 0 {
-		d.Source = all[person%len(all)]
+		d.Source = all[user%len(all)]
 	}
-	socket, err := d.Dial(ctx, s.people[person], c.heard)
+	socket, err := d.Dial(ctx, s.users[user], c.handleFrame)
 	if err != nil {
 		return nil, err
 	}
@@ -136,17 +137,17 @@ func (s *site) Connect(ctx context.Context, person int, on target.Listener) (tar
 			err = ctx.Err()
 		}
 	}
-	if err == nil && c.stage.CompareAndSwap(dialing, made) {
-		s.conns[person].Store(c)
+	if err == nil && c.state.CompareAndSwap(stateDialing, stateOpen) {
+		s.conns[user].Store(c)
 		return c, nil
 	}
-	c.Cut()
+	c.Disconnect()
 	return nil, fmt.Errorf("wait for the list of conversations: %w", err)
 }
 
-// Return implements [target.Returner].
-func (s *site) Return(ctx context.Context, person int, on target.Listener) (target.Conn, error) {
-	return s.Connect(ctx, person, on)
+// Reconnect implements [target.Returner].
+func (s *site) Reconnect(ctx context.Context, user int, on target.Listener) (target.Conn, error) {
+	return s.Connect(ctx, user, on)
 }
 
 type conn struct {
@@ -155,14 +156,14 @@ type conn struct {
 	socket *client.Socket
 	frame  []byte
 	closed atomic.Bool
-	stage  atomic.Int32  // of the three below
+	state  atomic.Int32  // one of the three below
 	ready  chan struct{} // closes when socket is known
 
-	// What follows is for whoever reads the socket.
+	// Only the reader of the socket uses what follows.
 
-	view    *view
-	settled bool          // synced is closed
-	synced  chan struct{} // closes when nothing is missing for the first time
+	sync     *syncState
+	isSynced bool          // synced is closed
+	synced   chan struct{} // closes when nothing is missing for the first time
 }
 
 // Send implements [target.Conn].
@@ -178,19 +179,19 @@ func (c *conn) Send(room, n int, text []byte) error {
 	return c.socket.SendRaw(f)
 }
 
-// The stages of a connection. Only one that was made tells of its end.
+// The states of a connection. Only one that was open reports its end.
 const (
-	dialing = iota
-	made
-	over
+	stateDialing = iota
+	stateOpen
+	stateEnded
 )
 
-// ended hears that the socket is no more.
-func (c *conn) ended(err error) {
+// handleEnd is called when the socket has ended.
+func (c *conn) handleEnd(err error) {
 	if c.closed.Load() {
 		err = nil
 	}
-	if c.stage.Swap(over) == made {
+	if c.state.Swap(stateEnded) == stateOpen {
 		c.on.Ended(err)
 	}
 }
@@ -201,15 +202,14 @@ func (c *conn) Close() {
 	c.socket.Close()
 }
 
-// Cut implements [target.Conn].
-func (c *conn) Cut() {
+// Disconnect implements [target.Conn].
+func (c *conn) Disconnect() {
 	c.closed.Store(true)
-	c.socket.Cut()
+	c.socket.CloseNow()
 }
 
-// appendID writes a UUIDv7 (RFC 9562, section 5.7) whose random part says which
-// run and which of the sender's messages it is, so that an answer needs no
-// table.
+// appendID appends a UUIDv7 (RFC 9562, section 5.7) whose random part holds the
+// run and the sender's message number, so that an answer needs no table.
 func (s *site) appendID(dst []byte, n int, now time.Time) []byte {
 	var id [16]byte
 	binary.BigEndian.PutUint64(id[:8], uint64(now.UnixMilli())<<16) //nolint:gosec // after 1970
@@ -222,8 +222,8 @@ func (s *site) appendID(dst []byte, n int, now time.Time) []byte {
 	return dst
 }
 
-// numberIn reads the number of a message from its id.
-func numberIn(id []byte) (n int, ok bool) {
+// messageNumber reads the number of a message from its id.
+func messageNumber(id []byte) (n int, ok bool) {
 	var b [4]byte
 	if len(id) != 36 {
 		return 0, false
@@ -234,38 +234,38 @@ func numberIn(id []byte) (n int, ok bool) {
 	return int(binary.BigEndian.Uint32(b[:])), true
 }
 
-// heard reads what the load tool needs from a frame, without decoding all of
-// it: a field's name in quotes cannot stand inside a JSON string.
-func (c *conn) heard(f client.Frame) {
+// handleFrame reads what the load tool needs from a frame, without decoding all
+// of it: a field's name in quotes cannot occur inside a JSON string.
+func (c *conn) handleFrame(f client.Frame) {
 	switch f.T {
 	case "accepted":
-		if n, ok := numberIn(value(f.Raw, `"id":"`)); ok {
+		if n, ok := messageNumber(stringField(f.Raw, `"id":"`)); ok {
 			c.on.Answered(n, target.Answer{Kind: target.Accepted})
 		}
 	case "rejected", "failed":
-		n, ok := numberIn(value(f.Raw, `"id":"`))
+		n, ok := messageNumber(stringField(f.Raw, `"id":"`))
 		if !ok {
 			return
 		}
-		a := target.Answer{Kind: target.Refused, Text: string(value(f.Raw, `"code":"`))}
+		a := target.Answer{Kind: target.Refused, Text: string(stringField(f.Raw, `"code":"`))}
 		if f.T == "failed" {
 			a.Kind = target.Failed
 		}
-		if ms, err := strconv.Atoi(string(number(f.Raw, `"retry_after_ms":`))); err == nil {
-			a.After = time.Duration(ms) * time.Millisecond
+		if ms, err := strconv.Atoi(string(numberField(f.Raw, `"retry_after_ms":`))); err == nil {
+			a.RetryAfter = time.Duration(ms) * time.Millisecond
 		}
 		c.on.Answered(n, a)
 	case "message":
-		c.message(f.Raw)
+		c.handleMessage(f.Raw)
 	case "pong":
-		c.pong(f.Raw)
+		c.handlePong(f.Raw)
 	case "conversation", "removed", "mark", "resync", "synced", "changes", "error":
 		c.synchronize(f)
 	}
 }
 
-// value is the text behind a field's name, up to the next quote.
-func value(raw []byte, name string) []byte {
+// stringField returns the text after a field's name, up to the next quote.
+func stringField(raw []byte, name string) []byte {
 	i := bytes.Index(raw, []byte(name))
 	if i < 0 {
 		return nil
@@ -274,8 +274,8 @@ func value(raw []byte, name string) []byte {
 	return rest[:max(bytes.IndexByte(rest, '"'), 0)]
 }
 
-// number is the digits behind a field's name.
-func number(raw []byte, name string) []byte {
+// numberField returns the digits after a field's name.
+func numberField(raw []byte, name string) []byte {
 	i := bytes.Index(raw, []byte(name))
 	if i < 0 {
 		return nil

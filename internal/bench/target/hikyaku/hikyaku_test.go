@@ -21,7 +21,7 @@ import (
 )
 
 // installation is a real one without any account, that takes so many messages a
-// second of one person.
+// second of one user.
 func installation(t *testing.T, perSecond float64, burst int) (url string) {
 	t.Helper()
 	a, err := app.Start(t.Context(), app.Config{
@@ -72,7 +72,7 @@ func TestTalk(t *testing.T) {
 	t.Run("the first account", func(t *testing.T) {
 		url := installation(t, perSecond, 8)
 		talk(t, url, "", true)
-		// The first account administers the installation, and nobody else.
+		// Only the first account administers the installation.
 		if c, err := client.New(url); err != nil || c.Register(t.Context(), "bench-test", "correct horse battery") == nil {
 			t.Error("the first account is not named after the run")
 		}
@@ -108,7 +108,7 @@ func TestTokenOfAnother(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := system.Prepare(t.Context(), target.Plan{Run: "test", People: 2}); err == nil || !strings.Contains(err.Error(), says) {
+		if _, err := system.Prepare(t.Context(), target.Plan{Run: "test", Users: 2}); err == nil || !strings.Contains(err.Error(), says) {
 			t.Errorf("%v", err)
 		}
 	}
@@ -122,37 +122,37 @@ func talk(t *testing.T, url, token string, tooMuch bool) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	everybody := make([]int, 110) // more than a group is made with by people
+	everybody := make([]int, 110) // more than a group is created with
 	for i := range everybody {
 		everybody[i] = i
 	}
-	crowd, err := load.Gather(t.Context(), system, target.Plan{
-		Run: "test", People: len(everybody), Rooms: [][]int{{0, 1}, {2, 3, 4}, everybody},
+	users, err := load.Prepare(t.Context(), system, target.Plan{
+		Run: "test", Users: len(everybody), Rooms: [][]int{{0, 1}, {2, 3, 4}, everybody},
 	}, load.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer crowd.Close()
-	if _, err := crowd.Connect(t.Context(), load.Opening{}); err != nil {
+	defer users.Close()
+	if _, err := users.Connect(t.Context(), load.ConnectOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	if crowd.Version() != "1.2.3" {
-		t.Errorf("the version is %q", crowd.Version())
+	if users.Version() != "1.2.3" {
+		t.Errorf("the version is %q", users.Version())
 	}
-	slow, err := crowd.Talk(t.Context(), load.Phase{Rate: 300, Length: time.Second, Drain: time.Minute})
+	slow, err := users.RunPhase(t.Context(), load.Phase{Rate: 300, Duration: time.Second, Drain: time.Minute})
 	if err != nil || slow.Accepted != 300 || slow.Refused != 0 || slow.Missing != 0 || slow.Latency.P50 <= 0 {
 		t.Errorf("%+v, %v", slow, err)
 	}
 	accepted := slow.Accepted
 	if tooMuch {
-		fast, err := crowd.Talk(t.Context(), load.Phase{Rate: 20_000, Length: 100 * time.Millisecond, Drain: time.Minute})
+		fast, err := users.RunPhase(t.Context(), load.Phase{Rate: 20_000, Duration: 100 * time.Millisecond, Drain: time.Minute})
 		if err != nil || fast.Accepted == 0 || fast.Refused == 0 || fast.Accepted+fast.Refused != 2000 {
 			t.Errorf("%d accepted, %d refused, %v", fast.Accepted, fast.Refused, err)
 		}
 		accepted += fast.Accepted
 	}
-	v, err := crowd.Check(t.Context())
-	if err != nil || !v.Kept() || v.Accepted != accepted || v.Unanswered != 0 {
+	v, err := users.Check(t.Context())
+	if err != nil || !v.Passed() || v.Accepted != accepted || v.Unanswered != 0 {
 		t.Errorf("%+v, %v", v, err)
 	}
 }
@@ -180,7 +180,7 @@ func measure(t *testing.T, what interface {
 	if err := what.Run(t.Context(), &scenario.Run{Name: "test", Target: system, Report: r}); err != nil {
 		t.Fatal(err)
 	}
-	if !r.Kept() {
+	if !r.Passed() {
 		t.Errorf("%+v", r.Verdict)
 	}
 	return r
@@ -188,20 +188,20 @@ func measure(t *testing.T, what interface {
 
 // Who comes back after a loss has what was said meanwhile, once, more than fits
 // a page.
-func TestComingBack(t *testing.T) {
+func TestReconnect(t *testing.T) {
 	stacktest.SkipIfShort(t)
 	t.Parallel()
-	r := measure(t, &scenario.Reconnect{People: 4, Rate: 200, Apart: 3 * time.Second, Spread: time.Second, AtOnce: 4})
+	r := measure(t, &scenario.Reconnect{Users: 4, Rate: 200, Offset: 3 * time.Second, Spread: time.Second, Concurrency: 4})
 	if b := r.Return; b.Returned != 4 || b.Missed != 600 || b.Synced.Max < b.Synced.P50 {
 		t.Errorf("%+v", b)
 	}
 }
 
-func TestLiving(t *testing.T) {
+func TestSoak(t *testing.T) {
 	stacktest.SkipIfShort(t)
 	t.Parallel()
 	r := measure(t, &scenario.Soak{
-		People: 20, Rate: 100, Acts: 50, Losses: 10, Length: 4 * time.Second, Window: 2 * time.Second, MaxActs: 10, Patience: time.Minute,
+		Users: 20, Rate: 100, ActionRate: 50, DisconnectRate: 10, Duration: 4 * time.Second, Window: 2 * time.Second, MaxActions: 10, ActionTimeout: time.Minute,
 	})
 	if len(r.Acts) != 6 {
 		t.Errorf("%+v", r.Acts)

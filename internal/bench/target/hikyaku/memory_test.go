@@ -12,9 +12,9 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/wire"
 )
 
-// BenchmarkIdlePerson shows the memory of a person who is connected and hears
+// BenchmarkIdleUser measures the memory of a user who is connected and receives
 // nothing, beside that of the socket.
-func BenchmarkIdlePerson(b *testing.B) {
+func BenchmarkIdleUser(b *testing.B) {
 	for _, rooms := range []int{1, 10} {
 		b.Run(fmt.Sprintf("rooms=%d", rooms), func(b *testing.B) {
 			list := wire.Synced{T: "synced", ID: "1", Cursor: "cursor"}
@@ -28,27 +28,27 @@ func BenchmarkIdlePerson(b *testing.B) {
 				b.Fatal(err)
 			}
 			now := time.Now()
-			perPerson(b, func(s *site, i int) *conn {
-				s.views[i].state = syncstate.New(syncstate.Options{Patient: true})
-				c := &conn{site: s, view: &s.views[i], ready: make(chan struct{}), synced: make(chan struct{})}
-				c.view.connected(1)
-				c.view.state.Handle(now, "synced", raw)
+			perUser(b, func(s *site, i int) *conn {
+				s.states[i].machine = syncstate.New(syncstate.Options{TolerateDelay: true})
+				c := &conn{site: s, sync: &s.states[i], ready: make(chan struct{}), synced: make(chan struct{})}
+				c.sync.connected(1)
+				c.sync.machine.Handle(now, "synced", raw)
 				return c
 			})
 		})
 	}
 }
 
-// perPerson reports the heap that people hold.
-func perPerson(b *testing.B, connect func(*site, int) *conn) {
+// perUser reports the heap that users hold.
+func perUser(b *testing.B, connect func(*site, int) *conn) {
 	b.Helper()
-	const people = 10_000
+	const users = 10_000
 	var before, after runtime.MemStats
 	for b.Loop() {
 		runtime.GC()
 		runtime.ReadMemStats(&before)
-		s := &site{views: make([]view, people)}
-		conns := make([]*conn, people)
+		s := &site{states: make([]syncState, users)}
+		conns := make([]*conn, users)
 		for i := range conns {
 			conns[i] = connect(s, i)
 		}
@@ -56,5 +56,5 @@ func perPerson(b *testing.B, connect func(*site, int) *conn) {
 		runtime.ReadMemStats(&after)
 		runtime.KeepAlive(conns)
 	}
-	b.ReportMetric(float64(after.HeapAlloc-before.HeapAlloc)/people, "B/person")
+	b.ReportMetric(float64(after.HeapAlloc-before.HeapAlloc)/users, "B/user")
 }

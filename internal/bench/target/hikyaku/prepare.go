@@ -16,8 +16,8 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/syncclient/syncstate"
 )
 
-// BatchPrefix begins the names of the batches that runs make, and of their
-// accounts.
+// BatchPrefix is the prefix of the names of batches, and of their accounts,
+// that runs create.
 const BatchPrefix = "bench-"
 
 // Prepare implements [target.Target].
@@ -25,11 +25,10 @@ func (t *Target) Prepare(ctx context.Context, p target.Plan) (target.Site, error
 	s := &site{
 		options: t.options, loops: make([]eventloop.Loop, runtime.GOMAXPROCS(0)),
 		rooms: make([]chat.ConversationID, len(p.Rooms)), members: p.Rooms, index: make(map[chat.ConversationID]int, len(p.Rooms)),
-		views: make([]view, p.People), conns: make([]atomic.Pointer[conn], p.People),
+		states: make([]syncState, p.Users), conns: make([]atomic.Pointer[conn], p.Users),
 	}
-	for i := range s.views {
-		// Who measures a server does not add to its work because it is late.
-		s.views[i].state = syncstate.New(syncstate.Options{Patient: true})
+	for i := range s.states {
+		s.states[i].machine = syncstate.New(syncstate.Options{TolerateDelay: true})
 	}
 	if _, err := rand.Read(s.run[:]); err != nil {
 		return nil, err
@@ -41,7 +40,7 @@ func (t *Target) Prepare(ctx context.Context, p target.Plan) (target.Site, error
 	if admin != nil {
 		err = s.prepareInBulk(ctx, admin, p)
 	} else {
-		err = s.prepareOneByOne(ctx, t.way, p)
+		err = s.prepareOneByOne(ctx, t.client, p)
 	}
 	if err != nil {
 		return nil, err
@@ -52,8 +51,9 @@ func (t *Target) Prepare(ctx context.Context, p target.Plan) (target.Site, error
 	return s, nil
 }
 
-// Administrator gives the token with which several processes make people and
-// conversations of a run in bulk, if there is one: see Prepare.
+// Administrator returns the token with which several processes create users and
+// conversations of a run in bulk, or an empty one if there is none; see
+// Prepare.
 func (t *Target) Administrator(ctx context.Context, run string) (token string, err error) {
 	admin, err := t.administrator(ctx, run)
 	if err != nil || admin == nil {
@@ -62,18 +62,18 @@ func (t *Target) Administrator(ctx context.Context, run string) (token string, e
 	return admin.Token(), nil
 }
 
-// administrator is who makes people and conversations in bulk: the holder of
-// the token, or on an installation that has no account yet, its first one. It
-// is nil when there is none.
+// administrator returns the client that creates users and conversations in
+// bulk: the holder of the token, or on an installation without accounts, its
+// first account. It is nil if there is none.
 func (t *Target) administrator(ctx context.Context, run string) (*client.Client, error) {
 	if t.options.AdminToken != "" {
-		return t.way.WithToken(t.options.AdminToken), nil
+		return t.client.WithToken(t.options.AdminToken), nil
 	}
-	empty, err := t.way.Empty(ctx)
+	empty, err := t.client.Empty(ctx)
 	if err != nil || !empty {
 		return nil, err
 	}
-	first := t.way.WithToken("")
+	first := t.client.WithToken("")
 	if err := first.Register(ctx, BatchPrefix+run, rand.Text()); err != nil {
 		return nil, fmt.Errorf("make the first account: %w", err)
 	}
@@ -83,16 +83,16 @@ func (t *Target) administrator(ctx context.Context, run string) (*client.Client,
 	return first, nil
 }
 
-// prepareInBulk makes everything in a batch named after the run.
+// prepareInBulk creates everything in a batch named after the run.
 func (s *site) prepareInBulk(ctx context.Context, admin *client.Client, p target.Plan) error {
 	batch := BatchPrefix + p.Run
-	names := make([]string, p.People)
+	names := make([]string, p.Users)
 	for i := range names {
 		names[i] = accountName(p.Run, i)
 	}
 	var err error
-	if s.people, err = admin.AddBatchUsers(ctx, batch, names); err != nil {
-		return fmt.Errorf("make %d accounts with the administrator's token: %w", p.People, err)
+	if s.users, err = admin.AddBatchUsers(ctx, batch, names); err != nil {
+		return fmt.Errorf("make %d accounts with the administrator's token: %w", p.Users, err)
 	}
 	rooms := make([]client.BatchRoom, len(p.Rooms))
 	for i, members := range p.Rooms {
@@ -102,7 +102,7 @@ func (s *site) prepareInBulk(ctx context.Context, admin *client.Client, p target
 			rooms[i] = client.BatchRoom{Kind: chat.Direct}
 		}
 		for _, m := range members {
-			rooms[i].Members = append(rooms[i].Members, s.people[m].Me().ID)
+			rooms[i].Members = append(rooms[i].Members, s.users[m].Me().ID)
 		}
 	}
 	made, err := admin.AddBatchRooms(ctx, batch, rooms)
@@ -119,21 +119,21 @@ func accountName(run string, i int) string { return fmt.Sprintf("%s%s-%d", Batch
 
 func roomTitle(run string, i int) string { return fmt.Sprintf("bench %s %d", run, i) }
 
-// makeAtOnce is how many accounts register side by side: their passwords keep
-// the server's processors busy anyway.
-const makeAtOnce = 8
+// registerConcurrency is how many accounts register concurrently: hashing their
+// passwords keeps the server's processors busy anyway.
+const registerConcurrency = 8
 
-// prepareOneByOne does as people would do.
+// prepareOneByOne registers accounts and creates conversations as users do.
 func (s *site) prepareOneByOne(ctx context.Context, way *client.Client, p target.Plan) error {
-	s.people = make([]*client.Client, p.People)
+	s.users = make([]*client.Client, p.Users)
 	password := rand.Text()
 	var making errgroup.Group
-	making.SetLimit(makeAtOnce)
-	for i := range s.people {
+	making.SetLimit(registerConcurrency)
+	for i := range s.users {
 		making.Go(func() error {
-			s.people[i] = way.WithToken("")
-			if err := s.people[i].Register(ctx, accountName(p.Run, i), password); err != nil {
-				return fmt.Errorf("make account %d of %d: %w", i+1, p.People, err)
+			s.users[i] = way.WithToken("")
+			if err := s.users[i].Register(ctx, accountName(p.Run, i), password); err != nil {
+				return fmt.Errorf("make account %d of %d: %w", i+1, p.Users, err)
 			}
 			return nil
 		})
@@ -154,19 +154,20 @@ func (s *site) prepareOneByOne(ctx context.Context, way *client.Client, p target
 	return making.Wait()
 }
 
-// membersAtOnce is how many members a group is made with; more are invited.
-const membersAtOnce = 100
+// maxInitialMembers is how many members a group is created with; for more, a
+// channel is created that they join.
+const maxInitialMembers = 100
 
 func (s *site) makeRoom(ctx context.Context, title string, members []int) (chat.ConversationID, error) {
-	owner := s.people[members[0]]
+	owner := s.users[members[0]]
 	if len(members) == 2 {
-		c, err := owner.CreateDirect(ctx, s.people[members[1]].Me().ID)
+		c, err := owner.CreateDirect(ctx, s.users[members[1]].Me().ID)
 		return c.ID, err
 	}
-	if len(members) <= membersAtOnce {
+	if len(members) <= maxInitialMembers {
 		others := make([]chat.UserID, 0, len(members)-1)
 		for _, m := range members[1:] {
-			others = append(others, s.people[m].Me().ID)
+			others = append(others, s.users[m].Me().ID)
 		}
 		c, err := owner.CreateGroup(ctx, title, others...)
 		return c.ID, err
@@ -176,7 +177,7 @@ func (s *site) makeRoom(ctx context.Context, title string, members []int) (chat.
 		return 0, err
 	}
 	for _, m := range members[1:] {
-		if err := s.people[m].Join(ctx, c.ID); err != nil {
+		if err := s.users[m].Join(ctx, c.ID); err != nil {
 			return 0, err
 		}
 	}

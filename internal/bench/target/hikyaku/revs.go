@@ -5,17 +5,17 @@ import (
 	"sort"
 )
 
-// revs is a set of revs, kept as ranges, because they mostly come one after the
-// other. It forgets the lowest where it would grow too large.
+// revs is a set of revs, stored as ranges because most are consecutive. It
+// drops the lowest ranges where it would grow too large.
 type revs []span
 
-// span is from one rev to another, both of them included.
+// span is an inclusive range of revs.
 type span struct{ from, to int64 }
 
-// mostSpans bounds a set: 1 KiB.
-const mostSpans = 64
+// maxSpans bounds a set: 1 KiB.
+const maxSpans = 64
 
-// at is the place of the first range that does not end before rev.
+// at returns the index of the first range that does not end before rev.
 func (r revs) at(rev int64) int {
 	return sort.Search(len(r), func(i int) bool { return r[i].to >= rev })
 }
@@ -43,13 +43,13 @@ func (r *revs) add(rev int64) {
 	default:
 		s = slices.Insert(s, i, span{rev, rev})
 	}
-	if len(s) > mostSpans {
+	if len(s) > maxSpans {
 		s = slices.Delete(s, 0, 1)
 	}
 	*r = s
 }
 
-// remove takes a rev out, if it is in.
+// remove removes a rev, and reports whether it was in the set.
 func (r *revs) remove(rev int64) bool {
 	if !r.has(rev) {
 		return false
@@ -67,7 +67,7 @@ func (r *revs) remove(rev int64) bool {
 		s[i].to = rev - 1
 		s = slices.Insert(s, i+1, span{rev + 1, whole.to})
 	}
-	if len(s) > mostSpans {
+	if len(s) > maxSpans {
 		s = slices.Delete(s, 0, 1)
 	}
 	*r = s

@@ -11,7 +11,7 @@ func TestRevs(t *testing.T) {
 	var set revs
 	plain := map[int64]bool{}
 	for range 20_000 {
-		rev := random.Int64N(mostSpans) + 1 // so few never make too many ranges
+		rev := random.Int64N(maxSpans) + 1 // so few never make too many ranges
 		if random.IntN(2) == 0 {
 			set.add(rev)
 			plain[rev] = true
@@ -25,7 +25,7 @@ func TestRevs(t *testing.T) {
 				t.Fatalf("%v", set)
 			}
 		}
-		for rev := int64(0); rev <= mostSpans+1; rev++ {
+		for rev := int64(0); rev <= maxSpans+1; rev++ {
 			if set.has(rev) != plain[rev] {
 				t.Fatalf("%d in %v, which is %v", rev, set, plain)
 			}
@@ -36,10 +36,10 @@ func TestRevs(t *testing.T) {
 // What is kept is bounded: the lowest goes first.
 func TestRevsAreBounded(t *testing.T) {
 	var set revs
-	for rev := int64(1); rev <= 10*mostSpans; rev++ {
+	for rev := int64(1); rev <= 10*maxSpans; rev++ {
 		set.add(2 * rev)
 	}
-	if len(set) != mostSpans || set.has(2) || !set.has(20*mostSpans) {
+	if len(set) != maxSpans || set.has(2) || !set.has(20*maxSpans) {
 		t.Errorf("%d: %v", len(set), set)
 	}
 }

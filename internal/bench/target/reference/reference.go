@@ -1,5 +1,5 @@
 // Package reference drives the reference stack (internal/stack/reference): JSON
-// over WebSocket, people in pairs.
+// over WebSocket, users in pairs.
 //
 // Accepted is that its broker confirmed a message. What is stored is read from
 // its database, since it has no other way to tell; without the database's
@@ -37,7 +37,7 @@ type Target struct {
 }
 
 // New is the stack whose gateways are at some addresses, with commas between
-// them: people are spread over them.
+// them: users are distributed over them.
 func New(addresses string, o Options) (*Target, error) {
 	t := &Target{Options: o}
 	for address := range strings.SplitSeq(addresses, ",") {
@@ -58,18 +58,18 @@ func New(addresses string, o Options) (*Target, error) {
 // Name implements [target.Target].
 func (t *Target) Name() string { return "reference" }
 
-// site is the people of a run, of whom the stack knows nothing.
+// site is the users of a run. The stack has no accounts.
 type site struct {
 	*Target
 	plan  target.Plan
-	rooms []map[string]int // of each person: conversations, by the other's name
+	rooms []map[string]int // by user: rooms by the name of the other user
 }
 
-func (s *site) user(person int) string { return fmt.Sprintf("bench-%s-%d", s.plan.Run, person) }
+func (s *site) user(user int) string { return fmt.Sprintf("bench-%s-%d", s.plan.Run, user) }
 
 // Prepare implements [target.Target]. There is nothing to make.
 func (t *Target) Prepare(_ context.Context, p target.Plan) (target.Site, error) {
-	s := &site{Target: t, plan: p, rooms: make([]map[string]int, p.People)}
+	s := &site{Target: t, plan: p, rooms: make([]map[string]int, p.Users)}
 	for i := range s.rooms {
 		s.rooms[i] = map[string]int{}
 	}
@@ -99,7 +99,7 @@ func (s *site) History(ctx context.Context, room int) ([]target.Message, error) 
 	if s.Database == "" {
 		return nil, nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	db, err := pgx.Connect(ctx, s.Database)
 	if err != nil {
@@ -123,26 +123,26 @@ func (s *site) History(ctx context.Context, room int) ([]target.Message, error) 
 	return out, nil
 }
 
-// patience bounds the greeting, and a question to the database.
-const patience = 30 * time.Second
+// timeout bounds the greeting, and a question to the database.
+const timeout = 30 * time.Second
 
 // Connect implements [target.Site]. The stack takes a socket before it knows
 // where the person is, and says nothing when it does: so the person greets
 // themselves, which comes back once it knows.
-func (s *site) Connect(ctx context.Context, person int, on target.Listener) (target.Conn, error) {
-	u := *s.gateways[person%len(s.gateways)]
-	u.RawQuery = url.Values{"user": {s.user(person)}}.Encode()
+func (s *site) Connect(ctx context.Context, user int, on target.Listener) (target.Conn, error) {
+	u := *s.gateways[user%len(s.gateways)]
+	u.RawQuery = url.Values{"user": {s.user(user)}}.Encode()
 	socket, err := frames.Dial(ctx, &u, "")
 	if err != nil {
 		return nil, err
 	}
-	c := &conn{Conn: socket, on: on, rooms: s.rooms[person], to: map[int]string{}, prefix: s.user(person) + "-"}
+	c := &conn{Conn: socket, on: on, rooms: s.rooms[user], to: map[int]string{}, prefix: s.user(user) + "-"}
 	for other, room := range c.rooms {
 		c.to[room] = other
 	}
-	if err := c.greet(ctx, s.user(person)); err != nil {
+	if err := c.greet(ctx, s.user(user)); err != nil {
 		socket.Close()
-		return nil, fmt.Errorf("connect %s: %w", s.user(person), err)
+		return nil, fmt.Errorf("connect %s: %w", s.user(user), err)
 	}
 	go c.read()
 	return c, nil
@@ -153,18 +153,18 @@ type conn struct {
 	on     target.Listener
 	rooms  map[string]int // by the other's name
 	to     map[int]string
-	prefix string // of the ids of this person's messages
+	prefix string // of the ids of this user's messages
 	buf    []byte
-	stop   atomic.Bool
+	closed atomic.Bool
 }
 
 func (c *conn) greet(ctx context.Context, self string) error {
-	if err := c.Limit(time.Now().Add(patience)); err != nil {
+	if err := c.SetReadDeadline(time.Now().Add(timeout)); err != nil {
 		return err
 	}
-	stop := context.AfterFunc(ctx, func() { _ = c.Limit(time.Unix(1, 0)) })
+	stop := context.AfterFunc(ctx, func() { _ = c.SetReadDeadline(time.Unix(1, 0)) })
 	defer stop()
-	// A person may come again.
+	// A user may connect again.
 	id := c.prefix + "greeting-" + rand.Text()
 	if err := c.Write([]byte(`{"id": "` + id + `", "to": "` + self + `", "body": ""}`)); err != nil {
 		return err
@@ -183,13 +183,13 @@ func (c *conn) greet(ctx context.Context, self string) error {
 		case f.Ack == nil && f.ID == id:
 			came = true
 		default:
-			if err := c.hear(f); err != nil {
+			if err := c.handle(f); err != nil {
 				return err
 			}
 		}
 	}
 	stop()
-	return c.Limit(time.Time{})
+	return c.SetReadDeadline(time.Time{})
 }
 
 // Send implements [target.Conn].
@@ -208,11 +208,11 @@ func (c *conn) Send(room, n int, text []byte) error {
 
 // Close implements [target.Conn].
 func (c *conn) Close() {
-	c.stop.Store(true)
+	c.closed.Store(true)
 	c.Conn.Close()
 }
 
-// read hears what comes, until the end.
+// read reads until the connection ends.
 func (c *conn) read() {
 	for {
 		var f frame
@@ -221,13 +221,13 @@ func (c *conn) read() {
 			f, err = decode(text)
 		}
 		if err == nil {
-			err = c.hear(f)
+			err = c.handle(f)
 		}
 		if err == nil {
 			continue
 		}
 		c.Conn.Close()
-		if c.stop.Load() {
+		if c.closed.Load() {
 			err = nil
 		}
 		c.on.Ended(err)
@@ -235,8 +235,8 @@ func (c *conn) read() {
 	}
 }
 
-// errFrame is that the stack sent what its protocol does not have.
-var errFrame = errors.New("the server sent a frame that its protocol does not have")
+// errUnexpectedFrame is that the stack sent what its protocol does not have.
+var errUnexpectedFrame = errors.New("the server sent a frame that its protocol does not have")
 
 // frame is what comes from the server: an answer, or a message.
 type frame struct {
@@ -248,24 +248,24 @@ type frame struct {
 
 func decode(text []byte) (f frame, err error) {
 	if err := json.Unmarshal(text, &f); err != nil {
-		return f, fmt.Errorf("%w: %w", errFrame, err)
+		return f, fmt.Errorf("%w: %w", errUnexpectedFrame, err)
 	}
 	return f, nil
 }
 
-func (c *conn) hear(f frame) error {
+func (c *conn) handle(f frame) error {
 	if f.Ack != nil {
 		digits, ours := strings.CutPrefix(*f.Ack, c.prefix)
 		n, err := strconv.Atoi(digits)
 		if !ours || err != nil {
-			return fmt.Errorf("%w: an answer to %q", errFrame, *f.Ack)
+			return fmt.Errorf("%w: an answer to %q", errUnexpectedFrame, *f.Ack)
 		}
 		c.on.Answered(n, target.Answer{Kind: target.Accepted})
 		return nil
 	}
 	room, ok := c.rooms[f.From]
 	if !ok {
-		return fmt.Errorf("%w: a message from %q", errFrame, f.From)
+		return fmt.Errorf("%w: a message from %q", errUnexpectedFrame, f.From)
 	}
 	c.on.Received(room, 0, []byte(f.Body))
 	return nil

@@ -35,14 +35,14 @@ func start(t *testing.T) (*stack.Reference, targettest.System) {
 		t.Fatal(err)
 	}
 	// It handles many messages side by side.
-	return r, targettest.System{Target: system, AnyOrder: true}
+	return r, targettest.System{Target: system, Unordered: true}
 }
 
 func TestReference(t *testing.T) {
 	server, system := start(t)
 	t.Run("pairs", func(t *testing.T) {
-		crowd := targettest.Talk(t, system, targettest.Pairs("pairs", 10))
-		targettest.Forgets(t, crowd, 1, func() error {
+		users := targettest.TestMessages(t, system, targettest.Pairs("pairs", 10))
+		targettest.TestLossIsFound(t, users, 1, func() error {
 			return server.Postgres.Exec(t.Context(), "reference", "DELETE FROM ref_messages WHERE id = 'bench-pairs-2-0'")
 		})
 	})
@@ -51,29 +51,29 @@ func TestReference(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		targettest.Talk(t, targettest.System{Target: blind, AnyOrder: true}, targettest.Pairs("blind", 4))
+		targettest.TestMessages(t, targettest.System{Target: blind, Unordered: true}, targettest.Pairs("blind", 4))
 	})
 	t.Run("groups", func(t *testing.T) {
-		_, err := system.Prepare(t.Context(), target.Plan{Run: "groups", People: 3, Rooms: [][]int{{0, 1, 2}}})
+		_, err := system.Prepare(t.Context(), target.Plan{Run: "groups", Users: 3, Rooms: [][]int{{0, 1, 2}}})
 		if err == nil || !strings.Contains(err.Error(), "in pairs only") {
 			t.Errorf("a group: %v", err)
 		}
 	})
-	// What the broker has confirmed and nobody delivers is accepted, and lost:
+	// What the broker has confirmed and no process delivers is accepted, and lost:
 	// the tool says both.
 	t.Run("worker frozen", func(t *testing.T) {
-		crowd := targettest.Gather(t, system, targettest.Pairs("frozen", 4))
+		users := targettest.Connect(t, system, targettest.Pairs("frozen", 4))
 		if err := server.Workers[0].Pause(); err != nil {
 			t.Fatal(err)
 		}
 		// Answers may come when nobody waits for the rest any more; the verdict
 		// has them.
-		r, err := crowd.Talk(t.Context(), load.Phase{Rate: 50, Length: time.Second, Drain: time.Second})
+		r, err := users.RunPhase(t.Context(), load.Phase{Rate: 50, Duration: time.Second, Drain: time.Second})
 		if err != nil || r.Sent != 50 || r.Delivered != 0 || r.Missing != 50 {
 			t.Errorf("%+v, %v", r, err)
 		}
 		// Each is missed twice: by its reader and in the table.
-		if v := targettest.Judge(t, crowd); v.Accepted != 50 || v.Lost != 100 || v.Kept() {
+		if v := targettest.Check(t, users); v.Accepted != 50 || v.Lost != 100 || v.Passed() {
 			t.Errorf("%+v", v)
 		}
 		if err := server.Workers[0].Resume(); err != nil {
@@ -81,7 +81,7 @@ func TestReference(t *testing.T) {
 		}
 	})
 	t.Run("killed", func(t *testing.T) {
-		targettest.Dies(t, system, targettest.Pairs("killed", 4), func() error {
+		targettest.TestServerKilled(t, system, targettest.Pairs("killed", 4), func() error {
 			if err := server.Postgres.Kill(); err != nil {
 				return err
 			}

@@ -1,6 +1,6 @@
-// Package targettest is what every driver must do, against a real server: the
-// suite of package target's contract. A server that is not installed fails the
-// test: scripts/systems installs it.
+// Package targettest is the conformance suite of package target: what every
+// driver must do, against a real server. A server that is not installed fails
+// the test; scripts/systems installs it.
 package targettest
 
 import (
@@ -13,17 +13,18 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/bench/target"
 )
 
-// System is a system under test, and what is known of it.
+// System is a system under test and its known properties.
 type System struct {
 	target.Target
-	// AnyOrder is that it keeps no order: what is out of it is not counted.
-	AnyOrder bool
+	// Unordered is set for a system that guarantees no order: violations of
+	// order are ignored.
+	Unordered bool
 }
 
-// Pairs is a plan of people who talk two by two.
-func Pairs(run string, people int) target.Plan {
-	plan := target.Plan{Run: run, People: people}
-	for i := 0; i+1 < people; i += 2 {
+// Pairs returns a plan of users who send to each other in pairs.
+func Pairs(run string, users int) target.Plan {
+	plan := target.Plan{Run: run, Users: users}
+	for i := 0; i+1 < users; i += 2 {
 		plan.Rooms = append(plan.Rooms, []int{i, i + 1})
 	}
 	return plan
@@ -34,15 +35,15 @@ const (
 	drain = time.Minute
 )
 
-// Talk has people talk and accounts for every message: all are accepted, come to
-// everybody, and are stored; two stretches with the same people. It returns the
-// crowd, which is closed with the test.
-func Talk(t *testing.T, system System, plan target.Plan) *load.VirtualUsers {
+// TestMessages has users send in two phases and checks every message: all are
+// accepted, received by everybody, and stored. It returns the users, who are
+// closed with the test.
+func TestMessages(t *testing.T, system System, plan target.Plan) *load.VirtualUsers {
 	t.Helper()
-	crowd := Gather(t, system, plan)
+	users := Connect(t, system, plan)
 	var sent, delivered int64
 	for range 2 {
-		r, err := crowd.Talk(t.Context(), load.Phase{Rate: rate, Length: time.Second, Drain: drain})
+		r, err := users.RunPhase(t.Context(), load.Phase{Rate: rate, Duration: time.Second, Drain: drain})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -52,61 +53,62 @@ func Talk(t *testing.T, system System, plan target.Plan) *load.VirtualUsers {
 		sent += r.Sent
 		delivered += r.Delivered
 	}
-	v := Judge(t, crowd)
-	if system.AnyOrder {
-		v.OutOfOrder, v.Offenders = 0, nil
+	v := Check(t, users)
+	if system.Unordered {
+		v.OutOfOrder, v.Violations = 0, nil
 	}
-	if !v.Kept() || v.Accepted != sent || v.Delivered != delivered || len(v.Offenders) > 0 {
+	if !v.Passed() || v.Accepted != sent || v.Delivered != delivered || len(v.Violations) > 0 {
 		t.Errorf("%+v", v)
 	}
-	return crowd
+	return users
 }
 
-// Gather makes the people of a plan and connects them; they leave with the test.
-func Gather(t *testing.T, system target.Target, plan target.Plan) *load.VirtualUsers {
+// Connect prepares the users of a plan and connects them; they are closed with
+// the test.
+func Connect(t *testing.T, system target.Target, plan target.Plan) *load.VirtualUsers {
 	t.Helper()
-	crowd, err := load.Gather(t.Context(), system, plan, load.Options{})
+	users, err := load.Prepare(t.Context(), system, plan, load.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(crowd.Close)
-	if _, err := crowd.Connect(t.Context(), load.Opening{}); err != nil {
+	t.Cleanup(users.Close)
+	if _, err := users.Connect(t.Context(), load.ConnectOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	return crowd
+	return users
 }
 
-// Judge is the verdict about all that a crowd said.
-func Judge(t *testing.T, crowd *load.VirtualUsers) *audit.Verdict {
+// Check returns the verdict on everything that was sent.
+func Check(t *testing.T, users *load.VirtualUsers) *audit.Verdict {
 	t.Helper()
-	v, err := crowd.Check(t.Context())
+	v, err := users.Check(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
 	return v
 }
 
-// Forgets makes sure that messages are missed that the system has stored no
-// more: as many as are gone in all, one of them by forget. crowd is one that
-// [Talk] gave.
-func Forgets(t *testing.T, crowd *load.VirtualUsers, gone int64, forget func() error) {
+// TestLossIsFound checks that missing stored messages are found: as many as
+// lost in all, one of which forget removes. users are those that [TestMessages]
+// returned.
+func TestLossIsFound(t *testing.T, users *load.VirtualUsers, gone int64, forget func() error) {
 	t.Helper()
 	if err := forget(); err != nil {
 		t.Fatal(err)
 	}
-	v := Judge(t, crowd)
-	if v.Lost != gone || v.Kept() || !strings.Contains(strings.Join(v.Offenders, "\n"), "is not stored") {
+	v := Check(t, users)
+	if v.Lost != gone || v.Passed() || !strings.Contains(strings.Join(v.Violations, "\n"), "is not stored") {
 		t.Errorf("%d messages are stored no more: %+v", gone, v)
 	}
 }
 
-// Dies makes sure that a run ends with an error, and soon, when the server is
-// killed in the middle, and that nobody judges what cannot be asked for.
-func Dies(t *testing.T, system System, plan target.Plan, kill func() error) {
+// TestServerKilled checks that a run soon ends with an error when the server is
+// killed in the middle, and that there is no verdict without histories.
+func TestServerKilled(t *testing.T, system System, plan target.Plan, kill func() error) {
 	t.Helper()
-	crowd := Gather(t, system, plan)
+	users := Connect(t, system, plan)
 	killed := false
-	_, err := crowd.Talk(t.Context(), load.Phase{Rate: rate, Length: time.Minute, OnTick: func(load.Second) {
+	_, err := users.RunPhase(t.Context(), load.Phase{Rate: rate, Duration: time.Minute, OnTick: func(load.Second) {
 		if !killed {
 			killed = true
 			if err := kill(); err != nil {
@@ -117,7 +119,7 @@ func Dies(t *testing.T, system System, plan target.Plan, kill func() error) {
 	if err == nil || !strings.Contains(err.Error(), "ended") {
 		t.Errorf("the server was killed, and the run says %v", err)
 	}
-	if v, err := crowd.Check(t.Context()); err == nil {
+	if v, err := users.Check(t.Context()); err == nil {
 		t.Errorf("the server was killed, and the verdict is %+v", v)
 	}
 }

@@ -1,0 +1,311 @@
+package acceptance
+
+import (
+	"encoding/binary"
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/hikyaku-chat/hikyaku/internal/chat"
+	"github.com/hikyaku-chat/hikyaku/internal/client"
+	"github.com/hikyaku-chat/hikyaku/internal/wire"
+)
+
+// Run runs all cases against the system at url, which must hash passwords
+// cheaply and have no low rate limit.
+func Run(t *testing.T, url string) {
+	for _, c := range []struct {
+		name string
+		test func(t *testing.T, url string)
+	}{
+		{"two people talk", twoUsersChat},
+		{"a name is taken for good", clientIDIsUnique},
+		{"outsiders get nothing", nonMembersGetNothing},
+		{"large room", largeRoom},
+		{"who is there", presence},
+		{"catching up", catchUp},
+		{"malformed frames", malformedFrames},
+		{"frame too large", frameTooLarge},
+		{"revoked session is closed", revokedSessionIsClosed},
+	} {
+		t.Run(c.name, func(t *testing.T) { c.test(t, url) })
+	}
+}
+
+func twoUsersChat(t *testing.T, url string) {
+	aki, ben := join(t, url, "aki"), join(t, url, "ben")
+	d, err := aki.CreateDirect(t.Context(), ben.Me().ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	Await(ben, "conversation", func(f wire.ConversationFrame) bool { return f.Conversation.ID == d.ID })
+
+	id := aki.SendMessage(d.ID, "hello")
+	Await(aki, "accepted", IsID(id))
+	own := Await(aki, "message", IsBody("hello"))
+	got := Await(ben, "message", IsBody("hello"))
+	if own.Message != got.Message || got.Seq != 1 || got.Sender != aki.Me().ID || got.ClientID != id {
+		t.Errorf("aki sees %+v, ben %+v", own, got)
+	}
+
+	// The same again is answered alike, and shown once.
+	aki.Send(wire.Send{T: "send", ID: id, Conversation: d.ID, Body: "hello"})
+	Await(aki, "accepted", IsID(id))
+	ExpectNone(ben, "message", IsBody("hello"))
+	// The same name with another text is not taken.
+	aki.Send(wire.Send{T: "send", ID: id, Conversation: d.ID, Body: "other"})
+	if r := Await(aki, "rejected", IsRejected(id)); r.Code != "conflict" || r.RetryAfterMS != 0 {
+		t.Errorf("conflict: %+v", r)
+	}
+
+	ben.Send(wire.Typing{T: "typing", Conversation: d.ID})
+	Await(aki, "typing", func(f wire.TypingFrame) bool { return f.User == ben.Me().ID })
+	ExpectNone[wire.TypingFrame](ben, "typing", nil)
+
+	ben.Send(wire.Mark{T: "mark", Conversation: d.ID, Read: 1})
+	for _, p := range []*User{aki, ben} {
+		Await(p, "mark", func(f wire.MarkFrame) bool { return f.User == ben.Me().ID && f.Read == 1 })
+	}
+
+	// Edits and deletes reach both, in the conversation's order of changes.
+	var edited wire.Message
+	path := fmt.Sprintf("/conversations/%s/messages/1", d.ID)
+	if err := aki.Do(t.Context(), http.MethodPatch, path, map[string]string{"body": "hello, Ben"}, &edited); err != nil {
+		t.Fatal(err)
+	}
+	if f := Await[wire.MessageFrame](ben, "edited", nil); f.Message != edited || f.Rev != got.Rev+1 {
+		t.Errorf("edited %+v, pushed %+v", edited, f)
+	}
+	if err := aki.Do(t.Context(), http.MethodDelete, path, nil, nil); err != nil {
+		t.Fatal(err)
+	}
+	if f := Await[wire.MessageFrame](ben, "deleted", nil); f.Body != "" || f.DeletedAt == 0 {
+		t.Errorf("deleted %+v", f)
+	}
+}
+
+// A message that was sent long ago, or through another gateway, keeps its
+// client id: with another text it is rejected (G2).
+func clientIDIsUnique(t *testing.T, url string) {
+	phone := join(t, url, "aki")
+	laptop := Connect(t, phone.Client)
+	g, err := phone.CreateGroup(t.Context(), "Notes")
+	if err != nil {
+		t.Fatal(err)
+	}
+	old := client.NewClientID()
+	binary.BigEndian.PutUint64(old[:8], uint64(time.Now().Add(-time.Hour).UnixMilli())<<16|uint64(old[6])<<8|uint64(old[7]))
+	phone.Send(wire.Send{T: "send", ID: old, Conversation: g.ID, Body: "first"})
+	Await(laptop, "message", IsBody("first"))
+	for _, p := range []*User{phone, laptop} {
+		p.Send(wire.Send{T: "send", ID: old, Conversation: g.ID, Body: "second"})
+		if r := Await(p, "rejected", IsRejected(old)); r.Code != "conflict" || r.RetryAfterMS != 0 {
+			t.Errorf("another text: %+v", r)
+		}
+		p.Send(wire.Send{T: "send", ID: old, Conversation: g.ID, Body: "first"})
+		Await(p, "accepted", IsID(old))
+	}
+	history, err := phone.History(t.Context(), g.ID)
+	if err != nil || len(history) != 1 {
+		t.Errorf("%d messages are stored, %v", len(history), err)
+	}
+}
+
+func nonMembersGetNothing(t *testing.T, url string) {
+	aki, ben, eve := join(t, url, "aki"), join(t, url, "ben"), join(t, url, "eve")
+	g, err := aki.CreateGroup(t.Context(), "Team", ben.Me().ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// A conversation that one is not in, and one that does not exist.
+	for _, id := range []chat.ConversationID{g.ID, 12345} {
+		sent := eve.SendMessage(id, "let me in")
+		if r := Await(eve, "rejected", IsRejected(sent)); r.Code != "not_found" || r.Text != "there is no such conversation" {
+			t.Errorf("%d: %+v", id, r)
+		}
+		eve.Send(wire.Sync{T: "sync", ID: "x", Conversation: id})
+		if e := Await[wire.ErrorFrame](eve, "error", nil); e.Code != "not_found" || e.ID != "x" {
+			t.Errorf("%d: %+v", id, e)
+		}
+	}
+	eve.Send(wire.Typing{T: "typing", Conversation: g.ID})
+	eve.Send(wire.Mark{T: "mark", Conversation: g.ID, Read: 1})
+	// Nor the presence of users without a common conversation.
+	eve.Send(wire.Watch{T: "watch", Users: []chat.UserID{aki.Me().ID}})
+	ExpectNone[wire.PresenceFrame](eve, "presence", nil)
+
+	aki.SendMessage(g.ID, "before")
+	Await(ben, "message", IsBody("before"))
+	if err := aki.Remove(t.Context(), g.ID, ben.Me().ID); err != nil {
+		t.Fatal(err)
+	}
+	Await(ben, "removed", func(f wire.Removed) bool { return f.Conversation == g.ID })
+	aki.SendMessage(g.ID, "after")
+	Await(aki, "message", IsBody("after"))
+	ExpectNone(ben, "message", IsBody("after"))
+	sent := ben.SendMessage(g.ID, "still here?")
+	if r := Await(ben, "rejected", IsRejected(sent)); r.Code != "not_found" {
+		t.Errorf("a removed member: %+v", r)
+	}
+	if _, err := ben.History(t.Context(), g.ID); ProblemCode(err) != "not_found" {
+		t.Errorf("a removed member reads: %v", err)
+	}
+	ExpectNone[wire.TypingFrame](aki, "typing", nil)
+	ExpectNone[wire.MarkFrame](aki, "mark", nil)
+}
+
+func largeRoom(t *testing.T, url string) {
+	aki := join(t, url, "aki")
+	ch, err := aki.CreateChannel(t.Context(), "general")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var people []*User
+	for range chat.SmallConversation + 6 {
+		p := join(t, url, "member")
+		if err := p.Join(t.Context(), ch.ID); err != nil {
+			t.Fatal(err)
+		}
+		people = append(people, p)
+	}
+	aki.SendMessage(ch.ID, "to all")
+	for _, p := range people {
+		Await(p, "message", IsBody("to all"))
+	}
+	gone := people[3]
+	if err := aki.Remove(t.Context(), ch.ID, gone.Me().ID); err != nil {
+		t.Fatal(err)
+	}
+	aki.SendMessage(ch.ID, "to the rest")
+	for _, p := range people {
+		if p != gone {
+			Await(p, "message", IsBody("to the rest"))
+		}
+	}
+	ExpectNone(gone, "message", IsBody("to the rest"))
+}
+
+func presence(t *testing.T, url string) {
+	aki, ben := join(t, url, "aki"), join(t, url, "ben")
+	if _, err := aki.CreateDirect(t.Context(), ben.Me().ID); err != nil {
+		t.Fatal(err)
+	}
+	is := func(want chat.Presence) func(wire.PresenceFrame) bool {
+		return func(f wire.PresenceFrame) bool {
+			return len(f.States) == 1 && f.States[0].User == ben.Me().ID && f.States[0].State == want
+		}
+	}
+	aki.Send(wire.Watch{T: "watch", Users: []chat.UserID{ben.Me().ID}})
+	Await(aki, "presence", is(chat.Online))
+	ben.Send(wire.Status{T: "status", Away: true})
+	Await(aki, "presence", is(chat.Away))
+	ben.Socket.Close()
+	if f := Await(aki, "presence", is(chat.Offline)); f.States[0].LastSeen == 0 {
+		t.Errorf("when was ben last seen? %+v", f)
+	}
+	Connect(t, ben.Client)
+	Await(aki, "presence", is(chat.Online))
+}
+
+func catchUp(t *testing.T, url string) {
+	aki, ben := join(t, url, "aki"), join(t, url, "ben")
+	d, err := aki.CreateDirect(t.Context(), ben.Me().ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sync := func(cursor string) wire.Synced {
+		ben.Send(wire.Sync{T: "sync", ID: "s", Cursor: cursor})
+		return Await[wire.Synced](ben, "synced", nil)
+	}
+	first := sync("")
+	if len(first.Conversations) != 1 || first.Conversations[0].ID != d.ID || first.Conversations[0].Peer.ID != aki.Me().ID {
+		t.Fatalf("%+v", first)
+	}
+	if again := sync(first.Cursor); len(again.Conversations) != 0 || again.More {
+		t.Errorf("nothing happened, yet: %+v", again)
+	}
+	ben.Socket.Close()
+	for i := range 250 {
+		aki.SendMessage(d.ID, fmt.Sprint(i))
+	}
+	Await(aki, "message", IsBody("249"))
+	ben = Connect(t, ben.Client)
+	missed := sync(first.Cursor)
+	if len(missed.Conversations) != 1 || missed.Conversations[0].Seq != 250 || missed.Conversations[0].Unread != 250 {
+		t.Fatalf("%+v", missed)
+	}
+	rev, seen := first.Conversations[0].Rev, 0
+	for {
+		ben.Send(wire.Sync{T: "sync", ID: "c", Conversation: d.ID, Rev: rev, Limit: 100})
+		c := Await[wire.Changes](ben, "changes", nil)
+		for _, m := range c.Messages {
+			if m.Body != fmt.Sprint(seen) {
+				t.Fatalf("%s where %d was due", m.Body, seen)
+			}
+			seen++
+		}
+		if rev = c.Rev; !c.More {
+			break
+		}
+	}
+	if seen != 250 || rev != missed.Conversations[0].Rev {
+		t.Errorf("%d messages up to rev %d", seen, rev)
+	}
+	// The head check agrees with what a device can add up.
+	ben.Send(wire.Ping{T: "ping"})
+	if p := Await[wire.Pong](ben, "pong", nil); p.Conversations != 1 || p.Sum != rev || !p.Checked {
+		t.Errorf("%+v, want the sum %d", p, rev)
+	}
+	ben.Send(wire.Sync{T: "sync", ID: "t", Cursor: missed.Cursor[:len(missed.Cursor)-2] + "AA"})
+	if e := Await[wire.ErrorFrame](ben, "error", nil); e.Code != "invalid" || e.ID != "t" {
+		t.Errorf("a tampered cursor: %+v", e)
+	}
+}
+
+func malformedFrames(t *testing.T, url string) {
+	aki := join(t, url, "aki")
+	for _, tt := range []struct{ in, code string }{
+		{"hello", "malformed"},
+		{"[]", "malformed"},
+		{`{"t":"send","id":"x","conversation":"1"}`, "malformed"},
+		{`{"t":"typing"}`, "malformed"},
+		{`{"t":"watch","users":["` + strings.Repeat(`1","`, 600) + `1"]}`, "too_large"},
+	} {
+		if err := aki.Socket.SendRaw([]byte(tt.in)); err != nil {
+			t.Fatal(err)
+		}
+		if e := Await[wire.ErrorFrame](aki, "error", nil); e.Code != tt.code {
+			t.Errorf("%s: %+v", tt.in, e)
+		}
+	}
+	if err := aki.Socket.SendRaw([]byte(`{"t":"from the future","id":[]}`)); err != nil {
+		t.Fatal(err)
+	}
+	ExpectNone[wire.ErrorFrame](aki, "error", nil) // and the connection lives
+}
+
+func frameTooLarge(t *testing.T, url string) {
+	aki := join(t, url, "aki")
+	_ = aki.Socket.SendRaw(make([]byte, aki.Socket.Hello.Limits.FrameBytes+1))
+	if code := CloseCode(t, aki); code != 1009 {
+		t.Errorf("closed with %d, want 1009", code)
+	}
+}
+
+func revokedSessionIsClosed(t *testing.T, url string) {
+	aki := join(t, url, "aki")
+	other := Connect(t, aki.Client)
+	if err := aki.Do(t.Context(), http.MethodPost, "/logout", nil, nil); err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range []*User{aki, other} {
+		if code := CloseCode(t, p); code != wire.CloseRevoked {
+			t.Errorf("closed with %d, want %d", code, wire.CloseRevoked)
+		}
+	}
+	if _, err := aki.Dial(t.Context(), nil); err == nil {
+		t.Error("an ended session connects")
+	}
+}

@@ -1,0 +1,39 @@
+package stack
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+)
+
+// Standalone is the whole system in one process, with the embedded backends.
+type Standalone struct {
+	*Process
+	port int
+}
+
+// StartStandalone starts a system in one process in a folder; closing the
+// folder ends it. It uses the options Binary, Port and Settings.
+func StartStandalone(ctx context.Context, f *Folder, o Options) (*Standalone, error) {
+	o, err := o.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	if o.Port == 0 {
+		if o.Port, err = FreePort(); err != nil {
+			return nil, err
+		}
+	}
+	a := &Standalone{port: o.Port}
+	args := []string{"serve", "--listen", a.Addr(), "--data", filepath.Join(f.Path(), "data")}
+	if a.Process, err = f.start(command{name: "hikyaku", path: o.Binary, args: args, env: o.Settings, dir: f.Path()}); err != nil {
+		return nil, err
+	}
+	return a, a.waitReady(ctx, a.Addr())
+}
+
+// Addr returns the address that it listens on.
+func (a *Standalone) Addr() string { return fmt.Sprintf("127.0.0.1:%d", a.port) }
+
+// URL returns its address.
+func (a *Standalone) URL() string { return "http://" + a.Addr() }
