@@ -151,7 +151,7 @@ var scenarios = map[string]struct {
 			resync := []byte(`{"t":"resync"}`)
 			for range 2 {
 				r.step(step{Push: resync})
-				r.device.hear(resync)
+				r.device.receive(resync)
 			}
 			r.ask() // the list
 			r.ask() // the changes
@@ -371,7 +371,7 @@ func (r *recorder) say(id chat.ConversationID, count int) {
 		if err := r.akis.Send(send); err != nil {
 			r.t.Fatal(err)
 		}
-		if m := receive(r.t, r.heard, "Aki's own message"); m.ClientID != send.ID {
+		if m := next(r.t, r.heard, "Aki's own message"); m.ClientID != send.ID {
 			r.t.Fatalf("Aki hears %+v", m)
 		}
 	}
@@ -389,7 +389,7 @@ func (r *recorder) remove(id chat.ConversationID, seq int64) {
 
 // What happens to Ben's device.
 
-func receive[T any](t *testing.T, from <-chan T, what string) (v T) {
+func next[T any](t *testing.T, from <-chan T, what string) (v T) {
 	t.Helper()
 	select {
 	case v = <-from:
@@ -462,7 +462,7 @@ func (r *recorder) wait(ms int) {
 // next is the next frame from the server, of a kind.
 func (r *recorder) next(kind string) []byte {
 	r.t.Helper()
-	f := receive(r.t, r.frames, kind)
+	f := next(r.t, r.frames, kind)
 	if !bytes.HasPrefix(f, []byte(`{"t":"`+kind+`"`)) {
 		r.t.Fatalf("after step %d the server says %s, not %s", len(r.trace.Steps), f, kind)
 	}
@@ -477,7 +477,7 @@ func (r *recorder) push(kind string) {
 	}
 	f := r.next(kind)
 	r.step(step{Push: f})
-	r.device.hear(f)
+	r.device.receive(f)
 }
 
 func (r *recorder) ping() {
@@ -500,7 +500,7 @@ func (r *recorder) ask(clients ...string) {
 	r.t.Helper()
 	q, answer := r.question(clients...)
 	f := r.request(q, answer)
-	r.device.hear(f)
+	r.device.receive(f)
 	if len(clients) > 0 {
 		return
 	}
@@ -605,5 +605,5 @@ func (r *recorder) end() {
 		slices.SortFunc(s.Messages, func(a, b [2]int64) int { return int(a[0] - b[0]) })
 		r.trace.End[c.ID] = s
 	}
-	r.device.is(r.t, r.trace.expected(byGo))
+	r.device.requireState(r.t, r.trace.expected(byGo))
 }

@@ -17,29 +17,35 @@ import (
 // device is the state machine, and what it has been given to show.
 type device struct {
 	syncstate.Machine
-	now    time.Time
-	asked  []wire.Sync // and not answered
-	showed map[chat.ConversationID]map[int64]int64
+	now      time.Time
+	asked    []wire.Sync                             // and not answered
+	messages map[chat.ConversationID]map[int64]int64 // rev by seq
+	repeated []wire.Message                          // not after the ones before
 }
 
 func newDevice() *device {
 	return &device{
 		Machine: syncstate.New(syncstate.Options{FromStart: true}), now: time.Unix(1_767_225_600, 0),
-		showed: map[chat.ConversationID]map[int64]int64{},
+		messages: map[chat.ConversationID]map[int64]int64{},
 	}
 }
 
-func (d *device) hear(raw []byte) {
+func (d *device) receive(raw []byte) {
 	var head struct{ T string }
 	_ = json.Unmarshal(raw, &head)
 	out := d.Handle(d.now, head.T, raw)
 	d.asked = append(d.asked, out.Send...)
 	for i := range out.Messages {
 		m := &out.Messages[i]
-		if d.showed[m.Conversation] == nil {
-			d.showed[m.Conversation] = map[int64]int64{}
+		if d.messages[m.Conversation] == nil {
+			d.messages[m.Conversation] = map[int64]int64{}
 		}
-		d.showed[m.Conversation][m.Seq] = m.Rev
+		for _, rev := range d.messages[m.Conversation] {
+			if rev >= m.Rev {
+				d.repeated = append(d.repeated, *m)
+			}
+		}
+		d.messages[m.Conversation][m.Seq] = m.Rev
 	}
 }
 
@@ -48,17 +54,20 @@ func (d *device) wait(ms int) {
 	d.asked = append(d.asked, d.Tick(d.now)...)
 }
 
-// is checks the device's conversations.
-func (d *device) is(t *testing.T, end map[chat.ConversationID]state) {
+// requireState checks the device's conversations.
+func (d *device) requireState(t *testing.T, end map[chat.ConversationID]state) {
 	t.Helper()
 	if ids := slices.Sorted(maps.Keys(end)); !slices.Equal(d.Conversations(), ids) {
 		t.Errorf("it is in %v, not %v", d.Conversations(), ids)
 	}
+	if len(d.repeated) > 0 {
+		t.Errorf("it gave out of order: %+v", d.repeated)
+	}
 	for id, want := range end {
 		rev, read := d.Rev(id)
 		var messages [][2]int64
-		for _, seq := range slices.Sorted(maps.Keys(d.showed[id])) {
-			messages = append(messages, [2]int64{seq, d.showed[id][seq]})
+		for _, seq := range slices.Sorted(maps.Keys(d.messages[id])) {
+			messages = append(messages, [2]int64{seq, d.messages[id][seq]})
 		}
 		if rev != want.Rev || read != want.Read || !slices.Equal(messages, want.Messages) {
 			t.Errorf("conversation %v is at rev %d, read %d, with messages %v; not at %d, %d, with %v",
@@ -91,7 +100,7 @@ func replay(t *testing.T, tr *trace) {
 		case s.Connect != nil:
 			d.asked = d.Connected(d.now, tr.Me)
 		case s.Push != nil:
-			d.hear(s.Push)
+			d.receive(s.Push)
 		case s.Ask != nil:
 			if len(d.asked) == 0 {
 				t.Fatalf("step %d: it asks nothing, not %+v", i, *s.Ask)
@@ -101,7 +110,7 @@ func replay(t *testing.T, tr *trace) {
 				t.Fatalf("step %d: it asks %+v, not %+v", i, next, *s.Ask)
 			}
 			if s.Answer != nil {
-				d.hear([]byte(strings.Replace(string(s.Answer), anyID, `"id":"`+next.ID+`"`, 1)))
+				d.receive([]byte(strings.Replace(string(s.Answer), anyID, `"id":"`+next.ID+`"`, 1)))
 			}
 		case s.Wait > 0, s.Cut:
 			if len(d.asked) > 0 {
@@ -115,5 +124,5 @@ func replay(t *testing.T, tr *trace) {
 	if len(d.asked) > 0 {
 		t.Errorf("at the end it asks %+v as well", d.asked)
 	}
-	d.is(t, tr.expected(byGo))
+	d.requireState(t, tr.expected(byGo))
 }
