@@ -108,7 +108,7 @@ type deadletterCommands struct {
 	Requeue deadletterRequeue `cmd:"" help:"Requeue one dead letter, or all."`
 }
 
-func (c *deadletterCommands) open(ctx context.Context, do func(*app.Graveyard) error) error {
+func (c *deadletterCommands) open(ctx context.Context, do func(*app.DeadLetterStore) error) error {
 	urls, err := c.urls()
 	if err != nil {
 		return err
@@ -116,7 +116,7 @@ func (c *deadletterCommands) open(ctx context.Context, do func(*app.Graveyard) e
 	if len(urls) == 0 {
 		return errors.New("--broker: which RabbitMQ? The embedded broker refuses at once what cannot be stored, so it has no dead letters")
 	}
-	g, err := app.OpenGraveyard(ctx, urls, c.Partitions)
+	g, err := app.OpenDeadLetterStore(ctx, urls, c.Partitions)
 	if err != nil {
 		return err
 	}
@@ -127,7 +127,7 @@ type deadletterList struct{}
 
 // Run lists.
 func (c *deadletterList) Run(ctx context.Context, std streams, all *deadletterCommands) error {
-	return all.open(ctx, func(g *app.Graveyard) error {
+	return all.open(ctx, func(g *app.DeadLetterStore) error {
 		w := tabwriter.NewWriter(std.out, 0, 4, 2, ' ', 0)
 		_, _ = fmt.Fprintln(w, "ID\tGIVEN UP\tCONVERSATION\tSENDER\tREASON")
 		err := g.Each(func(l app.DeadLetter) bool {
@@ -149,7 +149,7 @@ type deadletterShow struct {
 // Run shows one. A message's text is its author's; this is the only place that
 // shows it to an operator, who asked for it by its id.
 func (c *deadletterShow) Run(ctx context.Context, std streams, all *deadletterCommands) error {
-	return all.open(ctx, func(g *app.Graveyard) error {
+	return all.open(ctx, func(g *app.DeadLetterStore) error {
 		l, err := g.Find(c.ID)
 		if err != nil {
 			return err
@@ -187,7 +187,7 @@ func (c *deadletterRequeue) Run(ctx context.Context, std streams, all *deadlette
 	if c.All == (c.ID != "") {
 		return errors.New("give the id of one dead letter, or --all")
 	}
-	return all.open(ctx, func(g *app.Graveyard) error {
+	return all.open(ctx, func(g *app.DeadLetterStore) error {
 		ids := []string{c.ID}
 		if c.All {
 			ids = nil

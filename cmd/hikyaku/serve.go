@@ -56,10 +56,10 @@ func (c *serveCommand) config() (cfg app.Config, err error) {
 		Listen: c.Listen, DebugListen: c.DebugListen, MetricsListen: c.MetricsListen, Roles: c.Roles, Registration: c.Registration, Origins: c.Origins, TrustedProxies: c.TrustedProxies,
 		Drain: c.Drain, Version: version(), Data: c.Data,
 		Gateway: gateway.Config{
-			PerSecond: c.Rate, Burst: c.Burst, InFlight: c.InFlight, PerUser: c.Connections, Heartbeat: c.Heartbeat, GoodbyeSpread: c.GoodbyeSpread,
+			PerSecond: c.Rate, Burst: c.Burst, InFlight: c.InFlight, ConnectionsPerUser: c.Connections, Heartbeat: c.Heartbeat, GoodbyeSpread: c.GoodbyeSpread,
 		},
 		Push:                app.PushConfig{Contact: c.PushContact, Delay: c.PushDelay, AllowPrivate: c.PushPrivate},
-		Hash:                app.HashConfig{MemoryKiB: c.HashMemory, AtOnce: c.HashAtOnce},
+		Hash:                app.HashConfig{MemoryKiB: c.HashMemory, Concurrency: c.HashAtOnce},
 		DatabaseConnections: c.DatabaseConnections, Partitions: c.Partitions,
 	}
 	if cfg.Database, err = c.url(); err != nil {

@@ -14,7 +14,7 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/wire"
 )
 
-// Credentials are how one registers or logs in.
+// Credentials are the credentials of a registration or log-in.
 type Credentials struct {
 	Name     string `json:"name" maxLength:"200"`
 	Password string `json:"password" maxLength:"1000"`
@@ -41,7 +41,7 @@ type grantOutput struct {
 	Body      Grant
 }
 
-// Me is who is logged in.
+// Me is the logged-in user.
 type Me struct {
 	User    wire.User      `json:"user"`
 	Session chat.SessionID `json:"session"`
@@ -61,7 +61,7 @@ func (a *API) registerAccounts() {
 
 func (a *API) register(ctx context.Context, in *body[RegisterBody]) (*grantOutput, error) {
 	b := in.Body
-	invitation, err := a.mayRegister(ctx, b.Invitation)
+	invitation, err := a.checkRegistration(ctx, b.Invitation)
 	if err != nil {
 		return nil, err
 	}
@@ -70,7 +70,7 @@ func (a *API) register(ctx context.Context, in *body[RegisterBody]) (*grantOutpu
 		return nil, err
 	}
 	if b.DisplayName == "" {
-		b.DisplayName = clipRunes(b.Name, chat.MaxDisplayName)
+		b.DisplayName = truncateRunes(b.Name, chat.MaxDisplayName)
 	}
 	display, err := chat.CleanDisplayName(b.DisplayName)
 	if err != nil {
@@ -87,10 +87,10 @@ func (a *API) register(ctx context.Context, in *body[RegisterBody]) (*grantOutpu
 	if err != nil {
 		return nil, err
 	}
-	return a.grant(ctx, u, &b.Credentials)
+	return a.createSession(ctx, u, &b.Credentials)
 }
 
-func clipRunes(s string, n int) string {
+func truncateRunes(s string, n int) string {
 	for i := range s {
 		if n == 0 {
 			return s[:i]
@@ -100,20 +100,21 @@ func clipRunes(s string, n int) string {
 	return s
 }
 
-// mayRegister gives the hash of the invitation to use, nil for none.
-func (a *API) mayRegister(ctx context.Context, invitation string) ([]byte, error) {
+// checkRegistration returns a refusal when nobody may register, and otherwise the
+// hash of the invitation to use, nil for none.
+func (a *API) checkRegistration(ctx context.Context, invitation string) ([]byte, error) {
 	if a.cfg.Registration == Open {
 		return nil, nil
 	}
 	if invitation != "" && a.cfg.Registration == ByInvitation {
-		return auth.Hash(invitation), nil
+		return auth.HashToken(invitation), nil
 	}
 	n, err := a.cfg.Store.CountUsers(ctx)
 	switch {
 	case err != nil:
 		return nil, err
 	case n == 0:
-		return nil, nil // someone must begin
+		return nil, nil // the first account needs no invitation
 	case a.cfg.Registration == Closed:
 		return nil, chat.Refuse(chat.CodeForbidden, "", "this installation takes no new accounts; ask its administrator")
 	}
@@ -124,12 +125,13 @@ func (a *API) login(ctx context.Context, in *body[Credentials]) (*grantOutput, e
 	b := in.Body
 	name, err := username.Canonical(b.Name)
 	if err != nil {
-		// No account has such a name. The password is checked all the same,
-		// so that the answer takes as long.
+		// No account has such a name. The password is checked nevertheless,
+		// so that the response takes as long.
 		name = ""
 	}
-	// The address first: one that must wait cannot make the name wait.
-	address, named := "address:"+networkOf(requestOf(ctx)), "name:"+name
+	// The address comes first: an address that is blocked must not block the
+	// name.
+	address, named := "address:"+clientNetwork(requestOf(ctx)), "name:"+name
 	u, ok, stale, err := a.verify(ctx, name, b.Password, address, named)
 	if err != nil {
 		return nil, err
@@ -137,62 +139,66 @@ func (a *API) login(ctx context.Context, in *body[Credentials]) (*grantOutput, e
 	if !ok || u.Disabled {
 		return nil, chat.Refuse(chat.CodeUnauthenticated, "", "the name or the password is wrong")
 	}
-	if err := a.cfg.Throttle.Succeeded(ctx, named); err != nil {
+	if err := a.cfg.Throttle.Reset(ctx, named); err != nil {
 		return nil, err
 	}
-	// Who knows one password may not guess others with a fresh count.
-	if err := a.cfg.Throttle.Forgive(ctx, address); err != nil {
+	// Only this attempt is subtracted from the address: who knows one password
+	// must not get a new count to guess others.
+	if err := a.cfg.Throttle.Cancel(ctx, address); err != nil {
 		return nil, err
 	}
 	if stale {
 		a.rehash(ctx, u.ID, b.Password)
 	}
-	return a.grant(ctx, u, &b)
+	return a.createSession(ctx, u, &b)
 }
 
-// verify tells whether a password is the one of the account, and whether its
-// hash is of another cost than today's. The attempt is counted under the keys
-// before anything is hashed, and stays counted unless the caller takes it back.
+// verify reports whether a password is correct, and whether its hash was made
+// with outdated cost parameters. The attempt is counted under the keys before
+// anything is hashed, and stays counted unless the caller subtracts it.
 func (a *API) verify(ctx context.Context, name, secret string, keys ...string) (u chat.User, ok, stale bool, err error) {
 	wait, err := a.cfg.Throttle.Try(ctx, keys...)
 	if err != nil {
 		return u, false, false, err
 	}
 	if wait > 0 {
-		return u, false, false, tooSoon(wait, "too many wrong attempts; wait before the next one")
+		return u, false, false, rateLimited(wait, "too many wrong attempts; wait before the next one")
 	}
 	u, hash, err := a.cfg.Store.Credentials(ctx, name)
 	if err == nil || chat.CodeOf(err) == chat.CodeNotFound {
-		ok, stale, err = a.cfg.Hasher.Verify(ctx, hash, clipBytes(secret, chat.MaxPassword+1))
+		ok, stale, err = a.cfg.Hasher.Verify(ctx, hash, truncateBytes(secret, chat.MaxPassword+1))
 	}
 	if err != nil {
-		// Nothing was checked, so nobody has learned anything.
-		err = errors.Join(err, a.cfg.Throttle.Forgive(ctx, keys...))
+		// The password was not checked, so the attempt does not count.
+		err = errors.Join(err, a.cfg.Throttle.Cancel(ctx, keys...))
 	}
 	return u, ok, stale, err
 }
 
-// clipBytes bounds the work of hashing what nobody can have chosen.
-func clipBytes(s string, n int) string {
+// truncateBytes truncates s to n bytes. It limits the work of hashing passwords
+// that are longer than allowed.
+func truncateBytes(s string, n int) string {
 	if len(s) > n {
 		return s[:n]
 	}
 	return s
 }
 
-// rehash brings an old hash up to today's cost. The log-in does not depend on it.
+// rehash replaces a hash with one of the current cost. The log-in succeeds also
+// when it fails.
 func (a *API) rehash(ctx context.Context, id chat.UserID, secret string) {
 	hash, err := a.cfg.Hasher.Hash(ctx, secret)
 	if err == nil {
 		_, err = a.cfg.Store.UpdateUser(ctx, id, store.UserChange{Password: &hash})
 	}
 	if err != nil {
-		a.log.WarnContext(ctx, "a password hash could not be renewed", "user", id, "error", err)
+		a.log.WarnContext(ctx, "a password could not be rehashed", "user", id, "error", err)
 	}
 }
 
-// grant makes a session.
-func (a *API) grant(ctx context.Context, u chat.User, c *Credentials) (*grantOutput, error) {
+// createSession creates a session and returns its token, in the response or as a
+// cookie.
+func (a *API) createSession(ctx context.Context, u chat.User, c *Credentials) (*grantOutput, error) {
 	r := requestOf(ctx)
 	device := c.Device
 	if device == "" {
@@ -204,7 +210,7 @@ func (a *API) grant(ctx context.Context, u chat.User, c *Credentials) (*grantOut
 	token, hash := auth.NewToken()
 	now := a.cfg.Now()
 	id, err := a.cfg.Store.CreateSession(ctx, store.Session{
-		User: u.ID, Token: hash, Device: clipRunes(device, 200), CreatedAt: now, SeenAt: now, ExpiresAt: now.Add(auth.Lifetime),
+		User: u.ID, Token: hash, Device: truncateRunes(device, 200), CreatedAt: now, SeenAt: now, ExpiresAt: now.Add(auth.Lifetime),
 	})
 	if err != nil {
 		return nil, err
@@ -231,7 +237,7 @@ func (a *API) updateMe(ctx context.Context, in *body[updateMeBody]) (*body[wire.
 		}
 		change.DisplayName = &display
 	}
-	u, err := a.cfg.Store.UpdateUser(ctx, me(ctx), change)
+	u, err := a.cfg.Store.UpdateUser(ctx, callerID(ctx), change)
 	return &body[wire.User]{wire.UserOf(u)}, err
 }
 
@@ -250,17 +256,17 @@ func (a *API) changePassword(ctx context.Context, in *body[changePasswordBody]) 
 	if !ok {
 		return nil, chat.Refuse(chat.CodeForbidden, "old", "the old password is wrong")
 	}
-	if err := a.cfg.Throttle.Succeeded(ctx, key); err != nil {
+	if err := a.cfg.Throttle.Reset(ctx, key); err != nil {
 		return nil, err
 	}
 	if err := password.Check(in.Body.New); err != nil {
 		return nil, err
 	}
-	fresh, err := a.cfg.Hasher.Hash(ctx, in.Body.New)
+	hash, err := a.cfg.Hasher.Hash(ctx, in.Body.New)
 	if err != nil {
 		return nil, err
 	}
-	if _, err := a.cfg.Store.UpdateUser(ctx, c.user.ID, store.UserChange{Password: &fresh}); err != nil {
+	if _, err := a.cfg.Store.UpdateUser(ctx, c.user.ID, store.UserChange{Password: &hash}); err != nil {
 		return nil, err
 	}
 	return &empty{}, a.endSessions(ctx, c.user.ID, nil, c.session.ID)

@@ -13,7 +13,7 @@ func (a *API) registerInvitations() {
 	const tag = "Administration"
 	handle(a, operation{id: "list-invitations", method: http.MethodGet, path: "/invitations", tag: tag, summary: "Invitations to register that can be used"},
 		func(ctx context.Context, _ *empty) (*body[items[Invitation]], error) {
-			if err := mustAdminister(ctx); err != nil {
+			if err := requireAdmin(ctx); err != nil {
 				return nil, err
 			}
 			all, err := a.cfg.Store.Invitations(ctx, a.cfg.Now())
@@ -28,10 +28,10 @@ func (a *API) registerInvitations() {
 		})
 	handle(a, operation{id: "create-invitation", method: http.MethodPost, path: "/invitations", tag: tag, summary: "Invite people to register", status: http.StatusCreated},
 		func(ctx context.Context, in *body[newInvitation]) (*body[Invitation], error) {
-			if err := mustAdminister(ctx); err != nil {
+			if err := requireAdmin(ctx); err != nil {
 				return nil, err
 			}
-			i, token := a.fresh(ctx, in.Body)
+			i, token := a.makeInvitation(ctx, in.Body)
 			i, err := a.cfg.Store.CreateInvitation(ctx, i)
 			if err != nil {
 				return nil, err
@@ -45,7 +45,7 @@ func (a *API) registerInvitations() {
 			ID int64 `path:"id"`
 		},
 		) (*empty, error) {
-			if err := mustAdminister(ctx); err != nil {
+			if err := requireAdmin(ctx); err != nil {
 				return nil, err
 			}
 			return &empty{}, a.cfg.Store.DeleteInvitation(ctx, in.ID)
@@ -56,12 +56,12 @@ func (a *API) registerAdmin() {
 	const tag = "Administration"
 	handle(a, operation{id: "list-accounts", method: http.MethodGet, path: "/admin/users", tag: tag, summary: "All accounts"},
 		func(ctx context.Context, in *struct{ Paging }) (*body[items[wire.User]], error) {
-			if err := mustAdminister(ctx); err != nil {
+			if err := requireAdmin(ctx); err != nil {
 				return nil, err
 			}
 			after := ""
 			if in.Cursor != "" {
-				if err := a.cfg.Cursors.Open("accounts", me(ctx), in.Cursor, &after); err != nil {
+				if err := a.cfg.Cursors.Open("accounts", callerID(ctx), in.Cursor, &after); err != nil {
 					return nil, err
 				}
 			}
@@ -72,7 +72,7 @@ func (a *API) registerAdmin() {
 			out := &body[items[wire.User]]{items[wire.User]{Items: []wire.User{}}}
 			if len(all) > in.Limit {
 				all = all[:in.Limit]
-				out.Body.Next = a.cfg.Cursors.Seal("accounts", me(ctx), all[len(all)-1].Name)
+				out.Body.Next = a.cfg.Cursors.Seal("accounts", callerID(ctx), all[len(all)-1].Name)
 			}
 			for _, u := range all {
 				out.Body.Items = append(out.Body.Items, wire.UserOf(u))
@@ -90,10 +90,10 @@ func (a *API) updateAccount(ctx context.Context, in *struct {
 	}
 },
 ) (*body[wire.User], error) {
-	if err := mustAdminister(ctx); err != nil {
+	if err := requireAdmin(ctx); err != nil {
 		return nil, err
 	}
-	if in.ID.v == me(ctx) {
+	if in.ID.v == callerID(ctx) {
 		return nil, chat.Refuse(chat.CodeForbidden, "", "administrators cannot lock themselves out; ask another one")
 	}
 	sessions, err := a.cfg.Store.SessionsOf(ctx, in.ID.v)
@@ -109,7 +109,7 @@ func (a *API) updateAccount(ctx context.Context, in *struct {
 		for i, s := range sessions {
 			ids[i] = s.ID
 		}
-		a.cfg.Announce.SessionsEnded(ctx, in.ID.v, ids)
+		a.cfg.Announcer.SessionsEnded(ctx, in.ID.v, ids)
 	}
 	return &body[wire.User]{wire.UserOf(u)}, nil
 }

@@ -1,5 +1,5 @@
-// Package api is the REST API: everything that is not live. It is written code
-// first: the operations below are what OpenAPI is made from.
+// Package api is the REST API: everything that is not real-time. It is written
+// code first: the OpenAPI document is generated from the operations.
 package api
 
 import (
@@ -21,17 +21,17 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/store"
 )
 
-// Registration says who may make an account.
+// Registration says who may create an account.
 type Registration string
 
-// The ways of registration.
+// The modes of registration.
 const (
 	Open         Registration = "open"
 	ByInvitation Registration = "invitation"
 	Closed       Registration = "closed"
 )
 
-// Announcer tells people what changed; see package fanout.
+// Announcer announces changes to users; see package fanout.
 type Announcer interface {
 	ConversationChanged(ctx context.Context, by chat.UserID, c store.Change)
 	MessageEdited(ctx context.Context, e store.Edited)
@@ -40,47 +40,47 @@ type Announcer interface {
 	SessionsEnded(ctx context.Context, user chat.UserID, ids []chat.SessionID)
 }
 
-// Throttle slows those who guess passwords; see package throttle.
+// Throttle slows down password guessing; see package throttle.
 type Throttle interface {
-	// Try counts an attempt under each key, or tells how long to wait.
+	// Try counts an attempt under each key, or returns how long to wait.
 	Try(ctx context.Context, keys ...string) (wait time.Duration, err error)
-	// Succeeded forgets the keys.
-	Succeeded(ctx context.Context, keys ...string) error
-	// Forgive takes back one attempt under each key.
-	Forgive(ctx context.Context, keys ...string) error
+	// Reset resets the counts of the keys.
+	Reset(ctx context.Context, keys ...string) error
+	// Cancel subtracts one attempt under each key.
+	Cancel(ctx context.Context, keys ...string) error
 }
 
-// Limiter bounds how often each key may do something; see package throttle.
+// Limiter is a rate limit by key; see package throttle.
 type Limiter interface {
 	Take(ctx context.Context, key string) (wait time.Duration, err error)
 }
 
-// Presence tells how people can be reached.
+// Presence returns whether users are online.
 type Presence interface {
 	States(ctx context.Context, users []chat.UserID) ([]presence.State, error)
 }
 
-// Config is what the API works with.
+// Config has the dependencies and settings of the API.
 type Config struct {
-	Store        store.Store
-	Publisher    broker.Publisher
-	LookUp       bool // the broker confirms before anyone looks whether a message's name is taken
-	Presence     Presence
-	Announce     Announcer
-	Auth         *auth.Authenticator
-	Cursors      *cursor.Sealer
-	Hasher       *password.Hasher
-	Throttle     Throttle
-	Sends        Limiter // of messages, by user
-	Push         Push    // nil where the installation sends no notifications
-	Registration Registration
-	Origins      []string // of pages elsewhere that may use the API with a visitor's cookie
-	Version      string
-	Logger       *slog.Logger
-	Now          func() time.Time // time.Now when nil
+	Store          store.Store
+	Publisher      broker.Publisher
+	CheckClientIDs bool // look client ids up before publishing: the broker confirms before the store has checked them
+	Presence       Presence
+	Announcer      Announcer
+	Auth           *auth.Authenticator
+	Cursors        *cursor.Sealer
+	Hasher         *password.Hasher
+	Throttle       Throttle
+	SendLimiter    Limiter // of messages, by user
+	Push           Push    // nil without notifications
+	Registration   Registration
+	Origins        []string // other origins whose pages may use the API with a visitor's cookie
+	Version        string
+	Logger         *slog.Logger
+	Now            func() time.Time // time.Now when nil
 }
 
-// maxBody bounds a request's body, in bytes.
+// maxBody is the maximum size of a request's body, in bytes.
 const maxBody = 64 << 10
 
 // API serves the operations.
@@ -90,13 +90,13 @@ type API struct {
 	log  *slog.Logger
 }
 
-// New makes the handler of everything below /api, but for the socket.
+// New returns the handler of everything below /api, except the WebSocket.
 func New(cfg Config) (http.Handler, error) {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
 	mux := http.NewServeMux()
-	a := describe(cfg, mux)
+	a := newAPI(cfg, mux)
 	if err := a.serveDocs(mux); err != nil {
 		return nil, err
 	}
@@ -115,18 +115,18 @@ func New(cfg Config) (http.Handler, error) {
 	return secureHeaders(protection.Handler(mux)), nil
 }
 
-// OpenAPI is the description of the API, in JSON.
+// OpenAPI returns the OpenAPI document of the API, in JSON.
 func OpenAPI() ([]byte, error) {
-	return describe(Config{Version: "1"}, http.NewServeMux()).openAPI()
+	return newAPI(Config{Version: "1"}, http.NewServeMux()).openAPI()
 }
 
-// describe registers every operation.
-func describe(cfg Config, mux *http.ServeMux) *API {
+// newAPI returns an API with every operation registered on mux.
+func newAPI(cfg Config, mux *http.ServeMux) *API {
 	useProblems()
 	hc := huma.DefaultConfig("Hikyaku", "1")
 	hc.Info.Description = "The REST API of Hikyaku: everything that is not live. What is live goes over the socket protocol hikyaku.v1."
 	hc.OpenAPIPath, hc.DocsPath, hc.SchemasPath = "", "", ""
-	hc.CreateHooks = nil // no $schema links in answers
+	hc.CreateHooks = nil // no $schema links in responses
 	hc.Components.SecuritySchemes = map[string]*huma.SecurityScheme{
 		"cookie": {Type: "apiKey", In: "cookie", Name: auth.CookieName, Description: "what the page uses"},
 		"bearer": {Type: "http", Scheme: "bearer", Description: "what programs use"},
@@ -161,15 +161,15 @@ func secureHeaders(next http.Handler) http.Handler {
 // public marks an operation that needs no session.
 var public = []map[string][]string{}
 
-// operation is what the operations below differ in.
+// operation is what distinguishes an operation from the others.
 type operation struct {
 	id, method, path, tag, summary string
-	status                         int   // of success; 200 when 0
+	status                         int   // on success; 200 when 0
 	maxBody                        int64 // in bytes; maxBody when 0
 	public                         bool
 }
 
-// handle registers an operation whose errors become problems.
+// handle registers an operation. Its errors are returned as problems.
 func handle[I, O any](a *API, op operation, f func(ctx context.Context, in *I) (*O, error)) {
 	security := []map[string][]string{{"cookie": {}}, {"bearer": {}}}
 	if op.public {
@@ -181,7 +181,7 @@ func handle[I, O any](a *API, op operation, f func(ctx context.Context, in *I) (
 	}, func(ctx context.Context, in *I) (*O, error) {
 		out, err := f(ctx, in)
 		if err != nil {
-			return nil, a.problem(ctx, op.id, err)
+			return nil, a.problemFor(ctx, op.id, err)
 		}
 		return out, nil
 	})
@@ -197,7 +197,7 @@ type items[T any] struct {
 	Next  string `json:"next,omitempty" doc:"cursor of the next page; absent on the last"`
 }
 
-// Paging is how a list is asked for.
+// Paging has the parameters of a paged list.
 type Paging struct {
 	Cursor string `query:"cursor" maxLength:"1024" doc:"from the page before"`
 	Limit  int    `query:"limit" minimum:"1" maximum:"200" default:"50"`

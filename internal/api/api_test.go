@@ -33,7 +33,7 @@ import (
 
 var update = flag.Bool("update", false, "write the golden files")
 
-// announcements records what would be told to people.
+// announcements records what is announced.
 type announcements struct {
 	mu  sync.Mutex
 	all []string
@@ -73,17 +73,17 @@ func (a *announcements) SessionsEnded(_ context.Context, _ chat.UserID, ids []ch
 	a.add("ended %d", len(ids))
 }
 
-// quiet is an announcer for the worker, which these tests do not look at.
-type quiet struct{}
+// noopAnnouncer is an announcer for the worker, whose announcements are ignored.
+type noopAnnouncer struct{}
 
-func (quiet) Stored(context.Context, []chat.Outcome, func(int) bool) {}
-func (quiet) Failed(context.Context, *chat.Submission, *chat.Error)  {}
+func (noopAnnouncer) Stored(context.Context, []chat.Outcome, func(int) bool) {}
+func (noopAnnouncer) Failed(context.Context, *chat.Submission, *chat.Error)  {}
 
 type fixture struct {
 	t         *testing.T
 	url       string
 	handler   http.Handler
-	checks    *checks
+	checks    *hookedStore
 	announced *announcements
 	store     store.Store
 }
@@ -93,11 +93,11 @@ func start(t *testing.T, registration api.Registration) *fixture {
 	return startWith(t, api.Config{Registration: registration})
 }
 
-// startWith starts an API with what cfg adds to the rest.
+// startWith starts an API with the settings of cfg; the rest is set here.
 func startWith(t *testing.T, cfg api.Config) *fixture {
 	t.Helper()
 	log := slog.New(slog.DiscardHandler)
-	maker, err := snowflake.NewMaker(0, nil)
+	maker, err := snowflake.NewGenerator(0, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -108,15 +108,15 @@ func startWith(t *testing.T, cfg api.Config) *fixture {
 	b := embedded.New(embedded.Config{})
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	go func() { done <- worker.New(st, quiet{}, log).Run(ctx, b) }()
+	go func() { done <- worker.New(st, noopAnnouncer{}, log).Run(ctx, b) }()
 	hasher, err := password.NewHasher(password.Config{MemoryKiB: 64})
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := &fixture{t: t, announced: &announcements{}, store: st, checks: &checks{Store: st}}
-	cfg.Store, cfg.Publisher, cfg.Presence, cfg.Announce = f.checks, b, localpresence.New(nil), f.announced
+	f := &fixture{t: t, announced: &announcements{}, store: st, checks: &hookedStore{Store: st}}
+	cfg.Store, cfg.Publisher, cfg.Presence, cfg.Announcer = f.checks, b, localpresence.New(nil), f.announced
 	cfg.Auth, cfg.Cursors = auth.NewAuthenticator(auth.Config{Store: st, Logger: log}), cursor.NewSealer(st.Secret())
-	cfg.Hasher, cfg.Throttle, cfg.Sends = hasher, throttle.New(throttle.Config{Free: 3}), throttle.NewLimiter(0.001, 9)
+	cfg.Hasher, cfg.Throttle, cfg.SendLimiter = hasher, throttle.New(throttle.Config{FreeFailures: 3}), throttle.NewLimiter(0.001, 9)
 	cfg.Version, cfg.Logger = "test", log
 	h, err := api.New(cfg)
 	if err != nil {
@@ -140,7 +140,7 @@ func startWith(t *testing.T, cfg api.Config) *fixture {
 	return f
 }
 
-// client is a program with a token, or none.
+// client is an API client with a token, or none.
 type client struct {
 	*fixture
 	token string
@@ -189,7 +189,7 @@ func (c *client) request(method, path string, body any, change func(*http.Reques
 	return answer{status: resp.StatusCode, header: resp.Header, cookies: resp.Cookies()}, out
 }
 
-// ok asks for what must be granted.
+// ok sends a request that must succeed.
 func (c *client) ok(method, path string, body any) object {
 	c.t.Helper()
 	resp, out := c.request(method, "/api/v1"+path, body, nil)
@@ -199,7 +199,7 @@ func (c *client) ok(method, path string, body any) object {
 	return out
 }
 
-// refused asks for what must be refused, and checks the problem's form.
+// refused sends a request that must be refused, and checks the problem.
 func (c *client) refused(method, path string, body any, status int, code, field string) object {
 	c.t.Helper()
 	resp, out := c.request(method, "/api/v1"+path, body, nil)
@@ -513,7 +513,7 @@ func TestDocuments(t *testing.T) {
 	c.refused("GET", "/nothing", nil, 404, "not_found", "")
 }
 
-// checkRefs finds references that lead nowhere.
+// checkRefs checks that all references in a document can be resolved.
 func checkRefs(t *testing.T, name string, document []byte) {
 	t.Helper()
 	var root any

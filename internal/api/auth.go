@@ -12,7 +12,7 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/store"
 )
 
-// caller is who asks.
+// caller is the authenticated user of a request.
 type caller struct {
 	session store.Session
 	user    chat.User
@@ -23,11 +23,11 @@ type (
 	requestKey struct{}
 )
 
-// callerOf is who asks; only for operations that are not public.
+// callerOf returns the caller. It panics in public operations.
 func callerOf(ctx context.Context) caller { return ctx.Value(callerKey{}).(caller) }
 
-// me is the account that asks.
-func me(ctx context.Context) chat.UserID { return callerOf(ctx).user.ID }
+// callerID returns the id of the caller's account.
+func callerID(ctx context.Context) chat.UserID { return callerOf(ctx).user.ID }
 
 // authenticate finds the session of every request that needs one.
 func (a *API) authenticate(ctx huma.Context, next func(huma.Context)) {
@@ -39,7 +39,7 @@ func (a *API) authenticate(ctx huma.Context, next func(huma.Context)) {
 	}
 	s, u, err := a.cfg.Auth.Authenticate(r)
 	if err != nil {
-		writeProblem(w, a.problem(r.Context(), "authenticate", err).(*Problem))
+		writeProblem(w, a.problemFor(r.Context(), "authenticate", err).(*Problem))
 		return
 	}
 	next(huma.WithValue(ctx, callerKey{}, caller{session: s, user: u}))
@@ -47,10 +47,10 @@ func (a *API) authenticate(ctx huma.Context, next func(huma.Context)) {
 
 func requestOf(ctx context.Context) *http.Request { return ctx.Value(requestKey{}).(*http.Request) }
 
-// networkOf is what limits know a client's address by: the address itself of
-// IPv4, and the /64 of IPv6, of which one customer has all addresses and could
-// use a fresh one for each guess.
-func networkOf(r *http.Request) string {
+// clientNetwork returns the key of a client's address for rate limits: the IPv4
+// address, or the /64 network of an IPv6 address, because one customer has all
+// its addresses and could use a new one for each guess.
+func clientNetwork(r *http.Request) string {
 	peer, err := netip.ParseAddrPort(r.RemoteAddr)
 	if err != nil {
 		return r.RemoteAddr
@@ -62,14 +62,14 @@ func networkOf(r *http.Request) string {
 	return netip.PrefixFrom(a.WithZone(""), 64).Masked().String()
 }
 
-// isSecure tells whether the browser came over HTTPS. Who forges the header
-// only keeps their own cookie from plain HTTP.
+// isSecure reports whether the request came over HTTPS. A client that forges the
+// header only prevents its own cookie from being sent over plain HTTP.
 func isSecure(r *http.Request) bool {
 	return r.TLS != nil || r.Header.Get("X-Forwarded-Proto") == "https"
 }
 
-// mustAdminister refuses who does not administer the installation.
-func mustAdminister(ctx context.Context) error {
+// requireAdmin returns a refusal unless the caller administers the installation.
+func requireAdmin(ctx context.Context) error {
 	if !callerOf(ctx).user.Admin {
 		return chat.Refuse(chat.CodeForbidden, "", "only an administrator of the installation may do this")
 	}

@@ -16,22 +16,22 @@ import (
 )
 
 const (
-	// maxBulk bounds the body of a request for many, in bytes: it is what
-	// proxies in front are set to.
-	maxBulk = 1 << 20
-	// removalTime is how long a request goes on removing; its client asks
-	// again, and other requests have had their turn.
-	removalTime = time.Second
-	// bulkDevice is what the sessions of a batch say of their device.
-	bulkDevice = "made in bulk"
+	// maxBatchBody is the maximum size of the body of a batch request, in bytes:
+	// the limit that proxies in front of the API are configured with.
+	maxBatchBody = 1 << 20
+	// removalBudget is how long one request removes; its client repeats the
+	// request until it is done, so that other requests are served in between.
+	removalBudget = time.Second
+	// batchDevice is the device name of the sessions of a batch.
+	batchDevice = "made in bulk"
 )
 
-// BatchInput names a batch.
+// BatchInput has the name of a batch.
 type BatchInput struct {
 	Batch string `path:"batch" maxLength:"200" doc:"1 to 40 lower-case letters, digits and -"`
 }
 
-// Batch is a group of accounts that are made and removed together.
+// Batch is a group of accounts that are created and removed together.
 type Batch struct {
 	Name      string      `json:"name"`
 	Accounts  int         `json:"accounts" doc:"how many there are"`
@@ -39,7 +39,7 @@ type Batch struct {
 	Removing  bool        `json:"removing,omitempty" doc:"its removal has begun and is not at its end"`
 }
 
-// BatchRemoval is what one request has removed.
+// BatchRemoval is the result of one removal request.
 type BatchRemoval struct {
 	Done          bool `json:"done" doc:"false: something is left; ask again"`
 	Accounts      int  `json:"accounts" doc:"accounts that are gone since the request before"`
@@ -77,7 +77,7 @@ func (a *API) registerBatches() {
 	const tag = "Administration"
 	handle(a, operation{id: "list-batches", method: http.MethodGet, path: "/admin/batches", tag: tag, summary: "Batches of throw-away accounts"},
 		func(ctx context.Context, _ *empty) (*body[items[Batch]], error) {
-			if err := mustAdminister(ctx); err != nil {
+			if err := requireAdmin(ctx); err != nil {
 				return nil, err
 			}
 			all, err := a.cfg.Store.Batches(ctx)
@@ -91,11 +91,11 @@ func (a *API) registerBatches() {
 			return out, nil
 		})
 	handle(a, operation{
-		id: "create-batch-users", method: http.MethodPost, path: "/admin/batches/{batch}/users", tag: tag, maxBody: maxBulk,
+		id: "create-batch-users", method: http.MethodPost, path: "/admin/batches/{batch}/users", tag: tag, maxBody: maxBatchBody,
 		summary: "Make throw-away accounts of a batch: all or none, logged in, and without a password", status: http.StatusCreated,
 	}, a.createBatchUsers)
 	handle(a, operation{
-		id: "create-batch-conversations", method: http.MethodPost, path: "/admin/batches/{batch}/conversations", tag: tag, maxBody: maxBulk,
+		id: "create-batch-conversations", method: http.MethodPost, path: "/admin/batches/{batch}/conversations", tag: tag, maxBody: maxBatchBody,
 		summary: "Make conversations between accounts of a batch, up to 40,000 members in all: all or none", status: http.StatusCreated,
 	}, a.createBatchConversations)
 	handle(a, operation{
@@ -105,34 +105,34 @@ func (a *API) registerBatches() {
 }
 
 func (a *API) createBatchUsers(ctx context.Context, in *newBatchUsers) (*body[items[Grant]], error) {
-	if err := mustAdminister(ctx); err != nil {
+	if err := requireAdmin(ctx); err != nil {
 		return nil, err
 	}
 	if err := chat.CheckBatchName(in.Batch); err != nil {
 		return nil, err
 	}
 	now := a.cfg.Now()
-	fresh, tokens := make([]store.NewBatchUser, len(in.Body.Users)), make([]string, len(in.Body.Users))
+	users, tokens := make([]store.NewBatchUser, len(in.Body.Users)), make([]string, len(in.Body.Users))
 	for i, u := range in.Body.Users {
 		name, err := username.Canonical(u.Name)
 		if err != nil {
-			return nil, inList(err, "users", i)
+			return nil, inItem(err, "users", i)
 		}
 		if u.DisplayName == "" {
-			u.DisplayName = clipRunes(u.Name, chat.MaxDisplayName)
+			u.DisplayName = truncateRunes(u.Name, chat.MaxDisplayName)
 		}
 		display, err := chat.CleanDisplayName(u.DisplayName)
 		if err != nil {
-			return nil, inList(err, "users", i)
+			return nil, inItem(err, "users", i)
 		}
 		var hash []byte
 		tokens[i], hash = auth.NewToken()
-		fresh[i] = store.NewBatchUser{
+		users[i] = store.NewBatchUser{
 			NewUser: store.NewUser{Name: name, Skeleton: username.Skeleton(name), DisplayName: display},
-			Session: store.Session{Token: hash, Device: bulkDevice, CreatedAt: now, SeenAt: now, ExpiresAt: now.Add(auth.Lifetime)},
+			Session: store.Session{Token: hash, Device: batchDevice, CreatedAt: now, SeenAt: now, ExpiresAt: now.Add(auth.Lifetime)},
 		}
 	}
-	made, err := a.cfg.Store.CreateBatchUsers(ctx, in.Batch, fresh)
+	made, err := a.cfg.Store.CreateBatchUsers(ctx, in.Batch, users)
 	if err != nil {
 		return nil, err
 	}
@@ -143,8 +143,8 @@ func (a *API) createBatchUsers(ctx context.Context, in *newBatchUsers) (*body[it
 	return out, nil
 }
 
-// inList says in which item of a list a refused value stands.
-func inList(err error, list string, i int) error {
+// inItem adds the position in a list to the field of a refusal.
+func inItem(err error, list string, i int) error {
 	var refusal *chat.Error
 	if !errors.As(err, &refusal) {
 		return err
@@ -153,7 +153,7 @@ func inList(err error, list string, i int) error {
 }
 
 func (a *API) createBatchConversations(ctx context.Context, in *newBatchConversations) (*body[items[wire.Conversation]], error) {
-	if err := mustAdminister(ctx); err != nil {
+	if err := requireAdmin(ctx); err != nil {
 		return nil, err
 	}
 	if err := chat.CheckBatchName(in.Batch); err != nil {
@@ -163,8 +163,8 @@ func (a *API) createBatchConversations(ctx context.Context, in *newBatchConversa
 	list := make([]store.NewConversation, len(in.Body.Conversations))
 	for i, c := range in.Body.Conversations {
 		list[i] = store.NewConversation{Kind: c.Kind, Title: c.Title, Topic: c.Topic, By: c.Members[0], Members: c.Members[1:]}
-		if _, err := list[i].Clean(distinct(c.Members)); err != nil {
-			return nil, inList(err, "conversations", i)
+		if _, err := list[i].Clean(countDistinct(c.Members)); err != nil {
+			return nil, inItem(err, "conversations", i)
 		}
 		if members += len(c.Members); members > chat.MaxBatchMembers {
 			return nil, chat.Refuse(chat.CodeTooLarge, "conversations", "the conversations of one request may have %d members in all", chat.MaxBatchMembers)
@@ -176,39 +176,39 @@ func (a *API) createBatchConversations(ctx context.Context, in *newBatchConversa
 	}
 	out := &body[items[wire.Conversation]]{}
 	for i, c := range made {
-		// Devices of a large one find it with their next head check: a list
-		// of all who are in it is nothing to send to each of them.
+		// Devices find a large conversation with their next head check: the
+		// list of all its members is too much to send to each of them.
 		if !c.Audience.Large() {
-			a.cfg.Announce.ConversationChanged(ctx, list[i].By, c)
+			a.cfg.Announcer.ConversationChanged(ctx, list[i].By, c)
 		}
 		out.Body.Items = append(out.Body.Items, wire.ConversationOf(c.Conversation))
 	}
 	return out, nil
 }
 
-// distinct counts the different people of a list.
-func distinct(users []chat.UserID) int {
+// countDistinct returns the number of different users in a list.
+func countDistinct(users []chat.UserID) int {
 	return len(slices.Compact(slices.Sorted(slices.Values(users))))
 }
 
 func (a *API) removeBatch(ctx context.Context, in *BatchInput) (*body[BatchRemoval], error) {
-	if err := mustAdminister(ctx); err != nil {
+	if err := requireAdmin(ctx); err != nil {
 		return nil, err
 	}
 	if err := chat.CheckBatchName(in.Batch); err != nil {
 		return nil, err
 	}
 	out := &body[BatchRemoval]{}
-	for began := time.Now(); !out.Body.Done && time.Since(began) < removalTime; {
+	for start := time.Now(); !out.Body.Done && time.Since(start) < removalBudget; {
 		step, err := a.cfg.Store.RemoveBatch(ctx, in.Batch)
 		if err != nil {
 			return nil, err
 		}
 		for user, ids := range step.Ended {
-			a.cfg.Announce.SessionsEnded(ctx, user, ids)
+			a.cfg.Announcer.SessionsEnded(ctx, user, ids)
 		}
 		for _, p := range step.Departures {
-			a.cfg.Announce.ConversationChanged(ctx, p.User, p.Change)
+			a.cfg.Announcer.ConversationChanged(ctx, p.User, p.Change)
 		}
 		out.Body.Done = step.Done
 		out.Body.Accounts += step.Accounts

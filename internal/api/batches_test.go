@@ -9,7 +9,7 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
 )
 
-// people makes accounts of a batch and gives a client of each.
+// people creates accounts of a batch and returns a client for each.
 func (c *client) people(batch string, names ...string) (out []*client) {
 	c.t.Helper()
 	users := make([]object, len(names))
@@ -131,7 +131,7 @@ func TestBatchesAreRefused(t *testing.T) {
 	}
 }
 
-// A thousand accounts and a room for all of them, in two requests.
+// A thousand accounts and a conversation with all of them, in two requests.
 func TestBatchOfAThousand(t *testing.T) {
 	f := start(t, api.Open)
 	admin := f.register("aki")

@@ -23,12 +23,12 @@ type summaryOutput struct {
 	Body   wire.Summary
 }
 
-// ConversationInput names a conversation.
+// ConversationInput has the id of a conversation.
 type ConversationInput struct {
 	ID conversationParam `path:"id"`
 }
 
-// ChannelEntry is a channel in the list of all.
+// ChannelEntry is a channel in the list of all channels.
 type ChannelEntry struct {
 	Conversation wire.Conversation `json:"conversation"`
 	Member       bool              `json:"member" doc:"whether one is in it"`
@@ -46,9 +46,9 @@ func (a *API) registerConversations() {
 	handle(a, operation{id: "find-channels", method: http.MethodGet, path: "/channels", tag: tag, summary: "Find public channels"}, a.findChannels)
 }
 
-// summary is a conversation as the caller sees it.
+// summary returns a conversation as the caller sees it.
 func (a *API) summary(ctx context.Context, id chat.ConversationID) (*body[wire.Summary], error) {
-	s, err := a.cfg.Store.Conversation(ctx, id, me(ctx))
+	s, err := a.cfg.Store.Conversation(ctx, id, callerID(ctx))
 	if err != nil {
 		return nil, err
 	}
@@ -59,8 +59,8 @@ func (a *API) summary(ctx context.Context, id chat.ConversationID) (*body[wire.S
 	return &body[wire.Summary]{out[0]}, nil
 }
 
-// summaries are the public forms of a page, with the other people of direct
-// conversations looked up.
+// summaries returns the JSON form of a page of conversations. It looks up the
+// other users of direct conversations.
 func (a *API) summaries(ctx context.Context, page []chat.Summary) ([]wire.Summary, error) {
 	var ids []chat.UserID
 	for i := range page {
@@ -70,12 +70,12 @@ func (a *API) summaries(ctx context.Context, page []chat.Summary) ([]wire.Summar
 	}
 	peers := map[chat.UserID]*chat.User{}
 	if len(ids) > 0 {
-		people, err := a.cfg.Store.Users(ctx, ids)
+		users, err := a.cfg.Store.Users(ctx, ids)
 		if err != nil {
 			return nil, err
 		}
-		for i := range people {
-			peers[people[i].ID] = &people[i]
+		for i := range users {
+			peers[users[i].ID] = &users[i]
 		}
 	}
 	out := make([]wire.Summary, len(page))
@@ -85,20 +85,20 @@ func (a *API) summaries(ctx context.Context, page []chat.Summary) ([]wire.Summar
 	return out, nil
 }
 
-// recentPlace is where a page of conversations ended.
-type recentPlace struct {
+// recentCursor is the position after a page of conversations.
+type recentCursor struct {
 	At wire.Millis         `json:"a"`
 	ID chat.ConversationID `json:"i"`
 }
 
 func (a *API) listConversations(ctx context.Context, in *struct{ Paging }) (*body[items[wire.Summary]], error) {
-	var before recentPlace
+	var before recentCursor
 	if in.Cursor != "" {
-		if err := a.cfg.Cursors.Open("recent", me(ctx), in.Cursor, &before); err != nil {
+		if err := a.cfg.Cursors.Open("recent", callerID(ctx), in.Cursor, &before); err != nil {
 			return nil, err
 		}
 	}
-	page, err := a.cfg.Store.Recent(ctx, me(ctx), before.At.Time(), before.ID, in.Limit+1)
+	page, err := a.cfg.Store.Recent(ctx, callerID(ctx), before.At.Time(), before.ID, in.Limit+1)
 	if err != nil {
 		return nil, err
 	}
@@ -106,14 +106,14 @@ func (a *API) listConversations(ctx context.Context, in *struct{ Paging }) (*bod
 	if len(page) > in.Limit {
 		page = page[:in.Limit]
 		last := page[len(page)-1]
-		out.Body.Next = a.cfg.Cursors.Seal("recent", me(ctx), recentPlace{At: wire.MillisOf(last.ActiveAt), ID: last.ID})
+		out.Body.Next = a.cfg.Cursors.Seal("recent", callerID(ctx), recentCursor{At: wire.MillisOf(last.ActiveAt), ID: last.ID})
 	}
 	out.Body.Items, err = a.summaries(ctx, page)
 	return out, err
 }
 
 func (a *API) createConversation(ctx context.Context, in *body[newConversation]) (*summaryOutput, error) {
-	n := store.NewConversation{Kind: in.Body.Kind, By: me(ctx), Members: in.Body.Members}
+	n := store.NewConversation{Kind: in.Body.Kind, By: callerID(ctx), Members: in.Body.Members}
 	if n.Kind == chat.Direct {
 		if in.Body.User == 0 || in.Body.Title != "" || len(in.Body.Members) > 0 {
 			return nil, chat.Refuse(chat.CodeInvalid, "user", "a direct conversation needs the other person, and nothing else")
@@ -132,7 +132,7 @@ func (a *API) createConversation(ctx context.Context, in *body[newConversation])
 	if err != nil {
 		return nil, err
 	}
-	a.cfg.Announce.ConversationChanged(ctx, me(ctx), c)
+	a.cfg.Announcer.ConversationChanged(ctx, callerID(ctx), c)
 	s, err := a.summary(ctx, c.Conversation.ID)
 	if err != nil {
 		return nil, err
@@ -167,16 +167,16 @@ func (a *API) updateConversation(ctx context.Context, in *struct {
 		}
 		topic = &clean
 	}
-	c, err := a.cfg.Store.UpdateConversation(ctx, in.ID.v, me(ctx), title, topic)
+	c, err := a.cfg.Store.UpdateConversation(ctx, in.ID.v, callerID(ctx), title, topic)
 	if err != nil {
 		return nil, err
 	}
-	a.cfg.Announce.ConversationChanged(ctx, me(ctx), c)
+	a.cfg.Announcer.ConversationChanged(ctx, callerID(ctx), c)
 	return a.summary(ctx, in.ID.v)
 }
 
-// channelPlace is where a page of channels ended.
-type channelPlace struct {
+// channelCursor is the position after a page of channels.
+type channelCursor struct {
 	Title string              `json:"t"`
 	ID    chat.ConversationID `json:"i"`
 }
@@ -186,13 +186,13 @@ func (a *API) findChannels(ctx context.Context, in *struct {
 	Q string `query:"q" maxLength:"200" doc:"part of a title or topic, caseless"`
 },
 ) (*body[items[ChannelEntry]], error) {
-	var after channelPlace
+	var after channelCursor
 	if in.Cursor != "" {
-		if err := a.cfg.Cursors.Open("channels", me(ctx), in.Cursor, &after); err != nil {
+		if err := a.cfg.Cursors.Open("channels", callerID(ctx), in.Cursor, &after); err != nil {
 			return nil, err
 		}
 	}
-	channels, member, err := a.cfg.Store.Channels(ctx, me(ctx), strings.TrimSpace(in.Q), after.Title, after.ID, in.Limit+1)
+	channels, member, err := a.cfg.Store.Channels(ctx, callerID(ctx), strings.TrimSpace(in.Q), after.Title, after.ID, in.Limit+1)
 	if err != nil {
 		return nil, err
 	}
@@ -200,7 +200,7 @@ func (a *API) findChannels(ctx context.Context, in *struct {
 	if len(channels) > in.Limit {
 		channels = channels[:in.Limit]
 		last := channels[len(channels)-1]
-		out.Body.Next = a.cfg.Cursors.Seal("channels", me(ctx), channelPlace{Title: last.Title, ID: last.ID})
+		out.Body.Next = a.cfg.Cursors.Seal("channels", callerID(ctx), channelCursor{Title: last.Title, ID: last.ID})
 	}
 	for i, c := range channels {
 		out.Body.Items = append(out.Body.Items, ChannelEntry{Conversation: wire.ConversationOf(c), Member: member[i]})

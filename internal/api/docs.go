@@ -27,8 +27,8 @@ func (a *API) openAPI() ([]byte, error) {
 	return b, nil
 }
 
-// serveDocs serves the written forms of both interfaces, and a page of them.
-// They are made once: they do not change while the process runs.
+// serveDocs serves the OpenAPI and AsyncAPI documents, and an HTML page of both.
+// They are generated once: they do not change while the process runs.
 func (a *API) serveDocs(mux *http.ServeMux) error {
 	openAPI, err := a.openAPI()
 	if err != nil {
@@ -55,7 +55,7 @@ func (a *API) serveDocs(mux *http.ServeMux) error {
 	return nil
 }
 
-// What the page shows.
+// The data of the HTML page.
 type (
 	docsPage struct {
 		Tags   []docsTag

@@ -5,7 +5,7 @@ import (
 	"net/http"
 )
 
-// Installation is what everyone may know before logging in.
+// Installation is public information about the installation.
 type Installation struct {
 	Name         string       `json:"name"`
 	Version      string       `json:"version"`

@@ -8,13 +8,13 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/wire"
 )
 
-// MemberInput names a member of a conversation.
+// MemberInput has the ids of a conversation and a member.
 type MemberInput struct {
 	ConversationInput
 	User userParam `path:"user"`
 }
 
-// Marks are a member's marks.
+// Marks are the read and received marks of a member.
 type Marks struct {
 	Read     int64 `json:"read" minimum:"0"`
 	Received int64 `json:"received" minimum:"0"`
@@ -24,16 +24,16 @@ func (a *API) registerMembers() {
 	const tag = "Members"
 	handle(a, operation{id: "join-channel", method: http.MethodPost, path: "/conversations/{id}/join", tag: tag, summary: "Join a public channel"},
 		func(ctx context.Context, in *ConversationInput) (*body[wire.Summary], error) {
-			c, err := a.cfg.Store.Join(ctx, in.ID.v, me(ctx))
+			c, err := a.cfg.Store.Join(ctx, in.ID.v, callerID(ctx))
 			if err != nil {
 				return nil, err
 			}
-			a.cfg.Announce.ConversationChanged(ctx, me(ctx), c)
+			a.cfg.Announcer.ConversationChanged(ctx, callerID(ctx), c)
 			return a.summary(ctx, in.ID.v)
 		})
 	handle(a, operation{id: "leave-conversation", method: http.MethodPost, path: "/conversations/{id}/leave", tag: tag, summary: "Leave", status: http.StatusNoContent},
 		func(ctx context.Context, in *ConversationInput) (*empty, error) {
-			return a.removeMember(ctx, in.ID.v, me(ctx))
+			return a.removeMember(ctx, in.ID.v, callerID(ctx))
 		})
 	handle(a, operation{id: "list-members", method: http.MethodGet, path: "/conversations/{id}/members", tag: tag, summary: "Who is in a conversation"}, a.listMembers)
 	handle(a, operation{id: "add-members", method: http.MethodPost, path: "/conversations/{id}/members", tag: tag, summary: "Bring people in"}, a.addMembers)
@@ -46,11 +46,11 @@ func (a *API) registerMembers() {
 }
 
 func (a *API) removeMember(ctx context.Context, id chat.ConversationID, user chat.UserID) (*empty, error) {
-	c, err := a.cfg.Store.RemoveMember(ctx, id, me(ctx), user)
+	c, err := a.cfg.Store.RemoveMember(ctx, id, callerID(ctx), user)
 	if err != nil {
 		return nil, err
 	}
-	a.cfg.Announce.ConversationChanged(ctx, me(ctx), c)
+	a.cfg.Announcer.ConversationChanged(ctx, callerID(ctx), c)
 	return &empty{}, nil
 }
 
@@ -61,29 +61,29 @@ func (a *API) listMembers(ctx context.Context, in *struct {
 ) (*body[items[wire.Member]], error) {
 	var after chat.UserID
 	if in.Cursor != "" {
-		if err := a.cfg.Cursors.Open("members", me(ctx), in.Cursor, &after); err != nil {
+		if err := a.cfg.Cursors.Open("members", callerID(ctx), in.Cursor, &after); err != nil {
 			return nil, err
 		}
 	}
-	page, err := a.cfg.Store.MembersOf(ctx, in.ID.v, me(ctx), after, in.Limit+1)
+	page, err := a.cfg.Store.MembersOf(ctx, in.ID.v, callerID(ctx), after, in.Limit+1)
 	if err != nil {
 		return nil, err
 	}
 	out := &body[items[wire.Member]]{items[wire.Member]{Items: []wire.Member{}}}
 	if len(page) > in.Limit {
 		page = page[:in.Limit]
-		out.Body.Next = a.cfg.Cursors.Seal("members", me(ctx), page[len(page)-1].User)
+		out.Body.Next = a.cfg.Cursors.Seal("members", callerID(ctx), page[len(page)-1].User)
 	}
 	ids := make([]chat.UserID, len(page))
 	for i, m := range page {
 		ids[i] = m.User
 	}
-	people, err := a.cfg.Store.Users(ctx, ids)
+	users, err := a.cfg.Store.Users(ctx, ids)
 	if err != nil {
 		return nil, err
 	}
 	byID := map[chat.UserID]chat.User{}
-	for _, u := range people {
+	for _, u := range users {
 		byID[u.ID] = u
 	}
 	audience, err := a.cfg.Store.Audience(ctx, in.ID.v)
@@ -107,11 +107,11 @@ func (a *API) addMembers(ctx context.Context, in *struct {
 	}
 },
 ) (*body[wire.Summary], error) {
-	c, err := a.cfg.Store.AddMembers(ctx, in.ID.v, me(ctx), in.Body.Users)
+	c, err := a.cfg.Store.AddMembers(ctx, in.ID.v, callerID(ctx), in.Body.Users)
 	if err != nil {
 		return nil, err
 	}
-	a.cfg.Announce.ConversationChanged(ctx, me(ctx), c)
+	a.cfg.Announcer.ConversationChanged(ctx, callerID(ctx), c)
 	return a.summary(ctx, in.ID.v)
 }
 
@@ -122,11 +122,11 @@ func (a *API) setRole(ctx context.Context, in *struct {
 	}
 },
 ) (*empty, error) {
-	c, err := a.cfg.Store.SetRole(ctx, in.ID.v, me(ctx), in.User.v, in.Body.Role)
+	c, err := a.cfg.Store.SetRole(ctx, in.ID.v, callerID(ctx), in.User.v, in.Body.Role)
 	if err != nil {
 		return nil, err
 	}
-	a.cfg.Announce.ConversationChanged(ctx, me(ctx), c)
+	a.cfg.Announcer.ConversationChanged(ctx, callerID(ctx), c)
 	return &empty{}, nil
 }
 
@@ -138,12 +138,12 @@ func (a *API) setMarks(ctx context.Context, in *struct {
 	}
 },
 ) (*body[Marks], error) {
-	m, moved, err := a.cfg.Store.Mark(ctx, in.ID.v, me(ctx), in.Body.Read, in.Body.Received)
+	m, moved, err := a.cfg.Store.Mark(ctx, in.ID.v, callerID(ctx), in.Body.Read, in.Body.Received)
 	if err != nil {
 		return nil, err
 	}
 	if moved {
-		a.cfg.Announce.Marked(ctx, m)
+		a.cfg.Announcer.Marked(ctx, m)
 	}
 	return &body[Marks]{Marks{Read: m.Read, Received: m.Received}}, nil
 }

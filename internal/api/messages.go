@@ -27,25 +27,25 @@ type historyInput struct {
 	Limit  int   `query:"limit" minimum:"1" maximum:"200" default:"50"`
 }
 
-// MessageInput names a message.
+// MessageInput has the id of a conversation and the seq of a message.
 type MessageInput struct {
 	ConversationInput
 	Seq int64 `path:"seq" minimum:"1"`
 }
 
-// NewMessage is a message to be sent.
+// NewMessage is a message to send.
 type NewMessage struct {
 	ID      string `json:"id" maxLength:"64" format:"uuid" doc:"name of the message, a UUIDv7; sending the same again is harmless"`
 	Body    string `json:"body" maxLength:"16384" doc:"Markdown"`
 	ReplyTo int64  `json:"reply_to,omitempty" minimum:"0" doc:"seq of the message that it answers"`
 }
 
-// AcceptedMessage names a message that is kept.
+// AcceptedMessage has the client id of an accepted message.
 type AcceptedMessage struct {
 	ID chat.ClientID `json:"id"`
 }
 
-// acceptTimeout bounds how long a sender waits for the broker.
+// acceptTimeout limits how long a sender waits for the broker.
 const acceptTimeout = 15 * time.Second
 
 func (a *API) registerMessages() {
@@ -57,13 +57,13 @@ func (a *API) registerMessages() {
 }
 
 func (a *API) history(ctx context.Context, in *historyInput) (*body[History], error) {
-	s, err := a.cfg.Store.Conversation(ctx, in.ID.v, me(ctx))
+	s, err := a.cfg.Store.Conversation(ctx, in.ID.v, callerID(ctx))
 	if err != nil {
 		return nil, err
 	}
 	var page []chat.Message
 	get := func(from, to int64, backward bool, limit int) ([]chat.Message, error) {
-		return a.cfg.Store.History(ctx, in.ID.v, me(ctx), from, to, backward, limit)
+		return a.cfg.Store.History(ctx, in.ID.v, callerID(ctx), from, to, backward, limit)
 	}
 	switch {
 	case in.Around > 0:
@@ -99,15 +99,15 @@ func (a *API) sendMessage(ctx context.Context, in *struct {
 		return nil, chat.Refuse(chat.CodeInvalid, "id", "%s", err.Error())
 	}
 	s := chat.Submission{
-		Sender: me(ctx), Conversation: in.ID.v, ClientID: id, Body: in.Body.Body, ReplyTo: in.Body.ReplyTo, ReceivedAt: a.cfg.Now(),
+		Sender: callerID(ctx), Conversation: in.ID.v, ClientID: id, Body: in.Body.Body, ReplyTo: in.Body.ReplyTo, ReceivedAt: a.cfg.Now(),
 	}
 	if err := s.Check(); err != nil {
 		return nil, err
 	}
-	if _, err := a.cfg.Store.Conversation(ctx, in.ID.v, me(ctx)); err != nil {
+	if _, err := a.cfg.Store.Conversation(ctx, in.ID.v, callerID(ctx)); err != nil {
 		return nil, err
 	}
-	if a.cfg.LookUp {
+	if a.cfg.CheckClientIDs {
 		key := store.SendKey{Sender: s.Sender, ClientID: s.ClientID}
 		found, err := a.cfg.Store.FindByClientID(ctx, []store.SendKey{key})
 		if err != nil {
@@ -117,12 +117,12 @@ func (a *API) sendMessage(ctx context.Context, in *struct {
 			return nil, chat.Refuse(chat.CodeConflict, "id", "another message was sent under this id")
 		}
 	}
-	wait, err := a.cfg.Sends.Take(ctx, me(ctx).String())
+	wait, err := a.cfg.SendLimiter.Take(ctx, callerID(ctx).String())
 	if err != nil {
 		return nil, err
 	}
 	if wait > 0 {
-		return nil, tooSoon(wait, "you send too fast")
+		return nil, rateLimited(wait, "you send too fast")
 	}
 	ctx, cancel := context.WithTimeout(ctx, acceptTimeout)
 	defer cancel()
@@ -149,19 +149,19 @@ func (a *API) editMessage(ctx context.Context, in *struct {
 	}
 },
 ) (*body[wire.Message], error) {
-	e, err := a.cfg.Store.EditMessage(ctx, in.ID.v, in.Seq, me(ctx), in.Body.Body)
+	e, err := a.cfg.Store.EditMessage(ctx, in.ID.v, in.Seq, callerID(ctx), in.Body.Body)
 	if err != nil {
 		return nil, err
 	}
-	a.cfg.Announce.MessageEdited(ctx, e)
+	a.cfg.Announcer.MessageEdited(ctx, e)
 	return &body[wire.Message]{wire.MessageOf(&e.Message)}, nil
 }
 
 func (a *API) deleteMessage(ctx context.Context, in *MessageInput) (*body[wire.Message], error) {
-	e, err := a.cfg.Store.DeleteMessage(ctx, in.ID.v, in.Seq, me(ctx))
+	e, err := a.cfg.Store.DeleteMessage(ctx, in.ID.v, in.Seq, callerID(ctx))
 	if err != nil {
 		return nil, err
 	}
-	a.cfg.Announce.MessageDeleted(ctx, e)
+	a.cfg.Announcer.MessageDeleted(ctx, e)
 	return &body[wire.Message]{wire.MessageOf(&e.Message)}, nil
 }

@@ -6,8 +6,8 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
 )
 
-// param is an id in a path. huma reads numbers by their kind, before it looks
-// for UnmarshalText; a struct around them is read by the latter.
+// param is an id in a path. huma parses numeric types itself and ignores their
+// UnmarshalText; for a struct it uses UnmarshalText.
 type param[T any, P interface {
 	*T
 	encoding.TextUnmarshaler

@@ -16,7 +16,7 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/store"
 )
 
-// Problem is a refusal (RFC 9457).
+// Problem is an error response (problem details, RFC 9457).
 type Problem struct {
 	Type         string    `json:"type" example:"about:blank"`
 	Title        string    `json:"title" doc:"the status in words"`
@@ -27,7 +27,7 @@ type Problem struct {
 	RetryAfterMS int64     `json:"retry_after_ms,omitempty" doc:"try again after this time"`
 }
 
-// codeInternal is for trouble that is nobody's refusal.
+// codeInternal is the code of errors that are not refusals.
 const codeInternal chat.Code = "internal"
 
 // Error implements error.
@@ -76,15 +76,15 @@ func newProblem(code chat.Code, field, detail string) *Problem {
 
 func problemOf(e *chat.Error) *Problem { return newProblem(e.Code, e.Field, e.Text) }
 
-// tooSoon is a refusal that says when to come again.
-func tooSoon(wait time.Duration, text string) *Problem {
+// rateLimited returns a refusal with the time after which to try again.
+func rateLimited(wait time.Duration, text string) *Problem {
 	p := newProblem(chat.CodeRateLimited, "", text)
 	p.RetryAfterMS = max(wait.Milliseconds(), 1)
 	return p
 }
 
-// problem makes what a person may see of an error; the rest is logged.
-func (a *API) problem(ctx context.Context, operation string, err error) error {
+// problemFor returns what a client may see of an error. It logs internal errors.
+func (a *API) problemFor(ctx context.Context, operation string, err error) error {
 	var p *Problem
 	var refusal *chat.Error
 	switch {
@@ -102,7 +102,7 @@ func (a *API) problem(ctx context.Context, operation string, err error) error {
 	return newProblem(codeInternal, "", "something went wrong here; the operator's log has it")
 }
 
-// writeProblem answers outside of huma.
+// writeProblem writes a problem outside of huma.
 func writeProblem(w http.ResponseWriter, p *Problem) {
 	for name, values := range p.GetHeaders() {
 		w.Header()[name] = values
@@ -112,8 +112,8 @@ func writeProblem(w http.ResponseWriter, p *Problem) {
 	_ = json.NewEncoder(w).Encode(p)
 }
 
-// useProblems makes huma's own refusals (a field that is missing, JSON that
-// does not parse) look like ours. huma has one such hook for the process.
+// useProblems makes huma return its own validation errors (a missing field,
+// invalid JSON) as problems. The hook is global, so it is set once per process.
 var useProblems = sync.OnceFunc(func() {
 	huma.NewError = func(status int, msg string, errs ...error) huma.StatusError {
 		code := chat.CodeInvalid
@@ -131,7 +131,7 @@ var useProblems = sync.OnceFunc(func() {
 			p.Detail = errs[0].Error()
 			return p
 		}
-		// The value itself is not repeated: it may be a password.
+		// The value is not included: it may be a password.
 		d := detail.ErrorDetail()
 		p.Detail = d.Message
 		if _, field, ok := strings.Cut(d.Location, "."); ok {

@@ -49,12 +49,12 @@ func (a *API) registerSessions() {
 			ID sessionParam `path:"id"`
 		},
 		) (*empty, error) {
-			return &empty{}, a.endSessions(ctx, me(ctx), []chat.SessionID{in.ID.v}, 0)
+			return &empty{}, a.endSessions(ctx, callerID(ctx), []chat.SessionID{in.ID.v}, 0)
 		})
 }
 
-// endSessions ends the given sessions of a user, or all but one when ids is
-// nil, and closes their sockets.
+// endSessions ends the given sessions of a user, or all except keep when ids is
+// nil, and closes their connections.
 func (a *API) endSessions(ctx context.Context, user chat.UserID, ids []chat.SessionID, keep chat.SessionID) error {
 	ended, err := a.cfg.Store.DeleteSessions(ctx, user, ids, keep)
 	if err != nil {
@@ -63,6 +63,6 @@ func (a *API) endSessions(ctx context.Context, user chat.UserID, ids []chat.Sess
 	if len(ids) > 0 && len(ended) == 0 {
 		return chat.NotFound("session")
 	}
-	a.cfg.Announce.SessionsEnded(ctx, user, ended)
+	a.cfg.Announcer.SessionsEnded(ctx, user, ended)
 	return nil
 }

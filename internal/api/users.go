@@ -9,7 +9,7 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/wire"
 )
 
-// maxIDs is how many people can be asked for by id at once.
+// maxIDs is the maximum number of users in a request by id.
 const maxIDs = 200
 
 type usersInput struct {
@@ -53,7 +53,7 @@ func (a *API) findUsers(ctx context.Context, in *usersInput) (*body[items[wire.U
 	} else {
 		after := ""
 		if in.Cursor != "" {
-			if err := a.cfg.Cursors.Open("users", me(ctx), in.Cursor, &after); err != nil {
+			if err := a.cfg.Cursors.Open("users", callerID(ctx), in.Cursor, &after); err != nil {
 				return nil, err
 			}
 		}
@@ -62,7 +62,7 @@ func (a *API) findUsers(ctx context.Context, in *usersInput) (*body[items[wire.U
 		}
 		if len(found) > in.Limit {
 			found = found[:in.Limit]
-			out.Body.Next = a.cfg.Cursors.Seal("users", me(ctx), found[len(found)-1].Name)
+			out.Body.Next = a.cfg.Cursors.Seal("users", callerID(ctx), found[len(found)-1].Name)
 		}
 	}
 	for _, u := range found {
@@ -93,20 +93,20 @@ func (a *API) getPresence(ctx context.Context, in *struct {
 	if err != nil {
 		return nil, err
 	}
-	known, err := a.cfg.Store.SharesConversation(ctx, me(ctx), ids)
+	allowed, err := a.cfg.Store.SharesConversation(ctx, callerID(ctx), ids)
 	if err != nil {
 		return nil, err
 	}
-	states, err := a.cfg.Presence.States(ctx, known)
+	states, err := a.cfg.Presence.States(ctx, allowed)
 	if err != nil {
 		return nil, err
 	}
-	people, err := a.cfg.Store.Users(ctx, known)
+	users, err := a.cfg.Store.Users(ctx, allowed)
 	if err != nil {
 		return nil, err
 	}
 	seen := map[chat.UserID]wire.Millis{}
-	for _, u := range people {
+	for _, u := range users {
 		seen[u.ID] = wire.MillisOf(u.LastSeen)
 	}
 	out := &body[items[wire.PresenceState]]{items[wire.PresenceState]{Items: []wire.PresenceState{}}}

@@ -1,6 +1,6 @@
-// Package app is the only place that wires: it opens the parts, starts the
-// roles that were asked for, and stops them in the opposite order. Nothing
-// outside it knows which parts are embedded.
+// Package app wires the process together, and is the only package that does: it
+// opens the backends, starts the configured roles, and stops them in reverse
+// order. No other package knows which backends are embedded.
 package app
 
 import (
@@ -32,57 +32,58 @@ import (
 
 // App is a running process of Hikyaku.
 type App struct {
-	cfg     Config
-	log     *slog.Logger
-	parts   parts
-	mux     *http.ServeMux
-	metrics *prometheus.Registry
+	cfg      Config
+	log      *slog.Logger
+	backends backends
+	mux      *http.ServeMux
+	metrics  *prometheus.Registry
 
 	listener net.Listener
 	server   *http.Server
 	stopping atomic.Bool
 
-	stops    []stop // in the order of starting
+	stops    []stop // in start order
 	failed   chan error
 	stopOnce sync.Once
 	stopErr  error
 }
 
-// parts are the backends of the ports that the roles work with.
-type parts struct {
-	store    store.Store
-	broker   broker.Broker
-	bus      pubsub.Bus
-	presence presence.Presence
-	announce *fanout.Announcer
-	pushes   notifyqueue.Queue // nil without notifications
-	sender   *webpush.Sender   // nil without notifications
-	throttle api.Throttle      // of logging in
-	sends    api.Limiter       // of messages through the API
-	auth     *auth.Authenticator
-	cursors  *cursor.Sealer
+// backends are the backends of the ports, and the services made from them, that
+// the roles use.
+type backends struct {
+	store       store.Store
+	broker      broker.Broker
+	bus         pubsub.Bus
+	presence    presence.Presence
+	announcer   *fanout.Announcer
+	pushQueue   notifyqueue.Queue // nil without notifications
+	sender      *webpush.Sender   // nil without notifications
+	throttle    api.Throttle      // of log-ins
+	sendLimiter api.Limiter       // of messages through the API
+	auth        *auth.Authenticator
+	cursors     *cursor.Sealer
 
-	// node is this process's name on the bus, unique in the installation.
+	// node is the name of this process on the bus, unique in the installation.
 	node string
-	// alone tells that there is no other process to take over; in a cluster
-	// there is.
-	alone bool
-	// early tells that the broker confirms before the store has decided, so
-	// that names of messages are looked up first.
-	early bool
-	// needs are the servers without which the process does not do its work,
-	// and helps those that it can do without for a while, by name.
-	needs, helps map[string]check
+	// standalone is true when no other process can take over (embedded backends),
+	// and false in a cluster.
+	standalone bool
+	// checkClientIDs is true when the broker confirms before the store has decided,
+	// so that client ids must be looked up before publishing.
+	checkClientIDs bool
+	// required are the servers without which the process cannot work, and optional
+	// those that it can do without for a while, by name.
+	required, optional map[string]check
 }
 
-// stop is how to end one thing that was started.
+// stop stops one thing that was started.
 type stop struct {
 	what string
 	do   func(ctx context.Context) error
 }
 
-// Start opens the parts and starts the roles. When it returns an error,
-// everything that it had started is stopped again.
+// Start opens the backends and starts the roles. When it returns an error, it has
+// stopped everything that it had started.
 func Start(ctx context.Context, cfg Config) (*App, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
@@ -97,7 +98,7 @@ func Start(ctx context.Context, cfg Config) (*App, error) {
 }
 
 func (a *App) start(ctx context.Context) error {
-	// The port first: it is the likeliest to be taken, and the cheapest to try.
+	// Listen first: the port is the most likely to fail, and the cheapest to try.
 	if err := a.listen(ctx); err != nil {
 		return err
 	}
@@ -122,18 +123,18 @@ func (a *App) start(ctx context.Context) error {
 	return a.serve()
 }
 
-// tuneMemory has a process that holds no sockets collect garbage more rarely
-// than usual: its memory is a few batches, and would be gone through all the
-// time. GOGC goes before it.
+// tuneMemory makes a process without connections collect garbage less often than
+// by default: its heap is only a few batches, and would be collected all the time.
+// The environment variable GOGC has priority.
 func (a *App) tuneMemory() {
 	if os.Getenv("GOGC") == "" && !slices.Contains(a.cfg.Roles, RoleGateway) {
 		debug.SetGCPercent(400)
 	}
 }
 
-// open opens the parts that the roles need.
+// open opens the backends that the roles need.
 func (a *App) open(ctx context.Context) error {
-	if !a.cfg.needsParts() {
+	if !a.cfg.needsBackends() {
 		return nil
 	}
 	open := a.openEmbedded
@@ -146,13 +147,13 @@ func (a *App) open(ctx context.Context) error {
 	if err := a.openPush(ctx); err != nil {
 		return err
 	}
-	a.parts.auth = auth.NewAuthenticator(auth.Config{Store: a.parts.store, Logger: a.log})
-	a.parts.cursors = cursor.NewSealer(a.parts.store.Secret())
+	a.backends.auth = auth.NewAuthenticator(auth.Config{Store: a.backends.store, Logger: a.log})
+	a.backends.cursors = cursor.NewSealer(a.backends.store.Secret())
 	return nil
 }
 
-// onStop has f called when the process stops, after everything that was
-// started later has stopped.
+// onStop registers f to be called when the process stops, after everything that
+// was started later has stopped. what names it in errors.
 func (a *App) onStop(what string, f func(ctx context.Context) error) {
 	a.stops = append(a.stops, stop{what: what, do: f})
 }
@@ -164,10 +165,10 @@ func (a *App) fail(err error) {
 	}
 }
 
-// Addr is the address that the process listens on.
+// Addr returns the address that the process listens on.
 func (a *App) Addr() net.Addr { return a.listener.Addr() }
 
-// URL is where a browser on this machine finds the page.
+// URL returns the URL of the page for a browser on this machine.
 func (a *App) URL() string {
 	addr := a.Addr().(*net.TCPAddr)
 	host := addr.IP.String()
@@ -177,13 +178,14 @@ func (a *App) URL() string {
 	return "http://" + net.JoinHostPort(host, fmt.Sprint(addr.Port))
 }
 
-// Failed gives the error that ended a part of the process, if one did.
+// Failed returns a channel that receives the error of a role or server that ended
+// unexpectedly. It receives one error at most.
 func (a *App) Failed() <-chan error { return a.failed }
 
-// Stop stops everything in the opposite order of starting. It is idempotent.
-// Requests under way are answered; the gateway tells its clients to go
-// elsewhere and answers the sends in flight; what was taken in is handed on;
-// then the parts close.
+// Stop stops everything in the reverse of the start order. Running requests are
+// answered; the gateway asks its clients to reconnect elsewhere and answers the
+// sends in flight; accepted messages are passed on; then the backends are closed.
+// It is idempotent.
 func (a *App) Stop(ctx context.Context) error {
 	a.stopOnce.Do(func() {
 		a.stopping.Store(true)

@@ -17,10 +17,10 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/wire"
 )
 
-// BenchmarkTalk is the whole way on the embedded parts, load generator
-// included: pairs of people who send to each other, every message stored with
-// fsync, accepted, and delivered to both. Each person keeps window messages in
-// flight. Run it with -benchtime 200000x or so.
+// BenchmarkTalk measures the whole path with the embedded backends, including the
+// load generator: pairs of users who send to each other, every message stored
+// with fsync, accepted, and delivered to both. Each user keeps window messages in
+// flight. Run it with a fixed count, such as -benchtime 200000x.
 func BenchmarkTalk(b *testing.B) {
 	for _, window := range []int{1, 16, 64} {
 		b.Run(fmt.Sprintf("people=100/window=%d", window), func(b *testing.B) { benchmarkTalk(b, 100, window) })
@@ -30,7 +30,7 @@ func BenchmarkTalk(b *testing.B) {
 type talker struct {
 	socket       *client.Socket
 	conversation chat.ConversationID
-	room         chan struct{}
+	inFlight     chan struct{}
 	latency      *hdrhistogram.Histogram // of what came from the other, in µs
 	received     int
 }
@@ -39,18 +39,18 @@ func benchmarkTalk(b *testing.B, people, window int) {
 	cfg := testConfig(b)
 	cfg.Gateway.Heartbeat = time.Minute
 	url := start(b, cfg).URL()
-	begun := time.Now()
+	startTime := time.Now()
 	var delivered atomic.Int64
 	all := make([]*talker, people)
 	var previous *client.Client
 	for i := range all {
 		c := acceptance.Register(b, url, fmt.Sprintf("talker%d", i))
-		t := &talker{room: make(chan struct{}, window), latency: hdrhistogram.New(1, 60_000_000, 3)}
+		t := &talker{inFlight: make(chan struct{}, window), latency: hdrhistogram.New(1, 60_000_000, 3)}
 		all[i] = t
 		s, err := c.Dial(b.Context(), func(f client.Frame) {
 			switch f.T {
 			case "accepted":
-				<-t.room
+				<-t.inFlight
 			case "message":
 				var m struct {
 					Body   string      `json:"body"`
@@ -62,7 +62,7 @@ func benchmarkTalk(b *testing.B, people, window int) {
 				if m.Sender != c.Me().ID {
 					var sent time.Duration
 					_, _ = fmt.Sscan(m.Body, &sent)
-					_ = t.latency.RecordValue((time.Since(begun) - sent).Microseconds())
+					_ = t.latency.RecordValue((time.Since(startTime) - sent).Microseconds())
 					t.received++
 					delivered.Add(1)
 				}
@@ -93,10 +93,10 @@ func benchmarkTalk(b *testing.B, people, window int) {
 		}
 		wg.Go(func() {
 			for range n {
-				t.room <- struct{}{}
+				t.inFlight <- struct{}{}
 				err := t.socket.Send(wire.Send{
 					T: "send", ID: client.NewClientID(), Conversation: t.conversation,
-					Body: fmt.Sprintf("%d %0100d", time.Since(begun), 0),
+					Body: fmt.Sprintf("%d %0100d", time.Since(startTime), 0),
 				})
 				if err != nil {
 					b.Error(err)

@@ -21,7 +21,7 @@ import (
 )
 
 // openCluster connects to the servers that the processes of an installation
-// share. Each is asked first whether it belongs to this installation.
+// share, after it has checked that each belongs to this installation.
 func (a *App) openCluster(ctx context.Context) error {
 	st, err := postgres.Open(ctx, postgres.Config{
 		URL: a.cfg.Database, Replicas: a.cfg.Replicas, Connections: a.cfg.DatabaseConnections, Logger: a.log,
@@ -44,20 +44,20 @@ func (a *App) openCluster(ctx context.Context) error {
 	}
 	b := redispubsub.New(shared, 0, a.log)
 	a.onStop("bus", func(context.Context) error { return b.Close() })
-	var announce atomic.Pointer[fanout.Announcer] // it needs the presence, which may call before it is made
-	where := redispresence.New(shared, redispresence.Config{Logger: a.log, OnChange: func(ctx context.Context, s presence.State) {
+	var announce atomic.Pointer[fanout.Announcer] // needs presence, which may call OnChange before the announcer exists
+	pres := redispresence.New(shared, redispresence.Config{Logger: a.log, OnChange: func(ctx context.Context, s presence.State) {
 		if !s.LastSeen.IsZero() {
 			err := st.SetLastSeen(ctx, s.User, s.LastSeen)
-			if err != nil && chat.CodeOf(err) != chat.CodeNotFound { // the account may be gone
-				a.log.WarnContext(ctx, "when somebody was last seen could not be recorded", "user", s.User, "error", err)
+			if err != nil && chat.CodeOf(err) != chat.CodeNotFound { // the account may have been deleted
+				a.log.WarnContext(ctx, "the last-seen time could not be stored", "user", s.User, "error", err)
 			}
 		}
 		if announce := announce.Load(); announce != nil {
 			announce.PresenceChanged(ctx, s)
 		}
 	}})
-	a.onStop("presence", func(context.Context) error { where.Close(); return nil })
-	announce.Store(fanout.NewAnnouncer(b, where, st, a.log))
+	a.onStop("presence", func(context.Context) error { pres.Close(); return nil })
+	announce.Store(fanout.NewAnnouncer(b, pres, st, a.log))
 
 	claimed, err := st.BrokerClaimed(ctx)
 	if err != nil {
@@ -75,28 +75,28 @@ func (a *App) openCluster(ctx context.Context) error {
 	}
 
 	limits := redisthrottle.New(shared, a.log)
-	a.parts = parts{
-		store: st, broker: queue, bus: b, presence: where, announce: announce.Load(),
-		throttle: limits.Throttle(throttle.Config{}),
-		sends:    limits.Limiter("sends", a.cfg.Gateway.PerSecond, a.cfg.Gateway.Burst),
-		pushes:   queue.Pushes(),
-		node:     nodeName(), early: true,
-		// Without the broker people read, and their pages keep what they
-		// write; without Redis messages come late.
-		needs: map[string]check{"database": st.Ping},
-		helps: map[string]check{"broker": queue.Ready, "redis": shared.Ping},
+	a.backends = backends{
+		store: st, broker: queue, bus: b, presence: pres, announcer: announce.Load(),
+		throttle:    limits.Throttle(throttle.Config{}),
+		sendLimiter: limits.Limiter("sends", a.cfg.Gateway.PerSecond, a.cfg.Gateway.Burst),
+		pushQueue:   queue.NotifyQueue(),
+		node:        nodeName(), checkClientIDs: true,
+		// Without the broker users can still read, and their clients keep what
+		// they write; without Redis messages arrive late.
+		required: map[string]check{"database": st.Ping},
+		optional: map[string]check{"broker": queue.Ready, "redis": shared.Ping},
 	}
 	for name, ping := range st.Replicas() {
-		a.parts.helps[name] = ping
+		a.backends.optional[name] = ping
 	}
 	if slices.Contains(a.cfg.Roles, RoleWorker) || slices.Contains(a.cfg.Roles, RolePush) {
-		a.parts.needs["queue"] = queue.Consuming
+		a.backends.required["queue"] = queue.Consuming
 	}
 	return nil
 }
 
-// nodeName is a new name for this process. Its machine's is in it for those
-// who read logs.
+// nodeName returns a new, unique name for this process. It contains the host name,
+// for readers of logs.
 func nodeName() string {
 	host, err := os.Hostname()
 	if err != nil {

@@ -14,54 +14,55 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/webpush"
 )
 
-// Config is a process as the operator describes it. The command line fills it;
-// see cmd/hikyaku for names and defaults.
+// Config is the configuration of a process. The command line fills it; see
+// cmd/hikyaku for names and defaults.
 type Config struct {
 	Listen         string // address and port, such as 127.0.0.1:8080
-	DebugListen    string // address and port of profiles; empty for none
-	MetricsListen  string // address and port of Prometheus' metrics; empty for none
+	DebugListen    string // address and port for profiles; empty for none
+	MetricsListen  string // address and port for Prometheus metrics; empty for none
 	Roles          []Role
 	Registration   string         // open, invitation or closed
-	Origins        []string       // of pages elsewhere that may open sockets
-	TrustedProxies []string       // addresses and ranges whose X-Forwarded-* is believed
+	Origins        []string       // other origins whose pages may connect
+	TrustedProxies []string       // addresses and ranges whose X-Forwarded-* headers are trusted
 	Drain          time.Duration  // how long a stop may take
-	Gateway        gateway.Config // with the limits that flags set; no zeros there
+	Gateway        gateway.Config // the limits that flags set must not be zero
 	Hash           HashConfig
 	Push           PushConfig
 	Version        string
 	Logger         *slog.Logger
 
-	// Data is the folder of the embedded parts, which connect the roles of
-	// one process. With addresses of servers it is not used.
+	// Data is the data folder of the embedded backends, which connect the roles
+	// of one process. It is not used when servers are configured.
 	Data string
 
-	// The servers that the processes of a cluster share; all or none.
+	// The servers that the processes of a cluster share; set all or none.
 	Database            string   // postgres://…, the primary
 	Replicas            []string // postgres://…, for history and search
-	DatabaseConnections int      // at most so many to each; 0 means the store's default
+	DatabaseConnections int      // maximum to each server; 0 means the store's default
 	Brokers             []string // amqp://…, nodes of one cluster
-	Partitions          int      // of the broker's queue; the same in all processes, for ever
+	Partitions          int      // of the broker's queue; must be the same in all processes, for ever
 	Redis               string   // redis://…
 }
 
-// HashConfig bounds the work of password hashing.
+// HashConfig has the limits of password hashing.
 type HashConfig struct {
-	MemoryKiB int // of one hash
-	AtOnce    int // hashes at work
+	MemoryKiB   int // memory of one hash
+	Concurrency int // hashes computed at the same time
 }
 
-// clustered tells whether the parts are servers.
+// clustered reports whether the backends are servers, and not embedded.
 func (c *Config) clustered() bool {
 	return c.Database != "" || len(c.Brokers) > 0 || c.Redis != "" || len(c.Replicas) > 0
 }
 
-// needsParts tells whether a role works with the parts at all; the page alone
-// does not.
-func (c *Config) needsParts() bool {
+// needsBackends reports whether any role uses the backends; only the role ui does
+// not.
+func (c *Config) needsBackends() bool {
 	return slices.ContainsFunc(c.Roles, func(r Role) bool { return r != RoleUI })
 }
 
-// Validate finds what cannot work before anything is started.
+// Validate returns an error for a configuration that cannot work. It sets Roles to
+// AllRoles when there are none.
 func (c *Config) Validate() error {
 	if slices.Contains(c.Roles, RolePush) && c.Push.Contact == "" {
 		return errors.New("--push-contact: the role push needs an address where push services reach you, such as mailto:you@example.org")
@@ -74,7 +75,7 @@ func (c *Config) Validate() error {
 			return fmt.Errorf("--roles: there is no role %q; choose from %s", role, joinRoles(AllRoles))
 		}
 	}
-	if err := c.validateParts(); err != nil {
+	if err := c.validateBackends(); err != nil {
 		return err
 	}
 	if err := c.validateLimits(); err != nil {
@@ -95,9 +96,9 @@ func (c *Config) Validate() error {
 	return nil
 }
 
-func (c *Config) validateParts() error {
+func (c *Config) validateBackends() error {
 	switch {
-	case !c.needsParts():
+	case !c.needsBackends():
 		return nil
 	case !c.clustered():
 		return c.validateEmbedded()
@@ -114,19 +115,20 @@ func (c *Config) validateParts() error {
 	}
 	return cmp.Or(
 		validatePartitions(c.Partitions),
-		within("database-connections", c.DatabaseConnections, 0, 1000, "connections to each PostgreSQL server, such as 8"),
+		checkRange("database-connections", c.DatabaseConnections, 0, 1000, "connections to each PostgreSQL server, such as 8"),
 	)
 }
 
 func validatePartitions(n int) error {
-	return within("partitions", n, 1, maxPartitions, "the number that all processes of the installation have, such as 16")
+	return checkRange("partitions", n, 1, maxPartitions, "the number that all processes of the installation have, such as 16")
 }
 
-// maxPartitions bounds the queues: each costs every node of RabbitMQ memory
-// and work, and more than this brings nothing.
+// maxPartitions is the maximum number of queues. Each costs every node of RabbitMQ
+// memory and work, and more have no benefit.
 const maxPartitions = 256
 
-// validateEmbedded: the embedded parts connect the roles inside one process.
+// validateEmbedded checks that all roles that share the embedded backends run in
+// this process.
 func (c *Config) validateEmbedded() error {
 	for _, role := range []Role{RoleWorker, RoleGateway, RoleAPI} {
 		if !slices.Contains(c.Roles, role) {

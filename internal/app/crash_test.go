@@ -23,26 +23,26 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/wire"
 )
 
-// asServer is the folder with whose data the test binary is a server, in a
-// process of its own.
-const asServer = "HIKYAKU_TEST_DATA"
+// serverDataEnv is the environment variable with a data folder. When it is set,
+// the test binary runs a server on that folder instead of the tests.
+const serverDataEnv = "HIKYAKU_TEST_DATA"
 
 func TestMain(m *testing.M) {
-	if data := os.Getenv(asServer); data != "" {
+	if data := os.Getenv(serverDataEnv); data != "" {
 		serve(data)
 		return
 	}
 	os.Exit(m.Run())
 }
 
-// serve serves until it is killed, or the process that started it is gone.
+// serve serves until the process is killed, or its parent has ended.
 func serve(data string) {
 	a, err := app.Start(context.Background(), app.Config{
 		Listen: "127.0.0.1:0", Data: data, Registration: "open", Drain: 10 * time.Second, Version: "test",
-		Hash: app.HashConfig{MemoryKiB: 64, AtOnce: 8}, Push: app.PushConfig{Delay: 5 * time.Second},
+		Hash: app.HashConfig{MemoryKiB: 64, Concurrency: 8}, Push: app.PushConfig{Delay: 5 * time.Second},
 		Logger: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError})),
 		Gateway: gateway.Config{
-			PerSecond: 1e6, Burst: 1e6, InFlight: 128, PerUser: 50, Heartbeat: 3 * time.Second, GoodbyeSpread: 5 * time.Second,
+			PerSecond: 1e6, Burst: 1e6, InFlight: 128, ConnectionsPerUser: 50, Heartbeat: 3 * time.Second, GoodbyeSpread: 5 * time.Second,
 		},
 	})
 	if err != nil {
@@ -53,8 +53,8 @@ func serve(data string) {
 	_, _ = io.Copy(io.Discard, os.Stdin)
 }
 
-// process is a server that can be killed. It is this binary, race detector
-// included, and has no other build to wait for.
+// process is a server process that can be killed. It runs this test binary, so it
+// has the race detector and needs no other build.
 type process struct {
 	cmd *exec.Cmd
 	url string
@@ -64,7 +64,7 @@ func startProcess(t *testing.T, data string) *process {
 	t.Helper()
 	stacktest.SkipIfShort(t)
 	cmd := exec.CommandContext(context.Background(), os.Args[0]) // it ends with its standard input
-	cmd.Env = append(os.Environ(), asServer+"="+data)
+	cmd.Env = append(os.Environ(), serverDataEnv+"="+data)
 	cmd.Stderr = os.Stderr
 	if _, err := cmd.StdinPipe(); err != nil {
 		t.Fatal(err)
@@ -91,7 +91,7 @@ func (p *process) kill() {
 	_ = p.cmd.Wait()
 }
 
-// server is the process that runs now, for those who must find it again.
+// server is the current server process, for clients that must reconnect to it.
 type server struct {
 	mu      sync.Mutex
 	current *process
@@ -114,8 +114,8 @@ func (s *server) get() (url string, changed <-chan struct{}) {
 	return s.current.url, s.changed
 }
 
-// sender is a device with an outbox: what has no answer is sent again, in
-// order, under the same id, on the next connection.
+// sender is a client with an outbox: unanswered messages are sent again, in order
+// and with the same id, on the next connection.
 type sender struct {
 	token        string
 	conversation chat.ConversationID
@@ -123,11 +123,11 @@ type sender struct {
 	mu       sync.Mutex
 	outbox   []wire.Send
 	accepted []string // bodies, in the order of sending
-	room     chan struct{}
-	heard    chan<- struct{} // something was accepted
+	inFlight chan struct{}
+	acked    chan<- struct{} // receives when a message was accepted
 }
 
-// count is how many of its messages were accepted.
+// count returns how many of its messages were accepted.
 func (s *sender) count() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -150,12 +150,12 @@ func (s *sender) onFrame(f client.Frame) {
 		if s.outbox[i].ID == a.ID {
 			s.accepted = append(s.accepted, s.outbox[i].Body)
 			select {
-			case s.heard <- struct{}{}:
+			case s.acked <- struct{}{}:
 			default:
 			}
 			s.outbox = append(s.outbox[:i:i], s.outbox[i+1:]...)
 			select {
-			case <-s.room:
+			case <-s.inFlight:
 			default:
 			}
 			return
@@ -178,14 +178,14 @@ func (s *sender) run(ctx context.Context, srv *server) {
 			continue
 		}
 		s.mu.Lock()
-		again := append([]wire.Send(nil), s.outbox...)
-		s.room = make(chan struct{}, window)
-		for range again {
-			s.room <- struct{}{}
+		unanswered := append([]wire.Send(nil), s.outbox...)
+		s.inFlight = make(chan struct{}, window)
+		for range unanswered {
+			s.inFlight <- struct{}{}
 		}
 		s.mu.Unlock()
-		for i := range again {
-			_ = socket.Send(again[i])
+		for i := range unanswered {
+			_ = socket.Send(unanswered[i])
 		}
 		for alive := true; alive; {
 			select {
@@ -193,7 +193,7 @@ func (s *sender) run(ctx context.Context, srv *server) {
 				alive = false
 			case <-socket.Done():
 				alive = false
-			case s.room <- struct{}{}:
+			case s.inFlight <- struct{}{}:
 				f := wire.Send{T: "send", ID: client.NewClientID(), Conversation: s.conversation, Body: fmt.Sprint(n)}
 				n++
 				s.mu.Lock()
@@ -206,8 +206,8 @@ func (s *sender) run(ctx context.Context, srv *server) {
 	}
 }
 
-// A server that is killed at any moment, twenty times, keeps every message
-// that it accepted, once, in the order in which it was sent (G1, G2, G3).
+// A server that is killed twenty times, at random moments, keeps every message that
+// it accepted, once, in the order in which it was sent (G1, G2, G3).
 func TestKilledServerKeepsWhatItAccepted(t *testing.T) {
 	t.Parallel()
 	const senders, kills, each = 6, 20, 30
@@ -216,7 +216,7 @@ func TestKilledServerKeepsWhatItAccepted(t *testing.T) {
 	srv.set(startProcess(t, data))
 	t.Cleanup(func() { srv.current.kill() })
 
-	heard := make(chan struct{}, 1)
+	acked := make(chan struct{}, 1)
 	var all []*sender
 	for i := range senders {
 		c := acceptance.Register(t, srv.current.url, fmt.Sprintf("sender%d", i))
@@ -224,7 +224,7 @@ func TestKilledServerKeepsWhatItAccepted(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		all = append(all, &sender{token: c.Token(), conversation: g.ID, heard: heard})
+		all = append(all, &sender{token: c.Token(), conversation: g.ID, acked: acked})
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
@@ -232,8 +232,8 @@ func TestKilledServerKeepsWhatItAccepted(t *testing.T) {
 	for _, s := range all {
 		wg.Go(func() { s.run(ctx, srv) })
 	}
-	// work waits until so much more was accepted.
-	work := func(more int) {
+	// waitAccepted blocks until so many more messages were accepted.
+	waitAccepted := func(more int) {
 		t.Helper()
 		total := func() (n int) {
 			for _, s := range all {
@@ -243,20 +243,20 @@ func TestKilledServerKeepsWhatItAccepted(t *testing.T) {
 		}
 		for want, late := total()+more, time.After(patience); total() < want; {
 			select {
-			case <-heard:
+			case <-acked:
 			case <-late:
 				t.Fatalf("%d messages are accepted, and %d are wanted", total(), want)
 			}
 		}
 	}
 	for range kills {
-		work(each)
-		// The moment is what varies; nothing is waited for.
+		waitAccepted(each)
+		// The random time varies the moment of the kill; nothing is awaited.
 		time.Sleep(rand.N(200 * time.Millisecond))
 		srv.current.kill()
 		srv.set(startProcess(t, data))
 	}
-	work(each)
+	waitAccepted(each)
 	cancel()
 	wg.Wait()
 
@@ -270,15 +270,15 @@ func TestKilledServerKeepsWhatItAccepted(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		place := map[string]int{}
+		position := map[string]int{}
 		for n, m := range history {
 			if m.Seq != int64(n+1) || m.Body != fmt.Sprint(n) {
 				t.Fatalf("sender %d: message %d of the history is %q with seq %d", i, n+1, m.Body, m.Seq)
 			}
-			place[m.Body] = n
+			position[m.Body] = n
 		}
 		for _, body := range s.accepted {
-			if _, ok := place[body]; !ok {
+			if _, ok := position[body]; !ok {
 				t.Errorf("sender %d: message %s was accepted and is lost", i, body)
 			}
 		}

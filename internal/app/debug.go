@@ -6,12 +6,12 @@ import (
 	"net/http/pprof"
 )
 
-// startDebug serves profiles of this process on an address of their own: they
-// are for whoever runs it, and must never be reachable by way of the entrance.
+// startDebug serves profiles of this process on a separate address: they are for
+// the operator, and must never be reachable on the public address.
 func (a *App) startDebug(ctx context.Context) error {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
 	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
 	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
-	return a.serveAside(ctx, "--debug-listen", a.cfg.DebugListen, mux, "/debug/pprof/")
+	return a.serveAuxiliary(ctx, "--debug-listen", a.cfg.DebugListen, mux, "/debug/pprof/")
 }

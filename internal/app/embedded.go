@@ -10,12 +10,12 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/throttle"
 )
 
-// openEmbedded opens the parts of a system in one process.
+// openEmbedded opens the embedded backends, which run in this process.
 func (a *App) openEmbedded(ctx context.Context) error {
-	if err := makeFolder(a.cfg.Data); err != nil {
+	if err := makeDataDir(a.cfg.Data); err != nil {
 		return err
 	}
-	release, err := lockData(a.cfg.Data)
+	release, err := lockDataDir(a.cfg.Data)
 	if err != nil {
 		return err
 	}
@@ -28,13 +28,13 @@ func (a *App) openEmbedded(ctx context.Context) error {
 	b := localpubsub.New(0)
 	a.onStop("bus", func(context.Context) error { return b.Close() })
 	queue := embedded.New(embedded.Config{Logger: a.log})
-	where := localpresence.New(nil)
-	a.parts = parts{
-		store: st, broker: queue, bus: b, presence: where, announce: fanout.NewAnnouncer(b, where, st, a.log),
-		throttle: throttle.New(throttle.Config{}), sends: throttle.NewLimiter(a.cfg.Gateway.PerSecond, a.cfg.Gateway.Burst),
-		pushes: embedded.NewPushes(0),
-		node:   "embedded", alone: true,
-		needs: map[string]check{"store": st.Ping, "broker": queue.Ready},
+	pres := localpresence.New(nil)
+	a.backends = backends{
+		store: st, broker: queue, bus: b, presence: pres, announcer: fanout.NewAnnouncer(b, pres, st, a.log),
+		throttle: throttle.New(throttle.Config{}), sendLimiter: throttle.NewLimiter(a.cfg.Gateway.PerSecond, a.cfg.Gateway.Burst),
+		pushQueue: embedded.NewNotifyQueue(0),
+		node:      "embedded", standalone: true,
+		required: map[string]check{"store": st.Ping, "broker": queue.Ready},
 	}
 	return nil
 }

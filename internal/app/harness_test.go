@@ -14,22 +14,22 @@ import (
 
 const patience = acceptance.Timeout
 
-// testConfig is a whole system on a free port, with its data in a folder of
-// the test's own and password hashing made cheap.
+// testConfig returns the configuration of a whole system on a free port, with its
+// data in a temporary folder and cheap password hashing.
 func testConfig(t testing.TB) app.Config {
 	return app.Config{
 		Listen: "127.0.0.1:0", Data: t.TempDir(), Registration: "open", Drain: 10 * time.Second,
-		Hash: app.HashConfig{MemoryKiB: 64, AtOnce: 8}, Version: "test",
+		Hash: app.HashConfig{MemoryKiB: 64, Concurrency: 8}, Version: "test",
 		Logger: slog.New(slog.NewTextHandler(testWriter{t}, &slog.HandlerOptions{Level: slog.LevelWarn})),
 		Push:   app.PushConfig{Delay: 5 * time.Second},
 		Gateway: gateway.Config{
-			PerSecond: 1e6, Burst: 1e6, InFlight: 1000, PerUser: 50, Heartbeat: 300 * time.Millisecond,
-			GoodbyeSpread: 5 * time.Second, Idle: patience, AwayGrace: 50 * time.Millisecond,
+			PerSecond: 1e6, Burst: 1e6, InFlight: 1000, ConnectionsPerUser: 50, Heartbeat: 300 * time.Millisecond,
+			GoodbyeSpread: 5 * time.Second, IdleTimeout: patience, AwayGrace: 50 * time.Millisecond,
 		},
 	}
 }
 
-// testWriter sends the log to the test's, as long as the test runs.
+// testWriter writes the log to the test's log while the test runs.
 type testWriter struct{ t testing.TB }
 
 func (w testWriter) Write(p []byte) (int, error) {

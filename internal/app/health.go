@@ -8,28 +8,28 @@ import (
 )
 
 const (
-	// readyTimeout bounds what the checks of readiness may take together;
-	// whoever probes should wait for longer.
+	// readyTimeout limits the readiness checks together; probes should have a
+	// longer timeout.
 	readyTimeout = 2 * time.Second
-	// helpTimeout is how long they wait for a server that the process can do
-	// without: one that hangs must not make it look as if it hung itself.
-	helpTimeout = 300 * time.Millisecond
+	// optionalTimeout limits the checks of optional servers: one that hangs must
+	// not make this process look as if it hung.
+	optionalTimeout = 300 * time.Millisecond
 )
 
-// check asks a server whether it is there.
+// check returns an error when a server is not available.
 type check func(context.Context) error
 
-// ready tells whether this process can do its work, and how each server that
-// it works with is. One that it can do without for a while does not make it
-// unready: taking all processes out of the rotation would help nobody.
+// ready reports whether this process can work, and the state of each server that
+// it uses. An optional server that is down does not make it unready: taking all
+// processes out of the rotation would not help anybody.
 func (a *App) ready(w http.ResponseWriter, r *http.Request) {
 	status, report := http.StatusOK, map[string]string{}
-	needs := ask(r.Context(), a.parts.needs, readyTimeout)
-	helps := ask(r.Context(), a.parts.helps, helpTimeout)
-	for name, state := range helps() {
+	required := runChecks(r.Context(), a.backends.required, readyTimeout)
+	optional := runChecks(r.Context(), a.backends.optional, optionalTimeout)
+	for name, state := range optional() {
 		report[name] = state
 	}
-	for name, state := range needs() {
+	for name, state := range required() {
 		report[name] = state
 		if state != stateOK {
 			status = http.StatusServiceUnavailable
@@ -46,19 +46,19 @@ func (a *App) ready(w http.ResponseWriter, r *http.Request) {
 
 const stateOK = "ok"
 
-// ask starts all checks at once. What it returns waits for them, no longer than
-// the timeout, and tells how each server is.
-func ask(ctx context.Context, checks map[string]check, timeout time.Duration) (states func() map[string]string) {
-	type answer struct{ name, state string }
-	answers := make(chan answer, len(checks))
+// runChecks starts all checks at once. The function that it returns waits for
+// them, at most for the timeout, and returns the state of each server by name.
+func runChecks(ctx context.Context, checks map[string]check, timeout time.Duration) (states func() map[string]string) {
+	type result struct{ name, state string }
+	results := make(chan result, len(checks))
 	ctx, cancel := context.WithTimeout(ctx, timeout)
-	for name, ask := range checks {
+	for name, check := range checks {
 		go func() {
 			state := stateOK
-			if err := ask(ctx); err != nil {
+			if err := check(ctx); err != nil {
 				state = err.Error()
 			}
-			answers <- answer{name, state}
+			results <- result{name, state}
 		}()
 	}
 	return func() map[string]string {
@@ -69,8 +69,8 @@ func ask(ctx context.Context, checks map[string]check, timeout time.Duration) (s
 		}
 		for range checks {
 			select {
-			case a := <-answers:
-				states[a.name] = a.state
+			case r := <-results:
+				states[r.name] = r.state
 			case <-ctx.Done():
 				return states
 			}

@@ -13,32 +13,32 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
-// newMetrics are what every process tells of itself; roles add their own.
+// newMetrics returns a registry with the metrics of every process; roles add their
+// own.
 func newMetrics() *prometheus.Registry {
 	r := prometheus.NewRegistry()
 	r.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return r
 }
 
-// startMetrics serves the process's metrics to Prometheus, on an address of
-// their own: they are for whoever runs it, and must never be reachable by way of
-// the entrance.
+// startMetrics serves the process's metrics to Prometheus on a separate address:
+// they are for the operator, and must never be reachable on the public address.
 func (a *App) startMetrics(ctx context.Context) error {
 	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", promhttp.HandlerFor(a.metrics, promhttp.HandlerOpts{ErrorLog: quietly{a}}))
-	return a.serveAside(ctx, "--metrics-listen", a.cfg.MetricsListen, mux, "/metrics")
+	mux.Handle("GET /metrics", promhttp.HandlerFor(a.metrics, promhttp.HandlerOpts{ErrorLog: metricsErrorLog{a}}))
+	return a.serveAuxiliary(ctx, "--metrics-listen", a.cfg.MetricsListen, mux, "/metrics")
 }
 
-// quietly logs what promhttp complains of.
-type quietly struct{ a *App }
+// metricsErrorLog logs the errors of promhttp.
+type metricsErrorLog struct{ a *App }
 
-func (q quietly) Println(v ...any) {
-	q.a.log.Warn("a metric cannot be told", "error", fmt.Sprint(v...))
+func (q metricsErrorLog) Println(v ...any) {
+	q.a.log.Warn("metrics could not be served", "error", fmt.Sprint(v...))
 }
 
-// serveAside serves something on an address beside the main one; on none when
-// the setting is empty.
-func (a *App) serveAside(ctx context.Context, setting, addr string, handler http.Handler, path string) error {
+// serveAuxiliary serves a handler on an address besides the main one. It does
+// nothing when addr is empty.
+func (a *App) serveAuxiliary(ctx context.Context, setting, addr string, handler http.Handler, path string) error {
 	if addr == "" {
 		return nil
 	}
@@ -50,10 +50,10 @@ func (a *App) serveAside(ctx context.Context, setting, addr string, handler http
 	server := &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second}
 	go func() {
 		if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
-			a.log.Error("nothing is served any more", "setting", setting, "error", err)
+			a.log.Error("an auxiliary listener ended", "setting", setting, "error", err)
 		}
 	}()
 	a.onStop(setting, func(context.Context) error { return server.Close() })
-	a.log.Info("served aside", "setting", setting, "at", fmt.Sprintf("http://%s%s", l.Addr(), path))
+	a.log.Info("serving on an auxiliary listener", "setting", setting, "at", fmt.Sprintf("http://%s%s", l.Addr(), path))
 	return nil
 }

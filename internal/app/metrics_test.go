@@ -13,13 +13,12 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/acceptance"
 )
 
-// What autoscalers and dashboards go by is on an address of its own, and there
-// alone.
+// Metrics are served on their own address, and only there.
 func TestMetrics(t *testing.T) {
 	cfg := testConfig(t)
 	cfg.MetricsListen = "127.0.0.1:0"
 	at := make(chan string, 1)
-	cfg.Logger = slog.New(slog.NewTextHandler(addresses(at), nil))
+	cfg.Logger = slog.New(slog.NewTextHandler(addressWriter(at), nil))
 	url := start(t, cfg).URL()
 	metrics := <-at
 	acceptance.Join(t, url, "aki")
@@ -35,7 +34,7 @@ func TestMetrics(t *testing.T) {
 		}
 	}
 	if text := get(t, url+"/metrics"); strings.Contains(text, "hikyaku_gateway_connections") {
-		t.Error("the entrance tells the metrics")
+		t.Error("the public address serves the metrics")
 	}
 }
 
@@ -45,24 +44,24 @@ func get(t *testing.T, url string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	answer, err := http.DefaultClient.Do(r)
+	resp, err := http.DefaultClient.Do(r)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = answer.Body.Close() }()
-	b, err := io.ReadAll(answer.Body)
+	defer func() { _ = resp.Body.Close() }()
+	b, err := io.ReadAll(resp.Body)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return string(b)
 }
 
-// addresses hears the address of the metrics from the log.
-type addresses chan string
+// addressWriter reads the address of the metrics from the log.
+type addressWriter chan string
 
 var metricsAt = regexp.MustCompile(`setting=--metrics-listen at=(\S+)`)
 
-func (a addresses) Write(p []byte) (int, error) {
+func (a addressWriter) Write(p []byte) (int, error) {
 	if found := metricsAt.FindSubmatch(p); found != nil {
 		a <- string(found[1])
 	}

@@ -16,15 +16,15 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/username"
 )
 
-// Operator works on the accounts of an installation, without a browser and
-// beside running servers.
+// Operator manages the accounts of an installation, without a browser and besides
+// running servers.
 type Operator struct {
 	store  store.Store
 	hasher *password.Hasher
 }
 
-// OpenOperator opens the database, or the data folder when none is given; one
-// that does not exist only if it may create it.
+// OpenOperator opens the database, or the data folder dir when database is empty.
+// It creates a missing data folder only if create is true.
 func OpenOperator(ctx context.Context, database, dir string, create bool, log *slog.Logger) (*Operator, error) {
 	hasher, err := password.NewHasher(password.Config{})
 	if err != nil {
@@ -48,7 +48,7 @@ func OpenOperator(ctx context.Context, database, dir string, create bool, log *s
 // Close closes the store.
 func (o *Operator) Close() error { return o.store.Close() }
 
-// AddUser makes an account. Registration's mode does not matter here.
+// AddUser creates an account, whatever the mode of registration.
 func (o *Operator) AddUser(ctx context.Context, name, display, secret string, admin bool) (chat.User, error) {
 	canonical, err := username.Canonical(name)
 	if err != nil {
@@ -107,12 +107,12 @@ func (o *Operator) find(ctx context.Context, name string) (chat.User, error) {
 	return u, err
 }
 
-// tokenDevice is what sessions say of their device that an operator made.
+// tokenDevice is the device name of sessions that an operator created.
 const tokenDevice = "hikyaku user token"
 
-// NewToken logs a program in to an account, until the session was not used for
-// life. The token cannot be shown again.
-func (o *Operator) NewToken(ctx context.Context, name string, life time.Duration) (string, error) {
+// NewToken creates a session of an account for a program and returns its token. The
+// session ends when it was not used for lifetime. The token cannot be read again.
+func (o *Operator) NewToken(ctx context.Context, name string, lifetime time.Duration) (string, error) {
 	u, err := o.find(ctx, name)
 	if err != nil {
 		return "", err
@@ -123,13 +123,13 @@ func (o *Operator) NewToken(ctx context.Context, name string, life time.Duration
 	token, hash := auth.NewToken()
 	now := time.Now()
 	_, err = o.store.CreateSession(ctx, store.Session{
-		User: u.ID, Token: hash, Device: tokenDevice, CreatedAt: now, SeenAt: now, ExpiresAt: now.Add(life),
+		User: u.ID, Token: hash, Device: tokenDevice, CreatedAt: now, SeenAt: now, ExpiresAt: now.Add(lifetime),
 	})
 	return token, err
 }
 
-// SetPassword gives an account a new password and ends its sessions. A running
-// server closes their sockets when it next looks, within seconds.
+// SetPassword changes the password of an account and ends its sessions. A running
+// server closes their connections at its next check, within seconds.
 func (o *Operator) SetPassword(ctx context.Context, name, secret string) error {
 	u, err := o.find(ctx, name)
 	if err != nil {
@@ -146,8 +146,8 @@ func (o *Operator) SetPassword(ctx context.Context, name, secret string) error {
 	return err
 }
 
-// SetDisabled locks an account, which ends its sessions as SetPassword does, or
-// unlocks it.
+// SetDisabled disables an account, which ends its sessions as SetPassword does, or
+// enables it.
 func (o *Operator) SetDisabled(ctx context.Context, name string, disabled bool) error {
 	u, err := o.find(ctx, name)
 	if err != nil {

@@ -8,10 +8,10 @@ import (
 	"strings"
 )
 
-// proxies are those whose word about the client's address is believed.
+// proxies are the trusted proxies: their X-Forwarded-* headers are used.
 type proxies []netip.Prefix
 
-// parseProxies reads addresses and ranges, such as 10.0.0.5 and 10.1.0.0/16.
+// parseProxies parses addresses and ranges, such as 10.0.0.5 and 10.1.0.0/16.
 func parseProxies(texts []string) (proxies, error) {
 	var all proxies
 	for _, text := range texts {
@@ -28,7 +28,7 @@ func parseProxies(texts []string) (proxies, error) {
 	return all, nil
 }
 
-func (p proxies) trust(a netip.Addr) bool {
+func (p proxies) trusts(a netip.Addr) bool {
 	a = a.Unmap().WithZone("")
 	for _, prefix := range p {
 		if prefix.Contains(a) {
@@ -38,12 +38,12 @@ func (p proxies) trust(a netip.Addr) bool {
 	return false
 }
 
-// handler gives requests their client's address, as far as it is known for
-// sure, and takes away what only a proxy may say.
+// handler sets RemoteAddr to the client's address, as far as trusted proxies tell
+// it, and removes X-Forwarded-Proto from requests that come from others.
 func (p proxies) handler(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		peer, err := netip.ParseAddrPort(r.RemoteAddr)
-		if err != nil || !p.trust(peer.Addr()) {
+		if err != nil || !p.trusts(peer.Addr()) {
 			r.Header.Del("X-Forwarded-Proto")
 			next.ServeHTTP(w, r)
 			return
@@ -53,18 +53,18 @@ func (p proxies) handler(next http.Handler) http.Handler {
 	})
 }
 
-// client reads who the request came from: each proxy adds whom it heard it
-// from at the end, so the last one that is not a proxy of ours is the client,
-// and what stands before it is the client's own claim.
+// client returns the address of the client. Each proxy appends the address that it
+// received the request from, so the last one that is not a trusted proxy is the
+// client. The addresses before it were sent by the client and are not trusted.
 func (p proxies) client(peer netip.Addr, forwarded []string) netip.Addr {
 	hops := strings.Split(strings.Join(forwarded, ","), ",")
 	for len(hops) > 0 {
 		a, err := netip.ParseAddr(strings.TrimSpace(hops[len(hops)-1]))
 		if err != nil {
-			return peer // whoever wrote this, it is no address
+			return peer // not an address
 		}
 		peer = a.Unmap()
-		if !p.trust(peer) {
+		if !p.trusts(peer) {
 			return peer
 		}
 		hops = hops[:len(hops)-1]

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-func TestWhoTheClientIs(t *testing.T) {
+func TestClientAddress(t *testing.T) {
 	ours, err := parseProxies([]string{"10.0.0.5", "192.168.0.0/16", "fd00::/8"})
 	if err != nil {
 		t.Fatal(err)
@@ -15,7 +15,7 @@ func TestWhoTheClientIs(t *testing.T) {
 		name, peer string
 		forwarded  []string
 		client     string
-		secure     bool // whether the proxy's word on HTTPS is kept
+		secure     bool // whether X-Forwarded-Proto is kept
 	}{
 		{"no proxy", "203.0.113.7:999", nil, "203.0.113.7:999", false},
 		{"a stranger's claim", "203.0.113.7:999", []string{"1.2.3.4"}, "203.0.113.7:999", false},
@@ -39,7 +39,7 @@ func TestWhoTheClientIs(t *testing.T) {
 					t.Errorf("the client is %s, want %s", r.RemoteAddr, tt.client)
 				}
 				if secure := r.Header.Get("X-Forwarded-Proto") != ""; secure != tt.secure {
-					t.Errorf("the word on HTTPS is kept: %v, want %v", secure, tt.secure)
+					t.Errorf("X-Forwarded-Proto is kept: %v, want %v", secure, tt.secure)
 				}
 			})).ServeHTTP(httptest.NewRecorder(), r)
 		})

@@ -17,22 +17,23 @@ import (
 	"github.com/hikyaku-chat/hikyaku/web"
 )
 
-// Role is a part of the system that a process can play.
+// Role is a part of the system that a process can run.
 type Role string
 
 // The roles.
 const (
-	RoleGateway Role = "gateway" // holds the sockets
+	RoleGateway Role = "gateway" // serves WebSocket connections
 	RoleAPI     Role = "api"     // serves the REST API
 	RoleWorker  Role = "worker"  // stores messages
-	RolePush    Role = "push"    // notifies those who are away
+	RolePush    Role = "push"    // notifies offline users
 	RoleUI      Role = "ui"      // serves the page
 )
 
-// AllRoles is every role, in the order in which they start.
+// AllRoles has every role, in start order.
 var AllRoles = []Role{RolePush, RoleWorker, RoleGateway, RoleAPI, RoleUI}
 
-// roles starts each role. A stage sees its ports alone, never another stage.
+// roles has the start function of each role. A role gets only the ports that it
+// needs, never another role.
 var roles = map[Role]func(ctx context.Context, a *App) error{
 	RolePush:    startPush,
 	RoleWorker:  startWorker,
@@ -42,23 +43,23 @@ var roles = map[Role]func(ctx context.Context, a *App) error{
 }
 
 func startPush(_ context.Context, a *App) error {
-	if a.parts.sender == nil {
+	if a.backends.sender == nil {
 		return nil // notifications are switched off
 	}
-	p, err := notifier.New(notifier.Config{Store: a.parts.store, Locator: a.parts.presence, Sender: a.parts.sender, Delay: a.cfg.Push.Delay, Logger: a.log})
+	n, err := notifier.New(notifier.Config{Store: a.backends.store, Locator: a.backends.presence, Sender: a.backends.sender, Delay: a.cfg.Push.Delay, Logger: a.log})
 	if err != nil {
 		return err
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() {
-		err := p.Run(ctx, a.parts.pushes)
+		err := n.Run(ctx, a.backends.pushQueue)
 		if err != nil {
-			a.fail(fmt.Errorf("the pusher ended: %w", err))
+			a.fail(fmt.Errorf("the notifier ended: %w", err))
 		}
 		done <- err
 	}()
-	a.onStop("pusher", func(context.Context) error {
+	a.onStop("notifier", func(context.Context) error {
 		cancel()
 		return <-done
 	})
@@ -66,11 +67,11 @@ func startPush(_ context.Context, a *App) error {
 }
 
 func startWorker(_ context.Context, a *App) error {
-	w := worker.New(a.parts.store, a.parts.announce, a.log)
+	w := worker.New(a.backends.store, a.backends.announcer, a.log)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() {
-		err := w.Run(ctx, a.parts.broker)
+		err := w.Run(ctx, a.backends.broker)
 		if err != nil {
 			a.fail(fmt.Errorf("the worker ended: %w", err))
 		}
@@ -78,12 +79,12 @@ func startWorker(_ context.Context, a *App) error {
 	}()
 	a.onStop("worker", func(ctx context.Context) error {
 		var err error
-		if a.parts.alone {
-			// What this process took in is confirmed before its worker goes:
-			// there is no other. In a cluster the broker confirms without a
-			// worker, and closes later: the worker that drains may have to
-			// keep dead letters there.
-			err = a.parts.broker.Close(ctx)
+		if a.backends.standalone {
+			// All accepted messages are confirmed before the worker stops: there
+			// is no other worker. In a cluster the broker confirms without a
+			// worker, and closes later: a worker that drains may have to publish
+			// dead letters.
+			err = a.backends.broker.Close(ctx)
 		}
 		cancel()
 		return errors.Join(err, <-done)
@@ -93,40 +94,40 @@ func startWorker(_ context.Context, a *App) error {
 
 func startGateway(ctx context.Context, a *App) error {
 	cfg := a.cfg.Gateway
-	cfg.Node, cfg.Version, cfg.Origins = a.parts.node, a.cfg.Version, a.cfg.Origins
-	cfg.Alone = a.parts.alone
-	p := gateway.Parts{
-		Auth: a.parts.auth, Store: a.parts.store, Publisher: a.parts.broker, Presence: a.parts.presence,
-		Bus: a.parts.bus, Announce: a.parts.announce, Cursors: a.parts.cursors, Logger: a.log,
+	cfg.Node, cfg.Version, cfg.Origins = a.backends.node, a.cfg.Version, a.cfg.Origins
+	cfg.Standalone = a.backends.standalone
+	deps := gateway.Dependencies{
+		Auth: a.backends.auth, Store: a.backends.store, Publisher: a.backends.broker, Presence: a.backends.presence,
+		Bus: a.backends.bus, Announcer: a.backends.announcer, Cursors: a.backends.cursors, Logger: a.log,
 	}
-	if a.parts.early {
-		p.Messages = a.parts.store
+	if a.backends.checkClientIDs {
+		deps.Messages = a.backends.store
 	}
-	g, err := gateway.New(ctx, cfg, p)
+	g, err := gateway.New(ctx, cfg, deps)
 	if err != nil {
 		return err
 	}
 	a.mux.Handle("GET /api/v1/socket", g)
 	a.metrics.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-		Name: "hikyaku_gateway_connections", Help: "Sockets that are open on this gateway.",
+		Name: "hikyaku_gateway_connections", Help: "Open WebSocket connections of this gateway.",
 	}, func() float64 { return float64(g.Connections()) }))
 	a.onStop("gateway", g.Stop)
 	return nil
 }
 
 func startAPI(_ context.Context, a *App) error {
-	hasher, err := password.NewHasher(password.Config{MemoryKiB: a.cfg.Hash.MemoryKiB, AtOnce: a.cfg.Hash.AtOnce})
+	hasher, err := password.NewHasher(password.Config{MemoryKiB: a.cfg.Hash.MemoryKiB, Concurrency: a.cfg.Hash.Concurrency})
 	if err != nil {
 		return err
 	}
 	cfg := api.Config{
-		Store: a.parts.store, Publisher: a.parts.broker, LookUp: a.parts.early, Presence: a.parts.presence, Announce: a.parts.announce,
-		Auth: a.parts.auth, Cursors: a.parts.cursors, Hasher: hasher, Throttle: a.parts.throttle,
-		Sends: a.parts.sends, Origins: a.cfg.Origins,
+		Store: a.backends.store, Publisher: a.backends.broker, CheckClientIDs: a.backends.checkClientIDs, Presence: a.backends.presence, Announcer: a.backends.announcer,
+		Auth: a.backends.auth, Cursors: a.backends.cursors, Hasher: hasher, Throttle: a.backends.throttle,
+		SendLimiter: a.backends.sendLimiter, Origins: a.cfg.Origins,
 		Registration: api.Registration(a.cfg.Registration), Version: a.cfg.Version, Logger: a.log,
 	}
-	if a.parts.sender != nil {
-		cfg.Push = a.parts.sender
+	if a.backends.sender != nil {
+		cfg.Push = a.backends.sender
 	}
 	h, err := api.New(cfg)
 	if err != nil {
@@ -143,10 +144,10 @@ func startUI(_ context.Context, a *App) error {
 	}
 	page, missing := ui.New(files)
 	if missing != nil {
-		// A binary without the page serves programs all the same.
+		// A binary without the page still serves the API.
 		a.log.Warn("there is no page to serve", "reason", missing)
 		a.mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) { http.Error(w, missing.Error(), http.StatusNotFound) })
-		return nil //nolint:nilerr // told in the log, and to whoever asks for the page
+		return nil //nolint:nilerr // logged, and sent to whoever requests the page
 	}
 	a.mux.Handle("/", page)
 	return nil

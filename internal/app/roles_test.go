@@ -10,33 +10,33 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/broker"
 )
 
-// order is a broker that notes what ends when.
-type order struct {
+// recordingBroker is a broker that records the order in which things end.
+type recordingBroker struct {
 	broker.Broker
 	mu    sync.Mutex
 	ended []string
 }
 
-func (o *order) note(what string) {
+func (o *recordingBroker) record(what string) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.ended = append(o.ended, what)
 }
 
-func (o *order) Consume(ctx context.Context, _ broker.Handler) error {
+func (o *recordingBroker) Consume(ctx context.Context, _ broker.Handler) error {
 	<-ctx.Done()
-	o.note("worker")
+	o.record("worker")
 	return nil
 }
 
-func (o *order) Close(context.Context) error {
-	o.note("broker")
+func (o *recordingBroker) Close(context.Context) error {
+	o.record("broker")
 	return nil
 }
 
-// The embedded broker confirms what a worker has stored, so it closes first; in
-// a cluster the worker that drains needs the broker for dead letters.
-func TestWhatStopsFirst(t *testing.T) {
+// The embedded broker confirms what a worker has stored, so it closes first. In a
+// cluster a worker that drains needs the broker for dead letters.
+func TestStopOrder(t *testing.T) {
 	for _, tt := range []struct {
 		name  string
 		alone bool
@@ -46,8 +46,8 @@ func TestWhatStopsFirst(t *testing.T) {
 		{"cluster", false, []string{"worker", "broker"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			var o order
-			a := &App{log: slog.New(slog.DiscardHandler), parts: parts{broker: &o, alone: tt.alone}}
+			var o recordingBroker
+			a := &App{log: slog.New(slog.DiscardHandler), backends: backends{broker: &o, standalone: tt.alone}}
 			if !tt.alone {
 				a.onStop("broker", o.Close) // as openCluster does
 			}

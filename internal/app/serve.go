@@ -12,18 +12,18 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// lameDuck is how long a process of a cluster still serves after it was told
-// to stop, while it asks to be left: requests that are on their way to it are
-// answered.
+// lameDuck is how long a process of a cluster serves requests after the stop has
+// begun, while it reports that it is not ready and asks clients to close their
+// connections: requests that are already on their way to it are answered.
 const lameDuck = time.Second
 
 const (
-	// answerTimeout is how long a client may take over an answer. Sockets
-	// have limits of their own.
-	answerTimeout = time.Minute
-	// lastRequests is how long a process that stops waits for answers to be
-	// taken.
-	lastRequests = 3 * time.Second
+	// writeTimeout is how long a client may take to read a response. WebSocket
+	// connections have limits of their own.
+	writeTimeout = time.Minute
+	// shutdownTimeout is how long a process that stops waits until clients have
+	// read their responses.
+	shutdownTimeout = 3 * time.Second
 )
 
 func (a *App) listen(ctx context.Context) error {
@@ -53,9 +53,9 @@ func (a *App) serve() error {
 		return err
 	}
 	a.server = &http.Server{
-		Handler:           a.leaving(proxies.handler(a.mux)),
+		Handler:           a.closeIdleOnStop(proxies.handler(a.mux)),
 		ReadHeaderTimeout: 10 * time.Second,
-		WriteTimeout:      answerTimeout,
+		WriteTimeout:      writeTimeout,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    32 << 10,
 		ErrorLog:          slog.NewLogLogger(a.log.Handler(), slog.LevelDebug),
@@ -68,19 +68,20 @@ func (a *App) serve() error {
 		}
 	}()
 	a.onStop("server", func(ctx context.Context) error {
-		if !a.parts.alone && a.parts.node != "" {
+		if !a.backends.standalone && a.backends.node != "" {
 			select {
 			case <-time.After(lameDuck):
 			case <-ctx.Done():
 			}
 		}
-		// Sockets are hijacked, so this waits for plain requests alone.
-		polite, cancel := context.WithTimeout(ctx, lastRequests)
+		// WebSocket connections are hijacked, so this waits only for plain
+		// requests.
+		shutdownCtx, cancel := context.WithTimeout(ctx, shutdownTimeout)
 		defer cancel()
-		if a.server.Shutdown(polite) != nil {
-			// Somebody takes an answer more slowly than everything else
-			// that has to stop in time can wait for.
-			a.log.Warn("requests were still being answered and are cut off")
+		if a.server.Shutdown(shutdownCtx) != nil {
+			// A client reads its response too slowly, and the rest of the
+			// process has to stop in time.
+			a.log.Warn("closing connections with unfinished requests")
 			_ = a.server.Close()
 		}
 		<-done
@@ -89,9 +90,10 @@ func (a *App) serve() error {
 	return nil
 }
 
-// leaving asks those who keep connections to this process to use them no more
-// once it is stopping, so that none is closed with a request on its way.
-func (a *App) leaving(next http.Handler) http.Handler {
+// closeIdleOnStop adds "Connection: close" to responses while the process is
+// stopping. Clients then stop using their connections, so that none is closed
+// with a request on its way.
+func (a *App) closeIdleOnStop(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if a.stopping.Load() && r.Header.Get("Upgrade") == "" {
 			w.Header().Set("Connection", "close")

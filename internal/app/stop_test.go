@@ -10,8 +10,8 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/app"
 )
 
-// A client that asks for much and takes nothing is cut off when the process
-// stops; everything else still stops in its own time.
+// The connection of a client that sends many requests and reads no response is
+// closed when the process stops; everything else stops as usual.
 func TestStopWithSlowReader(t *testing.T) {
 	t.Parallel()
 	cfg := testConfig(t)
@@ -24,12 +24,11 @@ func TestStopWithSlowReader(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = conn.Close() }()
-	// It writes until the server reads no more, because it waits for its own
-	// answers to be taken.
-	questions := bytes.Repeat([]byte("GET /api/openapi.json HTTP/1.1\r\nHost: here\r\n\r\n"), 1000)
+	// Write until the server stops reading, because its responses are not read.
+	requests := bytes.Repeat([]byte("GET /api/openapi.json HTTP/1.1\r\nHost: here\r\n\r\n"), 1000)
 	for {
 		_ = conn.SetWriteDeadline(time.Now().Add(500 * time.Millisecond))
-		if _, err := conn.Write(questions); err != nil {
+		if _, err := conn.Write(requests); err != nil {
 			break
 		}
 	}

@@ -1,5 +1,5 @@
-// Package asyncapi writes the socket protocol hikyaku.v1 down as AsyncAPI 3,
-// from the Go types in package wire that serve it.
+// Package asyncapi generates the AsyncAPI 3 document of the WebSocket protocol
+// hikyaku.v1 from the Go types in package wire.
 package asyncapi
 
 import (
@@ -16,7 +16,7 @@ import (
 
 const schemas = "#/components/schemas/"
 
-// Frame is a frame as a reader wants to see it.
+// Frame is the description of a frame for the documentation page.
 type Frame struct {
 	Name       string
 	Summary    string
@@ -27,7 +27,7 @@ type Frame struct {
 // Field is a field of a frame.
 type Field struct{ Name, Type, Doc string }
 
-// Frames lists all frames, those of clients first.
+// Frames returns all frames, those of clients first.
 func Frames() []Frame {
 	registry := huma.NewMapRegistry(schemas, huma.DefaultSchemaNamer)
 	out := make([]Frame, 0, len(wire.FrameTypes))
@@ -57,7 +57,7 @@ func typeName(s *huma.Schema) string {
 
 type object = map[string]any
 
-// Document is the AsyncAPI 3.0 document, in JSON.
+// Document returns the AsyncAPI 3.0 document, in JSON.
 func Document() ([]byte, error) {
 	registry := huma.NewMapRegistry(schemas, huma.DefaultSchemaNamer)
 	messages, channelMessages := object{}, object{}

@@ -80,8 +80,8 @@ func TestSleep(t *testing.T) {
 	})
 }
 
-// A loop as those that use it: what is tried fails for a while, and is tried
-// again at growing distances.
+// A typical retry loop: the operation fails for a while, and is retried at growing
+// intervals.
 func TestLoop(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		began := time.Now()

@@ -1,11 +1,10 @@
-// Package batching is natural batching: what gathers while the previous batch is
-// in work goes on together as the next one. There are no timers: who is idle
-// gets an item at once, and who is busy gets larger batches.
+// Package batching is natural batching: the items that are added while a batch is
+// being handled are the next batch. There are no timers: an idle handler gets an
+// item at once, and a busy one gets larger batches.
 //
-// A [Queue] keeps everything, and it is the caller's affair to bound it. A
-// [Lossy] queue is bounded and tells of what it lost. A loop that gathers in
-// another way (by key, by time, over several lists) has its own memory and
-// wakes up by a [Signal].
+// A [Queue] is unbounded; its user must bound it. A [Lossy] queue is bounded and
+// reports losses. A loop that collects items in another way (by key, by time, from
+// several lists) stores them itself and is woken up by a [Signal].
 package batching
 
 import (
@@ -13,15 +12,15 @@ import (
 	"sync"
 )
 
-// Signal wakes one goroutine up. Notifications that nobody has received yet
-// are one, so the receiver must look at all there is to do. Make one with
+// Signal wakes up one goroutine. Notifications that were not received yet are
+// merged into one, so the receiver must check for all work. Create it with
 // [NewSignal]; receive from it as from any channel.
 type Signal chan struct{}
 
-// NewSignal makes a signal.
+// NewSignal returns a signal.
 func NewSignal() Signal { return make(Signal, 1) }
 
-// Notify has the next receive return at once. It never blocks.
+// Notify makes the next receive return at once. It never blocks.
 func (s Signal) Notify() {
 	select {
 	case s <- struct{}{}:
@@ -29,7 +28,7 @@ func (s Signal) Notify() {
 	}
 }
 
-// Wait waits for a notification. It reports false when ctx has ended.
+// Wait blocks until a notification. It reports false when ctx has ended.
 func (s Signal) Wait(ctx context.Context) bool {
 	select {
 	case <-ctx.Done():
@@ -39,8 +38,8 @@ func (s Signal) Wait(ctx context.Context) bool {
 	}
 }
 
-// Queue is what waits for the next batch, in the order of coming. It has no
-// bound. Any number of goroutines may add; one takes.
+// Queue is an unbounded FIFO queue of the items of the next batch. Any number of
+// goroutines may add; only one may take.
 type Queue[T any] struct {
 	ready Signal
 
@@ -48,10 +47,10 @@ type Queue[T any] struct {
 	items []T
 }
 
-// NewQueue makes a queue.
+// NewQueue returns an empty queue.
 func NewQueue[T any]() *Queue[T] { return &Queue[T]{ready: NewSignal()} }
 
-// Add puts an item at the end.
+// Add adds an item at the end. It does not block.
 func (q *Queue[T]) Add(item T) {
 	q.mu.Lock()
 	q.items = append(q.items, item)
@@ -59,8 +58,8 @@ func (q *Queue[T]) Add(item T) {
 	q.ready.Notify()
 }
 
-// PutBack puts items that were taken at the front, in their order. The slice is
-// the queue's from then on.
+// PutBack returns taken items to the front, in their order. The queue owns the
+// slice from then on.
 func (q *Queue[T]) PutBack(items []T) {
 	if len(items) == 0 {
 		return
@@ -71,20 +70,20 @@ func (q *Queue[T]) PutBack(items []T) {
 	q.ready.Notify()
 }
 
-// Ready is notified when something came. It may be notified of what was taken
-// already, and is not notified again of what a Take has left: take until there
-// is nothing, or [Queue.Len] is 0, before waiting.
+// Ready returns the signal that is notified when items were added. They may have
+// been taken already, and there is no new notification for items that a Take has
+// left: take until there are none, or [Queue.Len] is 0, before waiting.
 func (q *Queue[T]) Ready() Signal { return q.ready }
 
-// Len returns how many items wait.
+// Len returns the number of items in the queue.
 func (q *Queue[T]) Len() int {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	return len(q.items)
 }
 
-// Take removes the oldest items, limit of them at most, or all with a limit of
-// 0. It does not wait.
+// Take removes and returns the oldest items, at most limit of them, or all with a
+// limit of 0. It does not block.
 func (q *Queue[T]) Take(limit int) []T {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -95,7 +94,8 @@ func (q *Queue[T]) Take(limit int) []T {
 	return q.take(n)
 }
 
-// TakeWhile removes the oldest items for as long as more wants the next one.
+// TakeWhile removes and returns the oldest items, as long as more returns true for
+// the next one.
 func (q *Queue[T]) TakeWhile(more func(*T) bool) []T {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -106,7 +106,7 @@ func (q *Queue[T]) TakeWhile(more func(*T) bool) []T {
 	return q.take(n)
 }
 
-// take removes n items. q.mu is held.
+// take removes n items. q.mu must be held.
 func (q *Queue[T]) take(n int) []T {
 	taken := q.items[:n:n]
 	if n == len(q.items) {
@@ -117,8 +117,8 @@ func (q *Queue[T]) take(n int) []T {
 	return taken
 }
 
-// Swap removes all items, and gathers the next ones in the memory of spare: a
-// slice that it returned before, in which nothing is needed any more.
+// Swap removes and returns all items, and reuses the memory of spare for the next
+// ones: a slice that it returned before and that is no longer used.
 func (q *Queue[T]) Swap(spare []T) []T {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -127,9 +127,9 @@ func (q *Queue[T]) Swap(spare []T) []T {
 	return taken
 }
 
-// Run hands what gathers to handle until ctx ends, limit items at most in one
-// call, or all that there are with a limit of 0. There is one call at a time.
-// What waits when ctx ends stays in the queue.
+// Run calls handle with the items of the queue until ctx ends, with at most limit
+// items per call, or with all items for a limit of 0. There is one call at a time.
+// Items that are left when ctx ends stay in the queue.
 func (q *Queue[T]) Run(ctx context.Context, limit int, handle func(ctx context.Context, items []T)) {
 	for q.ready.Wait(ctx) {
 		for ctx.Err() == nil {
@@ -142,9 +142,10 @@ func (q *Queue[T]) Run(ctx context.Context, limit int, handle func(ctx context.C
 	}
 }
 
-// Lossy is a bounded queue whose adders never wait: what does not fit is lost.
-// After a loss it takes nothing until the loss was told, so that it is told of
-// before anything that came later. Any number of goroutines may add; one takes.
+// Lossy is a bounded queue whose Add never blocks: items that do not fit are
+// dropped. After a loss it drops everything until Take has reported the loss, so
+// that a loss is reported before any later item. Any number of goroutines may add;
+// only one may take.
 type Lossy[T any] struct {
 	ready Signal
 	limit int
@@ -152,14 +153,14 @@ type Lossy[T any] struct {
 	mu    sync.Mutex
 	items []T
 	size  int
-	lost  bool // something behind items
+	lost  bool // something was dropped after items
 }
 
-// NewLossy makes a queue for items of that size together.
+// NewLossy returns an empty queue. limit is the maximum size of all items together.
 func NewLossy[T any](limit int) *Lossy[T] { return &Lossy[T]{ready: NewSignal(), limit: limit} }
 
-// Add puts an item of a size at the end, or loses it. One always fits into an
-// empty queue.
+// Add adds an item of a size at the end, or drops it. An empty queue accepts an
+// item of any size.
 func (q *Lossy[T]) Add(item T, size int) {
 	q.mu.Lock()
 	if q.lost || q.size > 0 && q.size+size > q.limit {
@@ -172,7 +173,7 @@ func (q *Lossy[T]) Add(item T, size int) {
 	q.ready.Notify()
 }
 
-// Lose tells of a loss that happened before an item came here.
+// Lose records a loss that happened before items reached the queue.
 func (q *Lossy[T]) Lose() {
 	q.mu.Lock()
 	q.lost = true
@@ -180,11 +181,11 @@ func (q *Lossy[T]) Lose() {
 	q.ready.Notify()
 }
 
-// Ready is notified when something came or was lost.
+// Ready returns the signal that is notified when something was added or lost.
 func (q *Lossy[T]) Ready() Signal { return q.ready }
 
-// Take removes all items, and reports whether something behind them was lost.
-// It does not wait.
+// Take removes and returns all items, and reports whether something after them was
+// lost. It does not block.
 func (q *Lossy[T]) Take() (items []T, lost bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()

@@ -43,7 +43,7 @@ func TestSignal(t *testing.T) {
 	})
 }
 
-// A queue is a list, whatever is done with it in whatever order.
+// A queue behaves as a list under any sequence of operations.
 func TestQueueIsAList(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		q := batching.NewQueue[int]()
@@ -111,7 +111,7 @@ func TestQueueIsAList(t *testing.T) {
 	})
 }
 
-// Who takes is woken up whenever something waits.
+// The consumer is woken up whenever there are items.
 func TestQueueIsReady(t *testing.T) {
 	q := batching.NewQueue[int]()
 	ready := func() bool {
@@ -140,8 +140,8 @@ func TestQueueIsReady(t *testing.T) {
 	}
 }
 
-// What comes while a batch is in work is the next one, cut where it is too
-// large.
+// Items that are added while a batch is handled are the next batch, split at the
+// limit.
 func TestRunGathersWhileBusy(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q := batching.NewQueue[int]()
@@ -172,7 +172,7 @@ func TestRunGathersWhileBusy(t *testing.T) {
 	})
 }
 
-// When it is told to stop it finishes the batch in work, and leaves the rest.
+// When ctx ends, Run finishes the current batch and leaves the rest.
 func TestRunStops(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q := batching.NewQueue[int]()
@@ -198,8 +198,8 @@ func TestRunStops(t *testing.T) {
 	})
 }
 
-// Many add at once: nothing is lost, what one adds stays in order, no batch is
-// above the limit, and one is in work at a time.
+// Concurrent adds: nothing is lost, the items of one goroutine stay in order, no
+// batch exceeds the limit, and one batch is handled at a time.
 func TestQueueUnderLoad(t *testing.T) {
 	const adders, each, limit = 8, 2000, 100
 	type item struct{ by, n int }
@@ -245,8 +245,8 @@ func TestQueueUnderLoad(t *testing.T) {
 	}
 }
 
-// A lossy queue is a bounded list until something is lost, and then takes
-// nothing until that was told.
+// A lossy queue is a bounded list until something is lost, and then accepts
+// nothing until the loss was reported.
 func TestLossyIsABoundedList(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		limit := rapid.IntRange(1, 20).Draw(t, "limit")
@@ -273,9 +273,9 @@ func TestLossyIsABoundedList(t *testing.T) {
 				lost = true
 			},
 			"Take": func(t *rapid.T) {
-				items, told := q.Take()
-				if !slices.Equal(items, model) || told != lost {
-					t.Fatalf("took %v and a loss: %v; not %v and %v", items, told, model, lost)
+				items, reported := q.Take()
+				if !slices.Equal(items, model) || reported != lost {
+					t.Fatalf("took %v and a loss: %v; not %v and %v", items, reported, model, lost)
 				}
 				model, size, lost = nil, 0, false
 			},
@@ -288,7 +288,7 @@ func TestLossyIsABoundedList(t *testing.T) {
 	})
 }
 
-// Nothing is lost in silence: a receiver that counts sees every gap told.
+// No loss is silent: a receiver that counts items finds every gap reported.
 func TestLossyUnderLoad(t *testing.T) {
 	const items = 50_000
 	q := batching.NewLossy[int](64)
@@ -328,7 +328,7 @@ func TestLossyUnderLoad(t *testing.T) {
 	running.Wait()
 	t.Logf("%d of %d received, %d gaps", received, items, gaps)
 	if received < items && gaps == 0 {
-		t.Error("a loss was not told")
+		t.Error("a loss was not reported")
 	}
 }
 

@@ -101,8 +101,8 @@ func TestRights(t *testing.T) {
 func TestSuccessor(t *testing.T) {
 	at := func(day int) time.Time { return time.Date(2026, 1, day, 0, 0, 0, 0, time.UTC) }
 	for name, tt := range map[string]struct {
-		members []Membership
-		heir    UserID
+		members   []Membership
+		successor UserID
 	}{
 		"nobody":                 {nil, 0},
 		"still has an owner":     {[]Membership{{User: 1, Role: Member, JoinedAt: at(1)}, {User: 2, Role: Owner, JoinedAt: at(2)}}, 0},
@@ -112,9 +112,9 @@ func TestSuccessor(t *testing.T) {
 		"oldest of the admins":   {[]Membership{{User: 1, Role: Admin, JoinedAt: at(3)}, {User: 2, Role: Admin, JoinedAt: at(2)}}, 2},
 		"only one is left at it": {[]Membership{{User: 5, Role: Member, JoinedAt: at(1)}}, 5},
 	} {
-		heir, ok := Successor(tt.members)
-		if heir != tt.heir || ok != (tt.heir != 0) {
-			t.Errorf("%s: %d, %v", name, heir, ok)
+		successor, ok := Successor(tt.members)
+		if successor != tt.successor || ok != (tt.successor != 0) {
+			t.Errorf("%s: %d, %v", name, successor, ok)
 		}
 	}
 }

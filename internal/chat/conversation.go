@@ -2,27 +2,27 @@ package chat
 
 import "time"
 
-// Kind is the sort of a conversation.
+// Kind is the kind of a conversation.
 type Kind string
 
 // The kinds of conversations.
 const (
-	Direct  Kind = "direct"  // two people; one per pair, for ever
+	Direct  Kind = "direct"  // two users; one for each pair, for ever
 	Group   Kind = "group"   // private, by invitation
 	Channel Kind = "channel" // public: anyone can find and join it
 )
 
-// Role is what a member may do.
+// Role is the role of a member, which decides what the member may do.
 type Role string
 
-// The roles. Both people of a direct conversation are members.
+// The roles. Both users of a direct conversation are members.
 const (
 	Owner  Role = "owner"
 	Admin  Role = "admin"
 	Member Role = "member"
 )
 
-// Conversation is what all its members see alike.
+// Conversation is the part of a conversation that is the same for all members.
 type Conversation struct {
 	ID         ConversationID
 	Kind       Kind
@@ -36,7 +36,7 @@ type Conversation struct {
 	ActiveAt   time.Time // of the last message, or the creation
 }
 
-// Membership is one person's place in a conversation.
+// Membership is the membership of one user in a conversation.
 type Membership struct {
 	Conversation ConversationID
 	User         UserID
@@ -49,39 +49,39 @@ type Membership struct {
 // Summary is a conversation as one of its members sees it in a list.
 type Summary struct {
 	Conversation
-	Role     Role
-	Read     int64 // the member's own read mark, as stored
-	Unread   int64 // messages after the read mark and after the member's own last one
-	Last     *Message
-	Peer     UserID // the other person of a direct conversation, else 0
-	PeerRead int64  // the other person's read mark
-	PeerGot  int64  // the other person's received mark
+	Role         Role
+	Read         int64 // the member's own read mark, as stored
+	Unread       int64 // messages after the read mark and after the member's own last one
+	Last         *Message
+	Peer         UserID // the other user of a direct conversation, 0 in other conversations
+	PeerRead     int64  // the peer's read mark
+	PeerReceived int64  // the peer's received mark
 }
 
-// Audience is who may receive a change, as of the transaction that made it.
+// Audience is the recipients of a change, as of the transaction that made it.
 type Audience struct {
 	Conversation ConversationID
 	MembersRev   int64
 	// Members are the recipients; nil when the conversation has more than
-	// [SmallConversation] members and is delivered by gateway.
+	// [SmallConversation] members and the change is sent to all gateways.
 	Members []UserID
 }
 
-// Large tells whether the change is delivered by gateway.
+// Large reports whether the change is sent to all gateways, and not by recipient.
 func (a Audience) Large() bool { return a.Members == nil }
 
-// MayPost tells whether a member may send messages.
+// MayPost reports whether a member may send messages. It is false for "".
 func (r Role) MayPost() bool { return r == Owner || r == Admin || r == Member }
 
-// MayManage tells whether the role may rename, make links and remove members.
+// MayManage reports whether the role may rename, create links and remove members.
 func (r Role) MayManage() bool { return r == Owner || r == Admin }
 
-// MayInvite tells whether a member with the role may bring others in. In a
-// group and in a channel every member may; a direct conversation is closed.
+// MayInvite reports whether a member with the role may add others. In groups and
+// channels every member may; nobody can be added to a direct conversation.
 func MayInvite(k Kind, r Role) bool { return k != Direct && r.MayPost() }
 
-// MayRemove tells whether actor may remove target: owners remove anyone,
-// admins remove members.
+// MayRemove reports whether actor may remove target: owners may remove anyone,
+// admins may remove members.
 func MayRemove(k Kind, actor, target Role) bool {
 	switch {
 	case k == Direct:
@@ -92,21 +92,21 @@ func MayRemove(k Kind, actor, target Role) bool {
 	return actor == Admin && target == Member
 }
 
-// MaySetRole tells whether actor may change a member from one role to
-// another: owners alone do.
+// MaySetRole reports whether actor may change the role of a member: only owners
+// may.
 func MaySetRole(k Kind, actor, _, _ Role) bool { return k != Direct && actor == Owner }
 
-// MayStepDown tells whether an owner may take a lesser role, given how many
-// owners there are: the last one may not. (One who leaves has a [Successor].)
+// MayStepDown reports whether an owner may get a lesser role, given the number of
+// owners: the last one may not. (One who leaves has a [Successor].)
 func MayStepDown(owners int) bool { return owners > 1 }
 
-// MayLeave tells whether a member may leave: not out of a direct conversation.
+// MayLeave reports whether members may leave: direct conversations cannot be left.
 func MayLeave(k Kind) bool { return k != Direct }
 
-// Successor picks who owns a conversation after its last owner has left: the
-// admin, else the member, who has been in it for the longest time. members
-// are those who remain; ok is false when nobody does.
-func Successor(members []Membership) (heir UserID, ok bool) {
+// Successor picks the new owner of a conversation after its last owner has left:
+// the admin who joined first, or, without admins, the member who did. members are
+// those who remain; ok is false when there are none, or one is an owner.
+func Successor(members []Membership) (successor UserID, ok bool) {
 	var best *Membership
 	for i := range members {
 		m := &members[i]
@@ -133,7 +133,8 @@ func precedes(a, b *Membership) bool {
 	return a.User < b.User
 }
 
-// CheckRename tells whether a member with the role may change title and topic.
+// CheckRename returns a refusal unless a member with the role may change title and
+// topic.
 func CheckRename(k Kind, r Role) error {
 	if k == Direct || !r.MayManage() {
 		return Refuse(CodeForbidden, "", "only who manages the conversation may rename it")
@@ -141,7 +142,8 @@ func CheckRename(k Kind, r Role) error {
 	return nil
 }
 
-// CheckLinks tells whether a member with the role may make, see and end links.
+// CheckLinks returns a refusal unless a member with the role may create, list and
+// delete links.
 func CheckLinks(k Kind, r Role) error {
 	if k == Direct || !r.MayManage() {
 		return Refuse(CodeForbidden, "", "only who manages the conversation may handle its links")
@@ -149,7 +151,7 @@ func CheckLinks(k Kind, r Role) error {
 	return nil
 }
 
-// CheckInvite tells whether a member with the role may bring others in.
+// CheckInvite returns a refusal unless a member with the role may add others.
 func CheckInvite(k Kind, r Role) error {
 	if !MayInvite(k, r) {
 		return Refuse(CodeForbidden, "", "nobody can be added to this conversation")
@@ -157,7 +159,7 @@ func CheckInvite(k Kind, r Role) error {
 	return nil
 }
 
-// CheckSize tells whether a conversation may have so many members.
+// CheckSize returns a refusal when a conversation would have too many members.
 func CheckSize(members int) error {
 	if members > MaxMembers {
 		return Refuse(CodeTooLarge, "members", "a conversation may have %d members", MaxMembers)
@@ -165,8 +167,8 @@ func CheckSize(members int) error {
 	return nil
 }
 
-// CheckRemove tells whether a member (actor) may take another one (target, ""
-// for none) out of a conversation; leaves says that the two are the same.
+// CheckRemove returns a refusal unless a member (actor) may remove another one
+// (target, "" for none) from a conversation. leaves means that both are the same.
 func CheckRemove(k Kind, actor, target Role, leaves bool) error {
 	switch {
 	case leaves && !MayLeave(k):
@@ -179,9 +181,9 @@ func CheckRemove(k Kind, actor, target Role, leaves bool) error {
 	return nil
 }
 
-// CheckSetRole tells whether a member (actor) may change another's role from
-// one ("" for none) to another. owners counts them; it is called only when an
-// owner is to become less.
+// CheckSetRole returns a refusal unless a member (actor) may change the role of
+// another one from from ("" for none) to to. owners returns the number of owners;
+// it is called only when an owner is to get a lesser role.
 func CheckSetRole(k Kind, actor, from, to Role, owners func() (int, error)) error {
 	switch {
 	case !to.MayPost():

@@ -1,17 +1,17 @@
-// Package chat is the domain of Hikyaku: what a conversation, a message and a
-// member are, and what each may do. It knows no database, broker, socket or
-// HTTP, and imports the standard library only.
+// Package chat is the domain model of Hikyaku: conversations, messages and
+// members, and the rules about them. It does not depend on a database, a broker
+// or HTTP, and imports the standard library only.
 //
-// # Two counters carry every promise
+// # Seq and Rev
 //
-// A conversation counts its messages with Seq (1, 2, 3 … without a hole) and
-// its changes with Rev. Every message, edit, delete, rename and change of
-// membership takes the next Rev; a message keeps the Rev of the change that
-// gave it its present form. A device that knows a conversation up to Rev n
-// therefore has everything when it asks for what has a Rev above n, and it
-// notices a lost push because the next one does not carry n+1.
+// A conversation numbers its messages with Seq (1, 2, 3 … without a gap) and its
+// changes with Rev. Every message, edit, deletion, rename and change of
+// membership gets the next Rev; a message has the Rev of its last change. So a
+// device that has seen a conversation up to Rev n gets everything it misses when
+// it asks for changes with a Rev above n, and it detects a lost push because the
+// next one does not have n+1.
 //
-// MembersRev is the Rev of the last change of membership. Whoever delivers to
-// a conversation compares it with the membership that they hold, so that a
-// stale list of members is noticed before anything leaves (G7).
+// MembersRev is the Rev of the last change of membership. Whoever delivers to a
+// conversation compares it with its cached list of members, so that a stale list
+// is detected before anything is sent (G7).
 package chat

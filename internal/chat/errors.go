@@ -5,44 +5,45 @@ import (
 	"fmt"
 )
 
-// Code says what kind of refusal an [Error] is. Codes are part of the public
-// protocol: programs and the page's translations go by them.
+// Code is the kind of an [Error]. Codes are part of the public protocol: programs
+// and the page's translations use them.
 type Code string
 
 // The codes of refusals.
 const (
-	// CodeInvalid: a value breaks a rule; Field names it.
+	// CodeInvalid: a value is invalid; Field names it.
 	CodeInvalid Code = "invalid"
 	// CodeTooLarge: a value is over its limit; Field names it.
 	CodeTooLarge Code = "too_large"
-	// CodeNotFound: it does not exist, or it does and is none of the caller's
-	// business. The two are never told apart.
+	// CodeNotFound: it does not exist, or the caller may not know that it does.
+	// The two are never distinguished.
 	CodeNotFound Code = "not_found"
-	// CodeForbidden: the caller sees it but may not do this.
+	// CodeForbidden: the caller may see it, but may not do this.
 	CodeForbidden Code = "forbidden"
-	// CodeConflict: the name of this message is taken by another text.
+	// CodeConflict: the client id is already used for another message, or the
+	// message was deleted.
 	CodeConflict Code = "conflict"
 	// CodeNameTaken: the name, or one that looks like it, is in use.
 	CodeNameTaken Code = "name_taken"
 	// CodeUnauthenticated: no valid session, or a wrong name or password.
 	CodeUnauthenticated Code = "unauthenticated"
-	// CodeRateLimited: too much in too short a time.
+	// CodeRateLimited: too many requests in a time.
 	CodeRateLimited Code = "rate_limited"
-	// CodeOverloaded: the system cannot keep it now; try again later.
+	// CodeOverloaded: the system cannot accept more now; try again later.
 	CodeOverloaded Code = "overloaded"
-	// CodeUnavailable: a part that is needed is away; try again later.
+	// CodeUnavailable: a required service is unavailable; try again later.
 	CodeUnavailable Code = "unavailable"
 )
 
-// Error is a refusal that may be shown to the person who caused it. Trouble
-// that is not the caller's doing is an ordinary error and is never shown.
+// Error is a refusal: an error that is caused by the caller and may be shown to
+// it. All other errors are internal and are never shown.
 type Error struct {
 	Code  Code
-	Field string // the value at fault, empty when it is not one value
+	Field string // the invalid value, "" when it is not a single value
 	Text  string // one plain English sentence without a full stop
 }
 
-// Error is the sentence, with the field when there is one.
+// Error returns the text, prefixed with the field if there is one.
 func (e *Error) Error() string {
 	if e.Field != "" {
 		return e.Field + ": " + e.Text
@@ -50,13 +51,12 @@ func (e *Error) Error() string {
 	return e.Text
 }
 
-// Refuse makes an [Error].
+// Refuse returns an [Error] with a formatted text.
 func Refuse(code Code, field, format string, args ...any) *Error {
 	return &Error{Code: code, Field: field, Text: fmt.Sprintf(format, args...)}
 }
 
-// CodeOf is the code of the refusal in err's chain, or "" when err is nil or
-// no refusal.
+// CodeOf returns the code of the [Error] in err's chain, or "" when there is none.
 func CodeOf(err error) Code {
 	var e *Error
 	if errors.As(err, &e) {
@@ -65,6 +65,6 @@ func CodeOf(err error) Code {
 	return ""
 }
 
-// NotFound is the one answer for what is absent and for what the caller may
-// not know of.
+// NotFound returns the refusal for what does not exist and for what the caller
+// may not know of; it is the same for both.
 func NotFound(what string) *Error { return Refuse(CodeNotFound, "", "there is no such %s", what) }

@@ -7,19 +7,19 @@ import (
 	"time"
 )
 
-// UserID names an account. Ids are positive, 64-bit and ordered by time of
-// creation (see package snowflake); in JSON they are decimal strings, because
-// JavaScript's numbers end at 2^53.
+// UserID is the id of an account. Ids are positive, 64-bit and ordered by time of
+// creation (see package snowflake). In JSON they are decimal strings, because
+// JavaScript's numbers are exact only up to 2^53.
 type UserID int64
 
-// ConversationID names a conversation; see [UserID] for its form.
+// ConversationID is the id of a conversation; see [UserID] for its form.
 type ConversationID int64
 
-// MessageID names a message across the installation. The order of messages is
-// their Seq, never their id.
+// MessageID is the id of a message, unique in the installation. The order of
+// messages is that of their Seq, never of their id.
 type MessageID int64
 
-// SessionID names a logged-in device.
+// SessionID is the id of a session: a logged-in device.
 type SessionID int64
 
 func (id UserID) String() string         { return strconv.FormatInt(int64(id), 10) }
@@ -55,32 +55,32 @@ func (id *MessageID) UnmarshalText(text []byte) error { return parseID((*int64)(
 // UnmarshalText reads decimal digits.
 func (id *SessionID) UnmarshalText(text []byte) error { return parseID((*int64)(id), text, "session") }
 
-// parseID accepts the one canonical spelling of an id: no sign, no leading
-// zero, above zero. Two spellings of one id would defeat caches and logs.
+// parseID parses the canonical form of an id: no sign, no leading zero, above
+// zero. With two forms of one id, caches and searches in logs would miss it.
 func parseID(dst *int64, text []byte, what string) error {
 	n, err := strconv.ParseInt(string(text), 10, 64)
 	if err != nil || n <= 0 || text[0] < '1' || text[0] > '9' {
-		return fmt.Errorf("%q is not the id of a %s", clip(string(text)), what)
+		return fmt.Errorf("%q is not the id of a %s", truncate(string(text)), what)
 	}
 	*dst = n
 	return nil
 }
 
-// clip keeps what a client sent short enough to be repeated in an error.
-func clip(s string) string {
+// truncate shortens a client's input for an error text.
+func truncate(s string) string {
 	if len(s) > 40 {
 		return s[:40] + "…"
 	}
 	return s
 }
 
-// ClientID is the name that a sender's device gave to a message: a UUID of
-// version 7 (RFC 9562, section 5.7). Together with the sender it makes a send
-// idempotent for ever (G2).
+// ClientID is the id that the sender's device gave to a message: a UUID of version
+// 7 (RFC 9562, section 5.7). Sender and client id together are the idempotency key
+// of a send, for ever (G2).
 type ClientID [16]byte
 
-// ParseClientID reads the canonical form of a UUIDv7: 36 characters, lower-case
-// hexadecimal digits, version 7, variant 10.
+// ParseClientID parses the canonical form of a UUIDv7: 36 characters, lower-case
+// hexadecimal digits, version 7, variant 10 (binary).
 func ParseClientID(s string) (ClientID, error) {
 	var id ClientID
 	err := id.UnmarshalText([]byte(s))
@@ -91,7 +91,7 @@ func ParseClientID(s string) (ClientID, error) {
 func (id *ClientID) UnmarshalText(text []byte) error {
 	var out ClientID
 	if !decodeUUID(&out, text) || out[6]>>4 != 7 || out[8]>>6 != 0b10 {
-		return fmt.Errorf("%q is not a UUID of version 7 in lower case", clip(string(text)))
+		return fmt.Errorf("%q is not a UUID of version 7 in lower case", truncate(string(text)))
 	}
 	*id = out
 	return nil
@@ -145,14 +145,14 @@ func (id ClientID) AppendText(b []byte) ([]byte, error) {
 // MarshalText writes the canonical form.
 func (id ClientID) MarshalText() ([]byte, error) { return id.AppendText(make([]byte, 0, 36)) }
 
-// String is the canonical form.
+// String returns the canonical form.
 func (id ClientID) String() string {
 	b, _ := id.AppendText(make([]byte, 0, 36))
 	return string(b)
 }
 
-// Time is when the device says that it made the id (millisecond resolution).
-// It is the device's clock: use it for nothing that must be true.
+// Time returns the time in the id, in milliseconds: when the device made it. It
+// comes from the device's clock and must not be trusted.
 func (id ClientID) Time() time.Time {
 	ms := int64(id[0])<<40 | int64(id[1])<<32 | int64(id[2])<<24 | int64(id[3])<<16 | int64(id[4])<<8 | int64(id[5])
 	return time.UnixMilli(ms)

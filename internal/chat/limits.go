@@ -6,7 +6,7 @@ import (
 	"unicode/utf8"
 )
 
-// The limits on what people may say and make.
+// The limits on what users may send and create.
 const (
 	MaxBody        = 16 << 10 // bytes of a message's text
 	MaxTitle       = 80       // characters of a conversation's title
@@ -15,18 +15,18 @@ const (
 	MinName        = 2        // characters of an account's name
 	MaxName        = 32       // characters of an account's name
 	MinPassword    = 8        // characters
-	MaxPassword    = 256      // bytes; bounds the work of hashing
+	MaxPassword    = 256      // bytes; limits the work of hashing
 	MaxInvited     = 100      // people added in one request
 	MaxMembers     = 50_000   // members of one conversation
 
-	// SmallConversation is the largest number of members to whom a change is
-	// delivered by recipient. Larger ones are delivered once per gateway, and
-	// show no typing and no marks of single members.
+	// SmallConversation is the maximum number of members of a conversation whose
+	// changes are delivered by recipient. Changes of larger ones are sent once to
+	// each gateway, and typing and marks of single members are not sent.
 	SmallConversation = 64
 )
 
-// CheckBody tells whether text can be a message: not blank, at most MaxBody
-// bytes of UTF-8, no NUL (which no store could keep).
+// CheckBody returns a refusal unless text can be a message: not blank, at most
+// MaxBody bytes of UTF-8, no NUL (which the stores cannot keep).
 func CheckBody(text string) error {
 	switch {
 	case len(text) > MaxBody:
@@ -39,18 +39,18 @@ func CheckBody(text string) error {
 	return nil
 }
 
-// CleanTitle gives the title as it is kept: trimmed, on one line. Channels and
-// groups need one.
+// CleanTitle returns the title as it is stored: trimmed, on one line. Channels and
+// groups must have one.
 func CleanTitle(title string) (string, error) {
 	return cleanLine("title", title, 1, MaxTitle)
 }
 
-// CleanTopic gives the topic as it is kept; it may be empty.
+// CleanTopic returns the topic as it is stored; it may be empty.
 func CleanTopic(topic string) (string, error) {
 	return cleanLine("topic", topic, 0, MaxTopic)
 }
 
-// CleanDisplayName gives the display name as it is kept.
+// CleanDisplayName returns the display name as it is stored.
 func CleanDisplayName(name string) (string, error) {
 	return cleanLine("display_name", name, 1, MaxDisplayName)
 }
@@ -61,7 +61,7 @@ func cleanLine(field, s string, least, most int) (string, error) {
 	}
 	s = strings.TrimSpace(s)
 	for _, r := range s {
-		// Controls and the marks that turn the direction of writing can
+		// Control characters and marks that change the direction of writing can
 		// make one line look like another.
 		if unicode.IsControl(r) || (r >= 0x202A && r <= 0x202E) || (r >= 0x2066 && r <= 0x2069) {
 			return "", Refuse(CodeInvalid, field, "must be one line without control characters")

@@ -2,25 +2,24 @@ package chat
 
 import "time"
 
-// MembersChange is a change of who is in a conversation, or of what they may
-// do there: all that a store has to write.
+// MembersChange is a change of the members of a conversation or of their roles. It
+// has everything that a store has to write.
 type MembersChange struct {
 	Conversation Conversation // after the change
-	// Put are the memberships that begin. Who was in before, and left, starts
-	// anew.
+	// Put are the new memberships. They replace earlier memberships of users who
+	// had left.
 	Put []Membership
-	// Roles are the memberships whose role changes;
-	// "" ends one.
+	// Roles are the changes of roles; "" ends a membership.
 	Roles []RoleChange
 }
 
-// RoleChange gives a member another role.
+// RoleChange is a change of a member's role.
 type RoleChange struct {
 	User UserID
-	Role Role // "" for one who is no longer in
+	Role Role // "" for a member who left
 }
 
-// Joined gives the people whose membership begins.
+// Joined returns the users whose membership begins.
 func (c *MembersChange) Joined() []UserID {
 	var out []UserID
 	for i := range c.Put {
@@ -29,7 +28,7 @@ func (c *MembersChange) Joined() []UserID {
 	return out
 }
 
-// Left gives the people whose membership ends.
+// Left returns the users whose membership ends.
 func (c *MembersChange) Left() []UserID {
 	var out []UserID
 	for _, r := range c.Roles {
@@ -40,16 +39,16 @@ func (c *MembersChange) Left() []UserID {
 	return out
 }
 
-// FoundingRole is the role with which someone starts in a new conversation.
-// Who makes it owns it; a direct one has no owner.
-func FoundingRole(k Kind, maker bool) Role {
-	if k != Direct && maker {
+// InitialRole returns the role of one of the first members of a conversation. Its
+// creator is the owner; a direct conversation has no owner.
+func InitialRole(k Kind, creator bool) Role {
+	if k != Direct && creator {
 		return Owner
 	}
 	return Member
 }
 
-// CheckAccess refuses who is no member ("" for none): they may not know of the
+// CheckAccess returns a refusal for non-members (role ""): they may not know of the
 // conversation.
 func CheckAccess(r Role) error {
 	if !r.MayPost() {
@@ -58,8 +57,8 @@ func CheckAccess(r Role) error {
 	return nil
 }
 
-// CheckJoin refuses who may not come in without an invitation. A role other
-// than "" is that of a member, for whom nothing changes.
+// CheckJoin returns a refusal unless a user may join without an invitation: only
+// channels allow it. Members (role not "") may call it; nothing changes for them.
 func CheckJoin(k Kind, r Role) error {
 	if k == Channel {
 		return nil
@@ -67,18 +66,18 @@ func CheckJoin(k Kind, r Role) error {
 	return CheckAccess(r)
 }
 
-// membersChanged is the conversation after a change of membership: more people
-// are in it (less, when negative), and it has its next Rev.
-func (c Conversation) membersChanged(more int) Conversation {
+// membersChanged returns the conversation after a change of membership: it has the
+// next Rev, and delta more members (less when negative).
+func (c Conversation) membersChanged(delta int) Conversation {
 	c.Rev++
 	c.MembersRev = c.Rev
-	c.Members += more
+	c.Members += delta
 	return c
 }
 
-// Enroll puts people in who are not in yet, each with the role that is given.
-// They see all that was said before, but none of it counts as unread.
-func (c Conversation) Enroll(users []UserID, role func(UserID) Role, now time.Time) (MembersChange, error) {
+// AddMembers adds users who are not members, each with the role that role returns.
+// They can see all earlier messages, but none of these count as unread.
+func (c Conversation) AddMembers(users []UserID, role func(UserID) Role, now time.Time) (MembersChange, error) {
 	if err := CheckSize(c.Members + len(users)); err != nil {
 		return MembersChange{}, err
 	}
@@ -92,9 +91,9 @@ func (c Conversation) Enroll(users []UserID, role func(UserID) Role, now time.Ti
 	return out, nil
 }
 
-// Remove takes a member out, who may be among members: all who are in the
-// conversation. They decide who owns it next, and are asked for only where the
-// one who goes is an owner.
+// Remove removes a member. members returns all members of the conversation, from
+// which a new owner is picked if needed; the removed user may be among them. It is
+// called only when the removed member is an owner.
 func (c Conversation) Remove(user UserID, role Role, members func() ([]Membership, error)) (MembersChange, error) {
 	out := MembersChange{Conversation: c.membersChanged(-1), Roles: []RoleChange{{User: user}}}
 	if role != Owner {
@@ -110,21 +109,21 @@ func (c Conversation) Remove(user UserID, role Role, members func() ([]Membershi
 			rest = append(rest, all[i])
 		}
 	}
-	if heir, ok := Successor(rest); ok {
-		out.Roles = append(out.Roles, RoleChange{User: heir, Role: Owner})
+	if successor, ok := Successor(rest); ok {
+		out.Roles = append(out.Roles, RoleChange{User: successor, Role: Owner})
 	}
 	return out, nil
 }
 
-// SetRole gives a member another role.
+// SetRole changes the role of a member.
 func (c Conversation) SetRole(user UserID, role Role) MembersChange {
 	return MembersChange{Conversation: c.membersChanged(0), Roles: []RoleChange{{User: user, Role: role}}}
 }
 
-// Advance moves the marks forward, never back and never past seq, the last
-// message; zero leaves one as it is. It reports whether any has moved, and
-// whether the read mark has: the other alone changes nothing that the member's
-// own devices show.
+// Advance moves the marks forward, never back and never past seq, the last message.
+// 0 leaves a mark unchanged. It reports whether any mark has moved, and whether the
+// read mark has: the received mark alone changes nothing that the member's own
+// devices show.
 func (m Membership) Advance(seq, read, received int64) (after Membership, moved, readMoved bool) {
 	after = m
 	after.Read = max(m.Read, min(read, seq))
@@ -133,8 +132,8 @@ func (m Membership) Advance(seq, read, received int64) (after Membership, moved,
 	return after, readMoved || after.Received != m.Received, readMoved
 }
 
-// Rename changes title and topic where they are not nil, for a member with the
-// role. It reports whether anything is another than before.
+// Rename changes title and topic if they are not nil, for a member with the role.
+// It reports whether anything has changed.
 func (c Conversation) Rename(r Role, title, topic *string) (after Conversation, changed bool, err error) {
 	if err := CheckRename(c.Kind, r); err != nil {
 		return c, false, err

@@ -27,24 +27,24 @@ func TestCheckJoin(t *testing.T) {
 	}
 }
 
-func TestFoundingRole(t *testing.T) {
+func TestInitialRole(t *testing.T) {
 	for _, k := range []Kind{Direct, Group, Channel} {
-		if got := FoundingRole(k, false); got != Member {
+		if got := InitialRole(k, false); got != Member {
 			t.Errorf("%s: who is brought in starts as %q", k, got)
 		}
-		if got, want := FoundingRole(k, true), Owner; k != Direct && got != want {
+		if got, want := InitialRole(k, true), Owner; k != Direct && got != want {
 			t.Errorf("%s: the maker starts as %q", k, got)
 		}
 	}
-	if got := FoundingRole(Direct, true); got != Member {
+	if got := InitialRole(Direct, true); got != Member {
 		t.Errorf("the maker of a direct conversation starts as %q", got)
 	}
 }
 
-func TestEnroll(t *testing.T) {
+func TestAddMembers(t *testing.T) {
 	now := time.Date(2026, 11, 3, 9, 0, 0, 1234567, time.FixedZone("JST", 9*3600))
 	c := Conversation{ID: 7, Kind: Group, Seq: 12, Rev: 20, MembersRev: 15, Members: 2}
-	out, err := c.Enroll([]UserID{5, 4}, func(u UserID) Role { return FoundingRole(c.Kind, u == 5) }, now)
+	out, err := c.AddMembers([]UserID{5, 4}, func(u UserID) Role { return InitialRole(c.Kind, u == 5) }, now)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -64,16 +64,16 @@ func TestEnroll(t *testing.T) {
 		t.Errorf("joined %v, left %v", out.Joined(), out.Left())
 	}
 	c.Members = MaxMembers - 1
-	if _, err := c.Enroll([]UserID{5}, func(UserID) Role { return Member }, now); err != nil {
+	if _, err := c.AddMembers([]UserID{5}, func(UserID) Role { return Member }, now); err != nil {
 		t.Errorf("the last place: %v", err)
 	}
-	if _, err := c.Enroll([]UserID{5, 6}, func(UserID) Role { return Member }, now); CodeOf(err) != CodeTooLarge {
+	if _, err := c.AddMembers([]UserID{5, 6}, func(UserID) Role { return Member }, now); CodeOf(err) != CodeTooLarge {
 		t.Errorf("one too many: %v", err)
 	}
 }
 
-// Whoever leaves, and in whatever order: a conversation that has had an owner
-// has one as long as anybody is in it, and its numbers add up.
+// Whoever leaves, in any order: a conversation that had an owner has one as long as
+// it has members, and its counters are correct.
 func TestRemoveKeepsAnOwner(t *testing.T) {
 	for seed := range uint64(200) {
 		r := rand.New(rand.NewPCG(seed, 1))
@@ -121,10 +121,10 @@ func TestRemoveKeepsAnOwner(t *testing.T) {
 	}
 }
 
-func TestRemovePassesTrouble(t *testing.T) {
-	trouble := errors.New("the members cannot be read")
-	_, err := Conversation{Members: 2}.Remove(1, Owner, func() ([]Membership, error) { return nil, trouble })
-	if !errors.Is(err, trouble) {
+func TestRemoveReturnsTheError(t *testing.T) {
+	failure := errors.New("the members cannot be read")
+	_, err := Conversation{Members: 2}.Remove(1, Owner, func() ([]Membership, error) { return nil, failure })
+	if !errors.Is(err, failure) {
 		t.Error(err)
 	}
 }
@@ -139,7 +139,7 @@ func TestSetRoleIsAChangeOfMembership(t *testing.T) {
 	}
 }
 
-// Marks never go back and never pass the last message, whatever is asked for.
+// Marks never go back and never pass the last message, whatever is requested.
 func TestAdvance(t *testing.T) {
 	asked := []int64{-1 << 63, -1, 0, 1, 4, 5, 6, 9, 10, 11, 1<<63 - 1}
 	for seq := range int64(11) {

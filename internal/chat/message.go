@@ -6,8 +6,8 @@ import "time"
 type Message struct {
 	ID           MessageID
 	Conversation ConversationID
-	Seq          int64 // place in the conversation: 1, 2, 3 … without a hole
-	Rev          int64 // the conversation's change that gave it its present form
+	Seq          int64 // position in the conversation: 1, 2, 3 … without a gap
+	Rev          int64 // of its last change
 	Sender       UserID
 	ClientID     ClientID
 	Body         string    // Markdown; empty once deleted
@@ -17,21 +17,20 @@ type Message struct {
 	DeletedAt    time.Time // zero unless it is a tombstone
 }
 
-// Deleted tells whether the message is a tombstone.
+// Deleted reports whether the message is a tombstone.
 func (m *Message) Deleted() bool { return !m.DeletedAt.IsZero() }
 
-// Submission is a message on its way: what a sender gave, stamped by the
-// gateway that authorised it.
+// Submission is a message that was sent and is not stored yet.
 type Submission struct {
 	Sender       UserID
 	Conversation ConversationID
 	ClientID     ClientID
 	Body         string
 	ReplyTo      int64     // seq, 0 for none
-	ReceivedAt   time.Time // when the gateway took it
+	ReceivedAt   time.Time // when the gateway or the API received it
 }
 
-// Check tells whether the submission could ever be stored.
+// Check returns a refusal when the submission can never be stored.
 func (s *Submission) Check() error {
 	if s.ReplyTo < 0 {
 		return Refuse(CodeInvalid, "reply_to", "must be the seq of a message")
@@ -39,31 +38,30 @@ func (s *Submission) Check() error {
 	return CheckBody(s.Body)
 }
 
-// Head is what the next change of a conversation builds on.
+// Head is the Seq of a conversation's last message and the Rev of its last change.
 type Head struct {
 	Seq int64
 	Rev int64
 }
 
-// Admission is the verdict of [Head.Admit].
-type Admission int
+// Verdict is the result of [Head.Admit].
+type Verdict int
 
 // The verdicts.
 const (
-	Stored    Admission = iota + 1 // it is new, and has the next seq and rev
-	Duplicate                      // it was stored before, once
+	Stored    Verdict = iota + 1 // it is new, and gets the next seq and rev
+	Duplicate                    // it was stored before
 )
 
-// Admit decides what becomes of a submission, in the transaction that stores
-// it: role is the sender's ("" for none), earlier the message that this sender
-// already stored under the same client id, in whatever conversation (nil for
-// none). When the verdict is Stored, msg carries the next Seq and Rev and the
-// head has moved on; when it is Duplicate, msg is the earlier one. A refusal
-// is an [*Error] and changes nothing.
+// Admit decides about a submission, in the transaction that stores it. role is the
+// role of the sender ("" for none), earlier the message of this sender with the
+// same client id, in any conversation (nil for none). When the verdict is Stored,
+// msg has the next Seq and Rev and the head has advanced; when it is Duplicate,
+// msg is the earlier message. A refusal is an [*Error] and changes nothing.
 //
-// A duplicate is recognised before membership is looked at: what was accepted
-// once is answered alike for ever, also after its author has left.
-func (h *Head) Admit(s *Submission, role Role, earlier *Message, id MessageID, now time.Time) (msg Message, verdict Admission, err error) {
+// Duplicates are detected before membership is checked: a message that was
+// accepted gets the same answer for ever, also after its author has left.
+func (h *Head) Admit(s *Submission, role Role, earlier *Message, id MessageID, now time.Time) (msg Message, verdict Verdict, err error) {
 	if earlier != nil {
 		if !earlier.SameAs(s) {
 			return Message{}, 0, Refuse(CodeConflict, "id", "another message was sent under this id")
@@ -88,9 +86,8 @@ func (h *Head) Admit(s *Submission, role Role, earlier *Message, id MessageID, n
 	}, Stored, nil
 }
 
-// SameAs tells whether s is the send that stored m. The text of a message that
-// was edited or deleted since is gone; then the conversation and the reply
-// decide.
+// SameAs reports whether m was stored from s. When m was edited or deleted since,
+// its original text is gone, and only conversation and reply are compared.
 func (m *Message) SameAs(s *Submission) bool {
 	if m.Conversation != s.Conversation || m.ReplyTo != s.ReplyTo {
 		return false
@@ -98,9 +95,9 @@ func (m *Message) SameAs(s *Submission) bool {
 	return m.Body == s.Body || !m.EditedAt.IsZero() || m.Deleted()
 }
 
-// Edit gives m a new text. by is who asks and role their role in the
-// conversation ("" for none). It returns false when the text is the same
-// already, so that a repeated edit changes nothing.
+// Edit changes the text of m. by is the editing user and role the role of that
+// user in the conversation ("" for none). It reports false when the text is the
+// same already, so that a repeated edit changes nothing.
 func (h *Head) Edit(m *Message, by UserID, role Role, body string, now time.Time) (changed bool, err error) {
 	switch {
 	case !role.MayPost():
@@ -121,9 +118,9 @@ func (h *Head) Edit(m *Message, by UserID, role Role, body string, now time.Time
 	return true, nil
 }
 
-// Delete makes m a tombstone: seq, sender and times stay, the text goes. Its
-// author may, and who manages the conversation. It returns false when m is one
-// already.
+// Delete makes m a tombstone: it removes the text and keeps seq, sender and times.
+// The author may do so, and owners and admins of the conversation. It reports
+// false when m is a tombstone already.
 func (h *Head) Delete(m *Message, by UserID, role Role, now time.Time) (changed bool, err error) {
 	switch {
 	case !role.MayPost():
@@ -138,10 +135,10 @@ func (h *Head) Delete(m *Message, by UserID, role Role, now time.Time) (changed 
 	return true, nil
 }
 
-// Outcome is what became of one submission of a batch.
+// Outcome is the result of one submission of a batch.
 type Outcome struct {
-	Verdict  Admission // 0 when refused
-	Message  Message   // when stored or a duplicate
-	Audience Audience  // when stored or a duplicate
-	Refusal  *Error    // when refused, for good
+	Verdict  Verdict  // 0 when refused
+	Message  Message  // when stored or a duplicate
+	Audience Audience // when stored or a duplicate
+	Refusal  *Error   // when refused
 }

@@ -1,8 +1,8 @@
 package chat
 
-// RemovalStage is how far the removal of a batch has come. A removal goes
-// through the stages in this order, in steps of bounded work; what it keeps
-// between two steps is the stage and the account or message that it has reached.
+// RemovalStage is the progress of the removal of a batch. A removal goes through
+// the stages in this order, in steps of bounded work. Between two steps it stores
+// the stage, and the account or message that it has reached.
 type RemovalStage int
 
 // The stages.
@@ -10,48 +10,49 @@ const (
 	BatchInUse           RemovalStage = iota
 	DisablingAccounts                 // accounts are disabled and their sessions end
 	LeavingConversations              // conversations are left, or removed
-	FindingAuthors                    // in those that stay: who wrote there?
-	DeletingAccounts                  // the accounts that nothing stays of
+	FindingAuthors                    // the authors of messages that stay are found
+	DeletingAccounts                  // accounts without anything that stays are deleted
 )
 
-// Place is an account's place in a conversation, which it is in or has left.
-type Place struct {
+// Participation says that an account is, or was, a member of a conversation.
+type Participation struct {
 	Conversation ConversationID
 	User         UserID
 	Kind         Kind
-	Role         Role // "" for one who has left
-	Others       bool // somebody who is not of the batch is, or was, in the conversation
+	Role         Role // "" for an account that has left
+	Others       bool // an account outside the batch is, or was, a member too
 }
 
-// Closes reports whether the conversation goes with the batch.
-func (p *Place) Closes() bool { return !p.Others }
+// ClosesConversation reports whether the conversation is removed with the batch.
+func (p *Participation) ClosesConversation() bool { return !p.Others }
 
-// Parts reports whether the account leaves a conversation that stays, or has
-// left it: one that cannot be left is not parted from.
-func (p *Place) Parts() bool { return p.Others && MayLeave(p.Kind) }
+// LeavesConversation reports whether the account leaves the conversation, or has
+// left it: the conversation is not removed, and it can be left.
+func (p *Participation) LeavesConversation() bool { return p.Others && MayLeave(p.Kind) }
 
-// MessageWalk is a walk through the messages of a conversation.
+// MessageWalk is the state of an iteration over the messages of a conversation.
 type MessageWalk struct {
 	Conversation ConversationID
-	Seen         int64 // seq up to which it has come
-	Last         int64 // the last message
+	Seen         int64 // seq of the last message that was visited
+	Last         int64 // seq of the last message
 }
 
-// MessageRange is a part of a walk: the messages after After, up to To.
+// MessageRange is a part of a walk: the messages after After, up to and including
+// To.
 type MessageRange struct {
 	Conversation ConversationID
 	After, To    int64
-	Ends         bool // nothing comes after it
+	Last         bool // it is the last part of the walk
 }
 
-// Next is the next part of a walk, of n messages at most.
+// Next returns the next part of a walk, of n messages at most.
 func (w MessageWalk) Next(n int64) MessageRange {
 	to := min(w.Last, w.Seen+n)
-	return MessageRange{Conversation: w.Conversation, After: w.Seen, To: to, Ends: to == w.Last}
+	return MessageRange{Conversation: w.Conversation, After: w.Seen, To: to, Last: to == w.Last}
 }
 
-// PlanErasure picks what a step erases of conversations that go, in their
-// order. Every message counts as work, and so does every conversation.
+// PlanErasure returns what a step erases of the conversations that are removed, in
+// their order. work is the maximum number of messages and conversations together.
 func PlanErasure(walks []MessageWalk, work int64) []MessageRange {
 	var out []MessageRange
 	for _, w := range walks {
@@ -59,7 +60,7 @@ func PlanErasure(walks []MessageWalk, work int64) []MessageRange {
 			break
 		}
 		r := w.Next(work)
-		if !r.Ends && r.After == r.To {
+		if !r.Last && r.After == r.To {
 			break
 		}
 		out = append(out, r)

@@ -5,25 +5,25 @@ import (
 	"testing"
 )
 
-func TestPlaces(t *testing.T) {
+func TestParticipation(t *testing.T) {
 	for _, tt := range []struct {
-		place         Place
+		place         Participation
 		closes, parts bool
 	}{
-		{Place{Kind: Group}, true, false},
-		{Place{Kind: Direct}, true, false},
-		{Place{Kind: Group, Others: true}, false, true},
-		{Place{Kind: Channel, Others: true}, false, true},
-		{Place{Kind: Direct, Others: true}, false, false},
+		{Participation{Kind: Group}, true, false},
+		{Participation{Kind: Direct}, true, false},
+		{Participation{Kind: Group, Others: true}, false, true},
+		{Participation{Kind: Channel, Others: true}, false, true},
+		{Participation{Kind: Direct, Others: true}, false, false},
 	} {
-		if c, p := tt.place.Closes(), tt.place.Parts(); c != tt.closes || p != tt.parts {
+		if c, p := tt.place.ClosesConversation(), tt.place.LeavesConversation(); c != tt.closes || p != tt.parts {
 			t.Errorf("%+v: closes %v, parts %v", tt.place, c, p)
 		}
 	}
 }
 
-// Whatever the conversations and the work of a step: each message is erased
-// once, in order, no step does more than it may, and the end is reached.
+// For any conversations and any work per step: each message is erased once, in
+// order, no step exceeds its work, and the erasure ends.
 func TestPlanErasure(t *testing.T) {
 	for seed := range uint64(300) {
 		r := rand.New(rand.NewPCG(seed, 2))
@@ -44,10 +44,10 @@ func TestPlanErasure(t *testing.T) {
 			did := int64(len(plan))
 			for i, p := range plan {
 				w := &walks[i]
-				if p.Conversation != w.Conversation || p.After != w.Seen || p.To < p.After || p.To > w.Last || p.Ends != (p.To == w.Last) {
+				if p.Conversation != w.Conversation || p.After != w.Seen || p.To < p.After || p.To > w.Last || p.Last != (p.To == w.Last) {
 					t.Fatalf("seed %d: %+v of %+v", seed, p, w)
 				}
-				if !p.Ends && i < len(plan)-1 {
+				if !p.Last && i < len(plan)-1 {
 					t.Fatalf("seed %d: %+v goes on before %+v has ended", seed, plan[i+1], p)
 				}
 				w.Seen = p.To
@@ -57,7 +57,7 @@ func TestPlanErasure(t *testing.T) {
 				t.Fatalf("seed %d: a step of %d did %d", seed, work, did)
 			}
 			last := plan[len(plan)-1]
-			if walks = walks[len(plan)-1:]; last.Ends {
+			if walks = walks[len(plan)-1:]; last.Last {
 				walks = walks[1:]
 			}
 		}

@@ -2,7 +2,7 @@ package chat
 
 import "time"
 
-// User is an account as other people see it.
+// User is an account.
 type User struct {
 	ID          UserID
 	Name        string // unique, see package username
@@ -10,15 +10,15 @@ type User struct {
 	Admin       bool // administers the installation
 	Disabled    bool // can no longer log in
 	CreatedAt   time.Time
-	LastSeen    time.Time // when the last device went away; zero if never
+	LastSeen    time.Time // when the last device disconnected; zero if never
 }
 
-// Presence is whether a person can be reached now.
+// Presence is whether a user is online.
 type Presence string
 
-// The presences.
+// The values of Presence.
 const (
 	Online  Presence = "online"
-	Away    Presence = "away" // every device has been left alone for a while
+	Away    Presence = "away" // the user is not active on any device
 	Offline Presence = "offline"
 )

@@ -1,7 +1,7 @@
-// Package cursor seals what is handed to clients and must come back unchanged:
-// where a page ended, what a device has seen. A cursor says nothing that its
-// holder may not know, but one that was tampered with must be refused, not
-// guessed at.
+// Package cursor authenticates cursors: positions that clients get and must send
+// back unchanged, such as the end of a page, or what a device has seen. A cursor
+// contains nothing secret, but one that was modified must be refused, so it has a
+// message authentication code.
 package cursor
 
 import (
@@ -15,16 +15,18 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
 )
 
-// macBytes is enough for something that opens nothing by itself.
+// macBytes is the length of the code. It is short because a cursor alone gives no
+// access.
 const macBytes = 10
 
-// maxLength bounds what is looked at.
+// maxLength is the maximum length of a cursor that is decoded, in bytes.
 const maxLength = 1024
 
 // Sealer seals and opens cursors. It is safe for concurrent use.
 type Sealer struct{ key []byte }
 
-// NewSealer seals under the installation's secret.
+// NewSealer returns a sealer with a key that is derived from the installation's
+// secret.
 func NewSealer(secret []byte) *Sealer {
 	mac := hmac.New(sha256.New, secret)
 	mac.Write([]byte("hikyaku cursor"))
@@ -40,17 +42,18 @@ func (s *Sealer) mac(purpose string, user chat.UserID, payload []byte) []byte {
 	return mac.Sum(nil)[:macBytes]
 }
 
-// Seal makes a cursor that only the same user can open, for the same purpose.
+// Seal returns a cursor with v as JSON. Only the same user can open it, for the
+// same purpose. It panics when v cannot be marshalled.
 func (s *Sealer) Seal(purpose string, user chat.UserID, v any) string {
 	payload, err := json.Marshal(v)
 	if err != nil {
-		panic(fmt.Sprintf("cursor: %T cannot be sealed: %v", v, err)) // a mistake in the caller's types
+		panic(fmt.Sprintf("cursor: %T cannot be sealed: %v", v, err)) // a bug in the caller's types
 	}
 	return base64.RawURLEncoding.EncodeToString(append(s.mac(purpose, user, payload), payload...))
 }
 
-// Open reads a cursor into v. What was not sealed here for this purpose and
-// user is refused with CodeInvalid.
+// Open decodes a cursor into v. A cursor that was not sealed with this key for this
+// purpose and user is refused with CodeInvalid.
 func (s *Sealer) Open(purpose string, user chat.UserID, sealed string, v any) error {
 	refusal := chat.Refuse(chat.CodeInvalid, "cursor", "this cursor was not made by this installation for you; begin without one")
 	if len(sealed) > maxLength {

@@ -7,16 +7,16 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
 )
 
-type place struct {
+type pageCursor struct {
 	Title string
 	ID    int64
 }
 
 func TestSealAndOpen(t *testing.T) {
 	s := NewSealer([]byte("secret"))
-	want := place{"general", 7}
+	want := pageCursor{"general", 7}
 	sealed := s.Seal("channels", 1, want)
-	var got place
+	var got pageCursor
 	if err := s.Open("channels", 1, sealed, &got); err != nil || got != want {
 		t.Fatalf("%+v, %v", got, err)
 	}
@@ -45,10 +45,10 @@ func TestSealAndOpen(t *testing.T) {
 
 func FuzzOpen(f *testing.F) {
 	s := NewSealer([]byte("secret"))
-	f.Add(s.Seal("x", 1, place{"a", 1}))
+	f.Add(s.Seal("x", 1, pageCursor{"a", 1}))
 	f.Add("")
 	f.Fuzz(func(t *testing.T, sealed string) {
-		var v place
+		var v pageCursor
 		if err := s.Open("x", 1, sealed, &v); err == nil && s.Seal("x", 1, v) != sealed {
 			t.Fatalf("%q opened and is not what is sealed", sealed)
 		}

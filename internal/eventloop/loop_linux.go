@@ -14,39 +14,40 @@ import (
 )
 
 const (
-	// readBuffer is how much is read from a connection at once.
+	// readBuffer is how many bytes are read from a connection at once.
 	readBuffer = 64 << 10
-	// atOnce is how many connections are looked at in one round.
-	atOnce = 256
+	// maxEvents is how many connections are handled per call of epoll_wait.
+	maxEvents = 256
 )
 
-// Loop reads connections. Its zero value is ready; it has a goroutine while it
-// has connections. Its methods may be called concurrently.
+// Loop reads connections. Its zero value is ready to use. It has a goroutine
+// while it has connections. Its methods may be called concurrently.
 type Loop struct {
 	mu      sync.Mutex
-	present *round // nil without connections
+	poller  *poller // nil while there are no connections
 	running sync.WaitGroup
 }
 
-// round is a loop's time from its first connection until it has none.
+// poller is an epoll instance and the goroutine that waits for it. A loop has one
+// from its first connection until it has none.
 //
-// The epoll descriptor itself is handed to Go's own poller (one epoll instance
-// can watch another), so a loop that waits costs a parked goroutine and no
-// thread.
-type round struct {
+// The epoll descriptor itself is registered with Go's network poller (one epoll
+// instance can watch another), so a waiting loop is a parked goroutine and blocks
+// no thread.
+type poller struct {
 	loop  *Loop
 	file  *os.File
 	raw   syscall.RawConn
-	conns map[int32]conn // by descriptor, under the loop's mu; one is removed before it is closed
+	conns map[int32]conn // by descriptor, guarded by the loop's mu; removed before it is closed
 
-	// What follows is the goroutine's. The functions are kept because one that
-	// is made for each call would be garbage each time.
+	// The following fields belong to the goroutine. The functions are stored
+	// because a closure for each call would be an allocation.
 	events   []unix.EpollEvent
 	buf      []byte
 	n        int
 	err      error
-	waitOnce func(fd uintptr) bool
-	readOnce func(fd uintptr) bool
+	waitFunc func(fd uintptr) bool
+	readFunc func(fd uintptr) bool
 }
 
 type conn struct {
@@ -54,8 +55,8 @@ type conn struct {
 	reader Reader
 }
 
-// Add has the loop read a connection from now on. It tells whether it does:
-// not when the connection is none that it can read.
+// Add makes the loop read a connection. It reports false when the loop cannot
+// read this connection; the caller must then read it.
 func (l *Loop) Add(c net.Conn, r Reader) bool {
 	tcp, ok := c.(*net.TCPConn)
 	if !ok {
@@ -67,38 +68,38 @@ func (l *Loop) Add(c net.Conn, r Reader) bool {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	fresh := l.present == nil
-	if fresh {
-		if l.present, err = newRound(l); err != nil {
+	started := l.poller == nil
+	if started {
+		if l.poller, err = newPoller(l); err != nil {
 			return false
 		}
 	}
 	added := false
-	// The lock is held, so that the goroutine does not look for the connection
+	// The lock is held so that the goroutine cannot look the connection up
 	// before it is in the table.
 	err = raw.Control(func(fd uintptr) {
-		// Level-triggered: one read for each connection and round is fair,
-		// and what is left is told again.
+		// Level-triggered: each connection is read once per round, which is
+		// fair, and unread bytes are reported again.
 		e := unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLRDHUP, Fd: int32(fd)}
-		if added = l.present.add(int(fd), &e); added {
-			l.present.conns[e.Fd] = conn{raw: raw, reader: r}
+		if added = l.poller.add(int(fd), &e); added {
+			l.poller.conns[e.Fd] = conn{raw: raw, reader: r}
 		}
 	})
-	if fresh {
+	if started {
 		if !added {
-			_ = l.present.file.Close()
-			l.present = nil
+			_ = l.poller.file.Close()
+			l.poller = nil
 			return false
 		}
-		l.running.Go(l.present.run)
+		l.running.Go(l.poller.run)
 	}
 	return err == nil && added
 }
 
-// Wait returns when the loop has no connections and its goroutine has ended.
+// Wait blocks until the loop has no connections and its goroutine has ended.
 func (l *Loop) Wait() { l.running.Wait() }
 
-func newRound(l *Loop) (*round, error) {
+func newPoller(l *Loop) (*poller, error) {
 	fd, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
 	if err != nil {
 		return nil, fmt.Errorf("make an epoll instance: %w", err)
@@ -106,84 +107,84 @@ func newRound(l *Loop) (*round, error) {
 	if err := unix.SetNonblock(fd, true); err != nil {
 		return nil, errors.Join(fmt.Errorf("make an epoll instance: %w", err), unix.Close(fd))
 	}
-	r := &round{
+	r := &poller{
 		loop: l, file: os.NewFile(uintptr(fd), "epoll"), conns: map[int32]conn{},
-		events: make([]unix.EpollEvent, atOnce), buf: make([]byte, readBuffer),
+		events: make([]unix.EpollEvent, maxEvents), buf: make([]byte, readBuffer),
 	}
 	if r.raw, err = r.file.SyscallConn(); err != nil {
 		return nil, errors.Join(fmt.Errorf("watch an epoll instance: %w", err), r.file.Close())
 	}
-	r.waitOnce = func(fd uintptr) bool {
+	r.waitFunc = func(fd uintptr) bool {
 		r.n, r.err = unix.EpollWait(int(fd), r.events, 0)
 		if errors.Is(r.err, unix.EINTR) {
 			r.n, r.err = 0, nil
 		}
 		return r.n > 0 || r.err != nil
 	}
-	r.readOnce = func(fd uintptr) bool {
+	r.readFunc = func(fd uintptr) bool {
 		r.n, r.err = unix.Read(int(fd), r.buf)
 		return true
 	}
 	return r, nil
 }
 
-// add has the epoll instance watch a descriptor.
-func (r *round) add(fd int, e *unix.EpollEvent) (added bool) {
-	err := r.raw.Control(func(epoll uintptr) { added = unix.EpollCtl(int(epoll), unix.EPOLL_CTL_ADD, fd, e) == nil })
+// add registers a descriptor with the epoll instance.
+func (p *poller) add(fd int, e *unix.EpollEvent) (added bool) {
+	err := p.raw.Control(func(epoll uintptr) { added = unix.EpollCtl(int(epoll), unix.EPOLL_CTL_ADD, fd, e) == nil })
 	return err == nil && added
 }
 
-func (r *round) run() {
-	defer func() { _ = r.file.Close() }()
+func (p *poller) run() {
+	defer func() { _ = p.file.Close() }()
 	for {
-		// It parks here until something has come.
-		if err := r.raw.Read(r.waitOnce); err != nil || r.err != nil {
-			return // not without a fault of this package: nobody else has the descriptor
+		// The goroutine is parked here until a connection is readable.
+		if err := p.raw.Read(p.waitFunc); err != nil || p.err != nil {
+			return // cannot happen: nobody else uses the descriptor
 		}
-		for _, e := range r.events[:r.n] {
-			r.loop.mu.Lock()
-			c, ok := r.conns[e.Fd]
-			r.loop.mu.Unlock()
+		for _, e := range p.events[:p.n] {
+			p.loop.mu.Lock()
+			c, ok := p.conns[e.Fd]
+			p.loop.mu.Unlock()
 			if !ok {
 				continue // ended earlier in this round
 			}
-			if err := r.read(c); err != nil && r.remove(e.Fd, c, err) {
+			if err := p.readConn(c); err != nil && p.remove(e.Fd, c, err) {
 				return
 			}
 		}
-		// While there is always more to read, nobody else would have this
-		// processor for 10 ms at a time: not those who write, and not timers.
+		// While there is always more to read, this goroutine would keep its
+		// processor for 10 ms at a time: writers and timers would wait.
 		runtime.Gosched()
 	}
 }
 
-// read takes what has come, once.
-func (r *round) read(c conn) error {
-	// Through the RawConn, which keeps the descriptor from being closed and
-	// used anew meanwhile.
-	err := c.raw.Read(r.readOnce)
+// readConn reads once from a connection.
+func (p *poller) readConn(c conn) error {
+	// The RawConn prevents that the descriptor is closed and reused meanwhile.
+	err := c.raw.Read(p.readFunc)
 	switch {
 	case err != nil:
 		return err
-	case r.err == unix.EAGAIN, r.err == unix.EINTR:
+	case p.err == unix.EAGAIN, p.err == unix.EINTR:
 		return nil
-	case r.err != nil:
-		return fmt.Errorf("read: %w", r.err)
-	case r.n == 0:
+	case p.err != nil:
+		return fmt.Errorf("read: %w", p.err)
+	case p.n == 0:
 		return io.EOF
 	}
-	return c.reader.Data(r.buf[:r.n])
+	return c.reader.Data(p.buf[:p.n])
 }
 
-// remove ends a connection. The last one ends the round.
-func (r *round) remove(fd int32, c conn, why error) (last bool) {
-	l := r.loop
+// remove removes and ends a connection. It reports whether it was the last one;
+// the poller then stops.
+func (p *poller) remove(fd int32, c conn, reason error) (last bool) {
+	l := p.loop
 	l.mu.Lock()
-	delete(r.conns, fd)
-	if last = len(r.conns) == 0; last {
-		l.present = nil
+	delete(p.conns, fd)
+	if last = len(p.conns) == 0; last {
+		l.poller = nil
 	}
 	l.mu.Unlock()
-	c.reader.End(why)
+	c.reader.End(reason)
 	return last
 }

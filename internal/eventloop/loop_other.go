@@ -4,10 +4,10 @@ package eventloop
 
 import "net"
 
-// Loop reads connections on Linux alone.
+// Loop reads connections on Linux only.
 type Loop struct{}
 
-// Add says no.
+// Add returns false.
 func (*Loop) Add(net.Conn, Reader) bool { return false }
 
 // Wait returns at once.

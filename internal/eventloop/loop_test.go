@@ -17,12 +17,11 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// patience bounds every wait; it is never waited for in full unless something
-// is wrong.
-const patience = 20 * time.Second
+// testTimeout limits every wait; it is reached only when a test fails.
+const testTimeout = 20 * time.Second
 
-// gatherer keeps what comes on a connection.
-type gatherer struct {
+// recordingReader records the bytes of a connection.
+type recordingReader struct {
 	conn net.Conn
 	stop []byte // Data fails on it
 
@@ -33,35 +32,35 @@ type gatherer struct {
 
 var errStop = errors.New("stop")
 
-func (g *gatherer) Data(p []byte) error {
+func (g *recordingReader) Data(p []byte) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.got = append(g.got, p...)
-	clear(p) // it may
+	clear(p) // a reader may change it
 	if g.stop != nil && bytes.Contains(g.got, g.stop) {
 		return errStop
 	}
 	return nil
 }
 
-func (g *gatherer) End(err error) {
+func (g *recordingReader) End(err error) {
 	_ = g.conn.Close()
 	g.ended <- err
 }
 
-func (g *gatherer) wait(t *testing.T) error {
+func (g *recordingReader) wait(t *testing.T) error {
 	t.Helper()
 	select {
 	case err := <-g.ended:
 		return err
-	case <-time.After(patience):
+	case <-time.After(testTimeout):
 		t.Fatal("the connection has not ended")
 		return nil
 	}
 }
 
-// connect gives both ends of a connection of which the loop reads one.
-func connect(t *testing.T, l *Loop, stop []byte) (*gatherer, *net.TCPConn) {
+// connect returns both ends of a connection. The loop reads the first one.
+func connect(t *testing.T, l *Loop, stop []byte) (*recordingReader, *net.TCPConn) {
 	t.Helper()
 	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
@@ -77,21 +76,21 @@ func connect(t *testing.T, l *Loop, stop []byte) (*gatherer, *net.TCPConn) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	g := &gatherer{conn: near, stop: stop, ended: make(chan error, 1)}
+	g := &recordingReader{conn: near, stop: stop, ended: make(chan error, 1)}
 	if !l.Add(near, g) {
 		t.Fatal("the loop does not read a TCP connection")
 	}
 	return g, far.(*net.TCPConn)
 }
 
-// What comes on many connections at once comes whole and in order to each, and
-// the loop rests once they are gone. Then it starts anew.
+// The bytes of many concurrent connections arrive completely and in order, and
+// the loop stops when all have ended. Then it starts again.
 func TestManyConnections(t *testing.T) {
 	var l Loop
 	for range 2 {
-		const conns, lines = 300, 200 // more than a round looks at
+		const conns, lines = 300, 200 // more than maxEvents
 		var writing sync.WaitGroup
-		gatherers := make([]*gatherer, conns)
+		gatherers := make([]*recordingReader, conns)
 		for i := range gatherers {
 			g, far := connect(t, &l, nil)
 			gatherers[i] = g
@@ -121,9 +120,9 @@ func TestManyConnections(t *testing.T) {
 	}
 }
 
-// An end by the reader itself, and by whoever shuts the connection down, leave
-// the others alone.
-func TestEnds(t *testing.T) {
+// The end of a connection, by its reader, by a shutdown or by a reset, does not
+// affect the others.
+func TestConnectionEnds(t *testing.T) {
 	var l Loop
 	other, farOther := connect(t, &l, nil)
 	g, far := connect(t, &l, []byte("stop"))
@@ -162,7 +161,7 @@ func TestOnlyTCP(t *testing.T) {
 	defer func() { _, _ = near.Close(), far.Close() }()
 	var l Loop
 	if l.Add(near, nil) {
-		t.Error("a pipe was taken")
+		t.Error("a pipe was accepted")
 	}
 	l.Wait()
 }

@@ -2,17 +2,17 @@ package gateway
 
 import "sync"
 
-// background is what a stop waits for: every goroutine that the gateway starts,
-// and what it does on those of others. Unlike a [sync.WaitGroup] it may be asked
-// for more while it is waited for; it declines.
+// background is the work that Stop waits for: every goroutine that the gateway
+// starts, and its calls on goroutines of others. Unlike a [sync.WaitGroup] it
+// may be used while Wait runs: it then starts nothing new and reports so.
 type background struct {
-	mu      sync.RWMutex // held for reading to begin something, so that Wait sees all of it
-	over    bool
+	mu      sync.RWMutex // held for reading to start work, so that Wait sees all of it
+	stopped bool
 	running sync.WaitGroup
 }
 
-// Go runs f on a goroutine of its own. It reports false, and does nothing, when
-// the gateway has stopped.
+// Go runs f on a new goroutine. It reports false, and does nothing, after Wait
+// was called.
 func (b *background) Go(f func()) bool {
 	if !b.begin() {
 		return false
@@ -24,7 +24,7 @@ func (b *background) Go(f func()) bool {
 	return true
 }
 
-// Do is Go on the caller's goroutine.
+// Do is like Go, but runs f on the caller's goroutine.
 func (b *background) Do(f func()) bool {
 	if !b.begin() {
 		return false
@@ -37,16 +37,16 @@ func (b *background) Do(f func()) bool {
 func (b *background) begin() bool {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
-	if !b.over {
+	if !b.stopped {
 		b.running.Add(1)
 	}
-	return !b.over
+	return !b.stopped
 }
 
-// Wait declines whatever comes from now on, and waits for what is under way.
+// Wait refuses new work from now on and waits for the work in progress.
 func (b *background) Wait() {
 	b.mu.Lock()
-	b.over = true
+	b.stopped = true
 	b.mu.Unlock()
 	b.running.Wait()
 }

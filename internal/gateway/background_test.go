@@ -17,39 +17,39 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// Whatever the gateway has begun is over when it has stopped.
-func TestAStopWaitsForWhatIsUnderWay(t *testing.T) {
+// Background work of every kind has ended when the gateway has stopped.
+func TestStopWaitsForBackgroundWork(t *testing.T) {
 	for name, begin := range map[string]func(g *Gateway){
 		"members are looked up": func(g *Gateway) {
-			g.rooms.deliver(&pubsub.Room{Conversation: conversation, MembersRev: 1, Frame: []byte("x")})
+			g.members.deliver(&pubsub.Room{Conversation: conversation, MembersRev: 1, Frame: []byte("x")})
 		},
 		"a frame is handled": func(g *Gateway) {
 			s := newSession(g, 1, 1)
 			s.busy = false
 			s.Message(nil, []byte(`{"t":"watch","users":["2"]}`))
 		},
-		"acquaintances are asked for after a removal": func(g *Gateway) {
+		"watches are looked up after a removal": func(g *Gateway) {
 			g.watches.set(newSession(g, 1, 1), []chat.UserID{2})
-			g.watches.left([]chat.UserID{2})
+			g.watches.membersLeft([]chat.UserID{2})
 		},
-		"acquaintances are asked for after a gap": func(g *Gateway) {
+		"watches are looked up after a gap": func(g *Gateway) {
 			g.watches.set(newSession(g, 1, 1), []chat.UserID{2})
-			g.watches.forgetAll()
+			g.watches.refreshAll()
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				asked, let := 0, make(chan struct{})
-				// A store that does not look at contexts.
-				g := gatewayOf(t, &answers{
+				calls, release := 0, make(chan struct{})
+				// A store that ignores contexts.
+				g := newTestGateway(t, &stubStore{
 					members: func() ([]chat.UserID, int64, error) {
-						asked++
-						<-let
+						calls++
+						<-release
 						return []chat.UserID{1}, 0, nil // older than what is asked for
 					},
-					acquainted: func([]chat.UserID) []chat.UserID {
-						asked++
-						<-let
+					shares: func([]chat.UserID) []chat.UserID {
+						calls++
+						<-release
 						return nil
 					},
 				}, nil)
@@ -64,39 +64,39 @@ func TestAStopWaitsForWhatIsUnderWay(t *testing.T) {
 				synctest.Wait()
 				select {
 				case <-stopped:
-					t.Error("the stop has not waited")
+					t.Error("the stop did not wait")
 				default:
 				}
-				close(let)
+				close(release)
 				<-stopped
-				if asked != 1 {
-					t.Errorf("the store was asked %d times", asked)
+				if calls != 1 {
+					t.Errorf("the store was called %d times", calls)
 				}
 			})
 		})
 	}
 }
 
-// A gateway that has stopped begins nothing, and keeps nobody waiting.
-func TestNothingBeginsAfterTheStop(t *testing.T) {
-	g := gatewayOf(t, &answers{members: func() ([]chat.UserID, int64, error) {
+// A gateway that has stopped starts nothing, and its calls return at once.
+func TestNothingStartsAfterStop(t *testing.T) {
+	g := newTestGateway(t, &stubStore{members: func() ([]chat.UserID, int64, error) {
 		t.Error("members are looked up")
 		return nil, 0, nil
 	}}, nil)
 	g.cancel()
 	g.background.Wait()
 	for range 2 {
-		if _, err := g.rooms.load(t.Context(), conversation); !errors.Is(err, context.Canceled) {
-			t.Errorf("members are given, %v", err)
+		if _, err := g.members.load(t.Context(), conversation); !errors.Is(err, context.Canceled) {
+			t.Errorf("got error %v, want context.Canceled", err)
 		}
 	}
 	if g.background.Go(func() { t.Error("a goroutine is started") }) || g.background.Do(func() { t.Error("a call is made") }) {
-		t.Error("something has begun")
+		t.Error("work was started after the stop")
 	}
 }
 
-// The end of a grace and the stop come together, in every order: go test -race
-// sees that the wait group is not misused, and nothing runs past the stop.
+// Work is started while Wait runs, in every order: the race detector checks that
+// the wait group is used correctly, and nothing runs after Wait has returned.
 func TestBackgroundWhileItStops(t *testing.T) {
 	for range 200 {
 		var b background

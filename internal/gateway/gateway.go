@@ -20,41 +20,41 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/wire"
 )
 
-// Config is what an operator may set. Zero values mean the defaults.
+// Config has the settings of a gateway. Zero values mean the defaults.
 type Config struct {
-	Node           string        // name of this gateway on the bus, unique in the installation
-	Version        string        // told to clients
-	Origins        []string      // origins of pages beside the server's own that may connect
-	Heartbeat      time.Duration // time between a client's pings; default 3 s, so that a lost push is found within 5 s
-	Idle           time.Duration // a silent connection is closed after it; default 90 s, because browsers wake pages in the background once a minute
-	PerSecond      float64       // messages per second of one user; default 20
-	Burst          int           // messages of one user at once; default 60
-	InFlight       int           // sends of one connection without an answer; default 128
-	PerUser        int           // connections of one user; default 50
-	WatchUsers     int           // people watched by one connection; default 500
-	MaxQueued      int           // bytes waiting for one reader; default 1 MiB
-	WriteTimeout   time.Duration // a reader that takes nothing for so long is cut off; default 10 s
-	AwayGrace      time.Duration // how long a lost connection still counts as present; default 3 s
-	GoodbyeSpread  time.Duration // clients go elsewhere over this time after a goodbye; default 5 s
-	Alone          bool          // there is no other gateway that clients could go to
-	MaxFrame       int           // bytes of a client's frame; default 128 KiB
-	PresenceSettle time.Duration // presence changes are gathered for so long; default 250 ms
+	Node               string        // name of this gateway on the bus; must be unique in the installation
+	Version            string        // sent to clients
+	Origins            []string      // allowed origins of pages, besides the server's own
+	Heartbeat          time.Duration // interval of a client's pings; default 3 s, so that a lost push is detected within 5 s
+	IdleTimeout        time.Duration // a connection without a frame from its client for so long is closed; default 90 s, because browsers run timers of background pages once a minute
+	PerSecond          float64       // messages per second of one user; default 20
+	Burst              int           // messages of one user at once; default 60
+	InFlight           int           // unanswered sends of one connection; default 128
+	ConnectionsPerUser int           // connections of one user; default 50
+	WatchUsers         int           // users whose presence one connection watches; default 500
+	MaxQueued          int           // bytes queued for one connection; default 1 MiB
+	WriteTimeout       time.Duration // a connection that accepts no data for so long is closed; default 10 s
+	AwayGrace          time.Duration // how long a user stays online after a connection has closed; default 3 s
+	GoodbyeSpread      time.Duration // clients reconnect at random times within it after a goodbye; default 5 s
+	Standalone         bool          // there is no other gateway that clients could connect to
+	MaxFrame           int           // bytes of a client's frame; default 128 KiB
+	PresenceBatchDelay time.Duration // presence changes are collected for so long before they are sent; default 250 ms
 }
 
 func (c Config) withDefaults() Config {
 	c.Heartbeat = or(c.Heartbeat, 3*time.Second)
-	c.Idle = or(c.Idle, 90*time.Second)
+	c.IdleTimeout = or(c.IdleTimeout, 90*time.Second)
 	c.PerSecond = or(c.PerSecond, 20)
 	c.Burst = or(c.Burst, 60)
 	c.InFlight = or(c.InFlight, 128)
-	c.PerUser = or(c.PerUser, 50)
+	c.ConnectionsPerUser = or(c.ConnectionsPerUser, 50)
 	c.WatchUsers = or(c.WatchUsers, 500)
 	c.MaxQueued = or(c.MaxQueued, 1<<20)
 	c.WriteTimeout = or(c.WriteTimeout, 10*time.Second)
 	c.AwayGrace = or(c.AwayGrace, 3*time.Second)
 	c.GoodbyeSpread = or(c.GoodbyeSpread, 5*time.Second)
 	c.MaxFrame = or(c.MaxFrame, 128<<10)
-	c.PresenceSettle = or(c.PresenceSettle, 250*time.Millisecond)
+	c.PresenceBatchDelay = or(c.PresenceBatchDelay, 250*time.Millisecond)
 	return c
 }
 
@@ -66,7 +66,7 @@ func or[T comparable](v, byDefault T) T {
 	return v
 }
 
-// Store is what the gateway reads and writes without the broker.
+// Store is what the gateway needs of the store.
 type Store interface {
 	Users(ctx context.Context, ids []chat.UserID) ([]chat.User, error)
 	SetLastSeen(ctx context.Context, id chat.UserID, at time.Time) error
@@ -77,8 +77,8 @@ type Store interface {
 	store.Feed
 }
 
-// Announcer is how the gateway tells people what did not go through the
-// broker; see package fanout.
+// Announcer sends changes to users that did not go through the broker; see
+// package fanout.
 type Announcer interface {
 	Typing(ctx context.Context, audience chat.Audience, user chat.UserID)
 	Marked(ctx context.Context, m chat.Membership)
@@ -90,73 +90,74 @@ type Authenticator interface {
 	Authenticate(r *http.Request) (store.Session, chat.User, error)
 }
 
-// Parts are what the gateway works with.
-type Parts struct {
+// Dependencies are the services that a gateway uses.
+type Dependencies struct {
 	Auth      Authenticator
 	Store     Store
 	Publisher broker.Publisher
 	Presence  presence.Presence
 	Bus       pubsub.Bus
-	Announce  Announcer
+	Announcer Announcer
 	Cursors   *cursor.Sealer
-	// Messages is where names of messages are looked up before they are accepted.
-	// It is nil with a broker that knows the verdict before it confirms.
+	// Messages finds messages by client id before a send is accepted. It is nil
+	// with a broker that confirms only what the store has accepted.
 	Messages MessageFinder
 	Logger   *slog.Logger
 }
 
-// Gateway serves sockets. See [New].
+// Gateway serves WebSocket connections. See [New].
 type Gateway struct {
-	cfg     Config
-	parts   Parts
-	log     *slog.Logger
-	sockets *websocket.Server
-	hub     *hub
-	rooms   *rooms
-	watches *watches
-	pulse   *pulse
-	marks   *marks
-	claims  *claims // nil when the broker knows
+	cfg         Config
+	deps        Dependencies
+	log         *slog.Logger
+	sockets     *websocket.Server
+	hub         *hub
+	members     *memberCache
+	watches     *watches
+	heartbeats  *heartbeats
+	marks       *marks
+	idempotency *idempotencyCache // nil without Dependencies.Messages
 
-	devices  atomic.Int64 // numbers given to sockets
-	inFlight atomic.Int64 // sends without an answer, on all sockets
-	draining atomic.Bool
+	lastDevice atomic.Int64 // device number of the newest connection
+	inFlight   atomic.Int64 // unanswered sends of all connections
+	draining   atomic.Bool
 
-	ctx         context.Context // ends when the gateway stops for good
+	ctx         context.Context // canceled when the gateway has stopped
 	cancel      context.CancelFunc
-	lingering   context.Context // ends when a stop takes no more sends: clients have had the time to go elsewhere
-	hurry       context.CancelFunc
+	drainCtx    context.Context // canceled when a stop accepts no more sends: clients had the time to reconnect elsewhere
+	endDrain    context.CancelFunc
 	background  background
 	unsubscribe func()
 	stopOnce    sync.Once
 	stopErr     error
 }
 
-// New starts a gateway: it is on the bus when New returns. Stop ends it.
-func New(ctx context.Context, cfg Config, parts Parts) (*Gateway, error) {
+// New starts a gateway. It is subscribed to the bus when New returns. The
+// caller must call Stop.
+func New(ctx context.Context, cfg Config, parts Dependencies) (*Gateway, error) {
 	cfg = cfg.withDefaults()
 	sockets, err := websocket.NewServer(websocket.Config{
 		MaxMessage:   cfg.MaxFrame,
 		MaxQueued:    cfg.MaxQueued,
 		WriteTimeout: cfg.WriteTimeout,
-		IdleTimeout:  cfg.Idle,
+		IdleTimeout:  cfg.IdleTimeout,
 		Subprotocol:  wire.Subprotocol,
 	})
 	if err != nil {
 		return nil, err
 	}
-	g := &Gateway{cfg: cfg, parts: parts, log: parts.Logger.With("node", cfg.Node), sockets: sockets, hub: newHub()}
+	g := &Gateway{cfg: cfg, deps: parts, log: parts.Logger.With("node", cfg.Node), sockets: sockets, hub: newHub()}
 	g.ctx, g.cancel = context.WithCancel(context.Background())
-	g.lingering, g.hurry = context.WithCancel(g.ctx)
-	g.rooms = newRooms(g)
+	g.drainCtx, g.endDrain = context.WithCancel(g.ctx)
+	g.members = newMemberCache(g)
 	g.watches = newWatches(g)
-	g.pulse = newPulse(g)
+	g.heartbeats = newHeartbeats(g)
 	g.marks = newMarks(g)
 	if parts.Messages != nil {
-		g.claims = newClaims(g)
-		g.background.Go(g.claims.run)
+		g.idempotency = newIdempotencyCache(g)
+		g.background.Go(g.idempotency.run)
 	}
-	g.background.Go(g.pulse.run)
+	g.background.Go(g.heartbeats.run)
 	g.background.Go(g.marks.run)
 	g.background.Go(g.watches.run)
 	g.background.Go(g.checkSessions)
@@ -169,10 +170,10 @@ func New(ctx context.Context, cfg Config, parts Parts) (*Gateway, error) {
 	return g, nil
 }
 
-// Connections is how many sockets are open.
-func (g *Gateway) Connections() int { return g.hub.sessions() }
+// Connections returns the number of open connections.
+func (g *Gateway) Connections() int { return g.hub.numSessions() }
 
-// ServeHTTP upgrades a request to a socket.
+// ServeHTTP upgrades a request to a WebSocket connection.
 func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if g.draining.Load() {
 		w.Header().Set("Retry-After", "1")
@@ -183,14 +184,14 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusForbidden, chat.Refuse(chat.CodeForbidden, "", "pages of this origin may not connect"))
 		return
 	}
-	sess, user, err := g.parts.Auth.Authenticate(r)
+	sess, user, err := g.deps.Auth.Authenticate(r)
 	if err != nil {
 		g.refuseLogin(w, r, err)
 		return
 	}
-	if g.hub.count(user.ID) >= g.cfg.PerUser {
+	if g.hub.numSessionsOf(user.ID) >= g.cfg.ConnectionsPerUser {
 		w.Header().Set("Retry-After", "10")
-		refuse(w, http.StatusTooManyRequests, chat.Refuse(chat.CodeRateLimited, "", "this account has %d connections already", g.cfg.PerUser))
+		refuse(w, http.StatusTooManyRequests, chat.Refuse(chat.CodeRateLimited, "", "this account has %d connections already", g.cfg.ConnectionsPerUser))
 		return
 	}
 	s := newSession(g, user.ID, sess.ID)
@@ -216,10 +217,10 @@ func (g *Gateway) refuseLogin(w http.ResponseWriter, r *http.Request, err error)
 	refuse(w, http.StatusServiceUnavailable, chat.Refuse(chat.CodeUnavailable, "", "the session cannot be looked up now"))
 }
 
-// Stop drains: new connections are refused, clients are told to go elsewhere
-// and served until they have had the time to, sends in flight are answered,
-// then sockets close. When ctx ends first, the rest is cut off. It is
-// idempotent.
+// Stop drains the gateway and stops it: it refuses new connections, asks clients
+// to reconnect elsewhere and serves them until they had the time to, answers the
+// sends in flight, and closes the connections. When ctx ends first, the rest is
+// closed at once. It is idempotent.
 func (g *Gateway) Stop(ctx context.Context) error {
 	g.stopOnce.Do(func() { g.stopErr = g.stop(ctx) })
 	return g.stopErr
@@ -231,12 +232,12 @@ func (g *Gateway) stop(ctx context.Context) error {
 		after := rand.N(g.cfg.GoodbyeSpread + 1)
 		s.push(wire.Goodbye{T: "goodbye", ReconnectAfterMS: after.Milliseconds()})
 	})
-	if !g.cfg.Alone {
-		g.linger(ctx)
+	if !g.cfg.Standalone {
+		g.drain(ctx)
 	}
-	g.hurry()
+	g.endDrain()
 	for g.inFlight.Load() > 0 && ctx.Err() == nil {
-		pause(ctx, 5*time.Millisecond)
+		sleep(ctx, 5*time.Millisecond)
 	}
 	err := g.sockets.Close(ctx)
 	g.unsubscribe()
@@ -245,25 +246,26 @@ func (g *Gateway) stop(ctx context.Context) error {
 	return err
 }
 
-// linger serves on until the clients have gone, or the time is over that they
-// were given. Most of the time that a stop may take, at most: the rest is for
-// what is still in flight.
-func (g *Gateway) linger(ctx context.Context) {
+// drain waits until all clients have disconnected or their time to do so is
+// over. It takes at most three quarters of the time left in ctx: the rest is for
+// sends in flight.
+func (g *Gateway) drain(ctx context.Context) {
 	most := g.cfg.GoodbyeSpread + goodbyeGrace
 	if deadline, ok := ctx.Deadline(); ok {
 		most = min(most, time.Until(deadline)*3/4)
 	}
 	ctx, cancel := context.WithTimeout(ctx, most)
 	defer cancel()
-	for g.hub.sessions() > 0 && ctx.Err() == nil {
-		pause(ctx, 20*time.Millisecond)
+	for g.hub.numSessions() > 0 && ctx.Err() == nil {
+		sleep(ctx, 20*time.Millisecond)
 	}
 }
 
-// goodbyeGrace is for clients whose time to go has come, to go.
+// goodbyeGrace is how long the last client may take to reconnect after
+// GoodbyeSpread.
 const goodbyeGrace = time.Second
 
-func pause(ctx context.Context, d time.Duration) {
+func sleep(ctx context.Context, d time.Duration) {
 	select {
 	case <-ctx.Done():
 	case <-time.After(d):

@@ -24,46 +24,46 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/wire"
 )
 
-// What cannot be brought about from outside at will: answers that come at a
-// certain moment, or not at all. Everything else is tested with whole systems,
+// These tests cover what cannot be caused from outside: backends that answer at
+// a certain moment, or not at all. Everything else is tested with whole systems,
 // in package acceptance.
 
-// answers is a store whose answers the test decides.
-type answers struct {
+// stubStore is a store whose answers the test provides.
+type stubStore struct {
 	Store
 	members    func() ([]chat.UserID, int64, error)
-	acquainted func(of []chat.UserID) []chat.UserID
-	sent       atomic.Int64 // names that were looked up
-	looking    func()       // called before a name is looked up; may be nil
+	shares     func(of []chat.UserID) []chat.UserID
+	lookups    atomic.Int64 // client ids that were looked up
+	beforeFind func()       // called before a client id is looked up; may be nil
 }
 
-func (a *answers) MemberIDs(context.Context, chat.ConversationID) ([]chat.UserID, int64, error) {
+func (a *stubStore) MemberIDs(context.Context, chat.ConversationID) ([]chat.UserID, int64, error) {
 	return a.members()
 }
 
-func (a *answers) SharesConversation(_ context.Context, _ chat.UserID, of []chat.UserID) ([]chat.UserID, error) {
-	return a.acquainted(of), nil
+func (a *stubStore) SharesConversation(_ context.Context, _ chat.UserID, of []chat.UserID) ([]chat.UserID, error) {
+	return a.shares(of), nil
 }
 
-func (a *answers) FindByClientID(_ context.Context, keys []store.SendKey) (map[store.SendKey]*chat.Message, error) {
-	if a.looking != nil {
-		a.looking()
+func (a *stubStore) FindByClientID(_ context.Context, keys []store.SendKey) (map[store.SendKey]*chat.Message, error) {
+	if a.beforeFind != nil {
+		a.beforeFind()
 	}
-	a.sent.Add(int64(len(keys)))
+	a.lookups.Add(int64(len(keys)))
 	return nil, nil
 }
 
-type published func(s chat.Submission, confirm func(error))
+type publisherFunc func(s chat.Submission, confirm func(error))
 
-func (p published) Publish(s chat.Submission, confirm func(error)) error {
+func (p publisherFunc) Publish(s chat.Submission, confirm func(error)) error {
 	p(s, confirm)
 	return nil
 }
 
-func gatewayOf(t *testing.T, st *answers, publish published) *Gateway {
+func newTestGateway(t *testing.T, st *stubStore, publish publisherFunc) *Gateway {
 	t.Helper()
 	g := &Gateway{
-		cfg: Config{}.withDefaults(), parts: Parts{Store: st, Messages: st, Publisher: publish},
+		cfg: Config{}.withDefaults(), deps: Dependencies{Store: st, Messages: st, Publisher: publish},
 		log: slog.New(slog.DiscardHandler), hub: newHub(),
 	}
 	g.ctx, g.cancel = context.WithCancel(t.Context())
@@ -71,14 +71,14 @@ func gatewayOf(t *testing.T, st *answers, publish published) *Gateway {
 		g.cancel()
 		g.background.Wait()
 	})
-	g.lingering, g.hurry = context.WithCancel(g.ctx)
-	g.rooms, g.watches, g.claims = newRooms(g), newWatches(g), newClaims(g)
-	g.background.Go(g.claims.run)
+	g.drainCtx, g.endDrain = context.WithCancel(g.ctx)
+	g.members, g.watches, g.idempotency = newMemberCache(g), newWatches(g), newIdempotencyCache(g)
+	g.background.Go(g.idempotency.run)
 	return g
 }
 
-// sessionOf is a session with a real socket.
-func sessionOf(t *testing.T, g *Gateway, user chat.UserID) *session {
+// newTestSession returns a session with a real connection.
+func newTestSession(t *testing.T, g *Gateway, user chat.UserID) *session {
 	t.Helper()
 	server, err := websocket.NewServer(websocket.Config{MaxMessage: 1 << 16, MaxQueued: 1 << 20, WriteTimeout: time.Second, IdleTimeout: time.Minute, Subprotocol: "x"})
 	if err != nil {
@@ -86,11 +86,11 @@ func sessionOf(t *testing.T, g *Gateway, user chat.UserID) *session {
 	}
 	t.Cleanup(func() { _ = server.Close(context.Background()) })
 	s := newSession(g, user, 1)
-	s.sends = rate.NewLimiter(100, 100)
+	s.sendLimiter = rate.NewLimiter(100, 100)
 	ready := make(chan struct{})
 	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		defer close(ready)
-		c, err := server.Upgrade(w, r, quiet{})
+		c, err := server.Upgrade(w, r, noopHandler{})
 		if err != nil {
 			t.Error(err)
 		}
@@ -106,83 +106,83 @@ func sessionOf(t *testing.T, g *Gateway, user chat.UserID) *session {
 	return s
 }
 
-type quiet struct{}
+type noopHandler struct{}
 
-func (quiet) Message(*websocket.Conn, []byte) {}
-func (quiet) Closed(*websocket.Conn, error)   {}
+func (noopHandler) Message(*websocket.Conn, []byte) {}
+func (noopHandler) Closed(*websocket.Conn, error)   {}
 
 const conversation chat.ConversationID = 7
 
-func sendOf(body string) *wire.Send {
+func newSend(body string) *wire.Send {
 	return &wire.Send{ID: chat.ClientID(uuid.Must(uuid.NewV7())), Conversation: conversation, Body: body}
 }
 
-// A send that is refused for now again and again holds back what was sent
-// behind it, however long each look-up takes to fail.
-func TestWhatFollowsARefusedSendWaitsForIt(t *testing.T) {
-	away := true
-	st := &answers{members: func() ([]chat.UserID, int64, error) {
-		if away {
-			return nil, 0, errors.New("the database is away")
+// While a send is refused and may be retried, the sends after it are refused
+// too, however long each look-up takes to fail.
+func TestSendsAfterARefusedSendWait(t *testing.T) {
+	down := true
+	st := &stubStore{members: func() ([]chat.UserID, int64, error) {
+		if down {
+			return nil, 0, errors.New("the database is down")
 		}
 		return []chat.UserID{1}, 1, nil
 	}}
 	var order []string
-	g := gatewayOf(t, st, func(s chat.Submission, _ func(error)) { order = append(order, s.Body) })
-	s := sessionOf(t, g, 1)
-	first, second := sendOf("first"), sendOf("second")
-	s.sendAfterLoad(t.Context(), first, 1)
-	s.sendAfterLoad(t.Context(), first, 2)
-	away = false
-	s.sendAfterLoad(t.Context(), second, 3)
-	s.sendAfterLoad(t.Context(), first, 4)
-	s.sendAfterLoad(t.Context(), second, 5)
+	g := newTestGateway(t, st, func(s chat.Submission, _ func(error)) { order = append(order, s.Body) })
+	s := newTestSession(t, g, 1)
+	first, second := newSend("first"), newSend("second")
+	s.sendWithLookup(t.Context(), first, 1)
+	s.sendWithLookup(t.Context(), first, 2)
+	down = false
+	s.sendWithLookup(t.Context(), second, 3)
+	s.sendWithLookup(t.Context(), first, 4)
+	s.sendWithLookup(t.Context(), second, 5)
 	if !slices.Equal(order, []string{"first", "second"}) {
 		t.Errorf("published in the order %v", order)
 	}
 }
 
-// A message that the broker refuses while something is looked up for the next
-// one holds that one back as well.
-func TestARefusalDuringALookUpIsSeen(t *testing.T) {
-	st := &answers{members: func() ([]chat.UserID, int64, error) { return []chat.UserID{1}, 1, nil }}
+// When the broker refuses a message during a look-up for the next one, the next
+// one is refused too.
+func TestRefusalDuringLookup(t *testing.T) {
+	st := &stubStore{members: func() ([]chat.UserID, int64, error) { return []chat.UserID{1}, 1, nil }}
 	var order []string
 	var refuse func(error)
-	g := gatewayOf(t, st, func(s chat.Submission, confirm func(error)) {
+	g := newTestGateway(t, st, func(s chat.Submission, confirm func(error)) {
 		order = append(order, s.Body)
 		refuse = confirm
 	})
-	s := sessionOf(t, g, 1)
-	first, second := sendOf("first"), sendOf("second")
-	second.ID = chat.ClientID{15: 1} // not fresh: it is looked up
-	st.looking = func() { refuse(errors.New("the connection is lost")) }
-	s.sendAfterLoad(t.Context(), first, 1)
-	s.sendAfterLoad(t.Context(), second, 2)
-	s.sendAfterLoad(t.Context(), first, 3)
+	s := newTestSession(t, g, 1)
+	first, second := newSend("first"), newSend("second")
+	second.ID = chat.ClientID{15: 1} // an old id, which is looked up
+	st.beforeFind = func() { refuse(errors.New("the connection is lost")) }
+	s.sendWithLookup(t.Context(), first, 1)
+	s.sendWithLookup(t.Context(), second, 2)
+	s.sendWithLookup(t.Context(), first, 3)
 	if !slices.Equal(order, []string{"first", "first"}) {
 		t.Errorf("published in the order %v", order)
 	}
 }
 
-// What finds no room in the backlog is refused, and so is what was sent behind
-// it to the same conversation, until it comes again.
-func TestBacklogThatOverflowsKeepsTheOrder(t *testing.T) {
-	let := make(chan struct{})
-	st := &answers{members: func() ([]chat.UserID, int64, error) {
-		<-let
+// A send that does not fit into the backlog is refused, and so are later sends
+// to the same conversation, until it is sent again.
+func TestBacklogOverflowKeepsOrder(t *testing.T) {
+	release := make(chan struct{})
+	st := &stubStore{members: func() ([]chat.UserID, int64, error) {
+		<-release
 		return []chat.UserID{1}, 1, nil
 	}}
 	var mu sync.Mutex
 	var order []string
-	g := gatewayOf(t, st, func(s chat.Submission, _ func(error)) {
+	g := newTestGateway(t, st, func(s chat.Submission, _ func(error)) {
 		mu.Lock()
 		defer mu.Unlock()
 		order = append(order, s.Body)
 	})
-	s := sessionOf(t, g, 1)
-	s.sends = rate.NewLimiter(1e6, 1e6)
+	s := newTestSession(t, g, 1)
+	s.sendLimiter = rate.NewLimiter(1e6, 1e6)
 	s.busy = false
-	say := func(f *wire.Send) {
+	receive := func(f *wire.Send) {
 		s.Message(s.conn, []byte(`{"t":"send","id":"`+f.ID.String()+`","conversation":"7","body":"`+f.Body+`"}`))
 	}
 	idle := func() bool {
@@ -191,123 +191,124 @@ func TestBacklogThatOverflowsKeepsTheOrder(t *testing.T) {
 		return !s.busy
 	}
 	for range g.cfg.InFlight + spareBacklog + 2 {
-		say(sendOf("early"))
+		receive(newSend("early"))
 	}
-	spilled, behind := sendOf("spilled"), sendOf("behind")
-	say(spilled)
+	overflowed, behind := newSend("overflowed"), newSend("behind")
+	receive(overflowed)
 	s.mu.Lock()
 	s.backlog = s.backlog[:1] // some were handled
 	s.mu.Unlock()
-	say(behind)
-	close(let)
+	receive(behind)
+	close(release)
 	for !idle() {
 		time.Sleep(time.Millisecond)
 	}
-	say(behind)
+	receive(behind)
 	for !idle() {
 		time.Sleep(time.Millisecond)
 	}
 	mu.Lock()
 	defer mu.Unlock()
 	if slices.Contains(order, "behind") {
-		t.Errorf("what came behind a send that was refused was published before it: %v", order)
+		t.Errorf("a send was published before an earlier one that was refused: %v", order)
 	}
 }
 
-// A stranger's sends cost turns, and leave nothing behind.
+// Sends of a user who is not a member are rate-limited, and nothing is stored or
+// looked up for them.
 func TestRefusedSendsLeaveNothing(t *testing.T) {
-	st := &answers{members: func() ([]chat.UserID, int64, error) { return []chat.UserID{2}, 1, nil }}
-	g := gatewayOf(t, st, func(chat.Submission, func(error)) { t.Error("a stranger's message was published") })
-	s := sessionOf(t, g, 1)
-	s.sends = rate.NewLimiter(0.001, 50)
-	if _, err := g.rooms.load(t.Context(), conversation); err != nil {
+	st := &stubStore{members: func() ([]chat.UserID, int64, error) { return []chat.UserID{2}, 1, nil }}
+	g := newTestGateway(t, st, func(chat.Submission, func(error)) { t.Error("a message of a non-member was published") })
+	s := newTestSession(t, g, 1)
+	s.sendLimiter = rate.NewLimiter(0.001, 50)
+	if _, err := g.members.load(t.Context(), conversation); err != nil {
 		t.Fatal(err)
 	}
 	for i := range 1000 {
-		f := sendOf("hello")
+		f := newSend("hello")
 		if i%2 == 0 {
-			f.ID = chat.ClientID{15: byte(i), 14: byte(i >> 8)} // not fresh: it would be looked up
+			f.ID = chat.ClientID{15: byte(i), 14: byte(i >> 8)} // an old id, which would be looked up
 		}
-		if !s.sendQuickly(f, int64(i)) {
-			s.sendAfterLoad(t.Context(), f, int64(i))
+		if !s.sendInline(f, int64(i)) {
+			s.sendWithLookup(t.Context(), f, int64(i))
 		}
 	}
-	if n := len(g.claims.now); n > 0 {
-		t.Errorf("%d names are remembered", n)
+	if n := len(g.idempotency.current); n > 0 {
+		t.Errorf("%d client ids are cached", n)
 	}
-	if n := st.sent.Load(); n > 0 {
-		t.Errorf("%d names were looked up", n)
+	if n := st.lookups.Load(); n > 0 {
+		t.Errorf("%d client ids were looked up", n)
 	}
 }
 
-// News of members arrives while they are asked for, in every order; go test
-// -race sees that nothing is written past the lock.
-func TestFramesWhileMembersAreAskedFor(t *testing.T) {
-	st := &answers{members: func() ([]chat.UserID, int64, error) {
+// Frames and invalidations arrive during a load, in every order; the race
+// detector checks the locking.
+func TestFramesDuringMemberLoad(t *testing.T) {
+	st := &stubStore{members: func() ([]chat.UserID, int64, error) {
 		time.Sleep(100 * time.Microsecond)
 		return []chat.UserID{1, 2, 3}, 1 << 40, nil
 	}}
-	g := gatewayOf(t, st, nil)
+	g := newTestGateway(t, st, nil)
 	for i := range 1000 {
-		g.rooms.forgetAll()
-		g.rooms.deliver(&pubsub.Room{Conversation: conversation, MembersRev: int64(i), Frame: []byte("x")})
+		g.members.invalidateAll()
+		g.members.deliver(&pubsub.Room{Conversation: conversation, MembersRev: int64(i), Frame: []byte("x")})
 		if i%50 == 0 {
 			time.Sleep(time.Millisecond)
 		}
 	}
-	if _, err := g.rooms.load(t.Context(), conversation); err != nil {
+	if _, err := g.members.load(t.Context(), conversation); err != nil {
 		t.Fatal(err)
 	}
 }
 
-// Members that were asked for before news may have been lost are not believed.
-func TestMembersAreAskedForAgainAfterAGap(t *testing.T) {
+// A list that was requested before announcements were lost is not used.
+func TestMembersAreReloadedAfterAGap(t *testing.T) {
 	var g *Gateway
 	var calls atomic.Int64
-	st := &answers{members: func() ([]chat.UserID, int64, error) {
+	st := &stubStore{members: func() ([]chat.UserID, int64, error) {
 		if calls.Add(1) == 1 {
-			g.rooms.forgetAll() // while the answer is on its way
+			g.members.invalidateAll() // during the look-up
 			return []chat.UserID{1, 2}, 1, nil
 		}
 		return []chat.UserID{1}, 1, nil
 	}}
-	g = gatewayOf(t, st, nil)
-	m, err := g.rooms.load(t.Context(), conversation)
+	g = newTestGateway(t, st, nil)
+	m, err := g.members.load(t.Context(), conversation)
 	if err != nil || m.has(2) {
-		t.Errorf("a membership from before the gap is believed: %+v, %v", m, err)
+		t.Errorf("a list from before the gap is used: %+v, %v", m, err)
 	}
 }
 
-// A frame for a conversation that was removed meanwhile is for nobody, and no
-// reason to have everybody catch up.
+// A frame for a conversation that was removed meanwhile is dropped, and does not
+// cause a resync.
 func TestFramesOfARemovedConversation(t *testing.T) {
-	st := &answers{members: func() ([]chat.UserID, int64, error) { return nil, 0, chat.NotFound("conversation") }}
-	g := gatewayOf(t, st, nil)
+	st := &stubStore{members: func() ([]chat.UserID, int64, error) { return nil, 0, chat.NotFound("conversation") }}
+	g := newTestGateway(t, st, nil)
 	var logged strings.Builder
 	g.log = slog.New(slog.NewTextHandler(&logged, nil))
-	g.rooms.deliver(&pubsub.Room{Conversation: conversation, MembersRev: 1, Frame: []byte("x")})
-	if _, err := g.rooms.load(t.Context(), conversation); chat.CodeOf(err) != chat.CodeNotFound || logged.Len() > 0 {
+	g.members.deliver(&pubsub.Room{Conversation: conversation, MembersRev: 1, Frame: []byte("x")})
+	if _, err := g.members.load(t.Context(), conversation); chat.CodeOf(err) != chat.CodeNotFound || logged.Len() > 0 {
 		t.Errorf("%v; logged %s", err, &logged)
 	}
 }
 
-// Nobody watches whom they are no longer acquainted with, also when the removal
-// overtakes the look-up, or its news is lost (G7).
+// Users watch only those they share a conversation with, also when a removal
+// happens during the look-up, or its announcement is lost (G7).
 func TestWatchesAfterARemoval(t *testing.T) {
-	for name, news := range map[string]func(g *Gateway){
-		"told":                        func(g *Gateway) { g.watches.left([]chat.UserID{2}) },
-		"told of the one who watches": func(g *Gateway) { g.watches.left([]chat.UserID{1}) },
-		"lost":                        func(g *Gateway) { g.watches.forgetAll() },
+	for name, announce := range map[string]func(g *Gateway){
+		"announced":               func(g *Gateway) { g.watches.membersLeft([]chat.UserID{2}) },
+		"the watcher was removed": func(g *Gateway) { g.watches.membersLeft([]chat.UserID{1}) },
+		"lost":                    func(g *Gateway) { g.watches.refreshAll() },
 	} {
 		t.Run(name, func(t *testing.T) {
 			var removed atomic.Bool
 			var g *Gateway
 			overtake := true
-			st := &answers{acquainted: func(of []chat.UserID) []chat.UserID {
-				if overtake { // the answer is made, and the removal comes before it
+			st := &stubStore{shares: func(of []chat.UserID) []chat.UserID {
+				if overtake { // the removal is announced before this answer arrives
 					overtake = false
 					removed.Store(true)
-					news(g)
+					announce(g)
 					return of
 				}
 				if removed.Load() {
@@ -315,15 +316,15 @@ func TestWatchesAfterARemoval(t *testing.T) {
 				}
 				return of
 			}}
-			g = gatewayOf(t, st, nil)
+			g = newTestGateway(t, st, nil)
 			s := newSession(g, 1, 1)
 			if watched, err := g.watches.watch(t.Context(), s, []chat.UserID{2}); err != nil || len(watched) > 0 {
 				t.Errorf("the session watches %v (%v)", watched, err)
 			}
 			g.watches.mu.Lock()
 			defer g.watches.mu.Unlock()
-			if len(g.watches.watchers) > 0 || len(g.watches.asking) > 0 {
-				t.Errorf("watched: %v; asked for: %v", g.watches.watchers, g.watches.asking)
+			if len(g.watches.watchers) > 0 || len(g.watches.lookups) > 0 {
+				t.Errorf("watchers: %v; lookups: %v", g.watches.watchers, g.watches.lookups)
 			}
 		})
 	}

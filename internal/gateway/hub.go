@@ -10,85 +10,85 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
 )
 
-// hub knows the sessions on this gateway by their user.
+// hub has the sessions of this gateway by user. It is safe for concurrent use.
 type hub struct {
 	mu    sync.RWMutex
-	users map[chat.UserID]*person
-	open  int
+	users map[chat.UserID]*userSessions
+	total int
 }
 
-// person is a user with at least one session here.
-type person struct {
-	sessions []*session // replaced, never changed, so that readers need no lock
-	sends    *rate.Limiter
+// userSessions are the sessions of one user on this gateway, at least one.
+type userSessions struct {
+	sessions    []*session // copied on write, so that readers need no lock
+	sendLimiter *rate.Limiter
 }
 
-func newHub() *hub { return &hub{users: map[chat.UserID]*person{}} }
+func newHub() *hub { return &hub{users: map[chat.UserID]*userSessions{}} }
 
-// add makes s reachable and gives it the user's limiter.
+// add adds s and sets its sendLimiter to the one that the user's sessions share.
 func (h *hub) add(s *session, limiter func() *rate.Limiter) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	p := h.users[s.user]
-	if p == nil {
-		p = &person{sends: limiter()}
-		h.users[s.user] = p
+	u := h.users[s.user]
+	if u == nil {
+		u = &userSessions{sendLimiter: limiter()}
+		h.users[s.user] = u
 	}
-	p.sessions = append(slices.Clip(p.sessions), s)
-	s.sends = p.sends
-	h.open++
+	u.sessions = append(slices.Clip(u.sessions), s)
+	s.sendLimiter = u.sendLimiter
+	h.total++
 }
 
 func (h *hub) remove(s *session) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	p := h.users[s.user]
-	if p == nil {
+	u := h.users[s.user]
+	if u == nil {
 		return
 	}
-	i := slices.Index(p.sessions, s)
+	i := slices.Index(u.sessions, s)
 	if i < 0 {
 		return
 	}
-	h.open--
-	if len(p.sessions) == 1 {
+	h.total--
+	if len(u.sessions) == 1 {
 		delete(h.users, s.user)
 		return
 	}
-	p.sessions = slices.Concat(p.sessions[:i], p.sessions[i+1:])
+	u.sessions = slices.Concat(u.sessions[:i], u.sessions[i+1:])
 }
 
-// of gives the sessions of a user; the slice must not be changed.
-func (h *hub) of(user chat.UserID) []*session {
+// sessionsOf returns the sessions of a user. The slice must not be changed.
+func (h *hub) sessionsOf(user chat.UserID) []*session {
 	h.mu.RLock()
 	defer h.mu.RUnlock()
-	if p := h.users[user]; p != nil {
-		return p.sessions
+	if u := h.users[user]; u != nil {
+		return u.sessions
 	}
 	return nil
 }
 
-func (h *hub) count(user chat.UserID) int { return len(h.of(user)) }
+func (h *hub) numSessionsOf(user chat.UserID) int { return len(h.sessionsOf(user)) }
 
-func (h *hub) sessions() int {
+func (h *hub) numSessions() int {
 	h.mu.RLock()
 	defer h.mu.RUnlock()
-	return h.open
+	return h.total
 }
 
-// people are the users with sessions here.
-func (h *hub) people() []chat.UserID {
+// userIDs returns the users with sessions on this gateway, in no order.
+func (h *hub) userIDs() []chat.UserID {
 	h.mu.RLock()
 	defer h.mu.RUnlock()
 	return slices.Collect(maps.Keys(h.users))
 }
 
-// each calls f for every session, without holding the lock.
+// each calls f for every session. It does not hold the lock meanwhile.
 func (h *hub) each(f func(*session)) {
 	h.mu.RLock()
-	all := make([]*session, 0, h.open)
-	for _, p := range h.users {
-		all = append(all, p.sessions...)
+	all := make([]*session, 0, h.total)
+	for _, u := range h.users {
+		all = append(all, u.sessions...)
 	}
 	h.mu.RUnlock()
 	for _, s := range all {
@@ -96,24 +96,24 @@ func (h *hub) each(f func(*session)) {
 	}
 }
 
-// among gives the sessions here of members, which are sorted.
-func (h *hub) among(members []chat.UserID) []*session {
+// sessionsOfMembers returns the sessions of members, which must be sorted.
+func (h *hub) sessionsOfMembers(members []chat.UserID) []*session {
 	h.mu.RLock()
 	defer h.mu.RUnlock()
 	var found []*session
-	// The shorter side is walked: a room may have many more members than
-	// this gateway has people, or the other way round.
+	// Iterate over the smaller side: a conversation may have many more members
+	// than this gateway has users, or the other way round.
 	if len(h.users) < len(members) {
-		for user, p := range h.users {
+		for user, u := range h.users {
 			if _, ok := slices.BinarySearch(members, user); ok {
-				found = append(found, p.sessions...)
+				found = append(found, u.sessions...)
 			}
 		}
 		return found
 	}
 	for _, user := range members {
-		if p := h.users[user]; p != nil {
-			found = append(found, p.sessions...)
+		if u := h.users[user]; u != nil {
+			found = append(found, u.sessions...)
 		}
 	}
 	return found

@@ -11,14 +11,14 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/wire"
 )
 
-// marks moves read and received marks. While one round is being written, what
-// comes in is gathered, and for one person and conversation the highest wins.
+// marks stores read and received marks. Marks that arrive while a batch is being
+// written are the next batch; for one user and conversation the highest wins.
 type marks struct {
 	g    *Gateway
 	wake batching.Signal
 
 	mu      sync.Mutex
-	waiting map[markKey]markValue
+	pending map[markKey]markValue
 }
 
 type markKey struct {
@@ -28,19 +28,19 @@ type markKey struct {
 
 type markValue struct{ read, received int64 }
 
-// marksAtOnce is how many marks are written side by side; the store commits
+// markConcurrency is how many marks are written concurrently; the store commits
 // them together.
-const marksAtOnce = 32
+const markConcurrency = 32
 
 func newMarks(g *Gateway) *marks {
-	return &marks{g: g, wake: batching.NewSignal(), waiting: map[markKey]markValue{}}
+	return &marks{g: g, wake: batching.NewSignal(), pending: map[markKey]markValue{}}
 }
 
 func (m *marks) add(user chat.UserID, f *wire.Mark) {
 	key := markKey{user: user, conversation: f.Conversation}
 	m.mu.Lock()
-	v := m.waiting[key]
-	m.waiting[key] = markValue{read: max(v.read, f.Read), received: max(v.received, f.Received)}
+	v := m.pending[key]
+	m.pending[key] = markValue{read: max(v.read, f.Read), received: max(v.received, f.Received)}
 	m.mu.Unlock()
 	m.wake.Notify()
 }
@@ -48,11 +48,11 @@ func (m *marks) add(user chat.UserID, f *wire.Mark) {
 func (m *marks) run() {
 	for m.wake.Wait(m.g.ctx) {
 		m.mu.Lock()
-		all := m.waiting
-		m.waiting = map[markKey]markValue{}
+		all := m.pending
+		m.pending = map[markKey]markValue{}
 		m.mu.Unlock()
 		var group errgroup.Group
-		group.SetLimit(marksAtOnce)
+		group.SetLimit(markConcurrency)
 		for key, value := range all {
 			group.Go(func() error {
 				m.write(key, value)
@@ -66,11 +66,11 @@ func (m *marks) run() {
 func (m *marks) write(key markKey, v markValue) {
 	ctx, cancel := context.WithTimeout(m.g.ctx, callTimeout)
 	defer cancel()
-	membership, moved, err := m.g.parts.Store.Mark(ctx, key.conversation, key.user, v.read, v.received)
+	membership, moved, err := m.g.deps.Store.Mark(ctx, key.conversation, key.user, v.read, v.received)
 	switch {
 	case err == nil && moved:
-		m.g.parts.Announce.Marked(ctx, membership)
+		m.g.deps.Announcer.Marked(ctx, membership)
 	case err != nil && chat.CodeOf(err) == "" && m.g.ctx.Err() == nil:
-		m.g.log.Error("a mark could not be kept", "conversation", key.conversation, "error", err)
+		m.g.log.Error("a mark could not be stored", "conversation", key.conversation, "error", err)
 	}
 }

@@ -10,9 +10,10 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
 )
 
-// originAllowed keeps pages of other sites from using a visitor's cookie.
-// Browsers always send Origin with an upgrade (RFC 6455, section 10.2);
-// programs do not, and carry a token that no page can have.
+// originAllowed reports whether the page that opens the connection may do so.
+// It prevents that pages of other sites use a visitor's cookie. Browsers always
+// send Origin with an upgrade (RFC 6455, section 10.2); programs do not, and
+// have a token that no page can have.
 func (g *Gateway) originAllowed(r *http.Request) bool {
 	origin := r.Header.Get("Origin")
 	if origin == "" || slices.Contains(g.cfg.Origins, origin) {
@@ -22,7 +23,7 @@ func (g *Gateway) originAllowed(r *http.Request) bool {
 	return err == nil && u.Host != "" && strings.EqualFold(u.Host, r.Host)
 }
 
-// refuse answers an upgrade that is not granted.
+// refuse answers a refused upgrade with a problem document (RFC 9457).
 func refuse(w http.ResponseWriter, status int, e *chat.Error) {
 	w.Header().Set("Content-Type", "application/problem+json")
 	w.Header().Set("Cache-Control", "no-store")

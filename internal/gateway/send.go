@@ -10,88 +10,88 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/wire"
 )
 
-// codes of refusals that belong to the socket alone.
+// Codes of refusals that only hikyaku.v1 has.
 const (
 	codeInFlight chat.Code = "in_flight"
 	codeOrder    chat.Code = "order"
 )
 
-var errTaken = chat.Refuse(chat.CodeConflict, "id", "another message was sent under this id")
+var errIDTaken = chat.Refuse(chat.CodeConflict, "id", "another message was sent under this id")
 
-// A send is let in, which costs its user a turn, before anything is looked up
-// or remembered for it; so what a client sends in vain is bounded like the rest.
+// A send is admitted, which consumes a token of its user's rate limit, before
+// anything is looked up or stored for it. So refused sends are rate-limited too.
 
-// sendQuickly handles a send for which memory is enough, and tells whether it
-// was. It does not block.
-func (s *session) sendQuickly(f *wire.Send, arrival int64) bool {
-	room, known := s.g.rooms.peek(f.Conversation)
-	if !known {
+// sendInline handles a send for which no look-up is needed, and reports whether
+// it did. It does not block.
+func (s *session) sendInline(f *wire.Send, arrival int64) bool {
+	members, cached := s.g.members.get(f.Conversation)
+	if !cached {
 		return false
 	}
-	v := free
-	if c := s.g.claims; c != nil {
-		if v = c.look(s.user, f); v == unknown {
+	state := idFree
+	if c := s.g.idempotency; c != nil {
+		if state = c.check(s.user, f); state == idUnknown {
 			return false
 		}
 	}
-	if s.letIn(f, arrival) {
-		s.publish(f, arrival, room.has(s.user), v)
+	if s.admit(f, arrival) {
+		s.publish(f, arrival, members.has(s.user), state)
 	}
 	return true
 }
 
-// sendAfterLoad is a send for which something must be looked up first: the
-// sender's membership, or whether its name is taken.
-func (s *session) sendAfterLoad(ctx context.Context, f *wire.Send, arrival int64) {
-	if !s.letIn(f, arrival) {
+// sendWithLookup handles a send for which something may have to be looked up:
+// the sender's membership, or whether the client id is already used. It blocks.
+func (s *session) sendWithLookup(ctx context.Context, f *wire.Send, arrival int64) {
+	if !s.admit(f, arrival) {
 		return
 	}
-	room, err := s.g.rooms.load(ctx, f.Conversation)
+	members, err := s.g.members.load(ctx, f.Conversation)
 	if err != nil && chat.CodeOf(err) != chat.CodeNotFound {
 		s.g.log.Error("members could not be looked up", "conversation", f.Conversation, "error", err)
-		s.rejectForNow(f, arrival, chat.CodeUnavailable, "the message cannot be taken now", 500*time.Millisecond)
+		s.rejectRetryable(f, arrival, chat.CodeUnavailable, "the message cannot be taken now", 500*time.Millisecond)
 		return
 	}
-	member, v := room.has(s.user), free
-	if c := s.g.claims; c != nil && member {
-		if v = c.look(s.user, f); v == unknown {
-			if v, err = c.lookUp(ctx, s.user, f); err != nil {
-				s.g.log.Error("the name of a message could not be looked up", "error", err)
-				s.rejectForNow(f, arrival, chat.CodeUnavailable, "the message cannot be taken now", 500*time.Millisecond)
+	member, state := members.has(s.user), idFree
+	if c := s.g.idempotency; c != nil && member {
+		if state = c.check(s.user, f); state == idUnknown {
+			if state, err = c.lookUp(ctx, s.user, f); err != nil {
+				s.g.log.Error("a client id could not be looked up", "error", err)
+				s.rejectRetryable(f, arrival, chat.CodeUnavailable, "the message cannot be taken now", 500*time.Millisecond)
 				return
 			}
 		}
 	}
-	s.publish(f, arrival, member, v)
+	s.publish(f, arrival, member, state)
 }
 
-// letIn reports whether a send may go on now; when it may not, its client is
-// told.
-func (s *session) letIn(f *wire.Send, arrival int64) bool {
+// admit reports whether a send may proceed now. If not, it has answered the
+// client.
+func (s *session) admit(f *wire.Send, arrival int64) bool {
 	if s.mustWait(f, arrival) {
-		s.rejectOrder(f, arrival)
+		s.rejectOutOfOrder(f, arrival)
 		return false
 	}
-	if s.g.lingering.Err() != nil {
-		s.rejectForNow(f, arrival, chat.CodeUnavailable, "this gateway is stopping; connect again", time.Second)
+	if s.g.drainCtx.Err() != nil {
+		s.rejectRetryable(f, arrival, chat.CodeUnavailable, "this gateway is stopping; connect again", time.Second)
 		return false
 	}
 	if int(s.inFlight.Load()) >= s.g.cfg.InFlight {
-		s.rejectForNow(f, arrival, codeInFlight, "too many messages wait for their answer", 100*time.Millisecond)
+		s.rejectRetryable(f, arrival, codeInFlight, "too many messages wait for their answer", 100*time.Millisecond)
 		return false
 	}
-	if r := s.sends.Reserve(); r.Delay() > 0 {
+	if r := s.sendLimiter.Reserve(); r.Delay() > 0 {
 		wait := r.Delay()
 		r.Cancel()
-		s.rejectForNow(f, arrival, chat.CodeRateLimited, "you send too fast", wait)
+		s.rejectRetryable(f, arrival, chat.CodeRateLimited, "you send too fast", wait)
 		return false
 	}
 	return true
 }
 
-// publish hands a send to the broker, or says why it can never be taken. It
-// does not block.
-func (s *session) publish(f *wire.Send, arrival int64, member bool, name verdict) {
+// publish passes a send to the broker, or rejects it when it can never be
+// accepted. It does not block.
+func (s *session) publish(f *wire.Send, arrival int64, member bool, state idState) {
 	if !member {
 		s.reject(f, chat.NotFound("conversation"))
 		return
@@ -105,30 +105,30 @@ func (s *session) publish(f *wire.Send, arrival int64, member bool, name verdict
 		s.reject(f, refusal)
 		return
 	}
-	if c := s.g.claims; c != nil && (name == conflict || c.take(s.user, f) == conflict) {
-		s.reject(f, errTaken)
+	if c := s.g.idempotency; c != nil && (state == idConflict || c.reserve(s.user, f) == idConflict) {
+		s.reject(f, errIDTaken)
 		return
 	}
-	// One step with the check: an earlier message may have been refused since
-	// this one was let in, by the broker or while something was looked up.
+	// Check and publish under one lock: an earlier message may have been refused
+	// since this one was admitted, by the broker or during a look-up.
 	s.mu.Lock()
 	arrival = s.order.arrivalOf(f.Conversation, f.ID, arrival)
 	if s.order.mustWait(f.Conversation, arrival, submission.ReceivedAt) {
 		s.mu.Unlock()
-		s.rejectOrder(f, arrival)
+		s.rejectOutOfOrder(f, arrival)
 		return
 	}
-	s.order.settle(f.Conversation, f.ID)
+	s.order.remove(f.Conversation, f.ID)
 	s.inFlight.Add(1)
 	s.g.inFlight.Add(1)
-	err := s.g.parts.Publisher.Publish(submission, func(err error) { s.confirmed(f, arrival, err) })
+	err := s.g.deps.Publisher.Publish(submission, func(err error) { s.confirmed(f, arrival, err) })
 	s.mu.Unlock()
 	if err != nil {
 		s.confirmed(f, arrival, err)
 	}
 }
 
-// confirmed answers a send. The broker calls it.
+// confirmed answers a send when the broker has confirmed or refused it.
 func (s *session) confirmed(f *wire.Send, arrival int64, err error) {
 	s.inFlight.Add(-1)
 	defer s.g.inFlight.Add(-1)
@@ -139,39 +139,39 @@ func (s *session) confirmed(f *wire.Send, arrival int64, err error) {
 	var refusal *chat.Error
 	switch {
 	case !errors.As(err, &refusal):
-		s.rejectForNow(f, arrival, chat.CodeUnavailable, "it is not known whether the message was kept; send it again", 500*time.Millisecond)
+		s.rejectRetryable(f, arrival, chat.CodeUnavailable, "it is not known whether the message was kept; send it again", 500*time.Millisecond)
 	case refusal.Code == chat.CodeOverloaded, refusal.Code == chat.CodeUnavailable:
-		s.rejectForNow(f, arrival, refusal.Code, refusal.Text, 500*time.Millisecond)
+		s.rejectRetryable(f, arrival, refusal.Code, refusal.Text, 500*time.Millisecond)
 	default:
 		s.reject(f, refusal)
 	}
 }
 
-// reject refuses a send for good.
+// reject refuses a send finally.
 func (s *session) reject(f *wire.Send, refusal *chat.Error) {
 	s.mu.Lock()
-	s.order.settle(f.Conversation, f.ID)
+	s.order.remove(f.Conversation, f.ID)
 	s.mu.Unlock()
 	s.push(wire.Rejected{T: "rejected", ID: f.ID, Code: string(refusal.Code), Text: refusal.Error()})
 }
 
-// rejectForNow refuses a send that may come again. What arrived behind it waits
-// for it.
-func (s *session) rejectForNow(f *wire.Send, arrival int64, code chat.Code, text string, after time.Duration) {
+// rejectRetryable refuses a send that may be retried after a time. Sends that
+// arrived after it wait for the retry.
+func (s *session) rejectRetryable(f *wire.Send, arrival int64, code chat.Code, text string, after time.Duration) {
 	s.mu.Lock()
 	kept := s.order.refuse(f.Conversation, f.ID, s.order.arrivalOf(f.Conversation, f.ID, arrival), time.Now())
 	s.mu.Unlock()
 	if !kept {
-		// A new connection sends all that has no answer, in its order.
+		// On a new connection the client sends all unanswered messages in order.
 		s.conn.Close(wire.CloseGoodbye, "too many messages were refused; connect again")
 		return
 	}
 	s.push(wire.Rejected{T: "rejected", ID: f.ID, Code: string(code), Text: text, RetryAfterMS: max(after.Milliseconds(), 1)})
 }
 
-// rejectOrder refuses a send because one that came before it was refused.
-func (s *session) rejectOrder(f *wire.Send, arrival int64) {
-	s.rejectForNow(f, arrival, codeOrder, "an earlier message to this conversation must come first", 100*time.Millisecond)
+// rejectOutOfOrder refuses a send because one that came before it was refused.
+func (s *session) rejectOutOfOrder(f *wire.Send, arrival int64) {
+	s.rejectRetryable(f, arrival, codeOrder, "an earlier message to this conversation must come first", 100*time.Millisecond)
 }
 
 // mustWait reports whether a send must wait for an earlier one.

@@ -16,58 +16,58 @@ import (
 )
 
 const (
-	// spareBacklog is how many frames of one session may wait for its backlog
-	// beside the sends that it may have in flight.
+	// spareBacklog is how many frames the backlog of a session may hold besides
+	// the sends that may be in flight.
 	spareBacklog = 128
-	// otherFrames and otherBurst limit the frames of one connection that are
-	// not sends, per second and at once.
-	otherFrames = 50
-	otherBurst  = 200
-	// callTimeout bounds a call to a part that the session waits for.
+	// frameRate (per second) and frameBurst limit the frames of one connection
+	// that are not sends.
+	frameRate  = 50
+	frameBurst = 200
+	// callTimeout limits each call to a backend that a session waits for.
 	callTimeout = 10 * time.Second
 )
 
-// session is one socket of a user. There may be 20,000 of them in a process,
-// most of them idle, so what only busy ones need is made when it is needed.
+// session is one connection of a user. There may be 20,000 of them in a process,
+// most of them idle, so what only active ones need is allocated on first use.
 type session struct {
-	g      *Gateway
-	user   chat.UserID
-	id     chat.SessionID
-	device int64
-	conn   *websocket.Conn
-	sends  *rate.Limiter // shared by the user's sessions here; set by hub.add
-	others *rate.Limiter // of this session; used by the loop or the backlog, whichever runs
+	g            *Gateway
+	user         chat.UserID
+	id           chat.SessionID
+	device       int64
+	conn         *websocket.Conn
+	sendLimiter  *rate.Limiter // shared by the user's sessions on this gateway; set by hub.add
+	frameLimiter *rate.Limiter // for frames that are not sends; used by the event loop or the backlog, never by both at once
 
 	inFlight atomic.Int32
 
-	mu      sync.Mutex
-	backlog []inbound
-	busy    bool // the backlog runs, or the session is not started
-	closed  bool
-	gone    bool // the device was taken off
-	order   sendOrder
-	arrived int64         // number of the last frame
-	watched []chat.UserID // guarded by watches.mu
-	typed   time.Time     // of the last typing that was passed on; backlog only
+	mu           sync.Mutex
+	backlog      []inbound
+	busy         bool // the backlog runs, or the session has not started
+	closed       bool
+	detached     bool // detach was called
+	order        sendOrder
+	lastArrival  int64         // number of the last frame from the client
+	watched      []chat.UserID // guarded by watches.mu
+	typingSentAt time.Time     // when typing was announced last; backlog only
 }
 
 // inbound is a frame from the client.
 type inbound struct {
-	item    any   // wire.Inbound, or the error of one that could not be read
+	item    any   // wire.Inbound, or the error of a frame that could not be decoded
 	arrival int64 // its number on this connection
 }
 
 func newSession(g *Gateway, user chat.UserID, id chat.SessionID) *session {
-	return &session{g: g, user: user, id: id, device: g.devices.Add(1), busy: true}
+	return &session{g: g, user: user, id: id, device: g.lastDevice.Add(1), busy: true}
 }
 
-func (s *session) asDevice() presence.Device {
+func (s *session) presenceDevice() presence.Device {
 	return presence.Device{User: s.user, Node: s.g.cfg.Node, ID: s.device}
 }
 
-// start says hello, makes the session reachable, and lets its frames in. What
-// came before waits in the backlog, so hello is the first frame out and
-// nothing that is stored after the client's first sync can miss the session.
+// start sends hello, registers the session, and handles the frames that are
+// already in the backlog. So hello is the first frame to the client, and
+// everything that is stored after the client's first sync reaches the session.
 func (s *session) start(conn *websocket.Conn, user chat.User) {
 	g := s.g
 	s.conn = conn
@@ -76,7 +76,7 @@ func (s *session) start(conn *websocket.Conn, user chat.User) {
 		Limits: wire.Limits{
 			FrameBytes: g.cfg.MaxFrame, BodyBytes: chat.MaxBody, InFlight: g.cfg.InFlight,
 			PerSecond: g.cfg.PerSecond, Burst: g.cfg.Burst, WatchUsers: g.cfg.WatchUsers,
-			HeartbeatMS: g.cfg.Heartbeat.Milliseconds(), IdleMS: g.cfg.Idle.Milliseconds(),
+			HeartbeatMS: g.cfg.Heartbeat.Milliseconds(), IdleMS: g.cfg.IdleTimeout.Milliseconds(),
 		},
 	})
 	s.mu.Lock()
@@ -92,30 +92,30 @@ func (s *session) start(conn *websocket.Conn, user chat.User) {
 	})
 }
 
-// attach makes the device known. One that was taken off before that came about
-// is taken off once more: it would be looked for here for as long as the gateway
-// lives.
+// attach registers the device with presence. When detach was called meanwhile,
+// it detaches the device once more: otherwise the device would stay registered
+// for as long as the gateway runs.
 func (s *session) attach() {
 	ctx, cancel := context.WithTimeout(s.g.ctx, callTimeout)
-	state, changed, err := s.g.parts.Presence.Attach(ctx, s.asDevice())
+	state, changed, err := s.g.deps.Presence.Attach(ctx, s.presenceDevice())
 	cancel()
 	switch {
 	case err != nil:
-		// Without it nothing would be routed here; the client comes back.
-		s.g.log.Error("a device could not be announced", "user", s.user, "error", err)
+		// Nothing would be routed to this session; the client reconnects.
+		s.g.log.Error("a device could not be attached", "user", s.user, "error", err)
 		s.conn.Close(wire.CloseGoodbye, "try again")
 	case changed:
-		s.g.parts.Announce.PresenceChanged(s.g.ctx, state)
+		s.g.deps.Announcer.PresenceChanged(s.g.ctx, state)
 	}
 	s.mu.Lock()
-	gone := s.gone
+	detached := s.detached
 	s.mu.Unlock()
-	if gone {
+	if detached {
 		s.detach()
 	}
 }
 
-// Closed implements socket.Handler.
+// Closed implements [websocket.Handler].
 func (s *session) Closed(_ *websocket.Conn, _ error) {
 	s.mu.Lock()
 	s.closed = true
@@ -124,76 +124,76 @@ func (s *session) Closed(_ *websocket.Conn, _ error) {
 	s.g.hub.remove(s)
 	s.g.watches.set(s, nil)
 	if s.g.draining.Load() {
-		s.g.background.Go(func() { // the stop waits for it
-			pause(s.g.lingering, s.g.cfg.AwayGrace)
+		s.g.background.Go(func() { // Stop waits for it
+			sleep(s.g.drainCtx, s.g.cfg.AwayGrace)
 			s.detach()
 		})
 		return
 	}
-	// A page that reloads is back within the grace and was never away.
+	// A page that reloads is back within AwayGrace and stays online.
 	time.AfterFunc(s.g.cfg.AwayGrace, func() { s.g.background.Do(s.detach) })
 }
 
 func (s *session) detach() {
 	if s.g.ctx.Err() != nil {
-		return // the gateway has stopped; its devices went with it
+		return // the gateway has stopped, and its devices are removed with it
 	}
 	s.mu.Lock()
-	s.gone = true
+	s.detached = true
 	s.mu.Unlock()
 	ctx, cancel := context.WithTimeout(context.Background(), callTimeout)
 	defer cancel()
-	state, changed, err := s.g.parts.Presence.Detach(ctx, s.asDevice())
+	state, changed, err := s.g.deps.Presence.Detach(ctx, s.presenceDevice())
 	if err != nil {
-		s.g.log.Error("a device could not be taken off", "user", s.user, "error", err)
+		s.g.log.Error("a device could not be detached", "user", s.user, "error", err)
 		return
 	}
 	if !changed {
 		return
 	}
-	s.g.parts.Announce.PresenceChanged(ctx, state)
+	s.g.deps.Announcer.PresenceChanged(ctx, state)
 	if state.Presence == chat.Offline {
-		err := s.g.parts.Store.SetLastSeen(ctx, s.user, state.LastSeen)
-		if err != nil && chat.CodeOf(err) != chat.CodeNotFound { // the account may be gone with its session
-			s.g.log.Error("when a person left could not be kept", "user", s.user, "error", err)
+		err := s.g.deps.Store.SetLastSeen(ctx, s.user, state.LastSeen)
+		if err != nil && chat.CodeOf(err) != chat.CodeNotFound { // the account may have been deleted with its session
+			s.g.log.Error("the last-seen time could not be stored", "user", s.user, "error", err)
 		}
 	}
 }
 
-// push encodes a frame and queues it.
+// push encodes a frame and queues it for the client. It does not block.
 func (s *session) push(frame any) { s.conn.Send(websocket.NewFrame(wire.Encode(frame))) }
 
-func (s *session) complain(id string, code chat.Code, text string) {
+func (s *session) sendError(id string, code chat.Code, text string) {
 	s.push(wire.ErrorFrame{T: "error", ID: id, Code: string(code), Text: text})
 }
 
-// Message implements socket.Handler. It runs on the socket's loop and must not
-// block.
+// Message implements [websocket.Handler]. It runs on the connection's event loop
+// and must not block.
 func (s *session) Message(c *websocket.Conn, p []byte) {
 	frame, err := wire.DecodeInbound(p)
 	var item any = frame
 	if err != nil {
 		item = err
 	} else if frame == nil {
-		return // of a type to come
+		return // an unknown type, of a later version of the protocol
 	}
 	s.mu.Lock()
-	s.arrived++
-	in := inbound{item: item, arrival: s.arrived}
+	s.lastArrival++
+	in := inbound{item: item, arrival: s.lastArrival}
 	if s.busy {
-		room := len(s.backlog) < s.g.cfg.InFlight+spareBacklog
-		if room {
+		fits := len(s.backlog) < s.g.cfg.InFlight+spareBacklog
+		if fits {
 			s.backlog = append(s.backlog, in)
 		}
 		s.mu.Unlock()
-		if !room {
+		if !fits {
 			s.overflow(in)
 		}
 		return
 	}
 	s.mu.Unlock()
-	// Only this goroutine makes an idle session busy, so it is idle still.
-	if s.quick(in) {
+	// Only this goroutine sets busy, so it is still unset.
+	if s.handleInline(in) {
 		return
 	}
 	s.mu.Lock()
@@ -203,33 +203,33 @@ func (s *session) Message(c *websocket.Conn, p []byte) {
 	s.g.background.Go(s.runBacklog)
 }
 
-// overflow refuses a frame for which the backlog has no room.
+// overflow refuses a frame because the backlog is full.
 func (s *session) overflow(in inbound) {
 	const text = "too many frames are waiting"
 	if f, ok := in.item.(*wire.Send); ok {
-		s.rejectForNow(f, in.arrival, chat.CodeOverloaded, text, 500*time.Millisecond)
+		s.rejectRetryable(f, in.arrival, chat.CodeOverloaded, text, 500*time.Millisecond)
 		return
 	}
-	s.complain("", chat.CodeRateLimited, text)
+	s.sendError("", chat.CodeRateLimited, text)
 }
 
-// quick handles what memory can answer, and reports whether it did.
-func (s *session) quick(in inbound) bool {
+// handleInline handles a frame if that needs no I/O, and reports whether it did.
+func (s *session) handleInline(in inbound) bool {
 	switch f := in.item.(type) {
 	case *wire.Send:
-		return s.sendQuickly(f, in.arrival)
+		return s.sendInline(f, in.arrival)
 	case *wire.Ping:
-		if s.allowed() {
-			s.g.pulse.add(s)
+		if s.allowFrame() {
+			s.g.heartbeats.add(s)
 		}
 		return true
 	case *wire.Mark:
-		if s.allowed() {
+		if s.allowFrame() {
 			s.g.marks.add(s.user, f)
 		}
 		return true
 	case error:
-		if s.allowed() {
+		if s.allowFrame() {
 			s.malformed(f)
 		}
 		return true
@@ -238,21 +238,21 @@ func (s *session) quick(in inbound) bool {
 }
 
 func (s *session) malformed(err error) {
-	var m *wire.Malformed
+	var m *wire.MalformedError
 	if errors.As(err, &m) {
-		s.complain(m.ID, "malformed", m.Text)
+		s.sendError(m.ID, "malformed", m.Text)
 	}
 }
 
-// allowed charges a frame that is not a send to the connection's limit.
-func (s *session) allowed() bool {
-	if s.others == nil {
-		s.others = rate.NewLimiter(otherFrames, otherBurst)
+// allowFrame charges a frame that is not a send to the connection's limit.
+func (s *session) allowFrame() bool {
+	if s.frameLimiter == nil {
+		s.frameLimiter = rate.NewLimiter(frameRate, frameBurst)
 	}
-	if s.others.Allow() {
+	if s.frameLimiter.Allow() {
 		return true
 	}
-	s.complain("", chat.CodeRateLimited, "too many frames; at most 50 a second")
+	s.sendError("", chat.CodeRateLimited, "too many frames; at most 50 a second")
 	return false
 }
 
@@ -269,7 +269,7 @@ func (s *session) runBacklog() {
 		in := s.backlog[0]
 		s.backlog = s.backlog[1:]
 		s.mu.Unlock()
-		if !s.quick(in) {
+		if !s.handleInline(in) {
 			ctx, cancel := context.WithTimeout(s.g.ctx, callTimeout)
 			s.handle(ctx, in)
 			cancel()
@@ -277,13 +277,13 @@ func (s *session) runBacklog() {
 	}
 }
 
-// handle does what may have to wait for another part.
+// handle handles a frame. It may block.
 func (s *session) handle(ctx context.Context, in inbound) {
 	if f, ok := in.item.(*wire.Send); ok {
-		s.sendAfterLoad(ctx, f, in.arrival)
+		s.sendWithLookup(ctx, f, in.arrival)
 		return
 	}
-	if !s.allowed() {
+	if !s.allowFrame() {
 		return
 	}
 	switch f := in.item.(type) {
@@ -299,26 +299,26 @@ func (s *session) handle(ctx context.Context, in inbound) {
 }
 
 func (s *session) typing(ctx context.Context, f *wire.Typing) {
-	// One a second is enough for every receiver; the rest is noise.
+	// Once a second is enough for the receivers; more is dropped.
 	now := time.Now()
-	if now.Sub(s.typed) < time.Second {
+	if now.Sub(s.typingSentAt) < time.Second {
 		return
 	}
-	room, err := s.g.rooms.load(ctx, f.Conversation)
-	if err != nil || !room.has(s.user) {
-		return // nobody waits for an answer to typing
+	members, err := s.g.members.load(ctx, f.Conversation)
+	if err != nil || !members.has(s.user) {
+		return // typing is not answered
 	}
-	s.typed = now
-	s.g.parts.Announce.Typing(ctx, room.audience(f.Conversation), s.user)
+	s.typingSentAt = now
+	s.g.deps.Announcer.Typing(ctx, members.audience(f.Conversation), s.user)
 }
 
 func (s *session) status(ctx context.Context, f *wire.Status) {
-	state, changed, err := s.g.parts.Presence.SetAway(ctx, s.asDevice(), f.Away)
+	state, changed, err := s.g.deps.Presence.SetAway(ctx, s.presenceDevice(), f.Away)
 	if err != nil {
-		s.g.log.Error("a device's status could not be kept", "user", s.user, "error", err)
+		s.g.log.Error("a device's status could not be stored", "user", s.user, "error", err)
 		return
 	}
 	if changed {
-		s.g.parts.Announce.PresenceChanged(ctx, state)
+		s.g.deps.Announcer.PresenceChanged(ctx, state)
 	}
 }

@@ -12,42 +12,43 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/presence/localpresence"
 )
 
-// slowToAttach is a presence in which a device comes when it has gone already.
-type slowToAttach struct {
+// slowAttach is a presence whose Attach returns only after a Detach.
+type slowAttach struct {
 	presence.Presence
 	attaching, detached chan struct{}
 	detaches            atomic.Int32
 }
 
-func (p *slowToAttach) Attach(ctx context.Context, d presence.Device) (presence.State, bool, error) {
+func (p *slowAttach) Attach(ctx context.Context, d presence.Device) (presence.State, bool, error) {
 	close(p.attaching)
 	<-p.detached
 	return p.Presence.Attach(ctx, d)
 }
 
-func (p *slowToAttach) Detach(ctx context.Context, d presence.Device) (presence.State, bool, error) {
+func (p *slowAttach) Detach(ctx context.Context, d presence.Device) (presence.State, bool, error) {
 	if p.detaches.Add(1) == 1 {
 		defer close(p.detached)
 	}
 	return p.Presence.Detach(ctx, d)
 }
 
-// nobodyHears takes announcements.
-type nobodyHears struct{ Announcer }
+// noopAnnouncer ignores announcements.
+type noopAnnouncer struct{ Announcer }
 
-func (nobodyHears) PresenceChanged(context.Context, presence.State) {}
+func (noopAnnouncer) PresenceChanged(context.Context, presence.State) {}
 
-// nobodySees takes when people were seen last.
-type nobodySees struct{ Store }
+// noopStore ignores last-seen times.
+type noopStore struct{ Store }
 
-func (nobodySees) SetLastSeen(context.Context, chat.UserID, time.Time) error { return nil }
+func (noopStore) SetLastSeen(context.Context, chat.UserID, time.Time) error { return nil }
 
-// A socket that closes before its device is known leaves no device behind.
-func TestADeviceThatComesWhenItHasGone(t *testing.T) {
-	where := &slowToAttach{Presence: localpresence.New(nil), attaching: make(chan struct{}), detached: make(chan struct{})}
+// A connection that closes while its device is being attached leaves no device
+// behind.
+func TestDetachDuringAttach(t *testing.T) {
+	p := &slowAttach{Presence: localpresence.New(nil), attaching: make(chan struct{}), detached: make(chan struct{})}
 	g := &Gateway{
 		cfg: Config{Node: "a"}.withDefaults(), ctx: t.Context(), log: slog.New(slog.DiscardHandler),
-		parts: Parts{Presence: where, Announce: nobodyHears{}, Store: nobodySees{}},
+		deps: Dependencies{Presence: p, Announcer: noopAnnouncer{}, Store: noopStore{}},
 	}
 	s := newSession(g, 1, 1)
 	attached := make(chan struct{})
@@ -55,10 +56,10 @@ func TestADeviceThatComesWhenItHasGone(t *testing.T) {
 		defer close(attached)
 		s.attach()
 	}()
-	<-where.attaching
+	<-p.attaching
 	s.detach()
 	<-attached
-	nodes, err := where.NodesOf(t.Context(), []chat.UserID{1})
+	nodes, err := p.NodesOf(t.Context(), []chat.UserID{1})
 	if err != nil || len(nodes[0]) > 0 {
 		t.Errorf("the device is on %v, %v", nodes, err)
 	}

@@ -9,14 +9,14 @@ import (
 )
 
 const (
-	syncLimit    = 100 // entries of a page when the client does not say
+	syncLimit    = 100 // entries of a page when the client gives no limit
 	maxSyncLimit = 200
-	// maxSyncBytes ends a page of messages early, so that 200 of the longest
-	// do not fill the socket's queue.
+	// maxSyncBytes limits the text of a page of messages, so that 200 of the
+	// longest do not fill the connection's queue.
 	maxSyncBytes = 256 << 10
 )
 
-// syncPurpose binds sealed cursors to this use.
+// syncPurpose is the purpose that cursors are sealed for.
 const syncPurpose = "sync"
 
 func (s *session) sync(ctx context.Context, f *wire.Sync) {
@@ -31,21 +31,21 @@ func (s *session) sync(ctx context.Context, f *wire.Sync) {
 		return
 	}
 	if code := chat.CodeOf(err); code != "" {
-		s.complain(f.ID, code, err.Error())
+		s.sendError(f.ID, code, err.Error())
 		return
 	}
 	s.g.log.Error("a sync failed", "user", s.user, "error", err)
-	s.complain(f.ID, chat.CodeUnavailable, "the server cannot look now; ask again")
+	s.sendError(f.ID, chat.CodeUnavailable, "the server cannot look now; ask again")
 }
 
 func (s *session) syncConversations(ctx context.Context, f *wire.Sync, limit int) error {
 	var after store.Position
 	if f.Cursor != "" {
-		if err := s.g.parts.Cursors.Open(syncPurpose, s.user, f.Cursor, &after); err != nil {
+		if err := s.g.deps.Cursors.Open(syncPurpose, s.user, f.Cursor, &after); err != nil {
 			return err
 		}
 	}
-	page, gone, next, more, err := s.g.parts.Store.Changed(ctx, s.user, after, limit)
+	page, gone, next, more, err := s.g.deps.Store.Changed(ctx, s.user, after, limit)
 	if err != nil {
 		return err
 	}
@@ -55,7 +55,7 @@ func (s *session) syncConversations(ctx context.Context, f *wire.Sync, limit int
 	}
 	out := wire.Synced{
 		T: "synced", ID: f.ID, Conversations: make([]wire.Summary, len(page)), Gone: gone,
-		Cursor: s.g.parts.Cursors.Seal(syncPurpose, s.user, next), More: more,
+		Cursor: s.g.deps.Cursors.Seal(syncPurpose, s.user, next), More: more,
 	}
 	if out.Gone == nil {
 		out.Gone = []chat.ConversationID{}
@@ -67,7 +67,7 @@ func (s *session) syncConversations(ctx context.Context, f *wire.Sync, limit int
 	return nil
 }
 
-// peers looks up the other people of direct conversations.
+// peers looks up the other users of direct conversations.
 func (s *session) peers(ctx context.Context, page []chat.Summary) (map[chat.UserID]*chat.User, error) {
 	var ids []chat.UserID
 	for i := range page {
@@ -78,7 +78,7 @@ func (s *session) peers(ctx context.Context, page []chat.Summary) (map[chat.User
 	if len(ids) == 0 {
 		return nil, nil
 	}
-	users, err := s.g.parts.Store.Users(ctx, ids)
+	users, err := s.g.deps.Store.Users(ctx, ids)
 	if err != nil {
 		return nil, err
 	}
@@ -90,7 +90,7 @@ func (s *session) peers(ctx context.Context, page []chat.Summary) (map[chat.User
 }
 
 func (s *session) syncMessages(ctx context.Context, f *wire.Sync, limit int) error {
-	page, err := s.g.parts.Store.Changes(ctx, f.Conversation, s.user, f.Rev, limit)
+	page, err := s.g.deps.Store.Changes(ctx, f.Conversation, s.user, f.Rev, limit)
 	if err != nil {
 		return err
 	}

@@ -13,41 +13,42 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/wire"
 )
 
-// watches knows which sessions want to know of whose presence. Changes are
-// gathered for a moment, so that a person who comes and goes costs one frame.
+// watches has the users whose presence each session watches. Changes are
+// collected for PresenceBatchDelay, so that several changes of a user in a short
+// time cost one frame.
 type watches struct {
 	g    *Gateway
 	wake batching.Signal
 
 	mu       sync.Mutex
 	watchers map[chat.UserID]map[*session]struct{}
-	news     map[chat.UserID]*pubsub.Presence
-	asking   map[*asking]struct{}
+	pending  map[chat.UserID]*pubsub.Presence
+	lookups  map[*watchLookup]struct{}
 }
 
-// asking is a look-up of acquaintances under way.
-type asking struct {
+// watchLookup is a running look-up of which users share a conversation with self.
+type watchLookup struct {
 	self  chat.UserID
 	users map[chat.UserID]bool
-	stale bool // somebody left a conversation meanwhile, and the answer may be older
+	stale bool // somebody left a conversation meanwhile, so the answer may be outdated
 }
 
 func newWatches(g *Gateway) *watches {
 	return &watches{
 		g: g, wake: batching.NewSignal(),
-		watchers: map[chat.UserID]map[*session]struct{}{}, news: map[chat.UserID]*pubsub.Presence{},
-		asking: map[*asking]struct{}{},
+		watchers: map[chat.UserID]map[*session]struct{}{}, pending: map[chat.UserID]*pubsub.Presence{},
+		lookups: map[*watchLookup]struct{}{},
 	}
 }
 
-// set makes users the people whom s watches.
+// set replaces the users that s watches.
 func (w *watches) set(s *session, users []chat.UserID) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.setLocked(s, users)
 }
 
-// setLocked does it; w.mu is held.
+// setLocked is set; w.mu must be held.
 func (w *watches) setLocked(s *session, users []chat.UserID) {
 	for _, user := range s.watched {
 		delete(w.watchers[user], s)
@@ -64,17 +65,18 @@ func (w *watches) setLocked(s *session, users []chat.UserID) {
 	}
 }
 
-// replace watches those of users whom the session may, and tells their states.
+// replace has the session watch those of users that it may watch, and sends it
+// their states.
 func (w *watches) replace(ctx context.Context, s *session, users []chat.UserID) {
 	if most := w.g.cfg.WatchUsers; len(users) > most {
-		s.complain("", chat.CodeTooLarge, fmt.Sprintf("watch: at most %d people", most))
+		s.sendError("", chat.CodeTooLarge, fmt.Sprintf("watch: at most %d people", most))
 		return
 	}
-	// Watch first: what changes while the states are read is told as well.
-	acquainted, err := w.watch(ctx, s, users)
+	// Watch first, so that changes while the states are read are sent too.
+	allowed, err := w.watch(ctx, s, users)
 	if err != nil {
-		w.g.log.Error("acquaintances could not be looked up", "user", s.user, "error", err)
-		s.complain("", chat.CodeUnavailable, "presence cannot be told now")
+		w.g.log.Error("shared conversations could not be looked up", "user", s.user, "error", err)
+		s.sendError("", chat.CodeUnavailable, "presence cannot be told now")
 		return
 	}
 	s.mu.Lock()
@@ -84,55 +86,56 @@ func (w *watches) replace(ctx context.Context, s *session, users []chat.UserID) 
 		w.set(s, nil)
 		return
 	}
-	w.tell(ctx, s, acquainted)
+	w.sendStates(ctx, s, allowed)
 }
 
-// watch finds those of users whom the session may watch and has it watch them.
-// An answer that a removal has overtaken is asked for again (G7).
+// watch finds those of users that the session may watch, which are those who
+// share a conversation with its user, and has it watch them. It returns them.
+// When a member was removed during the look-up, it looks up again (G7).
 func (w *watches) watch(ctx context.Context, s *session, users []chat.UserID) ([]chat.UserID, error) {
-	ask := &asking{self: s.user, users: make(map[chat.UserID]bool, len(users))}
+	lookup := &watchLookup{self: s.user, users: make(map[chat.UserID]bool, len(users))}
 	for _, user := range users {
-		ask.users[user] = true
+		lookup.users[user] = true
 	}
 	w.mu.Lock()
-	w.asking[ask] = struct{}{}
+	w.lookups[lookup] = struct{}{}
 	w.mu.Unlock()
 	for {
-		acquainted, err := w.g.parts.Store.SharesConversation(ctx, s.user, users)
+		allowed, err := w.g.deps.Store.SharesConversation(ctx, s.user, users)
 		w.mu.Lock()
-		if err == nil && ask.stale {
-			ask.stale = false
+		if err == nil && lookup.stale {
+			lookup.stale = false
 			w.mu.Unlock()
 			continue
 		}
-		delete(w.asking, ask)
+		delete(w.lookups, lookup)
 		if err == nil {
-			w.setLocked(s, acquainted)
+			w.setLocked(s, allowed)
 		}
 		w.mu.Unlock()
-		return acquainted, err
+		return allowed, err
 	}
 }
 
-func (w *watches) tell(ctx context.Context, s *session, users []chat.UserID) {
+func (w *watches) sendStates(ctx context.Context, s *session, users []chat.UserID) {
 	if len(users) == 0 {
 		return
 	}
-	states, err := w.g.parts.Presence.States(ctx, users)
+	states, err := w.g.deps.Presence.States(ctx, users)
 	if err != nil {
 		w.g.log.Error("presence could not be read", "error", err)
 		return
 	}
-	seen := map[chat.UserID]time.Time{}
-	if people, err := w.g.parts.Store.Users(ctx, users); err == nil {
-		for _, u := range people {
-			seen[u.ID] = u.LastSeen
+	lastSeen := map[chat.UserID]time.Time{}
+	if accounts, err := w.g.deps.Store.Users(ctx, users); err == nil {
+		for _, u := range accounts {
+			lastSeen[u.ID] = u.LastSeen
 		}
 	}
 	frame := wire.PresenceFrame{T: "presence"}
 	for _, state := range states {
 		if state.Presence == chat.Offline && state.LastSeen.IsZero() {
-			state.LastSeen = seen[state.User]
+			state.LastSeen = lastSeen[state.User]
 		}
 		frame.States = append(frame.States, stateOf(state))
 	}
@@ -143,14 +146,14 @@ func stateOf(s presence.State) wire.PresenceState {
 	return wire.PresenceState{User: s.User, State: s.Presence, LastSeen: wire.MillisOf(s.LastSeen)}
 }
 
-// changed gathers news of a person, if anyone here wants to know.
+// changed queues a change of presence if any session watches the user.
 func (w *watches) changed(p *pubsub.Presence) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if len(w.watchers[p.User]) == 0 {
 		return
 	}
-	w.news[p.User] = p
+	w.pending[p.User] = p
 	w.wake.Notify()
 }
 
@@ -159,92 +162,92 @@ func (w *watches) run() {
 		select {
 		case <-w.g.ctx.Done():
 			return
-		case <-time.After(w.g.cfg.PresenceSettle):
+		case <-time.After(w.g.cfg.PresenceBatchDelay):
 		}
-		for s, states := range w.gathered() {
+		for s, states := range w.takePending() {
 			s.push(wire.PresenceFrame{T: "presence", States: states})
 		}
 	}
 }
 
-func (w *watches) gathered() map[*session][]wire.PresenceState {
+func (w *watches) takePending() map[*session][]wire.PresenceState {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	out := map[*session][]wire.PresenceState{}
-	for user, p := range w.news {
+	for user, p := range w.pending {
 		state := stateOf(presence.State{User: user, Presence: p.State, LastSeen: p.LastSeen})
 		for s := range w.watchers[user] {
 			out[s] = append(out[s], state)
 		}
 	}
-	clear(w.news)
+	clear(w.pending)
 	return out
 }
 
-// left is the news that people are out of a conversation: they, and those who
-// watch them, may no longer be acquainted (G7). Until that is looked up again
-// nothing more is told.
-func (w *watches) left(users []chat.UserID) {
-	again := map[*session][]chat.UserID{}
+// membersLeft handles that users left a conversation: they, and those who watch
+// them, may no longer share one (G7). Affected sessions watch nobody until that
+// was looked up again.
+func (w *watches) membersLeft(users []chat.UserID) {
+	affected := map[*session][]chat.UserID{}
 	w.mu.Lock()
 	for _, user := range users {
 		for s := range w.watchers[user] {
-			again[s] = s.watched
+			affected[s] = s.watched
 		}
-		for _, s := range w.g.hub.of(user) {
+		for _, s := range w.g.hub.sessionsOf(user) {
 			if len(s.watched) > 0 {
-				again[s] = s.watched
+				affected[s] = s.watched
 			}
 		}
-		for ask := range w.asking {
-			ask.stale = ask.stale || ask.self == user || ask.users[user]
+		for lookup := range w.lookups {
+			lookup.stale = lookup.stale || lookup.self == user || lookup.users[user]
 		}
 	}
-	for s := range again {
+	for s := range affected {
 		w.setLocked(s, nil)
 	}
 	w.mu.Unlock()
-	for s, watched := range again {
-		w.g.background.Go(func() { w.askAgain(s, watched) })
+	for s, watched := range affected {
+		w.g.background.Go(func() { w.refresh(s, watched) })
 	}
 }
 
-// forgetAll is for when news may have been lost: nothing is told to anyone
-// until it was looked up again, for one session after the other, which spreads
-// the work.
-func (w *watches) forgetAll() {
-	again := map[*session][]chat.UserID{}
+// refreshAll handles that changes of membership may have been lost: all sessions
+// watch nobody until that was looked up again, for one session after the other,
+// which spreads the load.
+func (w *watches) refreshAll() {
+	affected := map[*session][]chat.UserID{}
 	w.mu.Lock()
 	for _, sessions := range w.watchers {
 		for s := range sessions {
-			again[s] = s.watched
+			affected[s] = s.watched
 		}
 	}
-	for ask := range w.asking {
-		ask.stale = true
+	for lookup := range w.lookups {
+		lookup.stale = true
 	}
-	for s := range again {
+	for s := range affected {
 		w.setLocked(s, nil)
 	}
-	clear(w.news)
+	clear(w.pending)
 	w.mu.Unlock()
 	w.g.background.Go(func() {
-		for s, watched := range again {
+		for s, watched := range affected {
 			if w.g.ctx.Err() != nil {
 				return
 			}
-			w.askAgain(s, watched)
+			w.refresh(s, watched)
 		}
 	})
 }
 
-// askAgain has a session watch those of users whom it still may, unless its
-// client has said meanwhile whom it wants to watch.
-func (w *watches) askAgain(s *session, users []chat.UserID) {
+// refresh has a session watch those of users that it still may watch, unless its
+// client has sent another list meanwhile.
+func (w *watches) refresh(s *session, users []chat.UserID) {
 	w.mu.Lock()
-	said := s.watched != nil
+	replaced := s.watched != nil
 	w.mu.Unlock()
-	if said {
+	if replaced {
 		return
 	}
 	ctx, cancel := context.WithTimeout(w.g.ctx, callTimeout)

@@ -11,20 +11,20 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/store"
 )
 
-// Whatever one user's devices do, the others are notified as if it were not so.
-func TestOneUserHoldsUpNobody(t *testing.T) {
+// Whatever one user's devices do, the others are notified in time.
+func TestOneUserDelaysNobody(t *testing.T) {
 	const (
 		mallory, accomplice = chat.UserID(1), chat.UserID(2)
-		minutes, honest     = 15, 4 // people notified each second
+		minutes, honest     = 15, 4 // users notified each second
 	)
-	register := func(w *town, service func() error, generation int) {
-		w.mu.Lock()
-		w.devices[mallory] = nil
-		w.mu.Unlock()
+	register := func(f *simFixture, service func() error, generation int) {
+		f.mu.Lock()
+		f.devices[mallory] = nil
+		f.mu.Unlock()
 		for i := range store.MaxSubscriptions {
 			host := fmt.Sprintf("%d-%d.tarpit.example", generation, i)
-			w.serve(host, service)
-			w.subscribe(mallory, "https://"+host+"/x")
+			f.setService(host, service)
+			f.subscribe(mallory, "https://"+host+"/x")
 		}
 	}
 	inOne := func(int) chat.ConversationID { return 1 }
@@ -40,67 +40,67 @@ func TestOneUserHoldsUpNobody(t *testing.T) {
 		in      func(second int) chat.ConversationID
 		renew   int // seconds after which all endpoints are new
 	}{
-		{"services that never answer", silent, inOne, 0},
-		{"in many conversations", silent, func(s int) chat.ConversationID { return chat.ConversationID(1 + s) }, 0},
-		{"with ever new endpoints", silent, inOne, 10},
-		{"services that take all, slowly", slow(nil), func(s int) chat.ConversationID { return chat.ConversationID(1 + s) }, 10},
+		{"services that never answer", timeoutService, inOne, 0},
+		{"in many conversations", timeoutService, func(s int) chat.ConversationID { return chat.ConversationID(1 + s) }, 0},
+		{"with new endpoints again and again", timeoutService, inOne, 10},
+		{"services that accept all, slowly", slow(nil), func(s int) chat.ConversationID { return chat.ConversationID(1 + s) }, 10},
 		{"services that refuse all, slowly", slow(errors.New("status 400")), inOne, 0},
 	} {
 		t.Run(attack.name, func(t *testing.T) {
-			inTown(t, func(w *town) {
-				register(w, attack.service, 0)
-				said := map[string]time.Duration{} // by endpoint
+			simulate(t, func(f *simFixture) {
+				register(f, attack.service, 0)
+				publishedAt := map[string]time.Duration{} // by endpoint
 				for second := range minutes * 60 {
 					if attack.renew > 0 && second%attack.renew == 0 {
-						register(w, attack.service, 1+second)
+						register(f, attack.service, 1+second)
 					}
-					jobs := []notifyqueue.Job{w.missed(accomplice, attack.in(second), mallory)}
+					jobs := []notifyqueue.Job{f.missedJob(accomplice, attack.in(second), mallory)}
 					for i := range honest {
 						user := chat.UserID(1000 + second*honest + i)
 						endpoint := fmt.Sprint("https://push.example/", user)
-						w.subscribe(user, endpoint)
-						jobs = append(jobs, w.missed(accomplice, chat.ConversationID(100_000+user), user))
-						said[endpoint] = time.Since(w.began)
+						f.subscribe(user, endpoint)
+						jobs = append(jobs, f.missedJob(accomplice, chat.ConversationID(100_000+user), user))
+						publishedAt[endpoint] = time.Since(f.start)
 					}
-					w.publish(jobs...)
+					f.publish(jobs...)
 					time.Sleep(time.Second)
 				}
 				time.Sleep(10 * time.Second)
-				w.mu.Lock()
-				defer w.mu.Unlock()
+				f.mu.Lock()
+				defer f.mu.Unlock()
 				inTime := 0
-				for _, s := range w.sends {
-					// The delay is 5 s; the clock stands while anybody works.
-					if at, is := said[s.endpoint]; is && s.taken && s.at-at <= 6*time.Second {
+				for _, s := range f.sends {
+					// The delay is 5 s; the clock does not advance while a goroutine runs.
+					if at, is := publishedAt[s.endpoint]; is && s.accepted && s.at-at <= 6*time.Second {
 						inTime++
 					}
 				}
-				if inTime != len(said) {
-					w.Errorf("%d of %d people were notified in time", inTime, len(said))
+				if inTime != len(publishedAt) {
+					f.Errorf("%d of %d users were notified in time", inTime, len(publishedAt))
 				}
-				if n := w.most[mallory]; n > 4 {
-					w.Errorf("%d lanes went to one user", n)
+				if n := f.maxInFlight[mallory]; n > 4 {
+					f.Errorf("%d sends to one user at the same time", n)
 				}
 			})
 		})
 	}
 }
 
-// A device that takes nothing takes nothing from the same user's others.
-func TestADeviceThatRestsHoldsUpNoOther(t *testing.T) {
-	inTown(t, func(w *town) {
+// A device whose service accepts nothing does not delay the user's other devices.
+func TestPausedDeviceDelaysNoOther(t *testing.T) {
+	simulate(t, func(f *simFixture) {
 		const aki, ben = chat.UserID(1), chat.UserID(2)
-		w.serve("silent.example", silent)
-		w.subscribe(ben, "https://silent.example/x")
-		w.subscribe(ben, "https://push.example/x")
+		f.setService("silent.example", timeoutService)
+		f.subscribe(ben, "https://silent.example/x")
+		f.subscribe(ben, "https://push.example/x")
 		const conversations = 1000
 		for c := range conversations {
-			w.publish(w.missed(aki, chat.ConversationID(1+c), ben))
+			f.publish(f.missedJob(aki, chat.ConversationID(1+c), ben))
 			time.Sleep(time.Second)
 		}
 		time.Sleep(10 * time.Second)
-		if n := len(w.to("https://push.example/x")); n != conversations {
-			w.Errorf("%d of %d notifications", n, conversations)
+		if n := len(f.sendsTo("https://push.example/x")); n != conversations {
+			f.Errorf("%d of %d notifications", n, conversations)
 		}
 	})
 }

@@ -21,36 +21,36 @@ type payload struct {
 	Conversation chat.ConversationID `json:"conversation"`
 }
 
-// notification says a note to a device. Nothing in it is of a language but the
-// names that people gave and the "in" between them.
-func (r *run) notification(n *note, at store.NotificationState, sender, text string) (webpush.Notification, error) {
+// newNotification returns the notification for the user's devices. Its only words that
+// people did not write themselves are "in", between the names.
+func (w *worker) newNotification(n *pendingNotification, state store.NotificationState, sender, text string) (webpush.Notification, error) {
 	p := payload{Title: sender, Body: text, Conversation: n.Conversation}
 	urgency := "normal"
-	switch at.Kind {
+	switch state.Kind {
 	case chat.Direct:
 		urgency = "high"
 	case chat.Channel:
-		p.Title += " in #" + at.Title
+		p.Title += " in #" + state.Title
 	default:
-		p.Title += " in " + at.Title
+		p.Title += " in " + state.Title
 	}
-	// What was read meanwhile does not count.
-	if count := min(int64(n.count), n.last-at.Read); count > 1 {
+	// Messages that were read meanwhile do not count.
+	if count := min(int64(n.count), n.lastSeq-state.Read); count > 1 {
 		p.Body = fmt.Sprintf("(%d) %s", count, text)
 	}
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
-	e.SetEscapeHTML(false) // it would make six bytes of one
+	e.SetEscapeHTML(false) // it makes six bytes of one
 	if err := e.Encode(p); err != nil {
-		return webpush.Notification{}, fmt.Errorf("write a notification: %w", err)
+		return webpush.Notification{}, fmt.Errorf("encode a notification: %w", err)
 	}
 	return webpush.Notification{
-		Payload: bytes.TrimSuffix(b.Bytes(), []byte("\n")), Topic: topic(r.Store.Secret(), n.Conversation), TTL: r.TTL, Urgency: urgency,
+		Payload: bytes.TrimSuffix(b.Bytes(), []byte("\n")), Topic: topic(w.Store.Secret(), n.Conversation), TTL: w.TTL, Urgency: urgency,
 	}, nil
 }
 
-// topic names a conversation to push services: a newer notification replaces
-// one that the device has not been given yet. The services cannot tell which
+// topic is the name of a conversation for push services: a newer notification replaces
+// one that was not delivered to the device yet. The services cannot find out which
 // conversation it is.
 func topic(secret []byte, id chat.ConversationID) string {
 	mac := hmac.New(sha256.New, secret)

@@ -8,99 +8,101 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/webpush"
 )
 
-// put gives a parcel to its line.
-func (r *run) put(ctx context.Context, p *parcel) {
-	p.since = time.Now()
-	l, idle, out := r.lines.put(p)
-	r.end(out...)
-	if idle {
-		r.sending.Go(func() { r.serve(ctx, l) })
+// enqueue adds a notification to the queue of its device, and starts the sender of
+// the queue unless it runs.
+func (w *worker) enqueue(ctx context.Context, d *deviceNotification) {
+	d.queuedAt = time.Now()
+	q, start, dropped := w.queues.add(d)
+	w.finish(dropped...)
+	if start {
+		w.senders.Go(func() { w.serve(ctx, q) })
 		return
 	}
-	r.release(p)
+	w.ackEarly(d)
 }
 
-// release lets a parcel's delivery be done. A parcel that waits for its own
-// device or user must not hold it: queues hand out so many deliveries, and
-// others are in them.
-func (r *run) release(parcels ...*parcel) {
-	for _, p := range parcels {
-		p.released.Do(func() { r.notes.finish(p.note) })
+// ackEarly acknowledges notifications before they are sent. Those that wait for their
+// own device or user must not keep a delivery unacknowledged: the number of
+// unacknowledged deliveries is limited, and they contain jobs for others.
+func (w *worker) ackEarly(ds ...*deviceNotification) {
+	for _, d := range ds {
+		d.ackOnce.Do(func() { w.pending.finish(d.pending) })
 	}
 }
 
-// end is done with parcels that are in no line any more.
-func (r *run) end(parcels ...*parcel) {
-	r.release(parcels...)
-	for range parcels {
-		<-r.open
+// finish ends notifications that are in no queue any more.
+func (w *worker) finish(ds ...*deviceNotification) {
+	w.ackEarly(ds...)
+	for range ds {
+		<-w.slots
 	}
 }
 
-// serve sends what is in a line until that is nothing, or ctx ends; what was
-// not released then comes again.
-func (r *run) serve(ctx context.Context, l *line) {
+// serve sends the notifications of a queue until it is empty or ctx ends. Those that
+// were not acknowledged by then are redelivered.
+func (w *worker) serve(ctx context.Context, q *deviceQueue) {
 	for {
-		pause, over, out := r.lines.turn(l, time.Now(), r.GiveUp)
-		if len(out) > 0 {
-			r.log.WarnContext(ctx, "notifications are given up: the service takes none", "service", l.host, "notifications", len(out))
-			r.end(out...)
+		pause, done, dropped := w.queues.next(q, time.Now(), w.GiveUpAfter)
+		if len(dropped) > 0 {
+			w.log.WarnContext(ctx, "notifications are given up: the push service accepts none", "service", q.host, "notifications", len(dropped))
+			w.finish(dropped...)
 		}
-		if over || (pause > 0 && !r.rest(ctx, l, pause)) || !r.sendNext(ctx, l) {
+		if done || (pause > 0 && !w.pause(ctx, q, pause)) || !w.sendNext(ctx, q) {
 			return
 		}
 	}
 }
 
-// rest waits for a line's pause to be over; false when ctx has ended.
-func (r *run) rest(ctx context.Context, l *line, pause time.Duration) bool {
-	r.release(r.lines.waiting(l)...)
+// pause waits until the pause of a queue is over. It reports false when ctx has
+// ended.
+func (w *worker) pause(ctx context.Context, q *deviceQueue, pause time.Duration) bool {
+	w.ackEarly(w.queues.snapshot(q)...)
 	select {
 	case <-ctx.Done():
 		return false
-	case <-r.After(pause):
+	case <-w.After(pause):
 	}
-	// What is true only of the moment: read, come back, logged out.
-	r.again(ctx, l, r.lines.wake(l))
+	// Meanwhile the user may have read it, come online or logged out.
+	w.refresh(ctx, q, w.queues.resume(q))
 	return ctx.Err() == nil
 }
 
-// sendNext sends a line's next parcel once there is a lane for it; false when
-// ctx has ended. What has begun is finished also then; the sender has a timeout
-// of its own.
-func (r *run) sendNext(ctx context.Context, l *line) bool {
-	leave, err := r.enter(ctx, l)
+// sendNext sends the next notification of a queue when the semaphores allow it. It
+// reports false when ctx has ended. A send that has begun is finished also then; the
+// sender has a timeout of its own.
+func (w *worker) sendNext(ctx context.Context, q *deviceQueue) bool {
+	release, err := w.acquire(ctx, q)
 	if err != nil {
 		return false
 	}
-	p := r.lines.next(l)
-	if p == nil {
-		leave()
+	d := w.queues.pop(q)
+	if d == nil {
+		release()
 		return true
 	}
-	err = r.Sender.Send(context.WithoutCancel(ctx), p.to, p.what)
-	leave()
+	err = w.Sender.Send(context.WithoutCancel(ctx), d.subscription, d.notification)
+	release()
 	if ctx.Err() != nil && err != nil {
 		return false
 	}
-	r.settle(ctx, l, p, err)
+	w.handleResult(ctx, q, d, err)
 	return true
 }
 
-// enter takes a lane of the user, then one of the service, then one of all.
-// Whoever waits holds only what is narrower: a user who has too much on the way
-// holds up nobody else.
-func (r *run) enter(ctx context.Context, l *line) (leave func(), err error) {
-	user, err := r.perUser.enter(ctx, l.user, func() { r.release(r.lines.waiting(l)...) })
+// acquire acquires the semaphore of the user, then that of the service, then the
+// global one. While it waits it holds only narrower ones, so a user who has too many
+// sends in flight delays nobody else.
+func (w *worker) acquire(ctx context.Context, q *deviceQueue) (release func(), err error) {
+	user, err := w.userSemaphore.acquire(ctx, q.user, func() { w.ackEarly(w.queues.snapshot(q)...) })
 	if err != nil {
 		return nil, err
 	}
-	host, err := r.perHost.enter(ctx, l.host, func() {})
+	host, err := w.hostSemaphore.acquire(ctx, q.host, func() {})
 	if err != nil {
 		user()
 		return nil, err
 	}
-	all, err := r.inAll.enter(ctx, struct{}{}, func() {})
+	all, err := w.globalSemaphore.acquire(ctx, struct{}{}, func() {})
 	if err != nil {
 		host()
 		user()
@@ -109,32 +111,32 @@ func (r *run) enter(ctx context.Context, l *line) (leave func(), err error) {
 	return func() { all(); host(); user() }, nil
 }
 
-// settle deals with how a send has ended.
-func (r *run) settle(ctx context.Context, l *line, p *parcel, err error) {
+// handleResult handles the result of a send.
+func (w *worker) handleResult(ctx context.Context, q *deviceQueue, d *deviceNotification, err error) {
 	var retry *webpush.RetryError
 	if errors.As(err, &retry) {
-		end, out := r.lines.failed(l, p, time.Now(), retry.After, r.taken.Load())
+		end, dropped := w.queues.failed(q, d, time.Now(), retry.After, w.accepted.Load())
 		if end {
-			r.log.WarnContext(ctx, "a subscription ends: its service has taken nothing for days", "service", l.host, "error", err)
-			r.drop(ctx, l)
+			w.log.WarnContext(ctx, "a subscription is dropped: its push service has accepted nothing for days", "service", q.host, "error", err)
+			w.dropSubscription(ctx, q)
 		}
-		r.end(out...)
+		w.finish(dropped...)
 		return
 	}
-	r.lines.answered(l)
+	w.queues.succeeded(q)
 	switch {
 	case err == nil:
-		r.taken.Add(1)
+		w.accepted.Add(1)
 	case errors.Is(err, webpush.ErrGone):
-		r.drop(ctx, l)
+		w.dropSubscription(ctx, q)
 	default:
-		r.log.WarnContext(ctx, "a notification could not be sent", "error", err)
+		w.log.WarnContext(ctx, "a notification could not be sent", "error", err)
 	}
-	r.end(p)
+	w.finish(d)
 }
 
-func (r *run) drop(ctx context.Context, l *line) {
-	if err := r.Store.DropSubscription(context.WithoutCancel(ctx), l.endpoint); err != nil {
-		r.log.ErrorContext(ctx, "a subscription that has ended could not be removed", "service", l.host, "error", err)
+func (w *worker) dropSubscription(ctx context.Context, q *deviceQueue) {
+	if err := w.Store.DropSubscription(context.WithoutCancel(ctx), q.endpoint); err != nil {
+		w.log.ErrorContext(ctx, "a subscription could not be dropped", "service", q.host, "error", err)
 	}
 }

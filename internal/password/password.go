@@ -1,5 +1,5 @@
-// Package password hashes passwords with argon2id (RFC 9106). How much memory
-// hashing may take is bounded: so many at once, and only so many that wait.
+// Package password hashes passwords with argon2id (RFC 9106). The memory for
+// hashing is bounded by limits on concurrent and on waiting hashes.
 package password
 
 import (
@@ -21,10 +21,10 @@ import (
 // Config is the cost of a hash. Zero values mean the defaults, which OWASP's
 // Password Storage Cheat Sheet recommends: 19 MiB, 2 passes, 1 lane.
 type Config struct {
-	MemoryKiB int
-	Passes    int
-	AtOnce    int // hashes at work; default 4
-	MaxQueued int // hashes that wait beyond them; default 64
+	MemoryKiB   int
+	Passes      int
+	Concurrency int // hashes computed at the same time; default 4
+	MaxQueued   int // hashes that may wait; default 64
 }
 
 const (
@@ -32,7 +32,7 @@ const (
 	hashBytes = 32
 )
 
-// Hasher hashes and checks passwords. It is safe for concurrent use.
+// Hasher hashes and verifies passwords. It is safe for concurrent use.
 type Hasher struct {
 	memory, passes uint32
 	slots          chan struct{}
@@ -41,7 +41,7 @@ type Hasher struct {
 	dummy          string
 }
 
-// NewHasher makes a hasher.
+// NewHasher returns a hasher.
 func NewHasher(cfg Config) (*Hasher, error) {
 	set := func(v *int, byDefault int) {
 		if *v == 0 {
@@ -50,20 +50,20 @@ func NewHasher(cfg Config) (*Hasher, error) {
 	}
 	set(&cfg.MemoryKiB, 19<<10)
 	set(&cfg.Passes, 2)
-	set(&cfg.AtOnce, 4)
+	set(&cfg.Concurrency, 4)
 	set(&cfg.MaxQueued, 64)
-	if cfg.MemoryKiB < 8 || cfg.MemoryKiB > 4<<20 || cfg.Passes < 1 || cfg.AtOnce < 1 {
-		return nil, fmt.Errorf("password hashing needs 8 KiB to 4 GiB of memory, a pass and a slot; got %d KiB, %d, %d", cfg.MemoryKiB, cfg.Passes, cfg.AtOnce)
+	if cfg.MemoryKiB < 8 || cfg.MemoryKiB > 4<<20 || cfg.Passes < 1 || cfg.Concurrency < 1 {
+		return nil, fmt.Errorf("password hashing needs 8 KiB to 4 GiB of memory, a pass and a slot; got %d KiB, %d, %d", cfg.MemoryKiB, cfg.Passes, cfg.Concurrency)
 	}
 	h := &Hasher{
 		memory: uint32(cfg.MemoryKiB), passes: uint32(cfg.Passes),
-		slots: make(chan struct{}, cfg.AtOnce), maxWaiting: int64(cfg.MaxQueued),
+		slots: make(chan struct{}, cfg.Concurrency), maxWaiting: int64(cfg.MaxQueued),
 	}
 	h.dummy = h.encode("there is no such account")
 	return h, nil
 }
 
-// Check tells whether a password may be chosen.
+// Check returns a refusal unless a password is long enough and not too long.
 func Check(password string) error {
 	switch {
 	case utf8.RuneCountInString(password) < chat.MinPassword:
@@ -74,9 +74,10 @@ func Check(password string) error {
 	return nil
 }
 
-// Hash gives the encoded hash of a password under a fresh salt.
+// Hash returns the encoded hash of a password with a new salt. It blocks while too
+// many hashes are computed, and returns a refusal when too many wait.
 func (h *Hasher) Hash(ctx context.Context, password string) (string, error) {
-	release, err := h.slot(ctx)
+	release, err := h.acquire(ctx)
 	if err != nil {
 		return "", err
 	}
@@ -84,12 +85,12 @@ func (h *Hasher) Hash(ctx context.Context, password string) (string, error) {
 	return h.encode(password), nil
 }
 
-// Verify tells whether a password is the one of an encoded hash, and whether
-// the hash should be made anew because its cost is not today's. An empty hash
-// is of no password; that answer takes as long as any other, so that nobody
-// learns which accounts exist.
+// Verify reports whether a password matches an encoded hash, and whether the hash is
+// stale: its cost is not the configured one, so it should be replaced. An empty hash
+// matches no password. Verifying it takes as long as any other, so that the time does
+// not tell which accounts exist. It blocks like Hash.
 func (h *Hasher) Verify(ctx context.Context, encoded, password string) (ok, stale bool, err error) {
-	release, err := h.slot(ctx)
+	release, err := h.acquire(ctx)
 	if err != nil {
 		return false, false, err
 	}
@@ -107,8 +108,8 @@ func (h *Hasher) Verify(ctx context.Context, encoded, password string) (ok, stal
 	return ok, ok && (p.memory != h.memory || p.passes != h.passes), nil
 }
 
-// slot waits for its turn.
-func (h *Hasher) slot(ctx context.Context) (release func(), err error) {
+// acquire waits for a free slot.
+func (h *Hasher) acquire(ctx context.Context) (release func(), err error) {
 	if h.waiting.Add(1) > h.maxWaiting+int64(cap(h.slots)) {
 		h.waiting.Add(-1)
 		return nil, chat.Refuse(chat.CodeOverloaded, "", "too many people log in at once; try again")
@@ -124,8 +125,8 @@ func (h *Hasher) slot(ctx context.Context) (release func(), err error) {
 
 var b64 = base64.RawStdEncoding
 
-// encode hashes and writes the PHC string format, as argon2's reference
-// implementation does.
+// encode hashes a password and returns the hash in the PHC string format, as argon2's
+// reference implementation does.
 func (h *Hasher) encode(password string) string {
 	salt := make([]byte, saltBytes)
 	_, _ = rand.Read(salt) // never fails (Go 1.24)
@@ -133,12 +134,12 @@ func (h *Hasher) encode(password string) string {
 	return fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=1$%s$%s", argon2.Version, h.memory, h.passes, b64.EncodeToString(salt), b64.EncodeToString(hash))
 }
 
-type parsed struct {
+type parsedHash struct {
 	memory, passes uint32
 	salt, hash     []byte
 }
 
-func decode(encoded string) (p parsed, err error) {
+func decode(encoded string) (p parsedHash, err error) {
 	parts := strings.Split(encoded, "$")
 	if len(parts) != 6 || parts[1] != "argon2id" || parts[2] != fmt.Sprintf("v=%d", argon2.Version) {
 		return p, errors.New("a stored password hash is not of argon2id")

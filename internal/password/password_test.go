@@ -53,15 +53,15 @@ func TestVerify(t *testing.T) {
 	}
 }
 
-func TestTheQueueIsBounded(t *testing.T) {
-	h := newHasher(t, Config{AtOnce: 1, MaxQueued: 1})
-	release, err := h.slot(t.Context())
+func TestQueueIsBounded(t *testing.T) {
+	h := newHasher(t, Config{Concurrency: 1, MaxQueued: 1})
+	release, err := h.acquire(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	waits := make(chan error)
-	go func() { _, err := h.slot(ctx); waits <- err }()
+	go func() { _, err := h.acquire(ctx); waits <- err }()
 	for h.waiting.Load() < 2 {
 		runtime.Gosched()
 	}

@@ -6,8 +6,8 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
 )
 
-// DatabaseError is an error of a backend, said in one sentence for the person
-// who runs the system.
+// DatabaseError is an error of a backend. Its text is one sentence for the
+// operator of the system.
 type DatabaseError struct {
 	Text      string
 	Retryable bool // the same call may succeed later: ErrUnavailable
@@ -17,7 +17,7 @@ type DatabaseError struct {
 
 func (e *DatabaseError) Error() string { return e.Text }
 
-// Unwrap gives the cause, and what the port says about it.
+// Unwrap returns the cause, and [ErrUnavailable] or [ErrPoison] where it applies.
 func (e *DatabaseError) Unwrap() []error {
 	switch {
 	case e.Retryable:
@@ -28,8 +28,9 @@ func (e *DatabaseError) Unwrap() []error {
 	return []error{e.Cause}
 }
 
-// Wrap says what was tried when a call failed; explain gives the sentence of a
-// backend. Refusals pass unchanged: they are for people.
+// Wrap adds what was tried to the error of a failed call; explain turns an error
+// of a backend into a [DatabaseError]. Refusals are returned unchanged: users see
+// them.
 func Wrap(what string, err error, explain func(error) error) error {
 	if err == nil || chat.CodeOf(err) != "" {
 		return err

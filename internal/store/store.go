@@ -1,25 +1,25 @@
-// Package store is the port to what must outlive every process: accounts,
-// conversations, messages. SQLite (package sqlite) keeps it for a system in
-// one process, PostgreSQL for a cluster; both pass package storetest.
+// Package store is the port to durable data: accounts, conversations, messages.
+// Package sqlite implements it for a system in one process, package postgres for
+// a cluster; both pass package storetest.
 //
-// # The promises of a store
+// # Guarantees
 //
 //   - Durable: when a method that changes something returns nil, the change
-//     survives the death of the process and of the machine (fsync).
-//   - Atomic: a method changes all that it says, or nothing.
+//     survives a crash of the process and of the machine (fsync).
+//   - Atomic: a method applies all of its change, or nothing.
 //   - Rules live in package chat: what a rule needs is loaded, the rule is
-//     asked, and its verdict is kept. Package storetx does so for all backends;
-//     a backend decides nothing itself.
-//   - One order: Seq and Rev of a conversation are given in the transaction
+//     called, and its result is stored. Package storetx does so for all
+//     backends; a backend decides nothing itself.
+//   - One order: Seq and Rev of a conversation are assigned in the transaction
 //     that stores, guarded by unique keys. Changes of one conversation are
-//     serialised, whoever asks for them.
+//     serialised, whoever requests them.
 //   - Concurrent: every method may be called by any number of goroutines.
-//   - Errors: a refusal that a person may see is a *chat.Error. Everything
-//     else is trouble of the store; [ErrUnavailable] is in its chain when the
-//     same call may succeed later.
+//   - Errors: a refusal that a user may see is a *chat.Error. Everything else is
+//     an error of the database; errors.Is(err, [ErrUnavailable]) when the same
+//     call may succeed later.
 //   - Reads see every change whose method has returned before they began.
 //
-// Times are kept to the millisecond, in UTC.
+// Times have millisecond precision and are in UTC.
 package store
 
 import (
@@ -31,14 +31,15 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
 )
 
-// ErrUnavailable is in the chain of errors that may pass: try again later.
+// ErrUnavailable is wrapped by errors that are temporary: the same call may
+// succeed later.
 var ErrUnavailable = errors.New("the store is unavailable")
 
-// ErrPoison is in the chain of errors that the input caused by itself: the same
-// call will never succeed, and others may.
-var ErrPoison = errors.New("the store cannot keep this")
+// ErrPoison is wrapped by errors that the input alone caused: the same call will
+// never succeed, others may.
+var ErrPoison = errors.New("the store rejects the input")
 
-// Store is all of the port. Users of it ask for the part that they need.
+// Store is the whole port. Callers depend on the part that they need.
 type Store interface {
 	Accounts
 	Sessions
@@ -51,38 +52,42 @@ type Store interface {
 	Pushes
 	Batches
 
-	// Ping tells whether the store answers and can be written to.
+	// Ping reports, by a nil error, that the store answers and is writable.
 	Ping(ctx context.Context) error
-	// Secret is 32 random bytes made with the installation; they key what is
-	// handed out to clients and must come back unchanged (cursors).
+	// Secret returns 32 random bytes that were created with the installation.
+	// They are the key that authenticates values which clients must return
+	// unchanged (cursors).
 	Secret() []byte
 	// Close waits for writes in flight and closes. It is idempotent.
 	Close() error
 }
 
-// NewUser is an account to be made. Name and Skeleton come from package username.
+// NewUser is an account to be created. Name and Skeleton come from package
+// username.
 type NewUser struct {
 	Name        string // canonical and unique
-	Skeleton    string // what Name looks like; unique as well
+	Skeleton    string // the confusable form of Name; unique as well
 	DisplayName string
 	Password    string // encoded hash, see package password; "" cannot log in
-	Admin       bool   // the first account is made admin in any case
+	Admin       bool   // the first account becomes admin in any case
 }
 
-// Accounts keeps who exists.
+// Accounts stores accounts.
 type Accounts interface {
-	// CreateUser refuses with CodeNameTaken when Name or Skeleton is in use.
-	// The very first account becomes admin, decided in the transaction, so
-	// that of two first registrations one does. invitation is the hash of the
-	// invitation that pays for it, nil for none; an invitation that is unknown,
-	// expired or used up is refused with CodeForbidden.
+	// CreateUser creates an account. It refuses with CodeNameTaken when Name or
+	// Skeleton is in use. The very first account becomes admin; this is decided
+	// in the transaction, so that of two first registrations exactly one does.
+	// invitation is the token hash of the invitation to use, nil for none; an
+	// invitation that is unknown, expired or used up is refused with
+	// CodeForbidden.
 	CreateUser(ctx context.Context, u NewUser, invitation []byte) (chat.User, error)
-	// CountUsers is how many accounts there are.
+	// CountUsers returns the number of accounts.
 	CountUsers(ctx context.Context) (int, error)
-	// Users finds accounts by id; unknown ones are left out.
+	// Users returns accounts by id; unknown ones are left out.
 	Users(ctx context.Context, ids []chat.UserID) ([]chat.User, error)
-	// Credentials finds an account and its password hash by canonical name;
-	// CodeNotFound when there is none. A disabled one is found, and says so.
+	// Credentials returns an account and its password hash by canonical name;
+	// CodeNotFound when there is none. A disabled account is returned as well,
+	// with Disabled set.
 	Credentials(ctx context.Context, name string) (u chat.User, password string, err error)
 	// SearchUsers lists accounts that are not disabled whose name or display
 	// name contains the text (caseless), ordered by name, after the name given.
@@ -90,9 +95,10 @@ type Accounts interface {
 	// AllUsers lists every account, disabled ones too, ordered by name, after
 	// the name given.
 	AllUsers(ctx context.Context, after string, limit int) ([]chat.User, error)
-	// UpdateUser changes what is not nil.
+	// UpdateUser changes the fields of c that are not nil.
 	UpdateUser(ctx context.Context, id chat.UserID, c UserChange) (chat.User, error)
-	// SetLastSeen records when a user's last device went away; it never goes back.
+	// SetLastSeen records when a user's last device disconnected. The time never
+	// decreases.
 	SetLastSeen(ctx context.Context, id chat.UserID, at time.Time) error
 }
 
@@ -115,21 +121,21 @@ type Session struct {
 	ExpiresAt time.Time
 }
 
-// Sessions keeps who is logged in.
+// Sessions stores who is logged in.
 type Sessions interface {
-	// CreateSession logs a device in and gives the session its id. An unknown
-	// or disabled account is refused with CodeNotFound.
+	// CreateSession logs a device in and returns the id of the session. An
+	// unknown or disabled account is refused with CodeNotFound.
 	CreateSession(ctx context.Context, s Session) (chat.SessionID, error)
-	// SessionByToken finds a session that has not expired, with its account.
-	// Sessions of disabled accounts are not found: CodeUnauthenticated.
+	// SessionByToken returns a session that has not expired, and its account.
+	// CodeUnauthenticated when there is none, or its account is disabled.
 	SessionByToken(ctx context.Context, token []byte, now time.Time) (Session, chat.User, error)
-	// SessionsOf lists those that have not expired, newest first.
+	// SessionsOf lists a user's sessions that have not expired, newest first.
 	SessionsOf(ctx context.Context, user chat.UserID) ([]Session, error)
-	// TouchSession records use; it may be lost when the process dies. The
-	// latest use wins, and a session that has ended is passed over.
+	// TouchSession records a use; it may be lost in a crash of the process. The
+	// latest use wins, and a session that has ended is ignored.
 	TouchSession(ctx context.Context, id chat.SessionID, seen, expires time.Time) error
-	// DeleteSessions ends the given sessions of user, or all but keep when
-	// ids is nil, and tells which it ended.
+	// DeleteSessions ends the given sessions of user, or all but keep when ids
+	// is nil, and returns those that it ended.
 	DeleteSessions(ctx context.Context, user chat.UserID, ids []chat.SessionID, keep chat.SessionID) ([]chat.SessionID, error)
 }
 
@@ -144,19 +150,19 @@ type Invitation struct {
 	Uses      int
 }
 
-// Usable tells whether the invitation still opens at the given time.
+// Usable reports whether the invitation can be used at the given time.
 func (i Invitation) Usable(now time.Time) bool {
 	return now.Before(i.ExpiresAt) && (i.MaxUses == 0 || i.Uses < i.MaxUses)
 }
 
-// Issued is the invitation as it is kept when it is made, under its id.
+// Issued returns the invitation as it is stored when it is created, with its id.
 func (i Invitation) Issued(id int64) Invitation {
 	i.ID, i.Uses = id, 0
 	i.CreatedAt, i.ExpiresAt = i.CreatedAt.Truncate(time.Millisecond).UTC(), i.ExpiresAt.Truncate(time.Millisecond).UTC()
 	return i
 }
 
-// Invitations keeps who may register.
+// Invitations stores invitations to register.
 type Invitations interface {
 	CreateInvitation(ctx context.Context, i Invitation) (Invitation, error)
 	// Invitations lists those that can still be used, newest first.
@@ -164,17 +170,17 @@ type Invitations interface {
 	DeleteInvitation(ctx context.Context, id int64) error
 }
 
-// Change is what a change to a conversation leaves to announce.
+// Change is the result of a change to a conversation, to be announced.
 type Change struct {
 	Conversation chat.Conversation // after the change
 	Audience     chat.Audience     // the members after the change
-	// Changed is false when everything was so already; nothing is announced.
+	// Changed is false when nothing had to change; then nothing is announced.
 	Changed bool
-	// Joined and Left are the people whose membership began or ended.
+	// Joined and Left are the users whose membership began or ended.
 	Joined, Left []chat.UserID
 }
 
-// NewConversation is a conversation to be made. Its maker owns it.
+// NewConversation is a conversation to be created. Its creator owns it.
 type NewConversation struct {
 	Kind    chat.Kind
 	Title   string
@@ -183,13 +189,13 @@ type NewConversation struct {
 	Members []chat.UserID // besides By; exactly one for a direct conversation
 }
 
-// People are all who are to be in the conversation, ascending.
-func (n NewConversation) People() []chat.UserID {
+// MemberIDs returns all initial members, By included, in ascending order.
+func (n NewConversation) MemberIDs() []chat.UserID {
 	return slices.Compact(slices.Sorted(slices.Values(append([]chat.UserID{n.By}, n.Members...))))
 }
 
-// Clean gives the conversation as it is kept. members is how many people it is
-// to have, its maker among them.
+// Clean validates the conversation and returns it as it is stored. members is
+// the number of its initial members, the creator included.
 func (n NewConversation) Clean(members int) (_ NewConversation, err error) {
 	switch n.Kind {
 	case chat.Direct:
@@ -212,49 +218,50 @@ func (n NewConversation) Clean(members int) (_ NewConversation, err error) {
 	return n, err
 }
 
-// Conversations keeps which conversations exist. by is always the person who
-// asks: where they may not know of the conversation, the refusal is
-// CodeNotFound; where they may not do it, CodeForbidden.
+// Conversations stores conversations. by is always the user who makes the call:
+// when they may not see the conversation, the refusal is CodeNotFound; when they
+// may not do it, CodeForbidden.
 type Conversations interface {
-	// CreateConversation makes one. A direct conversation that exists for the
-	// pair already is returned with Changed false. Unknown or disabled people
+	// CreateConversation creates a conversation. A direct conversation that the
+	// pair has already is returned with Changed false. Unknown or disabled users
 	// are refused with CodeNotFound.
 	CreateConversation(ctx context.Context, c NewConversation) (Change, error)
-	// Conversation is one of by's conversations as by sees it.
+	// Conversation returns one of by's conversations as by sees it.
 	Conversation(ctx context.Context, id chat.ConversationID, by chat.UserID) (chat.Summary, error)
 	// UpdateConversation changes title and topic where they are not nil.
 	UpdateConversation(ctx context.Context, id chat.ConversationID, by chat.UserID, title, topic *string) (Change, error)
 	// Channels lists public channels whose title or topic contains the text
-	// (caseless), ordered by title and id, after the given ones. member tells
-	// for each whether by is in it.
+	// (caseless), ordered by title and id, after the given ones. member says
+	// for each, at the same index, whether by is a member.
 	Channels(ctx context.Context, by chat.UserID, text, afterTitle string, after chat.ConversationID, limit int) (channels []chat.Conversation, member []bool, err error)
-	// Audience is who may receive what is not stored, such as typing. It is
-	// CodeNotFound for a conversation that does not exist.
+	// Audience returns who may receive what is not stored, such as typing
+	// notifications. CodeNotFound for a conversation that does not exist.
 	Audience(ctx context.Context, id chat.ConversationID) (chat.Audience, error)
 }
 
-// Members keeps who is in which conversation. Who comes in, or back, sees the
-// whole history, and has read all of it.
+// Members stores who is in which conversation. A user who joins, or joins again,
+// sees the whole history, and all of it counts as read.
 type Members interface {
-	// Join puts by into a public channel.
+	// Join adds by to a public channel.
 	Join(ctx context.Context, id chat.ConversationID, by chat.UserID) (Change, error)
-	// AddMembers puts people in; who is in already is passed over.
+	// AddMembers adds users; those who are members already are ignored.
 	AddMembers(ctx context.Context, id chat.ConversationID, by chat.UserID, users []chat.UserID) (Change, error)
-	// RemoveMember takes a person out; by and user are the same when one
-	// leaves. When the last owner goes, chat.Successor takes over.
+	// RemoveMember removes a member; by and user are the same when a member
+	// leaves. When the last owner leaves, chat.Successor becomes owner.
 	RemoveMember(ctx context.Context, id chat.ConversationID, by, user chat.UserID) (Change, error)
-	// SetRole changes what a member may do. The last owner stays one.
+	// SetRole changes the role of a member. The last owner stays owner.
 	SetRole(ctx context.Context, id chat.ConversationID, by, user chat.UserID, role chat.Role) (Change, error)
 	// MembersOf lists members by user id, after the given one.
 	MembersOf(ctx context.Context, id chat.ConversationID, by, after chat.UserID, limit int) ([]chat.Membership, error)
-	// MemberIDs is every member, ascending, with the MembersRev that it is of.
+	// MemberIDs returns all members, ascending, and the MembersRev at which they
+	// are the members.
 	MemberIDs(ctx context.Context, id chat.ConversationID) ([]chat.UserID, int64, error)
-	// SharesConversation gives those of others who share a conversation with user;
-	// only they may be watched for presence.
+	// SharesConversation returns those of others who share a conversation with
+	// user; only their presence may be watched.
 	SharesConversation(ctx context.Context, user chat.UserID, others []chat.UserID) ([]chat.UserID, error)
-	// Mark moves by's marks forward, never back and never past the last
-	// message; zero leaves one as it is. It returns the marks as they are now
-	// and whether any has moved.
+	// Mark moves by's read and received marks forward, never back and never past
+	// the last message; zero leaves a mark unchanged. It returns the current
+	// marks and whether any has moved.
 	Mark(ctx context.Context, id chat.ConversationID, by chat.UserID, read, received int64) (m chat.Membership, moved bool, err error)
 }
 
@@ -264,40 +271,41 @@ type Link struct {
 	Conversation chat.ConversationID
 }
 
-// Links keeps invitation links to conversations. Who manages a conversation
-// makes, sees and ends them.
+// Links stores invitation links to conversations. Those who manage a
+// conversation create, list and delete them.
 type Links interface {
 	CreateLink(ctx context.Context, l Link) (Link, error)
 	LinksOf(ctx context.Context, id chat.ConversationID, by chat.UserID, now time.Time) ([]Link, error)
 	DeleteLink(ctx context.Context, id chat.ConversationID, by chat.UserID, link int64) error
-	// LinkByToken is where a usable link leads, for whoever holds it.
+	// LinkByToken returns the conversation of a usable link, for whoever holds
+	// it.
 	LinkByToken(ctx context.Context, token []byte, now time.Time) (chat.Conversation, error)
-	// JoinByLink puts by in and counts the use; a member already costs none,
-	// and is not told when the link has ended since. For others a link that is
-	// unknown, expired or used up is CodeNotFound.
+	// JoinByLink adds by and counts the use. For a member nothing is counted, and
+	// the call succeeds also when the link has ended since. For others a link
+	// that is unknown, expired or used up is CodeNotFound.
 	JoinByLink(ctx context.Context, token []byte, by chat.UserID, now time.Time) (Change, error)
 }
 
-// Edited is a changed message and who may know.
+// Edited is a message that was edited or deleted, and who receives it.
 type Edited struct {
 	Message  chat.Message
 	Audience chat.Audience
-	Changed  bool // false when it was so already
+	Changed  bool // false when nothing had to change
 }
 
-// SendKey names a send for ever.
+// SendKey is the idempotency key of a send. It never expires.
 type SendKey struct {
 	Sender   chat.UserID
 	ClientID chat.ClientID
 }
 
-// Messages keeps what was said.
+// Messages stores messages.
 type Messages interface {
-	// FindByClientID finds what was stored under names. A message whose text is gone
-	// for good is given as a tombstone.
+	// FindByClientID returns the messages that were stored under the keys. A
+	// message whose text no longer exists is returned as a tombstone.
 	FindByClientID(ctx context.Context, keys []SendKey) (map[SendKey]*chat.Message, error)
 
-	// Append stores a batch in one transaction, in its order, and gives an
+	// Append stores a batch in one transaction, in its order, and returns an
 	// outcome for each submission, at the same index. Submissions that repeat
 	// a client id, in the batch or from years ago, are duplicates or
 	// conflicts. An error means that nothing of the batch was stored and that
@@ -305,97 +313,98 @@ type Messages interface {
 	Append(ctx context.Context, batch []chat.Submission) ([]chat.Outcome, error)
 	EditMessage(ctx context.Context, id chat.ConversationID, seq int64, by chat.UserID, body string) (Edited, error)
 	DeleteMessage(ctx context.Context, id chat.ConversationID, seq int64, by chat.UserID) (Edited, error)
-	// History is a page of messages in ascending Seq, with from <= Seq <= to,
-	// at most limit of them: the last ones when backward, else the first.
+	// History returns messages with from <= Seq <= to in ascending Seq, at most
+	// limit of them: the last ones when backward is true, else the first.
 	History(ctx context.Context, id chat.ConversationID, by chat.UserID, from, to int64, backward bool, limit int) ([]chat.Message, error)
 }
 
-// Position is how much of the installation's changes a device has seen. It is
-// opaque outside a backend; the empty one has seen nothing.
+// Position is how far a device has followed the changes of the installation. It
+// is opaque outside a backend; the empty position is the beginning.
 type Position string
 
-// Feed is what a device asks after it was away (G5).
+// Feed is what a device reads when it reconnects (G5).
 type Feed interface {
-	// Changed lists those of user's conversations that have changed after the
-	// position (in any way: messages, names, members, own marks), oldest
-	// change first, with those that user is no longer in. The next call goes
-	// on from next; more is false when the device has caught up. From the
-	// empty position it lists all conversations that user is in. A position
-	// that no backend of this kind made is refused with CodeInvalid.
+	// Changed lists user's conversations that have changed after the position
+	// (in any way: messages, names, members, own marks), oldest change first;
+	// gone are those that user is no longer in. The next call continues from
+	// next; more is false when the device has caught up. From the empty position
+	// it lists all conversations of user. A position that this kind of backend
+	// did not create is refused with CodeInvalid.
 	Changed(ctx context.Context, user chat.UserID, after Position, limit int) (page []chat.Summary, gone []chat.ConversationID, next Position, more bool, err error)
-	// Changes are the messages of a conversation whose Rev is above rev, in
+	// Changes returns the messages of a conversation whose Rev is above rev, in
 	// ascending Rev, at most limit.
 	Changes(ctx context.Context, id chat.ConversationID, by chat.UserID, rev int64, limit int) ([]chat.Message, error)
-	// Heads sums up each user's conversations for the head check of G4.
+	// Heads returns a checksum of each user's conversations, for the head check
+	// of G4.
 	Heads(ctx context.Context, users []chat.UserID) (map[chat.UserID]Head, error)
 	// Recent lists by's conversations by last activity, latest first, before
-	// the given one (zero time for the first page).
+	// the given time and id (zero time for the first page).
 	Recent(ctx context.Context, by chat.UserID, before time.Time, beforeID chat.ConversationID, limit int) ([]chat.Summary, error)
 }
 
-// Head is the state of all of a user's conversations in two numbers. Both
-// sides can keep it as frames arrive, in whatever order; where the sums
-// differ, the device has missed something.
+// Head is the state of all of a user's conversations in two numbers. Client and
+// server can update it as frames arrive, in any order; when the sums differ, the
+// device has missed something.
 type Head struct {
-	Conversations int   // how many the user is in
+	Conversations int   // number of conversations that the user is in
 	Sum           int64 // of their Rev and of the user's stored read marks
 }
 
-// MaxSubscriptions is how many devices of a user may take notifications.
+// MaxSubscriptions is how many push subscriptions a user may have.
 const MaxSubscriptions = 20
 
-// Subscription is where a device takes notifications (see package webpush). It
-// belongs to the session that registered it and ends with it.
+// Subscription is a device's Web Push subscription (see package webpush). It
+// belongs to the session that registered it and ends with that session.
 type Subscription struct {
 	User     chat.UserID
 	Session  chat.SessionID
 	Endpoint string // unique, at most 2,048 bytes; a secret
 	P256DH   string
 	Auth     string
-	// CreatedAt is when it was last registered; given by the store.
+	// CreatedAt is when it was last registered; set by the store.
 	CreatedAt time.Time
 }
 
-// MemberKey names a person's place in a conversation.
+// MemberKey identifies a membership.
 type MemberKey struct {
 	Conversation chat.ConversationID
 	User         chat.UserID
 }
 
-// NotificationState is a member's place in a conversation, as far as a notification
-// needs it.
+// NotificationState is what a notification needs to know of a membership and its
+// conversation.
 type NotificationState struct {
 	Kind  chat.Kind
 	Title string
 	Read  int64 // the member's read mark, as stored
 }
 
-// Pushes keeps what notifying people who are away needs.
+// Pushes stores what push notifications need.
 type Pushes interface {
-	// PushKeys is the pair of keys by which push services know the
-	// installation. The first call has it made; all processes that call at the
-	// same time get the same pair, and keep it for ever.
+	// PushKeys returns the key pair by which push services identify the
+	// installation (VAPID). The first call generates it; all processes that call
+	// at the same time get the same pair, which never changes.
 	PushKeys(ctx context.Context, generate func() (public, private string, err error)) (public, private string, err error)
 	// PutSubscription registers a device. An endpoint that is registered
 	// already moves to this user and session. Beyond MaxSubscriptions the
-	// user's one that was registered longest ago goes. A session that is not,
-	// or no longer, the user's is refused with CodeUnauthenticated.
+	// user's oldest registration is deleted. A session that is not, or no
+	// longer, the user's is refused with CodeUnauthenticated.
 	PutSubscription(ctx context.Context, s Subscription) error
-	// DeleteSubscription ends a subscription of user's; one that does not
-	// exist, or is another's, is passed over.
+	// DeleteSubscription deletes a subscription of user; one that does not
+	// exist, or belongs to another user, is ignored.
 	DeleteSubscription(ctx context.Context, user chat.UserID, endpoint string) error
-	// DropSubscription ends a subscription that its push service has ended, or
-	// takes nothing for.
+	// DropSubscription deletes a subscription that its push service has ended,
+	// or no longer accepts.
 	DropSubscription(ctx context.Context, endpoint string) error
-	// Subscriptions are those of the users, in any order: of sessions that
+	// Subscriptions returns those of the users, in any order: of sessions that
 	// have not expired and accounts that are not disabled.
 	Subscriptions(ctx context.Context, users []chat.UserID) ([]Subscription, error)
-	// NotificationStates gives members' places; who is not in the conversation, or no
-	// longer, is left out.
+	// NotificationStates returns the states of members; keys of users who are not,
+	// or no longer, members are left out.
 	NotificationStates(ctx context.Context, keys []MemberKey) (map[MemberKey]NotificationState, error)
 }
 
-// Batch is a group of accounts that are made and removed together; see package
+// Batch is a group of accounts that are created and removed together; see package
 // chat.
 type Batch struct {
 	Name      string
@@ -404,58 +413,58 @@ type Batch struct {
 	Removing  bool // its removal has begun
 }
 
-// NewBatchUser is an account of a batch to be made, with the session that it
-// is logged in with: the session's User and ID are given by the store.
+// NewBatchUser is an account of a batch to be created, with its session: the
+// session's User and ID are set by the store.
 type NewBatchUser struct {
 	NewUser
 	Session Session
 }
 
-// BatchUser is an account of a batch that was made, and its session.
+// BatchUser is an account of a batch that was created, and its session.
 type BatchUser struct {
 	User    chat.User
 	Session chat.SessionID
 }
 
-// RemovalWork bounds a step of a removal: about so many rows of the database
-// are changed in its transaction, which takes some 20 ms. Only the members of
-// one conversation part from it all at once.
-const RemovalWork = 2000
+// RemovalStepRows bounds a step of a removal: its transaction changes about this
+// many rows of the database and takes some 20 ms. Only the members of one
+// conversation are all removed in a single step.
+const RemovalStepRows = 2000
 
-// Removal is what a step of the removal of a batch did, and leaves to announce.
+// Removal is what a step of the removal of a batch did, to be announced.
 type Removal struct {
-	Ended      map[chat.UserID][]chat.SessionID // sessions that are no more
+	Ended      map[chat.UserID][]chat.SessionID // sessions that were ended
 	Departures []Departure
-	// What the step removed.
+	// Messages, Conversations and Accounts are how many the step removed.
 	Messages, Conversations, Accounts int
 	// Done is true when nothing of the batch is left.
 	Done bool
 }
 
-// Departure is that an account left a conversation which stays.
+// Departure says that an account left a conversation which remains.
 type Departure struct {
 	User   chat.UserID
 	Change Change
 }
 
-// Batches keeps accounts that are made and removed together.
+// Batches stores accounts that are created and removed together.
 type Batches interface {
-	// CreateBatchUsers makes accounts in one transaction, in a batch that is
-	// made with its first ones. None becomes admin. When a name or its
-	// skeleton is in use, or comes twice, none is made, and the text of
-	// CodeNameTaken names the first of them. A batch that is being removed is
-	// refused with CodeConflict.
+	// CreateBatchUsers creates accounts in one transaction. The batch is created
+	// with its first accounts. None becomes admin. When a name or its skeleton
+	// is in use, or occurs twice, no account is created, and the text of
+	// CodeNameTaken contains the first such name. A batch that is being removed
+	// is refused with CodeConflict.
 	CreateBatchUsers(ctx context.Context, batch string, users []NewBatchUser) ([]BatchUser, error)
-	// CreateBatchConversations makes conversations in one transaction, each as
-	// CreateConversation does. Who is not of the batch, or disabled, is
-	// refused with CodeInvalid, and nothing is made. CodeNotFound when there
-	// is no such batch.
+	// CreateBatchConversations creates conversations in one transaction, each as
+	// CreateConversation does. A user who is not in the batch, or is disabled,
+	// is refused with CodeInvalid, and nothing is created. CodeNotFound when
+	// there is no such batch.
 	CreateBatchConversations(ctx context.Context, batch string, list []NewConversation) ([]Change, error)
-	// Batches lists them by name.
+	// Batches lists all batches, ordered by name.
 	Batches(ctx context.Context) ([]Batch, error)
-	// RemoveBatch does a step of the removal of a batch (see package chat for
-	// what goes and what stays) and returns; the next call goes on, until
+	// RemoveBatch performs one step of the removal of a batch (see package chat
+	// for what is removed and what is kept); the next call continues, until
 	// Done. The first steps disable its accounts and end their sessions.
-	// CodeNotFound when there is no such batch (any more).
+	// CodeNotFound when there is no such batch, or no longer.
 	RemoveBatch(ctx context.Context, batch string) (Removal, error)
 }

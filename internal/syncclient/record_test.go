@@ -289,11 +289,11 @@ func record(t *testing.T, about string) *recorder {
 	t.Helper()
 	a, err := app.Start(t.Context(), app.Config{
 		Listen: "127.0.0.1:0", Data: t.TempDir(), Registration: "open", Drain: 10 * time.Second, Version: "1.2.3",
-		Hash: app.HashConfig{MemoryKiB: 64, AtOnce: 8}, Push: app.PushConfig{Contact: "mailto:nobody@example.org", Delay: time.Second},
+		Hash: app.HashConfig{MemoryKiB: 64, Concurrency: 8}, Push: app.PushConfig{Contact: "mailto:nobody@example.org", Delay: time.Second},
 		Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
 		Gateway: gateway.Config{
-			PerSecond: 1000, Burst: 1000, InFlight: 128, Heartbeat: time.Minute, Idle: 3 * time.Minute, AwayGrace: time.Minute,
-			PerUser: 50, GoodbyeSpread: time.Second,
+			PerSecond: 1000, Burst: 1000, InFlight: 128, Heartbeat: time.Minute, IdleTimeout: 3 * time.Minute, AwayGrace: time.Minute,
+			ConnectionsPerUser: 50, GoodbyeSpread: time.Second,
 		},
 	})
 	if err != nil {

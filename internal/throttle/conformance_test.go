@@ -9,7 +9,7 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/throttle/throttletest"
 )
 
-// In memory there is one process, which is asked twice.
+// In memory there is only one process, so both limiters are the same.
 func TestConformance(t *testing.T) {
 	throttletest.Run(t, throttletest.Harness{
 		Limiters: func(_ *testing.T, perSecond float64, burst int, now func() time.Time) []throttletest.Limiter {

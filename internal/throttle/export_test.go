@@ -2,7 +2,7 @@ package throttle
 
 import "time"
 
-// WithNow gives a limiter a clock.
+// WithNow sets the limiter's clock.
 func (l *Limiter) WithNow(now func() time.Time) *Limiter {
 	l.now = now
 	return l

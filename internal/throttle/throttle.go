@@ -1,14 +1,13 @@
-// Package throttle slows those who guess, and those who do too much. Failures
-// under a key cost waiting time that doubles with each, and are forgotten after
-// a while; a [Limiter] allows each key so much in a time.
+// Package throttle slows down password guessing and limits rates. With a
+// [Throttle], failures of a key cause a wait that doubles with each failure, and
+// expire after a while. A [Limiter] limits how often each key may do something.
 //
-// An attempt counts as a failure from when it is let through, and not from when
-// it has failed: checking a password takes long, and a volley of guesses would
-// be let through whole meanwhile. Whoever turns out to be right has it taken
-// back.
+// An attempt counts as a failure as soon as it is allowed, not when it has
+// failed: checking a password takes long, and concurrent guesses would all be
+// allowed meanwhile. When the attempt succeeds, its failure is canceled.
 //
-// What is here holds for one process, in its memory. Package redis below keeps
-// the same for all processes of an installation.
+// This package works in the memory of one process. Package redisthrottle does the
+// same for all processes of an installation.
 package throttle
 
 import (
@@ -17,17 +16,17 @@ import (
 	"time"
 )
 
-// Config is how guessing is slowed. Zero values mean the defaults.
+// Config configures a [Throttle]. Zero values mean the defaults.
 type Config struct {
-	Free    int              // failures that cost nothing; default 5
-	First   time.Duration    // wait after the first one that does; default 1 s
-	Longest time.Duration    // wait at most; default 5 min
-	Forget  time.Duration    // a key without failures for so long is forgotten; default 30 min
-	MaxKeys int              // keys remembered; default 100,000
-	Now     func() time.Time // time.Now when nil
+	FreeFailures int              // failures without a wait; default 5
+	FirstWait    time.Duration    // wait after the first failure beyond these; default 1 s
+	MaxWait      time.Duration    // maximum wait; default 5 min
+	ForgetAfter  time.Duration    // a key without failures for this long is deleted; default 30 min
+	MaxKeys      int              // maximum number of keys in memory; default 100,000
+	Now          func() time.Time // time.Now when nil
 }
 
-// Throttle remembers failures in memory. It is safe for concurrent use.
+// Throttle counts failures in memory. It is safe for concurrent use.
 type Throttle struct {
 	cfg Config
 
@@ -36,24 +35,24 @@ type Throttle struct {
 }
 
 type failures struct {
-	count  int
-	last   time.Time // of the last attempt
-	before time.Time // of the one before it, should the last be taken back
+	count    int
+	last     time.Time // of the last attempt
+	previous time.Time // of the one before it, in case the last is canceled
 }
 
-// WithDefaults is the configuration with the defaults in it.
+// WithDefaults returns the configuration with the defaults set.
 func (c Config) WithDefaults() Config {
-	if c.Free == 0 {
-		c.Free = 5
+	if c.FreeFailures == 0 {
+		c.FreeFailures = 5
 	}
-	if c.First == 0 {
-		c.First = time.Second
+	if c.FirstWait == 0 {
+		c.FirstWait = time.Second
 	}
-	if c.Longest == 0 {
-		c.Longest = 5 * time.Minute
+	if c.MaxWait == 0 {
+		c.MaxWait = 5 * time.Minute
 	}
-	if c.Forget == 0 {
-		c.Forget = 30 * time.Minute
+	if c.ForgetAfter == 0 {
+		c.ForgetAfter = 30 * time.Minute
 	}
 	if c.MaxKeys == 0 {
 		c.MaxKeys = 100_000
@@ -64,80 +63,80 @@ func (c Config) WithDefaults() Config {
 	return c
 }
 
-// New makes a throttle that has seen no failures.
+// New returns a throttle without failures.
 func New(cfg Config) *Throttle {
 	return &Throttle{cfg: cfg.WithDefaults(), keys: map[string]failures{}}
 }
 
-// Try counts an attempt under each key, or tells how long to wait before the
-// next one. The keys are asked in the order that is given. The wait is that of
-// the first that must wait; those behind it are not touched, and what was
-// counted before it is taken back. Deciding and counting are one, so that of
-// many who try at once no more are let through than of as many one after the
-// other.
+// Try counts an attempt for each key and returns 0, or returns how long to wait
+// before the next attempt. The keys are checked in the given order. The wait is
+// that of the first key that must wait; keys after it are not counted, and those
+// before it are canceled. Check and count are atomic, so concurrent attempts are
+// allowed no more often than sequential ones.
 //
-// Whoever is let through has failed until they say otherwise; see
-// [Throttle.Succeeded] and [Throttle.Forgive].
+// An allowed attempt counts as a failure until [Throttle.Reset] or
+// [Throttle.Cancel].
 func (t *Throttle) Try(_ context.Context, keys ...string) (wait time.Duration, err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	now := t.cfg.Now()
 	for i, key := range keys {
-		f, ok := t.known(key, now)
+		f, ok := t.lookup(key, now)
 		if wait := t.penalty(f.count) - now.Sub(f.last); ok && wait > 0 {
-			t.forgive(now, keys[:i])
+			t.cancel(now, keys[:i])
 			return wait, nil
 		}
-		t.count(now, key)
+		t.record(now, key)
 	}
 	return 0, nil
 }
 
-// Count counts an attempt under each key, however long they must wait: for
-// whoever asks elsewhere and remembers here.
-func (t *Throttle) Count(keys ...string) {
+// Record counts an attempt for each key, whatever its wait: for callers that check
+// elsewhere and keep the count here.
+func (t *Throttle) Record(keys ...string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	now := t.cfg.Now()
 	for _, key := range keys {
-		t.count(now, key)
+		t.record(now, key)
 	}
 }
 
-func (t *Throttle) count(now time.Time, key string) {
-	f, ok := t.known(key, now)
+func (t *Throttle) record(now time.Time, key string) {
+	f, ok := t.lookup(key, now)
 	if !ok && len(t.keys) >= t.cfg.MaxKeys {
-		t.makeRoom(now)
+		t.evict(now)
 	}
-	t.keys[key] = failures{count: f.count + 1, last: now, before: f.last}
+	t.keys[key] = failures{count: f.count + 1, last: now, previous: f.last}
 }
 
-// known is what is remembered of a key.
-func (t *Throttle) known(key string, now time.Time) (f failures, ok bool) {
+// lookup returns the failures of a key that have not expired.
+func (t *Throttle) lookup(key string, now time.Time) (f failures, ok bool) {
 	f, ok = t.keys[key]
-	if !ok || now.Sub(f.last) > t.cfg.Forget {
+	if !ok || now.Sub(f.last) > t.cfg.ForgetAfter {
 		return failures{}, false
 	}
 	return f, true
 }
 
+// penalty returns the wait after so many failures.
 func (t *Throttle) penalty(count int) time.Duration {
-	over := count - t.cfg.Free
+	over := count - t.cfg.FreeFailures
 	if over <= 0 {
 		return 0
 	}
 	doublings := min(over-1, 62)
-	if t.cfg.First > t.cfg.Longest>>doublings {
-		return t.cfg.Longest // which First<<doublings may be far above
+	if t.cfg.FirstWait > t.cfg.MaxWait>>doublings {
+		return t.cfg.MaxWait // which First<<doublings may be far above
 	}
-	return t.cfg.First << doublings
+	return t.cfg.FirstWait << doublings
 }
 
-// makeRoom drops what would be forgotten anyway, or else some key: whoever can
-// fill the memory gains little from it.
-func (t *Throttle) makeRoom(now time.Time) {
+// evict deletes expired keys, or else random keys: an attacker who can fill the
+// memory gains little from it.
+func (t *Throttle) evict(now time.Time) {
 	for key, f := range t.keys {
-		if now.Sub(f.last) > t.cfg.Forget {
+		if now.Sub(f.last) > t.cfg.ForgetAfter {
 			delete(t.keys, key)
 		}
 	}
@@ -149,8 +148,8 @@ func (t *Throttle) makeRoom(now time.Time) {
 	}
 }
 
-// Succeeded forgets the failures under the keys, and the attempts under way.
-func (t *Throttle) Succeeded(_ context.Context, keys ...string) error {
+// Reset deletes the failures of the keys, also attempts in progress.
+func (t *Throttle) Reset(_ context.Context, keys ...string) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for _, key := range keys {
@@ -159,25 +158,25 @@ func (t *Throttle) Succeeded(_ context.Context, keys ...string) error {
 	return nil
 }
 
-// Forgive takes back one attempt under each key that was let through and did
-// not fail. The waits are then as they were before it; of two attempts that
-// were under way at once, it may be the time of the other that remains.
-func (t *Throttle) Forgive(_ context.Context, keys ...string) error {
+// Cancel cancels one attempt of each key that was allowed and did not fail. The
+// waits are then as they were before it; of two concurrent attempts, the time of
+// the other one may remain.
+func (t *Throttle) Cancel(_ context.Context, keys ...string) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.forgive(t.cfg.Now(), keys)
+	t.cancel(t.cfg.Now(), keys)
 	return nil
 }
 
-func (t *Throttle) forgive(now time.Time, keys []string) {
+func (t *Throttle) cancel(now time.Time, keys []string) {
 	for _, key := range keys {
-		f, ok := t.known(key, now)
+		f, ok := t.lookup(key, now)
 		switch {
 		case !ok:
 		case f.count == 1:
 			delete(t.keys, key)
 		default:
-			t.keys[key] = failures{count: f.count - 1, last: f.before, before: f.before}
+			t.keys[key] = failures{count: f.count - 1, last: f.previous, previous: f.previous}
 		}
 	}
 }

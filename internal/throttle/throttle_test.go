@@ -20,7 +20,7 @@ func TestLimiter(t *testing.T) {
 	l := NewLimiter(10, 3)
 	for i := range 3 {
 		if wait, _ := l.Take(t.Context(), "aki"); wait != 0 {
-			t.Errorf("turn %d must wait %v", i, wait)
+			t.Errorf("token %d must wait %v", i, wait)
 		}
 	}
 	if wait, _ := l.Take(t.Context(), "aki"); wait <= 0 || wait > 100*time.Millisecond {

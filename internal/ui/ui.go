@@ -15,23 +15,24 @@ import (
 	"strings"
 )
 
-// csp keeps the page to itself: no script, style, picture or connection from
-// elsewhere. Inline styles are allowed because positioned lists need them.
+// csp is the Content-Security-Policy: no scripts, styles, images or connections
+// from other origins. Inline styles are allowed because positioned lists need
+// them.
 const csp = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; " +
 	"connect-src 'self' ws: wss:; object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 
-// file is a file as it is sent.
+// file is a file, ready to be sent.
 type file struct {
-	plain, zipped []byte // zipped is nil where it does not pay
-	mime          string
-	etag          string
-	forever       bool // its name changes with its content
+	plain, gzipped []byte // zipped is nil when it saves less than a tenth
+	mime           string
+	etag           string
+	immutable      bool // its name contains a hash of its content
 }
 
-// UI serves the page. It keeps all files in memory, compressed once.
+// UI is the handler of the page. It has all files in memory, compressed once.
 type UI struct{ files map[string]file }
 
-// New reads the built page. It fails when there is none.
+// New reads the built page from files. It returns an error when there is none.
 func New(files fs.FS) (*UI, error) {
 	u := &UI{files: map[string]file{}}
 	err := fs.WalkDir(files, ".", func(name string, d fs.DirEntry, err error) error {
@@ -58,11 +59,11 @@ func prepare(name string, b []byte) file {
 	sum := sha256.Sum256(b)
 	f := file{
 		plain: b, mime: mime.TypeByExtension(path.Ext(name)), etag: `"` + hex.EncodeToString(sum[:8]) + `"`,
-		forever: strings.HasPrefix(name, "assets/"),
+		immutable: strings.HasPrefix(name, "assets/"),
 	}
 	switch path.Ext(name) {
 	case ".js":
-		f.mime = "text/javascript; charset=utf-8" // whatever the machine's own table says
+		f.mime = "text/javascript; charset=utf-8" // not what the system's MIME table says
 	case ".webmanifest":
 		f.mime = "application/manifest+json"
 	}
@@ -71,16 +72,16 @@ func prepare(name string, b []byte) file {
 	}
 	var buf bytes.Buffer
 	w, _ := gzip.NewWriterLevel(&buf, gzip.BestCompression)
-	_, _ = w.Write(b) // a bytes.Buffer takes everything
+	_, _ = w.Write(b) // a bytes.Buffer returns no error
 	_ = w.Close()
 	if buf.Len() < len(b)*9/10 {
-		f.zipped = buf.Bytes()
+		f.gzipped = buf.Bytes()
 	}
 	return f
 }
 
-// ServeHTTP implements http.Handler. A path that is no file is a place in the
-// page, which finds its way itself.
+// ServeHTTP implements http.Handler. A path that is not a file is a route of the
+// page, so it gets index.html.
 func (u *UI) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		w.Header().Set("Allow", "GET, HEAD")
@@ -91,7 +92,7 @@ func (u *UI) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	f, ok := u.files[name]
 	switch {
 	case !ok && strings.HasPrefix(name, "assets/"):
-		http.NotFound(w, r) // of an older build; a page in its place would hide that
+		http.NotFound(w, r) // a file of an older build; index.html would hide that
 		return
 	case !ok:
 		f = u.files["index.html"]
@@ -105,7 +106,7 @@ func (u *UI) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.Set("Vary", "Accept-Encoding")
 	h.Set("ETag", f.etag)
 	h.Set("Cache-Control", "no-cache")
-	if f.forever {
+	if f.immutable {
 		h.Set("Cache-Control", "public, max-age=31536000, immutable")
 	}
 	if r.Header.Get("If-None-Match") == f.etag {
@@ -113,9 +114,9 @@ func (u *UI) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	body := f.plain
-	if f.zipped != nil && strings.Contains(r.Header.Get("Accept-Encoding"), "gzip") {
+	if f.gzipped != nil && strings.Contains(r.Header.Get("Accept-Encoding"), "gzip") {
 		h.Set("Content-Encoding", "gzip")
-		body = f.zipped
+		body = f.gzipped
 	}
 	h.Set("Content-Length", fmt.Sprint(len(body)))
 	if r.Method == http.MethodGet {

@@ -1,16 +1,16 @@
-// Package varint reads and writes the fields of binary messages: numbers as
-// varints (package encoding/binary), and bytes and lists behind their lengths.
+// Package varint reads and writes the fields of binary messages: numbers as varints
+// (see encoding/binary), and bytes and lists with their length in front.
 package varint
 
 import "encoding/binary"
 
-// AppendBytes appends bytes behind their length.
+// AppendBytes appends the length of p and p.
 func AppendBytes[T ~[]byte | ~string](b []byte, p T) []byte {
 	return append(binary.AppendUvarint(b, uint64(len(p))), p...)
 }
 
-// Reader takes a message apart. After an error everything reads as zero, so
-// that it is enough to ask Failed at the end.
+// Reader reads the fields of a message. After an error all fields read as zero, so
+// that it is enough to check Failed at the end. It is not safe for concurrent use.
 type Reader struct {
 	b      []byte
 	failed bool
@@ -26,7 +26,7 @@ func (r *Reader) Len() int { return len(r.b) }
 // Failed reports whether something could not be read.
 func (r *Reader) Failed() bool { return r.failed }
 
-// Fail has the reader fail, when what was read is impossible.
+// Fail makes the reader fail, for a caller that has read an invalid value.
 func (r *Reader) Fail() { r.b, r.failed = nil, true }
 
 // Byte reads a byte.
@@ -84,7 +84,7 @@ func (r *Reader) Positive() int64 {
 	return v
 }
 
-// Count reads how many things follow, each of at least one byte.
+// Count reads the number of items that follow, of at least one byte each.
 func (r *Reader) Count() int {
 	n := r.Uvarint()
 	if n > uint64(len(r.b)) {
@@ -103,7 +103,7 @@ func (r *Reader) Fixed(p []byte) {
 	r.b = r.b[copy(p, r.b):]
 }
 
-// Bytes reads bytes behind their length. They share the message's memory.
+// Bytes reads a length and so many bytes. They share the message's memory.
 func (r *Reader) Bytes() []byte {
 	n := r.Count()
 	v := r.b[:n:n]

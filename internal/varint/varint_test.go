@@ -53,8 +53,8 @@ func TestRoundTrip(t *testing.T) {
 	})
 }
 
-// Whatever is read, and as whatever: nothing is read beyond the end, and after
-// an error all is zero.
+// For any input and any sequence of reads: nothing is read beyond the end, and after
+// an error all fields are zero.
 func FuzzReader(f *testing.F) {
 	f.Add([]byte{1, 2, 3}, []byte{0, 1, 2, 3, 4, 5, 6})
 	f.Add([]byte{0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1, 5}, []byte{5, 6})

@@ -6,17 +6,17 @@ import (
 	"net/netip"
 )
 
-// errAddress says that a push service is not where push services are.
-var errAddress = errors.New("the address is not a public one with port 443")
+// errForbiddenAddress means that the address of a push service is not allowed.
+var errForbiddenAddress = errors.New("the address is not a public one with port 443")
 
-// unicast6 is all of IPv6 that is routed between networks. Outside of it are
-// loopback, link-local, private and multicast addresses, IPv4-mapped ones,
-// and 64:ff9b::/96, behind which a NAT64 has all of IPv4.
-var unicast6 = netip.MustParsePrefix("2000::/3")
+// globalUnicastV6 is the part of IPv6 that is routed between networks. Outside of it
+// are loopback, link-local, private, multicast and IPv4-mapped addresses, and
+// 64:ff9b::/96, through which a NAT64 reaches all of IPv4.
+var globalUnicastV6 = netip.MustParsePrefix("2000::/3")
 
-// special are the addresses that are not, or not only, ones of servers on the
-// internet: IANA's registries of special-purpose addresses, and one more.
-var special = prefixes(
+// specialPrefixes are the addresses that do not belong to servers on the internet, or
+// not only: IANA's registries of special-purpose addresses, and one more.
+var specialPrefixes = mustParsePrefixes(
 	"0.0.0.0/8",       // this network; 0.0.0.0 is this host
 	"10.0.0.0/8",      // private
 	"100.64.0.0/10",   // shared by a carrier's customers; a cloud's metadata
@@ -41,7 +41,7 @@ var special = prefixes(
 	"3fff::/20",     // documentation
 )
 
-func prefixes(texts ...string) []netip.Prefix {
+func mustParsePrefixes(texts ...string) []netip.Prefix {
 	out := make([]netip.Prefix, len(texts))
 	for i, t := range texts {
 		out[i] = netip.MustParsePrefix(t)
@@ -49,16 +49,16 @@ func prefixes(texts ...string) []netip.Prefix {
 	return out
 }
 
-// public tells whether the address may be one of a server on the internet.
-func public(ip netip.Addr) bool {
-	// A zone names an interface of this host; prefixes do not look past it.
+// isPublic reports whether an address may belong to a server on the internet.
+func isPublic(ip netip.Addr) bool {
+	// A zone names an interface of this host, and Prefix.Contains rejects it.
 	if !ip.IsValid() || ip.Zone() != "" {
 		return false
 	}
-	if ip.Is6() && !unicast6.Contains(ip) {
+	if ip.Is6() && !globalUnicastV6.Contains(ip) {
 		return false
 	}
-	for _, p := range special {
+	for _, p := range specialPrefixes {
 		if p.Contains(ip) {
 			return false
 		}
@@ -66,15 +66,15 @@ func public(ip netip.Addr) bool {
 	return true
 }
 
-// checkDial is asked before each connection, with the address that the host's
-// name resolved to.
+// checkDial is called before each connection is made, with the address that the host
+// name resolved to. It fails with [errForbiddenAddress].
 func checkDial(network, address string) error {
 	if network != "tcp4" && network != "tcp6" {
-		return fmt.Errorf("%s by %s: %w", address, network, errAddress)
+		return fmt.Errorf("%s by %s: %w", address, network, errForbiddenAddress)
 	}
 	a, err := netip.ParseAddrPort(address)
-	if err != nil || a.Port() != 443 || !public(a.Addr()) {
-		return fmt.Errorf("%s: %w", address, errAddress)
+	if err != nil || a.Port() != 443 || !isPublic(a.Addr()) {
+		return fmt.Errorf("%s: %w", address, errForbiddenAddress)
 	}
 	return nil
 }

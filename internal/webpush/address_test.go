@@ -82,16 +82,16 @@ func TestOnlyPublicAddressesAreDialled(t *testing.T) {
 		if strings.HasPrefix(c.address, "[") {
 			network = "tcp6"
 		}
-		if err := checkDial(network, c.address); (err == nil) != c.ok || (err != nil && !errors.Is(err, errAddress)) {
+		if err := checkDial(network, c.address); (err == nil) != c.ok || (err != nil && !errors.Is(err, errForbiddenAddress)) {
 			t.Errorf("%s: %v", c.address, err)
 		}
 	}
-	if err := checkDial("udp4", "8.8.8.8:443"); !errors.Is(err, errAddress) {
+	if err := checkDial("udp4", "8.8.8.8:443"); !errors.Is(err, errForbiddenAddress) {
 		t.Errorf("UDP: %v", err)
 	}
 }
 
-// The name is public as far as Check can see; what it resolves to is not.
+// Check accepts the name; the address that it resolves to is not public.
 func TestNamesAreCheckedAsTheyResolve(t *testing.T) {
 	keys, err := GenerateKeys()
 	if err != nil {
@@ -105,7 +105,7 @@ func TestNamesAreCheckedAsTheyResolve(t *testing.T) {
 		// The public key of a pair is a point like a device's.
 		sub := Subscription{Endpoint: "https://localhost/secret", P256DH: keys.Public, Auth: "AAAAAAAAAAAAAAAAAAAAAA"}
 		err = s.Send(t.Context(), sub, Notification{})
-		if errors.Is(err, errAddress) == private {
+		if errors.Is(err, errForbiddenAddress) == private {
 			t.Errorf("AllowPrivate %t: %v", private, err)
 		}
 		// An address that is not allowed does not become so by waiting.
@@ -134,7 +134,7 @@ func TestNothingIsReachedOnALocalPort(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c, err := s.transport.DialContext(t.Context(), "tcp", l.Addr().String()); !errors.Is(err, errAddress) {
+	if c, err := s.transport.DialContext(t.Context(), "tcp", l.Addr().String()); !errors.Is(err, errForbiddenAddress) {
 		t.Errorf("connected: %v, %v", c, err)
 	}
 	if s.transport.Proxy != nil {

@@ -5,7 +5,7 @@ import (
 	"crypto/x509"
 )
 
-// Trust makes the sender believe in a test's certificates.
-func (s *Sender) Trust(roots *x509.CertPool) {
+// TrustRoots makes the sender trust the certificates of a test.
+func (s *Sender) TrustRoots(roots *x509.CertPool) {
 	s.transport.TLSClientConfig = &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}
 }

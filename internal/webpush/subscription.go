@@ -16,14 +16,15 @@ const (
 	authSize    = 16
 )
 
-// Subscription is where one device is reached and how to encrypt for it, as
-// its browser gave it. The keys are base64url without padding.
+// Subscription is the push endpoint of one device and the keys to encrypt for it, as
+// its browser sent them. The keys are base64url without padding.
 type Subscription struct {
 	Endpoint     string
 	P256DH, Auth string
 }
 
-// Host is the host of the endpoint: what may be logged of it.
+// Host returns the host of the endpoint, which is the only part of it that may be
+// logged. It is empty when the endpoint is no URL.
 func (s Subscription) Host() string {
 	u, err := url.Parse(s.Endpoint)
 	if err != nil {
@@ -32,22 +33,22 @@ func (s Subscription) Host() string {
 	return u.Host
 }
 
-// Check says whether the subscription is one that a browser may have given.
-// Its refusals are [*chat.Error].
+// Check returns nil when the subscription may come from a browser. Its errors are
+// [*chat.Error].
 func (s Subscription) Check() error { return s.check(false) }
 
 func (s Subscription) check(private bool) error {
 	if err := checkEndpoint(s.Endpoint, private); err != nil {
 		return err
 	}
-	point, err := decode("p256dh", s.P256DH, pointSize)
+	point, err := decodeKey("p256dh", s.P256DH, pointSize)
 	if err != nil {
 		return err
 	}
 	if _, err := ecdh.P256().NewPublicKey(point); err != nil {
 		return chat.Refuse(chat.CodeInvalid, "p256dh", "the key is not an uncompressed point of the curve P-256")
 	}
-	_, err = decode("auth", s.Auth, authSize)
+	_, err = decodeKey("auth", s.Auth, authSize)
 	return err
 }
 
@@ -79,7 +80,7 @@ func checkEndpoint(endpoint string, private bool) error {
 	if strings.Contains(endpoint, "#") {
 		return refuse("the endpoint has a fragment")
 	}
-	// The origin is signed as it is written; services know it in one form.
+	// The origin is signed as it is written, and services compare it as text.
 	if strings.ToLower(u.Host) != u.Host || strings.HasSuffix(u.Host, ":") || u.Port() == defaultPort {
 		return refuse("the endpoint's host is not written as browsers write it: in small letters, without the usual port")
 	}
@@ -89,16 +90,16 @@ func checkEndpoint(endpoint string, private bool) error {
 	if u.Port() != "" {
 		return refuse("the endpoint has a port of its own")
 	}
-	if ip, err := netip.ParseAddr(u.Hostname()); err == nil && !public(ip) {
+	if ip, err := netip.ParseAddr(u.Hostname()); err == nil && !isPublic(ip) {
 		return refuse("the endpoint's address is not public")
 	}
 	return nil
 }
 
-func decode(field, text string, size int) ([]byte, error) {
+func decodeKey(field, text string, size int) ([]byte, error) {
 	enc := base64.RawURLEncoding.Strict()
 	if len(text) == enc.EncodedLen(size) {
-		// Line breaks are skipped when decoding; the size shows them.
+		// Decoding skips line breaks; the length reveals them.
 		if b, err := enc.DecodeString(text); err == nil && len(b) == size {
 			return b, nil
 		}

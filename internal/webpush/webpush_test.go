@@ -22,7 +22,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-func config(t *testing.T) webpush.Config {
+func newConfig(t *testing.T) webpush.Config {
 	t.Helper()
 	keys, err := webpush.GenerateKeys()
 	if err != nil {
@@ -31,7 +31,7 @@ func config(t *testing.T) webpush.Config {
 	return webpush.Config{Keys: keys, Contact: "mailto:ops@chat.example", AllowPrivate: true, Timeout: 20 * time.Second}
 }
 
-func sender(t *testing.T, cfg webpush.Config) *webpush.Sender {
+func newSender(t *testing.T, cfg webpush.Config) *webpush.Sender {
 	t.Helper()
 	s, err := webpush.New(cfg)
 	if err != nil {
@@ -44,9 +44,9 @@ func sender(t *testing.T, cfg webpush.Config) *webpush.Sender {
 func TestNotificationsArriveAsTheyWereSent(t *testing.T) {
 	service := webpushtest.New(t)
 	for _, contact := range []string{"mailto:ops@chat.example", "https://chat.example/contact"} {
-		cfg := config(t)
+		cfg := newConfig(t)
 		cfg.Contact = contact
-		s := sender(t, cfg)
+		s := newSender(t, cfg)
 		sub, device := service.Subscribe()
 		device.Restrict(s.PublicKey())
 		sent := []webpush.Notification{
@@ -73,9 +73,9 @@ func TestNotificationsArriveAsTheyWereSent(t *testing.T) {
 	}
 }
 
-func TestATopicReplacesItsLast(t *testing.T) {
+func TestTopicReplacesEarlierMessage(t *testing.T) {
 	service := webpushtest.New(t)
-	s := sender(t, config(t))
+	s := newSender(t, newConfig(t))
 	sub, device := service.Subscribe()
 	for _, n := range []webpush.Notification{
 		{Payload: []byte("1"), Topic: "a"},
@@ -97,9 +97,9 @@ func TestATopicReplacesItsLast(t *testing.T) {
 	}
 }
 
-func TestNotificationsThatNoServiceTakesAreNotSent(t *testing.T) {
+func TestInvalidNotificationsAreNotSent(t *testing.T) {
 	service := webpushtest.New(t)
-	s := sender(t, config(t))
+	s := newSender(t, newConfig(t))
 	sub, device := service.Subscribe()
 	for name, n := range map[string]webpush.Notification{
 		"oversize":      {Payload: make([]byte, webpush.MaxPayload+1)},
@@ -114,14 +114,14 @@ func TestNotificationsThatNoServiceTakesAreNotSent(t *testing.T) {
 			t.Errorf("%s: sent", name)
 		}
 	}
-	if device.Pushes() != 0 || service.Refused() != nil {
-		t.Errorf("%d pushes, refused: %v", device.Pushes(), service.Refused())
+	if device.PushCount() != 0 || service.Refused() != nil {
+		t.Errorf("%d pushes, refused: %v", device.PushCount(), service.Refused())
 	}
 }
 
 func TestAnswers(t *testing.T) {
 	service := webpushtest.New(t)
-	s := sender(t, config(t))
+	s := newSender(t, newConfig(t))
 	sub, device := service.Subscribe()
 	for _, c := range []struct {
 		status int
@@ -140,7 +140,7 @@ func TestAnswers(t *testing.T) {
 		{status: 413},
 		{status: 307},
 	} {
-		service.Answer(c.status, c.after)
+		service.RespondWith(c.status, c.after)
 		err := s.Send(t.Context(), sub, webpush.Notification{})
 		if err == nil {
 			t.Errorf("%d: sent", c.status)
@@ -153,23 +153,24 @@ func TestAnswers(t *testing.T) {
 		if errors.As(err, &retry) != c.retry || (c.retry && (retry.After != c.after || retry.Status != c.status)) {
 			t.Errorf("%d: %v", c.status, err)
 		}
-		checkSecret(t, err, sub)
+		assertOnlyHost(t, err, sub)
 	}
-	service.Answer(0, 0)
+	service.RespondWith(0, 0)
 	if err := s.Send(t.Context(), sub, webpush.Notification{}); err != nil {
 		t.Error(err)
 	}
-	device.Gone()
+	device.Expire()
 	if err := s.Send(t.Context(), sub, webpush.Notification{}); !errors.Is(err, webpush.ErrGone) {
 		t.Errorf("the subscription has ended: %v", err)
 	}
-	if device.Pushes() != 1 {
-		t.Errorf("%d pushes", device.Pushes())
+	if device.PushCount() != 1 {
+		t.Errorf("%d pushes", device.PushCount())
 	}
 }
 
-// checkSecret wants the host in the error, and nothing of the endpoint's path.
-func checkSecret(t *testing.T, err error, sub webpush.Subscription) {
+// assertOnlyHost checks that the error contains the host of the endpoint and nothing of
+// its path.
+func assertOnlyHost(t *testing.T, err error, sub webpush.Subscription) {
 	t.Helper()
 	_, id, _ := strings.Cut(sub.Endpoint, "/push/")
 	if strings.Contains(err.Error(), id) || !strings.Contains(err.Error(), sub.Host()) {
@@ -180,7 +181,7 @@ func checkSecret(t *testing.T, err error, sub webpush.Subscription) {
 // A payload may go to several devices at once.
 func TestThePayloadIsNotWrittenTo(t *testing.T) {
 	service := webpushtest.New(t)
-	s := sender(t, config(t))
+	s := newSender(t, newConfig(t))
 	sub, device := service.Subscribe()
 	whole := bytes.Repeat([]byte("x"), webpush.MaxPayload)
 	if err := s.Send(t.Context(), sub, webpush.Notification{Payload: whole[:5]}); err != nil {
@@ -193,7 +194,7 @@ func TestThePayloadIsNotWrittenTo(t *testing.T) {
 
 func TestASubscriptionOfAnotherKeyIsRefused(t *testing.T) {
 	service := webpushtest.New(t)
-	ours, theirs := sender(t, config(t)), sender(t, config(t))
+	ours, theirs := newSender(t, newConfig(t)), newSender(t, newConfig(t))
 	sub, device := service.Subscribe()
 	device.Restrict(theirs.PublicKey())
 	if err := ours.Send(t.Context(), sub, webpush.Notification{}); err == nil || !strings.Contains(err.Error(), "key") {
@@ -201,8 +202,8 @@ func TestASubscriptionOfAnotherKeyIsRefused(t *testing.T) {
 	}
 }
 
-// elsewhere is a subscription at the server, for a device of the service.
-func elsewhere(server *httptest.Server, service *webpushtest.Service) webpush.Subscription {
+// subscribeAt returns a subscription of the service whose endpoint is at server.
+func subscribeAt(server *httptest.Server, service *webpushtest.Service) webpush.Subscription {
 	sub, _ := service.Subscribe()
 	sub.Endpoint = strings.Replace(sub.Endpoint, service.URL, server.URL, 1)
 	return sub
@@ -210,25 +211,25 @@ func elsewhere(server *httptest.Server, service *webpushtest.Service) webpush.Su
 
 func TestRedirectsAreNotFollowed(t *testing.T) {
 	service := webpushtest.New(t)
-	s := sender(t, config(t))
+	s := newSender(t, newConfig(t))
 	for _, status := range []int{301, 302, 303, 307, 308} {
 		var reached atomic.Bool
 		mux := http.NewServeMux()
 		mux.HandleFunc("/inside", func(http.ResponseWriter, *http.Request) { reached.Store(true) })
 		mux.HandleFunc("/push/", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/inside", status) })
 		server := httptest.NewServer(mux)
-		sub := elsewhere(server, service)
+		sub := subscribeAt(server, service)
 		err := s.Send(t.Context(), sub, webpush.Notification{})
 		server.Close()
 		if err == nil || reached.Load() {
 			t.Errorf("%d: %v, followed: %t", status, err, reached.Load())
 		} else {
-			checkSecret(t, err, sub)
+			assertOnlyHost(t, err, sub)
 		}
 	}
 }
 
-func TestASilentServiceIsLeft(t *testing.T) {
+func TestTimeout(t *testing.T) {
 	service := webpushtest.New(t)
 	release, asked := make(chan struct{}), make(chan struct{}, 1)
 	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
@@ -237,16 +238,16 @@ func TestASilentServiceIsLeft(t *testing.T) {
 	}))
 	defer server.Close()
 	defer close(release)
-	sub := elsewhere(server, service)
+	sub := subscribeAt(server, service)
 
-	cfg := config(t)
+	cfg := newConfig(t)
 	cfg.Timeout = 100 * time.Millisecond
-	err := sender(t, cfg).Send(t.Context(), sub, webpush.Notification{})
+	err := newSender(t, cfg).Send(t.Context(), sub, webpush.Notification{})
 	var retry *webpush.RetryError
 	if !errors.Is(err, context.DeadlineExceeded) || !errors.As(err, &retry) {
 		t.Fatalf("after the timeout: %v", err)
 	}
-	checkSecret(t, err, sub)
+	assertOnlyHost(t, err, sub)
 	<-asked
 
 	ctx, cancel := context.WithCancel(t.Context())
@@ -254,11 +255,11 @@ func TestASilentServiceIsLeft(t *testing.T) {
 		<-asked
 		cancel()
 	}()
-	err = sender(t, config(t)).Send(ctx, sub, webpush.Notification{})
+	err = newSender(t, newConfig(t)).Send(ctx, sub, webpush.Notification{})
 	if !errors.Is(err, context.Canceled) {
 		t.Fatalf("after the caller left: %v", err)
 	}
-	checkSecret(t, err, sub)
+	assertOnlyHost(t, err, sub)
 }
 
 func TestAnEndlessAnswerIsNotRead(t *testing.T) {
@@ -277,7 +278,7 @@ func TestAnEndlessAnswerIsNotRead(t *testing.T) {
 		}
 	}))
 	defer server.Close()
-	if err := sender(t, config(t)).Send(t.Context(), elsewhere(server, service), webpush.Notification{}); err != nil {
+	if err := newSender(t, newConfig(t)).Send(t.Context(), subscribeAt(server, service), webpush.Notification{}); err != nil {
 		t.Error(err)
 	}
 	<-done
@@ -286,37 +287,37 @@ func TestAnEndlessAnswerIsNotRead(t *testing.T) {
 	}
 }
 
-func TestAServiceThatIsAway(t *testing.T) {
+func TestUnreachableService(t *testing.T) {
 	service := webpushtest.New(t)
 	server := httptest.NewServer(http.NotFoundHandler())
-	sub := elsewhere(server, service)
+	sub := subscribeAt(server, service)
 	server.Close()
-	err := sender(t, config(t)).Send(t.Context(), sub, webpush.Notification{})
+	err := newSender(t, newConfig(t)).Send(t.Context(), sub, webpush.Notification{})
 	if err == nil || errors.Is(err, webpush.ErrGone) {
 		t.Fatalf("%v", err)
 	}
-	checkSecret(t, err, sub)
+	assertOnlyHost(t, err, sub)
 }
 
 func TestPlainHTTPIsForPrivateNetworks(t *testing.T) {
 	service := webpushtest.New(t)
 	sub, device := service.Subscribe()
-	cfg := config(t)
-	if err := sender(t, cfg).Check(sub); err != nil {
+	cfg := newConfig(t)
+	if err := newSender(t, cfg).Check(sub); err != nil {
 		t.Errorf("allowed: %v", err)
 	}
 	cfg.AllowPrivate = false
-	s := sender(t, cfg)
+	s := newSender(t, cfg)
 	if err := s.Check(sub); err == nil {
-		t.Error("not allowed, and taken")
+		t.Error("not allowed, and accepted")
 	}
-	if err := s.Send(t.Context(), sub, webpush.Notification{}); err == nil || device.Pushes() != 0 {
+	if err := s.Send(t.Context(), sub, webpush.Notification{}); err == nil || device.PushCount() != 0 {
 		t.Errorf("not allowed, and sent: %v", err)
 	}
 }
 
 func TestConfig(t *testing.T) {
-	good := config(t)
+	good := newConfig(t)
 	if err := good.Validate(); err != nil {
 		t.Fatal(err)
 	}
@@ -344,14 +345,14 @@ func TestConfig(t *testing.T) {
 		change(&cfg)
 		_, err := webpush.New(cfg)
 		if err == nil {
-			t.Errorf("%s: taken", name)
+			t.Errorf("%s: accepted", name)
 		} else if cfg.Keys.Private != "" && strings.Contains(err.Error(), cfg.Keys.Private) && name != "not base64url" {
 			t.Errorf("%s: the error gives the private key away: %v", name, err)
 		}
 	}
 }
 
-func TestTheServiceProvesWhoItIs(t *testing.T) {
+func TestCertificateIsVerified(t *testing.T) {
 	service := webpushtest.New(t)
 	var proto atomic.Value
 	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -365,19 +366,19 @@ func TestTheServiceProvesWhoItIs(t *testing.T) {
 	service.URL = server.URL
 	sub, device := service.Subscribe()
 
-	if err := sender(t, config(t)).Send(t.Context(), sub, webpush.Notification{}); err == nil || device.Pushes() != 0 {
+	if err := newSender(t, newConfig(t)).Send(t.Context(), sub, webpush.Notification{}); err == nil || device.PushCount() != 0 {
 		t.Errorf("sent to a service with an unknown certificate: %v", err)
 	}
-	s := sender(t, config(t))
+	s := newSender(t, newConfig(t))
 	roots := x509.NewCertPool()
 	roots.AddCert(server.Certificate())
-	s.Trust(roots)
+	s.TrustRoots(roots)
 	for range 3 {
 		if err := s.Send(t.Context(), sub, webpush.Notification{}); err != nil {
 			t.Fatalf("%v; refused: %v", err, service.Refused())
 		}
 	}
-	if device.Pushes() != 3 || proto.Load() != "HTTP/2.0" {
-		t.Errorf("%d pushes by %v", device.Pushes(), proto.Load())
+	if device.PushCount() != 3 || proto.Load() != "HTTP/2.0" {
+		t.Errorf("%d pushes by %v", device.PushCount(), proto.Load())
 	}
 }

@@ -15,10 +15,10 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/wsframe/wsframetest"
 )
 
-// The server, with a handler that echoes, behaves as the suite wants.
+// The server, with an echo handler, passes the conformance suite.
 func TestConformance(t *testing.T) {
 	cases := wsframetest.Cases(wsframe.FromClient)
-	both(t, func(t *testing.T, cfg Config) {
+	forBothReaders(t, func(t *testing.T, cfg Config) {
 		cfg.MaxMessage = 1 << 20
 		cfg.MaxQueued = 16 << 20
 		f := serve(t, cfg)
@@ -28,13 +28,13 @@ func TestConformance(t *testing.T) {
 				p := dial(t, f, "/")
 				e := <-f.handler
 				<-f.conns
-				// A peer that sends much must read meanwhile.
+				// A peer that sends much must read at the same time.
 				sent := make(chan struct{})
 				go func() {
 					defer close(sent)
 					for _, b := range tt.Writes {
 						if _, err := p.Write(b); err != nil {
-							return // the server has ended it; what it said is read below
+							return // the server has closed the connection; its frames are read below
 						}
 					}
 				}()
@@ -43,15 +43,15 @@ func TestConformance(t *testing.T) {
 				}
 				p.expectClose(tt.Code)
 				if tt.Fails {
-					// It waits for the client to have read why.
+					// The server waits until the client has read the reason.
 					_ = p.Close()
 				} else if _, err := p.br.ReadByte(); err == nil {
-					t.Error("something comes behind the close frame")
+					t.Error("data was received behind the close frame")
 				}
 				<-sent
-				var broken *wsframe.Error
-				if err := e.waitClosed(t); errors.As(err, &broken) != tt.Fails {
-					t.Errorf("the handler was told %v", err)
+				var protocolErr *wsframe.Error
+				if err := e.waitClosed(t); errors.As(err, &protocolErr) != tt.Fails {
+					t.Errorf("Closed was called with %v", err)
 				}
 			})
 		}
@@ -59,9 +59,9 @@ func TestConformance(t *testing.T) {
 }
 
 // Sections 12 and 13: a client that offers compression gets a connection without
-// it, and is ended with 1002 when it compresses all the same.
+// it, and the connection is closed with 1002 when it compresses nevertheless.
 func TestCompressionIsNotNegotiated(t *testing.T) {
-	both(t, func(t *testing.T, cfg Config) {
+	forBothReaders(t, func(t *testing.T, cfg Config) {
 		f := serve(t, cfg)
 		for _, offer := range []string{
 			"permessage-deflate", "permessage-deflate; client_no_context_takeover; client_max_window_bits",

@@ -11,40 +11,42 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/wsframe"
 )
 
-// Why connections end, beside what the network and the protocol say.
+// Reasons for the end of a connection, besides errors of the network and of the
+// protocol.
 var (
-	errIdle         = errors.New("the client was silent for too long")
-	errSlow         = errors.New("the client does not take what is sent to it")
+	errIdle         = errors.New("the client sent nothing for too long")
+	errSlow         = errors.New("the client reads too slowly")
 	errServerClosed = errors.New("the server is stopping")
 	errPeerClosed   = errors.New("the client closed the connection")
 )
 
-// Conn is a connection. Its methods may be called concurrently.
+// Conn is a WebSocket connection. Its methods may be called concurrently.
 type Conn struct {
-	server  *Server
-	loop    *loop
-	net     net.Conn
-	raw     syscall.RawConn // nil when a goroutine reads
-	handler Handler
-	parser  wsframe.Parser // of the reader alone
-	broken  *wsframe.Error // of the reader alone: what the client did wrong; nothing after it counts
-	seen    atomic.Int64   // the server's clock when the client last sent something
+	server      *Server
+	loop        *loop
+	net         net.Conn
+	raw         syscall.RawConn // nil unless it is a TCP connection on Linux
+	handler     Handler
+	parser      wsframe.Parser // used by the reader only
+	protocolErr *wsframe.Error // used by the reader only: the protocol error of the client; later input is discarded
+	lastRead    atomic.Int64   // the server's clock when the client last sent something, in nanoseconds
 
-	mu      sync.Mutex
-	queue   [][]byte
-	queued  int  // bytes, those being written included
-	writing bool // see the package's invariants
-	closing bool // a close frame is the last thing in the queue
-	ending  bool // and the connection is cut once that is written
-	closeBy int64
-	reason  error // why it was cut, nil while it was not
+	mu              sync.Mutex
+	queue           [][]byte
+	queued          int  // bytes, including those being written
+	writing         bool // see the package's invariants
+	closing         bool // a close frame is the last thing in the queue
+	closeAfterFlush bool // and the connection is ended once that is written
+	closeDeadline   int64
+	reason          error // why it was ended; nil while it is open
 }
 
-// Send queues a frame. It never blocks. It tells whether the frame was queued:
-// not so when the connection is closed, or was too slow and is cut off now.
+// Send queues a frame. It never blocks. It reports whether the frame was queued:
+// it is not when the connection is closed, or when the queue is full, which ends
+// the connection.
 func (c *Conn) Send(f Frame) bool { return c.enqueue(f, false) }
 
-// enqueue adds bytes to the queue; last says that they are a close frame.
+// enqueue adds a frame to the queue; last means that it is a close frame.
 func (c *Conn) enqueue(p []byte, last bool) bool {
 	c.mu.Lock()
 	if c.reason != nil || c.closing {
@@ -53,12 +55,12 @@ func (c *Conn) enqueue(p []byte, last bool) bool {
 	}
 	if c.queued+len(p) > c.server.cfg.MaxQueued && !last {
 		c.mu.Unlock()
-		c.cut(errSlow)
+		c.abort(errSlow)
 		return false
 	}
 	c.closing = last
 	if last {
-		c.closeBy = c.server.clock.Load() + int64(closeTimeout)
+		c.closeDeadline = c.server.clock.Load() + int64(closeTimeout)
 	}
 	c.queue = append(c.queue, p)
 	c.queued += len(p)
@@ -71,22 +73,24 @@ func (c *Conn) enqueue(p []byte, last bool) bool {
 	return true
 }
 
-// Close says goodbye behind everything that was sent before. The connection
-// ends when the client answers, or a little later without its answer.
+// Close queues a close frame behind everything that was sent before. The
+// connection ends when the client answers, or after closeTimeout. It does not
+// block.
 func (c *Conn) Close(code int, reason string) { c.enqueue(closeFrame(code, reason), true) }
 
-// Queued is how many bytes wait to be written.
+// Queued returns the number of bytes that wait to be written.
 func (c *Conn) Queued() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.queued
 }
 
-// RemoteAddr is the client's address.
+// RemoteAddr returns the client's address.
 func (c *Conn) RemoteAddr() net.Addr { return c.net.RemoteAddr() }
 
-// cut ends the connection without a word. The reader sees it and cleans up.
-func (c *Conn) cut(reason error) {
+// abort ends the connection without a close frame. The reader sees the end and
+// cleans up.
+func (c *Conn) abort(reason error) {
 	c.mu.Lock()
 	if c.reason != nil {
 		c.mu.Unlock()
@@ -98,17 +102,18 @@ func (c *Conn) cut(reason error) {
 	c.shutdown()
 }
 
-// overdue tells whether the client has been silent for too long.
+// overdue reports whether the client has sent nothing, or has not answered a
+// close frame, for too long. now is the server's clock.
 func (c *Conn) overdue(now int64) bool {
-	if now-c.seen.Load() > int64(c.server.cfg.IdleTimeout) {
+	if now-c.lastRead.Load() > int64(c.server.cfg.IdleTimeout) {
 		return true
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.closing && now > c.closeBy
+	return c.closing && now > c.closeDeadline
 }
 
-// end is the reader's last act.
+// end closes the connection. The reader calls it once, at the end.
 func (c *Conn) end(err error) {
 	if err == io.EOF {
 		err = errPeerClosed
@@ -117,31 +122,31 @@ func (c *Conn) end(err error) {
 	if c.reason != nil {
 		err = c.reason
 	}
-	if c.broken != nil {
-		err = c.broken
+	if c.protocolErr != nil {
+		err = c.protocolErr
 	}
 	c.reason = err
 	c.queue = nil
 	c.mu.Unlock()
 	_ = c.net.Close()
 	c.handler.Closed(c, err)
-	c.server.forget(c)
+	c.server.removeConn(c)
 }
 
 // feed handles bytes from the client.
 func (c *Conn) feed(p []byte) error {
-	if c.broken != nil {
-		// The client still sends what it had begun. Closing now would reset
-		// the connection, and the client would never learn the reason; it
-		// has until closeBy to read it.
-		return nil //nolint:nilerr // broken is told by Closed, at the end
+	if c.protocolErr != nil {
+		// The client may still be sending. Closing now would reset the
+		// connection, and the client would never read the reason; it has
+		// until closeDeadline to do so.
+		return nil //nolint:nilerr // protocolErr is passed to Closed at the end
 	}
-	c.seen.Store(c.server.clock.Load())
+	c.lastRead.Store(c.server.clock.Load())
 	err := c.parser.Feed(p, wsframe.FromClient, c.server.cfg.MaxMessage, c.handle)
-	if errors.As(err, &c.broken) {
-		// The connection ends once the client has had its chance to read why.
+	if errors.As(err, &c.protocolErr) {
+		// The connection ends after the client had time to read the reason.
 		c.parser = wsframe.Parser{}
-		c.Close(c.broken.Code, c.broken.Reason)
+		c.Close(c.protocolErr.Code, c.protocolErr.Reason)
 		err = nil
 	}
 	return err
@@ -167,7 +172,7 @@ func (c *Conn) isClosing() bool {
 	return c.closing || c.reason != nil
 }
 
-// handleClose answers a close frame, unless it is an answer itself or another one.
+// handleClose answers a close frame, unless a close frame was sent before.
 func (c *Conn) handleClose(payload []byte) error {
 	code, _, err := wsframe.ParseClose(payload)
 	if err != nil {
@@ -177,20 +182,20 @@ func (c *Conn) handleClose(payload []byte) error {
 		code = wsframe.CodeNormal
 	}
 	c.enqueue(closeFrame(code, ""), true)
-	// The server is the one to end the TCP connection (RFC 6455, section
-	// 7.1.1), once what it has to say is out.
+	// The server ends the TCP connection (RFC 6455, section 7.1.1), once the
+	// queue is written.
 	c.mu.Lock()
-	c.ending = true
+	c.closeAfterFlush = true
 	idle := !c.writing
 	c.mu.Unlock()
 	if idle {
-		c.cut(errPeerClosed)
+		c.abort(errPeerClosed)
 	}
 	return nil
 }
 
-// readAll is the reader of a connection that no loop serves.
-func (c *Conn) readAll() {
+// readLoop reads a connection that no event loop reads.
+func (c *Conn) readLoop() {
 	buf := make([]byte, 4096)
 	for {
 		n, err := c.net.Read(buf)

@@ -6,13 +6,14 @@ import (
 	"time"
 )
 
-// flushBuffer is how much is written in one call.
+// flushBuffer is how many bytes are written in one call.
 const flushBuffer = 64 << 10
 
-// markDirty hands a connection to the flusher. Its writing flag is set.
+// markDirty adds a connection to the flusher's list. Its writing flag must be
+// set.
 func (l *loop) markDirty(c *Conn) { l.dirty.Add(c) }
 
-// flush writes for all connections of a loop until the server stops.
+// flush writes the queues of a loop's connections until the server stops.
 func (l *loop) flush() {
 	var work []*Conn
 	var frames [][]byte // the queue that is being written; swapped with the connection's
@@ -31,23 +32,23 @@ func (l *loop) flush() {
 	}
 }
 
-// flush writes all that gathered. Frames and buf are scratch space; it gives
-// frames back for the next connection.
+// flush writes the queue. frames and buf are scratch space; it returns frames for
+// the next connection.
 func (c *Conn) flush(frames [][]byte, buf []byte) [][]byte {
 	c.mu.Lock()
 	frames, c.queue = c.queue, frames[:0]
 	c.mu.Unlock()
 	written, rest := 0, []byte(nil)
 	for i := 0; i < len(frames) && rest == nil; {
-		// What fits into the buffer goes out in one call.
+		// The frames that fit into the buffer are written in one call.
 		buf = buf[:0]
 		for ; i < len(frames) && (len(buf) == 0 || len(buf)+len(frames[i]) <= flushBuffer); i++ {
 			buf = append(buf, frames[i]...)
 		}
-		n, err := c.writeNow(buf)
+		n, err := c.tryWrite(buf)
 		written += n
 		if err != nil {
-			c.cut(err)
+			c.abort(err)
 			break
 		}
 		if n < len(buf) {
@@ -58,13 +59,13 @@ func (c *Conn) flush(frames [][]byte, buf []byte) [][]byte {
 		}
 	}
 	clear(frames)
-	c.wrote(written, rest)
+	c.finishFlush(written, rest)
 	return frames[:0]
 }
 
-// wrote accounts for what was written. rest is what the socket did not take;
-// a writer of its own brings it out.
-func (c *Conn) wrote(n int, rest []byte) {
+// finishFlush accounts for n written bytes. rest is what the kernel did not
+// accept; a blocking writer writes it.
+func (c *Conn) finishFlush(n int, rest []byte) {
 	c.mu.Lock()
 	c.queued -= n
 	switch {
@@ -72,25 +73,26 @@ func (c *Conn) wrote(n int, rest []byte) {
 		c.queue = nil
 	case len(rest) > 0:
 		c.mu.Unlock()
-		c.server.running.Go(func() { c.lag(rest) })
+		c.server.running.Go(func() { c.writeBlocking(rest) })
 		return
 	case len(c.queue) > 0:
 		c.mu.Unlock()
 		c.loop.markDirty(c)
 		return
 	default:
-		c.queue = nil // an idle connection keeps nothing
+		c.queue = nil // an idle connection has no buffer
 	}
 	c.writing = false
-	ending := c.ending
+	ending := c.closeAfterFlush
 	c.mu.Unlock()
 	if ending {
-		c.cut(errPeerClosed)
+		c.abort(errPeerClosed)
 	}
 }
 
-// lag writes to a client that does not keep up, until it does.
-func (c *Conn) lag(rest []byte) {
+// writeBlocking writes to a client that reads too slowly, until the queue is
+// empty.
+func (c *Conn) writeBlocking(rest []byte) {
 	for len(rest) > 0 {
 		_ = c.net.SetWriteDeadline(time.Now().Add(c.server.cfg.WriteTimeout))
 		chunk := rest[:min(len(rest), flushBuffer)]
@@ -99,7 +101,7 @@ func (c *Conn) lag(rest []byte) {
 			if errors.Is(err, os.ErrDeadlineExceeded) {
 				err = errSlow
 			}
-			c.cut(err)
+			c.abort(err)
 		}
 		rest = rest[n:]
 		c.mu.Lock()
@@ -116,15 +118,15 @@ func (c *Conn) lag(rest []byte) {
 			c.queue = nil
 			c.writing = len(rest) > 0
 			if !c.writing {
-				// It keeps up again: the deadline was for this writer, and
-				// would fail the next write however long it is until then.
+				// The deadline was for this writer. It would fail the next
+				// write, whenever that comes.
 				_ = c.net.SetWriteDeadline(time.Time{})
 			}
 		}
-		ending := c.ending && !c.writing
+		ending := c.closeAfterFlush && !c.writing
 		c.mu.Unlock()
 		if ending {
-			c.cut(errPeerClosed)
+			c.abort(errPeerClosed)
 		}
 	}
 }

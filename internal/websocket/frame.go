@@ -5,11 +5,11 @@ import "github.com/hikyaku-chat/hikyaku/internal/wsframe"
 // maxHeader is the length of the longest header that a server writes.
 const maxHeader = 10
 
-// Frame is a text message as it goes over the wire to a client. It is made
-// once and may be sent to any number of connections; its bytes must not change.
+// Frame is an encoded text message for clients. It is encoded once and may be
+// sent to any number of connections; its bytes must not change.
 type Frame []byte
 
-// NewFrame frames a text.
+// NewFrame encodes a text message. The payload must be UTF-8.
 func NewFrame(payload []byte) Frame {
 	return newFrame(wsframe.Text, payload)
 }

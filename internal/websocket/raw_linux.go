@@ -9,7 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// rawOf gives the descriptor of a plain TCP connection, nil for any other.
+// rawOf returns the descriptor of a plain TCP connection, nil for any other.
 func rawOf(conn net.Conn) syscall.RawConn {
 	tcp, ok := conn.(*net.TCPConn)
 	if !ok {
@@ -22,10 +22,10 @@ func rawOf(conn net.Conn) syscall.RawConn {
 	return raw
 }
 
-// writeNow writes what the socket takes without waiting.
-func (c *Conn) writeNow(p []byte) (n int, err error) {
+// tryWrite writes what the kernel accepts without blocking.
+func (c *Conn) tryWrite(p []byte) (n int, err error) {
 	if c.raw == nil {
-		return 0, nil // the lagging writer brings it out
+		return 0, nil // the blocking writer writes it
 	}
 	rawErr := c.raw.Write(func(fd uintptr) bool {
 		n, err = unix.Write(int(fd), p)

@@ -9,7 +9,7 @@ import (
 
 func rawOf(net.Conn) syscall.RawConn { return nil }
 
-// writeNow leaves all to the lagging writer, which may block.
-func (c *Conn) writeNow([]byte) (int, error) { return 0, nil }
+// tryWrite leaves all to the blocking writer.
+func (c *Conn) tryWrite([]byte) (int, error) { return 0, nil }
 
 func (c *Conn) shutdown() { _ = c.net.Close() }

@@ -14,7 +14,7 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/wsframe"
 )
 
-// Handler is the owner's end of a connection.
+// Handler receives the messages and the end of a connection.
 type Handler interface {
 	// Message is called for each whole text message, in order. p is valid
 	// during the call only. It runs on a loop that serves many connections,
@@ -24,41 +24,42 @@ type Handler interface {
 	Closed(c *Conn, reason error)
 }
 
-// Config bounds what connections may cost. All fields must be set, unless they
-// say otherwise.
+// Config has the limits of connections. All fields must be set, unless they say
+// otherwise.
 type Config struct {
 	MaxMessage   int           // bytes of a message from a client
-	MaxQueued    int           // bytes waiting for one client; beyond it the client is cut off
-	WriteTimeout time.Duration // a client that takes nothing for so long is cut off
-	IdleTimeout  time.Duration // a client that sends nothing for so long is cut off
-	Subprotocol  string        // that clients must ask for
-	Loops        int           // loops and flushers; 0 means one for each CPU
-	Portable     bool          // a goroutine for each connection, as on other systems than Linux
+	MaxQueued    int           // bytes queued for one client; beyond it the connection is ended
+	WriteTimeout time.Duration // a connection whose client reads nothing for so long is ended
+	IdleTimeout  time.Duration // a connection whose client sends nothing for so long is ended
+	Subprotocol  string        // clients must request it
+	Loops        int           // event loops and flushers; 0 means one for each CPU
+	Portable     bool          // read each connection with a goroutine, as on systems other than Linux
 }
 
 // closeTimeout is how long a peer may take to answer a close frame.
 const closeTimeout = 2 * time.Second
 
-// Server serves connections. See [NewServer].
+// Server serves WebSocket connections. See [NewServer]. Its methods may be called
+// concurrently.
 type Server struct {
 	cfg   Config
 	loops []*loop
 	next  atomic.Uint32
-	clock atomic.Int64 // seconds since start, coarse
+	clock atomic.Int64 // nanoseconds since the start, updated by sweep
 
-	mu      sync.Mutex
-	conns   map[*Conn]struct{}
-	closed  bool
-	empty   chan struct{} // closed when closed and no connection is left
-	stop    chan struct{}
-	running sync.WaitGroup
-	once    sync.Once
+	mu        sync.Mutex
+	conns     map[*Conn]struct{}
+	closed    bool
+	empty     chan struct{} // closed when closed and no connection is left
+	stop      chan struct{}
+	running   sync.WaitGroup
+	closeOnce sync.Once
 }
 
-// NewServer starts a server. Close ends it.
+// NewServer starts a server. The caller must call Close.
 func NewServer(cfg Config) (*Server, error) {
 	if cfg.MaxMessage <= 0 || cfg.MaxQueued <= 0 || cfg.WriteTimeout <= 0 || cfg.IdleTimeout <= 0 || cfg.Subprotocol == "" {
-		return nil, errors.New("socket: every limit must be set")
+		return nil, errors.New("websocket: every limit must be set")
 	}
 	if cfg.Loops <= 0 {
 		cfg.Loops = runtime.GOMAXPROCS(0)
@@ -73,14 +74,14 @@ func NewServer(cfg Config) (*Server, error) {
 	return s, nil
 }
 
-// loop reads and writes for a part of the connections.
+// loop reads and writes a share of the connections.
 type loop struct {
-	server  *Server
-	dirty   *batching.Queue[*Conn] // those that have something to write
-	reading eventloop.Loop
+	server    *Server
+	dirty     *batching.Queue[*Conn] // connections with queued frames
+	eventLoop eventloop.Loop
 }
 
-// reader is a connection as its loop sees it.
+// reader is a connection as an [eventloop.Reader].
 type reader Conn
 
 // Data implements [eventloop.Reader].
@@ -89,11 +90,12 @@ func (r *reader) Data(p []byte) error { return (*Conn)(r).feed(p) }
 // End implements [eventloop.Reader].
 func (r *reader) End(err error) { (*Conn)(r).end(err) }
 
-// attach serves a connection whose upgrade was answered.
-func (s *Server) attach(conn net.Conn, h Handler, early []byte) (*Conn, error) {
+// attach starts to serve a connection whose upgrade was answered. received is
+// what the client sent behind its request.
+func (s *Server) attach(conn net.Conn, h Handler, received []byte) (*Conn, error) {
 	l := s.loops[int(s.next.Add(1))%len(s.loops)]
 	c := &Conn{server: s, loop: l, net: conn, raw: rawOf(conn), handler: h}
-	c.seen.Store(s.clock.Load())
+	c.lastRead.Store(s.clock.Load())
 	s.mu.Lock()
 	if s.closed {
 		s.mu.Unlock()
@@ -101,28 +103,29 @@ func (s *Server) attach(conn net.Conn, h Handler, early []byte) (*Conn, error) {
 	}
 	s.conns[c] = struct{}{}
 	s.mu.Unlock()
-	// Nobody else reads yet, so the reader's part can be played here.
-	if len(early) > 0 {
-		if err := c.feed(early); err != nil {
+	// Nobody reads yet, so this goroutine may act as the reader.
+	if len(received) > 0 {
+		if err := c.feed(received); err != nil {
 			c.end(err)
 			return c, nil
 		}
 	}
-	if s.cfg.Portable || !l.reading.Add(conn, (*reader)(c)) {
-		s.running.Go(c.readAll)
+	if s.cfg.Portable || !l.eventLoop.Add(conn, (*reader)(c)) {
+		s.running.Go(c.readLoop)
 	}
 	return c, nil
 }
 
-func (s *Server) forget(c *Conn) {
+func (s *Server) removeConn(c *Conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.conns, c)
-	s.tellIfEmpty()
+	s.signalIfEmpty()
 }
 
-// tellIfEmpty closes empty when it is time. s.mu is held.
-func (s *Server) tellIfEmpty() {
+// signalIfEmpty closes s.empty when the server is closed and has no connection.
+// s.mu must be held.
+func (s *Server) signalIfEmpty() {
 	if s.closed && len(s.conns) == 0 {
 		select {
 		case <-s.empty:
@@ -132,40 +135,42 @@ func (s *Server) tellIfEmpty() {
 	}
 }
 
-// sweep keeps the coarse clock and cuts off who has been silent for too long.
+// sweep updates the server's clock and ends connections whose client was silent
+// for too long.
 func (s *Server) sweep() {
-	begun := time.Now()
+	start := time.Now()
 	tick := time.NewTicker(min(time.Second, s.cfg.IdleTimeout/4, closeTimeout/4))
 	defer tick.Stop()
-	var old []*Conn
+	var overdue []*Conn
 	for {
 		select {
 		case <-s.stop:
 			return
 		case <-tick.C:
 		}
-		now := int64(time.Since(begun))
+		now := int64(time.Since(start))
 		s.clock.Store(now)
-		old = old[:0]
+		overdue = overdue[:0]
 		s.mu.Lock()
 		for c := range s.conns {
 			if c.overdue(now) {
-				old = append(old, c)
+				overdue = append(overdue, c)
 			}
 		}
 		s.mu.Unlock()
-		for _, c := range old {
-			c.cut(errIdle)
+		for _, c := range overdue {
+			c.abort(errIdle)
 		}
-		clear(old)
+		clear(overdue)
 	}
 }
 
-// Close says going away to every client, waits until they are gone or ctx
-// ends, cuts off the rest, and stops. It is idempotent.
+// Close sends a close frame (going away) to every client, waits until they have
+// disconnected or ctx ends, ends the remaining connections, and stops. It is
+// idempotent. The error is always nil.
 func (s *Server) Close(ctx context.Context) error {
-	s.once.Do(func() {
-		all := s.refuseMore()
+	s.closeOnce.Do(func() {
+		all := s.stopAccepting()
 		for _, c := range all {
 			c.Close(wsframe.CodeGoingAway, "the server is stopping")
 		}
@@ -173,24 +178,24 @@ func (s *Server) Close(ctx context.Context) error {
 		case <-s.empty:
 		case <-ctx.Done():
 			for _, c := range all {
-				c.cut(errServerClosed)
+				c.abort(errServerClosed)
 			}
 			<-s.empty
 		}
 		close(s.stop)
 		for _, l := range s.loops {
-			l.reading.Wait()
+			l.eventLoop.Wait()
 		}
 	})
 	s.running.Wait()
 	return nil
 }
 
-func (s *Server) refuseMore() []*Conn {
+func (s *Server) stopAccepting() []*Conn {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.closed = true
-	s.tellIfEmpty()
+	s.signalIfEmpty()
 	all := make([]*Conn, 0, len(s.conns))
 	for c := range s.conns {
 		all = append(all, c)

@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// UpgradeError is an upgrade that was not granted; nothing was written yet.
+// UpgradeError is the refusal of an upgrade. Nothing was written to the client.
 type UpgradeError struct {
 	Status int
 	Text   string
@@ -19,10 +19,11 @@ type UpgradeError struct {
 
 func (e *UpgradeError) Error() string { return e.Text }
 
-// StatusCode is the HTTP status with which to refuse.
+// StatusCode returns the HTTP status of the refusal.
 func (e *UpgradeError) StatusCode() int { return e.Status }
 
-// checkUpgrade tests what RFC 6455, section 4.2.1 asks of a request.
+// checkUpgrade checks the requirements of RFC 6455, section 4.2.1, and returns
+// the request's key.
 func checkUpgrade(r *http.Request, subprotocol string) (key string, err error) {
 	bad := func(text string) (string, error) { return "", &UpgradeError{http.StatusBadRequest, text} }
 	switch {
@@ -44,7 +45,7 @@ func checkUpgrade(r *http.Request, subprotocol string) (key string, err error) {
 	return key, nil
 }
 
-// hasToken tells whether a comma-separated header has a token, caseless.
+// hasToken reports whether a comma-separated header has a token, ignoring case.
 func hasToken(h http.Header, name, token string) bool {
 	for _, line := range h.Values(name) {
 		for part := range strings.SplitSeq(line, ",") {
@@ -56,19 +57,20 @@ func hasToken(h http.Header, name, token string) bool {
 	return false
 }
 
-// acceptKey proves that the request was understood (RFC 6455, section 4.2.2).
+// acceptKey returns the value of Sec-WebSocket-Accept (RFC 6455, section 4.2.2).
 func acceptKey(key string) string {
 	sum := sha1.Sum([]byte(key + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11")) //nolint:gosec // see the import
 	return base64.StdEncoding.EncodeToString(sum[:])
 }
 
-// upgradeTimeout bounds the writing of the answer.
+// upgradeTimeout limits the writing of the response.
 const upgradeTimeout = 10 * time.Second
 
-// Upgrade answers an upgrade and serves the connection until it ends. Origin
-// and authority are the caller's to check before. The handler's methods may be
-// called before Upgrade returns. A refusal is an *UpgradeError, and nothing
-// was written; after any other error the connection is gone.
+// Upgrade answers an upgrade request and serves the connection until it ends.
+// The caller must check the origin and authenticate the user before. The
+// handler's methods may be called before Upgrade returns. A refusal is an
+// *UpgradeError, and nothing was written; after any other error the connection
+// is closed.
 func (s *Server) Upgrade(w http.ResponseWriter, r *http.Request, h Handler) (*Conn, error) {
 	key, err := checkUpgrade(r, s.cfg.Subprotocol)
 	if err != nil {
@@ -82,16 +84,16 @@ func (s *Server) Upgrade(w http.ResponseWriter, r *http.Request, h Handler) (*Co
 	if err != nil {
 		return nil, fmt.Errorf("take the connection over: %w", err)
 	}
-	early, err := answerUpgrade(conn, rw.Reader.Buffered(), rw.Peek, key, s.cfg.Subprotocol)
+	received, err := answerUpgrade(conn, rw.Reader.Buffered(), rw.Peek, key, s.cfg.Subprotocol)
 	if err != nil {
 		return nil, errors.Join(err, conn.Close())
 	}
-	return s.attach(conn, h, early)
+	return s.attach(conn, h, received)
 }
 
-// answerUpgrade writes the answer and gives what the client sent behind its
-// request already.
-func answerUpgrade(conn net.Conn, buffered int, peek func(int) ([]byte, error), key, subprotocol string) (early []byte, err error) {
+// answerUpgrade writes the response and returns what the client has already sent
+// behind its request.
+func answerUpgrade(conn net.Conn, buffered int, peek func(int) ([]byte, error), key, subprotocol string) (received []byte, err error) {
 	_ = conn.SetWriteDeadline(time.Now().Add(upgradeTimeout))
 	_, err = fmt.Fprintf(conn, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"+
 		"Sec-WebSocket-Accept: %s\r\nSec-WebSocket-Protocol: %s\r\n\r\n", acceptKey(key), subprotocol)
@@ -105,6 +107,6 @@ func answerUpgrade(conn net.Conn, buffered int, peek func(int) ([]byte, error), 
 		return nil, nil
 	}
 	b, err := peek(buffered)
-	// The reader goes with the request; its bytes must not.
+	// The buffer belongs to the request, so its bytes are copied.
 	return append([]byte(nil), b...), err
 }

@@ -4,9 +4,8 @@ import "github.com/hikyaku-chat/hikyaku/internal/chat"
 
 // The frames that a client sends. The type of each is the value of its "t".
 
-// Send asks to keep a message. It is answered with accepted or rejected, and
-// the message itself comes back as a message frame once it is stored. Sending
-// the same again is harmless.
+// Send sends a message. It is answered with accepted or rejected, and the message
+// comes back as a message frame when it is stored. Sending it again is harmless.
 type Send struct {
 	T            string              `json:"t" enum:"send"`
 	ID           chat.ClientID       `json:"id" doc:"name of the message: a UUIDv7 made from the server's time (hello.time)"`
@@ -15,8 +14,8 @@ type Send struct {
 	ReplyTo      int64               `json:"reply_to,omitempty" doc:"seq of the message that it answers"`
 }
 
-// Mark moves the user's marks in a conversation forward. It is not answered;
-// what came of it is seen in mark frames. The latest wins.
+// Mark moves the user's marks in a conversation forward. It is not answered; mark
+// frames have the result. The latest wins.
 type Mark struct {
 	T            string              `json:"t" enum:"mark"`
 	Conversation chat.ConversationID `json:"conversation"`
@@ -24,22 +23,22 @@ type Mark struct {
 	Received     int64               `json:"received,omitempty" doc:"seq up to which this device has received; only worth sending in direct conversations"`
 }
 
-// Typing says that the person is writing. Repeat it every 3 s while it lasts;
-// receivers forget it after 6 s.
+// Typing says that the user is writing. Clients repeat it every 3 s meanwhile;
+// receivers drop it after 6 s.
 type Typing struct {
 	T            string              `json:"t" enum:"typing"`
 	Conversation chat.ConversationID `json:"conversation"`
 }
 
-// Watch replaces the list of people whose presence the device wants to know
-// of. Their states are answered at once, and changes follow. People with whom
-// the user shares no conversation are passed over.
+// Watch replaces the list of users whose presence the device watches. It is
+// answered with their states, and changes follow. Users with whom the user shares
+// no conversation are ignored.
 type Watch struct {
 	T     string        `json:"t" enum:"watch"`
 	Users []chat.UserID `json:"users" maxItems:"500"`
 }
 
-// Status says whether the person is at the device.
+// Status says whether the user is active on the device.
 type Status struct {
 	T    string `json:"t" enum:"status"`
 	Away bool   `json:"away"`
@@ -58,8 +57,8 @@ type Sync struct {
 	Limit        int                 `json:"limit,omitempty" doc:"most entries wanted, 1 to 200 (default 100)"`
 }
 
-// Ping is the heartbeat, due every limits.heartbeat_ms. Its pong carries the
-// head check.
+// Ping is the heartbeat, sent every limits.heartbeat_ms. Its pong has the head
+// check.
 type Ping struct {
 	T string `json:"t" enum:"ping"`
 }

@@ -10,8 +10,8 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
 )
 
-// Close codes of the socket beyond RFC 6455. Codes below 4100 ask the client
-// to come back, those from 4100 on tell it to stop.
+// Close codes of hikyaku.v1, besides those of RFC 6455. With codes below 4100 the
+// client should reconnect, with codes from 4100 on it must not.
 const (
 	CloseSlow     = 4000 // the client read too slowly; reconnect and sync
 	CloseGoodbye  = 4001 // the server stops; reconnect
@@ -19,17 +19,16 @@ const (
 	CloseReplaced = 4101 // too many connections of this session; do not reconnect
 )
 
-// Malformed is a frame that could not be understood.
-type Malformed struct {
-	ID   string // of the frame, where it could be read
+// MalformedError is a frame that could not be decoded.
+type MalformedError struct {
+	ID   string // of the frame, "" if it could not be read
 	Text string
 }
 
-func (m *Malformed) Error() string { return m.Text }
+func (m *MalformedError) Error() string { return m.Text }
 
-// inboundUnion has every field of every client frame, so that one pass over
-// the JSON reads any of them. Fields keep their raw text where types differ
-// from frame to frame.
+// inboundUnion has every field of every client frame, so that one pass over the
+// JSON decodes any of them.
 type inboundUnion struct {
 	T            string              `json:"t"`
 	ID           string              `json:"id"`
@@ -45,24 +44,24 @@ type inboundUnion struct {
 	Limit        int                 `json:"limit"`
 }
 
-// DecodeInbound reads a frame from a client. A type that it does not know
-// gives nil, nil: such frames are ignored. The error is always a *Malformed.
+// DecodeInbound decodes a frame from a client. It returns nil, nil for an unknown
+// type: such frames are ignored. The error is always a *MalformedError.
 func DecodeInbound(p []byte) (Inbound, error) {
 	var u inboundUnion
 	if err := json.Unmarshal(p, &u); err != nil {
-		// A frame of a type to come may use a known name for something
-		// else; it must be ignored, not refused.
+		// A frame of a later version may use a known field with another type;
+		// it must be ignored, not refused.
 		var head struct {
 			T  string          `json:"t"`
 			ID json.RawMessage `json:"id"`
 		}
-		if json.Unmarshal(p, &head) == nil && head.T != "" && !known(head.T) {
+		if json.Unmarshal(p, &head) == nil && head.T != "" && !isKnownType(head.T) {
 			return nil, nil
 		}
-		return nil, &Malformed{ID: u.ID, Text: describeJSON(err)}
+		return nil, &MalformedError{ID: u.ID, Text: jsonErrorText(err)}
 	}
 	malformed := func(format string, args ...any) (Inbound, error) {
-		return nil, &Malformed{ID: u.ID, Text: fmt.Sprintf(format, args...)}
+		return nil, &MalformedError{ID: u.ID, Text: fmt.Sprintf(format, args...)}
 	}
 	needsConversation := u.T == "send" || u.T == "mark" || u.T == "typing"
 	if needsConversation && u.Conversation == 0 {
@@ -90,7 +89,7 @@ func DecodeInbound(p []byte) (Inbound, error) {
 		return &Status{T: u.T, Away: u.Away}, nil
 	case "sync":
 		if len(u.ID) > 64 {
-			return nil, &Malformed{Text: "sync: id is longer than 64 bytes"}
+			return nil, &MalformedError{Text: "sync: id is longer than 64 bytes"}
 		}
 		if u.Rev < 0 || u.Limit < 0 {
 			return malformed("sync: rev and limit must not be negative")
@@ -102,7 +101,7 @@ func DecodeInbound(p []byte) (Inbound, error) {
 	return nil, nil
 }
 
-func known(t string) bool {
+func isKnownType(t string) bool {
 	switch t {
 	case "send", "mark", "typing", "watch", "status", "sync", "ping":
 		return true
@@ -110,7 +109,7 @@ func known(t string) bool {
 	return false
 }
 
-func describeJSON(err error) string {
+func jsonErrorText(err error) string {
 	var syntax *json.SyntaxError
 	var kind *json.UnmarshalTypeError
 	switch {
@@ -124,27 +123,27 @@ func describeJSON(err error) string {
 	return err.Error()
 }
 
-// Encode is the JSON of a server frame. Hot frames have encoders of their own
-// below, which give the same bytes without reflection.
+// Encode encodes a server frame as JSON. The most frequent frames have encoders of
+// their own below, which produce the same bytes without reflection.
 func Encode(frame any) []byte {
 	b, err := json.Marshal(frame)
 	if err != nil {
-		// Every frame is a plain struct of marshallable fields; this is
-		// a mistake in this package, found by its tests.
+		// All fields of frames can be marshalled; this is a bug in this
+		// package, found by its tests.
 		panic(fmt.Sprintf("wire: encode %T: %v", frame, err))
 	}
 	return b
 }
 
-// AppendAccepted appends the frame that [Accepted] is.
+// AppendAccepted appends an encoded [Accepted] frame.
 func AppendAccepted(b []byte, id chat.ClientID) []byte {
 	b = append(b, `{"t":"accepted","id":"`...)
 	b, _ = id.AppendText(b)
 	return append(b, `"}`...)
 }
 
-// AppendMessage appends the frame that [MessageFrame] is; t is message, edited
-// or deleted.
+// AppendMessage appends an encoded [MessageFrame]; t is message, edited or
+// deleted.
 func AppendMessage(b []byte, t string, m *chat.Message) []byte {
 	b = append(b, `{"t":"`...)
 	b = append(b, t...)
@@ -181,8 +180,8 @@ func AppendMessage(b []byte, t string, m *chat.Message) []byte {
 
 const hexDigits = "0123456789abcdef"
 
-// appendString appends s as a JSON string, escaping what encoding/json
-// escapes, so that both encoders agree byte for byte.
+// appendString appends s as a JSON string. It escapes the same characters as
+// encoding/json, so that both encoders produce the same bytes.
 func appendString(b []byte, s string) []byte {
 	b = append(b, '"')
 	start := 0

@@ -67,7 +67,7 @@ func TestDecodeInboundMalformed(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			_, err := DecodeInbound([]byte(tt.in))
-			m, ok := err.(*Malformed)
+			m, ok := err.(*MalformedError)
 			if !ok {
 				t.Fatalf("got %v, want *Malformed", err)
 			}
@@ -78,7 +78,7 @@ func TestDecodeInboundMalformed(t *testing.T) {
 	}
 }
 
-// The hand-written encoders must agree with encoding/json byte for byte.
+// The hand-written encoders must produce the same bytes as encoding/json.
 func TestAppendAgreesWithJSON(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		at := rapid.Int64Range(1, 1<<41)

@@ -1,7 +1,7 @@
 package wire
 
-// FrameType is an entry in the list of all frames, from which the protocol is
-// written down.
+// FrameType is an entry in the list of all frames, from which the AsyncAPI
+// document is generated.
 type FrameType struct {
 	Names      []string // values of "t"
 	FromClient bool

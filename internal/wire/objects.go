@@ -9,7 +9,7 @@ import (
 // Millis is a time in milliseconds since 1970 (UTC); 0 stands for none.
 type Millis int64
 
-// MillisOf is t in milliseconds, 0 for the zero time.
+// MillisOf returns t in milliseconds, 0 for the zero time.
 func MillisOf(t time.Time) Millis {
 	if t.IsZero() {
 		return 0
@@ -17,7 +17,7 @@ func MillisOf(t time.Time) Millis {
 	return Millis(t.UnixMilli())
 }
 
-// Time is the zero time for 0.
+// Time returns the time in UTC, the zero time for 0.
 func (m Millis) Time() time.Time {
 	if m == 0 {
 		return time.Time{}
@@ -34,7 +34,7 @@ type User struct {
 	Disabled    bool        `json:"disabled,omitempty"`
 }
 
-// UserOf is the public form of u.
+// UserOf returns the JSON form of u.
 func UserOf(u chat.User) User {
 	return User{ID: u.ID, Name: u.Name, DisplayName: u.DisplayName, Admin: u.Admin, Disabled: u.Disabled}
 }
@@ -55,7 +55,7 @@ type Message struct {
 	DeletedAt    Millis              `json:"deleted_at,omitempty"`
 }
 
-// MessageOf is the public form of m.
+// MessageOf returns the JSON form of m.
 func MessageOf(m *chat.Message) Message {
 	return Message{
 		Conversation: m.Conversation, Seq: m.Seq, Rev: m.Rev, ID: m.ID, Sender: m.Sender,
@@ -64,7 +64,7 @@ func MessageOf(m *chat.Message) Message {
 	}
 }
 
-// MessagesOf are the public forms of a page, never nil.
+// MessagesOf returns the JSON forms of a page, never nil.
 func MessagesOf(page []chat.Message) []Message {
 	out := make([]Message, len(page))
 	for i := range page {
@@ -73,7 +73,7 @@ func MessagesOf(page []chat.Message) []Message {
 	return out
 }
 
-// Conversation is what all members see alike.
+// Conversation is the part of a conversation that is the same for all members.
 type Conversation struct {
 	ID         chat.ConversationID `json:"id"`
 	Kind       chat.Kind           `json:"kind" enum:"direct,group,channel"`
@@ -87,7 +87,7 @@ type Conversation struct {
 	ActiveAt   Millis              `json:"active_at" doc:"time of the last message, or of the creation"`
 }
 
-// ConversationOf is the public form of c.
+// ConversationOf returns the JSON form of c.
 func ConversationOf(c chat.Conversation) Conversation {
 	return Conversation{
 		ID: c.ID, Kind: c.Kind, Title: c.Title, Topic: c.Topic, Seq: c.Seq, Rev: c.Rev,
@@ -99,21 +99,21 @@ func ConversationOf(c chat.Conversation) Conversation {
 // Summary is a conversation as one of its members sees it.
 type Summary struct {
 	Conversation
-	Role     chat.Role `json:"role" enum:"owner,admin,member"`
-	Read     int64     `json:"read" doc:"seq up to which the member has read"`
-	Unread   int64     `json:"unread" doc:"messages after the read mark and after the member's own last one"`
-	Last     *Message  `json:"last,omitempty" doc:"the last message"`
-	Peer     *User     `json:"peer,omitempty" doc:"the other person of a direct conversation"`
-	PeerRead int64     `json:"peer_read,omitempty" doc:"seq up to which the other person has read"`
-	PeerGot  int64     `json:"peer_received,omitempty" doc:"seq up to which a device of the other person has received"`
+	Role         chat.Role `json:"role" enum:"owner,admin,member"`
+	Read         int64     `json:"read" doc:"seq up to which the member has read"`
+	Unread       int64     `json:"unread" doc:"messages after the read mark and after the member's own last one"`
+	Last         *Message  `json:"last,omitempty" doc:"the last message"`
+	Peer         *User     `json:"peer,omitempty" doc:"the other person of a direct conversation"`
+	PeerRead     int64     `json:"peer_read,omitempty" doc:"seq up to which the other person has read"`
+	PeerReceived int64     `json:"peer_received,omitempty" doc:"seq up to which a device of the other person has received"`
 }
 
-// SummaryOf is the public form of s; peer is the other person of a direct
-// conversation, nil else.
+// SummaryOf returns the JSON form of s; peer is the other user of a direct
+// conversation, nil in other conversations.
 func SummaryOf(s *chat.Summary, peer *chat.User) Summary {
 	out := Summary{
 		Conversation: ConversationOf(s.Conversation), Role: s.Role, Read: s.Read, Unread: s.Unread,
-		PeerRead: s.PeerRead, PeerGot: s.PeerGot,
+		PeerRead: s.PeerRead, PeerReceived: s.PeerReceived,
 	}
 	if s.Last != nil {
 		last := MessageOf(s.Last)
@@ -126,7 +126,7 @@ func SummaryOf(s *chat.Summary, peer *chat.User) Summary {
 	return out
 }
 
-// Member is one person's place in a conversation.
+// Member is a member of a conversation.
 type Member struct {
 	User     User      `json:"user"`
 	Role     chat.Role `json:"role" enum:"owner,admin,member"`
@@ -134,7 +134,7 @@ type Member struct {
 	Read     int64     `json:"read" doc:"seq up to which the member has read; 0 in conversations too large to show it"`
 }
 
-// PresenceState is whether a person can be reached.
+// PresenceState is the presence of a user.
 type PresenceState struct {
 	User     chat.UserID   `json:"user"`
 	State    chat.Presence `json:"state" enum:"online,away,offline"`

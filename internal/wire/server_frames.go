@@ -4,7 +4,7 @@ import "github.com/hikyaku-chat/hikyaku/internal/chat"
 
 // The frames that a server sends. The type of each is the value of its "t".
 
-// Limits are what a connection may do.
+// Limits are the limits of a connection.
 type Limits struct {
 	FrameBytes  int     `json:"frame_bytes" doc:"largest frame from a client"`
 	BodyBytes   int     `json:"body_bytes" doc:"largest text of a message"`
@@ -26,16 +26,16 @@ type Hello struct {
 	Limits  Limits         `json:"limits"`
 }
 
-// Accepted says that a message is kept and will be stored (G1).
+// Accepted says that a message was accepted and will be stored (G1).
 type Accepted struct {
 	T  string        `json:"t" enum:"accepted"`
 	ID chat.ClientID `json:"id"`
 }
 
-// Rejected says that a message is not kept. With retry_after_ms the same send
-// may be tried again after that time; messages that the client sent to the
-// same conversation after it are rejected as well until it is, so that their
-// order holds (code order).
+// Rejected says that a message was not accepted. With retry_after_ms the same
+// send may be retried after that time. Later messages of the client to the same
+// conversation are rejected until the retry, so that their order is kept (code
+// order).
 type Rejected struct {
 	T            string        `json:"t" enum:"rejected"`
 	ID           chat.ClientID `json:"id"`
@@ -44,9 +44,8 @@ type Rejected struct {
 	RetryAfterMS int64         `json:"retry_after_ms,omitempty"`
 }
 
-// Failed says that a message which was accepted could not be stored after all,
-// because its author was removed meanwhile, for example. It is kept for the
-// operator as a dead letter.
+// Failed says that an accepted message could not be stored, for example because
+// its author was removed meanwhile. It is kept as a dead letter for the operator.
 type Failed struct {
 	T    string        `json:"t" enum:"failed"`
 	ID   chat.ClientID `json:"id"`
@@ -54,15 +53,15 @@ type Failed struct {
 	Text string        `json:"text"`
 }
 
-// MessageFrame carries a message that was stored ("message") or changed
+// MessageFrame is a message that was stored ("message") or changed
 // ("edited", "deleted").
 type MessageFrame struct {
 	T string `json:"t" enum:"message,edited,deleted"`
 	Message
 }
 
-// MarkFrame tells where a member's marks are now. The user's own marks come to
-// all of their devices; those of others only in small conversations.
+// MarkFrame has the new marks of a member. A user's own marks are sent to all of
+// the user's devices; those of others only in small conversations.
 type MarkFrame struct {
 	T            string              `json:"t" enum:"mark"`
 	Conversation chat.ConversationID `json:"conversation"`
@@ -78,14 +77,14 @@ type TypingFrame struct {
 	User         chat.UserID         `json:"user"`
 }
 
-// PresenceFrame tells the states of people who are watched.
+// PresenceFrame has the states of watched users.
 type PresenceFrame struct {
 	T      string          `json:"t" enum:"presence"`
 	States []PresenceState `json:"states" nullable:"false"`
 }
 
-// ConversationFrame says that a conversation was made, renamed, or changed its
-// members. It takes a rev, like a message.
+// ConversationFrame says that a conversation was created or renamed, or that its
+// members changed. It has a rev, like a message.
 type ConversationFrame struct {
 	T            string       `json:"t" enum:"conversation"`
 	Conversation Conversation `json:"conversation"`
@@ -94,20 +93,20 @@ type ConversationFrame struct {
 	Left         []User       `json:"left,omitempty" doc:"who is out of it"`
 }
 
-// Removed says that the user is no longer in a conversation. Nothing of it
-// follows.
+// Removed says that the user is no longer in a conversation. It is the last frame
+// about the conversation.
 type Removed struct {
 	T            string              `json:"t" enum:"removed"`
 	Conversation chat.ConversationID `json:"conversation"`
 }
 
-// Resync says that pushes to this connection may have been lost: ask with
-// sync.
+// Resync says that frames to this connection may have been lost, so the client
+// must sync.
 type Resync struct {
 	T string `json:"t" enum:"resync"`
 }
 
-// Synced answers sync without conversation.
+// Synced is the answer to sync without conversation.
 type Synced struct {
 	T             string                `json:"t" enum:"synced"`
 	ID            string                `json:"id"`
@@ -117,8 +116,8 @@ type Synced struct {
 	More          bool                  `json:"more" doc:"ask again at once, with the cursor"`
 }
 
-// Changes answers sync with conversation: the messages that changed after the
-// rev given, in their present form, oldest change first.
+// Changes is the answer to sync with conversation: the messages that changed
+// after the given rev, in their current form, oldest change first.
 type Changes struct {
 	T            string              `json:"t" enum:"changes"`
 	ID           string              `json:"id"`
@@ -128,9 +127,9 @@ type Changes struct {
 	More         bool                `json:"more"`
 }
 
-// Pong answers ping with the head check: how many conversations the user is
-// in, and the sum over them of rev and of the user's read mark. A device whose
-// own sum is lower a second later has missed something and asks with sync.
+// Pong is the answer to ping, with the head check: the number of the user's
+// conversations, and the sum of rev and of the user's read mark over all of them. A
+// device whose own sum is lower one second later has missed something and syncs.
 type Pong struct {
 	T             string `json:"t" enum:"pong"`
 	Conversations int    `json:"conversations"`
@@ -138,15 +137,15 @@ type Pong struct {
 	Checked       bool   `json:"checked" doc:"false when the server could not look; then the numbers say nothing"`
 }
 
-// Goodbye says that this server is about to stop: connect again after the time
-// given, which differs from client to client.
+// Goodbye says that this server will stop soon. The client reconnects after the
+// given time, which is different for each client.
 type Goodbye struct {
 	T                string `json:"t" enum:"goodbye"`
 	ReconnectAfterMS int64  `json:"reconnect_after_ms"`
 }
 
-// ErrorFrame answers a frame that could not be understood or obeyed; the
-// connection lives on.
+// ErrorFrame is the answer to a frame that could not be decoded or handled; the
+// connection stays open.
 type ErrorFrame struct {
 	T    string `json:"t" enum:"error"`
 	ID   string `json:"id,omitempty" doc:"id of the frame at fault, where it had one"`

@@ -1,5 +1,5 @@
-// Package worker stores what the broker hands it: commit, then announce, then
-// acknowledge. Everything it does may happen twice without harm.
+// Package worker stores the messages that the broker delivers: commit, then
+// announce, then acknowledge. All of it is idempotent.
 package worker
 
 import (
@@ -20,7 +20,7 @@ type Appender interface {
 	Append(ctx context.Context, batch []chat.Submission) ([]chat.Outcome, error)
 }
 
-// Announcer tells people what happened.
+// Announcer announces outcomes to users; see package fanout.
 type Announcer interface {
 	Stored(ctx context.Context, outcomes []chat.Outcome, redelivered func(i int) bool)
 	Failed(ctx context.Context, s *chat.Submission, refusal *chat.Error)
@@ -28,26 +28,27 @@ type Announcer interface {
 
 // Worker stores messages. See [New].
 type Worker struct {
-	store    Appender
-	announce Announcer
-	log      *slog.Logger
+	store     Appender
+	announcer Announcer
+	log       *slog.Logger
 }
 
-// New makes a worker.
-func New(store Appender, announce Announcer, log *slog.Logger) *Worker {
-	return &Worker{store: store, announce: announce, log: log}
+// New returns a worker.
+func New(store Appender, announcer Announcer, log *slog.Logger) *Worker {
+	return &Worker{store: store, announcer: announcer, log: log}
 }
 
-// Run consumes until ctx ends.
+// Run consumes messages until ctx ends. It returns the consumer's error.
 func (w *Worker) Run(ctx context.Context, consumer broker.Consumer) error {
 	return consumer.Consume(ctx, w.Handle)
 }
 
-// Handle is the worker's [broker.Handler].
+// Handle is the worker's [broker.Handler]: it stores a batch and returns the
+// refusal of each message, nil for those that are stored.
 func (w *Worker) Handle(ctx context.Context, batch []broker.Delivery) ([]*chat.Error, error) {
-	// A batch in work is finished also when the worker is told to stop: half
-	// a second more now saves a redelivery.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), progress)
+	// A batch is finished even when ctx ends: half a second more now saves a
+	// redelivery.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), batchTimeout)
 	defer cancel()
 	submissions := make([]chat.Submission, len(batch))
 	for i := range batch {
@@ -57,7 +58,7 @@ func (w *Worker) Handle(ctx context.Context, batch []broker.Delivery) ([]*chat.E
 	if err != nil {
 		return nil, fmt.Errorf("store %d messages: %w", len(batch), err)
 	}
-	w.announce.Stored(ctx, outcomes, func(i int) bool { return batch[i].Redelivered })
+	w.announcer.Stored(ctx, outcomes, func(i int) bool { return batch[i].Redelivered })
 	verdicts := make([]*chat.Error, len(batch))
 	for i := range outcomes {
 		refusal := outcomes[i].Refusal
@@ -68,22 +69,22 @@ func (w *Worker) Handle(ctx context.Context, batch []broker.Delivery) ([]*chat.E
 		if batch[i].Confirmed {
 			w.log.WarnContext(ctx, "an accepted message cannot be stored",
 				"sender", batch[i].Sender, "conversation", batch[i].Conversation, "id", batch[i].ClientID, "reason", refusal)
-			w.announce.Failed(ctx, &batch[i].Submission, refusal)
+			w.announcer.Failed(ctx, &batch[i].Submission, refusal)
 		}
 	}
 	return verdicts, nil
 }
 
-// progress is how long a batch may take. One that hangs is given up and tried
-// again: a worker that is alive but stuck would be as bad as a dead one.
-const progress = 30 * time.Second
+// batchTimeout is how long a batch may take. A batch that hangs is canceled and
+// redelivered: a worker that is alive but stuck would be as bad as a dead one.
+const batchTimeout = 30 * time.Second
 
-// append stores a batch. One that the store can never keep is halved until the
-// message that causes it stands alone; that one is refused and the others are
-// stored, in their order. Trouble of any other kind is not a message's fault:
-// the batch comes again.
+// append stores a batch. When the store reports a poison message, the batch is
+// halved until that message is alone; it is refused and the others are stored,
+// in their order. Any other error is not caused by a message: the batch is
+// redelivered.
 func (w *Worker) append(ctx context.Context, batch []chat.Submission) ([]chat.Outcome, error) {
-	outcomes, err := w.try(ctx, batch)
+	outcomes, err := w.tryAppend(ctx, batch)
 	if err == nil || !errors.Is(err, store.ErrPoison) {
 		return outcomes, err
 	}
@@ -100,9 +101,9 @@ func (w *Worker) append(ctx context.Context, batch []chat.Submission) ([]chat.Ou
 	return append(first, second...), err
 }
 
-// try stores a batch. A panic on the way is taken for the fault of a message:
-// one that could end every worker in turn must not.
-func (w *Worker) try(ctx context.Context, batch []chat.Submission) (outcomes []chat.Outcome, err error) {
+// tryAppend stores a batch. A panic is treated as caused by a poison message:
+// otherwise one message could crash every worker in turn.
+func (w *Worker) tryAppend(ctx context.Context, batch []chat.Submission) (outcomes []chat.Outcome, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("%w: panic: %v\n%s", store.ErrPoison, p, debug.Stack())

@@ -14,10 +14,10 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/store"
 )
 
-// picky is a store that cannot keep poison, whatever is beside it.
-type picky struct{ kept []string }
+// poisonStore is a store that fails or panics for batches with a poison message.
+type poisonStore struct{ stored []string }
 
-func (p *picky) Append(_ context.Context, batch []chat.Submission) ([]chat.Outcome, error) {
+func (p *poisonStore) Append(_ context.Context, batch []chat.Submission) ([]chat.Outcome, error) {
 	for _, s := range batch {
 		switch {
 		case strings.HasPrefix(s.Body, "poison"):
@@ -28,16 +28,16 @@ func (p *picky) Append(_ context.Context, batch []chat.Submission) ([]chat.Outco
 	}
 	outcomes := make([]chat.Outcome, len(batch))
 	for i, s := range batch {
-		p.kept = append(p.kept, s.Body)
+		p.stored = append(p.stored, s.Body)
 		outcomes[i] = chat.Outcome{Verdict: chat.Stored, Message: chat.Message{Body: s.Body}}
 	}
 	return outcomes, nil
 }
 
-// silent hears what is announced.
-type silent struct{ stored, failed []string }
+// recordingAnnouncer records what is announced.
+type recordingAnnouncer struct{ stored, failed []string }
 
-func (a *silent) Stored(_ context.Context, outcomes []chat.Outcome, _ func(int) bool) {
+func (a *recordingAnnouncer) Stored(_ context.Context, outcomes []chat.Outcome, _ func(int) bool) {
 	for _, o := range outcomes {
 		if o.Verdict != 0 {
 			a.stored = append(a.stored, o.Message.Body)
@@ -45,13 +45,13 @@ func (a *silent) Stored(_ context.Context, outcomes []chat.Outcome, _ func(int) 
 	}
 }
 
-func (a *silent) Failed(_ context.Context, s *chat.Submission, _ *chat.Error) {
+func (a *recordingAnnouncer) Failed(_ context.Context, s *chat.Submission, _ *chat.Error) {
 	a.failed = append(a.failed, s.Body)
 }
 
-// Whatever poison is in a batch, the rest is stored in order, and each author
-// of poison is told.
-func TestPoisonStandsAlone(t *testing.T) {
+// Whatever poison messages are in a batch, the rest is stored in order, and each
+// author of a poison message is told.
+func TestPoisonMessagesAreIsolated(t *testing.T) {
 	for round := range 200 {
 		r := rand.New(rand.NewPCG(1, uint64(round)))
 		var batch []broker.Delivery
@@ -71,13 +71,13 @@ func TestPoisonStandsAlone(t *testing.T) {
 			}
 			batch = append(batch, broker.Delivery{Submission: chat.Submission{Body: body}, Confirmed: true})
 		}
-		p, a := &picky{}, &silent{}
+		p, a := &poisonStore{}, &recordingAnnouncer{}
 		verdicts, err := New(p, a, slog.New(slog.DiscardHandler)).Handle(t.Context(), batch)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if !slices.Equal(p.kept, good) || !slices.Equal(a.stored, good) || !slices.Equal(a.failed, bad) {
-			t.Fatalf("round %d: kept %v, announced %v, failed %v", round, p.kept, a.stored, a.failed)
+		if !slices.Equal(p.stored, good) || !slices.Equal(a.stored, good) || !slices.Equal(a.failed, bad) {
+			t.Fatalf("round %d: stored %v, announced %v, failed %v", round, p.stored, a.stored, a.failed)
 		}
 		for i, v := range verdicts {
 			if (v != nil) != slices.Contains(bad, batch[i].Body) {
@@ -87,16 +87,16 @@ func TestPoisonStandsAlone(t *testing.T) {
 	}
 }
 
-type away struct{}
+type unavailableStore struct{}
 
-func (away) Append(context.Context, []chat.Submission) ([]chat.Outcome, error) {
+func (unavailableStore) Append(context.Context, []chat.Submission) ([]chat.Outcome, error) {
 	return nil, store.ErrUnavailable
 }
 
-// A store that is away is nobody's fault: nothing is refused.
-func TestNoVerdictWithoutTheStore(t *testing.T) {
-	a := &silent{}
-	_, err := New(away{}, a, slog.New(slog.DiscardHandler)).Handle(t.Context(), []broker.Delivery{{Confirmed: true}, {Confirmed: true}})
+// While the store is unavailable, no message is refused.
+func TestUnavailableStoreRefusesNothing(t *testing.T) {
+	a := &recordingAnnouncer{}
+	_, err := New(unavailableStore{}, a, slog.New(slog.DiscardHandler)).Handle(t.Context(), []broker.Delivery{{Confirmed: true}, {Confirmed: true}})
 	if err == nil || len(a.failed) > 0 {
 		t.Errorf("%v, failed %v", err, a.failed)
 	}

@@ -9,7 +9,7 @@ import (
 	"github.com/gobwas/ws"
 )
 
-// Peer is who sends what is parsed.
+// Peer is the sender of the parsed bytes.
 type Peer bool
 
 // Clients mask their frames, servers do not.
@@ -18,24 +18,26 @@ const (
 	FromClient Peer = true
 )
 
-// ErrPause is what emit returns to have Feed stop behind this frame. What came
-// behind it is parsed by the next Feed, which may be given nothing more.
+// ErrPause is returned by emit to make Feed stop after this frame. The bytes
+// behind it are parsed by the next Feed, which may be called with no new bytes.
 var ErrPause = errors.New("wsframe: pause")
 
-// Parser takes a peer's bytes, in whatever pieces they come. Its zero value is
-// ready. It keeps no buffer while no frame or message is incomplete, and no
-// settings, because a server has a parser for each of its connections.
+// Parser parses a peer's bytes, in pieces of any size. Its zero value is ready to
+// use. It is small, because a server has one for each connection: it has a buffer
+// only while a frame or message is incomplete, and no settings. It is not safe
+// for concurrent use.
 type Parser struct {
-	partial    []byte // a frame of which not all has come
-	message    []byte // fragments of a message of which not all has come
-	checked    uint32 // bytes of message that are known to be UTF-8
+	partial    []byte // an incomplete frame
+	message    []byte // fragments of an incomplete message
+	validated  uint32 // bytes of message that were validated as UTF-8
 	fragmented bool
 }
 
-// Feed handles p, which it may change and does not keep. It calls emit for each
-// whole text message, as Text, and for each control frame; the payload is valid
-// during the call only. maxMessage bounds a message in bytes. An error is an
-// *Error, or what emit returned; no more may be fed then.
+// Feed parses p, which it may change and does not retain. It calls emit for each
+// complete text message, as Text, and for each control frame; the payload is
+// valid during the call only. maxMessage is the maximum length of a message in
+// bytes. An error is an *Error, or what emit returned; Feed must not be called
+// after it.
 func (r *Parser) Feed(p []byte, from Peer, maxMessage int, emit func(op Opcode, payload []byte) error) error {
 	data := p
 	if len(r.partial) > 0 {
@@ -59,21 +61,21 @@ func (r *Parser) Feed(p []byte, from Peer, maxMessage int, emit func(op Opcode, 
 	case len(data) == 0:
 		r.partial = nil // idle connections keep no buffer
 	case len(r.partial) > 0 && len(data) == len(r.partial):
-		// nothing was used; it is all there already
+		// nothing was consumed; partial has all of it already
 	default:
 		r.partial = append(make([]byte, 0, max(len(data), 512)), data...)
 	}
 	return nil
 }
 
-// frame handles the frame at the start of data and returns its length, 0 when
-// not all of it has come.
+// frame handles the frame at the start of data and returns its length, 0 when it
+// is incomplete.
 func (r *Parser) frame(data []byte, from Peer, maxMessage int, emit func(op Opcode, payload []byte) error) (int, error) {
 	if len(data) < 2 {
 		return 0, nil
 	}
 	fin, op, masked := data[0]&finBit != 0, Opcode(data[0]&0x0f), data[1]&maskBit != 0
-	if err := r.checkHeader(data[0], op, fin, masked, from); err != nil {
+	if err := r.validateHeader(data[0], op, fin, masked, from); err != nil {
 		return 0, err
 	}
 	length, header := uint64(data[1]&^maskBit), 2
@@ -92,7 +94,7 @@ func (r *Parser) frame(data []byte, from Peer, maxMessage int, emit func(op Opco
 	switch {
 	case op.isControl() && length > maxControl:
 		return 0, &Error{CodeProtocolError, "a control frame is too long"}
-	// Decided by the header alone: nothing of what is too large is kept.
+	// The header is enough to decide, so too large messages are not buffered.
 	case !op.isControl() && length > uint64(maxMessage-len(r.message)):
 		return 0, &Error{CodeMessageTooBig, fmt.Sprintf("a message may have %d bytes", maxMessage)}
 	}
@@ -108,10 +110,10 @@ func (r *Parser) frame(data []byte, from Peer, maxMessage int, emit func(op Opco
 	if masked {
 		ws.Cipher(payload, [4]byte(data[header:start]), 0)
 	}
-	return end, r.take(op, fin, payload, emit)
+	return end, r.handlePayload(op, fin, payload, emit)
 }
 
-func (r *Parser) checkHeader(first byte, op Opcode, fin, masked bool, from Peer) error {
+func (r *Parser) validateHeader(first byte, op Opcode, fin, masked bool, from Peer) error {
 	switch {
 	case first&rsvBits != 0:
 		return &Error{CodeProtocolError, "no extension was negotiated, yet reserved bits are set"}
@@ -133,8 +135,8 @@ func (r *Parser) checkHeader(first byte, op Opcode, fin, masked bool, from Peer)
 	return nil
 }
 
-// take handles the payload of a frame.
-func (r *Parser) take(op Opcode, fin bool, payload []byte, emit func(op Opcode, payload []byte) error) error {
+// handlePayload handles the payload of a frame.
+func (r *Parser) handlePayload(op Opcode, fin bool, payload []byte, emit func(op Opcode, payload []byte) error) error {
 	if op.isControl() {
 		return emit(op, payload)
 	}
@@ -146,29 +148,29 @@ func (r *Parser) take(op Opcode, fin bool, payload []byte, emit func(op Opcode, 
 	}
 	r.message = append(r.message, payload...)
 	r.fragmented = !fin
-	// Each fragment is looked at as it comes, and only once. A character may
-	// be cut by a fragment, but not by the end of the message.
-	unchecked := r.message[r.checked:]
+	// Each fragment is validated once, when it arrives. A character may be split
+	// between fragments, but must be complete at the end of the message.
+	unchecked := r.message[r.validated:]
 	if !fin {
-		unchecked = unchecked[:len(unchecked)-cutRune(unchecked)]
+		unchecked = unchecked[:len(unchecked)-incompleteRune(unchecked)]
 	}
 	if !utf8.Valid(unchecked) {
 		return errNotUTF8
 	}
-	r.checked += uint32(len(unchecked)) //nolint:gosec // messages are bounded
+	r.validated += uint32(len(unchecked)) //nolint:gosec // messages are bounded
 	if !fin {
 		return nil
 	}
 	message := r.message
-	r.message, r.checked = nil, 0
+	r.message, r.validated = nil, 0
 	return emit(Text, message)
 }
 
 var errNotUTF8 = &Error{CodeInvalidPayload, "a text message must be UTF-8"}
 
-// cutRune returns how many bytes at the end of p begin a character that may go
-// on behind it.
-func cutRune(p []byte) int {
+// incompleteRune returns how many bytes at the end of p are the beginning of a
+// character that may be continued by the next bytes.
+func incompleteRune(p []byte) int {
 	for n := 1; n < utf8.UTFMax && n <= len(p); n++ {
 		if tail := p[len(p)-n:]; utf8.RuneStart(tail[0]) {
 			if utf8.FullRune(tail) {

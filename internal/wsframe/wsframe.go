@@ -1,10 +1,10 @@
 // Package wsframe reads and writes the frames of WebSocket connections (RFC
 // 6455, section 5), for servers and for clients.
 //
-// It knows text messages alone, because no protocol here has binary ones: a
+// It supports only text messages, because no protocol here has binary ones: a
 // binary frame is refused with close code 1003. Extensions are not negotiated,
-// so reserved bits are refused too. What is written is never fragmented; what
-// is read may be.
+// so reserved bits are refused too. It never writes fragmented messages; it reads
+// them.
 package wsframe
 
 import (
@@ -29,7 +29,8 @@ const (
 	Pong         Opcode = 10
 )
 
-// isControl reports whether frames of this kind may come inside a message.
+// isControl reports whether it is the opcode of a control frame, which may come
+// between the fragments of a message.
 func (op Opcode) isControl() bool { return op >= Close }
 
 // Close codes (RFC 6455, section 7.4.1).
@@ -52,8 +53,8 @@ const (
 	maskBit = 0x80
 )
 
-// Error is what a peer did against the protocol. Code is the close code with
-// which the connection must be ended.
+// Error is a protocol error of a peer. Code is the close code with which the
+// connection must be closed.
 type Error struct {
 	Code   int
 	Reason string
@@ -66,8 +67,7 @@ func AppendFrame(dst []byte, op Opcode, payload []byte) []byte {
 	return append(appendHeader(dst, op, 0, len(payload)), payload...)
 }
 
-// AppendMasked appends a frame as a client sends it, with a mask that nobody
-// can foresee.
+// AppendMasked appends a frame as a client sends it, with an unpredictable mask.
 func AppendMasked(dst []byte, op Opcode, payload []byte) []byte {
 	dst = appendHeader(dst, op, maskBit, len(payload))
 	var mask [4]byte
@@ -91,8 +91,8 @@ func appendHeader(dst []byte, op Opcode, mask byte, length int) []byte {
 	}
 }
 
-// ClosePayload is the payload of a close frame. A reason that is too long is
-// cut behind a whole character.
+// ClosePayload returns the payload of a close frame. A reason that is too long
+// is truncated after a complete character.
 func ClosePayload(code int, reason string) []byte {
 	if len(reason) > maxReason {
 		end := maxReason
@@ -104,8 +104,8 @@ func ClosePayload(code int, reason string) []byte {
 	return append(binary.BigEndian.AppendUint16(make([]byte, 0, 2+len(reason)), uint16(code)), reason...) //nolint:gosec // codes have 16 bits
 }
 
-// ParseClose reads the payload of a close frame. The code is CodeNoStatus when
-// there is none. The error is an *Error.
+// ParseClose parses the payload of a close frame. The code is CodeNoStatus when
+// the payload is empty. The error is an *Error.
 func ParseClose(payload []byte) (code int, reason string, err error) {
 	switch len(payload) {
 	case 0:
@@ -117,15 +117,15 @@ func ParseClose(payload []byte) (code int, reason string, err error) {
 	switch {
 	case !utf8.Valid(payload[2:]):
 		return 0, "", &Error{CodeInvalidPayload, "the reason of a close frame must be UTF-8"}
-	case !mayBeSent(code):
+	case !validCloseCode(code):
 		return 0, "", &Error{CodeProtocolError, "a close frame has a code that must not be sent"}
 	}
 	return code, string(payload[2:]), nil
 }
 
-// mayBeSent reports whether a close frame may have this code (RFC 6455, section
+// validCloseCode reports whether a close frame may have this code (RFC 6455, section
 // 7.4, and IANA's registry, which has added 1012 to 1014).
-func mayBeSent(code int) bool {
+func validCloseCode(code int) bool {
 	switch {
 	case code >= 1000 && code <= 1003, code >= 1007 && code <= 1014:
 		return true

@@ -18,14 +18,14 @@ type event struct {
 	Payload string
 }
 
-// fragment makes a frame one of a message that goes on.
+// fragment makes a frame a fragment that is not the last one of its message.
 func fragment(frame []byte) []byte {
 	frame[0] &^= finBit
 	return frame
 }
 
-// What is written is read back, on both sides, in whatever pieces it comes,
-// however messages are fragmented and whatever control frames come between.
+// Written frames are parsed back, on both sides, in pieces of any size, however
+// messages are fragmented and whatever control frames come between.
 func TestRoundTrip(t *testing.T) {
 	payload := rapid.OneOf(rapid.StringN(0, 40, 120), rapid.SampledFrom([]string{
 		strings.Repeat("x", 125), strings.Repeat("x", 126), strings.Repeat("飛", 21_845), strings.Repeat("x", 65_536),
@@ -109,18 +109,18 @@ func TestClosePayload(t *testing.T) {
 	}
 }
 
-func TestCutRune(t *testing.T) {
+func TestIncompleteRune(t *testing.T) {
 	for text, want := range map[string]int{
 		"": 0, "a": 0, "é": 0, "飛": 0, "🕊": 0, "a\xe9": 1, "a\xe9\xa3": 2, "\xf0\x9f\x95": 3, "a\xf0\x9f": 2,
 		"\xff": 0, "\x80": 0, "\x80\x80\x80\x80": 0, "\xed\xa0": 0, "\xf4\x90": 0,
 	} {
-		if got := cutRune([]byte(text)); got != want {
+		if got := incompleteRune([]byte(text)); got != want {
 			t.Errorf("%x: %d bytes, want %d", text, got, want)
 		}
 	}
 }
 
-// A message of many fragments costs time in proportion to its length.
+// The time for a message of many fragments must be linear in its length.
 func BenchmarkFragments(b *testing.B) {
 	var sent []byte
 	for i := range 1 << 15 {
@@ -166,8 +166,8 @@ func BenchmarkFeed(b *testing.B) {
 	}
 }
 
-// However the bytes are cut, the parser comes to the same, and keeps no more
-// than a message.
+// The parser's result does not depend on how the bytes are split, and its buffer
+// is never larger than a message.
 func FuzzParser(f *testing.F) {
 	f.Add(append(fragment(AppendMasked(nil, Text, []byte("a"))), AppendMasked(nil, Continuation, []byte("b"))...), uint8(3), true)
 	f.Add(append(fragment(AppendFrame(nil, Text, []byte("\xe9"))), AppendFrame(nil, Continuation, []byte("\xa3\x9b"))...), uint8(0), false)
@@ -190,7 +190,7 @@ func FuzzParser(f *testing.F) {
 				n := min(step, len(rest))
 				if err := r.Feed(rest[:n], Peer(masked), most, emit); err != nil {
 					var protocol *Error
-					if !errors.As(err, &protocol) || !mayBeSent(protocol.Code) {
+					if !errors.As(err, &protocol) || !validCloseCode(protocol.Code) {
 						t.Fatalf("%v is not an error of the protocol", err)
 					}
 					return append(events, err.Error())

@@ -45,7 +45,7 @@ func TestNotifications(t *testing.T) {
 	eventually.True(t, "ben is away", func() bool {
 		aki.SendMessage(d.ID, "come back")
 		clustertest.AwaitBody(aki, "come back")
-		return phone.Pushes() > 0
+		return phone.PushCount() > 0
 	})
 	text := string(phone.Received()[0].Payload)
 	if !strings.Contains(text, "come back") || strings.Contains(text, "while you are here") || !strings.Contains(text, d.ID.String()) {

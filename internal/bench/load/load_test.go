@@ -27,7 +27,7 @@ func pairs(users int) target.Plan {
 }
 
 // runPhase runs one phase against a system and checks it.
-func runPhase(t *testing.T, s *faulty.System, stretch load.Phase) (*load.Result, *audit.Verdict) {
+func runPhase(t *testing.T, s *faulty.System, phase load.Phase) (*load.Result, *audit.Verdict) {
 	t.Helper()
 	users, err := load.Prepare(t.Context(), s, pairs(10), load.Options{})
 	if err != nil {
@@ -37,7 +37,7 @@ func runPhase(t *testing.T, s *faulty.System, stretch load.Phase) (*load.Result,
 	if _, err := users.Connect(t.Context(), load.ConnectOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	result, err := users.RunPhase(t.Context(), stretch)
+	result, err := users.RunPhase(t.Context(), phase)
 	if err != nil {
 		t.Fatal(err)
 	}

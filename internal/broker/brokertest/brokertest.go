@@ -15,24 +15,24 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/eventually"
 )
 
-// Harness is what a backend brings.
+// Harness is what a backend provides.
 type Harness struct {
-	// Open makes a broker on queues of its own that takes about maxQueued
-	// submissions before it refuses. It is closed by the suite.
+	// Open returns a broker with queues of its own that accepts about maxQueued
+	// submissions before it refuses. The suite closes it.
 	Open func(t *testing.T, maxQueued int) broker.Broker
-	// ConfirmsAfterHandling is true of a broker that knows the verdict before
-	// it confirms, and so tells the publisher of refusals.
+	// ConfirmsAfterHandling reports whether the broker knows the verdict before it
+	// confirms, so that the publisher gets refusals.
 	ConfirmsAfterHandling bool
 }
 
 // Run runs the suite.
 func Run(t *testing.T, h Harness) {
 	t.Run("order in a conversation, everything handled once", func(t *testing.T) { testOrder(t, h) })
-	t.Run("a failed batch comes again, in order", func(t *testing.T) { testRetry(t, h) })
+	t.Run("a failed batch is redelivered, in order", func(t *testing.T) { testRetry(t, h) })
 	t.Run("refusals", func(t *testing.T) { testRefusal(t, h) })
 	t.Run("overload is refused and bounded", func(t *testing.T) { testOverload(t, h) })
-	t.Run("close confirms what was taken", func(t *testing.T) { testClose(t, h) })
-	t.Run("a handler that stops lets the next one go on", func(t *testing.T) { testHandover(t, h) })
+	t.Run("close confirms what was queued", func(t *testing.T) { testClose(t, h) })
+	t.Run("a consumer continues after one that stopped", func(t *testing.T) { testHandover(t, h) })
 }
 
 func submission(conversation, n int) chat.Submission {
@@ -72,7 +72,7 @@ func closeBroker(t *testing.T, b broker.Broker) {
 	}
 }
 
-// confirms collects what became of publishes.
+// confirms collects the confirmations of publishes.
 type confirms struct {
 	wg   sync.WaitGroup
 	mu   sync.Mutex
@@ -106,55 +106,55 @@ func (c *confirms) wait(t *testing.T) map[chat.ClientID][]error {
 	return c.errs
 }
 
-// ledger records what was handled.
-type ledger struct {
+// recorder records what was handled.
+type recorder struct {
 	mu   sync.Mutex
 	seen map[chat.ConversationID][]string
 	busy map[chat.ConversationID]bool
 }
 
-func (l *ledger) handle(t *testing.T) broker.Handler {
+func (rec *recorder) handle(t *testing.T) broker.Handler {
 	return func(_ context.Context, batch []broker.Delivery) ([]*chat.Error, error) {
-		l.mu.Lock()
-		if l.seen == nil {
-			l.seen, l.busy = map[chat.ConversationID][]string{}, map[chat.ConversationID]bool{}
+		rec.mu.Lock()
+		if rec.seen == nil {
+			rec.seen, rec.busy = map[chat.ConversationID][]string{}, map[chat.ConversationID]bool{}
 		}
 		mine := map[chat.ConversationID]bool{}
 		for _, d := range batch {
-			if l.busy[d.Conversation] && !mine[d.Conversation] {
+			if rec.busy[d.Conversation] && !mine[d.Conversation] {
 				t.Errorf("two handlers work on conversation %d at once", d.Conversation)
 			}
-			mine[d.Conversation], l.busy[d.Conversation] = true, true
-			l.seen[d.Conversation] = append(l.seen[d.Conversation], d.Body)
+			mine[d.Conversation], rec.busy[d.Conversation] = true, true
+			rec.seen[d.Conversation] = append(rec.seen[d.Conversation], d.Body)
 		}
-		l.mu.Unlock()
-		l.mu.Lock()
+		rec.mu.Unlock()
+		rec.mu.Lock()
 		for id := range mine {
-			l.busy[id] = false
+			rec.busy[id] = false
 		}
-		l.mu.Unlock()
+		rec.mu.Unlock()
 		return make([]*chat.Error, len(batch)), nil
 	}
 }
 
 // handled is how many deliveries were handled.
-func (l *ledger) handled() (n int) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for _, seen := range l.seen {
+func (rec *recorder) handled() (n int) {
+	rec.mu.Lock()
+	defer rec.mu.Unlock()
+	for _, seen := range rec.seen {
 		n += len(seen)
 	}
 	return n
 }
 
-func (l *ledger) check(t *testing.T, conversations, each int) {
+func (rec *recorder) check(t *testing.T, conversations, each int) {
 	t.Helper()
-	// A broker that confirms before it hands out is still at it.
-	eventually.True(t, "everything is handled", func() bool { return l.handled() >= conversations*each })
-	l.mu.Lock()
-	defer l.mu.Unlock()
+	// A broker may confirm before it delivers.
+	eventually.True(t, "everything is handled", func() bool { return rec.handled() >= conversations*each })
+	rec.mu.Lock()
+	defer rec.mu.Unlock()
 	for c := range conversations {
-		got := l.seen[chat.ConversationID(c+1)]
+		got := rec.seen[chat.ConversationID(c+1)]
 		if len(got) != each {
 			t.Errorf("conversation %d: %d handled, want %d", c+1, len(got), each)
 			continue
@@ -171,8 +171,8 @@ func (l *ledger) check(t *testing.T, conversations, each int) {
 func testOrder(t *testing.T, h Harness) {
 	const conversations, each = 20, 200
 	b := h.Open(t, 2*conversations*each)
-	var l ledger
-	consume(t, b, l.handle(t))
+	var rec recorder
+	consume(t, b, rec.handle(t))
 	var c confirms
 	var wg sync.WaitGroup
 	for conversation := range conversations {
@@ -191,23 +191,23 @@ func testOrder(t *testing.T, h Harness) {
 		}
 	}
 	closeBroker(t, b)
-	l.check(t, conversations, each)
+	rec.check(t, conversations, each)
 }
 
 func testRetry(t *testing.T, h Harness) {
 	const each = 50
 	b := h.Open(t, 1000)
-	var l ledger
+	var rec recorder
 	var failures int
 	var mu sync.Mutex
-	inner := l.handle(t)
+	inner := rec.handle(t)
 	consume(t, b, func(ctx context.Context, batch []broker.Delivery) ([]*chat.Error, error) {
 		mu.Lock()
 		failures++
 		fail := failures <= 3
 		mu.Unlock()
 		if fail {
-			return nil, errors.New("the store is away")
+			return nil, errors.New("the store is unavailable")
 		}
 		return inner(ctx, batch)
 	})
@@ -223,7 +223,7 @@ func testRetry(t *testing.T, h Harness) {
 		}
 	}
 	closeBroker(t, b)
-	l.check(t, 1, each)
+	rec.check(t, 1, each)
 }
 
 func testRefusal(t *testing.T, h Harness) {
@@ -270,37 +270,37 @@ func testOverload(t *testing.T, h Harness) {
 	const maxQueued = 100
 	b := h.Open(t, maxQueued)
 	release := make(chan struct{})
-	var l ledger
-	inner := l.handle(t)
+	var rec recorder
+	inner := rec.handle(t)
 	consume(t, b, func(ctx context.Context, batch []broker.Delivery) ([]*chat.Error, error) {
 		<-release
 		return inner(ctx, batch)
 	})
 	var c confirms
-	taken := 0
+	accepted := 0
 	var refused error
 	for n := 0; n < 100*maxQueued && refused == nil; n++ {
 		if refused = c.publish(b, submission(0, n)); refused == nil {
-			taken++
+			accepted++
 		}
 	}
 	if chat.CodeOf(refused) != chat.CodeOverloaded {
-		t.Errorf("after %d: refused with %v, want %s", taken, refused, chat.CodeOverloaded)
+		t.Errorf("after %d: refused with %v, want %s", accepted, refused, chat.CodeOverloaded)
 	}
 	close(release)
 	for id, errs := range c.wait(t) {
 		if len(errs) != 1 || errs[0] != nil {
-			t.Errorf("%s: taken, and confirmed with %v", id, errs)
+			t.Errorf("%s: accepted, and confirmed with %v", id, errs)
 		}
 	}
 	closeBroker(t, b)
-	l.check(t, 1, taken)
+	rec.check(t, 1, accepted)
 }
 
 func testClose(t *testing.T, h Harness) {
 	b := h.Open(t, 1000)
-	var l ledger
-	stop := consume(t, b, l.handle(t))
+	var rec recorder
+	stop := consume(t, b, rec.handle(t))
 	var c confirms
 	for n := range 500 {
 		if err := c.publish(b, submission(0, n)); err != nil {
@@ -323,13 +323,13 @@ func testClose(t *testing.T, h Harness) {
 func testHandover(t *testing.T, h Harness) {
 	const each = 300
 	b := h.Open(t, 1000)
-	var l ledger
-	first := consume(t, b, l.handle(t))
+	var rec recorder
+	first := consume(t, b, rec.handle(t))
 	var c confirms
 	for n := range each {
 		if n == each/2 {
 			first()
-			consume(t, b, l.handle(t))
+			consume(t, b, rec.handle(t))
 		}
 		if err := c.publish(b, submission(0, n)); err != nil {
 			t.Fatal(err)
@@ -341,5 +341,5 @@ func testHandover(t *testing.T, h Harness) {
 		}
 	}
 	closeBroker(t, b)
-	l.check(t, 1, each)
+	rec.check(t, 1, each)
 }

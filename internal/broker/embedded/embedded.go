@@ -1,10 +1,10 @@
 // Package embedded is the broker of a system in one process. A publish is
-// confirmed once the handler has stored it: the store's commit is what keeps
-// it, so nothing else needs to be written.
+// confirmed when the handler has stored it: the store's commit makes it durable,
+// so nothing else needs to be written.
 //
-// Submissions are spread over partitions by conversation. Each partition hands
-// its handler all that gathered while the previous batch was in work; there
-// are no timers.
+// Submissions are spread over partitions by conversation. Each partition gives
+// its handler everything that came while the previous batch was being handled;
+// there are no timers.
 package embedded
 
 import (
@@ -24,12 +24,12 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
 )
 
-// Config bounds the broker.
+// Config has the bounds of the broker.
 type Config struct {
-	Partitions int // handlers at work side by side; 0 means 2
-	MaxQueued  int // submissions waiting or in work; 0 means 20,000
+	Partitions int // handled concurrently; 0 means 2
+	MaxQueued  int // submissions that wait or are being handled; 0 means 20,000
 	MaxBytes   int // bytes of their texts; 0 means 64 MiB
-	MaxBatch   int // submissions given to a handler at once; 0 means 1,000
+	MaxBatch   int // submissions in one call of the handler; 0 means 1,000
 	Logger     *slog.Logger
 }
 
@@ -50,13 +50,14 @@ func (c Config) withDefaults() Config {
 }
 
 var (
-	errBusy = chat.Refuse(chat.CodeOverloaded, "", "too many messages are waiting to be stored")
-	errStop = chat.Refuse(chat.CodeUnavailable, "", "the server is stopping")
-	// errUnknown answers those whose batch was given up in the middle.
-	errUnknown = errors.New("the server stopped before the message was stored")
+	errOverloaded = chat.Refuse(chat.CodeOverloaded, "", "too many messages are waiting to be stored")
+	errClosed     = chat.Refuse(chat.CodeUnavailable, "", "the server is stopping")
+	// errOutcomeUnknown is for submissions that were not handled before the stop.
+	errOutcomeUnknown = errors.New("the server stopped before the message was stored")
 )
 
-// Broker is the embedded broker. Its zero value is not usable; see [New].
+// Broker is the embedded broker. It is safe for concurrent use. The zero value is
+// not usable; see [New].
 type Broker struct {
 	cfg        Config
 	partitions []*batching.Queue[entry]
@@ -67,16 +68,17 @@ type Broker struct {
 
 	mu     sync.RWMutex // held for reading by Publish, so that Close sees all of them
 	closed bool
-	idle   batching.Signal // when the last queued submission is done
+	idle   batching.Signal // notified when the last queued submission is done
 }
 
+// entry is a submission that waits or is being handled.
 type entry struct {
 	submission  chat.Submission
 	confirm     func(error)
 	redelivered bool
 }
 
-// New makes a broker. It needs a [Broker.Consume] to do anything.
+// New returns a broker. Submissions wait until [Broker.Consume] is called.
 func New(cfg Config) *Broker {
 	b := &Broker{cfg: cfg.withDefaults(), idle: batching.NewSignal()}
 	b.partitions = make([]*batching.Queue[entry], b.cfg.Partitions)
@@ -93,13 +95,13 @@ func (b *Broker) Publish(s chat.Submission, confirm func(error)) error {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
 	if b.closed {
-		return errStop
+		return errClosed
 	}
 	size := int64(len(s.Body))
 	queued, bytes := b.queued.Add(1), b.bytes.Add(size)
 	if queued > int64(b.cfg.MaxQueued) || bytes > int64(b.cfg.MaxBytes) {
 		b.release(1, size)
-		return errBusy
+		return errOverloaded
 	}
 	b.partitions[broker.Partition(s.Conversation, len(b.partitions))].Add(entry{submission: s, confirm: confirm})
 	return nil
@@ -115,14 +117,14 @@ func (b *Broker) Consume(ctx context.Context, handle broker.Handler) error {
 	var group errgroup.Group
 	for _, p := range b.partitions {
 		group.Go(func() error {
-			b.serve(ctx, p, handle)
+			b.consumePartition(ctx, p, handle)
 			return nil
 		})
 	}
 	return group.Wait()
 }
 
-func (b *Broker) serve(ctx context.Context, partition *batching.Queue[entry], handle broker.Handler) {
+func (b *Broker) consumePartition(ctx context.Context, partition *batching.Queue[entry], handle broker.Handler) {
 	retry := backoff.Backoff{InitialInterval: 50 * time.Millisecond, MaxInterval: 2 * time.Second}
 	for {
 		entries := partition.Take(b.cfg.MaxBatch)
@@ -167,11 +169,11 @@ func (b *Broker) handleBatch(ctx context.Context, entries []entry, handle broker
 			e.confirm(nil)
 		}
 	}
-	b.done(entries)
+	b.finish(entries)
 	return nil
 }
 
-func (b *Broker) done(entries []entry) {
+func (b *Broker) finish(entries []entry) {
 	size := int64(0)
 	for _, e := range entries {
 		size += int64(len(e.submission.Body))
@@ -186,7 +188,7 @@ func (b *Broker) release(n int, size int64) {
 	}
 }
 
-// Queued is how many submissions wait or are in work.
+// Queued returns how many submissions wait or are being handled.
 func (b *Broker) Queued() int { return int(b.queued.Load()) }
 
 // Ready implements [broker.Broker].
@@ -195,15 +197,16 @@ func (b *Broker) Ready(context.Context) error {
 	defer b.mu.RUnlock()
 	switch {
 	case b.closed:
-		return errStop
+		return errClosed
 	case b.consumers.Load() == 0:
 		return errors.New("no worker consumes from the embedded broker")
 	}
 	return nil
 }
 
-// Close implements [broker.Broker]. The consumer must still be running, or
-// what waits is given up at once; its senders are told that it is unknown.
+// Close implements [broker.Broker]. The consumer must still be running. Otherwise
+// the submissions that wait are abandoned at once, and confirmed with an error
+// that leaves their outcome open.
 func (b *Broker) Close(ctx context.Context) error {
 	b.mu.Lock()
 	b.closed = true
@@ -218,9 +221,9 @@ func (b *Broker) Close(ctx context.Context) error {
 	for _, p := range b.partitions {
 		if left := p.Take(0); len(left) > 0 {
 			for _, e := range left {
-				e.confirm(errUnknown)
+				e.confirm(errOutcomeUnknown)
 			}
-			b.done(left)
+			b.finish(left)
 		}
 	}
 	return nil

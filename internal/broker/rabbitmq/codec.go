@@ -10,10 +10,10 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/varint"
 )
 
-// A batch is a version, and then each submission: sender, conversation, reply
-// and time as varints, the client's id as its 16 bytes, the text behind its
-// length. Batches outlive the program that wrote them: a new version must read
-// the old ones.
+// A batch is a version byte and then the submissions. A submission is: sender,
+// conversation, reply and time as varints, the client id as 16 bytes, the length
+// of the text and the text. Batches outlive the program that wrote them, so
+// every later version must decode them.
 const batchVersion = 1
 
 func beginBatch(b []byte) []byte { return append(b, batchVersion) }
@@ -29,10 +29,11 @@ func appendSubmission(b []byte, s *chat.Submission) []byte {
 
 var errMalformed = errors.New("the batch is malformed")
 
-// decodeBatch reads a batch. The texts are copied out of b.
+// decodeBatch decodes a batch. The texts are copies and do not refer to b. It
+// fails with [errMalformed].
 func decodeBatch(b []byte) ([]chat.Submission, error) {
 	if len(b) == 0 || b[0] != batchVersion {
-		return nil, fmt.Errorf("%w: it is not of version %d", errMalformed, batchVersion)
+		return nil, fmt.Errorf("%w: its version is not %d", errMalformed, batchVersion)
 	}
 	text := string(b) // one copy for all texts
 	r := varint.NewReader(b[1:])

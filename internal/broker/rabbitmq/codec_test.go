@@ -12,7 +12,7 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/notifyqueue"
 )
 
-func TestBatchesComeBackAsTheyWere(t *testing.T) {
+func TestBatchRoundTrip(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		want := rapid.SliceOfN(rapid.Custom(func(t *rapid.T) chat.Submission {
 			s := chat.Submission{
@@ -39,7 +39,7 @@ func TestBatchesComeBackAsTheyWere(t *testing.T) {
 	})
 }
 
-// FuzzDecodeBatch feeds what may lie in a queue that someone else wrote to.
+// FuzzDecodeBatch decodes what another program may have written to a queue.
 func FuzzDecodeBatch(f *testing.F) {
 	s := chat.Submission{Sender: 1, Conversation: 2, Body: "text", ReceivedAt: time.UnixMilli(1)}
 	good := appendSubmission(beginBatch(nil), &s)
@@ -60,34 +60,34 @@ func FuzzDecodeBatch(f *testing.F) {
 		}
 		twice, err := decodeBatch(again)
 		if err != nil || len(twice) != len(got) {
-			t.Errorf("what was read cannot be written: %v", err)
+			t.Errorf("what was decoded cannot be encoded: %v", err)
 		}
 	})
 }
 
 func FuzzDecodeJobs(f *testing.F) {
 	j := notifyqueue.Job{Conversation: 1, Message: 2, Seq: 3, Sender: 4, Preview: "text", At: time.UnixMilli(5).UTC(), Users: []chat.UserID{6, 7}}
-	good := appendJob([]byte{pushVersion}, &j)
+	good := appendJob([]byte{jobBatchVersion}, &j)
 	if got, err := decodeJobs(good); err != nil || !reflect.DeepEqual(got, []notifyqueue.Job{j}) {
 		f.Fatalf("%+v, %v", got, err)
 	}
 	f.Add(good)
 	f.Add(good[:len(good)-1])
 	f.Add(appendJob(good, &j))
-	f.Add([]byte{pushVersion, 1, 1, 1, 1, 1, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1})
-	f.Add([]byte{pushVersion + 1})
+	f.Add([]byte{jobBatchVersion, 1, 1, 1, 1, 1, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1})
+	f.Add([]byte{jobBatchVersion + 1})
 	f.Fuzz(func(t *testing.T, b []byte) {
 		got, err := decodeJobs(b)
 		if err != nil {
 			return
 		}
-		again := []byte{pushVersion}
+		again := []byte{jobBatchVersion}
 		for i := range got {
 			again = appendJob(again, &got[i])
 		}
 		twice, err := decodeJobs(again)
 		if err != nil || !reflect.DeepEqual(twice, got) {
-			t.Errorf("what was read cannot be written: %v", err)
+			t.Errorf("what was decoded cannot be encoded: %v", err)
 		}
 	})
 }

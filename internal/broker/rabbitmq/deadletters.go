@@ -14,14 +14,14 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
 )
 
-// DeadLetter is a message that was accepted and could not be stored.
+// DeadLetter is a message that was accepted and can never be stored.
 type DeadLetter struct {
 	ID     string
-	At     time.Time // when it was given up
+	At     time.Time // when it was published as a dead letter
 	Code   chat.Code // why
 	Reason string
-	// Submission is the message; nil when what was in the queue could not be
-	// read, and Raw has it.
+	// Submission is the message, or nil when it cannot be decoded: then only Raw
+	// has it.
 	Submission *chat.Submission
 	Raw        []byte
 }
@@ -31,7 +31,8 @@ const (
 	headerReason = "reason"
 )
 
-func deadLetter(s *chat.Submission, refusal *chat.Error) amqp.Publishing {
+// newDeadLetter is the dead letter of a submission that was refused.
+func newDeadLetter(s *chat.Submission, refusal *chat.Error) amqp.Publishing {
 	return amqp.Publishing{
 		DeliveryMode: amqp.Persistent, ContentType: "application/vnd.hikyaku.batch", MessageId: uuid.NewString(), Timestamp: time.Now(),
 		Headers: amqp.Table{headerCode: string(refusal.Code), headerReason: refusal.Error()},
@@ -39,7 +40,8 @@ func deadLetter(s *chat.Submission, refusal *chat.Error) amqp.Publishing {
 	}
 }
 
-func unreadable(d amqp.Delivery) amqp.Publishing {
+// newUnreadableDeadLetter is the dead letter of a message that cannot be decoded.
+func newUnreadableDeadLetter(d amqp.Delivery) amqp.Publishing {
 	return amqp.Publishing{
 		DeliveryMode: amqp.Persistent, ContentType: d.ContentType, MessageId: uuid.NewString(), Timestamp: time.Now(),
 		Headers: amqp.Table{headerCode: string(chat.CodeInvalid), headerReason: "the message in the queue cannot be read"},
@@ -47,18 +49,19 @@ func unreadable(d amqp.Delivery) amqp.Publishing {
 	}
 }
 
-// bury keeps dead letters; they are on the disks of a majority when it returns.
-// A worker that is told to stop does it all the same: the verdict is told to the
-// author already, and whoever got the message next would tell it again.
-func (b *Broker) bury(ctx context.Context, dead []amqp.Publishing) error {
+// publishDeadLetters publishes dead letters. When it returns nil, a majority of
+// the nodes has them on disk. It ignores the end of ctx: the author was told of
+// the refusal already, and the next worker that receives the message would tell
+// the author again.
+func (b *Broker) publishDeadLetters(ctx context.Context, dead []amqp.Publishing) error {
 	ctx = context.WithoutCancel(ctx)
-	s := b.current()
+	s := b.currentSession()
 	if s == nil {
-		return errAway
+		return errUnavailable
 	}
 	err := publishAll(ctx, s.conn, queueDead, dead)
 	if errors.Is(err, errNoQueue) {
-		b.log.Error("RabbitMQ has no queue for dead letters; was it deleted? It is made again", "queue", queueDead)
+		b.log.Error("RabbitMQ has no queue for dead letters; was it deleted? It is declared again", "queue", queueDead)
 		if err := declareQueue(s.conn, queueDead, nil, b.log); err != nil {
 			return err
 		}
@@ -67,12 +70,12 @@ func (b *Broker) bury(ctx context.Context, dead []amqp.Publishing) error {
 	return err
 }
 
-// errNoQueue says that messages were not kept because their queue is missing.
-var errNoQueue = errors.New("RabbitMQ has no such queue; a worker makes it when it starts or connects again")
+// errNoQueue means that messages were not stored because their queue is missing.
+var errNoQueue = errors.New("RabbitMQ has no such queue; a worker declares it when it starts or reconnects")
 
-// publishAll puts messages into a queue and waits until they are kept. An error
-// leaves open which of them are; with [errNoQueue] none is that was not before
-// the queue was deleted.
+// publishAll publishes messages to a queue and waits until they are confirmed.
+// After an error, any of them may be in the queue; after [errNoQueue], only those
+// that were confirmed before the queue was deleted, and they are gone with it.
 func publishAll(ctx context.Context, conn *amqp.Connection, queue string, messages []amqp.Publishing) error {
 	ctx, cancel := context.WithTimeout(ctx, confirmTimeout)
 	defer cancel()
@@ -82,33 +85,33 @@ func publishAll(ctx context.Context, conn *amqp.Connection, queue string, messag
 	}
 	defer func() { _ = ch.Close() }()
 	if err := ch.Confirm(false); err != nil {
-		return fmt.Errorf("ask for confirms: %w", err)
+		return fmt.Errorf("put a channel into confirm mode: %w", err)
 	}
-	// A message that finds no queue comes back before it is confirmed.
+	// A message without a queue is returned before it is confirmed.
 	returns := ch.NotifyReturn(make(chan amqp.Return, len(messages)))
-	waiting := make([]*amqp.DeferredConfirmation, len(messages))
+	confirmations := make([]*amqp.DeferredConfirmation, len(messages))
 	for i, m := range messages {
-		if waiting[i], err = ch.PublishWithDeferredConfirmWithContext(ctx, "", queue, true, false, m); err != nil {
+		if confirmations[i], err = ch.PublishWithDeferredConfirmWithContext(ctx, "", queue, true, false, m); err != nil {
 			return fmt.Errorf("publish to %s: %w", queue, err)
 		}
 	}
-	for _, w := range waiting {
-		kept, err := w.WaitContext(ctx)
+	for _, c := range confirmations {
+		acked, err := c.WaitContext(ctx)
 		if err != nil {
-			return fmt.Errorf("wait for %s: %w", queue, err)
+			return fmt.Errorf("wait for a confirmation from %s: %w", queue, err)
 		}
 		switch {
-		case kept:
+		case acked:
 		case ch.IsClosed():
-			return errUnknown // the library answers for a broker that is gone
+			return errOutcomeUnknown // the library makes a nack of every confirmation that is still missing
 		default:
-			return errFull
+			return errBrokerFull
 		}
 	}
 	select {
 	case _, ok := <-returns:
 		if !ok {
-			return errUnknown // the channel is gone
+			return errOutcomeUnknown // the channel is gone
 		}
 		return fmt.Errorf("publish to %s: %w", queue, errNoQueue)
 	default:
@@ -116,13 +119,14 @@ func publishAll(ctx context.Context, conn *amqp.Connection, queue string, messag
 	}
 }
 
-// DeadLetterStore reads dead letters, for the operator's commands.
+// DeadLetterStore lists and requeues dead letters, for the operator's commands.
 type DeadLetterStore struct {
 	conn       *amqp.Connection
 	partitions int
 }
 
-// OpenDeadLetterStore connects to the broker. partitions is the installation's N.
+// OpenDeadLetterStore connects to the broker. partitions is the number of
+// partitions of the installation.
 func OpenDeadLetterStore(ctx context.Context, urls []string, partitions int) (*DeadLetterStore, error) {
 	conn, err := dial(ctx, urls, "dead letters")
 	if err != nil {
@@ -131,25 +135,25 @@ func OpenDeadLetterStore(ctx context.Context, urls []string, partitions int) (*D
 	return &DeadLetterStore{conn: conn, partitions: partitions}, nil
 }
 
-// Close disconnects.
-func (g *DeadLetterStore) Close() error { return g.conn.Close() }
+// Close closes the connection.
+func (s *DeadLetterStore) Close() error { return s.conn.Close() }
 
-// Each calls f for every dead letter, the oldest first, until it returns false.
-// They stay where they are.
-func (g *DeadLetterStore) Each(f func(DeadLetter) bool) error {
-	return g.each(func(d DeadLetter, _ amqp.Delivery) (bool, error) { return f(d), nil })
+// Each calls f for every dead letter, oldest first, until f returns false. The
+// dead letters stay in the store.
+func (s *DeadLetterStore) Each(f func(DeadLetter) bool) error {
+	return s.each(func(d DeadLetter, _ amqp.Delivery) (bool, error) { return f(d), nil })
 }
 
-func (g *DeadLetterStore) each(f func(DeadLetter, amqp.Delivery) (bool, error)) error {
-	// Whoever serves tells of settings that have changed.
-	if err := declareQueue(g.conn, queueDead, nil, slog.New(slog.DiscardHandler)); err != nil {
+func (s *DeadLetterStore) each(f func(DeadLetter, amqp.Delivery) (bool, error)) error {
+	// Not logged: the processes that serve log queues with other arguments.
+	if err := declareQueue(s.conn, queueDead, nil, slog.New(slog.DiscardHandler)); err != nil {
 		return err
 	}
-	ch, err := g.conn.Channel()
+	ch, err := s.conn.Channel()
 	if err != nil {
 		return fmt.Errorf("open a channel: %w", err)
 	}
-	// What was taken and not acknowledged goes back to its place.
+	// What was read and not acknowledged goes back to its place.
 	defer func() { _ = ch.Close() }()
 	for {
 		d, ok, err := ch.Get(queueDead, false)
@@ -170,15 +174,15 @@ func readDeadLetter(d amqp.Delivery) DeadLetter {
 	code, _ := d.Headers[headerCode].(string)
 	reason, _ := d.Headers[headerReason].(string)
 	out := DeadLetter{ID: d.MessageId, At: d.Timestamp.UTC(), Code: chat.Code(code), Reason: reason, Raw: d.Body}
-	if s, err := decodeBatch(d.Body); err == nil && len(s) == 1 {
-		out.Submission = &s[0]
+	if batch, err := decodeBatch(d.Body); err == nil && len(batch) == 1 {
+		out.Submission = &batch[0]
 	}
 	return out
 }
 
-// Find gives one dead letter; [ErrNoDeadLetter] when it is not there.
-func (g *DeadLetterStore) Find(id string) (found DeadLetter, err error) {
-	err = g.Each(func(l DeadLetter) bool {
+// Find returns one dead letter. It fails with [ErrNoDeadLetter] when the id is unknown.
+func (s *DeadLetterStore) Find(id string) (found DeadLetter, err error) {
+	err = s.Each(func(l DeadLetter) bool {
 		if l.ID == id {
 			found = l
 		}
@@ -190,24 +194,24 @@ func (g *DeadLetterStore) Find(id string) (found DeadLetter, err error) {
 	return found, err
 }
 
-// ErrNoDeadLetter answers for an id that is not there.
+// ErrNoDeadLetter means that no dead letter has the given id.
 var ErrNoDeadLetter = errors.New("there is no dead letter with this id; hikyaku deadletter list shows all")
 
-// Requeue sends a dead letter through its partition again. It is gone from the
-// dead ones only when it is kept there; a worker recognises it should it have
-// been stored meanwhile.
-func (g *DeadLetterStore) Requeue(ctx context.Context, id string) error {
+// Requeue publishes a dead letter to its partition again, and removes it from the
+// store when that is confirmed. A worker recognizes a message that was stored
+// meanwhile. It fails with [ErrNoDeadLetter] when the id is unknown.
+func (s *DeadLetterStore) Requeue(ctx context.Context, id string) error {
 	found := false
-	err := g.each(func(l DeadLetter, d amqp.Delivery) (bool, error) {
+	err := s.each(func(l DeadLetter, d amqp.Delivery) (bool, error) {
 		if l.ID != id {
 			return true, nil
 		}
 		found = true
 		if l.Submission == nil {
-			return false, errors.New("the dead letter cannot be read, so it cannot be sent again")
+			return false, errors.New("the dead letter cannot be decoded, so it cannot be requeued")
 		}
-		queue := queueOf(broker.Partition(l.Submission.Conversation, g.partitions))
-		if err := publishAll(ctx, g.conn, queue, []amqp.Publishing{{
+		queue := queueName(broker.Partition(l.Submission.Conversation, s.partitions))
+		if err := publishAll(ctx, s.conn, queue, []amqp.Publishing{{
 			DeliveryMode: amqp.Persistent, ContentType: d.ContentType, Body: d.Body,
 		}}); err != nil {
 			return false, err

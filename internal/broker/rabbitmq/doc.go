@@ -2,18 +2,19 @@
 //
 // A conversation belongs to one of N partitions, and each partition is a
 // durable quorum queue behind a direct exchange. A queue has a single active
-// consumer, so one worker at a time handles a conversation, in order; the other
-// workers stand by and take over when it goes (workers.go says who should).
+// consumer, so one worker at a time handles a conversation, in order. The other
+// workers stand by and take over when it leaves; membership.go decides which
+// worker should own which partition.
 //
-// A publisher gathers what comes in for a partition while its last batch is on
-// its way, and sends it as one AMQP message: quiet systems are not delayed and
-// busy ones pay for a message once in a while (publish.go). A batch is
-// confirmed when a majority of the nodes has written it to their disks; only
-// then is a sender told "accepted" (G1).
+// A publisher gathers the submissions of a partition while its previous batch is
+// being published, and publishes them as one AMQP message: an idle system adds
+// no delay, and a busy one pays for few messages (publish.go). A batch is
+// confirmed when a majority of the nodes has written it to disk; only then does
+// the sender get "accepted" (G1).
 //
-// A worker acknowledges a batch after it is stored. What can never be stored
-// goes to a queue of dead letters first (deadletters.go).
+// A worker acknowledges a batch after it is stored (batcher.go). What can never
+// be stored is first published to the dead letter queue (deadletters.go).
 //
-// Jobs for the pushers have a queue of their own that drops the oldest when it
-// is full (push.go).
+// Jobs for notifiers have a queue of their own that drops the oldest when it is
+// full (notifyqueue.go).
 package rabbitmq

@@ -11,9 +11,9 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/notifyqueue"
 )
 
-// What lies in queues was written by whichever version ran then, and is read by
-// whichever runs next: the bytes must not change.
-func TestBytesInQueues(t *testing.T) {
+// Messages in queues may have been written by an older version and be read by a
+// newer one: the encoding must not change.
+func TestEncodings(t *testing.T) {
 	at := time.UnixMilli(1_764_475_200_123).UTC()
 	submissions := []chat.Submission{
 		{Sender: 1, Conversation: 300, ReplyTo: -1, ReceivedAt: at, ClientID: chat.ClientID{0: 1, 15: 0xff}, Body: "飛脚"},
@@ -29,18 +29,18 @@ func TestBytesInQueues(t *testing.T) {
 	}
 	const batch = "0101ac0201f689d7aeda66010000000000000000000000000000ff06e9a39be8849a8080808080808080407f808080808040f689d7aeda660000000000000000000000000000000000"
 	if got := hex.EncodeToString(b); got != batch {
-		t.Errorf("a batch is\n%s, not\n%s", got, batch)
+		t.Errorf("a batch is\n%s, want\n%s", got, batch)
 	}
 	if got, err := decodeBatch(b); err != nil || !cmp.Equal(got, submissions) {
 		t.Errorf("%v, %v", got, err)
 	}
-	b = []byte{pushVersion}
+	b = []byte{jobBatchVersion}
 	for i := range jobs {
 		b = appendJob(b, &jobs[i])
 	}
 	const push = "01ac02808080808080808040078001f689d7aeda6606e9a39be8849a0201ac0201020304f689d7aeda660000"
 	if got := hex.EncodeToString(b); got != push {
-		t.Errorf("jobs are\n%s, not\n%s", got, push)
+		t.Errorf("jobs are\n%s, want\n%s", got, push)
 	}
 	if got, err := decodeJobs(b); err != nil || !cmp.Equal(got, jobs) {
 		t.Errorf("%v, %v", got, err)
@@ -63,7 +63,7 @@ func BenchmarkDecodeBatch(b *testing.B) {
 
 func BenchmarkDecodeJobs(b *testing.B) {
 	j := notifyqueue.Job{Conversation: 1 << 50, Message: 2, Seq: 3, Sender: 4, Preview: "text", At: time.UnixMilli(5), Users: []chat.UserID{6, 7}}
-	batch := []byte{pushVersion}
+	batch := []byte{jobBatchVersion}
 	for range 100 {
 		batch = appendJob(batch, &j)
 	}

@@ -11,17 +11,18 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
 )
 
+// entry is a submission that waits to be published, or is being published.
 type entry struct {
 	submission chat.Submission
 	confirm    func(error)
 }
 
-// partition gathers what is to be published next while its last batch is on
-// its way. One batch at a time, so that order holds whatever is lost.
+// partition gathers the next batch while the previous one is being published.
+// There is one batch at a time, so that order holds whatever is lost.
 type partition struct {
-	number int
-	queue  *batching.Queue[entry]
-	outlet *outlet // of send alone
+	number  int
+	queue   *batching.Queue[entry]
+	channel *confirmChannel // used by publishLoop only
 }
 
 // Publish implements [broker.Publisher].
@@ -30,23 +31,24 @@ func (b *Broker) Publish(s chat.Submission, confirm func(error)) error {
 	defer b.mu.RUnlock()
 	switch {
 	case b.closed:
-		return errStop
+		return errClosed
 	case b.session == nil:
-		return errAway
+		return errUnavailable
 	case b.blocked.Load():
-		return errFull
+		return errBrokerFull
 	}
 	size := int64(len(s.Body))
 	queued, bytes := b.queued.Add(1), b.bytes.Add(size)
 	if queued > int64(b.cfg.MaxQueued) || bytes > int64(b.cfg.MaxBytes) {
 		b.release(1, size)
-		return errBusy
+		return errOverloaded
 	}
 	b.partitions[broker.Partition(s.Conversation, len(b.partitions))].queue.Add(entry{submission: s, confirm: confirm})
 	return nil
 }
 
-// take removes up to n waiting entries, oldest first, of about so many bytes.
+// take removes up to n waiting entries, oldest first, with bodies of about the
+// given number of bytes.
 func (p *partition) take(n, bytes int) []entry {
 	return p.queue.TakeWhile(func(e *entry) bool {
 		if n <= 0 || bytes <= 0 {
@@ -65,8 +67,8 @@ func (b *Broker) release(n int, size int64) {
 	}
 }
 
-// answer tells the publishers of entries what became of them.
-func (b *Broker) answer(entries []entry, err error) {
+// confirmAll calls the confirm functions of entries, which must not be empty.
+func (b *Broker) confirmAll(entries []entry, err error) {
 	size := int64(0)
 	for _, e := range entries {
 		size += int64(len(e.submission.Body))
@@ -75,34 +77,35 @@ func (b *Broker) answer(entries []entry, err error) {
 	b.release(len(entries), size)
 }
 
-func (b *Broker) fail(entries []entry, err error) {
+// failAll is confirmAll for what may be no entries at all.
+func (b *Broker) failAll(entries []entry, err error) {
 	if len(entries) > 0 {
-		b.answer(entries, err)
+		b.confirmAll(entries, err)
 	}
 }
 
-// session is a connection to publish on, for as long as it lasts.
+// session is a connection that publishes use until it is lost.
 type session struct {
 	conn *amqp.Connection
-	lost chan struct{} // closed when it is over
+	lost chan struct{} // closed when the session ends
 }
 
-// begin prepares a connection for publishing.
-func (b *Broker) begin(conn *amqp.Connection) (*session, error) {
-	if err := declare(conn, b.cfg.Partitions, b.log); err != nil {
+// newSession declares the topology on a connection and returns its session.
+func (b *Broker) newSession(conn *amqp.Connection) (*session, error) {
+	if err := declareTopology(conn, b.cfg.Partitions, b.log); err != nil {
 		return nil, err
 	}
 	return &session{conn: conn, lost: make(chan struct{})}, nil
 }
 
-// publishOn lets publishes in until the connection is lost.
-func (b *Broker) publishOn(ctx context.Context, conn *amqp.Connection) error {
+// serveSession accepts publishes until the connection is lost or ctx ends.
+func (b *Broker) serveSession(ctx context.Context, conn *amqp.Connection) error {
 	b.mu.RLock()
 	s := b.session
 	b.mu.RUnlock()
-	if s == nil || s.conn != conn { // not the first one
+	if s == nil || s.conn != conn { // Open made the session of the first connection
 		var err error
-		if s, err = b.begin(conn); err != nil {
+		if s, err = b.newSession(conn); err != nil {
 			return err
 		}
 		b.setSession(s)
@@ -119,7 +122,7 @@ func (b *Broker) publishOn(ctx context.Context, conn *amqp.Connection) error {
 		case <-ctx.Done():
 			return nil
 		case err := <-connectionLost:
-			return asError(err)
+			return closeError(err)
 		case state, ok := <-blocked:
 			if !ok {
 				blocked = nil
@@ -127,19 +130,20 @@ func (b *Broker) publishOn(ctx context.Context, conn *amqp.Connection) error {
 			}
 			b.blocked.Store(state.Active)
 			if state.Active {
-				b.log.Warn("RabbitMQ takes no messages for now", "reason", state.Reason)
+				b.log.Warn("RabbitMQ blocks publishes", "reason", state.Reason)
 			} else {
-				b.log.Info("RabbitMQ takes messages again")
+				b.log.Info("RabbitMQ accepts publishes again")
 			}
 		}
 	}
 }
 
-// asError makes an error of what the library reports: nothing at all when the
-// end was wished for.
-func asError(err *amqp.Error) error {
+// closeError returns the error that the library reported for the end of a
+// connection or channel. The library reports nil for one that was closed on
+// purpose.
+func closeError(err *amqp.Error) error {
 	if err == nil {
-		return errUnknown
+		return errOutcomeUnknown
 	}
 	return err
 }
@@ -150,23 +154,24 @@ func (b *Broker) setSession(s *session) {
 	b.session = s
 }
 
-func (b *Broker) current() *session {
+func (b *Broker) currentSession() *session {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
 	return b.session
 }
 
-// send publishes a partition's batches, one after the other.
-func (b *Broker) send(ctx context.Context, p *partition) {
+// publishLoop publishes a partition's batches, one after the other, until ctx
+// ends.
+func (b *Broker) publishLoop(ctx context.Context, p *partition) {
 	var buffer []byte
 	for p.queue.Len() > 0 || p.queue.Ready().Wait(ctx) {
-		if b.window.enter(ctx) != nil {
+		if b.publishWindow.acquire(ctx) != nil {
 			return
 		}
-		// After the wait: whatever gathered meanwhile goes out together.
+		// After the wait, so that what came meanwhile is in the batch as well.
 		entries := p.take(b.cfg.MaxBatch, maxBatchBytes)
 		if len(entries) == 0 {
-			b.window.leave(0)
+			b.publishWindow.release(0)
 			continue
 		}
 		buffer = beginBatch(buffer[:0])
@@ -179,101 +184,76 @@ func (b *Broker) send(ctx context.Context, p *partition) {
 		if err != nil {
 			took = 0
 		}
-		b.window.leave(took)
-		b.answer(entries, err)
+		b.publishWindow.release(took)
+		b.confirmAll(entries, err)
 		if err != nil {
-			// What waits behind must not overtake: the senders of both
-			// will come again, in their order.
-			b.fail(p.queue.Take(0), errAway)
+			// What waits must not overtake the batch that failed: the senders
+			// of both repeat their submissions, in order.
+			b.failAll(p.queue.Take(0), errUnavailable)
 		}
 	}
 }
 
-// outlet is a partition's channel on a connection. Each partition has its own,
-// so that what goes wrong with one does not touch the others.
-type outlet struct {
-	session *session
-	ch      *amqp.Channel
-	// returns are messages that the broker had no queue for. It sends one
-	// back before it confirms it, so that the buffer has it by then.
-	returns chan amqp.Return
-	opened  time.Time
-}
-
-// outlet gives the partition's channel, a new one where the old one is gone.
-func (b *Broker) outlet(p *partition) (*outlet, error) {
-	s := b.current()
+// confirmChannel returns the partition's channel. It opens a new one when the
+// old one is not usable any more.
+func (b *Broker) confirmChannel(p *partition) (*confirmChannel, error) {
+	s := b.currentSession()
 	if s == nil {
-		return nil, errAway
+		return nil, errUnavailable
 	}
-	if o := p.outlet; o != nil && o.session == s && !o.ch.IsClosed() {
-		return o, nil
+	if p.channel.usable(s) {
+		return p.channel, nil
 	}
-	ch, err := s.conn.Channel()
+	c, err := b.openConfirmChannel(s)
 	if err != nil {
-		return nil, errAway
+		return nil, err
 	}
-	if err := ch.Confirm(false); err != nil {
-		return nil, errAway
-	}
-	p.outlet = &outlet{session: s, ch: ch, returns: ch.NotifyReturn(make(chan amqp.Return, 4)), opened: time.Now()}
-	return p.outlet, nil
+	p.channel = c
+	return c, nil
 }
 
-// publishBatch sends one AMQP message and waits until it is kept.
+// publishBatch publishes one AMQP message and waits until it is confirmed.
 func (b *Broker) publishBatch(ctx context.Context, p *partition, batch []byte) error {
-	o, err := b.outlet(p)
+	c, err := b.confirmChannel(p)
 	if err != nil {
 		return err
 	}
-	confirmation, err := o.ch.PublishWithDeferredConfirmWithContext(ctx, exchangeMessages, keyOf(p.number), true, false, amqp.Publishing{
+	confirmation, err := c.ch.PublishWithDeferredConfirmWithContext(ctx, exchangeMessages, routingKey(p.number), true, false, amqp.Publishing{
 		DeliveryMode: amqp.Persistent, ContentType: "application/vnd.hikyaku.batch", Body: batch,
 	})
 	if err != nil {
-		return errUnknown
+		return errOutcomeUnknown
 	}
 	timeout := time.NewTimer(confirmTimeout)
 	defer timeout.Stop()
 	select {
 	case <-confirmation.Done():
-	case <-o.session.lost:
-		return errUnknown
+	case <-c.session.lost:
+		return errOutcomeUnknown
 	case <-timeout.C:
 		b.log.Error("RabbitMQ has not confirmed a batch; is a majority of its nodes up?", "partition", p.number, "after", confirmTimeout)
-		o.renew(0) // a late answer must not be taken for the next batch's
-		return errUnknown
+		c.discard(0) // a late answer must not be taken for the next batch's
+		return errOutcomeUnknown
 	}
 	select {
-	case _, ok := <-o.returns:
+	case _, ok := <-c.returns:
 		if !ok {
-			return errUnknown // the channel is gone
+			return errOutcomeUnknown // the channel is gone
 		}
-		b.log.Error("RabbitMQ has no queue for a partition; was it deleted?", "queue", queueOf(p.number))
-		// The next connection makes it again.
-		_ = o.session.conn.CloseDeadline(time.Now().Add(time.Second))
-		return errAway
+		b.log.Error("RabbitMQ has no queue for a partition; was it deleted?", "queue", queueName(p.number))
+		// The next connection declares it again.
+		_ = c.session.conn.CloseDeadline(time.Now().Add(time.Second))
+		return errUnavailable
 	default:
 	}
 	switch {
 	case confirmation.Acked():
 		return nil
-	case o.ch.IsClosed():
-		return errUnknown // the library answers for a broker that is gone
+	case c.ch.IsClosed():
+		return errOutcomeUnknown // the library makes a nack of every confirmation that is still missing
 	}
-	// The queue is full; or this channel met it while it had no leader: up to
-	// 3.10 such a channel refuses for ever, and a new one does not.
-	o.renew(renewEvery)
-	return errFull
-}
-
-// renewEvery bounds how often a channel that refuses is replaced.
-const renewEvery = 500 * time.Millisecond
-
-// renew has a new channel opened for the next batch, unless this one is newer
-// than the given age.
-func (o *outlet) renew(age time.Duration) {
-	if time.Since(o.opened) >= age {
-		go func() { _ = o.ch.Close() }() // it waits for an answer
-		o.session = nil
-	}
+	// The queue is full, or it had no leader when this channel first used it: up
+	// to 3.10 such a channel is refused for ever, and a new one is not.
+	c.discard(minChannelAge)
+	return errBrokerFull
 }

@@ -47,9 +47,9 @@ func TestConformance(t *testing.T) {
 	})
 }
 
-// talk publishes numbered messages to conversations until stop is called, each
-// again until it is confirmed, and tells how many each conversation has.
-type talk struct {
+// traffic publishes numbered messages to conversations until stop is called, each
+// again until it is confirmed, and counts them by conversation.
+type traffic struct {
 	mu      sync.Mutex
 	counts  map[chat.ConversationID]int
 	stop    chan struct{}
@@ -63,15 +63,15 @@ func submission(conversation chat.ConversationID, n int) chat.Submission {
 	return chat.Submission{Sender: 1, Conversation: conversation, ClientID: id, Body: fmt.Sprint(n), ReceivedAt: time.Now()}
 }
 
-func startTalk(t *testing.T, b broker.Publisher, conversations int) *talk {
+func startTraffic(t *testing.T, b broker.Publisher, conversations int) *traffic {
 	t.Helper()
-	k := &talk{counts: map[chat.ConversationID]int{}, stop: make(chan struct{})}
+	tr := &traffic{counts: map[chat.ConversationID]int{}, stop: make(chan struct{})}
 	for c := range conversations {
 		id := chat.ConversationID(c + 1)
-		k.running.Go(func() {
+		tr.running.Go(func() {
 			for n := 0; ; {
 				select {
-				case <-k.stop:
+				case <-tr.stop:
 					return
 				default:
 				}
@@ -85,60 +85,62 @@ func startTalk(t *testing.T, b broker.Publisher, conversations int) *talk {
 					continue
 				}
 				n++
-				k.mu.Lock()
-				k.counts[id] = n
-				k.mu.Unlock()
+				tr.mu.Lock()
+				tr.counts[id] = n
+				tr.mu.Unlock()
 			}
 		})
 	}
-	return k
+	return tr
 }
 
-func (k *talk) end() map[chat.ConversationID]int {
-	close(k.stop)
-	k.running.Wait()
-	return k.counts
+// stopAndCount returns how many messages of each conversation were confirmed.
+func (tr *traffic) stopAndCount() map[chat.ConversationID]int {
+	close(tr.stop)
+	tr.running.Wait()
+	return tr.counts
 }
 
-// journal is what workers stored: as a store does, it knows repetitions, and it
-// notes what came out of order.
-type journal struct {
-	mu     sync.Mutex
-	next   map[chat.ConversationID]int
-	by     map[string]int
-	broken []string
+// recorder records what workers handled. Like a store it recognizes repetitions,
+// and it records what came out of order.
+type recorder struct {
+	mu         sync.Mutex
+	next       map[chat.ConversationID]int
+	counts     map[string]int
+	outOfOrder []string
 }
 
-func newJournal() *journal {
-	return &journal{next: map[chat.ConversationID]int{}, by: map[string]int{}}
+func newRecorder() *recorder {
+	return &recorder{next: map[chat.ConversationID]int{}, counts: map[string]int{}}
 }
 
-func (j *journal) handler(worker string) broker.Handler {
+func (r *recorder) handler(worker string) broker.Handler {
 	return func(_ context.Context, batch []broker.Delivery) ([]*chat.Error, error) {
-		j.mu.Lock()
-		defer j.mu.Unlock()
+		r.mu.Lock()
+		defer r.mu.Unlock()
 		for _, d := range batch {
 			var n int
 			_, _ = fmt.Sscan(d.Body, &n)
-			switch next := j.next[d.Conversation]; {
+			switch next := r.next[d.Conversation]; {
 			case n == next:
-				j.next[d.Conversation]++
-				j.by[worker]++
+				r.next[d.Conversation]++
+				r.counts[worker]++
 			case n > next:
-				j.broken = append(j.broken, fmt.Sprintf("conversation %d: %d came where %d was due", d.Conversation, n, next))
+				r.outOfOrder = append(r.outOfOrder, fmt.Sprintf("conversation %d: got %d, want %d", d.Conversation, n, next))
 			}
 		}
 		return make([]*chat.Error, len(batch)), nil
 	}
 }
 
-func (j *journal) work(ctx context.Context, t *testing.T, name string, b broker.Consumer) (stop func()) {
+// consume runs Consume until stop is called, which waits for its end.
+func (r *recorder) consume(ctx context.Context, t *testing.T, name string, b broker.Consumer) (stop func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(ctx)
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		if err := b.Consume(ctx, j.handler(name)); err != nil {
+		if err := b.Consume(ctx, r.handler(name)); err != nil {
 			t.Error(err)
 		}
 	}()
@@ -147,15 +149,15 @@ func (j *journal) work(ctx context.Context, t *testing.T, name string, b broker.
 	return stop
 }
 
-func (j *journal) check(t *testing.T, want map[chat.ConversationID]int) {
+func (r *recorder) check(t *testing.T, want map[chat.ConversationID]int) {
 	t.Helper()
 	eventually.Nil(t, "all that was confirmed is handled", func() error {
-		j.mu.Lock()
-		missing, broken := 0, j.broken
+		r.mu.Lock()
+		missing, broken := 0, r.outOfOrder
 		for id, n := range want {
-			missing += n - min(n, j.next[id])
+			missing += n - min(n, r.next[id])
 		}
-		j.mu.Unlock()
+		r.mu.Unlock()
 		if len(broken) > 0 {
 			t.Fatalf("out of order: %v", broken[:min(len(broken), 5)])
 		}
@@ -166,37 +168,37 @@ func (j *journal) check(t *testing.T, want map[chat.ConversationID]int) {
 	})
 }
 
-func (j *journal) handledBy(name string) int {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return j.by[name]
+func (r *recorder) handledBy(name string) int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.counts[name]
 }
 
-// Workers come and go under traffic: partitions move to the new ones and back,
+// Workers join and leave under traffic: partitions move to the new ones and back,
 // and nothing is lost or out of order.
-func TestWorkersComeAndGo(t *testing.T) {
+func TestWorkersJoinAndLeave(t *testing.T) {
 	t.Parallel() // each has a virtual host, or nodes, of its own
 	cfg := rabbitmq.Config{URLs: []string{stacktest.VHost(t)}, Partitions: 8}
 	publisher := open(t, cfg)
-	j := newJournal()
-	k := startTalk(t, publisher, 16)
+	r := newRecorder()
+	tr := startTraffic(t, publisher, 16)
 	var stops []func()
 	for i := range 3 {
 		name := fmt.Sprint("worker ", i)
-		stops = append(stops, j.work(t.Context(), t, name, open(t, cfg)))
-		eventually.True(t, name+" has work", func() bool { return j.handledBy(name) > 100 })
+		stops = append(stops, r.consume(t.Context(), t, name, open(t, cfg)))
+		eventually.True(t, name+" has work", func() bool { return r.handledBy(name) > 100 })
 	}
-	before := j.handledBy("worker 0")
-	eventually.True(t, "the first still has work", func() bool { return j.handledBy("worker 0") > before+100 })
+	before := r.handledBy("worker 0")
+	eventually.True(t, "the first still has work", func() bool { return r.handledBy("worker 0") > before+100 })
 	stops[0]()
 	stops[2]()
-	before = j.handledBy("worker 1")
-	eventually.True(t, "the one that is left does it all", func() bool { return j.handledBy("worker 1") > before+500 })
-	j.check(t, k.end())
+	before = r.handledBy("worker 1")
+	eventually.True(t, "the remaining one handles everything", func() bool { return r.handledBy("worker 1") > before+500 })
+	r.check(t, tr.stopAndCount())
 }
 
-// What is refused after it was confirmed, and what cannot be read, is kept as a
-// dead letter, and can be sent again.
+// What is refused after it was confirmed, and what cannot be decoded, is kept as a
+// dead letter. The former can be requeued.
 func TestDeadLetters(t *testing.T) {
 	t.Parallel() // each has a virtual host, or nodes, of its own
 	url := stacktest.VHost(t)
@@ -243,17 +245,17 @@ func TestDeadLetters(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	g, err := rabbitmq.OpenDeadLetterStore(t.Context(), cfg.URLs, cfg.Partitions)
+	store, err := rabbitmq.OpenDeadLetterStore(t.Context(), cfg.URLs, cfg.Partitions)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = g.Close() })
-	list := func() (letters []rabbitmq.DeadLetter) {
+	t.Cleanup(func() { _ = store.Close() })
+	list := func() (deadLetters []rabbitmq.DeadLetter) {
 		t.Helper()
-		if err := g.Each(func(d rabbitmq.DeadLetter) bool { letters = append(letters, d); return true }); err != nil {
+		if err := store.Each(func(d rabbitmq.DeadLetter) bool { deadLetters = append(deadLetters, d); return true }); err != nil {
 			t.Fatal(err)
 		}
-		return letters
+		return deadLetters
 	}
 	eventually.True(t, "two dead letters", func() bool { return len(list()) == 2 })
 	var id, nonsense string
@@ -267,16 +269,16 @@ func TestDeadLetters(t *testing.T) {
 			t.Errorf("a dead letter that should not be one: %+v", d)
 		}
 	}
-	if err := g.Requeue(t.Context(), "absent"); !errors.Is(err, rabbitmq.ErrNoDeadLetter) {
+	if err := store.Requeue(t.Context(), "absent"); !errors.Is(err, rabbitmq.ErrNoDeadLetter) {
 		t.Errorf("an unknown id: %v", err)
 	}
-	if err := g.Requeue(t.Context(), nonsense); err == nil {
-		t.Error("what cannot be read was sent again")
+	if err := store.Requeue(t.Context(), nonsense); err == nil {
+		t.Error("what cannot be decoded was requeued")
 	}
 	mu.Lock()
 	refuse = false
 	mu.Unlock()
-	if err := g.Requeue(t.Context(), id); err != nil {
+	if err := store.Requeue(t.Context(), id); err != nil {
 		t.Fatal(err)
 	}
 	eventually.True(t, "it is stored", func() bool { mu.Lock(); defer mu.Unlock(); return stored["3"] })
@@ -287,12 +289,12 @@ func TestDeadLetters(t *testing.T) {
 	}
 }
 
-// A queue that someone deleted does not swallow what is confirmed.
-func TestAMissingQueueConfirmsNothing(t *testing.T) {
+// Without its queue, a message is not confirmed.
+func TestMissingQueueConfirmsNothing(t *testing.T) {
 	t.Parallel() // each has a virtual host, or nodes, of its own
 	url := stacktest.VHost(t)
 	b := open(t, rabbitmq.Config{URLs: []string{url}, Partitions: 1})
-	remove(t, url, "hikyaku.messages.0")
+	deleteQueue(t, url, "hikyaku.messages.0")
 	publish := func(n int) error {
 		answer := make(chan error, 1)
 		if err := b.Publish(submission(1, n), func(err error) { answer <- err }); err != nil {
@@ -303,11 +305,11 @@ func TestAMissingQueueConfirmsNothing(t *testing.T) {
 	if err := publish(0); err == nil {
 		t.Error("a message without a queue was confirmed")
 	}
-	eventually.True(t, "the queue is made again", func() bool { return publish(1) == nil })
+	eventually.True(t, "the queue is declared again", func() bool { return publish(1) == nil })
 }
 
-// directly does something without Hikyaku.
-func directly(t *testing.T, url string, do func(*amqp.Channel) error) error {
+// withRawChannel calls do with a channel of a connection of its own.
+func withRawChannel(t *testing.T, url string, do func(*amqp.Channel) error) error {
 	t.Helper()
 	conn, err := amqp.Dial(url)
 	if err != nil {
@@ -321,10 +323,10 @@ func directly(t *testing.T, url string, do func(*amqp.Channel) error) error {
 	return do(ch)
 }
 
-// remove deletes a queue behind everybody's back.
-func remove(t *testing.T, url, queue string) {
+// deleteQueue deletes a queue while the broker uses it.
+func deleteQueue(t *testing.T, url, queue string) {
 	t.Helper()
-	if err := directly(t, url, func(ch *amqp.Channel) error {
+	if err := withRawChannel(t, url, func(ch *amqp.Channel) error {
 		_, err := ch.QueueDelete(queue, false, false, false)
 		return err
 	}); err != nil {
@@ -332,9 +334,8 @@ func remove(t *testing.T, url, queue string) {
 	}
 }
 
-// A worker whose queue someone deleted consumes from the one that takes its
-// place.
-func TestAQueueThatIsMadeAgainHasItsWorker(t *testing.T) {
+// A worker whose queue was deleted consumes from the one that is declared after it.
+func TestRedeclaredQueueIsConsumed(t *testing.T) {
 	t.Parallel() // each has a virtual host, or nodes, of its own
 	url := stacktest.VHost(t)
 	b := open(t, rabbitmq.Config{URLs: []string{url}, Partitions: 2})
@@ -348,9 +349,9 @@ func TestAQueueThatIsMadeAgainHasItsWorker(t *testing.T) {
 	publish(t, b, 0)
 	<-got
 	for p := range 2 {
-		remove(t, url, fmt.Sprint("hikyaku.messages.", p))
+		deleteQueue(t, url, fmt.Sprint("hikyaku.messages.", p))
 	}
-	eventually.True(t, "the queue is made again", func() bool {
+	eventually.True(t, "the queue is declared again", func() bool {
 		answer := make(chan error, 1)
 		err := b.Publish(submission(1, 1), func(err error) { answer <- err })
 		if err == nil {
@@ -358,11 +359,11 @@ func TestAQueueThatIsMadeAgainHasItsWorker(t *testing.T) {
 		}
 		return err == nil
 	})
-	eventually.Receive(t, "what was accepted has a worker", got)
+	eventually.Receive(t, "what was accepted is handled", got)
 }
 
-// A dead letter is kept also when someone deleted the queue for them, and
-// leaves it only for a queue that is there.
+// A dead letter is kept also when the dead letter queue was deleted, and leaves it
+// only for a queue that exists.
 func TestDeadLettersWithoutAQueue(t *testing.T) {
 	t.Parallel() // each has a virtual host, or nodes, of its own
 	url := stacktest.VHost(t)
@@ -374,39 +375,39 @@ func TestDeadLettersWithoutAQueue(t *testing.T) {
 		}
 		return verdicts, nil
 	})
-	remove(t, url, "hikyaku.dead")
+	deleteQueue(t, url, "hikyaku.dead")
 	publish(t, b, 0)
-	eventually.True(t, "the queue is made again", func() bool {
-		return directly(t, url, func(ch *amqp.Channel) error {
+	eventually.True(t, "the queue is declared again", func() bool {
+		return withRawChannel(t, url, func(ch *amqp.Channel) error {
 			_, err := ch.QueueDeclarePassive("hikyaku.dead", true, false, false, false, nil)
 			return err
 		}) == nil
 	})
-	g, err := rabbitmq.OpenDeadLetterStore(t.Context(), []string{url}, 1)
+	store, err := rabbitmq.OpenDeadLetterStore(t.Context(), []string{url}, 1)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = g.Close() })
-	var letters []string
+	t.Cleanup(func() { _ = store.Close() })
+	var deadLetters []string
 	list := func() int {
-		letters = nil
-		if err := g.Each(func(d rabbitmq.DeadLetter) bool { letters = append(letters, d.ID); return true }); err != nil {
+		deadLetters = nil
+		if err := store.Each(func(d rabbitmq.DeadLetter) bool { deadLetters = append(deadLetters, d.ID); return true }); err != nil {
 			t.Fatal(err)
 		}
-		return len(letters)
+		return len(deadLetters)
 	}
 	eventually.True(t, "the dead letter", func() bool { return list() == 1 })
 	stop()
-	remove(t, url, "hikyaku.messages.0")
-	if err := g.Requeue(t.Context(), letters[0]); err == nil || !strings.Contains(err.Error(), "no such queue") {
-		t.Errorf("requeued to a queue that is not there: %v", err)
+	deleteQueue(t, url, "hikyaku.messages.0")
+	if err := store.Requeue(t.Context(), deadLetters[0]); err == nil || !strings.Contains(err.Error(), "no such queue") {
+		t.Errorf("requeued to a queue that does not exist: %v", err)
 	}
 	if n := list(); n != 1 {
 		t.Errorf("%d dead letters are left", n)
 	}
 }
 
-// Nodes of a cluster die under traffic, the one that leads the queues too.
+// Nodes of a cluster die under traffic, the leader of the queues too.
 func TestNodesDie(t *testing.T) {
 	stacktest.SkipIfShort(t)
 	t.Parallel() // each has a virtual host, or nodes, of its own
@@ -428,14 +429,14 @@ func TestNodesDie(t *testing.T) {
 		cfg.URLs = append(cfg.URLs, n.URL())
 	}
 	publisher := open(t, cfg)
-	j := newJournal()
-	j.work(t.Context(), t, "one", open(t, cfg))
-	j.work(t.Context(), t, "two", open(t, cfg))
-	k := startTalk(t, publisher, 8)
+	r := newRecorder()
+	r.consume(t.Context(), t, "one", open(t, cfg))
+	r.consume(t.Context(), t, "two", open(t, cfg))
+	tr := startTraffic(t, publisher, 8)
 	total := func() (n int) {
-		j.mu.Lock()
-		defer j.mu.Unlock()
-		for _, c := range j.next {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		for _, c := range r.next {
 			n += c
 		}
 		return n
@@ -450,19 +451,19 @@ func TestNodesDie(t *testing.T) {
 		if err := n.Kill(); err != nil {
 			t.Fatal(err)
 		}
-		moves("it goes on without "+n.Name(), 500)
+		moves("it continues without "+n.Name(), 500)
 		if i == len(nodes)-1 {
-			break // the last may stay away
+			break // the last may stay down
 		}
 		if err := n.Start(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 	}
-	moves("it goes on", 500)
-	j.check(t, k.end())
+	moves("it continues", 500)
+	r.check(t, tr.stopAndCount())
 }
 
-// What is wrong at the start is said in one line with the setting and the cure.
+// An error of Open is one line with the setting and the cure.
 func TestCannotOpen(t *testing.T) {
 	t.Parallel() // each has a virtual host, or nodes, of its own
 	node := stacktest.RabbitMQ(t)

@@ -15,7 +15,7 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/stack/stacktest"
 )
 
-// publish has one message kept.
+// publish publishes one message and waits until it is confirmed.
 func publish(t *testing.T, b broker.Publisher, n int) {
 	t.Helper()
 	answer := make(chan error, 1)
@@ -27,7 +27,7 @@ func publish(t *testing.T, b broker.Publisher, n int) {
 	}
 }
 
-// consume works with handle until stop is called, which waits for the end.
+// consume runs Consume until stop is called, which waits for its end.
 func consume(t *testing.T, b broker.Consumer, handle broker.Handler) (stop func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -43,20 +43,20 @@ func consume(t *testing.T, b broker.Consumer, handle broker.Handler) (stop func(
 	return stop
 }
 
-// A worker is told to stop while a batch cannot be stored and another message
+// A worker is stopped while a batch cannot be stored and another message
 // waits behind it: the next worker gets both, in their order.
 func TestStopWhileTheStoreFails(t *testing.T) {
 	t.Parallel()
 	url := stacktest.VHost(t)
-	b := open(t, rabbitmq.Config{URLs: []string{url}, Partitions: 1, Lanes: 1})
+	b := open(t, rabbitmq.Config{URLs: []string{url}, Partitions: 1, Concurrency: 1})
 	for round := range 5 {
 		first, second := 2*round, 2*round+1
 		publish(t, b, first)
-		var j sync.Mutex
+		var mu sync.Mutex
 		var stored []string
 		store := func(_ context.Context, batch []broker.Delivery) ([]*chat.Error, error) {
-			j.Lock()
-			defer j.Unlock()
+			mu.Lock()
+			defer mu.Unlock()
 			for _, d := range batch {
 				stored = append(stored, d.Body)
 			}
@@ -70,14 +70,14 @@ func TestStopWhileTheStoreFails(t *testing.T) {
 				return store(ctx, batch)
 			default:
 				fail()
-				return nil, errors.New("the store is away")
+				return nil, errors.New("the store is unavailable")
 			}
 		})
 		<-failed
 		publish(t, b, second)
 		eventually.True(t, "it reaches the worker", func() bool {
 			waiting := -1
-			if err := directly(t, url, func(ch *amqp.Channel) error {
+			if err := withRawChannel(t, url, func(ch *amqp.Channel) error {
 				q, err := ch.QueueDeclarePassive("hikyaku.messages.0", true, false, false, false, nil)
 				waiting = q.Messages
 				return err
@@ -89,26 +89,26 @@ func TestStopWhileTheStoreFails(t *testing.T) {
 		stop()
 		stop = consume(t, b, store)
 		eventually.True(t, "both are stored", func() bool {
-			j.Lock()
-			defer j.Unlock()
+			mu.Lock()
+			defer mu.Unlock()
 			return len(stored) >= 2
 		})
 		stop()
-		j.Lock()
+		mu.Lock()
 		if stored[0] != submission(1, first).Body {
 			t.Errorf("stored in the order %v", stored)
 		}
-		j.Unlock()
+		mu.Unlock()
 	}
 }
 
-// A refusal that comes while the worker is told to stop is kept as a dead
-// letter, once, and also where the publishers are closed already.
+// A refusal that comes while the worker is being stopped is kept as a dead letter,
+// once, also when the publishers are closed already.
 func TestStopKeepsDeadLetters(t *testing.T) {
 	t.Parallel()
 	for name, closeFirst := range map[string]bool{"the worker stops": false, "the broker closes before it": true} {
 		t.Run(name, func(t *testing.T) {
-			cfg := rabbitmq.Config{URLs: []string{stacktest.VHost(t)}, Partitions: 1, Lanes: 1}
+			cfg := rabbitmq.Config{URLs: []string{stacktest.VHost(t)}, Partitions: 1, Concurrency: 1}
 			publisher, worker := open(t, cfg), open(t, cfg)
 			refuse := func(_ context.Context, batch []broker.Delivery) ([]*chat.Error, error) {
 				verdicts := make([]*chat.Error, len(batch))
@@ -138,22 +138,22 @@ func TestStopKeepsDeadLetters(t *testing.T) {
 			eventually.True(t, "the stop has begun", func() bool { return worker.Consuming(t.Context()) != nil })
 			close(goOn)
 			stop()
-			g, err := rabbitmq.OpenDeadLetterStore(t.Context(), cfg.URLs, cfg.Partitions)
+			store, err := rabbitmq.OpenDeadLetterStore(t.Context(), cfg.URLs, cfg.Partitions)
 			if err != nil {
 				t.Fatal(err)
 			}
-			t.Cleanup(func() { _ = g.Close() })
-			letters := func() (n int) {
-				if err := g.Each(func(rabbitmq.DeadLetter) bool { n++; return true }); err != nil {
+			t.Cleanup(func() { _ = store.Close() })
+			count := func() (n int) {
+				if err := store.Each(func(rabbitmq.DeadLetter) bool { n++; return true }); err != nil {
 					t.Fatal(err)
 				}
 				return n
 			}
-			if n := letters(); !closeFirst && n != 1 {
+			if n := count(); !closeFirst && n != 1 {
 				t.Errorf("%d dead letters when the worker has stopped", n)
 			}
 			consume(t, publisher, refuse)
-			eventually.True(t, "the dead letter", func() bool { return letters() == 1 })
+			eventually.True(t, "the dead letter", func() bool { return count() == 1 })
 		})
 	}
 }

@@ -7,112 +7,115 @@ import (
 	"time"
 )
 
-// window bounds how many calls are under way at once, and finds the bound by
-// itself: when calls take as long as they do on an idle system, more may go;
-// when they take much longer, they are waiting for each other somewhere, and
-// more of them would only cost more. What has to wait here becomes part of a
-// larger batch instead, which costs less for each message.
+// window is an adaptive concurrency limit: it bounds how many calls are in flight
+// at once, and adjusts the bound itself. While calls take as long as on an idle
+// system, more are allowed. When they take much longer, they queue for each other
+// somewhere, and more of them would only add cost. What has to wait here becomes
+// part of a larger batch instead, which costs less for each message.
 //
-// The fastest call of late is taken for one on an idle system, as in TCP Vegas
-// (Brakmo and Peterson, 1995), and the bound follows the gradient fastest/took
-// as in Netflix' concurrency-limits (its Gradient2Limit).
+// The fastest recent call stands for one on an idle system, as in TCP Vegas
+// (Brakmo and Peterson, 1995), and the limit follows the gradient fastest/took
+// as in Netflix' concurrency-limits (Gradient2Limit). It is safe for concurrent
+// use.
 type window struct {
-	most, room float64
+	max, headroom float64 // calls
 
-	mu      sync.Mutex
-	limit   float64
-	inside  int
-	waiting []chan struct{} // in the order of coming
+	mu       sync.Mutex
+	limit    float64
+	inFlight int
+	waiters  []chan struct{} // in order of arrival; closed when they may go
 
-	fastest, next time.Duration // in the last period, and in this one so far
-	until         time.Time     // when this period ends
+	previousFastest, currentFastest time.Duration // of the previous period, and of the current one so far
+	periodEnd                       time.Time     // end of the current period
 }
 
 const (
-	// tolerance is how much longer than the fastest a call may take before
-	// it counts as having waited: servers that write to disks vary by nature.
+	// tolerance is how many times as long as the fastest call a call may take
+	// before it counts as having waited: the times of disk writes vary anyway.
 	tolerance = 2
-	// smoothing is how much one call counts.
+	// smoothing is the weight of one call.
 	smoothing = 0.1
-	// fastestPeriod is how long the fastest call is remembered at least: the
-	// servers may have become slower for good.
+	// fastestPeriod is how long the fastest call is remembered at least. It is
+	// forgotten then, since the servers may be slower permanently.
 	fastestPeriod = 30 * time.Second
 )
 
-// newWindow lets up to most calls be under way, and room of them about however
-// long they take.
-func newWindow(most int, room float64) *window {
-	return &window{most: float64(most), room: room, limit: float64(most)}
+// newWindow returns a window that allows up to limit calls in flight, and about
+// headroom of them however long they take.
+func newWindow(limit int, headroom float64) *window {
+	return &window{max: float64(limit), headroom: headroom, limit: float64(limit)}
 }
 
-// enter waits for a place. It fails only when ctx ends, and always when it has
-// ended, whether or not a place is free: who was told to stop begins nothing.
-func (w *window) enter(ctx context.Context) error {
+// acquire waits until a call may start. It fails only when ctx has ended, and then
+// always, so that nothing is started during a stop.
+func (w *window) acquire(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
 	w.mu.Lock()
-	if len(w.waiting) == 0 && w.inside < int(w.limit) {
-		w.inside++
+	if len(w.waiters) == 0 && w.inFlight < int(w.limit) {
+		w.inFlight++
 		w.mu.Unlock()
 		return nil
 	}
-	turn := make(chan struct{})
-	w.waiting = append(w.waiting, turn)
+	admitted := make(chan struct{})
+	w.waiters = append(w.waiters, admitted)
 	w.mu.Unlock()
 	select {
-	case <-turn:
+	case <-admitted:
 	case <-ctx.Done():
-		if w.leaveLine(turn) {
+		if w.cancelWait(admitted) {
 			return ctx.Err()
 		}
-		// The turn came at the same moment.
+		// It was admitted at the same moment.
 	}
 	if err := ctx.Err(); err != nil {
-		w.leave(0)
+		w.release(0)
 		return err
 	}
 	return nil
 }
 
-// leaveLine gives up a turn; false when it has come already.
-func (w *window) leaveLine(turn chan struct{}) bool {
+// cancelWait removes a waiter. It reports false when the waiter was admitted
+// already.
+func (w *window) cancelWait(admitted chan struct{}) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	at := slices.Index(w.waiting, turn)
+	at := slices.Index(w.waiters, admitted)
 	if at < 0 {
 		return false
 	}
-	w.waiting = slices.Delete(w.waiting, at, at+1)
+	w.waiters = slices.Delete(w.waiters, at, at+1)
 	return true
 }
 
-// leave gives the place back. took is how long the call was under way; 0 when
-// that says nothing, because it failed.
-func (w *window) leave(took time.Duration) {
+// release ends a call that acquire admitted. took is how long the call took, or 0
+// when that is not to be counted, because it failed.
+func (w *window) release(took time.Duration) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.inside--
+	w.inFlight--
 	if took > 0 {
-		w.learn(took, time.Now())
+		w.update(took, time.Now())
 	}
-	for len(w.waiting) > 0 && w.inside < int(w.limit) {
-		close(w.waiting[0])
-		w.waiting = w.waiting[1:]
-		w.inside++
+	for len(w.waiters) > 0 && w.inFlight < int(w.limit) {
+		close(w.waiters[0])
+		w.waiters = w.waiters[1:]
+		w.inFlight++
 	}
 }
 
-func (w *window) learn(took time.Duration, now time.Time) {
-	if now.After(w.until) {
-		w.fastest, w.next, w.until = w.next, took, now.Add(fastestPeriod)
+// update adjusts the limit to the duration of a call. mu is held.
+func (w *window) update(took time.Duration, now time.Time) {
+	if now.After(w.periodEnd) {
+		w.previousFastest, w.currentFastest, w.periodEnd = w.currentFastest, took, now.Add(fastestPeriod)
 	}
-	w.next = min(w.next, took)
-	fastest := w.next
-	if w.fastest > 0 {
-		fastest = min(fastest, w.fastest)
+	w.currentFastest = min(w.currentFastest, took)
+	fastest := w.currentFastest
+	if w.previousFastest > 0 {
+		fastest = min(fastest, w.previousFastest)
 	}
 	gradient := min(1, tolerance*float64(fastest)/float64(took))
-	w.limit += smoothing * (w.limit*gradient + w.room - w.limit)
-	w.limit = max(1, min(w.limit, w.most))
+	w.limit += smoothing * (w.limit*gradient + w.headroom - w.limit)
+	w.limit = max(1, min(w.limit, w.max))
 }

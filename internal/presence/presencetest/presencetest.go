@@ -15,10 +15,10 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/presence"
 )
 
-// Harness is what a backend brings.
+// Harness is what a backend provides.
 type Harness struct {
-	// Open makes a presence in which nobody is online. stop ends it, so that
-	// it does not tell of its devices any more.
+	// Open returns a presence in which nobody is online. stop closes it, so that
+	// it no longer registers its devices.
 	Open func(t *testing.T) (p presence.Presence, stop func())
 }
 
@@ -30,12 +30,12 @@ func (h Harness) open(t *testing.T) presence.Presence {
 
 // Run runs the suite.
 func Run(t *testing.T, h Harness) {
-	t.Run("a person's way", func(t *testing.T) { testWay(t, h) })
+	t.Run("life cycle of devices", func(t *testing.T) { testLifecycle(t, h) })
 	t.Run("any interleaving agrees with the model", func(t *testing.T) { testModel(t, h) })
 	t.Run("of concurrent attaches one changes the state", func(t *testing.T) { testConcurrent(t, h) })
 }
 
-func testWay(t *testing.T, h Harness) {
+func testLifecycle(t *testing.T, h Harness) {
 	ctx := context.Background()
 	p := h.open(t)
 	phone := presence.Device{User: 1, Node: "a", ID: 1}
@@ -47,14 +47,14 @@ func testWay(t *testing.T, h Harness) {
 		changed bool
 		nodes   []string
 	}{
-		{"phone comes", func() (presence.State, bool, error) { return p.Attach(ctx, phone) }, chat.Online, true, []string{"a"}},
-		{"phone comes again", func() (presence.State, bool, error) { return p.Attach(ctx, phone) }, chat.Online, false, []string{"a"}},
-		{"phone is left alone", func() (presence.State, bool, error) { return p.SetAway(ctx, phone, true) }, chat.Away, true, []string{"a"}},
-		{"laptop comes", func() (presence.State, bool, error) { return p.Attach(ctx, laptop) }, chat.Online, true, []string{"a", "b"}},
-		{"laptop goes", func() (presence.State, bool, error) { return p.Detach(ctx, laptop) }, chat.Away, true, []string{"a"}},
-		{"laptop goes again", func() (presence.State, bool, error) { return p.Detach(ctx, laptop) }, chat.Away, false, []string{"a"}},
-		{"unknown device is left alone", func() (presence.State, bool, error) { return p.SetAway(ctx, laptop, false) }, chat.Away, false, []string{"a"}},
-		{"phone goes", func() (presence.State, bool, error) { return p.Detach(ctx, phone) }, chat.Offline, true, nil},
+		{"phone connects", func() (presence.State, bool, error) { return p.Attach(ctx, phone) }, chat.Online, true, []string{"a"}},
+		{"phone connects again", func() (presence.State, bool, error) { return p.Attach(ctx, phone) }, chat.Online, false, []string{"a"}},
+		{"phone is away", func() (presence.State, bool, error) { return p.SetAway(ctx, phone, true) }, chat.Away, true, []string{"a"}},
+		{"laptop connects", func() (presence.State, bool, error) { return p.Attach(ctx, laptop) }, chat.Online, true, []string{"a", "b"}},
+		{"laptop disconnects", func() (presence.State, bool, error) { return p.Detach(ctx, laptop) }, chat.Away, true, []string{"a"}},
+		{"laptop disconnects again", func() (presence.State, bool, error) { return p.Detach(ctx, laptop) }, chat.Away, false, []string{"a"}},
+		{"unknown device is away", func() (presence.State, bool, error) { return p.SetAway(ctx, laptop, false) }, chat.Away, false, []string{"a"}},
+		{"phone disconnects", func() (presence.State, bool, error) { return p.Detach(ctx, phone) }, chat.Offline, true, nil},
 	}
 	for _, step := range steps {
 		state, changed, err := step.do()
@@ -85,19 +85,19 @@ func check(t fataler, p presence.Presence, user chat.UserID, state chat.Presence
 	if states[0].Presence != chat.Offline || states[1].User != user || states[1].Presence != state {
 		t.Fatalf("States: %v, want offline and %s", states, state)
 	}
-	where, err := p.NodesOf(context.Background(), []chat.UserID{user, user + 1000, user})
+	found, err := p.NodesOf(context.Background(), []chat.UserID{user, user + 1000, user})
 	if err != nil {
-		t.Fatalf("Where: %v", err)
+		t.Fatalf("NodesOf: %v", err)
 	}
 	for _, i := range []int{0, 2} {
-		got := slices.Clone(where[i])
+		got := slices.Clone(found[i])
 		slices.Sort(got)
 		if !slices.Equal(got, nodes) {
-			t.Fatalf("Where: %v, want %v", got, nodes)
+			t.Fatalf("NodesOf: %v, want %v", got, nodes)
 		}
 	}
-	if len(where[1]) != 0 {
-		t.Fatalf("Where: a stranger is at %v", where[1])
+	if len(found[1]) != 0 {
+		t.Fatalf("NodesOf: an unknown user is on %v", found[1])
 	}
 }
 

@@ -12,17 +12,17 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/redisconn"
 )
 
-// How a person can be reached, as the scripts tell it.
+// A user's presence, as the script returns it.
 const (
 	offline = iota
 	away
 	online
 )
 
-// changeScript changes a person's devices and tells how the person could be
-// reached before and can be after. ARGV: what to do ("set", "away", "remove",
-// "node"), the field or the node, the value, the living nodes. The value of a
-// node is the devices that the person has there, all of them: "id value " each.
+// changeScript changes a user's devices and returns the presence before and after
+// it. ARGV: the operation ("set", "away", "remove", "node"), the field or the
+// node, the value, the live nodes. The value for operation "node" is all devices
+// of the user on the node: "id value " each.
 var changeScript = rueidis.NewLuaScript(`
 local living = {}
 for i = 4, #ARGV do living[ARGV[i]] = true end
@@ -58,32 +58,32 @@ return {before, reach()}
 
 // change is one run of the script.
 type change struct {
-	user     chat.UserID
-	do       string
-	on       string // field or node
-	value    string
-	counting string // a node that counts as living besides those that are
+	user        chat.UserID
+	op          string
+	target      string // field or node
+	value       string
+	assumeAlive string // a node that counts as alive in addition to the live nodes
 }
 
-func (c change) exec(p *Presence, living []string) rueidis.LuaExec {
-	args := append([]string{c.do, c.on, c.value}, living...)
-	if c.counting != "" {
-		args = append(args, c.counting)
+func (c change) exec(p *Presence, live []string) rueidis.LuaExec {
+	args := append([]string{c.op, c.target, c.value}, live...)
+	if c.assumeAlive != "" {
+		args = append(args, c.assumeAlive)
 	}
 	return rueidis.LuaExec{Keys: []string{p.userKey(c.user)}, Args: args}
 }
 
-// run makes changes and gives a state for each, and whether it changed.
-func (p *Presence) run(ctx context.Context, changes []change) ([]presence.State, []bool, error) {
-	ctx, cancel := redisconn.Bounded(ctx)
+// runChanges makes changes and returns for each the state, and whether it changed.
+func (p *Presence) runChanges(ctx context.Context, changes []change) ([]presence.State, []bool, error) {
+	ctx, cancel := redisconn.WithCallTimeout(ctx)
 	defer cancel()
-	living, err := p.livingNodes(ctx)
+	live, err := p.liveNodes(ctx)
 	if err != nil {
 		return nil, nil, err
 	}
 	execs := make([]rueidis.LuaExec, len(changes))
 	for i, c := range changes {
-		execs[i] = c.exec(p, living)
+		execs[i] = c.exec(p, live)
 	}
 	states, changed := make([]presence.State, len(changes)), make([]bool, len(changes))
 	for i, result := range changeScript.ExecMulti(ctx, p.client, execs...) {

@@ -11,131 +11,131 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/redisconn"
 )
 
-// Attach implements [presence.Presence]. It remembers the device and tells
-// Redis, later if it must: without Redis people still talk, and are found
-// again when it is back.
+// Attach implements [presence.Presence]. It keeps the device in memory and
+// registers it in Redis, later if necessary: without Redis users can still chat,
+// and they are found again when it is back.
 func (p *Presence) Attach(ctx context.Context, d presence.Device) (presence.State, bool, error) {
-	at := place{d.User, d.Node}
+	at := userNode{d.User, d.Node}
 	p.mu.Lock()
 	if i := p.find(d); i >= 0 {
-		p.mine[at][i].away = false
+		p.devices[at][i].away = false
 	} else {
-		p.mine[at] = append(p.mine[at], device{id: d.ID})
+		p.devices[at] = append(p.devices[at], device{id: d.ID})
 	}
 	firstNode := !p.nodes[d.Node]
 	p.nodes[d.Node] = true
 	p.mu.Unlock()
 	if firstNode {
-		if err := p.say(ctx, d.Node); err != nil {
-			return p.later(d, err)
+		if err := p.renewNode(ctx, d.Node); err != nil {
+			return p.deferWrite(d, err)
 		}
-		p.forgetLiving()
+		p.invalidateNodeList()
 	}
 	return p.write(ctx, d, "set")
 }
 
 // SetAway implements [presence.Presence]. A device that is not attached is
-// passed over.
+// ignored.
 func (p *Presence) SetAway(ctx context.Context, d presence.Device, isAway bool) (presence.State, bool, error) {
 	p.mu.Lock()
 	if i := p.find(d); i >= 0 {
-		p.mine[place{d.User, d.Node}][i].away = isAway
+		p.devices[userNode{d.User, d.Node}][i].away = isAway
 	}
 	p.mu.Unlock()
 	return p.write(ctx, d, "away")
 }
 
-// Detach implements [presence.Presence]. Where Redis cannot be told, it is told
-// later, as of everything else.
+// Detach implements [presence.Presence]. When Redis fails, the device is removed
+// there later.
 func (p *Presence) Detach(ctx context.Context, d presence.Device) (presence.State, bool, error) {
-	at := place{d.User, d.Node}
+	at := userNode{d.User, d.Node}
 	p.mu.Lock()
 	if i := p.find(d); i >= 0 {
-		if p.mine[at] = slices.Delete(p.mine[at], i, i+1); len(p.mine[at]) == 0 {
-			delete(p.mine, at)
+		if p.devices[at] = slices.Delete(p.devices[at], i, i+1); len(p.devices[at]) == 0 {
+			delete(p.devices, at)
 		}
 	}
 	p.mu.Unlock()
 	return p.write(ctx, d, "remove")
 }
 
-// find gives a device's index among the user's on the node, -1 when it is not
-// there. p.mu is held.
+// find returns a device's index among the user's devices on the node, -1 when it
+// is not there. The caller holds p.mu.
 func (p *Presence) find(d presence.Device) int {
-	return slices.IndexFunc(p.mine[place{d.User, d.Node}], func(x device) bool { return x.id == d.ID })
+	return slices.IndexFunc(p.devices[userNode{d.User, d.Node}], func(x device) bool { return x.id == d.ID })
 }
 
-// write tells Redis of a device. Its turn may come after another call about the
-// device, which is why it looks again what there is.
-func (p *Presence) write(ctx context.Context, d presence.Device, do string) (presence.State, bool, error) {
-	at := place{d.User, d.Node}
-	bounded, cancel := redisconn.Bounded(ctx)
+// write writes a device to Redis. Another call about the device may have come
+// first, so it writes the current state.
+func (p *Presence) write(ctx context.Context, d presence.Device, op string) (presence.State, bool, error) {
+	at := userNode{d.User, d.Node}
+	bounded, cancel := redisconn.WithCallTimeout(ctx)
 	defer cancel()
-	if err := p.turn(bounded, at); err != nil {
-		return p.later(d, err)
+	if err := p.lockWrite(bounded, at); err != nil {
+		return p.deferWrite(d, err)
 	}
-	defer p.endTurns(at)
-	c := p.wanted(d, do)
-	if c.do == "set" {
-		if err := p.client.Do(bounded, p.note(at)).Error(); err != nil {
-			return p.later(d, err)
+	defer p.unlockWrites(at)
+	c := p.currentChange(d, op)
+	if c.op == "set" {
+		if err := p.client.Do(bounded, p.recordUser(at)).Error(); err != nil {
+			return p.deferWrite(d, err)
 		}
 	}
-	states, changed, err := p.run(bounded, []change{c})
+	states, changed, err := p.runChanges(bounded, []change{c})
 	if err != nil {
-		return p.later(d, err)
+		return p.deferWrite(d, err)
 	}
-	if c.do == "node" {
-		// Last, because whoever cannot be taken off is found by the note.
-		p.client.Do(bounded, p.unnote(at))
+	if c.op == "node" {
+		// Last, because a user who could not be removed is found by this record.
+		p.client.Do(bounded, p.unrecordUser(at))
 	}
 	return states[0], changed[0], nil
 }
 
-// wanted is the change that makes Redis know of a device what is so now. Where
-// the user has no device left, all is taken off: one that could not be before
-// would not be found any more.
-func (p *Presence) wanted(d presence.Device, do string) change {
+// currentChange returns the change that writes the current state of a device to
+// Redis. When the user has no device left, all are removed: one that could not be
+// removed before would not be found any more.
+func (p *Presence) currentChange(d presence.Device, op string) change {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	devices := p.mine[place{d.User, d.Node}]
+	devices := p.devices[userNode{d.User, d.Node}]
 	i := p.find(d)
 	switch {
 	case len(devices) == 0:
-		return change{user: d.User, do: "node", on: d.Node}
+		return change{user: d.User, op: "node", target: d.Node}
 	case i < 0:
-		return change{user: d.User, do: "remove", on: field(d)}
-	case do == "remove": // it is here again
-		do = "set"
+		return change{user: d.User, op: "remove", target: field(d)}
+	case op == "remove": // it was attached again
+		op = "set"
 	}
-	return change{user: d.User, do: do, on: field(d), value: active(devices[i].away), counting: d.Node}
+	return change{user: d.User, op: op, target: field(d), value: encodeActive(devices[i].away), assumeAlive: d.Node}
 }
 
-func active(isAway bool) string {
+func encodeActive(isAway bool) string {
 	if isAway {
 		return "0"
 	}
 	return "1"
 }
 
-// note writes down that a user has devices on a node.
-func (p *Presence) note(at place) rueidis.Completed {
+// recordUser returns the command that records that a user has devices on a node.
+func (p *Presence) recordUser(at userNode) rueidis.Completed {
 	return p.client.B().Sadd().Key(p.usersKey(at.node)).Member(at.user.String()).Build()
 }
 
-// unnote takes that back.
-func (p *Presence) unnote(at place) rueidis.Completed {
+// unrecordUser returns the command that removes this record.
+func (p *Presence) unrecordUser(at userNode) rueidis.Completed {
 	return p.client.B().Srem().Key(p.usersKey(at.node)).Member(at.user.String()).Build()
 }
 
-// later leaves what is so to be told when Redis is back.
-func (p *Presence) later(d presence.Device, err error) (presence.State, bool, error) {
+// deferWrite leaves the current state to be registered when Redis is back.
+func (p *Presence) deferWrite(d presence.Device, err error) (presence.State, bool, error) {
 	p.mu.Lock()
-	first := !p.unsure
-	p.unsure = true
+	first := !p.outOfSync
+	p.outOfSync = true
 	p.mu.Unlock()
 	if first {
-		p.cfg.Logger.Error("presence cannot be kept in Redis; it will be told again", "error", err)
+		p.cfg.Logger.Error("presence could not be written to Redis; it will be registered again", "error", err)
 	}
 	return presence.State{User: d.User, Presence: chat.Online}, false, nil
 }

@@ -2,19 +2,19 @@ package redispresence
 
 import "context"
 
-// Tend does what is done every two seconds.
-func (p *Presence) Tend(ctx context.Context) error { return p.tend(ctx) }
+// MaintainOnce does what is done at each heartbeat.
+func (p *Presence) MaintainOnce(ctx context.Context) error { return p.maintainOnce(ctx) }
 
-// Doubt makes the next Tend tell everything again.
-func (p *Presence) Doubt() {
+// MarkOutOfSync makes the next MaintainOnce register everything again.
+func (p *Presence) MarkOutOfSync() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.unsure = true
+	p.outOfSync = true
 }
 
-// Remembered is how many people's devices, and calls under way, are kept.
-func (p *Presence) Remembered() int {
+// Entries returns how many users' devices, and writes in progress, are in memory.
+func (p *Presence) Entries() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return len(p.mine) + len(p.turns)
+	return len(p.devices) + len(p.writeLocks)
 }

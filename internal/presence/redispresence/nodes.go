@@ -12,110 +12,112 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/redisconn"
 )
 
-// alive tells whether a node lives. One that the list does not have may have
-// come since, so the list is asked for once more.
+// alive reports whether a node is alive. A node that is missing in the cached list
+// may be new, so the list is fetched once more.
 func (p *Presence) alive(ctx context.Context, node string) (bool, error) {
 	p.mu.Lock()
-	known, fresh := p.living[node], p.cfg.Now().Before(p.lookAt)
-	mine := p.nodes[node]
+	listed, fresh := p.nodeList[node], p.cfg.Now().Before(p.nodeListExpires)
+	own := p.nodes[node]
 	p.mu.Unlock()
-	if fresh && (known || mine) {
+	if fresh && (listed || own) {
 		return true, nil
 	}
-	living, err := p.livingNodes(ctx)
+	live, err := p.liveNodes(ctx)
 	if err != nil {
 		return false, err
 	}
-	if slices.Contains(living, node) {
+	if slices.Contains(live, node) {
 		return true, nil
 	}
 	p.mu.Lock()
-	_, looked := p.living[node]
-	if !looked {
-		p.living[node] = false // looked for, until the next list
+	_, checked := p.nodeList[node]
+	if !checked {
+		p.nodeList[node] = false // checked, until the next list
 	}
 	p.mu.Unlock()
-	if looked {
+	if checked {
 		return false, nil
 	}
-	p.forgetLiving()
-	if living, err = p.livingNodes(ctx); err != nil {
+	p.invalidateNodeList()
+	if live, err = p.liveNodes(ctx); err != nil {
 		return false, err
 	}
-	alive := slices.Contains(living, node)
+	alive := slices.Contains(live, node)
 	if !alive {
 		p.mu.Lock()
-		p.living[node] = false
+		p.nodeList[node] = false
 		p.mu.Unlock()
 	}
 	return alive, nil
 }
 
-// lived tells whether a node did when that was last known.
-func (p *Presence) lived(node string) bool {
+// lastKnownAlive reports whether a node was alive in the last list, however old.
+func (p *Presence) lastKnownAlive(node string) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.living[node] || p.nodes[node]
+	return p.nodeList[node] || p.nodes[node]
 }
 
-func (p *Presence) forgetLiving() {
+// invalidateNodeList makes the next lookup fetch the list of live nodes.
+func (p *Presence) invalidateNodeList() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.lookAt = time.Time{}
+	p.nodeListExpires = time.Time{}
 }
 
-// livingNodes are the nodes that live, by a list that is not older than believe.
-func (p *Presence) livingNodes(ctx context.Context) ([]string, error) {
-	list := func() ([]string, bool) {
+// liveNodes returns the live nodes, from a list that is not older than
+// nodeListTTL.
+func (p *Presence) liveNodes(ctx context.Context) ([]string, error) {
+	cached := func() ([]string, bool) {
 		p.mu.Lock()
 		defer p.mu.Unlock()
-		if !p.cfg.Now().Before(p.lookAt) {
+		if !p.cfg.Now().Before(p.nodeListExpires) {
 			return nil, false
 		}
-		out := make([]string, 0, len(p.living))
-		for node, alive := range p.living {
+		out := make([]string, 0, len(p.nodeList))
+		for node, alive := range p.nodeList {
 			if alive {
 				out = append(out, node)
 			}
 		}
 		return out, true
 	}
-	if out, ok := list(); ok {
+	if out, ok := cached(); ok {
 		return out, nil
 	}
 	select {
-	case p.looking <- struct{}{}:
+	case p.nodeListFetch <- struct{}{}:
 	case <-ctx.Done():
-		return nil, fmt.Errorf("read which gateways live: %w", ctx.Err())
+		return nil, fmt.Errorf("read the live gateways: %w", ctx.Err())
 	}
-	defer func() { <-p.looking }()
-	if out, ok := list(); ok {
+	defer func() { <-p.nodeListFetch }()
+	if out, ok := cached(); ok {
 		return out, nil
 	}
-	result, err := inTime(ctx, func() rueidis.RedisResult { return livingScript.Exec(ctx, p.client, []string{p.nodesKey()}, nil) })
+	result, err := callWithDeadline(ctx, func() rueidis.RedisResult { return liveScript.Exec(ctx, p.client, []string{p.nodesKey()}, nil) })
 	var nodes []string
 	if err == nil {
 		nodes, err = result.AsStrSlice()
 	}
 	if err != nil {
-		return nil, fmt.Errorf("read which gateways live: %w", err)
+		return nil, fmt.Errorf("read the live gateways: %w", err)
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.living, p.lookAt = make(map[string]bool, len(nodes)), p.cfg.Now().Add(believe)
+	p.nodeList, p.nodeListExpires = make(map[string]bool, len(nodes)), p.cfg.Now().Add(nodeListTTL)
 	for _, node := range nodes {
-		p.living[node] = true
+		p.nodeList[node] = true
 	}
 	return nodes, nil
 }
 
-// The time is Redis' own, so that no two processes disagree.
+// The scripts use the time of Redis, so that no two processes disagree.
 const luaNow = `local t = redis.call('TIME') local now = t[1] * 1000 + math.floor(t[2] / 1000) `
 
 var (
-	livingScript = rueidis.NewLuaScript(luaNow + `return redis.call('ZRANGEBYSCORE', KEYS[1], '(' .. now, '+inf')`)
-	// sayScript says that a node lives, and tells whether it was known to.
-	sayScript = rueidis.NewLuaScript(luaNow + `
+	liveScript = rueidis.NewLuaScript(luaNow + `return redis.call('ZRANGEBYSCORE', KEYS[1], '(' .. now, '+inf')`)
+	// renewScript is a heartbeat of a node. It returns whether Redis knew the node.
+	renewScript = rueidis.NewLuaScript(luaNow + `
 local known = redis.call('ZSCORE', KEYS[1], ARGV[1])
 redis.call('ZADD', KEYS[1], now + ARGV[2], ARGV[1])
 return known and 1 or 0`)
@@ -125,14 +127,16 @@ for _, node in ipairs(dead) do redis.call('ZREM', KEYS[1], node) end
 return dead`)
 )
 
-func (p *Presence) say(ctx context.Context, node string) error {
-	_, err := p.sayKnown(ctx, node)
+// renewNode sends a heartbeat of a node.
+func (p *Presence) renewNode(ctx context.Context, node string) error {
+	_, err := p.renewKnownNode(ctx, node)
 	return err
 }
 
-func (p *Presence) sayKnown(ctx context.Context, node string) (known bool, err error) {
-	ctx, cancel := redisconn.Bounded(ctx)
+// renewKnownNode sends a heartbeat of a node and reports whether Redis knew it.
+func (p *Presence) renewKnownNode(ctx context.Context, node string) (known bool, err error) {
+	ctx, cancel := redisconn.WithCallTimeout(ctx)
 	defer cancel()
-	n, err := sayScript.Exec(ctx, p.client, []string{p.nodesKey()}, []string{node, strconv.FormatInt(nodeLife.Milliseconds(), 10)}).AsInt64()
+	n, err := renewScript.Exec(ctx, p.client, []string{p.nodesKey()}, []string{node, strconv.FormatInt(nodeTTL.Milliseconds(), 10)}).AsInt64()
 	return n == 1, err
 }

@@ -1,18 +1,18 @@
-// Package redispresence keeps presence for a cluster in Redis, where it can be lost at
-// any time without harm.
+// Package redispresence keeps presence in Redis, for a cluster. Redis may lose it
+// at any time without harm.
 //
-// A person's devices are a hash, of the person's own key: a field for each
-// device, named by its node. Changes go through a script on that one key, so
-// that of two changes at once exactly one changes how the person can be
-// reached. A node is alive while it keeps saying so; the devices of one that
-// does not are passed over at once and cleared away by whoever notices first.
+// A user's devices are a hash with a key per user: a field for each device, with
+// the node in its name. A script on that one key makes changes, so that of two
+// concurrent changes exactly one changes the user's presence. A node is alive
+// while it sends heartbeats; the devices of other nodes are ignored at once and
+// removed by the first process that notices (reaper.go).
 //
-// The process that holds the sockets remembers its devices. When Redis is away
-// it goes on, and tells everything again when Redis is back; it does the same
-// when Redis has forgotten the node, because it came back empty. It then tells
-// of each person which devices there are and takes off all others: those that
-// went while Redis was away. Whom to tell of, though nothing of them is left in
-// the process, stands in Redis, in the set of the node's users.
+// The process that has the connections keeps its devices in memory. When Redis
+// fails, it continues, and registers all devices again when Redis is back
+// (reregister.go); it does the same when Redis has lost the node, because it
+// restarted empty. It then registers the current devices of each user and removes
+// all others: those that disconnected during the outage. Users who have no device
+// left in the process are found in Redis, in the set of the node's users.
 package redispresence
 
 import (
@@ -28,53 +28,52 @@ import (
 )
 
 const (
-	// nodeLife is how long a node counts as alive after it last said so.
-	nodeLife = 8 * time.Second
-	// sayEvery is how often it says so. Everything is told again within
-	// this time of Redis' return.
-	sayEvery = 2 * time.Second
-	// believe is how long the list of living nodes is believed.
-	believe = 500 * time.Millisecond
-	// chunk is how many commands go to Redis at once.
-	chunk = 500
+	// nodeTTL is how long a node counts as alive after its last heartbeat.
+	nodeTTL = 8 * time.Second
+	// heartbeatInterval is the time between heartbeats. Devices are registered
+	// again within this time after Redis is back.
+	heartbeatInterval = 2 * time.Second
+	// nodeListTTL is how long the list of live nodes is cached.
+	nodeListTTL = 500 * time.Millisecond
+	// maxPipeline is how many commands are sent to Redis at once.
+	maxPipeline = 500
 )
 
-// Config is what a presence works with.
+// Config configures a presence.
 type Config struct {
-	// OnChange is called when this process notices that somebody else's
-	// node is gone, or tells its own devices again, for each person whose
-	// reachability that changed.
+	// OnChange is called for each user whose presence changes because this
+	// process removes the devices of a dead node or registers its own again.
 	OnChange func(ctx context.Context, s presence.State)
 	Now      func() time.Time // time.Now when nil
 	Logger   *slog.Logger
 }
 
-// Presence is the presence in Redis. See [New].
+// Presence is a presence in Redis. See [New].
 type Presence struct {
 	cfg    Config
 	client *redisconn.Client
 
-	mu     sync.Mutex
-	mine   map[place][]device      // devices of this process
-	turns  map[place]chan struct{} // of whom a write is under way; closed when it ends
-	nodes  map[string]bool         // nodes of this process
-	unsure bool                    // Redis may know something else than mine
+	mu         sync.Mutex
+	devices    map[userNode][]device      // devices of this process
+	writeLocks map[userNode]chan struct{} // one for each write in progress; closed when it ends
+	nodes      map[string]bool            // nodes of this process
+	outOfSync  bool                       // Redis may differ from devices
 
-	living  map[string]bool // nodes, as of livingAt
-	lookAt  time.Time
-	looking chan struct{} // holds one, of whoever asks for the list
+	nodeList        map[string]bool // whether a node is alive, until nodeListExpires
+	nodeListExpires time.Time
+	nodeListFetch   chan struct{} // semaphore of 1: only one caller fetches the list
 
 	stop context.CancelFunc
 	done sync.WaitGroup
 }
 
-// place is where a user has devices.
-type place struct {
+// userNode is a user on a node.
+type userNode struct {
 	user chat.UserID
 	node string
 }
 
-// device is one of those that a user has in a place.
+// device is one device of a userNode.
 type device struct {
 	id   int64
 	away bool
@@ -82,28 +81,28 @@ type device struct {
 
 var _ presence.Presence = (*Presence)(nil)
 
-// New makes a presence. The client stays the caller's.
+// New returns a presence and starts its heartbeats. The caller closes the client.
 func New(client *redisconn.Client, cfg Config) *Presence {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	p := &Presence{
-		cfg: cfg, client: client, mine: map[place][]device{}, turns: map[place]chan struct{}{}, nodes: map[string]bool{},
-		living: map[string]bool{}, looking: make(chan struct{}, 1), stop: stop,
+		cfg: cfg, client: client, devices: map[userNode][]device{}, writeLocks: map[userNode]chan struct{}{}, nodes: map[string]bool{},
+		nodeList: map[string]bool{}, nodeListFetch: make(chan struct{}, 1), stop: stop,
 	}
-	p.done.Go(func() { p.keep(ctx) })
+	p.done.Go(func() { p.maintain(ctx) })
 	return p
 }
 
-// Close stops, and takes this process's nodes off.
+// Close stops the heartbeats and marks this process's nodes as dead.
 func (p *Presence) Close() {
 	p.stop()
 	p.done.Wait()
 	ctx, cancel := context.WithTimeout(context.Background(), redisconn.CallTimeout)
 	defer cancel()
 	for node := range p.nodes {
-		// When it fails the node runs out by itself.
+		// When it fails, the node expires by itself.
 		p.client.Do(ctx, p.client.B().Zadd().Key(p.nodesKey()).ScoreMember().ScoreMember(0, node).Build())
 	}
 }

@@ -43,7 +43,7 @@ func start(c *redisconn.Client, onChange func(context.Context, presence.State)) 
 
 var databases atomic.Int64
 
-// The suite opens many; each flushes a database of its own.
+// The suite opens many presences; each flushes the database.
 func TestConformance(t *testing.T) {
 	url := fmt.Sprintf("%s/%d", stacktest.Redis(t).URL(), databases.Add(1))
 	client := connect(t, url)
@@ -70,22 +70,22 @@ func TestConformanceOnCluster(t *testing.T) {
 	}})
 }
 
-// watcher notes the changes that are told.
+// watcher records the reported changes.
 type watcher struct {
-	mu  sync.Mutex
-	saw []presence.State
+	mu     sync.Mutex
+	states []presence.State
 }
 
 func (w *watcher) onChange(_ context.Context, s presence.State) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.saw = append(w.saw, s)
+	w.states = append(w.states, s)
 }
 
 func (w *watcher) count(user chat.UserID, state chat.Presence) (n int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for _, s := range w.saw {
+	for _, s := range w.states {
 		if s.User == user && s.Presence == state {
 			n++
 		}
@@ -100,7 +100,7 @@ func attach(t *testing.T, p presence.Presence, user chat.UserID, node string, id
 	}
 }
 
-func where(t *testing.T, p presence.Presence, user chat.UserID) []string {
+func nodesOf(t *testing.T, p presence.Presence, user chat.UserID) []string {
 	t.Helper()
 	out, err := p.NodesOf(t.Context(), []chat.UserID{user})
 	if err != nil {
@@ -109,9 +109,9 @@ func where(t *testing.T, p presence.Presence, user chat.UserID) []string {
 	return out[0]
 }
 
-// A gateway that dies says nothing any more. Its people are elsewhere, or gone,
-// soon afterwards, and that is told once.
-func TestAGatewayDies(t *testing.T) {
+// A gateway that crashes sends no more heartbeats. Soon afterwards its users are
+// offline, unless they have devices on other gateways, and that is reported once.
+func TestGatewayCrashes(t *testing.T) {
 	url := fmt.Sprintf("%s/%d", stacktest.Redis(t).URL(), databases.Add(1))
 	var w watcher
 	dying := connect(t, url)
@@ -121,29 +121,29 @@ func TestAGatewayDies(t *testing.T) {
 	attach(t, a, 2, "a", 2)
 	attach(t, b, 2, "b", 1)
 	attach(t, c, 3, "c", 1)
-	if got := where(t, c, 2); !slices.Equal(got, []string{"a", "b"}) {
-		t.Fatalf("2 is at %v", got)
+	if got := nodesOf(t, c, 2); !slices.Equal(got, []string{"a", "b"}) {
+		t.Fatalf("user 2 is on %v", got)
 	}
 	dying.Close()
-	eventually.True(t, "1 is gone", func() bool { return len(where(t, c, 1)) == 0 })
-	eventually.True(t, "2 is at b alone", func() bool { return slices.Equal(where(t, b, 2), []string{"b"}) })
-	eventually.True(t, "it is told", func() bool { return w.count(1, chat.Offline) > 0 })
-	// What is done every two seconds is done some times more.
+	eventually.True(t, "user 1 is offline", func() bool { return len(nodesOf(t, c, 1)) == 0 })
+	eventually.True(t, "user 2 is on b only", func() bool { return slices.Equal(nodesOf(t, b, 2), []string{"b"}) })
+	eventually.True(t, "it is reported", func() bool { return w.count(1, chat.Offline) > 0 })
+	// A few more heartbeats report nothing new.
 	for range 3 {
-		tend(t, b)
-		tend(t, c)
+		maintainOnce(t, b)
+		maintainOnce(t, c)
 	}
 	if n := w.count(1, chat.Offline); n != 1 {
-		t.Errorf("that 1 is gone was told %d times", n)
+		t.Errorf("user 1 offline was reported %d times", n)
 	}
 	if n := w.count(2, chat.Offline) + w.count(3, chat.Offline); n != 0 {
-		t.Errorf("people who are there were told gone %d times", n)
+		t.Errorf("users who are online were reported offline %d times", n)
 	}
 }
 
-// Redis comes back empty: who is where is soon known again.
-// People who come while it is away are not turned away.
-func TestRedisComesBackEmpty(t *testing.T) {
+// Redis restarts empty: the users are soon registered again. Users who connect
+// during the outage are accepted.
+func TestRedisRestartsEmpty(t *testing.T) {
 	server := startServer(t)
 	a, b := open(t, connect(t, server.URL()), nil), open(t, connect(t, server.URL()), nil)
 	attach(t, a, 1, "a", 1)
@@ -159,7 +159,7 @@ func TestRedisComesBackEmpty(t *testing.T) {
 		t.Fatal(err)
 	}
 	eventually.True(t, "everyone is found again", func() bool {
-		return slices.Equal(where(t, b, 1), []string{"a"}) && slices.Equal(where(t, a, 2), []string{"b"}) && slices.Equal(where(t, b, 3), []string{"a"})
+		return slices.Equal(nodesOf(t, b, 1), []string{"a"}) && slices.Equal(nodesOf(t, a, 2), []string{"b"}) && slices.Equal(nodesOf(t, b, 3), []string{"a"})
 	})
 	states, err := a.States(t.Context(), []chat.UserID{1, 2, 3, 4})
 	if err != nil {

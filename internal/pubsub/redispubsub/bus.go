@@ -1,12 +1,12 @@
-// Package redispubsub is the bus of a cluster, on Redis' sharded Pub/Sub: a channel
-// for each node and one for all. What gathered for a channel while the last
-// messages were on their way goes out as one message, or a few when it is much.
+// Package redispubsub implements the bus for a cluster with Redis' sharded
+// Pub/Sub: a channel for each node and one for all nodes. What is queued for a
+// channel while the previous messages are being sent is sent as one message, or a
+// few when it is large.
 //
-// Redis gives each message to those who listen at the moment, once, or never.
-// So every publisher numbers its messages on each channel, and says once a
-// second which numbers it has used: a node knows of a loss from a number that
-// is missing, also when nothing came after it, and from its own subscription
-// having been interrupted.
+// Redis delivers each message at most once, to the current subscribers. So every
+// publisher numbers its messages on each channel, and sends a heartbeat once a
+// second with the last numbers. A node detects a loss by a missing number, even
+// when nothing follows, and by an interruption of its own subscription.
 package redispubsub
 
 import (
@@ -27,24 +27,23 @@ import (
 )
 
 const (
-	// DefaultQueue is how many envelopes may wait for a node, and how many
-	// for Redis.
+	// DefaultQueue is how many envelopes may be queued for a node.
 	DefaultQueue = 16_384
-	// grace is how long a number that a heartbeat told of may be under way:
-	// in a Cluster the two take different ways.
-	grace = 500 * time.Millisecond
+	// reorderTimeout is how long a message may arrive later than the heartbeat
+	// that contains its number: in a Cluster the two take different routes.
+	reorderTimeout = 500 * time.Millisecond
 
 	sendTimeout = time.Second
-	// everyone is the name of the channel of all nodes.
-	everyone = "*"
+	// broadcastName is the name of the channel of all nodes.
+	broadcastName = "*"
 )
 
 var (
 	errClosed = errors.New("the bus is closed")
-	errFull   = errors.New("too much waits for Redis")
+	errFull   = errors.New("too much is queued for Redis")
 )
 
-// Bus is the bus on Redis. See [New].
+// Bus is a bus on Redis. See [New].
 type Bus struct {
 	client *redisconn.Client
 	log    *slog.Logger
@@ -62,8 +61,8 @@ type Bus struct {
 
 var _ pubsub.Bus = (*Bus)(nil)
 
-// New makes a bus on which queue envelopes may wait for each node; 0 means
-// [DefaultQueue]. The client stays the caller's.
+// New returns a bus that queues up to queue envelopes for each node; 0 means
+// [DefaultQueue]. The caller closes the client.
 func New(client *redisconn.Client, queue int, log *slog.Logger) *Bus {
 	if queue <= 0 {
 		queue = DefaultQueue
@@ -73,7 +72,7 @@ func New(client *redisconn.Client, queue int, log *slog.Logger) *Bus {
 		client: client, log: log, queue: queue, outbox: newOutbox(rand.Uint64()),
 		wake: batching.NewSignal(), nodes: map[string]*node{}, stop: stop,
 	}
-	b.done.Go(func() { b.send(ctx) })
+	b.done.Go(func() { b.run(ctx) })
 	return b
 }
 
@@ -81,66 +80,68 @@ func (b *Bus) channelName(node string) string { return b.client.Channel("bus:{" 
 
 // Publish implements [pubsub.Bus].
 func (b *Bus) Publish(_ context.Context, node string, e *pubsub.Envelope) error {
-	return b.put(node, e)
+	return b.enqueue(node, e)
 }
 
 // Broadcast implements [pubsub.Bus].
-func (b *Bus) Broadcast(_ context.Context, e *pubsub.Envelope) error { return b.put(everyone, e) }
+func (b *Bus) Broadcast(_ context.Context, e *pubsub.Envelope) error {
+	return b.enqueue(broadcastName, e)
+}
 
-func (b *Bus) put(node string, e *pubsub.Envelope) error {
+func (b *Bus) enqueue(node string, e *pubsub.Envelope) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.closed {
 		return errClosed
 	}
-	if err := b.outbox.put(node, e); err != nil {
+	if err := b.outbox.enqueue(node, e); err != nil {
 		return err
 	}
 	b.wake.Notify()
 	return nil
 }
 
-// send sends what gathers, and the heartbeats.
-func (b *Bus) send(ctx context.Context) {
-	tick := time.NewTicker(heartbeatEvery)
+// run sends what is queued, and the heartbeats.
+func (b *Bus) run(ctx context.Context) {
+	tick := time.NewTicker(heartbeatInterval)
 	defer tick.Stop()
 	failing := false
 	for {
 		var messages []message
-		var telling []*channel
+		var announced []*channel
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
-			messages, telling = b.heartbeat()
+			messages, announced = b.heartbeat()
 		case <-b.wake:
-			messages = b.gathered()
+			messages = b.flush()
 		}
 		if len(messages) == 0 {
 			continue
 		}
-		failure := b.deliver(ctx, messages)
-		if failure == nil {
+		err := b.publish(ctx, messages)
+		if err == nil {
 			b.mu.Lock()
-			told(telling, time.Now())
+			heartbeatSent(announced, time.Now())
 			b.mu.Unlock()
 		}
-		if failure != nil && !failing && ctx.Err() == nil {
-			b.log.Error("the bus cannot send; devices will catch up", "error", failure)
+		if err != nil && !failing && ctx.Err() == nil {
+			b.log.Error("the bus cannot publish; devices will catch up later", "error", err)
 		}
-		failing = failure != nil
+		failing = err != nil
 	}
 }
 
-// gathered makes messages of what waits.
-func (b *Bus) gathered() []message {
+// flush returns what is queued as messages.
+func (b *Bus) flush() []message {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.outbox.gathered()
+	return b.outbox.flush()
 }
 
-// heartbeat tells of the channels that it gives; of none there is nothing to
-// send.
+// heartbeat returns the heartbeat message and the channels that it announces, or
+// nothing when there are none.
 func (b *Bus) heartbeat() ([]message, []*channel) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -151,8 +152,8 @@ func (b *Bus) heartbeat() ([]message, []*channel) {
 	return []message{m}, of
 }
 
-// deliver gives messages to Redis. After an error some of them may be lost.
-func (b *Bus) deliver(ctx context.Context, messages []message) (failure error) {
+// publish publishes messages. After an error some of them may be lost.
+func (b *Bus) publish(ctx context.Context, messages []message) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, sendTimeout)
 	defer cancel()
 	commands := make(rueidis.Commands, len(messages))
@@ -160,11 +161,11 @@ func (b *Bus) deliver(ctx context.Context, messages []message) (failure error) {
 		commands[i] = b.client.B().Spublish().Channel(b.channelName(m.node)).Message(rueidis.BinaryString(m.bytes)).Build()
 	}
 	for _, result := range b.client.DoMulti(ctx, commands...) {
-		if failure == nil {
-			failure = result.Error() // the others are of the same kind
+		if err == nil {
+			err = result.Error() // the others are of the same kind
 		}
 	}
-	return failure
+	return err
 }
 
 // Subscribe implements [pubsub.Bus]. A name can be subscribed once at a time.
@@ -176,7 +177,7 @@ func (b *Bus) Subscribe(ctx context.Context, name string, s pubsub.Subscriber) (
 	}
 	if _, taken := b.nodes[name]; taken {
 		b.mu.Unlock()
-		return nil, fmt.Errorf("a node %q is on the bus already", name)
+		return nil, fmt.Errorf("a node %q is subscribed to the bus already", name)
 	}
 	n := newNode(name, b.queue, b.log)
 	b.nodes[name] = n
@@ -184,13 +185,13 @@ func (b *Bus) Subscribe(ctx context.Context, name string, s pubsub.Subscriber) (
 	listening, stop := context.WithCancel(context.Background())
 	cancel = sync.OnceFunc(func() {
 		stop()
-		n.end()
+		n.stopAndWait()
 		b.mu.Lock()
 		delete(b.nodes, name)
 		b.mu.Unlock()
 	})
 	ready := make(chan struct{}, 2)
-	for _, channel := range []string{name, everyone} {
+	for _, channel := range []string{name, broadcastName} {
 		n.running.Go(func() { b.listen(listening, n, channel, ready) })
 	}
 	n.running.Go(func() { n.run(s) })
@@ -205,7 +206,7 @@ func (b *Bus) Subscribe(ctx context.Context, name string, s pubsub.Subscriber) (
 	return cancel, nil
 }
 
-// listen receives a channel until ctx ends; after an interruption again.
+// listen subscribes to a channel until ctx ends, again after an interruption.
 func (b *Bus) listen(ctx context.Context, n *node, name string, ready chan<- struct{}) {
 	channel, first := b.channelName(name), true
 	for ctx.Err() == nil {
@@ -218,20 +219,21 @@ func (b *Bus) listen(ctx context.Context, n *node, name string, ready chan<- str
 				ready <- struct{}{}
 				return
 			}
-			n.interrupted()
+			n.markLost()
 		})
 		err := b.client.Receive(hooked, b.client.B().Ssubscribe().Channel(channel).Build(), func(m rueidis.PubSubMessage) {
-			n.put([]byte(m.Message), name == everyone)
+			n.enqueue([]byte(m.Message), name == broadcastName)
 		})
 		if ctx.Err() != nil {
 			return
 		}
-		b.log.Warn("the bus was interrupted; subscribing again", "channel", channel, "error", err)
+		b.log.Warn("the subscription to the bus was interrupted; subscribing again", "channel", channel, "error", err)
 		_ = backoff.Sleep(ctx, 50*time.Millisecond+rand.N(100*time.Millisecond))
 	}
 }
 
-// Close sends what waits and stops. Subscribers are stopped by their own cancel.
+// Close sends what is queued and stops. Subscribers are stopped by their own
+// cancel.
 func (b *Bus) Close() error {
 	b.mu.Lock()
 	if b.closed {
@@ -242,9 +244,9 @@ func (b *Bus) Close() error {
 	b.mu.Unlock()
 	b.stop()
 	b.done.Wait()
-	// Nobody tells of what fails now: clients find it with their head check.
-	if last := b.gathered(); len(last) > 0 {
-		_ = b.deliver(context.Background(), last)
+	// Nobody announces what fails now: clients detect it by their head check.
+	if last := b.flush(); len(last) > 0 {
+		_ = b.publish(context.Background(), last)
 	}
 	return nil
 }

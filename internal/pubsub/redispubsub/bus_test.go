@@ -46,8 +46,7 @@ func TestConformanceOnCluster(t *testing.T) {
 	}})
 }
 
-// Behind a Sentinel the bus is the same; when the master goes, the replica
-// carries it on.
+// The bus works with Sentinel; after a failover it uses the new master.
 func TestSentinel(t *testing.T) {
 	stacktest.SkipIfShort(t)
 	f, err := stack.NewFolder()
@@ -76,17 +75,17 @@ func TestSentinel(t *testing.T) {
 	}
 	t.Cleanup(cancel)
 	n := 0
-	heard := func(what string) {
+	received := func(what string) {
 		t.Helper()
 		eventually.Nil(t, what, func() error {
 			n++
-			// What is lost meanwhile is told as a gap.
+			// What is lost meanwhile is reported as a gap.
 			_ = b.Publish(t.Context(), "node", &pubsub.Envelope{Items: []pubsub.Item{{Presence: &pubsub.Presence{User: chat.UserID(n)}}}})
 			l.mu.Lock()
-			last, hole := l.last, l.hole
+			last, lost := l.last, l.lost
 			l.mu.Unlock()
-			if hole {
-				t.Fatalf("%s: something was lost, and nobody was told", what)
+			if lost {
+				t.Fatalf("%s: something was lost without a gap", what)
 			}
 			if last == 0 || last <= n-5 {
 				return fmt.Errorf("%d was the last of %d", last, n)
@@ -94,7 +93,7 @@ func TestSentinel(t *testing.T) {
 			return nil
 		})
 	}
-	heard("at first")
+	received("before the failover")
 	if err := server.Master.Kill(); err != nil {
 		t.Fatal(err)
 	}
@@ -102,16 +101,16 @@ func TestSentinel(t *testing.T) {
 	l.last, l.gaps = 0, l.gaps+1 // anything from now on is of the new master
 	l.mu.Unlock()
 	n += 100
-	heard("after the master has gone")
+	received("after the failover")
 }
 
-// listener follows a publisher as a gateway does: what comes after a gap counts
-// as told.
+// listener follows a publisher as a gateway does: a loss counts as reported when
+// there was a gap.
 type listener struct {
 	mu   sync.Mutex
 	last int
 	gaps int
-	hole bool
+	lost bool // without a gap
 }
 
 func (l *listener) Deliver(e *pubsub.Envelope) {
@@ -119,7 +118,7 @@ func (l *listener) Deliver(e *pubsub.Envelope) {
 	defer l.mu.Unlock()
 	n := int(e.Items[0].Presence.User)
 	if n != l.last+1 && l.gaps == 0 {
-		l.hole = true
+		l.lost = true
 	}
 	l.last = n
 }
@@ -130,19 +129,19 @@ func (l *listener) Gap() {
 	l.gaps++
 }
 
-func (l *listener) state() (last, gaps int, hole bool) {
+func (l *listener) state() (last, gaps int, lost bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.last, l.gaps, l.hole
+	return l.last, l.gaps, l.lost
 }
 
 func numbered(n int) *pubsub.Envelope {
 	return &pubsub.Envelope{Items: []pubsub.Item{{Presence: &pubsub.Presence{User: chat.UserID(n), State: chat.Online}}}}
 }
 
-// A connection that is cut, and a server that is gone for a while, are told as
-// gaps, also when nothing is sent afterwards. How soon is seen in the log: on a
-// busy machine the promised time may pass before anybody has a processor.
+// A closed connection and a server outage are reported as gaps, even when nothing
+// is sent afterwards. The log shows how soon: on a busy machine it may take longer
+// than GapLatency.
 func TestInterruptions(t *testing.T) {
 	stacktest.SkipIfShort(t)
 	f, err := stack.NewFolder()
@@ -159,12 +158,12 @@ func TestInterruptions(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, interrupt := range map[string]func(b pubsub.Bus){
-		"the subscription is cut": func(pubsub.Bus) {
+		"the subscription is closed": func(pubsub.Bus) {
 			if _, err := server.Do(t.Context(), "CLIENT KILL TYPE pubsub"); err != nil {
 				t.Fatal(err)
 			}
 		},
-		"the server dies and comes back empty": func(b pubsub.Bus) {
+		"the server is killed and restarts empty": func(b pubsub.Bus) {
 			if err := server.Kill(); err != nil {
 				t.Fatal(err)
 			}
@@ -176,16 +175,16 @@ func TestInterruptions(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			log := slog.New(slog.DiscardHandler)
-			near, far := redispubsub.New(connect(t, server.URL()), 0, log), redispubsub.New(connect(t, server.URL()), 0, log)
-			defer func() { _, _ = near.Close(), far.Close() }()
+			publisher, subscriber := redispubsub.New(connect(t, server.URL()), 0, log), redispubsub.New(connect(t, server.URL()), 0, log)
+			defer func() { _, _ = publisher.Close(), subscriber.Close() }()
 			var l listener
-			cancel, err := far.Subscribe(t.Context(), "a", &l)
+			cancel, err := subscriber.Subscribe(t.Context(), "a", &l)
 			if err != nil {
 				t.Fatal(err)
 			}
 			defer cancel()
 			for n := range 100 {
-				if err := near.Publish(t.Context(), "a", numbered(n+1)); err != nil {
+				if err := publisher.Publish(t.Context(), "a", numbered(n+1)); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -193,42 +192,42 @@ func TestInterruptions(t *testing.T) {
 			if _, gaps, _ := l.state(); gaps != 0 {
 				t.Errorf("%d gaps before anything was lost", gaps)
 			}
-			interrupt(near)
+			interrupt(publisher)
 			awaitGap(t, &l)
-			eventually.True(t, "it goes on", func() bool {
-				_ = near.Publish(t.Context(), "a", numbered(2000))
+			eventually.True(t, "envelopes arrive again", func() bool {
+				_ = publisher.Publish(t.Context(), "a", numbered(2000))
 				last, _, _ := l.state()
 				return last == 2000
 			})
-			if _, _, hole := l.state(); hole {
-				t.Error("something was missing before a gap was told")
+			if _, _, lost := l.state(); lost {
+				t.Error("something was lost before a gap was reported")
 			}
 		})
 	}
 }
 
-// The last message is lost on its way, and nothing follows: the heartbeat tells.
-func TestTheLastOneIsLost(t *testing.T) {
+// The last message is lost and nothing follows: the heartbeat reveals it.
+func TestLastMessageIsLost(t *testing.T) {
 	client := connect(t, stacktest.Redis(t).URL()+"/15")
 	log := slog.New(slog.DiscardHandler)
-	near, far := redispubsub.New(client, 0, log), redispubsub.New(connect(t, stacktest.Redis(t).URL()+"/15"), 0, log)
-	defer func() { _, _ = near.Close(), far.Close() }()
+	publisher, subscriber := redispubsub.New(client, 0, log), redispubsub.New(connect(t, stacktest.Redis(t).URL()+"/15"), 0, log)
+	defer func() { _, _ = publisher.Close(), subscriber.Close() }()
 	var l listener
-	cancel, err := far.Subscribe(t.Context(), "a", &l)
+	cancel, err := subscriber.Subscribe(t.Context(), "a", &l)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := near.Publish(t.Context(), "a", numbered(1)); err != nil {
+	if err := publisher.Publish(t.Context(), "a", numbered(1)); err != nil {
 		t.Fatal(err)
 	}
 	eventually.True(t, "the first", func() bool { last, _, _ := l.state(); return last == 1 })
-	// A node of the same name that is not there loses what is sent meanwhile.
+	// A node that is not subscribed loses what is sent meanwhile.
 	cancel()
-	if err := near.Publish(t.Context(), "a", numbered(2)); err != nil {
+	if err := publisher.Publish(t.Context(), "a", numbered(2)); err != nil {
 		t.Fatal(err)
 	}
 	var again listener
-	cancel, err = far.Subscribe(t.Context(), "a", &again)
+	cancel, err = subscriber.Subscribe(t.Context(), "a", &again)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -240,7 +239,7 @@ func awaitGap(t *testing.T, l *listener) {
 	t.Helper()
 	began := time.Now()
 	eventually.True(t, "the gap", func() bool { _, gaps, _ := l.state(); return gaps > 0 })
-	t.Logf("the gap was told after %v", time.Since(began).Round(time.Millisecond))
+	t.Logf("the gap was reported after %v", time.Since(began).Round(time.Millisecond))
 }
 
 func TestCannotOpen(t *testing.T) {
@@ -278,6 +277,6 @@ func TestTwoInstallations(t *testing.T) {
 		}
 	}
 	if err := client.Claim(t.Context(), "two"); err == nil || !strings.Contains(err.Error(), "another installation") {
-		t.Errorf("a second installation was let in: %v", err)
+		t.Errorf("a second installation was accepted: %v", err)
 	}
 }

@@ -11,14 +11,14 @@ import (
 )
 
 // A message on a channel is its kind, the publisher's id, a number, and then
-// either envelopes (data) or the numbers last used on channels (heartbeat).
-// Lists and bytes are behind their lengths; numbers are varints.
+// either envelopes (data) or the last numbers of channels (heartbeat). Lists and
+// bytes are preceded by their lengths; numbers are varints.
 const (
 	kindData      = 1
 	kindHeartbeat = 2
-	// kindAnew is data after a silence, or the first on its channel: who does
-	// not know the numbers before it has missed nothing.
-	kindAnew = 3
+	// kindReset is the first data message on its channel, or the first after a
+	// silence: a node that does not know the numbers before it has missed nothing.
+	kindReset = 3
 )
 
 // header begins every message.
@@ -91,7 +91,7 @@ func appendIDs[T ~int64](b []byte, ids []T) []byte {
 	return b
 }
 
-var errMalformed = errors.New("a message on the bus is malformed")
+var errMalformed = errors.New("malformed bus message")
 
 func readIDs[T ~int64](r *varint.Reader) []T {
 	n := r.Count()
@@ -108,7 +108,7 @@ func readIDs[T ~int64](r *varint.Reader) []T {
 func readHeader(b []byte) (header, *varint.Reader, error) {
 	r := varint.NewReader(b)
 	h := header{kind: r.Byte(), publisher: r.Uint64(), number: r.Uvarint(), count: r.Uvarint()}
-	if r.Failed() || h.kind < kindData || h.kind > kindAnew {
+	if r.Failed() || h.kind < kindData || h.kind > kindReset {
 		return h, r, errMalformed
 	}
 	return h, r, nil
@@ -135,7 +135,7 @@ func readEnvelope(r *varint.Reader) (*pubsub.Envelope, error) {
 			}
 			item.Presence = p
 		default:
-			// Of a newer version: what follows cannot be read.
+			// Of a newer version: the rest cannot be decoded.
 			r.Fail()
 		}
 		if r.Failed() {

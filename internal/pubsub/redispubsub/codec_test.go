@@ -6,10 +6,10 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/varint"
 )
 
-// FuzzReadMessage feeds what another program may send on the channel.
+// FuzzReadMessage decodes what any program could send on the channel.
 func FuzzReadMessage(f *testing.F) {
 	f.Add([]byte{kindData, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, itemPush, 1, 2, 1, '{'})
-	f.Add([]byte{kindAnew, 0, 0, 0, 0, 0, 0, 0, 1, 1, 0})
+	f.Add([]byte{kindReset, 0, 0, 0, 0, 0, 0, 0, 1, 1, 0})
 	f.Add([]byte{kindHeartbeat, 0, 0, 0, 0, 0, 0, 0, 1, 0, 1, 1, 'a', 9})
 	f.Fuzz(func(t *testing.T, b []byte) {
 		h, r, err := readHeader(b)
@@ -23,7 +23,7 @@ func FuzzReadMessage(f *testing.F) {
 			}
 			again, err := readEnvelope(varint.NewReader(appendEnvelope(nil, e)))
 			if err != nil || len(again.Items) != len(e.Items) {
-				t.Fatalf("what was read cannot be written: %v", err)
+				t.Fatalf("a decoded envelope cannot be encoded: %v", err)
 			}
 		}
 	})

@@ -11,7 +11,7 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/pubsub"
 )
 
-var everyItem = &pubsub.Envelope{Items: []pubsub.Item{
+var allItems = &pubsub.Envelope{Items: []pubsub.Item{
 	{Push: &pubsub.Push{Users: []chat.UserID{1, 300}, Frame: []byte("frame")}},
 	{Room: &pubsub.Room{Conversation: 1 << 50, MembersRev: 9, Frame: []byte("room")}},
 	{Membership: &pubsub.Membership{Conversation: 64, MembersRev: 10, Left: []chat.UserID{5}}},
@@ -20,11 +20,11 @@ var everyItem = &pubsub.Envelope{Items: []pubsub.Item{
 	{Presence: &pubsub.Presence{User: 6, State: "offline", LastSeen: time.UnixMilli(1_764_475_200_123).UTC()}},
 }}
 
-// Processes of two versions talk to each other while a cluster is upgraded: the
-// bytes must not change.
-func TestBytesOnTheBus(t *testing.T) {
+// Processes of two versions communicate while a cluster is upgraded: the encoding
+// must not change.
+func TestGoldenEncoding(t *testing.T) {
 	b := appendHeader(nil, header{kind: kindData, publisher: 0x0102030405060708, number: 300, count: 1})
-	b = appendEnvelope(b, everyItem)
+	b = appendEnvelope(b, allItems)
 	const golden = "010102030405060708ac020106010202d804056672616d650280808080808080041204726f6f6d03800114010a0404020608050c066f6e6c696e6500050c076f66666c696e65f689d7aeda66"
 	if got := hex.EncodeToString(b); got != golden {
 		t.Errorf("a message is\n%s, not\n%s", got, golden)
@@ -33,14 +33,14 @@ func TestBytesOnTheBus(t *testing.T) {
 	if err != nil || h.kind != kindData || h.publisher != 0x0102030405060708 || h.number != 300 || h.count != 1 {
 		t.Fatalf("%+v, %v", h, err)
 	}
-	if e, err := readEnvelope(r); err != nil || !cmp.Equal(e, everyItem) {
-		t.Errorf("%s, %v", cmp.Diff(everyItem, e), err)
+	if e, err := readEnvelope(r); err != nil || !cmp.Equal(e, allItems) {
+		t.Errorf("%s, %v", cmp.Diff(allItems, e), err)
 	}
 }
 
 func BenchmarkReadEnvelope(b *testing.B) {
 	message := appendHeader(nil, header{kind: kindData, publisher: 1, number: 300, count: 1})
-	message = appendEnvelope(message, everyItem)
+	message = appendEnvelope(message, allItems)
 	b.ReportAllocs()
 	for b.Loop() {
 		_, r, err := readHeader(message)

@@ -10,8 +10,8 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/varint"
 )
 
-// node is one subscriber: a bounded queue, and what it knows of the numbers of
-// the publishers.
+// node is one subscriber: a bounded queue, and its progress in the numbers of each
+// publisher.
 type node struct {
 	name    string
 	log     *slog.Logger
@@ -19,65 +19,66 @@ type node struct {
 	stop    chan struct{}
 	running sync.WaitGroup
 
-	// Of run alone.
-	numbers map[source]*progress
+	// Used by run only.
+	sources map[source]*progress
 }
 
-// received is a message and which of the node's channels it came by.
+// received is a message and from which of the node's channels it came.
 type received struct {
-	message  []byte
-	everyone bool
+	message   []byte
+	broadcast bool
 }
 
 // source is a publisher on one of the node's two channels.
 type source struct {
 	publisher uint64
-	everyone  bool
+	broadcast bool
 }
 
-// progress is how far a source is.
+// progress is how far the messages of a source have been received.
 type progress struct {
 	number uint64 // last received
-	// anew is set after a gap: the next number is taken as it comes.
-	anew  bool
-	told  uint64    // number of which a heartbeat told that has not come
-	since time.Time // when it told so
-	heard time.Time
+	// reset is set after a gap: the next number is accepted whatever it is.
+	reset       bool
+	announced   uint64    // number in a heartbeat that has not been received
+	announcedAt time.Time // when that heartbeat came
+	lastSeen    time.Time
 }
 
 func newNode(name string, queue int, log *slog.Logger) *node {
 	return &node{
 		name: name, log: log, queue: batching.NewLossy[received](queue), stop: make(chan struct{}),
-		numbers: map[source]*progress{},
+		sources: map[source]*progress{},
 	}
 }
 
-// put queues a message. It is called by the connection's reader and must not
+// enqueue queues a message. The connection's reader calls it, so it must not
 // block.
-func (n *node) put(message []byte, everyone bool) {
+func (n *node) enqueue(message []byte, everyone bool) {
 	h, _, err := readHeader(message)
 	if err != nil {
-		n.log.Error("a message on the bus cannot be read", "error", err)
-		n.interrupted()
+		n.log.Error("a bus message cannot be decoded", "error", err)
+		n.markLost()
 		return
 	}
 	size := 1
 	if h.kind != kindHeartbeat && h.count < uint64(len(message)) {
 		size = int(h.count) //nolint:gosec // not above the length
 	}
-	n.queue.Add(received{message: message, everyone: everyone}, size)
+	n.queue.Add(received{message: message, broadcast: everyone}, size)
 }
 
-// interrupted says that anything may have been lost.
-func (n *node) interrupted() { n.queue.Lose() }
+// markLost records that anything may have been lost.
+func (n *node) markLost() { n.queue.Lose() }
 
-func (n *node) end() {
+// stopAndWait stops all goroutines of the node and waits for them.
+func (n *node) stopAndWait() {
 	close(n.stop)
 	n.running.Wait()
 }
 
 func (n *node) run(s pubsub.Subscriber) {
-	check := time.NewTicker(grace / 2)
+	check := time.NewTicker(reorderTimeout / 2)
 	defer check.Stop()
 	for {
 		select {
@@ -95,52 +96,52 @@ func (n *node) run(s pubsub.Subscriber) {
 			n.deliver(m, s)
 		}
 		if lost {
-			n.startAnew()
+			n.resetNumbers()
 			s.Gap()
 		}
 	}
 }
 
-// startAnew forgets the numbers: what they could tell of, a gap has told.
-func (n *node) startAnew() {
-	for _, p := range n.numbers {
-		p.anew, p.told = true, 0
+// resetNumbers accepts any next number of each source, because a gap was reported.
+func (n *node) resetNumbers() {
+	for _, p := range n.sources {
+		p.reset, p.announced = true, 0
 	}
 }
 
 func (n *node) deliver(m received, s pubsub.Subscriber) {
 	h, r, err := readHeader(m.message)
 	if err != nil {
-		return // put has said so
+		return // enqueue has logged it
 	}
 	now := time.Now()
 	if h.kind == kindHeartbeat {
 		n.heartbeat(h, r, now)
 		return
 	}
-	p := n.source(source{h.publisher, m.everyone}, now)
+	p := n.progressOf(source{h.publisher, m.broadcast}, now)
 	switch {
-	case p.anew:
-	case h.kind == kindAnew:
-		// Taken as it comes, also from a source that was forgotten over the
-		// silence. It is a gap only where something before it is known to
-		// be missing; a heartbeat may also have told of this very message.
-		if p.number < p.told && p.told < h.number || p.number > 0 && p.number+1 < h.number {
+	case p.reset:
+	case h.kind == kindReset:
+		// The number is accepted, also from a source that was forgotten during
+		// the silence. It is a gap only when something before it is known to be
+		// missing; a heartbeat may also have announced this very message.
+		if p.number < p.announced && p.announced < h.number || p.number > 0 && p.number+1 < h.number {
 			s.Gap()
 		}
 	case h.number <= p.number:
-		return // it came before
+		return // it was received before
 	case h.number != p.number+1:
 		s.Gap()
 	}
-	p.number, p.anew = h.number, false
-	if p.told <= p.number {
-		p.told = 0
+	p.number, p.reset = h.number, false
+	if p.announced <= p.number {
+		p.announced = 0
 	}
 	for range h.count {
 		e, err := readEnvelope(r)
 		if err != nil {
-			n.log.Error("an envelope on the bus cannot be read; is a newer Hikyaku at work?", "error", err)
+			n.log.Error("an envelope cannot be decoded; another process may run a newer version of Hikyaku", "error", err)
 			s.Gap()
 			return
 		}
@@ -148,45 +149,46 @@ func (n *node) deliver(m received, s pubsub.Subscriber) {
 	}
 }
 
-// source finds how far a publisher is; one that is new has sent nothing yet.
-func (n *node) source(of source, now time.Time) *progress {
-	p := n.numbers[of]
+// progressOf returns the progress of a source; that of a new one is 0.
+func (n *node) progressOf(of source, now time.Time) *progress {
+	p := n.sources[of]
 	if p == nil {
 		p = &progress{}
-		n.numbers[of] = p
+		n.sources[of] = p
 	}
-	p.heard = now
+	p.lastSeen = now
 	return p
 }
 
-// heartbeat notes the numbers that a publisher has used.
+// heartbeat records the last numbers of a publisher.
 func (n *node) heartbeat(h header, r *varint.Reader, now time.Time) {
 	for range h.count {
 		name, number := string(r.Bytes()), r.Uvarint()
 		if r.Failed() {
 			return
 		}
-		if name != n.name && name != everyone {
+		if name != n.name && name != broadcastName {
 			continue
 		}
-		p := n.source(source{h.publisher, name == everyone}, now)
+		p := n.progressOf(source{h.publisher, name == broadcastName}, now)
 		switch {
-		case p.anew:
-			p.number, p.anew = number, false
-		case number > p.number && p.told == 0:
-			p.told, p.since = number, now
+		case p.reset:
+			p.number, p.reset = number, false
+		case number > p.number && p.announced == 0:
+			p.announced, p.announcedAt = number, now
 		}
 	}
 }
 
-// overdue tells whether something that a heartbeat told of has not come.
+// overdue reports whether a message that a heartbeat announced has not been
+// received in time.
 func (n *node) overdue(now time.Time) (lost bool) {
-	for of, p := range n.numbers {
+	for of, p := range n.sources {
 		switch {
-		case p.told > p.number && now.Sub(p.since) >= grace:
-			p.number, p.told, lost = p.told, 0, true
-		case now.Sub(p.heard) > channelLife+grace:
-			delete(n.numbers, of)
+		case p.announced > p.number && now.Sub(p.announcedAt) >= reorderTimeout:
+			p.number, p.announced, lost = p.announced, 0, true
+		case now.Sub(p.lastSeen) > channelTTL+reorderTimeout:
+			delete(n.sources, of)
 		}
 	}
 	return lost

@@ -9,56 +9,56 @@ import (
 )
 
 const (
-	// maxPending bounds the bytes that wait for Redis.
+	// maxPending is how many bytes may be queued for Redis.
 	maxPending = 64 << 20
-	// maxMessage ends a message, in bytes, so that one does not become
-	// megabytes: Redis cuts off subscribers for which 32 MiB wait.
+	// maxMessage is the size in bytes at which a message is complete, so that it
+	// does not become megabytes: Redis disconnects subscribers for which 32 MiB
+	// are queued.
 	maxMessage = 256 << 10
 
-	heartbeatEvery = time.Second
-	// channelLife is how long the numbers of a channel are told after the
-	// last message on it, and how long a silent publisher is remembered.
-	channelLife = time.Minute
-	// tellings is how many heartbeats that is. They are counted, not timed: a
-	// heartbeat that Redis did not take has told nobody.
-	tellings = int(channelLife / heartbeatEvery)
-	// channelKept is how long a channel is kept that is silent: for longer
-	// than any node remembers its numbers.
-	channelKept = 2 * channelLife
+	heartbeatInterval = time.Second
+	// channelTTL is how long heartbeats announce the number of a channel after
+	// the last message on it, and how long a node remembers a silent publisher.
+	channelTTL = time.Minute
+	// heartbeatsPerMessage is how many heartbeats that is. They are counted, not
+	// timed: a heartbeat that failed has announced nothing.
+	heartbeatsPerMessage = int(channelTTL / heartbeatInterval)
+	// channelRetention is how long a silent channel is kept: longer than any node
+	// remembers its numbers.
+	channelRetention = 2 * channelTTL
 )
 
-// outbox is what waits for Redis, by channel, and how far the numbers are. It
-// is not safe for concurrent use.
+// outbox is what is queued for Redis, by channel, with the last numbers. It is not
+// safe for concurrent use.
 type outbox struct {
 	publisher uint64
 	channels  map[string]*channel
 	pending   int // bytes
-	// highest is the highest number of a channel that was forgotten. Should
-	// it be used again, its numbers go on above: a node that remembers them,
-	// because it was busy meanwhile, would take lower ones for old.
-	highest uint64
+	// maxForgotten is the highest number of all channels that were deleted. A
+	// channel that is used again continues above it: a node that was busy and
+	// still remembers the old numbers would ignore lower ones.
+	maxForgotten uint64
 }
 
-// channel is what waits for a channel and how far its numbers are.
+// channel is what is queued for a channel, and its last number.
 type channel struct {
 	number  uint64 // last used
 	waiting []part
-	spare   []byte // memory of a part that was sent
-	// telling is how many heartbeats are still to tell the number. At 0 the
-	// channel is silent, since the given time: whoever listens has heard of
-	// its number so often, or was told of a gap, that the next message begins
-	// anew.
-	telling int
-	silent  time.Time
+	spare   []byte // buffer of a part that was sent, for reuse
+	// heartbeatsLeft is how many heartbeats are still to announce the number. At
+	// 0 the channel is silent, since silentSince: every node has received the
+	// number often enough, or has reported a gap, so the next message is a reset.
+	heartbeatsLeft int
+	silentSince    time.Time
 }
 
-// part is a message that is not numbered yet.
+// part is a message without its number.
 type part struct {
 	envelopes []byte
 	count     uint64
 }
 
-// message goes out on the channel of a node.
+// message is an encoded message for the channel of a node.
 type message struct {
 	node  string
 	bytes []byte
@@ -68,17 +68,17 @@ func newOutbox(publisher uint64) *outbox {
 	return &outbox{publisher: publisher, channels: map[string]*channel{}}
 }
 
-// put queues an envelope for a node. When too much waits it is lost, which the
-// node will see.
-func (o *outbox) put(node string, e *pubsub.Envelope) error {
+// enqueue queues an envelope for a node. When too much is queued it is lost, which
+// the node will notice.
+func (o *outbox) enqueue(node string, e *pubsub.Envelope) error {
 	c := o.channels[node]
 	if c == nil {
-		c = &channel{number: o.highest}
+		c = &channel{number: o.maxForgotten}
 		o.channels[node] = c
 	}
 	if o.pending > maxPending {
 		c.number++
-		c.telling = tellings
+		c.heartbeatsLeft = heartbeatsPerMessage
 		return errFull
 	}
 	last := len(c.waiting) - 1
@@ -95,16 +95,16 @@ func (o *outbox) put(node string, e *pubsub.Envelope) error {
 	return nil
 }
 
-// gathered makes messages of what waits, in the order of each channel.
-func (o *outbox) gathered() (out []message) {
+// flush returns what is queued as messages, in the order of each channel.
+func (o *outbox) flush() (out []message) {
 	for node, c := range o.channels {
 		for _, p := range c.waiting {
 			kind := byte(kindData)
-			if c.telling == 0 {
-				kind = kindAnew
+			if c.heartbeatsLeft == 0 {
+				kind = kindReset
 			}
 			c.number++
-			c.telling = tellings
+			c.heartbeatsLeft = heartbeatsPerMessage
 			b := make([]byte, 0, len(p.envelopes)+24)
 			b = appendHeader(b, header{kind: kind, publisher: o.publisher, number: c.number, count: p.count})
 			out = append(out, message{node: node, bytes: append(b, p.envelopes...)})
@@ -119,34 +119,35 @@ func (o *outbox) gathered() (out []message) {
 	return out
 }
 
-// heartbeat tells all nodes the numbers last used on the channels that it gives
-// with it, and forgets channels that have been silent for long.
+// heartbeat returns a message that announces to all nodes the last numbers of
+// channels, and these channels. It deletes channels that have been silent for
+// long.
 func (o *outbox) heartbeat(now time.Time) (m message, of []*channel) {
-	var told []byte
+	var numbers []byte
 	for node, c := range o.channels {
 		switch {
 		case len(c.waiting) > 0:
-			continue // its next message tells
-		case c.telling == 0:
-			if now.Sub(c.silent) > channelKept {
-				o.highest = max(o.highest, c.number)
+			continue // its next message announces the number
+		case c.heartbeatsLeft == 0:
+			if now.Sub(c.silentSince) > channelRetention {
+				o.maxForgotten = max(o.maxForgotten, c.number)
 				delete(o.channels, node)
 			}
 			continue
 		}
-		told = varint.AppendBytes(told, node)
-		told = binary.AppendUvarint(told, c.number)
+		numbers = varint.AppendBytes(numbers, node)
+		numbers = binary.AppendUvarint(numbers, c.number)
 		of = append(of, c)
 	}
 	b := appendHeader(nil, header{kind: kindHeartbeat, publisher: o.publisher, count: uint64(len(of))})
-	return message{node: everyone, bytes: append(b, told...)}, of
+	return message{node: broadcastName, bytes: append(b, numbers...)}, of
 }
 
-// told notes that Redis took a heartbeat of these channels.
-func told(of []*channel, now time.Time) {
+// heartbeatSent records that a heartbeat of these channels was published.
+func heartbeatSent(of []*channel, now time.Time) {
 	for _, c := range of {
-		if c.telling--; c.telling == 0 {
-			c.silent = now
+		if c.heartbeatsLeft--; c.heartbeatsLeft == 0 {
+			c.silentSince = now
 		}
 	}
 }

@@ -11,7 +11,7 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/textfold"
 )
 
-// userColumns are those of userFields, of a user u.
+// userColumns are the columns that userRow reads; u is the user.
 const userColumns = `u.id, u.name, u.display_name, u.admin, u.disabled, u.created_at, u.last_seen`
 
 // userRow reads a user.
@@ -26,7 +26,7 @@ func (r *userRow) fields() []any {
 }
 
 func (r *userRow) user() chat.User {
-	r.CreatedAt, r.LastSeen = r.created.UTC(), fromNull(r.lastSeen)
+	r.CreatedAt, r.LastSeen = r.created.UTC(), timeFromNull(r.lastSeen)
 	return r.User
 }
 
@@ -41,25 +41,25 @@ func collectUsers(rows pgx.Rows, err error) ([]chat.User, error) {
 	})
 }
 
-// firstAccountLock is the key of the advisory lock that the makers of first
-// accounts take, so that of two one becomes admin.
+// firstAccountLock is the key of the advisory lock for the creation of the first
+// account, so that of two only one becomes admin.
 const firstAccountLock = 0x68696b79616b7501
 
-// AnyAccount reports whether there is an account. Where there is none, it waits
-// for other makers of the first, and looks again.
-func (t *tx) AnyAccount() (others bool, err error) {
-	const anyone = `SELECT EXISTS (SELECT FROM users)`
-	if _, err := t.one([]any{&others}, anyone); err != nil || others {
-		return others, err
+// HasAccounts reports whether there is an account. When there is none, it waits
+// for other transactions that create the first, and checks again.
+func (t *tx) HasAccounts() (exists bool, err error) {
+	const query = `SELECT EXISTS (SELECT FROM users)`
+	if _, err := t.queryRow([]any{&exists}, query); err != nil || exists {
+		return exists, err
 	}
 	if _, err := t.exec(`SELECT pg_advisory_xact_lock($1)`, int64(firstAccountLock)); err != nil {
 		return false, err
 	}
-	_, err = t.one([]any{&others}, anyone)
-	return others, err
+	_, err = t.queryRow([]any{&exists}, query)
+	return exists, err
 }
 
-// InsertAccount keeps an account.
+// InsertAccount stores an account.
 func (t *tx) InsertAccount(as chat.User, u store.NewUser) (bool, error) {
 	n, err := t.exec(`INSERT INTO users (id, name, skeleton, display_name, name_fold, display_fold, password, admin, created_at)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT DO NOTHING`,
@@ -68,28 +68,28 @@ func (t *tx) InsertAccount(as chat.User, u store.NewUser) (bool, error) {
 	return n > 0, err
 }
 
-// CountUsers is how many accounts there are.
+// CountUsers returns the number of accounts.
 func (s *Store) CountUsers(ctx context.Context) (int, error) {
 	return read(ctx, s, "count accounts", func(ctx context.Context, q querier) (n int, err error) {
-		_, err = one(ctx, q, []any{&n}, `SELECT count(*) FROM users`)
+		_, err = queryRow(ctx, q, []any{&n}, `SELECT count(*) FROM users`)
 		return n, err
 	})
 }
 
-// Users finds accounts by id; see the contract.
+// Users returns accounts by id; see the contract.
 func (s *Store) Users(ctx context.Context, ids []chat.UserID) ([]chat.User, error) {
 	return read(ctx, s, "read accounts", func(ctx context.Context, q querier) ([]chat.User, error) {
 		return collectUsers(q.Query(ctx, `SELECT `+userColumns+` FROM unnest($1::bigint[]) WITH ORDINALITY AS k (id, n)
-			JOIN users u ON u.id = k.id ORDER BY k.n`, numbers(ids)))
+			JOIN users u ON u.id = k.id ORDER BY k.n`, int64s(ids)))
 	})
 }
 
-// Credentials finds an account by name; see the contract.
+// Credentials returns an account by name; see the contract.
 func (s *Store) Credentials(ctx context.Context, name string) (chat.User, string, error) {
 	var password string
 	u, err := read(ctx, s, "read credentials", func(ctx context.Context, q querier) (chat.User, error) {
 		var r userRow
-		found, err := one(ctx, q, append(r.fields(), &password), `SELECT `+userColumns+`, u.password FROM users u WHERE u.name = $1`, name)
+		found, err := queryRow(ctx, q, append(r.fields(), &password), `SELECT `+userColumns+`, u.password FROM users u WHERE u.name = $1`, name)
 		return r.user(), notFound(found, err, "account")
 	})
 	if err != nil {
@@ -100,7 +100,7 @@ func (s *Store) Credentials(ctx context.Context, name string) (chat.User, string
 
 // SearchUsers lists accounts; see the contract.
 func (s *Store) SearchUsers(ctx context.Context, text, after string, limit int) ([]chat.User, error) {
-	return readAnywhere(ctx, s, "search accounts", func(ctx context.Context, q querier) ([]chat.User, error) {
+	return readPreferReplica(ctx, s, "search accounts", func(ctx context.Context, q querier) ([]chat.User, error) {
 		return collectUsers(q.Query(ctx, `SELECT `+userColumns+` FROM users u WHERE u.name > $1 AND NOT u.disabled
 			AND ($2 = '' OR position($2 IN u.name_fold) > 0 OR position($2 IN u.display_fold) > 0)
 			ORDER BY u.name LIMIT $3`, after, textfold.Fold(text), max(limit, 0)))
@@ -123,7 +123,7 @@ func (s *Store) UpdateUser(ctx context.Context, id chat.UserID, ch store.UserCha
 			fold = &f
 		}
 		var r userRow
-		found, err := t.one(r.fields(), `UPDATE users u SET display_name = coalesce($2, display_name), display_fold = coalesce($3, display_fold),
+		found, err := t.queryRow(r.fields(), `UPDATE users u SET display_name = coalesce($2, display_name), display_fold = coalesce($3, display_fold),
 			admin = coalesce($4, admin), disabled = coalesce($5, disabled), password = coalesce($6, password)
 			WHERE id = $1 RETURNING `+userColumns, id, ch.DisplayName, fold, ch.Admin, ch.Disabled, ch.Password)
 		if err := notFound(found, err, "account"); err != nil {
@@ -136,19 +136,19 @@ func (s *Store) UpdateUser(ctx context.Context, id chat.UserID, ch store.UserCha
 	})
 }
 
-// SetLastSeen records when a user's last device went away; see the contract.
+// SetLastSeen records when a user's last device disconnected; see the contract.
 func (s *Store) SetLastSeen(ctx context.Context, id chat.UserID, at time.Time) error {
-	_, err := change(ctx, s, "record when a user was seen", func(t *tx) (struct{}, error) {
-		n, err := t.exec(`UPDATE users SET last_seen = greatest(last_seen, $2) WHERE id = $1`, id, stamp(at))
+	_, err := change(ctx, s, "record when a user was last seen", func(t *tx) (struct{}, error) {
+		n, err := t.exec(`UPDATE users SET last_seen = greatest(last_seen, $2) WHERE id = $1`, id, truncateTime(at))
 		return struct{}{}, notFound(n > 0, err, "account")
 	})
 	return err
 }
 
-// Usable reports whether all the accounts exist and are not disabled. They stay
+// AccountsEnabled reports whether all the accounts exist and are not disabled. They stay
 // so until the transaction ends.
-func (t *tx) Usable(ids []chat.UserID) (bool, error) {
+func (t *tx) AccountsEnabled(ids []chat.UserID) (bool, error) {
 	var n int
-	_, err := t.one([]any{&n}, `SELECT count(*) FROM (SELECT FROM users WHERE id = ANY($1) AND NOT disabled FOR KEY SHARE) x`, numbers(ids))
+	_, err := t.queryRow([]any{&n}, `SELECT count(*) FROM (SELECT FROM users WHERE id = ANY($1) AND NOT disabled FOR KEY SHARE) x`, int64s(ids))
 	return n == len(ids), err
 }

@@ -14,19 +14,19 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/store"
 )
 
-// FindByClientID finds what was stored under names; see the contract.
+// FindByClientID returns what was stored under client ids; see the contract.
 func (s *Store) FindByClientID(ctx context.Context, keys []store.SendKey) (map[store.SendKey]*chat.Message, error) {
-	return read(ctx, s, "look messages up", func(ctx context.Context, q querier) (map[store.SendKey]*chat.Message, error) {
-		return sent(ctx, q, keys)
+	return read(ctx, s, "find messages by client id", func(ctx context.Context, q querier) (map[store.SendKey]*chat.Message, error) {
+		return findByClientID(ctx, q, keys)
 	})
 }
 
 // Append stores a batch; see the contract.
 //
-// Nearly every submission is new. So it first takes all for new and lets the
-// unique key of the sends object while it inserts, which costs nothing more
-// than the insert itself. Only when it objects, all is taken back and done once
-// more, with every name looked up.
+// Nearly every submission is new. So it first treats all as new and relies on
+// the unique key of table sends, which costs nothing beyond the insert itself.
+// Only after a conflict, everything is rolled back and done again with every
+// client id looked up.
 func (s *Store) Append(ctx context.Context, in []chat.Submission) ([]chat.Outcome, error) {
 	if len(in) == 0 {
 		return nil, nil
@@ -39,7 +39,7 @@ func (s *Store) Append(ctx context.Context, in []chat.Submission) ([]chat.Outcom
 		if out, err = s.appendOnce(ctx, in, attempt > 0); err == nil {
 			return out, nil
 		}
-		if state := stateOf(err); state != uniqueViolation && state != serializationFailed && state != deadlockDetected {
+		if state := sqlState(err); state != uniqueViolation && state != serializationFailed && state != deadlockDetected {
 			break
 		}
 	}
@@ -47,9 +47,9 @@ func (s *Store) Append(ctx context.Context, in []chat.Submission) ([]chat.Outcom
 }
 
 func (s *Store) appendOnce(ctx context.Context, in []chat.Submission, lookUp bool) (_ []chat.Outcome, err error) {
-	now := stamp(s.now())
-	// Outside of the transaction: it makes a table.
-	if err := s.makeMonth(ctx, month(now)); err != nil {
+	now := truncateTime(s.now())
+	// Outside of the transaction, because it creates a table.
+	if err := s.createPartition(ctx, month(now)); err != nil {
 		return nil, err
 	}
 	conn, err := s.pool.Acquire(ctx)
@@ -57,9 +57,9 @@ func (s *Store) appendOnce(ctx context.Context, in []chat.Submission, lookUp boo
 		return nil, err
 	}
 	defer conn.Release()
-	a := &appending{ctx: ctx, store: s, conn: conn, in: in, now: now, seen: map[store.SendKey]*chat.Outcome{}, out: make([]chat.Outcome, len(in))}
+	a := &appendBatch{ctx: ctx, store: s, conn: conn, in: in, now: now, seen: map[store.SendKey]*chat.Outcome{}, out: make([]chat.Outcome, len(in))}
 	if err := a.run(lookUp); err != nil {
-		// A connection that cannot even do this is not used again.
+		// A connection that cannot roll back is not used again.
 		rollback, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 		defer cancel()
 		if _, e := conn.Exec(rollback, `rollback`); e != nil {
@@ -70,9 +70,9 @@ func (s *Store) appendOnce(ctx context.Context, in []chat.Submission, lookUp boo
 	return a.out, nil
 }
 
-// appending is a batch on its way, in one transaction of two round trips: one
-// that takes the conversations, one that stores and commits.
-type appending struct {
+// appendBatch is the state of an Append: one transaction of two round trips. The
+// first locks the conversations, the second stores and commits.
+type appendBatch struct {
 	ctx   context.Context //nolint:containedctx // it lives as long as the call
 	store *Store
 	conn  *pgxpool.Conn
@@ -80,45 +80,45 @@ type appending struct {
 	now   time.Time
 	out   []chat.Outcome
 
-	held    map[chat.ConversationID]*held
-	earlier map[store.SendKey]*chat.Message // what was stored under names that were looked up
-	looked  bool                            // all names were
-	seen    map[store.SendKey]*chat.Outcome // stored in this batch
-	rows    rows
+	locked   map[chat.ConversationID]*lockedConversation
+	earlier  map[store.SendKey]*chat.Message // what was stored under client ids that were looked up
+	lookedUp bool                            // every client id was
+	seen     map[store.SendKey]*chat.Outcome // stored in this batch
+	rows     insertRows
 }
 
-// held is a conversation whose lock the batch holds.
-type held struct {
-	locked
+// lockedConversation is a conversation that the batch has locked.
+type lockedConversation struct {
+	conversationRow
 	head    chat.Head
-	firstly chat.Head // as it was found
-	roster  *roster
-	// roles are those of the batch's senders in a large conversation: the
-	// roster may forget them before the batch is decided.
+	before  chat.Head // as it was read
+	members *cachedMembers
+	// roles are those of the batch's senders in a large conversation: members
+	// may drop them before the batch is decided.
 	roles map[chat.UserID]chat.Role
 }
 
-// role tells what a sender of the batch is, "" for a stranger.
-func (h *held) role(sender chat.UserID) chat.Role {
-	if h.roster.audience.Large() {
-		return h.roles[sender]
+// role returns the role of a sender of the batch, "" for a non-member.
+func (c *lockedConversation) role(sender chat.UserID) chat.Role {
+	if c.members.audience.Large() {
+		return c.roles[sender]
 	}
-	role, _ := h.roster.role(sender)
+	role, _ := c.members.role(sender)
 	return role
 }
 
-// rows are what will be inserted, column by column.
-type rows struct {
+// insertRows are the rows to insert, column by column.
+type insertRows struct {
 	conversation, seq, month, id, sender, rev, replyTo []int64
 	client                                             [][16]byte
 	body                                               []string
 }
 
-func (a *appending) run(lookUp bool) error {
-	if err := a.take(lookUp); err != nil {
+func (a *appendBatch) run(lookUp bool) error {
+	if err := a.lockConversations(lookUp); err != nil {
 		return err
 	}
-	if err := a.loadRosters(); err != nil {
+	if err := a.loadMembers(); err != nil {
 		return err
 	}
 	for i := range a.in {
@@ -132,9 +132,9 @@ func (a *appending) run(lookUp bool) error {
 	return a.save()
 }
 
-// take begins the transaction and takes the conversations, in the order of
-// their ids, so that two batches never wait for each other in a ring.
-func (a *appending) take(lookUp bool) error {
+// lockConversations begins the transaction and locks the conversations in the
+// order of their ids, so that two batches do not deadlock.
+func (a *appendBatch) lockConversations(lookUp bool) error {
 	ids := make([]int64, 0, 16)
 	for i := range a.in {
 		ids = append(ids, int64(a.in[i].Conversation))
@@ -154,16 +154,16 @@ func (a *appending) take(lookUp bool) error {
 		return err
 	}
 	defer found.Close()
-	a.held = make(map[chat.ConversationID]*held, len(ids))
+	a.locked = make(map[chat.ConversationID]*lockedConversation, len(ids))
 	for found.Next() {
-		h := &held{}
-		if err := found.Scan(h.fields()...); err != nil {
+		c := &lockedConversation{}
+		if err := found.Scan(c.fields()...); err != nil {
 			return err
 		}
-		h.conversation()
-		h.head = chat.Head{Seq: h.Seq, Rev: h.Rev}
-		h.firstly = h.head
-		a.held[h.ID] = h
+		c.conversation()
+		c.head = chat.Head{Seq: c.Seq, Rev: c.Rev}
+		c.before = c.head
+		a.locked[c.ID] = c
 	}
 	if err := errors.Join(found.Err(), results.Close()); err != nil {
 		return err
@@ -173,15 +173,15 @@ func (a *appending) take(lookUp bool) error {
 		for i := range a.in {
 			keys[i] = store.SendKey{Sender: a.in[i].Sender, ClientID: a.in[i].ClientID}
 		}
-		a.looked = true
+		a.lookedUp = true
 		return a.lookUp(keys)
 	}
 	return nil
 }
 
-// lookUp finds what was stored under names.
-func (a *appending) lookUp(keys []store.SendKey) (err error) {
-	found, err := sent(a.ctx, a.conn, keys)
+// lookUp finds what was stored under client ids.
+func (a *appendBatch) lookUp(keys []store.SendKey) (err error) {
+	found, err := findByClientID(a.ctx, a.conn, keys)
 	if a.earlier == nil {
 		a.earlier = found
 		return err
@@ -192,9 +192,10 @@ func (a *appending) lookUp(keys []store.SendKey) (err error) {
 	return err
 }
 
-// sent finds what was stored under names. A message whose month was detached is
-// given as a tombstone: that it was sent is known for ever, its text is not.
-func sent(ctx context.Context, q querier, keys []store.SendKey) (map[store.SendKey]*chat.Message, error) {
+// findByClientID returns what was stored under client ids. A message whose month
+// was detached is returned as a tombstone: the send is remembered for ever, its
+// text is not.
+func findByClientID(ctx context.Context, q querier, keys []store.SendKey) (map[store.SendKey]*chat.Message, error) {
 	clients, senders := make([][16]byte, len(keys)), make([]int64, len(keys))
 	for i, key := range keys {
 		clients[i], senders[i] = key.ClientID, int64(key.Sender)
@@ -227,29 +228,29 @@ func sent(ctx context.Context, q querier, keys []store.SendKey) (map[store.SendK
 	return out, rows.Err()
 }
 
-// loadRosters finds out who is in the conversations, where that is not at hand.
-func (a *appending) loadRosters() error {
+// loadMembers loads the members of conversations that are not in the cache.
+func (a *appendBatch) loadMembers() error {
 	var small []int64
-	for _, h := range a.held {
-		if h.roster = a.store.rosters.get(h.ID, h.MembersRev); h.roster == nil && h.Members <= chat.SmallConversation {
-			small = append(small, int64(h.ID))
+	for _, c := range a.locked {
+		if c.members = a.store.members.get(c.ID, c.MembersRev); c.members == nil && c.Members <= chat.SmallConversation {
+			small = append(small, int64(c.ID))
 		}
 	}
-	fresh := map[chat.ConversationID]*roster{}
-	for _, h := range a.held {
-		if h.roster == nil {
-			h.roster = &roster{
-				membersRev: h.MembersRev, roles: map[chat.UserID]chat.Role{},
-				audience: chat.Audience{Conversation: h.ID, MembersRev: h.MembersRev},
+	fresh := map[chat.ConversationID]*cachedMembers{}
+	for _, c := range a.locked {
+		if c.members == nil {
+			c.members = &cachedMembers{
+				membersRev: c.MembersRev, roles: map[chat.UserID]chat.Role{},
+				audience: chat.Audience{Conversation: c.ID, MembersRev: c.MembersRev},
 			}
-			if h.Members <= chat.SmallConversation {
-				h.roster.audience.Members = make([]chat.UserID, 0, h.Members)
+			if c.Members <= chat.SmallConversation {
+				c.members.audience.Members = make([]chat.UserID, 0, c.Members)
 			}
-			fresh[h.ID] = h.roster
+			fresh[c.ID] = c.members
 		}
 	}
 	if len(small) > 0 {
-		if err := a.each(func(id chat.ConversationID, user chat.UserID, role chat.Role) {
+		if err := a.queryRoles(func(id chat.ConversationID, user chat.UserID, role chat.Role) {
 			r := fresh[id]
 			r.roles[user] = role
 			r.audience.Members = append(r.audience.Members, user)
@@ -258,54 +259,54 @@ func (a *appending) loadRosters() error {
 		}
 	}
 	for id, r := range fresh {
-		a.store.rosters.put(id, r)
+		a.store.members.put(id, r)
 	}
-	return a.loadSenders()
+	return a.loadSenderRoles()
 }
 
-// loadSenders finds out what senders are in large conversations.
-func (a *appending) loadSenders() error {
+// loadSenderRoles loads the roles of senders in large conversations.
+func (a *appendBatch) loadSenderRoles() error {
 	var ids, users []int64
-	asked := map[chat.ConversationID]map[chat.UserID]chat.Role{}
+	loading := map[chat.ConversationID]map[chat.UserID]chat.Role{}
 	for i := range a.in {
-		h, sender := a.held[a.in[i].Conversation], a.in[i].Sender
-		if h == nil || !h.roster.audience.Large() {
+		c, sender := a.locked[a.in[i].Conversation], a.in[i].Sender
+		if c == nil || !c.members.audience.Large() {
 			continue
 		}
-		if h.roles == nil {
-			h.roles = map[chat.UserID]chat.Role{}
+		if c.roles == nil {
+			c.roles = map[chat.UserID]chat.Role{}
 		}
-		if _, twice := h.roles[sender]; twice {
+		if _, twice := c.roles[sender]; twice {
 			continue
 		}
-		role, known := h.roster.role(sender)
-		h.roles[sender] = role
-		if known {
+		role, cached := c.members.role(sender)
+		c.roles[sender] = role
+		if cached {
 			continue
 		}
-		if asked[h.ID] == nil {
-			asked[h.ID] = map[chat.UserID]chat.Role{}
+		if loading[c.ID] == nil {
+			loading[c.ID] = map[chat.UserID]chat.Role{}
 		}
-		asked[h.ID][sender] = ""
-		ids, users = append(ids, int64(h.ID)), append(users, int64(sender))
+		loading[c.ID][sender] = ""
+		ids, users = append(ids, int64(c.ID)), append(users, int64(sender))
 	}
 	if len(ids) == 0 {
 		return nil
 	}
-	if err := a.each(func(id chat.ConversationID, user chat.UserID, role chat.Role) {
-		a.held[id].roles[user] = role
-		asked[id][user] = role
+	if err := a.queryRoles(func(id chat.ConversationID, user chat.UserID, role chat.Role) {
+		a.locked[id].roles[user] = role
+		loading[id][user] = role
 	}, `SELECT m.conversation, m.account, m.role FROM unnest($1::bigint[], $2::bigint[]) AS k (conversation, account)
 		JOIN members m ON m.account = k.account AND m.conversation = k.conversation`, ids, users); err != nil {
 		return err
 	}
-	for id, roles := range asked {
-		a.held[id].roster.learn(roles)
+	for id, roles := range loading {
+		a.locked[id].members.addRoles(roles)
 	}
 	return nil
 }
 
-func (a *appending) each(f func(chat.ConversationID, chat.UserID, chat.Role), sql string, args ...any) error {
+func (a *appendBatch) queryRoles(f func(chat.ConversationID, chat.UserID, chat.Role), sql string, args ...any) error {
 	rows, err := a.conn.Query(a.ctx, sql, args...)
 	if err != nil {
 		return err
@@ -323,8 +324,8 @@ func (a *appending) each(f func(chat.ConversationID, chat.UserID, chat.Role), sq
 	return rows.Err()
 }
 
-// decide gives one submission its outcome.
-func (a *appending) decide(s *chat.Submission, out *chat.Outcome) error {
+// decide sets the outcome of one submission.
+func (a *appendBatch) decide(s *chat.Submission, out *chat.Outcome) error {
 	key := store.SendKey{Sender: s.Sender, ClientID: s.ClientID}
 	earlier := a.earlier[key]
 	if o := a.seen[key]; o != nil {
@@ -332,14 +333,15 @@ func (a *appending) decide(s *chat.Submission, out *chat.Outcome) error {
 	}
 	var head chat.Head
 	var role chat.Role
-	h := a.held[s.Conversation]
-	if h != nil {
-		head = h.head
-		role = h.role(s.Sender)
+	c := a.locked[s.Conversation]
+	if c != nil {
+		head = c.head
+		role = c.role(s.Sender)
 	}
 	msg, verdict, err := head.Admit(s, role, earlier, 0, a.now)
-	if err != nil && earlier == nil && !a.looked {
-		// It would be refused; but a repetition is answered as the first was.
+	if err != nil && earlier == nil && !a.lookedUp {
+		// It would be refused; but a duplicate gets the same answer as the first
+		// submission.
 		if err := a.lookUp([]store.SendKey{key}); err != nil {
 			return err
 		}
@@ -352,9 +354,9 @@ func (a *appending) decide(s *chat.Submission, out *chat.Outcome) error {
 		return nil
 	case err != nil:
 		return err
-	case verdict == chat.Duplicate && h == nil:
-		// The conversation was removed, and its text with it; what was sent
-		// under the name can outlive it in the months that were detached.
+	case verdict == chat.Duplicate && c == nil:
+		// The conversation was removed with its messages; the client id can
+		// remain when its month was detached.
 		out.Refusal = chat.NotFound("conversation")
 		return nil
 	case verdict == chat.Duplicate:
@@ -366,18 +368,18 @@ func (a *appending) decide(s *chat.Submission, out *chat.Outcome) error {
 		return err
 	}
 	msg.ID = chat.MessageID(id)
-	h.head = head
-	*out = chat.Outcome{Verdict: verdict, Message: msg, Audience: h.roster.audience}
+	c.head = head
+	*out = chat.Outcome{Verdict: verdict, Message: msg, Audience: c.members.audience}
 	a.seen[key] = out
-	a.rows.add(&msg, a.month(h))
+	a.rows.add(&msg, a.month(c))
 	return nil
 }
 
-// month is where the conversation's next message goes: never before its last
-// one, whatever the clocks of the workers say.
-func (a *appending) month(h *held) int64 { return max(h.month, month(a.now)) }
+// month returns the partition of the conversation's next message: never before
+// that of its last one, whatever the clocks of the workers say.
+func (a *appendBatch) month(c *lockedConversation) int64 { return max(c.month, month(a.now)) }
 
-func (r *rows) add(m *chat.Message, month int64) {
+func (r *insertRows) add(m *chat.Message, month int64) {
 	r.conversation = append(r.conversation, int64(m.Conversation))
 	r.seq = append(r.seq, m.Seq)
 	r.month = append(r.month, month)
@@ -389,25 +391,24 @@ func (r *rows) add(m *chat.Message, month int64) {
 	r.body = append(r.body, m.Body)
 }
 
-// answerDuplicates finds who may see the messages that were there before; they
-// may lie in other conversations than those that the batch holds.
-func (a *appending) answerDuplicates() error {
+// answerDuplicates sets the audiences of messages that were stored before.
+func (a *appendBatch) answerDuplicates() error {
 	for i := range a.out {
 		o := &a.out[i]
 		if o.Verdict != chat.Duplicate {
 			continue
 		}
-		if h := a.held[o.Message.Conversation]; h != nil {
-			o.Audience = h.roster.audience
+		if c := a.locked[o.Message.Conversation]; c != nil {
+			o.Audience = c.members.audience
 			continue
 		}
-		return fmt.Errorf("message %d of conversation %d repeats one that is not there", o.Message.Seq, o.Message.Conversation)
+		return fmt.Errorf("message %d is a duplicate, and its conversation %d is not locked", o.Message.Seq, o.Message.Conversation)
 	}
 	return nil
 }
 
-// save stores what was decided and commits, in one round trip.
-func (a *appending) save() error {
+// save stores the outcomes and commits, in one round trip.
+func (a *appendBatch) save() error {
 	b := &pgx.Batch{}
 	if r := &a.rows; len(r.seq) > 0 {
 		b.Queue(`INSERT INTO sends (client_id, sender, conversation, seq, month)
@@ -419,14 +420,14 @@ func (a *appending) save() error {
 			r.conversation, r.seq, r.month, r.id, r.sender, r.client, r.rev, r.replyTo, r.body, a.now)
 		var ids, seqs, revs, months []int64
 		var spanOf, spanFrom, spanIn []int64
-		for _, h := range a.held {
-			if h.head == h.firstly {
+		for _, c := range a.locked {
+			if c.head == c.before {
 				continue
 			}
-			m := a.month(h)
-			ids, seqs, revs, months = append(ids, int64(h.ID)), append(seqs, h.head.Seq), append(revs, h.head.Rev), append(months, m)
-			if m != h.month {
-				spanOf, spanFrom, spanIn = append(spanOf, int64(h.ID)), append(spanFrom, h.firstly.Seq+1), append(spanIn, m)
+			m := a.month(c)
+			ids, seqs, revs, months = append(ids, int64(c.ID)), append(seqs, c.head.Seq), append(revs, c.head.Rev), append(months, m)
+			if m != c.month {
+				spanOf, spanFrom, spanIn = append(spanOf, int64(c.ID)), append(spanFrom, c.before.Seq+1), append(spanIn, m)
 			}
 		}
 		b.Queue(`UPDATE conversations c SET seq = k.seq, rev = k.rev, month = k.month, active_at = $5, change = pg_current_xact_id()

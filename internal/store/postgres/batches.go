@@ -13,25 +13,26 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/textfold"
 )
 
-// lockBatch finds a batch by name and holds it: FOR SHARE keeps its removal away,
-// FOR UPDATE everybody.
-func (t *tx) lockBatch(name, hold string) (b storetx.Batch, found bool, err error) {
-	found, err = t.one([]any{&b.ID, &b.Stage, &b.Reached}, `SELECT id, stage, reached FROM batches WHERE name = $1 `+hold, name)
+// lockBatch finds a batch by name and locks it: FOR SHARE against its removal,
+// FOR UPDATE exclusively.
+func (t *tx) lockBatch(name, lock string) (b storetx.Batch, found bool, err error) {
+	found, err = t.queryRow([]any{&b.ID, &b.Stage, &b.Reached}, `SELECT id, stage, reached FROM batches WHERE name = $1 `+lock, name)
 	return b, found, err
 }
 
-// LockBatch finds a batch and keeps everybody else away.
+// LockBatch finds a batch and locks it exclusively.
 func (t *tx) LockBatch(name string) (storetx.Batch, bool, error) {
 	return t.lockBatch(name, `FOR UPDATE`)
 }
 
-// HoldBatch finds a batch and keeps its removal away.
-func (t *tx) HoldBatch(name string) (storetx.Batch, bool, error) {
+// ShareLockBatch finds a batch and locks it against removal.
+func (t *tx) ShareLockBatch(name string) (storetx.Batch, bool, error) {
 	return t.lockBatch(name, `FOR SHARE`)
 }
 
-// OpenBatch does so, and makes it when there is none.
-func (t *tx) OpenBatch(name string) (storetx.Batch, bool, error) {
+// EnsureBatch does the same as ShareLockBatch, and creates the batch when there
+// is none.
+func (t *tx) EnsureBatch(name string) (storetx.Batch, bool, error) {
 	id, err := t.newID()
 	if err != nil {
 		return storetx.Batch{}, false, err
@@ -39,10 +40,10 @@ func (t *tx) OpenBatch(name string) (storetx.Batch, bool, error) {
 	if _, err := t.exec(`INSERT INTO batches (id, name, created_at) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING`, id, name, t.now()); err != nil {
 		return storetx.Batch{}, false, err
 	}
-	return t.HoldBatch(name)
+	return t.ShareLockBatch(name)
 }
 
-// SaveBatch keeps how far a removal has come.
+// SaveBatch stores how far a removal has come.
 func (t *tx) SaveBatch(b storetx.Batch) error {
 	_, err := t.exec(`UPDATE batches SET stage = $2, reached = $3 WHERE id = $1`, b.ID, b.Stage, b.Reached)
 	return err
@@ -54,7 +55,7 @@ func (t *tx) DeleteBatch(b storetx.Batch) error {
 	return err
 }
 
-// InsertBatchAccounts keeps accounts of a batch.
+// InsertBatchAccounts stores accounts of a batch.
 func (t *tx) InsertBatchAccounts(b storetx.Batch, as []chat.User, users []store.NewBatchUser) (taken int, err error) {
 	ids, columns, times := make([]int64, len(users)), [6][]string{}, make([]time.Time, len(users))
 	for i, u := range users {
@@ -71,14 +72,14 @@ func (t *tx) InsertBatchAccounts(b storetx.Batch, as []chat.User, users []store.
 	if err != nil {
 		return -1, err
 	}
-	made, err := pgx.CollectRows(rows, pgx.RowTo[int64])
-	if err != nil || len(made) == len(ids) {
+	inserted, err := pgx.CollectRows(rows, pgx.RowTo[int64])
+	if err != nil || len(inserted) == len(ids) {
 		return -1, err
 	}
-	return slices.IndexFunc(ids, func(id int64) bool { return !slices.Contains(made, id) }), nil
+	return slices.IndexFunc(ids, func(id int64) bool { return !slices.Contains(inserted, id) }), nil
 }
 
-// InsertSessions keeps sessions.
+// InsertSessions stores sessions.
 func (t *tx) InsertSessions(list []store.Session) error {
 	var ids, accounts []int64
 	var tokens [][]byte
@@ -88,7 +89,7 @@ func (t *tx) InsertSessions(list []store.Session) error {
 		s := &list[i]
 		ids, accounts, tokens, devices = append(ids, int64(s.ID)), append(accounts, int64(s.User)), append(tokens, s.Token), append(devices, s.Device)
 		for c, at := range []time.Time{s.CreatedAt, s.SeenAt, s.ExpiresAt} {
-			times[c] = append(times[c], stamp(at))
+			times[c] = append(times[c], truncateTime(at))
 		}
 	}
 	_, err := t.exec(`INSERT INTO sessions (id, account, token, device, created_at, seen_at, expires_at)
@@ -97,14 +98,15 @@ func (t *tx) InsertSessions(list []store.Session) error {
 	return err
 }
 
-// StrangerTo finds the first of users who is not of the batch, or disabled.
-func (t *tx) StrangerTo(b storetx.Batch, users []chat.UserID) (stranger chat.UserID, found bool, err error) {
-	found, err = t.one([]any{&stranger}, `SELECT k.id FROM unnest($1::bigint[]) WITH ORDINALITY AS k (id, n)
-		WHERE NOT EXISTS (SELECT FROM users u WHERE u.id = k.id AND u.batch = $2 AND NOT u.disabled) ORDER BY k.n LIMIT 1`, numbers(users), b.ID)
-	return stranger, found, err
+// FirstNotInBatch finds the first of users who is not in the batch, or is
+// disabled.
+func (t *tx) FirstNotInBatch(b storetx.Batch, users []chat.UserID) (user chat.UserID, found bool, err error) {
+	found, err = t.queryRow([]any{&user}, `SELECT k.id FROM unnest($1::bigint[]) WITH ORDINALITY AS k (id, n)
+		WHERE NOT EXISTS (SELECT FROM users u WHERE u.id = k.id AND u.batch = $2 AND NOT u.disabled) ORDER BY k.n LIMIT 1`, int64s(users), b.ID)
+	return user, found, err
 }
 
-// Batches lists them by name.
+// Batches lists all batches, ordered by name.
 func (s *Store) Batches(ctx context.Context) ([]store.Batch, error) {
 	return read(ctx, s, "list batches", func(ctx context.Context, q querier) ([]store.Batch, error) {
 		rows, err := q.Query(ctx, `SELECT b.name, b.created_at, b.stage <> 0, (SELECT count(*) FROM users u WHERE u.batch = b.id) FROM batches b ORDER BY b.name`)

@@ -28,7 +28,7 @@ import (
 
 func discard() *slog.Logger { return slog.New(slog.DiscardHandler) }
 
-func addUser(t *testing.T, s *postgres.Store, name string) chat.UserID {
+func createUser(t *testing.T, s *postgres.Store, name string) chat.UserID {
 	t.Helper()
 	u, err := s.CreateUser(t.Context(), store.NewUser{Name: name, Skeleton: name, DisplayName: name, Password: "x"}, nil)
 	if err != nil {
@@ -37,7 +37,7 @@ func addUser(t *testing.T, s *postgres.Store, name string) chat.UserID {
 	return u.ID
 }
 
-func addGroup(t *testing.T, s *postgres.Store, by chat.UserID, members ...chat.UserID) chat.ConversationID {
+func createGroup(t *testing.T, s *postgres.Store, by chat.UserID, members ...chat.UserID) chat.ConversationID {
 	t.Helper()
 	c, err := s.CreateConversation(t.Context(), store.NewConversation{Kind: chat.Group, Title: "room", By: by, Members: members})
 	if err != nil {
@@ -78,30 +78,30 @@ func TestBehindPgBouncer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// What differs is the way to the server, which every call takes; what the
-	// histories of TestStore find, they need not find again.
-	storetest.Run(t, opener(5, func(url string) string { return bouncer.URL(url) + "&default_query_exec_mode=cache_describe" }))
+	// Only the connection to the server differs, and every call uses it; so fewer
+	// histories than in TestStore are enough.
+	storetest.Run(t, newHarness(5, func(url string) string { return bouncer.URL(url) + "&default_query_exec_mode=cache_describe" }))
 }
 
-func TestManyMigrateAtOnce(t *testing.T) {
+func TestConcurrentMigrate(t *testing.T) {
 	url := stacktest.Database(t)
-	var all sync.WaitGroup
+	var migrations sync.WaitGroup
 	for range 4 {
-		all.Go(func() {
+		migrations.Go(func() {
 			if err := postgres.Migrate(t.Context(), url, discard()); err != nil {
 				t.Error(err)
 			}
 		})
 	}
-	all.Wait()
-	addUser(t, openAt(t, postgres.Config{URL: url}), "someone")
+	migrations.Wait()
+	createUser(t, openAt(t, postgres.Config{URL: url}), "someone")
 }
 
-// What is wrong is said in one line that names the setting and the cure.
+// An error of Open is one line that names the setting and the cure.
 func TestCannotOpen(t *testing.T) {
 	server := stacktest.Postgres(t)
-	good := migrated(t)
-	newer := migrated(t)
+	good := newDatabase(t)
+	newer := newDatabase(t)
 	for _, sql := range []string{`INSERT INTO goose_db_version (version_id, is_applied) VALUES (99999, true)`} {
 		if err := server.Exec(t.Context(), databaseOf(newer), sql); err != nil {
 			t.Fatal(err)
@@ -148,8 +148,8 @@ func databaseOf(url string) string {
 	return cfg.Database
 }
 
-// A database that goes away and comes back ends nothing.
-func TestTheServerGoesAway(t *testing.T) {
+// The store survives restarts of the database.
+func TestServerRestarts(t *testing.T) {
 	stacktest.SkipIfShort(t)
 	f, err := stack.NewFolder()
 	if err != nil {
@@ -172,13 +172,13 @@ func TestTheServerGoesAway(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := openAt(t, postgres.Config{URL: url})
-	u := addUser(t, s, "someone")
-	c := addGroup(t, s, u)
-	answered := 0
+	u := createUser(t, s, "someone")
+	c := createGroup(t, s, u)
+	acknowledged := 0
 	for round := range 3 {
 		for range 20 {
 			send(t, s, c, u, "x")
-			answered++
+			acknowledged++
 		}
 		if err := server.Kill(); err != nil {
 			t.Fatal(err)
@@ -187,7 +187,7 @@ func TestTheServerGoesAway(t *testing.T) {
 		_, err := s.Append(ctx, []chat.Submission{submission(c, u, "lost")})
 		cancel()
 		if !errors.Is(err, store.ErrUnavailable) {
-			t.Fatalf("round %d: while the server is away: %v", round, err)
+			t.Fatalf("round %d: while the server is down: %v", round, err)
 		}
 		if err := server.Start(t.Context()); err != nil {
 			t.Fatal(err)
@@ -197,23 +197,23 @@ func TestTheServerGoesAway(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(page) < answered || len(page) > answered+3 {
-		t.Errorf("%d messages were answered and %d are there", answered, len(page))
+	if len(page) < acknowledged || len(page) > acknowledged+3 {
+		t.Errorf("%d messages were acknowledged and %d are there", acknowledged, len(page))
 	}
 }
 
-// No read on a replica is older than what was committed before it began, also
+// No read on a replica is older than what was committed before it began, even
 // when the replica is far behind.
 func TestReplicaBehind(t *testing.T) {
 	server := stacktest.Postgres(t)
-	url := migrated(t)
+	url := newDatabase(t)
 	replica, err := server.StartReplica(t.Context(), "replica")
 	if err != nil {
 		t.Fatal(err)
 	}
 	s := openAt(t, postgres.Config{URL: url, Replicas: []string{replica.URL(databaseOf(url))}})
-	u := addUser(t, s, "someone")
-	c := addGroup(t, s, u)
+	u := createUser(t, s, "someone")
+	c := createGroup(t, s, u)
 	check := func(what string) {
 		t.Helper()
 		for range 50 {
@@ -241,29 +241,29 @@ func TestReplicaBehind(t *testing.T) {
 	check("gone")
 }
 
-// One address may stand for several replicas (a service that balances, a pool
-// of connections): how far one of them is says nothing about the others.
+// One address may stand for several replicas (a load balancer, a connection
+// pooler): the position of one of them says nothing about the others.
 func TestReplicasBehindOneAddress(t *testing.T) {
 	server := stacktest.Postgres(t)
-	url := migrated(t)
+	url := newDatabase(t)
 	var ports []int
-	var still *stack.Postgres
-	for _, name := range []string{"still", "follows"} {
+	var paused *stack.Postgres
+	for _, name := range []string{"paused", "following"} {
 		replica, err := server.StartReplica(t.Context(), name)
 		if err != nil {
 			t.Fatal(err)
 		}
 		ports = append(ports, replica.Port())
-		if name == "still" {
-			still = replica
+		if name == "paused" {
+			paused = replica
 		}
 	}
 	service := balance(t, ports)
 	at := strings.Replace(url, fmt.Sprintf(":%d/", server.Port()), fmt.Sprintf(":%d/", service), 1)
 	s := openAt(t, postgres.Config{URL: url, Replicas: []string{at}})
-	u := addUser(t, s, "someone")
-	c := addGroup(t, s, u)
-	if err := still.Exec(t.Context(), "postgres", `SELECT pg_wal_replay_pause()`); err != nil {
+	u := createUser(t, s, "someone")
+	c := createGroup(t, s, u)
+	if err := paused.Exec(t.Context(), "postgres", `SELECT pg_wal_replay_pause()`); err != nil {
 		t.Fatal(err)
 	}
 	fresh := func() {
@@ -289,7 +289,8 @@ func TestReplicasBehindOneAddress(t *testing.T) {
 	}
 }
 
-// balance gives each connection to the next of some ports, and returns its own.
+// balance forwards each connection to the next of some ports, and returns its own
+// port.
 func balance(t *testing.T, ports []int) int {
 	t.Helper()
 	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
@@ -319,14 +320,14 @@ func balance(t *testing.T, ports []int) int {
 	return l.Addr().(*net.TCPAddr).Port
 }
 
-// Messages of several months: pages, changes and duplicates go across, and a
-// month that is detached leaves what was sent known.
-func TestMonths(t *testing.T) {
-	url := migrated(t)
+// Messages of several months: pages, changes and duplicates span months, and the
+// client ids of a detached month are still known.
+func TestPartitions(t *testing.T) {
+	url := newDatabase(t)
 	now := time.Date(2026, 10, 31, 23, 59, 0, 0, time.UTC)
 	s := openAt(t, postgres.Config{URL: url, Now: func() time.Time { return now }})
-	u := addUser(t, s, "someone")
-	c := addGroup(t, s, u)
+	u := createUser(t, s, "someone")
+	c := createGroup(t, s, u)
 	first := submission(c, u, "the very first")
 	if _, err := s.Append(t.Context(), []chat.Submission{first}); err != nil {
 		t.Fatal(err)
@@ -382,14 +383,14 @@ func TestMonths(t *testing.T) {
 	}
 }
 
-// A device that was away while a month was detached misses nothing of those that
-// are left, wherever the last change that it saw lies.
-func TestChangesAfterAMonthWasDetached(t *testing.T) {
-	url := migrated(t)
+// A device that was offline while a month was detached misses nothing of the
+// other months, whatever the last change that it saw.
+func TestChangesAfterDetach(t *testing.T) {
+	url := newDatabase(t)
 	now := time.Date(2026, 10, 15, 0, 0, 0, 0, time.UTC)
 	s := openAt(t, postgres.Config{URL: url, Now: func() time.Time { return now }})
-	u := addUser(t, s, "someone")
-	c := addGroup(t, s, u)
+	u := createUser(t, s, "someone")
+	c := createGroup(t, s, u)
 	const detached, all = 40, 50
 	edit := func(seq int64, text string) {
 		t.Helper()
@@ -399,8 +400,8 @@ func TestChangesAfterAMonthWasDetached(t *testing.T) {
 	}
 	for i := range all {
 		if i == detached {
-			// Many changes widen what the search goes through; those of
-			// many messages fill pages.
+			// Many changes widen the range of the search; changes of many
+			// messages fill pages.
 			for i := range detached {
 				edit(int64(i+1), "edited in October")
 			}
@@ -446,10 +447,10 @@ func TestChangesAfterAMonthWasDetached(t *testing.T) {
 	}
 }
 
-// Processes whose clocks disagree, that die and take each other's numbers, never
-// make the same id.
+// Processes whose clocks disagree, that crash and take over each other's numbers,
+// never generate the same id.
 func TestIDLeases(t *testing.T) {
-	url := migrated(t)
+	url := newDatabase(t)
 	server := stacktest.Postgres(t)
 	seen := map[chat.UserID]bool{}
 	n := 0
@@ -458,14 +459,14 @@ func TestIDLeases(t *testing.T) {
 		s := openAt(t, postgres.Config{URL: url, IDClock: func() time.Time { return time.Now().Add(skew) }})
 		for range 5 {
 			n++
-			id := addUser(t, s, fmt.Sprintf("user%d", n))
+			id := createUser(t, s, fmt.Sprintf("user%d", n))
 			if seen[id] {
-				t.Fatalf("the id %d was made twice", id)
+				t.Fatalf("the id %d was generated twice", id)
 			}
 			seen[id] = true
 		}
-		// All numbers but one are taken, and that one is free again: the
-		// next process has to take it over.
+		// All numbers but one are taken, and that one has expired: the next
+		// process has to take it over.
 		if err := server.Exec(t.Context(), databaseOf(url), `UPDATE id_nodes SET expires = now();
 			INSERT INTO id_nodes SELECT n, gen_random_uuid(), now() + interval '1 day', now() FROM generate_series(0, 1023) n
 			WHERE n <> (SELECT min(node) FROM id_nodes) ON CONFLICT (node) DO NOTHING`); err != nil {

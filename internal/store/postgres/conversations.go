@@ -9,7 +9,8 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/textfold"
 )
 
-// conversationColumns are those of conversationRow, of a conversation c.
+// conversationColumns are the columns that conversationRow reads; c is the
+// conversation.
 const conversationColumns = `c.id, c.kind, c.title, c.topic, c.seq, c.rev, c.members_rev, c.members, c.created_at, c.active_at, c.month`
 
 // conversationRow reads a conversation.
@@ -27,28 +28,25 @@ func (r *conversationRow) conversation() chat.Conversation {
 	return r.Conversation
 }
 
-// locked is a conversation whose lock an append holds.
-type locked = conversationRow
-
-// lock takes the conversation that a query finds.
+// lock locks and returns the conversation that matches a condition.
 func (t *tx) lock(where string, args ...any) (c chat.Conversation, found bool, err error) {
 	var r conversationRow
-	found, err = t.one(r.fields(), `SELECT `+conversationColumns+` FROM conversations c WHERE `+where+` FOR NO KEY UPDATE`, args...)
+	found, err = t.queryRow(r.fields(), `SELECT `+conversationColumns+` FROM conversations c WHERE `+where+` FOR NO KEY UPDATE`, args...)
 	return r.conversation(), found, err
 }
 
-// LockConversation takes a conversation.
+// LockConversation locks and returns a conversation.
 func (t *tx) LockConversation(id chat.ConversationID) (chat.Conversation, error) {
 	c, found, err := t.lock(`c.id = $1`, id)
 	return c, notFound(found, err, "conversation")
 }
 
-// LockDirect takes the direct conversation of two people.
+// LockDirect locks and returns the direct conversation of two users.
 func (t *tx) LockDirect(low, high chat.UserID) (chat.Conversation, bool, error) {
 	return t.lock(`c.low = $1 AND c.high = $2`, low, high)
 }
 
-// InsertConversation keeps a conversation that has no members yet.
+// InsertConversation stores a conversation that has no members yet.
 func (t *tx) InsertConversation(c chat.Conversation, low, high chat.UserID) (bool, error) {
 	var first, second *chat.UserID
 	if c.Kind == chat.Direct {
@@ -60,22 +58,22 @@ func (t *tx) InsertConversation(c chat.Conversation, low, high chat.UserID) (boo
 	return n > 0, err
 }
 
-// SaveTitle keeps title, topic and Rev of a conversation.
-func (t *tx) SaveTitle(c chat.Conversation) error {
+// SaveProfile stores title, topic and Rev of a conversation.
+func (t *tx) SaveProfile(c chat.Conversation) error {
 	_, err := t.exec(`UPDATE conversations SET title = $2, topic = $3, title_fold = $4, topic_fold = $5, rev = $6,
 		change = pg_current_xact_id() WHERE id = $1`, c.ID, c.Title, c.Topic, textfold.Fold(c.Title), textfold.Fold(c.Topic), c.Rev)
 	return err
 }
 
-// visit finds out what a reader is in a conversation. Who is not a member may
-// not know of it.
-func visit(ctx context.Context, q querier, id chat.ConversationID, by chat.UserID) (kind chat.Kind, role chat.Role, err error) {
-	found, err := one(ctx, q, []any{&kind, &role}, `SELECT c.kind, m.role FROM conversations c
+// readerRole returns the kind of a conversation and the role of a member. A user
+// who is not a member may not see it: CodeNotFound.
+func readerRole(ctx context.Context, q querier, id chat.ConversationID, by chat.UserID) (kind chat.Kind, role chat.Role, err error) {
+	found, err := queryRow(ctx, q, []any{&kind, &role}, `SELECT c.kind, m.role FROM conversations c
 		JOIN members m ON m.account = $2 AND m.conversation = c.id AND m.role <> '' WHERE c.id = $1`, id, by)
 	return kind, role, notFound(found, err, "conversation")
 }
 
-// Audience is who may receive a change of a conversation.
+// Audience returns who may receive a change of a conversation.
 func (t *tx) Audience(c chat.Conversation) (chat.Audience, error) {
 	a := chat.Audience{Conversation: c.ID, MembersRev: c.MembersRev}
 	if c.Members > chat.SmallConversation {
@@ -92,7 +90,7 @@ func (t *tx) Audience(c chat.Conversation) (chat.Audience, error) {
 	return a, err
 }
 
-// Conversation is one of by's conversations as by sees it.
+// Conversation returns one of by's conversations as by sees it.
 func (s *Store) Conversation(ctx context.Context, id chat.ConversationID, by chat.UserID) (chat.Summary, error) {
 	return read(ctx, s, "read a conversation", func(ctx context.Context, q querier) (none chat.Summary, err error) {
 		out, err := summaries(ctx, q, by, `SELECT $2::bigint AS conversation, '0'::xid8 AS change, 1 AS place`, id)
@@ -113,7 +111,7 @@ type channelPage struct {
 
 // Channels lists public channels; see the contract.
 func (s *Store) Channels(ctx context.Context, by chat.UserID, text, afterTitle string, after chat.ConversationID, limit int) ([]chat.Conversation, []bool, error) {
-	page, err := readAnywhere(ctx, s, "list channels", func(ctx context.Context, q querier) (p channelPage, err error) {
+	page, err := readPreferReplica(ctx, s, "list channels", func(ctx context.Context, q querier) (p channelPage, err error) {
 		rows, err := q.Query(ctx, `SELECT `+conversationColumns+`,
 				EXISTS (SELECT FROM members m WHERE m.account = $1 AND m.conversation = c.id AND m.role <> '')
 			FROM conversations c WHERE c.kind = 'channel' AND (c.title, c.id) > ($2, $3)
@@ -136,14 +134,14 @@ func (s *Store) Channels(ctx context.Context, by chat.UserID, text, afterTitle s
 	return page.channels, page.member, err
 }
 
-// Audience is who may receive what is not stored; see the contract.
+// Audience returns who may receive what is not stored; see the contract.
 func (s *Store) Audience(ctx context.Context, id chat.ConversationID) (chat.Audience, error) {
 	return read(ctx, s, "read an audience", func(ctx context.Context, q querier) (a chat.Audience, err error) {
 		a.Conversation = id
 		var members int
 		var ids []int64
 		// One statement, so that the members are those of the rev.
-		found, err := one(ctx, q, []any{&a.MembersRev, &members, &ids}, `SELECT c.members_rev, c.members, CASE WHEN c.members <= $2 THEN
+		found, err := queryRow(ctx, q, []any{&a.MembersRev, &members, &ids}, `SELECT c.members_rev, c.members, CASE WHEN c.members <= $2 THEN
 			(SELECT array_agg(m.account ORDER BY m.account) FROM members m WHERE m.conversation = c.id AND m.role <> '') END
 			FROM conversations c WHERE c.id = $1`, id, chat.SmallConversation)
 		if err := notFound(found, err, "conversation"); err != nil {

@@ -1,22 +1,22 @@
-// Package postgres keeps the store in PostgreSQL 15 or later, for any number of
-// processes at once.
+// Package postgres implements the store in PostgreSQL 15 or later, for any number
+// of processes.
 //
-// # How it is kept
+// # Design
 //
-// Changes of one conversation take the lock of its row first; where there are
-// several, in the order of their ids. So seq and rev are given in the
-// transaction that stores, and no two transactions wait for each other in a
-// ring.
+// A change of a conversation locks the conversation's row first; several rows are
+// locked in the order of their ids. So seq and rev are assigned in the
+// transaction that stores, and transactions do not deadlock.
 //
-// Messages lie in one partition for each month in which they were stored
-// (months.go): an insert touches the latest alone, and old ones can be
-// detached. Table spans says from which seq on a conversation's messages lie
-// in which month, so that a page reads the partitions that it needs. Table
-// sends keeps who sent what under which name for ever, also when the month is
-// gone (G2).
+// Messages are partitioned by the month in which they were stored
+// (partitions.go): an insert uses only the latest partition, and old ones can be
+// detached. Table spans says from which seq on a conversation's messages are in
+// which month, so that a page reads only the partitions that it needs. Table
+// sends keeps the client ids of all messages for ever, also when their month is
+// detached (G2).
 //
-// What a device asks after it was away goes by transaction ids (position.go).
+// What a device reads when it reconnects is based on transaction ids
+// (position.go).
 //
-// Nothing is kept in a database session, so PgBouncer may stand between in
-// transaction mode.
+// No state is kept in a database session, so PgBouncer can be used in transaction
+// mode.
 package postgres

@@ -29,7 +29,7 @@ const (
 	undefinedTable       = "42P01"
 )
 
-func stateOf(err error) string {
+func sqlState(err error) string {
 	var e *pgconn.PgError
 	if errors.As(err, &e) {
 		return e.Code
@@ -37,14 +37,14 @@ func stateOf(err error) string {
 	return ""
 }
 
-// explain turns an error of the driver into a sentence for the person who runs
-// the system. Refusals pass unchanged.
+// explain turns an error of the driver into a sentence for the operator.
+// Refusals are returned unchanged.
 func explain(err error) error {
-	var known *store.DatabaseError
-	if err == nil || chat.CodeOf(err) != "" || errors.As(err, &known) {
+	var explained *store.DatabaseError
+	if err == nil || chat.CodeOf(err) != "" || errors.As(err, &explained) {
 		return err
 	}
-	say := func(retryable bool, format string, args ...any) error {
+	databaseError := func(retryable bool, format string, args ...any) error {
 		return &store.DatabaseError{Text: fmt.Sprintf(format, args...), Retryable: retryable, Cause: err}
 	}
 	var e *pgconn.PgError
@@ -53,43 +53,43 @@ func explain(err error) error {
 	switch {
 	case errors.As(err, &e):
 	case errors.Is(err, puddle.ErrClosedPool):
-		return say(true, "the database's connections are closed")
+		return databaseError(true, "the database's connections are closed")
 	case errors.As(err, &connect):
-		// The driver gives a line for every address that it tried.
+		// The driver's error has a line for every address that it tried.
 		lines := strings.Split(err.Error(), "\n")
 		var dial *net.OpError
 		if !errors.As(err, &dial) && !errors.As(err, &network) {
-			return say(true, "--database: what answers is not PostgreSQL, or is no more (%s); check the address", strings.TrimSpace(lines[len(lines)-1]))
+			return databaseError(true, "--database: the server is not PostgreSQL, or closed the connection (%s); check the address", strings.TrimSpace(lines[len(lines)-1]))
 		}
-		return say(true, "--database: the server does not answer (%s); check the address, and that it runs", strings.TrimSpace(lines[len(lines)-1]))
+		return databaseError(true, "--database: the server does not answer (%s); check the address, and that it runs", strings.TrimSpace(lines[len(lines)-1]))
 	case errors.Is(err, context.Canceled):
 		return err
 	case errors.As(err, &network), errors.Is(err, context.DeadlineExceeded):
-		return say(true, "the database does not answer: %v", err)
+		return databaseError(true, "the database does not answer: %v", err)
 	default:
-		// What else the driver says is of a connection that broke.
-		return say(true, "the database cannot be used: %v", err)
+		// Every other error of the driver is about a broken connection.
+		return databaseError(true, "the database cannot be used: %v", err)
 	}
 	switch e.Code {
 	case invalidPassword, invalidAuthorisation:
-		return say(false, "--database: the server does not let the user in (%s); check user and password", e.Message)
+		return databaseError(false, "--database: the server refuses the login (%s); check user and password", e.Message)
 	case unknownDatabase:
-		return say(false, "--database: %s; create it with ENCODING 'UTF8' TEMPLATE template0", e.Message)
+		return databaseError(false, "--database: %s; create it with ENCODING 'UTF8' TEMPLATE template0", e.Message)
 	case notPermitted:
-		return say(false, "--database: the user may not do this (%s); make it the owner of the database and of its tables", e.Message)
+		return databaseError(false, "--database: the user may not do this (%s); make it the owner of the database and of its tables", e.Message)
 	case undefinedTable:
-		return say(false, "--database: a table is missing (%s); run hikyaku migrate", e.Message)
+		return databaseError(false, "--database: a table is missing (%s); run hikyaku migrate", e.Message)
 	case serializationFailed, deadlockDetected, lockNotAvailable, readOnlyTransaction:
-		return say(true, "the database cannot do it now: %s", e.Message)
+		return databaseError(true, "the database cannot do it now: %s", e.Message)
 	}
 	switch e.Code[:2] {
 	case "08", "53", "57", "58": // connection, resources, operator, system
-		return say(true, "the database cannot do it now: %s", e.Message)
+		return databaseError(true, "the database cannot do it now: %s", e.Message)
 	case "22", "23", "54": // data, constraints, limits
-		return &store.DatabaseError{Text: fmt.Sprintf("the database cannot keep it: %s (SQLSTATE %s)", e.Message, e.Code), Poison: true, Cause: err}
+		return &store.DatabaseError{Text: fmt.Sprintf("the database cannot store it: %s (SQLSTATE %s)", e.Message, e.Code), Poison: true, Cause: err}
 	}
-	return say(false, "the database: %s (SQLSTATE %s)", e.Message, e.Code)
+	return databaseError(false, "the database: %s (SQLSTATE %s)", e.Message, e.Code)
 }
 
-// wrap says what was tried.
+// wrap adds what was tried to an error.
 func wrap(what string, err error) error { return store.Wrap(what, err, explain) }

@@ -11,26 +11,26 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/store"
 )
 
-// lookBack is how many messages are looked through for the member's own last
-// one.
+// lookBack is how many of the latest messages are searched for the member's own
+// last one.
 const lookBack = "100"
 
-// listed is a conversation of a list, with the transaction that changed it
-// last. Role is empty for one that the person is no longer in.
-type listed struct {
+// listEntry is a conversation of a list, with the transaction that changed it
+// last. Role is empty for a conversation that the user has left.
+type listEntry struct {
 	chat.Summary
 	change string
 }
 
-// summaries gives the conversations that the query picks (columns
-// conversation, change and place; parameter 1 is the person), by place. It
-// picks first and looks at messages after, so that a page costs the same in a
-// long list.
-func summaries(ctx context.Context, q querier, by chat.UserID, pick string, args ...any) ([]listed, error) {
+// summaries returns the conversations that the query selects (columns
+// conversation, change and place; parameter 1 is the user), by place. It reads
+// messages only for the selected ones, so that a page costs the same in a long
+// list.
+func summaries(ctx context.Context, q querier, by chat.UserID, pick string, args ...any) ([]listEntry, error) {
 	rows, err := q.Query(ctx, `WITH picked AS MATERIALIZED (`+pick+`),
 		mine AS MATERIALIZED (SELECT picked.place, picked.change, coalesce(m.role, '') AS role, coalesce(m.read, 0) AS read, c.low, c.high,
 				`+conversationColumns+`, greatest(m.read, c.seq - `+lookBack+`, 0) AS seen,
-				`+monthOf("c.id", "greatest(m.read, c.seq - "+lookBack+", 0) + 1")+` AS since
+				`+monthSQL("c.id", "greatest(m.read, c.seq - "+lookBack+", 0) + 1")+` AS since
 			FROM picked JOIN conversations c ON c.id = picked.conversation
 			LEFT JOIN members m ON m.account = $1 AND m.conversation = c.id)
 		SELECT c.change::text, c.role, c.read, coalesce(p.account, 0), coalesce(p.read, 0), coalesce(p.received, 0), coalesce(own.seq, 0),
@@ -45,11 +45,11 @@ func summaries(ctx context.Context, q querier, by chat.UserID, pick string, args
 	if err != nil {
 		return nil, err
 	}
-	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (l listed, err error) {
+	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (l listEntry, err error) {
 		var c conversationRow
 		var g messageRow
 		var own int64
-		fields := []any{&l.change, &l.Role, &l.Read, &l.Peer, &l.PeerRead, &l.PeerGot, &own}
+		fields := []any{&l.change, &l.Role, &l.Read, &l.Peer, &l.PeerRead, &l.PeerReceived, &own}
 		if err := row.Scan(append(append(fields, c.fields()...), g.fields()...)...); err != nil {
 			return l, err
 		}
@@ -67,12 +67,12 @@ type changedPage struct {
 	more bool
 }
 
-// pickChanged finds what has changed: $2 the snapshot that the device has seen
-// (NULL for nothing), $3 and $4 the last row that it got in this round, $6 the
-// snapshot of the round. What happens in a conversation after the user has left
-// it is not looked at; what was left before a first round is not told, what is
-// left during it is.
-const pickChanged = `SELECT conversation, change, row_number() OVER (ORDER BY change, conversation) AS place FROM (
+// selectChanged selects what has changed. $2 is the snapshot that the device has
+// seen (NULL for nothing), $3 and $4 the last row that it got in this round, $6
+// the snapshot of the round. Changes of a conversation after the user has left it
+// are not considered. Conversations left before a first round are not listed,
+// those left during it are.
+const selectChanged = `SELECT conversation, change, row_number() OVER (ORDER BY change, conversation) AS place FROM (
 	SELECT m.conversation, m.role, CASE WHEN m.role = '' THEN m.change ELSE greatest(m.change, c.change) END AS change
 	FROM members m JOIN conversations c ON c.id = m.conversation WHERE m.account = $1) k
 	WHERE CASE WHEN $2::text IS NULL THEN role <> '' OR NOT pg_visible_in_snapshot(change, $6::text::pg_snapshot) ELSE NOT pg_visible_in_snapshot(change, $2::text::pg_snapshot) END
@@ -83,8 +83,8 @@ const pickChanged = `SELECT conversation, change, row_number() OVER (ORDER BY ch
 func (s *Store) Changed(ctx context.Context, user chat.UserID, after store.Position, limit int) ([]chat.Summary, []chat.ConversationID, store.Position, bool, error) {
 	limit = max(limit, 1)
 	out, err := read(ctx, s, "list what has changed", func(ctx context.Context, q querier) (out changedPage, err error) {
-		// Taken before the list is read: what commits between the two is
-		// listed now and once more, which does no harm.
+		// The snapshot is taken before the list is read: what commits between
+		// the two is listed now and once more, which does no harm.
 		var now string
 		if err := q.QueryRow(ctx, `SELECT pg_current_snapshot()::text`).Scan(&now); err != nil {
 			return out, err
@@ -100,7 +100,7 @@ func (s *Store) Changed(ctx context.Context, user chat.UserID, after store.Posit
 		if p.base != "" {
 			base = &p.base
 		}
-		list, err := summaries(ctx, q, user, pickChanged, base, p.xid, p.id, limit+1, p.round)
+		list, err := summaries(ctx, q, user, selectChanged, base, p.xid, p.id, limit+1, p.round)
 		if err != nil {
 			return out, err
 		}
@@ -118,13 +118,13 @@ func (s *Store) Changed(ctx context.Context, user chat.UserID, after store.Posit
 				out.page = append(out.page, list[i].Summary)
 			}
 		}
-		out.next = p.seal()
+		out.next = p.encode()
 		return out, nil
 	})
 	return out.page, out.gone, out.next, out.more, err
 }
 
-// Recent lists by's conversations, the last active first; see the contract.
+// Recent lists by's conversations, the latest active first; see the contract.
 func (s *Store) Recent(ctx context.Context, by chat.UserID, before time.Time, beforeID chat.ConversationID, limit int) ([]chat.Summary, error) {
 	return read(ctx, s, "list conversations", func(ctx context.Context, q querier) ([]chat.Summary, error) {
 		list, err := summaries(ctx, q, by, `SELECT m.conversation, '0'::xid8 AS change, row_number() OVER (ORDER BY c.active_at DESC, c.id DESC) AS place
@@ -139,13 +139,13 @@ func (s *Store) Recent(ctx context.Context, by chat.UserID, before time.Time, be
 	})
 }
 
-// Heads sums up each user's conversations; see the contract.
+// Heads returns a checksum of each user's conversations; see the contract.
 func (s *Store) Heads(ctx context.Context, users []chat.UserID) (map[chat.UserID]store.Head, error) {
 	return read(ctx, s, "sum up conversations", func(ctx context.Context, q querier) (map[chat.UserID]store.Head, error) {
 		out := make(map[chat.UserID]store.Head, len(users))
 		rows, err := q.Query(ctx, `SELECT k.account, h.n, h.sum FROM unnest($1::bigint[]) AS k (account) CROSS JOIN LATERAL (
 			SELECT count(*) AS n, coalesce(sum(c.rev + m.read), 0)::bigint AS sum FROM members m JOIN conversations c ON c.id = m.conversation
-			WHERE m.account = k.account AND m.role <> '') h`, numbers(users))
+			WHERE m.account = k.account AND m.role <> '') h`, int64s(users))
 		if err != nil {
 			return nil, err
 		}
@@ -162,11 +162,11 @@ func (s *Store) Heads(ctx context.Context, users []chat.UserID) (map[chat.UserID
 	})
 }
 
-// firstAfter finds by halves the seq of the first message that was stored after
-// a rev: $2 and $3 are the ends between which it lies. A message that is not
-// there is of a month that was detached, which are the oldest: the one that is
-// looked for comes after it.
-const firstAfter = `WITH RECURSIVE search (low, high) AS (
+// selectFirstSeqAfter finds, by binary search, the seq of the first message that
+// was stored after rev $4; it is between $2 and $3. A message that does not exist
+// is of a month that was detached. Those are the oldest months, so the result
+// comes after it.
+const selectFirstSeqAfter = `WITH RECURSIVE search (low, high) AS (
 		SELECT $2::bigint, $3::bigint
 		UNION ALL
 		SELECT CASE WHEN g.rev > $4 THEN s.low ELSE x.mid + 1 END, CASE WHEN g.rev > $4 THEN x.mid ELSE s.high END
@@ -176,9 +176,9 @@ const firstAfter = `WITH RECURSIVE search (low, high) AS (
 		WHERE s.low < s.high)
 	SELECT low FROM search WHERE low >= high`
 
-// Changes are the messages that have changed after rev; see the contract. It
-// merges those that are as they were stored with those that were changed
-// since, both in the order of their rev.
+// Changes returns the messages that have changed after rev; see the contract. It
+// merges those that are unchanged since they were stored with those that were
+// changed, both in the order of their rev.
 func (s *Store) Changes(ctx context.Context, id chat.ConversationID, by chat.UserID, rev int64, limit int) ([]chat.Message, error) {
 	return read(ctx, s, "read changes", func(ctx context.Context, _ querier) (out []chat.Message, err error) {
 		// Several statements that must see one state.
@@ -192,28 +192,28 @@ func (s *Store) Changes(ctx context.Context, id chat.ConversationID, by chat.Use
 
 func changesAfter(ctx context.Context, q querier, id chat.ConversationID, by chat.UserID, rev int64, limit int) ([]chat.Message, error) {
 	var last, head int64
-	found, err := one(ctx, q, []any{&last, &head}, `SELECT c.seq, c.rev FROM conversations c
+	found, err := queryRow(ctx, q, []any{&last, &head}, `SELECT c.seq, c.rev FROM conversations c
 		JOIN members m ON m.account = $2 AND m.conversation = c.id AND m.role <> '' WHERE c.id = $1`, id, by)
 	if err := notFound(found, err, "conversation"); err != nil || limit == 0 || rev >= head {
 		return nil, err
 	}
-	// The rev that stored a message is its seq and the number of other changes
-	// before it, which narrows the search to very little.
+	// The rev with which a message was stored is its seq plus the number of other
+	// changes before it, which leaves very little to search.
 	others := head - last
 	low, high := max(1, rev-others+1), min(rev+1, last+1)
 	from := high
 	if low < high {
-		if _, err := one(ctx, q, []any{&from}, firstAfter, id, low, high, rev); err != nil {
+		if _, err := queryRow(ctx, q, []any{&from}, selectFirstSeqAfter, id, low, high, rev); err != nil {
 			return nil, err
 		}
 	}
 	out, err := collectMessages(q.Query(ctx, `SELECT `+messageColumns+` FROM messages g WHERE g.conversation = $1 AND g.seq >= $2
-		AND g.month >= `+monthOf("$1", "$2")+` AND g.changed_rev IS NULL ORDER BY g.seq LIMIT $3`, id, from, limit))
+		AND g.month >= `+monthSQL("$1", "$2")+` AND g.changed_rev IS NULL ORDER BY g.seq LIMIT $3`, id, from, limit))
 	if err != nil {
 		return nil, err
 	}
-	// Limited after the join: what was changed in a month that was detached
-	// is not there any more, and may not end the page.
+	// The limit applies after the join: changes of a detached month no longer
+	// exist, and must not end the page.
 	changed, err := collectMessages(q.Query(ctx, `SELECT `+messageColumns+` FROM amendments a
 		JOIN messages g ON g.conversation = a.conversation AND g.seq = a.seq AND g.month = a.month
 		WHERE a.conversation = $1 AND a.rev > $2 ORDER BY a.rev LIMIT $3`, id, rev, limit))

@@ -11,7 +11,8 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/store"
 )
 
-// invitationColumns are those of invitationFields, of an invitation or a link i.
+// invitationColumns are the columns of invitationFields; i is the invitation or
+// link.
 const invitationColumns = `i.id, i.token, i.created_by, i.created_at, i.expires_at, i.max_uses, i.uses`
 
 func invitationFields(i *store.Invitation) []any {
@@ -23,16 +24,16 @@ func invitationInUTC(i store.Invitation) store.Invitation {
 	return i
 }
 
-// InsertInvitation keeps an invitation.
+// InsertInvitation stores an invitation.
 func (t *tx) InsertInvitation(i store.Invitation) error {
 	_, err := t.exec(`INSERT INTO invitations (id, token, created_by, created_at, expires_at, max_uses) VALUES ($1, $2, $3, $4, $5, $6)`,
 		i.ID, i.Token, i.CreatedBy, i.CreatedAt, i.ExpiresAt, i.MaxUses)
 	return err
 }
 
-// LockInvitation finds an invitation by its token's hash, and holds it.
+// LockInvitation finds an invitation by its token's hash, and locks it.
 func (t *tx) LockInvitation(token []byte) (i store.Invitation, found bool, err error) {
-	found, err = t.one(invitationFields(&i), `SELECT `+invitationColumns+` FROM invitations i WHERE i.token = $1 FOR UPDATE`, token)
+	found, err = t.queryRow(invitationFields(&i), `SELECT `+invitationColumns+` FROM invitations i WHERE i.token = $1 FOR UPDATE`, token)
 	return i, found, err
 }
 
@@ -42,8 +43,8 @@ func (t *tx) UseInvitation(id int64) error {
 	return err
 }
 
-// EndInvitation deletes an invitation.
-func (t *tx) EndInvitation(id int64) (bool, error) {
+// DeleteInvitationByID deletes an invitation.
+func (t *tx) DeleteInvitationByID(id int64) (bool, error) {
 	n, err := t.exec(`DELETE FROM invitations WHERE id = $1`, id)
 	return n > 0, err
 }
@@ -63,28 +64,28 @@ func (s *Store) Invitations(ctx context.Context, now time.Time) ([]store.Invitat
 	})
 }
 
-// InsertLink keeps a link.
+// InsertLink stores a link.
 func (t *tx) InsertLink(l store.Link) error {
 	_, err := t.exec(`INSERT INTO links (id, conversation, token, created_by, created_at, expires_at, max_uses)
 		VALUES ($1, $2, $3, $4, $5, $6, $7)`, l.ID, l.Conversation, l.Token, l.CreatedBy, l.CreatedAt, l.ExpiresAt, l.MaxUses)
 	return err
 }
 
-// DeleteLinkOf ends a link of a conversation.
-func (t *tx) DeleteLinkOf(id chat.ConversationID, link int64) (bool, error) {
+// DeleteConversationLink deletes a link of a conversation.
+func (t *tx) DeleteConversationLink(id chat.ConversationID, link int64) (bool, error) {
 	n, err := t.exec(`DELETE FROM links WHERE id = $1 AND conversation = $2`, link, id)
 	return n > 0, err
 }
 
 // FindLink finds a link by its token's hash.
 func (t *tx) FindLink(token []byte) (l store.Link, found bool, err error) {
-	found, err = t.one(append(invitationFields(&l.Invitation), &l.Conversation), linkByToken, token)
+	found, err = t.queryRow(append(invitationFields(&l.Invitation), &l.Conversation), selectLinkByToken, token)
 	return l, found, err
 }
 
-// LockLink finds a link and holds it.
+// LockLink finds a link and locks it.
 func (t *tx) LockLink(token []byte) (l store.Link, found bool, err error) {
-	found, err = t.one(append(invitationFields(&l.Invitation), &l.Conversation), linkByToken+` FOR UPDATE`, token)
+	found, err = t.queryRow(append(invitationFields(&l.Invitation), &l.Conversation), selectLinkByToken+` FOR UPDATE`, token)
 	return l, found, err
 }
 
@@ -97,7 +98,7 @@ func (t *tx) UseLink(id int64) error {
 // LinksOf lists the links that can still be used, newest first.
 func (s *Store) LinksOf(ctx context.Context, id chat.ConversationID, by chat.UserID, now time.Time) ([]store.Link, error) {
 	return read(ctx, s, "list links", func(ctx context.Context, q querier) ([]store.Link, error) {
-		kind, role, err := visit(ctx, q, id, by)
+		kind, role, err := readerRole(ctx, q, id, by)
 		if err != nil {
 			return nil, err
 		}
@@ -118,18 +119,18 @@ func (s *Store) LinksOf(ctx context.Context, id chat.ConversationID, by chat.Use
 	})
 }
 
-const linkByToken = `SELECT ` + invitationColumns + `, i.conversation FROM links i WHERE i.token = $1`
+const selectLinkByToken = `SELECT ` + invitationColumns + `, i.conversation FROM links i WHERE i.token = $1`
 
-// LinkByToken is where a usable link leads.
+// LinkByToken returns the conversation of a usable link.
 func (s *Store) LinkByToken(ctx context.Context, token []byte, now time.Time) (chat.Conversation, error) {
 	return read(ctx, s, "read a link", func(ctx context.Context, q querier) (none chat.Conversation, err error) {
 		var l store.Link
-		found, err := one(ctx, q, append(invitationFields(&l.Invitation), &l.Conversation), linkByToken, token)
+		found, err := queryRow(ctx, q, append(invitationFields(&l.Invitation), &l.Conversation), selectLinkByToken, token)
 		if err := notFound(found && l.Usable(now), err, "link"); err != nil {
 			return none, err
 		}
 		var r conversationRow
-		found, err = one(ctx, q, r.fields(), `SELECT `+conversationColumns+` FROM conversations c WHERE c.id = $1`, l.Conversation)
+		found, err = queryRow(ctx, q, r.fields(), `SELECT `+conversationColumns+` FROM conversations c WHERE c.id = $1`, l.Conversation)
 		return r.conversation(), notFound(found, err, "link")
 	})
 }

@@ -9,35 +9,35 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
 )
 
-// Role is what a user is in a conversation, "" for nothing.
+// Role returns a user's role in a conversation, "" for a non-member.
 func (t *tx) Role(id chat.ConversationID, user chat.UserID) (role chat.Role, err error) {
-	_, err = t.one([]any{&role}, `SELECT role FROM members WHERE account = $1 AND conversation = $2`, user, id)
+	_, err = t.queryRow([]any{&role}, `SELECT role FROM members WHERE account = $1 AND conversation = $2`, user, id)
 	return role, err
 }
 
-// Outsiders are those of users who are not in the conversation.
-func (t *tx) Outsiders(id chat.ConversationID, users []chat.UserID) ([]chat.UserID, error) {
+// NonMembers returns those of users who are not members.
+func (t *tx) NonMembers(id chat.ConversationID, users []chat.UserID) ([]chat.UserID, error) {
 	rows, err := t.Query(t.ctx, `SELECT k.account FROM (SELECT account, min(n) AS n FROM unnest($1::bigint[]) WITH ORDINALITY AS u (account, n) GROUP BY account) k
 		WHERE NOT EXISTS (SELECT FROM members m WHERE m.account = k.account AND m.conversation = $2 AND m.role <> '') ORDER BY k.n`,
-		numbers(users), id)
+		int64s(users), id)
 	if err != nil {
 		return nil, err
 	}
 	return pgx.CollectRows(rows, pgx.RowTo[chat.UserID])
 }
 
-// Memberships are all members of a conversation.
+// Memberships returns all members of a conversation.
 func (t *tx) Memberships(id chat.ConversationID) ([]chat.Membership, error) {
 	return memberships(t.ctx, t.Tx, id, 0, chat.MaxMembers)
 }
 
-// CountOwners is how many members are owners.
+// CountOwners returns how many members are owners.
 func (t *tx) CountOwners(id chat.ConversationID) (n int, err error) {
-	_, err = t.one([]any{&n}, `SELECT count(*) FROM members WHERE conversation = $1 AND role = $2 AND role <> ''`, id, chat.Owner)
+	_, err = t.queryRow([]any{&n}, `SELECT count(*) FROM members WHERE conversation = $1 AND role = $2 AND role <> ''`, id, chat.Owner)
 	return n, err
 }
 
-// SaveMembers keeps a change of membership, in one round trip.
+// SaveMembers stores a change of membership, in one round trip.
 func (t *tx) SaveMembers(m chat.MembersChange) error {
 	c := &m.Conversation
 	b := &pgx.Batch{}
@@ -65,7 +65,7 @@ func (t *tx) SaveMembers(m chat.MembersChange) error {
 	return t.SendBatch(t.ctx, b).Close()
 }
 
-// membershipColumns are those of membershipFields, of a member m.
+// membershipColumns are the columns of membershipFields; m is the member.
 const membershipColumns = `m.conversation, m.account, m.role, m.joined_at, m.read, m.received`
 
 func membershipFields(m *chat.Membership) []any {
@@ -89,20 +89,20 @@ func memberships(ctx context.Context, q querier, id chat.ConversationID, after c
 // MembersOf lists members; see the contract.
 func (s *Store) MembersOf(ctx context.Context, id chat.ConversationID, by, after chat.UserID, limit int) ([]chat.Membership, error) {
 	return read(ctx, s, "list members", func(ctx context.Context, q querier) ([]chat.Membership, error) {
-		if _, _, err := visit(ctx, q, id, by); err != nil {
+		if _, _, err := readerRole(ctx, q, id, by); err != nil {
 			return nil, err
 		}
 		return memberships(ctx, q, id, after, max(limit, 0))
 	})
 }
 
-// MemberIDs is every member; see the contract.
+// MemberIDs returns all members; see the contract.
 func (s *Store) MemberIDs(ctx context.Context, id chat.ConversationID) ([]chat.UserID, int64, error) {
 	var rev int64
 	ids, err := read(ctx, s, "list members", func(ctx context.Context, q querier) ([]chat.UserID, error) {
 		var ids []int64
 		// One statement, so that the members are those of the rev.
-		found, err := one(ctx, q, []any{&rev, &ids}, `SELECT c.members_rev,
+		found, err := queryRow(ctx, q, []any{&rev, &ids}, `SELECT c.members_rev,
 			(SELECT array_agg(m.account ORDER BY m.account) FROM members m WHERE m.conversation = c.id AND m.role <> '')
 			FROM conversations c WHERE c.id = $1`, id)
 		return userIDs(ids), notFound(found, err, "conversation")
@@ -113,12 +113,12 @@ func (s *Store) MemberIDs(ctx context.Context, id chat.ConversationID) ([]chat.U
 	return ids, rev, nil
 }
 
-// SharesConversation gives those who share a conversation with user.
+// SharesConversation returns those who share a conversation with user.
 func (s *Store) SharesConversation(ctx context.Context, user chat.UserID, others []chat.UserID) ([]chat.UserID, error) {
-	return read(ctx, s, "look for acquaintances", func(ctx context.Context, q querier) ([]chat.UserID, error) {
+	return read(ctx, s, "find shared conversations", func(ctx context.Context, q querier) ([]chat.UserID, error) {
 		rows, err := q.Query(ctx, `SELECT k.account FROM unnest($2::bigint[]) WITH ORDINALITY AS k (account, n)
 			WHERE EXISTS (SELECT FROM members a JOIN members b ON b.account = k.account AND b.conversation = a.conversation AND b.role <> ''
-				WHERE a.account = $1 AND a.role <> '') ORDER BY k.n`, user, numbers(others))
+				WHERE a.account = $1 AND a.role <> '') ORDER BY k.n`, user, int64s(others))
 		if err != nil {
 			return nil, err
 		}
@@ -128,13 +128,13 @@ func (s *Store) SharesConversation(ctx context.Context, user chat.UserID, others
 
 // LockMembership reads a membership and the Seq of its conversation.
 func (t *tx) LockMembership(id chat.ConversationID, user chat.UserID) (m chat.Membership, seq int64, err error) {
-	found, err := t.one(append(membershipFields(&m), &seq), `SELECT `+membershipColumns+`, c.seq FROM members m
+	found, err := t.queryRow(append(membershipFields(&m), &seq), `SELECT `+membershipColumns+`, c.seq FROM members m
 		JOIN conversations c ON c.id = m.conversation WHERE m.account = $1 AND m.conversation = $2 AND m.role <> '' FOR NO KEY UPDATE OF m`, user, id)
 	m.JoinedAt = m.JoinedAt.UTC()
 	return m, seq, notFound(found, err, "conversation")
 }
 
-// SaveMarks keeps the marks of a membership.
+// SaveMarks stores the marks of a membership.
 func (t *tx) SaveMarks(m chat.Membership, readMoved bool) error {
 	_, err := t.exec(`UPDATE members SET received = $4, read = $3,
 		change = CASE WHEN $5 THEN pg_current_xact_id() ELSE change END WHERE account = $1 AND conversation = $2`,

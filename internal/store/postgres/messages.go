@@ -9,11 +9,11 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
 )
 
-// messageColumns are those of messageRow, of a message g.
+// messageColumns are the columns that messageRow reads; g is the message.
 const messageColumns = `g.conversation, g.seq, g.id, g.sender, g.client_id, coalesce(g.changed_rev, g.rev), g.reply_to, g.at, g.edited_at, g.deleted_at, g.body`
 
-// messageRow reads a message, or finds that there is none: all of its columns
-// may be NULL, on the outer side of a join.
+// messageRow reads a message, or none: all columns are NULL when an outer join
+// found nothing.
 type messageRow struct {
 	conversation, seq, id, sender, rev, replyTo *int64
 	client                                      *[16]byte
@@ -32,7 +32,7 @@ func (r *messageRow) message() *chat.Message {
 	return &chat.Message{
 		ID: chat.MessageID(*r.id), Conversation: chat.ConversationID(*r.conversation), Seq: *r.seq, Rev: *r.rev,
 		Sender: chat.UserID(*r.sender), ClientID: *r.client, Body: *r.body, ReplyTo: *r.replyTo,
-		At: fromNull(r.at), EditedAt: fromNull(r.editedAt), DeletedAt: fromNull(r.deletedAt),
+		At: timeFromNull(r.at), EditedAt: timeFromNull(r.editedAt), DeletedAt: timeFromNull(r.deletedAt),
 	}
 }
 
@@ -49,12 +49,12 @@ func collectMessages(rows pgx.Rows, err error) ([]chat.Message, error) {
 	})
 }
 
-// UpdateMessage has f change a message, and keeps it.
+// UpdateMessage calls f to change a message, and stores it.
 func (t *tx) UpdateMessage(id chat.ConversationID, seq int64, f func(*chat.Message) (bool, error)) error {
 	var r messageRow
 	var month int64
-	found, err := t.one(append(r.fields(), &month), `SELECT `+messageColumns+`, g.month FROM messages g
-		WHERE g.conversation = $1 AND g.seq = $2 AND g.month = `+monthOf("$1", "$2"), id, seq)
+	found, err := t.queryRow(append(r.fields(), &month), `SELECT `+messageColumns+`, g.month FROM messages g
+		WHERE g.conversation = $1 AND g.seq = $2 AND g.month = `+monthSQL("$1", "$2"), id, seq)
 	if err := notFound(found, err, "message"); err != nil {
 		return err
 	}
@@ -71,26 +71,26 @@ func (t *tx) UpdateMessage(id chat.ConversationID, seq int64, f func(*chat.Messa
 	return err
 }
 
-// SaveHead keeps Seq and Rev of a conversation.
+// SaveHead stores Seq and Rev of a conversation.
 func (t *tx) SaveHead(id chat.ConversationID, head chat.Head) error {
 	_, err := t.exec(`UPDATE conversations SET seq = $2, rev = $3, change = pg_current_xact_id() WHERE id = $1`, id, head.Seq, head.Rev)
 	return err
 }
 
-// History is a page of messages; see the contract.
+// History returns a page of messages; see the contract.
 func (s *Store) History(ctx context.Context, id chat.ConversationID, by chat.UserID, from, to int64, backward bool, limit int) ([]chat.Message, error) {
-	return readAnywhere(ctx, s, "read messages", func(ctx context.Context, q querier) ([]chat.Message, error) {
+	return readPreferReplica(ctx, s, "read messages", func(ctx context.Context, q querier) ([]chat.Message, error) {
 		limit, from, to := int64(max(limit, 0)), max(from, 1), max(to, 0)
-		// One statement sees one state: the membership, the last message and
-		// the page are of the same moment. As seq has no holes, the page is
-		// known by its ends, and with it the months to look into.
+		// One statement sees one snapshot: the membership, the last message and
+		// the page are consistent. As seq has no gaps, the first and the last
+		// seq of the page follow from it, and with them the months to read.
 		rows, err := q.Query(ctx, `WITH ends AS MATERIALIZED (
 				SELECT CASE WHEN $5 THEN greatest($3, l.last - $6 + 1) ELSE $3 END AS low,
 					CASE WHEN $5 THEN l.last ELSE least(l.last, $3 - 1 + $6) END AS high
 				FROM members v JOIN conversations c ON c.id = v.conversation
 				CROSS JOIN LATERAL (SELECT least($4, c.seq) AS last) l
 				WHERE v.account = $2 AND v.conversation = $1 AND v.role <> ''),
-			page AS MATERIALIZED (SELECT low, high, `+monthOf("$1", "low")+` AS since, `+monthOf("$1", "high")+` AS until FROM ends)
+			page AS MATERIALIZED (SELECT low, high, `+monthSQL("$1", "low")+` AS since, `+monthSQL("$1", "high")+` AS until FROM ends)
 			SELECT `+messageColumns+` FROM page LEFT JOIN LATERAL (SELECT * FROM messages x
 				WHERE x.conversation = $1 AND x.seq BETWEEN page.low AND page.high AND x.month BETWEEN page.since AND page.until) g ON true
 			ORDER BY g.seq`, id, by, from, to, backward, limit)

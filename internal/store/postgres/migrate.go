@@ -19,8 +19,8 @@ import (
 //go:embed migrations/*.sql
 var migrations embed.FS
 
-// Migrate brings the schema of the database up to date. Several may start at
-// once: one does it, the others wait and find it done.
+// Migrate updates the schema of the database. Several processes may call it at
+// the same time: one migrates, the others wait.
 func Migrate(ctx context.Context, url string, log *slog.Logger) error {
 	cfg, err := parse("--database", url)
 	if err != nil {
@@ -31,22 +31,22 @@ func Migrate(ctx context.Context, url string, log *slog.Logger) error {
 	if err := checkServer(ctx, db); err != nil {
 		return explain(err)
 	}
-	// A lock in a table: an advisory one of the session would be lost behind
+	// A lock in a table: a session's advisory lock does not work through
 	// PgBouncer.
 	locker, err := lock.NewPostgresTableLocker(lock.WithTableLockTimeout(time.Second, 120))
 	if err != nil {
 		return err
 	}
-	p, err := provider(db, goose.WithLocker(locker))
+	p, err := newProvider(db, goose.WithLocker(locker))
 	if err != nil {
 		return err
 	}
-	have, known, err := p.GetVersions(ctx)
+	have, want, err := p.GetVersions(ctx)
 	if err != nil {
 		return explain(err)
 	}
-	if have > known {
-		return tooNew(have, known)
+	if have > want {
+		return schemaTooNew(have, want)
 	}
 	done, err := p.Up(ctx)
 	if err != nil {
@@ -58,7 +58,7 @@ func Migrate(ctx context.Context, url string, log *slog.Logger) error {
 	return nil
 }
 
-func provider(db *sql.DB, options ...goose.ProviderOption) (*goose.Provider, error) {
+func newProvider(db *sql.DB, options ...goose.ProviderOption) (*goose.Provider, error) {
 	dir, err := fs.Sub(migrations, "migrations")
 	if err != nil {
 		return nil, err
@@ -66,8 +66,8 @@ func provider(db *sql.DB, options ...goose.ProviderOption) (*goose.Provider, err
 	return goose.NewProvider(goose.DialectPostgres, db, dir, append(options, goose.WithDisableGlobalRegistry(true), goose.WithSlog(slog.New(slog.DiscardHandler)))...)
 }
 
-// minimum is the oldest server that the statements work on.
-const minimum = 15_00_00
+// minServerVersion is the oldest server version that supports the statements.
+const minServerVersion = 15_00_00
 
 func checkServer(ctx context.Context, db *sql.DB) error {
 	var version int
@@ -77,7 +77,7 @@ func checkServer(ctx context.Context, db *sql.DB) error {
 		return err
 	}
 	switch {
-	case version < minimum:
+	case version < minServerVersion:
 		return fmt.Errorf("--database: the server is PostgreSQL %d; Hikyaku needs 15 or newer", version/10000)
 	case encoding != "UTF8":
 		return fmt.Errorf("--database: the database's encoding is %s; create it with ENCODING 'UTF8' TEMPLATE template0", encoding)
@@ -85,11 +85,11 @@ func checkServer(ctx context.Context, db *sql.DB) error {
 	return nil
 }
 
-func tooNew(have, known int64) error {
-	return fmt.Errorf("--database: the schema has version %d but this hikyaku knows versions up to %d; start the newer hikyaku that migrated it", have, known)
+func schemaTooNew(have, want int64) error {
+	return fmt.Errorf("--database: the schema has version %d but this hikyaku knows versions up to %d; start the newer hikyaku that migrated it", have, want)
 }
 
-// checkSchema tells whether this program can work with the schema as it is.
+// checkSchema returns an error when this program cannot use the schema.
 func checkSchema(ctx context.Context, cfg *pgx.ConnConfig) error {
 	db := stdlib.OpenDB(*cfg)
 	defer func() { _ = db.Close() }()
@@ -103,18 +103,18 @@ func checkSchema(ctx context.Context, cfg *pgx.ConnConfig) error {
 	if !exists {
 		return errors.New("--database: the database is empty; run hikyaku migrate first")
 	}
-	p, err := provider(db)
+	p, err := newProvider(db)
 	if err != nil {
 		return err
 	}
-	have, known, err := p.GetVersions(ctx)
+	have, want, err := p.GetVersions(ctx)
 	switch {
 	case err != nil:
 		return explain(err)
-	case have > known:
-		return tooNew(have, known)
-	case have < known:
-		return fmt.Errorf("--database: the schema has version %d and this hikyaku needs %d; run hikyaku migrate first", have, known)
+	case have > want:
+		return schemaTooNew(have, want)
+	case have < want:
+		return fmt.Errorf("--database: the schema has version %d and this hikyaku needs %d; run hikyaku migrate first", have, want)
 	}
 	return nil
 }

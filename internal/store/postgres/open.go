@@ -16,13 +16,13 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/store/storetx"
 )
 
-// Config says which database to work with.
+// Config configures a store.
 type Config struct {
 	URL         string           // of the primary: postgres://user:password@host:port/database
 	Replicas    []string         // of streaming replicas, for history and search
-	Connections int              // at most so many to each server; 0 means 8
-	Now         func() time.Time // what things are stamped with; time.Now when nil
-	IDClock     func() time.Time // what ids are made by; time.Now when nil
+	Connections int              // maximum number of connections to each server; 0 means 8
+	Now         func() time.Time // the clock for stored times; time.Now when nil
+	IDClock     func() time.Time // the clock for ids; time.Now when nil
 	Logger      *slog.Logger
 }
 
@@ -30,19 +30,19 @@ type Config struct {
 type Store struct {
 	storetx.Commands
 
-	cfg       Config
-	log       *slog.Logger
-	now       func() time.Time
-	pool      *pgxpool.Pool
-	replicas  *replicas
-	rosters   *rosters
-	secret    []byte
-	identity  string
-	ids       *lease
-	months    atomic.Int64 // the last month whose partition is known to exist
-	stop      context.CancelFunc
-	done      sync.WaitGroup
-	closeOnce sync.Once
+	cfg           Config
+	log           *slog.Logger
+	now           func() time.Time
+	pool          *pgxpool.Pool
+	replicas      *replicas
+	members       *memberCache
+	secret        []byte
+	identity      string
+	ids           *lease
+	lastPartition atomic.Int64 // the last month whose partition exists for certain
+	stop          context.CancelFunc
+	done          sync.WaitGroup
+	closeOnce     sync.Once
 }
 
 var _ store.Store = (*Store)(nil)
@@ -53,12 +53,12 @@ const (
 	callTimeout = 15 * time.Second
 )
 
-// parse reads an address and gives it what every connection needs. setting
-// names where the address comes from.
+// parse parses an address and sets what every connection needs. setting is the
+// flag that the address comes from.
 func parse(setting, url string) (*pgxpool.Config, error) {
 	cfg, err := pgxpool.ParseConfig(url)
 	if err != nil {
-		// The driver's error repeats the address, password and all.
+		// The driver's error contains the address with the password.
 		return nil, fmt.Errorf("%s: the address cannot be read; it looks like postgres://user:password@host:5432/database", setting)
 	}
 	if cfg.ConnConfig.RuntimeParams["application_name"] == "" {
@@ -70,7 +70,7 @@ func parse(setting, url string) (*pgxpool.Config, error) {
 	return cfg, nil
 }
 
-// Open connects to a database that [Migrate] has prepared.
+// Open connects to a database that [Migrate] has migrated.
 func Open(ctx context.Context, cfg Config) (*Store, error) {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
@@ -93,7 +93,7 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	if err != nil {
 		return nil, explain(err)
 	}
-	s := &Store{cfg: cfg, log: cfg.Logger, now: cfg.Now, pool: pool, rosters: newRosters()}
+	s := &Store{cfg: cfg, log: cfg.Logger, now: cfg.Now, pool: pool, members: newMemberCache()}
 	s.Commands = storetx.New(s.update)
 	background, stop := context.WithCancel(context.Background())
 	s.stop = stop
@@ -109,33 +109,33 @@ func (s *Store) open(ctx, background context.Context) (err error) {
 		return explain(err)
 	}
 	if replica {
-		return errors.New("--database: the server is a replica, which takes no changes; give the address of the primary (replicas go to --database-replicas)")
+		return errors.New("--database: the server is a replica, which is read-only; give the address of the primary (replicas go to --database-replicas)")
 	}
-	if err := s.makeMonths(ctx); err != nil {
+	if err := s.createPartitions(ctx); err != nil {
 		return err
 	}
 	if s.replicas, err = openReplicas(ctx, s.pool, s.cfg, s.log); err != nil {
 		return err
 	}
-	if s.ids, err = takeLease(ctx, s.pool, s.cfg.IDClock); err != nil {
+	if s.ids, err = acquireLease(ctx, s.pool, s.cfg.IDClock); err != nil {
 		return err
 	}
 	s.replicas.stopped = background.Done()
 	s.done.Go(func() { s.replicas.run(background) })
-	s.done.Go(func() { s.keepMonths(background) })
-	s.done.Go(func() { s.ids.keep(background, s.log) })
+	s.done.Go(func() { s.runPartitionMaintenance(background) })
+	s.done.Go(func() { s.ids.run(background, s.log) })
 	return nil
 }
 
-// Secret is the installation's; see the contract.
+// Secret returns the installation's secret; see the contract.
 func (s *Store) Secret() []byte { return s.secret }
 
-// Installation names the installation that the database belongs to.
+// Installation returns the id of the installation that the database belongs to.
 func (s *Store) Installation() string { return s.identity }
 
-// ClaimPartitions writes down how many partitions the installation's broker
-// has, and refuses another number: a conversation would change its partition,
-// and two workers could store it at once.
+// ClaimPartitions records how many partitions the installation's broker has, and
+// refuses another number: a conversation would change its partition, and two
+// workers could store it at the same time.
 func (s *Store) ClaimPartitions(ctx context.Context, n int) error {
 	var have int
 	if err := s.pool.QueryRow(ctx, `UPDATE installation SET partitions = coalesce(partitions, $1) RETURNING partitions`, n).Scan(&have); err != nil {
@@ -147,19 +147,20 @@ func (s *Store) ClaimPartitions(ctx context.Context, n int) error {
 	return nil
 }
 
-// BrokerClaimed tells whether a broker has been prepared for the installation.
+// BrokerClaimed reports whether a broker has been prepared for the installation.
 func (s *Store) BrokerClaimed(ctx context.Context) (claimed bool, err error) {
 	err = s.pool.QueryRow(ctx, `SELECT broker_claimed FROM installation`).Scan(&claimed)
 	return claimed, explain(err)
 }
 
-// ClaimBroker writes down that a broker has been prepared.
+// ClaimBroker records that a broker has been prepared.
 func (s *Store) ClaimBroker(ctx context.Context) error {
 	_, err := s.pool.Exec(ctx, `UPDATE installation SET broker_claimed = true WHERE NOT broker_claimed`)
 	return explain(err)
 }
 
-// ForgetBroker has the next process that starts prepare another broker.
+// ForgetBroker clears that record, so that the next process that starts prepares
+// another broker.
 func ForgetBroker(ctx context.Context, url string) error {
 	cfg, err := parse("--database", url)
 	if err != nil {
@@ -173,11 +174,11 @@ func ForgetBroker(ctx context.Context, url string) error {
 	return errors.Join(explain(err), conn.Close(ctx))
 }
 
-// Ping tells whether the primary answers and can be written to.
+// Ping reports, by a nil error, that the primary answers and is writable.
 func (s *Store) Ping(ctx context.Context) error {
 	var replica bool
 	if err := s.pool.QueryRow(ctx, `SELECT pg_is_in_recovery()`).Scan(&replica); err != nil {
-		return wrap("ask the database", err)
+		return wrap("ping the database", err)
 	}
 	if replica {
 		return &store.DatabaseError{Text: "--database: the server is a replica, which cannot be written to", Retryable: true, Cause: store.ErrUnavailable}

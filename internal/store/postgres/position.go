@@ -9,53 +9,54 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/store"
 )
 
-// A position is a snapshot of PostgreSQL: it says exactly which transactions a
-// device has seen the effects of, whatever the order in which they committed.
-// A change number that was handed out before its transaction committed would
-// not: a later number can be seen first, and the earlier one would be missed.
+// A position is a snapshot of PostgreSQL: it says exactly which transactions are
+// visible to a device, in whatever order they committed. A change number that is
+// assigned before its transaction commits does not: a later number can become
+// visible first, and the earlier one would be missed.
 //
-// While a device pages through what is new, its position also holds the
-// snapshot of the round's first page, which it will have seen when the round
-// is over, and the key of the last row that it got.
+// While a device pages through changes, its position also holds the snapshot of
+// the round's first page, which is its base after the round, and the key of the
+// last row that it got.
 type position struct {
 	base  string // snapshot that the device has seen; "" for nothing
-	round string // snapshot of the round under way; "" between rounds
+	round string // snapshot of the current round; "" between rounds
 	xid   string // key of the last row in the round
 	id    int64
 }
 
 const (
-	positionMark = "p1."
-	nothing      = "-"
+	positionPrefix = "p1."
+	noSnapshot     = "-"
 )
 
-var snapshotForm = regexp.MustCompile(`^(0|[1-9][0-9]{0,19}):(0|[1-9][0-9]{0,19}):((0|[1-9][0-9]{0,19})(,[1-9][0-9]{0,19})*)?$`)
+var snapshotPattern = regexp.MustCompile(`^(0|[1-9][0-9]{0,19}):(0|[1-9][0-9]{0,19}):((0|[1-9][0-9]{0,19})(,[1-9][0-9]{0,19})*)?$`)
 
-func (p position) seal() store.Position {
+// encode returns the text of the position.
+func (p position) encode() store.Position {
 	base := p.base
 	if base == "" {
-		base = nothing
+		base = noSnapshot
 	}
 	if p.round == "" {
-		return store.Position(positionMark + base)
+		return store.Position(positionPrefix + base)
 	}
-	return store.Position(strings.Join([]string{positionMark + base, p.round, p.xid, strconv.FormatInt(p.id, 10)}, "/"))
+	return store.Position(strings.Join([]string{positionPrefix + base, p.round, p.xid, strconv.FormatInt(p.id, 10)}, "/"))
 }
 
-// parsePosition reads a position. now is the present snapshot: a position that
-// is ahead of it comes from another installation, or from this one before it
-// was set back to a backup, and the device must start anew.
-func parsePosition(sealed store.Position, now string) (p position, err error) {
-	if sealed == "" {
+// parsePosition parses a position. now is the current snapshot: a position that
+// is ahead of it comes from another installation, or from this one before a
+// backup was restored, and the device must start over.
+func parsePosition(encoded store.Position, now string) (p position, err error) {
+	if encoded == "" {
 		return p, nil
 	}
 	refusal := chat.Refuse(chat.CodeInvalid, "position", "the position is not one of this installation")
-	text, ok := strings.CutPrefix(string(sealed), positionMark)
+	text, ok := strings.CutPrefix(string(encoded), positionPrefix)
 	if !ok {
 		return p, refusal
 	}
 	parts := strings.Split(text, "/")
-	if p.base = parts[0]; p.base == nothing {
+	if p.base = parts[0]; p.base == noSnapshot {
 		p.base = ""
 	}
 	switch len(parts) {
@@ -72,19 +73,19 @@ func parsePosition(sealed store.Position, now string) (p position, err error) {
 		return p, refusal
 	}
 	for _, snapshot := range []string{p.base, p.round} {
-		if snapshot != "" && (!snapshotForm.MatchString(snapshot) || newest(snapshot) > newest(now)) {
+		if snapshot != "" && (!snapshotPattern.MatchString(snapshot) || snapshotXmax(snapshot) > snapshotXmax(now)) {
 			return p, refusal
 		}
 	}
-	if p.seal() != sealed {
+	if p.encode() != encoded {
 		return p, refusal
 	}
 	return p, nil
 }
 
-// newest is the first transaction id that was not given out when the snapshot
-// was taken.
-func newest(snapshot string) uint64 {
+// snapshotXmax returns the xmax of a snapshot: the first transaction id that was
+// not assigned when it was taken.
+func snapshotXmax(snapshot string) uint64 {
 	parts := strings.SplitN(snapshot, ":", 3)
 	if len(parts) < 2 {
 		return 0

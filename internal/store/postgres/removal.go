@@ -7,7 +7,8 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/store/storetx"
 )
 
-func idsOf[T ~int64](t *tx, sql string, args ...any) ([]T, error) {
+// queryIDs runs a query whose only column is an id.
+func queryIDs[T ~int64](t *tx, sql string, args ...any) ([]T, error) {
 	rows, err := t.Query(t.ctx, sql, args...)
 	if err != nil {
 		return nil, err
@@ -15,14 +16,14 @@ func idsOf[T ~int64](t *tx, sql string, args ...any) ([]T, error) {
 	return pgx.CollectRows(rows, pgx.RowTo[T])
 }
 
-// AccountsOf are the next accounts of a batch.
-func (t *tx) AccountsOf(b storetx.Batch, limit int) ([]chat.UserID, error) {
-	return idsOf[chat.UserID](t, `SELECT id FROM users WHERE batch = $1 AND id > $2 ORDER BY id LIMIT $3`, b.ID, b.Reached, limit)
+// NextAccounts returns the next accounts of a batch.
+func (t *tx) NextAccounts(b storetx.Batch, limit int) ([]chat.UserID, error) {
+	return queryIDs[chat.UserID](t, `SELECT id FROM users WHERE batch = $1 AND id > $2 ORDER BY id LIMIT $3`, b.ID, b.Reached, limit)
 }
 
 // DisableAccounts disables accounts and ends their sessions.
 func (t *tx) DisableAccounts(users []chat.UserID) (map[chat.UserID][]chat.SessionID, error) {
-	rows, err := t.Query(t.ctx, `DELETE FROM sessions WHERE account = ANY($1) RETURNING account, id`, numbers(users))
+	rows, err := t.Query(t.ctx, `DELETE FROM sessions WHERE account = ANY($1) RETURNING account, id`, int64s(users))
 	if err != nil {
 		return nil, err
 	}
@@ -35,28 +36,28 @@ func (t *tx) DisableAccounts(users []chat.UserID) (map[chat.UserID][]chat.Sessio
 	}); err != nil {
 		return nil, err
 	}
-	_, err = t.exec(`UPDATE users SET disabled = true WHERE id = ANY($1)`, numbers(users))
+	_, err = t.exec(`UPDATE users SET disabled = true WHERE id = ANY($1)`, int64s(users))
 	return ended, err
 }
 
-// ReleaseAccounts takes accounts out of a batch, where they are of it.
+// ReleaseAccounts removes accounts from a batch, as far as they are in it.
 func (t *tx) ReleaseAccounts(b storetx.Batch, users []chat.UserID) error {
-	_, err := t.exec(`UPDATE users SET batch = NULL, disabled = true WHERE id = ANY($1) AND batch = $2`, numbers(users), b.ID)
+	_, err := t.exec(`UPDATE users SET batch = NULL, disabled = true WHERE id = ANY($1) AND batch = $2`, int64s(users), b.ID)
 	return err
 }
 
-// InConversations are those of the accounts that are in some conversation.
+// InConversations returns those of the accounts that are in a conversation.
 func (t *tx) InConversations(users []chat.UserID) ([]chat.UserID, error) {
-	return idsOf[chat.UserID](t, `SELECT DISTINCT account FROM members WHERE account = ANY($1) AND role <> ''`, numbers(users))
+	return queryIDs[chat.UserID](t, `SELECT DISTINCT account FROM members WHERE account = ANY($1) AND role <> ''`, int64s(users))
 }
 
-// DeleteAccounts removes accounts with all that is theirs.
+// DeleteAccounts removes accounts with all their data.
 func (t *tx) DeleteAccounts(users []chat.UserID) error {
-	return t.execAll(numbers(users), `DELETE FROM members WHERE account = ANY($1)`, `DELETE FROM sessions WHERE account = ANY($1)`,
+	return t.execAll(int64s(users), `DELETE FROM members WHERE account = ANY($1)`, `DELETE FROM sessions WHERE account = ANY($1)`,
 		`DELETE FROM users WHERE id = ANY($1)`)
 }
 
-// execAll runs statements for the ids.
+// execAll runs statements whose parameter is the ids.
 func (t *tx) execAll(ids []int64, statements ...string) error {
 	for _, sql := range statements {
 		if _, err := t.exec(sql, ids); err != nil {
@@ -66,18 +67,19 @@ func (t *tx) execAll(ids []int64, statements ...string) error {
 	return nil
 }
 
-// accountWork is what parting an account is taken to cost; it may be in many
-// conversations.
-const accountWork = 10
+// rowsPerAccount estimates the rows changed to remove an account from its
+// conversations, which may be many.
+const rowsPerAccount = 10
 
-// LockPlaces takes the conversations of the next accounts of a batch.
-func (t *tx) LockPlaces(b storetx.Batch, work int) (places []chat.Place, reached chat.UserID, err error) {
-	users, err := t.AccountsOf(b, max(work/accountWork, 1))
+// LockMembershipsOfBatch locks the conversations of the next accounts of a batch
+// and returns the memberships.
+func (t *tx) LockMembershipsOfBatch(b storetx.Batch, work int) (memberships []chat.Participation, reached chat.UserID, err error) {
+	users, err := t.NextAccounts(b, max(work/rowsPerAccount, 1))
 	if err != nil || len(users) == 0 {
 		return nil, 0, err
 	}
-	taken, err := idsOf[int64](t, `SELECT id FROM conversations WHERE id IN (SELECT conversation FROM members WHERE account = ANY($1))
-		ORDER BY id FOR NO KEY UPDATE`, numbers(users))
+	locked, err := queryIDs[int64](t, `SELECT id FROM conversations WHERE id IN (SELECT conversation FROM members WHERE account = ANY($1))
+		ORDER BY id FOR NO KEY UPDATE`, int64s(users))
 	if err != nil {
 		return nil, 0, err
 	}
@@ -86,71 +88,72 @@ func (t *tx) LockPlaces(b storetx.Batch, work int) (places []chat.Place, reached
 				OR EXISTS (SELECT FROM members m JOIN users u ON u.id = m.account WHERE m.conversation = c.id AND u.batch IS DISTINCT FROM $3) AS found
 			FROM conversations c WHERE c.id = ANY($2))
 		SELECT m.conversation, m.account, o.kind, m.role, o.found FROM members m JOIN others o ON o.id = m.conversation
-		WHERE m.account = ANY($1) ORDER BY m.conversation, m.account`, numbers(users), taken, b.ID)
+		WHERE m.account = ANY($1) ORDER BY m.conversation, m.account`, int64s(users), locked, b.ID)
 	if err != nil {
 		return nil, 0, err
 	}
-	places, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (p chat.Place, err error) {
+	memberships, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (p chat.Participation, err error) {
 		err = row.Scan(&p.Conversation, &p.User, &p.Kind, &p.Role, &p.Others)
 		return p, err
 	})
-	return places, users[len(users)-1], err
+	return memberships, users[len(users)-1], err
 }
 
-// KeepConversations notes conversations that stay.
-func (t *tx) KeepConversations(b storetx.Batch, ids []chat.ConversationID) error {
+// RecordKeptConversations records conversations that remain.
+func (t *tx) RecordKeptConversations(b storetx.Batch, ids []chat.ConversationID) error {
 	_, err := t.exec(`INSERT INTO batch_conversations (batch, conversation, stays) SELECT $1::bigint, k, true FROM unnest($2::bigint[]) k
-		ON CONFLICT DO NOTHING`, b.ID, numbers(ids))
+		ON CONFLICT DO NOTHING`, b.ID, int64s(ids))
 	return err
 }
 
-// CloseConversations takes everybody out of conversations that will be removed.
+// CloseConversations removes all members from conversations that will be removed.
 func (t *tx) CloseConversations(b storetx.Batch, ids []chat.ConversationID) error {
-	if err := t.execAll(numbers(ids), `DELETE FROM links WHERE conversation = ANY($1)`, `DELETE FROM members WHERE conversation = ANY($1)`); err != nil {
+	if err := t.execAll(int64s(ids), `DELETE FROM links WHERE conversation = ANY($1)`, `DELETE FROM members WHERE conversation = ANY($1)`); err != nil {
 		return err
 	}
 	if _, err := t.exec(`UPDATE conversations SET kind = $2, low = NULL, high = NULL, members = 0, rev = rev + 1, members_rev = rev + 1,
-		change = pg_current_xact_id() WHERE id = ANY($1)`, numbers(ids), chat.Group); err != nil {
+		change = pg_current_xact_id() WHERE id = ANY($1)`, int64s(ids), chat.Group); err != nil {
 		return err
 	}
-	_, err := t.exec(`INSERT INTO batch_conversations (batch, conversation, stays) SELECT $1::bigint, k, false FROM unnest($2::bigint[]) k`, b.ID, numbers(ids))
+	_, err := t.exec(`INSERT INTO batch_conversations (batch, conversation, stays) SELECT $1::bigint, k, false FROM unnest($2::bigint[]) k`, b.ID, int64s(ids))
 	return err
 }
 
-func (t *tx) walks(b storetx.Batch, stays bool, limit int, hold string) ([]chat.MessageWalk, error) {
+// batchConversations returns conversations that are removed, or that remain.
+func (t *tx) batchConversations(b storetx.Batch, stays bool, limit int, lock string) ([]chat.MessageWalk, error) {
 	rows, err := t.Query(t.ctx, `SELECT c.id, b.seq, c.seq FROM batch_conversations b JOIN conversations c ON c.id = b.conversation
-		WHERE b.batch = $1 AND b.stays = $2 ORDER BY c.id LIMIT $3 `+hold, b.ID, stays, limit)
+		WHERE b.batch = $1 AND b.stays = $2 ORDER BY c.id LIMIT $3 `+lock, b.ID, stays, limit)
 	if err != nil {
 		return nil, err
 	}
 	return pgx.CollectRows(rows, pgx.RowToStructByPos[chat.MessageWalk])
 }
 
-// ClosedConversations takes conversations that were closed.
-func (t *tx) ClosedConversations(b storetx.Batch, limit int) ([]chat.MessageWalk, error) {
-	return t.walks(b, false, limit, `FOR UPDATE OF c`)
+// LockClosedConversations locks and returns conversations that were closed.
+func (t *tx) LockClosedConversations(b storetx.Batch, limit int) ([]chat.MessageWalk, error) {
+	return t.batchConversations(b, false, limit, `FOR UPDATE OF c`)
 }
 
-// KeptConversation is one of those that stay.
-func (t *tx) KeptConversation(b storetx.Batch) (w chat.MessageWalk, found bool, err error) {
-	list, err := t.walks(b, true, 1, "")
+// NextKeptConversation returns one of those that remain.
+func (t *tx) NextKeptConversation(b storetx.Batch) (w chat.MessageWalk, found bool, err error) {
+	list, err := t.batchConversations(b, true, 1, "")
 	if err != nil || len(list) == 0 {
 		return w, false, err
 	}
 	return list[0], true, nil
 }
 
-// EraseMessages removes messages, in the months where they lie, and what was
-// noted of them. What is in a month that was detached is not found, and its
-// names stay taken.
+// EraseMessages removes messages from their months, with their sends and
+// amendments. Messages of a detached month are not found, and their client ids
+// stay in use.
 func (t *tx) EraseMessages(parts []chat.MessageRange) (n int, err error) {
 	var conversations, low, high []int64
 	for _, p := range parts {
 		conversations, low, high = append(conversations, int64(p.Conversation)), append(low, p.After+1), append(high, p.To)
 	}
 	const ranges = `unnest($1::bigint[], $2::bigint[], $3::bigint[]) AS k (conversation, low, high)`
-	if _, err := t.one([]any{&n}, `WITH k AS MATERIALIZED (SELECT k.*, `+monthOf("k.conversation", "k.low")+` AS since,
-				`+monthOf("k.conversation", "k.high")+` AS until FROM `+ranges+` WHERE k.low <= k.high),
+	if _, err := t.queryRow([]any{&n}, `WITH k AS MATERIALIZED (SELECT k.*, `+monthSQL("k.conversation", "k.low")+` AS since,
+				`+monthSQL("k.conversation", "k.high")+` AS until FROM `+ranges+` WHERE k.low <= k.high),
 			gone AS (DELETE FROM messages m USING k WHERE m.conversation = k.conversation AND m.seq BETWEEN k.low AND k.high
 				AND m.month BETWEEN k.since AND k.until RETURNING m.client_id, m.sender),
 			names AS (DELETE FROM sends s USING gone g WHERE s.client_id = g.client_id AND s.sender = g.sender)
@@ -164,23 +167,23 @@ func (t *tx) EraseMessages(parts []chat.MessageRange) (n int, err error) {
 
 // DeleteConversations removes conversations that have no messages.
 func (t *tx) DeleteConversations(ids []chat.ConversationID) error {
-	return t.execAll(numbers(ids), `DELETE FROM spans WHERE conversation = ANY($1)`,
+	return t.execAll(int64s(ids), `DELETE FROM spans WHERE conversation = ANY($1)`,
 		`DELETE FROM batch_conversations WHERE conversation = ANY($1)`, `DELETE FROM conversations WHERE id = ANY($1)`)
 }
 
-// Authors are who wrote in a range.
+// Authors returns who wrote in a range.
 func (t *tx) Authors(p chat.MessageRange) ([]chat.UserID, error) {
 	if p.After == p.To {
 		return nil, nil
 	}
-	return idsOf[chat.UserID](t, `WITH k AS MATERIALIZED (SELECT `+monthOf("$1", "$2")+` AS since, `+monthOf("$1", "$3")+` AS until)
+	return queryIDs[chat.UserID](t, `WITH k AS MATERIALIZED (SELECT `+monthSQL("$1", "$2")+` AS since, `+monthSQL("$1", "$3")+` AS until)
 		SELECT DISTINCT m.sender FROM k JOIN messages m ON m.conversation = $1 AND m.seq BETWEEN $2 AND $3
 			AND m.month BETWEEN k.since AND k.until`, p.Conversation, p.After+1, p.To)
 }
 
-// SaveWalk notes how far a walk has come, or that it has ended.
-func (t *tx) SaveWalk(b storetx.Batch, p chat.MessageRange) error {
-	if p.Ends {
+// SaveProgress records how far a walk has come, or that it has ended.
+func (t *tx) SaveProgress(b storetx.Batch, p chat.MessageRange) error {
+	if p.Last {
 		_, err := t.exec(`DELETE FROM batch_conversations WHERE batch = $1 AND conversation = $2`, b.ID, p.Conversation)
 		return err
 	}

@@ -11,10 +11,10 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/store/postgres"
 )
 
-// A conversation of several months is removed from all of them. What was sent in
-// a month that was detached keeps its name, and is refused when it comes again.
-func TestRemovalOverMonths(t *testing.T) {
-	url := migrated(t)
+// A conversation of several months is removed from all of them. A message of a
+// detached month keeps its client id, and is refused when it is sent again.
+func TestRemovalAcrossPartitions(t *testing.T) {
+	url := newDatabase(t)
 	now := time.Date(2026, 10, 15, 0, 0, 0, 0, time.UTC)
 	s := openAt(t, postgres.Config{URL: url, Now: func() time.Time { return now }})
 	in := make([]store.NewBatchUser, 2)
@@ -30,7 +30,7 @@ func TestRemovalOverMonths(t *testing.T) {
 		t.Fatal(err)
 	}
 	u := made[0].User.ID
-	c, other := addGroup(t, s, u, made[1].User.ID), addGroup(t, s, addUser(t, s, "someone"), u)
+	c, other := createGroup(t, s, u, made[1].User.ID), createGroup(t, s, createUser(t, s, "someone"), u)
 	early := submission(c, u, "in October")
 	out, err := s.Append(t.Context(), []chat.Submission{early})
 	if err != nil || out[0].Verdict != chat.Stored {

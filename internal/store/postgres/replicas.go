@@ -14,57 +14,58 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/store"
 )
 
-// Reading on a replica must not show a state older than what the reader, or
-// anyone who told them of it, has seen already. So a read first asks the
-// primary how far its log is, which costs next to nothing and is asked once for
-// all reads that wait, and then reads on a replica that has come that far. When
-// none has within a moment, it reads on the primary. That is more than
-// "read your writes": such a read never misses anything that was committed
-// before it began, whoever wrote it.
+// A read on a replica must not return a state older than what the reader, or
+// anyone the reader has heard from, has seen already. So a read first asks the
+// primary for its position in the write-ahead log (WAL), which is cheap and asked
+// once for all waiting reads, and then reads on a replica that has replayed the
+// WAL up to that position. When none has within a short time, it reads on the
+// primary. That is more than "read your writes": such a read never misses
+// anything that was committed before it began, whoever wrote it.
 //
-// A replica is asked for its place in the transaction that reads: an address
-// may stand for several servers, and a pool of connections between may hand
-// each transaction to another of them. What one server said counts for no other.
+// A replica is asked for its position in the transaction that reads: an address
+// may stand for several servers, and a connection pooler may route each
+// transaction to a different one. The position of one server says nothing about
+// another.
 const (
-	// catchUp is how long a read waits for a replica.
-	catchUp = 20 * time.Millisecond
-	// catchUpStep is how often it looks.
-	catchUpStep = 4 * time.Millisecond
-	// pause is how long a replica that lags, or fails, is left alone.
-	pause = 500 * time.Millisecond
-	// replicaLogEvery bounds the log about a replica.
-	replicaLogEvery = time.Minute
+	// replayTimeout is how long a read waits for a replica to catch up.
+	replayTimeout = 20 * time.Millisecond
+	// replayCheckInterval is how often it checks.
+	replayCheckInterval = 4 * time.Millisecond
+	// pauseDuration is how long a replica that lags, or fails, is not used.
+	pauseDuration = 500 * time.Millisecond
+	// replicaLogInterval is the minimum time between log messages about a replica.
+	replicaLogInterval = time.Minute
 )
 
-// replicas are the servers for reading.
+// replicas are the servers for reads.
 type replicas struct {
 	primary *pgxpool.Pool
 	log     *slog.Logger
 	all     []*replica
 	turn    atomic.Uint32
-	reads   atomic.Int64 // that a replica has answered
+	reads   atomic.Int64 // reads that a replica has answered
 
-	waiting *batching.Queue[chan answer] // of those who ask for the primary's place
-	stopped <-chan struct{}              // closed when nobody answers them any more
+	waiting *batching.Queue[chan walPosition] // callers that wait for the primary's position
+	stopped <-chan struct{}                   // closed when they are not answered any more
 }
 
 type replica struct {
 	name   string
 	pool   *pgxpool.Pool
-	paused atomic.Int64 // until, in Unix nanoseconds
+	paused atomic.Int64 // not used until this time, in Unix nanoseconds
 	logged atomic.Int64
 }
 
-// answer is the primary's place in its log.
-type answer struct {
-	place uint64
-	err   error
+// walPosition is the primary's position in its WAL, or why it is unknown.
+type walPosition struct {
+	lsn uint64
+	err error
 }
 
-// openReplicas prepares connections. A replica that is away now is no error: it
-// is used when it comes.
+// openReplicas prepares connections. A replica that is unreachable now is no
+// error: it is used when it is reachable.
 func openReplicas(ctx context.Context, primary *pgxpool.Pool, cfg Config, log *slog.Logger) (*replicas, error) {
-	r := &replicas{primary: primary, log: log, waiting: batching.NewQueue[chan answer]()}
+	r := &replicas{primary: primary, log: log, waiting: batching.NewQueue[chan walPosition]()}
 	for i, url := range cfg.Replicas {
 		c, err := parse("--database-replicas", url)
 		if err != nil {
@@ -82,8 +83,8 @@ func openReplicas(ctx context.Context, primary *pgxpool.Pool, cfg Config, log *s
 	return r, nil
 }
 
-// Replicas asks each replica how it is, by its name. Reading goes on without
-// them.
+// Replicas returns a health check for each replica, by its name. Reads do not
+// depend on them.
 func (s *Store) Replicas() map[string]func(context.Context) error {
 	out := map[string]func(context.Context) error{}
 	for _, one := range s.replicas.all {
@@ -92,8 +93,8 @@ func (s *Store) Replicas() map[string]func(context.Context) error {
 	return out
 }
 
-// run answers those who wait until ctx ends.
-func (r *replicas) run(ctx context.Context) { r.waiting.Run(ctx, 0, r.answer) }
+// run answers waiting callers until ctx ends.
+func (r *replicas) run(ctx context.Context) { r.waiting.Run(ctx, 0, r.answerWaiting) }
 
 func (r *replicas) close() {
 	for _, one := range r.all {
@@ -101,57 +102,57 @@ func (r *replicas) close() {
 	}
 }
 
-// ReplicaReads is how many reads replicas have answered.
+// ReplicaReads returns how many reads replicas have answered.
 func (s *Store) ReplicaReads() int64 { return s.replicas.reads.Load() }
 
-// readAnywhere runs f on a replica that is not behind, else on the primary.
-func readAnywhere[T any](ctx context.Context, s *Store, what string, f func(ctx context.Context, q querier) (T, error)) (T, error) {
+// readPreferReplica runs f on a replica that is up to date, else on the primary.
+func readPreferReplica[T any](ctx context.Context, s *Store, what string, f func(ctx context.Context, q querier) (T, error)) (T, error) {
 	ctx, cancel := bounded(ctx)
 	defer cancel()
-	if one, tx := s.replicas.begin(ctx); tx != nil {
+	if replica, tx := s.replicas.begin(ctx); tx != nil {
 		out, err := f(ctx, tx)
 		// Nothing was changed; the connection is free for the next.
 		_ = tx.Rollback(ctx)
-		if err == nil || ctx.Err() != nil || !troubled(err) {
+		if err == nil || ctx.Err() != nil || !isDatabaseError(err) {
 			s.replicas.reads.Add(1)
 			return out, wrap(what, err)
 		}
-		s.replicas.leave(one, err)
+		s.replicas.pause(replica, err)
 	}
 	return read(ctx, s, what, f)
 }
 
-// troubled tells whether an error is the server's, not an answer.
-func troubled(err error) bool {
+// isDatabaseError reports whether an error is of the server, not a refusal.
+func isDatabaseError(err error) bool {
 	_, is := explain(err).(*store.DatabaseError)
 	return is
 }
 
-// begin starts a transaction on a server that has all that is committed now;
-// nil when there is none.
+// begin starts a transaction on a replica that has everything that is committed
+// now; nil when there is none.
 func (r *replicas) begin(ctx context.Context) (*replica, pgx.Tx) {
 	one := r.next()
 	if one == nil {
 		return nil, nil
 	}
-	place, err := r.committed(ctx)
+	lsn, err := r.primaryPosition(ctx)
 	if err != nil {
-		return nil, nil // the primary will say what is wrong
+		return nil, nil // the read on the primary will return the error
 	}
 	tx, err := one.pool.BeginTx(ctx, pgx.TxOptions{AccessMode: pgx.ReadOnly})
 	if err == nil {
-		if err = reach(ctx, tx, place); err == nil {
+		if err = waitForReplay(ctx, tx, lsn); err == nil {
 			return one, tx
 		}
 		_ = tx.Rollback(ctx)
 	}
 	if ctx.Err() == nil {
-		r.leave(one, err)
+		r.pause(one, err)
 	}
 	return nil, nil
 }
 
-// next is the replica whose turn it is among those that are not left alone.
+// next returns the next replica that is not paused, round robin; nil for none.
 func (r *replicas) next() *replica {
 	now, turn := time.Now().UnixNano(), int(r.turn.Add(1))
 	for i := range r.all {
@@ -162,48 +163,48 @@ func (r *replicas) next() *replica {
 	return nil
 }
 
-// reach waits a moment for the server of a transaction to come as far as a
-// place in the log. Each statement of the transaction sees what is there when
-// it begins (read committed).
-func reach(ctx context.Context, tx pgx.Tx, place uint64) error {
+// waitForReplay waits a short time for the server of a transaction to replay the
+// WAL up to lsn. Each statement of the transaction sees the state as of its own
+// start (read committed).
+func waitForReplay(ctx context.Context, tx pgx.Tx, lsn uint64) error {
 	for began := time.Now(); ; {
 		var at int64
-		// On a server that is no replica (any more) there is no such place.
+		// A server that is not a replica, or no longer one, has no such position.
 		if err := tx.QueryRow(ctx, `SELECT coalesce(pg_last_wal_replay_lsn() - '0/0'::pg_lsn, 0)::bigint`).Scan(&at); err != nil {
 			return err
 		}
 		switch {
-		case uint64(at) >= place: //nolint:gosec // a place is positive
+		case uint64(at) >= lsn: //nolint:gosec // a position is positive
 			return nil
-		case time.Since(began) > catchUp:
-			return fmt.Errorf("it is %d bytes behind", place-uint64(at)) //nolint:gosec // a place is positive
+		case time.Since(began) > replayTimeout:
+			return fmt.Errorf("it is %d bytes behind", lsn-uint64(at)) //nolint:gosec // a position is positive
 		}
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
-		case <-time.After(catchUpStep):
+		case <-time.After(replayCheckInterval):
 		}
 	}
 }
 
-// leave leaves a replica alone for a while.
-func (r *replicas) leave(one *replica, why error) {
+// pause does not use a replica for a while.
+func (r *replicas) pause(one *replica, err error) {
 	now := time.Now()
-	one.paused.Store(now.Add(pause).UnixNano())
-	if last := one.logged.Load(); now.UnixNano()-last > int64(replicaLogEvery) && one.logged.CompareAndSwap(last, now.UnixNano()) {
-		r.log.Warn("a replica cannot be read now; the primary is", "replica", one.name, "reason", why)
+	one.paused.Store(now.Add(pauseDuration).UnixNano())
+	if last := one.logged.Load(); now.UnixNano()-last > int64(replicaLogInterval) && one.logged.CompareAndSwap(last, now.UnixNano()) {
+		r.log.Warn("a replica cannot be used; reading on the primary", "replica", one.name, "error", err)
 	}
 }
 
-// committed asks the primary how far its log is written, which covers every
-// commit that anyone can have seen. All who ask while a question is on its way
-// share the next one: the answer must be of after they asked.
-func (r *replicas) committed(ctx context.Context) (uint64, error) {
-	mine := make(chan answer, 1)
-	r.waiting.Add(mine)
+// primaryPosition asks the primary for the flushed position of its WAL, which
+// covers every commit that anyone can have seen. Callers during a query share the
+// next one: the position must be read after they asked.
+func (r *replicas) primaryPosition(ctx context.Context) (uint64, error) {
+	answer := make(chan walPosition, 1)
+	r.waiting.Add(answer)
 	select {
-	case a := <-mine:
-		return a.place, a.err
+	case a := <-answer:
+		return a.lsn, a.err
 	case <-r.stopped:
 		return 0, context.Canceled
 	case <-ctx.Done():
@@ -211,12 +212,12 @@ func (r *replicas) committed(ctx context.Context) (uint64, error) {
 	}
 }
 
-func (r *replicas) answer(ctx context.Context, waiting []chan answer) {
+func (r *replicas) answerWaiting(ctx context.Context, waiting []chan walPosition) {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
-	var place int64
-	err := r.primary.QueryRow(ctx, `SELECT (pg_current_wal_flush_lsn() - '0/0'::pg_lsn)::bigint`).Scan(&place)
+	var lsn int64
+	err := r.primary.QueryRow(ctx, `SELECT (pg_current_wal_flush_lsn() - '0/0'::pg_lsn)::bigint`).Scan(&lsn)
 	for _, one := range waiting {
-		one <- answer{place: uint64(place), err: err} //nolint:gosec // a place is positive
+		one <- walPosition{lsn: uint64(lsn), err: err} //nolint:gosec // a position is positive
 	}
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/store"
 )
 
-// sessionColumns are those of sessionFields, of a session s.
+// sessionColumns are the columns of sessionFields; s is the session.
 const sessionColumns = `s.id, s.account, s.token, s.device, s.created_at, s.seen_at, s.expires_at`
 
 func sessionFields(s *store.Session) []any {
@@ -22,11 +22,11 @@ func inUTC(s store.Session) store.Session {
 	return s
 }
 
-// CreateSession logs a device in. Sessions of the same account that have
-// expired are cleared away with it.
+// CreateSession logs a device in. It also deletes expired sessions of the same
+// account.
 func (s *Store) CreateSession(ctx context.Context, in store.Session) (chat.SessionID, error) {
 	return change(ctx, s, "create a session", func(t *tx) (chat.SessionID, error) {
-		if ok, err := t.Usable([]chat.UserID{in.User}); err != nil || !ok {
+		if ok, err := t.AccountsEnabled([]chat.UserID{in.User}); err != nil || !ok {
 			return 0, notFound(ok, err, "account")
 		}
 		if _, err := t.exec(`DELETE FROM sessions WHERE account = $1 AND expires_at <= $2`, in.User, t.now()); err != nil {
@@ -37,7 +37,7 @@ func (s *Store) CreateSession(ctx context.Context, in store.Session) (chat.Sessi
 			return 0, err
 		}
 		_, err = t.exec(`INSERT INTO sessions (id, account, token, device, created_at, seen_at, expires_at)
-			VALUES ($1, $2, $3, $4, $5, $6, $7)`, id, in.User, in.Token, in.Device, stamp(in.CreatedAt), stamp(in.SeenAt), stamp(in.ExpiresAt))
+			VALUES ($1, $2, $3, $4, $5, $6, $7)`, id, in.User, in.Token, in.Device, truncateTime(in.CreatedAt), truncateTime(in.SeenAt), truncateTime(in.ExpiresAt))
 		return chat.SessionID(id), err
 	})
 }
@@ -47,7 +47,7 @@ func (s *Store) SessionByToken(ctx context.Context, token []byte, now time.Time)
 	var user chat.User
 	found, err := read(ctx, s, "read a session", func(ctx context.Context, q querier) (out store.Session, err error) {
 		var u userRow
-		found, err := one(ctx, q, append(sessionFields(&out), u.fields()...), `SELECT `+sessionColumns+`, `+userColumns+`
+		found, err := queryRow(ctx, q, append(sessionFields(&out), u.fields()...), `SELECT `+sessionColumns+`, `+userColumns+`
 			FROM sessions s JOIN users u ON u.id = s.account WHERE s.token = $1 AND s.expires_at > $2 AND NOT u.disabled`, token, now)
 		if err == nil && !found {
 			err = chat.Refuse(chat.CodeUnauthenticated, "", "the session has ended, log in again")
@@ -75,10 +75,11 @@ func (s *Store) SessionsOf(ctx context.Context, user chat.UserID) ([]store.Sessi
 	})
 }
 
-// TouchSession records use; the latest use wins, in whatever order it is told.
+// TouchSession records a use; the latest use wins, in whatever order the calls
+// come.
 func (s *Store) TouchSession(ctx context.Context, id chat.SessionID, seen, expires time.Time) error {
 	_, err := change(ctx, s, "touch a session", func(t *tx) (struct{}, error) {
-		_, err := t.exec(`UPDATE sessions SET seen_at = $2, expires_at = $3 WHERE id = $1 AND seen_at <= $2`, id, stamp(seen), stamp(expires))
+		_, err := t.exec(`UPDATE sessions SET seen_at = $2, expires_at = $3 WHERE id = $1 AND seen_at <= $2`, id, truncateTime(seen), truncateTime(expires))
 		return struct{}{}, err
 	})
 	return err
@@ -92,7 +93,7 @@ func (s *Store) DeleteSessions(ctx context.Context, user chat.UserID, ids []chat
 		if ids == nil {
 			rows, err = t.Query(t.ctx, `DELETE FROM sessions WHERE account = $1 AND id <> $2 RETURNING id`, user, keep)
 		} else {
-			rows, err = t.Query(t.ctx, `DELETE FROM sessions WHERE account = $1 AND id = ANY($2) RETURNING id`, user, numbers(ids))
+			rows, err = t.Query(t.ctx, `DELETE FROM sessions WHERE account = $1 AND id = ANY($2) RETURNING id`, user, int64s(ids))
 		}
 		if err != nil {
 			return nil, err

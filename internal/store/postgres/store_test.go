@@ -31,7 +31,7 @@ func openAt(tb testing.TB, cfg postgres.Config) *postgres.Store {
 	return s
 }
 
-// template is a database that was migrated once, for all that are copied from it.
+// template is a database that was migrated once and is copied for each test.
 var template struct {
 	sync.Mutex
 	name string
@@ -39,10 +39,10 @@ var template struct {
 
 var copies atomic.Int64
 
-// migrated is the address of a database of the test's own that has the schema
-// and no data. Copying one takes a tenth of what migrating takes. What is not
-// copied is the installation's secret: no two have the same.
-func migrated(tb testing.TB) string {
+// newDatabase returns the address of a new database that has the schema and no
+// data. Copying one takes a tenth of the time of migrating. The installation's id
+// and secret are not copied: every database has its own.
+func newDatabase(tb testing.TB) string {
 	tb.Helper()
 	server := stacktest.Postgres(tb)
 	template.Lock()
@@ -58,7 +58,7 @@ func migrated(tb testing.TB) string {
 	if err := server.Exec(tb.Context(), "postgres", "CREATE DATABASE "+name+" TEMPLATE "+template.name); err != nil {
 		tb.Fatal(err)
 	}
-	// What is left of it would be copied by replicas and written at the end.
+	// Otherwise replicas would copy it, and it would be written at the end.
 	tb.Cleanup(func() {
 		if err := server.Exec(eventually.Context(tb), "postgres", "DROP DATABASE "+name+" WITH (FORCE)"); err != nil {
 			tb.Error(err)
@@ -70,13 +70,14 @@ func migrated(tb testing.TB) string {
 	return server.URL(name)
 }
 
-// opener gives stores on the address that url makes of a database's own. Their
-// properties go through some random histories, in hundredths.
-func opener(histories int, url func(url string) string) func(tb testing.TB) storetest.Harness {
+// newHarness returns harnesses whose stores use the address that url makes of a
+// new database's. Properties are checked with the given percentage of random
+// histories.
+func newHarness(historiesPercent int, url func(url string) string) func(tb testing.TB) storetest.Harness {
 	return func(tb testing.TB) storetest.Harness {
-		cfg := postgres.Config{URL: url(migrated(tb))}
+		cfg := postgres.Config{URL: url(newDatabase(tb))}
 		current := openAt(tb, cfg)
-		return storetest.Harness{Histories: histories, Store: current, Reopen: func() store.Store {
+		return storetest.Harness{HistoriesPercent: historiesPercent, Store: current, Reopen: func() store.Store {
 			if err := current.Close(); err != nil {
 				tb.Error(err)
 			}
@@ -86,9 +87,9 @@ func opener(histories int, url func(url string) string) func(tb testing.TB) stor
 	}
 }
 
-// Each call goes to a server, which takes time where processors are few; the
-// rules are the same as everywhere. More histories: -rapid.checks=1000.
-var harness = opener(25, func(url string) string { return url })
+// Each call goes to a server, which is slow on few processors; the rules are the
+// same in every backend. For more histories: -rapid.checks=1000.
+var harness = newHarness(25, func(url string) string { return url })
 
 func TestStore(t *testing.T) { storetest.Run(t, harness) }
 

@@ -11,13 +11,13 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/store/storetx"
 )
 
-// querier is what reads: a pool, a connection or a transaction.
+// querier runs queries: a pool, a connection or a transaction.
 type querier interface {
 	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
 	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
 }
 
-// tx is a change on its way.
+// tx is the transaction of a change.
 type tx struct {
 	pgx.Tx
 	ctx   context.Context //nolint:containedctx // it lives as long as the transaction
@@ -32,11 +32,11 @@ func (s *Store) update(ctx context.Context, what string, f func(storetx.Tx) erro
 	return err
 }
 
-// attempts is how often a change is tried when others are in its way.
+// attempts is how often a change is tried when it conflicts with others.
 const attempts = 5
 
-// change runs f in a transaction and commits. When the database took it back
-// because another change was in its way, f runs again.
+// change runs f in a transaction and commits. When the database rolled it back
+// because of a conflict with another transaction, f runs again.
 func change[T any](ctx context.Context, s *Store, what string, f func(t *tx) (T, error)) (out T, err error) {
 	ctx, cancel := bounded(ctx)
 	defer cancel()
@@ -47,7 +47,7 @@ func change[T any](ctx context.Context, s *Store, what string, f func(t *tx) (T,
 			out, err = f(&tx{Tx: p, ctx: ctx, store: s})
 			return err
 		})
-		if state := stateOf(err); state != serializationFailed && state != deadlockDetected {
+		if state := sqlState(err); state != serializationFailed && state != deadlockDetected {
 			break
 		}
 	}
@@ -66,7 +66,7 @@ func read[T any](ctx context.Context, s *Store, what string, f func(ctx context.
 	return out, wrap(what, err)
 }
 
-// bounded gives a context a deadline when it has none.
+// bounded sets a deadline when the context has none.
 func bounded(ctx context.Context) (context.Context, context.CancelFunc) {
 	if _, ok := ctx.Deadline(); ok {
 		return context.WithCancel(ctx)
@@ -74,8 +74,8 @@ func bounded(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(ctx, callTimeout)
 }
 
-// one reads a single row and tells whether there is one.
-func one(ctx context.Context, q querier, dst []any, sql string, args ...any) (bool, error) {
+// queryRow reads a single row and reports whether there is one.
+func queryRow(ctx context.Context, q querier, dst []any, sql string, args ...any) (bool, error) {
 	err := q.QueryRow(ctx, sql, args...).Scan(dst...)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return false, nil
@@ -83,50 +83,50 @@ func one(ctx context.Context, q querier, dst []any, sql string, args ...any) (bo
 	return err == nil, err
 }
 
-func (t *tx) one(dst []any, sql string, args ...any) (bool, error) {
-	return one(t.ctx, t.Tx, dst, sql, args...)
+func (t *tx) queryRow(dst []any, sql string, args ...any) (bool, error) {
+	return queryRow(t.ctx, t.Tx, dst, sql, args...)
 }
 
-// exec runs a statement and tells how many rows it touched.
+// exec runs a statement and returns how many rows it affected.
 func (t *tx) exec(sql string, args ...any) (int64, error) {
 	tag, err := t.Exec(t.ctx, sql, args...)
 	return tag.RowsAffected(), err
 }
 
-// newID makes an id.
+// newID returns a new id.
 func (t *tx) newID() (int64, error) { return t.store.ids.next() }
 
-// NewID makes an id.
+// NewID returns a new id.
 func (t *tx) NewID() (int64, error) { return t.newID() }
 
-// now is the time of a change, as it is kept.
-func (t *tx) now() time.Time { return stamp(t.store.now()) }
+// now returns the time of a change, in the precision of the store.
+func (t *tx) now() time.Time { return truncateTime(t.store.now()) }
 
-// Now is the time of a change, as it is kept.
+// Now returns the time of a change, in the precision of the store.
 func (t *tx) Now() time.Time { return t.now() }
 
-// stamp is a time as it is kept.
-func stamp(at time.Time) time.Time { return at.Truncate(time.Millisecond).UTC() }
+// truncateTime returns a time in the precision of the store.
+func truncateTime(at time.Time) time.Time { return at.Truncate(time.Millisecond).UTC() }
 
-// timeOrNull keeps the zero time as NULL.
+// timeOrNull stores the zero time as NULL.
 func timeOrNull(at time.Time) *time.Time {
 	if at.IsZero() {
 		return nil
 	}
-	at = stamp(at)
+	at = truncateTime(at)
 	return &at
 }
 
-// fromNull gives a time as the domain has it.
-func fromNull(at *time.Time) time.Time {
+// timeFromNull returns a stored time; NULL is the zero time.
+func timeFromNull(at *time.Time) time.Time {
 	if at == nil {
 		return time.Time{}
 	}
 	return at.UTC()
 }
 
-// numbers are ids as the driver takes arrays of them.
-func numbers[T ~int64](ids []T) []int64 {
+// int64s converts ids to the type that the driver needs for arrays.
+func int64s[T ~int64](ids []T) []int64 {
 	out := make([]int64, len(ids))
 	for i, id := range ids {
 		out[i] = int64(id)

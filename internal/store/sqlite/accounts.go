@@ -9,7 +9,7 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/textfold"
 )
 
-// userColumns are those that scanUser reads, of a user u.
+// userColumns are the columns that scanUser reads; u is the user.
 const userColumns = `u.id, u.name, u.display_name, u.admin, u.disabled, u.created_at, u.last_seen`
 
 const userWidth = 7
@@ -21,20 +21,20 @@ func scanUser(r row) chat.User {
 	}
 }
 
-// AnyAccount reports whether there is an account.
-func (t *tx) AnyAccount() (bool, error) {
-	return t.conn.one(`SELECT 1 FROM users LIMIT 1`, func(row) {})
+// HasAccounts reports whether there is an account.
+func (t *tx) HasAccounts() (bool, error) {
+	return t.conn.queryRow(`SELECT 1 FROM users LIMIT 1`, func(row) {})
 }
 
-// InsertAccount keeps an account.
+// InsertAccount stores an account.
 func (t *tx) InsertAccount(as chat.User, u store.NewUser) (bool, error) {
 	return t.insertUser(as, u, nil)
 }
 
-// insertUser keeps an account, of a batch where one is given; it tells whether
+// insertUser stores an account, of a batch unless that is nil. It reports whether
 // the name was free.
-func (t *tx) insertUser(as chat.User, u store.NewUser, batch any) (made bool, err error) {
-	taken, err := t.conn.one(`SELECT 1 FROM users WHERE name = ? OR skeleton = ? LIMIT 1`, func(row) {}, u.Name, u.Skeleton)
+func (t *tx) insertUser(as chat.User, u store.NewUser, batch any) (free bool, err error) {
+	taken, err := t.conn.queryRow(`SELECT 1 FROM users WHERE name = ? OR skeleton = ? LIMIT 1`, func(row) {}, u.Name, u.Skeleton)
 	if err != nil || taken {
 		return false, err
 	}
@@ -45,29 +45,29 @@ func (t *tx) insertUser(as chat.User, u store.NewUser, batch any) (made bool, er
 	return true, err
 }
 
-// now is the time of a change, as it is kept.
+// now returns the time of a change, in the precision of the store.
 func (t *tx) now() time.Time { return t.store.now().Truncate(time.Millisecond).UTC() }
 
-// Now is the time of a change, as it is kept.
+// Now returns the time of a change, in the precision of the store.
 func (t *tx) Now() time.Time { return t.now() }
 
-// NewID makes an id.
+// NewID returns a new id.
 func (t *tx) NewID() (int64, error) { return t.store.newID(), nil }
 
-// CountUsers is how many accounts there are.
+// CountUsers returns the number of accounts.
 func (s *Store) CountUsers(ctx context.Context) (int, error) {
 	return read(ctx, s, "count accounts", func(c *conn) (n int, err error) {
-		_, err = c.one(`SELECT count(*) FROM users`, func(r row) { n = int(r.int(0)) })
+		_, err = c.queryRow(`SELECT count(*) FROM users`, func(r row) { n = int(r.int(0)) })
 		return n, err
 	})
 }
 
-// Users finds accounts by id; see the contract.
+// Users returns accounts by id; see the contract.
 func (s *Store) Users(ctx context.Context, ids []chat.UserID) ([]chat.User, error) {
 	return read(ctx, s, "read accounts", func(c *conn) ([]chat.User, error) {
 		out := make([]chat.User, 0, len(ids))
 		for _, id := range ids {
-			if _, err := c.one(`SELECT `+userColumns+` FROM users u WHERE u.id = ?`,
+			if _, err := c.queryRow(`SELECT `+userColumns+` FROM users u WHERE u.id = ?`,
 				func(r row) { out = append(out, scanUser(r)) }, id); err != nil {
 				return nil, err
 			}
@@ -81,10 +81,10 @@ type credentials struct {
 	password string
 }
 
-// Credentials finds an account by name; see the contract.
+// Credentials returns an account by name; see the contract.
 func (s *Store) Credentials(ctx context.Context, name string) (chat.User, string, error) {
 	found, err := read(ctx, s, "read credentials", func(c *conn) (out credentials, err error) {
-		found, err := c.one(`SELECT `+userColumns+`, u.password FROM users u WHERE u.name = ?`,
+		found, err := c.queryRow(`SELECT `+userColumns+`, u.password FROM users u WHERE u.name = ?`,
 			func(r row) { out = credentials{scanUser(r), r.text(userWidth)} }, name)
 		if err == nil && !found {
 			err = chat.NotFound("account")
@@ -94,8 +94,8 @@ func (s *Store) Credentials(ctx context.Context, name string) (chat.User, string
 	return found.user, found.password, err
 }
 
-// SearchUsers lists accounts; see the contract. It looks for the text with
-// instr, where nothing needs to be escaped.
+// SearchUsers lists accounts; see the contract. It searches with instr, where
+// nothing needs to be escaped.
 func (s *Store) SearchUsers(ctx context.Context, text, after string, limit int) ([]chat.User, error) {
 	return read(ctx, s, "search accounts", func(c *conn) (out []chat.User, err error) {
 		err = c.query(`SELECT `+userColumns+` FROM users u WHERE u.name > ?1 AND u.disabled = 0
@@ -122,7 +122,7 @@ func (s *Store) AllUsers(ctx context.Context, after string, limit int) ([]chat.U
 // UpdateUser changes an account; see the contract.
 func (s *Store) UpdateUser(ctx context.Context, id chat.UserID, ch store.UserChange) (chat.User, error) {
 	return change(ctx, s, "change an account", func(t *tx) (out chat.User, err error) {
-		found, err := t.conn.one(`SELECT `+userColumns+` FROM users u WHERE u.id = ?`,
+		found, err := t.conn.queryRow(`SELECT `+userColumns+` FROM users u WHERE u.id = ?`,
 			func(r row) { out = scanUser(r) }, id)
 		if err != nil {
 			return out, err
@@ -155,10 +155,10 @@ func (s *Store) UpdateUser(ctx context.Context, id chat.UserID, ch store.UserCha
 	})
 }
 
-// SetLastSeen records when a user's last device went away; see the contract.
+// SetLastSeen records when a user's last device disconnected; see the contract.
 func (s *Store) SetLastSeen(ctx context.Context, id chat.UserID, at time.Time) error {
-	_, err := change(ctx, s, "record when a user was seen", func(t *tx) (struct{}, error) {
-		found, err := t.touch(`UPDATE users SET last_seen = max(last_seen, ?) WHERE id = ?`, at, id)
+	_, err := change(ctx, s, "record when a user was last seen", func(t *tx) (struct{}, error) {
+		found, err := t.execAffected(`UPDATE users SET last_seen = max(last_seen, ?) WHERE id = ?`, at, id)
 		if err == nil && !found {
 			err = chat.NotFound("account")
 		}
@@ -167,15 +167,15 @@ func (s *Store) SetLastSeen(ctx context.Context, id chat.UserID, at time.Time) e
 	return err
 }
 
-// usable tells whether an account exists and is not disabled.
-func (w *writer) usable(id chat.UserID) (bool, error) {
-	return w.conn.one(`SELECT 1 FROM users WHERE id = ? AND disabled = 0`, func(row) {}, id)
+// accountEnabled reports whether an account exists and is not disabled.
+func (w *writer) accountEnabled(id chat.UserID) (bool, error) {
+	return w.conn.queryRow(`SELECT 1 FROM users WHERE id = ? AND disabled = 0`, func(row) {}, id)
 }
 
-// Usable reports whether all the accounts exist and are not disabled.
-func (t *tx) Usable(ids []chat.UserID) (bool, error) {
+// AccountsEnabled reports whether all the accounts exist and are not disabled.
+func (t *tx) AccountsEnabled(ids []chat.UserID) (bool, error) {
 	for _, id := range ids {
-		if ok, err := t.usable(id); err != nil || !ok {
+		if ok, err := t.accountEnabled(id); err != nil || !ok {
 			return false, err
 		}
 	}

@@ -12,18 +12,18 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/store"
 )
 
-// batch is an Append on its way.
+// batch is the input and the result of an Append.
 type batch struct {
 	in  []chat.Submission
 	out []chat.Outcome
 }
 
-// FindByClientID finds what was stored under names; see the contract.
+// FindByClientID returns what was stored under client ids; see the contract.
 func (s *Store) FindByClientID(ctx context.Context, keys []store.SendKey) (map[store.SendKey]*chat.Message, error) {
-	return read(ctx, s, "look messages up", func(c *conn) (map[store.SendKey]*chat.Message, error) {
+	return read(ctx, s, "find messages by client id", func(c *conn) (map[store.SendKey]*chat.Message, error) {
 		out := map[store.SendKey]*chat.Message{}
 		for _, key := range keys {
-			m, err := sent(c, key)
+			m, err := findByClientID(c, key)
 			if err != nil {
 				return nil, err
 			}
@@ -49,27 +49,26 @@ func (s *Store) Append(ctx context.Context, in []chat.Submission) ([]chat.Outcom
 
 // append stores the batches of consecutive jobs.
 //
-// Nearly every submission is new. So it first takes all for new and lets the
-// unique index object while it inserts, which costs nothing more than the
-// insert itself. Only when it objects, all is taken back and done once more,
-// with every client id looked up.
+// Nearly every submission is new. So it first treats all as new and relies on
+// the unique index, which costs nothing beyond the insert itself. Only after a
+// conflict, everything is undone and done again with every client id looked up.
 func (w *writer) append(jobs []*job) error {
 	ok, err := w.appendAll(jobs, false)
 	if err == nil && !ok {
 		ok, err = w.appendAll(jobs, true)
 		if err == nil && !ok {
-			err = errors.New("a message that was looked up and is not there is there after all")
+			err = errors.New("a client id that was looked up and not found is in use")
 		}
 	}
 	return err
 }
 
-// appendAll gives every submission its outcome. It returns false, with all
-// taken back, when a client id was taken.
+// appendAll sets the outcome of every submission. It returns false, with
+// everything undone, when a client id was in use.
 func (w *writer) appendAll(jobs []*job, lookUp bool) (ok bool, err error) {
 	clear(w.seen)
 	now := w.store.now().Truncate(time.Millisecond).UTC()
-	var touched []*known
+	var touched []*cachedConversation
 	defer func() {
 		for _, c := range touched {
 			c.dirty = false
@@ -80,7 +79,7 @@ func (w *writer) appendAll(jobs []*job, lookUp bool) (ok bool, err error) {
 		b := j.batch
 		b.out = make([]chat.Outcome, len(b.in))
 		for i := range b.in {
-			c, err := w.outcome(&b.in[i], &b.out[i], lookUp, now)
+			c, err := w.decide(&b.in[i], &b.out[i], lookUp, now)
 			if err != nil {
 				return false, err
 			}
@@ -93,8 +92,8 @@ func (w *writer) appendAll(jobs []*job, lookUp bool) (ok bool, err error) {
 	if err := w.inserts.flush(); err != nil {
 		return false, err
 	}
-	if w.inserts.taken {
-		return false, w.takeBack(touched)
+	if w.inserts.conflict {
+		return false, w.undoAppend(touched)
 	}
 	for _, c := range touched {
 		c.ActiveAt = now
@@ -105,16 +104,16 @@ func (w *writer) appendAll(jobs []*job, lookUp bool) (ok bool, err error) {
 	return true, nil
 }
 
-// outcome decides about one submission. It returns the conversation when the
-// message is to be stored.
-func (w *writer) outcome(s *chat.Submission, out *chat.Outcome, lookUp bool, now time.Time) (*known, error) {
+// decide sets the outcome of one submission. It returns the conversation when
+// the message is to be stored.
+func (w *writer) decide(s *chat.Submission, out *chat.Outcome, lookUp bool, now time.Time) (*cachedConversation, error) {
 	key := store.SendKey{Sender: s.Sender, ClientID: s.ClientID}
 	var earlier *chat.Message
 	if o := w.seen[key]; o != nil {
 		earlier = &o.Message
 	} else if lookUp {
 		var err error
-		if earlier, err = sent(w.conn, key); err != nil {
+		if earlier, err = findByClientID(w.conn, key); err != nil {
 			return nil, err
 		}
 	}
@@ -133,8 +132,9 @@ func (w *writer) outcome(s *chat.Submission, out *chat.Outcome, lookUp bool, now
 	before := head
 	msg, verdict, err := head.Admit(s, role, earlier, 0, now)
 	if err != nil && earlier == nil && !lookUp {
-		// It would be refused; but a repetition is answered as the first was.
-		if earlier, err = sent(w.conn, key); err != nil {
+		// It would be refused; but a duplicate gets the same answer as the first
+		// submission.
+		if earlier, err = findByClientID(w.conn, key); err != nil {
 			return nil, err
 		}
 		msg, verdict, err = head.Admit(s, role, earlier, 0, now)
@@ -149,7 +149,7 @@ func (w *writer) outcome(s *chat.Submission, out *chat.Outcome, lookUp bool, now
 	case verdict == chat.Duplicate:
 		of, err := w.conversation(msg.Conversation)
 		if err != nil || of == nil {
-			return nil, errors.Join(err, missing(of, msg.Conversation))
+			return nil, errors.Join(err, missingConversation(of, msg.Conversation))
 		}
 		*out = chat.Outcome{Verdict: verdict, Message: msg, Audience: of.audience}
 		return nil, nil
@@ -166,17 +166,17 @@ func (w *writer) outcome(s *chat.Submission, out *chat.Outcome, lookUp bool, now
 	return c, w.inserts.add(c.slot, &out.Message)
 }
 
-func missing(c *known, id chat.ConversationID) error {
+func missingConversation(c *cachedConversation, id chat.ConversationID) error {
 	if c != nil {
 		return nil
 	}
 	return fmt.Errorf("conversation %d of a message is missing", id)
 }
 
-// sent finds what was stored under a client id; nil for nothing.
-func sent(c *conn, key store.SendKey) (*chat.Message, error) {
+// findByClientID returns what was stored under a client id; nil for nothing.
+func findByClientID(c *conn, key store.SendKey) (*chat.Message, error) {
 	var msg chat.Message
-	found, err := c.one(`SELECT `+messageColumns+` FROM messages g JOIN conversations c ON c.slot = g.place >> 32
+	found, err := c.queryRow(`SELECT `+messageColumns+` FROM messages g JOIN conversations c ON c.slot = g.place >> 32
 		WHERE g.client_id = ? AND g.sender = ?`, func(r row) { msg = scanMessage(r) }, key.ClientID[:], key.Sender)
 	if err != nil || !found {
 		return nil, err
@@ -184,11 +184,11 @@ func sent(c *conn, key store.SendKey) (*chat.Message, error) {
 	return &msg, nil
 }
 
-// takeBack undoes what appendAll has inserted: all that lies past the heads.
-func (w *writer) takeBack(touched []*known) error {
+// undoAppend deletes what appendAll has inserted: everything after the heads.
+func (w *writer) undoAppend(touched []*cachedConversation) error {
 	for _, c := range touched {
 		if _, err := w.conn.exec(`DELETE FROM messages WHERE place > ? AND place <= ?`,
-			place(c.slot, c.before.Seq), place(c.slot, maxSeq)); err != nil {
+			messageKey(c.slot, c.before.Seq), messageKey(c.slot, maxSeq)); err != nil {
 			return err
 		}
 		c.Seq, c.Rev = c.before.Seq, c.before.Rev
@@ -196,8 +196,8 @@ func (w *writer) takeBack(touched []*known) error {
 	return nil
 }
 
-// saveHead writes down that a conversation has moved on.
-func (w *writer) saveHead(c *known) error {
+// saveHead stores the head of a conversation, as a change.
+func (w *writer) saveHead(c *cachedConversation) error {
 	change, err := w.nextChange()
 	if err != nil {
 		return err
@@ -208,7 +208,8 @@ func (w *writer) saveHead(c *known) error {
 }
 
 // OR FAIL, because a failure undoes the whole transaction anyway: SQLite then
-// keeps no copy of the pages that the statement touches, worth a tenth.
+// keeps no copy of the pages that the statement touches, which saves a tenth of
+// the time.
 const (
 	insertHead   = `INSERT OR FAIL INTO messages (place, id, sender, client_id, rev, reply_to, at, body) VALUES `
 	insertRow    = `(?, ?, ?, ?, ?, ?, ?, ?)`
@@ -217,7 +218,7 @@ const (
 )
 
 // insertSizes are the numbers of rows that one statement inserts, largest
-// first. One statement for many rows saves the start and end of the others.
+// first. One statement for many rows saves the overhead of the others.
 var insertSizes = [...]int{64, 8, 1}
 
 var insertSQL = func() (texts [len(insertSizes)]string) {
@@ -227,21 +228,21 @@ var insertSQL = func() (texts [len(insertSizes)]string) {
 	return texts
 }()
 
-// inserter gathers rows for statements of many rows.
+// inserter collects rows for statements of many rows.
 type inserter struct {
-	conn  *conn
-	args  []driver.NamedValue
-	taken bool // a row was passed over because its client id was taken
+	conn     *conn
+	args     []driver.NamedValue
+	conflict bool // a row was skipped because its client id is in use
 }
 
 func (in *inserter) reset(c *conn) {
 	clear(in.args)
-	in.conn, in.args, in.taken = c, in.args[:0], false
+	in.conn, in.args, in.conflict = c, in.args[:0], false
 }
 
 func (in *inserter) add(slot int64, m *chat.Message) error {
 	for _, v := range [insertParams]driver.Value{
-		place(slot, m.Seq), int64(m.ID), int64(m.Sender), m.ClientID[:],
+		messageKey(slot, m.Seq), int64(m.ID), int64(m.Sender), m.ClientID[:],
 		m.Rev, m.ReplyTo, millis(m.At), m.Body,
 	} {
 		in.args = append(in.args, driver.NamedValue{Ordinal: len(in.args) + 1, Value: v})
@@ -252,11 +253,11 @@ func (in *inserter) add(slot int64, m *chat.Message) error {
 	return in.flush()
 }
 
-// flush inserts what was gathered.
+// flush inserts the collected rows.
 func (in *inserter) flush() error {
 	args := in.args
 	for i, n := range insertSizes {
-		for len(args) >= n*insertParams && !in.taken {
+		for len(args) >= n*insertParams && !in.conflict {
 			part := args[:n*insertParams]
 			for j := range part {
 				part[j].Ordinal = j + 1
@@ -265,7 +266,7 @@ func (in *inserter) flush() error {
 			if err != nil {
 				return err
 			}
-			in.taken = stored < int64(n)
+			in.conflict = stored < int64(n)
 			args = args[len(part):]
 		}
 	}

@@ -9,19 +9,19 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/store/storetx"
 )
 
-// LockBatch finds a batch by name. The writer is alone, so that nobody else has
+// LockBatch finds a batch by name. There is only one writer, so nobody else uses
 // it.
 func (t *tx) LockBatch(name string) (b storetx.Batch, found bool, err error) {
-	found, err = t.conn.one(`SELECT id, stage, reached FROM batches WHERE name = ?`,
+	found, err = t.conn.queryRow(`SELECT id, stage, reached FROM batches WHERE name = ?`,
 		func(r row) { b = storetx.Batch{ID: r.int(0), Stage: chat.RemovalStage(r.int(1)), Reached: r.user(2)} }, name)
 	return b, found, err
 }
 
-// HoldBatch finds a batch by name.
-func (t *tx) HoldBatch(name string) (storetx.Batch, bool, error) { return t.LockBatch(name) }
+// ShareLockBatch finds a batch by name.
+func (t *tx) ShareLockBatch(name string) (storetx.Batch, bool, error) { return t.LockBatch(name) }
 
-// OpenBatch finds a batch by name, or makes it.
-func (t *tx) OpenBatch(name string) (storetx.Batch, bool, error) {
+// EnsureBatch finds a batch by name, or creates it.
+func (t *tx) EnsureBatch(name string) (storetx.Batch, bool, error) {
 	b, found, err := t.LockBatch(name)
 	if err != nil || found {
 		return b, found, err
@@ -31,7 +31,7 @@ func (t *tx) OpenBatch(name string) (storetx.Batch, bool, error) {
 	return b, err == nil, err
 }
 
-// SaveBatch keeps how far a removal has come.
+// SaveBatch stores how far a removal has come.
 func (t *tx) SaveBatch(b storetx.Batch) error {
 	_, err := t.exec(`UPDATE batches SET stage = ?, reached = ? WHERE id = ?`, int(b.Stage), b.Reached, b.ID)
 	return err
@@ -43,17 +43,17 @@ func (t *tx) DeleteBatch(b storetx.Batch) error {
 	return err
 }
 
-// InsertBatchAccounts keeps accounts of a batch.
+// InsertBatchAccounts stores accounts of a batch.
 func (t *tx) InsertBatchAccounts(b storetx.Batch, as []chat.User, users []store.NewBatchUser) (taken int, err error) {
 	for i := range as {
-		if made, err := t.insertUser(as[i], users[i].NewUser, b.ID); err != nil || !made {
+		if free, err := t.insertUser(as[i], users[i].NewUser, b.ID); err != nil || !free {
 			return i, err
 		}
 	}
 	return -1, nil
 }
 
-// InsertSessions keeps sessions.
+// InsertSessions stores sessions.
 func (t *tx) InsertSessions(list []store.Session) error {
 	for i := range list {
 		if err := t.insertSession(&list[i]); err != nil {
@@ -63,10 +63,11 @@ func (t *tx) InsertSessions(list []store.Session) error {
 	return nil
 }
 
-// StrangerTo finds the first of users who is not of the batch, or disabled.
-func (t *tx) StrangerTo(b storetx.Batch, users []chat.UserID) (chat.UserID, bool, error) {
+// FirstNotInBatch finds the first of users who is not in the batch, or is
+// disabled.
+func (t *tx) FirstNotInBatch(b storetx.Batch, users []chat.UserID) (chat.UserID, bool, error) {
 	for _, user := range users {
-		of, err := t.conn.one(`SELECT 1 FROM users WHERE id = ? AND batch = ? AND disabled = 0`, func(row) {}, user, b.ID)
+		of, err := t.conn.queryRow(`SELECT 1 FROM users WHERE id = ? AND batch = ? AND disabled = 0`, func(row) {}, user, b.ID)
 		if err != nil || !of {
 			return user, err == nil, err
 		}
@@ -74,7 +75,7 @@ func (t *tx) StrangerTo(b storetx.Batch, users []chat.UserID) (chat.UserID, bool
 	return 0, false, nil
 }
 
-// Batches lists them by name.
+// Batches lists all batches, ordered by name.
 func (s *Store) Batches(ctx context.Context) ([]store.Batch, error) {
 	return read(ctx, s, "list batches", func(c *conn) (out []store.Batch, err error) {
 		err = c.query(`SELECT b.name, b.created_at, b.stage, (SELECT count(*) FROM users u WHERE u.batch = b.id) FROM batches b ORDER BY b.name`,
@@ -88,8 +89,8 @@ func (s *Store) Batches(ctx context.Context) ([]store.Batch, error) {
 	})
 }
 
-// idsOf runs a query for ids.
-func idsOf[T ~int64](c *conn, query string, args ...any) (out []T, err error) {
+// queryIDs runs a query whose only column is an id.
+func queryIDs[T ~int64](c *conn, query string, args ...any) (out []T, err error) {
 	err = c.query(query, func(r row) error {
 		out = append(out, T(r.int(0)))
 		return nil

@@ -7,74 +7,75 @@ import (
 )
 
 const (
-	// knownWeight bounds the cache: a conversation weighs 1 and each role of a
-	// member that is known 1 more, some 20 MB in all.
-	knownWeight = 200_000
-	// knownRoles bounds the roles known of one large conversation.
-	knownRoles = 4096
+	// maxCacheWeight bounds the cache: a conversation weighs 1 and each cached
+	// role of a member 1 more, some 20 MB in all.
+	maxCacheWeight = 200_000
+	// maxCachedRoles bounds the cached roles of one large conversation.
+	maxCachedRoles = 4096
 )
 
-// known is a conversation that the writer knows by heart.
-type known struct {
+// cachedConversation is a conversation in the cache of the writer.
+type cachedConversation struct {
 	chat.Conversation
 	slot      int64
 	low, high chat.UserID // the pair of a direct conversation
 	audience  chat.Audience
-	// roles of members. In a conversation with an audience they are complete;
-	// in a large one they are filled as they are asked for, "" for a stranger.
+	// roles are those of members. They are complete in a small conversation; in a
+	// large one they are loaded as needed, "" for a non-member.
 	roles map[chat.UserID]chat.Role
 
-	before chat.Head // as of the start of the append under way
-	dirty  bool      // in the append under way
+	before chat.Head // as of the start of the current append
+	dirty  bool      // changed by the current append
 }
 
-// cache holds conversations as of the transaction under way.
+// cache holds conversations as of the current transaction.
 type cache struct {
-	byID   map[chat.ConversationID]*known
+	byID   map[chat.ConversationID]*cachedConversation
 	weight int
 }
 
-func newCache() *cache { return &cache{byID: map[chat.ConversationID]*known{}} }
+func newCache() *cache { return &cache{byID: map[chat.ConversationID]*cachedConversation{}} }
 
-func (k *cache) clear() {
-	clear(k.byID)
-	k.weight = 0
+func (c *cache) clear() {
+	clear(c.byID)
+	c.weight = 0
 }
 
-func (k *cache) add(c *known) {
-	k.weight += 1 + len(c.roles)
-	k.byID[c.ID] = c
+func (c *cache) add(conv *cachedConversation) {
+	c.weight += 1 + len(conv.roles)
+	c.byID[conv.ID] = conv
 }
 
-// trim makes room. It runs between transactions, when no job holds any.
-func (k *cache) trim() {
-	for id := range k.byID { // in no order, which is good enough
-		if k.weight <= knownWeight {
+// trim evicts conversations when the cache is too large. It runs between
+// transactions, when no job uses one.
+func (c *cache) trim() {
+	for id := range c.byID { // in no order, which is good enough
+		if c.weight <= maxCacheWeight {
 			return
 		}
-		k.forget(id)
+		c.remove(id)
 	}
 }
 
-func (k *cache) forget(id chat.ConversationID) {
-	if c := k.byID[id]; c != nil {
-		k.weight -= 1 + len(c.roles)
-		delete(k.byID, id)
+func (c *cache) remove(id chat.ConversationID) {
+	if conv := c.byID[id]; conv != nil {
+		c.weight -= 1 + len(conv.roles)
+		delete(c.byID, id)
 	}
 }
 
-// conversation finds a conversation by id; nil when there is none.
-func (w *writer) conversation(id chat.ConversationID) (*known, error) {
-	if c := w.known.byID[id]; c != nil {
+// conversation returns a conversation by id; nil when there is none.
+func (w *writer) conversation(id chat.ConversationID) (*cachedConversation, error) {
+	if c := w.cache.byID[id]; c != nil {
 		return c, nil
 	}
 	return w.load(`SELECT `+conversationColumns+` FROM conversations c WHERE c.id = ?`, id)
 }
 
-// load reads a conversation and who is in it.
-func (w *writer) load(query string, args ...any) (*known, error) {
-	c := &known{}
-	found, err := w.conn.one(query, func(r row) { c.slot, c.Conversation, c.low, c.high = scanConversation(r) }, args...)
+// load reads a conversation and the roles of its members.
+func (w *writer) load(query string, args ...any) (*cachedConversation, error) {
+	c := &cachedConversation{}
+	found, err := w.conn.queryRow(query, func(r row) { c.slot, c.Conversation, c.low, c.high = scanConversation(r) }, args...)
 	if err != nil || !found {
 		return nil, err
 	}
@@ -84,27 +85,27 @@ func (w *writer) load(query string, args ...any) (*known, error) {
 		return nil, err
 	}
 	c.audience = audience(&c.Conversation, c.roles)
-	w.known.add(c)
+	w.cache.add(c)
 	return c, nil
 }
 
-// role is what a user is in the conversation, "" for nothing.
-func (w *writer) role(c *known, user chat.UserID) (chat.Role, error) {
+// role returns a user's role in the conversation, "" for a non-member.
+func (w *writer) role(c *cachedConversation, user chat.UserID) (chat.Role, error) {
 	role, ok := c.roles[user]
 	if ok || !c.audience.Large() {
 		return role, nil
 	}
-	if len(c.roles) >= knownRoles {
-		w.known.weight -= len(c.roles)
+	if len(c.roles) >= maxCachedRoles {
+		w.cache.weight -= len(c.roles)
 		clear(c.roles)
 	}
-	_, err := w.conn.one(`SELECT role FROM members WHERE user = ? AND slot = ?`,
+	_, err := w.conn.queryRow(`SELECT role FROM members WHERE user = ? AND slot = ?`,
 		func(r row) { role = chat.Role(r.text(0)) }, user, c.slot)
 	if err != nil {
 		return "", err
 	}
 	c.roles[user] = role
-	w.known.weight++
+	w.cache.weight++
 	return role, nil
 }
 
@@ -118,8 +119,8 @@ func roles(c *conn, slot int64) (map[chat.UserID]chat.Role, error) {
 	return out, err
 }
 
-// audience is made once and shared by all that tell of the conversation until
-// its members change; nobody may write to it.
+// audience returns the audience of a conversation. It is shared by all outcomes
+// until the members change; nobody may write to it.
 func audience(c *chat.Conversation, roles map[chat.UserID]chat.Role) chat.Audience {
 	a := chat.Audience{Conversation: c.ID, MembersRev: c.MembersRev}
 	if c.Members > chat.SmallConversation {

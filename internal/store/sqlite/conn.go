@@ -11,10 +11,10 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
 )
 
-// conn is one connection with its prepared statements. It speaks to the driver
-// without the pool of database/sql between, because each connection has one
-// owner at a time anyway: the writer, or the reader who borrowed it. That
-// saves a third of the cost of a small statement.
+// conn is one connection with its prepared statements. It uses the driver
+// without the pool of database/sql, because each connection has one owner at a
+// time anyway: the writer, or the reader that borrowed it. That saves a third of
+// the cost of a small statement.
 type conn struct {
 	raw   driver.Conn
 	stmts map[string]*stmt
@@ -41,15 +41,16 @@ func (r row) bool(i int) bool { return r.int(i) != 0 }
 
 func (r row) null(i int) bool { return r[i] == nil }
 
-// time reads a time kept as milliseconds; 0 and NULL are the zero time.
+// time reads a time stored in milliseconds; 0 and NULL are the zero time.
 func (r row) time(i int) time.Time { return fromMillis(r.int(i)) }
 
 func (r row) user(i int) chat.UserID { return chat.UserID(r.int(i)) }
 
-// prepare gives the statement for an SQL text, prepared once per connection.
-// Callers pass constants, or texts of which there are few. They write LIMIT +?
-// for LIMIT ?, because the planner looks at a bare parameter there and plans
-// the statement anew whenever it is bound, a fifth of a page's cost.
+// prepare returns the statement for an SQL text, prepared once per connection.
+// Callers pass constants, or a small number of different texts. They write
+// LIMIT +? instead of LIMIT ?, because the planner looks at a bare parameter
+// there and plans the statement again whenever it is bound, a fifth of a page's
+// cost.
 func (c *conn) prepare(query string) (*stmt, error) {
 	if s, ok := c.stmts[query]; ok {
 		return s, nil
@@ -66,7 +67,7 @@ func (c *conn) prepare(query string) (*stmt, error) {
 	return &s, nil
 }
 
-// exec runs a statement and tells how many rows it changed.
+// exec runs a statement and returns how many rows it changed.
 func (c *conn) exec(query string, args ...any) (int64, error) {
 	named, err := values(args)
 	if err != nil {
@@ -80,8 +81,8 @@ func (c *conn) execNamed(query string, args []driver.NamedValue) (int64, error) 
 	if err != nil {
 		return 0, err
 	}
-	// No deadline on a statement: an interrupted one undoes the transaction
-	// that it shares with others.
+	// Statements have no deadline: an interrupted one would roll back the
+	// transaction that it shares with others.
 	res, err := (*s).ExecContext(context.Background(), args)
 	if err != nil {
 		return 0, err
@@ -89,7 +90,7 @@ func (c *conn) execNamed(query string, args []driver.NamedValue) (int64, error) 
 	return res.RowsAffected()
 }
 
-// query runs a statement and hands each row to fn.
+// query runs a statement and calls fn for each row.
 func (c *conn) query(query string, fn func(row) error, args ...any) (err error) {
 	named, err := values(args)
 	if err != nil {
@@ -129,8 +130,9 @@ func (c *conn) query(query string, fn func(row) error, args ...any) (err error) 
 	}
 }
 
-// one runs a statement that gives at most one row, and tells whether it did.
-func (c *conn) one(query string, fn func(row), args ...any) (found bool, err error) {
+// queryRow runs a statement that returns at most one row, and reports whether
+// there was one.
+func (c *conn) queryRow(query string, fn func(row), args ...any) (found bool, err error) {
 	err = c.query(query, func(r row) error {
 		found = true
 		fn(r)
@@ -148,7 +150,7 @@ func (c *conn) close() error {
 	return errors.Join(append(errs, c.raw.Close())...)
 }
 
-// values turns arguments into what the driver takes.
+// values converts arguments for the driver.
 func values(args []any) ([]driver.NamedValue, error) {
 	out := make([]driver.NamedValue, len(args))
 	for i, a := range args {
@@ -190,7 +192,7 @@ func value(a any) (driver.Value, error) {
 	return nil, fmt.Errorf("no SQL value for a %T", a)
 }
 
-// millis is a time as it is kept; 0 for the zero time.
+// millis returns a time as it is stored; 0 for the zero time.
 func millis(t time.Time) int64 {
 	if t.IsZero() {
 		return 0

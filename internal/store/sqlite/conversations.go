@@ -7,8 +7,8 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/textfold"
 )
 
-// conversationColumns are those that scanConversation reads, of a
-// conversation c.
+// conversationColumns are the columns that scanConversation reads; c is the
+// conversation.
 const conversationColumns = `c.slot, c.id, c.kind, c.title, c.topic, c.low, c.high, c.seq, c.rev, c.members_rev,
 	c.members, c.created_at, c.active_at`
 
@@ -22,9 +22,9 @@ func scanConversation(r row) (slot int64, c chat.Conversation, low, high chat.Us
 	}, r.user(5), r.user(6)
 }
 
-// locked finds a conversation. The writer is alone, so that nobody else changes
-// it. CodeNotFound when there is none.
-func (w *writer) locked(id chat.ConversationID) (*known, error) {
+// requireConversation returns a conversation; CodeNotFound when there is none.
+// There is only one writer, so nobody else changes it.
+func (w *writer) requireConversation(id chat.ConversationID) (*cachedConversation, error) {
 	c, err := w.conversation(id)
 	if err == nil && c == nil {
 		err = chat.NotFound("conversation")
@@ -34,17 +34,17 @@ func (w *writer) locked(id chat.ConversationID) (*known, error) {
 
 // LockConversation reads a conversation.
 func (t *tx) LockConversation(id chat.ConversationID) (none chat.Conversation, err error) {
-	c, err := t.locked(id)
+	c, err := t.requireConversation(id)
 	if err != nil {
 		return none, err
 	}
 	return c.Conversation, nil
 }
 
-// LockDirect reads the direct conversation of two people.
+// LockDirect reads the direct conversation of two users.
 func (t *tx) LockDirect(low, high chat.UserID) (c chat.Conversation, found bool, err error) {
 	var id chat.ConversationID
-	found, err = t.conn.one(`SELECT id FROM conversations WHERE low = ? AND high = ?`,
+	found, err = t.conn.queryRow(`SELECT id FROM conversations WHERE low = ? AND high = ?`,
 		func(r row) { id = chat.ConversationID(r.int(0)) }, low, high)
 	if err != nil || !found {
 		return c, false, err
@@ -53,8 +53,8 @@ func (t *tx) LockDirect(low, high chat.UserID) (c chat.Conversation, found bool,
 	return c, true, err
 }
 
-// InsertConversation keeps a conversation that has no members yet. The writer
-// is alone, so that a pair for which none was found has none.
+// InsertConversation stores a conversation that has no members yet. There is only
+// one writer, so a pair for which none was found still has none.
 func (t *tx) InsertConversation(c chat.Conversation, low, high chat.UserID) (bool, error) {
 	var first, second any
 	if c.Kind == chat.Direct {
@@ -67,9 +67,9 @@ func (t *tx) InsertConversation(c chat.Conversation, low, high chat.UserID) (boo
 	return err == nil, err
 }
 
-// SaveTitle keeps title, topic and Rev of a conversation.
-func (t *tx) SaveTitle(c chat.Conversation) error {
-	k, err := t.locked(c.ID)
+// SaveProfile stores title, topic and Rev of a conversation.
+func (t *tx) SaveProfile(c chat.Conversation) error {
+	k, err := t.requireConversation(c.ID)
 	if err != nil {
 		return err
 	}
@@ -83,19 +83,19 @@ func (t *tx) SaveTitle(c chat.Conversation) error {
 	return err
 }
 
-// Audience is who may receive a change of a conversation.
+// Audience returns who may receive a change of a conversation.
 func (t *tx) Audience(c chat.Conversation) (none chat.Audience, err error) {
-	k, err := t.locked(c.ID)
+	k, err := t.requireConversation(c.ID)
 	if err != nil {
 		return none, err
 	}
 	return k.audience, nil
 }
 
-// as finds a conversation for someone who acts in it. Who is not a member may
-// not know of it.
-func (w *writer) as(id chat.ConversationID, by chat.UserID) (*known, chat.Role, error) {
-	c, err := w.locked(id)
+// conversationAsMember returns a conversation, and the role of a member. A user
+// who is not a member may not see it: CodeNotFound.
+func (w *writer) conversationAsMember(id chat.ConversationID, by chat.UserID) (*cachedConversation, chat.Role, error) {
+	c, err := w.requireConversation(id)
 	if err != nil {
 		return nil, "", err
 	}
@@ -106,7 +106,7 @@ func (w *writer) as(id chat.ConversationID, by chat.UserID) (*known, chat.Role, 
 	return c, role, chat.CheckAccess(role)
 }
 
-// Conversation is one of by's conversations as by sees it.
+// Conversation returns one of by's conversations as by sees it.
 func (s *Store) Conversation(ctx context.Context, id chat.ConversationID, by chat.UserID) (chat.Summary, error) {
 	return read(ctx, s, "read a conversation", func(c *conn) (none chat.Summary, err error) {
 		out, err := summaries(c, by, `SELECT slot, 0 AS k FROM conversations WHERE id = ?2`, id)
@@ -143,7 +143,7 @@ func (s *Store) Channels(ctx context.Context, by chat.UserID, text, afterTitle s
 	return page.channels, page.member, err
 }
 
-// Audience is who may receive what is not stored; see the contract.
+// Audience returns who may receive what is not stored; see the contract.
 func (s *Store) Audience(ctx context.Context, id chat.ConversationID) (chat.Audience, error) {
 	return read(ctx, s, "read an audience", func(c *conn) (none chat.Audience, err error) {
 		of, slot, err := conversationByID(c, id)
@@ -161,7 +161,7 @@ func (s *Store) Audience(ctx context.Context, id chat.ConversationID) (chat.Audi
 }
 
 func conversationByID(c *conn, id chat.ConversationID) (out chat.Conversation, slot int64, err error) {
-	found, err := c.one(`SELECT `+conversationColumns+` FROM conversations c WHERE c.id = ?`,
+	found, err := c.queryRow(`SELECT `+conversationColumns+` FROM conversations c WHERE c.id = ?`,
 		func(r row) { slot, out, _, _ = scanConversation(r) }, id)
 	if err == nil && !found {
 		err = chat.NotFound("conversation")

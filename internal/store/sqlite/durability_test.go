@@ -18,23 +18,23 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/store/sqlite"
 )
 
-// crashEnv makes the test binary the process that is killed.
+// crashEnv makes the test binary run as the process that is killed.
 const crashEnv = "HIKYAKU_TEST_CRASH_DB"
 
 const crashRooms = 3
 
-// appendUntilKilled appends from several goroutines and says each message on
-// standard output once its batch is answered.
+// appendUntilKilled appends from several goroutines and prints each message to
+// standard output once its batch is acknowledged.
 func appendUntilKilled(path string) {
 	ctx := context.Background()
-	maker, err := snowflake.NewMaker(os.Getpid()&snowflake.MaxNode, nil)
-	crashCheck(err)
+	maker, err := snowflake.NewGenerator(os.Getpid()&snowflake.MaxNode, nil)
+	exitOnError(err)
 	s, err := sqlite.Open(ctx, sqlite.Config{Path: path, NewID: maker.Next})
-	crashCheck(err)
+	exitOnError(err)
 	author, _, err := s.Credentials(ctx, "author")
-	crashCheck(err)
+	exitOnError(err)
 	rooms, err := s.Recent(ctx, author.ID, time.Time{}, 0, crashRooms)
-	crashCheck(err)
+	exitOnError(err)
 	var wg sync.WaitGroup
 	for g := range 3 {
 		wg.Go(func() {
@@ -47,7 +47,7 @@ func appendUntilKilled(path string) {
 					}
 				}
 				out, err := s.Append(ctx, batch)
-				crashCheck(err)
+				exitOnError(err)
 				var lines []byte
 				for _, o := range out {
 					lines = fmt.Appendf(lines, "%d %d %s\n", o.Message.Conversation, o.Message.Seq, o.Message.ClientID)
@@ -59,7 +59,7 @@ func appendUntilKilled(path string) {
 	wg.Wait()
 }
 
-func crashCheck(err error) {
+func exitOnError(err error) {
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(3)
@@ -75,7 +75,7 @@ func randomID() (id chat.ClientID) {
 }
 
 // TestKilled kills a process that appends, at random moments, and checks that
-// everything that it was told is kept is there, once and in order (G1).
+// every acknowledged message is there, once and in order (G1).
 func TestKilled(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "hikyaku.db")
 	s := openAt(t, path)
@@ -91,11 +91,11 @@ func TestKilled(t *testing.T) {
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	said := map[string]bool{} // "conversation seq client"
+	acknowledged := map[string]bool{} // "conversation seq client"
 	for round := range 8 {
-		n := runAndKill(t, path, said)
+		n := runAndKill(t, path, acknowledged)
 		s := openAt(t, path)
-		kept := map[string]bool{}
+		stored := map[string]bool{}
 		rooms, err := s.Recent(t.Context(), author.ID, time.Time{}, 0, crashRooms)
 		if err != nil || len(rooms) != crashRooms {
 			t.Fatal(len(rooms), err)
@@ -111,18 +111,18 @@ func TestKilled(t *testing.T) {
 					t.Fatalf("round %d: message %d has seq %d", round, i+1, m.Seq)
 				}
 				names[m.ClientID] = true
-				kept[fmt.Sprintf("%d %d %s", room.ID, m.Seq, m.ClientID)] = true
+				stored[fmt.Sprintf("%d %d %s", room.ID, m.Seq, m.ClientID)] = true
 			}
 			if int64(len(names)) != room.Seq {
 				t.Fatalf("round %d: %d names for %d messages", round, len(names), room.Seq)
 			}
 		}
-		for line := range said {
-			if !kept[line] {
-				t.Fatalf("round %d: %q was answered and is not there", round, line)
+		for line := range acknowledged {
+			if !stored[line] {
+				t.Fatalf("round %d: %q was acknowledged and is not there", round, line)
 			}
 		}
-		t.Logf("round %d: %d answered before the kill, %d of %d kept were answered", round, n, len(said), len(kept))
+		t.Logf("round %d: %d acknowledged before the kill, %d of %d stored were acknowledged", round, n, len(acknowledged), len(stored))
 		if err := s.Close(); err != nil {
 			t.Fatal(err)
 		}
@@ -130,8 +130,8 @@ func TestKilled(t *testing.T) {
 }
 
 // runAndKill runs the child until a random moment after its first answer and
-// adds what it has said.
-func runAndKill(t *testing.T, path string, said map[string]bool) (lines int) {
+// adds what it has acknowledged.
+func runAndKill(t *testing.T, path string, acknowledged map[string]bool) (lines int) {
 	t.Helper()
 	exe, err := os.Executable()
 	if err != nil {
@@ -154,7 +154,7 @@ func runAndKill(t *testing.T, path string, said map[string]bool) (lines int) {
 		if err != nil { // what was cut off in the middle does not count
 			break
 		}
-		said[line[:len(line)-1]] = true
+		acknowledged[line[:len(line)-1]] = true
 		if lines++; lines == after {
 			_ = cmd.Process.Kill()
 		}

@@ -11,21 +11,21 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/store"
 )
 
-// lookBack is how many messages are looked through for the member's own last
-// one.
+// lookBack is how many of the latest messages are searched for the member's own
+// last one.
 const lookBack = "100"
 
-// listed is a conversation of a list, with the key that orders the list. Role
-// is empty for one that the person is no longer in.
-type listed struct {
+// listEntry is a conversation of a list, with the key that orders the list. Role
+// is empty for a conversation that the user has left.
+type listEntry struct {
 	chat.Summary
 	key int64
 }
 
-// summaries gives the conversations that the query picks (columns slot and k,
-// parameter 1 is the person), by ascending k. It picks first and looks at
-// messages after, so that a page costs the same in a long list.
-func summaries(c *conn, by chat.UserID, pick string, args ...any) (out []listed, err error) {
+// summaries returns the conversations that the query selects (columns slot and k,
+// parameter 1 is the user), by ascending k. It reads messages only for the
+// selected ones, so that a page costs the same in a long list.
+func summaries(c *conn, by chat.UserID, pick string, args ...any) (out []listEntry, err error) {
 	err = c.query(`WITH picked AS MATERIALIZED (`+pick+`)
 		SELECT picked.k, m.role, m.read, p.user, p.read, p.received,
 			CASE WHEN c.seq > m.read THEN (
@@ -37,9 +37,9 @@ func summaries(c *conn, by chat.UserID, pick string, args ...any) (out []listed,
 		LEFT JOIN members p ON c.low IS NOT NULL AND p.slot = c.slot AND p.user = iif(c.low = ?1, c.high, c.low)
 		LEFT JOIN messages g ON g.place = (c.slot << 32 | c.seq)
 		ORDER BY picked.k`, func(r row) error {
-		l := listed{key: r.int(0)}
+		l := listEntry{key: r.int(0)}
 		l.Role, l.Read = chat.Role(r.text(1)), r.int(2)
-		l.Peer, l.PeerRead, l.PeerGot = r.user(3), r.int(4), r.int(5)
+		l.Peer, l.PeerRead, l.PeerReceived = r.user(3), r.int(4), r.int(5)
 		own := seqOf(r.int(6))
 		r = r[7:]
 		_, l.Conversation, _, _ = scanConversation(r)
@@ -61,8 +61,8 @@ type changedPage struct {
 	more bool
 }
 
-// Changed lists what has changed for a user; see the contract. What happens in
-// a conversation after the user has left it is not looked at.
+// Changed lists what has changed for a user; see the contract. Changes of a
+// conversation after the user has left it are not considered.
 func (s *Store) Changed(ctx context.Context, user chat.UserID, after store.Position, limit int) ([]chat.Summary, []chat.ConversationID, store.Position, bool, error) {
 	start, err := s.parsePosition(after)
 	if err != nil {
@@ -88,13 +88,13 @@ func (s *Store) Changed(ctx context.Context, user chat.UserID, after store.Posit
 			}
 			start = list[i].key
 		}
-		out.next = position(start)
+		out.next = formatPosition(start)
 		return out, nil
 	})
 	return out.page, out.gone, out.next, out.more, err
 }
 
-// Recent lists by's conversations, the last active first; see the contract.
+// Recent lists by's conversations, the latest active first; see the contract.
 func (s *Store) Recent(ctx context.Context, by chat.UserID, before time.Time, beforeID chat.ConversationID, limit int) ([]chat.Summary, error) {
 	at, id := int64(math.MaxInt64), chat.ConversationID(math.MaxInt64)
 	if !before.IsZero() {
@@ -113,12 +113,12 @@ func (s *Store) Recent(ctx context.Context, by chat.UserID, before time.Time, be
 	})
 }
 
-// Heads sums up each user's conversations; see the contract.
+// Heads returns a checksum of each user's conversations; see the contract.
 func (s *Store) Heads(ctx context.Context, users []chat.UserID) (map[chat.UserID]store.Head, error) {
 	return read(ctx, s, "sum up conversations", func(c *conn) (map[chat.UserID]store.Head, error) {
 		out := make(map[chat.UserID]store.Head, len(users))
 		for _, user := range users {
-			if _, err := c.one(`SELECT count(*), coalesce(sum(c.rev + m.read), 0)
+			if _, err := c.queryRow(`SELECT count(*), coalesce(sum(c.rev + m.read), 0)
 				FROM members m CROSS JOIN conversations c ON c.slot = m.slot WHERE m.user = ? AND m.role <> ''`,
 				func(r row) { out[user] = store.Head{Conversations: int(r.int(0)), Sum: r.int(1)} }, user); err != nil {
 				return nil, err
@@ -129,22 +129,22 @@ func (s *Store) Heads(ctx context.Context, users []chat.UserID) (map[chat.UserID
 }
 
 const (
-	unchangedFrom = `SELECT ` + messageColumns + ` FROM conversations c JOIN messages g ON g.place BETWEEN ?2 AND ?3
+	selectUnchanged = `SELECT ` + messageColumns + ` FROM conversations c JOIN messages g ON g.place BETWEEN ?2 AND ?3
 		WHERE c.slot = ?1 AND g.changed_rev IS NULL ORDER BY g.place LIMIT +?4`
-	changedSince = `SELECT ` + messageColumns + ` FROM conversations c JOIN messages g INDEXED BY messages_changed
+	selectChanged = `SELECT ` + messageColumns + ` FROM conversations c JOIN messages g INDEXED BY messages_changed
 		ON g.place >> 32 = ?1 AND g.changed_rev > ?2 WHERE c.slot = ?1 ORDER BY g.changed_rev LIMIT +?3`
 )
 
-// Changes are the messages that have changed after rev; see the contract. It
-// merges those that are as they were stored with those that were changed
-// since, both in the order of their rev.
+// Changes returns the messages that have changed after rev; see the contract. It
+// merges those that are unchanged since they were stored with those that were
+// changed, both in the order of their rev.
 func (s *Store) Changes(ctx context.Context, id chat.ConversationID, by chat.UserID, rev int64, limit int) ([]chat.Message, error) {
 	return read(ctx, s, "read changes", func(c *conn) (out []chat.Message, err error) {
-		v, err := visit(c, id, by)
+		v, err := conversationForReader(c, id, by)
 		if err != nil || limit <= 0 || rev >= v.Rev {
 			return nil, err
 		}
-		from, err := firstAfter(c, &v, max(rev, 0))
+		from, err := firstSeqAfter(c, &v, max(rev, 0))
 		if err != nil {
 			return nil, err
 		}
@@ -152,10 +152,10 @@ func (s *Store) Changes(ctx context.Context, id chat.ConversationID, by chat.Use
 			out = append(out, scanMessage(r))
 			return nil
 		}
-		if err := c.query(unchangedFrom, collect, v.slot, place(v.slot, from), place(v.slot, v.Seq), limit); err != nil {
+		if err := c.query(selectUnchanged, collect, v.slot, messageKey(v.slot, from), messageKey(v.slot, v.Seq), limit); err != nil {
 			return nil, err
 		}
-		if err := c.query(changedSince, collect, v.slot, rev, limit); err != nil {
+		if err := c.query(selectChanged, collect, v.slot, rev, limit); err != nil {
 			return nil, err
 		}
 		slices.SortFunc(out, func(a, b chat.Message) int { return int(a.Rev - b.Rev) })
@@ -163,10 +163,10 @@ func (s *Store) Changes(ctx context.Context, id chat.ConversationID, by chat.Use
 	})
 }
 
-// firstAfter is the seq of the first message that was stored after rev. The
-// rev that stored a message is its seq and the number of other changes before
-// it, which narrows the search to very little.
-func firstAfter(c *conn, v *visited, rev int64) (int64, error) {
+// firstSeqAfter returns the seq of the first message that was stored after rev.
+// The rev with which a message was stored is its seq plus the number of other
+// changes before it, which leaves very little to search.
+func firstSeqAfter(c *conn, v *readableConversation, rev int64) (int64, error) {
 	others := v.Rev - v.Seq
 	low, high := max(1, rev-others+1), min(rev+1, v.Seq+1)
 	if low > high {
@@ -176,8 +176,8 @@ func firstAfter(c *conn, v *visited, rev int64) (int64, error) {
 	n := sort.Search(int(high-low), func(i int) bool {
 		var stored int64
 		if err == nil {
-			_, err = c.one(`SELECT rev FROM messages WHERE place = ?`,
-				func(r row) { stored = r.int(0) }, place(v.slot, low+int64(i)))
+			_, err = c.queryRow(`SELECT rev FROM messages WHERE place = ?`,
+				func(r row) { stored = r.int(0) }, messageKey(v.slot, low+int64(i)))
 		}
 		return stored > rev
 	})

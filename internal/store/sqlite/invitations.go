@@ -7,8 +7,8 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/store"
 )
 
-// invitationColumns are those that scanInvitation reads, of an invitation or a
-// link i.
+// invitationColumns are the columns that scanInvitation reads; i is the
+// invitation or link.
 const invitationColumns = `i.id, i.token, i.created_by, i.created_at, i.expires_at, i.max_uses, i.uses`
 
 const invitationWidth = 7
@@ -20,7 +20,7 @@ func scanInvitation(r row) store.Invitation {
 	}
 }
 
-// InsertInvitation keeps an invitation.
+// InsertInvitation stores an invitation.
 func (t *tx) InsertInvitation(i store.Invitation) error {
 	_, err := t.exec(`INSERT INTO invitations (id, token, created_by, created_at, expires_at, max_uses, uses)
 		VALUES (?, ?, ?, ?, ?, ?, 0)`,
@@ -30,7 +30,7 @@ func (t *tx) InsertInvitation(i store.Invitation) error {
 
 // LockInvitation finds an invitation by its token's hash.
 func (t *tx) LockInvitation(token []byte) (i store.Invitation, found bool, err error) {
-	found, err = t.conn.one(`SELECT `+invitationColumns+` FROM invitations i WHERE i.token = ?`,
+	found, err = t.conn.queryRow(`SELECT `+invitationColumns+` FROM invitations i WHERE i.token = ?`,
 		func(r row) { i = scanInvitation(r) }, token)
 	return i, found, err
 }
@@ -41,9 +41,9 @@ func (t *tx) UseInvitation(id int64) error {
 	return err
 }
 
-// EndInvitation deletes an invitation.
-func (t *tx) EndInvitation(id int64) (bool, error) {
-	return t.touch(`DELETE FROM invitations WHERE id = ?`, id)
+// DeleteInvitationByID deletes an invitation.
+func (t *tx) DeleteInvitationByID(id int64) (bool, error) {
+	return t.execAffected(`DELETE FROM invitations WHERE id = ?`, id)
 }
 
 // Invitations lists those that can still be used, newest first.

@@ -8,9 +8,9 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/store"
 )
 
-// InsertLink keeps a link.
+// InsertLink stores a link.
 func (t *tx) InsertLink(l store.Link) error {
-	c, err := t.locked(l.Conversation)
+	c, err := t.requireConversation(l.Conversation)
 	if err != nil {
 		return err
 	}
@@ -20,20 +20,20 @@ func (t *tx) InsertLink(l store.Link) error {
 	return err
 }
 
-// DeleteLinkOf ends a link of a conversation.
-func (t *tx) DeleteLinkOf(id chat.ConversationID, link int64) (bool, error) {
-	c, err := t.locked(id)
+// DeleteConversationLink deletes a link of a conversation.
+func (t *tx) DeleteConversationLink(id chat.ConversationID, link int64) (bool, error) {
+	c, err := t.requireConversation(id)
 	if err != nil {
 		return false, err
 	}
-	return t.touch(`DELETE FROM links WHERE id = ? AND slot = ?`, link, c.slot)
+	return t.execAffected(`DELETE FROM links WHERE id = ? AND slot = ?`, link, c.slot)
 }
 
 // FindLink finds a link by its token's hash.
-func (t *tx) FindLink(token []byte) (store.Link, bool, error) { return link(t.conn, token) }
+func (t *tx) FindLink(token []byte) (store.Link, bool, error) { return findLink(t.conn, token) }
 
-// LockLink does so as well: the writer is alone.
-func (t *tx) LockLink(token []byte) (store.Link, bool, error) { return link(t.conn, token) }
+// LockLink does the same: there is only one writer.
+func (t *tx) LockLink(token []byte) (store.Link, bool, error) { return findLink(t.conn, token) }
 
 // UseLink counts a use of a link.
 func (t *tx) UseLink(id int64) error {
@@ -44,7 +44,7 @@ func (t *tx) UseLink(id int64) error {
 // LinksOf lists the links that can still be used, newest first.
 func (s *Store) LinksOf(ctx context.Context, id chat.ConversationID, by chat.UserID, now time.Time) ([]store.Link, error) {
 	return read(ctx, s, "list links", func(c *conn) (out []store.Link, err error) {
-		v, err := visit(c, id, by)
+		v, err := conversationForReader(c, id, by)
 		if err != nil {
 			return nil, err
 		}
@@ -62,19 +62,19 @@ func (s *Store) LinksOf(ctx context.Context, id chat.ConversationID, by chat.Use
 	})
 }
 
-// link finds a link by its token's hash; found is false when there is none.
-func link(c *conn, token []byte) (out store.Link, found bool, err error) {
-	found, err = c.one(`SELECT `+invitationColumns+`, c.id FROM links i JOIN conversations c ON c.slot = i.slot
+// findLink finds a link by its token's hash; found is false when there is none.
+func findLink(c *conn, token []byte) (out store.Link, found bool, err error) {
+	found, err = c.queryRow(`SELECT `+invitationColumns+`, c.id FROM links i JOIN conversations c ON c.slot = i.slot
 		WHERE i.token = ?`, func(r row) {
 		out = store.Link{Invitation: scanInvitation(r), Conversation: chat.ConversationID(r.int(invitationWidth))}
 	}, token)
 	return out, found, err
 }
 
-// LinkByToken is where a usable link leads.
+// LinkByToken returns the conversation of a usable link.
 func (s *Store) LinkByToken(ctx context.Context, token []byte, now time.Time) (chat.Conversation, error) {
 	return read(ctx, s, "read a link", func(c *conn) (none chat.Conversation, err error) {
-		l, found, err := link(c, token)
+		l, found, err := findLink(c, token)
 		if err != nil {
 			return none, err
 		}

@@ -7,17 +7,17 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
 )
 
-// Role is what a user is in a conversation, "" for nothing.
+// Role returns a user's role in a conversation, "" for a non-member.
 func (t *tx) Role(id chat.ConversationID, user chat.UserID) (chat.Role, error) {
-	c, err := t.locked(id)
+	c, err := t.requireConversation(id)
 	if err != nil {
 		return "", err
 	}
 	return t.role(c, user)
 }
 
-// Outsiders are those of users who are not in the conversation.
-func (t *tx) Outsiders(id chat.ConversationID, users []chat.UserID) (out []chat.UserID, err error) {
+// NonMembers returns those of users who are not members.
+func (t *tx) NonMembers(id chat.ConversationID, users []chat.UserID) (out []chat.UserID, err error) {
 	for _, user := range users {
 		role, err := t.Role(id, user)
 		if err != nil {
@@ -30,29 +30,29 @@ func (t *tx) Outsiders(id chat.ConversationID, users []chat.UserID) (out []chat.
 	return out, nil
 }
 
-// Memberships are all members of a conversation.
+// Memberships returns all members of a conversation.
 func (t *tx) Memberships(id chat.ConversationID) ([]chat.Membership, error) {
-	c, err := t.locked(id)
+	c, err := t.requireConversation(id)
 	if err != nil {
 		return nil, err
 	}
 	return memberships(t.conn, id, c.slot, 0, -1)
 }
 
-// CountOwners is how many members are owners.
+// CountOwners returns how many members are owners.
 func (t *tx) CountOwners(id chat.ConversationID) (n int, err error) {
-	c, err := t.locked(id)
+	c, err := t.requireConversation(id)
 	if err != nil {
 		return 0, err
 	}
-	_, err = t.conn.one(`SELECT count(*) FROM members i INDEXED BY members_by_conversation JOIN members m ON m.user = i.user AND m.slot = i.slot
+	_, err = t.conn.queryRow(`SELECT count(*) FROM members i INDEXED BY members_by_conversation JOIN members m ON m.user = i.user AND m.slot = i.slot
 		WHERE i.slot = ? AND i.role <> '' AND m.role = ?`, func(r row) { n = int(r.int(0)) }, c.slot, chat.Owner)
 	return n, err
 }
 
-// SaveMembers keeps a change of membership.
+// SaveMembers stores a change of membership.
 func (t *tx) SaveMembers(m chat.MembersChange) error {
-	c, err := t.locked(m.Conversation.ID)
+	c, err := t.requireConversation(m.Conversation.ID)
 	if err != nil {
 		return err
 	}
@@ -74,13 +74,13 @@ func (t *tx) SaveMembers(m chat.MembersChange) error {
 			return err
 		}
 	}
-	t.known.forget(c.ID)
+	t.cache.remove(c.ID)
 	_, err = t.exec(`UPDATE conversations SET rev = ?, members_rev = ?, members = ?, change = ? WHERE slot = ?`,
 		m.Conversation.Rev, m.Conversation.MembersRev, m.Conversation.Members, n, c.slot)
 	return err
 }
 
-// membershipColumns are those that scanMembership reads, of a member m.
+// membershipColumns are the columns that scanMembership reads; m is the member.
 const membershipColumns = `m.user, m.role, m.joined_at, m.read, m.received`
 
 func scanMembership(id chat.ConversationID, r row) chat.Membership {
@@ -90,7 +90,7 @@ func scanMembership(id chat.ConversationID, r row) chat.Membership {
 }
 
 // memberships lists members by user id after the given one; a negative limit
-// is none.
+// means no limit.
 func memberships(c *conn, id chat.ConversationID, slot int64, after chat.UserID, limit int) (out []chat.Membership, err error) {
 	err = c.query(`SELECT `+membershipColumns+`
 		FROM members i INDEXED BY members_by_conversation JOIN members m ON m.user = i.user AND m.slot = i.slot
@@ -104,7 +104,7 @@ func memberships(c *conn, id chat.ConversationID, slot int64, after chat.UserID,
 // MembersOf lists members; see the contract.
 func (s *Store) MembersOf(ctx context.Context, id chat.ConversationID, by, after chat.UserID, limit int) ([]chat.Membership, error) {
 	return read(ctx, s, "list members", func(c *conn) ([]chat.Membership, error) {
-		v, err := visit(c, id, by)
+		v, err := conversationForReader(c, id, by)
 		if err != nil {
 			return nil, err
 		}
@@ -117,7 +117,7 @@ type memberList struct {
 	rev int64
 }
 
-// MemberIDs is every member; see the contract.
+// MemberIDs returns all members; see the contract.
 func (s *Store) MemberIDs(ctx context.Context, id chat.ConversationID) ([]chat.UserID, int64, error) {
 	list, err := read(ctx, s, "list members", func(c *conn) (out memberList, err error) {
 		of, slot, err := conversationByID(c, id)
@@ -135,11 +135,11 @@ func (s *Store) MemberIDs(ctx context.Context, id chat.ConversationID) ([]chat.U
 	return list.ids, list.rev, err
 }
 
-// SharesConversation gives those who share a conversation with user.
+// SharesConversation returns those who share a conversation with user.
 func (s *Store) SharesConversation(ctx context.Context, user chat.UserID, others []chat.UserID) ([]chat.UserID, error) {
-	return read(ctx, s, "look for acquaintances", func(c *conn) (out []chat.UserID, err error) {
+	return read(ctx, s, "find shared conversations", func(c *conn) (out []chat.UserID, err error) {
 		for _, other := range others {
-			found, err := c.one(`SELECT 1 FROM members a JOIN members b ON b.user = ?2 AND b.slot = a.slot AND b.role <> ''
+			found, err := c.queryRow(`SELECT 1 FROM members a JOIN members b ON b.user = ?2 AND b.slot = a.slot AND b.role <> ''
 				WHERE a.user = ?1 AND a.role <> '' LIMIT 1`, func(row) {}, user, other)
 			if err != nil {
 				return nil, err
@@ -154,18 +154,18 @@ func (s *Store) SharesConversation(ctx context.Context, user chat.UserID, others
 
 // LockMembership reads a membership and the Seq of its conversation.
 func (t *tx) LockMembership(id chat.ConversationID, user chat.UserID) (m chat.Membership, seq int64, err error) {
-	c, _, err := t.as(id, user)
+	c, _, err := t.conversationAsMember(id, user)
 	if err != nil {
 		return m, 0, err
 	}
-	_, err = t.conn.one(`SELECT `+membershipColumns+` FROM members m WHERE m.user = ? AND m.slot = ?`,
+	_, err = t.conn.queryRow(`SELECT `+membershipColumns+` FROM members m WHERE m.user = ? AND m.slot = ?`,
 		func(r row) { m = scanMembership(id, r) }, user, c.slot)
 	return m, c.Seq, err
 }
 
-// SaveMarks keeps the marks of a membership.
+// SaveMarks stores the marks of a membership.
 func (t *tx) SaveMarks(m chat.Membership, readMoved bool) error {
-	c, err := t.locked(m.Conversation)
+	c, err := t.requireConversation(m.Conversation)
 	if err != nil {
 		return err
 	}

@@ -7,15 +7,15 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
 )
 
-// UpdateMessage has f change a message, and keeps it.
+// UpdateMessage calls f to change a message, and stores it.
 func (t *tx) UpdateMessage(id chat.ConversationID, seq int64, f func(*chat.Message) (bool, error)) error {
-	c, err := t.locked(id)
+	c, err := t.requireConversation(id)
 	if err != nil {
 		return err
 	}
 	var m chat.Message
-	found, err := t.conn.one(`SELECT `+messageColumns+` FROM messages g JOIN conversations c ON c.slot = g.place >> 32
-		WHERE g.place = ?`, func(r row) { m = scanMessage(r) }, place(c.slot, clampSeq(seq)))
+	found, err := t.conn.queryRow(`SELECT `+messageColumns+` FROM messages g JOIN conversations c ON c.slot = g.place >> 32
+		WHERE g.place = ?`, func(r row) { m = scanMessage(r) }, messageKey(c.slot, clampSeq(seq)))
 	if err != nil {
 		return err
 	}
@@ -26,13 +26,13 @@ func (t *tx) UpdateMessage(id chat.ConversationID, seq int64, f func(*chat.Messa
 		return err
 	}
 	_, err = t.exec(`UPDATE messages SET body = ?, edited_at = ?, deleted_at = ?, changed_rev = ? WHERE place = ?`,
-		m.Body, timeOrNull(m.EditedAt), timeOrNull(m.DeletedAt), m.Rev, place(c.slot, m.Seq))
+		m.Body, timeOrNull(m.EditedAt), timeOrNull(m.DeletedAt), m.Rev, messageKey(c.slot, m.Seq))
 	return err
 }
 
-// SaveHead keeps Seq and Rev of a conversation.
+// SaveHead stores Seq and Rev of a conversation.
 func (t *tx) SaveHead(id chat.ConversationID, head chat.Head) error {
-	c, err := t.locked(id)
+	c, err := t.requireConversation(id)
 	if err != nil {
 		return err
 	}
@@ -41,17 +41,17 @@ func (t *tx) SaveHead(id chat.ConversationID, head chat.Head) error {
 	return t.saveHead(c)
 }
 
-// visited is a conversation that a reader may see.
-type visited struct {
+// readableConversation is a conversation that a reader may see.
+type readableConversation struct {
 	chat.Conversation
 	slot int64
 	role chat.Role
 }
 
-// visit finds a conversation for someone who reads it. Who is not a member may
-// not know of it.
-func visit(c *conn, id chat.ConversationID, by chat.UserID) (out visited, err error) {
-	found, err := c.one(`SELECT `+conversationColumns+`, m.role FROM conversations c
+// conversationForReader returns a conversation to a member. A user who is not a
+// member may not see it: CodeNotFound.
+func conversationForReader(c *conn, id chat.ConversationID, by chat.UserID) (out readableConversation, err error) {
+	found, err := c.queryRow(`SELECT `+conversationColumns+`, m.role FROM conversations c
 		JOIN members m ON m.user = ? AND m.slot = c.slot AND m.role <> '' WHERE c.id = ?`, func(r row) {
 		out.slot, out.Conversation, _, _ = scanConversation(r)
 		out.role = chat.Role(r.text(conversationWidth))
@@ -63,16 +63,16 @@ func visit(c *conn, id chat.ConversationID, by chat.UserID) (out visited, err er
 }
 
 const (
-	pageForward = `SELECT ` + messageColumns + ` FROM conversations c JOIN messages g ON g.place BETWEEN ?2 AND ?3
+	selectPage = `SELECT ` + messageColumns + ` FROM conversations c JOIN messages g ON g.place BETWEEN ?2 AND ?3
 		WHERE c.slot = ?1 ORDER BY g.place LIMIT +?4`
-	pageBackward = `SELECT ` + messageColumns + ` FROM conversations c JOIN messages g ON g.place BETWEEN ?2 AND ?3
+	selectPageBackward = `SELECT ` + messageColumns + ` FROM conversations c JOIN messages g ON g.place BETWEEN ?2 AND ?3
 		WHERE c.slot = ?1 ORDER BY g.place DESC LIMIT +?4`
 )
 
-// History is a page of messages; see the contract.
+// History returns a page of messages; see the contract.
 func (s *Store) History(ctx context.Context, id chat.ConversationID, by chat.UserID, from, to int64, backward bool, limit int) ([]chat.Message, error) {
 	return read(ctx, s, "read messages", func(c *conn) ([]chat.Message, error) {
-		v, err := visit(c, id, by)
+		v, err := conversationForReader(c, id, by)
 		if err != nil {
 			return nil, err
 		}
@@ -80,9 +80,9 @@ func (s *Store) History(ctx context.Context, id chat.ConversationID, by chat.Use
 		if from > to || limit <= 0 {
 			return nil, nil
 		}
-		page := pageForward
+		page := selectPage
 		if backward {
-			page = pageBackward
+			page = selectPageBackward
 		}
 		out := make([]chat.Message, min(int64(limit), to-from+1))
 		n := 0
@@ -94,13 +94,13 @@ func (s *Store) History(ctx context.Context, id chat.ConversationID, by chat.Use
 			out[at] = scanMessage(r)
 			n++
 			return nil
-		}, v.slot, place(v.slot, from), place(v.slot, to), len(out))
-		// seq has no holes, so that the page is full.
+		}, v.slot, messageKey(v.slot, from), messageKey(v.slot, to), len(out))
+		// seq has no gaps, so the page is full.
 		return out, err
 	})
 }
 
-// timeOrNull keeps the zero time as NULL, which takes no room.
+// timeOrNull stores the zero time as NULL, which takes no space.
 func timeOrNull(t time.Time) any {
 	if t.IsZero() {
 		return nil

@@ -15,8 +15,8 @@ import (
 //go:embed migrations/*.sql
 var migrations embed.FS
 
-// migrate brings the tables up to date. It refuses files that are not ours and
-// those that a newer program made.
+// migrate updates the schema. It refuses files of other programs and of newer
+// versions.
 func migrate(ctx context.Context, path string) (err error) {
 	db, err := sql.Open("sqlite", dsn(path)+"&_txlock=immediate")
 	if err != nil {
@@ -46,22 +46,22 @@ func migrate(ctx context.Context, path string) (err error) {
 	if err != nil {
 		return err
 	}
-	have, known, err := p.GetVersions(ctx)
+	have, want, err := p.GetVersions(ctx)
 	switch {
 	case err != nil:
 		return err
-	case have > known:
+	case have > want:
 		return &store.DatabaseError{
 			Text: fmt.Sprintf("the database %s has version %d but this program knows versions up to %d; "+
-				"install the newer Hikyaku that made it, or restore a backup", path, have, known),
+				"install the newer Hikyaku that made it, or restore a backup", path, have, want),
 			Cause: fs.ErrInvalid,
 		}
-	case have == known:
+	case have == want:
 		return nil
 	}
 	if _, err := p.Up(ctx); err != nil {
-		// Another process may have done it at the same time.
-		if have, _, e := p.GetVersions(ctx); e == nil && have == known {
+		// Another process may have migrated at the same time.
+		if have, _, e := p.GetVersions(ctx); e == nil && have == want {
 			return nil
 		}
 		return err

@@ -21,22 +21,22 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/store/storetx"
 )
 
-// Config says how to open a store.
+// Config configures a store.
 type Config struct {
 	Path      string           // of the database file; its folder must exist
-	NewID     func() int64     // makes ids; see package snowflake
+	NewID     func() int64     // returns a new id; see package snowflake
 	Now       func() time.Time // the clock, time.Now when nil
 	Logger    *slog.Logger     // slog.Default when nil
-	ReadConns int              // connections that read at the same time, 4 when 0
+	ReadConns int              // number of connections for concurrent reads, 4 when 0
 }
 
-// Validate fills in the defaults and tells what is missing.
+// Validate sets the defaults and returns an error when something is missing.
 func (c *Config) Validate() error {
 	if c.Path == "" {
 		return errors.New("the path of the database is empty")
 	}
 	if c.NewID == nil {
-		return errors.New("the store needs a maker of ids")
+		return errors.New("the store needs NewID")
 	}
 	if c.Now == nil {
 		c.Now = time.Now
@@ -60,13 +60,13 @@ type Store struct {
 	log    *slog.Logger
 	secret []byte
 
-	readers chan *conn
-	writer  *writer
-	check   *checkpointer
+	readers      chan *conn
+	writer       *writer
+	checkpointer *checkpointer
 
 	mu     sync.RWMutex // guards closed
 	closed bool
-	calls  sync.WaitGroup // those that have passed enter
+	calls  sync.WaitGroup // between beginCall and endCall
 	once   sync.Once
 	err    error // of Close
 }
@@ -79,8 +79,8 @@ const (
 	readerCacheKiB = 4 << 10
 )
 
-// Open opens the database, makes it when there is none, and brings its tables
-// up to date.
+// Open opens the database, creates it when there is none, and migrates its
+// schema.
 func Open(ctx context.Context, cfg Config) (*Store, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
@@ -139,11 +139,11 @@ func (s *Store) start(ctx context.Context, readConns int) (err error) {
 		}
 		s.readers <- read
 	}
-	s.check = newCheckpointer(check, s.log)
+	s.checkpointer = newCheckpointer(check, s.log)
 	if s.writer, err = newWriter(write, s); err != nil {
 		return err
 	}
-	go s.check.run(s.writer)
+	go s.checkpointer.run(s.writer)
 	go s.writer.run()
 	return nil
 }
@@ -157,7 +157,7 @@ func (s *Store) Close() error {
 		s.mu.Unlock()
 		s.calls.Wait()
 		s.writer.stop()
-		errs := []error{s.check.close()}
+		errs := []error{s.checkpointer.close()}
 		for range cap(s.readers) {
 			errs = append(errs, (<-s.readers).close())
 		}
@@ -169,8 +169,8 @@ func (s *Store) Close() error {
 	return s.err
 }
 
-// enter begins a call; leave ends it. Close waits for the calls between.
-func (s *Store) enter() error {
+// beginCall begins a call; endCall ends it. Close waits for calls between them.
+func (s *Store) beginCall() error {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	if s.closed {
@@ -180,9 +180,9 @@ func (s *Store) enter() error {
 	return nil
 }
 
-func (s *Store) leave() { s.calls.Done() }
+func (s *Store) endCall() { s.calls.Done() }
 
-// Secret is 32 random bytes made with the installation.
+// Secret returns 32 random bytes that were created with the installation.
 func (s *Store) Secret() []byte { return append([]byte(nil), s.secret...) }
 
 func secret(c *conn) ([]byte, error) {
@@ -193,13 +193,13 @@ func secret(c *conn) ([]byte, error) {
 		return nil, err
 	}
 	var kept []byte
-	_, err := c.one(`SELECT secret FROM installation`, func(r row) { kept = r.blob(0) })
+	_, err := c.queryRow(`SELECT secret FROM installation`, func(r row) { kept = r.blob(0) })
 	return kept, err
 }
 
-// create makes an empty file that only its owner may read. SQLite gives the
-// files that it puts beside it the same mode. A file that exists is not
-// opened: closing it would drop the locks that this process has on it.
+// create creates an empty file that only its owner may read. SQLite gives its
+// other files (the log) the same mode. A file that exists is not opened: closing
+// it would release the locks that this process has on it.
 func create(path string) error {
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o600)
 	switch {
@@ -213,7 +213,7 @@ func create(path string) error {
 		err = pe.Err
 	}
 	return &store.DatabaseError{
-		Text:      fmt.Sprintf("the database %s cannot be made: %v; check that its folder exists and can be written to", path, err),
+		Text:      fmt.Sprintf("the database %s cannot be created: %v; check that its folder exists and can be written to", path, err),
 		Retryable: true, Cause: err,
 	}
 }
@@ -232,14 +232,14 @@ func dial(ctx context.Context, path string, extra ...string) (*conn, error) {
 	return c, nil
 }
 
-// dsn names the database for the driver. With a write-ahead log and
-// synchronous FULL the log is fsynced at every commit, which is what makes an
-// answered change durable; NORMAL would fsync at checkpoints only.
+// dsn returns the data source name of the database. With a write-ahead log and
+// synchronous FULL the log is fsynced at every commit, which makes an
+// acknowledged change durable; NORMAL would fsync at checkpoints only.
 func dsn(path string, extra ...string) string {
 	pragmas := append([]string{
 		fmt.Sprintf("busy_timeout(%d)", busyTimeout.Milliseconds()),
 		"journal_mode(WAL)", "synchronous(FULL)", "foreign_keys(1)", "temp_store(MEMORY)",
-		// The checkpointer does it beside the writer (checkpoint.go).
+		// The checkpointer does it concurrently with the writer (checkpoint.go).
 		"wal_autocheckpoint(0)",
 	}, extra...)
 	var b strings.Builder

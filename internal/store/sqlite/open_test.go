@@ -43,7 +43,7 @@ func TestOpenRefuses(t *testing.T) {
 	}
 	database("newer.db", `INSERT INTO goose_db_version (version_id, is_applied) VALUES (9000, 1)`)
 
-	for name, c := range map[string]struct{ path, says string }{
+	for name, c := range map[string]struct{ path, want string }{
 		"missing folder":  {filepath.Join(dir, "none", "a.db"), "its folder exists"},
 		"not a folder":    {filepath.Join(file("plain", "x"), "a.db"), "its folder exists"},
 		"a folder itself": {dir, dir},
@@ -57,7 +57,7 @@ func TestOpenRefuses(t *testing.T) {
 				_ = s.Close()
 				t.Fatal("it was opened")
 			}
-			if text := err.Error(); !strings.Contains(text, c.says) || !strings.Contains(text, c.path) || strings.Contains(text, "\n") {
+			if text := err.Error(); !strings.Contains(text, c.want) || !strings.Contains(text, c.path) || strings.Contains(text, "\n") {
 				t.Errorf("the error reads %q", text)
 			}
 			t.Log(err)

@@ -8,24 +8,24 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/store"
 )
 
-// A position is a change number in base 36 behind a mark that tells it from
-// those of other backends.
-const positionMark = "s1."
+// A position is a change number in base 36 after a prefix that distinguishes it
+// from those of other backends.
+const positionPrefix = "s1."
 
-func position(change int64) store.Position {
-	return store.Position(positionMark + strconv.FormatInt(change, 36))
+func formatPosition(change int64) store.Position {
+	return store.Position(positionPrefix + strconv.FormatInt(change, 36))
 }
 
-// parsePosition reads a position. One above every number that was handed out
-// is refused as well: it comes from another installation, or from this one
-// before it was set back to a backup, and the device must start anew.
+// parsePosition parses a position. One above every assigned number is refused as
+// well: it comes from another installation, or from this one before a backup was
+// restored, and the device must start over.
 func (s *Store) parsePosition(p store.Position) (int64, error) {
 	if p == "" {
 		return 0, nil
 	}
-	text, ok := strings.CutPrefix(string(p), positionMark)
+	text, ok := strings.CutPrefix(string(p), positionPrefix)
 	n, err := strconv.ParseInt(text, 36, 64)
-	if !ok || err != nil || n < 0 || position(n) != p || n > s.writer.issued.Load() {
+	if !ok || err != nil || n < 0 || formatPosition(n) != p || n > s.writer.issued.Load() {
 		return 0, chat.Refuse(chat.CodeInvalid, "position", "the position is not one of this installation")
 	}
 	return n, nil

@@ -9,7 +9,7 @@ import (
 
 type pushKeys struct{ public, private string }
 
-// PushKeys is the installation's pair; see the contract.
+// PushKeys returns the installation's key pair; see the contract.
 func (s *Store) PushKeys(ctx context.Context, generate func() (public, private string, err error)) (string, string, error) {
 	kept, err := read(ctx, s, "read the keys of Web Push", readPushKeys)
 	if err != nil || kept.public != "" {
@@ -19,7 +19,7 @@ func (s *Store) PushKeys(ctx context.Context, generate func() (public, private s
 	if fresh.public, fresh.private, err = generate(); err != nil {
 		return "", "", err
 	}
-	kept, err = change(ctx, s, "keep the keys of Web Push", func(t *tx) (pushKeys, error) {
+	kept, err = change(ctx, s, "store the keys of Web Push", func(t *tx) (pushKeys, error) {
 		if _, err := t.exec(`UPDATE installation SET push_public = ?, push_private = ? WHERE push_public IS NULL`,
 			fresh.public, fresh.private); err != nil {
 			return pushKeys{}, err
@@ -30,14 +30,14 @@ func (s *Store) PushKeys(ctx context.Context, generate func() (public, private s
 }
 
 func readPushKeys(c *conn) (out pushKeys, err error) {
-	_, err = c.one(`SELECT push_public, push_private FROM installation`, func(r row) { out = pushKeys{r.text(0), r.text(1)} })
+	_, err = c.queryRow(`SELECT push_public, push_private FROM installation`, func(r row) { out = pushKeys{r.text(0), r.text(1)} })
 	return out, err
 }
 
 // PutSubscription registers a device; see the contract.
 func (s *Store) PutSubscription(ctx context.Context, in store.Subscription) error {
-	_, err := change(ctx, s, "keep a subscription", func(t *tx) (none struct{}, err error) {
-		alive, err := t.conn.one(`SELECT 1 FROM sessions s JOIN users u ON u.id = s.user
+	_, err := change(ctx, s, "store a subscription", func(t *tx) (none struct{}, err error) {
+		alive, err := t.conn.queryRow(`SELECT 1 FROM sessions s JOIN users u ON u.id = s.user
 			WHERE s.id = ? AND s.user = ? AND s.expires_at > ? AND u.disabled = 0`, func(row) {}, in.Session, in.User, t.now())
 		if err != nil {
 			return none, err
@@ -50,7 +50,7 @@ func (s *Store) PutSubscription(ctx context.Context, in store.Subscription) erro
 			in.Endpoint, in.User, in.Session, in.P256DH, in.Auth, t.now()); err != nil {
 			return none, err
 		}
-		// The one just registered stays, also among others of this moment.
+		// The one just registered stays, also if others have the same time.
 		_, err = t.exec(`DELETE FROM subscriptions WHERE endpoint IN (SELECT endpoint FROM subscriptions
 			WHERE user = ?1 AND endpoint <> ?2 ORDER BY created_at DESC, rowid DESC LIMIT -1 OFFSET ?3)`,
 			in.User, in.Endpoint, store.MaxSubscriptions-1)
@@ -59,16 +59,16 @@ func (s *Store) PutSubscription(ctx context.Context, in store.Subscription) erro
 	return err
 }
 
-// DeleteSubscription ends a subscription of user's.
+// DeleteSubscription deletes a subscription of user.
 func (s *Store) DeleteSubscription(ctx context.Context, user chat.UserID, endpoint string) error {
-	_, err := change(ctx, s, "end a subscription", func(t *tx) (none struct{}, err error) {
+	_, err := change(ctx, s, "delete a subscription", func(t *tx) (none struct{}, err error) {
 		_, err = t.exec(`DELETE FROM subscriptions WHERE endpoint = ? AND user = ?`, endpoint, user)
 		return none, err
 	})
 	return err
 }
 
-// DropSubscription ends a subscription that its push service has ended.
+// DropSubscription deletes a subscription that its push service has ended.
 func (s *Store) DropSubscription(ctx context.Context, endpoint string) error {
 	_, err := change(ctx, s, "drop a subscription", func(t *tx) (none struct{}, err error) {
 		_, err = t.exec(`DELETE FROM subscriptions WHERE endpoint = ?`, endpoint)
@@ -77,7 +77,7 @@ func (s *Store) DropSubscription(ctx context.Context, endpoint string) error {
 	return err
 }
 
-// Subscriptions are those of the users; see the contract.
+// Subscriptions returns those of the users; see the contract.
 func (s *Store) Subscriptions(ctx context.Context, users []chat.UserID) ([]store.Subscription, error) {
 	return read(ctx, s, "list subscriptions", func(c *conn) (out []store.Subscription, err error) {
 		now := s.now()
@@ -97,12 +97,12 @@ func (s *Store) Subscriptions(ctx context.Context, users []chat.UserID) ([]store
 	})
 }
 
-// NotificationStates gives members' places; see the contract.
+// NotificationStates returns the states of members; see the contract.
 func (s *Store) NotificationStates(ctx context.Context, keys []store.MemberKey) (map[store.MemberKey]store.NotificationState, error) {
-	return read(ctx, s, "read members' places", func(c *conn) (map[store.MemberKey]store.NotificationState, error) {
+	return read(ctx, s, "read notification states", func(c *conn) (map[store.MemberKey]store.NotificationState, error) {
 		out := make(map[store.MemberKey]store.NotificationState, len(keys))
 		for _, k := range keys {
-			if _, err := c.one(`SELECT c.kind, c.title, m.read FROM conversations c JOIN members m ON m.user = ? AND m.slot = c.slot
+			if _, err := c.queryRow(`SELECT c.kind, c.title, m.read FROM conversations c JOIN members m ON m.user = ? AND m.slot = c.slot
 				WHERE c.id = ? AND m.role <> ''`, func(r row) {
 				out[k] = store.NotificationState{Kind: chat.Kind(r.text(0)), Title: r.text(1), Read: r.int(2)}
 			}, k.User, k.Conversation); err != nil {

@@ -5,16 +5,16 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/store/storetx"
 )
 
-// AccountsOf are the next accounts of a batch.
-func (t *tx) AccountsOf(b storetx.Batch, limit int) ([]chat.UserID, error) {
-	return idsOf[chat.UserID](t.conn, `SELECT id FROM users WHERE batch = ? AND id > ? ORDER BY id LIMIT +?`, b.ID, b.Reached, limit)
+// NextAccounts returns the next accounts of a batch.
+func (t *tx) NextAccounts(b storetx.Batch, limit int) ([]chat.UserID, error) {
+	return queryIDs[chat.UserID](t.conn, `SELECT id FROM users WHERE batch = ? AND id > ? ORDER BY id LIMIT +?`, b.ID, b.Reached, limit)
 }
 
 // DisableAccounts disables accounts and ends their sessions.
 func (t *tx) DisableAccounts(users []chat.UserID) (map[chat.UserID][]chat.SessionID, error) {
 	ended := map[chat.UserID][]chat.SessionID{}
 	for _, user := range users {
-		sessions, err := idsOf[chat.SessionID](t.conn, `SELECT id FROM sessions WHERE user = ?`, user)
+		sessions, err := queryIDs[chat.SessionID](t.conn, `SELECT id FROM sessions WHERE user = ?`, user)
 		if err != nil {
 			return nil, err
 		}
@@ -37,7 +37,7 @@ func (t *tx) forEach(users []chat.UserID, queries ...string) error {
 	return nil
 }
 
-// ReleaseAccounts takes accounts out of a batch, where they are of it.
+// ReleaseAccounts removes accounts from a batch, as far as they are in it.
 func (t *tx) ReleaseAccounts(b storetx.Batch, users []chat.UserID) error {
 	for _, user := range users {
 		if _, err := t.exec(`UPDATE users SET batch = NULL, disabled = 1 WHERE id = ? AND batch = ?`, user, b.ID); err != nil {
@@ -47,10 +47,10 @@ func (t *tx) ReleaseAccounts(b storetx.Batch, users []chat.UserID) error {
 	return nil
 }
 
-// InConversations are those of the accounts that are in some conversation.
+// InConversations returns those of the accounts that are in a conversation.
 func (t *tx) InConversations(users []chat.UserID) (out []chat.UserID, err error) {
 	for _, user := range users {
-		in, err := t.conn.one(`SELECT 1 FROM members WHERE user = ? AND role <> '' LIMIT 1`, func(row) {}, user)
+		in, err := t.conn.queryRow(`SELECT 1 FROM members WHERE user = ? AND role <> '' LIMIT 1`, func(row) {}, user)
 		if err != nil {
 			return nil, err
 		}
@@ -61,21 +61,21 @@ func (t *tx) InConversations(users []chat.UserID) (out []chat.UserID, err error)
 	return out, nil
 }
 
-// DeleteAccounts removes accounts with all that is theirs.
+// DeleteAccounts removes accounts with all their data.
 func (t *tx) DeleteAccounts(users []chat.UserID) error {
 	return t.forEach(users, `DELETE FROM members WHERE user = ?`, `DELETE FROM sessions WHERE user = ?`, `DELETE FROM users WHERE id = ?`)
 }
 
-// LockPlaces are the places of the next accounts of a batch.
-func (t *tx) LockPlaces(b storetx.Batch, work int) (places []chat.Place, reached chat.UserID, err error) {
-	users, err := t.AccountsOf(b, work)
+// LockMembershipsOfBatch returns the memberships of the next accounts of a batch.
+func (t *tx) LockMembershipsOfBatch(b storetx.Batch, work int) (memberships []chat.Participation, reached chat.UserID, err error) {
+	users, err := t.NextAccounts(b, work)
 	if err != nil {
 		return nil, 0, err
 	}
-	found := map[int64]*chat.Place{} // by slot, less what is the account's own
+	found := map[int64]*chat.Participation{} // by slot, without the fields of one account
 	for did := 0; len(users) > 0 && did < work; users = users[1:] {
 		user := users[0]
-		slots, err := idsOf[int64](t.conn, `SELECT slot FROM members WHERE user = ?`, user)
+		slots, err := queryIDs[int64](t.conn, `SELECT slot FROM members WHERE user = ?`, user)
 		if err != nil {
 			return nil, 0, err
 		}
@@ -84,10 +84,10 @@ func (t *tx) LockPlaces(b storetx.Batch, work int) (places []chat.Place, reached
 			p := found[slot]
 			if p == nil {
 				var members int
-				if p, members, err = t.placeIn(b, slot); err != nil {
+				if p, members, err = t.conversationPlace(b, slot); err != nil {
 					return nil, 0, err
 				}
-				if found[slot] = p; p.Closes() {
+				if found[slot] = p; p.ClosesConversation() {
 					did += members
 				}
 			}
@@ -96,45 +96,45 @@ func (t *tx) LockPlaces(b storetx.Batch, work int) (places []chat.Place, reached
 			if at.Role, err = t.Role(at.Conversation, user); err != nil {
 				return nil, 0, err
 			}
-			places = append(places, at)
+			memberships = append(memberships, at)
 		}
 		reached = user
 	}
-	return places, reached, nil
+	return memberships, reached, nil
 }
 
-// placeIn is what the places in a conversation have in common, and how many
-// members it has.
-func (t *tx) placeIn(b storetx.Batch, slot int64) (*chat.Place, int, error) {
-	c, err := t.at(slot)
+// conversationPlace returns what the memberships of a conversation have in
+// common, and how many members it has.
+func (t *tx) conversationPlace(b storetx.Batch, slot int64) (*chat.Participation, int, error) {
+	c, err := t.conversationBySlot(slot)
 	if err != nil {
 		return nil, 0, err
 	}
-	others, err := t.conn.one(`SELECT 1 FROM batch_conversations WHERE batch = ? AND slot = ?`, func(row) {}, b.ID, slot)
+	others, err := t.conn.queryRow(`SELECT 1 FROM batch_conversations WHERE batch = ? AND slot = ?`, func(row) {}, b.ID, slot)
 	if err == nil && !others {
-		others, err = t.conn.one(`SELECT 1 FROM members i INDEXED BY members_by_conversation JOIN users u ON u.id = i.user
+		others, err = t.conn.queryRow(`SELECT 1 FROM members i INDEXED BY members_by_conversation JOIN users u ON u.id = i.user
 			WHERE i.slot = ? AND u.batch IS NOT ? LIMIT 1`, func(row) {}, slot, b.ID)
 	}
-	return &chat.Place{Conversation: c.ID, Kind: c.Kind, Others: others}, c.Members, err
+	return &chat.Participation{Conversation: c.ID, Kind: c.Kind, Others: others}, c.Members, err
 }
 
-// at finds a conversation by its slot.
-func (w *writer) at(slot int64) (*known, error) {
+// conversationBySlot returns a conversation by its slot.
+func (w *writer) conversationBySlot(slot int64) (*cachedConversation, error) {
 	var id chat.ConversationID
-	if _, err := w.conn.one(`SELECT id FROM conversations WHERE slot = ?`, func(r row) { id = chat.ConversationID(r.int(0)) }, slot); err != nil {
+	if _, err := w.conn.queryRow(`SELECT id FROM conversations WHERE slot = ?`, func(r row) { id = chat.ConversationID(r.int(0)) }, slot); err != nil {
 		return nil, err
 	}
 	c, err := w.conversation(id)
 	if err == nil {
-		err = missing(c, id)
+		err = missingConversation(c, id)
 	}
 	return c, err
 }
 
-// KeepConversations notes conversations that stay.
-func (t *tx) KeepConversations(b storetx.Batch, ids []chat.ConversationID) error {
+// RecordKeptConversations records conversations that remain.
+func (t *tx) RecordKeptConversations(b storetx.Batch, ids []chat.ConversationID) error {
 	for _, id := range ids {
-		c, err := t.locked(id)
+		c, err := t.requireConversation(id)
 		if err != nil {
 			return err
 		}
@@ -145,10 +145,10 @@ func (t *tx) KeepConversations(b storetx.Batch, ids []chat.ConversationID) error
 	return nil
 }
 
-// CloseConversations takes everybody out of conversations that will be removed.
+// CloseConversations removes all members from conversations that will be removed.
 func (t *tx) CloseConversations(b storetx.Batch, ids []chat.ConversationID) error {
 	for _, id := range ids {
-		c, err := t.locked(id)
+		c, err := t.requireConversation(id)
 		if err != nil {
 			return err
 		}
@@ -156,7 +156,7 @@ func (t *tx) CloseConversations(b storetx.Batch, ids []chat.ConversationID) erro
 		if err != nil {
 			return err
 		}
-		t.known.forget(id)
+		t.cache.remove(id)
 		if _, err := t.exec(`DELETE FROM links WHERE slot = ?`, c.slot); err != nil {
 			return err
 		}
@@ -174,8 +174,8 @@ func (t *tx) CloseConversations(b storetx.Batch, ids []chat.ConversationID) erro
 	return nil
 }
 
-// walks are conversations that are removed, or that stay.
-func (t *tx) walks(b storetx.Batch, stays, limit int) (out []chat.MessageWalk, err error) {
+// batchConversations returns conversations that are removed, or that remain.
+func (t *tx) batchConversations(b storetx.Batch, stays, limit int) (out []chat.MessageWalk, err error) {
 	err = t.conn.query(`SELECT c.id, b.seq, c.seq FROM batch_conversations b JOIN conversations c ON c.slot = b.slot
 		WHERE b.batch = ? AND b.stays = ? ORDER BY b.slot LIMIT +?`, func(r row) error {
 		out = append(out, chat.MessageWalk{Conversation: chat.ConversationID(r.int(0)), Seen: r.int(1), Last: r.int(2)})
@@ -184,14 +184,14 @@ func (t *tx) walks(b storetx.Batch, stays, limit int) (out []chat.MessageWalk, e
 	return out, err
 }
 
-// ClosedConversations are those that were closed.
-func (t *tx) ClosedConversations(b storetx.Batch, limit int) ([]chat.MessageWalk, error) {
-	return t.walks(b, 0, limit)
+// LockClosedConversations returns those that were closed.
+func (t *tx) LockClosedConversations(b storetx.Batch, limit int) ([]chat.MessageWalk, error) {
+	return t.batchConversations(b, 0, limit)
 }
 
-// KeptConversation is one of those that stay.
-func (t *tx) KeptConversation(b storetx.Batch) (w chat.MessageWalk, found bool, err error) {
-	list, err := t.walks(b, 1, 1)
+// NextKeptConversation returns one of those that remain.
+func (t *tx) NextKeptConversation(b storetx.Batch) (w chat.MessageWalk, found bool, err error) {
+	list, err := t.batchConversations(b, 1, 1)
 	if err != nil || len(list) == 0 {
 		return w, false, err
 	}
@@ -202,11 +202,11 @@ func (t *tx) KeptConversation(b storetx.Batch) (w chat.MessageWalk, found bool, 
 func (t *tx) EraseMessages(parts []chat.MessageRange) (int, error) {
 	var sum int64
 	for _, p := range parts {
-		c, err := t.locked(p.Conversation)
+		c, err := t.requireConversation(p.Conversation)
 		if err != nil {
 			return 0, err
 		}
-		n, err := t.exec(`DELETE FROM messages WHERE place > ? AND place <= ?`, place(c.slot, p.After), place(c.slot, p.To))
+		n, err := t.exec(`DELETE FROM messages WHERE place > ? AND place <= ?`, messageKey(c.slot, p.After), messageKey(c.slot, p.To))
 		if err != nil {
 			return 0, err
 		}
@@ -218,11 +218,11 @@ func (t *tx) EraseMessages(parts []chat.MessageRange) (int, error) {
 // DeleteConversations removes conversations that have no messages.
 func (t *tx) DeleteConversations(ids []chat.ConversationID) error {
 	for _, id := range ids {
-		c, err := t.locked(id)
+		c, err := t.requireConversation(id)
 		if err != nil {
 			return err
 		}
-		t.known.forget(id)
+		t.cache.remove(id)
 		for _, query := range [...]string{`DELETE FROM batch_conversations WHERE slot = ?`, `DELETE FROM conversations WHERE slot = ?`} {
 			if _, err := t.exec(query, c.slot); err != nil {
 				return err
@@ -232,22 +232,22 @@ func (t *tx) DeleteConversations(ids []chat.ConversationID) error {
 	return nil
 }
 
-// Authors are who wrote in a range.
+// Authors returns who wrote in a range.
 func (t *tx) Authors(p chat.MessageRange) ([]chat.UserID, error) {
-	c, err := t.locked(p.Conversation)
+	c, err := t.requireConversation(p.Conversation)
 	if err != nil {
 		return nil, err
 	}
-	return idsOf[chat.UserID](t.conn, `SELECT DISTINCT sender FROM messages WHERE place > ? AND place <= ?`, place(c.slot, p.After), place(c.slot, p.To))
+	return queryIDs[chat.UserID](t.conn, `SELECT DISTINCT sender FROM messages WHERE place > ? AND place <= ?`, messageKey(c.slot, p.After), messageKey(c.slot, p.To))
 }
 
-// SaveWalk notes how far a walk has come, or that it has ended.
-func (t *tx) SaveWalk(b storetx.Batch, p chat.MessageRange) error {
-	c, err := t.locked(p.Conversation)
+// SaveProgress records how far a walk has come, or that it has ended.
+func (t *tx) SaveProgress(b storetx.Batch, p chat.MessageRange) error {
+	c, err := t.requireConversation(p.Conversation)
 	if err != nil {
 		return err
 	}
-	if p.Ends {
+	if p.Last {
 		_, err = t.exec(`DELETE FROM batch_conversations WHERE batch = ? AND slot = ?`, b.ID, c.slot)
 		return err
 	}

@@ -8,7 +8,7 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/store"
 )
 
-// sessionColumns are those that scanSession reads, of a session s.
+// sessionColumns are the columns that scanSession reads; s is the session.
 const sessionColumns = `s.id, s.user, s.token, s.device, s.created_at, s.seen_at, s.expires_at`
 
 const sessionWidth = 7
@@ -20,11 +20,11 @@ func scanSession(r row) store.Session {
 	}
 }
 
-// CreateSession logs a device in. Sessions of the same account that have
-// expired are cleared away with it.
+// CreateSession logs a device in. It also deletes expired sessions of the same
+// account.
 func (s *Store) CreateSession(ctx context.Context, in store.Session) (chat.SessionID, error) {
 	return change(ctx, s, "create a session", func(t *tx) (chat.SessionID, error) {
-		if ok, err := t.usable(in.User); err != nil {
+		if ok, err := t.accountEnabled(in.User); err != nil {
 			return 0, err
 		} else if !ok {
 			return 0, chat.NotFound("account")
@@ -37,7 +37,7 @@ func (s *Store) CreateSession(ctx context.Context, in store.Session) (chat.Sessi
 	})
 }
 
-// insertSession keeps a session.
+// insertSession stores a session.
 func (t *tx) insertSession(in *store.Session) error {
 	_, err := t.exec(`INSERT INTO sessions (id, user, token, device, created_at, seen_at, expires_at)
 		VALUES (?, ?, ?, ?, ?, ?, ?)`,
@@ -53,7 +53,7 @@ type login struct {
 // SessionByToken finds a session; see the contract.
 func (s *Store) SessionByToken(ctx context.Context, token []byte, now time.Time) (store.Session, chat.User, error) {
 	found, err := read(ctx, s, "read a session", func(c *conn) (out login, err error) {
-		found, err := c.one(`SELECT `+sessionColumns+`, `+userColumns+` FROM sessions s JOIN users u ON u.id = s.user
+		found, err := c.queryRow(`SELECT `+sessionColumns+`, `+userColumns+` FROM sessions s JOIN users u ON u.id = s.user
 			WHERE s.token = ? AND s.expires_at > ? AND u.disabled = 0`,
 			func(r row) { out = login{scanSession(r), scanUser(r[sessionWidth:])} }, token, now)
 		if err == nil && !found {
@@ -76,7 +76,8 @@ func (s *Store) SessionsOf(ctx context.Context, user chat.UserID) ([]store.Sessi
 	})
 }
 
-// TouchSession records use; the latest use wins, in whatever order it is told.
+// TouchSession records a use; the latest use wins, in whatever order the calls
+// come.
 func (s *Store) TouchSession(ctx context.Context, id chat.SessionID, seen, expires time.Time) error {
 	_, err := change(ctx, s, "touch a session", func(t *tx) (struct{}, error) {
 		_, err := t.exec(`UPDATE sessions SET seen_at = ?1, expires_at = ?2 WHERE id = ?3 AND seen_at <= ?1`,

@@ -13,7 +13,7 @@ import (
 
 func config(tb testing.TB, path string) sqlite.Config {
 	tb.Helper()
-	maker, err := snowflake.NewMaker(1, nil)
+	maker, err := snowflake.NewGenerator(1, nil)
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -37,7 +37,7 @@ func openAt(tb testing.TB, path string) *sqlite.Store {
 func harness(tb testing.TB) storetest.Harness {
 	path := filepath.Join(tb.TempDir(), "hikyaku.db")
 	current := openAt(tb, path)
-	return storetest.Harness{Histories: 50, Store: current, Reopen: func() store.Store {
+	return storetest.Harness{HistoriesPercent: 50, Store: current, Reopen: func() store.Store {
 		if err := current.Close(); err != nil {
 			tb.Error(err)
 		}

@@ -14,9 +14,9 @@ func (s *Store) update(ctx context.Context, what string, f func(storetx.Tx) erro
 	return err
 }
 
-// touch runs a statement, and reports whether it touched a row. One that did
-// not has changed nothing, so that the command may still refuse.
-func (t *tx) touch(query string, args ...any) (bool, error) {
+// execAffected runs a statement and reports whether it affected a row. If it did
+// not, nothing has changed, and the command may still refuse.
+func (t *tx) execAffected(query string, args ...any) (bool, error) {
 	wrote := t.wrote
 	n, err := t.exec(query, args...)
 	if err == nil && n == 0 {

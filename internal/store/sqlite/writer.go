@@ -11,35 +11,35 @@ import (
 )
 
 const (
-	// queued is how many changes may wait; callers wait beyond, as long as
-	// their context allows.
-	queued = 1024
-	// groupWeight ends a group, so that the first in it does not wait for ever.
-	// A message weighs 1.
-	groupWeight = 4096
-	// block is how many change numbers are taken at a time. What is left of a
-	// block when the process ends is never used.
-	block = 1 << 16
+	// maxQueuedJobs is how many changes may be queued. When the queue is full,
+	// callers wait as long as their context allows.
+	maxQueuedJobs = 1024
+	// maxGroupWeight limits a group, so that the first job in it does not wait
+	// for ever. A message weighs 1.
+	maxGroupWeight = 4096
+	// changeBlockSize is how many change numbers are reserved at a time. What is
+	// left of a block when the process ends is never used.
+	changeBlockSize = 1 << 16
 )
 
-// writer is the one that changes the database. It gathers what was queued
-// while the last commit was in flight and commits it in one transaction.
+// writer is the only goroutine that changes the database. It collects what was
+// queued during the last commit and commits it in one transaction.
 type writer struct {
 	store *Store
 	conn  *conn
 	queue chan *job
 	done  chan struct{}
 
-	known   *cache
-	change  int64        // the last change number
-	ceiling int64        // the end of the block in the database
-	issued  atomic.Int64 // no reader can see a change number above it
-	version int64        // PRAGMA data_version as of the last group
-	stale   bool         // what the writer knows may be undone: read it again
+	cache      *cache
+	lastChange int64        // the last change number
+	ceiling    int64        // the end of the block in the database
+	issued     atomic.Int64 // no reader can see a higher change number
+	version    int64        // PRAGMA data_version as of the last group
+	stale      bool         // the cached state may have been rolled back: read it again
 
-	seen    map[store.SendKey]*chat.Outcome // of the batch under way; see append.go
-	inserts inserter
-	restart atomic.Bool // the checkpointer asks for a new log
+	seen             map[store.SendKey]*chat.Outcome // stored by the current append; see append.go
+	inserts          inserter
+	restartRequested atomic.Bool // the checkpointer asks for a restart of the log
 }
 
 // job is a queued change.
@@ -51,23 +51,23 @@ type job struct {
 	done   chan struct{}
 }
 
-// tx is what a job works with. Jobs may be run again from the start, so they
-// keep nothing from a run that failed.
+// tx is the transaction of a job. Jobs may be run again from the start, so they
+// keep no state from a failed run.
 type tx struct {
 	*writer
-	wrote bool // the job under way has changed something
+	wrote bool // the current job has changed something
 }
 
 func newWriter(c *conn, s *Store) (*writer, error) {
 	w := &writer{
-		store: s, conn: c, queue: make(chan *job, queued), done: make(chan struct{}),
-		known: newCache(), stale: true, seen: map[store.SendKey]*chat.Outcome{},
+		store: s, conn: c, queue: make(chan *job, maxQueuedJobs), done: make(chan struct{}),
+		cache: newCache(), stale: true, seen: map[store.SendKey]*chat.Outcome{},
 	}
-	_, err := w.try(nil) // learns the change number
+	_, err := w.try(nil) // reads the change number
 	return w, err
 }
 
-// stop waits until the queue is empty. No call may be in flight.
+// stop ends the writer after the queued jobs. No call may be in flight.
 func (w *writer) stop() {
 	close(w.queue)
 	<-w.done
@@ -81,7 +81,7 @@ func (w *writer) close() error {
 
 func (w *writer) run() {
 	defer close(w.done)
-	group := make([]*job, 0, queued)
+	group := make([]*job, 0, maxQueuedJobs)
 	for first := range w.queue {
 		group = w.gather(append(group[:0], first))
 		w.commit(group)
@@ -89,17 +89,17 @@ func (w *writer) run() {
 			close(j.done)
 			group[i] = nil
 		}
-		w.store.check.wake()
-		if w.restart.CompareAndSwap(true, false) {
-			w.newLog()
+		w.store.checkpointer.notify()
+		if w.restartRequested.CompareAndSwap(true, false) {
+			w.restartWAL()
 		}
 	}
 }
 
-// gather adds what is waiting, without waiting for more.
+// gather adds the jobs that are queued, without waiting for more.
 func (w *writer) gather(group []*job) []*job {
 	weight := group[0].weight
-	for weight < groupWeight {
+	for weight < maxGroupWeight {
 		select {
 		case j, ok := <-w.queue:
 			if !ok {
@@ -114,14 +114,14 @@ func (w *writer) gather(group []*job) []*job {
 	return group
 }
 
-// commit runs a group. When a job of it meets trouble, the whole is undone and
-// each job runs alone, so that one cannot take the others down; savepoints
-// would do the same at a cost to every job.
+// commit runs a group. When a job of it fails, the transaction is rolled back and
+// each job runs in its own, so that one cannot make the others fail; savepoints
+// would do the same at a cost for every job.
 func (w *writer) commit(group []*job) {
-	alone, err := w.try(group)
+	jobFailed, err := w.try(group)
 	switch {
 	case err == nil:
-	case alone && len(group) > 1:
+	case jobFailed && len(group) > 1:
 		for _, j := range group {
 			j.err = nil
 			if _, err := w.try([]*job{j}); err != nil {
@@ -136,8 +136,8 @@ func (w *writer) commit(group []*job) {
 }
 
 // try runs jobs in one transaction. After an error nothing has changed, and
-// alone tells whether one job caused it.
-func (w *writer) try(group []*job) (alone bool, err error) {
+// jobFailed says whether a job caused it.
+func (w *writer) try(group []*job) (jobFailed bool, err error) {
 	if err := w.begin(); err != nil {
 		w.rollback()
 		return false, err
@@ -158,7 +158,7 @@ func (w *writer) try(group []*job) (alone bool, err error) {
 		}
 		i += n
 	}
-	w.issued.Store(w.change)
+	w.issued.Store(w.lastChange)
 	if _, err := w.conn.exec(`COMMIT`); err != nil {
 		w.rollback()
 		return false, err
@@ -166,8 +166,8 @@ func (w *writer) try(group []*job) (alone bool, err error) {
 	return false, nil
 }
 
-// runJob runs a job that is not an Append. A refusal is the job's own affair
-// as long as it has changed nothing.
+// runJob runs a job that is not an Append. A refusal does not affect the group as
+// long as the job has changed nothing.
 func (w *writer) runJob(j *job) error {
 	t := tx{writer: w}
 	err := j.run(&t)
@@ -179,67 +179,66 @@ func (w *writer) runJob(j *job) error {
 	return err
 }
 
-// begin starts a transaction and forgets what may be wrong by now.
+// begin starts a transaction and clears cached state that may be outdated.
 func (w *writer) begin() error {
 	if _, err := w.conn.exec(`BEGIN IMMEDIATE`); err != nil {
 		return err
 	}
 	var version int64
-	if _, err := w.conn.one(`PRAGMA data_version`, func(r row) { version = r.int(0) }); err != nil {
+	if _, err := w.conn.queryRow(`PRAGMA data_version`, func(r row) { version = r.int(0) }); err != nil {
 		return err
 	}
 	if version == w.version && !w.stale {
-		w.known.trim()
+		w.cache.trim()
 		return nil
 	}
-	// Another process has committed (made an account, say), a transaction was
-	// rolled back, or this is the first.
-	w.known.clear()
+	// Another process has committed (an account, for example), a transaction was
+	// rolled back, or this is the first one.
+	w.cache.clear()
 	var ceiling int64
-	if _, err := w.conn.one(`SELECT change_ceiling FROM installation`, func(r row) { ceiling = r.int(0) }); err != nil {
+	if _, err := w.conn.queryRow(`SELECT change_ceiling FROM installation`, func(r row) { ceiling = r.int(0) }); err != nil {
 		return err
 	}
 	if ceiling > w.ceiling {
-		w.change = max(w.change, ceiling)
+		w.lastChange = max(w.lastChange, ceiling)
 	}
 	w.ceiling, w.version, w.stale = ceiling, version, false
-	w.issued.Store(w.change)
+	w.issued.Store(w.lastChange)
 	return nil
 }
 
 func (w *writer) rollback() {
 	w.stale = true
-	// SQLite may have rolled back by itself; then this fails, and that is fine.
+	// SQLite may have rolled back already; then this fails, which does no harm.
 	_, _ = w.conn.exec(`ROLLBACK`)
 }
 
-// nextChange takes a change number.
+// nextChange returns the next change number.
 func (w *writer) nextChange() (int64, error) {
-	if w.change >= w.ceiling {
-		ceiling := w.change + block
+	if w.lastChange >= w.ceiling {
+		ceiling := w.lastChange + changeBlockSize
 		if _, err := w.conn.exec(`UPDATE installation SET change_ceiling = ?`, ceiling); err != nil {
 			return 0, err
 		}
 		w.ceiling = ceiling
 	}
-	w.change++
-	return w.change, nil
+	w.lastChange++
+	return w.lastChange, nil
 }
 
-// exec changes something.
+// exec runs a statement that changes something.
 func (t *tx) exec(query string, args ...any) (int64, error) {
 	t.wrote = true
 	return t.conn.exec(query, args...)
 }
 
-// submit queues a job and waits for its commit. The context counts until the
-// job is queued; from then on the answer is waited for, because it will be
-// done in any case.
+// submit queues a job and waits for its commit. The context applies until the job
+// is queued; from then on submit waits, because the job will run in any case.
 func (s *Store) submit(ctx context.Context, j *job) error {
-	if err := s.enter(); err != nil {
+	if err := s.beginCall(); err != nil {
 		return err
 	}
-	defer s.leave()
+	defer s.endCall()
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -257,7 +256,7 @@ func (s *Store) submit(ctx context.Context, j *job) error {
 	return j.err
 }
 
-// change runs fn in the writer and gives its result once it is committed.
+// change runs fn in the writer and returns its result once it is committed.
 func change[T any](ctx context.Context, s *Store, what string, fn func(*tx) (T, error)) (T, error) {
 	var out, none T
 	err := s.submit(ctx, &job{weight: 1, run: func(t *tx) (err error) {
@@ -274,10 +273,10 @@ func change[T any](ctx context.Context, s *Store, what string, fn func(*tx) (T, 
 // however many statements it runs.
 func read[T any](ctx context.Context, s *Store, what string, fn func(*conn) (T, error)) (T, error) {
 	var none T
-	if err := s.enter(); err != nil {
+	if err := s.beginCall(); err != nil {
 		return none, s.wrap(what, err)
 	}
-	defer s.leave()
+	defer s.endCall()
 	var c *conn
 	if err := ctx.Err(); err != nil {
 		return none, s.wrap(what, err)

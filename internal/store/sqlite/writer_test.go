@@ -20,12 +20,12 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/store"
 )
 
-// nodes numbers the processes that the tests play.
+// nodes counts the simulated processes.
 var nodes atomic.Int64
 
 func open(t *testing.T, path string) *Store {
 	t.Helper()
-	maker, err := snowflake.NewMaker(int(nodes.Add(1))&snowflake.MaxNode, nil)
+	maker, err := snowflake.NewGenerator(int(nodes.Add(1))&snowflake.MaxNode, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -66,7 +66,7 @@ func group(t *testing.T, s *Store, by chat.UserID, others ...chat.UserID) chat.C
 
 var lastID atomic.Int64
 
-func say(c chat.ConversationID, by chat.UserID) chat.Submission {
+func submission(c chat.ConversationID, by chat.UserID) chat.Submission {
 	n := lastID.Add(1)
 	s := chat.Submission{Sender: by, Conversation: c, Body: fmt.Sprint("message ", n)}
 	copy(s.ClientID[:], fmt.Sprintf("%016d", n))
@@ -75,7 +75,7 @@ func say(c chat.ConversationID, by chat.UserID) chat.Submission {
 
 func send(t *testing.T, s *Store, c chat.ConversationID, by chat.UserID) chat.Message {
 	t.Helper()
-	out, err := s.Append(t.Context(), []chat.Submission{say(c, by)})
+	out, err := s.Append(t.Context(), []chat.Submission{submission(c, by)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -85,19 +85,19 @@ func send(t *testing.T, s *Store, c chat.ConversationID, by chat.UserID) chat.Me
 	return out[0].Message
 }
 
-// grouped runs jobs so that they share one transaction, and gives their errors.
-func grouped(t *testing.T, s *Store, jobs ...func() error) []error {
+// runInOneGroup runs jobs in one transaction and returns their errors.
+func runInOneGroup(t *testing.T, s *Store, jobs ...func() error) []error {
 	t.Helper()
-	hold, held := make(chan struct{}), make(chan struct{})
+	release, started := make(chan struct{}), make(chan struct{})
 	var first sync.WaitGroup
 	first.Go(func() {
 		_, _ = change(t.Context(), s, "hold", func(*tx) (int, error) {
-			close(held)
-			<-hold
+			close(started)
+			<-release
 			return 0, nil
 		})
 	})
-	<-held
+	<-started
 	errs := make([]error, len(jobs))
 	var wg sync.WaitGroup
 	for i, job := range jobs {
@@ -105,22 +105,22 @@ func grouped(t *testing.T, s *Store, jobs ...func() error) []error {
 		// They are queued one by one, to keep the order.
 		eventually.True(t, "it is queued", func() bool { return len(s.writer.queue) > i })
 	}
-	close(hold)
+	close(release)
 	wg.Wait()
 	first.Wait()
 	return errs
 }
 
-// TestGroupWithTrouble: a job that fails after it wrote takes nobody with it,
-// and what the writer knows by heart is right afterwards.
-func TestGroupWithTrouble(t *testing.T) {
+// TestGroupWithFailingJob: a job that fails after a write does not affect the
+// others, and the writer's cache is correct afterwards.
+func TestGroupWithFailingJob(t *testing.T) {
 	s := openFresh(t)
 	u := user(t, s, "u")
 	c := group(t, s, u)
 	send(t, s, c, u)
 	boom := errors.New("boom")
 	batch := func() error {
-		out, err := s.Append(t.Context(), []chat.Submission{say(c, u)})
+		out, err := s.Append(t.Context(), []chat.Submission{submission(c, u)})
 		if err == nil && out[0].Verdict != chat.Stored {
 			err = fmt.Errorf("%+v", out[0])
 		}
@@ -129,12 +129,12 @@ func TestGroupWithTrouble(t *testing.T) {
 	fail := func(err error) func() error {
 		return func() error {
 			_, e := change(t.Context(), s, "fail", func(tx *tx) (int, error) {
-				k, _, e := tx.as(c, u)
+				cached, _, e := tx.conversationAsMember(c, u)
 				if e != nil {
 					return 0, e
 				}
-				k.Seq, k.Rev = k.Seq+100, k.Rev+100
-				if e := tx.saveHead(k); e != nil {
+				cached.Seq, cached.Rev = cached.Seq+100, cached.Rev+100
+				if e := tx.saveHead(cached); e != nil {
 					return 0, e
 				}
 				tx.wrote = true
@@ -143,7 +143,7 @@ func TestGroupWithTrouble(t *testing.T) {
 			return e
 		}
 	}
-	errs := grouped(t, s, batch, fail(boom), batch, fail(chat.NotFound("thing")), batch)
+	errs := runInOneGroup(t, s, batch, fail(boom), batch, fail(chat.NotFound("thing")), batch)
 	for i, err := range errs {
 		switch i {
 		case 1:
@@ -169,13 +169,13 @@ func TestGroupWithTrouble(t *testing.T) {
 	}
 }
 
-// TestFailedCommit fails all of a group, and nothing of it is there.
+// TestFailedCommit: every job of the group fails, and nothing of it is stored.
 func TestFailedCommit(t *testing.T) {
 	s := openFresh(t)
 	u := user(t, s, "u")
 	c := group(t, s, u)
 	batch := func() error {
-		_, err := s.Append(t.Context(), []chat.Submission{say(c, u)})
+		_, err := s.Append(t.Context(), []chat.Submission{submission(c, u)})
 		return err
 	}
 	breakCommit := func() error {
@@ -189,9 +189,9 @@ func TestFailedCommit(t *testing.T) {
 		})
 		return err
 	}
-	for i, err := range grouped(t, s, batch, breakCommit, batch) {
+	for i, err := range runInOneGroup(t, s, batch, breakCommit, batch) {
 		if err == nil {
-			t.Errorf("job %d was answered as if it were kept", i)
+			t.Errorf("job %d was acknowledged", i)
 		}
 	}
 	if m := send(t, s, c, u); m.Seq != 1 || m.Rev != 2 {
@@ -215,7 +215,7 @@ func TestFullDisk(t *testing.T) {
 	stored := int64(0)
 	var err error
 	for range 1000 {
-		in := say(c, u)
+		in := submission(c, u)
 		in.Body = strings.Repeat("x", 1000)
 		if _, err = s.Append(t.Context(), []chat.Submission{in}); err != nil {
 			break
@@ -255,19 +255,19 @@ func TestOtherProcess(t *testing.T) {
 	}
 }
 
-// TestQueueHonoursContext: who waits for a place in the queue can give up.
+// TestQueueHonoursContext: a caller that waits for the queue can give up.
 func TestQueueHonoursContext(t *testing.T) {
 	s := openFresh(t)
-	hold, held := make(chan struct{}), make(chan struct{})
+	release, started := make(chan struct{}), make(chan struct{})
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		_, _ = change(t.Context(), s, "hold", func(*tx) (int, error) {
-			close(held)
-			<-hold
+			close(started)
+			<-release
 			return 0, nil
 		})
 	})
-	<-held
+	<-started
 	for range cap(s.writer.queue) {
 		wg.Go(func() {
 			if err := s.Ping(t.Context()); err != nil {
@@ -281,17 +281,17 @@ func TestQueueHonoursContext(t *testing.T) {
 	if err := s.Ping(ctx); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("got %v", err)
 	}
-	close(hold)
+	close(release)
 	wg.Wait()
 }
 
-// TestDurabilitySettings: what SQLite is told about the disk is what makes
-// promise G1 true, and a slip would not show in any other test.
+// TestDurabilitySettings: guarantee G1 depends on these settings of SQLite, and
+// no other test would notice a mistake.
 func TestDurabilitySettings(t *testing.T) {
 	s := openFresh(t)
 	for pragma, want := range map[string]string{"synchronous": "2", "journal_mode": "wal", "foreign_keys": "1", "wal_autocheckpoint": "0"} {
 		var got string
-		if _, err := s.writer.conn.one(`PRAGMA `+pragma, func(r row) { got = fmt.Sprint(r[0]) }); err != nil {
+		if _, err := s.writer.conn.queryRow(`PRAGMA `+pragma, func(r row) { got = fmt.Sprint(r[0]) }); err != nil {
 			t.Fatal(err)
 		}
 		if got != want {
@@ -300,17 +300,17 @@ func TestDurabilitySettings(t *testing.T) {
 	}
 }
 
-// TestLogStaysSmall writes much while readers read all the time.
-func TestLogStaysSmall(t *testing.T) {
+// TestWALStaysSmall writes much while readers read all the time.
+func TestWALStaysSmall(t *testing.T) {
 	stacktest.SkipIfShort(t)
 	s := openFresh(t)
-	var people []chat.UserID
+	var users []chat.UserID
 	for i := range 20 {
-		people = append(people, user(t, s, fmt.Sprint("u", i)))
+		users = append(users, user(t, s, fmt.Sprint("u", i)))
 	}
 	var rooms []chat.ConversationID
 	for range 40 {
-		rooms = append(rooms, group(t, s, people[0], people[1:]...))
+		rooms = append(rooms, group(t, s, users[0], users[1:]...))
 	}
 	done := make(chan struct{})
 	var readers sync.WaitGroup
@@ -322,7 +322,7 @@ func TestLogStaysSmall(t *testing.T) {
 					return
 				default:
 				}
-				if _, err := s.History(t.Context(), rooms[0], people[0], 1, 1<<30, true, 50); err != nil {
+				if _, err := s.History(t.Context(), rooms[0], users[0], 1, 1<<30, true, 50); err != nil {
 					t.Error(err)
 					return
 				}
@@ -333,7 +333,7 @@ func TestLogStaysSmall(t *testing.T) {
 	for i := range 150 {
 		batch := make([]chat.Submission, 200)
 		for k := range batch {
-			batch[k] = say(rooms[(i+k)%len(rooms)], people[k%len(people)])
+			batch[k] = submission(rooms[(i+k)%len(rooms)], users[k%len(users)])
 			batch[k].Body = strings.Repeat("x", 400)
 		}
 		if _, err := s.Append(t.Context(), batch); err != nil {
@@ -350,7 +350,7 @@ func TestLogStaysSmall(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Logf("the log grew to %d kB, the file to %d kB", largest>>10, info.Size()>>10)
-	if limit := int64(6 * logPages * 4096); largest > limit {
+	if limit := int64(6 * walPages * 4096); largest > limit {
 		t.Errorf("the log grew to %d bytes, more than %d", largest, limit)
 	}
 }
@@ -359,33 +359,33 @@ func TestLogStaysSmall(t *testing.T) {
 func TestCacheIsBounded(t *testing.T) {
 	k := newCache()
 	for i := range 3000 {
-		c := &known{Conversation: chat.Conversation{ID: chat.ConversationID(i + 1)}, roles: map[chat.UserID]chat.Role{}}
+		c := &cachedConversation{Conversation: chat.Conversation{ID: chat.ConversationID(i + 1)}, roles: map[chat.UserID]chat.Role{}}
 		for u := range 100 {
 			c.roles[chat.UserID(u)] = chat.Member
 		}
 		k.add(c)
 		k.trim()
-		if k.weight > knownWeight {
+		if k.weight > maxCacheWeight {
 			t.Fatalf("the weight is %d", k.weight)
 		}
 	}
-	if len(k.byID) < knownWeight/101-1 {
+	if len(k.byID) < maxCacheWeight/101-1 {
 		t.Errorf("only %d are left", len(k.byID))
 	}
 	for id := range k.byID {
-		k.forget(id)
+		k.remove(id)
 	}
 	if k.weight != 0 {
 		t.Errorf("the weight of nothing is %d", k.weight)
 	}
 }
 
-// TestPlans: the statements of the hot paths walk an index or a key.
-func TestPlans(t *testing.T) {
+// TestQueryPlans: the statements of the hot paths use an index or a key.
+func TestQueryPlans(t *testing.T) {
 	s := openFresh(t)
 	for name, query := range map[string]string{
-		"page": pageForward, "page backward": pageBackward, "unchanged": unchangedFrom, "changed": changedSince,
-		"sent": `SELECT ` + messageColumns + ` FROM messages g JOIN conversations c ON c.slot = g.place >> 32
+		"page": selectPage, "page backward": selectPageBackward, "unchanged": selectUnchanged, "changed": selectChanged,
+		"client id": `SELECT ` + messageColumns + ` FROM messages g JOIN conversations c ON c.slot = g.place >> 32
 			WHERE g.client_id = ? AND g.sender = ?`,
 		"members": `SELECT i.user FROM members i INDEXED BY members_by_conversation WHERE i.slot = ? AND i.role <> '' ORDER BY i.user`,
 	} {

@@ -22,27 +22,27 @@ var accountTests = []testCase{
 	{name: "list all", run: allUsers, fresh: true},
 	{name: "update", run: updateUser},
 	{name: "disabling ends sessions", run: disableUser},
-	{name: "last seen never goes back", run: sawUser},
+	{name: "last seen never goes back", run: lastSeenNeverGoesBack},
 }
 
-func firstAdmin(w *world) {
-	first := must[chat.User](w)(w.s.CreateUser(w.ctx(), newUser("first"), nil))
-	second := must[chat.User](w)(w.s.CreateUser(w.ctx(), newUser("second"), nil))
+func firstAdmin(f *fixture) {
+	first := must[chat.User](f)(f.s.CreateUser(f.ctx(), newUser("first"), nil))
+	second := must[chat.User](f)(f.s.CreateUser(f.ctx(), newUser("second"), nil))
 	asked := newUser("third")
 	asked.Admin = true
-	third := must[chat.User](w)(w.s.CreateUser(w.ctx(), asked, nil))
-	w.same("admins", []bool{first.Admin, second.Admin, third.Admin}, []bool{true, false, true})
-	w.same("count", must[int](w)(w.s.CountUsers(w.ctx())), 3)
+	third := must[chat.User](f)(f.s.CreateUser(f.ctx(), asked, nil))
+	f.equal("admins", []bool{first.Admin, second.Admin, third.Admin}, []bool{true, false, true})
+	f.equal("count", must[int](f)(f.s.CountUsers(f.ctx())), 3)
 }
 
-func firstAdminRace(w *world) {
-	w.same("count", must[int](w)(w.s.CountUsers(w.ctx())), 0)
+func firstAdminRace(f *fixture) {
+	f.equal("count", must[int](f)(f.s.CountUsers(f.ctx())), 0)
 	var mu sync.Mutex
 	admins := 0
-	parallel(w, 8, func(int) {
-		u, err := w.s.CreateUser(w.ctx(), newUser(unique("racer")), nil)
+	parallel(f, 8, func(int) {
+		u, err := f.s.CreateUser(f.ctx(), newUser(unique("racer")), nil)
 		if err != nil {
-			w.Error(err)
+			f.Error(err)
 		}
 		mu.Lock()
 		defer mu.Unlock()
@@ -50,81 +50,81 @@ func firstAdminRace(w *world) {
 			admins++
 		}
 	})
-	w.same("admins", admins, 1)
+	f.equal("admins", admins, 1)
 }
 
-func accountKept(w *world) {
+func accountKept(f *fixture) {
 	in := store.NewUser{Name: "zoë", Skeleton: "zoe", DisplayName: "Zoë 飛脚", Password: "secret"}
-	u := must[chat.User](w)(w.s.CreateUser(w.ctx(), in, nil))
-	w.recent("CreatedAt", u.CreatedAt)
+	u := must[chat.User](f)(f.s.CreateUser(f.ctx(), in, nil))
+	f.recent("CreatedAt", u.CreatedAt)
 	want := chat.User{ID: u.ID, Name: "zoë", DisplayName: "Zoë 飛脚", Admin: true, CreatedAt: u.CreatedAt}
-	w.same("made", u, want)
-	w.same("read", must[[]chat.User](w)(w.s.Users(w.ctx(), []chat.UserID{u.ID})), []chat.User{want})
-	w.reopen()
-	w.same("read after opening again", must[[]chat.User](w)(w.s.Users(w.ctx(), []chat.UserID{u.ID})), []chat.User{want})
+	f.equal("made", u, want)
+	f.equal("read", must[[]chat.User](f)(f.s.Users(f.ctx(), []chat.UserID{u.ID})), []chat.User{want})
+	f.reopen()
+	f.equal("read after opening again", must[[]chat.User](f)(f.s.Users(f.ctx(), []chat.UserID{u.ID})), []chat.User{want})
 }
 
-func namesTaken(w *world) {
+func namesTaken(f *fixture) {
 	a, b := unique("name"), unique("name")
-	must[chat.User](w)(w.s.CreateUser(w.ctx(), store.NewUser{Name: a, Skeleton: a + "-looks", DisplayName: "x"}, nil))
+	must[chat.User](f)(f.s.CreateUser(f.ctx(), store.NewUser{Name: a, Skeleton: a + "-looks", DisplayName: "x"}, nil))
 	for _, u := range []store.NewUser{
 		{Name: a, Skeleton: b, DisplayName: "x"},
 		{Name: b, Skeleton: a + "-looks", DisplayName: "x"},
 		{Name: a, Skeleton: a + "-looks", DisplayName: "x"},
 	} {
-		_, err := w.s.CreateUser(w.ctx(), u, nil)
-		w.refused(err, chat.CodeNameTaken)
+		_, err := f.s.CreateUser(f.ctx(), u, nil)
+		f.refused(err, chat.CodeNameTaken)
 	}
 	// What was refused has left nothing behind.
-	must[chat.User](w)(w.s.CreateUser(w.ctx(), store.NewUser{Name: b, Skeleton: b, DisplayName: "x"}, nil))
+	must[chat.User](f)(f.s.CreateUser(f.ctx(), store.NewUser{Name: b, Skeleton: b, DisplayName: "x"}, nil))
 }
 
-func nameRace(w *world) {
+func nameRace(f *fixture) {
 	name := unique("same")
 	var mu sync.Mutex
 	made := 0
-	parallel(w, 6, func(int) {
-		_, err := w.s.CreateUser(w.ctx(), newUser(name), nil)
+	parallel(f, 6, func(int) {
+		_, err := f.s.CreateUser(f.ctx(), newUser(name), nil)
 		mu.Lock()
 		defer mu.Unlock()
 		if err == nil {
 			made++
 		} else {
-			w.refused(err, chat.CodeNameTaken)
+			f.refused(err, chat.CodeNameTaken)
 		}
 	})
-	w.same("made", made, 1)
+	f.equal("made", made, 1)
 }
 
-func usersByID(w *world) {
-	ids := w.users(3)
-	got := must[[]chat.User](w)(w.s.Users(w.ctx(), []chat.UserID{ids[2], 1, ids[0]}))
+func usersByID(f *fixture) {
+	ids := f.users(3)
+	got := must[[]chat.User](f)(f.s.Users(f.ctx(), []chat.UserID{ids[2], 1, ids[0]}))
 	found := []chat.UserID{}
 	for _, u := range got {
 		found = append(found, u.ID)
 	}
-	w.same("found", sorted(found...), sorted(ids[0], ids[2]))
-	w.same("none asked", must[[]chat.User](w)(w.s.Users(w.ctx(), nil)), []chat.User(nil))
+	f.equal("found", sorted(found...), sorted(ids[0], ids[2]))
+	f.equal("none asked", must[[]chat.User](f)(f.s.Users(f.ctx(), nil)), []chat.User(nil))
 }
 
-func credentials(w *world) {
+func credentials(f *fixture) {
 	name := unique("login")
-	made := must[chat.User](w)(w.s.CreateUser(w.ctx(), newUser(name), nil))
-	u, password, err := w.s.Credentials(w.ctx(), name)
-	w.nothing(err)
-	w.same("account", u, made)
-	w.same("password", password, "hash of "+name)
-	_, _, err = w.s.Credentials(w.ctx(), unique("nobody"))
-	w.refused(err, chat.CodeNotFound)
+	made := must[chat.User](f)(f.s.CreateUser(f.ctx(), newUser(name), nil))
+	u, password, err := f.s.Credentials(f.ctx(), name)
+	f.noError(err)
+	f.equal("account", u, made)
+	f.equal("password", password, "hash of "+name)
+	_, _, err = f.s.Credentials(f.ctx(), unique("nobody"))
+	f.refused(err, chat.CodeNotFound)
 
 	off := true
-	must[chat.User](w)(w.s.UpdateUser(w.ctx(), made.ID, store.UserChange{Disabled: &off}))
-	u, _, err = w.s.Credentials(w.ctx(), name)
-	w.nothing(err)
-	w.same("a disabled account says so", u.Disabled, true)
+	must[chat.User](f)(f.s.UpdateUser(f.ctx(), made.ID, store.UserChange{Disabled: &off}))
+	u, _, err = f.s.Credentials(f.ctx(), name)
+	f.noError(err)
+	f.equal("a disabled account says so", u.Disabled, true)
 }
 
-func searchUsers(w *world) {
+func searchUsers(f *fixture) {
 	for _, u := range []struct{ name, display string }{
 		{"alma", "Alma Straße"},
 		{"bela", "Béla 100%"},
@@ -134,10 +134,10 @@ func searchUsers(w *world) {
 		{"gone", "Alma the second"},
 		{"ilya", "Илья Émile"},
 	} {
-		made := must[chat.User](w)(w.s.CreateUser(w.ctx(), store.NewUser{Name: u.name, Skeleton: u.name, DisplayName: u.display}, nil))
+		made := must[chat.User](f)(f.s.CreateUser(f.ctx(), store.NewUser{Name: u.name, Skeleton: u.name, DisplayName: u.display}, nil))
 		if u.name == "gone" {
 			off := true
-			must[chat.User](w)(w.s.UpdateUser(w.ctx(), made.ID, store.UserChange{Disabled: &off}))
+			must[chat.User](f)(f.s.UpdateUser(f.ctx(), made.ID, store.UserChange{Disabled: &off}))
 		}
 	}
 	for _, c := range []struct{ text, want string }{
@@ -159,115 +159,115 @@ func searchUsers(w *world) {
 		{"nobody", ""},
 	} {
 		var names []string
-		for _, u := range must[[]chat.User](w)(w.s.SearchUsers(w.ctx(), c.text, "", 100)) {
+		for _, u := range must[[]chat.User](f)(f.s.SearchUsers(f.ctx(), c.text, "", 100)) {
 			names = append(names, u.Name)
 		}
 		if got := strings.Join(names, " "); got != c.want {
-			w.Errorf("search %q: got %q, want %q", c.text, got, c.want)
+			f.Errorf("search %q: got %q, want %q", c.text, got, c.want)
 		}
 	}
 	// Paging by one.
 	var names []string
 	for after := ""; ; {
-		page := must[[]chat.User](w)(w.s.SearchUsers(w.ctx(), "", after, 1))
+		page := must[[]chat.User](f)(f.s.SearchUsers(f.ctx(), "", after, 1))
 		if len(page) == 0 {
 			break
 		}
 		after = page[0].Name
 		names = append(names, after)
 	}
-	w.same("paged", strings.Join(names, " "), "alma bela cara dora emil ilya")
+	f.equal("paged", strings.Join(names, " "), "alma bela cara dora emil ilya")
 	// The display name can change.
-	u, _, err := w.s.Credentials(w.ctx(), "cara")
-	w.nothing(err)
+	u, _, err := f.s.Credentials(f.ctx(), "cara")
+	f.noError(err)
 	name := "Quite New"
-	must[chat.User](w)(w.s.UpdateUser(w.ctx(), u.ID, store.UserChange{DisplayName: &name}))
-	w.same("by the new name", len(must[[]chat.User](w)(w.s.SearchUsers(w.ctx(), "quite", "", 9))), 1)
-	w.same("by the old name", len(must[[]chat.User](w)(w.s.SearchUsers(w.ctx(), "under", "", 9))), 0)
+	must[chat.User](f)(f.s.UpdateUser(f.ctx(), u.ID, store.UserChange{DisplayName: &name}))
+	f.equal("by the new name", len(must[[]chat.User](f)(f.s.SearchUsers(f.ctx(), "quite", "", 9))), 1)
+	f.equal("by the old name", len(must[[]chat.User](f)(f.s.SearchUsers(f.ctx(), "under", "", 9))), 0)
 }
 
-func allUsers(w *world) {
+func allUsers(f *fixture) {
 	want := []string{"anna", "bert", "carl", "dina"}
 	for _, name := range []string{"carl", "anna", "dina", "bert"} {
-		made := must[chat.User](w)(w.s.CreateUser(w.ctx(), newUser(name), nil))
+		made := must[chat.User](f)(f.s.CreateUser(f.ctx(), newUser(name), nil))
 		if name == "bert" {
 			off := true
-			must[chat.User](w)(w.s.UpdateUser(w.ctx(), made.ID, store.UserChange{Disabled: &off}))
+			must[chat.User](f)(f.s.UpdateUser(f.ctx(), made.ID, store.UserChange{Disabled: &off}))
 		}
 	}
 	var names []string
 	for after := ""; ; {
-		page := must[[]chat.User](w)(w.s.AllUsers(w.ctx(), after, 1))
+		page := must[[]chat.User](f)(f.s.AllUsers(f.ctx(), after, 1))
 		if len(page) == 0 {
 			break
 		}
 		after = page[0].Name
 		names = append(names, after)
 	}
-	w.same("paged", names, want)
-	w.same("at once", len(must[[]chat.User](w)(w.s.AllUsers(w.ctx(), "anna", 10))), 3)
+	f.equal("paged", names, want)
+	f.equal("at once", len(must[[]chat.User](f)(f.s.AllUsers(f.ctx(), "anna", 10))), 3)
 }
 
-func updateUser(w *world) {
+func updateUser(f *fixture) {
 	name := unique("changed")
-	u := must[chat.User](w)(w.s.CreateUser(w.ctx(), newUser(name), nil))
+	u := must[chat.User](f)(f.s.CreateUser(f.ctx(), newUser(name), nil))
 	display, password, yes, no := "New name", "new hash", true, false
-	got := must[chat.User](w)(w.s.UpdateUser(w.ctx(), u.ID, store.UserChange{DisplayName: &display}))
+	got := must[chat.User](f)(f.s.UpdateUser(f.ctx(), u.ID, store.UserChange{DisplayName: &display}))
 	u.DisplayName = display
-	w.same("display name", got, u)
-	got = must[chat.User](w)(w.s.UpdateUser(w.ctx(), u.ID, store.UserChange{Admin: &yes, Password: &password}))
+	f.equal("display name", got, u)
+	got = must[chat.User](f)(f.s.UpdateUser(f.ctx(), u.ID, store.UserChange{Admin: &yes, Password: &password}))
 	u.Admin = true
-	w.same("admin", got, u)
-	_, hash, err := w.s.Credentials(w.ctx(), name)
-	w.nothing(err)
-	w.same("password", hash, password)
-	got = must[chat.User](w)(w.s.UpdateUser(w.ctx(), u.ID, store.UserChange{Admin: &no, Disabled: &yes}))
+	f.equal("admin", got, u)
+	_, hash, err := f.s.Credentials(f.ctx(), name)
+	f.noError(err)
+	f.equal("password", hash, password)
+	got = must[chat.User](f)(f.s.UpdateUser(f.ctx(), u.ID, store.UserChange{Admin: &no, Disabled: &yes}))
 	u.Admin, u.Disabled = false, true
-	w.same("disabled", got, u)
-	w.same("read", must[[]chat.User](w)(w.s.Users(w.ctx(), []chat.UserID{u.ID})), []chat.User{u})
-	w.same("nothing", must[chat.User](w)(w.s.UpdateUser(w.ctx(), u.ID, store.UserChange{})), u)
-	_, err = w.s.UpdateUser(w.ctx(), 1, store.UserChange{Admin: &yes})
-	w.refused(err, chat.CodeNotFound)
+	f.equal("disabled", got, u)
+	f.equal("read", must[[]chat.User](f)(f.s.Users(f.ctx(), []chat.UserID{u.ID})), []chat.User{u})
+	f.equal("nothing", must[chat.User](f)(f.s.UpdateUser(f.ctx(), u.ID, store.UserChange{})), u)
+	_, err = f.s.UpdateUser(f.ctx(), 1, store.UserChange{Admin: &yes})
+	f.refused(err, chat.CodeNotFound)
 }
 
-func disableUser(w *world) {
-	u, other := w.user(), w.user()
+func disableUser(f *fixture) {
+	u, other := f.user(), f.user()
 	mine, theirs := token(), token()
-	w.session(u, mine, time.Hour)
-	w.session(other, theirs, time.Hour)
+	f.session(u, mine, time.Hour)
+	f.session(other, theirs, time.Hour)
 	off := true
-	must[chat.User](w)(w.s.UpdateUser(w.ctx(), u, store.UserChange{Disabled: &off}))
-	_, _, err := w.s.SessionByToken(w.ctx(), mine, time.Now())
-	w.refused(err, chat.CodeUnauthenticated)
-	_, _, err = w.s.SessionByToken(w.ctx(), theirs, time.Now())
-	w.nothing(err)
-	_, err = w.s.CreateSession(w.ctx(), store.Session{User: u, Token: token(), ExpiresAt: ms(time.Hour)})
-	w.refused(err, chat.CodeNotFound)
+	must[chat.User](f)(f.s.UpdateUser(f.ctx(), u, store.UserChange{Disabled: &off}))
+	_, _, err := f.s.SessionByToken(f.ctx(), mine, time.Now())
+	f.refused(err, chat.CodeUnauthenticated)
+	_, _, err = f.s.SessionByToken(f.ctx(), theirs, time.Now())
+	f.noError(err)
+	_, err = f.s.CreateSession(f.ctx(), store.Session{User: u, Token: token(), ExpiresAt: ms(time.Hour)})
+	f.refused(err, chat.CodeNotFound)
 	// Enabled again, the old sessions do not come back.
 	on := false
-	must[chat.User](w)(w.s.UpdateUser(w.ctx(), u, store.UserChange{Disabled: &on}))
-	_, _, err = w.s.SessionByToken(w.ctx(), mine, time.Now())
-	w.refused(err, chat.CodeUnauthenticated)
-	w.session(u, token(), time.Hour)
+	must[chat.User](f)(f.s.UpdateUser(f.ctx(), u, store.UserChange{Disabled: &on}))
+	_, _, err = f.s.SessionByToken(f.ctx(), mine, time.Now())
+	f.refused(err, chat.CodeUnauthenticated)
+	f.session(u, token(), time.Hour)
 }
 
-func sawUser(w *world) {
-	u := w.user()
+func lastSeenNeverGoesBack(f *fixture) {
+	u := f.user()
 	late, early := ms(-time.Minute), ms(-time.Hour)
-	w.nothing(w.s.SetLastSeen(w.ctx(), u, late))
-	w.nothing(w.s.SetLastSeen(w.ctx(), u, early))
-	got := must[[]chat.User](w)(w.s.Users(w.ctx(), []chat.UserID{u}))
-	w.same("last seen", got[0].LastSeen, late)
-	w.refused(w.s.SetLastSeen(w.ctx(), 1, late), chat.CodeNotFound)
+	f.noError(f.s.SetLastSeen(f.ctx(), u, late))
+	f.noError(f.s.SetLastSeen(f.ctx(), u, early))
+	got := must[[]chat.User](f)(f.s.Users(f.ctx(), []chat.UserID{u}))
+	f.equal("last seen", got[0].LastSeen, late)
+	f.refused(f.s.SetLastSeen(f.ctx(), 1, late), chat.CodeNotFound)
 	times := make([]time.Time, 16)
 	for i := range times {
 		times[i] = ms(time.Duration(i) * time.Second)
 	}
-	parallel(w, len(times), func(i int) {
-		if err := w.s.SetLastSeen(w.ctx(), u, times[i]); err != nil {
-			w.Error(err)
+	parallel(f, len(times), func(i int) {
+		if err := f.s.SetLastSeen(f.ctx(), u, times[i]); err != nil {
+			f.Error(err)
 		}
 	})
-	got = must[[]chat.User](w)(w.s.Users(w.ctx(), []chat.UserID{u}))
-	w.same("last seen", got[0].LastSeen, slices.MaxFunc(times, time.Time.Compare))
+	got = must[[]chat.User](f)(f.s.Users(f.ctx(), []chat.UserID{u}))
+	f.equal("last seen", got[0].LastSeen, slices.MaxFunc(times, time.Time.Compare))
 }

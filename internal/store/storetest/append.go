@@ -22,13 +22,13 @@ var appendTests = []testCase{
 	{name: "one client id of two senders", run: sameIDOfTwo},
 	{name: "many duplicates among new ones", run: manyDuplicates},
 	{name: "many conversations in a batch", run: manyConversations},
-	{name: "what was sent is found by its name", run: sentIsFound},
+	{name: "what was sent is found by its client id", run: findByClientID},
 	{name: "an ended context", run: endedContext},
 }
 
-func messagesKept(w *world) {
-	a, b := w.user(), w.user()
-	c := w.group(a, b)
+func messagesKept(f *fixture) {
+	a, b := f.user(), f.user()
+	c := f.group(a, b)
 	bodies := []string{
 		"plain", "with 飛脚 and 🏃", strings.Repeat("x", chat.MaxBody), "a\tb\r\nc", `quotes ' " \ %_`, " spaces around ",
 	}
@@ -38,43 +38,43 @@ func messagesKept(w *world) {
 	}
 	batch[3].ReplyTo = 1
 	batch[5].ReplyTo = 5 // of the same batch
-	out := w.append(batch...)
+	out := f.append(batch...)
 	want := make([]chat.Message, len(out))
 	ids := map[chat.MessageID]bool{}
 	for i, o := range out {
-		w.recent("At", o.Message.At)
+		f.recent("At", o.Message.At)
 		want[i] = chat.Message{
 			ID: o.Message.ID, Conversation: c, Seq: int64(i + 1), Rev: int64(i + 2), Sender: batch[i].Sender,
 			ClientID: batch[i].ClientID, Body: bodies[i], ReplyTo: batch[i].ReplyTo, At: o.Message.At,
 		}
-		w.same("outcome", o, chat.Outcome{
+		f.equal("outcome", o, chat.Outcome{
 			Verdict: chat.Stored, Message: want[i],
 			Audience: chat.Audience{Conversation: c, MembersRev: 1, Members: sorted(a, b)},
 		})
 		ids[o.Message.ID] = true
 	}
-	w.same("different ids", len(ids), len(bodies))
+	f.equal("different ids", len(ids), len(bodies))
 	for range 2 {
-		w.same("history", w.history(c, b), want)
-		s := w.summary(c, b)
-		w.same("head", []int64{s.Seq, s.Rev, s.MembersRev}, []int64{6, 7, 1})
-		w.same("last", *s.Last, want[5])
-		w.same("active", s.ActiveAt, want[5].At)
-		w.reopen()
+		f.equal("history", f.history(c, b), want)
+		s := f.summary(c, b)
+		f.equal("head", []int64{s.Seq, s.Rev, s.MembersRev}, []int64{6, 7, 1})
+		f.equal("last", *s.Last, want[5])
+		f.equal("active", s.ActiveAt, want[5].At)
+		f.reopen()
 	}
-	w.same("and on", w.send(c, a, "next").Seq, int64(7))
+	f.equal("and on", f.send(c, a, "next").Seq, int64(7))
 }
 
-func emptyBatch(w *world) {
-	out, err := w.s.Append(w.ctx(), nil)
-	w.nothing(err)
-	w.same("outcomes", len(out), 0)
+func emptyBatch(f *fixture) {
+	out, err := f.s.Append(f.ctx(), nil)
+	f.noError(err)
+	f.equal("outcomes", len(out), 0)
 }
 
-func refusedSends(w *world) {
-	a, stranger := w.user(), w.user()
-	c := w.group(a)
-	w.send(c, a, "first")
+func refusedSends(f *fixture) {
+	a, outsider := f.user(), f.user()
+	c := f.group(a)
+	f.send(c, a, "first")
 	reply := func(s chat.Submission, to int64) chat.Submission { s.ReplyTo = to; return s }
 	for name, t := range map[string]struct {
 		in   chat.Submission
@@ -86,31 +86,31 @@ func refusedSends(w *world) {
 		"not UTF-8":             {submission(c, a, "a\xff"), chat.CodeInvalid},
 		"reply to the future":   {reply(submission(c, a, "x"), 2), chat.CodeInvalid},
 		"reply to below":        {reply(submission(c, a, "x"), -1), chat.CodeInvalid},
-		"no member":             {submission(c, stranger, "x"), chat.CodeNotFound},
+		"no member":             {submission(c, outsider, "x"), chat.CodeNotFound},
 		"unknown conversation":  {submission(1, a, "x"), chat.CodeNotFound},
 		"unknown sender":        {submission(c, 1, "x"), chat.CodeNotFound},
-		"of another's direct":   {submission(w.direct(a, w.user()), stranger, "x"), chat.CodeNotFound},
-		"unknown and malformed": {submission(1, stranger, ""), chat.CodeNotFound},
+		"of another's direct":   {submission(f.direct(a, f.user()), outsider, "x"), chat.CodeNotFound},
+		"unknown and malformed": {submission(1, outsider, ""), chat.CodeNotFound},
 	} {
 		for range 2 { // the answer stays the same
-			o := w.append(t.in)[0]
+			o := f.append(t.in)[0]
 			if o.Refusal == nil || o.Refusal.Code != t.code || o.Verdict != 0 {
-				w.Errorf("%s: got %+v, want %s", name, o, t.code)
+				f.Errorf("%s: got %+v, want %s", name, o, t.code)
 			}
-			w.same("no message", o.Message, chat.Message{})
-			w.same("no audience", o.Audience, chat.Audience{})
+			f.equal("no message", o.Message, chat.Message{})
+			f.equal("no audience", o.Audience, chat.Audience{})
 		}
 	}
-	w.same("nothing was stored", w.summary(c, a).Rev, int64(2))
+	f.equal("nothing was stored", f.summary(c, a).Rev, int64(2))
 }
 
-func mixedBatch(w *world) {
-	a, b, stranger := w.user(), w.user(), w.user()
-	c, d := w.group(a, b), w.direct(a, b)
+func mixedBatch(f *fixture) {
+	a, b, outsider := f.user(), f.user(), f.user()
+	c, d := f.group(a, b), f.direct(a, b)
 	earlier := submission(c, b, "earlier")
-	w.append(earlier)
-	out := w.append(
-		submission(c, a, "one"), submission(c, stranger, "no"), submission(d, b, "first"), earlier,
+	f.append(earlier)
+	out := f.append(
+		submission(c, a, "one"), submission(c, outsider, "no"), submission(d, b, "first"), earlier,
 		submission(c, b, ""), submission(c, b, "two"), submission(d, a, "second"),
 	)
 	var got []string
@@ -121,113 +121,113 @@ func mixedBatch(w *world) {
 			got = append(got, fmt.Sprintf("%d %d %d", o.Verdict, o.Message.Seq, o.Message.Rev))
 		}
 	}
-	w.same("outcomes", got, []string{"1 2 3", "not_found", "1 1 2", "2 1 2", "invalid", "1 3 4", "1 2 3"})
-	w.same("in c", len(w.history(c, a)), 3)
-	w.same("in d", len(w.history(d, a)), 2)
+	f.equal("outcomes", got, []string{"1 2 3", "not_found", "1 1 2", "2 1 2", "invalid", "1 3 4", "1 2 3"})
+	f.equal("in c", len(f.history(c, a)), 3)
+	f.equal("in d", len(f.history(d, a)), 2)
 }
 
-func twiceInBatch(w *world) {
-	a := w.user()
-	c := w.group(a)
+func twiceInBatch(f *fixture) {
+	a := f.user()
+	c := f.group(a)
 	s := submission(c, a, "once")
 	other := s
 	other.Body = "another text"
-	out := w.append(s, submission(c, a, "between"), s, other, s)
-	w.same("verdicts", []chat.Admission{out[0].Verdict, out[2].Verdict, out[4].Verdict},
-		[]chat.Admission{chat.Stored, chat.Duplicate, chat.Duplicate})
-	w.same("the same message", []chat.Message{out[2].Message, out[4].Message}, []chat.Message{out[0].Message, out[0].Message})
+	out := f.append(s, submission(c, a, "between"), s, other, s)
+	f.equal("verdicts", []chat.Verdict{out[0].Verdict, out[2].Verdict, out[4].Verdict},
+		[]chat.Verdict{chat.Stored, chat.Duplicate, chat.Duplicate})
+	f.equal("the same message", []chat.Message{out[2].Message, out[4].Message}, []chat.Message{out[0].Message, out[0].Message})
 	if out[3].Refusal == nil || out[3].Refusal.Code != chat.CodeConflict {
-		w.Errorf("got %+v, want a conflict", out[3])
+		f.Errorf("got %+v, want a conflict", out[3])
 	}
-	w.same("history", len(w.history(c, a)), 2)
-	w.same("seq", out[1].Message.Seq, int64(2))
+	f.equal("history", len(f.history(c, a)), 2)
+	f.equal("seq", out[1].Message.Seq, int64(2))
 	// A refused send does not take its id.
 	bad := submission(c, a, "")
 	good := bad
 	good.Body = "good"
-	out = w.append(bad, good, bad)
-	w.same("then stored", out[1].Verdict, chat.Stored)
+	out = f.append(bad, good, bad)
+	f.equal("then stored", out[1].Verdict, chat.Stored)
 	if out[0].Refusal == nil || out[2].Refusal == nil || out[2].Refusal.Code != chat.CodeConflict {
-		w.Errorf("got %+v", out)
+		f.Errorf("got %+v", out)
 	}
 }
 
-func twiceLater(w *world) {
-	a, b := w.user(), w.user()
-	c := w.group(a, b)
+func twiceLater(f *fixture) {
+	a, b := f.user(), f.user()
+	c := f.group(a, b)
 	s := submission(c, a, "once")
-	first := w.append(s)[0]
-	w.send(c, b, "later")
+	first := f.append(s)[0]
+	f.send(c, b, "later")
 	for range 2 {
-		s.ReceivedAt = ms(0) // stamped anew on its way
-		o := w.append(submission(c, b, "new"), s)[1]
-		w.same("outcome", o, chat.Outcome{Verdict: chat.Duplicate, Message: first.Message, Audience: first.Audience})
-		w.reopen()
+		s.ReceivedAt = ms(0) // set again on its way
+		o := f.append(submission(c, b, "new"), s)[1]
+		f.equal("outcome", o, chat.Outcome{Verdict: chat.Duplicate, Message: first.Message, Audience: first.Audience})
+		f.reopen()
 	}
-	w.same("history", len(w.history(c, a)), 4)
+	f.equal("history", len(f.history(c, a)), 4)
 }
 
-func duplicateAfterLeaving(w *world) {
-	a, b := w.user(), w.user()
-	c := w.group(a, b)
+func duplicateAfterLeaving(f *fixture) {
+	a, b := f.user(), f.user()
+	c := f.group(a, b)
 	s := submission(c, b, "before I go")
-	first := w.append(s)[0]
-	must[store.Change](w)(w.s.RemoveMember(w.ctx(), c, b, b))
-	out := w.append(s, submission(c, b, "after"))
-	w.same("answered alike", out[0].Message, first.Message)
-	w.same("verdict", out[0].Verdict, chat.Duplicate)
-	w.same("for those who are in it now", out[0].Audience, chat.Audience{Conversation: c, MembersRev: 3, Members: []chat.UserID{a}})
+	first := f.append(s)[0]
+	must[store.Change](f)(f.s.RemoveMember(f.ctx(), c, b, b))
+	out := f.append(s, submission(c, b, "after"))
+	f.equal("same answer", out[0].Message, first.Message)
+	f.equal("verdict", out[0].Verdict, chat.Duplicate)
+	f.equal("for those who are in it now", out[0].Audience, chat.Audience{Conversation: c, MembersRev: 3, Members: []chat.UserID{a}})
 	if out[1].Refusal == nil || out[1].Refusal.Code != chat.CodeNotFound {
-		w.Errorf("got %+v", out[1])
+		f.Errorf("got %+v", out[1])
 	}
 }
 
-func duplicateOfChanged(w *world) {
-	a := w.user()
-	c := w.group(a)
+func duplicateOfChanged(f *fixture) {
+	a := f.user()
+	c := f.group(a)
 	one, two := submission(c, a, "edited later"), submission(c, a, "deleted later")
-	w.append(one, two)
-	edited := must[store.Edited](w)(w.s.EditMessage(w.ctx(), c, 1, a, "edited"))
-	deleted := must[store.Edited](w)(w.s.DeleteMessage(w.ctx(), c, 2, a))
-	out := w.append(one, two)
-	w.same("in their present form", []chat.Message{out[0].Message, out[1].Message}, []chat.Message{edited.Message, deleted.Message})
-	w.same("verdicts", []chat.Admission{out[0].Verdict, out[1].Verdict}, []chat.Admission{chat.Duplicate, chat.Duplicate})
+	f.append(one, two)
+	edited := must[store.Edited](f)(f.s.EditMessage(f.ctx(), c, 1, a, "edited"))
+	deleted := must[store.Edited](f)(f.s.DeleteMessage(f.ctx(), c, 2, a))
+	out := f.append(one, two)
+	f.equal("in their present form", []chat.Message{out[0].Message, out[1].Message}, []chat.Message{edited.Message, deleted.Message})
+	f.equal("verdicts", []chat.Verdict{out[0].Verdict, out[1].Verdict}, []chat.Verdict{chat.Duplicate, chat.Duplicate})
 }
 
-func conflicts(w *world) {
-	a, b := w.user(), w.user()
-	c, d := w.group(a, b), w.group(a, b)
-	w.send(c, a, "first")
+func conflicts(f *fixture) {
+	a, b := f.user(), f.user()
+	c, d := f.group(a, b), f.group(a, b)
+	f.send(c, a, "first")
 	s := submission(c, a, "text")
-	w.append(s)
+	f.append(s)
 	text, place, reply := s, s, s
 	text.Body, place.Conversation, reply.ReplyTo = "another", d, 1
 	unknown := s
 	unknown.Conversation = 1
 	for _, other := range []chat.Submission{text, place, reply, unknown} {
-		o := w.append(submission(d, b, "between"), other)[1]
+		o := f.append(submission(d, b, "between"), other)[1]
 		if o.Refusal == nil || o.Refusal.Code != chat.CodeConflict {
-			w.Errorf("%+v: got %+v, want a conflict", other, o)
+			f.Errorf("%+v: got %+v, want a conflict", other, o)
 		}
 	}
-	w.same("history", len(w.history(c, a)), 2)
-	w.same("the other conversation", len(w.history(d, a)), 4)
+	f.equal("history", len(f.history(c, a)), 2)
+	f.equal("the other conversation", len(f.history(d, a)), 4)
 }
 
-func sameIDOfTwo(w *world) {
-	a, b := w.user(), w.user()
-	c := w.group(a, b)
+func sameIDOfTwo(f *fixture) {
+	a, b := f.user(), f.user()
+	c := f.group(a, b)
 	s, t := submission(c, a, "mine"), submission(c, b, "theirs")
 	t.ClientID = s.ClientID
-	out := w.append(s, t)
-	w.same("both stored", []chat.Admission{out[0].Verdict, out[1].Verdict}, []chat.Admission{chat.Stored, chat.Stored})
-	out = w.append(t, s)
-	w.same("each its own", []string{out[0].Message.Body, out[1].Message.Body}, []string{"theirs", "mine"})
+	out := f.append(s, t)
+	f.equal("both stored", []chat.Verdict{out[0].Verdict, out[1].Verdict}, []chat.Verdict{chat.Stored, chat.Stored})
+	out = f.append(t, s)
+	f.equal("each its own", []string{out[0].Message.Body, out[1].Message.Body}, []string{"theirs", "mine"})
 }
 
-func manyDuplicates(w *world) {
-	people := w.users(4)
-	c := w.group(people[0], people[1:]...)
+func manyDuplicates(f *fixture) {
+	users := f.users(4)
+	c := f.group(users[0], users[1:]...)
 	var all []chat.Submission
 	stored := 0
 	for round := range 12 {
@@ -236,72 +236,72 @@ func manyDuplicates(w *world) {
 			if len(all) > 0 && (i*7+round)%3 == 0 {
 				batch = append(batch, all[(i*31+round*17)%len(all)])
 			} else {
-				s := submission(c, people[i%4], fmt.Sprintf("%d.%d", round, i))
+				s := submission(c, users[i%4], fmt.Sprintf("%d.%d", round, i))
 				batch, all = append(batch, s), append(all, s)
 			}
 		}
-		for i, o := range w.append(batch...) {
+		for i, o := range f.append(batch...) {
 			if o.Refusal != nil || o.Message.Body != batch[i].Body {
-				w.Fatalf("got %+v for %+v", o, batch[i])
+				f.Fatalf("got %+v for %+v", o, batch[i])
 			}
 			if o.Verdict == chat.Stored {
 				stored++
-				w.same("seq", o.Message.Seq, int64(stored))
+				f.equal("seq", o.Message.Seq, int64(stored))
 			}
 		}
 	}
-	w.same("stored", stored, len(all))
-	for i, m := range w.history(c, people[0]) {
+	f.equal("stored", stored, len(all))
+	for i, m := range f.history(c, users[0]) {
 		if m.ClientID != all[i].ClientID {
-			w.Fatalf("message %d is another one", i)
+			f.Fatalf("message %d is another one", i)
 		}
 	}
 }
 
-func manyConversations(w *world) {
-	people := w.users(20)
+func manyConversations(f *fixture) {
+	users := f.users(20)
 	cs := make([]chat.ConversationID, 30)
 	for i := range cs {
-		cs[i] = w.group(people[i%20], people...)
+		cs[i] = f.group(users[i%20], users...)
 	}
 	var batch []chat.Submission
 	for i := range 200 {
-		batch = append(batch, submission(cs[i%30], people[i%20], fmt.Sprint(i)))
+		batch = append(batch, submission(cs[i%30], users[i%20], fmt.Sprint(i)))
 	}
 	seqs := map[chat.ConversationID]int64{}
-	for i, o := range w.append(batch...) {
+	for i, o := range f.append(batch...) {
 		seqs[batch[i].Conversation]++
-		w.same("seq", o.Message.Seq, seqs[batch[i].Conversation])
-		w.same("rev", o.Message.Rev, seqs[batch[i].Conversation]+1)
+		f.equal("seq", o.Message.Seq, seqs[batch[i].Conversation])
+		f.equal("rev", o.Message.Rev, seqs[batch[i].Conversation]+1)
 	}
 	for _, c := range cs {
-		s := w.summary(c, people[0])
-		w.same("head", []int64{s.Seq, s.Rev}, []int64{seqs[c], seqs[c] + 1})
+		s := f.summary(c, users[0])
+		f.equal("head", []int64{s.Seq, s.Rev}, []int64{seqs[c], seqs[c] + 1})
 	}
 }
 
-func endedContext(w *world) {
-	a := w.user()
-	c := w.group(a)
-	ctx, cancel := context.WithCancel(w.ctx())
+func endedContext(f *fixture) {
+	a := f.user()
+	c := f.group(a)
+	ctx, cancel := context.WithCancel(f.ctx())
 	cancel()
-	if _, err := w.s.Append(ctx, []chat.Submission{submission(c, a, "x")}); err == nil {
-		w.Error("an Append with an ended context succeeded")
+	if _, err := f.s.Append(ctx, []chat.Submission{submission(c, a, "x")}); err == nil {
+		f.Error("an Append with an ended context succeeded")
 	}
-	if _, err := w.s.History(ctx, c, a, 1, 2, false, 2); err == nil {
-		w.Error("a History with an ended context succeeded")
+	if _, err := f.s.History(ctx, c, a, 1, 2, false, 2); err == nil {
+		f.Error("a History with an ended context succeeded")
 	}
-	w.same("nothing was stored", w.summary(c, a).Seq, int64(0))
+	f.equal("nothing was stored", f.summary(c, a).Seq, int64(0))
 }
 
-func sentIsFound(w *world) {
-	a, b := w.user(), w.user()
-	c := w.group(a, b)
+func findByClientID(f *fixture) {
+	a, b := f.user(), f.user()
+	c := f.group(a, b)
 	mine, theirs := submission(c, a, "mine"), submission(c, b, "theirs")
 	theirs.ClientID = mine.ClientID
-	out := w.append(mine, theirs)
+	out := f.append(mine, theirs)
 	key := func(s chat.Submission) store.SendKey { return store.SendKey{Sender: s.Sender, ClientID: s.ClientID} }
-	got := must[map[store.SendKey]*chat.Message](w)(w.s.FindByClientID(w.ctx(), []store.SendKey{key(mine), key(theirs), key(submission(c, a, "never sent"))}))
-	w.same("found", got, map[store.SendKey]*chat.Message{key(mine): &out[0].Message, key(theirs): &out[1].Message})
-	w.same("none", len(must[map[store.SendKey]*chat.Message](w)(w.s.FindByClientID(w.ctx(), nil))), 0)
+	got := must[map[store.SendKey]*chat.Message](f)(f.s.FindByClientID(f.ctx(), []store.SendKey{key(mine), key(theirs), key(submission(c, a, "never sent"))}))
+	f.equal("found", got, map[store.SendKey]*chat.Message{key(mine): &out[0].Message, key(theirs): &out[1].Message})
+	f.equal("none", len(must[map[store.SendKey]*chat.Message](f)(f.s.FindByClientID(f.ctx(), nil))), 0)
 }

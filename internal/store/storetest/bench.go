@@ -14,9 +14,8 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/store"
 )
 
-// Benchmark measures the workloads that backends are compared by. The variant
-// with a million messages takes its time; leave it out with -bench unless it
-// is what you want.
+// Benchmark measures the workloads by which backends are compared. The variant
+// with a million messages takes long; exclude it with -bench unless you need it.
 func Benchmark(b *testing.B, open func(tb testing.TB) Harness) {
 	b.Helper()
 	for _, size := range []int{1, 50, 500} {
@@ -40,70 +39,70 @@ const (
 
 var benchBody = strings.Repeat("0123456789", 20)
 
-// hall is a store with people who talk.
-type hall struct {
+// benchFixture is a store with users and conversations.
+type benchFixture struct {
 	b     *testing.B
 	s     store.Store
 	users []chat.UserID
 	convs []chat.ConversationID
-	// in are the members of each conversation.
-	in [][]chat.UserID
+	// members are those of each conversation, at the same index.
+	members [][]chat.UserID
 }
 
-func newHall(b *testing.B, s store.Store, users, convs, members int) *hall {
+func newBenchFixture(b *testing.B, s store.Store, users, convs, members int) *benchFixture {
 	b.Helper()
-	h := &hall{b: b, s: s}
+	f := &benchFixture{b: b, s: s}
 	ctx := context.Background()
 	for range users {
 		u, err := s.CreateUser(ctx, newUser(unique("bench")), nil)
 		if err != nil {
 			b.Fatal(err)
 		}
-		h.users = append(h.users, u.ID)
+		f.users = append(f.users, u.ID)
 	}
 	for i := range convs {
 		var in []chat.UserID
 		for k := range members {
-			in = append(in, h.users[(i*members+k)%users])
+			in = append(in, f.users[(i*members+k)%users])
 		}
 		c, err := s.CreateConversation(ctx, store.NewConversation{Kind: chat.Group, Title: "bench", By: in[0], Members: in[1:]})
 		if err != nil {
 			b.Fatal(err)
 		}
-		h.convs, h.in = append(h.convs, c.Conversation.ID), append(h.in, in)
+		f.convs, f.members = append(f.convs, c.Conversation.ID), append(f.members, in)
 	}
-	return h
+	return f
 }
 
-// batch is new messages all over the conversations.
-func (h *hall) batch(n int) []chat.Submission {
+// batch returns n new messages in random conversations.
+func (f *benchFixture) batch(n int) []chat.Submission {
 	out := make([]chat.Submission, n)
 	for i := range out {
-		c := rand.IntN(len(h.convs))
-		out[i] = submission(h.convs[c], h.in[c][rand.IntN(len(h.in[c]))], benchBody)
+		c := rand.IntN(len(f.convs))
+		out[i] = submission(f.convs[c], f.members[c][rand.IntN(len(f.members[c]))], benchBody)
 	}
 	return out
 }
 
-func (h *hall) append(batch []chat.Submission) {
-	out, err := h.s.Append(context.Background(), batch)
+func (f *benchFixture) append(batch []chat.Submission) {
+	out, err := f.s.Append(context.Background(), batch)
 	if err != nil {
-		h.b.Fatal(err)
+		f.b.Fatal(err)
 	}
 	for i := range out {
 		if out[i].Verdict != chat.Stored {
-			h.b.Fatalf("not stored: %+v", out[i])
+			f.b.Fatalf("not stored: %+v", out[i])
 		}
 	}
 }
 
-// messages reports what a user of the store asks: messages per second.
-func (h *hall) messages(n int) {
-	h.b.ReportMetric(float64(n)/h.b.Elapsed().Seconds(), "msg/s")
+// reportMessages reports messages per second.
+func (f *benchFixture) reportMessages(n int) {
+	f.b.ReportMetric(float64(n)/f.b.Elapsed().Seconds(), "msg/s")
 }
 
 func benchAppend(b *testing.B, s store.Store, size int) {
-	h := newHall(b, s, benchUsers, benchConversations, 10)
+	f := newBenchFixture(b, s, benchUsers, benchConversations, 10)
 	batches := make([][]chat.Submission, 0, 64)
 	b.ReportAllocs()
 	n := 0
@@ -111,59 +110,60 @@ func benchAppend(b *testing.B, s store.Store, size int) {
 		if len(batches) == 0 {
 			b.StopTimer()
 			for range cap(batches) {
-				batches = append(batches, h.batch(size))
+				batches = append(batches, f.batch(size))
 			}
 			b.StartTimer()
 		}
-		h.append(batches[len(batches)-1])
+		f.append(batches[len(batches)-1])
 		batches = batches[:len(batches)-1]
 		n += size
 	}
-	h.messages(n)
+	f.reportMessages(n)
 }
 
-// benchCallers is many callers with one message each: group commit.
+// benchCallers measures many callers with one message each: group commit.
 func benchCallers(b *testing.B, s store.Store, callers int) {
-	h := newHall(b, s, benchUsers, benchConversations, 10)
+	f := newBenchFixture(b, s, benchUsers, benchConversations, 10)
 	b.SetParallelism(max(1, callers/runtime.GOMAXPROCS(0)))
 	b.ResetTimer()
 	b.RunParallel(func(pb *testing.PB) {
 		for pb.Next() {
-			h.append(h.batch(1))
+			f.append(f.batch(1))
 		}
 	})
-	h.messages(b.N)
+	f.reportMessages(b.N)
 }
 
-// benchStored shows what an insert and a page cost beside so many messages that
-// are stored already: STORED of them (10000000), and a tenth and a hundredth of
-// that before, in one store that fills. It does nothing without STORED, because filling takes minutes.
+// benchStored measures an insert and a page in a store that holds many messages
+// already: a hundredth, a tenth and all of STORED (10000000, for example), in one
+// store that fills up. It does nothing without STORED, because filling takes
+// minutes.
 func benchStored(b *testing.B, open func(tb testing.TB) Harness) {
 	b.Helper()
 	most, err := strconv.Atoi(os.Getenv("STORED"))
 	if err != nil {
 		return
 	}
-	h := newHall(b, open(b).Store, benchUsers, benchConversations, 10)
+	f := newBenchFixture(b, open(b).Store, benchUsers, benchConversations, 10)
 	stored := 0
 	for _, n := range []int{most / 100, most / 10, most} {
 		for ; stored < n; stored += 2000 {
-			h.append(h.batch(min(n-stored, 2000)))
+			f.append(f.batch(min(n-stored, 2000)))
 		}
 		b.Run(fmt.Sprintf("Stored/n=%d/append=50", n), func(b *testing.B) {
-			h := *h
-			h.b = b
+			f := *f
+			f.b = b
 			for b.Loop() {
-				h.append(h.batch(50))
+				f.append(f.batch(50))
 			}
 		})
 		per := int64(n / benchConversations)
 		page := func(from func() int64) func(b *testing.B) {
 			return func(b *testing.B) {
 				for b.Loop() {
-					c := rand.IntN(len(h.convs))
+					c := rand.IntN(len(f.convs))
 					first := from()
-					m, err := h.s.History(context.Background(), h.convs[c], h.in[c][0], first, first+100, false, 50)
+					m, err := f.s.History(context.Background(), f.convs[c], f.members[c][0], first, first+100, false, 50)
 					if err != nil || len(m) != 50 {
 						b.Fatalf("%d messages, %v", len(m), err)
 					}
@@ -176,27 +176,27 @@ func benchStored(b *testing.B, open func(tb testing.TB) Harness) {
 }
 
 func benchHistory(b *testing.B, s store.Store, stored int) {
-	h := newHall(b, s, benchUsers, benchConversations, 10)
+	f := newBenchFixture(b, s, benchUsers, benchConversations, 10)
 	for left := stored; left > 0; left -= 2000 {
-		h.append(h.batch(min(left, 2000)))
+		f.append(f.batch(min(left, 2000)))
 	}
 	per := int64(stored / benchConversations)
 	for b.Loop() {
-		c := rand.IntN(len(h.convs))
+		c := rand.IntN(len(f.convs))
 		to := 1 + rand.Int64N(per)
-		if _, err := s.History(context.Background(), h.convs[c], h.in[c][0], 1, to, true, 50); err != nil {
+		if _, err := s.History(context.Background(), f.convs[c], f.members[c][0], 1, to, true, 50); err != nil {
 			b.Fatal(err)
 		}
 	}
 }
 
 func benchChanged(b *testing.B, s store.Store, convs int) {
-	h := newHall(b, s, 10, convs, 10)
+	f := newBenchFixture(b, s, 10, convs, 10)
 	for range convs {
-		h.append(h.batch(100))
+		f.append(f.batch(100))
 	}
 	for b.Loop() {
-		page, _, _, _, err := s.Changed(context.Background(), h.users[0], "", 100)
+		page, _, _, _, err := s.Changed(context.Background(), f.users[0], "", 100)
 		if err != nil || len(page) != convs {
 			b.Fatal(len(page), err)
 		}
@@ -204,25 +204,25 @@ func benchChanged(b *testing.B, s store.Store, convs int) {
 }
 
 func benchHeads(b *testing.B, s store.Store, convs int) {
-	h := newHall(b, s, 10, convs, 10)
+	f := newBenchFixture(b, s, 10, convs, 10)
 	for b.Loop() {
-		if _, err := s.Heads(context.Background(), h.users); err != nil {
+		if _, err := s.Heads(context.Background(), f.users); err != nil {
 			b.Fatal(err)
 		}
 	}
 }
 
 func benchMark(b *testing.B, s store.Store) {
-	h := newHall(b, s, 10, 1, 10)
+	f := newBenchFixture(b, s, 10, 1, 10)
 	for range 100 {
-		h.append(h.batch(2000))
+		f.append(f.batch(2000))
 	}
 	at := int64(0)
 	for b.Loop() {
 		if at++; at > 200_000 {
 			b.Fatal("more marks than messages")
 		}
-		if _, moved, err := s.Mark(context.Background(), h.convs[0], h.users[0], at, at); err != nil || !moved {
+		if _, moved, err := s.Mark(context.Background(), f.convs[0], f.users[0], at, at); err != nil || !moved {
 			b.Fatal(moved, err)
 		}
 	}

@@ -9,8 +9,8 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/store"
 )
 
-// benchBatch makes the accounts and conversations of a load test, has each pair
-// say something, and removes it all.
+// benchBatch creates the accounts and conversations of a load test, sends
+// messages in each direct conversation, and removes everything.
 func benchBatch(b *testing.B, s store.Store, people int) {
 	b.Helper()
 	ctx := context.Background()

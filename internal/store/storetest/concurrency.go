@@ -10,15 +10,15 @@ import (
 )
 
 var concurrencyTests = []testCase{
-	{name: "one conversation from all sides", run: allSides},
+	{name: "concurrent changes of one conversation", run: concurrentChanges},
 	{name: "the same batch from two workers", run: sameBatchTwice},
-	{name: "marks only rise", run: marksRise},
+	{name: "marks only increase", run: marksIncrease},
 	{name: "readers see whole batches", run: wholeBatches},
 }
 
-// parallel runs fn n times at once and waits.
-func parallel(w *world, n int, fn func(i int)) {
-	w.Helper()
+// parallel runs fn n times concurrently and waits.
+func parallel(f *fixture, n int, fn func(i int)) {
+	f.Helper()
 	var wg sync.WaitGroup
 	start := make(chan struct{})
 	for i := range n {
@@ -31,14 +31,14 @@ func parallel(w *world, n int, fn func(i int)) {
 	wg.Wait()
 }
 
-// allSides appends, edits, deletes, renames, adds and removes at once and
-// checks that seq and rev came out without a hole.
-func allSides(w *world) {
-	people := w.users(6)
-	owner := people[0]
-	c := w.channel(owner, people[1:]...)
-	w.sendN(c, owner, 20)
-	start := w.summary(c, owner)
+// concurrentChanges appends, edits, deletes, renames, adds and removes
+// concurrently and checks that seq and rev have no gaps.
+func concurrentChanges(f *fixture) {
+	users := f.users(6)
+	owner := users[0]
+	c := f.channel(owner, users[1:]...)
+	f.sendN(c, owner, 20)
+	start := f.summary(c, owner)
 
 	var mu sync.Mutex
 	var revs []int64
@@ -48,8 +48,8 @@ func allSides(w *world) {
 		mu.Unlock()
 	}
 	const rounds = 12
-	newcomers := w.users(rounds)
-	parallel(w, 8, func(i int) {
+	newcomers := f.users(rounds)
+	parallel(f, 8, func(i int) {
 		for r := range rounds {
 			var err error
 			switch i {
@@ -57,42 +57,42 @@ func allSides(w *world) {
 				var out []chat.Outcome
 				batch := make([]chat.Submission, 1+r%4)
 				for k := range batch {
-					batch[k] = submission(c, people[i+1], fmt.Sprintf("from %d, %d.%d", i, r, k))
+					batch[k] = submission(c, users[i+1], fmt.Sprintf("from %d, %d.%d", i, r, k))
 				}
-				out, err = w.s.Append(w.ctx(), batch)
+				out, err = f.s.Append(f.ctx(), batch)
 				for _, o := range out {
 					if o.Verdict != chat.Stored {
-						w.Errorf("not stored: %+v", o)
+						f.Errorf("not stored: %+v", o)
 					}
 					changed(o.Message.Rev)
 				}
 			case 3:
 				var e store.Edited
-				if e, err = w.s.EditMessage(w.ctx(), c, int64(1+r%10), owner, fmt.Sprintf("edit %d", r)); e.Changed {
+				if e, err = f.s.EditMessage(f.ctx(), c, int64(1+r%10), owner, fmt.Sprintf("edit %d", r)); e.Changed {
 					changed(e.Message.Rev)
 				}
 			case 4:
 				var e store.Edited
-				if e, err = w.s.DeleteMessage(w.ctx(), c, int64(11+r%10), owner); e.Changed {
+				if e, err = f.s.DeleteMessage(f.ctx(), c, int64(11+r%10), owner); e.Changed {
 					changed(e.Message.Rev)
 				}
 			case 5:
 				var ch store.Change
-				if ch, err = w.s.Join(w.ctx(), c, newcomers[r]); ch.Changed {
+				if ch, err = f.s.Join(f.ctx(), c, newcomers[r]); ch.Changed {
 					changed(ch.Conversation.Rev)
 				}
 			case 6:
 				var ch store.Change
 				title := fmt.Sprintf("title %d", r)
-				if ch, err = w.s.UpdateConversation(w.ctx(), c, owner, &title, nil); ch.Changed {
+				if ch, err = f.s.UpdateConversation(f.ctx(), c, owner, &title, nil); ch.Changed {
 					changed(ch.Conversation.Rev)
 				}
 			case 7:
 				var ch store.Change
 				if r%2 == 0 {
-					ch, err = w.s.AddMembers(w.ctx(), c, owner, []chat.UserID{newcomers[rounds-1]})
+					ch, err = f.s.AddMembers(f.ctx(), c, owner, []chat.UserID{newcomers[rounds-1]})
 				} else {
-					ch, err = w.s.RemoveMember(w.ctx(), c, owner, newcomers[rounds-1])
+					ch, err = f.s.RemoveMember(f.ctx(), c, owner, newcomers[rounds-1])
 					if chat.CodeOf(err) == chat.CodeNotFound {
 						err = nil
 					}
@@ -102,49 +102,49 @@ func allSides(w *world) {
 				}
 			}
 			if err != nil {
-				w.Error(err)
+				f.Error(err)
 			}
 		}
 	})
-	end := w.summary(c, owner)
+	end := f.summary(c, owner)
 	slices.Sort(revs)
 	for i, rev := range revs {
 		if rev != start.Rev+int64(i)+1 {
-			w.Fatalf("change %d after rev %d has rev %d", i+1, start.Rev, rev)
+			f.Fatalf("change %d after rev %d has rev %d", i+1, start.Rev, rev)
 		}
 	}
-	w.same("rev", end.Rev, start.Rev+int64(len(revs)))
-	all := w.history(c, owner)
-	w.same("messages", int64(len(all)), end.Seq)
+	f.equal("rev", end.Rev, start.Rev+int64(len(revs)))
+	all := f.history(c, owner)
+	f.equal("messages", int64(len(all)), end.Seq)
 	next := map[chat.UserID]string{}
 	for i, m := range all {
 		if m.Seq != int64(i)+1 {
-			w.Fatalf("message %d has seq %d", i+1, m.Seq)
+			f.Fatalf("message %d has seq %d", i+1, m.Seq)
 		}
 		if m.Sender != owner { // one sender's messages keep their order
 			if m.Body <= next[m.Sender] && len(m.Body) == len(next[m.Sender]) {
-				w.Errorf("%q comes after %q", m.Body, next[m.Sender])
+				f.Errorf("%q comes after %q", m.Body, next[m.Sender])
 			}
 			next[m.Sender] = m.Body
 		}
 	}
-	w.same("members", len(w.members(c)), end.Members)
-	w.same("changes", len(must[[]chat.Message](w)(w.s.Changes(w.ctx(), c, owner, 0, 10_000))), len(all))
+	f.equal("members", len(f.members(c)), end.Members)
+	f.equal("changes", len(must[[]chat.Message](f)(f.s.Changes(f.ctx(), c, owner, 0, 10_000))), len(all))
 }
 
-func sameBatchTwice(w *world) {
-	people := w.users(3)
-	a, b := w.group(people[0], people[1:]...), w.group(people[0], people[1:]...)
+func sameBatchTwice(f *fixture) {
+	users := f.users(3)
+	a, b := f.group(users[0], users[1:]...), f.group(users[0], users[1:]...)
 	for range 5 {
 		var batch []chat.Submission
 		for i := range 20 {
-			batch = append(batch, submission([]chat.ConversationID{a, b}[i%2], people[i%3], fmt.Sprint(i)))
+			batch = append(batch, submission([]chat.ConversationID{a, b}[i%2], users[i%3], fmt.Sprint(i)))
 		}
 		results := make([][]chat.Outcome, 4)
-		parallel(w, len(results), func(i int) {
-			out, err := w.s.Append(w.ctx(), batch)
+		parallel(f, len(results), func(i int) {
+			out, err := f.s.Append(f.ctx(), batch)
 			if err != nil {
-				w.Error(err)
+				f.Error(err)
 			}
 			results[i] = out
 		})
@@ -154,41 +154,41 @@ func sameBatchTwice(w *world) {
 				if out[i].Verdict == chat.Stored {
 					stored++
 				} else if out[i].Verdict != chat.Duplicate {
-					w.Fatalf("outcome %+v", out[i])
+					f.Fatalf("outcome %+v", out[i])
 				}
-				w.same("answered alike", out[i].Message, results[0][i].Message)
+				f.equal("same answer", out[i].Message, results[0][i].Message)
 			}
-			w.same("stored once", stored, 1)
+			f.equal("stored once", stored, 1)
 		}
 	}
-	w.same("in a", len(w.history(a, people[0])), 50)
-	w.same("in b", len(w.history(b, people[0])), 50)
+	f.equal("in a", len(f.history(a, users[0])), 50)
+	f.equal("in b", len(f.history(b, users[0])), 50)
 }
 
-func marksRise(w *world) {
-	u, other := w.user(), w.user()
-	c := w.direct(u, other)
-	w.sendN(c, other, 64)
-	parallel(w, 16, func(i int) {
+func marksIncrease(f *fixture) {
+	u, other := f.user(), f.user()
+	c := f.direct(u, other)
+	f.sendN(c, other, 64)
+	parallel(f, 16, func(i int) {
 		for r := range 4 {
 			at := int64(i*4 + r + 1)
-			m, _, err := w.s.Mark(w.ctx(), c, u, at, at)
+			m, _, err := f.s.Mark(f.ctx(), c, u, at, at)
 			if err != nil {
-				w.Error(err)
+				f.Error(err)
 			}
 			if m.Read < at || m.Received < at {
-				w.Errorf("after marking %d the marks are %d and %d", at, m.Read, m.Received)
+				f.Errorf("after marking %d the marks are %d and %d", at, m.Read, m.Received)
 			}
 		}
 	})
-	w.same("read", w.summary(c, u).Read, int64(64))
+	f.equal("read", f.summary(c, u).Read, int64(64))
 }
 
 // wholeBatches reads while batches are stored: a reader sees all of a batch or
 // nothing, and the summary agrees with the messages.
-func wholeBatches(w *world) {
-	u := w.user()
-	c := w.group(u)
+func wholeBatches(f *fixture) {
+	u := f.user()
+	c := f.group(u)
 	const size = 7
 	done := make(chan struct{})
 	var readers sync.WaitGroup
@@ -200,23 +200,23 @@ func wholeBatches(w *world) {
 					return
 				default:
 				}
-				page, err := w.s.History(w.ctx(), c, u, 1, 1<<31, true, 2*size)
+				page, err := f.s.History(f.ctx(), c, u, 1, 1<<31, true, 2*size)
 				if err != nil {
-					w.Error(err)
+					f.Error(err)
 					return
 				}
 				if n := len(page); n > 0 && page[n-1].Seq%size != 0 {
-					w.Errorf("a reader saw the conversation end at %d", page[n-1].Seq)
+					f.Errorf("a reader saw the conversation end at %d", page[n-1].Seq)
 				}
-				s, err := w.s.Conversation(w.ctx(), c, u)
+				s, err := f.s.Conversation(f.ctx(), c, u)
 				if err != nil || (s.Last != nil && (s.Last.Seq != s.Seq || s.Seq%size != 0)) {
-					w.Errorf("summary %+v, error %v", s, err)
+					f.Errorf("summary %+v, error %v", s, err)
 				}
 			}
 		})
 	}
 	for range 30 {
-		w.sendN(c, u, size)
+		f.sendN(c, u, size)
 	}
 	close(done)
 	readers.Wait()

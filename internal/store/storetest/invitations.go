@@ -10,7 +10,7 @@ import (
 
 var invitationTests = []testCase{
 	{name: "an invitation is kept as given", run: invitationKept, fresh: true},
-	{name: "which ones pay", run: invitationPays},
+	{name: "which ones are accepted", run: invitationPays},
 	{name: "one use in a race", run: invitationRace},
 	{name: "end", run: invitationEnd},
 }
@@ -19,72 +19,72 @@ func invitation(uses int, life time.Duration) store.Invitation {
 	return store.Invitation{Token: token(), CreatedBy: 7, CreatedAt: ms(0), ExpiresAt: ms(life), MaxUses: uses}
 }
 
-func (w *world) invite(uses int, life time.Duration) store.Invitation {
-	w.Helper()
-	return must[store.Invitation](w)(w.s.CreateInvitation(w.ctx(), invitation(uses, life)))
+func (f *fixture) invite(uses int, life time.Duration) store.Invitation {
+	f.Helper()
+	return must[store.Invitation](f)(f.s.CreateInvitation(f.ctx(), invitation(uses, life)))
 }
 
-func invitationKept(w *world) {
+func invitationKept(f *fixture) {
 	in := invitation(2, time.Hour)
-	first := must[store.Invitation](w)(w.s.CreateInvitation(w.ctx(), in))
+	first := must[store.Invitation](f)(f.s.CreateInvitation(f.ctx(), in))
 	in.ID = first.ID
-	w.same("made", first, in)
-	second := w.invite(0, 2*time.Hour)
-	w.invite(1, -time.Minute) // expired
-	used := w.invite(1, time.Hour)
-	must[chat.User](w)(w.s.CreateUser(w.ctx(), newUser(unique("invited")), used.Token))
-	must[chat.User](w)(w.s.CreateUser(w.ctx(), newUser(unique("invited")), first.Token))
+	f.equal("made", first, in)
+	second := f.invite(0, 2*time.Hour)
+	f.invite(1, -time.Minute) // expired
+	used := f.invite(1, time.Hour)
+	must[chat.User](f)(f.s.CreateUser(f.ctx(), newUser(unique("invited")), used.Token))
+	must[chat.User](f)(f.s.CreateUser(f.ctx(), newUser(unique("invited")), first.Token))
 	first.Uses = 1
-	w.reopen()
-	got := must[[]store.Invitation](w)(w.s.Invitations(w.ctx(), time.Now()))
-	w.same("usable, newest first", got, []store.Invitation{second, first})
-	got = must[[]store.Invitation](w)(w.s.Invitations(w.ctx(), time.Now().Add(90*time.Minute)))
-	w.same("later", got, []store.Invitation{second})
+	f.reopen()
+	got := must[[]store.Invitation](f)(f.s.Invitations(f.ctx(), time.Now()))
+	f.equal("usable, newest first", got, []store.Invitation{second, first})
+	got = must[[]store.Invitation](f)(f.s.Invitations(f.ctx(), time.Now().Add(90*time.Minute)))
+	f.equal("later", got, []store.Invitation{second})
 }
 
-func invitationPays(w *world) {
+func invitationPays(f *fixture) {
 	try := func(token []byte) error {
-		_, err := w.s.CreateUser(w.ctx(), newUser(unique("guest")), token)
+		_, err := f.s.CreateUser(f.ctx(), newUser(unique("guest")), token)
 		return err
 	}
-	w.refused(try(token()), chat.CodeForbidden)
-	w.refused(try(w.invite(0, -time.Minute).Token), chat.CodeForbidden)
-	two := w.invite(2, time.Hour)
-	w.nothing(try(two.Token))
+	f.refused(try(token()), chat.CodeForbidden)
+	f.refused(try(f.invite(0, -time.Minute).Token), chat.CodeForbidden)
+	two := f.invite(2, time.Hour)
+	f.noError(try(two.Token))
 	// A name that is taken costs no use.
 	name := unique("taken")
-	must[chat.User](w)(w.s.CreateUser(w.ctx(), newUser(name), nil))
-	_, err := w.s.CreateUser(w.ctx(), newUser(name), two.Token)
-	w.refused(err, chat.CodeNameTaken)
-	w.nothing(try(two.Token))
-	w.refused(try(two.Token), chat.CodeForbidden)
-	many := w.invite(0, time.Hour)
+	must[chat.User](f)(f.s.CreateUser(f.ctx(), newUser(name), nil))
+	_, err := f.s.CreateUser(f.ctx(), newUser(name), two.Token)
+	f.refused(err, chat.CodeNameTaken)
+	f.noError(try(two.Token))
+	f.refused(try(two.Token), chat.CodeForbidden)
+	many := f.invite(0, time.Hour)
 	for range 5 {
-		w.nothing(try(many.Token))
+		f.noError(try(many.Token))
 	}
 }
 
-func invitationRace(w *world) {
-	inv := w.invite(3, time.Hour)
+func invitationRace(f *fixture) {
+	inv := f.invite(3, time.Hour)
 	var mu sync.Mutex
 	made := 0
-	parallel(w, 10, func(int) {
-		_, err := w.s.CreateUser(w.ctx(), newUser(unique("runner")), inv.Token)
+	parallel(f, 10, func(int) {
+		_, err := f.s.CreateUser(f.ctx(), newUser(unique("runner")), inv.Token)
 		mu.Lock()
 		defer mu.Unlock()
 		if err == nil {
 			made++
 		} else {
-			w.refused(err, chat.CodeForbidden)
+			f.refused(err, chat.CodeForbidden)
 		}
 	})
-	w.same("accounts made", made, 3)
+	f.equal("accounts made", made, 3)
 }
 
-func invitationEnd(w *world) {
-	inv := w.invite(0, time.Hour)
-	w.nothing(w.s.DeleteInvitation(w.ctx(), inv.ID))
-	w.refused(w.s.DeleteInvitation(w.ctx(), inv.ID), chat.CodeNotFound)
-	_, err := w.s.CreateUser(w.ctx(), newUser(unique("late")), inv.Token)
-	w.refused(err, chat.CodeForbidden)
+func invitationEnd(f *fixture) {
+	inv := f.invite(0, time.Hour)
+	f.noError(f.s.DeleteInvitation(f.ctx(), inv.ID))
+	f.refused(f.s.DeleteInvitation(f.ctx(), inv.ID), chat.CodeNotFound)
+	_, err := f.s.CreateUser(f.ctx(), newUser(unique("late")), inv.Token)
+	f.refused(err, chat.CodeForbidden)
 }

@@ -6,8 +6,8 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
 )
 
-// room is the model of a conversation: what a store must come to hold, with
-// none of the machinery that gets it there.
+// room is the model of a conversation: the state that a store must have, without
+// any of the mechanics of a store.
 type room struct {
 	id    chat.ConversationID
 	kind  chat.Kind
@@ -15,26 +15,26 @@ type room struct {
 	rev   int64
 	mrev  int64
 	msgs  []chat.Message
-	in    map[chat.UserID]*place
+	in    map[chat.UserID]*membership
 }
 
-// place is the model of a membership.
-type place struct {
-	role chat.Role
-	read int64
-	got  int64
+// membership is the model of a membership.
+type membership struct {
+	role     chat.Role
+	read     int64
+	received int64
 }
 
-type sent struct {
+type sentMessage struct {
 	in  chat.Submission
-	out chat.Message // Seq and Conversation say where it is
+	out chat.Message // Seq and Conversation identify it in rooms
 }
 
 // model is all rooms and all sends.
 type model struct {
 	rooms []*room
-	sends map[sendKey]sent
-	order []sendKey // of sends, for picking
+	sends map[sendKey]sentMessage
+	order []sendKey // the keys of sends, for random choice
 }
 
 type sendKey struct {
@@ -69,8 +69,9 @@ func (m *model) room(id chat.ConversationID) *room {
 	return m.rooms[i]
 }
 
-// send is what becomes of a submission: the message's place, or a code.
-func (m *model) send(s chat.Submission) (verdict chat.Admission, seq int64, code chat.Code) {
+// send applies a submission and returns the message's seq, or the code of the
+// refusal.
+func (m *model) send(s chat.Submission) (verdict chat.Verdict, seq int64, code chat.Code) {
 	r := m.room(s.Conversation)
 	key := sendKey{s.Sender, s.ClientID}
 	if e, ok := m.sends[key]; ok {
@@ -92,12 +93,12 @@ func (m *model) send(s chat.Submission) (verdict chat.Admission, seq int64, code
 		Conversation: r.id, Seq: r.seq() + 1, Rev: r.rev, Sender: s.Sender, ClientID: s.ClientID, Body: s.Body, ReplyTo: s.ReplyTo,
 	}
 	r.msgs = append(r.msgs, msg)
-	m.sends[key] = sent{s, msg}
+	m.sends[key] = sentMessage{s, msg}
 	m.order = append(m.order, key)
 	return chat.Stored, msg.Seq, ""
 }
 
-// summary is what a member sees, as far as the model knows it.
+// summary returns what a member sees, as far as the model knows it.
 func (r *room) summary(u chat.UserID) (rev, seq, read, unread int64, role chat.Role) {
 	p := r.in[u]
 	from := p.read
@@ -110,22 +111,22 @@ func (r *room) summary(u chat.UserID) (rev, seq, read, unread int64, role chat.R
 	return r.rev, r.seq(), p.read, r.seq() - from, p.role
 }
 
-// enroll puts people in, in one change.
+// enroll adds members in one change.
 func (r *room) enroll(users ...chat.UserID) {
 	r.rev++
 	r.mrev = r.rev
 	for _, u := range users {
-		r.in[u] = &place{role: chat.Member, read: r.seq(), got: r.seq()}
+		r.in[u] = &membership{role: chat.Member, read: r.seq(), received: r.seq()}
 	}
 }
 
-// remove takes one out; heir is who takes over, 0 for nobody.
-func (r *room) remove(u, heir chat.UserID) {
+// remove removes a member; successor becomes owner, 0 for nobody.
+func (r *room) remove(u, successor chat.UserID) {
 	r.rev++
 	r.mrev = r.rev
 	delete(r.in, u)
-	if heir != 0 {
-		r.in[heir].role = chat.Owner
+	if successor != 0 {
+		r.in[successor].role = chat.Owner
 	}
 }
 

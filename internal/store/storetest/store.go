@@ -13,32 +13,32 @@ var storeTests = []testCase{
 	{name: "closed", run: closed},
 }
 
-func secretKept(w *world) {
-	secret := w.s.Secret()
-	w.same("length", len(secret), 32)
+func secretKept(f *fixture) {
+	secret := f.s.Secret()
+	f.equal("length", len(secret), 32)
 	if bytes.Equal(secret, make([]byte, 32)) {
-		w.Error("the secret is zero")
+		f.Error("the secret is zero")
 	}
-	w.reopen()
-	w.same("again", w.s.Secret(), secret)
+	f.reopen()
+	f.equal("again", f.s.Secret(), secret)
 }
 
-func ping(w *world) { w.nothing(w.s.Ping(w.ctx())) }
+func ping(f *fixture) { f.noError(f.s.Ping(f.ctx())) }
 
-// closed closes while others work: what was answered is kept, and the rest is
-// told that the store is away.
-func closed(w *world) {
-	u := w.user()
-	c := w.group(u)
+// closed closes the store during calls: what was acknowledged is kept, and every
+// other call fails with ErrUnavailable.
+func closed(f *fixture) {
+	u := f.user()
+	c := f.group(u)
 	answered := make([]int, 4)
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		parallel(w, len(answered), func(i int) {
+		parallel(f, len(answered), func(i int) {
 			for {
-				if _, err := w.s.Append(w.ctx(), batchOf(c, u, 3)); err != nil {
+				if _, err := f.s.Append(f.ctx(), batchOf(c, u, 3)); err != nil {
 					if !errors.Is(err, store.ErrUnavailable) {
-						w.Errorf("after Close: %v", err)
+						f.Errorf("after Close: %v", err)
 					}
 					return
 				}
@@ -46,20 +46,20 @@ func closed(w *world) {
 			}
 		})
 	}()
-	w.sendN(c, u, 1)
-	w.nothing(w.s.Close())
+	f.sendN(c, u, 1)
+	f.noError(f.s.Close())
 	<-done
-	w.nothing(w.s.Close())
-	if err := w.s.Ping(w.ctx()); !errors.Is(err, store.ErrUnavailable) {
-		w.Errorf("ping after Close: %v", err)
+	f.noError(f.s.Close())
+	if err := f.s.Ping(f.ctx()); !errors.Is(err, store.ErrUnavailable) {
+		f.Errorf("ping after Close: %v", err)
 	}
-	if _, err := w.s.CountUsers(w.ctx()); !errors.Is(err, store.ErrUnavailable) {
-		w.Errorf("read after Close: %v", err)
+	if _, err := f.s.CountUsers(f.ctx()); !errors.Is(err, store.ErrUnavailable) {
+		f.Errorf("read after Close: %v", err)
 	}
-	w.reopen()
+	f.reopen()
 	sum := 1
 	for _, n := range answered {
 		sum += n
 	}
-	w.same("messages", len(w.history(c, u)), sum)
+	f.equal("messages", len(f.history(c, u)), sum)
 }

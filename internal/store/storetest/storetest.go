@@ -1,6 +1,6 @@
 // Package storetest is the conformance suite of the store port. Every backend
-// passes it unchanged: Run holds the promises, Benchmark the workloads that
-// backends are compared by.
+// passes it unchanged: Run tests the contract, Benchmark runs the workloads by
+// which backends are compared.
 package storetest
 
 import (
@@ -27,9 +27,9 @@ import (
 // when the test ends.
 type Harness struct {
 	Store store.Store
-	// Histories is how many random histories each property goes through, in
-	// hundredths of what -rapid.checks says. 0 means all of them.
-	Histories int
+	// HistoriesPercent is how many random histories each property is checked
+	// with, in percent of -rapid.checks. 0 means 100.
+	HistoriesPercent int
 	// Reopen closes the store and opens the same data again.
 	Reopen func() store.Store
 }
@@ -55,9 +55,10 @@ func Run(t *testing.T, open func(tb testing.TB) Harness) {
 		{"Removals", removalTests},
 		{"Store", storeTests},
 		{"Concurrency", concurrencyTests},
-		{"Machine", machineTests},
+		{"StateMachine", stateMachineTests},
 	}
-	// One store for most, as a real one holds more than one test.
+	// Most tests share one store, because a real store holds more than the data
+	// of one test.
 	shared := open(t)
 	for _, g := range groups {
 		t.Run(g.name, func(t *testing.T) {
@@ -67,10 +68,10 @@ func Run(t *testing.T, open func(tb testing.TB) Harness) {
 					if c.fresh {
 						h = open(t)
 					}
-					w := &world{T: t, Harness: h, s: h.Store}
-					c.run(w)
+					f := &fixture{T: t, Harness: h, s: h.Store}
+					c.run(f)
 					if !c.fresh {
-						shared.Store = w.s // which the test may have opened anew
+						shared.Store = f.s // the test may have reopened it
 					}
 				})
 			}
@@ -80,47 +81,47 @@ func Run(t *testing.T, open func(tb testing.TB) Harness) {
 
 type testCase struct {
 	name  string
-	run   func(w *world)
+	run   func(f *fixture)
 	fresh bool // needs a store without data
 }
 
-// world is a test with its store.
-type world struct {
+// fixture is a test with its store.
+type fixture struct {
 	*testing.T
 	Harness
 	s store.Store
 }
 
-func (w *world) ctx() context.Context { return w.Context() }
+func (f *fixture) ctx() context.Context { return f.Context() }
 
 // reopen opens the data again.
-func (w *world) reopen() { w.s = w.Reopen() }
+func (f *fixture) reopen() { f.s = f.Reopen() }
 
-// check has rapid try a property on as many random histories as the harness
-// wants. Tests of a package that use rapid do not run at once, so that nobody
-// else sees the flag meanwhile.
-func (w *world) check(property func(t *rapid.T)) {
-	w.Helper()
-	if checks := flag.Lookup("rapid.checks"); w.Histories > 0 {
+// check has rapid check a property with as many random histories as the harness
+// asks for. Tests of a package that use rapid do not run in parallel, so no
+// other test sees the changed flag.
+func (f *fixture) check(property func(t *rapid.T)) {
+	f.Helper()
+	if checks := flag.Lookup("rapid.checks"); f.HistoriesPercent > 0 {
 		all := checks.Value.String()
 		n, err := strconv.Atoi(all)
-		w.nothing(err)
-		w.nothing(checks.Value.Set(strconv.Itoa(max(1, n*w.Histories/100))))
-		defer func() { w.nothing(checks.Value.Set(all)) }()
+		f.noError(err)
+		f.noError(checks.Value.Set(strconv.Itoa(max(1, n*f.HistoriesPercent/100))))
+		defer func() { f.noError(checks.Value.Set(all)) }()
 	}
-	rapid.Check(w.T, property)
+	rapid.Check(f.T, property)
 }
 
 var counter atomic.Int64
 
-// unique is a name that no other test uses.
+// unique returns a name that no other test uses.
 func unique(prefix string) string { return fmt.Sprintf("%s%06d", prefix, counter.Add(1)) }
 
-func must[T any](w *world) func(T, error) T {
+func must[T any](f *fixture) func(T, error) T {
 	return func(v T, err error) T {
-		w.Helper()
+		f.Helper()
 		if err != nil {
-			w.Fatal(err)
+			f.Fatal(err)
 		}
 		return v
 	}
@@ -130,44 +131,44 @@ func newUser(name string) store.NewUser {
 	return store.NewUser{Name: name, Skeleton: name, DisplayName: "Display " + name, Password: "hash of " + name}
 }
 
-func (w *world) user() chat.UserID {
-	w.Helper()
-	return must[chat.User](w)(w.s.CreateUser(w.ctx(), newUser(unique("user")), nil)).ID
+func (f *fixture) user() chat.UserID {
+	f.Helper()
+	return must[chat.User](f)(f.s.CreateUser(f.ctx(), newUser(unique("user")), nil)).ID
 }
 
-func (w *world) users(n int) []chat.UserID {
-	w.Helper()
+func (f *fixture) users(n int) []chat.UserID {
+	f.Helper()
 	out := make([]chat.UserID, n)
 	for i := range out {
-		out[i] = w.user()
+		out[i] = f.user()
 	}
 	return out
 }
 
-func (w *world) make(kind chat.Kind, by chat.UserID, members ...chat.UserID) chat.ConversationID {
-	w.Helper()
-	c := must[store.Change](w)(w.s.CreateConversation(w.ctx(), store.NewConversation{
+func (f *fixture) create(kind chat.Kind, by chat.UserID, members ...chat.UserID) chat.ConversationID {
+	f.Helper()
+	c := must[store.Change](f)(f.s.CreateConversation(f.ctx(), store.NewConversation{
 		Kind: kind, Title: unique("title"), Topic: "topic", By: by, Members: members,
 	}))
 	return c.Conversation.ID
 }
 
-func (w *world) group(by chat.UserID, members ...chat.UserID) chat.ConversationID {
-	w.Helper()
-	return w.make(chat.Group, by, members...)
+func (f *fixture) group(by chat.UserID, members ...chat.UserID) chat.ConversationID {
+	f.Helper()
+	return f.create(chat.Group, by, members...)
 }
 
-func (w *world) channel(by chat.UserID, members ...chat.UserID) chat.ConversationID {
-	w.Helper()
-	return w.make(chat.Channel, by, members...)
+func (f *fixture) channel(by chat.UserID, members ...chat.UserID) chat.ConversationID {
+	f.Helper()
+	return f.create(chat.Channel, by, members...)
 }
 
-func (w *world) direct(by, other chat.UserID) chat.ConversationID {
-	w.Helper()
-	return w.make(chat.Direct, by, other)
+func (f *fixture) direct(by, other chat.UserID) chat.ConversationID {
+	f.Helper()
+	return f.create(chat.Direct, by, other)
 }
 
-// clientID is a UUIDv7 of now.
+// clientID returns a UUIDv7 of the current time.
 func clientID() chat.ClientID {
 	var id chat.ClientID
 	binary.BigEndian.PutUint64(id[:8], uint64(time.Now().UnixMilli())<<16|7<<12|rand.Uint64()&0xfff)
@@ -179,104 +180,104 @@ func submission(c chat.ConversationID, by chat.UserID, body string) chat.Submiss
 	return chat.Submission{Sender: by, Conversation: c, ClientID: clientID(), Body: body, ReceivedAt: time.Now()}
 }
 
-func (w *world) append(batch ...chat.Submission) []chat.Outcome {
-	w.Helper()
-	out := must[[]chat.Outcome](w)(w.s.Append(w.ctx(), batch))
+func (f *fixture) append(batch ...chat.Submission) []chat.Outcome {
+	f.Helper()
+	out := must[[]chat.Outcome](f)(f.s.Append(f.ctx(), batch))
 	if len(out) != len(batch) {
-		w.Fatalf("%d outcomes for %d submissions", len(out), len(batch))
+		f.Fatalf("%d outcomes for %d submissions", len(out), len(batch))
 	}
 	return out
 }
 
 // send stores one message.
-func (w *world) send(c chat.ConversationID, by chat.UserID, body string) chat.Message {
-	w.Helper()
-	o := w.append(submission(c, by, body))[0]
+func (f *fixture) send(c chat.ConversationID, by chat.UserID, body string) chat.Message {
+	f.Helper()
+	o := f.append(submission(c, by, body))[0]
 	if o.Verdict != chat.Stored {
-		w.Fatalf("the message was not stored: %+v", o)
+		f.Fatalf("the message was not stored: %+v", o)
 	}
 	return o.Message
 }
 
-func (w *world) sendN(c chat.ConversationID, by chat.UserID, n int) []chat.Message {
-	w.Helper()
+func (f *fixture) sendN(c chat.ConversationID, by chat.UserID, n int) []chat.Message {
+	f.Helper()
 	batch := make([]chat.Submission, n)
 	for i := range batch {
 		batch[i] = submission(c, by, fmt.Sprintf("message %d", i+1))
 	}
 	out := make([]chat.Message, n)
-	for i, o := range w.append(batch...) {
+	for i, o := range f.append(batch...) {
 		if o.Verdict != chat.Stored {
-			w.Fatalf("message %d was not stored: %+v", i, o)
+			f.Fatalf("message %d was not stored: %+v", i, o)
 		}
 		out[i] = o.Message
 	}
 	return out
 }
 
-func (w *world) history(c chat.ConversationID, by chat.UserID) []chat.Message {
-	w.Helper()
-	return must[[]chat.Message](w)(w.s.History(w.ctx(), c, by, 1, 1<<31, false, 100_000))
+func (f *fixture) history(c chat.ConversationID, by chat.UserID) []chat.Message {
+	f.Helper()
+	return must[[]chat.Message](f)(f.s.History(f.ctx(), c, by, 1, 1<<31, false, 100_000))
 }
 
-func (w *world) summary(c chat.ConversationID, by chat.UserID) chat.Summary {
-	w.Helper()
-	return must[chat.Summary](w)(w.s.Conversation(w.ctx(), c, by))
+func (f *fixture) summary(c chat.ConversationID, by chat.UserID) chat.Summary {
+	f.Helper()
+	return must[chat.Summary](f)(f.s.Conversation(f.ctx(), c, by))
 }
 
-func (w *world) members(c chat.ConversationID) []chat.UserID {
-	w.Helper()
-	ids, _, err := w.s.MemberIDs(w.ctx(), c)
+func (f *fixture) members(c chat.ConversationID) []chat.UserID {
+	f.Helper()
+	ids, _, err := f.s.MemberIDs(f.ctx(), c)
 	if err != nil {
-		w.Fatal(err)
+		f.Fatal(err)
 	}
 	return ids
 }
 
 // refused checks that err is the refusal with the code.
-func (w *world) refused(err error, code chat.Code) {
-	w.Helper()
+func (f *fixture) refused(err error, code chat.Code) {
+	f.Helper()
 	if got := chat.CodeOf(err); got != code {
-		w.Errorf("got code %q (error %v), want %q", got, err, code)
+		f.Errorf("got code %q (error %v), want %q", got, err, code)
 	}
 }
 
-func (w *world) nothing(err error) {
-	w.Helper()
+func (f *fixture) noError(err error) {
+	f.Helper()
 	if err != nil {
-		w.Fatal(err)
+		f.Fatal(err)
 	}
 }
 
-// same compares; nil and empty slices are alike, except where a test looks.
-func (w *world) same(what string, got, want any) {
-	w.Helper()
+// equal reports a difference. Nil and empty slices are equal.
+func (f *fixture) equal(what string, got, want any) {
+	f.Helper()
 	if d := cmp.Diff(want, got, cmpopts.EquateEmpty()); d != "" {
-		w.Errorf("%s (-want +got):\n%s", what, d)
+		f.Errorf("%s (-want +got):\n%s", what, d)
 	}
 }
 
-// sorted is ids in ascending order.
+// sorted returns ids in ascending order.
 func sorted(ids ...chat.UserID) []chat.UserID {
 	slices.Sort(ids)
 	return ids
 }
 
-// recent tells whether a time was stamped just now, to the millisecond in UTC.
-func (w *world) recent(what string, at time.Time) {
-	w.Helper()
+// recent checks that a time was set just now, to the millisecond in UTC.
+func (f *fixture) recent(what string, at time.Time) {
+	f.Helper()
 	if d := time.Since(at); d < -time.Minute || d > time.Minute {
-		w.Errorf("%s is %v", what, at)
+		f.Errorf("%s is %v", what, at)
 	}
 	if at.Location() != time.UTC || at.Nanosecond()%1e6 != 0 {
-		w.Errorf("%s is %v, want UTC and whole milliseconds", what, at)
+		f.Errorf("%s is %v, want UTC and whole milliseconds", what, at)
 	}
 }
 
-// ms is a time as a store keeps it, d from now.
+// ms returns the time d from now, in the precision of a store.
 func ms(d time.Duration) time.Time { return time.Now().Add(d).Truncate(time.Millisecond).UTC() }
 
-// token is the hash of a token that no other test uses.
+// token returns the hash of a token that no other test uses.
 func token() []byte { return []byte(unique("token")) }
 
 func batchOf(c chat.ConversationID, by chat.UserID, n int) []chat.Submission {

@@ -7,20 +7,20 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/store"
 )
 
-// CreateUser makes an account; see the contract.
+// CreateUser creates an account; see the contract.
 func (c Commands) CreateUser(ctx context.Context, u store.NewUser, invitation []byte) (chat.User, error) {
 	return run(ctx, c, "create an account", func(t Tx) (none chat.User, err error) {
-		var paid store.Invitation
+		var used store.Invitation
 		if invitation != nil {
 			var found bool
-			if paid, found, err = t.LockInvitation(invitation); err != nil {
+			if used, found, err = t.LockInvitation(invitation); err != nil {
 				return none, err
 			}
-			if !found || !paid.Usable(t.Now()) {
+			if !found || !used.Usable(t.Now()) {
 				return none, chat.Refuse(chat.CodeForbidden, "invitation", "the invitation is unknown, expired or used up")
 			}
 		}
-		others, err := t.AnyAccount()
+		others, err := t.HasAccounts()
 		if err != nil {
 			return none, err
 		}
@@ -39,13 +39,13 @@ func (c Commands) CreateUser(ctx context.Context, u store.NewUser, invitation []
 			return none, chat.Refuse(chat.CodeNameTaken, "name", "the name, or one that looks like it, is in use")
 		}
 		if invitation != nil {
-			return out, t.UseInvitation(paid.ID)
+			return out, t.UseInvitation(used.ID)
 		}
 		return out, nil
 	})
 }
 
-// CreateInvitation keeps an invitation.
+// CreateInvitation creates an invitation.
 func (c Commands) CreateInvitation(ctx context.Context, i store.Invitation) (store.Invitation, error) {
 	return run(ctx, c, "create an invitation", func(t Tx) (none store.Invitation, err error) {
 		id, err := t.NewID()
@@ -57,10 +57,10 @@ func (c Commands) CreateInvitation(ctx context.Context, i store.Invitation) (sto
 	})
 }
 
-// DeleteInvitation ends an invitation.
+// DeleteInvitation deletes an invitation.
 func (c Commands) DeleteInvitation(ctx context.Context, id int64) error {
-	_, err := run(ctx, c, "end an invitation", func(t Tx) (none struct{}, err error) {
-		found, err := t.EndInvitation(id)
+	_, err := run(ctx, c, "delete an invitation", func(t Tx) (none struct{}, err error) {
+		found, err := t.DeleteInvitationByID(id)
 		if err == nil && !found {
 			err = chat.NotFound("invitation")
 		}

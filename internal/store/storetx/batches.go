@@ -7,14 +7,14 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/store"
 )
 
-// CreateBatchUsers makes accounts of a batch; see the contract.
+// CreateBatchUsers creates accounts of a batch; see the contract.
 func (c Commands) CreateBatchUsers(ctx context.Context, batch string, users []store.NewBatchUser) ([]store.BatchUser, error) {
 	return run(ctx, c, "create the accounts of a batch", func(t Tx) ([]store.BatchUser, error) {
-		b, found, err := t.OpenBatch(batch)
+		b, found, err := t.EnsureBatch(batch)
 		switch {
 		case err != nil:
 			return nil, err
-		case !found: // it went just now
+		case !found: // it was removed just now
 			return nil, chat.NotFound("batch")
 		case b.Stage != chat.BatchInUse:
 			return nil, store.BeingRemoved(batch)
@@ -46,10 +46,10 @@ func (c Commands) CreateBatchUsers(ctx context.Context, batch string, users []st
 	})
 }
 
-// CreateBatchConversations makes conversations; see the contract.
+// CreateBatchConversations creates conversations; see the contract.
 func (c Commands) CreateBatchConversations(ctx context.Context, batch string, list []store.NewConversation) ([]store.Change, error) {
 	return run(ctx, c, "create the conversations of a batch", func(t Tx) ([]store.Change, error) {
-		b, found, err := t.HoldBatch(batch)
+		b, found, err := t.ShareLockBatch(batch)
 		if err != nil {
 			return nil, err
 		}
@@ -58,14 +58,14 @@ func (c Commands) CreateBatchConversations(ctx context.Context, batch string, li
 		}
 		var all []chat.UserID
 		for _, n := range list {
-			all = append(all, n.People()...)
+			all = append(all, n.MemberIDs()...)
 		}
-		stranger, found, err := t.StrangerTo(b, all)
+		outsider, found, err := t.FirstNotInBatch(b, all)
 		if err != nil {
 			return nil, err
 		}
 		if found {
-			return nil, store.NotOfBatch(stranger, batch)
+			return nil, store.NotInBatch(outsider, batch)
 		}
 		out := make([]store.Change, len(list))
 		for i, n := range list {

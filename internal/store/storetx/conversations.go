@@ -7,20 +7,20 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/store"
 )
 
-// CreateConversation makes a conversation; see the contract.
+// CreateConversation creates a conversation; see the contract.
 func (c Commands) CreateConversation(ctx context.Context, n store.NewConversation) (store.Change, error) {
 	return run(ctx, c, "create a conversation", func(t Tx) (store.Change, error) { return createConversation(t, n) })
 }
 
-// createConversation makes a conversation, as part of a larger change.
+// createConversation creates a conversation, as part of a larger change.
 func createConversation(t Tx, n store.NewConversation) (none store.Change, err error) {
-	people := n.People()
-	if n, err = n.Clean(len(people)); err != nil {
+	members := n.MemberIDs()
+	if n, err = n.Clean(len(members)); err != nil {
 		return none, err
 	}
 	var low, high chat.UserID
 	if n.Kind == chat.Direct {
-		low, high = people[0], people[1]
+		low, high = members[0], members[1]
 		c, found, err := t.LockDirect(low, high)
 		if err != nil {
 			return none, err
@@ -29,7 +29,7 @@ func createConversation(t Tx, n store.NewConversation) (none store.Change, err e
 			return unchanged(t, c)
 		}
 	}
-	if ok, err := t.Usable(people); err != nil {
+	if ok, err := t.AccountsEnabled(members); err != nil {
 		return none, err
 	} else if !ok {
 		return none, chat.NotFound("account")
@@ -45,16 +45,16 @@ func createConversation(t Tx, n store.NewConversation) (none store.Change, err e
 		return none, err
 	}
 	if !inserted {
-		// The other one of the pair was faster.
+		// The other user of the pair created it at the same time.
 		if c, inserted, err = t.LockDirect(low, high); err != nil {
 			return none, err
 		}
 		if !inserted {
-			return none, chat.NotFound("conversation") // and it is gone again
+			return none, chat.NotFound("conversation") // and it was removed again
 		}
 		return unchanged(t, c)
 	}
-	m, err := c.Enroll(people, func(user chat.UserID) chat.Role { return chat.FoundingRole(n.Kind, user == n.By) }, now)
+	m, err := c.AddMembers(members, func(user chat.UserID) chat.Role { return chat.InitialRole(n.Kind, user == n.By) }, now)
 	if err != nil {
 		return none, err
 	}
@@ -64,7 +64,7 @@ func createConversation(t Tx, n store.NewConversation) (none store.Change, err e
 // UpdateConversation changes title and topic where they are not nil.
 func (c Commands) UpdateConversation(ctx context.Context, id chat.ConversationID, by chat.UserID, title, topic *string) (store.Change, error) {
 	return run(ctx, c, "change a conversation", func(t Tx) (none store.Change, err error) {
-		c, role, err := lockAs(t, id, by)
+		c, role, err := lockAsMember(t, id, by)
 		if err != nil {
 			return none, err
 		}
@@ -75,7 +75,7 @@ func (c Commands) UpdateConversation(ctx context.Context, id chat.ConversationID
 		if !renamed {
 			return unchanged(t, c)
 		}
-		if err := t.SaveTitle(after); err != nil {
+		if err := t.SaveProfile(after); err != nil {
 			return none, err
 		}
 		return changed(t, after)

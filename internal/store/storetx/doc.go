@@ -1,20 +1,19 @@
-// Package storetx holds the changes that every store makes alike: it loads what
-// a rule of package chat needs, asks the rule, and keeps the verdict, all in one
-// transaction of the backend. A backend embeds [Commands] and gives it [Tx]: SQL
-// and locks. What is hot (Append) and what is one statement (reads, deletions)
-// stays in the backends.
+// Package storetx implements the changes that are the same in every store: it
+// loads what a rule of package chat needs, calls the rule, and stores the result,
+// all in one transaction of the backend. A backend embeds [Commands] and
+// implements [Tx]: SQL and locks. Hot paths (Append) and single statements
+// (reads, deletions) stay in the backends.
 //
 // # Locks
 //
-// A command takes a conversation's lock first, and with it reads and writes what
-// belongs to the conversation. Only [Members.LockMembership] takes a lock
-// without it. What is done with a batch takes the batch's lock before all
-// others, and then conversations in the order of their ids. A backend that runs
-// one transaction at a time needs none.
+// A command locks a conversation first, and then reads and writes what belongs
+// to it. Only [Members.LockMembership] takes a lock without that. A command on a
+// batch locks the batch before everything else, and then conversations in the
+// order of their ids. A backend that runs one transaction at a time needs no
+// locks.
 //
-// # Running again
+// # Retries
 //
-// A transaction may be taken back and run again from the start, so a command
-// keeps nothing from a run that failed. Where it refuses, it has written
-// nothing.
+// A transaction may be rolled back and run again from the start, so a command
+// keeps no state from a failed run. A command that refuses has written nothing.
 package storetx

@@ -8,19 +8,19 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/store"
 )
 
-// lockLinks locks a conversation for someone who handles its links.
-func lockLinks(t Tx, id chat.ConversationID, by chat.UserID) error {
-	c, role, err := lockAs(t, id, by)
+// lockForLinks locks a conversation for a user who manages its links.
+func lockForLinks(t Tx, id chat.ConversationID, by chat.UserID) error {
+	c, role, err := lockAsMember(t, id, by)
 	if err != nil {
 		return err
 	}
 	return chat.CheckLinks(c.Kind, role)
 }
 
-// CreateLink keeps a link that its maker may make.
+// CreateLink creates a link; see the contract.
 func (c Commands) CreateLink(ctx context.Context, l store.Link) (store.Link, error) {
 	return run(ctx, c, "create a link", func(t Tx) (none store.Link, err error) {
-		if err := lockLinks(t, l.Conversation, l.CreatedBy); err != nil {
+		if err := lockForLinks(t, l.Conversation, l.CreatedBy); err != nil {
 			return none, err
 		}
 		id, err := t.NewID()
@@ -32,13 +32,13 @@ func (c Commands) CreateLink(ctx context.Context, l store.Link) (store.Link, err
 	})
 }
 
-// DeleteLink ends a link.
+// DeleteLink deletes a link.
 func (c Commands) DeleteLink(ctx context.Context, id chat.ConversationID, by chat.UserID, link int64) error {
-	_, err := run(ctx, c, "end a link", func(t Tx) (none struct{}, err error) {
-		if err := lockLinks(t, id, by); err != nil {
+	_, err := run(ctx, c, "delete a link", func(t Tx) (none struct{}, err error) {
+		if err := lockForLinks(t, id, by); err != nil {
 			return none, err
 		}
-		found, err := t.DeleteLinkOf(id, link)
+		found, err := t.DeleteConversationLink(id, link)
 		if err == nil && !found {
 			err = chat.NotFound("link")
 		}
@@ -47,9 +47,9 @@ func (c Commands) DeleteLink(ctx context.Context, id chat.ConversationID, by cha
 	return err
 }
 
-// JoinByLink puts by in and counts the use. A member is not asked whether the
-// link is still good: the answer to a repeated call must not depend on whether
-// the first one took the last use.
+// JoinByLink adds by and counts the use. For a member the link is not checked:
+// the answer to a repeated call must not depend on whether the first call took
+// the last use.
 func (c Commands) JoinByLink(ctx context.Context, token []byte, by chat.UserID, now time.Time) (store.Change, error) {
 	return run(ctx, c, "join by a link", func(t Tx) (none store.Change, err error) {
 		l, found, err := t.FindLink(token)
@@ -59,7 +59,7 @@ func (c Commands) JoinByLink(ctx context.Context, token []byte, by chat.UserID, 
 		if !found {
 			return none, chat.NotFound("link")
 		}
-		// The conversation's lock first, as everywhere.
+		// The conversation is locked first, as everywhere.
 		c, err := t.LockConversation(l.Conversation)
 		if err != nil {
 			return none, err
@@ -76,7 +76,7 @@ func (c Commands) JoinByLink(ctx context.Context, token []byte, by chat.UserID, 
 		case !found || !l.Usable(now):
 			return none, chat.NotFound("link")
 		}
-		out, err := admit(t, c, []chat.UserID{by})
+		out, err := addMembers(t, c, []chat.UserID{by})
 		if err != nil {
 			return none, err
 		}

@@ -7,9 +7,9 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/store"
 )
 
-// lockAs locks a conversation for someone who acts in it. Who is not a member
-// may not know of it.
-func lockAs(t Tx, id chat.ConversationID, by chat.UserID) (c chat.Conversation, role chat.Role, err error) {
+// lockAsMember locks a conversation for a member and returns the member's role.
+// A user who is not a member may not see it: CodeNotFound.
+func lockAsMember(t Tx, id chat.ConversationID, by chat.UserID) (c chat.Conversation, role chat.Role, err error) {
 	if c, err = t.LockConversation(id); err != nil {
 		return c, "", err
 	}
@@ -19,20 +19,20 @@ func lockAs(t Tx, id chat.ConversationID, by chat.UserID) (c chat.Conversation, 
 	return c, role, chat.CheckAccess(role)
 }
 
-// changed gives what a change of a conversation leaves to announce.
+// changed returns the result of a change of a conversation.
 func changed(t Tx, c chat.Conversation) (store.Change, error) {
 	out, err := unchanged(t, c)
 	out.Changed = true
 	return out, err
 }
 
-// unchanged gives the answer where everything was so already.
+// unchanged returns the result of a call that had nothing to change.
 func unchanged(t Tx, c chat.Conversation) (store.Change, error) {
 	a, err := t.Audience(c)
 	return store.Change{Conversation: c, Audience: a}, err
 }
 
-// saveMembers keeps a change of membership.
+// saveMembers stores a change of membership.
 func saveMembers(t Tx, m chat.MembersChange) (store.Change, error) {
 	if err := t.SaveMembers(m); err != nil {
 		return store.Change{}, err
@@ -42,31 +42,31 @@ func saveMembers(t Tx, m chat.MembersChange) (store.Change, error) {
 	return out, err
 }
 
-func asMember(chat.UserID) chat.Role { return chat.Member }
+func roleMember(chat.UserID) chat.Role { return chat.Member }
 
-// admit puts people in who are not in yet. Unknown and disabled ones are
+// addMembers adds users who are not members yet. Unknown and disabled ones are
 // refused.
-func admit(t Tx, c chat.Conversation, users []chat.UserID) (none store.Change, err error) {
-	fresh, err := t.Outsiders(c.ID, users)
+func addMembers(t Tx, c chat.Conversation, users []chat.UserID) (none store.Change, err error) {
+	fresh, err := t.NonMembers(c.ID, users)
 	if err != nil {
 		return none, err
 	}
 	if len(fresh) == 0 {
 		return unchanged(t, c)
 	}
-	if ok, err := t.Usable(fresh); err != nil {
+	if ok, err := t.AccountsEnabled(fresh); err != nil {
 		return none, err
 	} else if !ok {
 		return none, chat.NotFound("account")
 	}
-	m, err := c.Enroll(fresh, asMember, t.Now())
+	m, err := c.AddMembers(fresh, roleMember, t.Now())
 	if err != nil {
 		return none, err
 	}
 	return saveMembers(t, m)
 }
 
-// Join puts by into a public channel.
+// Join adds by to a public channel.
 func (c Commands) Join(ctx context.Context, id chat.ConversationID, by chat.UserID) (store.Change, error) {
 	return run(ctx, c, "join a channel", func(t Tx) (none store.Change, err error) {
 		c, err := t.LockConversation(id)
@@ -80,32 +80,32 @@ func (c Commands) Join(ctx context.Context, id chat.ConversationID, by chat.User
 		if err := chat.CheckJoin(c.Kind, role); err != nil {
 			return none, err
 		}
-		return admit(t, c, []chat.UserID{by})
+		return addMembers(t, c, []chat.UserID{by})
 	})
 }
 
-// AddMembers puts people in; who is in already is passed over.
+// AddMembers adds users; those who are members already are ignored.
 func (c Commands) AddMembers(ctx context.Context, id chat.ConversationID, by chat.UserID, users []chat.UserID) (store.Change, error) {
 	return run(ctx, c, "add members", func(t Tx) (none store.Change, err error) {
-		c, role, err := lockAs(t, id, by)
+		c, role, err := lockAsMember(t, id, by)
 		if err != nil {
 			return none, err
 		}
 		if err := chat.CheckInvite(c.Kind, role); err != nil {
 			return none, err
 		}
-		return admit(t, c, users)
+		return addMembers(t, c, users)
 	})
 }
 
-// RemoveMember takes a person out; see the contract.
+// RemoveMember removes a member; see the contract.
 func (c Commands) RemoveMember(ctx context.Context, id chat.ConversationID, by, user chat.UserID) (store.Change, error) {
 	return run(ctx, c, "remove a member", func(t Tx) (store.Change, error) { return removeMember(t, id, by, user) })
 }
 
-// removeMember takes a person out, as part of a larger change.
+// removeMember removes a member, as part of a larger change.
 func removeMember(t Tx, id chat.ConversationID, by, user chat.UserID) (none store.Change, err error) {
-	c, actor, role, err := lockTwo(t, id, by, user)
+	c, actor, role, err := lockActorAndTarget(t, id, by, user)
 	if err != nil {
 		return none, err
 	}
@@ -119,10 +119,10 @@ func removeMember(t Tx, id chat.ConversationID, by, user chat.UserID) (none stor
 	return saveMembers(t, m)
 }
 
-// lockTwo locks a conversation for someone who acts upon a user in it, and
-// gives the roles of both.
-func lockTwo(t Tx, id chat.ConversationID, by, user chat.UserID) (c chat.Conversation, actor, role chat.Role, err error) {
-	c, actor, err = lockAs(t, id, by)
+// lockActorAndTarget locks a conversation for a member who acts on a user, and
+// returns the roles of both.
+func lockActorAndTarget(t Tx, id chat.ConversationID, by, user chat.UserID) (c chat.Conversation, actor, role chat.Role, err error) {
+	c, actor, err = lockAsMember(t, id, by)
 	if err != nil || by == user {
 		return c, actor, actor, err
 	}
@@ -130,10 +130,10 @@ func lockTwo(t Tx, id chat.ConversationID, by, user chat.UserID) (c chat.Convers
 	return c, actor, role, err
 }
 
-// SetRole changes what a member may do; see the contract.
+// SetRole changes the role of a member; see the contract.
 func (c Commands) SetRole(ctx context.Context, id chat.ConversationID, by, user chat.UserID, role chat.Role) (store.Change, error) {
 	return run(ctx, c, "change a role", func(t Tx) (none store.Change, err error) {
-		c, actor, from, err := lockTwo(t, id, by, user)
+		c, actor, from, err := lockActorAndTarget(t, id, by, user)
 		if err != nil {
 			return none, err
 		}
@@ -147,14 +147,14 @@ func (c Commands) SetRole(ctx context.Context, id chat.ConversationID, by, user 
 	})
 }
 
-type marked struct {
+type markResult struct {
 	membership chat.Membership
 	moved      bool
 }
 
 // Mark moves by's marks forward; see the contract.
 func (c Commands) Mark(ctx context.Context, id chat.ConversationID, by chat.UserID, read, received int64) (chat.Membership, bool, error) {
-	out, err := run(ctx, c, "move a read mark", func(t Tx) (out marked, err error) {
+	out, err := run(ctx, c, "move a read mark", func(t Tx) (out markResult, err error) {
 		m, seq, err := t.LockMembership(id, by)
 		if err != nil {
 			return out, err

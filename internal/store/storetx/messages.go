@@ -7,29 +7,29 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/store"
 )
 
-// EditMessage gives a message a new text.
+// EditMessage replaces the text of a message.
 func (c Commands) EditMessage(ctx context.Context, id chat.ConversationID, seq int64, by chat.UserID, body string) (store.Edited, error) {
 	return run(ctx, c, "edit a message", func(t Tx) (store.Edited, error) {
-		return amend(t, id, seq, by, func(h *chat.Head, m *chat.Message, role chat.Role) (bool, error) {
+		return updateMessage(t, id, seq, by, func(h *chat.Head, m *chat.Message, role chat.Role) (bool, error) {
 			return h.Edit(m, by, role, body, t.Now())
 		})
 	})
 }
 
-// DeleteMessage makes a message a tombstone.
+// DeleteMessage turns a message into a tombstone.
 func (c Commands) DeleteMessage(ctx context.Context, id chat.ConversationID, seq int64, by chat.UserID) (store.Edited, error) {
 	return run(ctx, c, "delete a message", func(t Tx) (store.Edited, error) {
-		return amend(t, id, seq, by, func(h *chat.Head, m *chat.Message, role chat.Role) (bool, error) {
+		return updateMessage(t, id, seq, by, func(h *chat.Head, m *chat.Message, role chat.Role) (bool, error) {
 			return h.Delete(m, by, role, t.Now())
 		})
 	})
 }
 
-// amend has a rule change a message, for someone who may know of it.
-func amend(t Tx, id chat.ConversationID, seq int64, by chat.UserID,
+// updateMessage applies a rule to a message, for a user who may see it.
+func updateMessage(t Tx, id chat.ConversationID, seq int64, by chat.UserID,
 	rule func(*chat.Head, *chat.Message, chat.Role) (bool, error),
 ) (none store.Edited, err error) {
-	c, role, err := lockAs(t, id, by)
+	c, role, err := lockAsMember(t, id, by)
 	if err != nil {
 		if chat.CodeOf(err) == chat.CodeNotFound {
 			err = chat.NotFound("message")

@@ -9,17 +9,17 @@ import (
 )
 
 const (
-	// disableAtOnce and deleteAtOnce are how many accounts are changed in a step.
-	disableAtOnce = store.RemovalWork / 2
-	deleteAtOnce  = store.RemovalWork / 4
-	// eraseAtOnce is how many conversations are removed in a step, at most.
-	eraseAtOnce = store.RemovalWork / 4
-	// readsPerChange is how many messages are looked at for the cost of removing
+	// disableLimit and deleteLimit are how many accounts a step changes at most.
+	disableLimit = store.RemovalStepRows / 2
+	deleteLimit  = store.RemovalStepRows / 4
+	// eraseLimit is how many conversations a step removes at most.
+	eraseLimit = store.RemovalStepRows / 4
+	// readsPerDelete is how many messages can be read for the cost of removing
 	// one.
-	readsPerChange = 10
+	readsPerDelete = 10
 )
 
-// RemoveBatch does a step of a removal; see the contract.
+// RemoveBatch performs a step of a removal; see the contract.
 func (c Commands) RemoveBatch(ctx context.Context, name string) (store.Removal, error) {
 	return run(ctx, c, "remove a batch", func(t Tx) (none store.Removal, err error) {
 		b, found, err := t.LockBatch(name)
@@ -46,21 +46,21 @@ func (c Commands) RemoveBatch(ctx context.Context, name string) (store.Removal, 
 	})
 }
 
-// removal is a step of the removal of a batch. It holds the batch, and takes
-// conversations once, in the order of their ids.
+// removal is a step of the removal of a batch. It has locked the batch, and locks
+// conversations only once, in the order of their ids.
 type removal struct {
 	Tx
 	batch Batch
 	out   store.Removal
 }
 
-// step does some work of the stage. It reports whether there was any.
+// step does part of the work of the stage. It reports whether there was any.
 func (r *removal) step() (did bool, err error) {
 	switch r.batch.Stage {
 	case chat.DisablingAccounts:
 		return r.disable()
 	case chat.LeavingConversations:
-		// What was begun is ended first: it can be seen no more.
+		// What was begun is finished first: nobody can see it any more.
 		if did, err = r.erase(); err != nil || did {
 			return did, err
 		}
@@ -74,9 +74,10 @@ func (r *removal) step() (did bool, err error) {
 	return false, nil
 }
 
-// next are accounts of the batch that the stage is not through with; it is now.
-func (r *removal) next(limit int) ([]chat.UserID, error) {
-	users, err := r.AccountsOf(r.batch, limit)
+// nextAccounts returns accounts of the batch that the stage has not handled, and
+// records them as handled.
+func (r *removal) nextAccounts(limit int) ([]chat.UserID, error) {
+	users, err := r.NextAccounts(r.batch, limit)
 	if len(users) > 0 {
 		r.batch.Reached = users[len(users)-1]
 	}
@@ -84,7 +85,7 @@ func (r *removal) next(limit int) ([]chat.UserID, error) {
 }
 
 func (r *removal) disable() (bool, error) {
-	users, err := r.next(disableAtOnce)
+	users, err := r.nextAccounts(disableLimit)
 	if err != nil || len(users) == 0 {
 		return false, err
 	}
@@ -92,20 +93,20 @@ func (r *removal) disable() (bool, error) {
 	return true, err
 }
 
-// leave takes accounts out of their conversations.
+// leave removes accounts from their conversations.
 func (r *removal) leave() (bool, error) {
-	places, reached, err := r.LockPlaces(r.batch, store.RemovalWork)
+	memberships, reached, err := r.LockMembershipsOfBatch(r.batch, store.RemovalStepRows)
 	if err != nil || reached == 0 {
 		return false, err
 	}
 	r.batch.Reached = reached
 	var closed, kept []chat.ConversationID
-	for i := range places {
-		p := &places[i]
-		if p.Closes() {
+	for i := range memberships {
+		p := &memberships[i]
+		if p.ClosesConversation() {
 			closed = append(closed, p.Conversation)
 		}
-		if !p.Parts() {
+		if !p.LeavesConversation() {
 			continue
 		}
 		kept = append(kept, p.Conversation)
@@ -118,33 +119,34 @@ func (r *removal) leave() (bool, error) {
 		}
 		r.out.Departures = append(r.out.Departures, store.Departure{User: p.User, Change: out})
 	}
-	if err := r.KeepConversations(r.batch, distinct(kept)); err != nil {
+	if err := r.RecordKeptConversations(r.batch, sortUnique(kept)); err != nil {
 		return false, err
 	}
-	return true, r.CloseConversations(r.batch, distinct(closed))
+	return true, r.CloseConversations(r.batch, sortUnique(closed))
 }
 
-func distinct(ids []chat.ConversationID) []chat.ConversationID {
+func sortUnique(ids []chat.ConversationID) []chat.ConversationID {
 	slices.Sort(ids)
 	return slices.Compact(ids)
 }
 
-// erase removes messages of closed conversations, and those that have none.
+// erase removes messages of closed conversations, and closed conversations that
+// have no messages.
 func (r *removal) erase() (bool, error) {
-	closed, err := r.ClosedConversations(r.batch, eraseAtOnce)
+	closed, err := r.LockClosedConversations(r.batch, eraseLimit)
 	if err != nil || len(closed) == 0 {
 		return false, err
 	}
-	plan := chat.PlanErasure(closed, store.RemovalWork)
+	plan := chat.PlanErasure(closed, store.RemovalStepRows)
 	n, err := r.EraseMessages(plan)
 	if err != nil {
 		return false, err
 	}
 	var ended []chat.ConversationID
 	for _, m := range plan {
-		if m.Ends {
+		if m.Last {
 			ended = append(ended, m.Conversation)
-		} else if err := r.SaveWalk(r.batch, m); err != nil {
+		} else if err := r.SaveProgress(r.batch, m); err != nil {
 			return false, err
 		}
 	}
@@ -153,14 +155,14 @@ func (r *removal) erase() (bool, error) {
 	return true, r.DeleteConversations(ended)
 }
 
-// findAuthors looks for authors in a conversation that stays. Nobody of the
-// batch is in it any more, so no message of theirs can come behind.
+// findAuthors looks for authors in a conversation that remains. No user of the
+// batch is a member any more, so no further message of theirs can follow.
 func (r *removal) findAuthors() (bool, error) {
-	walk, found, err := r.KeptConversation(r.batch)
+	walk, found, err := r.NextKeptConversation(r.batch)
 	if err != nil || !found {
 		return false, err
 	}
-	part := walk.Next(readsPerChange * store.RemovalWork)
+	part := walk.Next(readsPerDelete * store.RemovalStepRows)
 	authors, err := r.Authors(part)
 	if err != nil {
 		return false, err
@@ -170,24 +172,24 @@ func (r *removal) findAuthors() (bool, error) {
 			return false, err
 		}
 	}
-	return true, r.SaveWalk(r.batch, part)
+	return true, r.SaveProgress(r.batch, part)
 }
 
-// deleteAccounts removes accounts that are in no conversation. One that is (a
-// direct one cannot be left) is released.
+// deleteAccounts removes accounts that are in no conversation. An account that
+// still is (nobody can leave a direct conversation) is released from the batch.
 func (r *removal) deleteAccounts() (bool, error) {
-	users, err := r.next(deleteAtOnce)
+	users, err := r.nextAccounts(deleteLimit)
 	if err != nil || len(users) == 0 {
 		return false, err
 	}
-	bound, err := r.InConversations(users)
+	inUse, err := r.InConversations(users)
 	if err != nil {
 		return false, err
 	}
-	if err := r.ReleaseAccounts(r.batch, bound); err != nil {
+	if err := r.ReleaseAccounts(r.batch, inUse); err != nil {
 		return false, err
 	}
-	users = slices.DeleteFunc(users, func(u chat.UserID) bool { return slices.Contains(bound, u) })
+	users = slices.DeleteFunc(users, func(u chat.UserID) bool { return slices.Contains(inUse, u) })
 	r.out.Accounts += len(users)
 	return true, r.DeleteAccounts(users)
 }

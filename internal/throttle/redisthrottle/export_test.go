@@ -5,11 +5,11 @@ import (
 	"time"
 )
 
-// Patience is how long a call may take when Redis does not answer.
-const Patience = patience
+// CallTimeout is how long a call may take when Redis does not answer.
+const CallTimeout = callTimeout
 
-// WithNow makes the scripts go by a clock of the test's own. It may be slower
-// than Redis', which drops the keys; so they live for longer.
+// WithNow makes the scripts use the test's clock. It may be slower than Redis'
+// clock, by which keys expire; so keys live longer.
 func (l *Limits) WithNow(now func() time.Time) *Limits {
 	l.clock = clock{
 		lua:  `local now, spare = tonumber(ARGV[#ARGV]), 3600000 `,
@@ -18,9 +18,9 @@ func (l *Limits) WithNow(now func() time.Time) *Limits {
 	return l
 }
 
-// Patient makes calls wait for long: on a busy machine a Redis that is there
-// may be slow.
-func (l *Limits) Patient() *Limits {
-	l.patience = time.Minute
+// WithLongTimeout makes calls wait long: on a busy machine a working Redis may be
+// slow.
+func (l *Limits) WithLongTimeout() *Limits {
+	l.timeout = time.Minute
 	return l
 }

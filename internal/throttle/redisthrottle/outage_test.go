@@ -15,7 +15,7 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/throttle/redisthrottle"
 )
 
-// start starts a Redis that the test may harm.
+// start starts a Redis server for this test alone, which may stop it.
 func start(t *testing.T) *stack.Redis {
 	t.Helper()
 	stacktest.SkipIfShort(t)
@@ -35,11 +35,11 @@ func start(t *testing.T) *stack.Redis {
 	return server
 }
 
-// However Redis fails, people log in and send, and are still slowed by what the
-// process knows, also of the time before.
-func TestRedisIsAway(t *testing.T) {
+// However Redis fails, users can log in and send, and are still limited by what
+// the process has counted, also before the outage.
+func TestRedisIsUnavailable(t *testing.T) {
 	for name, c := range map[string]struct {
-		harm, mend func(t *testing.T, s *stack.Redis) error
+		fail, repair func(t *testing.T, s *stack.Redis) error
 	}{
 		"killed": {
 			func(_ *testing.T, s *stack.Redis) error { return s.Kill() },
@@ -70,22 +70,22 @@ func TestRedisIsAway(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			server, log := start(t), &journal{}
+			server, log := start(t), &logRecorder{}
 			limits := redisthrottle.New(connect(t, server.URL()), log.logger())
-			limiter, guesses := limits.Limiter("sends", 0.001, 5), limits.Throttle(throttle.Config{Free: 3, First: time.Minute})
+			limiter, guesses := limits.Limiter("sends", 0.001, 5), limits.Throttle(throttle.Config{FreeFailures: 3, FirstWait: time.Minute})
 			for range 3 {
 				take(t, limiter, "aki")
 				fail(t, guesses, "name:aki")
 			}
-			if err := c.harm(t, server); err != nil {
+			if err := c.fail(t, server); err != nil {
 				t.Fatal(err)
 			}
 			within := func(what string, call func()) {
 				t.Helper()
 				begin := time.Now()
 				call()
-				// Whoever does not go by Patience waits until a call is given
-				// up. The rest is for a machine that is busy with other things.
+				// Without callTimeout a call takes until it is given up. The
+				// difference is for a busy machine.
 				if took := time.Since(begin); took >= redisconn.CallTimeout {
 					t.Errorf("%s took %v", what, took)
 				}
@@ -93,42 +93,42 @@ func TestRedisIsAway(t *testing.T) {
 			for i := range 4 {
 				within("Take", func() {
 					if wait := take(t, limiter, "aki"); (wait == 0) != (i < 2) {
-						t.Errorf("turn %d waits %v", i+4, wait)
+						t.Errorf("token %d waits %v", i+4, wait)
 					}
 				})
 			}
 			within("Try", func() { fail(t, guesses, "address:::1", "name:aki") })
-			// That goes on for so long that Redis is asked again meanwhile,
-			// and does not answer or knows no better.
+			// This continues for so long that Redis is called again, and does not
+			// answer or fails.
 			for i := range 12 {
 				within("Try", func() {
 					if got := try(t, guesses, fmt.Sprint("address:", i), "name:aki"); got == 0 {
-						t.Error("whoever guesses is not slowed")
+						t.Error("guessing is not slowed down")
 					}
 				})
 				within("Try", func() { fail(t, guesses, "name:ben") })
 				within("Forgive", func() {
-					if err := guesses.Forgive(t.Context(), "name:ben"); err != nil {
+					if err := guesses.Cancel(t.Context(), "name:ben"); err != nil {
 						t.Error(err)
 					}
 				})
 				time.Sleep(200 * time.Millisecond)
 			}
 			within("Succeeded", func() {
-				if err := guesses.Succeeded(t.Context(), "name:aki"); err != nil {
+				if err := guesses.Reset(t.Context(), "name:aki"); err != nil {
 					t.Error(err)
 				}
 			})
-			fail(t, guesses, "name:aki") // it is as after no failure at all
+			fail(t, guesses, "name:aki") // the failures were reset
 			if entries := log.all(); len(entries) != 1 || !strings.Contains(entries[0], "level=ERROR") {
 				t.Errorf("the log has %q", entries)
 			}
-			if err := c.mend(t, server); err != nil {
+			if err := c.repair(t, server); err != nil {
 				t.Fatal(err)
 			}
-			// Another process sees it again once this one counts in Redis.
-			other := redisthrottle.New(connect(t, server.URL()), attentive(t)).Patient().Throttle(throttle.Config{Free: 3, First: time.Minute})
-			eventually.True(t, "failures count over all again", func() bool {
+			// Another process sees failures again once this one counts in Redis.
+			other := redisthrottle.New(connect(t, server.URL()), failOnLog(t)).WithLongTimeout().Throttle(throttle.Config{FreeFailures: 3, FirstWait: time.Minute})
+			eventually.True(t, "failures count across processes again", func() bool {
 				_ = try(t, guesses, "name:chika")
 				return try(t, other, "name:chika") > 0
 			})
@@ -136,11 +136,11 @@ func TestRedisIsAway(t *testing.T) {
 	}
 }
 
-// Whoever hangs up is counted all the same.
-func TestHangingUp(t *testing.T) {
+// An attempt is counted even when the caller's context ends.
+func TestCanceledContext(t *testing.T) {
 	server := start(t)
-	limits := redisthrottle.New(connect(t, server.URL()), attentive(t)).Patient()
-	guesses := limits.Throttle(throttle.Config{Free: 3, First: time.Minute})
+	limits := redisthrottle.New(connect(t, server.URL()), failOnLog(t)).WithLongTimeout()
+	guesses := limits.Throttle(throttle.Config{FreeFailures: 3, FirstWait: time.Minute})
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	for range 4 {
@@ -148,7 +148,7 @@ func TestHangingUp(t *testing.T) {
 			t.Error(wait, err)
 		}
 	}
-	other := redisthrottle.New(connect(t, server.URL()), attentive(t)).Patient().Throttle(throttle.Config{Free: 3, First: time.Minute})
+	other := redisthrottle.New(connect(t, server.URL()), failOnLog(t)).WithLongTimeout().Throttle(throttle.Config{FreeFailures: 3, FirstWait: time.Minute})
 	if got := try(t, other, "name:aki"); got == 0 {
 		t.Error("nothing was counted")
 	}

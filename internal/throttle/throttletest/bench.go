@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// BenchmarkLimiter takes turns for a thousand keys, from many goroutines.
+// BenchmarkLimiter takes tokens for a thousand keys, from many goroutines.
 func BenchmarkLimiter(b *testing.B, l Limiter) {
 	keys := make([]string, 1000)
 	for i := range keys {
@@ -25,8 +25,8 @@ func BenchmarkLimiter(b *testing.B, l Limiter) {
 	})
 }
 
-// BenchmarkThrottle tries as log-ins do: those that succeed, of a thousand
-// people, and one that must wait.
+// BenchmarkThrottle tries as logins do: those that succeed, of a thousand users,
+// and one that must wait.
 func BenchmarkThrottle(b *testing.B, th Throttle) {
 	b.Run("succeeds", func(b *testing.B) {
 		var turn atomic.Int64
@@ -38,10 +38,10 @@ func BenchmarkThrottle(b *testing.B, th Throttle) {
 				if _, err := th.Try(context.Background(), address, name); err != nil {
 					b.Error(err)
 				}
-				if err := th.Succeeded(context.Background(), name); err != nil {
+				if err := th.Reset(context.Background(), name); err != nil {
 					b.Error(err)
 				}
-				if err := th.Forgive(context.Background(), address); err != nil {
+				if err := th.Cancel(context.Background(), address); err != nil {
 					b.Error(err)
 				}
 			}

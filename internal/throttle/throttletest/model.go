@@ -9,53 +9,53 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/throttle"
 )
 
-// model is the rules of the throttle, said once more.
+// model is a second implementation of the throttle's rules.
 type model struct {
 	cfg  throttle.Config
-	keys map[string]remembered
+	keys map[string]failures
 }
 
-type remembered struct {
+type failures struct {
 	count        int
 	last, before time.Time
 }
 
 func (m *model) wait(key string) time.Duration {
 	passed := m.cfg.Now().Sub(m.keys[key].last)
-	if m.keys[key].count <= m.cfg.Free || passed > m.cfg.Forget {
+	if m.keys[key].count <= m.cfg.FreeFailures || passed > m.cfg.ForgetAfter {
 		return 0
 	}
-	penalty := m.cfg.First
-	for range m.keys[key].count - m.cfg.Free - 1 {
-		penalty = min(2*penalty, m.cfg.Longest)
+	penalty := m.cfg.FirstWait
+	for range m.keys[key].count - m.cfg.FreeFailures - 1 {
+		penalty = min(2*penalty, m.cfg.MaxWait)
 	}
-	return max(0, min(penalty, m.cfg.Longest)-passed)
+	return max(0, min(penalty, m.cfg.MaxWait)-passed)
 }
 
 func (m *model) try(keys []string) time.Duration {
 	now := m.cfg.Now()
 	for i, key := range keys {
 		if wait := m.wait(key); wait > 0 {
-			m.forgive(keys[:i])
+			m.cancel(keys[:i])
 			return wait
 		}
 		k := m.keys[key]
-		if now.Sub(k.last) > m.cfg.Forget {
-			k = remembered{}
+		if now.Sub(k.last) > m.cfg.ForgetAfter {
+			k = failures{}
 		}
-		m.keys[key] = remembered{count: k.count + 1, last: now, before: k.last}
+		m.keys[key] = failures{count: k.count + 1, last: now, before: k.last}
 	}
 	return 0
 }
 
-func (m *model) forgive(keys []string) {
+func (m *model) cancel(keys []string) {
 	for _, key := range keys {
 		k := m.keys[key]
-		if m.cfg.Now().Sub(k.last) > m.cfg.Forget || k.count <= 1 {
+		if m.cfg.Now().Sub(k.last) > m.cfg.ForgetAfter || k.count <= 1 {
 			delete(m.keys, key)
 			continue
 		}
-		m.keys[key] = remembered{count: k.count - 1, last: k.before, before: k.before}
+		m.keys[key] = failures{count: k.count - 1, last: k.before, before: k.before}
 	}
 }
 
@@ -66,19 +66,19 @@ func testModel(t *testing.T, h Harness) {
 	rapid.Check(t, func(rt *rapid.T) {
 		c := newClock()
 		cfg := throttle.Config{
-			Free:    rapid.IntRange(1, 4).Draw(rt, "free"),
-			First:   millis(1, 20_000).Draw(rt, "first"),
-			Longest: millis(1, 600_000).Draw(rt, "longest"),
-			Forget:  millis(1_000, 3_600_000).Draw(rt, "forget"),
-			Now:     c.Now,
+			FreeFailures: rapid.IntRange(1, 4).Draw(rt, "free"),
+			FirstWait:    millis(1, 20_000).Draw(rt, "first"),
+			MaxWait:      millis(1, 600_000).Draw(rt, "longest"),
+			ForgetAfter:  millis(1_000, 3_600_000).Draw(rt, "forget"),
+			Now:          c.Now,
 		}
 		process := rapid.SampledFrom(h.Throttles(t, cfg))
-		m := &model{cfg: cfg, keys: map[string]remembered{}}
-		all := []string{fresh(), fresh(), fresh()}
+		m := &model{cfg: cfg, keys: map[string]failures{}}
+		all := []string{uniqueKey(), uniqueKey(), uniqueKey()}
 		keys := rapid.Custom(func(rt *rapid.T) []string {
 			return rapid.Permutation(all).Draw(rt, "order")[:rapid.IntRange(1, len(all)).Draw(rt, "keys")]
 		})
-		// attempt tries, and tells whether it was let through.
+		// attempt tries, and reports whether it was allowed.
 		attempt := func(rt *rapid.T, some []string) bool {
 			got, want := try(rt, process.Draw(rt, "process"), some...), m.try(some)
 			if got < want || got > want+rounding || (got == 0) != (want == 0) {
@@ -86,9 +86,9 @@ func testModel(t *testing.T, h Harness) {
 			}
 			return got == 0
 		}
-		takenBack := func(rt *rapid.T, some []string) {
-			forgive(rt, process.Draw(rt, "process"), some...)
-			m.forgive(some)
+		cancel := func(rt *rapid.T, some []string) {
+			cancelAttempt(rt, process.Draw(rt, "process"), some...)
+			m.cancel(some)
 		}
 		rt.Repeat(map[string]func(*rapid.T){
 			"failed": func(rt *rapid.T) {
@@ -106,19 +106,19 @@ func testModel(t *testing.T, h Harness) {
 					attempt(rt, some)
 				}
 			},
-			"forgiven": func(rt *rapid.T) {
+			"canceled": func(rt *rapid.T) {
 				some := keys.Draw(rt, "of")
 				if attempt(rt, some) {
-					c.advance(millis(0, 2_000).Draw(rt, "under way"))
-					takenBack(rt, some)
+					c.advance(millis(0, 2_000).Draw(rt, "duration"))
+					cancel(rt, some)
 				}
 			},
-			"forgiven without an attempt": func(rt *rapid.T) {
-				takenBack(rt, keys.Draw(rt, "of"))
+			"canceled without an attempt": func(rt *rapid.T) {
+				cancel(rt, keys.Draw(rt, "of"))
 			},
 			"succeeded": func(rt *rapid.T) {
 				key := rapid.SampledFrom(all).Draw(rt, "key")
-				succeed(rt, process.Draw(rt, "process"), key)
+				reset(rt, process.Draw(rt, "process"), key)
 				delete(m.keys, key)
 			},
 			"later": func(rt *rapid.T) {
@@ -127,7 +127,7 @@ func testModel(t *testing.T, h Harness) {
 			"": func(rt *rapid.T) {
 				for i := range all {
 					if attempt(rt, all[i:]) {
-						takenBack(rt, all[i:])
+						cancel(rt, all[i:])
 					}
 				}
 			},

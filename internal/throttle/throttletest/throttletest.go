@@ -21,37 +21,37 @@ type Limiter interface {
 // Throttle is what is tested of a throttle; see [throttle.Throttle].
 type Throttle interface {
 	Try(ctx context.Context, keys ...string) (wait time.Duration, err error)
-	Succeeded(ctx context.Context, keys ...string) error
-	Forgive(ctx context.Context, keys ...string) error
+	Reset(ctx context.Context, keys ...string) error
+	Cancel(ctx context.Context, keys ...string) error
 }
 
-// Harness is what an implementation brings. Both functions make several, as the
-// processes of an installation would, that share what they remember.
+// Harness is what an implementation provides. Both functions return several, which
+// share their state as the processes of an installation do.
 type Harness struct {
-	// Limiters makes limiters that go by the clock now.
+	// Limiters returns limiters that use the clock now.
 	Limiters func(t *testing.T, perSecond float64, burst int, now func() time.Time) []Limiter
-	// Throttles makes throttles that go by the clock cfg.Now.
+	// Throttles returns throttles that use the clock cfg.Now.
 	Throttles func(t *testing.T, cfg throttle.Config) []Throttle
 }
 
 // Run runs the suite.
 func Run(t *testing.T, h Harness) {
 	t.Run("no window holds more than burst and rate", func(t *testing.T) { testWindows(t, h) })
-	t.Run("who rests has the whole burst again", func(t *testing.T) { testRest(t, h) })
+	t.Run("the bucket fills again", func(t *testing.T) { testRefill(t, h) })
 	t.Run("each key has a limit of its own", func(t *testing.T) { testKeys(t, h) })
-	t.Run("concurrent takers share the limit", func(t *testing.T) { testTakers(t, h) })
-	t.Run("waiting doubles and is forgotten", func(t *testing.T) { testWaiting(t, h) })
+	t.Run("concurrent calls share the limit", func(t *testing.T) { testConcurrentTakes(t, h) })
+	t.Run("waits double and expire", func(t *testing.T) { testWait(t, h) })
 	t.Run("any interleaving agrees with the model", func(t *testing.T) { testModel(t, h) })
-	t.Run("what is taken back leaves no trace", func(t *testing.T) { testForgiving(t, h) })
+	t.Run("canceled attempts leave no trace", func(t *testing.T) { testCancel(t, h) })
 	t.Run("concurrent failures all count", func(t *testing.T) { testFailures(t, h) })
-	t.Run("a volley is let through no further than one by one", func(t *testing.T) { testVolley(t, h) })
-	t.Run("concurrent successes leave nothing", func(t *testing.T) { testSuccesses(t, h) })
+	t.Run("concurrent guesses are allowed no more often than sequential ones", func(t *testing.T) { testConcurrentGuesses(t, h) })
+	t.Run("concurrent successes leave no state", func(t *testing.T) { testSuccesses(t, h) })
 }
 
-// rounding is by how much a wait may be longer than is needed.
+// rounding is how much longer than needed a wait may be.
 const rounding = time.Millisecond
 
-// clock is a time that stands still until the test moves it.
+// clock is a manual clock.
 type clock struct {
 	mu  sync.Mutex
 	now time.Time
@@ -75,10 +75,10 @@ func (c *clock) advance(d time.Duration) { c.set(c.Now().Add(d)) }
 
 var counter atomic.Int64
 
-// fresh is a key that nothing is remembered of.
-func fresh() string { return fmt.Sprintf("name:test %d", counter.Add(1)) }
+// uniqueKey returns a key that was not used before.
+func uniqueKey() string { return fmt.Sprintf("name:test %d", counter.Add(1)) }
 
-// failer is a test, or one try of a property.
+// failer is a test, or one check of a property.
 type failer interface {
 	Helper()
 	Fatalf(format string, args ...any)
@@ -108,7 +108,7 @@ func try(t failer, th Throttle, keys ...string) time.Duration {
 	return wait
 }
 
-// fail is an attempt that is let through and fails.
+// fail makes an attempt that is allowed and fails.
 func fail(t failer, th Throttle, keys ...string) {
 	t.Helper()
 	if wait := try(t, th, keys...); wait != 0 {
@@ -116,26 +116,26 @@ func fail(t failer, th Throttle, keys ...string) {
 	}
 }
 
-func forgive(t failer, th Throttle, keys ...string) {
+func cancelAttempt(t failer, th Throttle, keys ...string) {
 	t.Helper()
-	if err := th.Forgive(context.Background(), keys...); err != nil {
-		t.Fatalf("Forgive: %v", err)
+	if err := th.Cancel(context.Background(), keys...); err != nil {
+		t.Fatalf("Cancel: %v", err)
 	}
 }
 
-// waiting is how long the keys would have to wait.
-func waiting(t failer, th Throttle, keys ...string) time.Duration {
+// currentWait returns how long the keys would have to wait.
+func currentWait(t failer, th Throttle, keys ...string) time.Duration {
 	t.Helper()
 	wait := try(t, th, keys...)
 	if wait == 0 {
-		forgive(t, th, keys...)
+		cancelAttempt(t, th, keys...)
 	}
 	return wait
 }
 
-func succeed(t failer, th Throttle, keys ...string) {
+func reset(t failer, th Throttle, keys ...string) {
 	t.Helper()
-	if err := th.Succeeded(context.Background(), keys...); err != nil {
-		t.Fatalf("Succeeded: %v", err)
+	if err := th.Reset(context.Background(), keys...); err != nil {
+		t.Fatalf("Reset: %v", err)
 	}
 }

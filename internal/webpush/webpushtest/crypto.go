@@ -19,9 +19,9 @@ import (
 	"time"
 )
 
-// verify checks an Authorization header by RFC 8292 and gives the sender's
+// verifyVAPID verifies an Authorization header by RFC 8292 and returns the sender's
 // public key.
-func verify(header, origin string, now time.Time) (string, error) {
+func verifyVAPID(header, origin string, now time.Time) (string, error) {
 	params, ok := strings.CutPrefix(header, "vapid ")
 	if !ok {
 		return "", errors.New("the scheme is not vapid")
@@ -89,7 +89,7 @@ func verify(header, origin string, now time.Time) (string, error) {
 	return key, nil
 }
 
-// decrypt reads an aes128gcm body (RFC 8188) of one record, encrypted for a
+// decrypt decrypts an aes128gcm body (RFC 8188) of one record that was encrypted for a
 // device by RFC 8291.
 func decrypt(device *ecdh.PrivateKey, auth, body []byte) ([]byte, error) {
 	const head = 16 + 4 + 1
@@ -139,9 +139,9 @@ func decrypt(device *ecdh.PrivateKey, auth, body []byte) ([]byte, error) {
 		return nil, fmt.Errorf("decrypt: %w", err)
 	}
 	plain = bytes.TrimRight(plain, "\x00")
-	content, ok := bytes.CutSuffix(plain, []byte{2}) // the last record's mark
+	content, ok := bytes.CutSuffix(plain, []byte{2}) // the delimiter of the last record
 	if !ok {
-		return nil, errors.New("the padding does not begin with the mark of the last record")
+		return nil, errors.New("the padding does not begin with the delimiter of the last record")
 	}
 	return content, nil
 }

@@ -78,7 +78,7 @@ func TestVerifyIsStrict(t *testing.T) {
 		return fmt.Sprintf(`{"aud":%q,"exp":%d,"sub":%q}`, aud, exp, sub)
 	}
 	good := sign(head, claims(origin, now.Unix()+3600, "mailto:a@b"))
-	if got, err := verify("vapid t="+good+", k="+k, origin, now); err != nil || got != k {
+	if got, err := verifyVAPID("vapid t="+good+", k="+k, origin, now); err != nil || got != k {
 		t.Fatalf("%q, %v", got, err)
 	}
 	other := strings.Split(sign(head, claims(origin, now.Unix()+3601, "mailto:a@b")), ".")[2]
@@ -95,8 +95,8 @@ func TestVerifyIsStrict(t *testing.T) {
 		"doubled contact":   "vapid t=" + sign(head, claims(origin, now.Unix()+3600, "mailto:mailto:a@b")) + ",k=" + k,
 		"another signature": "vapid t=" + good[:strings.LastIndex(good, ".")+1] + other + ",k=" + k,
 	} {
-		if _, err := verify(header, origin, now); err == nil {
-			t.Errorf("%s: taken", name)
+		if _, err := verifyVAPID(header, origin, now); err == nil {
+			t.Errorf("%s: accepted", name)
 		}
 	}
 }

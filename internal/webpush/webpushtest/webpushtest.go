@@ -1,7 +1,7 @@
-// Package webpushtest is a push service for tests, and the devices behind it.
-// It is as strict as the strictest of the real ones: it verifies the sender's
-// signature (RFC 8292), decrypts with the device's key (RFC 8291), and insists
-// on RFC 8030, all by code that shares nothing with the sender's.
+// Package webpushtest is a push service for tests, with its devices. It is as strict as
+// the strictest of the real services: it verifies the sender's signature (RFC 8292),
+// decrypts with the device's key (RFC 8291), and enforces RFC 8030. It shares no code
+// with the sender.
 package webpushtest
 
 import (
@@ -33,7 +33,7 @@ var (
 // Service is a push service on a port of 127.0.0.1, without TLS: senders need
 // AllowPrivate.
 type Service struct {
-	URL string // its origin
+	URL string // the origin
 
 	mu         sync.Mutex
 	devices    map[string]*Device
@@ -52,7 +52,7 @@ func New(tb testing.TB) *Service {
 	return s
 }
 
-// Message is one that a device got, decrypted.
+// Message is a notification that a device received, decrypted.
 type Message struct {
 	Payload []byte
 	Topic   string
@@ -60,21 +60,21 @@ type Message struct {
 	Urgency string
 }
 
-// Device is a browser that subscribed.
+// Device is a browser with a subscription.
 type Device struct {
 	service *Service
 	key     *ecdh.PrivateKey
 	auth    []byte
 
-	// Under the service's lock.
-	only     string
-	gone     bool
-	messages []Message
-	pushes   int
-	changed  chan struct{} // closed at the next push
+	// Guarded by the service's mu.
+	senderKey string
+	expired   bool
+	messages  []Message
+	pushCount int
+	changed   chan struct{} // closed at the next push
 }
 
-// Subscribe is a new device with its subscription.
+// Subscribe returns a new device and its subscription.
 func (s *Service) Subscribe() (webpush.Subscription, *Device) {
 	key, err := ecdh.P256().GenerateKey(rand.Reader)
 	if err != nil {
@@ -94,58 +94,59 @@ func (s *Service) Subscribe() (webpush.Subscription, *Device) {
 	}, d
 }
 
-// Answer makes the service answer every push with the status from now on, and
-// with a Retry-After header unless retryAfter is 0. Status 0 is as usual.
-func (s *Service) Answer(status int, retryAfter time.Duration) {
+// RespondWith makes the service answer every push with a status from now on, and with a
+// Retry-After header unless retryAfter is 0. Status 0 restores the normal behaviour.
+func (s *Service) RespondWith(status int, retryAfter time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.status, s.retryAfter = status, retryAfter
 }
 
-// Refused is why pushes were refused that break a rule.
+// Refused returns the reasons for which pushes were refused.
 func (s *Service) Refused() []error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.Clone(s.refused)
 }
 
-// Restrict binds the subscription to a sender's public key, as browsers do.
+// Restrict makes the subscription accept only pushes of a sender with this public key,
+// as browsers do.
 func (d *Device) Restrict(publicKey string) {
 	d.service.mu.Lock()
 	defer d.service.mu.Unlock()
-	d.only = publicKey
+	d.senderKey = publicKey
 }
 
-// Gone ends the subscription.
-func (d *Device) Gone() {
+// Expire ends the subscription: the service answers 410 Gone from now on.
+func (d *Device) Expire() {
 	d.service.mu.Lock()
 	defer d.service.mu.Unlock()
-	d.gone = true
+	d.expired = true
 }
 
-// Received is what the service holds for the device, the oldest first. A
-// message replaces an earlier one of its topic.
+// Received returns the messages that the service holds for the device, oldest first. A
+// message replaces an earlier one with its topic.
 func (d *Device) Received() []Message {
 	d.service.mu.Lock()
 	defer d.service.mu.Unlock()
 	return slices.Clone(d.messages)
 }
 
-// Pushes counts what the service accepted, with what was replaced since.
-func (d *Device) Pushes() int {
+// PushCount returns how many pushes the service accepted, replaced ones included.
+func (d *Device) PushCount() int {
 	d.service.mu.Lock()
 	defer d.service.mu.Unlock()
-	return d.pushes
+	return d.pushCount
 }
 
-// Wait waits until the service accepted n pushes for the device, and gives
-// what it holds then.
+// Wait waits until the service has accepted n pushes for the device, and returns the
+// messages that it holds then.
 func (d *Device) Wait(tb testing.TB, n int) []Message {
 	tb.Helper()
 	timeout := time.After(time.Minute)
 	for {
 		d.service.mu.Lock()
-		messages, pushes, changed := slices.Clone(d.messages), d.pushes, d.changed
+		messages, pushes, changed := slices.Clone(d.messages), d.pushCount, d.changed
 		refused := slices.Clone(d.service.refused)
 		d.service.mu.Unlock()
 		if pushes >= n {
@@ -159,23 +160,23 @@ func (d *Device) Wait(tb testing.TB, n int) []Message {
 	}
 }
 
-// fault is a rule that a push breaks, with the status for it.
-type fault struct {
+// statusError is the violation of a rule, with the status to answer.
+type statusError struct {
 	status int
 	err    error
 }
 
-func (f *fault) Error() string { return f.err.Error() }
+func (f *statusError) Error() string { return f.err.Error() }
 
-func faultf(status int, format string, args ...any) error {
-	return &fault{status, fmt.Errorf(format, args...)}
+func statusErrorf(status int, format string, args ...any) error {
+	return &statusError{status, fmt.Errorf(format, args...)}
 }
 
-// ServeHTTP takes a push.
+// ServeHTTP receives a push.
 func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(io.LimitReader(r.Body, maxBody+1))
 	if err != nil {
-		return // the sender went away
+		return // the sender closed the connection
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -186,10 +187,10 @@ func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(s.status)
 		return
 	}
-	if err := s.push(r, body); err != nil {
+	if err := s.accept(r, body); err != nil {
 		s.refused = append(s.refused, err)
 		status := http.StatusBadRequest
-		var f *fault
+		var f *statusError
 		if errors.As(err, &f) {
 			status = f.status
 		}
@@ -201,53 +202,54 @@ func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusCreated)
 }
 
-func (s *Service) push(r *http.Request, body []byte) error {
+// accept checks a push and stores its message. mu is held.
+func (s *Service) accept(r *http.Request, body []byte) error {
 	if r.Method != http.MethodPost {
-		return faultf(http.StatusMethodNotAllowed, "the method is %s", r.Method)
+		return statusErrorf(http.StatusMethodNotAllowed, "the method is %s", r.Method)
 	}
-	const place = "/push/"
-	if len(r.URL.Path) <= len(place) || r.URL.RawQuery != "" {
-		return faultf(http.StatusNotFound, "there is no subscription at %s", r.URL)
+	const prefix = "/push/"
+	if len(r.URL.Path) <= len(prefix) || r.URL.RawQuery != "" {
+		return statusErrorf(http.StatusNotFound, "there is no subscription at %s", r.URL)
 	}
-	d := s.devices[r.URL.Path[len(place):]]
+	d := s.devices[r.URL.Path[len(prefix):]]
 	switch {
 	case d == nil:
-		return faultf(http.StatusNotFound, "there is no subscription at %s", r.URL)
-	case d.gone:
-		return faultf(http.StatusGone, "the subscription has ended")
+		return statusErrorf(http.StatusNotFound, "there is no subscription at %s", r.URL)
+	case d.expired:
+		return statusErrorf(http.StatusGone, "the subscription has ended")
 	case len(body) > maxBody:
-		return faultf(http.StatusRequestEntityTooLarge, "the body has more than %d bytes", maxBody)
+		return statusErrorf(http.StatusRequestEntityTooLarge, "the body has more than %d bytes", maxBody)
 	}
-	key, err := verify(r.Header.Get("Authorization"), s.URL, time.Now())
+	key, err := verifyVAPID(r.Header.Get("Authorization"), s.URL, time.Now())
 	if err != nil {
-		return faultf(http.StatusUnauthorized, "the authorization: %w", err)
+		return statusErrorf(http.StatusUnauthorized, "the authorization: %w", err)
 	}
-	if d.only != "" && d.only != key {
-		return faultf(http.StatusForbidden, "the subscription is another sender's")
+	if d.senderKey != "" && d.senderKey != key {
+		return statusErrorf(http.StatusForbidden, "the subscription is another sender's")
 	}
 	ttl, err := strconv.ParseUint(r.Header.Get("TTL"), 10, 31)
 	if err != nil {
-		return faultf(http.StatusBadRequest, "the TTL is %q", r.Header.Get("TTL"))
+		return statusErrorf(http.StatusBadRequest, "the TTL is %q", r.Header.Get("TTL"))
 	}
 	m := Message{TTL: time.Duration(ttl) * time.Second, Urgency: r.Header.Get("Urgency"), Topic: r.Header.Get("Topic")}
 	if len(r.Header.Values("Topic")) > 0 && !topics.MatchString(m.Topic) {
-		return faultf(http.StatusBadRequest, "the topic is %q", m.Topic)
+		return statusErrorf(http.StatusBadRequest, "the topic is %q", m.Topic)
 	}
 	if !slices.Contains(urgencies, m.Urgency) {
-		return faultf(http.StatusBadRequest, "the urgency is %q", m.Urgency)
+		return statusErrorf(http.StatusBadRequest, "the urgency is %q", m.Urgency)
 	}
 	if e := r.Header.Get("Content-Encoding"); e != "aes128gcm" {
-		return faultf(http.StatusBadRequest, "the content encoding is %q", e)
+		return statusErrorf(http.StatusBadRequest, "the content encoding is %q", e)
 	}
-	// A real service cannot read it, and its device would drop it in silence.
+	// A real service cannot decrypt it, and its device would drop it silently.
 	if m.Payload, err = decrypt(d.key, d.auth, body); err != nil {
-		return faultf(http.StatusBadRequest, "the content: %w", err)
+		return statusErrorf(http.StatusBadRequest, "the content: %w", err)
 	}
 	if m.Topic != "" {
 		d.messages = slices.DeleteFunc(d.messages, func(old Message) bool { return old.Topic == m.Topic })
 	}
 	d.messages = append(d.messages, m)
-	d.pushes++
+	d.pushCount++
 	close(d.changed)
 	d.changed = make(chan struct{})
 	return nil

@@ -1,15 +1,15 @@
 // Package wsframetest is the conformance suite of the WebSocket protocol (RFC
 // 6455) for the server and for the client.
 //
-// The cases are those of Autobahn|Testsuite, by its numbers, written anew: the
-// suite itself needs Python 2, which can no longer be had. Left out are
-// sections 12 and 13 (permessage-deflate), because no extension is negotiated;
-// that none is, is tested where the handshake is. The sizes and the numbers of
-// messages in sections 9 and 10 are smaller than the suite's.
+// The cases are those of Autobahn|Testsuite, by its numbers, rewritten: the
+// suite itself needs Python 2, which is no longer available. Sections 12 and 13
+// (permessage-deflate) are left out, because no extension is negotiated; the tests
+// of the handshake check that. The sizes and the numbers of messages in sections 9
+// and 10 are smaller than in the suite.
 //
-// Where the product wants something else than an echo server of the suite, the
-// case says "here:". That is so in one thing: binary messages are refused with
-// 1003, because hikyaku.v1 has none.
+// Where hikyaku.v1 requires something else than the suite, the case says "here:".
+// There is one such difference: binary messages are refused with 1003, because
+// hikyaku.v1 has none.
 package wsframetest
 
 import (
@@ -30,21 +30,21 @@ type Frame struct {
 // Case is what a peer sends, and what is expected of the tested end.
 type Case struct {
 	ID     string   // Autobahn's number
-	Want   string   // what it wants, in a line
+	Want   string   // what is expected, in one line
 	Writes [][]byte // what the peer sends, each in a write of its own
-	// Answers are the messages that are taken (and echoed by a server that
-	// echoes), as Text, and the pongs.
+	// Answers are the received messages (which an echo server sends back), as
+	// Text, and the pongs.
 	Answers []Frame
-	// Code is that of the close frame which follows them.
+	// Code is the code of the close frame after them.
 	Code int
-	// Fails says that the peer did against the protocol.
+	// Fails means that the peer violates the protocol.
 	Fails bool
 }
 
 // word is the suite's Greek one, whose second character has three bytes.
 const word = "κ\u1f79σμε"
 
-// suite gathers the cases for frames that a peer writes in its way.
+// suite collects the cases. It is used with the frames of clients and of servers.
 type suite struct {
 	append func(dst []byte, op wsframe.Opcode, payload []byte) []byte
 	cases  []Case
@@ -68,7 +68,7 @@ func Cases(from wsframe.Peer) []Case {
 	return s.cases
 }
 
-// frame is a whole frame, part one of a message that goes on.
+// frame returns the only frame of a message, part a fragment that is not the last one.
 func (s *suite) frame(op wsframe.Opcode, payload string) []byte {
 	return s.append(nil, op, []byte(payload))
 }
@@ -114,7 +114,7 @@ func texts(all ...string) (out []Frame) {
 
 func pong(payload string) Frame { return Frame{wsframe.Pong, payload} }
 
-// good adds a case in which all is well; the peer ends it with a close frame.
+// good adds a case without an error; the peer ends it with a close frame.
 func (s *suite) good(id, want string, writes [][]byte, answers ...Frame) {
 	s.cases = append(s.cases, Case{
 		ID: id, Want: want, Answers: answers, Code: wsframe.CodeNormal,

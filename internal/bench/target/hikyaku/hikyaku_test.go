@@ -26,11 +26,11 @@ func installation(t *testing.T, perSecond float64, burst int) (url string) {
 	t.Helper()
 	a, err := app.Start(t.Context(), app.Config{
 		Listen: "127.0.0.1:0", Data: t.TempDir(), Registration: "open", Drain: 10 * time.Second, Version: "1.2.3",
-		Hash: app.HashConfig{MemoryKiB: 64, AtOnce: 8}, Push: app.PushConfig{Contact: "mailto:nobody@example.org", Delay: time.Second},
+		Hash: app.HashConfig{MemoryKiB: 64, Concurrency: 8}, Push: app.PushConfig{Contact: "mailto:nobody@example.org", Delay: time.Second},
 		Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
 		Gateway: gateway.Config{
-			PerSecond: perSecond, Burst: burst, InFlight: 1000, Heartbeat: time.Second, Idle: time.Minute, AwayGrace: time.Second,
-			PerUser: 50, GoodbyeSpread: time.Second,
+			PerSecond: perSecond, Burst: burst, InFlight: 1000, Heartbeat: time.Second, IdleTimeout: time.Minute, AwayGrace: time.Second,
+			ConnectionsPerUser: 50, GoodbyeSpread: time.Second,
 		},
 	})
 	if err != nil {

@@ -9,7 +9,7 @@ CREATE TABLE installation (
     pings          INTEGER NOT NULL
 );
 
--- name_fold and display_fold are the names as search compares them (package search).
+-- name_fold and display_fold are the names as search compares them (package textfold).
 CREATE TABLE users (
     id           INTEGER PRIMARY KEY,
     name         TEXT    NOT NULL UNIQUE,

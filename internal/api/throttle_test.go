@@ -1,0 +1,207 @@
+package api_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/hikyaku-chat/hikyaku/internal/api"
+	"github.com/hikyaku-chat/hikyaku/internal/chat"
+	"github.com/hikyaku-chat/hikyaku/internal/store"
+)
+
+// freeGuesses is how many guesses are checked before a client must wait: three
+// without a delay, and the one that starts the delay.
+const freeGuesses = 4
+
+// hookedStore is a store that signals when a password is about to be checked.
+type hookedStore struct {
+	store.Store
+	before atomic.Pointer[func() error]
+}
+
+// Credentials is called before every check.
+func (c *hookedStore) Credentials(ctx context.Context, name string) (chat.User, string, error) {
+	if before := c.before.Load(); before != nil {
+		if err := (*before)(); err != nil {
+			return chat.User{}, "", err
+		}
+	}
+	return c.Store.Credentials(ctx, name)
+}
+
+// status sends a request from an address, and returns the status of the response.
+func (c *client) status(peer, method, path string, body object) int {
+	b, err := json.Marshal(body)
+	if err != nil {
+		c.t.Error(err)
+	}
+	r := httptest.NewRequestWithContext(c.t.Context(), method, "/api/v1"+path, bytes.NewReader(b))
+	r.RemoteAddr = peer
+	r.Header.Set("Content-Type", "application/json")
+	r.Header.Set("Authorization", "Bearer "+c.token)
+	w := httptest.NewRecorder()
+	c.handler.ServeHTTP(w, r)
+	return w.Code
+}
+
+func TestGuessingIsThrottled(t *testing.T) {
+	f := start(t, api.Open)
+	f.register("aki")
+	nobody := &client{fixture: f}
+	for range freeGuesses {
+		nobody.refused("POST", "/login", object{"name": "aki", "password": "wrong wrong"}, 401, "unauthenticated", "")
+	}
+	p := nobody.refused("POST", "/login", object{"name": "aki", "password": "12345678"}, 429, "rate_limited", "")
+	if p["retry_after_ms"].(float64) <= 0 {
+		t.Errorf("%v", p)
+	}
+}
+
+// Of concurrent guesses no more are checked than of sequential ones, although
+// none has failed before all have arrived.
+func TestConcurrentGuesses(t *testing.T) {
+	const guesses = 60
+	for name, tt := range map[string]struct {
+		wrong int // status of a guess that was checked
+		guess func(aki *client, i int) int
+	}{
+		"at one name": {http.StatusUnauthorized, func(aki *client, i int) int {
+			return aki.status(fmt.Sprintf("192.0.2.%d:999", i), "POST", "/login", object{"name": "aki", "password": "wrong wrong"})
+		}},
+		"from one address": {http.StatusUnauthorized, func(aki *client, i int) int {
+			return aki.status("192.0.2.1:999", "POST", "/login", object{"name": fmt.Sprint("nobody", i), "password": "wrong wrong"})
+		}},
+		"with a stolen session": {http.StatusForbidden, func(aki *client, _ int) int {
+			return aki.status("192.0.2.1:999", "PUT", "/me/password", object{"old": "wrong wrong", "new": "12345678"})
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := start(t, api.Open)
+			aki := f.register("aki")
+			// Nobody is checked before every guess was either let
+			// through or told to wait.
+			var come, checked atomic.Int64
+			all := make(chan struct{})
+			arrive := func() {
+				if come.Add(1) == guesses {
+					close(all)
+				}
+			}
+			before := func() error {
+				checked.Add(1)
+				arrive()
+				<-all
+				return nil
+			}
+			f.checks.before.Store(&before)
+			var guessers sync.WaitGroup
+			var wrong, waiting atomic.Int64
+			for i := range guesses {
+				guessers.Go(func() {
+					switch status := tt.guess(aki, i); status {
+					case tt.wrong:
+						wrong.Add(1)
+					case http.StatusTooManyRequests:
+						waiting.Add(1)
+						arrive()
+					default:
+						t.Errorf("status %d", status)
+					}
+				})
+			}
+			guessers.Wait()
+			if checked.Load() != freeGuesses || wrong.Load() != freeGuesses || waiting.Load() != guesses-freeGuesses {
+				t.Errorf("%d were checked and %d were wrong of %d; %d must wait; want %d, %d, %d",
+					checked.Load(), wrong.Load(), guesses, waiting.Load(), freeGuesses, freeGuesses, guesses-freeGuesses)
+			}
+		})
+	}
+}
+
+// Only attempts that were checked and wrong count.
+func TestAttemptsThatDoNotCount(t *testing.T) {
+	f := start(t, api.Open)
+	aki := f.register("aki")
+	login := func(password string) int {
+		return aki.status("192.0.2.1:999", "POST", "/login", object{"name": "aki", "password": password})
+	}
+	change := func(old, fresh string) int {
+		return aki.status("192.0.2.1:999", "PUT", "/me/password", object{"old": old, "new": fresh})
+	}
+	failing := func() error { return errors.New("the store is unavailable") }
+	f.checks.before.Store(&failing)
+	for range 2 * freeGuesses {
+		if got := login("12345678"); got != http.StatusInternalServerError {
+			t.Errorf("while the store is unavailable: %d", got)
+		}
+		if got := change("12345678", "abcdefgh"); got != http.StatusInternalServerError {
+			t.Errorf("while the store is unavailable: %d", got)
+		}
+	}
+	f.checks.before.Store(nil)
+	for range 2 * freeGuesses {
+		if got := login("12345678"); got != http.StatusOK {
+			t.Errorf("the right password: %d", got)
+		}
+		if got := change("12345678", "12345678"); got != http.StatusNoContent {
+			t.Errorf("the right old password: %d", got)
+		}
+	}
+	// Of the address, what others guessed stays through a success.
+	for i := range freeGuesses {
+		if got := aki.status("192.0.2.1:999", "POST", "/login", object{"name": "ben", "password": "wrong wrong"}); got != http.StatusUnauthorized {
+			t.Errorf("guess %d: %d", i, got)
+		}
+		if i == freeGuesses-1 {
+			break
+		}
+		if got := login("12345678"); got != http.StatusOK {
+			t.Errorf("after guess %d: %d", i, got)
+		}
+	}
+	if got := login("12345678"); got != http.StatusTooManyRequests {
+		t.Errorf("after all guesses: %d", got)
+	}
+}
+
+func TestClientNetworks(t *testing.T) {
+	for name, tt := range map[string]struct {
+		peers []string // of guesses at names of their own; they count together
+		other string   // counts by itself
+	}{
+		"IPv4":                   {[]string{"192.0.2.1:1", "192.0.2.1:2", "[::ffff:192.0.2.1]:3", "[::ffff:192.0.2.1%eth0]:4"}, "192.0.2.2:1"},
+		"a /64 of IPv6":          {[]string{"[2001:db8::1]:1", "[2001:db8::2]:1", "[2001:db8::ffff:0:0:1]:1", "[2001:db8::ffff:ffff:ffff:ffff]:1"}, "[2001:db8:0:1::1]:1"},
+		"zones":                  {[]string{"[fe80::1%eth0]:1", "[fe80::1%eth1]:1", "[fe80::2]:1", "[fe80::3]:1"}, "[::1]:1"},
+		"what is not an address": {[]string{"@", "@", "@", "@"}, "192.0.2.1:1"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			nobody := &client{fixture: start(t, api.Open)}
+			names := 0
+			guess := func(peer string) int {
+				names++
+				return nobody.status(peer, "POST", "/login", object{"name": fmt.Sprint("nobody", names), "password": "wrong wrong"})
+			}
+			for _, peer := range tt.peers {
+				if got := guess(peer); got != http.StatusUnauthorized {
+					t.Errorf("%s: %d", peer, got)
+				}
+			}
+			for _, peer := range tt.peers {
+				if got := guess(peer); got != http.StatusTooManyRequests {
+					t.Errorf("%s, after %d guesses: %d", peer, freeGuesses, got)
+				}
+			}
+			if got := guess(tt.other); got != http.StatusUnauthorized {
+				t.Errorf("%s: %d", tt.other, got)
+			}
+		})
+	}
+}

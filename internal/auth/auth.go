@@ -1,0 +1,126 @@
+// Package auth authenticates requests: it generates session tokens and finds the
+// session of a request by its cookie (web page) or bearer token (programs).
+package auth
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"log/slog"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/hikyaku-chat/hikyaku/internal/chat"
+	"github.com/hikyaku-chat/hikyaku/internal/store"
+)
+
+const (
+	// CookieName is the name of the session cookie of the web page.
+	CookieName = "hikyaku_session"
+	// Lifetime is how long an unused session lasts, unless it was created with
+	// another lifetime.
+	Lifetime = 30 * 24 * time.Hour
+	// touchInterval is how often the use of a session is recorded.
+	touchInterval = 5 * time.Minute
+	// tokenPrefix lets scanners for leaked secrets recognise a token.
+	tokenPrefix = "hky_"
+)
+
+// NewToken returns a new token of 256 random bits, and the hash to store.
+func NewToken() (token string, hash []byte) {
+	b := make([]byte, 32)
+	_, _ = rand.Read(b) // never fails (Go 1.24)
+	token = tokenPrefix + base64.RawURLEncoding.EncodeToString(b)
+	return token, HashToken(token)
+}
+
+// HashToken returns the hash under which a token is stored. Tokens are random, so
+// a fast hash is as secure as a slow one, and an index finds it.
+func HashToken(token string) []byte {
+	sum := sha256.Sum256([]byte(token))
+	return sum[:]
+}
+
+// Store is what the authenticator needs of the store.
+type Store interface {
+	SessionByToken(ctx context.Context, token []byte, now time.Time) (store.Session, chat.User, error)
+	TouchSession(ctx context.Context, id chat.SessionID, seen, expires time.Time) error
+}
+
+// Config has the dependencies of an authenticator.
+type Config struct {
+	Store  Store
+	Now    func() time.Time // time.Now when nil
+	Logger *slog.Logger
+}
+
+// Authenticator finds the session of a request. It is safe for concurrent use.
+type Authenticator struct{ cfg Config }
+
+// NewAuthenticator returns an authenticator.
+func NewAuthenticator(cfg Config) *Authenticator {
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	return &Authenticator{cfg: cfg}
+}
+
+var errNoSession = chat.Refuse(chat.CodeUnauthenticated, "", "log in first")
+
+// Authenticate finds the session of a request and records its use. A refusal is
+// a *chat.Error; any other error comes from the store.
+func (a *Authenticator) Authenticate(r *http.Request) (store.Session, chat.User, error) {
+	token := tokenOf(r)
+	if token == "" {
+		return store.Session{}, chat.User{}, errNoSession
+	}
+	now := a.cfg.Now()
+	s, u, err := a.cfg.Store.SessionByToken(r.Context(), HashToken(token), now)
+	if chat.CodeOf(err) == chat.CodeNotFound {
+		return store.Session{}, chat.User{}, errNoSession
+	}
+	if err != nil {
+		return store.Session{}, chat.User{}, err
+	}
+	if now.Sub(s.SeenAt) >= touchInterval {
+		// The session is extended by the lifetime that it was created with.
+		if err := a.cfg.Store.TouchSession(r.Context(), s.ID, now, now.Add(s.ExpiresAt.Sub(s.SeenAt))); err != nil {
+			// The session is valid nevertheless.
+			a.cfg.Logger.WarnContext(r.Context(), "the use of a session could not be recorded", "session", s.ID, "error", err)
+		}
+	}
+	return s, u, nil
+}
+
+// tokenOf returns the token of a request, "" for none. The header has priority:
+// it is set on purpose, while a browser sends its cookie with every request.
+func tokenOf(r *http.Request) string {
+	if h := r.Header.Get("Authorization"); h != "" {
+		scheme, token, _ := strings.Cut(h, " ")
+		if strings.EqualFold(scheme, "Bearer") {
+			return strings.TrimSpace(token)
+		}
+		return ""
+	}
+	c, err := r.Cookie(CookieName)
+	if err != nil {
+		return ""
+	}
+	return c.Value
+}
+
+// Cookie returns the session cookie with a token, or one that deletes the cookie
+// when token is empty. Scripts cannot read it, and requests from other sites do
+// not contain it.
+func Cookie(token string, secure bool) *http.Cookie {
+	c := &http.Cookie{
+		Name: CookieName, Value: token, Path: "/", HttpOnly: true, Secure: secure,
+		SameSite: http.SameSiteLaxMode, MaxAge: int(Lifetime / time.Second),
+	}
+	if token == "" {
+		c.MaxAge = -1
+	}
+	return c
+}

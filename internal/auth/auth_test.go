@@ -1,0 +1,46 @@
+package auth_test
+
+import (
+	"context"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+	"time"
+
+	"github.com/hikyaku-chat/hikyaku/internal/auth"
+	"github.com/hikyaku-chat/hikyaku/internal/chat"
+	"github.com/hikyaku-chat/hikyaku/internal/store"
+)
+
+// singleSessionStore is a store with one session.
+type singleSessionStore struct{ store.Session }
+
+func (o *singleSessionStore) SessionByToken(context.Context, []byte, time.Time) (store.Session, chat.User, error) {
+	return o.Session, chat.User{}, nil
+}
+
+func (o *singleSessionStore) TouchSession(_ context.Context, _ chat.SessionID, seen, expires time.Time) error {
+	o.SeenAt, o.ExpiresAt = seen, expires
+	return nil
+}
+
+// A session is extended by the lifetime that it was created with, from its use.
+func TestUseExtendsTheSession(t *testing.T) {
+	start := time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC)
+	for _, lifetime := range []time.Duration{auth.Lifetime, 24 * time.Hour} {
+		st := &singleSessionStore{store.Session{SeenAt: start, ExpiresAt: start.Add(lifetime)}}
+		now := start
+		a := auth.NewAuthenticator(auth.Config{Store: st, Now: func() time.Time { return now }})
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", http.NoBody)
+		r.Header.Set("Authorization", "Bearer token")
+		for range 3 {
+			now = now.Add(time.Hour)
+			if _, _, err := a.Authenticate(r); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if want := start.Add(3*time.Hour + lifetime); !st.ExpiresAt.Equal(want) {
+			t.Errorf("a session of %s ends at %s, want %s", lifetime, st.ExpiresAt, want)
+		}
+	}
+}

@@ -1,0 +1,92 @@
+package rabbitmq
+
+import (
+	"fmt"
+	"sync"
+	"time"
+
+	amqp "github.com/rabbitmq/amqp091-go"
+)
+
+// prefetch is how many AMQP messages of one partition may be unacknowledged.
+const prefetch = 32
+
+// subscription is this worker's consumer on the queue of one partition, either
+// the active one or one that stands by. It passes what it receives to a
+// batcher. One goroutine uses it.
+type subscription struct {
+	conn      *amqp.Connection
+	partition int
+	batcher   *batcher
+	notBefore time.Time // of the next subscribe
+
+	ch       *amqp.Channel // nil before subscribe and after close
+	receiver sync.WaitGroup
+}
+
+// active reports whether the subscription has a consumer on the queue.
+func (s *subscription) active() bool { return s.ch != nil && !s.ch.IsClosed() }
+
+// yield gives an active subscription up until a time, so that another worker
+// becomes the active consumer.
+func (s *subscription) yield(until time.Time) {
+	if s.active() {
+		s.close()
+		s.notBefore = until
+	}
+}
+
+// ensure subscribes unless the subscription is active or has yielded.
+func (s *subscription) ensure(now time.Time) error {
+	if s.active() || now.Before(s.notBefore) {
+		return nil
+	}
+	s.close() // so that nothing of a lost channel remains in the batcher
+	return s.subscribe()
+}
+
+func (s *subscription) subscribe() error {
+	ch, err := s.conn.Channel()
+	if err != nil {
+		return fmt.Errorf("open a channel: %w", err)
+	}
+	if err := ch.Qos(prefetch, 0, false); err != nil {
+		return fmt.Errorf("set the prefetch of a channel: %w", err)
+	}
+	deliveries, err := ch.Consume(queueName(s.partition), "", false, false, false, false, nil)
+	if err != nil {
+		return fmt.Errorf("consume from %s: %w", queueName(s.partition), err)
+	}
+	s.ch = ch
+	s.receiver.Go(func() {
+		for d := range deliveries {
+			s.batcher.add(ch, d)
+		}
+		// The broker may have cancelled only the consumer, because the queue
+		// was deleted: the channel would stay open and deliver nothing.
+		_ = ch.Close()
+	})
+	return nil
+}
+
+// close ends the consumer. The batch in progress is finished and acknowledged
+// first; what waits in the batcher goes back to its place in the queue.
+func (s *subscription) close() {
+	if s.ch == nil {
+		return
+	}
+	s.batcher.drain(s.ch)
+	_ = s.ch.Close()
+	s.receiver.Wait()
+	s.batcher.forget(s.ch)
+	s.ch = nil
+}
+
+// closeAll closes subscriptions side by side.
+func closeAll(subscriptions []*subscription) {
+	var closing sync.WaitGroup
+	for _, s := range subscriptions {
+		closing.Go(s.close)
+	}
+	closing.Wait()
+}

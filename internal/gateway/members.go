@@ -1,0 +1,248 @@
+package gateway
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/hikyaku-chat/hikyaku/internal/chat"
+	"github.com/hikyaku-chat/hikyaku/internal/pubsub"
+	"github.com/hikyaku-chat/hikyaku/internal/websocket"
+	"github.com/hikyaku-chat/hikyaku/internal/wire"
+)
+
+const (
+	// maxCachedIDs is the maximum number of cached member ids of all
+	// conversations together: 8 MB.
+	maxCachedIDs = 1 << 20
+	// memberListTTL is how long a list is used without an invalidation, in
+	// case the invalidation was lost. Workers check every send in any case.
+	memberListTTL = 30 * time.Second
+)
+
+// memberList is the members of a conversation as of one MembersRev. It is
+// immutable.
+type memberList struct {
+	rev      int64
+	ids      []chat.UserID // sorted
+	loadedAt time.Time
+}
+
+func (l *memberList) has(user chat.UserID) bool {
+	if l == nil {
+		return false
+	}
+	_, ok := slices.BinarySearch(l.ids, user)
+	return ok
+}
+
+func (l *memberList) audience(id chat.ConversationID) chat.Audience {
+	a := chat.Audience{Conversation: id, MembersRev: l.rev}
+	if len(l.ids) <= chat.SmallConversation {
+		a.Members = l.ids
+	}
+	return a
+}
+
+// memberCache is the gateway's cache of the members of conversations, with which
+// it authorises sends and delivers frames of large conversations. Announced
+// changes of membership invalidate entries. It is safe for concurrent use.
+type memberCache struct {
+	g *Gateway
+
+	mu        sync.Mutex
+	entries   map[chat.ConversationID]*memberList
+	cachedIDs int // member ids in entries
+	loads     map[chat.ConversationID]*memberLoad
+}
+
+// memberLoad is a running look-up of a conversation's members.
+type memberLoad struct {
+	done    chan struct{}
+	list    *memberList
+	err     error
+	minRev  int64          // latest announced MembersRev; an older answer is discarded
+	stale   bool           // announcements may have been lost since the look-up began
+	pending []*pubsub.Room // frames for the members, in order
+}
+
+func newMemberCache(g *Gateway) *memberCache {
+	return &memberCache{g: g, entries: map[chat.ConversationID]*memberList{}, loads: map[chat.ConversationID]*memberLoad{}}
+}
+
+// get returns the cached members of a conversation. It does not block.
+func (c *memberCache) get(id chat.ConversationID) (*memberList, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	list, ok := c.entries[id]
+	if !ok || time.Since(list.loadedAt) > memberListTTL {
+		return nil, false
+	}
+	return list, true
+}
+
+// load returns the members of a conversation, from the store when they are not
+// cached.
+func (c *memberCache) load(ctx context.Context, id chat.ConversationID) (*memberList, error) {
+	if list, ok := c.get(id); ok {
+		return list, nil
+	}
+	c.mu.Lock()
+	l := c.startLoad(id, 0)
+	c.mu.Unlock()
+	select {
+	case <-l.done:
+		return l.list, l.err
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// startLoad returns the running look-up of a conversation, or starts one. c.mu
+// must be held.
+func (c *memberCache) startLoad(id chat.ConversationID, minRev int64) *memberLoad {
+	l, ok := c.loads[id]
+	if !ok {
+		l = &memberLoad{done: make(chan struct{})}
+		if !c.g.background.Go(func() { c.runLoad(id, l) }) {
+			l.err = context.Canceled
+			close(l.done)
+			return l
+		}
+		c.loads[id] = l
+	}
+	l.minRev = max(l.minRev, minRev)
+	return l
+}
+
+func (c *memberCache) runLoad(id chat.ConversationID, l *memberLoad) {
+	for {
+		c.mu.Lock()
+		l.stale = false
+		c.mu.Unlock()
+		ctx, cancel := context.WithTimeout(c.g.ctx, callTimeout)
+		members, rev, err := c.g.deps.Store.MemberIDs(ctx, id)
+		cancel()
+		stopped := c.g.ctx.Err()
+		if stopped != nil {
+			err = stopped // no resync and no retry when the gateway stops
+		}
+		c.mu.Lock()
+		if err == nil && (rev < l.minRev || l.stale) {
+			// The answer is older than an announced change (read from a
+			// replica), or may be older than an announcement that was lost.
+			c.mu.Unlock()
+			select {
+			case <-c.g.ctx.Done():
+			case <-time.After(20 * time.Millisecond):
+			}
+			continue
+		}
+		l.err = err
+		if err == nil {
+			l.list = &memberList{rev: rev, ids: members, loadedAt: time.Now()}
+			c.put(id, l.list)
+		}
+		pending := l.pending
+		l.pending = nil
+		if len(pending) == 0 || stopped != nil {
+			delete(c.loads, id)
+			close(l.done)
+			c.mu.Unlock()
+			return
+		}
+		c.mu.Unlock()
+		// Frames that arrive while these are delivered are queued behind them.
+		for _, f := range pending {
+			if chat.CodeOf(err) == chat.CodeNotFound {
+				break // the conversation was removed and has no members
+			}
+			if err != nil {
+				c.g.log.Error("members could not be looked up; all clients are asked to resync", "conversation", id, "error", err)
+				c.g.resyncAll()
+				break
+			}
+			c.fanOut(l.list, f.Frame)
+		}
+	}
+}
+
+// put caches a list, and evicts others when there are too many ids. c.mu must be
+// held.
+func (c *memberCache) put(id chat.ConversationID, m *memberList) {
+	c.remove(id)
+	for other := range c.entries {
+		if c.cachedIDs+len(m.ids) <= maxCachedIDs {
+			break
+		}
+		c.remove(other)
+	}
+	c.entries[id] = m
+	c.cachedIDs += len(m.ids)
+}
+
+// remove removes an entry. c.mu must be held.
+func (c *memberCache) remove(id chat.ConversationID) {
+	if old, ok := c.entries[id]; ok {
+		delete(c.entries, id)
+		c.cachedIDs -= len(old.ids)
+	}
+}
+
+// invalidate handles that the members of a conversation changed with rev: older
+// entries and answers are not used any more.
+func (c *memberCache) invalidate(id chat.ConversationID, rev int64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if list, ok := c.entries[id]; ok && list.rev < rev {
+		c.remove(id)
+	}
+	if l, ok := c.loads[id]; ok {
+		l.minRev = max(l.minRev, rev)
+	}
+}
+
+// invalidateAll removes all entries, because announcements may have been lost.
+func (c *memberCache) invalidateAll() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	clear(c.entries)
+	c.cachedIDs = 0
+	for _, l := range c.loads {
+		l.stale = true
+	}
+}
+
+// deliver sends a frame to the members of a large conversation who are connected
+// to this gateway. When their list is not cached, it queues the frame and loads
+// the list. It does not block.
+func (c *memberCache) deliver(f *pubsub.Room) {
+	c.mu.Lock()
+	l, loading := c.loads[f.Conversation]
+	list := c.entries[f.Conversation]
+	if !loading && list != nil && list.rev >= f.MembersRev && time.Since(list.loadedAt) <= memberListTTL {
+		c.mu.Unlock()
+		c.fanOut(list, f.Frame)
+		return
+	}
+	if !loading {
+		l = c.startLoad(f.Conversation, f.MembersRev)
+	}
+	l.minRev = max(l.minRev, f.MembersRev)
+	l.pending = append(l.pending, f)
+	c.mu.Unlock()
+}
+
+func (c *memberCache) fanOut(m *memberList, frame []byte) {
+	shared := websocket.NewFrame(frame)
+	for _, s := range c.g.hub.sessionsOfMembers(m.ids) {
+		s.conn.Send(shared)
+	}
+}
+
+// resyncAll asks every client to sync, because it may have missed frames.
+func (g *Gateway) resyncAll() {
+	frame := websocket.NewFrame(wire.Encode(wire.Resync{T: "resync"}))
+	g.hub.each(func(s *session) { s.conn.Send(frame) })
+}

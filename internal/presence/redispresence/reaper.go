@@ -1,0 +1,107 @@
+package redispresence
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/hikyaku-chat/hikyaku/internal/presence"
+	"github.com/hikyaku-chat/hikyaku/internal/redisconn"
+)
+
+// maintain sends heartbeats for this process's nodes, registers their devices
+// again when Redis may have lost them, and removes dead nodes, until ctx ends.
+func (p *Presence) maintain(ctx context.Context) {
+	tick := time.NewTicker(heartbeatInterval)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		if err := p.maintainOnce(ctx); err != nil && ctx.Err() == nil {
+			p.cfg.Logger.Error("presence could not be written to Redis; trying again", "error", err)
+		}
+	}
+}
+
+// maintainOnce does it once. The next call repeats what failed.
+func (p *Presence) maintainOnce(ctx context.Context) (err error) {
+	defer func() {
+		if err != nil {
+			p.mu.Lock()
+			p.outOfSync = true
+			p.mu.Unlock()
+		}
+	}()
+	p.mu.Lock()
+	nodes := make([]string, 0, len(p.nodes))
+	for node := range p.nodes {
+		nodes = append(nodes, node)
+	}
+	reregister := p.outOfSync
+	p.mu.Unlock()
+	for _, node := range nodes {
+		known, err := p.renewKnownNode(ctx, node)
+		if err != nil {
+			return err
+		}
+		reregister = reregister || !known
+	}
+	if reregister || p.registrationsLost(ctx) {
+		p.invalidateNodeList()
+		if err := p.reregister(ctx, nodes); err != nil {
+			return err
+		}
+	}
+	return p.reapDeadNodes(ctx)
+}
+
+// applyChanges makes changes and reports the changed states to OnChange.
+func (p *Presence) applyChanges(ctx context.Context, changes []change) error {
+	for part := range slices.Chunk(changes, maxPipeline) {
+		states, changed, err := p.runChanges(ctx, part)
+		if err != nil {
+			return err
+		}
+		p.notifyChanges(ctx, states, changed)
+	}
+	return nil
+}
+
+func (p *Presence) notifyChanges(ctx context.Context, states []presence.State, changed []bool) {
+	for i := range states {
+		if changed[i] && p.cfg.OnChange != nil {
+			p.cfg.OnChange(ctx, states[i])
+		}
+	}
+}
+
+// reapDeadNodes removes the devices of dead nodes.
+func (p *Presence) reapDeadNodes(ctx context.Context) error {
+	bounded, cancel := redisconn.WithCallTimeout(ctx)
+	defer cancel()
+	dead, err := deadScript.Exec(bounded, p.client, []string{p.nodesKey()}, nil).AsStrSlice()
+	if err != nil {
+		return fmt.Errorf("find dead gateways: %w", err)
+	}
+	for _, node := range dead {
+		users, err := p.recordedUsers(bounded, node)
+		if err != nil {
+			return fmt.Errorf("remove a dead gateway: %w", err)
+		}
+		p.cfg.Logger.Warn("a gateway is dead; removing its devices", "node", node, "users", len(users))
+		changes := make([]change, len(users))
+		for i, user := range users {
+			// The node counted as alive until now, so the change is reported.
+			changes[i] = change{user: user, op: "node", target: node, assumeAlive: node}
+		}
+		if err := p.applyChanges(ctx, changes); err != nil {
+			return err
+		}
+		p.client.Do(bounded, p.client.B().Del().Key(p.usersKey(node)).Build())
+	}
+	return nil
+}

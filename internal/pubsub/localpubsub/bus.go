@@ -1,0 +1,124 @@
+// Package localpubsub implements the bus for a system in one process. Each node
+// has a bounded queue; when its subscriber falls so far behind that the queue is
+// full, further envelopes are lost, and the subscriber is notified of the gap.
+package localpubsub
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/hikyaku-chat/hikyaku/internal/batching"
+	"github.com/hikyaku-chat/hikyaku/internal/pubsub"
+)
+
+// DefaultQueue is how many envelopes may be queued for a node.
+const DefaultQueue = 16_384
+
+var errClosed = errors.New("the bus is closed")
+
+// Bus is a bus in one process. See [New].
+type Bus struct {
+	queue int
+
+	mu     sync.RWMutex
+	nodes  map[string]*node
+	closed bool
+}
+
+var _ pubsub.Bus = (*Bus)(nil)
+
+// New returns a bus that queues up to queue envelopes for each node; 0 means
+// [DefaultQueue].
+func New(queue int) *Bus {
+	if queue <= 0 {
+		queue = DefaultQueue
+	}
+	return &Bus{queue: queue, nodes: map[string]*node{}}
+}
+
+type node struct {
+	queue *batching.Lossy[*pubsub.Envelope]
+	stop  chan struct{}
+	done  chan struct{}
+}
+
+// Publish implements [pubsub.Bus]. It is an error when the node is not subscribed.
+func (b *Bus) Publish(_ context.Context, name string, e *pubsub.Envelope) error {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	if b.closed {
+		return errClosed
+	}
+	n, ok := b.nodes[name]
+	if !ok {
+		return fmt.Errorf("no node %q is subscribed to the bus", name)
+	}
+	n.queue.Add(e, 1)
+	return nil
+}
+
+// Broadcast implements [pubsub.Bus].
+func (b *Bus) Broadcast(_ context.Context, e *pubsub.Envelope) error {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	if b.closed {
+		return errClosed
+	}
+	for _, n := range b.nodes {
+		n.queue.Add(e, 1)
+	}
+	return nil
+}
+
+// Subscribe implements [pubsub.Bus]. A name can be subscribed once at a time.
+func (b *Bus) Subscribe(_ context.Context, name string, s pubsub.Subscriber) (cancel func(), err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.closed {
+		return nil, errClosed
+	}
+	if _, taken := b.nodes[name]; taken {
+		return nil, fmt.Errorf("a node %q is subscribed to the bus already", name)
+	}
+	n := &node{queue: batching.NewLossy[*pubsub.Envelope](b.queue), stop: make(chan struct{}), done: make(chan struct{})}
+	b.nodes[name] = n
+	go n.run(s)
+	var once sync.Once
+	return func() {
+		once.Do(func() {
+			b.mu.Lock()
+			delete(b.nodes, name)
+			b.mu.Unlock()
+			close(n.stop)
+		})
+		<-n.done
+	}, nil
+}
+
+func (n *node) run(s pubsub.Subscriber) {
+	defer close(n.done)
+	for {
+		select {
+		case <-n.stop:
+			return
+		case <-n.queue.Ready():
+		}
+		envelopes, lost := n.queue.Take()
+		for _, e := range envelopes {
+			s.Deliver(e)
+		}
+		if lost {
+			s.Gap()
+		}
+	}
+}
+
+// Close implements [pubsub.Bus]. Subscribers are stopped by their own cancel.
+func (b *Bus) Close() error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.closed = true
+	return nil
+}

@@ -1,0 +1,96 @@
+// Package pubsub is the port that carries events from workers, the API and
+// gateways to the gateways that have the connections. Envelopes can be lost, and
+// losses are detected: envelopes are numbered, and a subscriber is notified when
+// it may have missed some, so that its clients request what they miss (G4).
+// Package localpubsub works in one process, package redispubsub in a cluster.
+// Both pass pubsubtest.
+//
+// # Guarantees
+//
+//   - Envelopes from one publisher to one node arrive in the order of Publish,
+//     or not at all.
+//   - A gap is reported to the subscriber's Gap within [GapLatency] after the
+//     connection works again, even when the lost envelope was the last one.
+//   - Publish never waits for a slow subscriber.
+//   - Envelopes may be shared between subscribers: nobody may change them.
+package pubsub
+
+import (
+	"context"
+	"time"
+
+	"github.com/hikyaku-chat/hikyaku/internal/chat"
+)
+
+// GapLatency is the maximum time until a subscriber is notified of a loss.
+const GapLatency = 2 * time.Second
+
+// Envelope is a message from one publisher to one node, or to all.
+type Envelope struct {
+	Items []Item
+}
+
+// Item is one event; exactly one field is set.
+type Item struct {
+	Push       *Push
+	Room       *Room
+	Membership *Membership
+	Revoked    *Revoked
+	Presence   *Presence
+}
+
+// Push is a frame for users: every connection of theirs on the node gets it.
+type Push struct {
+	Users []chat.UserID
+	Frame []byte // JSON, not to be changed
+}
+
+// Room is a frame for all members of a large conversation. MembersRev says which
+// membership it is for: a gateway whose cached membership is older loads that one
+// before it delivers the frame (G7).
+type Room struct {
+	Conversation chat.ConversationID
+	MembersRev   int64
+	Frame        []byte
+}
+
+// Membership says that the members of a conversation changed.
+type Membership struct {
+	Conversation chat.ConversationID
+	MembersRev   int64
+	Left         []chat.UserID
+}
+
+// Revoked says that sessions were ended: their connections must be closed.
+type Revoked struct {
+	User     chat.UserID
+	Sessions []chat.SessionID
+}
+
+// Presence is the new presence of a user.
+type Presence struct {
+	User     chat.UserID
+	State    chat.Presence
+	LastSeen time.Time
+}
+
+// Subscriber receives envelopes; gateways implement it. Its methods are called one
+// at a time and must not block for long.
+type Subscriber interface {
+	Deliver(e *Envelope)
+	// Gap says that envelopes may have been lost since the last call.
+	Gap()
+}
+
+// Bus publishes envelopes and subscribes to them.
+type Bus interface {
+	// Publish sends e to one node. An error means that it may be lost; the
+	// node will be notified of the gap.
+	Publish(ctx context.Context, node string, e *Envelope) error
+	// Broadcast sends e to all nodes.
+	Broadcast(ctx context.Context, e *Envelope) error
+	// Subscribe subscribes the node until cancel is called. cancel returns when
+	// no call of s is in progress any more.
+	Subscribe(ctx context.Context, node string, s Subscriber) (cancel func(), err error)
+	Close() error
+}
