@@ -2,9 +2,8 @@
 // they are answered, and misses no message. It does what the web page does,
 // over the same public protocol; tests use it.
 //
-// It sees the changes of a conversation in the order of rev, each once. A
-// pushed change that is not the next one is not taken but fetched with sync,
-// and so is what a head check finds missing (G4).
+// It sees the changes of a conversation in the order of rev, each once; package
+// syncstate decides what it has seen and what it must request.
 package syncclient
 
 import (
@@ -18,6 +17,7 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
 	"github.com/hikyaku-chat/hikyaku/internal/client"
 	"github.com/hikyaku-chat/hikyaku/internal/setting"
+	"github.com/hikyaku-chat/hikyaku/internal/syncclient/syncstate"
 	"github.com/hikyaku-chat/hikyaku/internal/wire"
 )
 
@@ -75,29 +75,13 @@ type Client struct {
 	stop context.CancelFunc
 	done chan struct{}
 
-	mu            sync.Mutex
-	socket        *client.Socket // nil without a connection
-	me            chat.UserID
-	cursor        string
-	listSyncing   bool // a sync of the list is under way
-	listAgain     bool // another one is due after it
-	conversations map[chat.ConversationID]*conversation
-	outboxes      map[chat.ConversationID]*outbox
-	inFlight      int
-	pending       int             // messages without an answer, in flight or not
-	synced        bool            // the first list is complete
-	retry         backoff.Backoff // between attempts to connect
-	serverSum     int64           // sum of a head check that differed from ours; 0 without one
-	serverCount   int             // number of conversations in it
-	behindSince   time.Time       // when it was received
-}
-
-// conversation is the client's sync state of a conversation.
-type conversation struct {
-	rev, read  int64
-	latest     int64     // the highest known rev
-	syncSentAt time.Time // when the unanswered sync was sent; zero without one
-	syncTarget int64     // the highest known rev when it was sent
+	mu       sync.Mutex
+	socket   *client.Socket // nil without a connection
+	state    syncstate.Machine
+	outboxes map[chat.ConversationID]*outbox
+	inFlight int
+	pending  int             // messages without an answer, in flight or not
+	retry    backoff.Backoff // between attempts to connect
 }
 
 // outbox holds a conversation's unanswered messages in order.
@@ -116,8 +100,9 @@ func Start(api *client.Client, cfg Config) (*Client, error) {
 	ctx, stop := context.WithCancel(context.Background())
 	c := &Client{
 		cfg: cfg, api: api, stop: stop, done: make(chan struct{}),
-		retry:         backoff.Backoff{InitialInterval: minBackoff, MaxInterval: cfg.MaxBackoff, Jitter: 1},
-		conversations: map[chat.ConversationID]*conversation{}, outboxes: map[chat.ConversationID]*outbox{},
+		retry:    backoff.Backoff{InitialInterval: minBackoff, MaxInterval: cfg.MaxBackoff, Jitter: 1},
+		state:    syncstate.New(syncstate.Options{FromStart: cfg.FromStart}),
+		outboxes: map[chat.ConversationID]*outbox{},
 	}
 	go c.run(ctx)
 	return c, nil
@@ -157,5 +142,12 @@ func (c *Client) Send(to chat.ConversationID, body string) *Outgoing {
 func (c *Client) send(frame any) {
 	if c.socket != nil {
 		_ = c.socket.Send(frame)
+	}
+}
+
+// sendSyncs sends requests. c.mu must be held.
+func (c *Client) sendSyncs(frames []wire.Sync) {
+	for i := range frames {
+		c.send(frames[i])
 	}
 }

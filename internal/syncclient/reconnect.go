@@ -38,13 +38,9 @@ func (c *Client) runConnection(ctx context.Context) error {
 		return err
 	}
 	c.mu.Lock()
-	c.socket, c.me, c.inFlight = s, s.Hello.User.ID, 0
+	c.socket, c.inFlight = s, 0
 	c.retry.Reset()
-	c.listSyncing, c.listAgain, c.serverSum = false, false, 0
-	for _, v := range c.conversations {
-		v.syncSentAt = time.Time{}
-	}
-	c.syncList()
+	c.sendSyncs(c.state.Connected(time.Now(), s.Hello.User.ID))
 	for _, box := range c.outboxes {
 		for _, m := range box.messages {
 			m.inFlight = false
@@ -68,7 +64,7 @@ func (c *Client) runConnection(ctx context.Context) error {
 		case <-tick.C:
 			c.mu.Lock()
 			c.flushAll()
-			c.resync()
+			c.sendSyncs(c.state.Tick(time.Now()))
 			c.mu.Unlock()
 		}
 	}

@@ -39,7 +39,11 @@ func (s *site) typing(_ context.Context, user, room int) error {
 	if c == nil || c.closed.Load() {
 		return nil
 	}
-	return c.socket.Send(wire.Typing{T: "typing", Conversation: s.rooms[room]})
+	err := c.socket.Send(wire.Typing{T: "typing", Conversation: s.rooms[room]})
+	if c.closed.Load() {
+		return nil // disconnected meanwhile
+	}
+	return err
 }
 
 // scrollBack reads a conversation's last page, and the two before it.

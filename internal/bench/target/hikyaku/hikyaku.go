@@ -64,8 +64,8 @@ type site struct {
 	users   []*client.Client
 	rooms   []chat.ConversationID
 	members [][]int
-	index   map[string]int // of rooms, by their id as it stands in frames
-	states  []*syncState
+	index   map[chat.ConversationID]int // of rooms
+	states  []syncState
 	conns   []atomic.Pointer[conn]
 	version atomic.Pointer[string]
 	loops   []eventloop.Loop // read the sockets, a part of them each
@@ -105,11 +105,10 @@ func (s *site) History(ctx context.Context, room int) ([]target.Message, error) 
 // of conversations once it is connected.
 func (s *site) Connect(ctx context.Context, user int, on target.Listener) (target.Conn, error) {
 	c := &conn{
-		site: s, on: on, sync: s.states[user], me: s.users[user].Me().ID,
-		ready: make(chan struct{}), synced: make(chan struct{}), behind: -1,
+		site: s, on: on, sync: &s.states[user],
+		ready: make(chan struct{}), synced: make(chan struct{}),
 	}
-	c.sync.reset()
-	list := c.newListSync()
+	list := c.sync.connected(s.users[user].Me().ID)
 	d := client.Dialer{Loop: &s.loops[user%len(s.loops)], OnEnd: c.handleEnd, TolerateSilence: true}
 	if all := s.options.Gateways; len(all) > 0 {
 		d.Gateway = all[user%len(all)]
@@ -126,7 +125,9 @@ func (s *site) Connect(ctx context.Context, user int, on target.Listener) (targe
 	if s.version.Load() == nil {
 		s.version.Store(&socket.Hello.Server)
 	}
-	err = socket.Send(list)
+	for i := 0; i < len(list) && err == nil; i++ {
+		err = socket.Send(list[i])
+	}
 	if err == nil {
 		select {
 		case <-c.synced:
@@ -160,16 +161,9 @@ type conn struct {
 
 	// Only the reader of the socket uses what follows.
 
-	me         chat.UserID
-	sync       *syncState
-	syncs      int           // syncs of this connection
-	listID     string        // of the last sync of the list
-	listSentAt time.Time     // when that was sent, if it is under way; else zero
-	listAgain  bool          // and another one is due after it
-	refusedAt  time.Time     // when a burst of syncs was refused
-	isSynced   bool          // synced is closed
-	synced     chan struct{} // closes when nothing is missing for the first time
-	behind     int64         // the view's sum at the last head check that found more; -1 for none
+	sync     *syncState
+	isSynced bool          // synced is closed
+	synced   chan struct{} // closes when nothing is missing for the first time
 }
 
 // Send implements [target.Conn].
@@ -265,18 +259,8 @@ func (c *conn) handleFrame(f client.Frame) {
 		c.handleMessage(f.Raw)
 	case "pong":
 		c.handlePong(f.Raw)
-	case "synced":
-		c.handleSynced(f)
-	case "changes":
-		c.handleChanges(f)
-	case "conversation":
-		c.handleConversation(f)
-	case "mark":
-		c.handleMark(f)
-	case "resync":
-		c.syncList()
-	case "error":
-		c.handleError(f)
+	case "conversation", "removed", "mark", "resync", "synced", "changes", "error":
+		c.synchronize(f)
 	}
 }
 

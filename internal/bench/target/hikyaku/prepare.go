@@ -13,6 +13,7 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
 	"github.com/hikyaku-chat/hikyaku/internal/client"
 	"github.com/hikyaku-chat/hikyaku/internal/eventloop"
+	"github.com/hikyaku-chat/hikyaku/internal/syncclient/syncstate"
 )
 
 // BatchPrefix is the prefix of the names of batches, and of their accounts,
@@ -23,16 +24,11 @@ const BatchPrefix = "bench-"
 func (t *Target) Prepare(ctx context.Context, p target.Plan) (target.Site, error) {
 	s := &site{
 		options: t.options, loops: make([]eventloop.Loop, runtime.GOMAXPROCS(0)),
-		rooms: make([]chat.ConversationID, len(p.Rooms)), members: p.Rooms, index: map[string]int{},
-		states: make([]*syncState, p.Users), conns: make([]atomic.Pointer[conn], p.Users),
+		rooms: make([]chat.ConversationID, len(p.Rooms)), members: p.Rooms, index: make(map[chat.ConversationID]int, len(p.Rooms)),
+		states: make([]syncState, p.Users), conns: make([]atomic.Pointer[conn], p.Users),
 	}
 	for i := range s.states {
-		s.states[i] = &syncState{rooms: map[int]*roomState{}}
-	}
-	for room, members := range p.Rooms {
-		for _, m := range members {
-			s.states[m].rooms[room] = &roomState{}
-		}
+		s.states[i].machine = syncstate.New(syncstate.Options{TolerateDelay: true})
 	}
 	if _, err := rand.Read(s.run[:]); err != nil {
 		return nil, err
@@ -50,7 +46,7 @@ func (t *Target) Prepare(ctx context.Context, p target.Plan) (target.Site, error
 		return nil, err
 	}
 	for i, id := range s.rooms {
-		s.index[id.String()] = i
+		s.index[id] = i
 	}
 	return s, nil
 }

@@ -2,79 +2,64 @@ package hikyaku
 
 import (
 	"bytes"
+	"slices"
 	"strconv"
 	"time"
 
-	"github.com/hikyaku-chat/hikyaku/internal/client"
+	"github.com/hikyaku-chat/hikyaku/internal/chat"
+	"github.com/hikyaku-chat/hikyaku/internal/syncclient/syncstate"
 	"github.com/hikyaku-chat/hikyaku/internal/wire"
 )
 
 // syncState is a device's state of its conversations. It outlives connections,
 // of which a user has one at a time; only the goroutine that reads the
 // connection uses it.
-//
-// It follows the rules of every hikyaku.v1 device: the changes of a
-// conversation carry rev 1, 2, 3 …; a change that is not the next one means
-// that some were missed, and sync requests them.
 type syncState struct {
-	cursor string
-	rooms  map[int]*roomState // the rooms that the user is in
-	listed bool               // the list was complete once
-	sum    int64              // of rev and read, as the head check has it
+	machine syncstate.Machine
+	copies  map[chat.ConversationID]*copies // of the conversations in which something was missing once
 }
 
-type roomState struct {
-	rev, read int64
-	latest    int64 // the highest known rev
-	gap       *gap  // nil if nothing was ever missing
-}
-
-// gap is the state of changes that did not arrive in order.
-type gap struct {
-	sentAt time.Time // when the sync was sent that is under way; zero for none
-	id     string    // of the last sync
-	upTo   int64     // the highest known rev when it was sent
-
-	// A message may arrive twice, pushed and in the answer to a sync. Once,
-	// that is no duplicate; so these record which messages arrived how.
-
+// copies records how messages of a conversation arrived. One may arrive twice,
+// pushed and in the answer to a sync; once, that is no duplicate.
+type copies struct {
 	pushedEarly  revs    // pushed before their turn; the answer will contain them
 	pushedAgain  []int64 // revs that were pushed early again, once for each time
 	awaitingPush revs    // in an answer, and not pushed yet
 }
 
-// maxPushedAgain bounds gap.pushedAgain. A run with so many has failed anyway.
+// maxPushedAgain bounds copies.pushedAgain. A run with so many has failed anyway.
 const maxPushedAgain = 1000
 
-func (s *roomState) ensureGap() *gap {
-	if s.gap == nil {
-		s.gap = &gap{}
+func (s *syncState) ensureCopies(id chat.ConversationID) *copies {
+	c := s.copies[id]
+	if c == nil {
+		if s.copies == nil {
+			s.copies = map[chat.ConversationID]*copies{}
+		}
+		c = &copies{}
+		s.copies[id] = c
 	}
-	return s.gap
+	return c
 }
 
-func (s *roomState) syncing() bool { return s.gap != nil && !s.gap.sentAt.IsZero() }
-
-func (v *syncState) advance(s *roomState, rev, read int64) {
-	if rev > s.rev {
-		v.sum += rev - s.rev
-		s.rev = rev
+// connected starts a connection. A message that was pushed on the previous one
+// before its turn, and left to a sync, may be pushed again.
+func (s *syncState) connected(me chat.UserID) []wire.Sync {
+	for _, c := range s.copies {
+		c.pushedEarly, c.pushedAgain = nil, nil
 	}
-	if read > s.read {
-		v.sum += read - s.read
-		s.read = read
-	}
-	s.latest = max(s.latest, s.rev)
+	return s.machine.Connected(time.Now(), me)
 }
 
 // handleMessage takes a pushed message if it is the next change. A repeated one
 // is passed on, so that the load tool finds it, and so is one of a conversation
-// that the user is not in.
+// that the user is not in, which is not requested.
 func (c *conn) handleMessage(raw []byte) {
-	room, ok := c.site.index[string(stringField(raw, `"conversation":"`))]
-	if !ok {
+	n, err := strconv.ParseInt(string(stringField(raw, `"conversation":"`)), 10, 64)
+	if err != nil {
 		return
 	}
+	id := chat.ConversationID(n)
 	seq, err := strconv.ParseInt(string(numberField(raw, `"seq":`)), 10, 64)
 	if err != nil {
 		return
@@ -84,67 +69,74 @@ func (c *conn) handleMessage(raw []byte) {
 		return
 	}
 	body := stringField(raw, `"body":"`)
-	s := c.sync.rooms[room]
-	switch {
-	case s == nil:
-	case rev == s.rev+1:
-		c.sync.advance(s, rev, 0)
-		if c.wasPushedEarly(room, s, rev, seq, body) {
-			c.on.Received(room, seq, body) // for the one before its turn
+	if c.sync.machine.PushNext(id, rev) {
+		if c.wasPushedEarly(id, rev, seq, body) {
+			c.received(id, seq, body) // for the one before its turn
 		}
-	case rev > s.rev:
-		s.latest = max(s.latest, rev)
-		if g := s.ensureGap(); !g.pushedEarly.has(rev) {
-			g.pushedEarly.add(rev)
-		} else if len(g.pushedAgain) < maxPushedAgain {
-			g.pushedAgain = append(g.pushedAgain, rev)
+		c.received(id, seq, body)
+		return
+	}
+	if !c.sync.machine.Has(id) {
+		c.received(id, seq, body)
+		return
+	}
+	place, send := c.sync.machine.Push(time.Now(), id, rev)
+	c.sendSyncs(send)
+	switch place {
+	case syncstate.Ahead:
+		if k := c.sync.ensureCopies(id); !k.pushedEarly.has(rev) {
+			k.pushedEarly.add(rev)
+		} else if len(k.pushedAgain) < maxPushedAgain {
+			k.pushedAgain = append(k.pushedAgain, rev)
 		}
-		c.catchUp(room, s)
-		return
-	case s.gap != nil && s.gap.awaitingPush.remove(rev):
-		return
-	}
-	c.on.Received(room, seq, body)
-}
-
-// handleConversation handles a change of a conversation itself.
-func (c *conn) handleConversation(f client.Frame) {
-	var v wire.ConversationFrame
-	if f.Into(&v) != nil {
-		return
-	}
-	room, ok := c.site.index[v.Conversation.ID.String()]
-	if !ok {
-		return
-	}
-	s := c.sync.rooms[room]
-	if s == nil {
-		return
-	}
-	if v.Conversation.Rev == s.rev+1 {
-		c.sync.advance(s, v.Conversation.Rev, 0)
-		return
-	}
-	s.latest = max(s.latest, v.Conversation.Rev)
-	c.catchUp(room, s)
-}
-
-func (c *conn) handleMark(f client.Frame) {
-	var v wire.MarkFrame
-	if f.Into(&v) != nil || v.User != c.me {
-		return
-	}
-	if room, ok := c.site.index[v.Conversation.String()]; ok {
-		if s := c.sync.rooms[room]; s != nil {
-			c.sync.advance(s, 0, v.Read)
+	case syncstate.Seen:
+		if k := c.sync.copies[id]; k == nil || !k.awaitingPush.remove(rev) {
+			c.received(id, seq, body)
 		}
 	}
 }
 
-// handlePong is the head check: a device that is behind at two of them, and has
-// received nothing new in between, has missed something.
+func (c *conn) received(id chat.ConversationID, seq int64, body []byte) {
+	if room, ok := c.site.index[id]; ok {
+		c.on.Received(room, seq, body)
+	}
+}
+
+// handleChanges handles the messages of an answer to a sync.
+func (c *conn) handleChanges(messages []wire.Message) {
+	for i := range messages {
+		m := &messages[i]
+		if c.isSynced { // otherwise the user missed it while disconnected
+			c.site.repaired.Add(1)
+		}
+		body := []byte(m.Body)
+		c.received(m.Conversation, m.Seq, body)
+		if !c.wasPushedEarly(m.Conversation, m.Rev, m.Seq, body) {
+			c.sync.ensureCopies(m.Conversation).awaitingPush.add(m.Rev)
+		}
+	}
+}
+
+// wasPushedEarly reports whether a message that is passed on now was pushed
+// before its turn, and passes on the repeated pushes of it.
+func (c *conn) wasPushedEarly(id chat.ConversationID, rev, seq int64, body []byte) bool {
+	k := c.sync.copies[id]
+	if k == nil || !k.pushedEarly.remove(rev) {
+		return false
+	}
+	k.pushedAgain = slices.DeleteFunc(k.pushedAgain, func(r int64) bool {
+		if r == rev {
+			c.received(id, seq, body)
+		}
+		return r == rev
+	})
+	return true
+}
+
+// handlePong handles the head check without decoding all of the frame.
 func (c *conn) handlePong(raw []byte) {
-	c.resendUnanswered(time.Now())
+	now := time.Now()
+	c.sendSyncs(c.sync.machine.Tick(now))
 	if !bytes.Contains(raw, []byte(`"checked":true`)) {
 		return
 	}
@@ -152,23 +144,9 @@ func (c *conn) handlePong(raw []byte) {
 	if err != nil {
 		return
 	}
-	switch {
-	case sum <= c.sync.sum:
-		c.behind = -1
-	case c.behind == c.sync.sum:
-		c.behind = -1
-		c.syncList()
-	default:
-		c.behind = c.sync.sum
+	conversations, err := strconv.Atoi(string(numberField(raw, `"conversations":`)))
+	if err != nil {
+		return
 	}
-}
-
-// reset drops what was under way on the previous connection. A message that was
-// pushed there before its turn, and left to a sync, may be pushed again.
-func (v *syncState) reset() {
-	for _, s := range v.rooms {
-		if s.gap != nil {
-			s.gap.sentAt, s.gap.pushedEarly, s.gap.pushedAgain = time.Time{}, nil, nil
-		}
-	}
+	c.sync.machine.HeadCheck(now, conversations, sum)
 }
