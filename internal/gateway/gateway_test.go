@@ -62,13 +62,22 @@ func (p publisherFunc) Publish(s chat.Submission, confirm func(error)) error {
 	return nil
 }
 
+func newLimiter(t testing.TB, perSecond float64, burst int) *throttle.Limiter {
+	t.Helper()
+	l, err := throttle.NewLimiter(perSecond, burst)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
 func newTestGateway(t testing.TB, st *stubStore, publish publisherFunc) *Gateway {
 	t.Helper()
 	g := &Gateway{
 		cfg: Config{}.WithDefaults(),
 		deps: Dependencies{
 			Store: st, Publisher: publish,
-			SendLimiter: must(throttle.NewLimiter(100, 100)), Idempotency: submission.NewIdempotencyCache(st),
+			SendLimiter: newLimiter(t, 100, 100), Idempotency: submission.NewIdempotencyCache(st),
 		},
 		log: slog.New(slog.DiscardHandler), hub: newHub(),
 	}
@@ -85,8 +94,8 @@ func newTestGateway(t testing.TB, st *stubStore, publish publisherFunc) *Gateway
 }
 
 // limitSends sets the rate limit of the sessions that are created from now on.
-func (g *Gateway) limitSends(perSecond float64, burst int) {
-	g.deps.SendLimiter = must(throttle.NewLimiter(perSecond, burst))
+func (g *Gateway) limitSends(t testing.TB, perSecond float64, burst int) {
+	g.deps.SendLimiter = newLimiter(t, perSecond, burst)
 	g.submissions = newSubmissions(g)
 }
 
@@ -193,7 +202,7 @@ func TestBacklogOverflowKeepsOrder(t *testing.T) {
 		defer mu.Unlock()
 		order = append(order, s.Body)
 	})
-	g.limitSends(1e6, 1e6)
+	g.limitSends(t, 1e6, 1e6)
 	s := newTestSession(t, g, 1)
 	s.busy = false
 	receive := func(f *wire.Send) {
@@ -233,7 +242,7 @@ func TestBacklogOverflowKeepsOrder(t *testing.T) {
 func TestNoLookupForNonMembers(t *testing.T) {
 	st := &stubStore{members: func() ([]chat.UserID, int64, error) { return []chat.UserID{2}, 1, nil }}
 	g := newTestGateway(t, st, func(chat.Submission, func(error)) { t.Error("a message of a non-member was published") })
-	g.limitSends(0.001, 50)
+	g.limitSends(t, 0.001, 50)
 	s := newTestSession(t, g, 1)
 	if _, err := g.members.load(t.Context(), conversation); err != nil {
 		t.Fatal(err)
@@ -339,12 +348,4 @@ func TestWatchesAfterARemoval(t *testing.T) {
 			}
 		})
 	}
-}
-
-// must returns v, or panics with err.
-func must[T any](v T, err error) T {
-	if err != nil {
-		panic(err)
-	}
-	return v
 }

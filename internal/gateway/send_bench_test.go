@@ -14,7 +14,7 @@ func BenchmarkSend(b *testing.B) {
 	if _, err := g.members.load(b.Context(), conversation); err != nil {
 		b.Fatal(err)
 	}
-	g.limitSends(1e9, 1e8)
+	g.limitSends(b, 1e9, 1e8)
 	s := newTestSession(b, g, 1)
 	f := newSend("hello")
 	b.ReportAllocs()

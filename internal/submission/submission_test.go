@@ -41,7 +41,11 @@ func newFixture(t *testing.T, burst int) *fixture {
 		stored: func(store.SendKey) (*chat.Message, error) { return nil, nil },
 	}
 	f.ids = NewIdempotencyCache(f)
-	f.Service = New(Config{Publisher: f.publisher(), SendLimiter: must(throttle.NewLimiter(0.001, burst)), Memberships: f, Idempotency: f.ids})
+	limiter, err := throttle.NewLimiter(0.001, burst)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.Service = New(Config{Publisher: f.publisher(), SendLimiter: limiter, Memberships: f, Idempotency: f.ids})
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan struct{})
 	go func() {
@@ -341,12 +345,4 @@ type finder func(keys []store.SendKey)
 func (f finder) FindByClientID(_ context.Context, keys []store.SendKey) (map[store.SendKey]*chat.Message, error) {
 	f(keys)
 	return nil, nil
-}
-
-// must returns v, or panics with err.
-func must[T any](v T, err error) T {
-	if err != nil {
-		panic(err)
-	}
-	return v
 }

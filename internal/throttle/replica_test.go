@@ -136,10 +136,10 @@ func BenchmarkBucket(b *testing.B) {
 	}
 }
 
-// must returns v, or panics with err.
-func must[T any](v T, err error) T {
+// must returns a limiter whose limits are valid.
+func must(l *Limiter, err error) *Limiter {
 	if err != nil {
 		panic(err)
 	}
-	return v
+	return l
 }

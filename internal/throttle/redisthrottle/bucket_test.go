@@ -32,7 +32,7 @@ func testBuckets(t *testing.T, url string) {
 	log := failOnLog(t)
 	var limiters [2]*redisthrottle.Limiter
 	for i := range limiters {
-		limiters[i] = must(redisthrottle.New(connect(t, url), log).WithLongTimeout().Limiter(t.Name(), perSecond, burst))
+		limiters[i] = newLimiter(t, redisthrottle.New(connect(t, url), log).WithLongTimeout(), t.Name(), perSecond, burst)
 	}
 	near, far := limiters[0], limiters[1]
 	phone, laptop := near.Acquire("aki"), far.Acquire("aki")
@@ -76,7 +76,7 @@ func TestBucketsOnCluster(t *testing.T) { testBuckets(t, stacktest.RedisCluster(
 
 // Take includes the tokens of its own process that are not synchronised yet.
 func TestTakeSyncsItsOwnProcess(t *testing.T) {
-	l := must(redisthrottle.New(connect(t, stacktest.Redis(t).URL()+"/5"), failOnLog(t)).WithLongTimeout().Limiter(t.Name(), perSecond, 100))
+	l := newLimiter(t, redisthrottle.New(connect(t, stacktest.Redis(t).URL()+"/5"), failOnLog(t)).WithLongTimeout(), t.Name(), perSecond, 100)
 	b := l.Acquire("aki")
 	defer b.Release()
 	for range 99 {
@@ -98,7 +98,7 @@ func TestDebtIsBounded(t *testing.T) {
 	const burst, processes = 10, 20
 	var last *redisthrottle.Limiter
 	for range processes {
-		last = must(redisthrottle.New(connect(t, url), log).WithLongTimeout().Limiter(t.Name(), perSecond, burst))
+		last = newLimiter(t, redisthrottle.New(connect(t, url), log).WithLongTimeout(), t.Name(), perSecond, burst)
 		b := last.Acquire("aki")
 		takeAll(b)
 		b.Release()
@@ -113,11 +113,11 @@ func TestDebtIsBounded(t *testing.T) {
 // help against the limit.
 func TestReleasedBucketsAreSynced(t *testing.T) {
 	url, log := stacktest.Redis(t).URL()+"/5", failOnLog(t)
-	l := must(redisthrottle.New(connect(t, url), log).WithLongTimeout().Limiter(t.Name(), perSecond, 100))
+	l := newLimiter(t, redisthrottle.New(connect(t, url), log).WithLongTimeout(), t.Name(), perSecond, 100)
 	b := l.Acquire("aki")
 	b.Take()
 	l.Sync(t.Context()) // one of a hundred is below the threshold
-	other := must(redisthrottle.New(connect(t, url), log).WithLongTimeout().Limiter(t.Name(), perSecond, 100))
+	other := newLimiter(t, redisthrottle.New(connect(t, url), log).WithLongTimeout(), t.Name(), perSecond, 100)
 	for range 99 {
 		if wait := take(t, other, "aki"); wait != 0 {
 			t.Fatal(wait)
@@ -133,8 +133,8 @@ func TestReleasedBucketsAreSynced(t *testing.T) {
 // Run synchronises buckets.
 func TestRun(t *testing.T) {
 	url, log := stacktest.Redis(t).URL()+"/5", failOnLog(t)
-	near := must(redisthrottle.New(connect(t, url), log).WithLongTimeout().Limiter(t.Name(), perSecond, 10))
-	far := must(redisthrottle.New(connect(t, url), log).WithLongTimeout().Limiter(t.Name(), perSecond, 10))
+	near := newLimiter(t, redisthrottle.New(connect(t, url), log).WithLongTimeout(), t.Name(), perSecond, 10)
+	far := newLimiter(t, redisthrottle.New(connect(t, url), log).WithLongTimeout(), t.Name(), perSecond, 10)
 	for range 5 {
 		if wait := take(t, far, "aki"); wait != 0 {
 			t.Fatal(wait)
@@ -163,7 +163,7 @@ func TestBucketsWhenRedisIsUnavailable(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			server, log := start(t), &logRecorder{}
-			l := must(redisthrottle.New(connect(t, server.URL()), log.logger()).Limiter("sends", perSecond, 10))
+			l := newLimiter(t, redisthrottle.New(connect(t, server.URL()), log.logger()), "sends", perSecond, 10)
 			b := l.Acquire("aki")
 			defer b.Release()
 			b.Take()
@@ -185,12 +185,4 @@ func TestBucketsWhenRedisIsUnavailable(t *testing.T) {
 			}
 		})
 	}
-}
-
-// must returns v, or panics with err.
-func must[T any](v T, err error) T {
-	if err != nil {
-		panic(err)
-	}
-	return v
 }
