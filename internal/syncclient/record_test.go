@@ -295,7 +295,7 @@ func record(t *testing.T, about string) *recorder {
 		Gateway: gateway.Config{
 			PerSecond: 1000, Burst: 1000, InFlight: 128, Heartbeat: time.Minute, IdleTimeout: 3 * time.Minute, AwayGrace: time.Minute,
 			ConnectionsPerUser: 50, GoodbyeSpread: time.Second,
-		},
+		}.WithDefaults(),
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -35,8 +35,9 @@ var (
 	binary = sync.OnceValues(build)
 	shared = sync.OnceValues(func() (*System, error) { return Start(stack.Options{}) })
 
-	mu      sync.Mutex
-	systems []*System
+	mu           sync.Mutex
+	systems      []*System
+	binaryFolder *stack.Folder // nil until the binary is built
 )
 
 // System is a running cluster.
@@ -48,10 +49,14 @@ type System struct {
 
 // build builds the binary, with the race detector if the tests have it.
 func build() (string, error) {
-	dir, err := os.MkdirTemp("", "hikyaku-binary-")
+	// It is removed also when the tests are killed.
+	f, err := stack.NewFolder()
 	if err != nil {
 		return "", err
 	}
+	mu.Lock()
+	binaryFolder = f
+	mu.Unlock()
 	// A result of these tests is kept for as long as nothing changes that they
 	// import or read (go help test); so they import what the binary is made
 	// of, and read the rest.
@@ -68,7 +73,7 @@ func build() (string, error) {
 			return "", err
 		}
 	}
-	path := filepath.Join(dir, "hikyaku")
+	path := filepath.Join(f.Path(), "hikyaku")
 	args := []string{"build", "-o", path}
 	if raceEnabled {
 		args = append(args, "-race")
@@ -139,8 +144,11 @@ func Main(m *testing.M, more ...string) {
 			code = max(code, 1)
 		}
 	}
-	if path, err := binary(); err == nil {
-		_ = os.RemoveAll(filepath.Dir(path))
+	if binaryFolder != nil {
+		if err := binaryFolder.Close(); err != nil {
+			_, _ = fmt.Fprintln(os.Stderr, err)
+			code = max(code, 1)
+		}
 	}
 	os.Exit(code)
 }
