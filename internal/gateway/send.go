@@ -173,7 +173,7 @@ func (s *session) reject(ref sendRef, refusal *chat.Error) {
 // arrived after it wait for the retry.
 func (s *session) rejectRetryable(ref sendRef, retry *submission.RetryError) {
 	s.mu.Lock()
-	kept := s.order.refuse(ref.conversation, ref.id, s.order.arrivalOf(ref.conversation, ref.id, ref.arrival), time.Now())
+	kept := s.order.refuse(ref.conversation, ref.id, s.order.arrivalOf(ref.conversation, ref.id, ref.arrival), time.Now(), retry.After)
 	s.mu.Unlock()
 	if !kept {
 		// On a new connection the client sends all unanswered messages in order.

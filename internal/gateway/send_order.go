@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"cmp"
 	"slices"
 	"time"
 
@@ -26,12 +27,12 @@ type sendOrder struct {
 type refusedSend struct {
 	id      chat.ClientID
 	arrival int64
-	at      time.Time // of the last refusal
+	until   time.Time // later messages do not wait for it any longer
 }
 
 const (
 	// refusedTTL is how long messages wait for a refused one that is not sent
-	// again: its client has given it up.
+	// again, from the time at which it may be: its client has given it up.
 	refusedTTL = 30 * time.Second
 	// maxRefused is the maximum number of refused sends that are kept for a
 	// connection.
@@ -55,28 +56,48 @@ func (o *sendOrder) mustWait(conversation chat.ConversationID, arrival int64, no
 	if o.overflowed {
 		return true
 	}
-	waiting, ok := o.refused[conversation]
-	if !ok {
-		return false
-	}
-	for len(waiting) > 0 && waiting[0].arrival < arrival {
-		if now.Sub(waiting[0].at) < refusedTTL {
-			return true
-		}
-		waiting = waiting[1:]
-		o.count--
-	}
-	o.set(conversation, waiting)
-	return false
+	_, waits := o.firstRefused(conversation, arrival, now)
+	return waits
 }
 
-// refuse records a refused send. It reports false when maxRefused is exceeded:
-// the order on this connection can no longer be kept.
-func (o *sendOrder) refuse(conversation chat.ConversationID, id chat.ClientID, arrival int64, now time.Time) bool {
+// firstRefused returns the first refused send to the conversation that arrived
+// before the given number. It drops those that have expired.
+func (o *sendOrder) firstRefused(conversation chat.ConversationID, arrival int64, now time.Time) (first refusedSend, found bool) {
+	waiting, ok := o.refused[conversation]
+	if !ok {
+		return first, false
+	}
+	expired := 0
+	for expired < len(waiting) && waiting[expired].arrival < arrival && !now.Before(waiting[expired].until) {
+		expired++
+	}
+	if expired > 0 {
+		o.count -= expired
+		waiting = slices.Delete(waiting, 0, expired)
+		o.set(conversation, waiting)
+	}
+	if len(waiting) == 0 || waiting[0].arrival >= arrival {
+		return first, false
+	}
+	return waiting[0], true
+}
+
+// refuse records a refused send that may be sent again after a time. A send that
+// waits for an earlier one is given up with that one, however often it comes. It
+// reports false when maxRefused is exceeded: the order on this connection can no
+// longer be kept.
+func (o *sendOrder) refuse(conversation chat.ConversationID, id chat.ClientID, arrival int64, now time.Time, retryAfter time.Duration) bool {
+	if o.overflowed {
+		return false
+	}
+	until := now.Add(retryAfter + refusedTTL)
+	if first, waits := o.firstRefused(conversation, arrival, now); waits {
+		until = first.until
+	}
 	waiting := o.refused[conversation]
 	for i := range waiting {
 		if waiting[i].id == id {
-			waiting[i].at = now
+			waiting[i].until = until
 			return true
 		}
 	}
@@ -88,9 +109,9 @@ func (o *sendOrder) refuse(conversation chat.ConversationID, id chat.ClientID, a
 		o.refused, o.count, o.overflowed = nil, 0, true
 		return false
 	}
-	place, _ := slices.BinarySearchFunc(waiting, arrival, func(r refusedSend, arrival int64) int { return int(r.arrival - arrival) })
+	place, _ := slices.BinarySearchFunc(waiting, arrival, func(r refusedSend, arrival int64) int { return cmp.Compare(r.arrival, arrival) })
 	o.count++
-	o.set(conversation, slices.Insert(waiting, place, refusedSend{id: id, arrival: arrival, at: now}))
+	o.set(conversation, slices.Insert(waiting, place, refusedSend{id: id, arrival: arrival, until: until}))
 	return true
 }
 
@@ -105,7 +126,7 @@ func (o *sendOrder) remove(conversation chat.ConversationID, id chat.ClientID) {
 
 func (o *sendOrder) dropExpired(now time.Time) {
 	for conversation, waiting := range o.refused {
-		left := slices.DeleteFunc(waiting, func(r refusedSend) bool { return now.Sub(r.at) >= refusedTTL })
+		left := slices.DeleteFunc(waiting, func(r refusedSend) bool { return !now.Before(r.until) })
 		o.count -= len(waiting) - len(left)
 		o.set(conversation, left)
 	}

@@ -27,7 +27,9 @@ type orderModel struct {
 	arrivals int64
 	lookup   *orderFrame  // admitted; something is looked up for it
 	waiting  []orderFrame // published and not handled by the broker yet
-	failing  []orderFrame // of a batch that failed, to be refused one by one
+	failing  bool         // a batch has failed; the broker refuses all that is published
+	drained  bool         // what waited behind that batch is in refusing
+	refusing []orderFrame // to be refused one by one
 	stored   []chat.ClientID
 }
 
@@ -44,7 +46,7 @@ type orderAnswer struct {
 const orderConversation chat.ConversationID = 1
 
 func (m *orderModel) refuse(f orderFrame) {
-	m.order.refuse(orderConversation, f.id, m.order.arrivalOf(orderConversation, f.id, f.arrival), m.now)
+	m.order.refuse(orderConversation, f.id, m.order.arrivalOf(orderConversation, f.id, f.arrival), m.now, 0)
 	m.down = append(m.down, orderAnswer{id: f.id})
 }
 
@@ -102,23 +104,28 @@ func (m *orderModel) gatewayPublishes() {
 		return
 	}
 	m.order.remove(orderConversation, f.id)
+	if m.failing {
+		m.refuse(f)
+		return
+	}
 	m.waiting = append(m.waiting, f)
 }
 
 // brokerHandles stores a batch or starts to fail it. Messages behind a failed
 // batch fail with it.
 func (m *orderModel) brokerHandles() {
-	if len(m.failing) > 0 {
-		m.refuse(m.failing[0])
-		if m.failing = m.failing[1:]; len(m.failing) == 0 {
-			for _, f := range m.waiting {
-				m.refuse(f)
-			}
-			m.waiting = nil
-		}
+	switch {
+	case len(m.refusing) > 0:
+		m.refuse(m.refusing[0])
+		m.refusing = m.refusing[1:]
 		return
-	}
-	if len(m.waiting) == 0 {
+	case m.failing && !m.drained:
+		m.refusing, m.waiting, m.drained = m.waiting, nil, true
+		return
+	case m.failing:
+		m.failing = false
+		return
+	case len(m.waiting) == 0:
 		return
 	}
 	n := 1 + m.rand.IntN(len(m.waiting))
@@ -133,7 +140,7 @@ func (m *orderModel) brokerHandles() {
 		}
 	}
 	if lost {
-		m.failing = batch
+		m.refusing, m.failing, m.drained = batch, true, false
 		return
 	}
 	for _, f := range batch {
@@ -187,7 +194,7 @@ func TestRefusedSendsExpireAndAreBounded(t *testing.T) {
 		binary.BigEndian.PutUint32(id[:], uint32(i))
 		return id
 	}
-	o.refuse(1, idOf(1), 1, now)
+	o.refuse(1, idOf(1), 1, now, 0)
 	if !o.mustWait(1, 2, now.Add(refusedTTL-1)) {
 		t.Error("a send after a refused one does not wait for it")
 	}
@@ -201,23 +208,77 @@ func TestRefusedSendsExpireAndAreBounded(t *testing.T) {
 		t.Errorf("%d refused sends of %d conversations are kept", o.count, len(o.refused))
 	}
 	for i := range maxRefused {
-		if !o.refuse(chat.ConversationID(i), idOf(i), int64(i), now) {
+		if !o.refuse(chat.ConversationID(i), idOf(i), int64(i), now, 0) {
 			t.Fatalf("no room for refusal %d", i)
 		}
 	}
-	if !o.refuse(0, idOf(0), 0, now) {
+	if !o.refuse(0, idOf(0), 0, now, 0) {
 		t.Error("no room for a message that was refused before")
 	}
-	if later := now.Add(refusedTTL); !o.refuse(5000, idOf(5000), 5000, later) || o.count != 1 {
+	if later := now.Add(refusedTTL); !o.refuse(5000, idOf(5000), 5000, later, 0) || o.count != 1 {
 		t.Errorf("expired refusals are not removed: %d are kept", o.count)
 	}
 	for i := range maxRefused - 1 {
-		o.refuse(chat.ConversationID(i), idOf(i), int64(i), now.Add(refusedTTL))
+		o.refuse(chat.ConversationID(i), idOf(i), int64(i), now.Add(refusedTTL), 0)
 	}
-	if o.refuse(6000, idOf(6000), 6000, now.Add(refusedTTL)) {
+	if o.refuse(6000, idOf(6000), 6000, now.Add(refusedTTL), 0) {
 		t.Error("more refused sends are kept than maxRefused")
 	}
 	if !o.mustWait(7000, 7000, now.Add(10*refusedTTL)) {
 		t.Error("something may be published on a connection that lost its order")
+	}
+}
+
+// Messages that are refused because an earlier one was expire with that one,
+// also when they are sent all the time: a client that does not repeat a message
+// is held up for as long as refusedTTL, and no longer.
+func TestRefusedSendsExpireWithTheirCause(t *testing.T) {
+	var o sendOrder
+	start := time.Unix(0, 0)
+	const retryAfter = 50 * time.Second
+	send := func(i int64, at time.Time) (published bool) {
+		var id chat.ClientID
+		binary.BigEndian.PutUint64(id[:], uint64(i))
+		if o.mustWait(1, i, at) {
+			o.refuse(1, id, i, at, 100*time.Millisecond)
+			return false
+		}
+		return true
+	}
+	o.refuse(1, chat.ClientID{15: 1}, 0, start, retryAfter)
+	for i := int64(1); ; i++ {
+		at := start.Add(time.Duration(i) * time.Second)
+		if send(i, at) {
+			if at.Before(start.Add(retryAfter + refusedTTL)) {
+				t.Errorf("published after %v, before the refused one was given up", at.Sub(start))
+			}
+			break
+		}
+		if i > 200 {
+			t.Fatal("a client that sends all the time is refused for ever")
+		}
+		if o.count != len(o.refused[1]) {
+			t.Fatalf("%d sends are counted, and %d are kept", o.count, len(o.refused[1]))
+		}
+	}
+	if o.count != 0 || len(o.refused) != 0 {
+		t.Errorf("%d refused sends are counted, of %d conversations", o.count, len(o.refused))
+	}
+}
+
+// An expired send in front of one that has not expired is removed once.
+func TestExpiredSendsAreCountedOnce(t *testing.T) {
+	var o sendOrder
+	now := time.Unix(0, 0)
+	o.refuse(1, chat.ClientID{15: 1}, 1, now, 0)
+	o.refuse(1, chat.ClientID{15: 2}, 2, now, time.Minute)
+	o.refused[1][1].until = now.Add(time.Hour)
+	for range 5 {
+		if !o.mustWait(1, 3, now.Add(refusedTTL)) {
+			t.Fatal("the second refused send is not waited for")
+		}
+	}
+	if o.count != 1 || len(o.refused[1]) != 1 {
+		t.Errorf("%d sends are counted, and %d are kept, want 1", o.count, len(o.refused[1]))
 	}
 }

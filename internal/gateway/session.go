@@ -147,7 +147,8 @@ func (s *session) detach() {
 	s.mu.Lock()
 	s.detached = true
 	s.mu.Unlock()
-	ctx, cancel := context.WithTimeout(context.Background(), callTimeout)
+	// The end of the gateway ends it: devices are removed with their node.
+	ctx, cancel := context.WithTimeout(s.g.ctx, callTimeout)
 	defer cancel()
 	state, changed, err := s.g.deps.Presence.Detach(ctx, s.presenceDevice())
 	if err != nil {

@@ -2,6 +2,7 @@ package rabbitmq
 
 import (
 	"context"
+	"sync/atomic"
 	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
@@ -23,6 +24,7 @@ type partition struct {
 	number  int
 	queue   *batching.Queue[entry]
 	channel *confirmChannel // used by publishLoop only
+	failing atomic.Bool     // a batch has failed, and what waited behind it is being refused
 }
 
 // Publish implements [broker.Publisher].
@@ -37,13 +39,17 @@ func (b *Broker) Publish(s chat.Submission, confirm func(error)) error {
 	case b.blocked.Load():
 		return errBrokerFull
 	}
+	p := b.partitions[broker.Partition(s.Conversation, len(b.partitions))]
+	if p.failing.Load() {
+		return errUnavailable
+	}
 	size := int64(len(s.Body))
 	queued, bytes := b.queued.Add(1), b.bytes.Add(size)
 	if queued > int64(b.cfg.MaxQueued) || bytes > int64(b.cfg.MaxBytes) {
 		b.release(1, size)
 		return errOverloaded
 	}
-	b.partitions[broker.Partition(s.Conversation, len(b.partitions))].queue.Add(entry{submission: s, confirm: confirm})
+	p.queue.Add(entry{submission: s, confirm: confirm})
 	return nil
 }
 
@@ -185,12 +191,17 @@ func (b *Broker) publishLoop(ctx context.Context, p *partition) {
 			took = 0
 		}
 		b.publishWindow.release(took)
-		b.confirmAll(entries, err)
-		if err != nil {
-			// What waits must not overtake the batch that failed: the senders
-			// of both repeat their submissions, in order.
-			b.failAll(p.queue.Take(0), errUnavailable)
+		if err == nil {
+			b.confirmAll(entries, nil)
+			continue
 		}
+		// What waits must not overtake the batch that failed: the senders of both
+		// repeat their submissions, in order. Until all of them know, nothing that
+		// is repeated early, or new, gets in between.
+		p.failing.Store(true)
+		b.confirmAll(entries, err)
+		b.failAll(p.queue.Take(0), errUnavailable)
+		p.failing.Store(false)
 	}
 }
 
