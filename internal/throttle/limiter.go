@@ -16,7 +16,7 @@ import (
 type Limiter struct {
 	interval time.Duration // for one token
 	capacity time.Duration // until an empty bucket is full again
-	maxKeys  int
+	maxKeys  int           // evict when so many are kept; more while most of them are held
 	now      func() time.Time
 	epoch    time.Time
 	unsynced *unsynced // nil unless other processes share the limit
@@ -97,6 +97,8 @@ func (l *Limiter) evict() {
 			delete(l.keys, key)
 		}
 	}
+	// Not with every key from now on, when the rest is held.
+	l.maxKeys = max(l.maxKeys, 2*len(l.keys))
 }
 
 func (l *Limiter) sinceEpoch() int64 { return int64(l.now().Sub(l.epoch)) }

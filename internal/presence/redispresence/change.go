@@ -81,6 +81,7 @@ func (p *Presence) runChanges(ctx context.Context, changes []change) ([]presence
 	if err != nil {
 		return nil, nil, err
 	}
+	live = p.withOwnNodes(live)
 	execs := make([]rueidis.LuaExec, len(changes))
 	for i, c := range changes {
 		execs[i] = c.exec(p, live)

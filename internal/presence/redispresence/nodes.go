@@ -63,6 +63,21 @@ func (p *Presence) invalidateNodeList() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.nodeListExpires = time.Time{}
+	p.nodeListChanges++
+}
+
+// withOwnNodes adds the nodes of this process to the live nodes: a list that was
+// read before such a node registered lacks it.
+func (p *Presence) withOwnNodes(live []string) []string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	live = live[:len(live):len(live)]
+	for node := range p.nodes {
+		if !slices.Contains(live, node) {
+			live = append(live, node)
+		}
+	}
+	return live
 }
 
 // liveNodes returns the live nodes, from a list that is not older than
@@ -94,6 +109,9 @@ func (p *Presence) liveNodes(ctx context.Context) ([]string, error) {
 	if out, ok := cached(); ok {
 		return out, nil
 	}
+	p.mu.Lock()
+	changes := p.nodeListChanges
+	p.mu.Unlock()
 	result, err := redisconn.Call(ctx, p.client, deadlineGrace, func() rueidis.RedisResult { return liveScript.Exec(ctx, p.client, []string{p.nodesKey()}, nil) })
 	var nodes []string
 	if err == nil {
@@ -104,6 +122,9 @@ func (p *Presence) liveNodes(ctx context.Context) ([]string, error) {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.nodeListChanges != changes {
+		return nodes, nil // it may have been read before the change, so the next caller reads it again
+	}
 	p.nodeList, p.nodeListExpires = make(map[string]bool, len(nodes)), p.cfg.Now().Add(nodeListTTL)
 	for _, node := range nodes {
 		p.nodeList[node] = true

@@ -75,6 +75,7 @@ type Presence struct {
 
 	nodeList        map[string]bool // whether a node is alive, until nodeListExpires
 	nodeListExpires time.Time
+	nodeListChanges int           // how often the list was invalidated
 	nodeListFetch   chan struct{} // semaphore of 1: only one caller fetches the list
 
 	stop context.CancelFunc

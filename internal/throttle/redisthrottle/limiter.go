@@ -66,7 +66,9 @@ const (
 	// maxInterval keeps times exact to the microsecond in Lua's numbers, for rates
 	// near 0.
 	maxInterval = 100 * 365 * 24 * time.Hour
-	// maxDebt limits how far from full a bucket can be, in bursts.
+	// maxDebt limits how far from full a bucket can be, in bursts. It is also the
+	// longest that users wait after a failover to a server with a slower clock,
+	// where every bucket seems to have a debt.
 	maxDebt = 16
 	// syncInterval is how often buckets are synchronised.
 	syncInterval = 250 * time.Millisecond
