@@ -83,7 +83,7 @@ export class Client {
     this.session = session;
     this.store.setState({ ...emptySessionState, me, notice: null, users: { [me.id]: me } });
     await session.start();
-    void this.push.resume(me.id).catch(() => {});
+    if (this.session === session) void this.push.resume(me.id).catch(() => {});
   }
 
   /** Stops what runs for the account, and shows the log-in form. */

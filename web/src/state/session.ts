@@ -41,6 +41,7 @@ export class Session {
   private readonly sync: SyncClient;
   private readonly outbox: Outbox;
   private readonly messageListeners = new Set<(m: Message) => void>();
+  private isStopped = false;
 
   constructor(private readonly options: SessionOptions) {
     const { store, rest, storage, dial, onRevoked } = options;
@@ -79,10 +80,12 @@ export class Session {
   /** Takes up the messages that an earlier page left unsent, and connects. */
   async start() {
     await this.outbox.load();
-    this.socket.start();
+    // The session may have been stopped meanwhile: the store is another's now.
+    if (!this.isStopped) this.socket.start();
   }
 
   stop() {
+    this.isStopped = true;
     this.socket.stop();
     this.sync.stop();
     this.outbox.stop();

@@ -32,6 +32,7 @@ export class Outbox {
   private entries: Entry[] = [];
   private retryTimers = new Map<string, ReturnType<typeof setTimeout>>();
   private isConnected = false;
+  private isStopped = false;
   private inFlightLimit = 1;
   private order = 0;
 
@@ -47,6 +48,7 @@ export class Outbox {
       console.warn("unsent messages cannot be loaded", e);
       return [];
     });
+    if (this.isStopped) return;
     const loaded = new Set(this.entries.map((e) => e.id));
     const earlier: Entry[] = stored
       .filter((s) => !loaded.has(s.id))
@@ -149,6 +151,7 @@ export class Outbox {
   stop() {
     for (const timer of this.retryTimers.values()) clearTimeout(timer);
     this.isConnected = false;
+    this.isStopped = true;
   }
 
   private find(id: string) {
