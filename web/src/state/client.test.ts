@@ -1,3 +1,4 @@
+import { deleteDB, openDB } from "idb";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { Client } from "./client";
 import { setup, unauthenticated } from "./fakeserver";
@@ -19,6 +20,7 @@ describe("Client", () => {
   afterEach(() => {
     vi.useRealTimers();
     vi.unstubAllGlobals();
+    vi.restoreAllMocks();
   });
 
   it("resumes the session of an earlier visit", async () => {
@@ -67,6 +69,62 @@ describe("Client", () => {
     expect(store.getState()).toMatchObject({ me: null, notice: null, connection: "idle" });
     await client.logIn("aki", "secret");
     expect(await client.session!.messages.draft("c")).toBe("");
+  });
+
+  it("chats and logs out where the database cannot be opened", async () => {
+    const warn = vi.spyOn(console, "warn").mockImplementation(() => {});
+    const { client, server, store } = open();
+    const other = { ...user, id: "unopenable" };
+    server.on("POST /login", () => ({ user: other }));
+    // A later version of the page has been here: opening fails.
+    (await openDB("hikyaku-" + other.id, 2)).close();
+    await client.logIn("aki", "secret");
+    expect(warn).toHaveBeenCalledOnce();
+    expect(store.getState().me).toEqual(other);
+    server.hello();
+    client.session!.messages.saveDraft("c", "a draft");
+    expect(await client.session!.messages.draft("c")).toBe("a draft");
+    client.session!.messages.send("c", "hello", 0);
+    await vi.waitFor(() => expect(server.socket.sentOf("send")).toMatchObject([{ body: "hello" }]), {
+      timeout: 30_000,
+    });
+    await client.logOut();
+    expect(store.getState().me).toBeNull();
+  });
+
+  it("does not wait for a database that does not open", async () => {
+    vi.spyOn(console, "warn").mockImplementation(() => {});
+    const { client, server, store } = open();
+    const other = { ...user, id: "blocked" };
+    server.on("POST /login", () => ({ user: other }));
+    // The database is being deleted, which waits for another page.
+    const page = await openDB("hikyaku-" + other.id, 1);
+    const deleted = deleteDB("hikyaku-" + other.id);
+    const done = client.logIn("aki", "secret");
+    await vi.waitFor(() => expect(vi.getTimerCount()).toBe(1), { timeout: 30_000 });
+    await vi.advanceTimersByTimeAsync(5000);
+    await done;
+    expect(store.getState()).toMatchObject({ me: other, connection: "connecting" });
+    page.close();
+    await deleted;
+  });
+
+  it("sends and logs out after the database was closed under the page", async () => {
+    vi.spyOn(console, "warn").mockImplementation(() => {});
+    const { client, server, store } = open();
+    const transaction = vi.spyOn(IDBDatabase.prototype, "transaction");
+    await client.logIn("aki", "secret");
+    server.hello();
+    for (const db of transaction.mock.contexts) (db as IDBDatabase).close();
+    client.session!.messages.saveDraft("c", "a draft");
+    expect(await client.session!.messages.draft("c")).toBe("");
+    client.session!.messages.send("c", "hello", 0);
+    await vi.waitFor(() => expect(server.socket.sentOf("send")).toMatchObject([{ body: "hello" }]), {
+      timeout: 30_000,
+    });
+    await client.logOut();
+    expect(server.requests).toContain("POST /logout");
+    expect(store.getState().me).toBeNull();
   });
 
   it("does not wait for a push service that does not answer", async () => {

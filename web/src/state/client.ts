@@ -1,10 +1,10 @@
 import { Problem, RestClient } from "../net/rest";
 import type { WebSocketLike } from "../net/socket";
 import type { Installation, User } from "../protocol/types";
-import { openStorage } from "../sync/storage";
+import { MemoryStorage, openStorage } from "../sync/storage";
 import { emptySessionState, type AppState, type AppStore } from "./app";
 import { PushNotifications } from "./push";
-import { Session } from "./session";
+import { Session, type DeviceStorage } from "./session";
 
 /** How long logging out waits for the push service. */
 const pushTimeout = 2000;
@@ -56,7 +56,8 @@ export class Client {
   }
 
   async logOut() {
-    await this.session?.clearStorage();
+    // A database that has failed must not keep the user logged in.
+    await this.session?.clearStorage().catch((e) => console.warn("the database cannot be cleared", e));
     // A slow push service must not keep the user logged in.
     await Promise.race([
       this.push.disable().catch(() => {}),
@@ -67,7 +68,10 @@ export class Client {
   }
 
   private async startSession(me: User) {
-    const storage = await openStorage(me.id);
+    const storage: DeviceStorage = await openStorage(me.id).catch((e) => {
+      console.warn("the database cannot be opened: nothing survives a reload", e);
+      return new MemoryStorage();
+    });
     this.session?.stop();
     const session = new Session({
       store: this.store,
@@ -79,7 +83,7 @@ export class Client {
     this.session = session;
     this.store.setState({ ...emptySessionState, me, notice: null, users: { [me.id]: me } });
     await session.start();
-    void this.push.resume(me.id).catch(() => {});
+    if (this.session === session) void this.push.resume(me.id).catch(() => {});
   }
 
   /** Stops what runs for the account, and shows the log-in form. */

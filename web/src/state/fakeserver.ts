@@ -3,7 +3,7 @@ import { vi } from "vitest";
 import { createStore } from "zustand/vanilla";
 import { FakeWebSocket } from "../net/fakewebsocket";
 import { RestClient } from "../net/rest";
-import type { StoredMessage } from "../sync/storage";
+import { MemoryStorage } from "../sync/storage";
 import { initialState, type AppState } from "./app";
 
 type Route = (path: string, body: unknown) => unknown;
@@ -58,32 +58,11 @@ export function setup(state: Partial<AppState> = {}) {
   return { server: new FakeServer(), store: createAppStore(state), rest: new RestClient() };
 }
 
-/** A Storage in memory. */
-export class FakeStorage {
-  readonly messages = new Map<string, StoredMessage>();
-  readonly drafts = new Map<string, string>();
+/** A storage that knows whether it is closed. */
+export class FakeStorage extends MemoryStorage {
   closed = false;
 
-  async outbox() {
-    return [...this.messages.values()].sort((a, b) => a.order - b.order);
-  }
-  async save(m: StoredMessage) {
-    this.messages.set(m.id, m);
-  }
-  async delete(id: string) {
-    this.messages.delete(id);
-  }
-  async draft(conversation: string) {
-    return this.drafts.get(conversation) ?? "";
-  }
-  async saveDraft(conversation: string, text: string) {
-    this.drafts.set(conversation, text);
-  }
-  async clear() {
-    this.messages.clear();
-    this.drafts.clear();
-  }
-  close() {
+  override close() {
     this.closed = true;
   }
 }

@@ -3,7 +3,12 @@ import type { RestClient } from "../net/rest";
 import type { ClientFrame, Message } from "../protocol/types";
 import type { Outbox } from "../sync/outbox";
 import type { ServerClock } from "../sync/serverclock";
-import type { Storage } from "../sync/storage";
+
+/** DraftStorage keeps the drafts on the device; it may fail at any time. */
+export type DraftStorage = {
+  draft(conversation: string): Promise<string>;
+  saveDraft(conversation: string, text: string): Promise<void>;
+};
 
 /** A typing notification is sent at most once in this time. */
 const typingInterval = 3000;
@@ -15,7 +20,7 @@ export class Messages {
   constructor(
     private readonly rest: RestClient,
     private readonly outbox: Pick<Outbox, "add" | "retry" | "remove">,
-    private readonly drafts: Pick<Storage, "draft" | "saveDraft">,
+    private readonly drafts: DraftStorage,
     private readonly clock: ServerClock,
     private readonly sendFrame: (frame: ClientFrame) => boolean,
   ) {}
@@ -42,10 +47,13 @@ export class Messages {
   }
 
   draft(conversation: string): Promise<string> {
-    return this.drafts.draft(conversation);
+    return this.drafts.draft(conversation).catch((e) => {
+      console.warn("a draft cannot be loaded", e);
+      return "";
+    });
   }
   saveDraft(conversation: string, text: string) {
-    void this.drafts.saveDraft(conversation, text);
+    this.drafts.saveDraft(conversation, text).catch((e) => console.warn("a draft cannot be saved", e));
   }
 
   notifyTyping(conversation: string) {

@@ -75,6 +75,18 @@ describe("Session", () => {
     expect(onRevoked).toHaveBeenCalledOnce();
   });
 
+  it("neither connects nor changes the store after it was stopped while loading", async () => {
+    const { server, session, storage, store } = open();
+    storage.messages.set("m", { id: "m", order: 1, conversation: "d", body: "unsent", replyTo: 0, at: 0 });
+    const started = session.start();
+    session.stop();
+    const next = store.getState();
+    await started;
+    expect(server.sockets).toEqual([]);
+    expect(store.getState()).toBe(next);
+    expect(vi.getTimerCount()).toBe(0);
+  });
+
   it("leaves nothing running when it stops", async () => {
     const { server, session, storage } = open();
     await session.start();

@@ -2,21 +2,27 @@ import type { RestClient } from "../net/rest";
 import { GatewaySocket, type WebSocketLike } from "../net/socket";
 import type { ClientFrame, Message, User } from "../protocol/types";
 import { SyncClient } from "../sync/syncclient";
-import { Outbox } from "../sync/outbox";
+import { Outbox, type OutboxStorage } from "../sync/outbox";
 import { ServerClock } from "../sync/serverclock";
-import type { Storage } from "../sync/storage";
 import type { AppStore } from "./app";
 import { Conversations } from "./conversations";
 import { MarkSender } from "./marks";
-import { Messages } from "./messages";
+import { Messages, type DraftStorage } from "./messages";
 import { Presence } from "./presence";
 import { Timelines } from "./timelines";
 import { Users } from "./users";
 
+/** DeviceStorage is what a device keeps for an account. */
+export type DeviceStorage = OutboxStorage &
+  DraftStorage & {
+    clear(): Promise<void>;
+    close(): void;
+  };
+
 export type SessionOptions = {
   store: AppStore;
   rest: RestClient;
-  storage: Pick<Storage, keyof Storage>;
+  storage: DeviceStorage;
   dial: () => WebSocketLike;
   /** Called when the server has ended the session. */
   onRevoked: () => void;
@@ -35,6 +41,7 @@ export class Session {
   private readonly sync: SyncClient;
   private readonly outbox: Outbox;
   private readonly messageListeners = new Set<(m: Message) => void>();
+  private isStopped = false;
 
   constructor(private readonly options: SessionOptions) {
     const { store, rest, storage, dial, onRevoked } = options;
@@ -73,10 +80,12 @@ export class Session {
   /** Takes up the messages that an earlier page left unsent, and connects. */
   async start() {
     await this.outbox.load();
-    this.socket.start();
+    // The session may have been stopped meanwhile: the store is another's now.
+    if (!this.isStopped) this.socket.start();
   }
 
   stop() {
+    this.isStopped = true;
     this.socket.stop();
     this.sync.stop();
     this.outbox.stop();

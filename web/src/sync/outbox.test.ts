@@ -1,22 +1,9 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type { ClientFrame } from "../protocol/types";
-import { Outbox, type OutboxMessage } from "./outbox";
-import type { StoredMessage } from "./storage";
+import { Outbox, type OutboxMessage, type OutboxStorage } from "./outbox";
+import { MemoryStorage, openStorage } from "./storage";
 
-class FakeStorage {
-  saved = new Map<string, StoredMessage>();
-  async outbox() {
-    return [...this.saved.values()].sort((a, b) => a.order - b.order);
-  }
-  async save(m: StoredMessage) {
-    this.saved.set(m.id, m);
-  }
-  async delete(id: string) {
-    this.saved.delete(id);
-  }
-}
-
-function setup(storage = new FakeStorage()) {
+function setup(memory = new MemoryStorage(), storage: OutboxStorage = memory) {
   const sent: string[] = [];
   let shown: OutboxMessage[] = [];
   const outbox = new Outbox(
@@ -29,30 +16,51 @@ function setup(storage = new FakeStorage()) {
       shown = m;
     },
   );
-  return { outbox, sent, storage, shown: () => shown };
+  return { outbox, sent, memory, shown: () => shown };
 }
 
 describe("Outbox", () => {
-  beforeEach(() => vi.useFakeTimers());
-  afterEach(() => vi.useRealTimers());
+  // The database in memory needs the other timers.
+  beforeEach(() => vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] }));
+  afterEach(() => {
+    vi.useRealTimers();
+    vi.restoreAllMocks();
+  });
 
   it("saves what is written offline and sends it in order when connected", async () => {
-    const { outbox, sent, storage } = setup();
+    const { outbox, sent, memory } = setup();
     await outbox.add("1", "c", "one", 0, 0);
     await outbox.add("2", "c", "two", 0, 0);
     expect(sent).toEqual([]);
-    expect([...storage.saved.keys()]).toEqual(["1", "2"]);
+    expect([...memory.messages.keys()]).toEqual(["1", "2"]);
     outbox.connected(10);
     expect(sent).toEqual(["1", "2"]);
     outbox.accepted("1");
     outbox.stored("1");
-    expect([...storage.saved.keys()]).toEqual(["2"]);
+    expect([...memory.messages.keys()]).toEqual(["2"]);
+  });
+
+  it("sends what the device can neither load nor save", async () => {
+    vi.spyOn(console, "warn").mockImplementation(() => {});
+    const db = await openStorage("outbox");
+    db.close();
+    const { outbox, sent, shown } = setup(undefined, db);
+    await outbox.load();
+    outbox.connected(10);
+    await outbox.add("1", "c", "one", 0, 0);
+    expect(sent).toEqual(["1"]);
+    outbox.stored("1");
+    expect(shown()).toEqual([]);
+    await outbox.add("2", "c", "two", 0, 0);
+    outbox.rejected({ id: "2", code: "not_found" });
+    outbox.retry("2");
+    expect(sent).toEqual(["1", "2", "2"]);
   });
 
   it("loads unsent messages after a reload", async () => {
-    const { outbox, storage } = setup();
+    const { outbox, memory } = setup();
     await outbox.add("1", "c", "one", 0, 0);
-    const next = setup(storage);
+    const next = setup(memory);
     await next.outbox.load();
     next.outbox.connected(10);
     expect(next.sent).toEqual(["1"]);
@@ -84,7 +92,7 @@ describe("Outbox", () => {
   });
 
   it("reports what is rejected for good, and retries it on request", async () => {
-    const { outbox, sent, shown, storage } = setup();
+    const { outbox, sent, shown, memory } = setup();
     outbox.connected(10);
     await outbox.add("1", "c", "one", 0, 0);
     outbox.rejected({ id: "1", code: "not_found" });
@@ -92,7 +100,7 @@ describe("Outbox", () => {
     outbox.disconnected();
     outbox.connected(10);
     expect(sent).toEqual(["1"]);
-    expect(storage.saved.get("1")!.failed).toBe("not_found");
+    expect(memory.messages.get("1")!.failed).toBe("not_found");
     outbox.retry("1");
     expect(sent).toEqual(["1", "1"]);
   });

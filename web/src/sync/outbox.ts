@@ -1,5 +1,5 @@
 import type { ClientFrame, Rejected } from "../protocol/types";
-import type { Storage, StoredMessage } from "./storage";
+import type { StoredMessage } from "./storage";
 
 export type OutboxState = "sending" | "accepted" | "failed";
 
@@ -13,6 +13,14 @@ export type OutboxMessage = {
   code?: string;
 };
 
+/** OutboxStorage keeps the messages on the device. It may fail at any time, as
+ * when the browser closes the database: the messages are sent nevertheless. */
+export type OutboxStorage = {
+  outbox(): Promise<StoredMessage[]>;
+  save(m: StoredMessage): Promise<void>;
+  delete(id: string): Promise<void>;
+};
+
 /** sent: on the current connection. */
 type Entry = OutboxMessage & { order: number; sent: boolean };
 
@@ -24,18 +32,23 @@ export class Outbox {
   private entries: Entry[] = [];
   private retryTimers = new Map<string, ReturnType<typeof setTimeout>>();
   private isConnected = false;
+  private isStopped = false;
   private inFlightLimit = 1;
   private order = 0;
 
   constructor(
-    private readonly storage: Pick<Storage, "outbox" | "save" | "delete">,
+    private readonly storage: OutboxStorage,
     private readonly send: (frame: ClientFrame) => boolean,
     private readonly onChange: (messages: OutboxMessage[]) => void,
   ) {}
 
   /** Loads the messages that an earlier page left unsent. */
   async load() {
-    const stored = await this.storage.outbox();
+    const stored = await this.storage.outbox().catch((e): StoredMessage[] => {
+      console.warn("unsent messages cannot be loaded", e);
+      return [];
+    });
+    if (this.isStopped) return;
     const loaded = new Set(this.entries.map((e) => e.id));
     const earlier: Entry[] = stored
       .filter((s) => !loaded.has(s.id))
@@ -125,7 +138,7 @@ export class Outbox {
 
   remove(id: string) {
     this.entries = this.entries.filter((e) => e.id !== id);
-    void this.storage.delete(id);
+    void this.delete(id);
     this.publish();
     this.flush();
   }
@@ -138,12 +151,14 @@ export class Outbox {
   stop() {
     for (const timer of this.retryTimers.values()) clearTimeout(timer);
     this.isConnected = false;
+    this.isStopped = true;
   }
 
   private find(id: string) {
     return this.entries.find((e) => e.id === id);
   }
 
+  /** Saves a message on the device, if that is possible. */
   private async save(e: Entry) {
     const stored: StoredMessage = {
       id: e.id,
@@ -154,9 +169,21 @@ export class Outbox {
       at: e.at,
       failed: e.state === "failed" ? (e.code ?? "failed") : undefined,
     };
-    await this.storage.save(stored);
+    try {
+      await this.storage.save(stored);
+    } catch (err) {
+      console.warn("a message cannot be saved on the device", err);
+    }
     // The server may have stored it meanwhile.
-    if (!this.find(e.id)) await this.storage.delete(e.id);
+    if (!this.find(e.id)) await this.delete(e.id);
+  }
+
+  private async delete(id: string) {
+    try {
+      await this.storage.delete(id);
+    } catch (err) {
+      console.warn("a message cannot be deleted from the device", err);
+    }
   }
 
   private pauseConversation(conversation: string, ms: number) {

@@ -15,15 +15,31 @@ interface Schema extends DBSchema {
   drafts: { key: string; value: string };
 }
 
+/** How long opening the database may take. A browser can leave it unanswered,
+ * while another page holds the database or because of a defect. */
+const openTimeout = 5000;
+
 /** Opens the database of an account; each has its own, so that two users can share a browser. */
 export async function openStorage(user: string): Promise<Storage> {
-  const db = await openDB<Schema>("hikyaku-" + user, 1, {
+  const opening = openDB<Schema>("hikyaku-" + user, 1, {
     upgrade(d) {
       d.createObjectStore("outbox", { keyPath: "id" });
       d.createObjectStore("drafts");
     },
   });
-  return new Storage(db);
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const timeout = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => {
+      // Nobody uses a database that opens after this, and it must not block others.
+      opening.then((db) => db.close()).catch(() => {});
+      reject(new Error("opening the database timed out"));
+    }, openTimeout);
+  });
+  try {
+    return new Storage(await Promise.race([opening, timeout]));
+  } finally {
+    clearTimeout(timer);
+  }
 }
 
 /** Storage holds what must survive a reload: messages that the server has not
@@ -54,4 +70,33 @@ export class Storage {
   close() {
     this.db.close();
   }
+}
+
+/** MemoryStorage is used where the browser has no database for the page, as in
+ * some private windows. Nothing in it survives a reload. */
+export class MemoryStorage {
+  readonly messages = new Map<string, StoredMessage>();
+  readonly drafts = new Map<string, string>();
+
+  async outbox(): Promise<StoredMessage[]> {
+    return [...this.messages.values()].sort((a, b) => a.order - b.order);
+  }
+  async save(m: StoredMessage) {
+    this.messages.set(m.id, m);
+  }
+  async delete(id: string) {
+    this.messages.delete(id);
+  }
+  async draft(conversation: string): Promise<string> {
+    return this.drafts.get(conversation) ?? "";
+  }
+  async saveDraft(conversation: string, text: string) {
+    if (text) this.drafts.set(conversation, text);
+    else this.drafts.delete(conversation);
+  }
+  async clear() {
+    this.messages.clear();
+    this.drafts.clear();
+  }
+  close() {}
 }

@@ -2,7 +2,9 @@ import { useCallback, useState } from "react";
 import { useTranslation } from "react-i18next";
 import { Problem } from "../net/rest";
 
-/** Runs requests to the server, and translates the Problem of one that fails. */
+/** Runs requests to the server, and translates the Problem of one that
+ * fails. Any other error is a defect of the page: it is logged, and the user
+ * is told that something went wrong. */
 export function useTask() {
   const { t } = useTranslation();
   const [busy, setBusy] = useState(false);
@@ -17,7 +19,11 @@ export function useTask() {
         await task();
         return true;
       } catch (e) {
-        if (!(e instanceof Problem)) throw e;
+        if (!(e instanceof Problem)) {
+          console.error(e);
+          setError(t("code_internal"));
+          return false;
+        }
         setField(e.field ?? "");
         setError(t("code_" + e.code, { detail: e.message, defaultValue: e.message }));
         return false;
