@@ -54,7 +54,7 @@ belonging() {
 		# grep reads the path from its input: its own command line is no match.
 		printf '%s/\n' "$dir" | grep -lF -f - /proc/[0-9]*/cmdline 2>/dev/null | cut -d / -f 3 |
 			while read -r pid; do
-				readlink "/proc/$pid/cwd" >/dev/null 2>&1 || ! kill -0 "$pid" 2>/dev/null || echo "$pid"
+				[ -O "/proc/$pid" ] || readlink "/proc/$pid/cwd" >/dev/null 2>&1 || ! kill -0 "$pid" 2>/dev/null || echo "$pid"
 			done
 	else
 		lsof -t -- "$dir/$file" 2>/dev/null
