@@ -26,6 +26,11 @@ import (
 // descendants. A person who works in the folder, or reads a log there, does not
 // have it open.
 //
+// Root without CAP_SYS_PTRACE, as in a container, cannot see which files the
+// processes of other users have open. Such a process belongs to the folder if
+// its command line names a file in it, as those of PostgreSQL and PgBouncer do.
+// PostgreSQL's children do not, and end with their parent.
+//
 // Without /proc, lsof finds the processes that have the file open.
 
 // starterFile holds the id of the process that created the folder.
@@ -43,7 +48,14 @@ while read -r _; do :; done
 
 belonging() {
 	if [ -d /proc/self/fd ]; then
-		find /proc/[0-9]*/fd -lname "*/${dir##*/}/$file" 2>/dev/null | cut -d / -f 3
+		# The link of a file that was removed ends with " (deleted)".
+		find /proc/[0-9]*/fd -lname "*/${dir##*/}/$file*" 2>/dev/null | cut -d / -f 3
+		# Reading a link of the process takes what reading those of its files does.
+		# grep reads the path from its input: its own command line is no match.
+		printf '%s/\n' "$dir" | grep -lF -f - /proc/[0-9]*/cmdline 2>/dev/null | cut -d / -f 3 |
+			while read -r pid; do
+				[ -O "/proc/$pid" ] || readlink "/proc/$pid/cwd" >/dev/null 2>&1 || ! kill -0 "$pid" 2>/dev/null || echo "$pid"
+			done
 	else
 		lsof -t -- "$dir/$file" 2>/dev/null
 	fi | sort -u | grep -vx "$PPID"

@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"slices"
 	"strings"
 	"syscall"
@@ -30,7 +31,24 @@ func TestMain(m *testing.M) {
 	if len(os.Args) == 3 && os.Args[1] == starterArgument {
 		startServers(os.Args[2])
 	}
+	if len(os.Args) > 2 && os.Args[1] == withoutPtraceArgument {
+		runWithoutPtrace(os.Args[2:])
+	}
 	os.Exit(m.Run())
+}
+
+// It runs another program without CAP_SYS_PTRACE when it is given this argument
+// and a command line. Root lacks it in a container, and then cannot see which
+// files the processes of other users have open.
+const withoutPtraceArgument = "without-ptrace"
+
+func runWithoutPtrace(command []string) {
+	runtime.LockOSThread() // the one that executes the program
+	// Who may not drop it does not have it.
+	if err := unix.Prctl(unix.PR_CAPBSET_DROP, unix.CAP_SYS_PTRACE, 0, 0, 0); err != nil && (err != unix.EPERM || os.Geteuid() == 0) {
+		panic(fmt.Sprintf("drop CAP_SYS_PTRACE: %v", err))
+	}
+	panic(fmt.Sprintf("%v: %v", command, unix.Exec(command[0], command, os.Environ())))
 }
 
 // startServers prints the path of its folder when its servers run.
@@ -53,15 +71,20 @@ func startServers(end string) {
 		_, err := stack.StartNginx(ctx, f, 0, stack.Upstreams{Gateways: up, APIs: up, Pages: up})
 		return err
 	})
-	if end == "killed" {
+	if end == "killed" || end == killedWithoutPtrace {
 		start.Go(func() error {
 			p, err := stack.StartPostgres(ctx, f, "postgresql")
 			if err != nil {
 				return err
 			}
+			if _, err = stack.StartPgBouncer(ctx, f, p); err != nil {
+				return err
+			}
 			_, err = p.StartReplica(ctx, "replica")
 			return err
 		})
+	}
+	if end == "killed" {
 		start.Go(func() error {
 			_, err := stack.StartRabbitMQ(ctx, f, 1)
 			return err
@@ -83,8 +106,13 @@ func startServers(end string) {
 	}
 }
 
+const (
+	killedWithoutPtrace = "killed without ptrace" // the starter, and thus the watcher
+	killedWithoutFolder = "killed without folder" // which was removed before
+)
+
 func TestServersStopWithStarter(t *testing.T) {
-	for _, end := range []string{"killed", "panics", "exits"} {
+	for _, end := range []string{"killed", killedWithoutPtrace, killedWithoutFolder, "panics", "exits"} {
 		t.Run(end, func(t *testing.T) { t.Parallel(); testServersEnd(t, end) })
 	}
 }
@@ -103,7 +131,11 @@ func startStarter(t *testing.T, end string) *starter {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &starter{Cmd: exec.CommandContext(t.Context(), binary, starterArgument, end)}
+	command := []string{binary, starterArgument, end}
+	if end == killedWithoutPtrace {
+		command = slices.Concat([]string{binary, withoutPtraceArgument}, command)
+	}
+	s := &starter{Cmd: exec.CommandContext(t.Context(), command[0], command[1:]...)} //nolint:gosec // this binary
 	s.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if s.stdin, err = s.StdinPipe(); err != nil {
 		t.Fatal(err)
@@ -131,8 +163,12 @@ func testServersEnd(t *testing.T, end string) {
 	folder := starter.folder
 	running := strings.Join(processesOf(t, folder), "\n")
 	programs := []string{"redis-server", "nginx: master", "nginx: worker", "hikyaku-stack-watcher"}
+	withPostgres := end == "killed" || end == killedWithoutPtrace
+	if withPostgres {
+		programs = append(programs, "postgres -D", "postgres: checkpointer", "walsender", "pgbouncer")
+	}
 	if end == "killed" {
-		programs = append(programs, "beam.smp", "epmd", "postgres -D", "postgres: checkpointer", "walsender")
+		programs = append(programs, "beam.smp", "epmd")
 	}
 	for _, program := range programs {
 		if !strings.Contains(running, program) {
@@ -140,7 +176,7 @@ func testServersEnd(t *testing.T, end string) {
 		}
 	}
 	shared := sharedMemory(t, folder)
-	if end == "killed" && len(shared) == 0 {
+	if withPostgres && len(shared) == 0 {
 		t.Error("PostgreSQL's shared memory is not found")
 	}
 	// Somebody who reads a log is no server.
@@ -150,9 +186,14 @@ func testServersEnd(t *testing.T, end string) {
 		t.Fatal(err)
 	}
 
+	if end == killedWithoutFolder {
+		if err := os.RemoveAll(folder); err != nil {
+			t.Fatal(err)
+		}
+	}
 	// The whole group, as a terminal does it.
 	var err error
-	if end == "killed" {
+	if strings.HasPrefix(end, "killed") {
 		err = unix.Kill(-starter.Process.Pid, unix.SIGKILL)
 	} else {
 		err = starter.stdin.Close()
@@ -180,10 +221,20 @@ func testServersEnd(t *testing.T, end string) {
 // scripts/check-left distinguishes servers without a starter, which are left
 // only if the watcher was killed, from those of a running process.
 func TestCheckLeft(t *testing.T) {
-	starter := startStarter(t, "killed without a watcher")
+	for _, end := range []string{"killed without a watcher", killedWithoutPtrace} {
+		t.Run(end, func(t *testing.T) { t.Parallel(); testCheckLeft(t, end) })
+	}
+}
+
+func testCheckLeft(t *testing.T, end string) {
+	starter := startStarter(t, end)
+	command := []string{"../../scripts/check-left", "0"}
+	if end == killedWithoutPtrace {
+		command = slices.Concat(starter.Args[:2], command)
+	}
 	check := func() string {
 		// What others have left makes it fail as well.
-		out, _ := exec.CommandContext(t.Context(), "../../scripts/check-left", "0").CombinedOutput()
+		out, _ := exec.CommandContext(t.Context(), command[0], command[1:]...).CombinedOutput() //nolint:gosec // this binary
 		return string(out)
 	}
 	if out := check(); strings.Contains(out, starter.folder) {
@@ -204,7 +255,15 @@ func TestCheckLeft(t *testing.T) {
 	if !strings.Contains(out, "folder "+starter.folder+"\n") {
 		t.Errorf("it does not see the folder:\n%s", out)
 	}
+	if end == killedWithoutPtrace && os.Geteuid() == 0 && !strings.Contains(out, "cannot be seen") {
+		t.Errorf("it does not say that it cannot see everything:\n%s", out)
+	}
 	for pid, line := range processes(t, starter.folder) {
+		// PostgreSQL's other processes end with this one. Their command lines do
+		// not name the folder.
+		if end == killedWithoutPtrace && strings.HasPrefix(line, "postgres: ") {
+			continue
+		}
 		if !strings.Contains(out, fmt.Sprintf("process %d of %s: ", pid, starter.folder)) {
 			t.Errorf("it does not see %d, %s:\n%s", pid, line, out)
 		}

@@ -145,8 +145,9 @@ func (s *Store) SetLastSeen(ctx context.Context, id chat.UserID, at time.Time) e
 	return err
 }
 
-// AccountsEnabled reports whether all the accounts exist and are not disabled. They stay
-// so until the transaction ends.
+// AccountsEnabled reports whether all the accounts exist and are not disabled. None
+// is deleted until the transaction ends; FOR KEY SHARE does not prevent that one is
+// disabled.
 func (t *tx) AccountsEnabled(ids []chat.UserID) (bool, error) {
 	var n int
 	_, err := t.queryRow([]any{&n}, `SELECT count(*) FROM (SELECT FROM users WHERE id = ANY($1) AND NOT disabled FOR KEY SHARE) x`, int64s(ids))

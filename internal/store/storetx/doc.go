@@ -8,12 +8,15 @@
 //
 // A command locks a conversation first, and then reads and writes what belongs
 // to it. Only [Members.LockMembership] takes a lock without that. A command on a
-// batch locks the batch before everything else, and then conversations in the
-// order of their ids. A backend that runs one transaction at a time needs no
+// batch locks the batch before everything else, and then conversations: a removal
+// in the order of their ids, CreateBatchConversations in the order of its list, so
+// that two calls with the same pairs in another order can end in a deadlock, and
+// one of them runs again. A backend that runs one transaction at a time needs no
 // locks.
 //
 // # Retries
 //
 // A transaction may be rolled back and run again from the start, so a command
-// keeps no state from a failed run. A command that refuses has written nothing.
+// keeps no state from a failed run. When a command refuses, its transaction is
+// rolled back.
 package storetx

@@ -52,7 +52,8 @@ type Members interface {
 	// given order.
 	NonMembers(id chat.ConversationID, users []chat.UserID) ([]chat.UserID, error)
 	// AccountsEnabled reports whether all the accounts, none of which occurs
-	// twice, exist and are not disabled. They stay so until the transaction ends.
+	// twice, exist and are not disabled. None is deleted until the transaction ends,
+	// but one may be disabled meanwhile.
 	AccountsEnabled(users []chat.UserID) (bool, error)
 	// Memberships returns all members.
 	Memberships(id chat.ConversationID) ([]chat.Membership, error)

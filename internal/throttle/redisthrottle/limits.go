@@ -11,8 +11,9 @@
 // it allowed, and uses that while Redis does not answer. (The buckets of a limiter
 // always use it, and are synchronised with Redis.) A limit then holds per
 // process: guessing is still slowed down, but less the more processes a client
-// reaches. These counts are not written to Redis when it is back; until the outage
-// is over, which is after ten seconds of answers, both must allow a call.
+// reaches. The counts of a [Throttle] are not written to Redis when it is back;
+// until the outage is over, which is after ten seconds of answers, both must allow
+// an attempt. [Limiter.Take] asks Redis alone as soon as it answers.
 //
 // An outage is logged when it begins and when it ends. No call waits longer than
 // 250 ms, and for a second after a call without an answer Redis is not called.

@@ -25,6 +25,7 @@ type copies struct {
 	pushedEarly  revs    // pushed before their turn; the answer will contain them
 	pushedAgain  []int64 // revs that were pushed early again, once for each time
 	awaitingPush revs    // in an answer, and not pushed yet
+	whileUnknown revs    // pushed, and passed on, before the conversation was known; an answer may contain them
 }
 
 // maxPushedAgain bounds copies.pushedAgain. A run with so many has failed anyway.
@@ -77,6 +78,7 @@ func (c *conn) handleMessage(raw []byte) {
 		return
 	}
 	if !c.sync.machine.Has(id) {
+		c.sync.ensureCopies(id).whileUnknown.add(rev)
 		c.received(id, seq, body)
 		return
 	}
@@ -106,6 +108,9 @@ func (c *conn) received(id chat.ConversationID, seq int64, body []byte) {
 func (c *conn) handleChanges(messages []wire.Message) {
 	for i := range messages {
 		m := &messages[i]
+		if k := c.sync.copies[m.Conversation]; k != nil && k.whileUnknown.remove(m.Rev) {
+			continue
+		}
 		if c.isSynced { // otherwise the user missed it while disconnected
 			c.site.repaired.Add(1)
 		}

@@ -26,6 +26,16 @@ func (l *seqListener) Ended(error) {}
 // no socket: requests are never sent.
 func one(t *testing.T) (c *conn, heard *seqListener) {
 	t.Helper()
+	c, heard = unsynced()
+	c.receiveList(t, 0)
+	if !c.isSynced {
+		t.Fatal("something is missing of an empty conversation")
+	}
+	return c, heard
+}
+
+// unsynced is the same before the list has come.
+func unsynced() (c *conn, heard *seqListener) {
 	heard = &seqListener{}
 	s := &site{
 		rooms: []chat.ConversationID{7}, index: map[chat.ConversationID]int{7: 0, 8: 1},
@@ -33,13 +43,15 @@ func one(t *testing.T) (c *conn, heard *seqListener) {
 	}
 	c = &conn{site: s, on: heard, sync: &s.states[0], synced: make(chan struct{})}
 	c.sync.connected(1)
-	c.receive(t, "synced", wire.Synced{T: "synced", ID: "1", Conversations: []wire.Summary{
-		{Conversation: wire.Conversation{ID: 7, Kind: chat.Direct}, Role: chat.Member},
-	}})
-	if !c.isSynced {
-		t.Fatal("something is missing of an empty conversation")
-	}
 	return c, heard
+}
+
+// receiveList receives the answer to the first sync.
+func (c *conn) receiveList(t *testing.T, rev int64) {
+	t.Helper()
+	c.receive(t, "synced", wire.Synced{T: "synced", ID: "1", Conversations: []wire.Summary{
+		{Conversation: wire.Conversation{ID: 7, Kind: chat.Direct, Rev: rev}, Role: chat.Member},
+	}})
 }
 
 func (c *conn) receive(t *testing.T, frameType string, frame any) {
@@ -98,6 +110,25 @@ func TestDuplicatePushedEarly(t *testing.T) {
 	c, heard := one(t)
 	c.handlePushed("7", 2, 1, 2)
 	heard.requireSeqs(t, 1, 2, 2)
+}
+
+// A message that is pushed before the list, and is not in the state that the list
+// tells of, is in a later answer as well, and is no duplicate; a second push is.
+func TestPushedBeforeList(t *testing.T) {
+	c, heard := unsynced()
+	c.handlePushed("7", 3)
+	c.receiveList(t, 2)
+	heard.requireSeqs(t, 3)
+	c.handlePushed("7", 5)
+	c.handleAnswer(t, "2", 3, 4, 5)
+	heard.requireSeqs(t, 3, 4, 5)
+	c.handlePushed("7", 4) // was on its way
+	heard.requireSeqs(t, 3, 4, 5)
+	c.handlePushed("7", 3)
+	heard.requireSeqs(t, 3, 4, 5, 3)
+	if c.site.Repaired() != 2 {
+		t.Errorf("%d repaired", c.site.Repaired())
+	}
 }
 
 // Messages of a conversation that the user is not in are passed on, and never
