@@ -65,7 +65,7 @@ test-deps:
 
 .PHONY: test-go
 test-go: web/dist/index.html web/dist-report/report.js ## Run the Go tests, with the race detector
-	CGO_ENABLED=1 $(GO) test -race -timeout 10m ./...
+	CGO_ENABLED=1 $(GO) test -race -timeout 20m ./...
 
 .PHONY: test-deploy
 test-deploy: ## Check the deployment's files with the types of Compose and Kubernetes
