@@ -2,47 +2,123 @@ package gateway
 
 import (
 	"context"
+	"math/rand/v2"
+	"sync/atomic"
 	"time"
 
 	"github.com/hikyaku-chat/hikyaku/internal/batching"
-	"github.com/hikyaku-chat/hikyaku/internal/chat"
+	"github.com/hikyaku-chat/hikyaku/internal/store"
+	"github.com/hikyaku-chat/hikyaku/internal/websocket"
 	"github.com/hikyaku-chat/hikyaku/internal/wire"
 )
 
-// heartbeats answers pings with the head check of G4. All pings that arrived
-// during a look-up are answered by the next one.
+// heartbeats answers pings, and checks devices: whether anything changed for them
+// since their cursor (G4).
+//
+// A pong is sent at once, whatever the store does. A check is due once in
+// Config.CheckInterval, in which it finds what no other mechanism noticed: losses
+// on the bus are known, and clients resync then. While the bus is interrupted,
+// every ping is checked.
 type heartbeats struct {
 	g     *Gateway
-	queue *batching.Queue[*session]
+	queue *batching.Queue[check]
+}
+
+// check is a device that is to be checked.
+type check struct {
+	s      *session
+	cursor string
 }
 
 const (
-	heartbeatBatch   = 1000
-	headCheckTimeout = 2 * time.Second
+	checkBatch   = 1000
+	checkTimeout = 5 * time.Second
+	// activeFor is how long after a frame to or from it a session counts as
+	// active: its heartbeats are short, so that a broken connection is noticed.
+	activeFor = 10 * time.Second
 )
 
-func newHeartbeats(g *Gateway) *heartbeats {
-	return &heartbeats{g: g, queue: batching.NewQueue[*session]()}
+// heartbeat is a session's state of heartbeats. activeAt and checkAt are Unix
+// milliseconds.
+type heartbeat struct {
+	activeAt atomic.Int64  // when the client last sent or missed something
+	checkAt  atomic.Int64  // when the next check is due
+	interval time.Duration // until the last ping was due; used by the event loop
 }
 
-func (h *heartbeats) add(s *session) { h.queue.Add(s) }
+func newHeartbeats(g *Gateway) *heartbeats {
+	return &heartbeats{g: g, queue: batching.NewQueue[check]()}
+}
 
-func (h *heartbeats) run() { h.queue.Run(h.g.ctx, heartbeatBatch, h.answer) }
+func (h *heartbeats) run() { h.queue.Run(h.g.ctx, checkBatch, h.check) }
 
-func (h *heartbeats) answer(ctx context.Context, sessions []*session) {
-	users := make([]chat.UserID, 0, len(sessions))
-	for _, s := range sessions {
-		users = append(users, s.user)
+// start begins the heartbeats of a session. Its list of conversations is newer
+// than its first checks, which are spread over the interval.
+func (h *heartbeats) start(s *session) {
+	now := time.Now().UnixMilli()
+	s.heartbeat.activeAt.Store(now)
+	s.heartbeat.checkAt.Store(now + rand.Int64N(h.g.cfg.CheckInterval.Milliseconds()+1))
+}
+
+// answer answers a ping. It does not block.
+func (h *heartbeats) answer(s *session, ping *wire.Ping) {
+	now := time.Now().UnixMilli()
+	s.push(wire.Pong{T: "pong", NextMS: h.next(s, now).Milliseconds()})
+	if ping.Cursor == "" || now < s.heartbeat.checkAt.Load() && !h.g.interrupted.Load() {
+		return
 	}
-	ctx, cancel := context.WithTimeout(ctx, headCheckTimeout)
+	s.heartbeat.checkAt.Store(now + jittered(h.g.cfg.CheckInterval).Milliseconds())
+	h.queue.Add(check{s, ping.Cursor})
+}
+
+// next returns the time until the next ping. It grows while a client is quiet.
+func (h *heartbeats) next(s *session, now int64) time.Duration {
+	quiet := now - s.heartbeat.activeAt.Load()
+	if quiet < activeFor.Milliseconds() || h.g.interrupted.Load() {
+		s.heartbeat.interval = h.g.cfg.Heartbeat
+	} else {
+		s.heartbeat.interval = min(max(2*s.heartbeat.interval, h.g.cfg.Heartbeat), h.g.cfg.MaxHeartbeat)
+	}
+	return jittered(s.heartbeat.interval)
+}
+
+// jittered returns up to a fifth less than d, so that clients that connected at
+// the same time do not stay together.
+func jittered(d time.Duration) time.Duration { return d - rand.N(d/5+1) }
+
+// check asks devices to sync that lack something. Those that could not be checked
+// are checked with their next ping.
+func (h *heartbeats) check(ctx context.Context, checks []check) {
+	devices := make([]store.Device, len(checks))
+	for i, c := range checks {
+		devices[i].User = c.s.user
+		if err := h.g.deps.Cursors.Open(syncPurpose, c.s.user, c.cursor, &devices[i].After); err != nil {
+			devices[i].After = "" // its sync will be refused, and begin anew
+		}
+	}
+	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()
-	heads, err := h.g.deps.Store.Heads(ctx, users)
-	if err != nil && h.g.ctx.Err() == nil {
-		h.g.log.Error("the head check failed", "users", len(users), "error", err)
+	changed, err := h.g.deps.Store.HasChanged(ctx, devices)
+	if err != nil {
+		if h.g.ctx.Err() == nil {
+			h.g.log.Error("devices could not be checked for missed changes", "devices", len(devices), "error", err)
+		}
+		for _, c := range checks {
+			c.s.heartbeat.checkAt.Store(0)
+		}
+		return
 	}
-	for _, s := range sessions {
-		// A user in no conversation has no head; zeros are correct.
-		head := heads[s.user]
-		s.push(wire.Pong{T: "pong", Conversations: head.Conversations, Sum: head.Sum, Checked: err == nil})
+	for i, c := range checks {
+		if changed[i] {
+			c.s.resync(resyncFrame)
+		}
 	}
+}
+
+var resyncFrame = websocket.NewFrame(wire.Encode(wire.Resync{T: "resync"}))
+
+// resync asks the client to sync.
+func (s *session) resync(frame *websocket.Frame) {
+	s.heartbeat.activeAt.Store(time.Now().UnixMilli())
+	s.conn.Send(frame)
 }

@@ -332,22 +332,21 @@ type Feed interface {
 	// did not create is refused with CodeInvalid.
 	Changed(ctx context.Context, user chat.UserID, after Position, limit int) (page []chat.Summary, gone []chat.ConversationID, next Position, more bool, err error)
 	// Changes returns the messages of a conversation whose Rev is above rev, in
-	// ascending Rev, at most limit.
-	Changes(ctx context.Context, id chat.ConversationID, by chat.UserID, rev int64, limit int) ([]chat.Message, error)
-	// Heads returns a checksum of each user's conversations, for the head check
-	// of G4.
-	Heads(ctx context.Context, users []chat.UserID) (map[chat.UserID]Head, error)
+	// ascending Rev, at most limit, and the Rev of the conversation when they
+	// were read: with fewer messages than limit, nothing up to it is missing.
+	Changes(ctx context.Context, id chat.ConversationID, by chat.UserID, rev int64, limit int) (page []chat.Message, head int64, err error)
+	// HasChanged reports for each device, at the same index, whether Changed
+	// would list anything, or refuse the position.
+	HasChanged(ctx context.Context, devices []Device) ([]bool, error)
 	// Recent lists by's conversations by last activity, latest first, before
 	// the given time and id (zero time for the first page).
 	Recent(ctx context.Context, by chat.UserID, before time.Time, beforeID chat.ConversationID, limit int) ([]chat.Summary, error)
 }
 
-// Head is the state of all of a user's conversations in two numbers. Client and
-// server can update it as frames arrive, in any order; when the sums differ, the
-// device has missed something.
-type Head struct {
-	Conversations int   // number of conversations that the user is in
-	Sum           int64 // of their Rev and of the user's stored read marks
+// Device is a device of a user that has followed the changes up to a position.
+type Device struct {
+	User  chat.UserID
+	After Position
 }
 
 // MaxSubscriptions is how many push subscriptions a user may have.

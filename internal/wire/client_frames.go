@@ -57,10 +57,11 @@ type Sync struct {
 	Limit        int                 `json:"limit,omitempty" doc:"most entries wanted, 1 to 200 (default 100)"`
 }
 
-// Ping is the heartbeat, sent every limits.heartbeat_ms. Its pong has the head
-// check.
+// Ping is the heartbeat. Its pong says when the next one is due; after sending
+// something a client pings within limits.heartbeat_ms.
 type Ping struct {
-	T string `json:"t" enum:"ping"`
+	T      string `json:"t" enum:"ping"`
+	Cursor string `json:"cursor,omitempty" doc:"from the last synced frame, once everything up to it is there: the server sends resync when something changed since"`
 }
 
 // Inbound is a frame from a client: one of the types above, by pointer.

@@ -11,7 +11,7 @@ type Limits struct {
 	InFlight    int     `json:"in_flight" doc:"most sends without an answer"`
 	PerSecond   float64 `json:"per_second" doc:"messages per second of one user, in the long run"`
 	Burst       int     `json:"burst" doc:"messages of one user at once"`
-	HeartbeatMS int64   `json:"heartbeat_ms" doc:"time between pings"`
+	HeartbeatMS int64   `json:"heartbeat_ms" doc:"time until the first ping, and until the next one after the client sent something"`
 	IdleMS      int64   `json:"idle_ms" doc:"a connection without any frame from the client for so long is closed"`
 	WatchUsers  int     `json:"watch_users" doc:"most people watched for presence"`
 }
@@ -123,18 +123,14 @@ type Changes struct {
 	ID           string              `json:"id"`
 	Conversation chat.ConversationID `json:"conversation"`
 	Messages     []Message           `json:"messages" nullable:"false"`
-	Rev          int64               `json:"rev" doc:"everything up to this change has been seen once this frame is applied"`
+	Rev          int64               `json:"rev" doc:"everything up to this change has been seen once this frame is applied; without more, the last change of the conversation"`
 	More         bool                `json:"more"`
 }
 
-// Pong is the answer to ping, with the head check: the number of the user's
-// conversations, and the sum of rev and of the user's read mark over all of them. A
-// device whose own sum is lower one second later has missed something and syncs.
+// Pong is the answer to ping, given at once.
 type Pong struct {
-	T             string `json:"t" enum:"pong"`
-	Conversations int    `json:"conversations"`
-	Sum           int64  `json:"sum"`
-	Checked       bool   `json:"checked" doc:"false when the server could not look; then the numbers say nothing"`
+	T      string `json:"t" enum:"pong"`
+	NextMS int64  `json:"next_ms" doc:"when the next ping is due, unless the client sends something before"`
 }
 
 // Goodbye says that this server will stop soon. The client reconnects after the
@@ -147,8 +143,9 @@ type Goodbye struct {
 // ErrorFrame is the answer to a frame that could not be decoded or handled; the
 // connection stays open.
 type ErrorFrame struct {
-	T    string `json:"t" enum:"error"`
-	ID   string `json:"id,omitempty" doc:"id of the frame at fault, where it had one"`
-	Code string `json:"code" enum:"malformed,invalid,too_large,not_found,forbidden,rate_limited,unavailable"`
-	Text string `json:"text"`
+	T            string `json:"t" enum:"error"`
+	ID           string `json:"id,omitempty" doc:"id of the frame at fault, where it had one"`
+	Code         string `json:"code" enum:"malformed,invalid,too_large,not_found,forbidden,rate_limited,unavailable"`
+	Text         string `json:"text"`
+	RetryAfterMS int64  `json:"retry_after_ms,omitempty" doc:"the same frame may be sent again after that time"`
 }

@@ -366,7 +366,7 @@ func TestPartitions(t *testing.T) {
 			}
 		}
 	}
-	changes, err := s.Changes(t.Context(), c, u, 0, 1000)
+	changes, _, err := s.Changes(t.Context(), c, u, 0, 1000)
 	if err != nil || len(changes) != 41 || changes[40].Body != "edited" {
 		t.Errorf("changes: %d, %v", len(changes), err)
 	}
@@ -414,7 +414,7 @@ func TestChangesAfterDetach(t *testing.T) {
 	}
 	changes := func(rev int64, limit int) []chat.Message {
 		t.Helper()
-		out, err := s.Changes(t.Context(), c, u, rev, limit)
+		out, _, err := s.Changes(t.Context(), c, u, rev, limit)
 		if err != nil {
 			t.Fatal(err)
 		}

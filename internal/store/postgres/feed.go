@@ -139,26 +139,41 @@ func (s *Store) Recent(ctx context.Context, by chat.UserID, before time.Time, be
 	})
 }
 
-// Heads returns a checksum of each user's conversations; see the contract.
-func (s *Store) Heads(ctx context.Context, users []chat.UserID) (map[chat.UserID]store.Head, error) {
-	return read(ctx, s, "sum up conversations", func(ctx context.Context, q querier) (map[chat.UserID]store.Head, error) {
-		out := make(map[chat.UserID]store.Head, len(users))
-		rows, err := q.Query(ctx, `SELECT k.account, h.n, h.sum FROM unnest($1::bigint[]) AS k (account) CROSS JOIN LATERAL (
-			SELECT count(*) AS n, coalesce(sum(c.rev + m.read), 0)::bigint AS sum FROM members m JOIN conversations c ON c.id = m.conversation
-			WHERE m.account = k.account AND m.role <> '') h`, int64s(users))
+// selectHasChanged selects the places of the devices for which selectChanged would
+// find something, or whose snapshot is ahead of the current one.
+const selectHasChanged = `WITH devices AS MATERIALIZED (
+		SELECT account, base::pg_snapshot AS base, place FROM unnest($1::bigint[], $2::text[]) WITH ORDINALITY AS d (account, base, place))
+	SELECT d.place - 1 FROM devices d WHERE pg_snapshot_xmax(d.base) > pg_snapshot_xmax(pg_current_snapshot()) OR EXISTS (
+		SELECT FROM members m JOIN conversations c ON c.id = m.conversation WHERE m.account = d.account
+			AND NOT pg_visible_in_snapshot(CASE WHEN m.role = '' THEN m.change ELSE greatest(m.change, c.change) END, d.base))`
+
+// HasChanged reports which devices lack something; see the contract.
+func (s *Store) HasChanged(ctx context.Context, devices []store.Device) ([]bool, error) {
+	changed := make([]bool, len(devices))
+	var users []int64
+	var bases []string
+	var indexes []int // in devices
+	for i, d := range devices {
+		p, err := parsePosition(d.After, anySnapshot)
+		if err != nil || p.base == "" || p.round != "" {
+			changed[i] = true // also one that is still paging
+			continue
+		}
+		users, bases, indexes = append(users, int64(d.User)), append(bases, p.base), append(indexes, i)
+	}
+	if len(indexes) == 0 {
+		return changed, nil
+	}
+	return read(ctx, s, "look for changes", func(ctx context.Context, q querier) ([]bool, error) {
+		rows, err := q.Query(ctx, selectHasChanged, users, bases)
 		if err != nil {
 			return nil, err
 		}
-		defer rows.Close()
-		for rows.Next() {
-			var user chat.UserID
-			var h store.Head
-			if err := rows.Scan(&user, &h.Conversations, &h.Sum); err != nil {
-				return nil, err
-			}
-			out[user] = h
+		places, err := pgx.CollectRows(rows, pgx.RowTo[int64])
+		for _, place := range places {
+			changed[indexes[place]] = true
 		}
-		return out, rows.Err()
+		return changed, err
 	})
 }
 
@@ -179,23 +194,24 @@ const selectFirstSeqAfter = `WITH RECURSIVE search (low, high) AS (
 // Changes returns the messages that have changed after rev; see the contract. It
 // merges those that are unchanged since they were stored with those that were
 // changed, both in the order of their rev.
-func (s *Store) Changes(ctx context.Context, id chat.ConversationID, by chat.UserID, rev int64, limit int) ([]chat.Message, error) {
-	return read(ctx, s, "read changes", func(ctx context.Context, _ querier) (out []chat.Message, err error) {
+func (s *Store) Changes(ctx context.Context, id chat.ConversationID, by chat.UserID, rev int64, limit int) (page []chat.Message, head int64, err error) {
+	page, err = read(ctx, s, "read changes", func(ctx context.Context, _ querier) (out []chat.Message, err error) {
 		// Several statements that must see one state.
 		err = pgx.BeginTxFunc(ctx, s.pool, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(t pgx.Tx) error {
-			out, err = changesAfter(ctx, t, id, by, max(rev, 0), max(limit, 0))
+			out, head, err = changesAfter(ctx, t, id, by, max(rev, 0), max(limit, 0))
 			return err
 		})
 		return out, err
 	})
+	return page, head, err
 }
 
-func changesAfter(ctx context.Context, q querier, id chat.ConversationID, by chat.UserID, rev int64, limit int) ([]chat.Message, error) {
-	var last, head int64
+func changesAfter(ctx context.Context, q querier, id chat.ConversationID, by chat.UserID, rev int64, limit int) (page []chat.Message, head int64, err error) {
+	var last int64
 	found, err := queryRow(ctx, q, []any{&last, &head}, `SELECT c.seq, c.rev FROM conversations c
 		JOIN members m ON m.account = $2 AND m.conversation = c.id AND m.role <> '' WHERE c.id = $1`, id, by)
 	if err := notFound(found, err, "conversation"); err != nil || limit == 0 || rev >= head {
-		return nil, err
+		return nil, head, err
 	}
 	// The rev with which a message was stored is its seq plus the number of other
 	// changes before it, which leaves very little to search.
@@ -204,13 +220,13 @@ func changesAfter(ctx context.Context, q querier, id chat.ConversationID, by cha
 	from := high
 	if low < high {
 		if _, err := queryRow(ctx, q, []any{&from}, selectFirstSeqAfter, id, low, high, rev); err != nil {
-			return nil, err
+			return nil, 0, err
 		}
 	}
 	out, err := collectMessages(q.Query(ctx, `SELECT `+messageColumns+` FROM messages g WHERE g.conversation = $1 AND g.seq >= $2
 		AND g.month >= `+monthSQL("$1", "$2")+` AND g.changed_rev IS NULL ORDER BY g.seq LIMIT $3`, id, from, limit))
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	// The limit applies after the join: changes of a detached month no longer
 	// exist, and must not end the page.
@@ -218,9 +234,9 @@ func changesAfter(ctx context.Context, q querier, id chat.ConversationID, by cha
 		JOIN messages g ON g.conversation = a.conversation AND g.seq = a.seq AND g.month = a.month
 		WHERE a.conversation = $1 AND a.rev > $2 ORDER BY a.rev LIMIT $3`, id, rev, limit))
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	out = append(out, changed...)
 	slices.SortFunc(out, func(a, b chat.Message) int { return int(a.Rev - b.Rev) })
-	return out[:min(len(out), limit)], nil
+	return out[:min(len(out), limit)], head, nil
 }

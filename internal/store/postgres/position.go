@@ -43,6 +43,9 @@ func (p position) encode() store.Position {
 	return store.Position(strings.Join([]string{positionPrefix + base, p.round, p.xid, strconv.FormatInt(p.id, 10)}, "/"))
 }
 
+// anySnapshot is ahead of every snapshot.
+const anySnapshot = "0:18446744073709551615:"
+
 // parsePosition parses a position. now is the current snapshot: a position that
 // is ahead of it comes from another installation, or from this one before a
 // backup was restored, and the device must start over.

@@ -73,7 +73,7 @@ func (s *Store) Changed(ctx context.Context, user chat.UserID, after store.Posit
 		list, err := summaries(c, user, `SELECT * FROM (
 				SELECT m.slot, iif(m.role = '', m.change, max(m.change, c.change)) AS k, m.role
 				FROM members m CROSS JOIN conversations c ON c.slot = m.slot WHERE m.user = ?1)
-			WHERE k > ?2 AND (?2 > 0 OR role <> '') ORDER BY k LIMIT +?3`, start, limit+1)
+			WHERE k > ?2 AND (?4 OR role <> '') ORDER BY k LIMIT +?3`, start, limit+1, after != "")
 		if err != nil {
 			return out, err
 		}
@@ -113,18 +113,23 @@ func (s *Store) Recent(ctx context.Context, by chat.UserID, before time.Time, be
 	})
 }
 
-// Heads returns a checksum of each user's conversations; see the contract.
-func (s *Store) Heads(ctx context.Context, users []chat.UserID) (map[chat.UserID]store.Head, error) {
-	return read(ctx, s, "sum up conversations", func(c *conn) (map[chat.UserID]store.Head, error) {
-		out := make(map[chat.UserID]store.Head, len(users))
-		for _, user := range users {
-			if _, err := c.queryRow(`SELECT count(*), coalesce(sum(c.rev + m.read), 0)
-				FROM members m CROSS JOIN conversations c ON c.slot = m.slot WHERE m.user = ? AND m.role <> ''`,
-				func(r row) { out[user] = store.Head{Conversations: int(r.int(0)), Sum: r.int(1)} }, user); err != nil {
+// HasChanged reports which devices lack something; see the contract.
+func (s *Store) HasChanged(ctx context.Context, devices []store.Device) ([]bool, error) {
+	return read(ctx, s, "look for changes", func(c *conn) ([]bool, error) {
+		changed := make([]bool, len(devices))
+		for i, d := range devices {
+			start, err := s.parsePosition(d.After)
+			if err != nil || d.After == "" {
+				changed[i] = true
+				continue
+			}
+			changed[i], err = c.queryRow(`SELECT 1 FROM members m CROSS JOIN conversations c ON c.slot = m.slot
+				WHERE m.user = ?1 AND iif(m.role = '', m.change, max(m.change, c.change)) > ?2 LIMIT 1`, func(row) {}, d.User, start)
+			if err != nil {
 				return nil, err
 			}
 		}
-		return out, nil
+		return changed, nil
 	})
 }
 
@@ -138,11 +143,14 @@ const (
 // Changes returns the messages that have changed after rev; see the contract. It
 // merges those that are unchanged since they were stored with those that were
 // changed, both in the order of their rev.
-func (s *Store) Changes(ctx context.Context, id chat.ConversationID, by chat.UserID, rev int64, limit int) ([]chat.Message, error) {
-	return read(ctx, s, "read changes", func(c *conn) (out []chat.Message, err error) {
+func (s *Store) Changes(ctx context.Context, id chat.ConversationID, by chat.UserID, rev int64, limit int) (page []chat.Message, head int64, err error) {
+	page, err = read(ctx, s, "read changes", func(c *conn) (out []chat.Message, err error) {
 		v, err := conversationForReader(c, id, by)
-		if err != nil || limit <= 0 || rev >= v.Rev {
+		if err != nil {
 			return nil, err
+		}
+		if head = v.Rev; limit <= 0 || rev >= head {
+			return nil, nil
 		}
 		from, err := firstSeqAfter(c, &v, max(rev, 0))
 		if err != nil {
@@ -161,6 +169,7 @@ func (s *Store) Changes(ctx context.Context, id chat.ConversationID, by chat.Use
 		slices.SortFunc(out, func(a, b chat.Message) int { return int(a.Rev - b.Rev) })
 		return out[:min(len(out), limit)], nil
 	})
+	return page, head, err
 }
 
 // firstSeqAfter returns the seq of the first message that was stored after rev.

@@ -27,7 +27,7 @@ func Benchmark(b *testing.B, open func(tb testing.TB) Harness) {
 	}
 	benchStored(b, open)
 	b.Run("Changed/conversations=50", func(b *testing.B) { benchChanged(b, open(b).Store, 50) })
-	b.Run("Heads/conversations=50", func(b *testing.B) { benchHeads(b, open(b).Store, 50) })
+	b.Run("HasChanged/conversations=100", func(b *testing.B) { benchHasChanged(b, open(b).Store, 100) })
 	b.Run("Mark", func(b *testing.B) { benchMark(b, open(b).Store) })
 	b.Run("Batch/people=10000", func(b *testing.B) { benchBatch(b, open(b).Store, 10_000) })
 }
@@ -203,11 +203,20 @@ func benchChanged(b *testing.B, s store.Store, convs int) {
 	}
 }
 
-func benchHeads(b *testing.B, s store.Store, convs int) {
+// benchHasChanged measures the check of ten idle devices.
+func benchHasChanged(b *testing.B, s store.Store, convs int) {
 	f := newBenchFixture(b, s, 10, convs, 10)
+	devices := make([]store.Device, len(f.users))
+	for i, u := range f.users {
+		_, _, at, more, err := s.Changed(context.Background(), u, "", convs+1)
+		if err != nil || more {
+			b.Fatal(more, err)
+		}
+		devices[i] = store.Device{User: u, After: at}
+	}
 	for b.Loop() {
-		if _, err := s.Heads(context.Background(), f.users); err != nil {
-			b.Fatal(err)
+		if changed, err := s.HasChanged(context.Background(), devices); err != nil || changed[0] {
+			b.Fatal(changed, err)
 		}
 	}
 }

@@ -129,7 +129,7 @@ func concurrentChanges(f *fixture) {
 		}
 	}
 	f.equal("members", len(f.members(c)), end.Members)
-	f.equal("changes", len(must[[]chat.Message](f)(f.s.Changes(f.ctx(), c, owner, 0, 10_000))), len(all))
+	f.equal("changes", len(f.changes(c, owner, 0, 10_000)), len(all))
 }
 
 func sameBatchTwice(f *fixture) {

@@ -148,7 +148,7 @@ func nonMembers(f *fixture) {
 			"EditMessage":        second(f.s.EditMessage(f.ctx(), id, 1, outsider, "x")),
 			"DeleteMessage":      second(f.s.DeleteMessage(f.ctx(), id, 1, outsider)),
 			"History":            second(f.s.History(f.ctx(), id, outsider, 1, 10, false, 10)),
-			"Changes":            second(f.s.Changes(f.ctx(), id, outsider, 0, 10)),
+			"Changes":            third(f.s.Changes(f.ctx(), id, outsider, 0, 10)),
 		} {
 			if chat.CodeOf(err) != chat.CodeNotFound {
 				f.Errorf("%s: got %v, want %s", name, err, chat.CodeNotFound)

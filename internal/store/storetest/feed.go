@@ -17,7 +17,8 @@ var feedTests = []testCase{
 	{name: "a position outlives the process", run: positionKept},
 	{name: "foreign positions", run: foreignPositions},
 	{name: "changes by rev", run: changesByRev},
-	{name: "heads", run: heads},
+	{name: "has changed", run: hasChanged},
+	{name: "left after an empty list", run: leftAfterAnEmptyList},
 	{name: "recent", run: recentList},
 	{name: "unread", run: unread},
 }
@@ -240,13 +241,13 @@ func changesByRev(f *fixture) {
 	head := f.summary(c, b).Rev
 	for rev := int64(-1); rev <= head+1; rev++ {
 		want := all[slices.IndexFunc(append(all, chat.Message{Rev: 1 << 60}), func(m chat.Message) bool { return m.Rev > rev }):]
-		f.equal(fmt.Sprintf("after rev %d", rev), must[[]chat.Message](f)(f.s.Changes(f.ctx(), c, b, rev, 1000)), want)
-		three := must[[]chat.Message](f)(f.s.Changes(f.ctx(), c, b, rev, 3))
+		f.equal(fmt.Sprintf("after rev %d", rev), f.changes(c, b, rev, 1000), want)
+		three := f.changes(c, b, rev, 3)
 		f.equal(fmt.Sprintf("three after rev %d", rev), three, want[:min(3, len(want))])
 	}
 	var paged []chat.Message
 	for rev := int64(0); ; {
-		page := must[[]chat.Message](f)(f.s.Changes(f.ctx(), c, b, rev, 1))
+		page := f.changes(c, b, rev, 1)
 		if len(page) == 0 {
 			break
 		}
@@ -254,31 +255,72 @@ func changesByRev(f *fixture) {
 	}
 	f.equal("paged", paged, all)
 	empty := f.group(a)
-	f.equal("an empty one", len(must[[]chat.Message](f)(f.s.Changes(f.ctx(), empty, a, 0, 10))), 0)
+	f.equal("an empty one", len(f.changes(empty, a, 0, 10)), 0)
 }
 
-func heads(f *fixture) {
+// changes returns a page of what has changed, and checks the head of it.
+func (f *fixture) changes(c chat.ConversationID, by chat.UserID, rev int64, limit int) []chat.Message {
+	f.Helper()
+	page, head, err := f.s.Changes(f.ctx(), c, by, rev, limit)
+	f.noError(err)
+	f.equal("head", head, f.summary(c, by).Rev)
+	return page
+}
+
+func hasChanged(f *fixture) {
 	u, other, lonely := f.user(), f.user(), f.user()
-	a, b := f.group(u, other), f.direct(u, other)
-	left := f.group(u, other)
-	f.sendN(a, other, 5)
-	f.sendN(b, u, 2)
-	f.mark(a, u, 3, 4)
-	f.mark(b, other, 1, 1)
-	must[store.Change](f)(f.s.RemoveMember(f.ctx(), left, other, other))
-	got := must[map[chat.UserID]store.Head](f)(f.s.Heads(f.ctx(), []chat.UserID{u, other, lonely}))
-	want := map[chat.UserID]store.Head{}
-	for _, who := range []chat.UserID{u, other, lonely} {
-		var h store.Head
-		for _, s := range must[[]chat.Summary](f)(f.s.Recent(f.ctx(), who, time.Time{}, 0, 100)) {
-			h.Conversations++
-			h.Sum += s.Rev + s.Read
+	a, b, left := f.group(u, other), f.direct(u, other), f.group(u, other)
+	elsewhere := f.group(u)
+	devices := []*device{newDevice(u), newDevice(other), newDevice(lonely)}
+	check := func(what string, want ...bool) {
+		f.Helper()
+		var all []store.Device
+		for _, d := range devices {
+			all = append(all, store.Device{User: d.user, After: d.at})
 		}
-		want[who] = h
+		f.equal(what, must[[]bool](f)(f.s.HasChanged(f.ctx(), all)), want)
+		for _, d := range devices {
+			d.sync(f, 1)
+		}
 	}
-	f.equal("heads", got, want)
-	f.equal("counted by hand", got[u], store.Head{Conversations: 3, Sum: (6 + 3) + 3 + 2})
-	f.equal("of nobody", len(must[map[chat.UserID]store.Head](f)(f.s.Heads(f.ctx(), nil))), 0)
+	check("at the beginning", true, true, true)
+	check("nothing", false, false, false)
+	f.send(a, other, "x")
+	check("a message", true, true, false)
+	f.send(elsewhere, u, "x")
+	check("a message to one of them", true, false, false)
+	must[store.Edited](f)(f.s.EditMessage(f.ctx(), a, 1, other, "y"))
+	check("an edit", true, true, false)
+	f.mark(a, u, 1, 1)
+	check("a mark of one's own", true, false, false)
+	f.send(b, u, "x")
+	check("a message to a pair", true, true, false)
+	must[store.Change](f)(f.s.RemoveMember(f.ctx(), left, other, other))
+	check("a departure", true, true, false)
+	f.send(left, u, "x")
+	check("what comes after it", true, false, false)
+	must[store.Change](f)(f.s.AddMembers(f.ctx(), a, u, []chat.UserID{lonely}))
+	check("the first conversation", true, true, true)
+	must[store.Change](f)(f.s.RemoveMember(f.ctx(), a, lonely, lonely))
+	check("the last conversation", true, true, true)
+	f.equal("of the first and last conversation", len(devices[2].known), 0)
+	f.equal("of nobody", len(must[[]bool](f)(f.s.HasChanged(f.ctx(), nil))), 0)
+	f.equal("of a position that is none", must[[]bool](f)(f.s.HasChanged(f.ctx(), []store.Device{{User: u, After: "x9.1"}})), []bool{true})
+	_, _, paging, more, err := f.s.Changed(f.ctx(), u, "", 1)
+	f.noError(err)
+	f.equal("of a device that is paging", must[[]bool](f)(f.s.HasChanged(f.ctx(), []store.Device{{User: u, After: paging}})), []bool{more})
+}
+
+// A device that began when its user was in no conversation hears of one that they
+// joined and left meanwhile.
+func leftAfterAnEmptyList(f *fixture) {
+	owner, u := f.user(), f.user()
+	d := newDevice(u)
+	d.sync(f, 10)
+	c := f.group(owner, u)
+	must[store.Change](f)(f.s.RemoveMember(f.ctx(), c, owner, u))
+	_, gone := d.sync(f, 10)
+	f.equal("left", gone, []chat.ConversationID{c})
 }
 
 func recentList(f *fixture) {

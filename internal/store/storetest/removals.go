@@ -75,7 +75,6 @@ func removedWhole(f *fixture) {
 	}
 	_, err = f.s.LinkByToken(f.ctx(), link.Token, time.Now())
 	f.refused(err, chat.CodeNotFound)
-	f.equal("heads", must[map[chat.UserID]store.Head](f)(f.s.Heads(f.ctx(), p[:1]))[p[0]], store.Head{})
 	// Messages of it that are still in the broker are refused, also those that
 	// were stored.
 	for _, s := range []chat.Submission{submission(channel, p[0], "late"), earlier} {

@@ -1,12 +1,16 @@
-// Package syncstate decides what a device of hikyaku.v1 has seen, what it must
-// ask for, and when a head check says that it is behind (G4). It is a state
-// machine and nothing else: frames and times go in, frames to send and messages
-// to show come out. It has no socket, no goroutine and no clock, and costs
-// little, since the load tool has many thousands of them.
+// Package syncstate decides what a device of hikyaku.v1 has seen and what it must
+// request (G4). It is a state machine and nothing else: frames and times go in,
+// frames to send and messages to show come out. It has no socket, no goroutine
+// and no clock, and costs little, since the load tool has many thousands of them.
 //
 // The changes of a conversation carry rev 1, 2, 3 …; the machine hands out each
 // once, in that order. A pushed change that is not the next one is not taken
-// but asked for, and so is what a head check finds missing.
+// but requested, and so is what a list of changed conversations has beyond what
+// was seen.
+//
+// Nothing counts as seen before it was applied. The cursor moves on when every
+// change that the lists up to it have named is there; until then a new
+// connection begins at the cursor before.
 package syncstate
 
 import (
@@ -21,14 +25,20 @@ import (
 )
 
 const (
-	// unanswered is how long a sync may be without an answer before it is sent
-	// again.
-	unanswered = 5 * time.Second
-	// refusedPause is how long a sync waits that the server refused.
+	// answerTimeout is how long a request may be without an answer before it is
+	// sent again. It doubles with each attempt, up to maxAnswerTimeout.
+	answerTimeout    = 5 * time.Second
+	maxAnswerTimeout = time.Minute
+	// refusedPause is the wait before a refused request is sent again when the
+	// server names none.
 	refusedPause = time.Second
-	// headCheckDelay is how long pushes may be in flight when heads are
-	// compared.
-	headCheckDelay = time.Second
+	// pushDelay is how long pushes may be in flight: what a list on a connection
+	// that is in sync has beyond what was seen is requested only when it does
+	// not arrive by itself.
+	pushDelay = time.Second
+	// maxRequests is how many requests for the changes of conversations may be
+	// without an answer, so that the server's limits are not reached.
+	maxRequests = 16
 )
 
 // Options are how a device behaves.
@@ -36,10 +46,6 @@ type Options struct {
 	// FromStart has the device read all conversations from their beginning;
 	// else it begins with what happens after its first list of them.
 	FromStart bool
-	// TolerateDelay syncs after a head check only if nothing at all was
-	// received since: for load tests, which must not add to the work of a
-	// server that is late.
-	TolerateDelay bool
 }
 
 // Place is where a pushed change stands among those that were seen.
@@ -60,8 +66,6 @@ const (
 type Output struct {
 	// Send are frames for the server.
 	Send []wire.Sync
-	// After is how long Send waits before it is sent, on this connection.
-	After time.Duration
 	// Messages are new or changed, and seen for the first time, in the order
 	// of their rev.
 	Messages []wire.Message
@@ -72,14 +76,17 @@ type Output struct {
 type Machine struct {
 	options       Options
 	complete      bool // the list of conversations was complete once
+	inSync        bool // it was on this connection: what is missing may be in flight
 	listAgain     bool // another list is due after the one that is under way
-	requests      uint32
+	sweep         bool // the list began without a cursor: conversations that it does not name are left
+	lastRequest   uint32
+	behind        int // conversations of which changes are missing
+	outstanding   int // requests for the changes of conversations that were sent
 	me            chat.UserID
-	cursor        string
+	cursor        string         // all changes up to it were seen
+	listed        string         // end of the last page of the list; "" once it is the cursor
 	conversations []conversation // in the order of their ids
-	sum           int64          // of their rev and read, as the head check has it
 	list          *request       // the list that is under way, if any
-	lag           *lag           // what the last head check found missing, if anything
 }
 
 // conversation is what the device has seen of a conversation.
@@ -87,22 +94,15 @@ type conversation struct {
 	id        chat.ConversationID
 	rev, read int64
 	highest   int64    // the highest rev heard of
-	request   *request // the catch-up that is under way, if any
+	request   *request // the catch-up that is under way or due, if any
+	named     bool     // by the list that began without a cursor
 }
 
-// request is a sync that has no answer.
+// request is a sync that has no answer, or is to be sent later.
 type request struct {
-	id    string
-	asked time.Time // when it was sent last, or is to be sent again
-	upTo  int64     // the highest rev heard of by then
-}
-
-// lag is a head check that found the device behind.
-type lag struct {
-	conversations int
-	sum           int64
-	own           int64 // the device's sum
-	at            time.Time
+	id       string
+	due      time.Time // when it is sent, or sent again
+	attempts int       // how often it was sent
 }
 
 // New is a device that has seen nothing.
@@ -111,11 +111,18 @@ func New(o Options) Machine { return Machine{options: o} }
 // Connected begins a connection of a user: it forgets what the one before was
 // asked for, and asks what changed.
 func (m *Machine) Connected(now time.Time, me chat.UserID) []wire.Sync {
-	m.me, m.list, m.listAgain, m.lag = me, nil, false, nil
+	m.me, m.list, m.listAgain, m.inSync, m.listed, m.outstanding = me, nil, false, false, "", 0
 	for i := range m.conversations {
 		m.conversations[i].request = nil
 	}
-	return m.askList(nil, now)
+	m.requestList(now)
+	return m.sendDue(now)
+}
+
+// Reset forgets everything: the installation's history went back, and what was
+// seen says nothing any more. The next connection begins anew.
+func (m *Machine) Reset() {
+	*m = Machine{options: m.options, lastRequest: m.lastRequest}
 }
 
 // Handle takes a frame from the server. Those that say nothing of what has been
@@ -124,14 +131,13 @@ func (m *Machine) Handle(now time.Time, t string, raw []byte) (out Output) {
 	switch t {
 	case "message", "edited", "deleted":
 		if f, ok := decode[wire.MessageFrame](raw); ok {
-			var place Place
-			if place, out.Send = m.Push(now, f.Conversation, f.Rev); place == Next {
+			if m.take(now, f.Conversation, f.Rev) == Next {
 				out.Messages = []wire.Message{f.Message}
 			}
 		}
 	case "conversation":
 		if f, ok := decode[wire.ConversationFrame](raw); ok {
-			_, out.Send = m.Push(now, f.Conversation.ID, f.Conversation.Rev)
+			m.take(now, f.Conversation.ID, f.Conversation.Rev)
 		}
 	case "removed":
 		if f, ok := decode[wire.Removed](raw); ok {
@@ -140,28 +146,26 @@ func (m *Machine) Handle(now time.Time, t string, raw []byte) (out Output) {
 	case "mark":
 		if f, ok := decode[wire.MarkFrame](raw); ok && f.User == m.me {
 			if c := m.find(f.Conversation); c != nil {
-				m.advance(c, 0, f.Read)
+				c.read = max(c.read, f.Read)
 			}
 		}
 	case "resync":
-		out.Send = m.askList(nil, now)
+		m.requestList(now)
 	case "synced":
 		if f, ok := decode[wire.Synced](raw); ok {
-			out.Send = m.synced(now, &f)
+			m.synced(now, &f)
 		}
 	case "changes":
 		if f, ok := decode[wire.Changes](raw); ok {
-			out.Messages, out.Send = m.changes(now, &f)
-		}
-	case "pong":
-		if f, ok := decode[wire.Pong](raw); ok && f.Checked {
-			m.HeadCheck(now, f.Conversations, f.Sum)
+			out.Messages = m.changes(now, &f)
 		}
 	case "error":
 		if f, ok := decode[wire.ErrorFrame](raw); ok {
-			out.Send, out.After = m.refused(now, f.ID), refusedPause
+			m.refused(now, &f)
 		}
 	}
+	m.moveCursor()
+	out.Send = m.sendDue(now)
 	return out
 }
 
@@ -171,18 +175,26 @@ func decode[T any](raw []byte) (v T, ok bool) {
 
 // Push takes a change that was pushed.
 func (m *Machine) Push(now time.Time, id chat.ConversationID, rev int64) (Place, []wire.Sync) {
+	place := m.take(now, id, rev)
+	m.moveCursor()
+	return place, m.sendDue(now)
+}
+
+func (m *Machine) take(now time.Time, id chat.ConversationID, rev int64) Place {
 	c := m.find(id)
 	switch {
 	case c == nil:
-		return Unknown, m.askList(nil, now)
+		m.requestList(now)
+		return Unknown
 	case rev <= c.rev:
-		return Seen, nil
+		return Seen
 	case rev == c.rev+1:
-		m.advance(c, rev, 0)
-		return Next, nil
+		m.advance(c, rev, rev)
+		return Next
 	}
-	c.highest = max(c.highest, rev)
-	return Ahead, m.catchUp(nil, now, c)
+	m.advance(c, 0, rev)
+	c.catchUp(now)
+	return Ahead
 }
 
 // PushNext is Push for a change that is the next one, for which it needs no
@@ -192,41 +204,44 @@ func (m *Machine) PushNext(id chat.ConversationID, rev int64) bool {
 	if c == nil || rev != c.rev+1 {
 		return false
 	}
-	m.advance(c, rev, 0)
+	m.advance(c, rev, rev)
+	m.moveCursor()
 	return true
 }
 
-// HeadCheck takes the server's numbers of a heartbeat. Whether the device is
-// behind shows when Tick is called a second later: pushes may be in flight.
-func (m *Machine) HeadCheck(now time.Time, conversations int, sum int64) {
-	if !m.behind(conversations, sum) {
-		m.lag = nil
-	} else if m.lag == nil {
-		m.lag = &lag{conversations: conversations, sum: sum, own: m.sum, at: now}
-	}
-}
+// Tick sends what is due; see [Machine.Due].
+func (m *Machine) Tick(now time.Time) []wire.Sync { return m.sendDue(now) }
 
-func (m *Machine) behind(conversations int, sum int64) bool {
-	return m.sum < sum || len(m.conversations) != conversations
-}
-
-// Tick asks again what had no answer for too long, and asks for what a head
-// check found missing. It is called now and then; the heartbeat's pace will do.
-func (m *Machine) Tick(now time.Time) []wire.Sync {
-	send := m.repeat(now, func(r *request) bool { return now.Sub(r.asked) > unanswered })
-	if l := m.lag; l != nil && now.Sub(l.at) >= headCheckDelay {
-		m.lag = nil
-		if m.behind(l.conversations, l.sum) && (!m.options.TolerateDelay || m.sum == l.own) {
-			send = m.askList(send, now)
+// Due returns when Tick has something to send, the zero time for never. A frame
+// may change it.
+func (m *Machine) Due() time.Time {
+	var due time.Time
+	earlier := func(r *request) {
+		if r != nil && (due.IsZero() || r.due.Before(due)) {
+			due = r.due
 		}
 	}
-	return send
+	earlier(m.list)
+	for i := range m.conversations {
+		c := &m.conversations[i]
+		if c.request != nil && (c.request.attempts > 0 || m.outstanding < maxRequests) {
+			earlier(c.request)
+		}
+	}
+	return due
+}
+
+// Cursor is a position up to which the device has seen all changes, for its
+// pings. It is empty while a list is under way.
+func (m *Machine) Cursor() string {
+	if m.list != nil {
+		return ""
+	}
+	return m.cursor
 }
 
 // Whole reports whether nothing is known to be missing.
-func (m *Machine) Whole() bool {
-	return m.complete && m.list == nil && !slices.ContainsFunc(m.conversations, func(c conversation) bool { return c.rev < c.highest })
-}
+func (m *Machine) Whole() bool { return m.complete && m.list == nil && m.behind == 0 }
 
 // Has reports whether the device knows of a conversation.
 func (m *Machine) Has(id chat.ConversationID) bool { return m.find(id) != nil }
@@ -262,36 +277,49 @@ func (m *Machine) find(id chat.ConversationID) *conversation {
 }
 
 func (m *Machine) remove(id chat.ConversationID) {
-	if i, ok := m.search(id); ok {
-		c := m.conversations[i]
-		m.sum -= c.rev + c.read
-		m.conversations = slices.Delete(m.conversations, i, i+1)
+	i, ok := m.search(id)
+	if !ok {
+		return
+	}
+	c := &m.conversations[i]
+	m.dropRequest(c)
+	if c.rev < c.highest {
+		m.behind--
+	}
+	m.conversations = slices.Delete(m.conversations, i, i+1)
+}
+
+// advance records that a conversation was seen up to rev, and heard of up to
+// highest. Both never go back.
+func (m *Machine) advance(c *conversation, rev, highest int64) {
+	wasBehind := c.rev < c.highest
+	c.rev = max(c.rev, rev)
+	c.highest = max(c.highest, highest, c.rev)
+	switch isBehind := c.rev < c.highest; {
+	case isBehind && !wasBehind:
+		m.behind++
+	case wasBehind && !isBehind:
+		m.behind--
+		if c.request != nil && c.request.attempts == 0 {
+			c.request = nil // it arrived by itself
+		}
 	}
 }
 
-// advance moves what was seen of a conversation forward.
-func (m *Machine) advance(c *conversation, rev, read int64) {
-	if rev > c.rev {
-		m.sum += rev - c.rev
-		c.rev = rev
+// moveCursor moves the cursor to the end of the last page of the list when
+// everything that the pages named was seen.
+func (m *Machine) moveCursor() {
+	if m.listed != "" && m.behind == 0 {
+		m.cursor, m.listed = m.listed, ""
 	}
-	if read > c.read {
-		m.sum += read - c.read
-		c.read = read
-	}
-	c.highest = max(c.highest, c.rev)
 }
 
 // synced takes a page of the list of what changed.
-//
-// The cursor moves before what changed has come: a conversation whose changes
-// did not come, on a connection that was lost, is in no list any more. So all
-// that are behind are asked for, not only those in the list.
-func (m *Machine) synced(now time.Time, f *wire.Synced) (send []wire.Sync) {
+func (m *Machine) synced(now time.Time, f *wire.Synced) {
 	if m.list == nil || m.list.id != f.ID {
-		return nil // a second answer to what was asked again
+		return // a second answer to what was asked again
 	}
-	m.list, m.cursor = nil, f.Cursor
+	m.list, m.listed = nil, f.Cursor
 	for _, id := range f.Gone {
 		m.remove(id)
 	}
@@ -305,92 +333,154 @@ func (m *Machine) synced(now time.Time, f *wire.Synced) (send []wire.Sync) {
 			m.conversations = slices.Insert(m.conversations, at, conversation{id: s.ID})
 		}
 		c := &m.conversations[at]
+		c.named = true
+		c.read = max(c.read, s.Read)
 		if !ok && !m.complete && !m.options.FromStart {
-			m.advance(c, s.Rev, 0)
+			m.advance(c, s.Rev, s.Rev)
+		} else {
+			m.advance(c, 0, s.Rev)
 		}
-		m.advance(c, 0, s.Read)
-		c.highest = max(c.highest, s.Rev)
+	}
+	// Everything that is behind is requested, not only what the page names: the
+	// connection on which it was requested before may have been lost.
+	due := now
+	if m.inSync {
+		due = now.Add(pushDelay)
 	}
 	for i := range m.conversations {
-		send = m.catchUp(send, now, &m.conversations[i])
+		m.conversations[i].catchUp(due)
 	}
-	if f.More || m.listAgain {
+	if f.More {
+		m.requestPage(now)
+		return
+	}
+	if m.sweep {
+		m.sweep = false
+		for i := len(m.conversations) - 1; i >= 0; i-- {
+			if c := &m.conversations[i]; !c.named {
+				m.remove(c.id)
+			}
+		}
+	}
+	m.complete, m.inSync = true, true
+	if m.listAgain {
 		m.listAgain = false
-		return m.askList(send, now)
+		m.requestPage(now)
 	}
-	m.complete = true
-	return send
 }
 
 // changes takes a page of what is missing of a conversation.
-func (m *Machine) changes(now time.Time, f *wire.Changes) ([]wire.Message, []wire.Sync) {
+func (m *Machine) changes(now time.Time, f *wire.Changes) []wire.Message {
 	c := m.find(f.Conversation)
 	if c == nil || c.request == nil || c.request.id != f.ID {
-		return nil, nil // as above
+		return nil // as above
 	}
-	upTo, seen := c.request.upTo, c.rev
-	c.request = nil
+	seen := c.rev
+	m.dropRequest(c)
 	messages := slices.DeleteFunc(f.Messages, func(msg wire.Message) bool { return msg.Rev <= seen })
-	m.advance(c, f.Rev, 0)
-	if !f.More { // then the changes up to there that are not in it are none of messages
-		m.advance(c, upTo, 0)
+	m.advance(c, f.Rev, f.Rev)
+	due := now
+	if c.rev == seen { // the server does not have it yet, such as a replica
+		due = now.Add(refusedPause)
 	}
-	return messages, m.catchUp(nil, now, c)
+	c.catchUp(due)
+	return messages
 }
 
-// askList asks which conversations changed, after the list that is under way.
-func (m *Machine) askList(send []wire.Sync, now time.Time) []wire.Sync {
+// refused takes the refusal of a request, which is sent again later.
+func (m *Machine) refused(now time.Time, f *wire.ErrorFrame) {
+	due := now.Add(max(time.Duration(f.RetryAfterMS)*time.Millisecond, refusedPause))
+	if m.list != nil && m.list.id == f.ID {
+		if chat.Code(f.Code) == chat.CodeInvalid { // the server does not know the cursor
+			m.cursor, m.listed, m.list = "", "", nil
+			m.requestPage(due)
+			return
+		}
+		m.list.due = due
+		return
+	}
+	for i := range m.conversations {
+		if c := &m.conversations[i]; c.request != nil && c.request.id == f.ID {
+			m.dropRequest(c)
+			c.catchUp(due)
+			if chat.Code(f.Code) == chat.CodeNotFound { // the user was removed
+				m.requestList(now)
+			}
+			return
+		}
+	}
+}
+
+// requestList asks which conversations changed, after the list that is under way.
+func (m *Machine) requestList(now time.Time) {
 	if m.list != nil {
 		m.listAgain = true
-		return send
+		return
 	}
-	m.list = m.newRequest(now, 0)
-	return append(send, m.listFrame())
+	m.requestPage(now)
+}
+
+// requestPage asks for the next page of the list, or for the first one of another.
+func (m *Machine) requestPage(due time.Time) {
+	if m.cursor == "" && m.listed == "" {
+		m.sweep = true
+		for i := range m.conversations {
+			m.conversations[i].named = false
+		}
+	}
+	m.list = &request{due: due}
 }
 
 // catchUp asks for the changes of a conversation that are missing, unless that
 // is under way.
-func (m *Machine) catchUp(send []wire.Sync, now time.Time, c *conversation) []wire.Sync {
-	if c.rev >= c.highest || c.request != nil {
+func (c *conversation) catchUp(due time.Time) {
+	if c.rev < c.highest && c.request == nil {
+		c.request = &request{due: due}
+	}
+}
+
+func (m *Machine) dropRequest(c *conversation) {
+	if c.request != nil && c.request.attempts > 0 {
+		m.outstanding--
+	}
+	c.request = nil
+}
+
+// sendDue returns the requests that are due, and takes them as sent.
+func (m *Machine) sendDue(now time.Time) (send []wire.Sync) {
+	if m.list != nil && !now.Before(m.list.due) {
+		m.sent(m.list, now)
+		send = append(send, wire.Sync{T: "sync", ID: m.list.id, Cursor: cmp.Or(m.listed, m.cursor)})
+	}
+	if m.behind == 0 {
 		return send
 	}
-	c.request = m.newRequest(now, c.highest)
-	return append(send, c.frame())
-}
-
-// newRequest names a sync by a number, so that a late answer is known as one.
-func (m *Machine) newRequest(now time.Time, upTo int64) *request {
-	m.requests++
-	return &request{id: strconv.FormatUint(uint64(m.requests), 10), asked: now, upTo: upTo}
-}
-
-func (m *Machine) listFrame() wire.Sync {
-	return wire.Sync{T: "sync", ID: m.list.id, Cursor: m.cursor}
-}
-
-func (c *conversation) frame() wire.Sync {
-	return wire.Sync{T: "sync", ID: c.request.id, Conversation: c.id, Rev: c.rev}
-}
-
-// refused gives the syncs to send again that the server did not answer. When it
-// was asked too much at once it does not say which of all that was: then
-// everything is asked again that is not about to be, and an answer too many does
-// no harm.
-func (m *Machine) refused(now time.Time, id string) []wire.Sync {
-	return m.repeat(now.Add(refusedPause), func(r *request) bool { return r.id == id || id == "" && !r.asked.After(now) })
-}
-
-// repeat gives those syncs without an answer that are due, as sent at a time.
-func (m *Machine) repeat(at time.Time, due func(*request) bool) (send []wire.Sync) {
-	if m.list != nil && due(m.list) {
-		m.list.asked = at
-		send = append(send, m.listFrame())
-	}
 	for i := range m.conversations {
-		if c := &m.conversations[i]; c.request != nil && due(c.request) {
-			c.request.asked = at
-			send = append(send, c.frame())
+		c := &m.conversations[i]
+		r := c.request
+		if r != nil && c.rev == c.highest && r.attempts > 0 && !now.Before(r.due) {
+			m.dropRequest(c) // its answer did not come, and is not needed any more
+			continue
 		}
+		if r == nil || now.Before(r.due) || r.attempts == 0 && m.outstanding == maxRequests {
+			continue
+		}
+		if r.attempts == 0 {
+			m.outstanding++
+		}
+		m.sent(r, now)
+		send = append(send, wire.Sync{T: "sync", ID: r.id, Conversation: c.id, Rev: c.rev})
 	}
 	return send
+}
+
+// sent records that a request is sent now. Each is named by a number, so that a
+// late answer is known as one.
+func (m *Machine) sent(r *request, now time.Time) {
+	if r.attempts == 0 {
+		m.lastRequest++
+		r.id = strconv.FormatUint(uint64(m.lastRequest), 10)
+	}
+	r.due = now.Add(min(answerTimeout<<min(r.attempts, 8), maxAnswerTimeout))
+	r.attempts++
 }

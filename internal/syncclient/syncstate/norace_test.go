@@ -1,0 +1,5 @@
+//go:build !race
+
+package syncstate_test
+
+const raceEnabled = false
