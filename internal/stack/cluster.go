@@ -26,7 +26,7 @@ type Options struct {
 	APIs          int      // 2; they serve the page, too
 	Workers       int      // 2
 	Pushers       int      // 1
-	Settings      []string // HIKYAKU_… variables of every process
+	Settings      []string // environment variables of every process, such as HIKYAKU_…
 }
 
 func (o Options) withDefaults() (Options, error) {
