@@ -19,10 +19,15 @@ const maxUnanswered = 3
 
 // heartbeats sends heartbeats and detects a server that is gone. It is a timer
 // and not a goroutine, because a process may have many thousands.
+//
+// The server says when the next heartbeat is due. One is sent sooner after this
+// side sent something, or when the last one is not answered.
 type heartbeats struct {
-	maxUnanswered int32        // unanswered heartbeats that end the connection
-	unanswered    atomic.Int32 // heartbeats since the last data from the server
-	sending       atomic.Bool  // a heartbeat is being written
+	maxUnanswered int32                  // unanswered heartbeats that end the connection
+	unanswered    atomic.Int32           // heartbeats since the last data from the server
+	sending       atomic.Bool            // a heartbeat is being written
+	resting       atomic.Bool            // the next heartbeat is due in more than heartbeatInterval
+	cursor        atomic.Pointer[string] // see SetCursor; nil for none
 
 	mu      sync.Mutex
 	timer   *time.Timer // nil without heartbeats
@@ -62,14 +67,58 @@ func (s *Socket) sendHeartbeat() {
 	h.mu.Lock()
 	if !h.stopped {
 		s.running.Add(1)
+		h.resting.Store(false)
 		h.timer.Reset(s.heartbeatInterval())
 	}
 	h.mu.Unlock()
 	// A heartbeat that blocks must not stop the timer.
 	if h.sending.CompareAndSwap(false, true) {
-		_ = s.Send(wire.Ping{T: "ping"})
+		ping := wire.Ping{T: "ping"}
+		if cursor := h.cursor.Load(); cursor != nil {
+			ping.Cursor = *cursor
+		}
+		_ = s.Send(ping)
 		h.sending.Store(false)
 	}
+}
+
+// SetCursor sets the cursor up to which the device has everything, "" for none. A
+// heartbeat carries it, and the server sends resync when something changed since.
+func (s *Socket) SetCursor(cursor string) {
+	if cursor == "" {
+		s.heartbeats.cursor.Store(nil)
+		return
+	}
+	s.heartbeats.cursor.Store(&cursor)
+}
+
+// rest delays the next heartbeat until the server wants it.
+func (s *Socket) rest(pong Frame) {
+	var f wire.Pong
+	if pong.Into(&f) != nil {
+		return
+	}
+	s.setTimer(time.Duration(f.NextMS) * time.Millisecond)
+}
+
+// expectAnswer has the next heartbeat sent soon, because something was sent that
+// the server answers.
+func (s *Socket) expectAnswer() {
+	if s.heartbeats.resting.Load() {
+		s.setTimer(s.heartbeatInterval())
+	}
+}
+
+// setTimer sets when the next heartbeat is sent.
+func (s *Socket) setTimer(d time.Duration) {
+	h := &s.heartbeats
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.stopped || h.timer == nil || d <= 0 || !h.timer.Stop() {
+		return // it is being sent
+	}
+	h.resting.Store(d > s.heartbeatInterval())
+	h.timer.Reset(d)
 }
 
 // received records a sign of life.

@@ -135,8 +135,11 @@ func (s *Socket) handle(op wsframe.Opcode, payload []byte) error {
 // deliver passes a frame to onFrame.
 func (s *Socket) deliver(p []byte) {
 	f := Frame{T: frameType(p), Raw: p}
-	if f.T == "goodbye" {
+	switch f.T {
+	case "goodbye":
 		s.handleGoodbye(f)
+	case "pong":
+		s.rest(f)
 	}
 	s.onFrame(f)
 }
@@ -237,6 +240,9 @@ func (s *Socket) abort(reason error) {
 
 // Send writes a frame. It blocks while the connection takes nothing.
 func (s *Socket) Send(frame any) error {
+	if _, heartbeat := frame.(wire.Ping); !heartbeat {
+		s.expectAnswer()
+	}
 	b, err := json.Marshal(frame)
 	if err != nil {
 		return fmt.Errorf("encode a frame: %w", err)
@@ -244,7 +250,7 @@ func (s *Socket) Send(frame any) error {
 	return s.SendRaw(b)
 }
 
-// SendRaw writes an encoded frame.
+// SendRaw writes an encoded frame, as one that needs no answer soon.
 func (s *Socket) SendRaw(p []byte) error { return s.write(wsframe.Text, p) }
 
 // maxKeptBuffer is the largest buffer that is kept for the next frame.

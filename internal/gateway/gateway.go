@@ -28,7 +28,9 @@ type Config struct {
 	Node               string        // name of this gateway on the bus; must be unique in the installation
 	Version            string        // sent to clients
 	Origins            []string      // allowed origins of pages, besides the server's own
-	Heartbeat          time.Duration // interval of a client's pings, 100 ms to 1 min; default 3 s, so that a lost push is detected within 5 s
+	Heartbeat          time.Duration // interval of an active client's pings, 100 ms to 1 min; default 3 s, so that it is within 5 s whole again after an interruption
+	MaxHeartbeat       time.Duration // interval of a quiet client's pings, from Heartbeat to 1 min; default 30 s
+	CheckInterval      time.Duration // how often a device is compared with the store without a reason, 100 ms to 1 h; default 5 min
 	IdleTimeout        time.Duration // a connection without a frame from its client for so long is closed, 1 s to 1 h; default 90 s, because browsers run timers of background pages once a minute
 	PerSecond          float64       // messages per second of one user, as told to clients, 0.001 to 1e6; default 20
 	Burst              int           // messages of one user at once, as told to clients, 1 to 1e6; default 60
@@ -47,6 +49,8 @@ type Config struct {
 // WithDefaults returns c with the default for each zero.
 func (c Config) WithDefaults() Config {
 	c.Heartbeat = cmp.Or(c.Heartbeat, 3*time.Second)
+	c.MaxHeartbeat = cmp.Or(c.MaxHeartbeat, max(30*time.Second, c.Heartbeat))
+	c.CheckInterval = cmp.Or(c.CheckInterval, 5*time.Minute)
 	c.IdleTimeout = cmp.Or(c.IdleTimeout, 90*time.Second)
 	c.PerSecond = cmp.Or(c.PerSecond, 20)
 	c.Burst = cmp.Or(c.Burst, 60)
@@ -71,6 +75,8 @@ func (c Config) Validate() error {
 		setting.Between("in-flight", c.InFlight, 1, 1e6, "unanswered messages of one connection, such as 128"),
 		setting.Between("connections", c.ConnectionsPerUser, 1, 1e6, "connections of one user, such as 50"),
 		setting.Between("heartbeat", c.Heartbeat, 100*time.Millisecond, time.Minute, "the time between heartbeats, such as 3s"), // less than the default of IdleTimeout
+		setting.Between("max-heartbeat", c.MaxHeartbeat, c.Heartbeat, time.Minute, "the time between heartbeats of a quiet client, such as 30s"),
+		setting.Between("check-interval", c.CheckInterval, 100*time.Millisecond, time.Hour, "how often a device is compared with the database, such as 5m"),
 		setting.Between("goodbye-spread", c.GoodbyeSpread, time.Millisecond, time.Hour, "the time over which clients go elsewhere, such as 5s"),
 		setting.Between("idle-timeout", c.IdleTimeout, time.Second, time.Hour, "the time after which an idle connection is closed, such as 90s"),
 		setting.Between("watch-users", c.WatchUsers, 1, 1e6, "users that one connection may watch, such as 500"),
@@ -137,9 +143,10 @@ type Gateway struct {
 	marks       *marks
 	submissions *submission.Service
 
-	lastDevice atomic.Int64 // device number of the newest connection
-	inFlight   atomic.Int64 // unanswered sends of all connections
-	draining   atomic.Bool
+	lastDevice  atomic.Int64 // device number of the newest connection
+	inFlight    atomic.Int64 // unanswered sends of all connections
+	draining    atomic.Bool
+	interrupted atomic.Bool // the bus is interrupted
 
 	ctx         context.Context // canceled when the gateway has stopped
 	cancel      context.CancelFunc

@@ -36,15 +36,21 @@ const (
 	// activeFor is how long after a frame to or from it a session counts as
 	// active: its heartbeats are short, so that a broken connection is noticed.
 	activeFor = 10 * time.Second
+	// minPingInterval is how often a connection's pings are answered at most.
+	minPingInterval = 50 * time.Millisecond
 )
 
-// heartbeat is a session's state of heartbeats. activeAt and checkAt are Unix
-// milliseconds.
+// heartbeat is a session's state of heartbeats, with times in Unix milliseconds.
+// It is safe for concurrent use.
 type heartbeat struct {
-	activeAt atomic.Int64  // when the client last sent or missed something
-	checkAt  atomic.Int64  // when the next check is due
-	interval time.Duration // until the last ping was due; used by the event loop
+	activeAt atomic.Int64 // when the client last sent or missed something
+	checkAt  atomic.Int64 // when the next check is due
+	pingedAt atomic.Int64
+	interval atomic.Int64 // until the last ping was due, in nanoseconds
 }
+
+// active records that the client sent or missed something.
+func (h *heartbeat) active() { h.activeAt.Store(time.Now().UnixMilli()) }
 
 func newHeartbeats(g *Gateway) *heartbeats {
 	return &heartbeats{g: g, queue: batching.NewQueue[check]()}
@@ -63,6 +69,9 @@ func (h *heartbeats) start(s *session) {
 // answer answers a ping. It does not block.
 func (h *heartbeats) answer(s *session, ping *wire.Ping) {
 	now := time.Now().UnixMilli()
+	if now-s.heartbeat.pingedAt.Swap(now) < minPingInterval.Milliseconds() {
+		return
+	}
 	s.push(wire.Pong{T: "pong", NextMS: h.next(s, now).Milliseconds()})
 	if ping.Cursor == "" || now < s.heartbeat.checkAt.Load() && !h.g.interrupted.Load() {
 		return
@@ -74,12 +83,12 @@ func (h *heartbeats) answer(s *session, ping *wire.Ping) {
 // next returns the time until the next ping. It grows while a client is quiet.
 func (h *heartbeats) next(s *session, now int64) time.Duration {
 	quiet := now - s.heartbeat.activeAt.Load()
-	if quiet < activeFor.Milliseconds() || h.g.interrupted.Load() {
-		s.heartbeat.interval = h.g.cfg.Heartbeat
-	} else {
-		s.heartbeat.interval = min(max(2*s.heartbeat.interval, h.g.cfg.Heartbeat), h.g.cfg.MaxHeartbeat)
+	interval := h.g.cfg.Heartbeat
+	if quiet >= activeFor.Milliseconds() && !h.g.interrupted.Load() {
+		interval = min(max(2*time.Duration(s.heartbeat.interval.Load()), interval), h.g.cfg.MaxHeartbeat)
 	}
-	return jittered(s.heartbeat.interval)
+	s.heartbeat.interval.Store(int64(interval))
+	return jittered(interval)
 }
 
 // jittered returns up to a fifth less than d, so that clients that connected at
@@ -118,7 +127,7 @@ func (h *heartbeats) check(ctx context.Context, checks []check) {
 var resyncFrame = websocket.NewFrame(wire.Encode(wire.Resync{T: "resync"}))
 
 // resync asks the client to sync.
-func (s *session) resync(frame *websocket.Frame) {
-	s.heartbeat.activeAt.Store(time.Now().UnixMilli())
+func (s *session) resync(frame websocket.Frame) {
+	s.heartbeat.active()
 	s.conn.Send(frame)
 }

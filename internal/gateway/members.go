@@ -9,7 +9,6 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
 	"github.com/hikyaku-chat/hikyaku/internal/pubsub"
 	"github.com/hikyaku-chat/hikyaku/internal/websocket"
-	"github.com/hikyaku-chat/hikyaku/internal/wire"
 )
 
 const (
@@ -258,6 +257,5 @@ func (c *memberCache) fanOut(m *memberList, frame []byte) {
 
 // resyncAll asks every client to sync, because it may have missed frames.
 func (g *Gateway) resyncAll() {
-	frame := websocket.NewFrame(wire.Encode(wire.Resync{T: "resync"}))
-	g.hub.each(func(s *session) { s.conn.Send(frame) })
+	g.hub.each(func(s *session) { s.resync(resyncFrame) })
 }

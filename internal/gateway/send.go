@@ -116,6 +116,7 @@ func (src *sendSource) Admit(r submission.Request) error {
 func (src *sendSource) Publish(p broker.Publisher, r submission.Request) error {
 	s := (*session)(src)
 	r.ReceivedAt = time.Now()
+	s.heartbeat.activeAt.Store(r.ReceivedAt.UnixMilli())
 	s.mu.Lock()
 	ref := refOf(r)
 	ref.arrival = s.order.arrivalOf(ref.conversation, ref.id, ref.arrival)

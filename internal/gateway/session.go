@@ -39,7 +39,8 @@ type session struct {
 	sender       *submission.Sender // set by start, before frames are handled
 	frameLimiter *rate.Limiter      // for frames that are not sends; used by the event loop or the backlog, never by both at once
 
-	inFlight atomic.Int32
+	inFlight  atomic.Int32
+	heartbeat heartbeat
 
 	mu           sync.Mutex
 	backlog      []inbound
@@ -86,6 +87,7 @@ func (s *session) start(conn *websocket.Conn, user chat.User) {
 		return
 	}
 	s.sender = g.submissions.NewSender(s.user)
+	g.heartbeats.start(s)
 	g.hub.add(s)
 	s.mu.Unlock()
 	g.background.Do(func() {
@@ -174,6 +176,11 @@ func (s *session) sendError(id string, code chat.Code, text string) {
 	s.push(wire.ErrorFrame{T: "error", ID: id, Code: string(code), Text: text})
 }
 
+// sendRetryableError answers a frame that may be sent again a little later.
+func (s *session) sendRetryableError(id string, code chat.Code, text string) {
+	s.push(wire.ErrorFrame{T: "error", ID: id, Code: string(code), Text: text, RetryAfterMS: retryAfter.Milliseconds()})
+}
+
 // Message implements [websocket.Handler]. It runs on the connection's event loop
 // and must not block.
 func (s *session) Message(c *websocket.Conn, p []byte) {
@@ -185,6 +192,11 @@ func (s *session) Message(c *websocket.Conn, p []byte) {
 		return // an unknown type, of a later version of the protocol
 	}
 	s.mu.Lock()
+	if ping, ok := item.(*wire.Ping); ok && s.sender != nil { // answered at once, whatever waits
+		s.mu.Unlock()
+		s.g.heartbeats.answer(s, ping)
+		return
+	}
 	s.lastArrival++
 	in := inbound{item: item, arrival: s.lastArrival}
 	if s.busy {
@@ -218,7 +230,11 @@ func (s *session) overflow(in inbound) {
 		s.rejectRetryable(sendRef{f.ID, f.Conversation, in.arrival}, errOverflow)
 		return
 	}
-	s.sendError("", chat.CodeRateLimited, overflowText)
+	var id string
+	if f, ok := in.item.(*wire.Sync); ok {
+		id = f.ID
+	}
+	s.sendRetryableError(id, chat.CodeRateLimited, overflowText)
 }
 
 // handleInline handles a frame if that needs no I/O, and reports whether it did.
@@ -226,10 +242,8 @@ func (s *session) handleInline(in inbound) bool {
 	switch f := in.item.(type) {
 	case *wire.Send:
 		return s.sendInline(f, in.arrival)
-	case *wire.Ping:
-		if s.allowFrame() {
-			s.g.heartbeats.add(s)
-		}
+	case *wire.Ping: // from before hello
+		s.g.heartbeats.answer(s, f)
 		return true
 	case *wire.Mark:
 		if s.allowFrame() {
@@ -252,16 +266,21 @@ func (s *session) malformed(err error) {
 	}
 }
 
-// allowFrame charges a frame that is not a send to the connection's limit.
+// allowFrame charges a frame that is neither a send nor a sync to the connection's
+// limit.
 func (s *session) allowFrame() bool {
+	if s.limiter().Allow() {
+		return true
+	}
+	s.sendRetryableError("", chat.CodeRateLimited, "too many frames; at most 50 a second")
+	return false
+}
+
+func (s *session) limiter() *rate.Limiter {
 	if s.frameLimiter == nil {
 		s.frameLimiter = rate.NewLimiter(frameRate, frameBurst)
 	}
-	if s.frameLimiter.Allow() {
-		return true
-	}
-	s.sendError("", chat.CodeRateLimited, "too many frames; at most 50 a second")
-	return false
+	return s.frameLimiter
 }
 
 // runBacklog handles waiting frames in order until there are none.
@@ -291,12 +310,19 @@ func (s *session) handle(ctx context.Context, in inbound) {
 		s.sendWithLookup(ctx, f, in.arrival)
 		return
 	}
+	if f, ok := in.item.(*wire.Sync); ok {
+		// A device that returns after a long time has much to ask: it is slowed
+		// down, not refused.
+		if s.limiter().Wait(ctx) == nil {
+			s.heartbeat.active()
+			s.sync(ctx, f)
+		}
+		return
+	}
 	if !s.allowFrame() {
 		return
 	}
 	switch f := in.item.(type) {
-	case *wire.Sync:
-		s.sync(ctx, f)
 	case *wire.Typing:
 		s.typing(ctx, f)
 	case *wire.Watch:

@@ -36,7 +36,7 @@ func (s *session) sync(ctx context.Context, f *wire.Sync) {
 		return
 	}
 	s.g.log.Error("a sync failed", "user", s.user, "error", err)
-	s.sendError(f.ID, chat.CodeUnavailable, "the server cannot look now; ask again")
+	s.sendRetryableError(f.ID, chat.CodeUnavailable, "the server cannot look now; ask again")
 }
 
 func (s *session) syncConversations(ctx context.Context, f *wire.Sync, limit int) error {
@@ -91,7 +91,7 @@ func (s *session) peers(ctx context.Context, page []chat.Summary) (map[chat.User
 }
 
 func (s *session) syncMessages(ctx context.Context, f *wire.Sync, limit int) error {
-	page, err := s.g.deps.Store.Changes(ctx, f.Conversation, s.user, f.Rev, limit)
+	page, head, err := s.g.deps.Store.Changes(ctx, f.Conversation, s.user, f.Rev, limit)
 	if err != nil {
 		return err
 	}
@@ -104,6 +104,9 @@ func (s *session) syncMessages(ctx context.Context, f *wire.Sync, limit int) err
 		}
 		out.Messages = append(out.Messages, wire.MessageOf(&page[i]))
 		out.Rev = page[i].Rev
+	}
+	if !out.More {
+		out.Rev = max(f.Rev, head)
 	}
 	s.push(out)
 	return nil

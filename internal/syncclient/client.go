@@ -78,6 +78,7 @@ type Client struct {
 	mu       sync.Mutex
 	socket   *client.Socket // nil without a connection
 	state    syncstate.Machine
+	cursor   string // that the socket's heartbeats carry
 	outboxes map[chat.ConversationID]*outbox
 	inFlight int
 	pending  int             // messages without an answer, in flight or not
@@ -145,9 +146,14 @@ func (c *Client) send(frame any) {
 	}
 }
 
-// sendSyncs sends requests. c.mu must be held.
+// sendSyncs sends requests, and has heartbeats carry the cursor. c.mu must be
+// held.
 func (c *Client) sendSyncs(frames []wire.Sync) {
 	for i := range frames {
 		c.send(frames[i])
+	}
+	if cursor := c.state.Cursor(); cursor != c.cursor && c.socket != nil {
+		c.cursor = cursor
+		c.socket.SetCursor(cursor)
 	}
 }

@@ -38,7 +38,7 @@ func (c *Client) runConnection(ctx context.Context) error {
 		return err
 	}
 	c.mu.Lock()
-	c.socket, c.inFlight = s, 0
+	c.socket, c.cursor, c.inFlight = s, "", 0
 	c.retry.Reset()
 	c.sendSyncs(c.state.Connected(time.Now(), s.Hello.User.ID))
 	for _, box := range c.outboxes {

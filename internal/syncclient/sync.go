@@ -38,17 +38,7 @@ func handle[T any](f client.Frame, do func(T)) {
 func (c *Client) synchronize(f client.Frame) {
 	c.mu.Lock()
 	out := c.state.Handle(time.Now(), f.T, f.Raw)
-	if out.After == 0 {
-		c.sendSyncs(out.Send)
-	} else if s := c.socket; len(out.Send) > 0 {
-		time.AfterFunc(out.After, func() {
-			c.mu.Lock()
-			defer c.mu.Unlock()
-			if c.socket == s {
-				c.sendSyncs(out.Send)
-			}
-		})
-	}
+	c.sendSyncs(out.Send)
 	c.mu.Unlock()
 	if c.cfg.OnMessage != nil {
 		for i := range out.Messages {
