@@ -129,8 +129,6 @@ func (c *benchRun) run(ctx context.Context, std streams, name string, s runner, 
 }
 
 func (c *benchRun) measure(ctx context.Context, std streams, name string, s runner, processes int, parameters map[string]string) (*report.Report, error) {
-	ctx, over := context.WithCancel(ctx) // ends the sampling
-	defer over()
 	t, err := c.open(0)
 	if err != nil {
 		return nil, err

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"sync"
 	"text/tabwriter"
 	"time"
 
@@ -127,11 +128,13 @@ func printProcesses(out io.Writer, folder *stack.Folder, addrs map[int]string) e
 // see that.
 func (c *stackCommand) watch(ctx context.Context, std streams, folder *stack.Folder) {
 	died := make(chan *stack.Process)
+	var watching sync.WaitGroup
+	defer watching.Wait()
 	for _, p := range folder.Processes() {
 		if !p.Running() {
 			continue // a command such as migrate, which has done its work
 		}
-		go func() {
+		watching.Go(func() {
 			select {
 			case <-ctx.Done():
 				return
@@ -143,7 +146,7 @@ func (c *stackCommand) watch(ctx context.Context, std streams, folder *stack.Fol
 				case <-ctx.Done():
 				}
 			}
-		}()
+		})
 	}
 	for {
 		select {

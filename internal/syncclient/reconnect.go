@@ -59,6 +59,7 @@ func (c *Client) runConnection(ctx context.Context) error {
 			c.disconnected()
 			return ctx.Err()
 		case <-s.Done():
+			s.Close() // waits for what it has started
 			c.disconnected()
 			return s.Err()
 		case <-tick.C:

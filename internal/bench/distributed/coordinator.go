@@ -114,8 +114,16 @@ func (c *Coordinator) broadcast(ctx context.Context, tick func(load.Second), of 
 	responses := make([]response, len(c.agents))
 	seconds := newSecondsMerger(len(c.agents), tick)
 	var group errgroup.Group
-	stop := context.AfterFunc(ctx, c.Close)
-	defer stop()
+	closed := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		defer close(closed)
+		c.Close()
+	})
+	defer func() {
+		if !stop() {
+			<-closed
+		}
+	}()
 	for i, h := range c.agents {
 		group.Go(func() (err error) {
 			responses[i], err = h.call(of(i), func(s load.Second) { seconds.add(i, s) })

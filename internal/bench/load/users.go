@@ -122,9 +122,12 @@ func (v *VirtualUsers) Actions() []target.Action {
 // closeConcurrency is how many connections are closed concurrently.
 const closeConcurrency = 64
 
-// Close ends all connections.
+// Close ends all connections, and waits for whatever served them.
 func (v *VirtualUsers) Close() {
 	v.disconnect(v.All(), target.Conn.Close)
+	if site, ok := v.site.(target.Waiter); ok {
+		site.Wait()
+	}
 }
 
 // disconnect ends the connections of users with end, several concurrently. It

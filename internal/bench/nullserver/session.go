@@ -5,7 +5,6 @@ import (
 	"strconv"
 
 	"github.com/hikyaku-chat/hikyaku/internal/websocket"
-	"github.com/hikyaku-chat/hikyaku/internal/wire"
 )
 
 // session is a user's connection. All of it runs on the event loop.
@@ -28,7 +27,7 @@ func (s *session) Closed(c *websocket.Conn, _ error) {
 // driver writes them, which is fast and would not work for other JSON.
 func (s *session) Message(c *websocket.Conn, p []byte) {
 	if bytes.HasPrefix(p, []byte(`{"t":"ping"`)) {
-		c.Send(websocket.NewFrame(wire.Encode(s.server.headCheck(s.user))))
+		s.server.pong(c, s.user, string(field(p, `"cursor":"`)))
 		return
 	}
 	if bytes.HasPrefix(p, []byte(`{"t":"sync"`)) {

@@ -74,14 +74,12 @@ func (s *Server) list(u *user, id, cursor string) wire.Synced {
 	return out
 }
 
-// headCheck returns the head check. Nobody has a read mark.
-func (s *Server) headCheck(u *user) wire.Pong {
-	all := s.roomsOf(u)
-	out := wire.Pong{T: "pong", Conversations: len(all), Checked: true}
-	for _, r := range all {
-		out.Sum += r.last()
+// pong answers a ping. A device that lacks something is asked to sync.
+func (s *Server) pong(c *websocket.Conn, u *user, cursor string) {
+	c.Send(websocket.NewFrame(wire.Encode(wire.Pong{T: "pong", NextMS: s.heartbeat.Milliseconds()})))
+	if cursor != "" && len(s.list(u, "", cursor).Conversations) > 0 {
+		c.Send(websocket.NewFrame(wire.Encode(wire.Resync{T: "resync"})))
 	}
-	return out
 }
 
 func (s *Server) roomsOf(u *user) []*room {

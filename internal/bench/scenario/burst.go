@@ -20,6 +20,7 @@ type Burst struct {
 
 // Run runs the scenario and fills in the report.
 func (b *Burst) Run(ctx context.Context, r *Run) error {
+	defer r.sampleUsage(ctx)()
 	users, err := r.prepare(ctx, pairs(b.Users))
 	if err != nil {
 		return err

@@ -27,6 +27,7 @@ const sampleDuration = 5 * time.Second
 // Run runs the scenario and fills in the report.
 func (c *Connections) Run(ctx context.Context, r *Run) error {
 	before := r.sampleNow(ctx)
+	defer r.sampleUsage(ctx)()
 	users, err := r.prepare(ctx, c.plan())
 	if err != nil {
 		return err

@@ -29,6 +29,7 @@ const drainTimeout = 15 * time.Second
 // Run runs the scenario and fills in the report. The figures are those of the
 // highest rate of all numbers of users.
 func (l *Latency) Run(ctx context.Context, r *Run) error {
+	defer r.sampleUsage(ctx)()
 	name := r.Name
 	defer func() { r.Name = name }()
 	for i, count := range l.Users {

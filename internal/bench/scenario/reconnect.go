@@ -33,6 +33,7 @@ type reconnectable interface {
 
 // Run runs the scenario and fills in the report.
 func (s *Reconnect) Run(ctx context.Context, r *Run) error {
+	defer r.sampleUsage(ctx)()
 	all, err := r.prepare(ctx, pairs(s.Users))
 	if err != nil {
 		return err

@@ -35,6 +35,7 @@ type activeUsers interface {
 
 // Run runs the scenario and fills in the report.
 func (s *Soak) Run(ctx context.Context, r *Run) error {
+	defer r.sampleUsage(ctx)()
 	plan := s.plan()
 	all, err := r.prepare(ctx, plan)
 	if err != nil {
@@ -49,9 +50,13 @@ func (s *Soak) Run(ctx context.Context, r *Run) error {
 		return err
 	}
 	life := newActivity(s, users, plan)
-	over, stop := context.WithCancel(ctx)
-	defer stop()
+	over, cancel := context.WithCancel(ctx)
 	var living sync.WaitGroup
+	stop := func() {
+		cancel()
+		living.Wait()
+	}
+	defer stop() // before the connections are closed
 	living.Go(func() { life.runActions(over) })
 	if users.CanReconnect() {
 		living.Go(func() { life.runDisconnects(over) })
@@ -68,7 +73,6 @@ func (s *Soak) Run(ctx context.Context, r *Run) error {
 		step.Distributions = load.Distributions{}
 	}
 	stop()
-	living.Wait()
 	r.Report.SetFigures(&total)
 	r.Report.Acts = life.report()
 	r.Report.Drift = drift(r.Report, s.Duration)

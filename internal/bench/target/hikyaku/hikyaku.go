@@ -104,10 +104,7 @@ func (s *site) History(ctx context.Context, room int) ([]target.Message, error) 
 // Connect implements [target.Site]. As every device does, it requests the list
 // of conversations once it is connected.
 func (s *site) Connect(ctx context.Context, user int, on target.Listener) (target.Conn, error) {
-	c := &conn{
-		site: s, on: on, sync: &s.states[user],
-		ready: make(chan struct{}), synced: make(chan struct{}),
-	}
+	c := &conn{site: s, on: on, sync: &s.states[user], synced: make(chan struct{})}
 	list := c.sync.connected(s.users[user].Me().ID)
 	d := client.Dialer{Loop: &s.loops[user%len(s.loops)], OnEnd: c.handleEnd, TolerateSilence: true}
 	if all := s.options.Gateways; len(all) > 0 {
@@ -121,7 +118,7 @@ func (s *site) Connect(ctx context.Context, user int, on target.Listener) (targe
 		return nil, err
 	}
 	c.socket = socket
-	close(c.ready)
+	c.syncs.start(socket)
 	if s.version.Load() == nil {
 		s.version.Store(&socket.Hello.Server)
 	}
@@ -145,7 +142,14 @@ func (s *site) Connect(ctx context.Context, user int, on target.Listener) (targe
 	return nil, fmt.Errorf("wait for the list of conversations: %w", err)
 }
 
-// Reconnect implements [target.Returner].
+// Wait implements [target.Waiter].
+func (s *site) Wait() {
+	for i := range s.loops {
+		s.loops[i].Wait()
+	}
+}
+
+// Reconnect implements [target.Reconnecter].
 func (s *site) Reconnect(ctx context.Context, user int, on target.Listener) (target.Conn, error) {
 	return s.Connect(ctx, user, on)
 }
@@ -156,12 +160,13 @@ type conn struct {
 	socket *client.Socket
 	frame  []byte
 	closed atomic.Bool
-	state  atomic.Int32  // one of the three below
-	ready  chan struct{} // closes when socket is known
+	state  atomic.Int32 // one of the three below
+	syncs  syncSender
 
-	// Only the reader of the socket uses what follows.
+	// What follows is guarded by sync.mu.
 
 	sync     *syncState
+	cursor   string        // that heartbeats carry
 	isSynced bool          // synced is closed
 	synced   chan struct{} // closes when nothing is missing for the first time
 }
@@ -200,12 +205,14 @@ func (c *conn) handleEnd(err error) {
 func (c *conn) Close() {
 	c.closed.Store(true)
 	c.socket.Close()
+	c.syncs.wait()
 }
 
-// Disconnect implements [target.Conn].
+// Disconnect implements [target.Disconnecter].
 func (c *conn) Disconnect() {
 	c.closed.Store(true)
 	c.socket.CloseNow()
+	c.syncs.wait()
 }
 
 // appendID appends a UUIDv7 (RFC 9562, section 5.7) whose random part holds the
@@ -257,8 +264,6 @@ func (c *conn) handleFrame(f client.Frame) {
 		c.on.Answered(n, a)
 	case "message":
 		c.handleMessage(f.Raw)
-	case "pong":
-		c.handlePong(f.Raw)
 	case "conversation", "removed", "mark", "resync", "synced", "changes", "error":
 		c.synchronize(f)
 	}

@@ -28,7 +28,7 @@ func (t *Target) Prepare(ctx context.Context, p target.Plan) (target.Site, error
 		states: make([]syncState, p.Users), conns: make([]atomic.Pointer[conn], p.Users),
 	}
 	for i := range s.states {
-		s.states[i].machine = syncstate.New(syncstate.Options{TolerateDelay: true})
+		s.states[i].machine = syncstate.New(syncstate.Options{})
 	}
 	if _, err := rand.Read(s.run[:]); err != nil {
 		return nil, err

@@ -1,9 +1,9 @@
 package hikyaku
 
 import (
-	"bytes"
 	"slices"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
@@ -12,9 +12,10 @@ import (
 )
 
 // syncState is a device's state of its conversations. It outlives connections,
-// of which a user has one at a time; only the goroutine that reads the
-// connection uses it.
+// of which a user has one at a time: the goroutine that reads it, and its timer,
+// hold mu.
 type syncState struct {
+	mu      sync.Mutex
 	machine syncstate.Machine
 	copies  map[chat.ConversationID]*copies // of the conversations in which something was missing once
 }
@@ -49,6 +50,8 @@ func (s *syncState) connected(me chat.UserID) []wire.Sync {
 	for _, c := range s.copies {
 		c.pushedEarly, c.pushedAgain = nil, nil
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	return s.machine.Connected(time.Now(), me)
 }
 
@@ -70,6 +73,8 @@ func (c *conn) handleMessage(raw []byte) {
 		return
 	}
 	body := stringField(raw, `"body":"`)
+	c.sync.mu.Lock()
+	defer c.sync.mu.Unlock()
 	if c.sync.machine.PushNext(id, rev) {
 		if c.wasPushedEarly(id, rev, seq, body) {
 			c.received(id, seq, body) // for the one before its turn
@@ -136,22 +141,4 @@ func (c *conn) wasPushedEarly(id chat.ConversationID, rev, seq int64, body []byt
 		return r == rev
 	})
 	return true
-}
-
-// handlePong handles the head check without decoding all of the frame.
-func (c *conn) handlePong(raw []byte) {
-	now := time.Now()
-	c.sendSyncs(c.sync.machine.Tick(now))
-	if !bytes.Contains(raw, []byte(`"checked":true`)) {
-		return
-	}
-	sum, err := strconv.ParseInt(string(numberField(raw, `"sum":`)), 10, 64)
-	if err != nil {
-		return
-	}
-	conversations, err := strconv.Atoi(string(numberField(raw, `"conversations":`)))
-	if err != nil {
-		return
-	}
-	c.sync.machine.HeadCheck(now, conversations, sum)
 }

@@ -1,51 +1,147 @@
 package hikyaku
 
 import (
+	"sync"
 	"time"
 
 	"github.com/hikyaku-chat/hikyaku/internal/client"
 	"github.com/hikyaku-chat/hikyaku/internal/wire"
 )
 
-// readyTimeout bounds the wait until a socket is open.
-const readyTimeout = time.Minute
-
 // synchronize handles the other frames that concern conversations, and the
 // answers to syncs. A user starts at the state that the first connection finds.
 func (c *conn) synchronize(f client.Frame) {
+	c.sync.mu.Lock()
+	defer c.sync.mu.Unlock()
 	out := c.sync.machine.Handle(time.Now(), f.T, f.Raw)
-	if out.After > 0 && len(out.Send) > 0 {
-		time.AfterFunc(out.After, func() { c.sendSyncs(out.Send) })
-	} else {
-		c.sendSyncs(out.Send)
-	}
+	c.sendSyncs(out.Send)
 	if f.T == "changes" {
 		c.handleChanges(out.Messages)
 	}
-	c.checkSynced()
-}
-
-// sendSyncs sends frames without blocking: the goroutine that reads this socket
-// reads others, too. The reader notices a lost connection.
-func (c *conn) sendSyncs(frames []wire.Sync) {
-	if len(frames) == 0 {
-		return
-	}
-	go func() {
-		select {
-		case <-c.ready:
-			for i := range frames {
-				_ = c.socket.Send(frames[i])
-			}
-		case <-time.After(readyTimeout):
-		}
-	}()
-}
-
-// checkSynced closes synced when nothing is missing for the first time.
-func (c *conn) checkSynced() {
 	if !c.isSynced && c.sync.machine.Whole() {
 		c.isSynced = true
 		close(c.synced)
 	}
+}
+
+// sendSyncs sends requests, has heartbeats carry the cursor, and sees to it that
+// the machine is called when it has more to send. c.sync.mu must be held.
+func (c *conn) sendSyncs(requests []wire.Sync) {
+	c.syncs.send(requests)
+	if cursor := c.sync.machine.Cursor(); cursor != c.cursor {
+		c.cursor = cursor
+		c.syncs.setCursor(cursor)
+	}
+	if due := c.sync.machine.Due(); !due.IsZero() {
+		c.syncs.schedule(due, c.tick)
+	}
+}
+
+func (c *conn) tick() {
+	c.sync.mu.Lock()
+	defer c.sync.mu.Unlock()
+	c.sendSyncs(c.sync.machine.Tick(time.Now()))
+}
+
+// syncSender sends requests for the goroutine that reads a socket: that one reads
+// others too, and must not block. A lost connection is the reader's to notice.
+// Its zero value keeps what it is given until start.
+type syncSender struct {
+	// running counts the goroutine that sends and the timer. They are started by
+	// the reader, or by each other, so there are no more once both have ended.
+	running sync.WaitGroup
+
+	mu      sync.Mutex
+	socket  *client.Socket // nil before start
+	waiting []wire.Sync    // in order
+	sending bool           // a goroutine sends
+	cursor  string         // for heartbeats, before start
+	timer   *time.Timer    // calls tick; nil while there is nothing to wait for
+	due     time.Time      // when
+	ended   bool           // the socket has ended: no more timers
+}
+
+// start sends on this socket from now on.
+func (s *syncSender) start(socket *client.Socket) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.socket = socket
+	socket.SetCursor(s.cursor)
+	s.run()
+}
+
+// send sends requests. It does not block.
+func (s *syncSender) send(requests []wire.Sync) {
+	if len(requests) == 0 {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.waiting = append(s.waiting, requests...)
+	s.run()
+}
+
+func (s *syncSender) setCursor(cursor string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.cursor = cursor; s.socket != nil {
+		s.socket.SetCursor(cursor)
+	}
+}
+
+// schedule calls tick at a time, or at the earlier one of a previous call.
+func (s *syncSender) schedule(due time.Time, tick func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ended || s.timer != nil && (!s.due.After(due) || !s.timer.Stop()) {
+		return
+	}
+	if s.timer == nil {
+		s.running.Add(1)
+	}
+	s.due = due
+	s.timer = time.AfterFunc(time.Until(due), func() {
+		defer s.running.Done()
+		s.mu.Lock()
+		s.timer = nil
+		s.mu.Unlock()
+		tick()
+	})
+}
+
+// run starts the goroutine that sends, unless there is one or nothing to do.
+// s.mu must be held.
+func (s *syncSender) run() {
+	if s.socket == nil || s.sending || len(s.waiting) == 0 {
+		return
+	}
+	s.sending = true
+	s.running.Go(s.sendWaiting)
+}
+
+func (s *syncSender) sendWaiting() {
+	for {
+		s.mu.Lock()
+		requests := s.waiting
+		s.waiting, s.sending = nil, len(requests) > 0
+		s.mu.Unlock()
+		if len(requests) == 0 {
+			return
+		}
+		for i := range requests {
+			_ = s.socket.Send(requests[i])
+		}
+	}
+}
+
+// wait waits for the goroutine and the timer, after the socket has ended.
+func (s *syncSender) wait() {
+	s.mu.Lock()
+	s.ended = true
+	if s.timer != nil && s.timer.Stop() {
+		s.timer = nil
+		s.running.Done() // it will not fire
+	}
+	s.mu.Unlock()
+	s.running.Wait()
 }

@@ -1,0 +1,96 @@
+package hikyaku
+
+import (
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gobwas/ws"
+	"github.com/gobwas/ws/wsutil"
+
+	"github.com/hikyaku-chat/hikyaku/internal/bench/target/targettest"
+	"github.com/hikyaku-chat/hikyaku/internal/client"
+	"github.com/hikyaku-chat/hikyaku/internal/eventually"
+	"github.com/hikyaku-chat/hikyaku/internal/wire"
+)
+
+// openConn opens a connection to a server that is played by the test.
+func openConn(t *testing.T) (c *conn, server net.Conn) {
+	t.Helper()
+	accepted := make(chan net.Conn, 1)
+	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		conn, _, _, err := ws.HTTPUpgrader{Protocol: func(string) bool { return true }}.Upgrade(r, w)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		if err := wsutil.WriteServerText(conn, []byte(`{"t":"hello"}`)); err != nil {
+			t.Error(err)
+		}
+		accepted <- conn
+	}))
+	t.Cleanup(web.Close)
+	api, err := client.New(web.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c = &conn{site: &site{}, on: &seqListener{}}
+	c.socket, err = client.Dialer{OnEnd: c.handleEnd}.Dial(t.Context(), api, func(client.Frame) {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	server = <-accepted
+	t.Cleanup(func() { _ = server.Close() })
+	return c, server
+}
+
+// Requests are sent in order, also those from before the socket was known.
+func TestSyncsAreSentInOrder(t *testing.T) {
+	c, server := openConn(t)
+	c.syncs.send([]wire.Sync{{T: "sync", ID: "1"}, {T: "sync", ID: "2"}})
+	c.syncs.start(c.socket)
+	c.syncs.send([]wire.Sync{{T: "sync", ID: "3"}})
+	for _, id := range []string{"1", "2", "3"} {
+		if text, err := wsutil.ReadClientText(server); err != nil || !strings.Contains(string(text), `"id":"`+id+`"`) {
+			t.Fatalf("%s, %v; want the sync %s", text, err, id)
+		}
+	}
+	c.Close()
+}
+
+// The timer goes by the earliest time that it was given.
+func TestTheEarliestTimeCounts(t *testing.T) {
+	c, _ := openConn(t)
+	called := make(chan string, 3)
+	now := time.Now()
+	c.syncs.schedule(now.Add(time.Hour), func() { called <- "late" })
+	c.syncs.schedule(now.Add(time.Millisecond), func() { called <- "early" })
+	c.syncs.schedule(now.Add(time.Hour), func() { called <- "late again" })
+	if got := <-called; got != "early" {
+		t.Error(got)
+	}
+	c.Close()
+	if len(called) > 0 {
+		t.Error(<-called)
+	}
+}
+
+// Close waits for the requests that a server does not take, and stops the timer.
+func TestCloseWaitsForSyncs(t *testing.T) {
+	c, server := openConn(t)
+	c.syncs.start(c.socket)
+	c.syncs.send([]wire.Sync{{T: "sync", Cursor: strings.Repeat("large", 10<<20)}})
+	c.syncs.schedule(time.Now().Add(time.Hour), func() { t.Error("the timer fired") })
+	if _, err := io.ReadFull(server, make([]byte, 1)); err != nil { // so it is being written
+		t.Fatal(err)
+	}
+	eventually.True(t, "it is on its way", func() bool { return targettest.Running("hikyaku.(*syncSender)") == 1 })
+	c.Close()
+	if n := targettest.Running("hikyaku.(*syncSender)"); n != 0 {
+		t.Errorf("%d goroutines of the connection still run", n)
+	}
+}
