@@ -243,7 +243,8 @@ func (c *conn) handleFrame(f client.Frame) {
 			c.on.Answered(n, target.Answer{Kind: target.Accepted})
 		}
 	case "rejected", "failed":
-		n, ok := messageNumber(stringField(f.Raw, `"id":"`))
+		id := stringField(f.Raw, `"id":"`)
+		n, ok := messageNumber(id)
 		if !ok {
 			return
 		}
@@ -253,6 +254,7 @@ func (c *conn) handleFrame(f client.Frame) {
 		}
 		if ms, err := strconv.Atoi(string(numberField(f.Raw, `"retry_after_ms":`))); err == nil {
 			a.RetryAfter = time.Duration(ms) * time.Millisecond
+			c.withdraw(id)
 		}
 		c.on.Answered(n, a)
 	case "message":
@@ -262,6 +264,17 @@ func (c *conn) handleFrame(f client.Frame) {
 	case "conversation", "removed", "mark", "resync", "synced", "changes", "error":
 		c.synchronize(f)
 	}
+}
+
+// withdraw says that a refused message will not be sent again, as the load tool
+// never does: otherwise the sender's next messages would wait for it. It does not
+// block: the goroutine that reads this socket reads others, too.
+func (c *conn) withdraw(id []byte) {
+	frame := fmt.Appendf(nil, `{"t":"withdraw","id":"%s"}`, id)
+	go func() {
+		<-c.ready // long since: the message was sent
+		_ = c.socket.SendRaw(frame)
+	}()
 }
 
 // stringField returns the text after a field's name, up to the next quote.
