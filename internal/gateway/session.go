@@ -230,11 +230,19 @@ func (s *session) overflow(in inbound) {
 		s.rejectRetryable(sendRef{f.ID, f.Conversation, in.arrival}, errOverflow)
 		return
 	}
-	var id string
-	if f, ok := in.item.(*wire.Sync); ok {
-		id = f.ID
+	s.sendRetryableError(frameID(in.item), chat.CodeRateLimited, overflowText)
+}
+
+// frameID returns the id under which a frame that is no send is answered, "" if
+// it has none.
+func frameID(item any) string {
+	switch f := item.(type) {
+	case *wire.Sync:
+		return f.ID
+	case *wire.Withdraw:
+		return f.ID.String()
 	}
-	s.sendRetryableError(id, chat.CodeRateLimited, overflowText)
+	return ""
 }
 
 // handleInline handles a frame if that needs no I/O, and reports whether it did.
@@ -242,16 +250,19 @@ func (s *session) handleInline(in inbound) bool {
 	switch f := in.item.(type) {
 	case *wire.Send:
 		return s.sendInline(f, in.arrival)
+	case *wire.Withdraw:
+		s.withdraw(f)
+		return true
 	case *wire.Ping: // from before hello
 		s.g.heartbeats.answer(s, f)
 		return true
 	case *wire.Mark:
-		if s.allowFrame() {
+		if s.allowFrame("") {
 			s.g.marks.add(s.user, f)
 		}
 		return true
 	case error:
-		if s.allowFrame() {
+		if s.allowFrame("") {
 			s.malformed(f)
 		}
 		return true
@@ -267,12 +278,12 @@ func (s *session) malformed(err error) {
 }
 
 // allowFrame charges a frame that is neither a send nor a sync to the connection's
-// limit.
-func (s *session) allowFrame() bool {
+// limit. When that is reached, it answers the frame with an error under its id.
+func (s *session) allowFrame(id string) bool {
 	if s.limiter().Allow() {
 		return true
 	}
-	s.sendRetryableError("", chat.CodeRateLimited, "too many frames; at most 50 a second")
+	s.sendRetryableError(id, chat.CodeRateLimited, "too many frames; at most 50 a second")
 	return false
 }
 
@@ -319,7 +330,7 @@ func (s *session) handle(ctx context.Context, in inbound) {
 		}
 		return
 	}
-	if !s.allowFrame() {
+	if !s.allowFrame(frameID(in.item)) {
 		return
 	}
 	switch f := in.item.(type) {

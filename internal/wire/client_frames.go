@@ -14,6 +14,17 @@ type Send struct {
 	ReplyTo      int64               `json:"reply_to,omitempty" doc:"seq of the message that it answers"`
 }
 
+// Withdraw says that this client will not send a message again that was rejected
+// with retry_after_ms, so that its later messages to the conversation no longer
+// wait for that one. It is answered with withdrawn, also when nothing waited. It
+// takes nothing back: a send of the message that is still on its way is answered
+// as ever, and if that is another rejected with retry_after_ms, the client
+// withdraws again. The end of the connection withdraws everything.
+type Withdraw struct {
+	T  string        `json:"t" enum:"withdraw"`
+	ID chat.ClientID `json:"id" doc:"of the message"`
+}
+
 // Mark moves the user's marks in a conversation forward. It is not answered; mark
 // frames have the result. The latest wins.
 type Mark struct {
@@ -67,10 +78,11 @@ type Ping struct {
 // Inbound is a frame from a client: one of the types above, by pointer.
 type Inbound interface{ inbound() }
 
-func (*Send) inbound()   {}
-func (*Mark) inbound()   {}
-func (*Typing) inbound() {}
-func (*Watch) inbound()  {}
-func (*Status) inbound() {}
-func (*Sync) inbound()   {}
-func (*Ping) inbound()   {}
+func (*Send) inbound()     {}
+func (*Withdraw) inbound() {}
+func (*Mark) inbound()     {}
+func (*Typing) inbound()   {}
+func (*Watch) inbound()    {}
+func (*Status) inbound()   {}
+func (*Sync) inbound()     {}
+func (*Ping) inbound()     {}

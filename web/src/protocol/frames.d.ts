@@ -272,6 +272,8 @@ export interface components {
             t: "rejected";
             /** @description one sentence for people */
             text: string;
+            /** @description the first message to the conversation that was rejected before this one, and must be sent again or withdrawn before it */
+            waits_for?: string;
         };
         Removed: {
             conversation: string;
@@ -418,6 +420,18 @@ export interface components {
             /** @enum {string} */
             t: "watch";
             users: string[] | null;
+        };
+        Withdraw: {
+            /** @description of the message */
+            id: string;
+            /** @enum {string} */
+            t: "withdraw";
+        };
+        Withdrawn: {
+            /** @description of the message */
+            id: string;
+            /** @enum {string} */
+            t: "withdrawn";
         };
     };
     responses: never;

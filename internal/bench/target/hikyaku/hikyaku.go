@@ -7,6 +7,7 @@ import (
 	"context"
 	"encoding/binary"
 	"encoding/hex"
+	"encoding/json"
 	"fmt"
 	"net/netip"
 	"strconv"
@@ -105,7 +106,6 @@ func (s *site) History(ctx context.Context, room int) ([]target.Message, error) 
 // of conversations once it is connected.
 func (s *site) Connect(ctx context.Context, user int, on target.Listener) (target.Conn, error) {
 	c := &conn{site: s, on: on, sync: &s.states[user], synced: make(chan struct{})}
-	list := c.sync.connected(s.users[user].Me().ID)
 	d := client.Dialer{Loop: &s.loops[user%len(s.loops)], OnEnd: c.handleEnd, TolerateSilence: true}
 	if all := s.options.Gateways; len(all) > 0 {
 		d.Gateway = all[user%len(all)]
@@ -118,21 +118,17 @@ func (s *site) Connect(ctx context.Context, user int, on target.Listener) (targe
 		return nil, err
 	}
 	c.socket = socket
-	c.syncs.start(socket)
+	c.outgoing.start(socket)
 	if s.version.Load() == nil {
 		s.version.Store(&socket.Hello.Server)
 	}
-	for i := 0; i < len(list) && err == nil; i++ {
-		err = socket.Send(list[i])
-	}
-	if err == nil {
-		select {
-		case <-c.synced:
-		case <-socket.Done():
-			err = socket.Err()
-		case <-ctx.Done():
-			err = ctx.Err()
-		}
+	c.connected(s.users[user].Me().ID)
+	select {
+	case <-c.synced:
+	case <-socket.Done():
+		err = socket.Err()
+	case <-ctx.Done():
+		err = ctx.Err()
 	}
 	if err == nil && c.state.CompareAndSwap(stateDialing, stateOpen) {
 		s.conns[user].Store(c)
@@ -155,13 +151,13 @@ func (s *site) Reconnect(ctx context.Context, user int, on target.Listener) (tar
 }
 
 type conn struct {
-	site   *site
-	on     target.Listener
-	socket *client.Socket
-	frame  []byte
-	closed atomic.Bool
-	state  atomic.Int32 // one of the three below
-	syncs  syncSender
+	site     *site
+	on       target.Listener
+	socket   *client.Socket
+	frame    []byte
+	closed   atomic.Bool
+	state    atomic.Int32 // one of the three below
+	outgoing frameSender
 
 	// What follows is guarded by sync.mu.
 
@@ -205,14 +201,14 @@ func (c *conn) handleEnd(err error) {
 func (c *conn) Close() {
 	c.closed.Store(true)
 	c.socket.Close()
-	c.syncs.wait()
+	c.outgoing.wait()
 }
 
 // Disconnect implements [target.Disconnecter].
 func (c *conn) Disconnect() {
 	c.closed.Store(true)
 	c.socket.CloseNow()
-	c.syncs.wait()
+	c.outgoing.wait()
 }
 
 // appendID appends a UUIDv7 (RFC 9562, section 5.7) whose random part holds the
@@ -250,7 +246,8 @@ func (c *conn) handleFrame(f client.Frame) {
 			c.on.Answered(n, target.Answer{Kind: target.Accepted})
 		}
 	case "rejected", "failed":
-		n, ok := messageNumber(stringField(f.Raw, `"id":"`))
+		id := stringField(f.Raw, `"id":"`)
+		n, ok := messageNumber(id)
 		if !ok {
 			return
 		}
@@ -260,6 +257,7 @@ func (c *conn) handleFrame(f client.Frame) {
 		}
 		if ms, err := strconv.Atoi(string(numberField(f.Raw, `"retry_after_ms":`))); err == nil {
 			a.RetryAfter = time.Duration(ms) * time.Millisecond
+			c.withdraw(id)
 		}
 		c.on.Answered(n, a)
 	case "message":
@@ -267,6 +265,13 @@ func (c *conn) handleFrame(f client.Frame) {
 	case "conversation", "removed", "mark", "resync", "synced", "changes", "error":
 		c.synchronize(f)
 	}
+}
+
+// withdraw says that a refused message will not be sent again, as the load tool
+// never does: otherwise the sender's next messages would wait for it. It does not
+// block: the goroutine that reads this socket reads others, too.
+func (c *conn) withdraw(id []byte) {
+	c.outgoing.send(json.RawMessage(fmt.Sprintf(`{"t":"withdraw","id":"%s"}`, id)))
 }
 
 // stringField returns the text after a field's name, up to the next quote.

@@ -46,13 +46,14 @@ func (s *syncState) ensureCopies(id chat.ConversationID) *copies {
 
 // connected starts a connection. A message that was pushed on the previous one
 // before its turn, and left to a sync, may be pushed again.
-func (s *syncState) connected(me chat.UserID) []wire.Sync {
-	for _, c := range s.copies {
-		c.pushedEarly, c.pushedAgain = nil, nil
-	}
+func (c *conn) connected(me chat.UserID) {
+	s := c.sync
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.machine.Connected(time.Now(), me)
+	for _, k := range s.copies {
+		k.pushedEarly, k.pushedAgain = nil, nil
+	}
+	c.sendSyncs(s.machine.Connected(time.Now(), me))
 }
 
 // handleMessage takes a pushed message if it is the next change. A repeated one

@@ -27,13 +27,15 @@ func (c *conn) synchronize(f client.Frame) {
 // sendSyncs sends requests, has heartbeats carry the cursor, and sees to it that
 // the machine is called when it has more to send. c.sync.mu must be held.
 func (c *conn) sendSyncs(requests []wire.Sync) {
-	c.syncs.send(requests)
+	for i := range requests {
+		c.outgoing.send(requests[i])
+	}
 	if cursor := c.sync.machine.Cursor(); cursor != c.cursor {
 		c.cursor = cursor
-		c.syncs.setCursor(cursor)
+		c.outgoing.setCursor(cursor)
 	}
 	if due := c.sync.machine.Due(); !due.IsZero() {
-		c.syncs.schedule(due, c.tick)
+		c.outgoing.schedule(due, c.tick)
 	}
 }
 
@@ -43,17 +45,17 @@ func (c *conn) tick() {
 	c.sendSyncs(c.sync.machine.Tick(time.Now()))
 }
 
-// syncSender sends requests for the goroutine that reads a socket: that one reads
+// frameSender sends frames for the goroutine that reads a socket: that one reads
 // others too, and must not block. A lost connection is the reader's to notice.
 // Its zero value keeps what it is given until start.
-type syncSender struct {
+type frameSender struct {
 	// running counts the goroutine that sends and the timer. They are started by
 	// the reader, or by each other, so there are no more once both have ended.
 	running sync.WaitGroup
 
 	mu      sync.Mutex
 	socket  *client.Socket // nil before start
-	waiting []wire.Sync    // in order
+	waiting []any          // frames, in order
 	sending bool           // a goroutine sends
 	cursor  string         // for heartbeats, before start
 	timer   *time.Timer    // calls tick; nil while there is nothing to wait for
@@ -62,7 +64,7 @@ type syncSender struct {
 }
 
 // start sends on this socket from now on.
-func (s *syncSender) start(socket *client.Socket) {
+func (s *frameSender) start(socket *client.Socket) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.socket = socket
@@ -70,18 +72,15 @@ func (s *syncSender) start(socket *client.Socket) {
 	s.run()
 }
 
-// send sends requests. It does not block.
-func (s *syncSender) send(requests []wire.Sync) {
-	if len(requests) == 0 {
-		return
-	}
+// send sends a frame. It does not block.
+func (s *frameSender) send(frame any) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.waiting = append(s.waiting, requests...)
+	s.waiting = append(s.waiting, frame)
 	s.run()
 }
 
-func (s *syncSender) setCursor(cursor string) {
+func (s *frameSender) setCursor(cursor string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.cursor = cursor; s.socket != nil {
@@ -90,7 +89,7 @@ func (s *syncSender) setCursor(cursor string) {
 }
 
 // schedule calls tick at a time, or at the earlier one of a previous call.
-func (s *syncSender) schedule(due time.Time, tick func()) {
+func (s *frameSender) schedule(due time.Time, tick func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.ended || s.timer != nil && (!s.due.After(due) || !s.timer.Stop()) {
@@ -111,7 +110,7 @@ func (s *syncSender) schedule(due time.Time, tick func()) {
 
 // run starts the goroutine that sends, unless there is one or nothing to do.
 // s.mu must be held.
-func (s *syncSender) run() {
+func (s *frameSender) run() {
 	if s.socket == nil || s.sending || len(s.waiting) == 0 {
 		return
 	}
@@ -119,23 +118,23 @@ func (s *syncSender) run() {
 	s.running.Go(s.sendWaiting)
 }
 
-func (s *syncSender) sendWaiting() {
+func (s *frameSender) sendWaiting() {
 	for {
 		s.mu.Lock()
-		requests := s.waiting
-		s.waiting, s.sending = nil, len(requests) > 0
+		frames := s.waiting
+		s.waiting, s.sending = nil, len(frames) > 0
 		s.mu.Unlock()
-		if len(requests) == 0 {
+		if len(frames) == 0 {
 			return
 		}
-		for i := range requests {
-			_ = s.socket.Send(requests[i])
+		for _, f := range frames {
+			_ = s.socket.Send(f)
 		}
 	}
 }
 
 // wait waits for the goroutine and the timer, after the socket has ended.
-func (s *syncSender) wait() {
+func (s *frameSender) wait() {
 	s.mu.Lock()
 	s.ended = true
 	if s.timer != nil && s.timer.Stop() {

@@ -48,12 +48,13 @@ func openConn(t *testing.T) (c *conn, server net.Conn) {
 	return c, server
 }
 
-// Requests are sent in order, also those from before the socket was known.
-func TestSyncsAreSentInOrder(t *testing.T) {
+// Frames are sent in order, also those from before the socket was known.
+func TestFramesAreSentInOrder(t *testing.T) {
 	c, server := openConn(t)
-	c.syncs.send([]wire.Sync{{T: "sync", ID: "1"}, {T: "sync", ID: "2"}})
-	c.syncs.start(c.socket)
-	c.syncs.send([]wire.Sync{{T: "sync", ID: "3"}})
+	c.outgoing.send(wire.Sync{T: "sync", ID: "1"})
+	c.outgoing.send(wire.Sync{T: "sync", ID: "2"})
+	c.outgoing.start(c.socket)
+	c.outgoing.send(wire.Sync{T: "sync", ID: "3"})
 	for _, id := range []string{"1", "2", "3"} {
 		if text, err := wsutil.ReadClientText(server); err != nil || !strings.Contains(string(text), `"id":"`+id+`"`) {
 			t.Fatalf("%s, %v; want the sync %s", text, err, id)
@@ -67,9 +68,9 @@ func TestTheEarliestTimeCounts(t *testing.T) {
 	c, _ := openConn(t)
 	called := make(chan string, 3)
 	now := time.Now()
-	c.syncs.schedule(now.Add(time.Hour), func() { called <- "late" })
-	c.syncs.schedule(now.Add(time.Millisecond), func() { called <- "early" })
-	c.syncs.schedule(now.Add(time.Hour), func() { called <- "late again" })
+	c.outgoing.schedule(now.Add(time.Hour), func() { called <- "late" })
+	c.outgoing.schedule(now.Add(time.Millisecond), func() { called <- "early" })
+	c.outgoing.schedule(now.Add(time.Hour), func() { called <- "late again" })
 	if got := <-called; got != "early" {
 		t.Error(got)
 	}
@@ -79,18 +80,18 @@ func TestTheEarliestTimeCounts(t *testing.T) {
 	}
 }
 
-// Close waits for the requests that a server does not take, and stops the timer.
-func TestCloseWaitsForSyncs(t *testing.T) {
+// Close waits for the frames that a server does not take, and stops the timer.
+func TestCloseWaitsForFrames(t *testing.T) {
 	c, server := openConn(t)
-	c.syncs.start(c.socket)
-	c.syncs.send([]wire.Sync{{T: "sync", Cursor: strings.Repeat("large", 10<<20)}})
-	c.syncs.schedule(time.Now().Add(time.Hour), func() { t.Error("the timer fired") })
+	c.outgoing.start(c.socket)
+	c.outgoing.send(wire.Sync{T: "sync", Cursor: strings.Repeat("large", 10<<20)})
+	c.outgoing.schedule(time.Now().Add(time.Hour), func() { t.Error("the timer fired") })
 	if _, err := io.ReadFull(server, make([]byte, 1)); err != nil { // so it is being written
 		t.Fatal(err)
 	}
-	eventually.True(t, "it is on its way", func() bool { return targettest.Running("hikyaku.(*syncSender)") == 1 })
+	eventually.True(t, "it is on its way", func() bool { return targettest.Running("hikyaku.(*frameSender)") == 1 })
 	c.Close()
-	if n := targettest.Running("hikyaku.(*syncSender)"); n != 0 {
+	if n := targettest.Running("hikyaku.(*frameSender)"); n != 0 {
 		t.Errorf("%d goroutines of the connection still run", n)
 	}
 }
