@@ -78,6 +78,7 @@ type Client struct {
 	mu       sync.Mutex
 	socket   *client.Socket // nil without a connection
 	state    syncstate.Machine
+	delayed  []delayedSyncs // of the current connection
 	outboxes map[chat.ConversationID]*outbox
 	inFlight int
 	pending  int             // messages without an answer, in flight or not

@@ -48,7 +48,7 @@ func sendHeartbeats(o *outbox, times int, now time.Time, nodes ...*node) time.Ti
 }
 
 func newTestNode(name string) (*node, *recorder) {
-	return newNode(name, DefaultQueue, slog.New(slog.DiscardHandler)), &recorder{}
+	return newNode(name, Config{}.WithDefaults().Queue, slog.New(slog.DiscardHandler)), &recorder{}
 }
 
 // What was queued during an outage of Redis is sent in messages of limited size,
