@@ -43,7 +43,8 @@ type session struct {
 
 	mu           sync.Mutex
 	backlog      []inbound
-	busy         bool // the backlog runs, or the session has not started
+	busy         bool         // the backlog runs, or the session has not started
+	syncs        []*wire.Sync // those without an answer; they run while there are any
 	closed       bool
 	detached     bool // detach was called
 	order        sendOrder
@@ -312,7 +313,7 @@ func (s *session) handle(ctx context.Context, in inbound) {
 	}
 	switch f := in.item.(type) {
 	case *wire.Sync:
-		s.sync(ctx, f)
+		s.sync(f)
 	case *wire.Typing:
 		s.typing(ctx, f)
 	case *wire.Watch:

@@ -54,7 +54,7 @@ const (
 	// that contains its number: in a Cluster the two take different routes.
 	reorderTimeout = 500 * time.Millisecond
 
-	sendTimeout = time.Second
+	sendTimeout = time.Second // of a pipeline
 	// broadcastName is the name of the channel of all nodes.
 	broadcastName = "*"
 )
@@ -175,6 +175,31 @@ func (b *Bus) heartbeat() ([]message, []*channel) {
 
 // publish publishes messages. After an error some of them may be lost.
 func (b *Bus) publish(ctx context.Context, messages []message) (err error) {
+	for len(messages) > 0 {
+		n := inOnePipeline(messages)
+		if sent := b.publishPipeline(ctx, messages[:n]); sent != nil {
+			err = cmp.Or(err, sent)
+			if errors.Is(sent, context.DeadlineExceeded) || ctx.Err() != nil {
+				return err // the rest would take as long
+			}
+		}
+		messages = messages[n:]
+	}
+	return err
+}
+
+// inOnePipeline returns how many of the messages, one at least, are published
+// together.
+func inOnePipeline(messages []message) (n int) {
+	for size := 0; n < len(messages); n++ {
+		if size += len(messages[n].bytes); n > 0 && size > maxPipeline {
+			break
+		}
+	}
+	return n
+}
+
+func (b *Bus) publishPipeline(ctx context.Context, messages []message) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, sendTimeout)
 	defer cancel()
 	commands := make(rueidis.Commands, len(messages))
