@@ -88,25 +88,14 @@ func (f *targetFlags) forAgents(ctx context.Context, run string) (targetFlags, e
 	return of, err
 }
 
-// connectionsPerProcess is how many connections one process of the load tool
-// holds, at most: less than the usual limit of open files.
-const connectionsPerProcess = 15_000
-
 // processesFor returns how many processes a number of connections needs.
 func processesFor(connections int) int {
-	each := connectionsPerProcess
+	each := load.MaxConnections
 	var files unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &files); err == nil && files.Max < uint64(each)*5/4 {
 		each = int(files.Max) * 4 / 5 //nolint:gosec // smaller than each
 	}
 	return (connections + each - 1) / each
-}
-
-func checkProcesses(n, pairs int) error {
-	if n < 1 || n > 64 || n > pairs {
-		return fmt.Errorf("--processes: %d is not between 1 and 64, with a pair of users for each", n)
-	}
-	return nil
 }
 
 // agentConfig is how an agent reaches the system.

@@ -47,7 +47,11 @@ func TestOfflineRecipientsAreNotified(t *testing.T) {
 		t.Fatal(err)
 	}
 	queue := &recordingQueue{}
-	withoutQueue := fanout.NewAnnouncer(localpubsub.New(0), p, nil, slog.New(slog.DiscardHandler))
+	bus, err := localpubsub.New(localpubsub.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	withoutQueue := fanout.NewAnnouncer(bus, p, nil, slog.New(slog.DiscardHandler))
 	a := withoutQueue.WithNotifications(queue)
 	small := chat.Audience{Conversation: 9, Members: []chat.UserID{1, 2, 3, 4}}
 	deleted := message(7, "")

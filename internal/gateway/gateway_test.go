@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -100,10 +101,18 @@ func (g *Gateway) limitSends(t testing.TB, perSecond float64, burst int) {
 	g.submissions = newSubmissions(g)
 }
 
-// newTestSession returns a session with a real connection.
+// newTestSession returns a session with a real connection, whose client reads.
 func newTestSession(t testing.TB, g *Gateway, user chat.UserID) *session {
 	t.Helper()
-	server, err := websocket.NewServer(websocket.Config{MaxMessage: 1 << 16, MaxQueued: 1 << 20, WriteTimeout: time.Second, IdleTimeout: time.Minute, Subprotocol: "x"})
+	s, conn := connectTestSession(t, g, user)
+	go func() { _, _ = io.Copy(io.Discard, conn) }()
+	return s
+}
+
+// connectTestSession returns a session and the connection of its client.
+func connectTestSession(t testing.TB, g *Gateway, user chat.UserID) (*session, net.Conn) {
+	t.Helper()
+	server, err := websocket.NewServer(websocket.Config{MaxMessage: 1 << 16, MaxQueued: 1 << 20, WriteTimeout: time.Minute, IdleTimeout: time.Minute, Subprotocol: "x"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -125,9 +134,8 @@ func newTestSession(t testing.TB, g *Gateway, user chat.UserID) *session {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = conn.Close() })
-	go func() { _, _ = io.Copy(io.Discard, conn) }()
 	<-ready
-	return s
+	return s, conn
 }
 
 type noopHandler struct{}

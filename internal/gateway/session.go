@@ -44,7 +44,9 @@ type session struct {
 
 	mu           sync.Mutex
 	backlog      []inbound
-	busy         bool // the backlog runs, or the session has not started
+	busy         bool          // the backlog runs, or the session has not started
+	syncs        []*wire.Sync  // those without an answer; they run while there are any
+	syncLimiter  *rate.Limiter // for syncs; allocated with the first one
 	closed       bool
 	detached     bool // detach was called
 	order        sendOrder
@@ -253,6 +255,9 @@ func (s *session) handleInline(in inbound) bool {
 	case *wire.Withdraw:
 		s.withdraw(f)
 		return true
+	case *wire.Sync:
+		s.sync(f)
+		return true
 	case *wire.Ping: // from before hello
 		s.g.heartbeats.answer(s, f)
 		return true
@@ -319,15 +324,6 @@ func (s *session) runBacklog() {
 func (s *session) handle(ctx context.Context, in inbound) {
 	if f, ok := in.item.(*wire.Send); ok {
 		s.sendWithLookup(ctx, f, in.arrival)
-		return
-	}
-	if f, ok := in.item.(*wire.Sync); ok {
-		// A device that returns after a long time has much to ask: it is slowed
-		// down, not refused.
-		if s.limiter().Wait(ctx) == nil {
-			s.heartbeat.active()
-			s.sync(ctx, f)
-		}
 		return
 	}
 	if !s.allowFrame(frameID(in.item)) {

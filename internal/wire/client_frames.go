@@ -10,7 +10,7 @@ type Send struct {
 	T            string              `json:"t" enum:"send"`
 	ID           chat.ClientID       `json:"id" doc:"name of the message: a UUIDv7 made from the server's time (hello.time)"`
 	Conversation chat.ConversationID `json:"conversation"`
-	Body         string              `json:"body" doc:"Markdown, 1 to limits.body_bytes bytes"`
+	Body         string              `json:"body" doc:"Markdown, 1 to limits.body_bytes bytes, without control characters besides tab and line breaks"`
 	ReplyTo      int64               `json:"reply_to,omitempty" doc:"seq of the message that it answers"`
 }
 
@@ -58,7 +58,8 @@ type Status struct {
 // Sync asks what changed. Without conversation it lists the user's
 // conversations that changed after cursor and is answered with synced; with
 // one it pages through the messages that changed after rev and is answered
-// with changes.
+// with changes. A page of about 256 KiB is full, however many entries are wanted;
+// an answer waits until the client has read most of what was sent before it.
 type Sync struct {
 	T            string              `json:"t" enum:"sync"`
 	ID           string              `json:"id" maxLength:"64" doc:"repeated in the answer"`

@@ -1,6 +1,7 @@
 package distributed
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -14,7 +15,25 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/bench/audit"
 	"github.com/hikyaku-chat/hikyaku/internal/bench/load"
 	"github.com/hikyaku-chat/hikyaku/internal/bench/target"
+	"github.com/hikyaku-chat/hikyaku/internal/setting"
 )
+
+// Options say among how many processes a run is divided.
+type Options struct {
+	Processes int // 1 to 64, and at most Pairs; default 1
+	Pairs     int // pairs of users who send: each process needs one
+}
+
+// WithDefaults returns o with the default for each zero.
+func (o Options) WithDefaults() Options {
+	o.Processes = cmp.Or(o.Processes, 1)
+	return o
+}
+
+// Validate returns the first error of a field; a zero is one.
+func (o Options) Validate() error {
+	return setting.Between("processes", o.Processes, 1, max(1, min(64, o.Pairs)), "a number of processes that each have a pair of users, such as 1")
+}
 
 // Coordinator controls virtual users in several processes. As with
 // load.VirtualUsers, only one method may be called at a time.

@@ -51,16 +51,12 @@ type virtualUser struct {
 	conn target.Conn // nil while disconnected
 }
 
-// Options configure virtual users. Zero values mean the defaults.
-type Options struct {
-	BodySize int // bytes of each text; default 120
-}
-
 // Prepare creates the accounts and conversations of a plan. Nobody is connected
 // yet.
 func Prepare(ctx context.Context, t target.Target, plan target.Plan, o Options) (*VirtualUsers, error) {
-	if o.BodySize == 0 {
-		o.BodySize = 120
+	o = o.WithDefaults()
+	if err := o.Validate(); err != nil {
+		return nil, err
 	}
 	site, err := t.Prepare(ctx, plan)
 	if err != nil {

@@ -196,7 +196,7 @@ func benchChanged(b *testing.B, s store.Store, convs int) {
 		f.append(f.batch(100))
 	}
 	for b.Loop() {
-		page, _, _, _, err := s.Changed(context.Background(), f.users[0], "", 100)
+		page, _, _, err := s.Changed(context.Background(), f.users[0], "", 100)
 		if err != nil || len(page) != convs {
 			b.Fatal(len(page), err)
 		}
@@ -208,7 +208,7 @@ func benchHasChanged(b *testing.B, s store.Store, convs int) {
 	f := newBenchFixture(b, s, 10, convs, 10)
 	devices := make([]store.Device, len(f.users))
 	for i, u := range f.users {
-		_, _, at, more, err := s.Changed(context.Background(), u, "", convs+1)
+		_, at, more, err := s.Changed(context.Background(), u, "", convs+1)
 		if err != nil || more {
 			b.Fatal(more, err)
 		}

@@ -29,7 +29,7 @@ func start(t *testing.T) (*stack.Ejabberd, targettest.System) {
 			t.Error(err)
 		}
 	})
-	server, err := stack.StartEjabberd(t.Context(), f, 0)
+	server, err := stack.StartEjabberd(t.Context(), f, stack.EjabberdOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
