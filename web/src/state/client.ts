@@ -12,7 +12,7 @@ const pushTimeout = 2000;
 /** Client is the page without its views. It logs users in and out, and owns
  * the session in between. */
 export class Client {
-  readonly rest: RestClient;
+  private readonly ownRest: RestClient;
   readonly push: PushNotifications;
   session: Session | null = null;
 
@@ -20,10 +20,16 @@ export class Client {
     private readonly store: AppStore,
     private readonly dial: () => WebSocketLike,
   ) {
-    this.rest = new RestClient(() => {
+    this.ownRest = new RestClient(() => {
       if (this.session) void this.endSession("expired");
     });
-    this.push = new PushNotifications(this.rest);
+    // What is asked for a device whose session has ended ends no other session.
+    this.push = new PushNotifications(new RestClient());
+  }
+
+  /** The REST API, for the session that runs, if one does. */
+  get rest(): RestClient {
+    return this.session?.rest ?? this.ownRest;
   }
 
   /** Loads what the page needs before anything else, and resumes the session
@@ -75,7 +81,7 @@ export class Client {
     this.session?.stop();
     const session = new Session({
       store: this.store,
-      rest: this.rest,
+      rest: this.ownRest,
       storage,
       dial: this.dial,
       onRevoked: () => void this.endSession("revoked"),
