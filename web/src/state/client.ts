@@ -1,10 +1,11 @@
 import { Problem, RestClient } from "../net/rest";
 import type { WebSocketLike } from "../net/socket";
 import type { Installation, User } from "../protocol/types";
-import { MemoryStorage, openStorage } from "../sync/storage";
+import { DeviceStorage } from "../sync/devicestorage";
+import { openStorage } from "../sync/storage";
 import { emptySessionState, type AppState, type AppStore } from "./app";
 import { PushNotifications } from "./push";
-import { Session, type DeviceStorage } from "./session";
+import { Session } from "./session";
 
 /** How long logging out waits for the push service. */
 const pushTimeout = 2000;
@@ -74,12 +75,14 @@ export class Client {
   }
 
   private async startSession(me: User) {
-    const storage: DeviceStorage = await openStorage(me.id).catch((e) => {
-      console.warn("the database cannot be opened: nothing survives a reload", e);
-      return new MemoryStorage();
-    });
+    let session: Session | null = null;
+    const storage = new DeviceStorage(
+      () => openStorage(me.id),
+      (isOpen) => session?.storageChanged(isOpen),
+    );
+    await storage.open();
     this.session?.stop();
-    const session = new Session({
+    session = new Session({
       store: this.store,
       rest: this.ownRest,
       storage,
@@ -87,7 +90,10 @@ export class Client {
       onRevoked: () => void this.endSession("revoked"),
     });
     this.session = session;
-    this.store.setState({ ...emptySessionState, me, notice: null, users: { [me.id]: me } });
+    this.store.setState({
+      ...emptySessionState,
+      ...{ me, notice: null, users: { [me.id]: me }, storageFailed: !storage.isOpen },
+    });
     await session.start();
     if (this.session === session) void this.push.resume(me.id).catch(() => {});
   }

@@ -12,8 +12,8 @@ import { Presence } from "./presence";
 import { Timelines } from "./timelines";
 import { Users } from "./users";
 
-/** DeviceStorage is what a device keeps for an account. */
-export type DeviceStorage = OutboxStorage &
+/** SessionStorage is what a device keeps for an account. */
+export type SessionStorage = OutboxStorage &
   DraftStorage & {
     clear(): Promise<void>;
     close(): void;
@@ -22,7 +22,7 @@ export type DeviceStorage = OutboxStorage &
 export type SessionOptions = {
   store: AppStore;
   rest: RestClient;
-  storage: DeviceStorage;
+  storage: SessionStorage;
   dial: () => WebSocketLike;
   /** Called when the server has ended the session. */
   onRevoked: () => void;
@@ -121,6 +121,12 @@ export class Session {
   onMessage(f: (m: Message) => void): () => void {
     this.messageListeners.add(f);
     return () => void this.messageListeners.delete(f);
+  }
+
+  /** The device's database works again, or does not any more. */
+  storageChanged(isOpen: boolean) {
+    this.store.setState({ storageFailed: !isOpen });
+    if (isOpen) void this.outbox.load();
   }
 
   /** Deletes what this device has stored for the account: unsent messages and drafts. */

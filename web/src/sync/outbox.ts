@@ -22,7 +22,12 @@ export type OutboxStorage = {
 };
 
 /** sent: on the current connection. */
-type Entry = OutboxMessage & { order: number; sent: boolean };
+type Entry = OutboxMessage & {
+  order: number;
+  /** Whether it may have reached the server at any time. */
+  attempted: boolean;
+  sent: boolean;
+};
 
 /** Outbox holds the messages that the server has not stored yet. Each is saved
  * on the device before it is sent, sent in the order of writing within its
@@ -35,6 +40,8 @@ export class Outbox {
   private isStopped = false;
   private inFlightLimit = 1;
   private order = 0;
+  /** While messages are loaded, those that were removed meanwhile. */
+  private removedWhileLoading: Set<string> | null = null;
 
   constructor(
     private readonly storage: OutboxStorage,
@@ -42,19 +49,34 @@ export class Outbox {
     private readonly onChange: (messages: OutboxMessage[]) => void,
   ) {}
 
-  /** Loads the messages that an earlier page left unsent. */
+  /** Loads the messages that an earlier page left unsent; again when the storage
+   * works that did not before. */
   async load() {
+    const removed = (this.removedWhileLoading ??= new Set());
     const stored = await this.storage.outbox().catch((e): StoredMessage[] => {
       console.warn("unsent messages cannot be loaded", e);
       return [];
     });
+    this.removedWhileLoading = null;
     if (this.isStopped) return;
-    const loaded = new Set(this.entries.map((e) => e.id));
+    const loaded = new Set([...this.entries.map((e) => e.id), ...removed]);
     const earlier: Entry[] = stored
       .filter((s) => !loaded.has(s.id))
-      .map((s) => ({ ...s, state: s.failed ? "failed" : "sending", code: s.failed, sent: false }));
-    this.entries = [...earlier, ...this.entries];
+      .map((s) => ({
+        ...s,
+        state: s.failed ? "failed" : "sending",
+        code: s.failed,
+        attempted: true,
+        sent: false,
+      }));
     this.order = Math.max(this.order, ...stored.map((s) => s.order), 0);
+    // They come before those of this page, also when all are loaded the next time.
+    if (earlier.length > 0)
+      for (const e of this.entries) {
+        e.order = ++this.order;
+        void this.save(e);
+      }
+    this.entries = [...earlier, ...this.entries];
     this.publish();
     this.flush();
   }
@@ -68,6 +90,7 @@ export class Outbox {
       at,
       state: "sending",
       order: ++this.order,
+      attempted: false,
       sent: false,
     };
     this.entries.push(entry);
@@ -137,15 +160,25 @@ export class Outbox {
   }
 
   remove(id: string) {
+    this.removedWhileLoading?.add(id);
     this.entries = this.entries.filter((e) => e.id !== id);
     void this.delete(id);
     this.publish();
     this.flush();
   }
 
-  /** Removes the messages to a conversation that the user is no longer in. */
+  /** The user is no longer in a conversation: messages to it fail, and are kept
+   * until the user has seen that. Of those that may have reached the server it is
+   * not known whether they were stored, until it says so. */
   removeConversation(conversation: string) {
-    for (const e of this.entries.filter((x) => x.conversation === conversation)) this.remove(e.id);
+    const open = this.entries.filter((e) => e.conversation === conversation && e.state !== "failed");
+    for (const e of open) {
+      e.state = "failed";
+      e.code = e.attempted ? "unconfirmed" : "not_found";
+      void this.save(e);
+    }
+    if (open.length > 0) this.publish();
+    this.flush();
   }
 
   stop() {
@@ -208,6 +241,7 @@ export class Outbox {
       if (e.replyTo) frame.reply_to = e.replyTo;
       if (!this.send(frame)) return;
       e.sent = true;
+      e.attempted = true;
       inFlight++;
     }
   }
