@@ -20,9 +20,10 @@ export function FailedMessages() {
   return (
     <section
       aria-labelledby="failed-messages"
+      aria-live="polite"
       className="mx-2 mb-2 max-h-[45%] shrink-0 overflow-y-auto rounded-xl border border-line bg-raised p-3"
     >
-      <h2 id="failed-messages" role="status" className="text-sm font-semibold text-danger">
+      <h2 id="failed-messages" className="text-sm font-semibold text-danger">
         {t("failed")}
       </h2>
       <ul className="flex flex-col divide-y divide-line">
