@@ -18,6 +18,8 @@
 //     an error of the database; errors.Is(err, [ErrUnavailable]) when the same
 //     call may succeed later.
 //   - Reads see every change whose method has returned before they began.
+//   - Clocks may be set back or forward, by any time: the order of messages and
+//     whether they are stored do not depend on it.
 //
 // Times have millisecond precision and are in UTC.
 package store

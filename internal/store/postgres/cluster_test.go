@@ -383,6 +383,38 @@ func TestPartitions(t *testing.T) {
 	}
 }
 
+// A partition that is missing, whoever took it away, is made when it is needed:
+// that is not the fault of the messages.
+func TestMissingPartition(t *testing.T) {
+	url := newDatabase(t)
+	now := time.Date(2026, 10, 15, 0, 0, 0, 0, time.UTC)
+	s := openAt(t, postgres.Config{URL: url, Now: func() time.Time { return now }})
+	u := createUser(t, s, "someone")
+	c := createGroup(t, s, u)
+	for _, step := range []struct {
+		take   string
+		months int // that the clock goes first
+		found  int // messages that were not taken away with it
+	}{
+		{`SELECT`, 0, 0},
+		{`ALTER TABLE messages DETACH PARTITION messages_2026_10`, 0, 0},
+		{`DROP TABLE messages_2026_10, messages_2026_10_2`, 0, 0},
+		{`SELECT`, 1, 1},
+		// The conversation stays in November, also when the clock is set back.
+		{`DROP TABLE messages_2026_11`, -1, 1},
+	} {
+		now = now.AddDate(0, step.months, 0)
+		if err := stacktest.Postgres(t).Exec(t.Context(), databaseOf(url), step.take); err != nil {
+			t.Fatal(err)
+		}
+		send(t, s, c, u, step.take)
+		page, err := s.History(t.Context(), c, u, 1, 1<<31, false, 10)
+		if err != nil || len(page) != step.found+1 || page[step.found].Body != step.take {
+			t.Fatalf("after %s in %v: %+v, %v", step.take, now, page, err)
+		}
+	}
+}
+
 // A device that was offline while a month was detached misses nothing of the
 // other months, whatever the last change that it saw.
 func TestChangesAfterDetach(t *testing.T) {

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -55,19 +54,19 @@ func (c Config) Validate() error {
 type Store struct {
 	storetx.Commands
 
-	cfg           Config
-	log           *slog.Logger
-	now           func() time.Time
-	pool          *pgxpool.Pool
-	replicas      *replicas
-	members       *memberCache
-	secret        []byte
-	identity      string
-	ids           *lease
-	lastPartition atomic.Int64 // the last month whose partition exists for certain
-	stop          context.CancelFunc
-	done          sync.WaitGroup
-	closeOnce     sync.Once
+	cfg        Config
+	log        *slog.Logger
+	now        func() time.Time
+	pool       *pgxpool.Pool
+	replicas   *replicas
+	members    *memberCache
+	secret     []byte
+	identity   string
+	ids        *lease
+	partitions knownPartitions
+	stop       context.CancelFunc
+	done       sync.WaitGroup
+	closeOnce  sync.Once
 }
 
 var _ store.Store = (*Store)(nil)
