@@ -51,6 +51,7 @@ type Store interface {
 	Links
 	Messages
 	Feed
+	Epochs
 	Pushes
 	Batches
 
@@ -331,7 +332,8 @@ type Feed interface {
 	// gone are those that user is no longer in. The next call continues from
 	// next; more is false when the device has caught up. From the empty position
 	// it lists all conversations of user. A position that this kind of backend
-	// did not create is refused with CodeInvalid.
+	// did not create, or not in this epoch (see Epochs), is refused with
+	// CodeInvalid: the device begins anew with the empty one.
 	Changed(ctx context.Context, user chat.UserID, after Position, limit int) (page []chat.Summary, gone []chat.ConversationID, next Position, more bool, err error)
 	// Changes returns the messages of a conversation whose Rev is above rev, in
 	// ascending Rev, at most limit.

@@ -67,7 +67,7 @@ func (s *Store) appendOnce(ctx context.Context, in []chat.Submission, lookUp boo
 		return nil, nil, err
 	}
 	defer conn.Release()
-	a := &appendBatch{ctx: ctx, store: s, conn: conn, in: in, now: now, seen: map[store.SendKey]*chat.Outcome{}, out: make([]chat.Outcome, len(in))}
+	a := &appendBatch{ctx: ctx, store: s, conn: conn, cache: s.members.Load(), in: in, now: now, seen: map[store.SendKey]*chat.Outcome{}, out: make([]chat.Outcome, len(in))}
 	if err := a.run(lookUp); err != nil {
 		// A connection that cannot roll back is not used again.
 		rollback, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
@@ -86,6 +86,7 @@ type appendBatch struct {
 	ctx   context.Context //nolint:containedctx // it lives as long as the call
 	store *Store
 	conn  *pgxpool.Conn
+	cache *memberCache // of the epoch in which the batch began
 	in    []chat.Submission
 	now   time.Time
 	out   []chat.Outcome
@@ -242,7 +243,7 @@ func findByClientID(ctx context.Context, q querier, keys []store.SendKey) (map[s
 func (a *appendBatch) loadMembers() error {
 	var small []int64
 	for _, c := range a.locked {
-		if c.members = a.store.members.get(c.ID, c.MembersRev); c.members == nil && c.Members <= chat.SmallConversation {
+		if c.members = a.cache.get(c.ID, c.MembersRev); c.members == nil && c.Members <= chat.SmallConversation {
 			small = append(small, int64(c.ID))
 		}
 	}
@@ -269,7 +270,7 @@ func (a *appendBatch) loadMembers() error {
 		}
 	}
 	for id, r := range fresh {
-		a.store.members.put(id, r)
+		a.cache.put(id, r)
 	}
 	return a.loadSenderRoles()
 }

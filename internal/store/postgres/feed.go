@@ -85,11 +85,11 @@ func (s *Store) Changed(ctx context.Context, user chat.UserID, after store.Posit
 	out, err := read(ctx, s, "list what has changed", func(ctx context.Context, q querier) (out changedPage, err error) {
 		// The snapshot is taken before the list is read: what commits between
 		// the two is listed now and once more, which does no harm.
-		var now string
-		if err := q.QueryRow(ctx, `SELECT pg_current_snapshot()::text`).Scan(&now); err != nil {
+		now, epoch, err := s.snapshot(ctx)
+		if err != nil {
 			return out, err
 		}
-		p, err := parsePosition(after, now)
+		p, err := parsePosition(after, epoch, now)
 		if err != nil {
 			return out, err
 		}
@@ -109,7 +109,7 @@ func (s *Store) Changed(ctx context.Context, user chat.UserID, after store.Posit
 			last := &list[limit-1]
 			p.xid, p.id = last.change, int64(last.ID)
 		} else {
-			p = position{base: p.round}
+			p = position{epoch: epoch, base: p.round}
 		}
 		for i := range list {
 			if list[i].Role == "" {
@@ -122,6 +122,25 @@ func (s *Store) Changed(ctx context.Context, user chat.UserID, after store.Posit
 		return out, nil
 	})
 	return out.page, out.gone, out.next, out.more, err
+}
+
+// snapshot returns the current snapshot and the epoch that it is of. It looks at
+// the server's history in the same statement, so that no device is told of one
+// history as if it were another.
+func (s *Store) snapshot(ctx context.Context) (now, epoch string, err error) {
+	for range attempts {
+		var same *bool
+		if err := s.pool.QueryRow(ctx, `SELECT pg_current_snapshot()::text, epoch, history = `+s.history()+` FROM installation`).Scan(&now, &epoch, &same); err != nil {
+			return "", "", err
+		}
+		if same != nil && *same {
+			return now, epoch, nil
+		}
+		if err := s.checkEpoch(ctx, s.pool); err != nil {
+			return "", "", err
+		}
+	}
+	return "", "", &store.DatabaseError{Text: "the database changes to another server again and again; check what --database leads to", Retryable: true, Cause: errReplica}
 }
 
 // Recent lists by's conversations, the latest active first; see the contract.

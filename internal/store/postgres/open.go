@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -54,19 +55,22 @@ func (c Config) Validate() error {
 type Store struct {
 	storetx.Commands
 
-	cfg        Config
-	log        *slog.Logger
-	now        func() time.Time
-	pool       *pgxpool.Pool
-	replicas   *replicas
-	members    *memberCache
-	secret     []byte
-	identity   string
-	ids        *lease
-	partitions knownPartitions
-	stop       context.CancelFunc
-	done       sync.WaitGroup
-	closeOnce  sync.Once
+	cfg           Config
+	log           *slog.Logger
+	now           func() time.Time
+	pool          *pgxpool.Pool
+	replicas      *replicas
+	members       atomic.Pointer[memberCache]
+	secret        []byte
+	identity      string
+	ids           *lease
+	partitions    knownPartitions
+	epoch         store.CurrentEpoch
+	epochMu       sync.Mutex  // held while the epoch is set
+	historyHidden atomic.Bool // the server does not tell its history
+	stop          context.CancelFunc
+	done          sync.WaitGroup
+	closeOnce     sync.Once
 }
 
 var _ store.Store = (*Store)(nil)
@@ -108,11 +112,12 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 		return nil, err
 	}
 	primary.MaxConns = int32(cfg.Connections) //nolint:gosec // bounded
-	pool, err := pgxpool.NewWithConfig(ctx, primary)
-	if err != nil {
+	s := &Store{cfg: cfg, log: cfg.Logger, now: cfg.Now}
+	primary.AfterConnect = s.checkConnection
+	if s.pool, err = pgxpool.NewWithConfig(ctx, primary); err != nil {
 		return nil, explain(err)
 	}
-	s := &Store{cfg: cfg, log: cfg.Logger, now: cfg.Now, pool: pool, members: newMemberCache()}
+	s.members.Store(newMemberCache())
 	s.Commands = storetx.New(s.update)
 	background, stop := context.WithCancel(context.Background())
 	s.stop = stop
@@ -123,12 +128,8 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 }
 
 func (s *Store) open(ctx, background context.Context) (err error) {
-	var replica bool
-	if err := s.pool.QueryRow(ctx, `SELECT secret, id::text, pg_is_in_recovery() FROM installation`).Scan(&s.secret, &s.identity, &replica); err != nil {
+	if err := s.pool.QueryRow(ctx, `SELECT secret, id::text FROM installation`).Scan(&s.secret, &s.identity); err != nil {
 		return explain(err)
-	}
-	if replica {
-		return errors.New("--database: the server is a replica, which is read-only; give the address of the primary (replicas go to --database-replicas)")
 	}
 	if err := s.createPartitions(ctx); err != nil {
 		return err
@@ -142,6 +143,7 @@ func (s *Store) open(ctx, background context.Context) (err error) {
 	s.replicas.stopped = background.Done()
 	s.done.Go(func() { s.replicas.run(background) })
 	s.done.Go(func() { s.runPartitionMaintenance(background) })
+	s.done.Go(func() { s.runEpochChecks(background) })
 	s.done.Go(func() { s.ids.run(background, s.log) })
 	return nil
 }
@@ -200,7 +202,7 @@ func (s *Store) Ping(ctx context.Context) error {
 		return wrap("ping the database", err)
 	}
 	if replica {
-		return &store.DatabaseError{Text: "--database: the server is a replica, which cannot be written to", Retryable: true, Cause: store.ErrUnavailable}
+		return errReplica
 	}
 	return nil
 }

@@ -84,7 +84,7 @@ func newHarness(historiesPercent int, url func(url string) string) func(tb testi
 			}
 			current = openAt(tb, cfg)
 			return current
-		}}
+		}, Beside: func() store.Store { return openAt(tb, cfg) }}
 	}
 }
 

@@ -64,7 +64,9 @@ type changedPage struct {
 // Changed lists what has changed for a user; see the contract. Changes of a
 // conversation after the user has left it are not considered.
 func (s *Store) Changed(ctx context.Context, user chat.UserID, after store.Position, limit int) ([]chat.Summary, []chat.ConversationID, store.Position, bool, error) {
-	start, err := s.parsePosition(after)
+	// The epoch before anything is read: a position must not be newer than it says.
+	epoch, _ := s.epoch.Epoch()
+	start, err := s.parsePosition(epoch, after)
 	if err != nil {
 		return nil, nil, "", false, err
 	}
@@ -88,7 +90,7 @@ func (s *Store) Changed(ctx context.Context, user chat.UserID, after store.Posit
 			}
 			start = list[i].key
 		}
-		out.next = formatPosition(start)
+		out.next = formatPosition(epoch, start)
 		return out, nil
 	})
 	return out.page, out.gone, out.next, out.more, err

@@ -51,7 +51,7 @@ func harness(tb testing.TB) storetest.Harness {
 		}
 		current = openWith(tb, cfg)
 		return current
-	}}
+	}, Beside: func() store.Store { return openWith(tb, cfg) }}
 }
 
 func TestStore(t *testing.T) { storetest.Run(t, harness) }

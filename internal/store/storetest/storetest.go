@@ -32,6 +32,8 @@ type Harness struct {
 	HistoriesPercent int
 	// Reopen closes the store and opens the same data again.
 	Reopen func() store.Store
+	// Beside opens the same data while the store is open, as another process does.
+	Beside func() store.Store
 	// Clock is the clock of the store, also of a reopened one.
 	Clock *Clock
 }
@@ -62,6 +64,7 @@ func Run(t *testing.T, open func(tb testing.TB) Harness) {
 		{"Append", appendTests},
 		{"Messages", messageTests},
 		{"Feed", feedTests},
+		{"Epochs", epochTests},
 		{"Pushes", pushTests},
 		{"Batches", batchTests},
 		{"Removals", removalTests},
