@@ -74,6 +74,9 @@ func (a *App) openCluster(ctx context.Context) error {
 	if err := st.ClaimBroker(ctx); err != nil {
 		return err
 	}
+	if err := a.warnOfSingleNodes(ctx, st); err != nil {
+		return err
+	}
 
 	limits := redisthrottle.New(shared, a.log)
 	guesses, err := limits.Throttle(throttle.Config{})
