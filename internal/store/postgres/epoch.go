@@ -12,9 +12,9 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/store"
 )
 
-// The installation's row remembers the history that its epoch belongs to, and
-// every new connection, every list of changes, and each process now and then
-// compare it with the server's:
+// The installation's row remembers the history that its epoch belongs to. Every
+// new connection and each process now and then compare it with the server's, and
+// every list of changes the timeline, which may change behind a connection:
 //
 //   - the system identifier is another one after a dump was restored into a new
 //     cluster, where transaction ids begin anew;
@@ -26,9 +26,11 @@ import (
 // Only one thing looks like the history that it is a copy of: files that were
 // copied while the server was stopped, or a snapshot of a volume. There, the
 // operator begins the epoch.
-const serverHistory = `concat_ws('/', (SELECT system_identifier FROM pg_control_system()),
-	left(pg_walfile_name(pg_current_wal_insert_lsn()), 8),
+const serverHistory = `concat_ws('/', (SELECT system_identifier FROM pg_control_system()), ` + serverTimeline + `,
 	(SELECT oid FROM pg_database WHERE datname = current_database()), 'installation'::regclass::oid)`
+
+// serverTimeline costs next to nothing; the system identifier is read from a file.
+const serverTimeline = `left(pg_walfile_name(pg_current_wal_insert_lsn()), 8)`
 
 // epochInterval is how often a process looks whether there is another epoch.
 const epochInterval = time.Second
@@ -44,6 +46,15 @@ func (s *Store) history() string {
 		return `history`
 	}
 	return `CASE WHEN pg_is_in_recovery() THEN NULL ELSE ` + serverHistory + ` END`
+}
+
+// sameTimeline is SQL for whether the server is on the timeline that is
+// remembered, NULL on a replica.
+func (s *Store) sameTimeline() string {
+	if s.historyHidden.Load() {
+		return `true`
+	}
+	return `CASE WHEN pg_is_in_recovery() THEN NULL ELSE split_part(history, '/', 2) = ` + serverTimeline + ` END`
 }
 
 // errReplica is returned when the address of the primary leads to a server that

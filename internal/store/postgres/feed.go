@@ -125,12 +125,12 @@ func (s *Store) Changed(ctx context.Context, user chat.UserID, after store.Posit
 }
 
 // snapshot returns the current snapshot and the epoch that it is of. It looks at
-// the server's history in the same statement, so that no device is told of one
+// the server's timeline in the same statement, so that no device is told of one
 // history as if it were another.
 func (s *Store) snapshot(ctx context.Context) (now, epoch string, err error) {
 	for range attempts {
 		var same *bool
-		if err := s.pool.QueryRow(ctx, `SELECT pg_current_snapshot()::text, epoch, history = `+s.history()+` FROM installation`).Scan(&now, &epoch, &same); err != nil {
+		if err := s.pool.QueryRow(ctx, `SELECT pg_current_snapshot()::text, epoch, `+s.sameTimeline()+` FROM installation`).Scan(&now, &epoch, &same); err != nil {
 			return "", "", err
 		}
 		if same != nil && *same {
