@@ -264,6 +264,72 @@ func TestFailoverLosesChanges(t *testing.T) {
 	beginsAnew(t, s, u, at, all)
 }
 
+// A replica that had received more than the one that was promoted knows of changes
+// that are no more. It is not read from, however far it is; one of the new primary
+// is.
+func TestReplicaOfLostTimeline(t *testing.T) {
+	primary, url, _ := startServer(t)
+	replicas := map[string]*stack.Postgres{}
+	for _, name := range []string{"behind", "ahead"} {
+		r, err := primary.StartReplica(t.Context(), name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		replicas[name] = r
+	}
+	before := openAt(t, postgres.Config{URL: url})
+	u := createUser(t, before, "someone")
+	c := createGroup(t, before, u)
+	received := func(r *stack.Postgres) {
+		t.Helper()
+		lsn := query[string](t, url, `SELECT pg_current_wal_flush_lsn()::text`)
+		eventually.True(t, "the replica has it", func() bool {
+			return query[bool](t, r.URL("hikyaku"), `SELECT pg_last_wal_replay_lsn() >= '`+lsn+`'`)
+		})
+	}
+	received(replicas["behind"])
+	if err := replicas["behind"].Stop(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for range 50 {
+		send(t, before, c, u, "lost "+strings.Repeat("x", 1000))
+	}
+	received(replicas["ahead"])
+	if err := before.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := primary.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	promoted := replicas["behind"]
+	if err := promoted.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := promoted.Exec(t.Context(), "postgres", `SELECT pg_promote()`); err != nil {
+		t.Fatal(err)
+	}
+	read := func(s *postgres.Store, want ...string) {
+		t.Helper()
+		page, err := s.History(t.Context(), c, u, 1, 1<<31, false, 100)
+		if err != nil || len(page) != len(want) || page[0].Body != want[0] {
+			t.Fatalf("want %q, and read %d messages: %+v, %v", want, len(page), page, err)
+		}
+	}
+	s := openAt(t, postgres.Config{URL: promoted.URL("hikyaku"), Replicas: []string{replicas["ahead"].URL("hikyaku")}})
+	send(t, s, c, u, "kept")
+	read(s, "kept")
+	if n := s.ReplicaReads(); n != 0 {
+		t.Errorf("the replica of the lost timeline has answered %d reads", n)
+	}
+
+	follower, err := promoted.StartReplica(t.Context(), "follower")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s = openAt(t, postgres.Config{URL: promoted.URL("hikyaku"), Replicas: []string{follower.URL("hikyaku")}})
+	eventually.True(t, "the replica of the new primary answers", func() bool { read(s, "kept"); return s.ReplicaReads() > 0 })
+}
+
 // service is an address behind which the server changes.
 type service struct {
 	port   int
