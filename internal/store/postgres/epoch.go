@@ -70,32 +70,58 @@ func (s *Store) Epoch() (epoch string, changed <-chan struct{}) { return s.epoch
 // NewEpoch begins an epoch; see the contract.
 func (s *Store) NewEpoch(ctx context.Context) (string, error) {
 	epoch, err := s.renewEpoch(ctx, s.pool, true)
-	return epoch, wrap("begin an epoch", err)
+	if err != nil {
+		return "", wrap("begin an epoch", err)
+	}
+	// It has begun. Should this fail, the next check finds it.
+	_, _ = s.readEpoch(ctx, s.pool)
+	return epoch, nil
 }
 
 // checkEpoch takes over the epoch of the server that q is connected to, and
 // begins another one when its history is not the one that is remembered.
 func (s *Store) checkEpoch(ctx context.Context, q beginner) error {
+	for range attempts {
+		if same, err := s.readEpoch(ctx, q); err != nil || same {
+			return err
+		}
+		if _, err := s.renewEpoch(ctx, q, false); err != nil {
+			return err
+		}
+	}
+	return errUnsettled
+}
+
+// errUnsettled is returned when the history is another one each time.
+var errUnsettled = &store.DatabaseError{
+	Text:      "--database: the address leads to one server and another in turn; give that of one, or of a service that knows the primary",
+	Retryable: true, Cause: errors.New("the history changes all the time"),
+}
+
+// readEpoch takes over the epoch, if the server's history is still the one that
+// it belongs to, and reports whether it is.
+func (s *Store) readEpoch(ctx context.Context, q querier) (bool, error) {
+	read := s.epochReads.Add(1)
 	var epoch string
 	var same *bool
 	err := q.QueryRow(ctx, `SELECT epoch, history = `+s.history()+` FROM installation`).Scan(&epoch, &same)
 	switch {
 	case sqlState(err) == notPermitted && s.historyHidden.CompareAndSwap(false, true):
-		if hidden := s.checkEpoch(ctx, q); hidden != nil {
-			return hidden
+		same, hidden := s.readEpoch(ctx, q)
+		if hidden == nil {
+			s.log.Warn("the server does not let this user read which history it is of; run hikyaku epoch new after a restore or a failover", "error", err)
 		}
-		s.log.Warn("the server does not let this user read which history it is of; run hikyaku epoch new after a restore or a failover", "error", err)
-		return nil
+		return same, hidden
 	case err != nil:
-		return err
+		return false, err
 	case same == nil:
-		return errReplica
-	case *same && epoch != "":
-		s.setEpoch(epoch)
-		return nil
+		return false, errReplica
 	}
-	_, err = s.renewEpoch(ctx, q, false)
-	return err
+	if !*same || epoch == "" {
+		return false, nil
+	}
+	s.setEpoch(epoch, read)
+	return true, nil
 }
 
 // checkConnection checks the epoch before a new connection is used: after a
@@ -148,7 +174,6 @@ func (s *Store) renewEpoch(ctx context.Context, q beginner, force bool) (epoch s
 	if renewed && before != "" && !force {
 		s.log.Warn("the history of the database may have gone back: a new epoch has begun, and all devices look at everything anew", "epoch", epoch, "before", before)
 	}
-	s.setEpoch(epoch)
 	return epoch, nil
 }
 
@@ -168,10 +193,15 @@ func bringIntoPresent(ctx context.Context, t pgx.Tx) error {
 	return nil
 }
 
-// setEpoch takes over an epoch. What is cached is of the one before.
-func (s *Store) setEpoch(epoch string) {
+// setEpoch takes over an epoch, unless one was taken over by a read that began
+// later. What is cached is of the one before.
+func (s *Store) setEpoch(epoch string, read int64) {
 	s.epochMu.Lock()
 	defer s.epochMu.Unlock()
+	if read < s.epochRead {
+		return
+	}
+	s.epochRead = read
 	if current, _ := s.epoch.Epoch(); current == epoch {
 		return
 	}

@@ -140,7 +140,7 @@ func (s *Store) snapshot(ctx context.Context) (now, epoch string, err error) {
 			return "", "", err
 		}
 	}
-	return "", "", &store.DatabaseError{Text: "the database changes to another server again and again; check what --database leads to", Retryable: true, Cause: errReplica}
+	return "", "", errUnsettled
 }
 
 // Recent lists by's conversations, the latest active first; see the contract.

@@ -66,8 +66,10 @@ type Store struct {
 	ids           *lease
 	partitions    knownPartitions
 	epoch         store.CurrentEpoch
-	epochMu       sync.Mutex  // held while the epoch is set
-	historyHidden atomic.Bool // the server does not tell its history
+	epochReads    atomic.Int64 // that have begun
+	epochMu       sync.Mutex   // held while the epoch is set
+	epochRead     int64        // that set it
+	historyHidden atomic.Bool  // the server does not tell its history
 	stop          context.CancelFunc
 	done          sync.WaitGroup
 	closeOnce     sync.Once
