@@ -217,6 +217,12 @@ func TestOperatorWithoutABrowser(t *testing.T) {
 	if r := hikyaku(ctx, t, "another one\n", nil, "user", "password", "aki", "--data", dir); r.code != exitOK {
 		t.Errorf("%+v", r)
 	}
+	if r := hikyaku(ctx, t, "", nil, "epoch", "new", "--data", dir); r.code != exitOK || !strings.Contains(r.out, "new epoch") {
+		t.Errorf("%+v", r)
+	}
+	if r := hikyaku(ctx, t, "", nil, "epoch", "new", "--data", dir+"/absent"); r.code != exitError || !strings.Contains(r.err, "no installation") {
+		t.Errorf("no installation: %+v", r)
+	}
 }
 
 // A second server on the folder is refused; an operator beside it is not.

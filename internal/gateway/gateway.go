@@ -97,6 +97,7 @@ type Store interface {
 	SharesConversation(ctx context.Context, user chat.UserID, others []chat.UserID) ([]chat.UserID, error)
 	Mark(ctx context.Context, id chat.ConversationID, by chat.UserID, read, received int64) (chat.Membership, bool, error)
 	store.Feed
+	Epoch() (epoch string, changed <-chan struct{})
 }
 
 // Announcer sends changes to users that did not go through the broker; see
@@ -187,6 +188,8 @@ func New(ctx context.Context, cfg Config, parts Dependencies) (*Gateway, error) 
 	g.background.Go(g.marks.run)
 	g.background.Go(g.watches.run)
 	g.background.Go(g.checkSessions)
+	_, epochChanged := parts.Store.Epoch() // before the first connection
+	g.background.Go(func() { g.watchEpoch(epochChanged) })
 	g.unsubscribe, err = parts.Bus.Subscribe(ctx, cfg.Node, (*subscriber)(g))
 	if err != nil {
 		g.cancel()
@@ -254,10 +257,7 @@ func (g *Gateway) Stop(ctx context.Context) error {
 
 func (g *Gateway) stop(ctx context.Context) error {
 	g.draining.Store(true)
-	g.hub.each(func(s *session) {
-		after := rand.N(g.cfg.GoodbyeSpread + 1)
-		s.push(wire.Goodbye{T: "goodbye", ReconnectAfterMS: after.Milliseconds()})
-	})
+	g.hub.each(g.sayGoodbye)
 	if !g.cfg.Standalone {
 		g.drain(ctx)
 	}
@@ -270,6 +270,12 @@ func (g *Gateway) stop(ctx context.Context) error {
 	g.cancel()
 	g.background.Wait()
 	return err
+}
+
+// sayGoodbye asks a client to connect again, at a random time.
+func (g *Gateway) sayGoodbye(s *session) {
+	after := rand.N(g.cfg.GoodbyeSpread + 1)
+	s.push(wire.Goodbye{T: "goodbye", ReconnectAfterMS: after.Milliseconds()})
 }
 
 // drain waits until all clients have disconnected or their time to do so is

@@ -18,6 +18,8 @@
 //     an error of the database; errors.Is(err, [ErrUnavailable]) when the same
 //     call may succeed later.
 //   - Reads see every change whose method has returned before they began.
+//   - Clocks may be set back or forward, by any time: the order of messages and
+//     whether they are stored do not depend on it.
 //
 // Times have millisecond precision and are in UTC.
 package store
@@ -49,6 +51,7 @@ type Store interface {
 	Links
 	Messages
 	Feed
+	Epochs
 	Pushes
 	Batches
 
@@ -349,7 +352,8 @@ type Feed interface {
 	// from next, after the page, or from the Next of an entry, after that entry;
 	// more is false when the device has caught up at next. From the empty
 	// position it lists all conversations of user. A position that this kind of
-	// backend did not create is refused with CodeInvalid.
+	// backend did not create, or not in this epoch (see Epochs), is refused with
+	// CodeInvalid: the device begins anew with the empty one.
 	Changed(ctx context.Context, user chat.UserID, after Position, limit int) (page []ChangedConversation, next Position, more bool, err error)
 	// Changes returns the messages of a conversation whose Rev is above rev, in
 	// ascending Rev, at most limit, and the Rev of the conversation when they

@@ -69,6 +69,14 @@ func NewIdempotencyCache(messages MessageFinder) *IdempotencyCache {
 	}
 }
 
+// Forget makes every id unknown: what was accepted may not be stored any more,
+// because history went back.
+func (c *IdempotencyCache) Forget() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.current, c.previous = map[store.SendKey]uint64{}, nil
+}
+
 // idState is what is known about a client id.
 type idState int
 

@@ -252,6 +252,28 @@ func TestNewClientIDs(t *testing.T) {
 	}
 }
 
+// What is forgotten is asked of the store: it may have lost the first text.
+func TestForgottenClientIDs(t *testing.T) {
+	f := newFixture(t, 10)
+	r := old(request("hello"), 1)
+	if err := f.Submit(t.Context(), f, r); err != nil {
+		t.Fatal(err)
+	}
+	r.Body = "another text"
+	if err := f.Submit(t.Context(), f, r); chat.CodeOf(err) != chat.CodeConflict {
+		t.Fatalf("before: %v", err)
+	}
+	f.ids.Forget()
+	if err := f.Submit(t.Context(), f, r); err != nil {
+		t.Errorf("after: %v", err)
+	}
+	f.ids.Forget()
+	f.stored = func(store.SendKey) (*chat.Message, error) { return &chat.Message{Conversation: 7, Body: "hello"}, nil }
+	if err := f.Submit(t.Context(), f, r); chat.CodeOf(err) != chat.CodeConflict {
+		t.Errorf("the store has it: %v", err)
+	}
+}
+
 // TrySubmit does nothing when a look-up is needed.
 func TestTrySubmitWithoutLookup(t *testing.T) {
 	for name, change := range map[string]func(f *fixture, r *Request){

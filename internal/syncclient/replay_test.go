@@ -98,7 +98,7 @@ func replay(t *testing.T, tr *trace) {
 		}
 		switch {
 		case s.Connect != nil:
-			d.asked = d.Connected(d.now, tr.Me)
+			d.asked = d.Connected(d.now, tr.Me, "")
 		case s.Push != nil:
 			d.receive(s.Push)
 		case s.Ask != nil:

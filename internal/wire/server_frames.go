@@ -23,6 +23,7 @@ type Hello struct {
 	Session chat.SessionID `json:"session"`
 	Server  string         `json:"server" doc:"version of the server"`
 	Time    Millis         `json:"time" doc:"the server's clock; make the ids of messages from it"`
+	Epoch   string         `json:"epoch" doc:"opaque; when it is another one than that of the last connection, history has gone back: drop cursors, conversations and messages, keep what is unsent, and begin anew"`
 	Limits  Limits         `json:"limits"`
 }
 
@@ -143,8 +144,8 @@ type Pong struct {
 	NextMS int64  `json:"next_ms" doc:"when the next ping is due, unless the client sends something before"`
 }
 
-// Goodbye says that this server will stop soon. The client reconnects after the
-// given time, which is different for each client.
+// Goodbye says that this server will stop soon, or that another epoch has begun.
+// The client reconnects after the given time, which is different for each client.
 type Goodbye struct {
 	T                string `json:"t" enum:"goodbye"`
 	ReconnectAfterMS int64  `json:"reconnect_after_ms"`

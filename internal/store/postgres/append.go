@@ -36,8 +36,16 @@ func (s *Store) Append(ctx context.Context, in []chat.Submission) ([]chat.Outcom
 	var err error
 	for attempt := range attempts {
 		var out []chat.Outcome
-		if out, err = s.appendOnce(ctx, in, attempt > 0); err == nil {
+		var missing []int64
+		if out, missing, err = s.appendOnce(ctx, in, attempt > 0); err == nil {
 			return out, nil
+		}
+		if isMissingPartition(err) {
+			s.partitions.forget()
+			if err := s.createPartitionsOf(ctx, missing); err != nil {
+				return nil, wrap("append messages", err)
+			}
+			continue
 		}
 		if state := sqlState(err); state != uniqueViolation && state != serializationFailed && state != deadlockDetected {
 			break
@@ -46,18 +54,20 @@ func (s *Store) Append(ctx context.Context, in []chat.Submission) ([]chat.Outcom
 	return nil, wrap("append messages", err)
 }
 
-func (s *Store) appendOnce(ctx context.Context, in []chat.Submission, lookUp bool) (_ []chat.Outcome, err error) {
+// appendOnce tries once. months are those of the messages that it tried to
+// store.
+func (s *Store) appendOnce(ctx context.Context, in []chat.Submission, lookUp bool) (_ []chat.Outcome, months []int64, err error) {
 	now := truncateTime(s.now())
 	// Outside of the transaction, because it creates a table.
 	if err := s.createPartition(ctx, month(now)); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	conn, err := s.pool.Acquire(ctx)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	defer conn.Release()
-	a := &appendBatch{ctx: ctx, store: s, conn: conn, in: in, now: now, seen: map[store.SendKey]*chat.Outcome{}, out: make([]chat.Outcome, len(in))}
+	a := &appendBatch{ctx: ctx, store: s, conn: conn, cache: s.members.Load(), in: in, now: now, seen: map[store.SendKey]*chat.Outcome{}, out: make([]chat.Outcome, len(in))}
 	if err := a.run(lookUp); err != nil {
 		// A connection that cannot roll back is not used again.
 		rollback, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
@@ -65,9 +75,9 @@ func (s *Store) appendOnce(ctx context.Context, in []chat.Submission, lookUp boo
 		if _, e := conn.Exec(rollback, `rollback`); e != nil {
 			_ = conn.Conn().Close(rollback)
 		}
-		return nil, err
+		return nil, a.rows.month, err
 	}
-	return a.out, nil
+	return a.out, a.rows.month, nil
 }
 
 // appendBatch is the state of an Append: one transaction of two round trips. The
@@ -76,6 +86,7 @@ type appendBatch struct {
 	ctx   context.Context //nolint:containedctx // it lives as long as the call
 	store *Store
 	conn  *pgxpool.Conn
+	cache *memberCache // of the epoch in which the batch began
 	in    []chat.Submission
 	now   time.Time
 	out   []chat.Outcome
@@ -232,7 +243,7 @@ func findByClientID(ctx context.Context, q querier, keys []store.SendKey) (map[s
 func (a *appendBatch) loadMembers() error {
 	var small []int64
 	for _, c := range a.locked {
-		if c.members = a.store.members.get(c.ID, c.MembersRev); c.members == nil && c.Members <= chat.SmallConversation {
+		if c.members = a.cache.get(c.ID, c.MembersRev); c.members == nil && c.Members <= chat.SmallConversation {
 			small = append(small, int64(c.ID))
 		}
 	}
@@ -259,7 +270,7 @@ func (a *appendBatch) loadMembers() error {
 		}
 	}
 	for id, r := range fresh {
-		a.store.members.put(id, r)
+		a.cache.put(id, r)
 	}
 	return a.loadSenderRoles()
 }

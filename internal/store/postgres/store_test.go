@@ -75,15 +75,16 @@ func newDatabase(tb testing.TB) string {
 // histories.
 func newHarness(historiesPercent int, url func(url string) string) func(tb testing.TB) storetest.Harness {
 	return func(tb testing.TB) storetest.Harness {
-		cfg := postgres.Config{URL: url(newDatabase(tb))}
+		clock := new(storetest.Clock)
+		cfg := postgres.Config{URL: url(newDatabase(tb)), Now: clock.Now}
 		current := openAt(tb, cfg)
-		return storetest.Harness{HistoriesPercent: historiesPercent, Store: current, Reopen: func() store.Store {
+		return storetest.Harness{HistoriesPercent: historiesPercent, Store: current, Clock: clock, Reopen: func() store.Store {
 			if err := current.Close(); err != nil {
 				tb.Error(err)
 			}
 			current = openAt(tb, cfg)
 			return current
-		}}
+		}, Beside: func() store.Store { return openAt(tb, cfg) }}
 	}
 }
 

@@ -22,7 +22,12 @@ func config(tb testing.TB, path string) sqlite.Config {
 
 func openAt(tb testing.TB, path string) *sqlite.Store {
 	tb.Helper()
-	s, err := sqlite.Open(tb.Context(), config(tb, path))
+	return openWith(tb, config(tb, path))
+}
+
+func openWith(tb testing.TB, cfg sqlite.Config) *sqlite.Store {
+	tb.Helper()
+	s, err := sqlite.Open(tb.Context(), cfg)
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -36,14 +41,17 @@ func openAt(tb testing.TB, path string) *sqlite.Store {
 
 func harness(tb testing.TB) storetest.Harness {
 	path := filepath.Join(tb.TempDir(), "hikyaku.db")
-	current := openAt(tb, path)
-	return storetest.Harness{HistoriesPercent: 50, Store: current, Reopen: func() store.Store {
+	clock := new(storetest.Clock)
+	cfg := config(tb, path)
+	cfg.Now = clock.Now
+	current := openWith(tb, cfg)
+	return storetest.Harness{HistoriesPercent: 50, Store: current, Clock: clock, Reopen: func() store.Store {
 		if err := current.Close(); err != nil {
 			tb.Error(err)
 		}
-		current = openAt(tb, path)
+		current = openWith(tb, cfg)
 		return current
-	}}
+	}, Beside: func() store.Store { return openWith(tb, cfg) }}
 }
 
 func TestStore(t *testing.T) { storetest.Run(t, harness) }

@@ -91,6 +91,8 @@ export interface components {
             t: "goodbye";
         };
         Hello: {
+            /** @description opaque; when it is another one than that of the last connection, history has gone back: drop cursors, conversations and messages, keep what is unsent, and begin anew */
+            epoch: string;
             limits: components["schemas"]["Limits"];
             /** @description version of the server */
             server: string;
@@ -398,7 +400,7 @@ export interface components {
         };
         Sync: {
             conversation?: string;
-            /** @description from the last synced frame; empty to begin */
+            /** @description from the last synced frame; empty to begin. One that the server does not know (any more) is answered with error invalid: begin with an empty one */
             cursor?: string;
             /** @description repeated in the answer */
             id: string;

@@ -27,6 +27,8 @@ const typingTimeout = 6000;
  * resync, on a new connection, and when the server's head is beyond the store's. */
 export class SyncClient {
   private cursor = "";
+  /** The epoch of what the store holds; empty before the first connection. */
+  private epoch = "";
   private syncing = false;
   /** Whether another sync was requested while one was running. */
   private syncAgain = false;
@@ -53,9 +55,26 @@ export class SyncClient {
     this.disconnected();
   }
 
-  /** A connection is open. */
-  connected() {
+  /** A connection is open, in an epoch of the server. */
+  connected(epoch: string) {
+    if (this.epoch && epoch !== this.epoch) this.beginAnew();
+    this.epoch = epoch;
     this.sync();
+  }
+
+  /** Drops what the server has told: its history has gone back, and numbers are
+   * given again. What this device has to say (outbox, drafts) stays. */
+  private beginAnew() {
+    this.cursor = "";
+    this.outOfOrder.clear();
+    this.store.setState(() => ({
+      ready: false,
+      conversations: {},
+      timelines: {},
+      typing: {},
+      marks: {},
+      localReadMarks: {},
+    }));
   }
 
   /** The connection is lost, and with it every response that is still due. */

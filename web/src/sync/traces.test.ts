@@ -74,9 +74,9 @@ function setup(trace: Trace) {
   );
 
   const steps = {
-    connect() {
+    connect(hello: Hello) {
       connected = true;
-      client.connected();
+      client.connected(hello.epoch);
     },
     cut() {
       connected = false;
@@ -104,7 +104,7 @@ function setup(trace: Trace) {
     expect(fetches.map((f) => f.path)).toEqual([]);
   };
   const play = async (s: Step) => {
-    if (s.connect) steps.connect();
+    if (s.connect) steps.connect(s.connect);
     else if (s.push) client.handleFrame(s.push);
     else if (s.ask) steps.ask(s.ask, s.answer);
     else if (s.get) steps.get(s.get, s.answer!);
