@@ -22,7 +22,8 @@ type RabbitMQ struct {
 	port   int
 	dist   int
 	epmd   int
-	peers  []string
+	peers  []string // the nodes that it looks for when it first starts, with itself
+	size   int      // nodes of the cluster
 }
 
 func rabbitPlaces() []string {
@@ -44,7 +45,6 @@ func StartRabbitMQ(ctx context.Context, f *Folder, n int) ([]*RabbitMQ, error) {
 		return nil, err
 	}
 	nodes := make([]*RabbitMQ, n)
-	var names []string
 	for i := range nodes {
 		r := &RabbitMQ{
 			Process: &Process{name: fmt.Sprintf("rabbitmq-%d", i+1)}, folder: f, server: server,
@@ -54,12 +54,12 @@ func StartRabbitMQ(ctx context.Context, f *Folder, n int) ([]*RabbitMQ, error) {
 			return nil, err
 		}
 		nodes[i] = r
-		names = append(names, r.node)
-	}
-	for _, r := range nodes {
-		if n > 1 {
-			r.peers = names
+		// The first one is told of no other, for which it would wait.
+		r.peers = []string{nodes[0].node}
+		if i > 0 {
+			r.peers = append(r.peers, r.node)
 		}
+		r.size = n
 	}
 	ctx, cancel := context.WithTimeout(ctx, 2*startTimeout)
 	defer cancel()
@@ -129,7 +129,7 @@ func (r *RabbitMQ) Start(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, 2*startTimeout)
 	defer cancel()
-	return r.ready(ctx, max(1, len(r.peers)))
+	return r.ready(ctx, r.size)
 }
 
 func (r *RabbitMQ) launch() error {
@@ -138,7 +138,7 @@ func (r *RabbitMQ) launch() error {
 	fmt.Fprintf(&own, "default_pass = %s\n", r.folder.secrets.password)
 	// The temporary folder may lie on a small disk.
 	own.WriteString("disk_free_limit.absolute = 50MB\n")
-	if len(r.peers) > 0 {
+	if r.size > 1 {
 		own.WriteString("cluster_formation.peer_discovery_backend = classic_config\n")
 		for i, peer := range r.peers {
 			fmt.Fprintf(&own, "cluster_formation.classic_config.nodes.%d = %s\n", i+1, peer)
