@@ -2,9 +2,11 @@ package stack
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	amqp "github.com/rabbitmq/amqp091-go"
@@ -15,15 +17,15 @@ import (
 // RabbitMQ is a running RabbitMQ node.
 type RabbitMQ struct {
 	*Process
-	folder *Folder
-	server string // the script that starts it
-	dir    string
-	node   string
-	port   int
-	dist   int
-	epmd   int
-	peers  []string // the nodes that it looks for when it first starts, with itself
-	size   int      // nodes of the cluster
+	folder  *Folder
+	program rabbitProgram
+	dir     string
+	node    string
+	port    int
+	dist    int
+	epmd    int
+	peers   []string // the nodes that it looks for when it first starts, with itself
+	size    int      // nodes of the cluster
 }
 
 func rabbitPlaces() []string {
@@ -32,7 +34,7 @@ func rabbitPlaces() []string {
 
 // StartRabbitMQ starts n RabbitMQ nodes as one cluster.
 func StartRabbitMQ(ctx context.Context, f *Folder, n int) ([]*RabbitMQ, error) {
-	server, err := rabbitServer()
+	program, err := prepareRabbitMQ(f)
 	if err != nil {
 		return nil, err
 	}
@@ -47,7 +49,7 @@ func StartRabbitMQ(ctx context.Context, f *Folder, n int) ([]*RabbitMQ, error) {
 	nodes := make([]*RabbitMQ, n)
 	for i := range nodes {
 		r := &RabbitMQ{
-			Process: &Process{name: fmt.Sprintf("rabbitmq-%d", i+1)}, folder: f, server: server,
+			Process: &Process{name: fmt.Sprintf("rabbitmq-%d", i+1)}, folder: f, program: program,
 			node: fmt.Sprintf("hikyaku%d@localhost", i+1), port: ports[2*i], dist: ports[2*i+1], epmd: epmd,
 		}
 		if r.dir, err = f.mkdir(r.name, nil); err != nil {
@@ -83,6 +85,49 @@ func StartRabbitMQ(ctx context.Context, f *Folder, n int) ([]*RabbitMQ, error) {
 	return nodes, nil
 }
 
+// rabbitProgram is what the nodes run.
+type rabbitProgram struct {
+	server  string // the script that starts a node
+	plugins string // folder of the applications that may be plugins
+	modules string // folder of modules; see linkModules
+}
+
+// prepareRabbitMQ finds the program and makes its folders.
+func prepareRabbitMQ(f *Folder) (p rabbitProgram, err error) {
+	if p.server, err = rabbitServer(); err != nil {
+		return p, err
+	}
+	if p.plugins, err = f.mkdir("rabbitmq-plugins", nil); err != nil {
+		return p, err
+	}
+	if p.modules, err = f.mkdir("rabbitmq-modules", nil); err != nil {
+		return p, err
+	}
+	server, err := filepath.EvalSymlinks(p.server)
+	if err != nil {
+		return p, fmt.Errorf("find RabbitMQ's applications: %w", err)
+	}
+	applications, err := filepath.Glob(filepath.Join(filepath.Dir(filepath.Dir(server)), "plugins", "*"))
+	if err != nil {
+		return p, err
+	}
+	// A node puts all that may be plugins in front of the other folders of
+	// modules. None is used; but it wants this one there, with the schema of
+	// its settings, and finds the schema by where the modules are.
+	var rabbit []string
+	applications = slices.DeleteFunc(applications, func(a string) bool {
+		is := strings.HasPrefix(filepath.Base(a), "rabbit-")
+		if is {
+			rabbit = append(rabbit, a)
+		}
+		return is
+	})
+	if len(rabbit) == 0 {
+		return p, fmt.Errorf("%s has no application rabbit beside it; install the package rabbitmq-server again", server)
+	}
+	return p, errors.Join(linkAll(p.plugins, rabbit), linkModules(p.modules, applications))
+}
+
 // rabbitServer finds the original script: the one that Debian has on the path
 // changes the user and drops the environment.
 func rabbitServer() (string, error) {
@@ -107,6 +152,8 @@ func (r *RabbitMQ) env() []string {
 		"RABBITMQ_CONF_ENV_FILE=/dev/null",
 		"RABBITMQ_PID_FILE="+filepath.Join(r.dir, "pid"),
 		"RABBITMQ_DIST_PORT="+fmt.Sprint(r.dist),
+		"RABBITMQ_PLUGINS_DIR="+r.program.plugins,
+		"RABBITMQ_SERVER_CODE_PATH="+r.program.modules,
 		// One scheduler, and none that waits for work by spinning: the
 		// servers on this machine share its processors, and more of them
 		// only take each other's time.
@@ -162,7 +209,7 @@ func (r *RabbitMQ) launch() error {
 		}
 	}
 	process, err := r.folder.start(command{
-		name: r.name, path: r.server, env: r.env(), dir: r.dir,
+		name: r.name, path: r.program.server, env: r.env(), dir: r.dir,
 	})
 	if err != nil {
 		return err
