@@ -23,6 +23,7 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/broker"
 	"github.com/hikyaku-chat/hikyaku/internal/cursor"
 	"github.com/hikyaku-chat/hikyaku/internal/fanout"
+	"github.com/hikyaku-chat/hikyaku/internal/gateway"
 	"github.com/hikyaku-chat/hikyaku/internal/notifyqueue"
 	"github.com/hikyaku-chat/hikyaku/internal/presence"
 	"github.com/hikyaku-chat/hikyaku/internal/pubsub"
@@ -39,6 +40,7 @@ type App struct {
 	mux      *http.ServeMux
 	metrics  *prometheus.Registry
 	checks   checks
+	gateway  atomic.Pointer[gateway.Gateway] // nil without this role
 
 	listener net.Listener
 	server   *http.Server

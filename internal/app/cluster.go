@@ -59,6 +59,10 @@ func (a *App) openCluster(ctx context.Context) error {
 		if announce := announce.Load(); announce != nil {
 			announce.PresenceChanged(ctx, s)
 		}
+	}, OnRegistered: func() {
+		if g := a.gateway.Load(); g != nil {
+			g.Resync()
+		}
 	}})
 	a.onStop("presence", func(context.Context) error { pres.Close(); return nil })
 	announce.Store(fanout.NewAnnouncer(b, pres, st, a.log))

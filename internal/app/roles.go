@@ -105,6 +105,7 @@ func startGateway(ctx context.Context, a *App) error {
 	if err != nil {
 		return err
 	}
+	a.gateway.Store(g)
 	a.mux.Handle("GET /api/v1/socket", g)
 	a.metrics.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "hikyaku_gateway_connections", Help: "Open WebSocket connections of this gateway.",

@@ -3,7 +3,8 @@
 // changes through it, always after the change is committed.
 //
 // Frames of small conversations are sent by recipient: presence says which nodes
-// a user is connected to, and each node gets one envelope per batch. Frames of
+// a user is connected to, and each node gets one envelope per batch; users of whom
+// presence knows nothing now are looked for by all nodes. Frames of
 // large conversations are sent once to each gateway, which delivers them to its
 // own connections. Devices detect and repair lost frames (G4), so announcing
 // returns no errors; it logs them.
@@ -105,6 +106,7 @@ func (a *Announcer) send(ctx context.Context, frames []outgoingFrame) {
 func (a *Announcer) sendByRecipient(ctx context.Context, frames []outgoingFrame, users []chat.UserID) {
 	nodesOf, unknown := a.locator.locate(ctx, users)
 	envelopes := map[string]*pubsub.Envelope{} // by node
+	var everywhere pubsub.Envelope             // for those of whom it is not known where they are
 	var jobs []notifyqueue.Job
 	for _, f := range frames {
 		if f.audience.Large() {
@@ -116,19 +118,17 @@ func (a *Announcer) sendByRecipient(ctx context.Context, frames []outgoingFrame,
 			}
 		}
 		for i, user := range f.audience.Members {
+			if unknown[i] {
+				addPush(&everywhere, user, f.frame)
+				continue
+			}
 			for _, node := range nodesOf[i] {
 				e := envelopes[node]
 				if e == nil {
 					e = &pubsub.Envelope{}
 					envelopes[node] = e
 				}
-				// The push of this frame to this node is the last item, if
-				// an earlier recipient added it.
-				if n := len(e.Items); n > 0 && sameFrame(e.Items[n-1].Push.Frame, f.frame) {
-					e.Items[n-1].Push.Users = append(e.Items[n-1].Push.Users, user)
-					continue
-				}
-				e.Items = append(e.Items, pubsub.Item{Push: &pubsub.Push{Users: []chat.UserID{user}, Frame: f.frame}})
+				addPush(e, user, f.frame)
 			}
 		}
 		nodesOf, unknown = nodesOf[len(f.audience.Members):], unknown[len(f.audience.Members):]
@@ -138,9 +138,22 @@ func (a *Announcer) sendByRecipient(ctx context.Context, frames []outgoingFrame,
 			a.log.ErrorContext(ctx, "a gateway could not be reached; its devices will catch up", "node", node, "items", len(e.Items), "error", err)
 		}
 	}
+	if len(everywhere.Items) > 0 {
+		a.broadcast(ctx, &everywhere)
+	}
 	if len(jobs) > 0 {
 		a.notifier.Publish(jobs)
 	}
+}
+
+// addPush adds a frame for a user.
+func addPush(e *pubsub.Envelope, user chat.UserID, frame []byte) {
+	// The push of this frame is the last item, if an earlier recipient added it.
+	if n := len(e.Items); n > 0 && sameFrame(e.Items[n-1].Push.Frame, frame) {
+		e.Items[n-1].Push.Users = append(e.Items[n-1].Push.Users, user)
+		return
+	}
+	e.Items = append(e.Items, pubsub.Item{Push: &pubsub.Push{Users: []chat.UserID{user}, Frame: frame}})
 }
 
 // offlineRecipients returns the recipients of a frame who are known to be

@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/hikyaku-chat/hikyaku/internal/batching"
 	"github.com/hikyaku-chat/hikyaku/internal/broker"
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
 	"github.com/hikyaku-chat/hikyaku/internal/cursor"
@@ -147,7 +148,8 @@ type Gateway struct {
 	lastDevice  atomic.Int64 // device number of the newest connection
 	inFlight    atomic.Int64 // unanswered sends of all connections
 	draining    atomic.Bool
-	interrupted atomic.Bool // the bus is interrupted
+	interrupted atomic.Bool     // the bus is interrupted
+	resyncs     batching.Signal // all clients must sync
 
 	ctx         context.Context // canceled when the gateway has stopped
 	cancel      context.CancelFunc
@@ -176,7 +178,7 @@ func New(ctx context.Context, cfg Config, parts Dependencies) (*Gateway, error) 
 	if err != nil {
 		return nil, err
 	}
-	g := &Gateway{cfg: cfg, deps: parts, log: parts.Logger.With("node", cfg.Node), sockets: sockets, hub: newHub()}
+	g := &Gateway{cfg: cfg, deps: parts, log: parts.Logger.With("node", cfg.Node), sockets: sockets, hub: newHub(), resyncs: batching.NewSignal()}
 	g.ctx, g.cancel = context.WithCancel(context.Background())
 	g.drainCtx, g.endDrain = context.WithCancel(g.ctx)
 	g.members = newMemberCache(g)
@@ -185,6 +187,7 @@ func New(ctx context.Context, cfg Config, parts Dependencies) (*Gateway, error) 
 	g.marks = newMarks(g)
 	g.submissions = newSubmissions(g)
 	g.background.Go(g.heartbeats.run)
+	g.background.Go(g.resyncAll)
 	g.background.Go(g.marks.run)
 	g.background.Go(g.watches.run)
 	g.background.Go(g.checkSessions)
@@ -198,6 +201,10 @@ func New(ctx context.Context, cfg Config, parts Dependencies) (*Gateway, error) 
 	}
 	return g, nil
 }
+
+// Resync asks all clients to sync, because frames may not have been sent to this
+// gateway.
+func (g *Gateway) Resync() { g.resyncs.Notify() }
 
 // Connections returns the number of open connections.
 func (g *Gateway) Connections() int { return g.hub.numSessions() }

@@ -18,6 +18,7 @@ import (
 	"github.com/gobwas/ws"
 	"github.com/google/uuid"
 
+	"github.com/hikyaku-chat/hikyaku/internal/batching"
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
 	"github.com/hikyaku-chat/hikyaku/internal/eventually"
 	"github.com/hikyaku-chat/hikyaku/internal/pubsub"
@@ -39,6 +40,11 @@ type stubStore struct {
 	shares     func(of []chat.UserID) []chat.UserID
 	lookups    atomic.Int64 // client ids that were looked up
 	beforeFind func()       // called before a client id is looked up; may be nil
+	hasChanged func([]store.Device) ([]bool, error)
+}
+
+func (a *stubStore) HasChanged(_ context.Context, devices []store.Device) ([]bool, error) {
+	return a.hasChanged(devices)
 }
 
 func (a *stubStore) MemberIDs(context.Context, chat.ConversationID) ([]chat.UserID, int64, error) {
@@ -90,6 +96,7 @@ func newTestGateway(t testing.TB, st *stubStore, publish publisherFunc) *Gateway
 	})
 	g.drainCtx, g.endDrain = context.WithCancel(g.ctx)
 	g.members, g.watches = newMemberCache(g), newWatches(g)
+	g.heartbeats, g.resyncs = newHeartbeats(g), batching.NewSignal()
 	g.submissions = newSubmissions(g)
 	g.background.Go(func() { g.deps.Idempotency.Run(g.ctx) })
 	return g
