@@ -28,6 +28,9 @@ type Submission struct {
 	Body         string
 	ReplyTo      int64     // seq, 0 for none
 	ReceivedAt   time.Time // when the gateway or the API received it
+	// Requeued reports whether an operator asks for a new decision about it
+	// after it has failed.
+	Requeued bool
 }
 
 // Check returns a refusal when the submission can never be stored.
@@ -54,19 +57,18 @@ const (
 )
 
 // Admit decides about a submission, in the transaction that stores it. role is the
-// role of the sender ("" for none), earlier the message of this sender with the
-// same client id, in any conversation (nil for none). When the verdict is Stored,
+// role of the sender ("" for none), earlier what became of a submission of this
+// sender with the same client id, in any conversation. When the verdict is Stored,
 // msg has the next Seq and Rev and the head has advanced; when it is Duplicate,
 // msg is the earlier message. A refusal is an [*Error] and changes nothing.
 //
-// Duplicates are detected before membership is checked: a message that was
-// accepted gets the same answer for ever, also after its author has left.
-func (h *Head) Admit(s *Submission, role Role, earlier *Message, id MessageID, now time.Time) (msg Message, verdict Verdict, err error) {
-	if earlier != nil {
-		if !earlier.SameAs(s) {
-			return Message{}, 0, Refuse(CodeConflict, "id", "another message was sent under this id")
-		}
-		return *earlier, Duplicate, nil
+// What was sent before decides before membership does: a submission gets the same
+// answer for ever, also after its author has left, or is back.
+func (h *Head) Admit(s *Submission, role Role, earlier Earlier, id MessageID, now time.Time) (msg Message, verdict Verdict, err error) {
+	if msg, verdict, refusal := earlier.Answer(s); refusal != nil {
+		return Message{}, 0, refusal
+	} else if verdict != 0 {
+		return msg, verdict, nil
 	}
 	if !role.MayPost() {
 		return Message{}, 0, NotFound("conversation")

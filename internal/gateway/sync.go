@@ -50,13 +50,21 @@ func (s *session) syncConversations(ctx context.Context, f *wire.Sync, limit int
 	if err != nil {
 		return err
 	}
+	failed, err := s.g.deps.Store.Failures(ctx, s.user, after)
+	if err != nil {
+		return err
+	}
 	peers, err := s.peers(ctx, page)
 	if err != nil {
 		return err
 	}
 	out := wire.Synced{
 		T: "synced", ID: f.ID, Conversations: make([]wire.Summary, len(page)), Gone: gone,
+		Failed: make([]wire.Failure, len(failed)),
 		Cursor: s.g.deps.Cursors.Seal(syncPurpose, s.user, next), More: more,
+	}
+	for i := range failed {
+		out.Failed[i] = wire.FailureOf(&failed[i])
 	}
 	if out.Gone == nil {
 		out.Gone = []chat.ConversationID{}

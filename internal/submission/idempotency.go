@@ -11,9 +11,9 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/store"
 )
 
-// MessageFinder finds stored messages by client id; see store.Messages.
+// MessageFinder finds what became of client ids; see store.Messages.
 type MessageFinder interface {
-	FindByClientID(ctx context.Context, keys []store.SendKey) (map[store.SendKey]*chat.Message, error)
+	FindByClientID(ctx context.Context, keys []store.SendKey) (map[store.SendKey]chat.Earlier, error)
 }
 
 // IdempotencyCache finds out whether a client id is already used for another
@@ -25,7 +25,8 @@ type MessageFinder interface {
 // the ids that went through this process for that long. Any other id is looked
 // up in the store. One case is left: a device that uses one id for two texts
 // within seconds and through two processes. The worker finds it, and answers
-// failed{conflict}. It is safe for concurrent use.
+// failed{conflict} with the digest of the text that it is about. It is safe for
+// concurrent use.
 type IdempotencyCache struct {
 	messages MessageFinder
 	seed     maphash.Seed
@@ -43,7 +44,7 @@ type idLookup struct {
 }
 
 type lookupResult struct {
-	message *chat.Message
+	earlier chat.Earlier
 	err     error
 }
 
@@ -148,8 +149,9 @@ func compareFingerprints(stored, sent uint64) idState {
 
 // find returns the state of a client id, from the store when it is not known
 // otherwise. With always, the time of the id does not count: it is looked up
-// unless the cache has it. It blocks until the store answers or ctx ends.
-func (c *IdempotencyCache) find(ctx context.Context, s *chat.Submission, always bool) (idState, error) {
+// unless the cache has it. A refusal is the answer that the store has for this
+// submission. find blocks until the store answers or ctx ends.
+func (c *IdempotencyCache) find(ctx context.Context, s *chat.Submission, always bool) (idState, *chat.Error, error) {
 	var state idState
 	if always {
 		state = c.checkCached(s, time.Now())
@@ -157,7 +159,7 @@ func (c *IdempotencyCache) find(ctx context.Context, s *chat.Submission, always 
 		state = c.check(s)
 	}
 	if state != idUnknown {
-		return state, nil
+		return state, nil, nil
 	}
 	l := &idLookup{key: keyOf(s), done: make(chan lookupResult, 1)}
 	c.lookups.Add(l)
@@ -168,12 +170,10 @@ func (c *IdempotencyCache) find(ctx context.Context, s *chat.Submission, always 
 		r.err = ctx.Err()
 	}
 	if r.err != nil {
-		return idUnknown, r.err
+		return idUnknown, nil, r.err
 	}
-	if r.message != nil && !r.message.SameAs(s) {
-		return idConflict, nil
-	}
-	return idFree, nil
+	_, _, refusal := r.earlier.Answer(s)
+	return idFree, refusal, nil
 }
 
 // Run looks up client ids in batches until ctx ends: all that were added while
@@ -189,6 +189,6 @@ func (c *IdempotencyCache) resolve(ctx context.Context, lookups []*idLookup) {
 	defer cancel()
 	found, err := c.messages.FindByClientID(ctx, keys)
 	for _, l := range lookups {
-		l.done <- lookupResult{message: found[l.key], err: err}
+		l.done <- lookupResult{earlier: found[l.key], err: err}
 	}
 }

@@ -6,13 +6,16 @@
 //  2. The sender's rate limit ([Limiter]), which is one over all ways of
 //     sending. A submission consumes its token before anything is looked up or
 //     stored for it, so that refused submissions are limited too.
-//  3. The sender's membership ([Memberships]).
+//  3. The sender's membership ([Memberships]). Only the store says that a sender
+//     is not a member ([Refuser]), and only after it has looked for the same
+//     submission: what was accepted once stays accepted.
 //  4. The rules of the text ([chat.Submission.Check]).
 //  5. Idempotency ([IdempotencyCache]): a client id belongs to one text.
 //  6. The publish, through [Source].Publish.
 //
 // A refusal is a [*chat.Error], or a [*RetryError] when the same submission may
-// be retried. The worker checks again when it stores.
+// be retried. The worker checks again when it stores. A submission has one final
+// answer, whichever way it comes again.
 package submission
 
 import (
@@ -42,15 +45,19 @@ type Source interface {
 	// Publish publishes the submission on p, or returns why the source does
 	// not. It is called last, at most once. It does not block.
 	Publish(p broker.Publisher, r Request) error
+	// Accepted answers that the submission was accepted before, and stored. It
+	// is called instead of Publish, at most once. It does not block.
+	Accepted(r Request)
 }
 
 // Memberships is who is a member of which conversation.
 type Memberships interface {
-	// IsCachedMember reports whether user is a member, if that is cached. It
-	// does not block.
+	// IsCachedMember reports whether user is a member, if that is cached. The
+	// cache may be stale. It does not block.
 	IsCachedMember(user chat.UserID, conversation chat.ConversationID) (member, cached bool)
-	// IsMember reports whether user is a member. It may block. A conversation
-	// that does not exist has no members; that is no error.
+	// IsMember reports whether user is a member. It may block, and may be
+	// answered from the cache. A conversation that does not exist has no
+	// members; that is no error.
 	IsMember(ctx context.Context, user chat.UserID, conversation chat.ConversationID) (bool, error)
 }
 
@@ -98,6 +105,8 @@ type Config struct {
 	Memberships Memberships
 	// SendLimiter is shared by all services of a process.
 	SendLimiter Limiter
+	// Refuser is shared by all services of a process.
+	Refuser *Refuser
 	// Idempotency is shared by all services of a process. It is nil with a
 	// broker that confirms only what the store has accepted.
 	Idempotency *IdempotencyCache
@@ -145,8 +154,8 @@ func (s *Sender) Close() { s.bucket.Release() }
 // returns false and has done nothing. It does not block.
 func (s *Sender) TrySubmit(src Source, r Request) (done bool, err error) {
 	member, cached := s.service.cfg.Memberships.IsCachedMember(r.Sender, r.Conversation)
-	if !cached {
-		return false, nil
+	if !cached || !member {
+		return false, nil // only the store says no
 	}
 	state := idFree
 	if c := s.service.cfg.Idempotency; c != nil {
@@ -157,7 +166,7 @@ func (s *Sender) TrySubmit(src Source, r Request) (done bool, err error) {
 	if err := s.admit(src, r); err != nil {
 		return true, err
 	}
-	if err := check(&r.Submission, member); err != nil {
+	if err := r.Check(); err != nil {
 		return true, err
 	}
 	return true, s.service.publish(src, r, state)
@@ -188,24 +197,32 @@ func (s *Service) lookUpAndPublish(ctx context.Context, src Source, r Request, a
 	if err != nil {
 		return &LookupError{"the sender's membership", err}
 	}
-	if err := check(&r.Submission, member); err != nil {
+	if !member {
+		out, err := s.cfg.Refuser.find(ctx, &r.Submission)
+		switch {
+		case err != nil:
+			return &LookupError{"the sender's membership", err}
+		case out.Refusal != nil:
+			return out.Refusal
+		case out.Verdict == chat.Duplicate:
+			src.Accepted(r)
+			return nil
+		}
+		// The sender is a member: what was cached is stale.
+	}
+	if err := r.Check(); err != nil {
 		return err
 	}
 	state := idFree
 	if s.cfg.Idempotency != nil {
-		if state, err = s.cfg.Idempotency.find(ctx, &r.Submission, always); err != nil {
+		var refusal *chat.Error
+		if state, refusal, err = s.cfg.Idempotency.find(ctx, &r.Submission, always); err != nil {
 			return &LookupError{"the client id", err}
+		} else if refusal != nil {
+			return refusal
 		}
 	}
 	return s.publish(src, r, state)
-}
-
-// check returns the refusal of a submission that can never be accepted.
-func check(s *chat.Submission, member bool) error {
-	if !member {
-		return chat.NotFound("conversation")
-	}
-	return s.Check()
 }
 
 // publish reserves the client id of a checked submission, and publishes it.
