@@ -1,4 +1,5 @@
 import type { ClientFrame, Rejected } from "../protocol/types";
+import { messageDigest } from "./digest";
 import type { StoredMessage } from "./storage";
 
 export type OutboxState = "sending" | "accepted" | "failed";
@@ -103,16 +104,23 @@ export class Outbox {
     const e = this.find(frame.id);
     if (!e) return;
     if (!frame.retry_after_ms) {
-      this.failed(frame.id, frame.code);
+      this.fail(e, frame.code);
       return;
     }
     e.sent = false;
     this.pauseConversation(e.conversation, frame.retry_after_ms);
   }
 
-  failed(id: string, code: string) {
+  /** A message failed after it was accepted. The digest says which one: it may be
+   * another that was sent under the same id. A server of an earlier version gives
+   * none. */
+  failed(id: string, code: string, digest?: string) {
     const e = this.find(id);
-    if (!e) return;
+    if (!e || (digest && digest !== messageDigest(e.conversation, e.replyTo, e.body))) return;
+    if (e.state !== "failed") this.fail(e, code);
+  }
+
+  private fail(e: Entry, code: string) {
     e.state = "failed";
     e.code = code;
     void this.save(e);
@@ -125,9 +133,13 @@ export class Outbox {
     if (this.find(id)) this.remove(id);
   }
 
-  retry(id: string) {
+  /** Sends a failed message again, under a new id: what has failed under an id
+   * stays so. */
+  retry(id: string, newId: string) {
     const e = this.find(id);
     if (!e) return;
+    void this.delete(id);
+    e.id = newId;
     e.state = "sending";
     e.code = undefined;
     e.sent = false;

@@ -31,6 +31,7 @@ function message(seq: number, rev: number, over: Partial<Message> = {}): Message
 function setup(conversations: Record<string, Summary> = { c: summary() }) {
   const sent: ClientFrame[] = [];
   const stored: string[] = [];
+  const failed: string[] = [];
   const store = createStore<SyncState>()(() => ({
     ...emptySyncState,
     me,
@@ -46,7 +47,7 @@ function setup(conversations: Record<string, Summary> = { c: summary() }) {
     {
       accepted: () => {},
       rejected: () => {},
-      failed: () => {},
+      failed: (...failure) => failed.push(failure.join(" ")),
       stored: (id) => stored.push(id),
       removeConversation: () => {},
     },
@@ -59,12 +60,30 @@ function setup(conversations: Record<string, Summary> = { c: summary() }) {
     engine.handleFrame(f as ServerFrame);
     await vi.advanceTimersByTimeAsync(0);
   };
-  return { engine, store, sent, stored, push, bodies, answer };
+  return { engine, store, sent, stored, failed, push, bodies, answer };
 }
 
 describe("SyncClient", () => {
   beforeEach(() => vi.useFakeTimers());
   afterEach(() => vi.useRealTimers());
+
+  it("takes the failures that a sync lists like those that are pushed", async () => {
+    const { engine, failed, answer } = setup();
+    engine.handleFrame({ t: "failed", id: "1", code: "invalid", text: "", digest: "d1" });
+    engine.connected();
+    const more = { id: "2", code: "not_found", text: "", digest: "d2" };
+    await answer({
+      t: "synced",
+      id: "1",
+      conversations: [],
+      gone: [],
+      failed: [more],
+      cursor: "x",
+      more: false,
+    });
+    expect(failed).toEqual(["1 invalid d1", "2 not_found d2"]);
+    await answer({ t: "synced", id: "2", conversations: [], gone: [], cursor: "x", more: false }); // of an earlier version
+  });
 
   it("applies frames in the order of their rev", () => {
     const { push, bodies, store, stored } = setup();
