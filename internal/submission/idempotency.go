@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/hikyaku-chat/hikyaku/internal/backoff"
 	"github.com/hikyaku-chat/hikyaku/internal/batching"
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
 	"github.com/hikyaku-chat/hikyaku/internal/store"
@@ -25,8 +26,10 @@ type MessageFinder interface {
 // the ids that went through this process for that long. Any other id is looked
 // up in the store. One case is left: a device that uses one id for two texts
 // within seconds and through two processes. The worker finds it, and answers
-// failed{conflict} with the digest of the text that it is about. It is safe for
-// concurrent use.
+// failed{conflict} with the digest of the text that it is about.
+//
+// Only the store says that there is a conflict: which of two texts is stored is
+// not known before one is. It is safe for concurrent use.
 type IdempotencyCache struct {
 	messages MessageFinder
 	seed     maphash.Seed
@@ -75,7 +78,7 @@ type idState int
 
 const (
 	idFree     idState = iota // not used, or used with this text
-	idConflict                // used with another text
+	idConflict                // seen with another text; which one is stored must be looked up
 	idUnknown                 // must be looked up
 )
 
@@ -147,33 +150,61 @@ func compareFingerprints(stored, sent uint64) idState {
 	return idFree
 }
 
-// find returns the state of a client id, from the store when it is not known
-// otherwise. With always, the time of the id does not count: it is looked up
-// unless the cache has it. A refusal is the answer that the store has for this
-// submission. find blocks until the store answers or ctx ends.
-func (c *IdempotencyCache) find(ctx context.Context, s *chat.Submission, always bool) (idState, *chat.Error, error) {
+// find finds out whether a submission may be published: not when the outcome is a
+// refusal, or the message of an earlier submission of this one. With always, the
+// time of the id does not count: it is looked up unless the cache has it. find
+// blocks until the store answers or ctx ends.
+func (c *IdempotencyCache) find(ctx context.Context, s *chat.Submission, always bool) (chat.Outcome, error) {
 	var state idState
 	if always {
 		state = c.checkCached(s, time.Now())
 	} else {
 		state = c.check(s)
 	}
-	if state != idUnknown {
-		return state, nil, nil
+	switch state {
+	case idConflict:
+		return c.findConflict(ctx, s)
+	case idUnknown:
+		earlier, err := c.lookUp(ctx, s)
+		_, _, refusal := earlier.Answer(s)
+		return chat.Outcome{Refusal: refusal}, err
 	}
+	return chat.Outcome{}, nil
+}
+
+// conflictWaits are the waits before the look-ups of an id that was seen with
+// another text: that message is on its way to the store, which takes it a moment.
+var conflictWaits = [...]time.Duration{0, 50 * time.Millisecond, 200 * time.Millisecond}
+
+func (c *IdempotencyCache) findConflict(ctx context.Context, s *chat.Submission) (chat.Outcome, error) {
+	for _, wait := range conflictWaits {
+		if err := backoff.Sleep(ctx, wait); err != nil {
+			return chat.Outcome{}, err
+		}
+		earlier, err := c.lookUp(ctx, s)
+		if err != nil {
+			return chat.Outcome{}, err
+		}
+		if msg, verdict, refusal := earlier.Answer(s); verdict != 0 || refusal != nil {
+			return chat.Outcome{Message: msg, Verdict: verdict, Refusal: refusal}, nil
+		}
+	}
+	return chat.Outcome{}, errIDOnItsWay
+}
+
+// lookUp returns what became of a client id.
+func (c *IdempotencyCache) lookUp(ctx context.Context, s *chat.Submission) (chat.Earlier, error) {
 	l := &idLookup{key: keyOf(s), done: make(chan lookupResult, 1)}
 	c.lookups.Add(l)
-	var r lookupResult
 	select {
-	case r = <-l.done:
+	case r := <-l.done:
+		if r.err != nil {
+			return chat.Earlier{}, &LookupError{"the client id", r.err}
+		}
+		return r.earlier, nil
 	case <-ctx.Done():
-		r.err = ctx.Err()
+		return chat.Earlier{}, &LookupError{"the client id", ctx.Err()}
 	}
-	if r.err != nil {
-		return idUnknown, nil, r.err
-	}
-	_, _, refusal := r.earlier.Answer(s)
-	return idFree, refusal, nil
 }
 
 // Run looks up client ids in batches until ctx ends: all that were added while

@@ -96,7 +96,12 @@ func (e *LookupError) Unwrap() error { return e.Err }
 
 var (
 	errTooFast = chat.Refuse(chat.CodeRateLimited, "", "you send too fast")
-	errIDTaken = chat.Refuse(chat.CodeConflict, "id", "another message was sent under this id")
+	// errIDOnItsWay is for a client id that was seen with another text about
+	// which nothing is decided yet.
+	errIDOnItsWay = &RetryError{
+		Refusal: chat.Refuse(chat.CodeUnavailable, "id", "another message under this id is on its way; send this one again"),
+		After:   500 * time.Millisecond,
+	}
 )
 
 // Config has the dependencies of a service.
@@ -157,11 +162,8 @@ func (s *Sender) TrySubmit(src Source, r Request) (done bool, err error) {
 	if !cached || !member {
 		return false, nil // only the store says no
 	}
-	state := idFree
-	if c := s.service.cfg.Idempotency; c != nil {
-		if state = c.check(&r.Submission); state == idUnknown {
-			return false, nil
-		}
+	if c := s.service.cfg.Idempotency; c != nil && c.check(&r.Submission) != idFree {
+		return false, nil
 	}
 	if err := s.admit(src, r); err != nil {
 		return true, err
@@ -169,7 +171,7 @@ func (s *Sender) TrySubmit(src Source, r Request) (done bool, err error) {
 	if err := r.Check(); err != nil {
 		return true, err
 	}
-	return true, s.service.publish(src, r, state)
+	return true, s.service.publish(src, r)
 }
 
 // Submit publishes a submission. It may block.
@@ -199,36 +201,46 @@ func (s *Service) lookUpAndPublish(ctx context.Context, src Source, r Request, a
 	}
 	if !member {
 		out, err := s.cfg.Refuser.find(ctx, &r.Submission)
-		switch {
-		case err != nil:
+		if err != nil {
 			return &LookupError{"the sender's membership", err}
-		case out.Refusal != nil:
-			return out.Refusal
-		case out.Verdict == chat.Duplicate:
-			src.Accepted(r)
-			return nil
+		}
+		if done, err := answered(out, src, r); done {
+			return err
 		}
 		// The sender is a member: what was cached is stale.
 	}
 	if err := r.Check(); err != nil {
 		return err
 	}
-	state := idFree
 	if s.cfg.Idempotency != nil {
-		var refusal *chat.Error
-		if state, refusal, err = s.cfg.Idempotency.find(ctx, &r.Submission, always); err != nil {
-			return &LookupError{"the client id", err}
-		} else if refusal != nil {
-			return refusal
+		out, err := s.cfg.Idempotency.find(ctx, &r.Submission, always)
+		if err != nil {
+			return err
+		}
+		if done, err := answered(out, src, r); done {
+			return err
 		}
 	}
-	return s.publish(src, r, state)
+	return s.publish(src, r)
+}
+
+// answered answers a submission about which the store has decided, and reports
+// whether it has.
+func answered(out chat.Outcome, src Source, r Request) (done bool, err error) {
+	switch {
+	case out.Refusal != nil:
+		return true, out.Refusal
+	case out.Verdict == chat.Duplicate:
+		src.Accepted(r)
+		return true, nil
+	}
+	return false, nil
 }
 
 // publish reserves the client id of a checked submission, and publishes it.
-func (s *Service) publish(src Source, r Request, state idState) error {
-	if c := s.cfg.Idempotency; c != nil && (state == idConflict || c.reserve(&r.Submission) == idConflict) {
-		return errIDTaken
+func (s *Service) publish(src Source, r Request) error {
+	if c := s.cfg.Idempotency; c != nil && c.reserve(&r.Submission) == idConflict {
+		return errIDOnItsWay
 	}
 	return src.Publish(s.cfg.Publisher, r)
 }

@@ -245,12 +245,22 @@ func TestSharedClientIDs(t *testing.T) {
 			if err := again(t, f, r); err != nil {
 				t.Errorf("the same by %s and %s: %v", first, second, err)
 			}
+			if f.looked.Load() != looked {
+				t.Error("a cached id was looked up")
+			}
+			stored := &chat.Message{Conversation: r.Conversation, Body: r.Body}
 			r.Body = "another text"
+			var retry *RetryError
+			if err := again(t, f, r); !errors.As(err, &retry) || chat.CodeOf(err) != chat.CodeUnavailable {
+				t.Errorf("another text by %s and %s, before one is stored: %v", first, second, err)
+			}
+			f.stored = func(store.SendKey) (*chat.Message, error) { return stored, nil }
 			if err := again(t, f, r); chat.CodeOf(err) != chat.CodeConflict {
 				t.Errorf("another text by %s and %s: %v", first, second, err)
 			}
-			if f.looked.Load() != looked {
-				t.Error("a cached id was looked up")
+			stored = &chat.Message{Conversation: r.Conversation, Body: r.Body}
+			if err := again(t, f, r); err != nil || len(f.accepted) != 1 {
+				t.Errorf("the text that was stored after all, by %s and %s: %v, accepted %v", first, second, err, f.accepted)
 			}
 		}
 	}
@@ -379,7 +389,7 @@ func TestBatchedLookups(t *testing.T) {
 	defer func() { cancel(); <-done }()
 	results := make(chan error)
 	submit := func(i int) {
-		_, _, err := c.find(ctx, &chat.Submission{Sender: 1, ClientID: chat.ClientID{15: byte(i)}, Body: "x"}, true)
+		_, err := c.find(ctx, &chat.Submission{Sender: 1, ClientID: chat.ClientID{15: byte(i)}, Body: "x"}, true)
 		results <- err
 	}
 	go submit(0)
