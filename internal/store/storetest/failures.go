@@ -3,6 +3,8 @@ package storetest
 import (
 	"slices"
 	"sync"
+	"testing"
+	"time"
 
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
 	"github.com/hikyaku-chat/hikyaku/internal/store"
@@ -295,4 +297,26 @@ func oneVerdict(f *fixture) {
 			}
 		}
 	}
+}
+
+// RunRetention tests for how long failures are stored. open gives a store without
+// any data that goes by the clock; the backend closes it when the test ends.
+func RunRetention(t *testing.T, open func(now func() time.Time) store.Store) {
+	now := time.Now().UTC()
+	f := &fixture{T: t, s: open(func() time.Time { return now })}
+	owner, a := f.user(), f.user()
+	c := f.group(owner)
+	first, second := submission(c, a, "first"), submission(c, a, "second")
+	f.append(first)
+	now = now.Add(store.FailureRetention - time.Hour)
+	f.append(second)
+	f.equal("both are kept", digests(f.failures(a, "")), []chat.Digest{first.Digest(), second.Digest()})
+	must[store.Change](f)(f.s.AddMembers(f.ctx(), c, owner, []chat.UserID{a}))
+	f.equal("and count", codes(f.append(first)), []chat.Code{chat.CodeNotFound})
+	now = now.Add(2 * time.Hour)
+	third := submission(c, a, "")
+	f.append(third)
+	f.equal("the first is gone", digests(f.failures(a, "")), []chat.Digest{second.Digest(), third.Digest()})
+	f.equal("and is decided about anew", f.append(first)[0].Verdict, chat.Stored)
+	f.equal("the second counts", codes(f.append(second)), []chat.Code{chat.CodeNotFound})
 }
