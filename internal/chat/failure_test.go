@@ -75,3 +75,35 @@ func TestAnswer(t *testing.T) {
 		}
 	}
 }
+
+// Another text is recognized after an edit and after a deletion, and the one that
+// was sent still is.
+func TestSameAsAfterChanges(t *testing.T) {
+	sent := chat.Submission{Sender: 1, Conversation: 7, ReplyTo: 2, Body: "sent"}
+	other := sent
+	other.Body = "edited"
+	h := chat.Head{Seq: 3, Rev: 3}
+	m := chat.Message{Conversation: 7, Seq: 3, Rev: 3, Sender: 1, ReplyTo: 2, Body: sent.Body}
+	check := func(when string) {
+		t.Helper()
+		if !m.SameAs(&sent) || m.SameAs(&other) {
+			t.Errorf("%s: the text that was sent: %v, another: %v", when, m.SameAs(&sent), m.SameAs(&other))
+		}
+	}
+	check("as it was sent")
+	for _, body := range []string{"edited", "edited again"} {
+		if _, err := h.Edit(&m, 1, chat.Member, body, time.Now()); err != nil {
+			t.Fatal(err)
+		}
+		check(body)
+	}
+	if _, err := h.Delete(&m, 1, chat.Member, time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	check("deleted")
+	// Of a message that an early version changed nothing is left to compare.
+	m.TextCheck = 0
+	if !m.SameAs(&sent) || !m.SameAs(&other) {
+		t.Error("without a check")
+	}
+}

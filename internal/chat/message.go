@@ -15,6 +15,10 @@ type Message struct {
 	At           time.Time // when it was stored, to the millisecond
 	EditedAt     time.Time // zero when never edited
 	DeletedAt    time.Time // zero unless it is a tombstone
+	// TextCheck is what is left of the text that was sent, once it was edited or
+	// deleted: enough to recognize another text, and too little to guess a deleted
+	// one. 1 to 65,536; 0 while Body is what was sent.
+	TextCheck int64
 }
 
 // Deleted reports whether the message is a tombstone.
@@ -89,12 +93,31 @@ func (h *Head) Admit(s *Submission, role Role, earlier Earlier, id MessageID, no
 }
 
 // SameAs reports whether m was stored from s. When m was edited or deleted since,
-// its original text is gone, and only conversation and reply are compared.
+// its original text is gone, and TextCheck takes its place: one of 65,536 other
+// texts is not recognized. Without one, as when an early version changed m, only
+// conversation and reply are compared.
 func (m *Message) SameAs(s *Submission) bool {
-	if m.Conversation != s.Conversation || m.ReplyTo != s.ReplyTo {
+	switch {
+	case m.Conversation != s.Conversation || m.ReplyTo != s.ReplyTo:
 		return false
+	case m.TextCheck != 0:
+		return m.TextCheck == s.textCheck()
 	}
 	return m.Body == s.Body || !m.EditedAt.IsZero() || m.Deleted()
+}
+
+// textCheck returns the TextCheck of the message that is stored from s.
+func (s *Submission) textCheck() int64 {
+	d := s.Digest()
+	return 1 + int64(d[0])<<8 + int64(d[1])
+}
+
+// keepTextCheck sets TextCheck before the text is changed for the first time.
+func (m *Message) keepTextCheck() {
+	if m.EditedAt.IsZero() && !m.Deleted() {
+		sent := Submission{Conversation: m.Conversation, ReplyTo: m.ReplyTo, Body: m.Body}
+		m.TextCheck = sent.textCheck()
+	}
 }
 
 // Edit changes the text of m. by is the editing user and role the role of that
@@ -116,6 +139,7 @@ func (h *Head) Edit(m *Message, by UserID, role Role, body string, now time.Time
 		return false, nil
 	}
 	h.Rev++
+	m.keepTextCheck()
 	m.Body, m.Rev, m.EditedAt = body, h.Rev, now.Truncate(time.Millisecond)
 	return true, nil
 }
@@ -133,6 +157,7 @@ func (h *Head) Delete(m *Message, by UserID, role Role, now time.Time) (changed 
 		return false, nil
 	}
 	h.Rev++
+	m.keepTextCheck()
 	m.Body, m.Rev, m.DeletedAt = "", h.Rev, now.Truncate(time.Millisecond)
 	return true, nil
 }

@@ -188,6 +188,14 @@ func duplicateOfChanged(f *fixture) {
 	out := f.append(one, two)
 	f.equal("in their present form", []chat.Message{out[0].Message, out[1].Message}, []chat.Message{edited.Message, deleted.Message})
 	f.equal("verdicts", []chat.Verdict{out[0].Verdict, out[1].Verdict}, []chat.Verdict{chat.Duplicate, chat.Duplicate})
+	// Other texts are recognized, also that of the edit, and after one more.
+	for range 2 {
+		other, edit, gone := one, one, two
+		other.Body, edit.Body, gone.Body = "another text", "edited", ""
+		f.equal("conflicts", codes(f.append(other, edit, gone, one, two)), []chat.Code{chat.CodeConflict, chat.CodeConflict, chat.CodeConflict, "", ""})
+		must[store.Edited](f)(f.s.EditMessage(f.ctx(), c, 1, a, "edited again"))
+		f.reopen()
+	}
 }
 
 func conflicts(f *fixture) {

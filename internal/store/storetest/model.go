@@ -84,9 +84,7 @@ func (m *model) send(s chat.Submission) (verdict chat.Verdict, seq int64, code c
 		}
 		return 0, 0, e.failed
 	case ok:
-		now := m.room(e.out.Conversation).msgs[e.out.Seq-1]
-		textGone := !now.EditedAt.IsZero() || !now.DeletedAt.IsZero()
-		if e.in.Conversation != s.Conversation || e.in.ReplyTo != s.ReplyTo || (e.in.Body != s.Body && !textGone) {
+		if e.in.Conversation != s.Conversation || e.in.ReplyTo != s.ReplyTo || e.in.Body != s.Body {
 			return 0, 0, chat.CodeConflict
 		}
 		return chat.Duplicate, e.out.Seq, ""

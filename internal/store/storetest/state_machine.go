@@ -115,7 +115,7 @@ func (m *stateMachine) anyUser(t *rapid.T, label string) chat.UserID {
 // normalize clears what the model cannot know: ids and times. Whether a time is
 // set is kept.
 func normalize(msg chat.Message) chat.Message {
-	msg.ID, msg.At = 0, time.Time{}
+	msg.ID, msg.At, msg.TextCheck = 0, time.Time{}, 0
 	for _, at := range []*time.Time{&msg.EditedAt, &msg.DeletedAt} {
 		if !at.IsZero() {
 			*at = time.Unix(1, 0)
