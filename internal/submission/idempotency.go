@@ -165,9 +165,10 @@ func (c *IdempotencyCache) find(ctx context.Context, s *chat.Submission, always 
 	case idConflict:
 		return c.findConflict(ctx, s)
 	case idUnknown:
-		earlier, err := c.lookUp(ctx, s)
-		_, _, refusal := earlier.Answer(s)
-		return chat.Outcome{Refusal: refusal}, err
+		out, err := c.lookUp(ctx, s)
+		// What was stored is published once more: then the worker sends the
+		// message to its author, who may have missed that as well.
+		return chat.Outcome{Refusal: out.Refusal}, err
 	}
 	return chat.Outcome{}, nil
 }
@@ -181,30 +182,29 @@ func (c *IdempotencyCache) findConflict(ctx context.Context, s *chat.Submission)
 		if err := backoff.Sleep(ctx, wait); err != nil {
 			return chat.Outcome{}, err
 		}
-		earlier, err := c.lookUp(ctx, s)
-		if err != nil {
-			return chat.Outcome{}, err
-		}
-		if msg, verdict, refusal := earlier.Answer(s); verdict != 0 || refusal != nil {
-			return chat.Outcome{Message: msg, Verdict: verdict, Refusal: refusal}, nil
+		out, err := c.lookUp(ctx, s)
+		if err != nil || out.Verdict != 0 || out.Refusal != nil {
+			return out, err
 		}
 	}
 	return chat.Outcome{}, errIDOnItsWay
 }
 
-// lookUp returns what became of a client id.
-func (c *IdempotencyCache) lookUp(ctx context.Context, s *chat.Submission) (chat.Earlier, error) {
+// lookUp returns the answer to s that the store has, if it has one.
+func (c *IdempotencyCache) lookUp(ctx context.Context, s *chat.Submission) (out chat.Outcome, err error) {
 	l := &idLookup{key: keyOf(s), done: make(chan lookupResult, 1)}
 	c.lookups.Add(l)
+	var r lookupResult
 	select {
-	case r := <-l.done:
-		if r.err != nil {
-			return chat.Earlier{}, &LookupError{"the client id", r.err}
-		}
-		return r.earlier, nil
+	case r = <-l.done:
 	case <-ctx.Done():
-		return chat.Earlier{}, &LookupError{"the client id", ctx.Err()}
+		r.err = ctx.Err()
 	}
+	if r.err != nil {
+		return out, &LookupError{"the client id", r.err}
+	}
+	out.Message, out.Verdict, out.Refusal = r.earlier.Answer(s)
+	return out, nil
 }
 
 // Run looks up client ids in batches until ctx ends: all that were added while

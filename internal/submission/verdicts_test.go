@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -37,17 +38,18 @@ import (
 // that are lost, members who come and go, and a device that uses an id twice. The
 // services, the worker and the store are the real ones; the clock is not.
 func TestOneFinalAnswer(t *testing.T) {
-	histories := 60
+	histories := 40
 	if testing.Short() {
-		histories = 15
+		histories = 10
 	}
+	fresh := freshDatabase(t)
 	for _, mode := range []struct {
 		name  string
 		early bool // the broker confirms before a worker has decided
 	}{{"confirmed by the broker", true}, {"confirmed by the store", false}} {
 		t.Run(mode.name, func(t *testing.T) {
 			for seed := range histories {
-				synctest.Test(t, func(t *testing.T) { newHistory(t, uint64(seed), mode.early).run() })
+				synctest.Test(t, func(t *testing.T) { newHistory(t, fresh, uint64(seed), mode.early).run() })
 				if t.Failed() {
 					t.Fatalf("in history %d", seed)
 				}
@@ -112,17 +114,38 @@ type history struct {
 	log      []string
 }
 
-func newHistory(t *testing.T, seed uint64, early bool) *history {
+// freshDatabase returns the file of an empty database, so that not every history
+// has to create its tables.
+func freshDatabase(t *testing.T) []byte {
+	path := filepath.Join(t.TempDir(), "fresh.db")
+	if err := openStore(t, path).Close(); err != nil {
+		t.Fatal(err)
+	}
+	fresh, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return fresh
+}
+
+func openStore(t *testing.T, path string) *sqlite.Store {
 	ids, err := snowflake.NewGenerator(0, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	st, err := sqlite.Open(t.Context(), sqlite.Config{
-		Path: filepath.Join(t.TempDir(), "test.db"), NewID: ids.Next, Logger: slog.New(slog.DiscardHandler), ReadConns: 1,
-	})
+	st, err := sqlite.Open(t.Context(), sqlite.Config{Path: path, NewID: ids.Next, Logger: slog.New(slog.DiscardHandler), ReadConns: 1})
 	if err != nil {
 		t.Fatal(err)
 	}
+	return st
+}
+
+func newHistory(t *testing.T, fresh []byte, seed uint64, early bool) *history {
+	path := filepath.Join(t.TempDir(), "test.db")
+	if err := os.WriteFile(path, fresh, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	st := openStore(t, path)
 	h := &history{
 		t: t, r: rand.New(rand.NewPCG(seed, 1)), early: early, store: st,
 		member: map[chat.UserID]bool{}, byKey: map[attemptKey]*attempt{},
