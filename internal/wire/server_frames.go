@@ -32,7 +32,8 @@ type Accepted struct {
 	ID chat.ClientID `json:"id"`
 }
 
-// Rejected says that a message was not accepted. With retry_after_ms the same
+// Rejected says that a message was not accepted. Without retry_after_ms that is
+// final: to try again, a client sends the message under a new id. With it the same
 // send may be retried after that time. Later messages of the client to the same
 // conversation are rejected until the retry, so that their order is kept (code
 // order).
