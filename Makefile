@@ -63,9 +63,10 @@ test-unit: web/dist/index.html web/dist-report/report.js ## Run the tests that n
 test-deps:
 	scripts/test-deps
 
+# The race detector would have each test binary sleep for a second before it ends.
 .PHONY: test-go
 test-go: web/dist/index.html web/dist-report/report.js ## Run the Go tests, with the race detector
-	CGO_ENABLED=1 $(GO) test -race -timeout 20m ./...
+	CGO_ENABLED=1 GORACE=atexit_sleep_ms=0 $(GO) test -race -timeout 20m ./...
 
 .PHONY: test-deploy
 test-deploy: ## Check the deployment's files with the types of Compose and Kubernetes

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -9,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/hikyaku-chat/hikyaku/internal/bench/distributed"
+	"github.com/hikyaku-chat/hikyaku/internal/bench/load"
 	"github.com/hikyaku-chat/hikyaku/internal/bench/probe"
 	"github.com/hikyaku-chat/hikyaku/internal/bench/progress"
 	"github.com/hikyaku-chat/hikyaku/internal/bench/report"
@@ -41,25 +44,15 @@ type benchRun struct {
 	reportOutput
 }
 
-func (c *benchRun) check() error {
-	if c.Body < 32 || c.Body > 4000 {
-		return fmt.Errorf("--body: %d is not between 32 and 4000 bytes", c.Body)
-	}
+// check validates the flags of all scenarios, those of one, and how many
+// processes run it.
+func (c *benchRun) check(s runner, processes distributed.Options) error {
 	for _, pid := range c.ServerPid {
-		if pid < 1 {
-			return fmt.Errorf("--server-pid: there is no process %d", pid)
+		if err := probe.Process(pid).Validate(); err != nil {
+			return flagged(err)
 		}
 	}
-	return nil
-}
-
-// checkPairs rejects a number of users that cannot be divided into pairs, or is
-// too large.
-func checkPairs(users int) error {
-	if users < 2 || users%2 != 0 || users > 100_000 {
-		return fmt.Errorf("--users: %d users cannot be paired; give an even number from 2 to 100000", users)
-	}
-	return nil
+	return flagged(cmp.Or(s.Validate(), processes.Validate(), load.Options{BodySize: c.Body}.Validate()))
 }
 
 // errThreshold is returned when a run was measured and did not pass. The exit
@@ -105,16 +98,21 @@ func checkConditions(r *report.Report, conditions []threshold.Condition) error {
 
 // runner is a scenario.
 type runner interface {
+	Validate() error
 	Run(ctx context.Context, r *scenario.Run) error
 }
 
-// run runs a scenario in a number of processes, and writes the result.
-func (c *benchRun) run(ctx context.Context, std streams, name string, s runner, processes int, parameters map[string]string) error {
+// run checks all flags, runs a scenario in a number of processes, and writes the
+// result.
+func (c *benchRun) run(ctx context.Context, std streams, name string, s runner, processes distributed.Options, parameters map[string]string) error {
+	if err := c.check(s, processes); err != nil {
+		return err
+	}
 	conditions, err := parseConditions(c.FailIf)
 	if err != nil {
 		return err
 	}
-	r, err := c.measure(ctx, std, name, s, processes, parameters)
+	r, err := c.measure(ctx, std, name, s, processes.Processes, parameters)
 	if err != nil {
 		if r != nil && len(r.Series) > 0 { // what was measured until then is worth having
 			r.Notes = append(r.Notes, fmt.Sprintf("the run ended before its time, and its messages were not checked: %v", err))
@@ -129,8 +127,6 @@ func (c *benchRun) run(ctx context.Context, std streams, name string, s runner, 
 }
 
 func (c *benchRun) measure(ctx context.Context, std streams, name string, s runner, processes int, parameters map[string]string) (*report.Report, error) {
-	ctx, over := context.WithCancel(ctx) // ends the sampling
-	defer over()
 	t, err := c.open(0)
 	if err != nil {
 		return nil, err

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"slices"
 	"strings"
@@ -12,6 +13,7 @@ import (
 	installation "github.com/hikyaku-chat/hikyaku/internal/bench/target/hikyaku"
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
 	"github.com/hikyaku-chat/hikyaku/internal/client"
+	"github.com/hikyaku-chat/hikyaku/internal/setting"
 )
 
 // administratorFlags give a run an administrator's token. Other users of the
@@ -62,8 +64,8 @@ func (c *benchClean) Run(ctx context.Context, std streams) error {
 	if token == "" {
 		return errors.New("--admin-token: only an administrator can do this; give a token that hikyaku user token NAME printed, as HIKYAKU_ADMIN_TOKEN or with --admin-token-file")
 	}
-	if c.Keep < 0 {
-		return fmt.Errorf("--keep: %d is less than none", c.Keep)
+	if err := flagged(setting.Between("keep", c.Keep, 0, math.MaxInt32, "how many of the latest runs to keep, or 0 for none")); err != nil {
+		return err
 	}
 	way, err := client.New(c.URL)
 	if err != nil {

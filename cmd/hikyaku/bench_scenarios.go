@@ -1,15 +1,20 @@
 package main
 
 import (
+	"cmp"
 	"context"
-	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
+	"github.com/hikyaku-chat/hikyaku/internal/bench/distributed"
 	"github.com/hikyaku-chat/hikyaku/internal/bench/scenario"
 )
+
+// oneProcess is for scenarios that run in one.
+var oneProcess = distributed.Options{}.WithDefaults()
 
 type benchLatency struct {
 	benchRun
@@ -24,31 +29,17 @@ type benchLatency struct {
 	Processes int           `default:"1" help:"Processes of the load tool (${default})." placeholder:"N"`
 }
 
-func (c *benchLatency) check() error {
-	switch {
-	case c.From <= 0 || c.To < c.From:
-		return errors.New("--from, --to: the rates must rise, from above 0")
-	case c.Factor <= 1 || c.Factor > 10:
-		return fmt.Errorf("--factor: %v is not above 1 and at most 10", c.Factor)
-	case c.Halvings < 0 || c.Halvings > 20:
-		return fmt.Errorf("--halvings: %d is not between 0 and 20", c.Halvings)
-	case c.Step < time.Second || c.WarmUp < 0:
-		return errors.New("--step, --warm-up: a step is at least 1s long, its warm-up not negative")
-	}
-	for _, users := range c.Users {
-		if err := errors.Join(checkPairs(users), checkProcesses(c.Processes, users/2)); err != nil {
-			return err
-		}
-	}
-	return c.benchRun.check()
-}
-
 // Run measures.
 func (c *benchLatency) Run(ctx context.Context, std streams) error {
-	if err := c.check(); err != nil {
-		return err
+	return c.run(ctx, std, "latency", c.scenario(), c.processes(), c.parameters())
+}
+
+func (c *benchLatency) processes() distributed.Options {
+	o := distributed.Options{Processes: c.Processes}
+	if len(c.Users) > 0 {
+		o.Pairs = slices.Min(c.Users) / 2
 	}
-	return c.run(ctx, std, "latency", c.scenario(), c.Processes, c.parameters())
+	return o
 }
 
 func (c *benchLatency) scenario() *scenario.Latency {
@@ -74,19 +65,13 @@ type benchBurst struct {
 	Processes int           `default:"1" help:"Processes of the load tool (${default})." placeholder:"N"`
 }
 
-func (c *benchBurst) check() error {
-	if c.Load <= 0 || c.Length < time.Second || c.Wait < 0 {
-		return errors.New("--load, --length, --wait: a burst has a rate above 0 and lasts 1s at least")
-	}
-	return errors.Join(checkPairs(c.Users), checkProcesses(c.Processes, c.Users/2), c.benchRun.check())
-}
-
 // Run measures.
 func (c *benchBurst) Run(ctx context.Context, std streams) error {
-	if err := c.check(); err != nil {
-		return err
-	}
-	return c.run(ctx, std, "burst", c.scenario(), c.Processes, c.parameters())
+	return c.run(ctx, std, "burst", c.scenario(), c.processes(), c.parameters())
+}
+
+func (c *benchBurst) processes() distributed.Options {
+	return distributed.Options{Processes: c.Processes, Pairs: c.Users / 2}
 }
 
 func (c *benchBurst) scenario() *scenario.Burst {
@@ -110,27 +95,13 @@ type benchConnections struct {
 	Processes int           `default:"0" help:"Processes of the load tool; 0 for as many as the limit of open files requires (${default})." placeholder:"N"`
 }
 
-func (c *benchConnections) check() error {
-	switch {
-	case c.Count < 2 || c.Count > 1_000_000:
-		return fmt.Errorf("--count: %d is not between 2 and 1000000", c.Count)
-	case c.AtOnce < 1 || c.PerSecond < 0 || c.Hold < 0:
-		return errors.New("--at-once, --per-second, --hold: at least 1 at once, and nothing below 0")
-	case c.Sample < 2 || c.Sample > c.Count || c.Rate <= 0:
-		return errors.New("--sample, --rate: from 2 users to all of them send, at a rate above 0")
-	}
-	if c.Processes == 0 {
-		c.Processes = processesFor(c.Count)
-	}
-	return errors.Join(checkProcesses(c.Processes, c.Sample/2), c.benchRun.check())
-}
-
 // Run measures.
 func (c *benchConnections) Run(ctx context.Context, std streams) error {
-	if err := c.check(); err != nil {
-		return err
-	}
-	return c.run(ctx, std, "connections", c.scenario(), c.Processes, c.parameters())
+	return c.run(ctx, std, "connections", c.scenario(), c.processes(), c.parameters())
+}
+
+func (c *benchConnections) processes() distributed.Options {
+	return distributed.Options{Processes: cmp.Or(c.Processes, processesFor(c.Count)), Pairs: c.Sample / 2}
 }
 
 func (c *benchConnections) scenario() *scenario.Connections {
@@ -155,20 +126,9 @@ type benchFanout struct {
 
 // Run measures.
 func (c *benchFanout) Run(ctx context.Context, std streams) error {
-	for _, size := range c.Sizes {
-		if size < 2 || size > connectionsPerProcess {
-			return fmt.Errorf("--sizes: a room of %d; one process can be from 2 to %d users", size, connectionsPerProcess)
-		}
-	}
-	if c.Deliveries <= 0 || c.Speakers < 1 || c.Length < time.Second || c.WarmUp < 0 {
-		return errors.New("--deliveries, --speakers, --length: above 0, at least 1, and at least 1s")
-	}
-	if err := c.check(); err != nil {
-		return err
-	}
 	return c.run(ctx, std, "fanout", &scenario.Fanout{
 		Sizes: c.Sizes, Deliveries: c.Deliveries, Senders: c.Speakers, Duration: c.Length, WarmUp: c.WarmUp,
-	}, 1, map[string]string{
+	}, oneProcess, map[string]string{
 		"sizes": list(c.Sizes), "deliveries": fmt.Sprint(c.Deliveries), "speakers": strconv.Itoa(c.Speakers),
 		"length": c.Length.String(), "warm_up": c.WarmUp.String(),
 	})
@@ -185,18 +145,9 @@ type benchReconnect struct {
 
 // Run measures.
 func (c *benchReconnect) Run(ctx context.Context, std streams) error {
-	if c.Users > connectionsPerProcess {
-		return fmt.Errorf("--users: one process can be %d users at most, and this scenario runs in one", connectionsPerProcess)
-	}
-	if c.Rate <= 0 || c.Apart < 0 || c.Spread < 0 || c.AtOnce < 1 {
-		return errors.New("--rate, --apart, --spread, --at-once: above 0, not below 0, and at least 1 at once")
-	}
-	if err := errors.Join(checkPairs(c.Users), c.check()); err != nil {
-		return err
-	}
 	return c.run(ctx, std, "reconnect", &scenario.Reconnect{
 		Users: c.Users, Rate: c.Rate, Offset: c.Apart, Spread: c.Spread, Concurrency: c.AtOnce,
-	}, 1, map[string]string{
+	}, oneProcess, map[string]string{
 		"users": strconv.Itoa(c.Users), "rate": fmt.Sprint(c.Rate), "apart": c.Apart.String(), "spread": c.Spread.String(), "at_once": strconv.Itoa(c.AtOnce),
 	})
 }
@@ -213,19 +164,10 @@ type benchSoak struct {
 
 // Run measures.
 func (c *benchSoak) Run(ctx context.Context, std streams) error {
-	if c.Users > connectionsPerProcess {
-		return fmt.Errorf("--users: one process can be %d users at most, and this scenario runs in one", connectionsPerProcess)
-	}
-	if c.Rate <= 0 || c.Acts < 0 || c.Losses < 0 || c.Window < time.Second || c.Length < c.Window {
-		return errors.New("--rate, --acts, --losses, --window, --length: a rate above 0, and at least one window of 1s")
-	}
-	if err := errors.Join(checkPairs(c.Users), c.check()); err != nil {
-		return err
-	}
-	return c.run(ctx, std, "soak", &scenario.Soak{
-		Users: c.Users, Rate: c.Rate, ActionRate: c.Acts, DisconnectRate: c.Losses, Duration: c.Length, Window: c.Window,
-		MaxActions: 64, ActionTimeout: 30 * time.Second,
-	}, 1, map[string]string{
+	soak := scenario.Soak{}.WithDefaults()
+	soak.Users, soak.Rate, soak.ActionRate, soak.DisconnectRate = c.Users, c.Rate, c.Acts, c.Losses
+	soak.Duration, soak.Window = c.Length, c.Window
+	return c.run(ctx, std, "soak", &soak, oneProcess, map[string]string{
 		"users": strconv.Itoa(c.Users), "rate": fmt.Sprint(c.Rate), "acts": fmt.Sprint(c.Acts), "losses": fmt.Sprint(c.Losses),
 		"length": c.Length.String(), "window": c.Window.String(),
 	})

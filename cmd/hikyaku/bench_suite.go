@@ -10,8 +10,10 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
+	"github.com/hikyaku-chat/hikyaku/internal/bench/load"
 	"github.com/hikyaku-chat/hikyaku/internal/bench/report"
 	"github.com/hikyaku-chat/hikyaku/internal/bench/threshold"
 	"github.com/hikyaku-chat/hikyaku/internal/client"
@@ -44,12 +46,29 @@ type measuredSystem struct {
 	stop func(context.Context) error
 }
 
+// check validates the flags, before anything is started.
 func (c *benchSuite) check() error {
-	run := benchRun{Body: 120}
-	latency := c.latency(run)
-	burst := c.burst(run, c.burstLoad(nil))
-	connections := c.connections(run)
-	return errors.Join(latency.check(), burst.check(), connections.check())
+	run := benchRun{Body: load.Options{}.WithDefaults().BodySize}
+	latency, burst, connections := c.latency(run), c.burst(run, c.burstLoad(nil)), c.connections(run)
+	return cmp.Or(
+		run.check(latency.scenario(), latency.processes()),
+		renamed(run.check(burst.scenario(), burst.processes()), "load", "burst-load", "length", "burst-length"),
+		renamed(run.check(connections.scenario(), connections.processes()), "count", "connections"),
+	)
+}
+
+// renamed returns the error of a flag by the name that the flag has here. names
+// has pairs of names, the other one and that.
+func renamed(err error, names ...string) error {
+	if err == nil {
+		return nil
+	}
+	for pair := range slices.Chunk(names, 2) {
+		if text, ok := strings.CutPrefix(err.Error(), "--"+pair[0]+": "); ok {
+			return fmt.Errorf("--%s: %s", pair[1], text)
+		}
+	}
+	return err
 }
 
 // Run starts the system, measures, and stops it.
@@ -188,10 +207,7 @@ func (c *benchSuite) measure(ctx context.Context, std streams, system *measuredS
 		return errors.Join(r.WriteSummary(std.out), writeReport(filepath.Join(c.Out, name+".json"), r))
 	}
 	connections := c.connections(run)
-	if err := connections.check(); err != nil { // it sets the number of processes
-		return nil, err
-	}
-	if err := one("connections", connections.scenario(), connections.Processes, connections.parameters()); err != nil {
+	if err := one("connections", connections.scenario(), connections.processes().Processes, connections.parameters()); err != nil {
 		return nil, err
 	}
 	latency := c.latency(run)

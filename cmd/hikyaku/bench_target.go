@@ -88,25 +88,14 @@ func (f *targetFlags) forAgents(ctx context.Context, run string) (targetFlags, e
 	return of, err
 }
 
-// connectionsPerProcess is how many connections one process of the load tool
-// holds, at most: less than the usual limit of open files.
-const connectionsPerProcess = 15_000
-
 // processesFor returns how many processes a number of connections needs.
 func processesFor(connections int) int {
-	each := connectionsPerProcess
+	each := load.MaxConnections
 	var files unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &files); err == nil && files.Max < uint64(each)*5/4 {
 		each = int(files.Max) * 4 / 5 //nolint:gosec // smaller than each
 	}
 	return (connections + each - 1) / each
-}
-
-func checkProcesses(n, pairs int) error {
-	if n < 1 || n > 64 || n > pairs {
-		return fmt.Errorf("--processes: %d is not between 1 and 64, with a pair of users for each", n)
-	}
-	return nil
 }
 
 // agentConfig is how an agent reaches the system.
@@ -191,7 +180,11 @@ type benchAgent struct{}
 
 // Run executes the commands of the first process.
 func (benchAgent) Run(ctx context.Context, std streams) error {
-	return distributed.Serve(ctx, coordinatorConn{std.in, std.out}, func(how []byte) (target.Target, error) {
+	in, err := interruptible(std.in)
+	if err != nil {
+		return err
+	}
+	return distributed.Serve(ctx, coordinatorConn{in, std.out}, func(how []byte) (target.Target, error) {
 		var a agentConfig
 		if err := json.Unmarshal(how, &a); err != nil {
 			return nil, errors.New("bench hand is for the load tool itself; run another command of hikyaku bench")
@@ -202,8 +195,34 @@ func (benchAgent) Run(ctx context.Context, std streams) error {
 
 // coordinatorConn is the connection of an agent to its coordinator.
 type coordinatorConn struct {
-	io.Reader
+	io.ReadCloser
 	io.Writer
 }
 
-func (coordinatorConn) Close() error { return nil }
+// interruptible returns an input whose Close ends a Read that waits, as that of
+// the standard input does not. The original stays open.
+func interruptible(in io.Reader) (io.ReadCloser, error) {
+	file, ok := in.(*os.File)
+	if !ok {
+		return io.NopCloser(in), nil
+	}
+	original := int(file.Fd()) //nolint:gosec // a descriptor
+	fd, err := unix.FcntlInt(uintptr(original), unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", file.Name(), err)
+	}
+	if err := unix.SetNonblock(fd, true); err != nil {
+		return nil, errors.Join(fmt.Errorf("read %s: %w", file.Name(), err), unix.Close(fd))
+	}
+	return interruptibleFile{os.NewFile(uintptr(fd), file.Name()), original}, nil
+}
+
+type interruptibleFile struct {
+	*os.File
+	original int
+}
+
+func (f interruptibleFile) Close() error {
+	// Both descriptors are of one file, which others may have open: a terminal.
+	return errors.Join(f.File.Close(), unix.SetNonblock(f.original, false))
+}

@@ -2,14 +2,20 @@ package main
 
 import (
 	"context"
+	"encoding/gob"
+	"errors"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/hikyaku-chat/hikyaku/internal/bench/report"
+	"github.com/hikyaku-chat/hikyaku/internal/eventually"
 	"github.com/hikyaku-chat/hikyaku/internal/stack/stacktest"
 )
 
@@ -49,6 +55,45 @@ func serving(t *testing.T, dir string) (url string) {
 		t.Fatal("the server does not start")
 	}
 	return url
+}
+
+// One of several processes of a run ends when it is asked to, though the first
+// says nothing.
+func TestAgentEndsOnSignal(t *testing.T) {
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	agent := exec.CommandContext(eventually.Context(t), self, "bench", "hand")
+	in, err := agent.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var said strings.Builder
+	agent.Stderr = &said
+	out, err := agent.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := agent.Start(); err != nil {
+		t.Fatal(err)
+	}
+	// It answers what it cannot do, so it reads.
+	if err := gob.NewEncoder(in).Encode(struct{ Check bool }{true}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := out.Read(make([]byte, 1)); err != nil {
+		t.Fatal(err)
+	}
+	if err := agent.Process.Signal(unix.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- agent.Wait() }()
+	var exit *exec.ExitError
+	if err := eventually.Receive(t, "the process ends", ended); !errors.As(err, &exit) || exit.ExitCode() != exitError || !strings.Contains(said.String(), "read the coordinator's command") {
+		t.Errorf("%v: %s", err, said.String())
+	}
 }
 
 func readReport(t *testing.T, path string) *report.Report {

@@ -152,3 +152,11 @@ func unknownVariables(app *kong.Application, environ []string) error {
 	sort.Strings(names)
 	return errors.New("unknown environment variable " + strings.Join(unknown, ", ") + "; known are " + strings.Join(names, ", "))
 }
+
+// flagged returns the error of a package's setting with the dashes of its flag.
+func flagged(err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("--%w", err)
+}

@@ -5,7 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strings"
+	"sync"
 	"text/tabwriter"
 	"time"
 
@@ -25,36 +25,29 @@ type stackCommand struct {
 	Set           []string `help:"A setting for every process, such as HIKYAKU_RATE=1000." placeholder:"VARIABLE=VALUE"`
 }
 
-// check rejects settings that make no cluster.
-func (c *stackCommand) check() error {
-	for _, n := range []struct {
-		flag               string
-		value, least, most int
-	}{
-		{"port", c.Port, 0, 65535},
-		{"rabbitmq-nodes", c.RabbitmqNodes, 1, 9},
-		{"gateways", c.Gateways, 1, 100},
-		{"apis", c.Apis, 1, 100},
-		{"workers", orDefault(c.Workers, 1), 1, 100},
-	} {
-		if n.value < n.least || n.value > n.most {
-			return fmt.Errorf("--%s: %d is not between %d and %d; leave it away for the default", n.flag, n.value, n.least, n.most)
-		}
+// options returns the cluster's options: the operator's values over the
+// defaults.
+func (c *stackCommand) options() stack.Options {
+	o := stack.Options{}.WithDefaults()
+	o.Port, o.RabbitMQNodes, o.RedisCluster, o.Gateways, o.APIs, o.Settings = c.Port, c.RabbitmqNodes, c.RedisCluster, c.Gateways, c.Apis, c.Set
+	if c.Workers != nil {
+		o.Workers = *c.Workers
 	}
-	for _, s := range c.Set {
-		if name, _, ok := strings.Cut(s, "="); !ok || !strings.HasPrefix(name, "HIKYAKU_") {
-			return fmt.Errorf("--set: %q is not a setting; it looks like HIKYAKU_RATE=1000", s)
-		}
-	}
-	return c.checkOther()
+	return o
 }
 
-// orDefault returns *n, or a default if n is nil.
-func orDefault(n *int, otherwise int) int {
-	if n == nil {
-		return otherwise
+// check rejects settings that make no cluster, or none of the other system.
+func (c *stackCommand) check() error {
+	if err := c.checkOther(); err != nil {
+		return err
 	}
-	return *n
+	switch c.System {
+	case "ejabberd":
+		return flagged(c.ejabberd().Validate())
+	case "reference":
+		return flagged(c.reference().Validate())
+	}
+	return flagged(c.options().Validate())
 }
 
 // Run runs the cluster, or the other system, until the process is asked to
@@ -77,10 +70,7 @@ func (c *stackCommand) runCluster(ctx context.Context, std streams) (err error) 
 	defer func() { err = errors.Join(err, folder.Close()) }()
 	_, _ = fmt.Fprintln(std.out, "Starting PostgreSQL with a replica, RabbitMQ, Redis, and Hikyaku before them …")
 	started := time.Now()
-	cluster, err := stack.StartCluster(ctx, folder, stack.Options{
-		Port: c.Port, RabbitMQNodes: c.RabbitmqNodes, RedisCluster: c.RedisCluster,
-		Gateways: c.Gateways, APIs: c.Apis, Workers: orDefault(c.Workers, 0), Settings: c.Set,
-	})
+	cluster, err := stack.StartCluster(ctx, folder, c.options())
 	if err != nil {
 		if ctx.Err() != nil {
 			return nil // asked to stop while it started
@@ -127,11 +117,13 @@ func printProcesses(out io.Writer, folder *stack.Folder, addrs map[int]string) e
 // see that.
 func (c *stackCommand) watch(ctx context.Context, std streams, folder *stack.Folder) {
 	died := make(chan *stack.Process)
+	var watching sync.WaitGroup
+	defer watching.Wait()
 	for _, p := range folder.Processes() {
 		if !p.Running() {
 			continue // a command such as migrate, which has done its work
 		}
-		go func() {
+		watching.Go(func() {
 			select {
 			case <-ctx.Done():
 				return
@@ -143,7 +135,7 @@ func (c *stackCommand) watch(ctx context.Context, std streams, folder *stack.Fol
 				case <-ctx.Done():
 				}
 			}
-		}()
+		})
 	}
 	for {
 		select {

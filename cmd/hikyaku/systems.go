@@ -30,6 +30,20 @@ func (c *stackCommand) checkOther() error {
 	return nil
 }
 
+// ejabberd returns the options of that system.
+func (c *stackCommand) ejabberd() stack.EjabberdOptions { return stack.EjabberdOptions{Port: c.Port} }
+
+// reference returns the options of that system: the operator's values over the
+// defaults.
+func (c *stackCommand) reference() stack.ReferenceOptions {
+	o := stack.ReferenceOptions{}.WithDefaults()
+	o.Port, o.Gateways = c.Port, c.Gateways
+	if c.Workers != nil {
+		o.Workers = *c.Workers
+	}
+	return o
+}
+
 // runOther runs another system until the process is asked to stop.
 func (c *stackCommand) runOther(ctx context.Context, std streams) (err error) {
 	folder, err := stack.NewFolder()
@@ -70,14 +84,14 @@ func (c *stackCommand) runOther(ctx context.Context, std streams) (err error) {
 func (c *stackCommand) startOther(ctx context.Context, folder *stack.Folder) (settings map[string]string, addrs map[int]string, err error) {
 	addrs = map[int]string{}
 	if c.System == "ejabberd" {
-		e, err := stack.StartEjabberd(ctx, folder, c.Port)
+		e, err := stack.StartEjabberd(ctx, folder, c.ejabberd())
 		if err != nil {
 			return nil, nil, err
 		}
 		addrs[e.PID()] = strings.TrimPrefix(e.URL(), "http://")
 		return map[string]string{"system": c.System, "url": e.URL()}, addrs, nil
 	}
-	r, err := stack.StartReference(ctx, folder, stack.ReferenceOptions{Port: c.Port, Gateways: c.Gateways, Workers: orDefault(c.Workers, 0)})
+	r, err := stack.StartReference(ctx, folder, c.reference())
 	if err != nil {
 		return nil, nil, err
 	}

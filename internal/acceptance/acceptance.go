@@ -27,6 +27,8 @@ func Run(t *testing.T, url string) {
 		{"large room", largeRoom},
 		{"who is there", presence},
 		{"catching up", catchUp},
+		{"catching up with long messages", catchUpWithLongMessages},
+		{"control characters", controlCharacters},
 		{"malformed frames", malformedFrames},
 		{"frame too large", frameTooLarge},
 		{"revoked session is closed", revokedSessionIsClosed},
@@ -310,6 +312,122 @@ func catchUp(t *testing.T, url string) {
 	ben.Send(wire.Sync{T: "sync", ID: "t", Cursor: missed.Cursor[:len(missed.Cursor)-2] + "AA"})
 	if e := Await[wire.ErrorFrame](ben, "error", nil); e.Code != "invalid" || e.ID != "t" {
 		t.Errorf("a tampered cursor: %+v", e)
+	}
+}
+
+// Others can make what a person has to catch up with as large as they like, but
+// not so large that it does not come through: a person whom they have added to
+// many conversations, each with long messages that are longer still in JSON, gets
+// everything over one connection, also when the device asks for all of it at once.
+func catchUpWithLongMessages(t *testing.T, url string) {
+	const groups, messages, parallel = 110, 15, 12
+	aki, ben := join(t, url, "aki"), join(t, url, "ben")
+	ben.Socket.Close()
+	long := strings.Repeat("<", chat.MaxBody) // \u003c in JSON
+	ids := make([]chat.ConversationID, groups)
+	for i := range ids {
+		g, err := aki.CreateGroup(t.Context(), strings.Repeat("<", chat.MaxTitle), ben.Me().ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ids[i] = g.ID
+		n := 1
+		if i < parallel {
+			n = messages
+		}
+		for range n {
+			sent := aki.SendMessage(g.ID, long)
+			Await(aki, "accepted", IsID(sent))
+			Await(aki, "message", func(f wire.MessageFrame) bool { return f.ClientID == sent })
+		}
+	}
+
+	ben = Connect(t, ben.Client)
+	seen, pages, cursor := map[chat.ConversationID]wire.Summary{}, 0, ""
+	for more := true; more; pages++ {
+		ben.Send(wire.Sync{T: "sync", ID: "list", Cursor: cursor, Limit: 200})
+		page := Await[wire.Synced](ben, "synced", nil)
+		for _, s := range page.Conversations {
+			if s.Last == nil || !s.Last.Clipped || s.Last.Body == "" || !strings.HasPrefix(long, s.Last.Body) || len(s.Last.Body) > wire.MaxPreview {
+				t.Fatalf("the preview of %d bytes: %+v", len(long), s.Last)
+			}
+			if _, again := seen[s.ID]; again {
+				t.Errorf("conversation %d is listed again", s.ID)
+			}
+			seen[s.ID] = s
+		}
+		if len(page.Conversations) == 0 && page.More {
+			t.Fatal("a page without an entry, and more is to come")
+		}
+		cursor, more = page.Cursor, page.More
+	}
+	if len(seen) != groups || pages < 2 {
+		t.Errorf("%d of %d conversations are listed on %d pages", len(seen), groups, pages)
+	}
+	// Everything at once, and nothing is read before all is asked for.
+	rev := map[string]int64{}
+	for _, id := range ids {
+		ben.Send(wire.Sync{T: "sync", ID: id.String(), Conversation: id, Limit: 200})
+	}
+	got := map[chat.ConversationID]int{}
+	for waiting := groups; waiting > 0; {
+		page := Await[wire.Changes](ben, "changes", nil)
+		for _, m := range page.Messages {
+			if m.Body != long || m.Rev <= rev[page.ID] {
+				t.Fatalf("message %d of %d bytes has rev %d, after %d", m.Seq, len(m.Body), m.Rev, rev[page.ID])
+			}
+			rev[page.ID] = m.Rev
+			got[page.Conversation]++
+		}
+		if rev[page.ID] = page.Rev; page.More {
+			ben.Send(wire.Sync{T: "sync", ID: page.ID, Conversation: page.Conversation, Rev: page.Rev, Limit: 200})
+		} else {
+			waiting--
+		}
+	}
+	for _, id := range ids {
+		if s := seen[id]; int64(got[id]) != s.Seq || rev[id.String()] != s.Rev {
+			t.Errorf("conversation %d: %d messages up to rev %d of %d up to rev %d", id, got[id], rev[id.String()], s.Seq, s.Rev)
+		}
+	}
+	// The other ways to a summary.
+	var one wire.Summary
+	if err := ben.Do(t.Context(), http.MethodGet, "/conversations/"+ids[0].String(), nil, &one); err != nil || one.Last == nil || !one.Last.Clipped {
+		t.Errorf("one conversation: %+v, %v", one.Last, err)
+	}
+	var list struct{ Items []wire.Summary }
+	if err := ben.Do(t.Context(), http.MethodGet, "/conversations?limit=1", nil, &list); err != nil || len(list.Items) != 1 || list.Items[0].Last == nil || !list.Items[0].Last.Clipped {
+		t.Errorf("the list: %+v, %v", list, err)
+	}
+}
+
+// Control characters are refused wherever a text comes in.
+func controlCharacters(t *testing.T, url string) {
+	aki := join(t, url, "aki")
+	g, err := aki.CreateGroup(t.Context(), "Notes")
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := fmt.Sprintf("/conversations/%s/messages", g.ID)
+	const fine = "tab\tline\nline\r\n"
+	sent := aki.SendMessage(g.ID, fine)
+	if m := Await(aki, "message", func(f wire.MessageFrame) bool { return f.ClientID == sent }); m.Body != fine {
+		t.Errorf("%q was stored as %q", fine, m.Body)
+	}
+	for _, bad := range []string{"bell\a", "\x1b[2J", "\x01", "delete\x7f"} {
+		sent := aki.SendMessage(g.ID, bad)
+		if r := Await(aki, "rejected", IsRejected(sent)); r.Code != "invalid" || r.RetryAfterMS != 0 || !strings.Contains(r.Text, "control characters") {
+			t.Errorf("%q by socket: %+v", bad, r)
+		}
+		body := map[string]any{"id": client.NewClientID(), "body": bad}
+		err := aki.Do(t.Context(), http.MethodPost, path, body, nil)
+		if ProblemCode(err) != "invalid" || !strings.Contains(err.Error(), "control characters") {
+			t.Errorf("%q by REST: %v", bad, err)
+		}
+		err = aki.Do(t.Context(), http.MethodPatch, path+"/1", map[string]string{"body": bad}, nil)
+		if ProblemCode(err) != "invalid" || !strings.Contains(err.Error(), "control characters") {
+			t.Errorf("%q as an edit: %v", bad, err)
+		}
 	}
 }
 

@@ -80,6 +80,38 @@ func TestRateLimitKeepsOrder(t *testing.T) {
 	}
 }
 
+// A refused message is waited for until its sender sends it again or withdraws
+// it, and each refusal says so.
+func TestWithdraw(t *testing.T) {
+	t.Parallel()
+	cfg := testConfig(t)
+	cfg.Gateway.PerSecond, cfg.Gateway.Burst = 0.001, 1
+	aki := acceptance.Join(t, start(t, cfg).URL(), "aki")
+	g, err := aki.CreateGroup(t.Context(), "Notes")
+	if err != nil {
+		t.Fatal(err)
+	}
+	accepted, first, second := aki.SendMessage(g.ID, "accepted"), aki.SendMessage(g.ID, "first"), aki.SendMessage(g.ID, "second")
+	acceptance.Await(aki, "accepted", acceptance.IsID(accepted))
+	if r := acceptance.Await(aki, "rejected", acceptance.IsRejected(first)); r.Code != "rate_limited" || r.WaitsFor != (chat.ClientID{}) {
+		t.Errorf("the first message: %+v", r)
+	}
+	if r := acceptance.Await(aki, "rejected", acceptance.IsRejected(second)); r.Code != "order" || r.WaitsFor != first || r.RetryAfterMS <= 0 {
+		t.Errorf("the second message behind the first: %+v", r)
+	}
+	for _, id := range []chat.ClientID{first, first, accepted} { // the last two say nothing new
+		aki.Send(wire.Withdraw{T: "withdraw", ID: id})
+		acceptance.Await(aki, "withdrawn", func(f wire.Withdrawn) bool { return f.ID == id })
+	}
+	aki.Send(wire.Send{T: "send", ID: second, Conversation: g.ID, Body: "second"})
+	if r := acceptance.Await(aki, "rejected", acceptance.IsRejected(second)); r.Code != "rate_limited" || r.WaitsFor != (chat.ClientID{}) {
+		t.Errorf("the second message alone: %+v", r)
+	}
+	if history, err := aki.History(t.Context(), g.ID); err != nil || len(history) != 1 || history[0].ClientID != accepted {
+		t.Errorf("stored: %+v, %v", history, err)
+	}
+}
+
 func TestStopIsGraceful(t *testing.T) {
 	t.Parallel()
 	cfg := testConfig(t)

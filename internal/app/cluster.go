@@ -43,7 +43,10 @@ func (a *App) openCluster(ctx context.Context) error {
 	if err := shared.Claim(ctx, st.Installation()); err != nil {
 		return err
 	}
-	b := redispubsub.New(shared, 0, a.log)
+	b, err := redispubsub.New(shared, redispubsub.Config{Logger: a.log})
+	if err != nil {
+		return err
+	}
 	a.onStop("bus", func(context.Context) error { return b.Close() })
 	var announce atomic.Pointer[fanout.Announcer] // needs presence, which may call OnChange before the announcer exists
 	pres := redispresence.New(shared, redispresence.Config{Logger: a.log, OnChange: func(ctx context.Context, s presence.State) {

@@ -25,9 +25,16 @@ func (a *App) openEmbedded(ctx context.Context) error {
 		return err
 	}
 	a.onStop("store", func(context.Context) error { return st.Close() })
-	b := localpubsub.New(0)
+	b, err := localpubsub.New(localpubsub.Config{})
+	if err != nil {
+		return err
+	}
 	a.onStop("bus", func(context.Context) error { return b.Close() })
 	queue, err := embedded.New(embedded.Config{Logger: a.log})
+	if err != nil {
+		return err
+	}
+	notifications, err := embedded.NewNotifyQueue(embedded.NotifyQueueConfig{})
 	if err != nil {
 		return err
 	}
@@ -43,7 +50,7 @@ func (a *App) openEmbedded(ctx context.Context) error {
 	a.backends = backends{
 		store: st, broker: queue, bus: b, presence: pres, announcer: fanout.NewAnnouncer(b, pres, st, a.log),
 		throttle: guesses, sendLimiter: sends,
-		pushQueue: embedded.NewNotifyQueue(0),
+		pushQueue: notifications,
 		node:      "embedded", standalone: true,
 		required: map[string]check{"store": st.Ping, "broker": queue.Ready},
 	}

@@ -55,10 +55,38 @@ func TestCheckBody(t *testing.T) {
 		"blank":     {" \n\t\u3000", CodeInvalid},
 		"not UTF-8": {"a\xff", CodeInvalid},
 		"NUL":       {"a\x00b", CodeInvalid},
+		"bell":      {"a\x07b", CodeInvalid},
+		"escape":    {"\x1b[2J", CodeInvalid},
+		"last C0":   {"a\x1f", CodeInvalid},
+		"DEL":       {"\x7fa", CodeInvalid},
+		"spaces":    {"a\tb\nc\r\nd", ""},
+		"C1":        {"a\u0085b", ""},
 	} {
 		if got := CodeOf(CheckBody(tt.body)); got != tt.code {
 			t.Errorf("%s: %q, want %q", name, got, tt.code)
 		}
+	}
+}
+
+// What was stored before there was a rule stays: it is the answer to the same
+// send, and may be deleted, or edited to what the rule allows.
+func TestMessagesFromBeforeARule(t *testing.T) {
+	const body = "\x01 from before"
+	h := Head{Seq: 1, Rev: 1}
+	old := Message{Seq: 1, Rev: 1, Sender: 7, Body: body}
+	again := Submission{Sender: 7, Body: body}
+	if m, v, err := h.Admit(&again, Member, Earlier{Message: &old}, 0, time.Now()); err != nil || v != Duplicate || m.Body != body {
+		t.Errorf("sent again: %+v, %v, %v", m, v, err)
+	}
+	edited := old
+	if _, err := h.Edit(&edited, 7, Member, body+"\x02", time.Now()); CodeOf(err) != CodeInvalid || edited.Body != body {
+		t.Errorf("edited against the rule: %v", err)
+	}
+	if changed, err := h.Edit(&edited, 7, Member, "from now", time.Now()); err != nil || !changed {
+		t.Errorf("edited: %v", err)
+	}
+	if changed, err := h.Delete(&old, 7, Member, time.Now()); err != nil || !changed {
+		t.Errorf("deleted: %v", err)
 	}
 }
 

@@ -26,15 +26,25 @@ const (
 )
 
 // CheckBody returns a refusal unless text can be a message: not blank, at most
-// MaxBody bytes of UTF-8, no NUL (which the stores cannot keep).
+// MaxBody bytes of UTF-8, no control characters of ASCII but tab and the ends of
+// lines. These show nothing, some of them in JSON are six bytes each, and a NUL
+// cannot be stored. A carriage return is kept as it was sent: to change the text
+// would make the same message another one when it is sent again.
+//
+// Messages from before a rule stay as they are stored.
 func CheckBody(text string) error {
 	switch {
 	case len(text) > MaxBody:
 		return Refuse(CodeTooLarge, "body", "a message may have %d bytes, this one has %d", MaxBody, len(text))
-	case !utf8.ValidString(text) || strings.IndexByte(text, 0) >= 0:
-		return Refuse(CodeInvalid, "body", "a message must be UTF-8 text without NUL")
+	case !utf8.ValidString(text):
+		return Refuse(CodeInvalid, "body", "a message must be UTF-8 text")
 	case strings.TrimSpace(text) == "":
 		return Refuse(CodeInvalid, "body", "a message must not be empty")
+	}
+	for i := range len(text) {
+		if c := text[i]; c < ' ' && c != '\t' && c != '\n' && c != '\r' || c == 0x7F {
+			return Refuse(CodeInvalid, "body", "a message must not contain control characters besides tab and line breaks; it has U+%04X at byte %d", c, i+1)
+		}
 	}
 	return nil
 }

@@ -44,7 +44,11 @@ func message(seq int64, body string) chat.Message {
 // A duplicate of somebody who has left is announced to nobody.
 func TestDuplicateAfterLeaving(t *testing.T) {
 	p := &countingPresence{Presence: localpresence.New(nil)}
-	a := fanout.NewAnnouncer(localpubsub.New(0), p, nil, slog.New(slog.DiscardHandler))
+	bus, err := localpubsub.New(localpubsub.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := fanout.NewAnnouncer(bus, p, nil, slog.New(slog.DiscardHandler))
 	once := func(int) bool { return false }
 	a.Stored(t.Context(), []chat.Outcome{{
 		Verdict: chat.Duplicate, Message: message(1, "mine"), Audience: chat.Audience{Conversation: 9, Members: []chat.UserID{2, 3}},
@@ -66,7 +70,11 @@ func TestOfflineRecipientsAreNotified(t *testing.T) {
 		t.Fatal(err)
 	}
 	queue := &recordingQueue{}
-	withoutQueue := fanout.NewAnnouncer(localpubsub.New(0), p, nil, slog.New(slog.DiscardHandler))
+	bus, err := localpubsub.New(localpubsub.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	withoutQueue := fanout.NewAnnouncer(bus, p, nil, slog.New(slog.DiscardHandler))
 	a := withoutQueue.WithNotifications(queue)
 	small := chat.Audience{Conversation: 9, Members: []chat.UserID{1, 2, 3, 4}}
 	deleted := message(7, "")

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -18,6 +19,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
+	"github.com/hikyaku-chat/hikyaku/internal/eventually"
 	"github.com/hikyaku-chat/hikyaku/internal/pubsub"
 	"github.com/hikyaku-chat/hikyaku/internal/store"
 	"github.com/hikyaku-chat/hikyaku/internal/submission"
@@ -115,10 +117,18 @@ func (g *Gateway) limitSends(t testing.TB, perSecond float64, burst int) {
 	g.submissions = newSubmissions(g)
 }
 
-// newTestSession returns a session with a real connection.
+// newTestSession returns a session with a real connection, whose client reads.
 func newTestSession(t testing.TB, g *Gateway, user chat.UserID) *session {
 	t.Helper()
-	server, err := websocket.NewServer(websocket.Config{MaxMessage: 1 << 16, MaxQueued: 1 << 20, WriteTimeout: time.Second, IdleTimeout: time.Minute, Subprotocol: "x"})
+	s, conn := connectTestSession(t, g, user)
+	go func() { _, _ = io.Copy(io.Discard, conn) }()
+	return s
+}
+
+// connectTestSession returns a session and the connection of its client.
+func connectTestSession(t testing.TB, g *Gateway, user chat.UserID) (*session, net.Conn) {
+	t.Helper()
+	server, err := websocket.NewServer(websocket.Config{MaxMessage: 1 << 16, MaxQueued: 1 << 20, WriteTimeout: time.Minute, IdleTimeout: time.Minute, Subprotocol: "x"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -140,9 +150,8 @@ func newTestSession(t testing.TB, g *Gateway, user chat.UserID) *session {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = conn.Close() })
-	go func() { _, _ = io.Copy(io.Discard, conn) }()
 	<-ready
-	return s
+	return s, conn
 }
 
 type noopHandler struct{}
@@ -250,6 +259,67 @@ func TestBacklogOverflowKeepsOrder(t *testing.T) {
 	defer mu.Unlock()
 	if slices.Contains(order, "behind") {
 		t.Errorf("a send was published before an earlier one that was refused: %v", order)
+	}
+}
+
+// A send that waits for a refused one passes once that is withdrawn, and not
+// before. A withdrawal keeps its place among the frames of its connection.
+func TestWithdraw(t *testing.T) {
+	refused := true
+	st := &stubStore{members: func() ([]chat.UserID, int64, error) { return []chat.UserID{1}, 1, nil }}
+	var order []string
+	g := newTestGateway(t, st, func(s chat.Submission, confirm func(error)) {
+		order = append(order, s.Body)
+		if refused {
+			go confirm(errors.New("the connection is lost"))
+		}
+	})
+	s := newTestSession(t, g, 1)
+	first, second := newSend("first"), newSend("second")
+	if _, err := g.members.load(t.Context(), conversation); err != nil {
+		t.Fatal(err)
+	}
+	s.handleInline(inbound{first, 1})
+	eventually.True(t, "the first message is refused", func() bool { return s.mustWait(sendRef{second.ID, conversation, 2}) })
+	refused = false
+	s.handleInline(inbound{second, 2})
+	s.handleInline(inbound{&wire.Withdraw{ID: second.ID}, 3})
+	s.handleInline(inbound{second, 4})
+	if !slices.Equal(order, []string{"first"}) {
+		t.Errorf("published in the order %v while the first message was refused", order)
+	}
+	s.handleInline(inbound{&wire.Withdraw{ID: first.ID}, 5})
+	if s.frameLimiter != nil {
+		t.Error("withdrawals that were owed are charged")
+	}
+	s.handleInline(inbound{second, 6})
+	if !slices.Equal(order, []string{"first", "second"}) {
+		t.Errorf("published in the order %v after the first message was withdrawn", order)
+	}
+	for range 2 * frameBurst {
+		s.handleInline(inbound{&wire.Withdraw{ID: first.ID}, 7})
+	}
+	if s.frameLimiter == nil || s.frameLimiter.Tokens() > 100 {
+		t.Error("withdrawals of nothing are not charged")
+	}
+}
+
+// Nothing is published for a connection that ended during a look-up: its client
+// sends what is not answered on another one, and may have given it up.
+func TestNothingIsPublishedAfterTheEnd(t *testing.T) {
+	st := &stubStore{members: func() ([]chat.UserID, int64, error) { return []chat.UserID{1}, 1, nil }}
+	g := newTestGateway(t, st, func(s chat.Submission, _ func(error)) { t.Errorf("%q was published", s.Body) })
+	s := newTestSession(t, g, 1)
+	st.beforeFind = func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.closed = true
+	}
+	f := newSend("too late")
+	f.ID = chat.ClientID{15: 1} // an old id, which is looked up
+	s.sendWithLookup(t.Context(), f, 1)
+	if st.lookups.Load() != 1 || s.inFlight.Load() != 0 {
+		t.Errorf("%d look-ups, %d in flight", st.lookups.Load(), s.inFlight.Load())
 	}
 }
 

@@ -29,13 +29,16 @@ var (
 		Refusal: chat.Refuse(codeInFlight, "", "too many messages wait for their answer"), After: 100 * time.Millisecond,
 	}
 	errOrder = &submission.RetryError{
-		Refusal: chat.Refuse(codeOrder, "", "an earlier message to this conversation must come first"), After: 100 * time.Millisecond,
+		Refusal: chat.Refuse(codeOrder, "", "an earlier message to this conversation was refused; send it again first, or withdraw it"), After: 100 * time.Millisecond,
 	}
 	errOverflow = &submission.RetryError{
 		Refusal: chat.Refuse(chat.CodeOverloaded, "", overflowText), After: retryAfter,
 	}
 	errLookupFailed = &submission.RetryError{
 		Refusal: chat.Refuse(chat.CodeUnavailable, "", "the message cannot be taken now"), After: retryAfter,
+	}
+	errClosed = &submission.RetryError{
+		Refusal: chat.Refuse(chat.CodeUnavailable, "", "the connection is closed"), After: retryAfter,
 	}
 	errUnknown = &submission.RetryError{
 		Refusal: chat.Refuse(chat.CodeUnavailable, "", "it is not known whether the message was kept; send it again"), After: retryAfter,
@@ -118,9 +121,13 @@ func (src *sendSource) Publish(p broker.Publisher, r submission.Request) error {
 	s := (*session)(src)
 	r.ReceivedAt = time.Now()
 	s.mu.Lock()
+	if s.closed {
+		s.mu.Unlock()
+		return errClosed
+	}
 	ref := refOf(r)
 	ref.arrival = s.order.arrivalOf(ref.conversation, ref.id, ref.arrival)
-	if s.order.mustWait(ref.conversation, ref.arrival, r.ReceivedAt) {
+	if s.order.mustWait(ref.conversation, ref.arrival) {
 		s.mu.Unlock()
 		return errOrder
 	}
@@ -184,10 +191,12 @@ func (s *session) reject(ref sendRef, refusal *chat.Error) {
 }
 
 // rejectRetryable refuses a send that may be retried after a time. Sends that
-// arrived after it wait for the retry.
+// arrived after it wait until it was sent again or withdrawn.
 func (s *session) rejectRetryable(ref sendRef, retry *submission.RetryError) {
 	s.mu.Lock()
-	kept := s.order.refuse(ref.conversation, ref.id, s.order.arrivalOf(ref.conversation, ref.id, ref.arrival), time.Now(), retry.After)
+	ref.arrival = s.order.arrivalOf(ref.conversation, ref.id, ref.arrival)
+	kept := s.order.refuse(ref.conversation, ref.id, ref.arrival)
+	first, _ := s.order.firstRefused(ref.conversation, ref.arrival)
 	s.mu.Unlock()
 	if !kept {
 		// On a new connection the client sends all unanswered messages in order.
@@ -195,13 +204,25 @@ func (s *session) rejectRetryable(ref sendRef, retry *submission.RetryError) {
 		return
 	}
 	s.push(wire.Rejected{
-		T: "rejected", ID: ref.id, Code: string(retry.Refusal.Code), Text: retry.Refusal.Text, RetryAfterMS: max(retry.After.Milliseconds(), 1),
+		T: "rejected", ID: ref.id, Code: string(retry.Refusal.Code), Text: retry.Refusal.Text, RetryAfterMS: max(retry.After.Milliseconds(), 1), WaitsFor: first,
 	})
+}
+
+// withdraw ends the wait for a refused message that its client will not send
+// again. It is charged as a frame unless it ends one: there are no more of those
+// than refusals.
+func (s *session) withdraw(f *wire.Withdraw) {
+	s.mu.Lock()
+	waited := s.order.withdraw(f.ID)
+	s.mu.Unlock()
+	if waited || s.allowFrame(f.ID.String()) {
+		s.push(wire.Withdrawn{T: "withdrawn", ID: f.ID})
+	}
 }
 
 // mustWait reports whether a send must wait for an earlier one.
 func (s *session) mustWait(ref sendRef) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.order.mustWait(ref.conversation, s.order.arrivalOf(ref.conversation, ref.id, ref.arrival), time.Now())
+	return s.order.mustWait(ref.conversation, s.order.arrivalOf(ref.conversation, ref.id, ref.arrival))
 }

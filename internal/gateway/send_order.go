@@ -3,7 +3,6 @@ package gateway
 import (
 	"cmp"
 	"slices"
-	"time"
 
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
 )
@@ -13,9 +12,39 @@ import (
 // before it receives a refusal. Messages that arrive after a refused one must
 // wait for it: they are refused too, until the first one was sent again.
 //
+// Only the client ends the wait: it sends the refused message again, withdraws
+// it, or closes the connection. Time does not, because a client whose uplink
+// stalls for a minute has not given its message up. A client that does neither
+// holds up its own messages to that conversation on that connection, and nothing
+// else; each of their refusals names the message that it owes.
+//
 // Each send gets a number when it arrives. A refused send keeps the number of
 // its first arrival, so that retries are accepted in the order in which the
 // messages were first sent, whatever was refused meanwhile.
+//
+// # Over connections
+//
+// The order holds over connections as well, although gateways know nothing of
+// each other and an old connection's sends may be published late: by a gateway
+// process that was stopped for a while and finds them in its receive buffer, or
+// by a node of the broker. A client begins each connection with all messages that
+// have no final answer, in order. So whatever a connection publishes, every
+// earlier message was published on that connection before, or is in the queue
+// already because its client was told so, or will not be sent again. Late sends
+// of old connections then repeat a beginning of what newer ones send. Wherever
+// they fall between these, the store takes the first of each message, and the
+// firsts are in order.
+//
+// What does not hold, because the client's word and the server's have missed each
+// other:
+//
+//   - A message that was given up without a final answer may still be stored, at
+//     a later place. A send that was withdrawn after it was refused before it
+//     reached the broker is not stored.
+//   - A refusal that was final but did not reach the client does not hold up the
+//     next messages. When the client sends the refused one again on another
+//     connection, and there it is not refused because something has changed in
+//     these seconds (the sender has become a member again), it is behind them.
 //
 // It is not safe for concurrent use.
 type sendOrder struct {
@@ -27,17 +56,11 @@ type sendOrder struct {
 type refusedSend struct {
 	id      chat.ClientID
 	arrival int64
-	until   time.Time // later messages do not wait for it any longer
 }
 
-const (
-	// refusedTTL is how long messages wait for a refused one that is not sent
-	// again, from the time at which it may be: its client has given it up.
-	refusedTTL = 30 * time.Second
-	// maxRefused is the maximum number of refused sends that are kept for a
-	// connection.
-	maxRefused = 1024
-)
+// maxRefused is the maximum number of refused sends that are kept for a
+// connection.
+const maxRefused = 1024
 
 // arrivalOf returns the number of a send's first arrival when the send was
 // refused before, and arrival otherwise.
@@ -50,60 +73,35 @@ func (o *sendOrder) arrivalOf(conversation chat.ConversationID, id chat.ClientID
 	return arrival
 }
 
-// mustWait reports whether an earlier message to the conversation was refused
-// and was not sent again since.
-func (o *sendOrder) mustWait(conversation chat.ConversationID, arrival int64, now time.Time) bool {
+// mustWait reports whether an earlier message to the conversation was refused,
+// and was neither sent again nor withdrawn since.
+func (o *sendOrder) mustWait(conversation chat.ConversationID, arrival int64) bool {
 	if o.overflowed {
 		return true
 	}
-	_, waits := o.firstRefused(conversation, arrival, now)
+	_, waits := o.firstRefused(conversation, arrival)
 	return waits
 }
 
-// firstRefused returns the first refused send to the conversation that arrived
-// before the given number. It drops those that have expired.
-func (o *sendOrder) firstRefused(conversation chat.ConversationID, arrival int64, now time.Time) (first refusedSend, found bool) {
-	waiting, ok := o.refused[conversation]
-	if !ok {
-		return first, false
-	}
-	expired := 0
-	for expired < len(waiting) && waiting[expired].arrival < arrival && !now.Before(waiting[expired].until) {
-		expired++
-	}
-	if expired > 0 {
-		o.count -= expired
-		waiting = slices.Delete(waiting, 0, expired)
-		o.set(conversation, waiting)
-	}
+// firstRefused returns the first refused message to the conversation that
+// arrived before the given number.
+func (o *sendOrder) firstRefused(conversation chat.ConversationID, arrival int64) (first chat.ClientID, found bool) {
+	waiting := o.refused[conversation]
 	if len(waiting) == 0 || waiting[0].arrival >= arrival {
 		return first, false
 	}
-	return waiting[0], true
+	return waiting[0].id, true
 }
 
-// refuse records a refused send that may be sent again after a time. A send that
-// waits for an earlier one is given up with that one, however often it comes. It
-// reports false when maxRefused is exceeded: the order on this connection can no
-// longer be kept.
-func (o *sendOrder) refuse(conversation chat.ConversationID, id chat.ClientID, arrival int64, now time.Time, retryAfter time.Duration) bool {
+// refuse records a refused send that may be sent again. It reports false when
+// maxRefused is exceeded: the order on this connection can no longer be kept.
+func (o *sendOrder) refuse(conversation chat.ConversationID, id chat.ClientID, arrival int64) bool {
 	if o.overflowed {
 		return false
 	}
-	until := now.Add(retryAfter + refusedTTL)
-	if first, waits := o.firstRefused(conversation, arrival, now); waits {
-		until = first.until
-	}
 	waiting := o.refused[conversation]
-	for i := range waiting {
-		if waiting[i].id == id {
-			waiting[i].until = until
-			return true
-		}
-	}
-	if o.count >= maxRefused {
-		o.dropExpired(now)
-		waiting = o.refused[conversation]
+	if slices.ContainsFunc(waiting, func(r refusedSend) bool { return r.id == id }) {
+		return true
 	}
 	if o.count >= maxRefused {
 		o.refused, o.count, o.overflowed = nil, 0, true
@@ -111,25 +109,31 @@ func (o *sendOrder) refuse(conversation chat.ConversationID, id chat.ClientID, a
 	}
 	place, _ := slices.BinarySearchFunc(waiting, arrival, func(r refusedSend, arrival int64) int { return cmp.Compare(r.arrival, arrival) })
 	o.count++
-	o.set(conversation, slices.Insert(waiting, place, refusedSend{id: id, arrival: arrival, until: until}))
+	o.set(conversation, slices.Insert(waiting, place, refusedSend{id: id, arrival: arrival}))
 	return true
 }
 
-// remove removes a refused send, because it was published or refused finally.
-func (o *sendOrder) remove(conversation chat.ConversationID, id chat.ClientID) {
+// remove removes a refused send, because it was published or refused finally. It
+// reports whether there was one.
+func (o *sendOrder) remove(conversation chat.ConversationID, id chat.ClientID) bool {
 	waiting := o.refused[conversation]
-	if i := slices.IndexFunc(waiting, func(r refusedSend) bool { return r.id == id }); i >= 0 {
-		o.count--
-		o.set(conversation, slices.Delete(waiting, i, i+1))
+	i := slices.IndexFunc(waiting, func(r refusedSend) bool { return r.id == id })
+	if i < 0 {
+		return false
 	}
+	o.count--
+	o.set(conversation, slices.Delete(waiting, i, i+1))
+	return true
 }
 
-func (o *sendOrder) dropExpired(now time.Time) {
-	for conversation, waiting := range o.refused {
-		left := slices.DeleteFunc(waiting, func(r refusedSend) bool { return !now.Before(r.until) })
-		o.count -= len(waiting) - len(left)
-		o.set(conversation, left)
+// withdraw removes the refused sends of a message that its client will not send
+// again. It reports whether there was one.
+func (o *sendOrder) withdraw(id chat.ClientID) bool {
+	found := false
+	for conversation := range o.refused {
+		found = o.remove(conversation, id) || found
 	}
+	return found
 }
 
 func (o *sendOrder) set(conversation chat.ConversationID, waiting []refusedSend) {

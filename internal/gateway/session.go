@@ -43,7 +43,8 @@ type session struct {
 
 	mu           sync.Mutex
 	backlog      []inbound
-	busy         bool // the backlog runs, or the session has not started
+	busy         bool         // the backlog runs, or the session has not started
+	syncs        []*wire.Sync // those without an answer; they run while there are any
 	closed       bool
 	detached     bool // detach was called
 	order        sendOrder
@@ -218,7 +219,19 @@ func (s *session) overflow(in inbound) {
 		s.rejectRetryable(sendRef{f.ID, f.Conversation, in.arrival}, errOverflow)
 		return
 	}
-	s.sendError("", chat.CodeRateLimited, overflowText)
+	s.sendError(frameID(in.item), chat.CodeRateLimited, overflowText)
+}
+
+// frameID returns the id under which a frame that is no send is answered, "" if
+// it has none.
+func frameID(item any) string {
+	switch f := item.(type) {
+	case *wire.Sync:
+		return f.ID
+	case *wire.Withdraw:
+		return f.ID.String()
+	}
+	return ""
 }
 
 // handleInline handles a frame if that needs no I/O, and reports whether it did.
@@ -226,18 +239,21 @@ func (s *session) handleInline(in inbound) bool {
 	switch f := in.item.(type) {
 	case *wire.Send:
 		return s.sendInline(f, in.arrival)
+	case *wire.Withdraw:
+		s.withdraw(f)
+		return true
 	case *wire.Ping:
-		if s.allowFrame() {
+		if s.allowFrame("") {
 			s.g.heartbeats.add(s)
 		}
 		return true
 	case *wire.Mark:
-		if s.allowFrame() {
+		if s.allowFrame("") {
 			s.g.marks.add(s.user, f)
 		}
 		return true
 	case error:
-		if s.allowFrame() {
+		if s.allowFrame("") {
 			s.malformed(f)
 		}
 		return true
@@ -252,15 +268,16 @@ func (s *session) malformed(err error) {
 	}
 }
 
-// allowFrame charges a frame that is not a send to the connection's limit.
-func (s *session) allowFrame() bool {
+// allowFrame charges a frame that is not a send to the connection's limit. When
+// that is reached, it answers the frame with an error under its id.
+func (s *session) allowFrame(id string) bool {
 	if s.frameLimiter == nil {
 		s.frameLimiter = rate.NewLimiter(frameRate, frameBurst)
 	}
 	if s.frameLimiter.Allow() {
 		return true
 	}
-	s.sendError("", chat.CodeRateLimited, "too many frames; at most 50 a second")
+	s.sendError(id, chat.CodeRateLimited, "too many frames; at most 50 a second")
 	return false
 }
 
@@ -291,12 +308,12 @@ func (s *session) handle(ctx context.Context, in inbound) {
 		s.sendWithLookup(ctx, f, in.arrival)
 		return
 	}
-	if !s.allowFrame() {
+	if !s.allowFrame(frameID(in.item)) {
 		return
 	}
 	switch f := in.item.(type) {
 	case *wire.Sync:
-		s.sync(ctx, f)
+		s.sync(f)
 	case *wire.Typing:
 		s.typing(ctx, f)
 	case *wire.Watch:

@@ -57,7 +57,11 @@ func eachBackend(t *testing.T, test func(f *fixture)) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		test(newFixture(t, s, embedded.NewNotifyQueue(0)))
+		q, err := embedded.NewNotifyQueue(embedded.NotifyQueueConfig{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		test(newFixture(t, s, q))
 	})
 	t.Run("cluster", func(t *testing.T) {
 		t.Parallel()
@@ -110,7 +114,11 @@ func newFixture(t *testing.T, s store.Store, q notifyqueue.Queue) *fixture {
 		T: t, store: s, queue: q, presence: localpresence.New(nil), service: webpushtest.New(t), sender: sender,
 		log: slog.New(slog.NewTextHandler(t.Output(), nil)),
 	}
-	f.announce = fanout.NewAnnouncer(localpubsub.New(0), f.presence, s, f.log).WithNotifications(q)
+	bus, err := localpubsub.New(localpubsub.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.announce = fanout.NewAnnouncer(bus, f.presence, s, f.log).WithNotifications(q)
 	return f
 }
 

@@ -9,6 +9,8 @@
 //
 //   - Envelopes from one publisher to one node arrive in the order of Publish,
 //     or not at all.
+//   - The items of an envelope arrive in their order. A large envelope may arrive
+//     as several, which may be lost one by one.
 //   - A gap is reported to the subscriber's Gap within [GapLatency] after the
 //     connection works again, even when the lost envelope was the last one.
 //   - Publish never waits for a slow subscriber.

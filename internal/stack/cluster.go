@@ -16,45 +16,6 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// Options configure a cluster. Zero values mean the defaults.
-type Options struct {
-	Binary        string   // path of hikyaku; the running program
-	Port          int      // of the entrance; a free one
-	RabbitMQNodes int      // 1
-	RedisCluster  bool     // a cluster of three instead of a single Redis
-	Gateways      int      // 2
-	APIs          int      // 2; they serve the page, too
-	Workers       int      // 2
-	Pushers       int      // 1
-	Settings      []string // HIKYAKU_… variables of every process
-}
-
-func (o Options) withDefaults() (Options, error) {
-	for _, n := range []*int{&o.Gateways, &o.APIs, &o.Workers} {
-		if *n == 0 {
-			*n = 2
-		}
-	}
-	for _, n := range []*int{&o.RabbitMQNodes, &o.Pushers} {
-		if *n == 0 {
-			*n = 1
-		}
-	}
-	if o.Binary == "" {
-		path, err := os.Executable()
-		if err != nil {
-			return o, fmt.Errorf("find the running program: %w", err)
-		}
-		o.Binary = path
-	}
-	path, err := filepath.Abs(o.Binary)
-	if err != nil {
-		return o, fmt.Errorf("find %s: %w", o.Binary, err)
-	}
-	o.Binary = path
-	return o, nil
-}
-
 // Cluster is the whole system: nginx in front of gateways, API and page;
 // workers; RabbitMQ, Redis, and PostgreSQL with a replica.
 type Cluster struct {
@@ -86,7 +47,7 @@ const database = "hikyaku"
 
 // StartCluster starts a cluster in a folder. Closing the folder ends it.
 func StartCluster(ctx context.Context, f *Folder, o Options) (*Cluster, error) {
-	o, err := o.withDefaults()
+	o, err := o.resolve()
 	if err != nil {
 		return nil, err
 	}

@@ -30,10 +30,12 @@ var ejabberdSettings string
 const ejabberdDatabase = "ejabberd"
 
 // StartEjabberd starts an ejabberd in a folder; closing the folder ends it. It
-// stores every message as durably as Hikyaku, and has no rate limits. It
-// listens on the given port, or on a free one if that is 0.
-func StartEjabberd(ctx context.Context, f *Folder, port int) (*Ejabberd, error) {
-	e := &Ejabberd{Process: &Process{name: "ejabberd"}, folder: f, port: port}
+// stores every message as durably as Hikyaku, and has no rate limits.
+func StartEjabberd(ctx context.Context, f *Folder, o EjabberdOptions) (*Ejabberd, error) {
+	if err := o.Validate(); err != nil {
+		return nil, err
+	}
+	e := &Ejabberd{Process: &Process{name: "ejabberd"}, folder: f, port: o.Port}
 	var err error
 	if e.program, err = findProgram("erl", "erlang-base"); err != nil {
 		return nil, err
@@ -44,11 +46,11 @@ func StartEjabberd(ctx context.Context, f *Folder, port int) (*Ejabberd, error) 
 	if e.dir, err = f.mkdir("ejabberd", nil); err != nil {
 		return nil, err
 	}
-	if port == 0 {
+	if o.Port == 0 {
 		if e.port, err = FreePort(); err != nil {
 			return nil, err
 		}
-	} else if err := checkPort(port); err != nil {
+	} else if err := checkPort(o.Port); err != nil {
 		return nil, err
 	}
 	if e.Postgres, err = StartPostgres(ctx, f, "postgresql"); err != nil {

@@ -84,7 +84,11 @@ func (f *Folder) Close() error {
 		errs = append(errs, p.Stop(ctx))
 		cancel()
 	}
-	return errors.Join(append(errs, f.watcher.finish())...)
+	errs = append(errs, f.watcher.finish())
+	for _, p := range processes {
+		errs = append(errs, p.waitUntilGone())
+	}
+	return errors.Join(errs...)
 }
 
 // mkdir creates a subfolder that owner can write to.

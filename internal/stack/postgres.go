@@ -16,7 +16,7 @@ import (
 )
 
 // startTimeout bounds the start of any server.
-const startTimeout = 60 * time.Second
+const startTimeout = 3 * time.Minute
 
 // Postgres is a running PostgreSQL.
 type Postgres struct {

@@ -133,11 +133,18 @@ func (p *Process) Kill() error {
 	p.stopRequested.Store(true)
 	err := p.signal(unix.SIGKILL)
 	<-p.done
+	return errors.Join(err, p.waitUntilGone())
+}
+
+// waitUntilGone waits until the process and its descendants have ended, which
+// were killed.
+func (p *Process) waitUntilGone() error {
+	<-p.done
 	select {
 	case <-p.gone:
-		return err
+		return nil
 	case <-time.After(stopTimeout):
-		return errors.Join(err, fmt.Errorf("%s was killed, but processes that it started still run", p.name))
+		return fmt.Errorf("%s was killed, but processes that it started still run", p.name)
 	}
 }
 

@@ -14,14 +14,6 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// ReferenceOptions configure the reference stack. Zero values mean the
-// defaults.
-type ReferenceOptions struct {
-	Port     int // of the first gateway, above which are those of the others; free ones
-	Gateways int // processes that hold sockets; 2
-	Workers  int // 1
-}
-
 // Reference is the design that Hikyaku started from, in its own technologies
 // (reference/README.md), to compare with Hikyaku.
 type Reference struct {
@@ -48,11 +40,9 @@ const (
 // StartReference starts the reference stack in a folder; closing the folder
 // ends it. Its servers are configured as for Hikyaku, without replicas.
 func StartReference(ctx context.Context, f *Folder, o ReferenceOptions) (*Reference, error) {
-	if o.Gateways == 0 {
-		o.Gateways = 2
-	}
-	if o.Workers == 0 {
-		o.Workers = 1
+	o = o.WithDefaults()
+	if err := o.Validate(); err != nil {
+		return nil, err
 	}
 	if err := checkReferenceModules(ctx); err != nil {
 		return nil, err

@@ -15,7 +15,7 @@ type Standalone struct {
 // StartStandalone starts a system in one process in a folder; closing the
 // folder ends it. It uses the options Binary, Port and Settings.
 func StartStandalone(ctx context.Context, f *Folder, o Options) (*Standalone, error) {
-	o, err := o.withDefaults()
+	o, err := o.resolve()
 	if err != nil {
 		return nil, err
 	}

@@ -30,7 +30,7 @@ func newFolder(t *testing.T) *stack.Folder {
 
 func TestEjabberd(t *testing.T) {
 	f := newFolder(t)
-	e, err := stack.StartEjabberd(t.Context(), f, 0)
+	e, err := stack.StartEjabberd(t.Context(), f, stack.EjabberdOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}

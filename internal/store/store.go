@@ -345,15 +345,25 @@ type Messages interface {
 // is opaque outside a backend; the empty position is the beginning.
 type Position string
 
+// ChangedConversation is an entry of [Feed].Changed.
+type ChangedConversation struct {
+	chat.Summary // with Gone, only its ID means anything
+	// Gone is true when the user is no longer in the conversation.
+	Gone bool
+	// Next continues after this entry, for a device that has room for no more.
+	Next Position
+}
+
 // Feed is what a device reads when it reconnects (G5).
 type Feed interface {
 	// Changed lists user's conversations that have changed after the position
-	// (in any way: messages, names, members, own marks), oldest change first;
-	// gone are those that user is no longer in. The next call continues from
-	// next; more is false when the device has caught up. From the empty position
-	// it lists all conversations of user. A position that this kind of backend
-	// did not create is refused with CodeInvalid.
-	Changed(ctx context.Context, user chat.UserID, after Position, limit int) (page []chat.Summary, gone []chat.ConversationID, next Position, more bool, err error)
+	// (in any way: messages, names, members, own marks), oldest change first,
+	// and among them those that user is no longer in. The next call continues
+	// from next, after the page, or from the Next of an entry, after that entry;
+	// more is false when the device has caught up at next. From the empty
+	// position it lists all conversations of user. A position that this kind of
+	// backend did not create is refused with CodeInvalid.
+	Changed(ctx context.Context, user chat.UserID, after Position, limit int) (page []ChangedConversation, next Position, more bool, err error)
 	// Failures lists the submissions of user that have failed after the position,
 	// oldest first; when there are more than MaxFailures, the latest. It is asked
 	// with the positions that Changed is asked with, after Changed; then every

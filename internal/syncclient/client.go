@@ -79,6 +79,7 @@ type Client struct {
 	mu       sync.Mutex
 	socket   *client.Socket // nil without a connection
 	state    syncstate.Machine
+	delayed  []delayedSyncs // of the current connection
 	outboxes map[chat.ConversationID]*outbox
 	// accepted are the messages of this client that were accepted and have
 	// neither come nor failed yet.

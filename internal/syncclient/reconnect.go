@@ -38,7 +38,7 @@ func (c *Client) runConnection(ctx context.Context) error {
 		return err
 	}
 	c.mu.Lock()
-	c.socket, c.inFlight = s, 0
+	c.socket, c.inFlight, c.delayed = s, 0, nil
 	c.retry.Reset()
 	c.sendSyncs(c.state.Connected(time.Now(), s.Hello.User.ID))
 	for _, box := range c.outboxes {
@@ -59,11 +59,13 @@ func (c *Client) runConnection(ctx context.Context) error {
 			c.disconnected()
 			return ctx.Err()
 		case <-s.Done():
+			s.Close() // waits for what it has started
 			c.disconnected()
 			return s.Err()
 		case <-tick.C:
 			c.mu.Lock()
 			c.flushAll()
+			c.sendDelayed(time.Now())
 			c.sendSyncs(c.state.Tick(time.Now()))
 			c.mu.Unlock()
 		}

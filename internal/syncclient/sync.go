@@ -1,6 +1,7 @@
 package syncclient
 
 import (
+	"slices"
 	"time"
 
 	"github.com/hikyaku-chat/hikyaku/internal/client"
@@ -45,14 +46,8 @@ func (c *Client) synchronize(f client.Frame) {
 	out := c.state.Handle(time.Now(), f.T, f.Raw)
 	if out.After == 0 {
 		c.sendSyncs(out.Send)
-	} else if s := c.socket; len(out.Send) > 0 {
-		time.AfterFunc(out.After, func() {
-			c.mu.Lock()
-			defer c.mu.Unlock()
-			if c.socket == s {
-				c.sendSyncs(out.Send)
-			}
-		})
+	} else if len(out.Send) > 0 {
+		c.delayed = append(c.delayed, delayedSyncs{time.Now().Add(out.After), out.Send})
 	}
 	for i := range out.Messages {
 		c.noteStored(&out.Messages[i])
@@ -63,4 +58,22 @@ func (c *Client) synchronize(f client.Frame) {
 			c.cfg.OnMessage(out.Messages[i])
 		}
 	}
+}
+
+// delayedSyncs are requests that the server refused, and that are sent again
+// when they are due, if the connection lives as long.
+type delayedSyncs struct {
+	due   time.Time
+	syncs []wire.Sync
+}
+
+// sendDelayed sends the delayed requests that are due. c.mu must be held.
+func (c *Client) sendDelayed(now time.Time) {
+	c.delayed = slices.DeleteFunc(c.delayed, func(d delayedSyncs) bool {
+		if d.due.After(now) {
+			return false
+		}
+		c.sendSyncs(d.syncs)
+		return true
+	})
 }

@@ -1,6 +1,7 @@
 package websocket
 
 import (
+	"context"
 	"errors"
 	"io"
 	"net"
@@ -33,17 +34,20 @@ type Conn struct {
 
 	mu              sync.Mutex
 	queue           [][]byte
-	queued          int  // bytes, including those being written
-	writing         bool // see the package's invariants
-	closing         bool // a close frame is the last thing in the queue
-	closeAfterFlush bool // and the connection is ended once that is written
+	queued          int           // bytes, including those being written
+	oversized       int           // bytes of the largest frame above MaxQueued since the queue was empty, 0 for none
+	progress        chan struct{} // closed when bytes were written or the connection ends; nil unless someone waits
+	writing         bool          // see the package's invariants
+	closing         bool          // a close frame is the last thing in the queue
+	closeAfterFlush bool          // and the connection is ended once that is written
 	closeDeadline   int64
 	reason          error // why it was ended; nil while it is open
 }
 
 // Send queues a frame. It never blocks. It reports whether the frame was queued:
 // it is not when the connection is closed, or when the queue is full, which ends
-// the connection.
+// the connection. The bound is for what gathers behind a slow reader, so a single
+// frame is queued however large it is.
 func (c *Conn) Send(f Frame) bool { return c.enqueue(f, false) }
 
 // enqueue adds a frame to the queue; last means that it is a close frame.
@@ -53,7 +57,7 @@ func (c *Conn) enqueue(p []byte, last bool) bool {
 		c.mu.Unlock()
 		return false
 	}
-	if c.queued+len(p) > c.server.cfg.MaxQueued && !last {
+	if !c.fits(len(p)) && !last {
 		c.mu.Unlock()
 		c.abort(errSlow)
 		return false
@@ -73,6 +77,19 @@ func (c *Conn) enqueue(p []byte, last bool) bool {
 	return true
 }
 
+// fits reports whether a frame of n bytes may be queued. Of the frames that alone
+// exceed the bound, one does not count: it is not the reader who is slow then, and
+// what the queue holds is still bounded. c.mu must be held.
+func (c *Conn) fits(n int) bool {
+	if c.queued == 0 {
+		c.oversized = 0
+	}
+	if n > c.server.cfg.MaxQueued {
+		c.oversized = max(c.oversized, n)
+	}
+	return c.queued+n <= c.server.cfg.MaxQueued+c.oversized
+}
+
 // Close queues a close frame behind everything that was sent before. The
 // connection ends when the client answers, or after closeTimeout. It does not
 // block.
@@ -83,6 +100,37 @@ func (c *Conn) Queued() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.queued
+}
+
+// AwaitQueued waits until at most n bytes wait to be written, so that a caller who
+// has much to send does not fill the queue. It returns an error when ctx or the
+// connection ends first.
+func (c *Conn) AwaitQueued(ctx context.Context, n int) error {
+	for {
+		c.mu.Lock()
+		if c.reason != nil || c.queued <= n {
+			defer c.mu.Unlock()
+			return c.reason
+		}
+		if c.progress == nil {
+			c.progress = make(chan struct{})
+		}
+		progress := c.progress
+		c.mu.Unlock()
+		select {
+		case <-progress:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// wake wakes those who wait for the queue. c.mu must be held.
+func (c *Conn) wake() {
+	if c.progress != nil {
+		close(c.progress)
+		c.progress = nil
+	}
 }
 
 // RemoteAddr returns the client's address.
@@ -98,6 +146,7 @@ func (c *Conn) abort(reason error) {
 	}
 	c.reason = reason
 	c.queue = nil
+	c.wake()
 	c.mu.Unlock()
 	c.shutdown()
 }
@@ -127,6 +176,7 @@ func (c *Conn) end(err error) {
 	}
 	c.reason = err
 	c.queue = nil
+	c.wake()
 	c.mu.Unlock()
 	_ = c.net.Close()
 	c.handler.Closed(c, err)

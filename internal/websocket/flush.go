@@ -68,6 +68,7 @@ func (c *Conn) flush(frames [][]byte, buf []byte) [][]byte {
 func (c *Conn) finishFlush(n int, rest []byte) {
 	c.mu.Lock()
 	c.queued -= n
+	c.wake()
 	switch {
 	case c.reason != nil:
 		c.queue = nil
@@ -106,6 +107,7 @@ func (c *Conn) writeBlocking(rest []byte) {
 		rest = rest[n:]
 		c.mu.Lock()
 		c.queued -= n
+		c.wake()
 		if c.reason != nil {
 			c.queue, c.writing = nil, false
 			c.mu.Unlock()

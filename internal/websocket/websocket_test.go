@@ -148,7 +148,7 @@ func (p *peer) read() (ws.OpCode, string) {
 	p.t.Helper()
 	_ = p.SetReadDeadline(time.Now().Add(testTimeout))
 	h, err := ws.ReadHeader(p.br)
-	if err != nil || h.Length > 1<<20 {
+	if err != nil || h.Length > 16<<20 {
 		p.t.Fatalf("read a frame of %d bytes: %v", h.Length, err)
 	}
 	payload := make([]byte, h.Length)
@@ -523,4 +523,91 @@ func TestWriteDeadlineIsCleared(t *testing.T) {
 	if op, text := p.read(); op != ws.OpText || text != "late" {
 		t.Errorf("got %v %q", op, text)
 	}
+}
+
+// A frame larger than the bound reaches a client who reads, with what is sent
+// before and behind it.
+func TestLargeFrameIsDelivered(t *testing.T) {
+	forBothReaders(t, func(t *testing.T, cfg Config) {
+		cfg.MaxQueued = 64 << 10
+		f := serve(t, cfg)
+		p := dial(t, f, "/")
+		c := <-f.conns
+		large := strings.Repeat("x", 8<<20) // more than the kernel takes
+		small := strings.Repeat("y", 1000)
+		for range 3 {
+			for _, text := range []string{small, large, small, small} {
+				if !c.Send(NewFrame([]byte(text))) {
+					t.Fatalf("a frame of %d bytes was not queued behind %d bytes", len(text), c.Queued())
+				}
+			}
+			for _, want := range []string{small, large, small, small} {
+				if _, text := p.read(); text != want {
+					t.Fatalf("a frame of %d bytes arrived where %d were sent", len(text), len(want))
+				}
+			}
+			if err := c.AwaitQueued(t.Context(), 0); err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
+}
+
+// What gathers besides one large frame is bounded, and so are large frames.
+func TestLargeFrameDoesNotLiftTheBound(t *testing.T) {
+	for name, size := range map[string]int{"small frames": 1000, "another large frame": 8 << 20} {
+		t.Run(name, func(t *testing.T) {
+			const large, bound = 8 << 20, 64 << 10
+			f := serve(t, Config{MaxQueued: bound})
+			dial(t, f, "/") // and it reads nothing
+			e, c := <-f.handler, <-f.conns
+			frame := NewFrame(make([]byte, size))
+			if !c.Send(NewFrame(make([]byte, large))) {
+				t.Fatal("the large frame was not queued")
+			}
+			for sent := 0; c.Send(frame); sent += len(frame) {
+				if n := c.Queued(); n > large+bound+2*16 || sent > large+bound {
+					t.Fatalf("%d bytes are queued", n)
+				}
+			}
+			if err := e.waitClosed(t); !errors.Is(err, errSlow) {
+				t.Errorf("Closed was called with %v", err)
+			}
+		})
+	}
+}
+
+func TestAwaitQueued(t *testing.T) {
+	f := serve(t, Config{MaxQueued: 64 << 20})
+	p := dial(t, f, "/")
+	e, c := <-f.handler, <-f.conns
+	if err := c.AwaitQueued(t.Context(), 0); err != nil {
+		t.Fatalf("nothing is queued: %v", err)
+	}
+	const frames, size = 16, 1 << 20
+	for range frames {
+		c.Send(NewFrame(make([]byte, size)))
+	}
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := c.AwaitQueued(ended, size); !errors.Is(err, context.Canceled) {
+		t.Fatalf("nothing was read, and yet: %v", err)
+	}
+	waited := make(chan error, 1)
+	go func() { waited <- c.AwaitQueued(t.Context(), size) }()
+	for range frames {
+		p.read()
+	}
+	if err := <-waited; err != nil || c.Queued() > size {
+		t.Errorf("%v with %d bytes queued", err, c.Queued())
+	}
+	for range frames {
+		c.Send(NewFrame(make([]byte, size)))
+	}
+	go func() { waited <- c.AwaitQueued(t.Context(), 0) }()
+	_ = p.Close()
+	if err := <-waited; err == nil {
+		t.Error("the connection has ended, and nobody is told")
+	}
+	_ = e.waitClosed(t)
 }

@@ -10,8 +10,19 @@ type Send struct {
 	T            string              `json:"t" enum:"send"`
 	ID           chat.ClientID       `json:"id" doc:"name of the message: a UUIDv7 made from the server's time (hello.time)"`
 	Conversation chat.ConversationID `json:"conversation"`
-	Body         string              `json:"body" doc:"Markdown, 1 to limits.body_bytes bytes"`
+	Body         string              `json:"body" doc:"Markdown, 1 to limits.body_bytes bytes, without control characters besides tab and line breaks"`
 	ReplyTo      int64               `json:"reply_to,omitempty" doc:"seq of the message that it answers"`
+}
+
+// Withdraw says that this client will not send a message again that was rejected
+// with retry_after_ms, so that its later messages to the conversation no longer
+// wait for that one. It is answered with withdrawn, also when nothing waited. It
+// takes nothing back: a send of the message that is still on its way is answered
+// as ever, and if that is another rejected with retry_after_ms, the client
+// withdraws again. The end of the connection withdraws everything.
+type Withdraw struct {
+	T  string        `json:"t" enum:"withdraw"`
+	ID chat.ClientID `json:"id" doc:"of the message"`
 }
 
 // Mark moves the user's marks in a conversation forward. It is not answered; mark
@@ -47,7 +58,8 @@ type Status struct {
 // Sync asks what changed. Without conversation it lists the user's
 // conversations that changed after cursor and is answered with synced; with
 // one it pages through the messages that changed after rev and is answered
-// with changes.
+// with changes. A page of about 256 KiB is full, however many entries are wanted;
+// an answer waits until the client has read most of what was sent before it.
 type Sync struct {
 	T            string              `json:"t" enum:"sync"`
 	ID           string              `json:"id" maxLength:"64" doc:"repeated in the answer"`
@@ -66,10 +78,11 @@ type Ping struct {
 // Inbound is a frame from a client: one of the types above, by pointer.
 type Inbound interface{ inbound() }
 
-func (*Send) inbound()   {}
-func (*Mark) inbound()   {}
-func (*Typing) inbound() {}
-func (*Watch) inbound()  {}
-func (*Status) inbound() {}
-func (*Sync) inbound()   {}
-func (*Ping) inbound()   {}
+func (*Send) inbound()     {}
+func (*Withdraw) inbound() {}
+func (*Mark) inbound()     {}
+func (*Typing) inbound()   {}
+func (*Watch) inbound()    {}
+func (*Status) inbound()   {}
+func (*Sync) inbound()     {}
+func (*Ping) inbound()     {}

@@ -76,6 +76,12 @@ func DecodeInbound(p []byte) (Inbound, error) {
 			return malformed("send: id: %s", err)
 		}
 		return &Send{T: u.T, ID: id, Conversation: u.Conversation, Body: u.Body, ReplyTo: u.ReplyTo}, nil
+	case "withdraw":
+		id, err := chat.ParseClientID(u.ID)
+		if err != nil {
+			return malformed("withdraw: id: %s", err)
+		}
+		return &Withdraw{T: u.T, ID: id}, nil
 	case "mark":
 		if u.Read < 0 || u.Received < 0 {
 			return malformed("mark: read and received must not be negative")
@@ -103,7 +109,7 @@ func DecodeInbound(p []byte) (Inbound, error) {
 
 func isKnownType(t string) bool {
 	switch t {
-	case "send", "mark", "typing", "watch", "status", "sync", "ping":
+	case "send", "withdraw", "mark", "typing", "watch", "status", "sync", "ping":
 		return true
 	}
 	return false

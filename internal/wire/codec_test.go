@@ -29,6 +29,7 @@ func TestDecodeInbound(t *testing.T) {
 		want     Inbound
 	}{
 		{"send", `{"t":"send","id":"` + clientID + `","conversation":"7","body":"hi","reply_to":3}`, &Send{T: "send", ID: id, Conversation: 7, Body: "hi", ReplyTo: 3}},
+		{"withdraw", `{"t":"withdraw","id":"` + clientID + `"}`, &Withdraw{T: "withdraw", ID: id}},
 		{"mark", `{"t":"mark","conversation":"7","read":9}`, &Mark{T: "mark", Conversation: 7, Read: 9}},
 		{"typing", `{"t":"typing","conversation":"7"}`, &Typing{T: "typing", Conversation: 7}},
 		{"watch", `{"t":"watch","users":["1","2"]}`, &Watch{T: "watch", Users: []chat.UserID{1, 2}}},
@@ -60,6 +61,7 @@ func TestDecodeInboundMalformed(t *testing.T) {
 		{"number as type", `{"t":1}`, "", "t must not be a number"},
 		{"body is a number", `{"t":"send","id":"x","body":1}`, "x", "body must not be a number"},
 		{"bad client id", `{"t":"send","id":"x","conversation":"7"}`, "x", `send: id: "x" is not a UUID of version 7 in lower case`},
+		{"withdrawal of nothing", `{"t":"withdraw"}`, "", `withdraw: id: "" is not a UUID of version 7 in lower case`},
 		{"bad conversation", `{"t":"typing","conversation":"-7"}`, "", `"-7" is not the id of a conversation`},
 		{"no conversation", `{"t":"typing"}`, "", "typing: conversation is missing"},
 		{"negative mark", `{"t":"mark","conversation":"7","read":-1}`, "", "mark: read and received must not be negative"},
@@ -112,6 +114,7 @@ func TestAppendAgreesWithJSON(t *testing.T) {
 
 func FuzzDecodeInbound(f *testing.F) {
 	f.Add([]byte(`{"t":"send","id":"` + clientID + `","conversation":"7","body":"hi"}`))
+	f.Add([]byte(`{"t":"withdraw","id":"` + clientID + `"}`))
 	f.Add([]byte(`{"t":"watch","users":["1"]}`))
 	f.Add([]byte(`{"t":"sync","id":"1","cursor":"x","limit":1e3}`))
 	f.Add([]byte(`[]`))

@@ -12,6 +12,7 @@ type FrameType struct {
 // FrameTypes are all frames of hikyaku.v1.
 var FrameTypes = []FrameType{
 	{[]string{"send"}, true, Send{}, "Asks to keep a message. Answered with accepted or rejected; the message comes back as a message frame. Sending the same again is harmless."},
+	{[]string{"withdraw"}, true, Withdraw{}, "Says that a message that was rejected for now will not be sent again. Answered with withdrawn."},
 	{[]string{"mark"}, true, Mark{}, "Moves the user's marks in a conversation forward. Not answered; the latest wins."},
 	{[]string{"typing"}, true, Typing{}, "Says that the person is writing. Repeat every 3 s while it lasts."},
 	{[]string{"watch"}, true, Watch{}, "Replaces the list of people whose presence the device wants to know of."},
@@ -20,7 +21,8 @@ var FrameTypes = []FrameType{
 	{[]string{"ping"}, true, Ping{}, "The heartbeat, due every limits.heartbeat_ms."},
 	{[]string{"hello"}, false, Hello{}, "The first frame of every connection."},
 	{[]string{"accepted"}, false, Accepted{}, "A message is kept and will be stored."},
-	{[]string{"rejected"}, false, Rejected{}, "A message is not kept; with retry_after_ms it may be tried again."},
+	{[]string{"rejected"}, false, Rejected{}, "A message is not kept; with retry_after_ms it is to be sent again or withdrawn."},
+	{[]string{"withdrawn"}, false, Withdrawn{}, "Answers withdraw: nothing waits for the message any more."},
 	{[]string{"failed"}, false, Failed{}, "A message that was accepted could not be stored after all."},
 	{[]string{"message", "edited", "deleted"}, false, MessageFrame{}, "A message that was stored, edited or deleted."},
 	{[]string{"mark"}, false, MarkFrame{}, "Where a member's marks are now."},

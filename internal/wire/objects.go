@@ -102,7 +102,7 @@ type Summary struct {
 	Role         chat.Role `json:"role" enum:"owner,admin,member"`
 	Read         int64     `json:"read" doc:"seq up to which the member has read"`
 	Unread       int64     `json:"unread" doc:"messages after the read mark and after the member's own last one"`
-	Last         *Message  `json:"last,omitempty" doc:"the last message"`
+	Last         *Preview  `json:"last,omitempty" doc:"the last message, of a long text the beginning"`
 	Peer         *User     `json:"peer,omitempty" doc:"the other person of a direct conversation"`
 	PeerRead     int64     `json:"peer_read,omitempty" doc:"seq up to which the other person has read"`
 	PeerReceived int64     `json:"peer_received,omitempty" doc:"seq up to which a device of the other person has received"`
@@ -116,7 +116,7 @@ func SummaryOf(s *chat.Summary, peer *chat.User) Summary {
 		PeerRead: s.PeerRead, PeerReceived: s.PeerReceived,
 	}
 	if s.Last != nil {
-		last := MessageOf(s.Last)
+		last := PreviewOf(s.Last)
 		out.Last = &last
 	}
 	if peer != nil {

@@ -33,16 +33,26 @@ type Accepted struct {
 }
 
 // Rejected says that a message was not accepted. Without retry_after_ms that is
-// final: to try again, a client sends the message under a new id. With it the same
-// send may be retried after that time. Later messages of the client to the same
-// conversation are rejected until the retry, so that their order is kept (code
-// order).
+// final: to try again, a client sends the message under a new id. With it the
+// client either sends the same again, after that time, or says withdraw. Until it
+// has done so, its later messages to the same conversation on this connection are
+// rejected, so that their order is kept (code order); no time ends that.
 type Rejected struct {
 	T            string        `json:"t" enum:"rejected"`
 	ID           chat.ClientID `json:"id"`
 	Code         string        `json:"code" enum:"invalid,too_large,not_found,forbidden,conflict,rate_limited,overloaded,unavailable,in_flight,order"`
 	Text         string        `json:"text" doc:"one sentence for people"`
 	RetryAfterMS int64         `json:"retry_after_ms,omitempty"`
+	WaitsFor     chat.ClientID `json:"waits_for,omitzero" doc:"the first message to the conversation that was rejected before this one, and must be sent again or withdrawn before it"`
+}
+
+// Withdrawn is the answer to withdraw: no message on this connection waits for
+// that one any more. It says nothing about what became of it: a message that was
+// accepted is stored, and one that was rejected without its outcome being known
+// (code unavailable) may be.
+type Withdrawn struct {
+	T  string        `json:"t" enum:"withdrawn"`
+	ID chat.ClientID `json:"id" doc:"of the message"`
 }
 
 // Failed says that an accepted message could not be stored, for example because

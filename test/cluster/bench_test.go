@@ -178,7 +178,12 @@ func (l *load) handleFrame(b *testing.B, t *benchUser, f client.Frame) {
 		}
 		l.received.Add(1)
 		l.record(l.latency, due)
-	case "rejected", "failed":
+	case "rejected":
+		l.rejected.Add(1)
+		// It is not sent again, and nothing should wait for it.
+		id := string(f.Raw[bytes.Index(f.Raw, []byte(`"id":"`))+6:][:36])
+		go func() { _ = t.socket.SendRaw([]byte(`{"t":"withdraw","id":"` + id + `"}`)) }()
+	case "failed":
 		l.rejected.Add(1)
 	}
 }

@@ -5,13 +5,15 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync"
 
 	"github.com/hikyaku-chat/hikyaku/internal/bench/load"
 	"github.com/hikyaku-chat/hikyaku/internal/bench/target"
 )
 
 // Serve runs an agent: it executes the coordinator's commands until the
-// connection ends. open creates the target from the agent's Target.
+// connection or ctx ends, and closes the connection. Close must end a Read that
+// waits. openTarget creates the target from the agent's Target.
 func Serve(ctx context.Context, coordinator io.ReadWriteCloser, openTarget func([]byte) (target.Target, error)) error {
 	a := &agent{conn: newConn(coordinator), openTarget: openTarget}
 	defer func() {
@@ -20,23 +22,19 @@ func Serve(ctx context.Context, coordinator io.ReadWriteCloser, openTarget func(
 		}
 	}()
 	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
 	commands := make(chan command)
+	var reading sync.WaitGroup
 	// Read concurrently: when the coordinator exits, the running command is
 	// canceled.
-	go func() {
-		for {
-			var cmd command
-			if err := a.conn.dec.Decode(&cmd); err != nil {
-				cancel(err)
-				return
-			}
-			select {
-			case commands <- cmd:
-			case <-ctx.Done():
-				return
-			}
+	reading.Go(func() {
+		if err := a.conn.readCommands(ctx, commands); err != nil {
+			cancel(err)
 		}
+	})
+	defer func() {
+		cancel(nil)
+		_ = a.conn.Close() // the coordinator learns of an error by the end itself
+		reading.Wait()
 	}()
 	for {
 		var cmd command
@@ -58,6 +56,22 @@ func Serve(ctx context.Context, coordinator io.ReadWriteCloser, openTarget func(
 		}
 		if err := a.conn.enc.Encode(res); err != nil {
 			return fmt.Errorf("respond to the coordinator: %w", err)
+		}
+	}
+}
+
+// readCommands passes on commands until ctx ends, or with the error that ends
+// the connection.
+func (c *conn) readCommands(ctx context.Context, commands chan<- command) error {
+	for {
+		var cmd command
+		if err := c.dec.Decode(&cmd); err != nil {
+			return err
+		}
+		select {
+		case commands <- cmd:
+		case <-ctx.Done():
+			return nil
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package distributed
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -14,7 +15,25 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/bench/audit"
 	"github.com/hikyaku-chat/hikyaku/internal/bench/load"
 	"github.com/hikyaku-chat/hikyaku/internal/bench/target"
+	"github.com/hikyaku-chat/hikyaku/internal/setting"
 )
+
+// Options say among how many processes a run is divided.
+type Options struct {
+	Processes int // 1 to 64, and at most Pairs; default 1
+	Pairs     int // pairs of users who send: each process needs one
+}
+
+// WithDefaults returns o with the default for each zero.
+func (o Options) WithDefaults() Options {
+	o.Processes = cmp.Or(o.Processes, 1)
+	return o
+}
+
+// Validate returns the first error of a field; a zero is one.
+func (o Options) Validate() error {
+	return setting.Between("processes", o.Processes, 1, max(1, min(64, o.Pairs)), "a number of processes that each have a pair of users, such as 1")
+}
 
 // Coordinator controls virtual users in several processes. As with
 // load.VirtualUsers, only one method may be called at a time.
@@ -114,8 +133,16 @@ func (c *Coordinator) broadcast(ctx context.Context, tick func(load.Second), of 
 	responses := make([]response, len(c.agents))
 	seconds := newSecondsMerger(len(c.agents), tick)
 	var group errgroup.Group
-	stop := context.AfterFunc(ctx, c.Close)
-	defer stop()
+	closed := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		defer close(closed)
+		c.Close()
+	})
+	defer func() {
+		if !stop() {
+			<-closed
+		}
+	}()
 	for i, h := range c.agents {
 		group.Go(func() (err error) {
 			responses[i], err = h.call(of(i), func(s load.Second) { seconds.add(i, s) })

@@ -2,10 +2,13 @@ package distributed_test
 
 import (
 	"context"
+	"errors"
+	"io"
 	"math"
 	"net"
 	"reflect"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -159,6 +162,58 @@ func TestAgentDies(t *testing.T) {
 			t.Errorf("after %v: %v", time.Since(began), err)
 		}
 	})
+}
+
+// An agent that is told to stop does not wait for its coordinator to say
+// anything.
+func TestAgentIsStopped(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		here, there := net.Pipe()
+		ctx, cancel := context.WithCancel(t.Context())
+		time.AfterFunc(time.Second, cancel)
+		if err := distributed.Serve(ctx, there, nil); !errors.Is(err, context.Canceled) {
+			t.Error(err)
+		}
+		if _, err := here.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
+			t.Errorf("the connection is not closed: %v", err)
+		}
+	})
+}
+
+// A run that is canceled returns when all agents are closed, however long they
+// take.
+func TestCanceledRunWaitsForAgents(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		agents := startAgents(t, &faulty.System{}, &faulty.System{})
+		slow := &slowCloser{ReadWriteCloser: agents[1].ReadWriteCloser}
+		agents[1].ReadWriteCloser = slow
+		c, err := distributed.Prepare(t.Context(), agents, target.Plan{Run: "test", Users: 4, Rooms: [][]int{{0, 1}, {2, 3}}}, load.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		time.AfterFunc(time.Second, cancel)
+		if _, err := c.RunPhase(ctx, load.Phase{Duration: time.Hour}); !errors.Is(err, context.Canceled) {
+			t.Error(err)
+		}
+		if n := slow.closing.Load(); n > 0 {
+			t.Errorf("%d calls of Close go on", n)
+		}
+	})
+}
+
+// slowCloser is gone at once, and takes a while to say so.
+type slowCloser struct {
+	io.ReadWriteCloser
+	closing atomic.Int64
+}
+
+func (c *slowCloser) Close() error {
+	c.closing.Add(1)
+	defer c.closing.Add(-1)
+	err := c.ReadWriteCloser.Close()
+	time.Sleep(10 * time.Second)
+	return err
 }
 
 func TestDivision(t *testing.T) {

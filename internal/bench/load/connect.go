@@ -11,25 +11,6 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/bench/target"
 )
 
-// ConnectOptions configure how users connect. Zero values mean the defaults.
-type ConnectOptions struct {
-	Rate          float64       // connections that are started each second; 0 means as fast as possible
-	Concurrency   int           // connections that are being opened at the same time, at most; default 64
-	Timeout       time.Duration // for each connection; default 30 s
-	AllowFailures bool          // failures are counted; otherwise the first one ends Connect
-	OnTick        func(Second)  // once a second; may be nil
-}
-
-func (o ConnectOptions) withDefaults() ConnectOptions {
-	if o.Concurrency == 0 {
-		o.Concurrency = 64
-	}
-	if o.Timeout == 0 {
-		o.Timeout = 30 * time.Second
-	}
-	return o
-}
-
 // Connect connects all users. Durations count from the time when each
 // connection was due.
 func (v *VirtualUsers) Connect(ctx context.Context, o ConnectOptions) (*ConnectResult, error) {
@@ -58,7 +39,10 @@ func (v *VirtualUsers) allConnected(room int) bool {
 func (v *VirtualUsers) connect(ctx context.Context, o ConnectOptions, users []int,
 	connect func(context.Context, int, target.Listener) (target.Conn, error), due func(i int) time.Duration, fromCall bool,
 ) (*ConnectResult, error) {
-	o = o.withDefaults()
+	o = o.WithDefaults()
+	if err := o.Validate(); err != nil {
+		return nil, err
+	}
 	ctx, giveUp := context.WithCancel(ctx)
 	defer giveUp()
 	start := v.elapsed()

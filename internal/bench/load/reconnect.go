@@ -10,13 +10,6 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/bench/target"
 )
 
-// ReconnectOptions configure how disconnected users connect again.
-type ReconnectOptions struct {
-	ConnectOptions
-	// Spread is the interval over which the attempts are spread at random.
-	Spread time.Duration
-}
-
 // All returns the indexes of all users.
 func (v *VirtualUsers) All() []int {
 	all := make([]int, len(v.users))
@@ -50,6 +43,10 @@ func (v *VirtualUsers) Reconnect(ctx context.Context, users []int, o ReconnectOp
 	reconnecter, ok := v.site.(target.Reconnecter)
 	if !ok {
 		return nil, errors.New("users of this system cannot reconnect")
+	}
+	o = o.WithDefaults()
+	if err := o.Validate(); err != nil {
+		return nil, err
 	}
 	wait := make([]time.Duration, len(users))
 	for i := range wait {

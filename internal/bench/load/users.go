@@ -51,16 +51,12 @@ type virtualUser struct {
 	conn target.Conn // nil while disconnected
 }
 
-// Options configure virtual users. Zero values mean the defaults.
-type Options struct {
-	BodySize int // bytes of each text; default 120
-}
-
 // Prepare creates the accounts and conversations of a plan. Nobody is connected
 // yet.
 func Prepare(ctx context.Context, t target.Target, plan target.Plan, o Options) (*VirtualUsers, error) {
-	if o.BodySize == 0 {
-		o.BodySize = 120
+	o = o.WithDefaults()
+	if err := o.Validate(); err != nil {
+		return nil, err
 	}
 	site, err := t.Prepare(ctx, plan)
 	if err != nil {
@@ -122,9 +118,12 @@ func (v *VirtualUsers) Actions() []target.Action {
 // closeConcurrency is how many connections are closed concurrently.
 const closeConcurrency = 64
 
-// Close ends all connections.
+// Close ends all connections, and waits for whatever served them.
 func (v *VirtualUsers) Close() {
 	v.disconnect(v.All(), target.Conn.Close)
+	if site, ok := v.site.(target.Waiter); ok {
+		site.Wait()
+	}
 }
 
 // disconnect ends the connections of users with end, several concurrently. It

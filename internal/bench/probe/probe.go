@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net/http"
 	"os"
 	"strconv"
@@ -17,6 +18,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/hikyaku-chat/hikyaku/internal/bench/scenario"
+	"github.com/hikyaku-chat/hikyaku/internal/setting"
 )
 
 const mib = 1 << 20
@@ -46,6 +48,11 @@ func (a All) Sample(ctx context.Context) (sum scenario.Usage, err error) {
 
 // Process is the id of a process on this machine. It needs Linux.
 type Process int
+
+// Validate returns an error for what is no id of a process.
+func (p Process) Validate() error {
+	return setting.Between("server-pid", int(p), 1, math.MaxInt32, "the id of a process on this machine")
+}
 
 // Sample implements [scenario.Probe].
 func (p Process) Sample(context.Context) (scenario.Usage, error) {

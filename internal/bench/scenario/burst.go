@@ -20,6 +20,10 @@ type Burst struct {
 
 // Run runs the scenario and fills in the report.
 func (b *Burst) Run(ctx context.Context, r *Run) error {
+	if err := b.Validate(); err != nil {
+		return err
+	}
+	defer r.sampleUsage(ctx)()
 	users, err := r.prepare(ctx, pairs(b.Users))
 	if err != nil {
 		return err

@@ -26,7 +26,11 @@ const sampleDuration = 5 * time.Second
 
 // Run runs the scenario and fills in the report.
 func (c *Connections) Run(ctx context.Context, r *Run) error {
+	if err := c.Validate(); err != nil {
+		return err
+	}
 	before := r.sampleNow(ctx)
+	defer r.sampleUsage(ctx)()
 	users, err := r.prepare(ctx, c.plan())
 	if err != nil {
 		return err

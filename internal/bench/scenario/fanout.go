@@ -22,6 +22,10 @@ type Fanout struct {
 
 // Run runs the scenario and fills in the report.
 func (f *Fanout) Run(ctx context.Context, r *Run) error {
+	if err := f.Validate(); err != nil {
+		return err
+	}
+	defer r.sampleUsage(ctx)()
 	users, err := r.prepare(ctx, f.plan())
 	if err != nil {
 		return err

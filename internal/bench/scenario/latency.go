@@ -29,6 +29,10 @@ const drainTimeout = 15 * time.Second
 // Run runs the scenario and fills in the report. The figures are those of the
 // highest rate of all numbers of users.
 func (l *Latency) Run(ctx context.Context, r *Run) error {
+	if err := l.Validate(); err != nil {
+		return err
+	}
+	defer r.sampleUsage(ctx)()
 	name := r.Name
 	defer func() { r.Name = name }()
 	for i, count := range l.Users {

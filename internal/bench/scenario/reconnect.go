@@ -33,6 +33,10 @@ type reconnectable interface {
 
 // Run runs the scenario and fills in the report.
 func (s *Reconnect) Run(ctx context.Context, r *Run) error {
+	if err := s.Validate(); err != nil {
+		return err
+	}
+	defer r.sampleUsage(ctx)()
 	all, err := r.prepare(ctx, pairs(s.Users))
 	if err != nil {
 		return err

@@ -6,6 +6,7 @@ package scenario
 import (
 	"context"
 	"fmt"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -92,9 +93,6 @@ func (r *Run) prepare(ctx context.Context, plan target.Plan) (VirtualUsers, erro
 		return users, nil // more users of the same run
 	}
 	r.start = time.Now()
-	if r.Probe != nil {
-		go r.sampleUsage(ctx)
-	}
 	return users, nil
 }
 
@@ -165,9 +163,22 @@ func (r *Run) onSecond(ctx context.Context) func(load.Second) {
 // sampleInterval is how often the server's processes are sampled.
 const sampleInterval = time.Second
 
-// sampleUsage samples the server's usage until ctx ends, in a goroutine of its
-// own.
-func (r *Run) sampleUsage(ctx context.Context) {
+// sampleUsage starts to sample the server's usage, where that is possible. stop
+// ends that, and waits for the sample that is being taken.
+func (r *Run) sampleUsage(ctx context.Context) (stop func()) {
+	if r.Probe == nil {
+		return func() {}
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	var sampling sync.WaitGroup
+	sampling.Go(func() { r.sampleUntilEnd(ctx) })
+	return func() {
+		cancel()
+		sampling.Wait()
+	}
+}
+
+func (r *Run) sampleUntilEnd(ctx context.Context) {
 	tick := time.NewTicker(sampleInterval)
 	defer tick.Stop()
 	for {

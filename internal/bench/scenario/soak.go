@@ -23,8 +23,8 @@ type Soak struct {
 	DisconnectRate float64       // connections lost per second
 	Duration       time.Duration // of it all
 	Window         time.Duration // duration of each step
-	MaxActions     int           // concurrent actions; more wait
-	ActionTimeout  time.Duration // of one action
+	MaxActions     int           // concurrent actions, from 1; more wait; default 64
+	ActionTimeout  time.Duration // of one action, from 1 ms to 1 h; default 30 s
 }
 
 // activeUsers is VirtualUsers that do more than send messages.
@@ -34,7 +34,12 @@ type activeUsers interface {
 }
 
 // Run runs the scenario and fills in the report.
-func (s *Soak) Run(ctx context.Context, r *Run) error {
+func (s Soak) Run(ctx context.Context, r *Run) error {
+	s = s.WithDefaults()
+	if err := s.Validate(); err != nil {
+		return err
+	}
+	defer r.sampleUsage(ctx)()
 	plan := s.plan()
 	all, err := r.prepare(ctx, plan)
 	if err != nil {
@@ -48,10 +53,14 @@ func (s *Soak) Run(ctx context.Context, r *Run) error {
 	if err := r.connect(ctx, users); err != nil {
 		return err
 	}
-	life := newActivity(s, users, plan)
-	over, stop := context.WithCancel(ctx)
-	defer stop()
+	life := newActivity(&s, users, plan)
+	over, cancel := context.WithCancel(ctx)
 	var living sync.WaitGroup
+	stop := func() {
+		cancel()
+		living.Wait()
+	}
+	defer stop() // before the connections are closed
 	living.Go(func() { life.runActions(over) })
 	if users.CanReconnect() {
 		living.Go(func() { life.runDisconnects(over) })
@@ -68,7 +77,6 @@ func (s *Soak) Run(ctx context.Context, r *Run) error {
 		step.Distributions = load.Distributions{}
 	}
 	stop()
-	living.Wait()
 	r.Report.SetFigures(&total)
 	r.Report.Acts = life.report()
 	r.Report.Drift = drift(r.Report, s.Duration)
@@ -80,7 +88,7 @@ func (s *Soak) Run(ctx context.Context, r *Run) error {
 // downsampled.
 const maxSeries = 3600
 
-func (s *Soak) plan() target.Plan {
+func (s Soak) plan() target.Plan {
 	plan := pairs(s.Users)
 	const size = 10
 	for i := 0; i+size <= s.Users; i += size {

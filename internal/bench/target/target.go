@@ -47,15 +47,24 @@ type Conn interface {
 	// one goroutine at a time may call it. When it fails the connection has
 	// ended, and Ended receives the reason.
 	Send(room, n int, text []byte) error
-	// Close closes the connection properly; Ended is called with nil.
+	// Close closes the connection properly. When it returns Ended has returned,
+	// which was called with nil unless the connection had ended before, and
+	// nothing of the connection runs any more. It must not be called from a
+	// Listener. Every connection must be closed, also one that has ended.
 	Close()
 }
 
 // Disconnecter is a Conn that can be broken off.
 type Disconnecter interface {
-	// Disconnect breaks the connection off without a close handshake, as a lost
-	// network does; Ended is called with nil.
+	// Disconnect is Close without a close handshake, as a lost network is.
 	Disconnect()
+}
+
+// Waiter is a Site that shares goroutines among its connections.
+type Waiter interface {
+	// Wait waits until they have ended, once all connections are closed. No
+	// connection may be opened meanwhile.
+	Wait()
 }
 
 // Reconnecter is a Site whose users can connect again after a lost connection;

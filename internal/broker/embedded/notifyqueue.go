@@ -1,26 +1,42 @@
 package embedded
 
 import (
+	"cmp"
 	"container/list"
 	"context"
+	"math"
 	"sync"
 
 	"github.com/hikyaku-chat/hikyaku/internal/batching"
 	"github.com/hikyaku-chat/hikyaku/internal/notifyqueue"
+	"github.com/hikyaku-chat/hikyaku/internal/setting"
 )
 
-// Bounds of the notification queue, in jobs: those that are pending, and those
-// that consumers have and did not acknowledge.
-const (
-	defaultMaxJobs = 16_384
-	maxUnackedJobs = 16_384
-)
+// NotifyQueueConfig has the bounds of a notification queue.
+type NotifyQueueConfig struct {
+	MaxJobs int // pending jobs, from 1; default 16,384
+}
+
+// WithDefaults returns c with the default for each zero.
+func (c NotifyQueueConfig) WithDefaults() NotifyQueueConfig {
+	c.MaxJobs = cmp.Or(c.MaxJobs, 16_384)
+	return c
+}
+
+// Validate returns the first error of a field; a zero is one.
+func (c NotifyQueueConfig) Validate() error {
+	return setting.Between("max-jobs", c.MaxJobs, 1, math.MaxInt32, "notifications that may wait, such as 16384")
+}
+
+// maxUnackedJobs is how many jobs consumers may have that they did not
+// acknowledge.
+const maxUnackedJobs = 16_384
 
 // NotifyQueue is the notification queue of a system in one process. Its jobs are
 // lost when the process ends. See [NewNotifyQueue].
 type NotifyQueue struct {
-	maxJobs int
-	ready   batching.Signal
+	cfg   NotifyQueueConfig
+	ready batching.Signal
 
 	mu          sync.Mutex
 	pending     *list.List // of *jobBatch
@@ -33,12 +49,13 @@ type jobBatch struct{ jobs []notifyqueue.Job }
 
 var _ notifyqueue.Queue = (*NotifyQueue)(nil)
 
-// NewNotifyQueue returns a queue with at most maxJobs pending jobs; 0 means 16,384.
-func NewNotifyQueue(maxJobs int) *NotifyQueue {
-	if maxJobs <= 0 {
-		maxJobs = defaultMaxJobs
+// NewNotifyQueue returns an empty queue.
+func NewNotifyQueue(cfg NotifyQueueConfig) (*NotifyQueue, error) {
+	cfg = cfg.WithDefaults()
+	if err := cfg.Validate(); err != nil {
+		return nil, err
 	}
-	return &NotifyQueue{maxJobs: maxJobs, ready: batching.NewSignal(), pending: list.New()}
+	return &NotifyQueue{cfg: cfg, ready: batching.NewSignal(), pending: list.New()}, nil
 }
 
 // Publish implements [notifyqueue.Publisher].
@@ -49,7 +66,7 @@ func (q *NotifyQueue) Publish(jobs []notifyqueue.Job) {
 	q.mu.Lock()
 	q.pending.PushBack(&jobBatch{jobs: jobs})
 	q.pendingJobs += len(jobs)
-	for q.pendingJobs > q.maxJobs && q.pending.Len() > 1 {
+	for q.pendingJobs > q.cfg.MaxJobs && q.pending.Len() > 1 {
 		q.pendingJobs -= len(q.pending.Remove(q.pending.Front()).(*jobBatch).jobs)
 	}
 	q.mu.Unlock()

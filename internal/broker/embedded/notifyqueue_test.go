@@ -1,6 +1,7 @@
 package embedded_test
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/hikyaku-chat/hikyaku/internal/broker/embedded"
@@ -10,13 +11,13 @@ import (
 
 func TestNotifyQueue(t *testing.T) {
 	notifyqueuetest.Run(t, func(*testing.T) (notifyqueue.Queue, func() notifyqueue.Queue) {
-		q := embedded.NewNotifyQueue(0)
+		q := newNotifyQueue(t, 0)
 		return q, func() notifyqueue.Queue { return q }
 	})
 }
 
 func TestFullNotifyQueueDropsTheOldest(t *testing.T) {
-	q := embedded.NewNotifyQueue(10)
+	q := newNotifyQueue(t, 10)
 	for n := int64(1); n <= 25; n++ {
 		q.Publish([]notifyqueue.Job{notifyqueuetest.Job(n)})
 	}
@@ -29,7 +30,7 @@ func TestFullNotifyQueueDropsTheOldest(t *testing.T) {
 // What consumers have and did not acknowledge is bounded as well, and acknowledging
 // lets the queue continue.
 func TestUnackedJobsAreBounded(t *testing.T) {
-	q := embedded.NewNotifyQueue(40_000)
+	q := newNotifyQueue(t, 40_000)
 	batch := make([]notifyqueue.Job, 1024)
 	for range 24 {
 		q.Publish(batch)
@@ -41,5 +42,20 @@ func TestUnackedJobsAreBounded(t *testing.T) {
 	r.AckAll()
 	if n := len(r.Wait(24 * 1024)); n != 24*1024 {
 		t.Errorf("%d jobs came", n)
+	}
+}
+
+func newNotifyQueue(t *testing.T, maxJobs int) *embedded.NotifyQueue {
+	t.Helper()
+	q, err := embedded.NewNotifyQueue(embedded.NotifyQueueConfig{MaxJobs: maxJobs})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return q
+}
+
+func TestNotifyQueueConfigIsChecked(t *testing.T) {
+	if _, err := embedded.NewNotifyQueue(embedded.NotifyQueueConfig{MaxJobs: -1}); err == nil || !strings.HasPrefix(err.Error(), "max-jobs: -1 is not between 1 and ") {
+		t.Errorf("a queue of -1: %v", err)
 	}
 }

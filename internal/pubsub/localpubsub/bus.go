@@ -4,23 +4,39 @@
 package localpubsub
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"sync"
 
 	"github.com/hikyaku-chat/hikyaku/internal/batching"
 	"github.com/hikyaku-chat/hikyaku/internal/pubsub"
+	"github.com/hikyaku-chat/hikyaku/internal/setting"
 )
 
-// DefaultQueue is how many envelopes may be queued for a node.
-const DefaultQueue = 16_384
+// Config has the bounds of a bus.
+type Config struct {
+	Queue int // envelopes that may be queued for a node, from 1; default 16,384
+}
+
+// WithDefaults returns c with the default for each zero.
+func (c Config) WithDefaults() Config {
+	c.Queue = cmp.Or(c.Queue, 16_384)
+	return c
+}
+
+// Validate returns the first error of a field; a zero is one.
+func (c Config) Validate() error {
+	return setting.Between("bus-queue", c.Queue, 1, math.MaxInt32, "envelopes that may be queued for a node, such as 16384")
+}
 
 var errClosed = errors.New("the bus is closed")
 
 // Bus is a bus in one process. See [New].
 type Bus struct {
-	queue int
+	cfg Config
 
 	mu     sync.RWMutex
 	nodes  map[string]*node
@@ -29,13 +45,13 @@ type Bus struct {
 
 var _ pubsub.Bus = (*Bus)(nil)
 
-// New returns a bus that queues up to queue envelopes for each node; 0 means
-// [DefaultQueue].
-func New(queue int) *Bus {
-	if queue <= 0 {
-		queue = DefaultQueue
+// New returns a bus.
+func New(cfg Config) (*Bus, error) {
+	cfg = cfg.WithDefaults()
+	if err := cfg.Validate(); err != nil {
+		return nil, err
 	}
-	return &Bus{queue: queue, nodes: map[string]*node{}}
+	return &Bus{cfg: cfg, nodes: map[string]*node{}}, nil
 }
 
 type node struct {
@@ -82,7 +98,7 @@ func (b *Bus) Subscribe(_ context.Context, name string, s pubsub.Subscriber) (ca
 	if _, taken := b.nodes[name]; taken {
 		return nil, fmt.Errorf("a node %q is subscribed to the bus already", name)
 	}
-	n := &node{queue: batching.NewLossy[*pubsub.Envelope](b.queue), stop: make(chan struct{}), done: make(chan struct{})}
+	n := &node{queue: batching.NewLossy[*pubsub.Envelope](b.cfg.Queue), stop: make(chan struct{}), done: make(chan struct{})}
 	b.nodes[name] = n
 	go n.run(s)
 	var once sync.Once

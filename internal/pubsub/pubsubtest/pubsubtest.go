@@ -3,6 +3,7 @@
 package pubsubtest
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"strconv"
@@ -29,6 +30,7 @@ func Run(t *testing.T, h Harness) {
 	t.Run("every field arrives", func(t *testing.T) { testFields(t, h) })
 	t.Run("order per publisher", func(t *testing.T) { testOrder(t, h) })
 	t.Run("broadcast reaches all nodes", func(t *testing.T) { testBroadcast(t, h) })
+	t.Run("a large envelope", func(t *testing.T) { testLargeEnvelope(t, h) })
 	t.Run("a slow node is notified of its gap and does not block others", func(t *testing.T) { testGap(t, h) })
 	t.Run("after cancel nothing is delivered", func(t *testing.T) { testCancel(t, h) })
 }
@@ -160,6 +162,42 @@ func testBroadcast(t *testing.T, h Harness) {
 	}
 	for _, r := range all {
 		r.wait("the broadcast", func() bool { return len(r.got) == 1 })
+	}
+}
+
+// A batch of long messages for one node is one envelope. All of it arrives, in its
+// order and without a gap, be it in pieces.
+func testLargeEnvelope(t *testing.T, h Harness) {
+	const items, size = 500, 98_000 // more than Redis queues for a subscriber
+	b := open(t, h, 2*items)
+	r := newRecorder(t)
+	subscribe(t, b, "a", r)
+	large := &pubsub.Envelope{}
+	for i := range items {
+		frame := make([]byte, size)
+		copy(frame, strconv.Itoa(i))
+		large.Items = append(large.Items, pubsub.Item{Push: &pubsub.Push{Users: []chat.UserID{chat.UserID(i)}, Frame: frame}})
+	}
+	for _, e := range []*pubsub.Envelope{numbered(0), large, numbered(1)} {
+		if err := b.Publish(context.Background(), "a", e); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var got []pubsub.Item
+	r.wait("everything", func() bool {
+		got = got[:0]
+		for _, e := range r.got {
+			got = append(got, e.Items...)
+		}
+		return len(got) == items+2
+	})
+	for i, item := range got[1 : items+1] {
+		if item.Push.Users[0] != chat.UserID(i) || !bytes.Equal(item.Push.Frame, large.Items[i].Push.Frame) {
+			t.Fatalf("item %d arrived at place %d", item.Push.Users[0], i)
+		}
+	}
+	if r.gaps != 0 {
+		t.Errorf("%d gaps, and nothing was lost", r.gaps)
 	}
 }
 

@@ -10,10 +10,12 @@
 package redispubsub
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"math/rand/v2"
 	"sync"
 	"time"
@@ -24,16 +26,35 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/batching"
 	"github.com/hikyaku-chat/hikyaku/internal/pubsub"
 	"github.com/hikyaku-chat/hikyaku/internal/redisconn"
+	"github.com/hikyaku-chat/hikyaku/internal/setting"
 )
 
+// Config configures a bus.
+type Config struct {
+	Queue  int          // envelopes that may be queued for a node, from 1; default 16,384
+	Logger *slog.Logger // default none
+}
+
+// WithDefaults returns c with the default for each zero.
+func (c Config) WithDefaults() Config {
+	c.Queue = cmp.Or(c.Queue, 16_384)
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	return c
+}
+
+// Validate returns the first error of a field; a zero is one.
+func (c Config) Validate() error {
+	return setting.Between("bus-queue", c.Queue, 1, math.MaxInt32, "envelopes that may be queued for a node, such as 16384")
+}
+
 const (
-	// DefaultQueue is how many envelopes may be queued for a node.
-	DefaultQueue = 16_384
 	// reorderTimeout is how long a message may arrive later than the heartbeat
 	// that contains its number: in a Cluster the two take different routes.
 	reorderTimeout = 500 * time.Millisecond
 
-	sendTimeout = time.Second
+	sendTimeout = time.Second // of a pipeline
 	// broadcastName is the name of the channel of all nodes.
 	broadcastName = "*"
 )
@@ -47,7 +68,7 @@ var (
 type Bus struct {
 	client *redisconn.Client
 	log    *slog.Logger
-	queue  int
+	cfg    Config
 
 	mu     sync.Mutex
 	closed bool
@@ -61,19 +82,19 @@ type Bus struct {
 
 var _ pubsub.Bus = (*Bus)(nil)
 
-// New returns a bus that queues up to queue envelopes for each node; 0 means
-// [DefaultQueue]. The caller closes the client.
-func New(client *redisconn.Client, queue int, log *slog.Logger) *Bus {
-	if queue <= 0 {
-		queue = DefaultQueue
+// New returns a bus. The caller closes the client.
+func New(client *redisconn.Client, cfg Config) (*Bus, error) {
+	cfg = cfg.WithDefaults()
+	if err := cfg.Validate(); err != nil {
+		return nil, err
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	b := &Bus{
-		client: client, log: log, queue: queue, outbox: newOutbox(rand.Uint64()),
+		client: client, log: cfg.Logger, cfg: cfg, outbox: newOutbox(rand.Uint64()),
 		wake: batching.NewSignal(), nodes: map[string]*node{}, stop: stop,
 	}
 	b.done.Go(func() { b.run(ctx) })
-	return b
+	return b, nil
 }
 
 func (b *Bus) channelName(node string) string { return b.client.Channel("bus:{" + node + "}") }
@@ -154,6 +175,31 @@ func (b *Bus) heartbeat() ([]message, []*channel) {
 
 // publish publishes messages. After an error some of them may be lost.
 func (b *Bus) publish(ctx context.Context, messages []message) (err error) {
+	for len(messages) > 0 {
+		n := inOnePipeline(messages)
+		if sent := b.publishPipeline(ctx, messages[:n]); sent != nil {
+			err = cmp.Or(err, sent)
+			if errors.Is(sent, context.DeadlineExceeded) || ctx.Err() != nil {
+				return err // the rest would take as long
+			}
+		}
+		messages = messages[n:]
+	}
+	return err
+}
+
+// inOnePipeline returns how many of the messages, one at least, are published
+// together.
+func inOnePipeline(messages []message) (n int) {
+	for size := 0; n < len(messages); n++ {
+		if size += len(messages[n].bytes); n > 0 && size > maxPipeline {
+			break
+		}
+	}
+	return n
+}
+
+func (b *Bus) publishPipeline(ctx context.Context, messages []message) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, sendTimeout)
 	defer cancel()
 	commands := make(rueidis.Commands, len(messages))
@@ -179,7 +225,7 @@ func (b *Bus) Subscribe(ctx context.Context, name string, s pubsub.Subscriber) (
 		b.mu.Unlock()
 		return nil, fmt.Errorf("a node %q is subscribed to the bus already", name)
 	}
-	n := newNode(name, b.queue, b.log)
+	n := newNode(name, b.cfg.Queue, b.log)
 	b.nodes[name] = n
 	b.mu.Unlock()
 	listening, stop := context.WithCancel(context.Background())

@@ -31,18 +31,33 @@ func connect(t *testing.T, url string) *redisconn.Client {
 	return c
 }
 
+func newBus(t *testing.T, client *redisconn.Client, cfg redispubsub.Config) *redispubsub.Bus {
+	t.Helper()
+	b, err := redispubsub.New(client, cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func TestConfigIsChecked(t *testing.T) {
+	if _, err := redispubsub.New(nil, redispubsub.Config{Queue: -1}); err == nil || !strings.HasPrefix(err.Error(), "bus-queue: -1 is not between 1 and ") {
+		t.Errorf("a queue of -1: %v", err)
+	}
+}
+
 var databases atomic.Int64
 
 func TestConformance(t *testing.T) {
 	pubsubtest.Run(t, pubsubtest.Harness{Open: func(t *testing.T, queue int) pubsub.Bus {
 		url := fmt.Sprintf("%s/%d", stacktest.Redis(t).URL(), databases.Add(1))
-		return redispubsub.New(connect(t, url), queue, slog.New(slog.DiscardHandler))
+		return newBus(t, connect(t, url), redispubsub.Config{Queue: queue})
 	}})
 }
 
 func TestConformanceOnCluster(t *testing.T) {
 	pubsubtest.Run(t, pubsubtest.Harness{Open: func(t *testing.T, queue int) pubsub.Bus {
-		return redispubsub.New(connect(t, stacktest.RedisCluster(t).URL()), queue, slog.New(slog.DiscardHandler))
+		return newBus(t, connect(t, stacktest.RedisCluster(t).URL()), redispubsub.Config{Queue: queue})
 	}})
 }
 
@@ -66,7 +81,7 @@ func TestSentinel(t *testing.T) {
 	if err := client.Claim(t.Context(), "one"); err != nil {
 		t.Fatal(err)
 	}
-	b := redispubsub.New(client, 100, slog.New(slog.DiscardHandler))
+	b := newBus(t, client, redispubsub.Config{Queue: 100})
 	t.Cleanup(func() { _ = b.Close() })
 	l := &listener{}
 	cancel, err := b.Subscribe(t.Context(), "node", l)
@@ -175,7 +190,7 @@ func TestInterruptions(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			log := slog.New(slog.DiscardHandler)
-			publisher, subscriber := redispubsub.New(connect(t, server.URL()), 0, log), redispubsub.New(connect(t, server.URL()), 0, log)
+			publisher, subscriber := newBus(t, connect(t, server.URL()), redispubsub.Config{Logger: log}), newBus(t, connect(t, server.URL()), redispubsub.Config{Logger: log})
 			defer func() { _, _ = publisher.Close(), subscriber.Close() }()
 			var l listener
 			cancel, err := subscriber.Subscribe(t.Context(), "a", &l)
@@ -210,7 +225,7 @@ func TestInterruptions(t *testing.T) {
 func TestLastMessageIsLost(t *testing.T) {
 	client := connect(t, stacktest.Redis(t).URL()+"/15")
 	log := slog.New(slog.DiscardHandler)
-	publisher, subscriber := redispubsub.New(client, 0, log), redispubsub.New(connect(t, stacktest.Redis(t).URL()+"/15"), 0, log)
+	publisher, subscriber := newBus(t, client, redispubsub.Config{Logger: log}), newBus(t, connect(t, stacktest.Redis(t).URL()+"/15"), redispubsub.Config{Logger: log})
 	defer func() { _, _ = publisher.Close(), subscriber.Close() }()
 	var l listener
 	cancel, err := subscriber.Subscribe(t.Context(), "a", &l)

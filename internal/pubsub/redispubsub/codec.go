@@ -83,6 +83,24 @@ func appendEnvelope(b []byte, e *pubsub.Envelope) []byte {
 	return b
 }
 
+// itemSize returns how many bytes an item has, encoded, at most.
+func itemSize(i *pubsub.Item) int {
+	const number = binary.MaxVarintLen64
+	switch {
+	case i.Push != nil:
+		return 1 + number*(2+len(i.Push.Users)) + len(i.Push.Frame)
+	case i.Room != nil:
+		return 1 + number*3 + len(i.Room.Frame)
+	case i.Membership != nil:
+		return 1 + number*(3+len(i.Membership.Left))
+	case i.Revoked != nil:
+		return 1 + number*(2+len(i.Revoked.Sessions))
+	case i.Presence != nil:
+		return 1 + number*3 + len(i.Presence.State)
+	}
+	return 1
+}
+
 func appendIDs[T ~int64](b []byte, ids []T) []byte {
 	b = binary.AppendUvarint(b, uint64(len(ids)))
 	for _, id := range ids {

@@ -11,10 +11,14 @@ import (
 const (
 	// maxPending is how many bytes may be queued for Redis.
 	maxPending = 64 << 20
-	// maxMessage is the size in bytes at which a message is complete, so that it
-	// does not become megabytes: Redis disconnects subscribers for which 32 MiB
-	// are queued.
-	maxMessage = 256 << 10
+	// maxMessage is about how many bytes a message has at most, unless a single
+	// item has more. Redis disconnects a subscriber for which 32 MiB are queued,
+	// by default, and writes 64 KiB to each in a turn in which it reads one
+	// message: larger ones would gather there although the subscriber reads.
+	maxMessage = 64 << 10
+	// maxPipeline is how many bytes are published before Redis has answered, so
+	// that it has sent most of them when more come.
+	maxPipeline = 4 << 20
 
 	heartbeatInterval = time.Second
 	// channelTTL is how long heartbeats announce the number of a channel after
@@ -68,21 +72,46 @@ func newOutbox(publisher uint64) *outbox {
 	return &outbox{publisher: publisher, channels: map[string]*channel{}}
 }
 
-// enqueue queues an envelope for a node. When too much is queued it is lost, which
-// the node will notice.
+// enqueue queues an envelope for a node, a large one as several. When too much is
+// queued, the rest of it is lost, which the node will notice. So is an item that
+// Redis would disconnect the node for.
 func (o *outbox) enqueue(node string, e *pubsub.Envelope) error {
 	c := o.channels[node]
 	if c == nil {
 		c = &channel{number: o.maxForgotten}
 		o.channels[node] = c
 	}
-	if o.pending > maxPending {
-		c.number++
-		c.heartbeatsLeft = heartbeatsPerMessage
-		return errFull
+	for items := e.Items; ; {
+		n, size := fitting(items)
+		if size > maxPipeline || o.pending+size > maxPending {
+			c.number++
+			c.heartbeatsLeft = heartbeatsPerMessage
+			return errFull
+		}
+		o.pending += c.enqueue(&pubsub.Envelope{Items: items[:n]}, size)
+		if items = items[n:]; len(items) == 0 {
+			return nil
+		}
 	}
+}
+
+// fitting returns how many of the items, one at least, fit into a message, and
+// about how many bytes these have.
+func fitting(items []pubsub.Item) (n, size int) {
+	for ; n < len(items); n++ {
+		of := itemSize(&items[n])
+		if n > 0 && size+of > maxMessage {
+			break
+		}
+		size += of
+	}
+	return n, size
+}
+
+// enqueue queues an envelope of about size bytes, and returns how many it has.
+func (c *channel) enqueue(e *pubsub.Envelope, size int) int {
 	last := len(c.waiting) - 1
-	if last < 0 || len(c.waiting[last].envelopes) >= maxMessage {
+	if last < 0 || len(c.waiting[last].envelopes)+size > maxMessage {
 		c.waiting = append(c.waiting, part{envelopes: c.spare})
 		c.spare = nil
 		last++
@@ -91,8 +120,7 @@ func (o *outbox) enqueue(node string, e *pubsub.Envelope) error {
 	before := len(p.envelopes)
 	p.envelopes = appendEnvelope(p.envelopes, e)
 	p.count++
-	o.pending += len(p.envelopes) - before
-	return nil
+	return len(p.envelopes) - before
 }
 
 // flush returns what is queued as messages, in the order of each channel.
@@ -108,7 +136,7 @@ func (o *outbox) flush() (out []message) {
 			b := make([]byte, 0, len(p.envelopes)+24)
 			b = appendHeader(b, header{kind: kind, publisher: o.publisher, number: c.number, count: p.count})
 			out = append(out, message{node: node, bytes: append(b, p.envelopes...)})
-			if cap(p.envelopes) <= 2*maxMessage {
+			if cap(p.envelopes) <= 4*maxMessage {
 				c.spare = p.envelopes[:0]
 			}
 		}

@@ -3,6 +3,7 @@ package redispubsub
 import (
 	"errors"
 	"log/slog"
+	"slices"
 	"testing"
 	"time"
 
@@ -48,7 +49,7 @@ func sendHeartbeats(o *outbox, times int, now time.Time, nodes ...*node) time.Ti
 }
 
 func newTestNode(name string) (*node, *recorder) {
-	return newNode(name, DefaultQueue, slog.New(slog.DiscardHandler)), &recorder{}
+	return newNode(name, Config{}.WithDefaults().Queue, slog.New(slog.DiscardHandler)), &recorder{}
 }
 
 // What was queued during an outage of Redis is sent in messages of limited size,
@@ -86,12 +87,88 @@ func TestFlushSplitsMessages(t *testing.T) {
 	}
 }
 
+// A large envelope, such as a batch of long messages, is sent in messages of
+// limited size, which are published a few at a time; the numbers reveal the loss
+// of any of them.
+func TestLargeEnvelopeIsSplit(t *testing.T) {
+	const items, size = 400, 98_000
+	for lost := -1; lost < 3; lost++ {
+		o := newOutbox(1)
+		n, r := newTestNode("a")
+		enqueue(t, o, "a", envelope(1, 1))
+		for _, m := range o.flush() {
+			n.deliver(received{message: m.bytes}, r)
+		}
+		var e pubsub.Envelope
+		for i := range items {
+			e.Items = append(e.Items, envelope(i+2, size).Items...)
+		}
+		enqueue(t, o, "a", &e)
+		enqueue(t, o, "a", envelope(items+2, 1))
+		out := o.flush()
+		for rest := out; len(rest) > 0; {
+			together := 0
+			for _, m := range rest[:inOnePipeline(rest)] {
+				together += len(m.bytes)
+			}
+			if together > maxPipeline {
+				t.Errorf("%d bytes are published together", together)
+			}
+			rest = rest[inOnePipeline(rest):]
+		}
+		for i, m := range out {
+			if len(m.bytes) > max(maxMessage, size)+100 {
+				t.Errorf("a message of %d bytes", len(m.bytes))
+			}
+			if i != lost {
+				n.deliver(received{message: m.bytes}, r)
+			}
+		}
+		want := items + 2
+		if lost >= 0 {
+			want--
+		}
+		if gap := r.gaps == 1; len(r.got) != want || gap != (lost >= 0) {
+			t.Errorf("message %d was lost: %d of %d items, %d gaps", lost, len(r.got), want, r.gaps)
+		}
+		if !slices.IsSorted(r.got) {
+			t.Error("items changed their order")
+		}
+		if o.pending != 0 {
+			t.Errorf("%d bytes are left", o.pending)
+		}
+	}
+}
+
+// An item that is larger than what Redis queues for a subscriber is lost alone.
+func TestItemTooLarge(t *testing.T) {
+	o := newOutbox(1)
+	n, r := newTestNode("a")
+	enqueue(t, o, "a", envelope(1, 1))
+	if err := o.enqueue("a", envelope(2, maxPipeline)); !errors.Is(err, errFull) {
+		t.Errorf("it is queued: %v", err)
+	}
+	enqueue(t, o, "a", envelope(3, 1))
+	for range 2 { // the loss is revealed by what was queued before it, or by the next one
+		for _, m := range o.flush() {
+			n.deliver(received{message: m.bytes}, r)
+		}
+		enqueue(t, o, "a", envelope(4, 1))
+	}
+	if r.gaps == 0 || len(r.got) != 3 {
+		t.Errorf("%d gaps, %v arrived", r.gaps, r.got)
+	}
+}
+
 // What does not fit is lost, and the node is notified.
 func TestOverflowIsAGap(t *testing.T) {
 	o := newOutbox(1)
 	n, r := newTestNode("a")
-	enqueue(t, o, "a", envelope(1, maxPending+1))
-	if err := o.enqueue("a", envelope(2, 1)); !errors.Is(err, errFull) {
+	for range maxPending / maxPipeline {
+		enqueue(t, o, "a", envelope(1, maxPipeline-100))
+	}
+	enqueue(t, o, "a", envelope(1, maxPending-o.pending-100))
+	if err := o.enqueue("a", envelope(2, 100)); !errors.Is(err, errFull) {
 		t.Errorf("more than fits is accepted: %v", err)
 	}
 	for _, m := range o.flush() {

@@ -61,8 +61,7 @@ func summaries(ctx context.Context, q querier, by chat.UserID, pick string, args
 }
 
 type changedPage struct {
-	page []chat.Summary
-	gone []chat.ConversationID
+	page []store.ChangedConversation
 	next store.Position
 	more bool
 }
@@ -80,7 +79,7 @@ const selectChanged = `SELECT conversation, change, row_number() OVER (ORDER BY 
 	ORDER BY change, conversation LIMIT $5`
 
 // Changed lists what has changed for a user; see the contract.
-func (s *Store) Changed(ctx context.Context, user chat.UserID, after store.Position, limit int) ([]chat.Summary, []chat.ConversationID, store.Position, bool, error) {
+func (s *Store) Changed(ctx context.Context, user chat.UserID, after store.Position, limit int) ([]store.ChangedConversation, store.Position, bool, error) {
 	limit = max(limit, 1)
 	out, err := read(ctx, s, "list what has changed", func(ctx context.Context, q querier) (out changedPage, err error) {
 		// The snapshot is taken before the list is read: what commits between
@@ -106,22 +105,19 @@ func (s *Store) Changed(ctx context.Context, user chat.UserID, after store.Posit
 		}
 		if out.more = len(list) > limit; out.more {
 			list = list[:limit]
-			last := &list[limit-1]
-			p.xid, p.id = last.change, int64(last.ID)
-		} else {
-			p = position{base: p.round}
 		}
+		out.page = make([]store.ChangedConversation, len(list))
 		for i := range list {
-			if list[i].Role == "" {
-				out.gone = append(out.gone, list[i].ID)
-			} else {
-				out.page = append(out.page, list[i].Summary)
-			}
+			p.xid, p.id = list[i].change, int64(list[i].ID)
+			out.next = p.encode()
+			out.page[i] = store.ChangedConversation{Summary: list[i].Summary, Gone: list[i].Role == "", Next: out.next}
 		}
-		out.next = p.encode()
+		if !out.more {
+			out.next = position{base: p.round}.encode()
+		}
 		return out, nil
 	})
-	return out.page, out.gone, out.next, out.more, err
+	return out.page, out.next, out.more, err
 }
 
 // Recent lists by's conversations, the latest active first; see the contract.

@@ -55,18 +55,17 @@ func summaries(c *conn, by chat.UserID, pick string, args ...any) (out []listEnt
 }
 
 type changedPage struct {
-	page []chat.Summary
-	gone []chat.ConversationID
+	page []store.ChangedConversation
 	next store.Position
 	more bool
 }
 
 // Changed lists what has changed for a user; see the contract. Changes of a
 // conversation after the user has left it are not considered.
-func (s *Store) Changed(ctx context.Context, user chat.UserID, after store.Position, limit int) ([]chat.Summary, []chat.ConversationID, store.Position, bool, error) {
+func (s *Store) Changed(ctx context.Context, user chat.UserID, after store.Position, limit int) ([]store.ChangedConversation, store.Position, bool, error) {
 	start, err := s.parsePosition(after)
 	if err != nil {
-		return nil, nil, "", false, err
+		return nil, "", false, err
 	}
 	limit = max(limit, 1)
 	out, err := read(ctx, s, "list what has changed", func(c *conn) (out changedPage, err error) {
@@ -80,18 +79,14 @@ func (s *Store) Changed(ctx context.Context, user chat.UserID, after store.Posit
 		if out.more = len(list) > limit; out.more {
 			list = list[:limit]
 		}
+		out.next, out.page = formatPosition(start), make([]store.ChangedConversation, len(list))
 		for i := range list {
-			if list[i].Role == "" {
-				out.gone = append(out.gone, list[i].ID)
-			} else {
-				out.page = append(out.page, list[i].Summary)
-			}
-			start = list[i].key
+			out.next = formatPosition(list[i].key)
+			out.page[i] = store.ChangedConversation{Summary: list[i].Summary, Gone: list[i].Role == "", Next: out.next}
 		}
-		out.next = formatPosition(start)
 		return out, nil
 	})
-	return out.page, out.gone, out.next, out.more, err
+	return out.page, out.next, out.more, err
 }
 
 // Recent lists by's conversations, the latest active first; see the contract.

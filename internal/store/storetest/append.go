@@ -83,6 +83,7 @@ func refusedSends(f *fixture) {
 		"blank":                 {submission(c, a, " \n"), chat.CodeInvalid},
 		"too large":             {submission(c, a, strings.Repeat("x", chat.MaxBody+1)), chat.CodeTooLarge},
 		"NUL":                   {submission(c, a, "a\x00b"), chat.CodeInvalid},
+		"a control character":   {submission(c, a, "a\x01b"), chat.CodeInvalid},
 		"not UTF-8":             {submission(c, a, "a\xff"), chat.CodeInvalid},
 		"reply to the future":   {reply(submission(c, a, "x"), 2), chat.CodeInvalid},
 		"reply to below":        {reply(submission(c, a, "x"), -1), chat.CodeInvalid},

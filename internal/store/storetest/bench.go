@@ -196,7 +196,7 @@ func benchChanged(b *testing.B, s store.Store, convs int) {
 		f.append(f.batch(100))
 	}
 	for b.Loop() {
-		page, _, _, _, err := s.Changed(context.Background(), f.users[0], "", 100)
+		page, _, _, err := s.Changed(context.Background(), f.users[0], "", 100)
 		if err != nil || len(page) != convs {
 			b.Fatal(len(page), err)
 		}

@@ -209,7 +209,7 @@ func failuresWhilePaging(f *fixture) {
 		bad := submission(cs[i%4], a, "")
 		f.append(bad, submission(cs[(i+1)%4], a, "a change"))
 		failed = append(failed, bad.Digest())
-		_, _, next, _, err := f.s.Changed(f.ctx(), a, at, 1)
+		_, next, _, err := f.s.Changed(f.ctx(), a, at, 1)
 		f.noError(err)
 		for _, d := range digests(f.failures(a, at)) {
 			heard[d] = true
@@ -218,7 +218,7 @@ func failuresWhilePaging(f *fixture) {
 	}
 	done := false
 	for range 20 {
-		_, _, next, more, err := f.s.Changed(f.ctx(), a, at, 1)
+		_, next, more, err := f.s.Changed(f.ctx(), a, at, 1)
 		f.noError(err)
 		for _, d := range digests(f.failures(a, at)) {
 			heard[d] = true

@@ -14,6 +14,7 @@ var feedTests = []testCase{
 	{name: "what counts as a change", run: whatChanges},
 	{name: "conversations that are gone", run: changedGone},
 	{name: "paging while things go on", run: changedPaging},
+	{name: "continuing within a page", run: changedWithin},
 	{name: "a position outlives the process", run: positionKept},
 	{name: "foreign positions", run: foreignPositions},
 	{name: "changes by rev", run: changesByRev},
@@ -33,24 +34,35 @@ func newDevice(u chat.UserID) *device {
 	return &device{user: u, known: map[chat.ConversationID]chat.Summary{}}
 }
 
+// apply takes a page, or the beginning of one.
+func (d *device) apply(page []store.ChangedConversation, next store.Position) {
+	for i := range page {
+		if page[i].Gone {
+			delete(d.known, page[i].ID)
+		} else {
+			d.known[page[i].ID] = page[i].Summary
+		}
+	}
+	d.at = next
+}
+
 // sync catches up page by page and returns what was listed, in order.
 func (d *device) sync(f *fixture, limit int) (changed, gone []chat.ConversationID) {
 	f.Helper()
 	for range 1000 {
-		page, left, next, more, err := f.s.Changed(f.ctx(), d.user, d.at, limit)
+		page, next, more, err := f.s.Changed(f.ctx(), d.user, d.at, limit)
 		f.noError(err)
-		if len(page)+len(left) > limit {
-			f.Fatalf("a page of %d and %d, limit %d", len(page), len(left), limit)
+		if len(page) > limit {
+			f.Fatalf("a page of %d, limit %d", len(page), limit)
 		}
-		for _, s := range page {
-			d.known[s.ID] = s
-			changed = append(changed, s.ID)
+		d.apply(page, next)
+		for i := range page {
+			if page[i].Gone {
+				gone = append(gone, page[i].ID)
+			} else {
+				changed = append(changed, page[i].ID)
+			}
 		}
-		for _, id := range left {
-			delete(d.known, id)
-			gone = append(gone, id)
-		}
-		d.at = next
 		if !more {
 			return changed, gone
 		}
@@ -77,9 +89,8 @@ func changedFromNothing(f *fixture) {
 			f.equal("summary", s, f.summary(id, u))
 		}
 	}
-	page, gone, _, _, err := f.s.Changed(f.ctx(), u, "", 100)
-	f.noError(err)
-	f.equal("page", len(page), 3)
+	changed, gone = newDevice(u).sync(f, 100)
+	f.equal("page", len(changed), 3)
 	f.equal("what was never known is not gone", gone, []chat.ConversationID(nil))
 }
 
@@ -171,12 +182,9 @@ func changedPaging(f *fixture) {
 	}
 	d := newDevice(u)
 	for i := range 40 {
-		page, _, next, _, err := f.s.Changed(f.ctx(), u, d.at, 1)
+		page, next, _, err := f.s.Changed(f.ctx(), u, d.at, 1)
 		f.noError(err)
-		for _, s := range page {
-			d.known[s.ID] = s
-		}
-		d.at = next
+		d.apply(page, next)
 		if i%2 == 0 {
 			f.send(cs[(i*5)%8], u, "on it goes")
 		}
@@ -185,6 +193,49 @@ func changedPaging(f *fixture) {
 	f.equal("conversations", len(d.known), 8)
 	for id, s := range d.known {
 		f.equal("summary", s, f.summary(id, u))
+	}
+}
+
+// A device continues after any entry of a page, the last one too, in its first
+// round and in later ones, and misses nothing of what happens meanwhile.
+func changedWithin(f *fixture) {
+	u, other := f.user(), f.user()
+	var cs []chat.ConversationID
+	for range 6 {
+		cs = append(cs, f.group(other, u))
+	}
+	d := newDevice(u)
+	for round := range 3 {
+		for taken := 1; taken <= len(cs); taken++ {
+			page, _, _, err := f.s.Changed(f.ctx(), u, d.at, 100)
+			f.noError(err)
+			if len(page) == 0 {
+				break
+			}
+			page = page[:min(taken, len(page))]
+			d.apply(page, page[len(page)-1].Next)
+			f.send(cs[(round+taken)%len(cs)], other, "meanwhile")
+		}
+		left := cs[0]
+		cs = cs[1:]
+		must[store.Change](f)(f.s.RemoveMember(f.ctx(), left, u, u))
+		page, _, more, err := f.s.Changed(f.ctx(), u, d.at, 100)
+		f.noError(err)
+		f.equal("the rest is one page", more, false)
+		for i := range page {
+			d.apply(page[i:i+1], page[i].Next)
+		}
+		f.equal("conversations", len(d.known), len(cs))
+		for _, id := range cs {
+			f.equal("summary", d.known[id], f.summary(id, u))
+		}
+		for _, id := range cs {
+			f.send(id, other, "again")
+		}
+	}
+	d.sync(f, 2)
+	for _, id := range cs {
+		f.equal("summary", d.known[id], f.summary(id, u))
 	}
 }
 
@@ -211,7 +262,7 @@ func foreignPositions(f *fixture) {
 	d := newDevice(u)
 	d.sync(f, 9)
 	for _, p := range []store.Position{"x", "0", "-1", d.at + "!", " " + d.at, "zz.12", d.at[1:]} {
-		_, _, _, _, err := f.s.Changed(f.ctx(), u, p, 9)
+		_, _, _, err := f.s.Changed(f.ctx(), u, p, 9)
 		if chat.CodeOf(err) != chat.CodeInvalid {
 			f.Errorf("position %q: %v", p, err)
 		}

@@ -412,19 +412,16 @@ func (m *stateMachine) sync(t *rapid.T) {
 		m.catchUp(t, d)
 		return
 	}
-	m.page(t, d, 1)
+	m.page(t, d, rapid.IntRange(1, 3).Draw(t, "limit"))
 }
 
 func (m *stateMachine) page(t *rapid.T, d *device, limit int) (more bool) {
-	page, gone, next, more, err := m.f.s.Changed(m.f.ctx(), d.user, d.at, limit)
+	page, next, more, err := m.f.s.Changed(m.f.ctx(), d.user, d.at, limit)
 	m.noError(t, err)
-	for _, s := range page {
-		d.known[s.ID] = s
+	if n := rapid.IntRange(0, len(page)).Draw(t, "taken"); n > 0 && n < len(page) {
+		page, next, more = page[:n], page[n-1].Next, true
 	}
-	for _, id := range gone {
-		delete(d.known, id)
-	}
-	d.at = next
+	d.apply(page, next)
 	return more
 }
 

@@ -187,10 +187,13 @@ func (tr *Traffic) SendMore() {
 // must be less than maxPending.
 func (tr *Traffic) AwaitSent(n int) {
 	tr.t.Helper()
+	var enough [users]int64 // all count from now, not each from the end of another's wait
 	for i := range tr.sent {
-		most := tr.sent[i].Load() + int64(n)
+		enough[i] = tr.sent[i].Load() + int64(n)
+	}
+	for i := range tr.sent {
 		eventually.True(tr.t, fmt.Sprintf("user %d goes on sending", i), func() bool {
-			return tr.sent[i].Load() >= most || tr.devices[2*i].Pending() >= maxPending
+			return tr.sent[i].Load() >= enough[i] || tr.devices[2*i].Pending() >= maxPending
 		})
 	}
 }

@@ -700,7 +700,7 @@ export interface components {
             password: string;
         };
         "Edit-messageRequest": {
-            /** @description Markdown */
+            /** @description Markdown, without control characters besides tab and line breaks */
             body: string;
         };
         Grant: {
@@ -886,7 +886,7 @@ export interface components {
             max_uses?: number;
         };
         NewMessage: {
-            /** @description Markdown */
+            /** @description Markdown, without control characters besides tab and line breaks */
             body: string;
             /**
              * Format: uuid
@@ -908,6 +908,38 @@ export interface components {
             /** @enum {string} */
             state: "online" | "away" | "offline";
             user: string;
+        };
+        Preview: {
+            /** Format: int64 */
+            at: number;
+            /** @description Markdown */
+            body: string;
+            /** @description the name that the sender's device gave it (UUIDv7) */
+            client_id: string;
+            /** @description body is the beginning of a longer text; the whole is in the messages of the conversation */
+            clipped?: boolean;
+            conversation: string;
+            /** Format: int64 */
+            deleted_at?: number;
+            /** Format: int64 */
+            edited_at?: number;
+            id: string;
+            /**
+             * Format: int64
+             * @description seq of the message that it answers
+             */
+            reply_to?: number;
+            /**
+             * Format: int64
+             * @description the change of the conversation that gave the message this form
+             */
+            rev: number;
+            sender: string;
+            /**
+             * Format: int64
+             * @description place in the conversation: 1, 2, 3 … without a hole
+             */
+            seq: number;
         };
         Problem: {
             /**
@@ -988,8 +1020,8 @@ export interface components {
             id: string;
             /** @enum {string} */
             kind: "direct" | "group" | "channel";
-            /** @description the last message */
-            last?: components["schemas"]["Message"];
+            /** @description the last message, of a long text the beginning */
+            last?: components["schemas"]["Preview"];
             /**
              * Format: int64
              * @description how many members it has

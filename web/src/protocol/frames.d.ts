@@ -273,6 +273,38 @@ export interface components {
             state: "online" | "away" | "offline";
             user: string;
         };
+        Preview: {
+            /** Format: int64 */
+            at: number;
+            /** @description Markdown */
+            body: string;
+            /** @description the name that the sender's device gave it (UUIDv7) */
+            client_id: string;
+            /** @description body is the beginning of a longer text; the whole is in the messages of the conversation */
+            clipped?: boolean;
+            conversation: string;
+            /** Format: int64 */
+            deleted_at?: number;
+            /** Format: int64 */
+            edited_at?: number;
+            id: string;
+            /**
+             * Format: int64
+             * @description seq of the message that it answers
+             */
+            reply_to?: number;
+            /**
+             * Format: int64
+             * @description the change of the conversation that gave the message this form
+             */
+            rev: number;
+            sender: string;
+            /**
+             * Format: int64
+             * @description place in the conversation: 1, 2, 3 … without a hole
+             */
+            seq: number;
+        };
         Rejected: {
             /** @enum {string} */
             code: "invalid" | "too_large" | "not_found" | "forbidden" | "conflict" | "rate_limited" | "overloaded" | "unavailable" | "in_flight" | "order";
@@ -283,6 +315,8 @@ export interface components {
             t: "rejected";
             /** @description one sentence for people */
             text: string;
+            /** @description the first message to the conversation that was rejected before this one, and must be sent again or withdrawn before it */
+            waits_for?: string;
         };
         Removed: {
             conversation: string;
@@ -294,7 +328,7 @@ export interface components {
             t: "resync";
         };
         Send: {
-            /** @description Markdown, 1 to limits.body_bytes bytes */
+            /** @description Markdown, 1 to limits.body_bytes bytes, without control characters besides tab and line breaks */
             body: string;
             conversation: string;
             /** @description name of the message: a UUIDv7 made from the server's time (hello.time) */
@@ -323,8 +357,8 @@ export interface components {
             id: string;
             /** @enum {string} */
             kind: "direct" | "group" | "channel";
-            /** @description the last message */
-            last?: components["schemas"]["Message"];
+            /** @description the last message, of a long text the beginning */
+            last?: components["schemas"]["Preview"];
             /**
              * Format: int64
              * @description how many members it has
@@ -431,6 +465,18 @@ export interface components {
             /** @enum {string} */
             t: "watch";
             users: string[] | null;
+        };
+        Withdraw: {
+            /** @description of the message */
+            id: string;
+            /** @enum {string} */
+            t: "withdraw";
+        };
+        Withdrawn: {
+            /** @description of the message */
+            id: string;
+            /** @enum {string} */
+            t: "withdrawn";
         };
     };
     responses: never;

@@ -29,6 +29,7 @@ export type ServerFrame =
   | F["Hello"]
   | F["Accepted"]
   | F["Rejected"]
+  | F["Withdrawn"]
   | F["Failed"]
   | F["MessageFrame"]
   | F["MarkFrame"]
@@ -45,4 +46,4 @@ export type ServerFrame =
 
 /** The frames that a client sends. */
 export type ClientFrame =
-  F["Send"] | F["Mark"] | F["Typing"] | F["Watch"] | F["Status"] | F["Sync"] | F["Ping"];
+  F["Send"] | F["Withdraw"] | F["Mark"] | F["Typing"] | F["Watch"] | F["Status"] | F["Sync"] | F["Ping"];

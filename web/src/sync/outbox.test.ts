@@ -5,12 +5,13 @@ import { Outbox, type OutboxMessage, type OutboxStorage } from "./outbox";
 import { MemoryStorage, openStorage } from "./storage";
 
 function setup(memory = new MemoryStorage(), storage: OutboxStorage = memory) {
-  const sent: string[] = [];
+  const sent: string[] = []; // the ids of sends, "-" and the id for withdrawals
   let shown: OutboxMessage[] = [];
   const outbox = new Outbox(
     storage,
     (f: ClientFrame) => {
-      sent.push((f as { id: string }).id);
+      if (f.t !== "send" && f.t !== "withdraw") throw new Error(`the outbox sent ${f.t}`);
+      sent.push(f.t === "send" ? f.id : `-${f.id}`);
       return true;
     },
     (m) => {
@@ -90,6 +91,59 @@ describe("Outbox", () => {
     expect(sent).toEqual([]);
     vi.advanceTimersByTime(1);
     expect(sent).toEqual(["1", "2", "3"]);
+  });
+
+  it("withdraws what was rejected for now and will not be sent again", async () => {
+    const { outbox, sent } = setup();
+    outbox.connected(10);
+    for (const id of ["1", "2", "3", "4"]) await outbox.add(id, "c", id, 0, 0);
+    outbox.rejected({ id: "1", code: "unavailable", retry_after_ms: 500 });
+    for (const id of ["2", "3", "4"])
+      outbox.rejected({ id, code: "order", retry_after_ms: 100, waits_for: "1" });
+    sent.length = 0;
+    outbox.stored("1"); // its rejection said only that the outcome was not known
+    outbox.failed("2", "not_found"); // the same, and then its author was removed
+    outbox.remove("3"); // by the person
+    expect(sent).toEqual(["-1", "-2", "-3"]);
+    vi.advanceTimersByTime(500);
+    expect(sent).toEqual(["-1", "-2", "-3", "4"]);
+    outbox.rejected({ id: "4", code: "unavailable", retry_after_ms: 500 });
+    outbox.removeConversation("c");
+    expect(sent).toEqual(["-1", "-2", "-3", "4", "-4"]);
+    outbox.disconnected();
+    outbox.connected(10);
+    expect(sent).toHaveLength(5);
+  });
+
+  it("withdraws nothing that was not rejected, was sent again, or on another connection", async () => {
+    const { outbox, sent } = setup();
+    outbox.connected(10);
+    for (const id of ["1", "2", "3"]) await outbox.add(id, "c", id, 0, 0);
+    outbox.stored("1");
+    outbox.rejected({ id: "2", code: "unavailable", retry_after_ms: 500 });
+    vi.advanceTimersByTime(500);
+    outbox.stored("2");
+    outbox.rejected({ id: "3", code: "unavailable", retry_after_ms: 500 });
+    outbox.disconnected();
+    outbox.stored("3");
+    expect(sent).toEqual(["1", "2", "3", "2"]);
+  });
+
+  it("withdraws what is rejected for now after it was removed", async () => {
+    const { outbox, sent } = setup();
+    outbox.connected(10);
+    await outbox.add("1", "c", "one", 0, 0);
+    outbox.remove("1");
+    outbox.rejected({ id: "1", code: "unavailable", retry_after_ms: 500 });
+    expect(sent).toEqual(["1", "-1"]);
+    // A withdrawal was lost on the way: the next rejection says so.
+    await outbox.add("2", "c", "two", 0, 0);
+    outbox.rejected({ id: "2", code: "order", retry_after_ms: 100, waits_for: "1" });
+    vi.advanceTimersByTime(100);
+    expect(sent).toEqual(["1", "-1", "2", "-1", "2"]);
+    await outbox.add("3", "c", "three", 0, 0);
+    outbox.rejected({ id: "3", code: "order", retry_after_ms: 100, waits_for: "2" });
+    expect(sent.slice(5)).toEqual(["3"]); // 2 will be sent again
   });
 
   it("reports what is rejected for good, and retries it on request", async () => {

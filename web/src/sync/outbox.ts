@@ -22,8 +22,9 @@ export type OutboxStorage = {
   delete(id: string): Promise<void>;
 };
 
-/** sent: on the current connection. */
-type Entry = OutboxMessage & { order: number; sent: boolean };
+/** sent: on the current connection. owed: the server rejected it for now on this
+ * connection, and lets no later message pass until it is sent again or withdrawn. */
+type Entry = OutboxMessage & { order: number; sent: boolean; owed: boolean };
 
 /** Outbox holds the messages that the server has not stored yet. Each is saved
  * on the device before it is sent, sent in the order of writing within its
@@ -53,7 +54,13 @@ export class Outbox {
     const loaded = new Set(this.entries.map((e) => e.id));
     const earlier: Entry[] = stored
       .filter((s) => !loaded.has(s.id))
-      .map((s) => ({ ...s, state: s.failed ? "failed" : "sending", code: s.failed, sent: false }));
+      .map((s) => ({
+        ...s,
+        state: s.failed ? "failed" : "sending",
+        code: s.failed,
+        sent: false,
+        owed: false,
+      }));
     this.entries = [...earlier, ...this.entries];
     this.order = Math.max(this.order, ...stored.map((s) => s.order), 0);
     this.publish();
@@ -70,6 +77,7 @@ export class Outbox {
       state: "sending",
       order: ++this.order,
       sent: false,
+      owed: false,
     };
     this.entries.push(entry);
     this.publish();
@@ -84,7 +92,7 @@ export class Outbox {
     this.inFlightLimit = inFlightLimit;
     for (const timer of this.retryTimers.values()) clearTimeout(timer);
     this.retryTimers.clear();
-    for (const e of this.entries) e.sent = false;
+    for (const e of this.entries) e.sent = e.owed = false;
     this.flush();
   }
 
@@ -100,14 +108,19 @@ export class Outbox {
     this.flush();
   }
 
-  rejected(frame: Pick<Rejected, "id" | "code" | "retry_after_ms">) {
+  rejected(frame: Pick<Rejected, "id" | "code" | "retry_after_ms" | "waits_for">) {
     const e = this.find(frame.id);
-    if (!e) return;
     if (!frame.retry_after_ms) {
-      this.fail(e, frame.code);
+      if (e) this.fail(e, frame.code);
+      return;
+    }
+    if (frame.waits_for && !this.willSend(frame.waits_for)) this.withdraw(frame.waits_for);
+    if (!e || e.state === "failed") {
+      this.withdraw(frame.id);
       return;
     }
     e.sent = false;
+    e.owed = true;
     this.pauseConversation(e.conversation, frame.retry_after_ms);
   }
 
@@ -123,6 +136,7 @@ export class Outbox {
   private fail(e: Entry, code: string) {
     e.state = "failed";
     e.code = code;
+    this.withdrawOwed(e);
     void this.save(e);
     this.publish();
     this.flush();
@@ -149,7 +163,9 @@ export class Outbox {
   }
 
   remove(id: string) {
-    this.entries = this.entries.filter((e) => e.id !== id);
+    const e = this.find(id);
+    if (e) this.withdrawOwed(e);
+    this.entries = this.entries.filter((x) => x.id !== id);
     void this.delete(id);
     this.publish();
     this.flush();
@@ -164,6 +180,22 @@ export class Outbox {
     for (const timer of this.retryTimers.values()) clearTimeout(timer);
     this.isConnected = false;
     this.isStopped = true;
+  }
+
+  private withdrawOwed(e: Entry) {
+    if (e.owed) this.withdraw(e.id);
+    e.owed = false;
+  }
+
+  /** Tells the server that a message will not be sent again. That need not be
+   * told twice: if it gets lost, the next rejection names the message. */
+  private withdraw(id: string) {
+    if (this.isConnected) this.send({ t: "withdraw", id });
+  }
+
+  private willSend(id: string) {
+    const e = this.find(id);
+    return e !== undefined && e.state !== "failed";
   }
 
   private find(id: string) {
@@ -220,6 +252,7 @@ export class Outbox {
       if (e.replyTo) frame.reply_to = e.replyTo;
       if (!this.send(frame)) return;
       e.sent = true;
+      e.owed = false;
       inFlight++;
     }
   }

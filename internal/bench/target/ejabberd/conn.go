@@ -26,6 +26,9 @@ type conn struct {
 	to       map[int]string // the inverse of rooms
 	received atomic.Uint32  // stanzas from the server since stream management was enabled
 	closed   atomic.Bool
+	// running counts the goroutines. The reader starts the others: before it is
+	// started, that is whoever connects.
+	running sync.WaitGroup
 
 	frame []byte // of Send, which one goroutine at a time calls
 
@@ -60,10 +63,10 @@ func (s *site) Connect(ctx context.Context, user int, on target.Listener) (targe
 		c.to[room] = address
 	}
 	if err := stream.withContext(ctx, func() error { return c.activate(user) }); err != nil {
-		stream.close()
+		c.Close()
 		return nil, fmt.Errorf("connect %s: %w", s.user(user), err)
 	}
-	go c.read()
+	c.running.Go(c.read)
 	return c, nil
 }
 
@@ -185,6 +188,7 @@ func (c *conn) Send(room, n int, text []byte) error {
 func (c *conn) Close() {
 	c.closed.Store(true)
 	c.close()
+	c.running.Wait()
 }
 
 // read reads until the connection ends.
@@ -226,7 +230,7 @@ func (c *conn) handle(e *element) error {
 		}
 		return c.handleAck(h)
 	case "r":
-		go c.sendAck()
+		c.running.Go(c.sendAck)
 	}
 	return nil
 }
@@ -249,14 +253,14 @@ func (c *conn) answerIQ(e *element) {
 		f = appendEscaped(f, from)
 	}
 	f = append(f, `"/>`...)
-	go func() {
+	c.running.Go(func() {
 		c.sending.Lock()
 		defer c.sending.Unlock()
 		c.mu.Lock()
 		c.pending = append(c.pending, noMessage)
 		c.mu.Unlock()
 		_ = c.Write(f)
-	}()
+	})
 }
 
 func (c *conn) handleMessage(e *element) {
@@ -288,7 +292,7 @@ func (c *conn) handleAck(h uint32) error {
 	c.pending = append(c.pending[:0], c.pending[count:]...)
 	c.acked = h
 	if c.ackRequested = len(c.pending) > 0; c.ackRequested {
-		go func() { _ = c.Write(ackRequest) }()
+		c.running.Go(func() { _ = c.Write(ackRequest) })
 	}
 	c.mu.Unlock()
 	for _, n := range numbers {

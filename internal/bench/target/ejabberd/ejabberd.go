@@ -11,6 +11,7 @@
 package ejabberd
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -26,8 +27,15 @@ import (
 
 // Options say how to speak to a server.
 type Options struct {
-	Domain string // the host that it serves; localhost
-	Rooms  string // the host of group chats; conference. and the domain
+	Domain string // the host that it serves; default localhost
+	Rooms  string // the host of group chats; default conference. and the domain
+}
+
+// WithDefaults returns o with the default for each zero.
+func (o Options) WithDefaults() Options {
+	o.Domain = cmp.Or(o.Domain, "localhost")
+	o.Rooms = cmp.Or(o.Rooms, "conference."+o.Domain)
+	return o
 }
 
 // Target is a server.
@@ -44,13 +52,7 @@ func New(address string, o Options) (*Target, error) {
 	if err != nil {
 		return nil, fmt.Errorf("--url: %w", err)
 	}
-	if o.Domain == "" {
-		o.Domain = "localhost"
-	}
-	if o.Rooms == "" {
-		o.Rooms = "conference." + o.Domain
-	}
-	return &Target{address: u, Options: o}, nil
+	return &Target{address: u, Options: o.WithDefaults()}, nil
 }
 
 // Name implements [target.Target].

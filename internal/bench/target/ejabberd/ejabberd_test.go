@@ -29,7 +29,7 @@ func start(t *testing.T) (*stack.Ejabberd, targettest.System) {
 			t.Error(err)
 		}
 	})
-	server, err := stack.StartEjabberd(t.Context(), f, 0)
+	server, err := stack.StartEjabberd(t.Context(), f, stack.EjabberdOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -62,6 +62,7 @@ func TestEjabberd(t *testing.T) {
 		}
 		targettest.TestMessages(t, system, target.Plan{Run: "groups", Users: len(everybody), Rooms: [][]int{{0, 1}, {1, 2, 3}, everybody}})
 	})
+	t.Run("close", func(t *testing.T) { targettest.TestClose(t, system) })
 	t.Run("archive locked", func(t *testing.T) { acceptedIsArchived(t, server, system) })
 	t.Run("killed", func(t *testing.T) {
 		targettest.TestServerKilled(t, system, targettest.Pairs("killed", 4), server.Kill)

@@ -14,23 +14,29 @@ import (
 
 	"github.com/hikyaku-chat/hikyaku/internal/bench/target"
 	"github.com/hikyaku-chat/hikyaku/internal/bench/target/frames"
+	"github.com/hikyaku-chat/hikyaku/internal/eventually"
 )
 
 // answerListener records the answers to what a user sent.
 type answerListener struct {
 	numbers chan int
 	ended   chan struct{}
+	slow    time.Duration // how long it takes to learn of the end
 }
 
 func (a *answerListener) Answered(n int, _ target.Answer) { a.numbers <- n }
 
 func (a *answerListener) Received(int, int64, []byte) {}
 
-func (a *answerListener) Ended(error) { close(a.ended) }
+func (a *answerListener) Ended(error) {
+	time.Sleep(a.slow)
+	close(a.ended)
+}
 
-// A server that takes nothing while it has something to say is listened to:
-// whoever reads does not wait for who writes. The order stays.
-func TestReadsUnderPressure(t *testing.T) {
+// openConn opens a connection of the first of a pair, without a reader, to a
+// server that is played by the test.
+func openConn(t *testing.T) (c *conn, on *answerListener, server net.Conn) {
+	t.Helper()
 	accepted := make(chan net.Conn, 1)
 	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		conn, _, _, err := ws.HTTPUpgrader{Protocol: func(string) bool { return true }}.Upgrade(r, w)
@@ -39,7 +45,7 @@ func TestReadsUnderPressure(t *testing.T) {
 		}
 		accepted <- conn
 	}))
-	defer web.Close()
+	t.Cleanup(web.Close)
 	u, err := frames.Address(web.URL, "/")
 	if err != nil {
 		t.Fatal(err)
@@ -48,15 +54,22 @@ func TestReadsUnderPressure(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := <-accepted
-	defer func() { _ = server.Close() }()
-	// Nothing below takes as long unless something is wrong.
-	if err := server.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
+	server = <-accepted
+	t.Cleanup(func() { _ = server.Close() })
+	// Nothing takes as long unless something is wrong.
+	if err := server.SetDeadline(time.Now().Add(eventually.Timeout)); err != nil {
 		t.Fatal(err)
 	}
-	on := &answerListener{numbers: make(chan int, 10), ended: make(chan struct{})}
-	c := &conn{session: &session{Conn: socket}, site: &site{plan: target.Plan{Rooms: [][]int{{0, 1}}}}, on: on, to: map[int]string{0: "p1@localhost"}}
-	go c.read()
+	on = &answerListener{numbers: make(chan int, 10), ended: make(chan struct{})}
+	c = &conn{session: &session{Conn: socket}, site: &site{plan: target.Plan{Rooms: [][]int{{0, 1}}}}, on: on, to: map[int]string{0: "p1@localhost"}}
+	return c, on, server
+}
+
+// A server that takes nothing while it has something to say is listened to:
+// whoever reads does not wait for who writes. The order stays.
+func TestReadsUnderPressure(t *testing.T) {
+	c, on, server := openConn(t)
+	c.running.Go(c.read)
 	// More than the system's buffers take.
 	sent := make(chan error, 1)
 	go func() {
@@ -105,7 +118,7 @@ func answered(t *testing.T, on *answerListener, n int) {
 		if got != n {
 			t.Fatalf("%d was answered instead of %d", got, n)
 		}
-	case <-time.After(20 * time.Second):
+	case <-time.After(time.Minute):
 		t.Fatalf("%d was not answered while the server took nothing", n)
 	}
 }

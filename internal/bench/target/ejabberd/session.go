@@ -3,7 +3,6 @@ package ejabberd
 import (
 	"context"
 	"encoding/base64"
-	"errors"
 	"fmt"
 	"net/url"
 	"time"
@@ -52,29 +51,15 @@ func open(ctx context.Context, address *url.URL, domain string) (*session, error
 	return s, nil
 }
 
-// withContext does something that reads, bounded by patience and by the context.
+// withContext does something that reads, bounded by timeout and by the context.
 func (s *session) withContext(ctx context.Context, do func() error) error {
-	until := time.Now().Add(timeout)
-	if d, ok := ctx.Deadline(); ok && d.Before(until) {
-		until = d
-	}
-	if err := s.SetReadDeadline(until); err != nil {
-		return err
-	}
-	stop := context.AfterFunc(ctx, func() { _ = s.SetReadDeadline(time.Unix(1, 0)) })
-	defer stop()
-	if err := do(); err != nil {
-		return errors.Join(ctx.Err(), err)
-	}
-	stop()
-	return s.SetReadDeadline(time.Time{})
+	return s.Within(ctx, timeout, do)
 }
 
 // close says goodbye as RFC 7395 wants it (section 3.6) and does not wait for the
 // answer.
 func (s *session) close() {
-	_ = s.Write([]byte(`<close xmlns="` + nsFraming + `"/>`))
-	s.Close()
+	s.Close([]byte(`<close xmlns="` + nsFraming + `"/>`))
 }
 
 // streamError is why the server ended a stream.

@@ -106,7 +106,7 @@ func (s *site) Connect(_ context.Context, user int, on target.Listener) (target.
 	return &conn{site: s, user: user}, nil
 }
 
-// Reconnect implements [target.Returner].
+// Reconnect implements [target.Reconnecter].
 func (s *site) Reconnect(ctx context.Context, user int, on target.Listener) (target.Conn, error) {
 	c, err := s.Connect(ctx, user, on)
 	if err != nil {
@@ -134,7 +134,7 @@ func (s *site) Reconnect(ctx context.Context, user int, on target.Listener) (tar
 	return c, nil
 }
 
-// Actions implements [target.Actor].
+// Actions implements [target.ActionSite].
 func (s *site) Actions() []target.Action {
 	return []target.Action{{Name: "look around", Do: func(context.Context, int, int) error {
 		time.Sleep(s.system.ActionDelay)

@@ -21,11 +21,13 @@ import (
 )
 
 const (
-	// largest bounds a message from the server.
+	// maxMessage bounds a message from the server, in bytes.
 	maxMessage = 16 << 20
-	// patience is how long the network may take nothing before the connection
-	// is given up.
+	// writeTimeout is how long the network may take nothing before the
+	// connection is given up.
 	writeTimeout = 30 * time.Second
+	// closeTimeout is the same once the connection is being closed.
+	closeTimeout = time.Second
 )
 
 // Conn is a connection. Write may be called concurrently, also with Read. When
@@ -43,6 +45,9 @@ type Conn struct {
 
 	mu  sync.Mutex // guards writing
 	out []byte
+
+	deadline sync.Mutex // guards the deadline of writes, and closing
+	closing  bool       // Close has set the last deadline
 }
 
 // CloseError is the server's close frame.
@@ -109,8 +114,30 @@ func Dial(ctx context.Context, u *url.URL, subprotocol string) (*Conn, error) {
 	return c, nil
 }
 
-// SetReadDeadline bounds later reads; the zero time removes the bound.
-func (c *Conn) SetReadDeadline(until time.Time) error { return c.conn.SetReadDeadline(until) }
+// Within calls do, which reads, and has its reads fail when it takes longer than
+// limit, or when ctx ends. Later reads are not bounded.
+func (c *Conn) Within(ctx context.Context, limit time.Duration, do func() error) error {
+	until := time.Now().Add(limit)
+	if d, ok := ctx.Deadline(); ok && d.Before(until) {
+		until = d
+	}
+	if err := c.conn.SetReadDeadline(until); err != nil {
+		return err
+	}
+	ended := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		defer close(ended)
+		_ = c.conn.SetReadDeadline(time.Unix(1, 0))
+	})
+	err := do()
+	if !stop() {
+		<-ended // or it would end a later read
+	}
+	if err != nil {
+		return errors.Join(ctx.Err(), err)
+	}
+	return c.conn.SetReadDeadline(time.Time{})
+}
 
 // Read returns the next text message, which is valid until the next call. It
 // answers pings. Only one goroutine at a time may call it.
@@ -180,27 +207,46 @@ func (c *Conn) Write(texts ...[]byte) error { return c.write(wsframe.Text, texts
 func (c *Conn) write(op wsframe.Opcode, texts ...[]byte) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if err := c.allowWrite(); err != nil {
+		return err
+	}
 	c.out = c.out[:0]
 	for _, text := range texts {
 		c.out = wsframe.AppendMasked(c.out, op, text)
 	}
-	if op != wsframe.Close { // Close has a limit of its own
-		if err := c.conn.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
-			return err
-		}
-	}
 	_, err := c.conn.Write(c.out)
-	if op != wsframe.Close && errors.Is(err, os.ErrDeadlineExceeded) && c.writeTimedOut.CompareAndSwap(false, true) {
+	if errors.Is(err, os.ErrDeadlineExceeded) && c.writeTimedOut.CompareAndSwap(false, true) {
 		_ = c.conn.SetReadDeadline(time.Unix(1, 0)) // a part of a message is out: this is the end
 	}
 	return err
 }
 
-// Close sends a close frame and ends the connection. A blocked Read returns an
-// error.
-func (c *Conn) Close() {
-	// One that takes nothing any more is not waited for.
-	_ = c.conn.SetDeadline(time.Now().Add(time.Second))
-	_ = c.write(wsframe.Close, wsframe.ClosePayload(wsframe.CodeNormal, ""))
+// allowWrite gives the next write its time. Once the connection is being closed
+// there is no next one: it would give itself more time than Close has.
+func (c *Conn) allowWrite() error {
+	c.deadline.Lock()
+	defer c.deadline.Unlock()
+	if c.closing {
+		return net.ErrClosed
+	}
+	return c.conn.SetWriteDeadline(time.Now().Add(writeTimeout))
+}
+
+// Close sends last messages and a close frame, and ends the connection. It does
+// not wait for a network that takes nothing for longer than closeTimeout. A
+// blocked Read returns an error, and so does a blocked Write.
+func (c *Conn) Close(last ...[]byte) {
+	c.deadline.Lock()
+	c.closing = true
+	_ = c.conn.SetDeadline(time.Now().Add(closeTimeout)) // also for writers that are blocked
+	c.deadline.Unlock()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.out = c.out[:0]
+	for _, text := range last {
+		c.out = wsframe.AppendMasked(c.out, wsframe.Text, text)
+	}
+	c.out = wsframe.AppendMasked(c.out, wsframe.Close, wsframe.ClosePayload(wsframe.CodeNormal, ""))
+	_, _ = c.conn.Write(c.out)
 	_ = c.conn.Close()
 }

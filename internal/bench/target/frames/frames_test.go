@@ -1,19 +1,26 @@
 package frames_test
 
 import (
+	"context"
 	"errors"
 	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/gobwas/ws"
+	"go.uber.org/goleak"
 
 	"github.com/hikyaku-chat/hikyaku/internal/bench/target/frames"
+	"github.com/hikyaku-chat/hikyaku/internal/eventually"
 )
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // dial connects to a server of the test's own, which is given the other end.
 func dial(t *testing.T, serve func(conn net.Conn)) *frames.Conn {
@@ -139,21 +146,76 @@ func TestSilentServer(t *testing.T) {
 	leave := make(chan struct{})
 	c := dial(t, func(net.Conn) { <-leave })
 	defer close(leave)
-	if err := c.SetReadDeadline(time.Now().Add(10 * time.Millisecond)); err != nil {
-		t.Fatal(err)
+	read := func() error {
+		_, err := c.Read()
+		return err
 	}
-	if _, err := c.Read(); err == nil {
+	if err := c.Within(t.Context(), 10*time.Millisecond, read); err == nil {
 		t.Error("something was read")
 	}
-	stuck := make(chan struct{})
-	go func() {
-		defer close(stuck)
-		for err := error(nil); err == nil; {
-			err = c.Write(make([]byte, 1<<20))
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := c.Within(ctx, time.Hour, read); !errors.Is(err, context.Canceled) {
+		t.Errorf("with a context that has ended: %v", err)
+	}
+	// Also those that wait for the one that is blocked.
+	var stuck sync.WaitGroup
+	var written atomic.Int64
+	for range 4 {
+		stuck.Go(func() {
+			for c.Write(make([]byte, 1<<20)) == nil {
+				written.Add(1)
+			}
+		})
+	}
+	last, since := int64(-1), time.Now()
+	eventually.True(t, "the buffers between are full", func() bool {
+		if n := written.Load(); n != last {
+			last, since = n, time.Now()
 		}
-	}()
+		return time.Since(since) > 100*time.Millisecond
+	})
+	began := time.Now()
 	c.Close()
-	<-stuck
+	stuck.Wait()
+	if took := time.Since(began); took > 20*time.Second {
+		t.Errorf("Close took %v", took)
+	}
+}
+
+// A context that ends when what it bounds has succeeded ends no later read.
+func TestContextEndsLate(t *testing.T) {
+	const rounds = 500
+	c := dial(t, func(conn net.Conn) {
+		for range rounds {
+			if t.Failed() {
+				return
+			}
+			send(t, conn, ws.NewTextFrame([]byte("one")))
+			receive(t, conn)
+			send(t, conn, ws.NewTextFrame([]byte("two")))
+			receive(t, conn)
+		}
+	})
+	for range rounds {
+		ctx, cancel := context.WithCancel(t.Context())
+		if err := c.Within(ctx, time.Hour, func() error {
+			defer cancel()
+			_, err := c.Read()
+			return err
+		}); err != nil {
+			t.Fatal(err)
+		}
+		if err := c.Write([]byte("go on")); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := c.Read(); err != nil {
+			t.Fatalf("the read after it: %v", err)
+		}
+		if err := c.Write([]byte("once more")); err != nil {
+			t.Fatal(err)
+		}
+	}
 }
 
 // A lost connection gives the same error, whatever was on its way.

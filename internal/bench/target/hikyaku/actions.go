@@ -14,7 +14,7 @@ import (
 // pageSize is how many messages the web page shows at once.
 const pageSize = 50
 
-// Actions implements [target.Actor].
+// Actions implements [target.ActionSite].
 func (s *site) Actions() []target.Action {
 	return []target.Action{
 		{Name: "type", Do: s.typing},

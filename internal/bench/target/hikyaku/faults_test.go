@@ -9,10 +9,13 @@ import (
 	"testing"
 	"time"
 
+	"go.uber.org/goleak"
+
 	"github.com/hikyaku-chat/hikyaku/internal/batching"
 	"github.com/hikyaku-chat/hikyaku/internal/bench/nullserver"
 	"github.com/hikyaku-chat/hikyaku/internal/bench/target"
 	"github.com/hikyaku-chat/hikyaku/internal/bench/target/hikyaku"
+	"github.com/hikyaku-chat/hikyaku/internal/bench/target/targettest"
 )
 
 // timeout bounds every wait. Only a fault takes that long.
@@ -60,6 +63,31 @@ func (e *listener) wait(t *testing.T, room, count int) {
 	}
 }
 
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func TestClose(t *testing.T) {
+	server := startServer(t, time.Hour, nil)
+	system, err := hikyaku.New(server.URL(), hikyaku.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	targettest.TestClose(t, system)
+}
+
+func startServer(t *testing.T, heartbeat time.Duration, faults *nullserver.Faults) *nullserver.Server {
+	t.Helper()
+	server, err := nullserver.StartFaulty(t.Context(), "127.0.0.1:0", heartbeat, faults)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := server.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return server
+}
+
 // fixture is four users on a faulty server; 0 and 1 have a conversation, and so
 // have 2 and 3.
 type fixture struct {
@@ -71,15 +99,7 @@ type fixture struct {
 
 func newFixture(t *testing.T, heartbeat time.Duration, faults *nullserver.Faults) *fixture {
 	t.Helper()
-	server, err := nullserver.StartFaulty(t.Context(), "127.0.0.1:0", heartbeat, faults)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := server.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+	server := startServer(t, heartbeat, faults)
 	system, err := hikyaku.New(server.URL(), hikyaku.Options{})
 	if err != nil {
 		t.Fatal(err)
@@ -100,6 +120,7 @@ func newFixture(t *testing.T, heartbeat time.Duration, faults *nullserver.Faults
 				c.Close()
 			}
 		}
+		f.site.(target.Waiter).Wait()
 	})
 	return f
 }

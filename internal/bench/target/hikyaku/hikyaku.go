@@ -7,6 +7,7 @@ import (
 	"context"
 	"encoding/binary"
 	"encoding/hex"
+	"encoding/json"
 	"fmt"
 	"net/netip"
 	"strconv"
@@ -104,10 +105,7 @@ func (s *site) History(ctx context.Context, room int) ([]target.Message, error) 
 // Connect implements [target.Site]. As every device does, it requests the list
 // of conversations once it is connected.
 func (s *site) Connect(ctx context.Context, user int, on target.Listener) (target.Conn, error) {
-	c := &conn{
-		site: s, on: on, sync: &s.states[user],
-		ready: make(chan struct{}), synced: make(chan struct{}),
-	}
+	c := &conn{site: s, on: on, sync: &s.states[user], synced: make(chan struct{})}
 	list := c.sync.connected(s.users[user].Me().ID)
 	d := client.Dialer{Loop: &s.loops[user%len(s.loops)], OnEnd: c.handleEnd, TolerateSilence: true}
 	if all := s.options.Gateways; len(all) > 0 {
@@ -121,7 +119,7 @@ func (s *site) Connect(ctx context.Context, user int, on target.Listener) (targe
 		return nil, err
 	}
 	c.socket = socket
-	close(c.ready)
+	c.outgoing.start(socket)
 	if s.version.Load() == nil {
 		s.version.Store(&socket.Hello.Server)
 	}
@@ -145,19 +143,26 @@ func (s *site) Connect(ctx context.Context, user int, on target.Listener) (targe
 	return nil, fmt.Errorf("wait for the list of conversations: %w", err)
 }
 
-// Reconnect implements [target.Returner].
+// Wait implements [target.Waiter].
+func (s *site) Wait() {
+	for i := range s.loops {
+		s.loops[i].Wait()
+	}
+}
+
+// Reconnect implements [target.Reconnecter].
 func (s *site) Reconnect(ctx context.Context, user int, on target.Listener) (target.Conn, error) {
 	return s.Connect(ctx, user, on)
 }
 
 type conn struct {
-	site   *site
-	on     target.Listener
-	socket *client.Socket
-	frame  []byte
-	closed atomic.Bool
-	state  atomic.Int32  // one of the three below
-	ready  chan struct{} // closes when socket is known
+	site     *site
+	on       target.Listener
+	socket   *client.Socket
+	frame    []byte
+	closed   atomic.Bool
+	state    atomic.Int32 // one of the three below
+	outgoing frameSender
 
 	// Only the reader of the socket uses what follows.
 
@@ -200,12 +205,14 @@ func (c *conn) handleEnd(err error) {
 func (c *conn) Close() {
 	c.closed.Store(true)
 	c.socket.Close()
+	c.outgoing.wait()
 }
 
-// Disconnect implements [target.Conn].
+// Disconnect implements [target.Disconnecter].
 func (c *conn) Disconnect() {
 	c.closed.Store(true)
 	c.socket.CloseNow()
+	c.outgoing.wait()
 }
 
 // appendID appends a UUIDv7 (RFC 9562, section 5.7) whose random part holds the
@@ -243,7 +250,8 @@ func (c *conn) handleFrame(f client.Frame) {
 			c.on.Answered(n, target.Answer{Kind: target.Accepted})
 		}
 	case "rejected", "failed":
-		n, ok := messageNumber(stringField(f.Raw, `"id":"`))
+		id := stringField(f.Raw, `"id":"`)
+		n, ok := messageNumber(id)
 		if !ok {
 			return
 		}
@@ -253,6 +261,7 @@ func (c *conn) handleFrame(f client.Frame) {
 		}
 		if ms, err := strconv.Atoi(string(numberField(f.Raw, `"retry_after_ms":`))); err == nil {
 			a.RetryAfter = time.Duration(ms) * time.Millisecond
+			c.withdraw(id)
 		}
 		c.on.Answered(n, a)
 	case "message":
@@ -262,6 +271,13 @@ func (c *conn) handleFrame(f client.Frame) {
 	case "conversation", "removed", "mark", "resync", "synced", "changes", "error":
 		c.synchronize(f)
 	}
+}
+
+// withdraw says that a refused message will not be sent again, as the load tool
+// never does: otherwise the sender's next messages would wait for it. It does not
+// block: the goroutine that reads this socket reads others, too.
+func (c *conn) withdraw(id []byte) {
+	c.outgoing.send(json.RawMessage(fmt.Sprintf(`{"t":"withdraw","id":"%s"}`, id)))
 }
 
 // stringField returns the text after a field's name, up to the next quote.

@@ -30,7 +30,7 @@ func BenchmarkIdleUser(b *testing.B) {
 			now := time.Now()
 			perUser(b, func(s *site, i int) *conn {
 				s.states[i].machine = syncstate.New(syncstate.Options{TolerateDelay: true})
-				c := &conn{site: s, sync: &s.states[i], ready: make(chan struct{}), synced: make(chan struct{})}
+				c := &conn{site: s, sync: &s.states[i], synced: make(chan struct{})}
 				c.sync.connected(1)
 				c.sync.machine.Handle(now, "synced", raw)
 				return c

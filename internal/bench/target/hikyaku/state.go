@@ -83,7 +83,7 @@ func (c *conn) handleMessage(raw []byte) {
 		return
 	}
 	place, send := c.sync.machine.Push(time.Now(), id, rev)
-	c.sendSyncs(send)
+	c.outgoing.sendAfter(send, 0)
 	switch place {
 	case syncstate.Ahead:
 		if k := c.sync.ensureCopies(id); !k.pushedEarly.has(rev) {
@@ -141,7 +141,7 @@ func (c *conn) wasPushedEarly(id chat.ConversationID, rev, seq int64, body []byt
 // handlePong handles the head check without decoding all of the frame.
 func (c *conn) handlePong(raw []byte) {
 	now := time.Now()
-	c.sendSyncs(c.sync.machine.Tick(now))
+	c.outgoing.sendAfter(c.sync.machine.Tick(now), 0)
 	if !bytes.Contains(raw, []byte(`"checked":true`)) {
 		return
 	}

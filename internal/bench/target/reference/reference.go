@@ -16,6 +16,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -140,30 +141,26 @@ func (s *site) Connect(ctx context.Context, user int, on target.Listener) (targe
 	for other, room := range c.rooms {
 		c.to[room] = other
 	}
-	if err := c.greet(ctx, s.user(user)); err != nil {
+	if err := socket.Within(ctx, timeout, func() error { return c.greet(s.user(user)) }); err != nil {
 		socket.Close()
 		return nil, fmt.Errorf("connect %s: %w", s.user(user), err)
 	}
-	go c.read()
+	c.reading.Go(c.read)
 	return c, nil
 }
 
 type conn struct {
 	*frames.Conn
-	on     target.Listener
-	rooms  map[string]int // by the other's name
-	to     map[int]string
-	prefix string // of the ids of this user's messages
-	buf    []byte
-	closed atomic.Bool
+	on      target.Listener
+	rooms   map[string]int // by the other's name
+	to      map[int]string
+	prefix  string // of the ids of this user's messages
+	buf     []byte
+	closed  atomic.Bool
+	reading sync.WaitGroup
 }
 
-func (c *conn) greet(ctx context.Context, self string) error {
-	if err := c.SetReadDeadline(time.Now().Add(timeout)); err != nil {
-		return err
-	}
-	stop := context.AfterFunc(ctx, func() { _ = c.SetReadDeadline(time.Unix(1, 0)) })
-	defer stop()
+func (c *conn) greet(self string) error {
 	// A user may connect again.
 	id := c.prefix + "greeting-" + rand.Text()
 	if err := c.Write([]byte(`{"id": "` + id + `", "to": "` + self + `", "body": ""}`)); err != nil {
@@ -172,7 +169,7 @@ func (c *conn) greet(ctx context.Context, self string) error {
 	for acked, came := false, false; !acked || !came; {
 		text, err := c.Read()
 		if err != nil {
-			return errors.Join(ctx.Err(), fmt.Errorf("the greeting did not come back: %w", err))
+			return fmt.Errorf("the greeting did not come back: %w", err)
 		}
 		f, err := decode(text)
 		switch {
@@ -188,8 +185,7 @@ func (c *conn) greet(ctx context.Context, self string) error {
 			}
 		}
 	}
-	stop()
-	return c.SetReadDeadline(time.Time{})
+	return nil
 }
 
 // Send implements [target.Conn].
@@ -210,6 +206,7 @@ func (c *conn) Send(room, n int, text []byte) error {
 func (c *conn) Close() {
 	c.closed.Store(true)
 	c.Conn.Close()
+	c.reading.Wait()
 }
 
 // read reads until the connection ends.

@@ -5,6 +5,8 @@ import (
 	"testing"
 	"time"
 
+	"go.uber.org/goleak"
+
 	"github.com/hikyaku-chat/hikyaku/internal/bench/load"
 	"github.com/hikyaku-chat/hikyaku/internal/bench/target"
 	"github.com/hikyaku-chat/hikyaku/internal/bench/target/reference"
@@ -12,6 +14,8 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/stack"
 	"github.com/hikyaku-chat/hikyaku/internal/stack/stacktest"
 )
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // start starts the real stack.
 func start(t *testing.T) (*stack.Reference, targettest.System) {
@@ -53,6 +57,7 @@ func TestReference(t *testing.T) {
 		}
 		targettest.TestMessages(t, targettest.System{Target: blind, Unordered: true}, targettest.Pairs("blind", 4))
 	})
+	t.Run("close", func(t *testing.T) { targettest.TestClose(t, system) })
 	t.Run("groups", func(t *testing.T) {
 		_, err := system.Prepare(t.Context(), target.Plan{Run: "groups", Users: 3, Rooms: [][]int{{0, 1, 2}}})
 		if err == nil || !strings.Contains(err.Error(), "in pairs only") {

@@ -19,6 +19,15 @@ export function isComposing(e: { isComposing: boolean; keyCode: number }): boole
   return e.isComposing || e.keyCode === 229;
 }
 
+/** The text without the control characters that the server refuses. Text that is
+ * pasted may have some: line breaks of presentations are vertical tabs. */
+export function withoutControls(text: string): string {
+  return text.replace(/\p{Cc}/gu, (c) => {
+    if (c === "\v" || c === "\f") return "\n";
+    return c === "\t" || c === "\n" || c === "\r" || c > "\x7f" ? c : "";
+  });
+}
+
 type Props = {
   conversation: Summary;
   replyTo: Message | null;
@@ -63,8 +72,9 @@ export function Composer({ conversation: c, replyTo, editing, onDone, onEditLast
     element.style.height = Math.min(element.scrollHeight, 240) + "px";
   }, [text]);
 
-  const excessBytes = byteLength(text) - maxBytes;
-  const canSend = text.trim() !== "" && excessBytes <= 0 && !task.busy;
+  const body = withoutControls(text);
+  const excessBytes = byteLength(body) - maxBytes;
+  const canSend = body.trim() !== "" && excessBytes <= 0 && !task.busy;
 
   const onChange = (value: string) => {
     setText(value);
@@ -76,10 +86,10 @@ export function Composer({ conversation: c, replyTo, editing, onDone, onEditLast
   const submit = async () => {
     if (!canSend) return;
     if (editing) {
-      if (await task.run(() => messages.edit(editing, text))) onDone();
+      if (await task.run(() => messages.edit(editing, body))) onDone();
       return;
     }
-    messages.send(c.id, text, replyTo?.seq ?? 0);
+    messages.send(c.id, body, replyTo?.seq ?? 0);
     setText("");
     messages.saveDraft(c.id, "");
     onDone();

@@ -1,5 +1,6 @@
-// Package restarts tests delivery while Hikyaku's processes stop and start.
-package restarts
+// Package rollouts tests delivery while an operator replaces, adds and removes
+// Hikyaku's processes.
+package rollouts
 
 import (
 	"testing"
