@@ -19,6 +19,7 @@ import (
 	"context"
 	"log/slog"
 	"slices"
+	"time"
 
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
 	"github.com/hikyaku-chat/hikyaku/internal/notifyqueue"
@@ -198,6 +199,9 @@ func (a *Announcer) Stored(ctx context.Context, outcomes []chat.Outcome, redeliv
 		// A redelivered batch may have been stored by a worker that died
 		// before it announced it.
 		if o.Verdict == chat.Duplicate && !redelivered(i) {
+			if !o.Audience.Large() && !slices.Contains(o.Audience.Members, o.Message.Sender) {
+				continue // nothing of a conversation reaches those who have left it
+			}
 			f.audience = audienceOf(o.Message.Conversation, o.Message.Sender)
 		} else if !o.Message.Deleted() {
 			f.notify = &o.Message
@@ -220,10 +224,12 @@ func messageFrame(m *chat.Message) []byte {
 }
 
 // Failed tells the author that an accepted message could not be stored.
+// The store keeps the failure: an author who is not reached finds it with the next
+// sync.
 func (a *Announcer) Failed(ctx context.Context, s *chat.Submission, refusal *chat.Error) {
 	a.send(ctx, []outgoingFrame{{
 		audience: audienceOf(s.Conversation, s.Sender),
-		frame:    wire.Encode(wire.Failed{T: "failed", ID: s.ClientID, Code: string(refusal.Code), Text: refusal.Text}),
+		frame:    wire.Encode(wire.Failed{T: "failed", Failure: wire.FailureOf(chat.NewFailure(s, refusal, time.Now()))}),
 	}})
 }
 

@@ -126,6 +126,8 @@ type Dependencies struct {
 	// SendLimiter limits the messages of each user over all ways of sending. Its
 	// rate is that of Config.PerSecond and Config.Burst.
 	SendLimiter submission.Limiter
+	// Refuser is shared by all ways of sending.
+	Refuser *submission.Refuser
 	// Idempotency is nil with a broker that confirms only what the store has
 	// accepted.
 	Idempotency *submission.IdempotencyCache

@@ -37,6 +37,10 @@ type feedStore struct {
 // Messages from before control characters were refused.
 var longest = strings.Repeat("\x01", chat.MaxBody)
 
+func (f *feedStore) Failures(context.Context, chat.UserID, store.Position) ([]chat.Failure, error) {
+	return nil, nil
+}
+
 func (f *feedStore) Changed(_ context.Context, _ chat.UserID, after store.Position, limit int) ([]store.ChangedConversation, store.Position, bool, error) {
 	from, _ := strconv.Atoi(string(after))
 	to := min(from+limit, len(f.changed))

@@ -409,6 +409,76 @@ func TestDeadLettersWithoutAQueue(t *testing.T) {
 	}
 }
 
+// A message that is refused twice, as when a worker dies before it acknowledges,
+// is one dead letter, and comes once more when an operator requeues it.
+func TestOneDeadLetterForAMessage(t *testing.T) {
+	t.Parallel() // each has a virtual host, or nodes, of its own
+	url := stacktest.VHost(t)
+	b := open(t, rabbitmq.Config{URLs: []string{url}, Partitions: 1})
+	requeued := make(chan bool, 10)
+	stop := consume(t, b, func(_ context.Context, batch []broker.Delivery) ([]*chat.Error, error) {
+		verdicts := make([]*chat.Error, len(batch))
+		for i := range batch {
+			if requeued <- batch[i].Requeued; !batch[i].Requeued {
+				verdicts[i] = chat.NotFound("conversation")
+			}
+		}
+		return verdicts, nil
+	})
+	defer stop()
+	s := submission(1, 0)
+	for range 2 {
+		answer := make(chan error, 1)
+		if err := b.Publish(s, func(err error) { answer <- err }); err != nil {
+			t.Fatal(err)
+		}
+		if err := <-answer; err != nil {
+			t.Fatal(err)
+		}
+	}
+	inQueue := func() (n int) {
+		if err := withRawChannel(t, url, func(ch *amqp.Channel) error {
+			q, err := ch.QueueDeclarePassive("hikyaku.dead", true, false, false, false, nil)
+			n = q.Messages
+			return err
+		}); err != nil {
+			return -1
+		}
+		return n
+	}
+	eventually.True(t, "both are in the queue", func() bool { return inQueue() == 2 })
+	store, err := rabbitmq.OpenDeadLetterStore(t.Context(), []string{url}, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = store.Close() })
+	var ids []string
+	list := func() {
+		t.Helper()
+		ids = nil
+		if err := store.Each(func(d rabbitmq.DeadLetter) bool { ids = append(ids, d.ID); return true }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if list(); len(ids) != 1 {
+		t.Fatalf("listed: %v", ids)
+	}
+	if err := store.Requeue(t.Context(), ids[0]); err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range []bool{false, false, true} {
+		if got := <-requeued; got != want {
+			t.Errorf("delivery %d is requeued: %v", i, got)
+		}
+	}
+	eventually.True(t, "none is left", func() bool { return inQueue() == 0 })
+	select {
+	case <-requeued:
+		t.Error("it came twice")
+	default:
+	}
+}
+
 // Nodes of a cluster die under traffic, the leader of the queues too.
 func TestNodesDie(t *testing.T) {
 	stacktest.SkipIfShort(t)

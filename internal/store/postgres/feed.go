@@ -154,13 +154,14 @@ func (s *Store) Recent(ctx context.Context, by chat.UserID, before time.Time, be
 	})
 }
 
-// selectHasChanged selects the places of the devices for which selectChanged would
-// find something, or whose snapshot is ahead of the current one.
+// selectHasChanged selects the places of the devices for which there is something
+// to list, or whose snapshot is ahead of the current one.
 const selectHasChanged = `WITH devices AS MATERIALIZED (
 		SELECT account, base::pg_snapshot AS base, place FROM unnest($1::bigint[], $2::text[]) WITH ORDINALITY AS d (account, base, place))
 	SELECT d.place - 1 FROM devices d WHERE pg_snapshot_xmax(d.base) > pg_snapshot_xmax(pg_current_snapshot()) OR EXISTS (
 		SELECT FROM members m JOIN conversations c ON c.id = m.conversation WHERE m.account = d.account
-			AND NOT pg_visible_in_snapshot(CASE WHEN m.role = '' THEN m.change ELSE greatest(m.change, c.change) END, d.base))`
+			AND NOT pg_visible_in_snapshot(CASE WHEN m.role = '' THEN m.change ELSE greatest(m.change, c.change) END, d.base))
+		OR EXISTS (SELECT FROM failures f WHERE f.sender = d.account AND f.change >= pg_snapshot_xmin(d.base) AND NOT pg_visible_in_snapshot(f.change, d.base))`
 
 // HasChanged reports which devices lack something; see the contract.
 func (s *Store) HasChanged(ctx context.Context, devices []store.Device) ([]bool, error) {

@@ -47,7 +47,8 @@ func (p position) encode() store.Position {
 	return store.Position(strings.Join([]string{text, p.round, p.xid, strconv.FormatInt(p.id, 10)}, "/"))
 }
 
-// anySnapshot is ahead of every snapshot.
+// anySnapshot is ahead of every snapshot, for positions that are compared in the
+// database.
 const anySnapshot = "0:18446744073709551615:"
 
 // parsePosition parses a position. One of another epoch, or ahead of now, the

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/hikyaku-chat/hikyaku/internal/eventually"
 	"github.com/hikyaku-chat/hikyaku/internal/stack/stacktest"
@@ -93,5 +94,11 @@ func newHarness(historiesPercent int, url func(url string) string) func(tb testi
 var harness = newHarness(25, func(url string) string { return url })
 
 func TestStore(t *testing.T) { storetest.Run(t, harness) }
+
+func TestRetention(t *testing.T) {
+	storetest.RunRetention(t, func(now func() time.Time) store.Store {
+		return openAt(t, postgres.Config{URL: newDatabase(t), Now: now})
+	})
+}
 
 func BenchmarkStore(b *testing.B) { storetest.Benchmark(b, harness) }

@@ -85,8 +85,13 @@ func (s *Store) Changed(ctx context.Context, user chat.UserID, after store.Posit
 		for i := range list {
 			out.next = formatPosition(epoch, list[i].key)
 			out.page[i] = store.ChangedConversation{Summary: list[i].Summary, Gone: list[i].Role == "", Next: out.next}
+			start = list[i].key
 		}
-		return out, nil
+		if !out.more { // what has failed by then was listed as well, see Failures
+			_, err = c.queryRow(`SELECT max(change) FROM failures WHERE sender = ?`, func(r row) { start = max(start, r.int(0)) }, user)
+			out.next = formatPosition(epoch, start)
+		}
+		return out, err
 	})
 	return out.page, out.next, out.more, err
 }
@@ -122,7 +127,8 @@ func (s *Store) HasChanged(ctx context.Context, devices []store.Device) ([]bool,
 				continue
 			}
 			changed[i], err = c.queryRow(`SELECT 1 FROM members m CROSS JOIN conversations c ON c.slot = m.slot
-				WHERE m.user = ?1 AND iif(m.role = '', m.change, max(m.change, c.change)) > ?2 LIMIT 1`, func(row) {}, d.User, start)
+				WHERE m.user = ?1 AND iif(m.role = '', m.change, max(m.change, c.change)) > ?2
+				UNION ALL SELECT 1 FROM failures WHERE sender = ?1 AND change > ?2 LIMIT 1`, func(row) {}, d.User, start)
 			if err != nil {
 				return nil, err
 			}

@@ -4,6 +4,7 @@ import (
 	"log/slog"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/hikyaku-chat/hikyaku/internal/snowflake"
 	"github.com/hikyaku-chat/hikyaku/internal/store"
@@ -55,5 +56,22 @@ func harness(tb testing.TB) storetest.Harness {
 }
 
 func TestStore(t *testing.T) { storetest.Run(t, harness) }
+
+func TestRetention(t *testing.T) {
+	storetest.RunRetention(t, func(now func() time.Time) store.Store {
+		cfg := config(t, filepath.Join(t.TempDir(), "hikyaku.db"))
+		cfg.Now = now
+		s, err := sqlite.Open(t.Context(), cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() {
+			if err := s.Close(); err != nil {
+				t.Error(err)
+			}
+		})
+		return s
+	})
+}
 
 func BenchmarkStore(b *testing.B) { storetest.Benchmark(b, harness) }

@@ -62,6 +62,7 @@ func Run(t *testing.T, open func(tb testing.TB) Harness) {
 		{"Members", memberTests},
 		{"Links", linkTests},
 		{"Append", appendTests},
+		{"Failures", failureTests},
 		{"Messages", messageTests},
 		{"Feed", feedTests},
 		{"Epochs", epochTests},

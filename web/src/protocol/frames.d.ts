@@ -79,9 +79,20 @@ export interface components {
         };
         Failed: {
             code: string;
+            /** @description what was sent: the first 16 bytes, in hexadecimal digits, of the SHA-256 of the conversation's id, a line feed, reply_to (0 for none), a line feed, and the body */
+            digest: string;
             id: string;
             /** @enum {string} */
             t: "failed";
+            /** @description one sentence for people */
+            text: string;
+        };
+        Failure: {
+            code: string;
+            /** @description what was sent: the first 16 bytes, in hexadecimal digits, of the SHA-256 of the conversation's id, a line feed, reply_to (0 for none), a line feed, and the body */
+            digest: string;
+            id: string;
+            /** @description one sentence for people */
             text: string;
         };
         Goodbye: {
@@ -422,6 +433,8 @@ export interface components {
             conversations: components["schemas"]["Summary"][];
             /** @description for the next sync */
             cursor: string;
+            /** @description messages of the user that failed after they were accepted, oldest first; one may be listed more than once */
+            failed: components["schemas"]["Failure"][];
             /** @description those that the user is no longer in */
             gone: string[];
             id: string;

@@ -35,6 +35,7 @@ function setup(
   const sent: ClientFrame[] = [];
   const stored: string[] = [];
   const removed: string[] = [];
+  const failed: string[] = [];
   const store = createStore<SyncState>()(() => ({
     ...emptySyncState,
     me,
@@ -50,7 +51,7 @@ function setup(
     {
       accepted: () => {},
       rejected: () => {},
-      failed: () => {},
+      failed: (...failure) => failed.push(failure.join(" ")),
       stored: (id) => stored.push(id),
       removeConversation: (id) => removed.push(id),
     },
@@ -63,12 +64,30 @@ function setup(
     engine.handleFrame(f as ServerFrame);
     await vi.advanceTimersByTimeAsync(0);
   };
-  return { engine, store, sent, stored, removed, push, bodies, answer };
+  return { engine, store, sent, stored, removed, failed, push, bodies, answer };
 }
 
 describe("SyncClient", () => {
   beforeEach(() => vi.useFakeTimers());
   afterEach(() => vi.useRealTimers());
+
+  it("takes the failures that a sync lists like those that are pushed", async () => {
+    const { engine, failed, answer } = setup();
+    engine.handleFrame({ t: "failed", id: "1", code: "invalid", text: "", digest: "d1" });
+    engine.connected();
+    const more = { id: "2", code: "not_found", text: "", digest: "d2" };
+    await answer({
+      t: "synced",
+      id: "1",
+      conversations: [],
+      gone: [],
+      failed: [more],
+      cursor: "x",
+      more: false,
+    });
+    expect(failed).toEqual(["1 invalid d1", "2 not_found d2"]);
+    await answer({ t: "synced", id: "2", conversations: [], gone: [], cursor: "x", more: false }); // of an earlier version
+  });
 
   it("applies frames in the order of their rev", () => {
     const { push, bodies, store, stored } = setup();

@@ -93,7 +93,7 @@ export class SyncClient {
       case "rejected":
         return this.outbox.rejected(f);
       case "failed":
-        return this.outbox.failed(f.id, f.code);
+        return this.outbox.failed(f.id, f.code, f.digest);
       case "message":
       case "edited":
       case "deleted":
@@ -113,14 +113,19 @@ export class SyncClient {
       case "pong":
         return this.checkHead(f);
       case "synced":
+        // Absent where the server is of an earlier version.
+        for (const x of f.failed ?? []) this.outbox.failed(x.id, x.code, x.digest);
+        return this.resolveRequest(f.id, f);
       case "changes":
-      case "error": {
-        const id = f.id ?? "";
-        const resolve = this.pendingRequests.get(id);
-        this.pendingRequests.delete(id);
-        resolve?.(f);
-      }
+      case "error":
+        return this.resolveRequest(f.id ?? "", f);
     }
+  }
+
+  private resolveRequest(id: string, f: ServerFrame) {
+    const resolve = this.pendingRequests.get(id);
+    this.pendingRequests.delete(id);
+    resolve?.(f);
   }
 
   private get state() {
