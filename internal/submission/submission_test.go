@@ -292,7 +292,8 @@ func TestForgottenClientIDs(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.Body = "another text"
-	if err := f.Submit(t.Context(), f, r); chat.CodeOf(err) != chat.CodeConflict {
+	var retry *RetryError
+	if err := f.Submit(t.Context(), f, r); !errors.As(err, &retry) {
 		t.Fatalf("before: %v", err)
 	}
 	f.ids.Forget()
