@@ -120,7 +120,7 @@ var scenarios = map[string]struct {
 		},
 	},
 	"last-lost": {
-		"The last message is lost, and an edit elsewhere; the head check finds that.",
+		"The last message is lost, and an edit elsewhere; the check finds that.",
 		func(r *recorder) {
 			team, pair := r.group("Team"), r.direct()
 			r.say(team, 2)

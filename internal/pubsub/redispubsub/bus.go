@@ -313,7 +313,7 @@ func (b *Bus) Close() error {
 	b.mu.Unlock()
 	b.stop()
 	b.done.Wait()
-	// Nobody announces what fails now: clients detect it by their head check.
+	// Nobody announces what fails now: clients detect it by their check.
 	if last := b.flush(); len(last) > 0 {
 		_ = b.publish(context.Background(), last)
 	}
