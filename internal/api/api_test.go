@@ -444,6 +444,12 @@ func TestMessages(t *testing.T) {
 			t.Errorf("%q: %s, want %s", query, got, want)
 		}
 	}
+	rev := func(query string) any { return ben.ok("GET", path+"/messages?"+query, nil)["rev"] }
+	for _, query := range []string{"", "before=4&limit=2", "after=5", "around=3&limit=3"} {
+		if got, want := rev(query), ben.ok("GET", path, nil)["rev"]; got != want {
+			t.Errorf("%q: of rev %v, want %v", query, got, want)
+		}
+	}
 	// Ten sends at once are allowed here; nine of them are used up, also by
 	// those that were refused.
 	aki.ok("POST", path+"/messages", object{"id": id(20), "body": "the tenth"})

@@ -19,6 +19,7 @@ type History struct {
 	Items     []wire.Message `json:"items" nullable:"false"`
 	HasBefore bool           `json:"has_before"`
 	HasAfter  bool           `json:"has_after"`
+	Rev       int64          `json:"rev" doc:"rev of the conversation that the page is of: it contains every change up to this one"`
 }
 
 type historyInput struct {
@@ -59,21 +60,14 @@ func (a *API) registerMessages() {
 }
 
 func (a *API) history(ctx context.Context, in *historyInput) (*body[History], error) {
-	s, err := a.cfg.Store.Conversation(ctx, in.ID.v, callerID(ctx))
-	if err != nil {
-		return nil, err
-	}
-	var page []chat.Message
-	get := func(from, to int64, backward bool, limit int) ([]chat.Message, error) {
+	get := func(from, to int64, backward bool, limit int) (store.HistoryPage, error) {
 		return a.cfg.Store.History(ctx, in.ID.v, callerID(ctx), from, to, backward, limit)
 	}
+	var page store.HistoryPage
+	var err error
 	switch {
 	case in.Around > 0:
-		if page, err = get(1, in.Around, true, in.Limit/2+1); err == nil {
-			var later []chat.Message
-			later, err = get(in.Around+1, math.MaxInt64, false, max(in.Limit-len(page), 1))
-			page = append(page, later...)
-		}
+		page, err = around(get, in.Around, in.Limit)
 	case in.After >= 0:
 		page, err = get(in.After+1, math.MaxInt64, false, in.Limit)
 	case in.Before > 0:
@@ -84,11 +78,29 @@ func (a *API) history(ctx context.Context, in *historyInput) (*body[History], er
 	if err != nil {
 		return nil, err
 	}
-	out := History{Items: wire.MessagesOf(page)}
-	if n := len(page); n > 0 {
-		out.HasBefore, out.HasAfter = page[0].Seq > 1, page[n-1].Seq < s.Seq
+	out := History{Items: wire.MessagesOf(page.Messages), Rev: page.Head.Rev}
+	if n := len(page.Messages); n > 0 {
+		out.HasBefore, out.HasAfter = page.Messages[0].Seq > 1, page.Messages[n-1].Seq < page.Head.Seq
 	}
 	return &body[History]{out}, nil
+}
+
+// around reads the page with seq in the middle in two parts. They may be of two
+// states: the page has the rev of the earlier one, up to which both are complete,
+// and the last seq of the later one.
+func around(get func(from, to int64, backward bool, limit int) (store.HistoryPage, error), seq int64, limit int) (store.HistoryPage, error) {
+	page, err := get(1, seq, true, limit/2+1)
+	if err != nil {
+		return page, err
+	}
+	next := int64(1) // the conversation may have grown past seq since
+	if n := len(page.Messages); n > 0 {
+		next = page.Messages[n-1].Seq + 1
+	}
+	later, err := get(next, math.MaxInt64, false, max(limit-len(page.Messages), 1))
+	page.Messages = append(page.Messages, later.Messages...)
+	page.Head.Seq = later.Head.Seq
+	return page, err
 }
 
 func (a *API) sendMessage(ctx context.Context, in *struct {

@@ -38,7 +38,7 @@ type Store interface {
 	DropSubscription(ctx context.Context, endpoint string) error
 	NotificationStates(ctx context.Context, keys []store.MemberKey) (map[store.MemberKey]store.NotificationState, error)
 	Users(ctx context.Context, ids []chat.UserID) ([]chat.User, error)
-	History(ctx context.Context, id chat.ConversationID, by chat.UserID, from, to int64, backward bool, limit int) ([]chat.Message, error)
+	History(ctx context.Context, id chat.ConversationID, by chat.UserID, from, to int64, backward bool, limit int) (store.HistoryPage, error)
 	// Secret is the HMAC key of the topics that push services see.
 	Secret() []byte
 }

@@ -141,7 +141,7 @@ func (w *worker) previews(ctx context.Context, batch []*pendingNotification) (ma
 		key := messageKey{n.Conversation, n.lastSeq}
 		text, ok := known[key]
 		if !ok {
-			messages, err := w.Store.History(ctx, n.Conversation, n.User, n.lastSeq, n.lastSeq, false, 1)
+			page, err := w.Store.History(ctx, n.Conversation, n.User, n.lastSeq, n.lastSeq, false, 1)
 			if chat.CodeOf(err) != "" {
 				continue
 			}
@@ -149,9 +149,9 @@ func (w *worker) previews(ctx context.Context, batch []*pendingNotification) (ma
 				return nil, fmt.Errorf("read a message: %w", err)
 			}
 			text = n.newestJob.Preview // the partition of its month is detached
-			if len(messages) == 1 {
+			if len(page.Messages) == 1 {
 				text = ""
-				if m := &messages[0]; !m.Deleted() {
+				if m := &page.Messages[0]; !m.Deleted() {
 					text = notifyqueue.Preview(m.Body)
 				}
 			}

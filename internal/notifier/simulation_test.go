@@ -201,8 +201,8 @@ func (f *simFixture) NotificationStates(_ context.Context, keys []store.MemberKe
 
 func (f *simFixture) Users(context.Context, []chat.UserID) ([]chat.User, error) { return nil, nil }
 
-func (f *simFixture) History(context.Context, chat.ConversationID, chat.UserID, int64, int64, bool, int) ([]chat.Message, error) {
-	return nil, nil
+func (f *simFixture) History(context.Context, chat.ConversationID, chat.UserID, int64, int64, bool, int) (store.HistoryPage, error) {
+	return store.HistoryPage{}, nil
 }
 
 func (f *simFixture) Secret() []byte { return []byte("secret") }

@@ -314,8 +314,18 @@ type Messages interface {
 	EditMessage(ctx context.Context, id chat.ConversationID, seq int64, by chat.UserID, body string) (Edited, error)
 	DeleteMessage(ctx context.Context, id chat.ConversationID, seq int64, by chat.UserID) (Edited, error)
 	// History returns messages with from <= Seq <= to in ascending Seq, at most
-	// limit of them: the last ones when backward is true, else the first.
-	History(ctx context.Context, id chat.ConversationID, by chat.UserID, from, to int64, backward bool, limit int) ([]chat.Message, error)
+	// limit of them: the last ones when backward is true, else the first. The
+	// page and its head are of one state, which misses nothing that was committed
+	// before the call.
+	History(ctx context.Context, id chat.ConversationID, by chat.UserID, from, to int64, backward bool, limit int) (HistoryPage, error)
+}
+
+// HistoryPage is a page of a conversation's messages.
+type HistoryPage struct {
+	Messages []chat.Message
+	// Head is the conversation's head in the state that Messages are of: they
+	// contain every change up to its Rev and none after it.
+	Head chat.Head
 }
 
 // Position is how far a device has followed the changes of the installation. It

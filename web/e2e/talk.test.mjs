@@ -187,3 +187,43 @@ test("a removed member and a revoked device lose access at once", async () => {
   await ben.page.getByText("This device was logged out. Log in again.").waitFor();
   assertNoErrors(aki, ben);
 });
+
+test("a message to a conversation that is gone does not vanish, nor does a failing database go unsaid", async () => {
+  server = await Server.start();
+  const aki = await server.registerAccount("aki");
+  const ben = await signUp(browser, server, "ben");
+  const { items } = await server.api(aki.token, "GET", "/users?q=ben");
+  const createGroup = (title) =>
+    server.api(aki.token, "POST", "/conversations", { kind: "group", title, members: [items[0].id] });
+  const gone = await createGroup("Gone");
+  await createGroup("Other");
+  await ben.page.getByRole("link", { name: /Gone/ }).click();
+  await composer(ben.page).waitFor();
+  await ben.context.setOffline(true);
+  await server.kill();
+  await sendMessage(ben.page, "Lunch at noon?");
+  await server.run();
+  await server.api(aki.token, "DELETE", `/conversations/${gone.id}/members/${items[0].id}`);
+  await ben.context.setOffline(false);
+  const failed = ben.page.getByRole("region", { name: "Not sent" });
+  await failed.getByText("Lunch at noon?").waitFor();
+  await ben.page.reload();
+  await failed.getByRole("button", { name: "Discard" }).click();
+  await failed.waitFor({ state: "detached" });
+
+  await ben.page.evaluate(() => {
+    const { transaction } = IDBDatabase.prototype;
+    IDBDatabase.prototype.transaction = () => {
+      IDBDatabase.prototype.transaction = transaction;
+      throw new Error("the database has failed");
+    };
+  });
+  const notice = ben.page.getByText("This browser cannot save anything");
+  await ben.page.getByRole("link", { name: /Other/ }).click();
+  await composer(ben.page).fill("a draft");
+  await notice.waitFor();
+  await notice.waitFor({ state: "detached" });
+  await ben.page.reload();
+  await ben.page.waitForFunction(() => document.querySelector("textarea")?.value === "a draft");
+  assertNoErrors(ben);
+});

@@ -197,8 +197,8 @@ func TestServerRestarts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(page) < acknowledged || len(page) > acknowledged+3 {
-		t.Errorf("%d messages were acknowledged and %d are there", acknowledged, len(page))
+	if len(page.Messages) < acknowledged || len(page.Messages) > acknowledged+3 {
+		t.Errorf("%d messages were acknowledged and %d are there", acknowledged, len(page.Messages))
 	}
 }
 
@@ -222,8 +222,8 @@ func TestReplicaBehind(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if len(page) != 1 || page[0].Seq != want.Seq {
-				t.Fatalf("%s: message %d was stored, and the newest is %+v", what, want.Seq, page)
+			if len(page.Messages) != 1 || page.Messages[0].Seq != want.Seq {
+				t.Fatalf("%s: message %d was stored, and the newest is %+v", what, want.Seq, page.Messages)
 			}
 		}
 	}
@@ -273,8 +273,8 @@ func TestReplicasBehindOneAddress(t *testing.T) {
 		for range 16 {
 			readers.Go(func() error {
 				page, err := s.History(t.Context(), c, u, 1, 1<<31, true, 1)
-				if err == nil && (len(page) != 1 || page[0].Seq != want.Seq) {
-					err = fmt.Errorf("message %d was stored, and the newest is %+v", want.Seq, page)
+				if err == nil && (len(page.Messages) != 1 || page.Messages[0].Seq != want.Seq) {
+					err = fmt.Errorf("message %d was stored, and the newest is %+v", want.Seq, page.Messages)
 				}
 				return err
 			})
@@ -352,13 +352,13 @@ func TestPartitions(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				for _, m := range page {
+				for _, m := range page.Messages {
 					got = append(got, m.Seq)
 				}
 				if backward {
-					to = page[0].Seq - 1
+					to = page.Messages[0].Seq - 1
 				} else {
-					from = page[len(page)-1].Seq + 1
+					from = page.Messages[len(page.Messages)-1].Seq + 1
 				}
 			}
 			if len(got) != 41 {
@@ -378,8 +378,8 @@ func TestPartitions(t *testing.T) {
 		t.Errorf("sent again after its month was detached: %+v, %v", out, err)
 	}
 	page, err := s.History(t.Context(), c, u, 1, 41, true, 5)
-	if err != nil || len(page) != 5 {
-		t.Errorf("the newest page after a month was detached: %d, %v", len(page), err)
+	if err != nil || len(page.Messages) != 5 {
+		t.Errorf("the newest page after a month was detached: %d, %v", len(page.Messages), err)
 	}
 }
 

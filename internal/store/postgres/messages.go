@@ -7,6 +7,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
+	"github.com/hikyaku-chat/hikyaku/internal/store"
 )
 
 // messageColumns are the columns that messageRow reads; g is the message.
@@ -78,36 +79,35 @@ func (t *tx) SaveHead(id chat.ConversationID, head chat.Head) error {
 }
 
 // History returns a page of messages; see the contract.
-func (s *Store) History(ctx context.Context, id chat.ConversationID, by chat.UserID, from, to int64, backward bool, limit int) ([]chat.Message, error) {
-	return readPreferReplica(ctx, s, "read messages", func(ctx context.Context, q querier) ([]chat.Message, error) {
+func (s *Store) History(ctx context.Context, id chat.ConversationID, by chat.UserID, from, to int64, backward bool, limit int) (store.HistoryPage, error) {
+	return readPreferReplica(ctx, s, "read messages", func(ctx context.Context, q querier) (out store.HistoryPage, err error) {
 		limit, from, to := int64(max(limit, 0)), max(from, 1), max(to, 0)
-		// One statement sees one snapshot: the membership, the last message and
-		// the page are consistent. As seq has no gaps, the first and the last
+		// One statement sees one snapshot: the membership, the head and the page
+		// are consistent. As seq has no gaps, the first and the last
 		// seq of the page follow from it, and with them the months to read.
 		rows, err := q.Query(ctx, `WITH ends AS MATERIALIZED (
-				SELECT CASE WHEN $5 THEN greatest($3, l.last - $6 + 1) ELSE $3 END AS low,
+				SELECT c.seq, c.rev, CASE WHEN $5 THEN greatest($3, l.last - $6 + 1) ELSE $3 END AS low,
 					CASE WHEN $5 THEN l.last ELSE least(l.last, $3 - 1 + $6) END AS high
 				FROM members v JOIN conversations c ON c.id = v.conversation
 				CROSS JOIN LATERAL (SELECT least($4, c.seq) AS last) l
 				WHERE v.account = $2 AND v.conversation = $1 AND v.role <> ''),
-			page AS MATERIALIZED (SELECT low, high, `+monthSQL("$1", "low")+` AS since, `+monthSQL("$1", "high")+` AS until FROM ends)
-			SELECT `+messageColumns+` FROM page LEFT JOIN LATERAL (SELECT * FROM messages x
+			page AS MATERIALIZED (SELECT seq, rev, low, high, `+monthSQL("$1", "low")+` AS since, `+monthSQL("$1", "high")+` AS until FROM ends)
+			SELECT page.seq, page.rev, `+messageColumns+` FROM page LEFT JOIN LATERAL (SELECT * FROM messages x
 				WHERE x.conversation = $1 AND x.seq BETWEEN page.low AND page.high AND x.month BETWEEN page.since AND page.until) g ON true
 			ORDER BY g.seq`, id, by, from, to, backward, limit)
 		if err != nil {
-			return nil, err
+			return out, err
 		}
 		defer rows.Close()
 		member := false
-		var out []chat.Message
 		for rows.Next() {
 			var r messageRow
-			if err := rows.Scan(r.fields()...); err != nil {
-				return nil, err
+			if err := rows.Scan(append([]any{&out.Head.Seq, &out.Head.Rev}, r.fields()...)...); err != nil {
+				return out, err
 			}
 			member = true
 			if m := r.message(); m != nil {
-				out = append(out, *m)
+				out.Messages = append(out.Messages, *m)
 			}
 		}
 		return out, notFound(member, rows.Err(), "conversation")

@@ -106,7 +106,7 @@ func TestKilled(t *testing.T) {
 				t.Fatal(err)
 			}
 			names := map[chat.ClientID]bool{}
-			for i, m := range all {
+			for i, m := range all.Messages {
 				if m.Seq != int64(i)+1 {
 					t.Fatalf("round %d: message %d has seq %d", round, i+1, m.Seq)
 				}

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
+	"github.com/hikyaku-chat/hikyaku/internal/store"
 )
 
 // UpdateMessage calls f to change a message, and stores it.
@@ -70,23 +71,24 @@ const (
 )
 
 // History returns a page of messages; see the contract.
-func (s *Store) History(ctx context.Context, id chat.ConversationID, by chat.UserID, from, to int64, backward bool, limit int) ([]chat.Message, error) {
-	return read(ctx, s, "read messages", func(c *conn) ([]chat.Message, error) {
+func (s *Store) History(ctx context.Context, id chat.ConversationID, by chat.UserID, from, to int64, backward bool, limit int) (store.HistoryPage, error) {
+	return read(ctx, s, "read messages", func(c *conn) (page store.HistoryPage, err error) {
 		v, err := conversationForReader(c, id, by)
 		if err != nil {
-			return nil, err
+			return page, err
 		}
+		page.Head = chat.Head{Seq: v.Seq, Rev: v.Rev}
 		from, to := max(from, 1), min(to, v.Seq)
 		if from > to || limit <= 0 {
-			return nil, nil
+			return page, nil
 		}
-		page := selectPage
+		query := selectPage
 		if backward {
-			page = selectPageBackward
+			query = selectPageBackward
 		}
 		out := make([]chat.Message, min(int64(limit), to-from+1))
 		n := 0
-		err = c.query(page, func(r row) error {
+		err = c.query(query, func(r row) error {
 			at := n
 			if backward {
 				at = len(out) - 1 - n
@@ -95,8 +97,8 @@ func (s *Store) History(ctx context.Context, id chat.ConversationID, by chat.Use
 			n++
 			return nil
 		}, v.slot, messageKey(v.slot, from), messageKey(v.slot, to), len(out))
-		// seq has no gaps, so the page is full.
-		return out, err
+		page.Messages = out // seq has no gaps, so the page is full
+		return page, err
 	})
 }
 

@@ -163,9 +163,9 @@ func benchStored(b *testing.B, open func(tb testing.TB) Harness) {
 				for b.Loop() {
 					c := rand.IntN(len(f.convs))
 					first := from()
-					m, err := f.s.History(context.Background(), f.convs[c], f.members[c][0], first, first+100, false, 50)
-					if err != nil || len(m) != 50 {
-						b.Fatalf("%d messages, %v", len(m), err)
+					page, err := f.s.History(context.Background(), f.convs[c], f.members[c][0], first, first+100, false, 50)
+					if err != nil || len(page.Messages) != 50 {
+						b.Fatalf("%d messages, %v", len(page.Messages), err)
 					}
 				}
 			}

@@ -200,13 +200,13 @@ func wholeBatches(f *fixture) {
 					return
 				default:
 				}
-				page, err := f.s.History(f.ctx(), c, u, 1, 1<<31, true, 2*size)
+				h, err := f.s.History(f.ctx(), c, u, 1, 1<<31, true, 2*size)
 				if err != nil {
 					f.Error(err)
 					return
 				}
-				if n := len(page); n > 0 && page[n-1].Seq%size != 0 {
-					f.Errorf("a reader saw the conversation end at %d", page[n-1].Seq)
+				if n := len(h.Messages); n > 0 && (h.Messages[n-1].Seq%size != 0 || h.Head != chat.Head{Seq: h.Messages[n-1].Seq, Rev: h.Messages[n-1].Rev}) {
+					f.Errorf("a reader saw the conversation end at %d with the head %+v", h.Messages[n-1].Seq, h.Head)
 				}
 				s, err := f.s.Conversation(f.ctx(), c, u)
 				if err != nil || (s.Last != nil && (s.Last.Seq != s.Seq || s.Seq%size != 0)) {

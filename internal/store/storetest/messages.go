@@ -150,7 +150,9 @@ func pages(f *fixture) {
 		{1, 10, false, 0, 0, 0},
 		{10, 10, true, 1, 10, 10},
 	} {
-		page := must[[]chat.Message](f)(f.s.History(f.ctx(), c, a, t.from, t.to, t.backward, t.limit))
+		h := must[store.HistoryPage](f)(f.s.History(f.ctx(), c, a, t.from, t.to, t.backward, t.limit))
+		f.equal("head", h.Head, chat.Head{Seq: 10, Rev: f.summary(c, a).Rev})
+		page := h.Messages
 		n := int(t.last - t.first + 1)
 		if t.first == 0 {
 			n = 0

@@ -500,10 +500,12 @@ func (m *stateMachine) memberOnly(t *rapid.T, r *room, u chat.UserID, err error)
 }
 
 func (m *stateMachine) history(t *rapid.T, r *room, u chat.UserID) {
-	history, err := m.f.s.History(m.f.ctx(), r.id, u, 1, 1<<31, false, 1000)
+	page, err := m.f.s.History(m.f.ctx(), r.id, u, 1, 1<<31, false, 1000)
 	if !m.memberOnly(t, r, u, err) {
 		return
 	}
+	m.equal(t, "history's head", page.Head, chat.Head{Seq: int64(len(r.msgs)), Rev: r.rev})
+	history := page.Messages
 	for i := range history {
 		history[i] = normalize(history[i])
 	}

@@ -217,7 +217,7 @@ func (f *fixture) sendN(c chat.ConversationID, by chat.UserID, n int) []chat.Mes
 
 func (f *fixture) history(c chat.ConversationID, by chat.UserID) []chat.Message {
 	f.Helper()
-	return must[[]chat.Message](f)(f.s.History(f.ctx(), c, by, 1, 1<<31, false, 100_000))
+	return must[store.HistoryPage](f)(f.s.History(f.ctx(), c, by, 1, 1<<31, false, 100_000)).Messages
 }
 
 func (f *fixture) summary(c chat.ConversationID, by chat.UserID) chat.Summary {

@@ -24,6 +24,7 @@ export function ChatScreen() {
   return (
     <div className="flex h-full flex-col">
       <ConnectionStatus />
+      <StorageStatus />
       <div className="flex min-h-0 flex-1">
         <aside
           className={`w-full min-w-0 flex-col border-r border-line bg-panel md:flex md:w-80 md:shrink-0 ${current ? "hidden" : "flex"}`}
@@ -67,6 +68,19 @@ function ConnectionStatus() {
       className={visible ? "border-b border-line bg-accent-soft px-4 py-1.5 text-center text-sm" : "sr-only"}
     >
       {visible ? t("reconnecting") : ""}
+    </div>
+  );
+}
+
+function StorageStatus() {
+  const { t } = useTranslation();
+  const failed = useApp((s) => s.storageFailed);
+  return (
+    <div
+      role="status"
+      className={failed ? "border-b border-line bg-panel px-4 py-1 text-center text-sm text-dim" : "sr-only"}
+    >
+      {failed ? t("storageFailed") : ""}
     </div>
   );
 }

@@ -83,6 +83,8 @@ export const en = {
   delivered: "Delivered",
   read: "Read",
   failed: "Not sent",
+  storageFailed:
+    "This browser cannot save anything for the page right now: messages that are not sent yet are lost when this page closes.",
   retry: "Retry",
   discard: "Discard",
   startOfHistory: "This is where the conversation begins.",
@@ -151,5 +153,7 @@ export const en = {
   code_unavailable: "The server cannot do this right now. Try again.",
   code_internal: "Something went wrong on the server.",
   code_push: "The browser could not subscribe to notifications: {{detail}}",
+  code_unconfirmed:
+    "You are no longer in this conversation. It is not known whether the message was still delivered.",
   code_offline: "The server cannot be reached.",
 };

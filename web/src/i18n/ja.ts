@@ -85,6 +85,8 @@ export const ja: Record<keyof typeof en, string> = {
   delivered: "配信済み",
   read: "既読",
   failed: "送信できませんでした",
+  storageFailed:
+    "このブラウザーには今データを保存できません。未送信のメッセージは、このページを閉じると失われます。",
   retry: "再送",
   discard: "破棄",
   startOfHistory: "ここから会話が始まりました。",
@@ -153,5 +155,6 @@ export const ja: Record<keyof typeof en, string> = {
   code_unavailable: "今はできません。もう一度試してください。",
   code_internal: "サーバーで問題が起きました。",
   code_push: "ブラウザーで通知を登録できませんでした: {{detail}}",
+  code_unconfirmed: "もうこの会話のメンバーではありません。メッセージが届いたかどうかは確認できません。",
   code_offline: "サーバーに接続できません。",
 };

@@ -16,22 +16,35 @@ export type Page<T> = { items: T[]; next?: string };
 
 export class RestClient {
   /** Calls onUnauthenticated when the session turns out to have ended. */
-  constructor(private readonly onUnauthenticated: () => void = () => {}) {}
+  constructor(
+    private readonly onUnauthenticated: () => void = () => {},
+    private readonly signal?: AbortSignal,
+  ) {}
+
+  /** Returns a client for what ends with a signal: requests that are under way
+   * then fail, and what the server answers them is heeded by nobody. */
+  until(signal: AbortSignal) {
+    return new RestClient(this.onUnauthenticated, signal);
+  }
 
   async call<T>(method: string, path: string, body?: unknown): Promise<T> {
     let response: Response;
+    let text: string;
     try {
       response = await fetch("/api/v1" + path, {
         method,
         headers: body === undefined ? {} : { "Content-Type": "application/json" },
         body: body === undefined ? undefined : JSON.stringify(body),
         credentials: "same-origin",
+        signal: this.signal,
       });
+      text = await response.text();
     } catch {
+      this.throwIfEnded();
       throw new Problem(0, "offline", "the server cannot be reached");
     }
+    this.throwIfEnded();
     if (response.status === 204) return undefined as T;
-    const text = await response.text();
     let parsed: unknown;
     try {
       parsed = JSON.parse(text);
@@ -44,6 +57,10 @@ export class RestClient {
       throw new Problem(response.status, p.code ?? "internal", p.detail ?? "", p.field, p.retry_after_ms);
     }
     return parsed as T;
+  }
+
+  private throwIfEnded() {
+    if (this.signal?.aborted) throw new Problem(0, "unavailable", "the session has ended");
   }
 
   get<T>(path: string) {

@@ -713,6 +713,11 @@ export interface components {
             has_after: boolean;
             has_before: boolean;
             items: components["schemas"]["Message"][];
+            /**
+             * Format: int64
+             * @description rev of the conversation that the page is of: it contains every change up to this one
+             */
+            rev: number;
         };
         Installation: {
             /** @description true as long as there is no account; the first one administers the installation */

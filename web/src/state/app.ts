@@ -9,6 +9,8 @@ import { emptySyncState, type SyncState } from "../sync/store";
 export type SessionState = SyncState & {
   connection: SocketState;
   outbox: OutboxMessage[];
+  /** Whether what is not sent is in memory alone, and lost when the page closes. */
+  storageFailed: boolean;
 };
 
 export type AppState = SessionState & {
@@ -19,7 +21,12 @@ export type AppState = SessionState & {
 
 export type AppStore = StoreApi<AppState>;
 
-export const emptySessionState: SessionState = { ...emptySyncState, connection: "idle", outbox: [] };
+export const emptySessionState: SessionState = {
+  ...emptySyncState,
+  connection: "idle",
+  outbox: [],
+  storageFailed: false,
+};
 
 export const initialState: AppState = { ...emptySessionState, installation: null, notice: null };
 
@@ -35,6 +42,13 @@ export function unreadOf(c: Summary, readHere: number): number {
 /** Returns the conversations, the latest activity first. */
 export function byActivity(conversations: Record<string, Summary>): Summary[] {
   return Object.values(conversations).sort((a, b) => b.active_at - a.active_at || (a.id < b.id ? 1 : -1));
+}
+
+/** Returns the messages that failed for conversations that the user is not in
+ * (any more): no timeline shows them. */
+export function failedElsewhere(s: Pick<AppState, "ready" | "outbox" | "conversations">): OutboxMessage[] {
+  if (!s.ready) return [];
+  return s.outbox.filter((m) => m.state === "failed" && !s.conversations[m.conversation]);
 }
 
 export function conversationName(c: Summary): string {

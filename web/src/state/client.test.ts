@@ -1,6 +1,7 @@
 import { deleteDB, openDB } from "idb";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { Client } from "./client";
+import { openStorage } from "../sync/storage";
 import { setup, unauthenticated } from "./fakeserver";
 
 const user = { id: "1", name: "aki", display_name: "Aki" };
@@ -80,7 +81,7 @@ describe("Client", () => {
     (await openDB("hikyaku-" + other.id, 2)).close();
     await client.logIn("aki", "secret");
     expect(warn).toHaveBeenCalledOnce();
-    expect(store.getState().me).toEqual(other);
+    expect(store.getState()).toMatchObject({ me: other, storageFailed: true });
     server.hello();
     client.session!.messages.saveDraft("c", "a draft");
     expect(await client.session!.messages.draft("c")).toBe("a draft");
@@ -117,11 +118,19 @@ describe("Client", () => {
     server.hello();
     for (const db of transaction.mock.contexts) (db as IDBDatabase).close();
     client.session!.messages.saveDraft("c", "a draft");
-    expect(await client.session!.messages.draft("c")).toBe("");
+    expect(await client.session!.messages.draft("c")).toBe("a draft");
     client.session!.messages.send("c", "hello", 0);
     await vi.waitFor(() => expect(server.socket.sentOf("send")).toMatchObject([{ body: "hello" }]), {
       timeout: 30_000,
     });
+    expect(store.getState().storageFailed).toBe(true);
+    // It is opened again, and has what was written meanwhile.
+    await vi.advanceTimersByTimeAsync(2000);
+    await vi.waitFor(() => expect(store.getState().storageFailed).toBe(false), { timeout: 30_000 });
+    expect(await client.session!.messages.draft("c")).toBe("a draft");
+    const database = await openStorage(user.id);
+    expect(await database.outbox()).toMatchObject([{ body: "hello" }]);
+    database.close();
     await client.logOut();
     expect(server.requests).toContain("POST /logout");
     expect(store.getState().me).toBeNull();

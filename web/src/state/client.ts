@@ -1,10 +1,11 @@
 import { Problem, RestClient } from "../net/rest";
 import type { WebSocketLike } from "../net/socket";
 import type { Installation, User } from "../protocol/types";
-import { MemoryStorage, openStorage } from "../sync/storage";
+import { DeviceStorage } from "../sync/devicestorage";
+import { openStorage } from "../sync/storage";
 import { emptySessionState, type AppState, type AppStore } from "./app";
 import { PushNotifications } from "./push";
-import { Session, type DeviceStorage } from "./session";
+import { Session } from "./session";
 
 /** How long logging out waits for the push service. */
 const pushTimeout = 2000;
@@ -12,7 +13,7 @@ const pushTimeout = 2000;
 /** Client is the page without its views. It logs users in and out, and owns
  * the session in between. */
 export class Client {
-  readonly rest: RestClient;
+  private readonly ownRest: RestClient;
   readonly push: PushNotifications;
   session: Session | null = null;
 
@@ -20,10 +21,16 @@ export class Client {
     private readonly store: AppStore,
     private readonly dial: () => WebSocketLike,
   ) {
-    this.rest = new RestClient(() => {
+    this.ownRest = new RestClient(() => {
       if (this.session) void this.endSession("expired");
     });
-    this.push = new PushNotifications(this.rest);
+    // What is asked for a device whose session has ended ends no other session.
+    this.push = new PushNotifications(new RestClient());
+  }
+
+  /** The REST API, for the session that runs, if one does. */
+  get rest(): RestClient {
+    return this.session?.rest ?? this.ownRest;
   }
 
   /** Loads what the page needs before anything else, and resumes the session
@@ -68,20 +75,25 @@ export class Client {
   }
 
   private async startSession(me: User) {
-    const storage: DeviceStorage = await openStorage(me.id).catch((e) => {
-      console.warn("the database cannot be opened: nothing survives a reload", e);
-      return new MemoryStorage();
-    });
+    let session: Session | null = null;
+    const storage = new DeviceStorage(
+      () => openStorage(me.id),
+      (isOpen) => session?.storageChanged(isOpen),
+    );
+    await storage.open();
     this.session?.stop();
-    const session = new Session({
+    session = new Session({
       store: this.store,
-      rest: this.rest,
+      rest: this.ownRest,
       storage,
       dial: this.dial,
       onRevoked: () => void this.endSession("revoked"),
     });
     this.session = session;
-    this.store.setState({ ...emptySessionState, me, notice: null, users: { [me.id]: me } });
+    this.store.setState({
+      ...emptySessionState,
+      ...{ me, notice: null, users: { [me.id]: me }, storageFailed: !storage.isOpen },
+    });
     await session.start();
     if (this.session === session) void this.push.resume(me.id).catch(() => {});
   }

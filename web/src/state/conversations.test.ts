@@ -26,3 +26,14 @@ it("does not replace a later revision that was pushed meanwhile", async () => {
   await new Conversations(store, rest).update("c", "answered", "");
   expect(store.getState().conversations.c).toMatchObject({ rev: 5, title: "pushed" });
 });
+
+it("does not bring back a conversation that the user was removed from meanwhile", async () => {
+  const { server, store, rest } = setup();
+  server.on("POST /conversations/c/join", async () => {
+    await Promise.resolve();
+    store.setState({ removals: { c: 1 } });
+    return { id: "c", rev: 4 };
+  });
+  await new Conversations(store, rest).joinChannel("c");
+  expect(store.getState().conversations).toEqual({});
+});

@@ -1,5 +1,6 @@
 import type { RestClient } from "../net/rest";
 import type { ChannelEntry, Member, Summary } from "../protocol/types";
+import { mergeSummary } from "../sync/summary";
 import type { AppStore } from "./app";
 
 /** Conversations creates, joins and changes conversations and their members. */
@@ -12,14 +13,14 @@ export class Conversations {
   fetch(id: string) {
     return this.rest.get<Summary>("/conversations/" + id);
   }
-  async createDirect(user: string) {
-    return this.upsert(await this.rest.post<Summary>("/conversations", { kind: "direct", user }));
+  createDirect(user: string) {
+    return this.upsert(this.rest.post<Summary>("/conversations", { kind: "direct", user }));
   }
-  async create(kind: "group" | "channel", title: string, topic: string, members: string[]) {
-    return this.upsert(await this.rest.post<Summary>("/conversations", { kind, title, topic, members }));
+  create(kind: "group" | "channel", title: string, topic: string, members: string[]) {
+    return this.upsert(this.rest.post<Summary>("/conversations", { kind, title, topic, members }));
   }
-  async update(id: string, title: string, topic: string) {
-    return this.upsert(await this.rest.patch<Summary>(`/conversations/${id}`, { title, topic }));
+  update(id: string, title: string, topic: string) {
+    return this.upsert(this.rest.patch<Summary>(`/conversations/${id}`, { title, topic }));
   }
   leave(id: string) {
     return this.rest.post(`/conversations/${id}/leave`);
@@ -28,18 +29,18 @@ export class Conversations {
   findChannels(query: string) {
     return this.rest.getAll<ChannelEntry>("/channels?q=" + encodeURIComponent(query));
   }
-  async joinChannel(id: string) {
-    return this.upsert(await this.rest.post<Summary>(`/conversations/${id}/join`));
+  joinChannel(id: string) {
+    return this.upsert(this.rest.post<Summary>(`/conversations/${id}/join`));
   }
-  async joinByLink(token: string) {
-    return this.upsert(await this.rest.post<Summary>(`/links/${encodeURIComponent(token)}/join`));
+  joinByLink(token: string) {
+    return this.upsert(this.rest.post<Summary>(`/links/${encodeURIComponent(token)}/join`));
   }
 
   members(id: string) {
     return this.rest.getAll<Member>(`/conversations/${id}/members`);
   }
-  async addMembers(id: string, users: string[]) {
-    return this.upsert(await this.rest.post<Summary>(`/conversations/${id}/members`, { users }));
+  addMembers(id: string, users: string[]) {
+    return this.upsert(this.rest.post<Summary>(`/conversations/${id}/members`, { users }));
   }
   removeMember(id: string, user: string) {
     return this.rest.delete(`/conversations/${id}/members/${user}`);
@@ -48,13 +49,15 @@ export class Conversations {
     return this.rest.patch(`/conversations/${id}/members/${user}`, { role });
   }
 
-  /** Puts a conversation into the store, unless a push has brought a later revision. */
-  private upsert(c: Summary): Summary {
+  /** Puts the conversation that a request is answered with into the store,
+   * together with what pushes have brought meanwhile: perhaps the user's removal. */
+  private async upsert(request: Promise<Summary>): Promise<Summary> {
+    const { removals } = this.store.getState();
+    const c = await request;
     this.store.setState((s) => {
-      const stored = s.conversations[c.id];
-      if (stored && stored.rev > c.rev) return {};
+      if (s.removals[c.id] !== removals[c.id]) return {};
       return {
-        conversations: { ...s.conversations, [c.id]: c },
+        conversations: { ...s.conversations, [c.id]: mergeSummary(s.conversations[c.id], c) },
         users: c.peer ? { ...s.users, [c.peer.id]: c.peer } : s.users,
       };
     });

@@ -3,7 +3,7 @@ import { vi } from "vitest";
 import { createStore } from "zustand/vanilla";
 import { FakeWebSocket } from "../net/fakewebsocket";
 import { RestClient } from "../net/rest";
-import { MemoryStorage } from "../sync/storage";
+import { MemoryStorage } from "../sync/memorystorage";
 import { initialState, type AppState } from "./app";
 
 type Route = (path: string, body: unknown) => unknown;

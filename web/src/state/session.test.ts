@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type { Summary, User } from "../protocol/types";
-import { FakeStorage, setup } from "./fakeserver";
+import { RestClient } from "../net/rest";
+import { FakeStorage, setup, unauthenticated } from "./fakeserver";
 import { Session } from "./session";
 
 const me = { id: "1", name: "aki", display_name: "Aki" } as User;
@@ -11,8 +12,10 @@ function open() {
   const fixture = setup({ me, conversations: { d: direct() } });
   const storage = new FakeStorage();
   const onRevoked = vi.fn();
-  const session = new Session({ ...fixture, storage, dial: fixture.server.dial, onRevoked });
-  return { ...fixture, storage, onRevoked, session };
+  const onUnauthenticated = vi.fn();
+  const rest = new RestClient(onUnauthenticated);
+  const session = new Session({ ...fixture, rest, storage, dial: fixture.server.dial, onRevoked });
+  return { ...fixture, storage, onRevoked, onUnauthenticated, session };
 }
 const push = (seq: number, sender = "2") => ({
   ...{ t: "message", conversation: "d", seq, rev: seq + 1, id: String(seq), sender },
@@ -85,6 +88,33 @@ describe("Session", () => {
     expect(server.sockets).toEqual([]);
     expect(store.getState()).toBe(next);
     expect(vi.getTimerCount()).toBe(0);
+  });
+
+  it("heeds no answer after its end, and ends no other session by one", async () => {
+    const { server, session, store, onUnauthenticated } = open();
+    const answers: ((a: unknown) => void)[] = [];
+    const answerLater = () => new Promise((resolve) => answers.push(resolve));
+    for (const prefix of ["GET /conversations", "PATCH /me", "POST /conversations", "GET /users"])
+      server.on(prefix, answerLater);
+    const asked = [
+      session.timelines.open("d"),
+      session.conversations.createDirect("2"),
+      session.users.find("b"),
+      session.changeDisplayName("Akiko"),
+      session.conversations.fetch("d"),
+    ];
+    const refused = Promise.all(asked.map((a) => expect(a).rejects.toMatchObject({ code: "unavailable" })));
+    await vi.waitFor(() => expect(answers).toHaveLength(asked.length));
+    session.stop();
+    const next = store.getState();
+    answers[0]!({ items: [], has_before: false, has_after: false, rev: 1 });
+    answers[1]!({ id: "new", rev: 1 });
+    answers[2]!({ items: [{ id: "2", display_name: "Ben" }] });
+    answers[3]!({ ...me, display_name: "Akiko" });
+    answers[4]!(unauthenticated());
+    await refused;
+    expect(store.getState()).toBe(next);
+    expect(onUnauthenticated).not.toHaveBeenCalled();
   });
 
   it("leaves nothing running when it stops", async () => {

@@ -12,8 +12,8 @@ import { Presence } from "./presence";
 import { Timelines } from "./timelines";
 import { Users } from "./users";
 
-/** DeviceStorage is what a device keeps for an account. */
-export type DeviceStorage = OutboxStorage &
+/** SessionStorage is what a device keeps for an account. */
+export type SessionStorage = OutboxStorage &
   DraftStorage & {
     clear(): Promise<void>;
     close(): void;
@@ -22,15 +22,26 @@ export type DeviceStorage = OutboxStorage &
 export type SessionOptions = {
   store: AppStore;
   rest: RestClient;
-  storage: DeviceStorage;
+  storage: SessionStorage;
   dial: () => WebSocketLike;
   /** Called when the server has ended the session. */
   onRevoked: () => void;
 };
 
+/** Returns a store that changes nothing any more once a signal is aborted: the
+ * state is then another session's, or nobody's. */
+function storeUntil(signal: AbortSignal, store: AppStore): AppStore {
+  const setState = (update: Parameters<AppStore["setState"]>[0]) => {
+    if (!signal.aborted) store.setState(update);
+  };
+  return { ...store, setState };
+}
+
 /** Session is what runs while an account is logged in: the connection, the
  * synchronization, the outbox, and what a user can do with them. */
 export class Session {
+  /** For requests of this session; their answers end with it. */
+  readonly rest: RestClient;
   readonly conversations: Conversations;
   readonly marks: MarkSender;
   readonly messages: Messages;
@@ -41,16 +52,21 @@ export class Session {
   private readonly sync: SyncClient;
   private readonly outbox: Outbox;
   private readonly messageListeners = new Set<(m: Message) => void>();
-  private isStopped = false;
+  private readonly ended = new AbortController();
+  private readonly store: AppStore;
 
   constructor(private readonly options: SessionOptions) {
-    const { store, rest, storage, dial, onRevoked } = options;
+    const { storage, dial, onRevoked } = options;
+    const store = storeUntil(this.ended.signal, options.store);
+    const rest = options.rest.until(this.ended.signal);
+    this.store = store;
+    this.rest = rest;
     const clock = new ServerClock();
     const send = (frame: ClientFrame) => this.socket.send(frame);
     this.conversations = new Conversations(store, rest);
     this.marks = new MarkSender(store, send);
     this.presence = new Presence(store, send);
-    this.timelines = new Timelines(store, rest);
+    this.timelines = new Timelines(store, rest, (id, since, head) => this.sync.syncChanges(id, since, head));
     this.users = new Users(store, rest);
     this.outbox = new Outbox(storage, send, (outbox) => store.setState({ outbox }));
     this.messages = new Messages(rest, this.outbox, storage, clock, send);
@@ -81,11 +97,11 @@ export class Session {
   async start() {
     await this.outbox.load();
     // The session may have been stopped meanwhile: the store is another's now.
-    if (!this.isStopped) this.socket.start();
+    if (!this.ended.signal.aborted) this.socket.start();
   }
 
   stop() {
-    this.isStopped = true;
+    this.ended.abort();
     this.socket.stop();
     this.sync.stop();
     this.outbox.stop();
@@ -107,16 +123,22 @@ export class Session {
     return () => void this.messageListeners.delete(f);
   }
 
+  /** The device's database works again, or does not any more. */
+  storageChanged(isOpen: boolean) {
+    this.store.setState({ storageFailed: !isOpen });
+    if (isOpen) void this.outbox.load();
+  }
+
   /** Deletes what this device has stored for the account: unsent messages and drafts. */
   clearStorage() {
     return this.options.storage.clear();
   }
 
   async changeDisplayName(display_name: string) {
-    const me = await this.options.rest.patch<User>("/me", { display_name });
-    this.options.store.setState((s) => ({ me, users: { ...s.users, [me.id]: me } }));
+    const me = await this.rest.patch<User>("/me", { display_name });
+    this.store.setState((s) => ({ me, users: { ...s.users, [me.id]: me } }));
   }
   changePassword(current: string, replacement: string) {
-    return this.options.rest.put("/me/password", { old: current, new: replacement });
+    return this.rest.put("/me/password", { old: current, new: replacement });
   }
 }

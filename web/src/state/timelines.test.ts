@@ -1,8 +1,8 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import type { Message, Summary } from "../protocol/types";
+import type { Changes, Message, Summary } from "../protocol/types";
 import type { Timeline } from "../sync/timeline";
 import { setup } from "./fakeserver";
-import { Timelines } from "./timelines";
+import { Timelines, type SyncChanges } from "./timelines";
 
 const messages = (from: number, to: number) =>
   Array.from({ length: to - from + 1 }, (_, i) => ({ seq: from + i, rev: from + i }) as Message);
@@ -10,15 +10,17 @@ const timeline = (from: number, to: number, over: Partial<Timeline> = {}): Timel
   messages: messages(from, to),
   hasBefore: from > 1,
   hasAfter: false,
+  rev: 100,
   ...over,
 });
 const history = (from: number, to: number, has_after = false) => ({
   items: messages(from, to),
   has_before: from > 1,
   has_after,
+  rev: 100,
 });
 const conversation = (over: Partial<Summary>) =>
-  ({ id: "c", seq: 100, read: 100, unread: 0, ...over }) as Summary;
+  ({ id: "c", seq: 100, rev: 100, read: 100, unread: 0, ...over }) as Summary;
 
 function open(c: Partial<Summary> = {}, t?: Timeline) {
   const fixture = setup({ conversations: { c: conversation(c) }, timelines: t ? { c: t } : {} });
@@ -26,7 +28,13 @@ function open(c: Partial<Summary> = {}, t?: Timeline) {
     const now = fixture.store.getState().timelines.c!;
     return [now.messages[0]!.seq, now.messages.at(-1)!.seq];
   };
-  return { ...fixture, timelines: new Timelines(fixture.store, fixture.rest), shown };
+  const syncChanges = vi.fn<SyncChanges>(async () => undefined);
+  return {
+    ...fixture,
+    syncChanges,
+    timelines: new Timelines(fixture.store, fixture.rest, syncChanges),
+    shown,
+  };
 }
 
 describe("Timelines", () => {
@@ -59,16 +67,6 @@ describe("Timelines", () => {
     server.on("GET /conversations/c/messages", () => history(1, 60, true));
     await timelines.open("c", 40);
     expect(server.requests).toEqual(["GET /conversations/c/messages?around=40&limit=60"]);
-  });
-
-  it("keeps what was pushed while it was loading", async () => {
-    const { server, store, timelines, shown } = open();
-    server.on("GET /conversations/c/messages", () => {
-      store.setState({ timelines: { c: timeline(101, 101) } });
-      return history(41, 100);
-    });
-    await timelines.open("c");
-    expect(shown()).toEqual([41, 101]);
   });
 
   it("loads a page at either end, once at a time", async () => {
@@ -104,6 +102,67 @@ describe("Timelines", () => {
     timelines.stop();
     vi.advanceTimersByTime(300);
     expect(shown()).toEqual([40, 1539]);
+  });
+
+  it("shows the window that was asked for last, whatever order the answers come in", async () => {
+    const { server, timelines, shown } = open();
+    const answers: ((h: object) => void)[] = [];
+    server.on("GET /conversations/c/messages", () => new Promise((resolve) => answers.push(resolve)));
+    const jump = timelines.open("c", 5);
+    const latest = timelines.openLatest("c");
+    answers[1]!(history(41, 100));
+    await latest;
+    const older = timelines.loadOlder("c");
+    answers[0]!(history(1, 40, true));
+    await jump;
+    expect(shown()).toEqual([41, 100]);
+    // A page of a window that was left is not added to the next.
+    const left = timelines.open("c", 20);
+    answers[3]!(history(30, 40, true));
+    await left;
+    answers[2]!(history(11, 40));
+    await older;
+    expect(shown()).toEqual([30, 40]);
+  });
+
+  it("shows nothing of a conversation that the user was removed from while it was loading", async () => {
+    const { server, store, timelines } = open();
+    server.on("GET /conversations/c/messages", () => {
+      store.setState({ conversations: {}, removals: { c: 1 } });
+      return history(41, 100);
+    });
+    await timelines.open("c");
+    expect(store.getState().timelines).toEqual({});
+  });
+
+  it("asks for the changes that a timeline lacks, until it has them", async () => {
+    const { store, syncChanges } = open({ rev: 105 });
+    const bring = (rev: number) => store.setState({ timelines: { c: timeline(41, 100, { rev }) } });
+    syncChanges.mockImplementation(async (_, since) => {
+      bring(since + 3);
+      return {} as Changes;
+    });
+    bring(100);
+    expect(syncChanges).not.toHaveBeenCalled(); // there is no connection
+    store.setState({ connection: "open" });
+    await vi.advanceTimersByTimeAsync(0);
+    expect(syncChanges.mock.calls).toEqual([
+      ["c", 100, 105],
+      ["c", 103, 105],
+    ]);
+  });
+
+  it("asks again later when a repair was refused", async () => {
+    const { store, syncChanges, timelines } = open({ rev: 105 }, timeline(41, 100));
+    store.setState({ connection: "open" });
+    store.setState({ conversations: { c: conversation({ rev: 106 }) } });
+    await vi.advanceTimersByTimeAsync(1999);
+    expect(syncChanges.mock.calls).toEqual([["c", 100, 105]]);
+    await vi.advanceTimersByTimeAsync(1);
+    expect(syncChanges.mock.calls.at(-1)).toEqual(["c", 100, 106]);
+    timelines.stop();
+    await vi.advanceTimersByTimeAsync(5000);
+    expect(syncChanges).toHaveBeenCalledTimes(2);
   });
 
   it("replaces the window by the latest messages", async () => {

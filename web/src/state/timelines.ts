@@ -1,26 +1,63 @@
 import type { RestClient } from "../net/rest";
-import type { History } from "../protocol/types";
-import { append, firstSeq, lastSeq, prepend, trimBack, trimFront, type Timeline } from "../sync/timeline";
+import type { Changes, History } from "../protocol/types";
+import { catchUp, emptyChangeLog } from "../sync/changelog";
+import {
+  append,
+  firstSeq,
+  fromHistory,
+  lastSeq,
+  prepend,
+  trimBack,
+  trimFront,
+  type Timeline,
+} from "../sync/timeline";
 import { Timers } from "../sync/timers";
-import type { AppStore } from "./app";
+import type { AppState, AppStore } from "./app";
 
 const pageSize = 60;
 /** Trimming waits until the view has shown the page that came before it: the
  * view keeps its place over a change at one end of the timeline, not at both. */
 const trimDelay = 300;
+/** How long a repair that was refused waits for the next attempt. */
+const repairDelay = 2000;
 
-/** Timelines loads the windows of messages that the page shows. */
+/** SyncChanges brings a loaded timeline from the rev since to what the server
+ * has, which is head at least, by one page; nothing when there was no answer. */
+export type SyncChanges = (id: string, since: number, head: number) => Promise<Changes | undefined>;
+
+/** Timelines loads the windows of messages that the page shows, and keeps them
+ * complete: one that is of an older rev than its conversation asks for the
+ * changes that it lacks, whatever it missed them by. */
 export class Timelines {
-  /** What is being loaded: a conversation and a direction. */
+  /** What is being loaded: a conversation's window and a direction. */
   private readonly loading = new Set<string>();
+  private readonly repairing = new Set<string>();
   private readonly timers = new Timers();
+  /** Numbers the windows in the order in which they were asked for. */
+  private lastWindow = 0;
+  /** By conversation, the window that is shown. */
+  private readonly windows = new Map<string, number>();
+  private readonly unsubscribe: () => void;
+  private isStopped = false;
 
   constructor(
     private readonly store: AppStore,
     private readonly rest: RestClient,
-  ) {}
+    private readonly syncChanges: SyncChanges,
+  ) {
+    this.unsubscribe = store.subscribe((now, before) => {
+      if (
+        now.timelines !== before.timelines ||
+        now.conversations !== before.conversations ||
+        now.connection !== before.connection
+      )
+        this.repairAll();
+    });
+  }
 
   stop() {
+    this.isStopped = true;
+    this.unsubscribe();
     this.timers.clear();
   }
 
@@ -34,27 +71,20 @@ export class Timelines {
     const read = Math.max(c?.read ?? 0, s.localReadMarks[id] ?? 0);
     const manyUnread = c && c.seq - read > pageSize / 2 && c.unread > pageSize / 2;
     const center = around ?? (manyUnread ? c.seq - c.unread + 1 : 0);
-    const h = await this.fetch(id, center > 0 ? `around=${center}&` : "");
-    this.store.setState((now) => {
-      let timeline = fromHistory(h);
-      // Messages may have been pushed while the page was loading.
-      const pushed = now.timelines[id];
-      if (pushed && !timeline.hasAfter) timeline = append(timeline, pushed.messages, pushed.hasAfter);
-      return { timelines: { ...now.timelines, [id]: timeline } };
-    });
+    await this.loadWindow(id, center > 0 ? `around=${center}&` : "");
   }
 
   /** Replaces the window by the latest messages. */
-  async openLatest(id: string) {
-    const h = await this.fetch(id, "");
-    this.store.setState((s) => ({ timelines: { ...s.timelines, [id]: fromHistory(h) } }));
+  openLatest(id: string) {
+    return this.loadWindow(id, "");
   }
 
   loadOlder(id: string): Promise<void> {
     const t = this.store.getState().timelines[id];
     if (!t?.hasBefore) return Promise.resolve();
-    return this.loadPage(id, `before=${firstSeq(t)}&`, "older", (h) => {
-      this.update(id, (now) => prepend(now, h.items, h.has_before));
+    const before = firstSeq(t);
+    return this.loadPage(id, `before=${before}&`, "older", (h) => {
+      this.update(id, (now) => prepend(now, before, h));
       this.trimLater(id, trimBack);
     });
   }
@@ -62,8 +92,9 @@ export class Timelines {
   loadNewer(id: string): Promise<void> {
     const t = this.store.getState().timelines[id];
     if (!t?.hasAfter) return Promise.resolve();
-    return this.loadPage(id, `after=${lastSeq(t)}&`, "newer", (h) => {
-      this.update(id, (now) => append(now, h.items, h.has_after));
+    const after = lastSeq(t);
+    return this.loadPage(id, `after=${after}&`, "newer", (h) => {
+      this.update(id, (now) => append(now, after, h));
       this.trimLater(id, trimFront);
     });
   }
@@ -77,26 +108,53 @@ export class Timelines {
     return this.rest.get<History>(`/conversations/${id}/messages?${query}limit=${pageSize}`);
   }
 
+  /** Replaces the window, unless one that was asked for later is shown already. */
+  private async loadWindow(id: string, query: string) {
+    const window = ++this.lastWindow;
+    const { removals } = this.store.getState();
+    // What changes from here on is applied over the answer.
+    this.store.setState((s) => {
+      if (s.changeLogs[id]) return {};
+      const log = emptyChangeLog(s.conversations[id]?.rev ?? 0);
+      return { changeLogs: { ...s.changeLogs, [id]: log } };
+    });
+    const h = await this.fetch(id, query);
+    if (window < (this.windows.get(id) ?? 0) || this.wasRemoved(id, removals)) return;
+    this.windows.set(id, window);
+    this.store.setState((s) => ({
+      timelines: { ...s.timelines, [id]: catchUp(fromHistory(h), s.changeLogs[id]) },
+    }));
+  }
+
   private async loadPage(
     id: string,
     query: string,
     direction: "older" | "newer",
     apply: (h: History) => void,
   ) {
-    const key = `${direction} ${id}`;
+    const window = this.windows.get(id);
+    const { removals } = this.store.getState();
+    const key = `${direction} ${window} ${id}`;
     if (this.loading.has(key)) return;
     this.loading.add(key);
     try {
-      apply(await this.fetch(id, query));
+      const h = await this.fetch(id, query);
+      if (this.windows.get(id) === window && !this.wasRemoved(id, removals)) apply(h);
     } finally {
       this.loading.delete(key);
     }
   }
 
+  /** Whether the user was removed from the conversation since: what was asked
+   * for before that is not shown. */
+  private wasRemoved(id: string, since: AppState["removals"]) {
+    return this.store.getState().removals[id] !== since[id];
+  }
+
   private update(id: string, change: (t: Timeline) => Timeline) {
     this.store.setState((s) => {
       const t = s.timelines[id];
-      const changed = t && change(t);
+      const changed = t && catchUp(change(t), s.changeLogs[id]);
       return changed && changed !== t ? { timelines: { ...s.timelines, [id]: changed } } : {};
     });
   }
@@ -104,8 +162,33 @@ export class Timelines {
   private trimLater(id: string, trim: (t: Timeline) => Timeline) {
     this.timers.after(trimDelay, () => this.update(id, trim));
   }
+
+  /** The timelines that lack changes. */
+  private repairAll() {
+    const s = this.store.getState();
+    for (const id of Object.keys(s.timelines))
+      if (lacksChanges(s, id) && !this.repairing.has(id)) void this.repair(id);
+  }
+
+  private async repair(id: string) {
+    this.repairing.add(id);
+    for (let s = this.store.getState(); lacksChanges(s, id); s = this.store.getState()) {
+      const page = await this.syncChanges(id, s.timelines[id]!.rev, s.conversations[id]!.rev);
+      if (this.isStopped) return;
+      if (page) continue;
+      // Refused, or the connection is lost.
+      this.timers.after(repairDelay, () => {
+        this.repairing.delete(id);
+        this.repairAll();
+      });
+      return;
+    }
+    this.repairing.delete(id);
+  }
 }
 
-function fromHistory(h: History): Timeline {
-  return { messages: h.items, hasBefore: h.has_before, hasAfter: h.has_after };
+function lacksChanges(s: AppState, id: string): boolean {
+  const c = s.conversations[id];
+  const t = s.timelines[id];
+  return s.connection === "open" && c !== undefined && t !== undefined && t.rev < c.rev;
 }

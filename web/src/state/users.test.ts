@@ -47,6 +47,28 @@ describe("Users", () => {
     expect(server.requests).toHaveLength(2);
   });
 
+  it("does not replace what it was told later than it asked", async () => {
+    const { users, store } = open();
+    const answers: ((u: User[]) => void)[] = [];
+    const ask = () => users.addFrom(new Promise<User[]>((resolve) => answers.push(resolve)), (a) => a);
+    const named = (display_name: string) => ({ id: "known", display_name }) as User;
+    const known = () => store.getState().users.known!.display_name;
+    const [first, second, third] = [ask(), ask(), ask()];
+    answers[0]!([named("first")]);
+    await first;
+    answers[2]!([named("third")]);
+    await third;
+    expect(known()).toBe("third");
+    answers[1]!([named("second")]);
+    await second;
+    expect(known()).toBe("third");
+    const fourth = ask();
+    store.setState({ users: { known: named("pushed") } });
+    answers[3]!([named("fourth")]);
+    await fourth;
+    expect(known()).toBe("pushed");
+  });
+
   it("finds users by name, and knows them from then on", async () => {
     const { users, server, store } = open();
     server.on("GET /users?limit=20&q=b%C3%A9", () => ({ items: [{ id: "b" }] }));

@@ -11,6 +11,10 @@ const batchSize = 200;
 /** Users knows the people that the page names. */
 export class Users {
   private requested = new Set<string>();
+  /** Numbers the requests in the order in which they were made. */
+  private lastRequest = 0;
+  /** Which request a user's entry comes from, if it does not come from a push. */
+  private readonly origins = new WeakMap<User, number>();
   private scheduled = false;
   private readonly timers = new Timers();
 
@@ -30,18 +34,29 @@ export class Users {
     this.schedule();
   }
 
-  add(users: User[]) {
-    this.store.setState((s) => ({
-      users: { ...s.users, ...Object.fromEntries(users.map((u) => [u.id, u])) },
-    }));
+  /** Waits for an answer, and puts the people in it into the store, except those
+   * of whom the page has been told something later meanwhile. */
+  async addFrom<T>(request: Promise<T>, usersOf: (answer: T) => User[]): Promise<T> {
+    const number = ++this.lastRequest;
+    const before = this.store.getState().users;
+    const answer = await request;
+    this.store.setState((s) => {
+      const users = { ...s.users };
+      for (const u of usersOf(answer)) {
+        const known = users[u.id];
+        const isLater = known && known !== before[u.id] && !((this.origins.get(known) ?? Infinity) < number);
+        if (isLater) continue;
+        this.origins.set(u, number);
+        users[u.id] = u;
+      }
+      return { users };
+    });
+    return answer;
   }
 
   async find(query: string): Promise<User[]> {
-    const { items } = await this.rest.get<{ items: User[] }>(
-      "/users?limit=20&q=" + encodeURIComponent(query),
-    );
-    this.add(items);
-    return items;
+    const request = this.rest.get<{ items: User[] }>("/users?limit=20&q=" + encodeURIComponent(query));
+    return (await this.addFrom(request, (a) => a.items)).items;
   }
 
   private schedule() {
@@ -52,10 +67,8 @@ export class Users {
       const ids = [...this.requested].slice(0, batchSize);
       for (const id of ids) this.requested.delete(id);
       if (this.requested.size > 0) this.schedule();
-      void this.rest
-        .get<{ items: User[] }>("/users?ids=" + ids.join())
-        .then(({ items }) => this.add(items))
-        .catch(() => {}); // requested again when the page shows the user the next time
+      const request = this.rest.get<{ items: User[] }>("/users?ids=" + ids.join());
+      this.addFrom(request, (a) => a.items).catch(() => {}); // requested again when the page shows the user the next time
     });
   }
 }

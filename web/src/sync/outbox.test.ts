@@ -1,7 +1,8 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type { ClientFrame } from "../protocol/types";
 import { Outbox, type OutboxMessage, type OutboxStorage } from "./outbox";
-import { MemoryStorage, openStorage } from "./storage";
+import { MemoryStorage } from "./memorystorage";
+import { openStorage } from "./storage";
 
 function setup(memory = new MemoryStorage(), storage: OutboxStorage = memory) {
   const sent: string[] = []; // the ids of sends, "-" and the id for withdrawals
@@ -157,6 +158,74 @@ describe("Outbox", () => {
     expect(memory.messages.get("1")!.failed).toBe("not_found");
     outbox.retry("1");
     expect(sent).toEqual(["1", "1"]);
+  });
+
+  it("ends what was for a conversation that the user is no longer in as failed, for all to see", async () => {
+    const { outbox, sent, shown, memory } = setup();
+    outbox.connected(3);
+    for (const id of ["1", "2", "3", "4"]) await outbox.add(id, "c", id, 0, 0);
+    await outbox.add("x", "other", "x", 0, 0);
+    outbox.accepted("1");
+    outbox.removeConversation("c");
+    // There is room on the connection for others again.
+    expect(sent).toEqual(["1", "2", "3", "4", "x"]);
+    outbox.removeConversation("gone");
+    expect(shown().map((m) => [m.id, m.state, m.code])).toEqual([
+      ["1", "failed", "unconfirmed"],
+      ["2", "failed", "unconfirmed"],
+      ["3", "failed", "unconfirmed"],
+      ["4", "failed", "unconfirmed"],
+      ["x", "sending", undefined],
+    ]);
+    outbox.stored("1");
+    outbox.failed("2", "not_found");
+    outbox.rejected({ id: "3", code: "not_found" });
+    outbox.accepted("4");
+    expect(shown().map((m) => [m.id, m.code])).toEqual([
+      ["2", "not_found"],
+      ["3", "not_found"],
+      ["4", "unconfirmed"],
+      ["x", undefined],
+    ]);
+    await vi.waitFor(() => expect(memory.messages.get("4")!.failed).toBe("unconfirmed"));
+    outbox.remove("4");
+    expect(memory.messages.has("4")).toBe(false);
+  });
+
+  it("says for certain that what was never sent is not sent", async () => {
+    const { outbox, sent, shown } = setup();
+    await outbox.add("1", "c", "one", 0, 0);
+    outbox.removeConversation("c");
+    expect(shown()[0]).toMatchObject({ state: "failed", code: "not_found" });
+    outbox.connected(10);
+    expect(sent).toEqual([]);
+  });
+
+  it("loads what could not be loaded before, without what has been stored meanwhile", async () => {
+    const { outbox, sent, shown, memory } = setup();
+    const earlier = setup(memory);
+    for (const id of ["1", "2"]) await earlier.outbox.add(id, "c", id, 0, 0);
+    await outbox.add("3", "c", "three", 0, 0);
+    outbox.connected(10);
+    const loading = outbox.load();
+    outbox.stored("3");
+    await loading;
+    await outbox.add("4", "c", "four", 0, 0);
+    expect(shown().map((m) => m.id)).toEqual(["1", "2", "4"]);
+    expect(sent).toEqual(["3", "1", "2", "4"]);
+    await outbox.load();
+    expect(shown().map((m) => m.id)).toEqual(["1", "2", "4"]);
+    expect((await memory.outbox()).map((m) => m.id)).toEqual(["1", "2", "4"]);
+  });
+
+  it("keeps the order of what an earlier page left and what is new", async () => {
+    const memory = new MemoryStorage();
+    const earlier = setup(memory);
+    for (const id of ["1", "2"]) await earlier.outbox.add(id, "c", id, 0, 0);
+    const late = setup(memory);
+    await late.outbox.add("3", "c", "three", 0, 0);
+    await late.outbox.load();
+    expect((await memory.outbox()).map((m) => m.id)).toEqual(["1", "2", "3"]);
   });
 
   it("keeps at most the limit of unanswered messages in flight", async () => {

@@ -23,7 +23,13 @@ export type OutboxStorage = {
 
 /** sent: on the current connection. owed: the server rejected it for now on this
  * connection, and lets no later message pass until it is sent again or withdrawn. */
-type Entry = OutboxMessage & { order: number; sent: boolean; owed: boolean };
+type Entry = OutboxMessage & {
+  order: number;
+  /** Whether it may have reached the server at any time. */
+  attempted: boolean;
+  sent: boolean;
+  owed: boolean;
+};
 
 /** Outbox holds the messages that the server has not stored yet. Each is saved
  * on the device before it is sent, sent in the order of writing within its
@@ -36,6 +42,8 @@ export class Outbox {
   private isStopped = false;
   private inFlightLimit = 1;
   private order = 0;
+  /** While messages are loaded, those that were removed meanwhile. */
+  private removedWhileLoading: Set<string> | null = null;
 
   constructor(
     private readonly storage: OutboxStorage,
@@ -43,25 +51,35 @@ export class Outbox {
     private readonly onChange: (messages: OutboxMessage[]) => void,
   ) {}
 
-  /** Loads the messages that an earlier page left unsent. */
+  /** Loads the messages that an earlier page left unsent; again when the storage
+   * works that did not before. */
   async load() {
+    const removed = (this.removedWhileLoading ??= new Set());
     const stored = await this.storage.outbox().catch((e): StoredMessage[] => {
       console.warn("unsent messages cannot be loaded", e);
       return [];
     });
+    this.removedWhileLoading = null;
     if (this.isStopped) return;
-    const loaded = new Set(this.entries.map((e) => e.id));
+    const loaded = new Set([...this.entries.map((e) => e.id), ...removed]);
     const earlier: Entry[] = stored
       .filter((s) => !loaded.has(s.id))
       .map((s) => ({
         ...s,
         state: s.failed ? "failed" : "sending",
         code: s.failed,
+        attempted: true,
         sent: false,
         owed: false,
       }));
-    this.entries = [...earlier, ...this.entries];
     this.order = Math.max(this.order, ...stored.map((s) => s.order), 0);
+    // They come before those of this page, also when all are loaded the next time.
+    if (earlier.length > 0)
+      for (const e of this.entries) {
+        e.order = ++this.order;
+        void this.save(e);
+      }
+    this.entries = [...earlier, ...this.entries];
     this.publish();
     this.flush();
   }
@@ -75,6 +93,7 @@ export class Outbox {
       at,
       state: "sending",
       order: ++this.order,
+      attempted: false,
       sent: false,
       owed: false,
     };
@@ -151,6 +170,7 @@ export class Outbox {
   }
 
   remove(id: string) {
+    this.removedWhileLoading?.add(id);
     const e = this.find(id);
     if (e) this.withdrawOwed(e);
     this.entries = this.entries.filter((x) => x.id !== id);
@@ -159,9 +179,19 @@ export class Outbox {
     this.flush();
   }
 
-  /** Removes the messages to a conversation that the user is no longer in. */
+  /** The user is no longer in a conversation: messages to it fail, and are kept
+   * until the user has seen that. Of those that may have reached the server it is
+   * not known whether they were stored, until it says so. */
   removeConversation(conversation: string) {
-    for (const e of this.entries.filter((x) => x.conversation === conversation)) this.remove(e.id);
+    const open = this.entries.filter((e) => e.conversation === conversation && e.state !== "failed");
+    for (const e of open) {
+      e.state = "failed";
+      e.code = e.attempted ? "unconfirmed" : "not_found";
+      this.withdrawOwed(e);
+      void this.save(e);
+    }
+    if (open.length > 0) this.publish();
+    this.flush();
   }
 
   stop() {
@@ -241,6 +271,7 @@ export class Outbox {
       if (!this.send(frame)) return;
       e.sent = true;
       e.owed = false;
+      e.attempted = true;
       inFlight++;
     }
   }

@@ -71,32 +71,3 @@ export class Storage {
     this.db.close();
   }
 }
-
-/** MemoryStorage is used where the browser has no database for the page, as in
- * some private windows. Nothing in it survives a reload. */
-export class MemoryStorage {
-  readonly messages = new Map<string, StoredMessage>();
-  readonly drafts = new Map<string, string>();
-
-  async outbox(): Promise<StoredMessage[]> {
-    return [...this.messages.values()].sort((a, b) => a.order - b.order);
-  }
-  async save(m: StoredMessage) {
-    this.messages.set(m.id, m);
-  }
-  async delete(id: string) {
-    this.messages.delete(id);
-  }
-  async draft(conversation: string): Promise<string> {
-    return this.drafts.get(conversation) ?? "";
-  }
-  async saveDraft(conversation: string, text: string) {
-    if (text) this.drafts.set(conversation, text);
-    else this.drafts.delete(conversation);
-  }
-  async clear() {
-    this.messages.clear();
-    this.drafts.clear();
-  }
-  close() {}
-}

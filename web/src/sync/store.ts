@@ -1,4 +1,5 @@
 import type { PresenceState, Summary, User } from "../protocol/types";
+import type { ChangeLog } from "./changelog";
 import type { Timeline } from "./timeline";
 
 /** Marks holds what each user of a conversation has read and received. */
@@ -13,6 +14,10 @@ export type SyncState = {
   /** By conversation, what was read on this device; ahead of what the server has stored. */
   localReadMarks: Record<string, number>;
   timelines: Record<string, Timeline>;
+  /** Of each conversation that has, or waits for, a timeline. */
+  changeLogs: Record<string, ChangeLog>;
+  /** By conversation, how often the user was removed from it while the page was open. */
+  removals: Record<string, number>;
   users: Record<string, User>;
   presence: Record<string, PresenceState>;
   /** By conversation and user, when the typing indicator expires. */
@@ -33,6 +38,8 @@ export const emptySyncState: SyncState = {
   conversations: {},
   localReadMarks: {},
   timelines: {},
+  changeLogs: {},
+  removals: {},
   users: {},
   presence: {},
   typing: {},

@@ -28,14 +28,17 @@ function message(seq: number, rev: number, over: Partial<Message> = {}): Message
   };
 }
 
-function setup(conversations: Record<string, Summary> = { c: summary() }) {
+function setup(
+  conversations: Record<string, Summary> = { c: summary() },
+  fetchConversation: (id: string) => Promise<Summary> = async () => summary(),
+) {
   const sent: ClientFrame[] = [];
   const stored: string[] = [];
   const store = createStore<SyncState>()(() => ({
     ...emptySyncState,
     me,
     conversations,
-    timelines: { c: { messages: [], hasBefore: false, hasAfter: false } },
+    timelines: { c: { messages: [], hasBefore: false, hasAfter: false, rev: 1 } },
   }));
   const engine = new SyncClient(
     store,
@@ -50,7 +53,7 @@ function setup(conversations: Record<string, Summary> = { c: summary() }) {
       stored: (id) => stored.push(id),
       removeConversation: () => {},
     },
-    async () => summary(),
+    fetchConversation,
   );
   const push = (m: Message, t: "message" | "edited" | "deleted" = "message") =>
     engine.handleFrame({ t, ...m } as ServerFrame);
@@ -173,6 +176,41 @@ describe("SyncClient", () => {
     engine.handleFrame({ t: "mark", conversation: "c", user: other.id, read: 2, received: 2 });
     engine.handleFrame({ t: "mark", conversation: "c", user: other.id, read: 1, received: 1 });
     expect(store.getState().marks.c![other.id]).toEqual({ read: 2, received: 2 });
+  });
+
+  it("keeps the later role, whatever order the answers come in", async () => {
+    const answers: ((c: Summary) => void)[] = [];
+    const { engine, store } = setup(undefined, () => new Promise((resolve) => answers.push(resolve)));
+    for (const rev of [2, 3]) {
+      const conversation = summary({ rev, members_rev: rev });
+      engine.handleFrame({ t: "conversation", by: "2", conversation } as ServerFrame);
+    }
+    answers[1]!(summary({ rev: 3, members_rev: 3, role: "admin" }));
+    answers[0]!(summary({ rev: 2, members_rev: 2, role: "member" }));
+    await vi.advanceTimersByTimeAsync(0);
+    expect(store.getState().conversations.c).toMatchObject({ rev: 3, role: "admin" });
+  });
+
+  it("does not bring back a conversation that the user was removed from while it was fetched", async () => {
+    let resolve!: (c: Summary) => void;
+    const { engine, store } = setup({}, () => new Promise((r) => (resolve = r)));
+    engine.handleFrame({ t: "conversation", by: "2", conversation: summary(), joined: [me] } as ServerFrame);
+    engine.handleFrame({ t: "removed", conversation: "c" });
+    resolve(summary());
+    await vi.advanceTimersByTimeAsync(0);
+    expect(store.getState().conversations).toEqual({});
+  });
+
+  it("does not go back in marks that were pushed while the list was on its way", async () => {
+    const direct = summary({ kind: "direct", seq: 9, peer: other });
+    const { engine, store, answer } = setup({ c: direct });
+    engine.handleFrame({ t: "resync" });
+    engine.handleFrame({ t: "mark", conversation: "c", user: other.id, read: 7, received: 8 });
+    engine.handleFrame({ t: "mark", conversation: "c", user: me.id, read: 6, received: 6 });
+    const listed = { ...direct, read: 5, unread: 4, peer_read: 5, peer_received: 6 };
+    await answer({ t: "synced", id: "1", conversations: [listed], gone: [], cursor: "x", more: false });
+    expect(store.getState().marks.c![other.id]).toEqual({ read: 7, received: 8 });
+    expect(store.getState().conversations.c).toMatchObject({ read: 6, unread: 3 });
   });
 
   it("removes the typing indicator after its time", async () => {

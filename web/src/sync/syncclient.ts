@@ -10,7 +10,9 @@ import type {
 } from "../protocol/types";
 import type { Outbox } from "./outbox";
 import type { SyncState, SyncStore } from "./store";
-import { upsert } from "./timeline";
+import { advance, catchUp } from "./changelog";
+import { mergeRole, mergeSummary, unreadAfter } from "./summary";
+import { applyChanges } from "./timeline";
 import { Timers } from "./timers";
 
 /** How long an out-of-order frame waits for the frames before it. */
@@ -151,12 +153,11 @@ export class SyncClient {
       next.unread = mine ? 0 : c.unread + 1;
     } else if (c.last?.seq === m.seq) next.last = m;
     this.store.setState((s) => {
-      const timeline = s.timelines[m.conversation];
       const typing = { ...s.typing[m.conversation] };
       delete typing[m.sender];
       return {
         conversations: { ...s.conversations, [c.id]: next },
-        timelines: timeline ? { ...s.timelines, [m.conversation]: upsert(timeline, m) } : s.timelines,
+        ...advance(s, c.id, { before: c.rev, rev: next.rev, message: m }),
         typing: { ...s.typing, [m.conversation]: typing },
       };
     });
@@ -174,10 +175,11 @@ export class SyncClient {
     });
     const c = this.state.conversations[id];
     if (!c || f.joined?.some((u) => u.id === me)) {
+      const removals = this.state.removals[id];
       void this.fetchConversation(id).then(
         (fetched) => {
-          const stored = this.state.conversations[id];
-          if (!stored || stored.rev <= fetched.rev) this.setConversation(fetched);
+          if (this.state.removals[id] !== removals) return;
+          this.setConversation(mergeSummary(this.state.conversations[id], fetched));
           this.applyOutOfOrder(id);
         },
         () => {}, // removed again, or offline: the next sync finds out
@@ -191,13 +193,16 @@ export class SyncClient {
       void this.fetchConversation(id).then(
         (fetched) => {
           const stored = this.state.conversations[id];
-          if (stored) this.setConversation({ ...stored, role: fetched.role });
+          if (stored) this.setConversation({ ...stored, role: mergeRole(stored, fetched) });
         },
         () => {},
       );
     }
     const { title, topic, rev, members_rev, members } = f.conversation;
-    this.setConversation({ ...c, title, topic, rev, members_rev, members });
+    this.store.setState((s) => ({
+      conversations: { ...s.conversations, [id]: { ...c, title, topic, rev, members_rev, members } },
+      ...advance(s, id, { before: c.rev, rev }),
+    }));
     this.applyOutOfOrder(id);
   }
 
@@ -214,6 +219,8 @@ export class SyncClient {
       return {
         conversations: without(s.conversations),
         timelines: without(s.timelines),
+        changeLogs: without(s.changeLogs),
+        removals: { ...s.removals, [id]: (s.removals[id] ?? 0) + 1 },
         typing: without(s.typing),
         marks: without(s.marks),
         localReadMarks: without(s.localReadMarks),
@@ -226,8 +233,7 @@ export class SyncClient {
     if (!c) return;
     if (f.user === this.state.me?.id) {
       if (f.read <= c.read) return;
-      const unread = Math.min(c.unread, Math.max(0, c.seq - f.read));
-      this.setConversation({ ...c, read: f.read, unread });
+      this.setConversation({ ...c, read: f.read, unread: unreadAfter(c, f.read) });
       return;
     }
     this.store.setState((s) => {
@@ -330,21 +336,20 @@ export class SyncClient {
   /** Stores a conversation as the server has it, with the messages that its timeline lacks. */
   private async applySummary(c: Summary) {
     const stored = this.state.conversations[c.id];
-    if (this.state.timelines[c.id] && stored && stored.rev < c.rev) await this.syncMessages(c.id, stored.rev);
+    if (this.state.timelines[c.id] && stored && stored.rev < c.rev)
+      await this.syncMessages(c.id, stored.rev, c.rev);
     if (c.last) this.outbox.stored(c.last.client_id);
     this.store.setState((s) => {
-      const stored = s.conversations[c.id];
-      // A push may have brought a later revision meanwhile.
-      const latest =
-        !stored || stored.rev <= c.rev ? c : { ...stored, read: Math.max(stored.read, c.read), role: c.role };
+      const latest = mergeSummary(s.conversations[c.id], c);
       const users = c.peer ? { ...s.users, [c.peer.id]: c.peer } : s.users;
+      const mark = c.peer && s.marks[c.id]?.[c.peer.id];
       const marks = c.peer
         ? {
             ...s.marks,
             [c.id]: {
               [c.peer.id]: {
-                read: c.peer_read ?? 0,
-                received: Math.max(c.peer_received ?? 0, c.peer_read ?? 0),
+                read: Math.max(c.peer_read ?? 0, mark?.read ?? 0),
+                received: Math.max(c.peer_received ?? 0, c.peer_read ?? 0, mark?.received ?? 0),
               },
             },
           }
@@ -354,21 +359,30 @@ export class SyncClient {
     this.applyOutOfOrder(c.id);
   }
 
-  /** Brings a loaded timeline up to date. */
-  private async syncMessages(id: string, rev: number) {
+  /** Brings a loaded timeline up to date with a head that the server had. */
+  private async syncMessages(id: string, rev: number, head: number) {
     for (let more = true; more;) {
-      const f = await this.request({ t: "sync", id: "", conversation: id, rev });
-      if (f.t !== "changes") return;
-      const page: Changes = f;
-      for (const m of page.messages) this.outbox.stored(m.client_id);
-      this.store.setState((s) => {
-        let timeline = s.timelines[id];
-        if (!timeline) return {};
-        for (const m of page.messages) timeline = upsert(timeline, m);
-        return { timelines: { ...s.timelines, [id]: timeline } };
-      });
+      const page = await this.syncChanges(id, rev, head);
+      if (!page) return;
       rev = page.rev;
       more = page.more;
     }
+  }
+
+  /** Applies a page of the changes after rev to a loaded timeline, and returns
+   * it: nothing without an answer. The server has had head already. */
+  async syncChanges(id: string, since: number, head: number): Promise<Changes | undefined> {
+    const page = await this.request({ t: "sync", id: "", conversation: id, rev: since });
+    if (page.t !== "changes") return undefined;
+    for (const m of page.messages) this.outbox.stored(m.client_id);
+    // The last change need not be one of a message.
+    const rev = page.more ? page.rev : Math.max(page.rev, head);
+    this.store.setState((s) => {
+      const timeline = s.timelines[id];
+      if (!timeline) return {};
+      const changed = catchUp(applyChanges(timeline, since, page.messages, rev), s.changeLogs[id]);
+      return { timelines: { ...s.timelines, [id]: changed } };
+    });
+    return page;
   }
 }

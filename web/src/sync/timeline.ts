@@ -1,7 +1,11 @@
-import type { Message } from "../protocol/types";
+import type { History, Message } from "../protocol/types";
 
 /** Timeline is a window of a conversation's messages: contiguous, in ascending
  * order of seq. Its functions are pure.
+ *
+ * A timeline is of a rev: it has seen every change up to that one, and what is
+ * newer is applied over it (see changelog.ts). One whose rev is lower than its
+ * conversation's lacks changes, for whatever reason, and has to ask for them.
  *
  * A timeline changes at one end at a time: the view keeps its scroll position
  * over a change at either end, but not over both at once. So growing never
@@ -10,7 +14,12 @@ export type Timeline = {
   messages: Message[];
   hasBefore: boolean;
   hasAfter: boolean;
+  rev: number;
 };
+
+export function fromHistory(h: History): Timeline {
+  return { messages: h.items, hasBefore: h.has_before, hasAfter: h.has_after, rev: h.rev };
+}
 
 /** How many messages are kept when a timeline is trimmed. */
 export const windowSize = 1500;
@@ -43,19 +52,35 @@ export function upsert(t: Timeline, m: Message): Timeline {
   return t;
 }
 
-/** Adds a page of older messages. */
-export function prepend(t: Timeline, page: Message[], hasBefore: boolean): Timeline {
-  const older = page.filter((m) => m.seq < firstSeq(t));
-  const gap = older.length > 0 && older.at(-1)!.seq !== firstSeq(t) - 1;
-  if (gap) return t;
-  return { messages: [...older, ...t.messages], hasBefore, hasAfter: t.hasAfter };
+/** Adds the page before a seq. The timeline is then of the older of the two revs. */
+export function prepend(t: Timeline, before: number, h: History): Timeline {
+  const first = firstSeq(t);
+  if (before < first) return t; // trimmed meanwhile: the page does not touch it any more
+  const older = h.items.filter((m) => m.seq < first);
+  return {
+    ...t,
+    messages: [...older, ...t.messages],
+    hasBefore: h.has_before,
+    rev: Math.min(t.rev, h.rev),
+  };
 }
 
-/** Adds a page of newer messages. */
-export function append(t: Timeline, page: Message[], hasAfter: boolean): Timeline {
-  let next: Timeline = { ...t, hasAfter: false };
-  for (const m of page) next = upsert(next, m);
-  return { ...next, hasAfter: hasAfter || next.hasAfter };
+/** Adds the page after a seq. The timeline is then of the older of the two revs. */
+export function append(t: Timeline, after: number, h: History): Timeline {
+  if (after > lastSeq(t)) return t; // trimmed meanwhile: the page does not touch it any more
+  let next: Timeline = { ...t, hasAfter: false, rev: Math.min(t.rev, h.rev) };
+  for (const m of h.items) next = upsert(next, m);
+  return { ...next, hasAfter: h.has_after || next.hasAfter };
+}
+
+/** Applies the messages that have changed after since; with them everything up
+ * to rev has been seen. */
+export function applyChanges(t: Timeline, since: number, messages: Message[], rev: number): Timeline {
+  let next = t;
+  // Changes are in the order of their rev: of two new messages, the first may come
+  // last, because it was edited.
+  for (const m of messages.toSorted((a, b) => a.seq - b.seq)) next = upsert(next, m);
+  return t.rev < since || rev <= t.rev ? next : { ...next, rev };
 }
 
 /** Drops the oldest messages when there are too many. */

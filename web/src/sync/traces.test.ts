@@ -3,6 +3,7 @@ import { createStore } from "zustand/vanilla";
 import type { ClientFrame, History, Hello, ServerFrame, Summary } from "../protocol/types";
 import { emptySyncState, type SyncState } from "./store";
 import { SyncClient } from "./syncclient";
+import { fromHistory } from "./timeline";
 
 // What a real server and a device said to each other, recorded by the Go client's
 // tests; internal/syncclient/testdata/traces/README.md tells what the parts mean.
@@ -90,8 +91,7 @@ function setup(trace: Trace) {
       const opened = /^\/conversations\/(\d+)\/messages\?/.exec(path)?.[1];
       if (opened) {
         const h = answer as History;
-        const timeline = { messages: h.items, hasBefore: h.has_before, hasAfter: h.has_after };
-        store.setState((s) => ({ timelines: { ...s.timelines, [opened]: timeline } }));
+        store.setState((s) => ({ timelines: { ...s.timelines, [opened]: fromHistory(h) } }));
         return;
       }
       const next = fetches.shift();

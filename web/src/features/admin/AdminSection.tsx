@@ -1,4 +1,4 @@
-import { useCallback, useEffect, useState } from "react";
+import { useCallback, useState } from "react";
 import { useTranslation } from "react-i18next";
 import type { Invitation, User } from "../../protocol/types";
 import { useApp } from "../../state/app";
@@ -6,6 +6,7 @@ import { useClient } from "../../state/context";
 import { Button, ErrorMessage } from "../../ui/controls";
 import { CopyButton } from "../../ui/CopyButton";
 import { formatDateTime } from "../../ui/time";
+import { useLoad } from "../../ui/useLoad";
 import { useTask } from "../../ui/useTask";
 
 export function AdminSection() {
@@ -23,12 +24,9 @@ function Accounts() {
   const { t } = useTranslation();
   const { rest } = useClient();
   const me = useApp((s) => s.me)!;
-  const [users, setUsers] = useState<User[]>([]);
   const task = useTask();
-  const load = useCallback(async () => setUsers(await rest.getAll<User>("/admin/users")), [rest]);
-  useEffect(() => {
-    void load().catch(() => {});
-  }, [load]);
+  const ask = useCallback(() => rest.getAll<User>("/admin/users"), [rest]);
+  const [users, load] = useLoad<User[]>(ask, []);
   const update = (u: User, changes: Partial<User>) =>
     void task.run(async () => (await rest.patch("/admin/users/" + u.id, changes), await load()));
   return (
@@ -63,16 +61,13 @@ function Accounts() {
 function Invitations() {
   const { t, i18n } = useTranslation();
   const { rest } = useClient();
-  const [invitations, setInvitations] = useState<Invitation[]>([]);
   const [created, setCreated] = useState<Invitation | null>(null);
   const task = useTask();
-  const load = useCallback(
-    async () => setInvitations((await rest.get<{ items: Invitation[] }>("/invitations")).items),
+  const ask = useCallback(
+    async () => (await rest.get<{ items: Invitation[] }>("/invitations")).items,
     [rest],
   );
-  useEffect(() => {
-    void load().catch(() => {});
-  }, [load]);
+  const [invitations, load] = useLoad<Invitation[]>(ask, []);
   return (
     <div className="flex flex-col gap-2">
       <h3 className="flex items-center justify-between text-sm font-medium">

@@ -9,6 +9,7 @@ import { Icon } from "../../ui/icons";
 import { formatShortTime } from "../../ui/time";
 import { SettingsDialog } from "../settings/SettingsDialog";
 import { useDisplayName } from "../useDisplayName";
+import { FailedMessages } from "./FailedMessages";
 import { FindChannels } from "./FindChannels";
 import { NewConversation, type NewKind } from "./NewConversation";
 
@@ -72,6 +73,7 @@ export function ConversationList({ selected }: { selected: string | null }) {
           </Menu.Portal>
         </Menu.Root>
       </header>
+      <FailedMessages />
       <nav
         aria-label={t("conversations")}
         className="min-h-0 flex-1 overflow-y-auto px-2 pb-2"

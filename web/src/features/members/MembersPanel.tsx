@@ -8,30 +8,29 @@ import { Avatar, Button, ErrorMessage, Field } from "../../ui/controls";
 import { CopyButton } from "../../ui/CopyButton";
 import { Modal } from "../../ui/Modal";
 import { formatDateTime } from "../../ui/time";
+import { useLoad } from "../../ui/useLoad";
 import { useTask } from "../../ui/useTask";
 import { PeoplePicker } from "../conversations/PeoplePicker";
 
 type Props = { conversation: Summary; onClose: () => void };
 
+const noMembers: never[] = [];
+
 export function MembersPanel({ conversation: c, onClose }: Props) {
   const { t } = useTranslation();
   const { conversations, presence, users } = useSession();
   const me = useApp((s) => s.me)!.id;
-  const [members, setMembers] = useState<Member[]>([]);
   const [adding, setAdding] = useState(false);
   const [leaving, setLeaving] = useState(false);
   const task = useTask();
   const isManager = c.role === "owner" || c.role === "admin";
 
-  const load = useCallback(async () => {
-    const list = await conversations.members(c.id);
-    users.add(list.map((m) => m.user));
-    setMembers(list);
-    presence.setVisibleMembers(list.map((m) => m.user.id));
-  }, [conversations, presence, users, c.id]);
-  useEffect(() => {
-    void load().catch(() => {});
-  }, [load, c.members_rev]);
+  const askMembers = useCallback(
+    () => users.addFrom(conversations.members(c.id), (list) => list.map((m) => m.user)),
+    [conversations, users, c.id],
+  );
+  const [members, load] = useLoad<Member[]>(askMembers, noMembers, c.members_rev);
+  useEffect(() => presence.setVisibleMembers(members.map((m) => m.user.id)), [presence, members]);
   useEffect(() => () => presence.setVisibleMembers([]), [presence]);
 
   const runAndReload = (f: () => Promise<unknown>) => void task.run(async () => (await f(), await load()));
@@ -193,17 +192,11 @@ function MemberRow({ member: m, isMe, canChangeRole, canRemove, onRoleChange, on
 function Links({ conversation }: { conversation: string }) {
   const { t, i18n } = useTranslation();
   const { rest } = useClient();
-  const [links, setLinks] = useState<Invitation[]>([]);
   const [created, setCreated] = useState<Invitation | null>(null);
   const task = useTask();
   const path = `/conversations/${conversation}/links`;
-  const load = useCallback(
-    async () => setLinks((await rest.get<{ items: Invitation[] }>(path)).items),
-    [rest, path],
-  );
-  useEffect(() => {
-    void load().catch(() => {});
-  }, [load]);
+  const ask = useCallback(async () => (await rest.get<{ items: Invitation[] }>(path)).items, [rest, path]);
+  const [links, load] = useLoad<Invitation[]>(ask, []);
   return (
     <section className="flex flex-col gap-2">
       <h2 className="flex items-center justify-between font-semibold">

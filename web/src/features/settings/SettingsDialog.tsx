@@ -1,4 +1,4 @@
-import { useCallback, useEffect, useState, type FormEvent } from "react";
+import { useCallback, useState, type FormEvent } from "react";
 import { useTranslation } from "react-i18next";
 import type { Session } from "../../protocol/types";
 import { useApp } from "../../state/app";
@@ -6,6 +6,7 @@ import { useClient, useSession } from "../../state/context";
 import { Button, ErrorMessage, Field } from "../../ui/controls";
 import { Modal } from "../../ui/Modal";
 import { formatDateTime } from "../../ui/time";
+import { useLoad } from "../../ui/useLoad";
 import { useTask } from "../../ui/useTask";
 import { AdminSection } from "../admin/AdminSection";
 import { LanguageSwitch, ThemeSwitch } from "./Appearance";
@@ -121,15 +122,9 @@ function Password() {
 function Devices() {
   const { t, i18n } = useTranslation();
   const { rest } = useClient();
-  const [sessions, setSessions] = useState<Session[]>([]);
   const task = useTask();
-  const load = useCallback(
-    async () => setSessions((await rest.get<{ items: Session[] }>("/sessions")).items),
-    [rest],
-  );
-  useEffect(() => {
-    void load().catch(() => {});
-  }, [load]);
+  const ask = useCallback(async () => (await rest.get<{ items: Session[] }>("/sessions")).items, [rest]);
+  const [sessions, load] = useLoad<Session[]>(ask, []);
   return (
     <section className="flex flex-col gap-2 border-t border-line pt-4">
       <h2 className="font-semibold">{t("devices")}</h2>

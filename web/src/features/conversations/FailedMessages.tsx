@@ -1,0 +1,56 @@
+import { useMemo, useState } from "react";
+import { useTranslation } from "react-i18next";
+import { failedElsewhere, useApp } from "../../state/app";
+import { useSession } from "../../state/context";
+import type { OutboxMessage } from "../../sync/outbox";
+import { Button } from "../../ui/controls";
+import { Icon } from "../../ui/icons";
+
+/** Shows the messages that were not sent to conversations that are gone. */
+export function FailedMessages() {
+  const { t } = useTranslation();
+  const ready = useApp((s) => s.ready);
+  const outbox = useApp((s) => s.outbox);
+  const conversations = useApp((s) => s.conversations);
+  const failed = useMemo(
+    () => failedElsewhere({ ready, outbox, conversations }),
+    [ready, outbox, conversations],
+  );
+  if (failed.length === 0) return null;
+  return (
+    <section
+      aria-labelledby="failed-messages"
+      aria-live="polite"
+      className="mx-2 mb-2 max-h-[45%] shrink-0 overflow-y-auto rounded-xl border border-line bg-raised p-3"
+    >
+      <h2 id="failed-messages" className="text-sm font-semibold text-danger">
+        {t("failed")}
+      </h2>
+      <ul className="flex flex-col divide-y divide-line">
+        {failed.map((m) => (
+          <FailedMessage key={m.id} message={m} />
+        ))}
+      </ul>
+    </section>
+  );
+}
+
+function FailedMessage({ message: m }: { message: OutboxMessage }) {
+  const { t } = useTranslation();
+  const { messages } = useSession();
+  const [copied, setCopied] = useState(false);
+  return (
+    <li className="flex flex-col gap-1 py-2">
+      <p className="line-clamp-4 break-words whitespace-pre-wrap">{m.body}</p>
+      {m.code && <p className="text-sm text-dim">{t("code_" + m.code, { detail: "", defaultValue: "" })}</p>}
+      <div className="flex flex-wrap gap-2 text-sm">
+        <Button onClick={() => void navigator.clipboard?.writeText(m.body).then(() => setCopied(true))}>
+          <Icon name="copy" size={16} /> {copied ? t("copied") : t("copy")}
+        </Button>
+        <Button kind="danger" onClick={() => messages.discard(m.id)}>
+          {t("discard")}
+        </Button>
+      </div>
+    </li>
+  );
+}

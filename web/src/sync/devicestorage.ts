@@ -1,0 +1,126 @@
+import type { Storage, StoredMessage } from "./storage";
+import { Timers } from "./timers";
+
+/** How long a database that has failed rests before it is opened again; the time
+ * doubles with each attempt. */
+const firstDelay = 2000;
+const maxDelay = 60_000;
+
+/** A write that is not known to be in the database. */
+type Write = { apply: (s: Storage) => Promise<void>; draft?: string };
+
+/** DeviceStorage keeps unsent messages and drafts in a database that may be
+ * missing or fail at any time. Until it works again, what would be saved is kept
+ * in memory and is lost when the page closes; onChange tells when that begins and
+ * ends. Writing never fails. */
+export class DeviceStorage {
+  private storage: Storage | null = null;
+  /** By what they write, the last write of each that is not done. */
+  private readonly pending = new Map<string, Write>();
+  private readonly timers = new Timers();
+  private delay = firstDelay;
+  private isClosed = false;
+
+  constructor(
+    private readonly openStorage: () => Promise<Storage>,
+    private readonly onChange: (isOpen: boolean) => void,
+  ) {}
+
+  get isOpen() {
+    return this.storage !== null;
+  }
+
+  /** Opens the database, and writes what has waited for it. */
+  async open() {
+    let storage: Storage;
+    try {
+      storage = await this.openStorage();
+    } catch (e) {
+      if (!this.isClosed) this.openLater("the database cannot be opened: nothing survives a reload", e);
+      return;
+    }
+    if (this.isClosed) {
+      storage.close();
+      return;
+    }
+    this.storage = storage;
+    for (const [key, write] of [...this.pending]) {
+      // Unless something later has been written meanwhile.
+      if (this.pending.get(key) === write) await this.apply(storage, key, write);
+      if (this.storage !== storage) return;
+    }
+    this.delay = firstDelay;
+    this.onChange(true);
+  }
+
+  close() {
+    this.isClosed = true;
+    this.timers.clear();
+    this.storage?.close();
+  }
+
+  /** Returns the messages in the database: none while it is not open. */
+  async outbox(): Promise<StoredMessage[]> {
+    return this.storage ? this.read((s) => s.outbox()) : [];
+  }
+  save(m: StoredMessage) {
+    return this.write("message " + m.id, { apply: (s) => s.save(m) });
+  }
+  delete(id: string) {
+    return this.write("message " + id, { apply: (s) => s.delete(id) });
+  }
+  async draft(conversation: string): Promise<string> {
+    const pending = this.pending.get("draft " + conversation)?.draft;
+    return pending ?? (this.storage ? this.read((s) => s.draft(conversation)) : "");
+  }
+  saveDraft(conversation: string, text: string) {
+    return this.write("draft " + conversation, {
+      apply: (s) => s.saveDraft(conversation, text),
+      draft: text,
+    });
+  }
+  clear() {
+    this.pending.clear();
+    return this.read((s) => s.clear());
+  }
+
+  private async read<T>(f: (s: Storage) => Promise<T>): Promise<T> {
+    const storage = this.storage;
+    if (!storage) throw new Error("the database is not open");
+    try {
+      return await f(storage);
+    } catch (e) {
+      this.failed(storage, e);
+      throw e;
+    }
+  }
+
+  private async write(key: string, write: Write) {
+    this.pending.set(key, write);
+    if (this.storage) await this.apply(this.storage, key, write);
+  }
+
+  private async apply(storage: Storage, key: string, write: Write) {
+    try {
+      await write.apply(storage);
+    } catch (e) {
+      this.failed(storage, e);
+      return;
+    }
+    if (this.pending.get(key) === write) this.pending.delete(key);
+  }
+
+  private failed(storage: Storage, e: unknown) {
+    if (this.storage !== storage || this.isClosed) return;
+    this.storage = null;
+    storage.close();
+    this.openLater("the database has failed: nothing survives a reload until it works again", e);
+    this.onChange(false);
+  }
+
+  private openLater(reason: string, e: unknown) {
+    console.warn(reason, e);
+    this.timers.after(this.delay, () => void this.open());
+    this.delay = Math.min(2 * this.delay, maxDelay);
+  }
+}
