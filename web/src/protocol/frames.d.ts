@@ -16,7 +16,7 @@ export interface components {
             more: boolean;
             /**
              * Format: int64
-             * @description everything up to this change has been seen once this frame is applied
+             * @description everything up to this change has been seen once this frame is applied; without more, the last change of the conversation
              */
             rev: number;
             /** @enum {string} */
@@ -73,6 +73,11 @@ export interface components {
             code: "malformed" | "invalid" | "too_large" | "not_found" | "forbidden" | "rate_limited" | "unavailable";
             /** @description id of the frame at fault, where it had one */
             id?: string;
+            /**
+             * Format: int64
+             * @description the same frame may be sent again after that time
+             */
+            retry_after_ms?: number;
             /** @enum {string} */
             t: "error";
             text: string;
@@ -122,7 +127,7 @@ export interface components {
             frame_bytes: number;
             /**
              * Format: int64
-             * @description time between pings
+             * @description time until the first ping, and until the next one after the client sent something
              */
             heartbeat_ms: number;
             /**
@@ -234,16 +239,17 @@ export interface components {
             t: "message" | "edited" | "deleted";
         };
         Ping: {
+            /** @description from the last synced frame, once everything up to it is there: the server sends resync when something changed since */
+            cursor?: string;
             /** @enum {string} */
             t: "ping";
         };
         Pong: {
-            /** @description false when the server could not look; then the numbers say nothing */
-            checked: boolean;
-            /** Format: int64 */
-            conversations: number;
-            /** Format: int64 */
-            sum: number;
+            /**
+             * Format: int64
+             * @description when the next ping is due, unless the client sends something before
+             */
+            next_ms: number;
             /** @enum {string} */
             t: "pong";
         };
