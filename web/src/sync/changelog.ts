@@ -48,6 +48,7 @@ export function advance(
   const changeLogs = { ...s.changeLogs, [id]: log };
   if (!timeline) return { changeLogs };
   // The log may be of another time than a timeline that follows what was requested.
-  const next = timeline.rev === rev - 1 ? applyChanges(timeline, rev - 1, message ? [message] : [], rev) : timeline;
+  const next =
+    timeline.rev === rev - 1 ? applyChanges(timeline, rev - 1, message ? [message] : [], rev) : timeline;
   return { changeLogs, timelines: { ...s.timelines, [id]: catchUp(next, log) } };
 }

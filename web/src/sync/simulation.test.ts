@@ -88,11 +88,12 @@ function before(a: { at: number; order: number }, b: { at: number; order: number
 class ConversationModel {
   rev = 0;
   readonly messages: Message[] = [];
-  title = 0;
   membersRev = 0;
   /** The number of its last change, and of that of the membership. */
   changed = 0;
   joined = 0;
+  /** Its titles by rev. */
+  private readonly titles = ["0"];
 
   constructor(
     readonly id: string,
@@ -104,12 +105,23 @@ class ConversationModel {
     return this.member ? Math.max(this.joined, this.changed) : this.joined;
   }
 
+  /** Takes the next rev. */
+  next(change: number, title?: boolean) {
+    this.changed = change;
+    this.rev++;
+    this.titles.push(title ? String(this.rev) : this.titles.at(-1)!);
+  }
+
+  titleAt(rev: number) {
+    return this.titles[rev]!;
+  }
+
   summary(): Summary {
     const seq = this.messages.length;
     return {
       id: this.id,
       kind: "group",
-      title: String(this.title),
+      title: this.titleAt(this.rev),
       seq,
       rev: this.rev,
       members_rev: this.membersRev,
@@ -123,7 +135,7 @@ class ConversationModel {
     };
   }
 
-  changes(f: Sync): Changes {
+  page(f: Sync): Changes {
     const since = f.rev ?? 0;
     const messages = this.messages.filter((m) => m.rev > since).sort((a, b) => a.rev - b.rev);
     const more = messages.length > pageSize;
@@ -149,6 +161,8 @@ class Simulation {
   private faulty = true;
   private changesMade = 0;
   private readonly conversations: ConversationModel[] = [];
+  /** The number of the key that cursors are sealed with. */
+  private key = 1;
 
   /** The number of the connection, 0 without one; its frames keep their order. */
   private connection = 0;
@@ -158,8 +172,15 @@ class Simulation {
 
   private readonly page = new Machine();
   private state: SyncState = { ...emptySyncState, me };
+  private cursor = "";
+  /** The conversations whose timeline was opened as of a rev that the cursor may be
+   * past: what they lack is known to the machine alone. */
+  private readonly openedBehind = new Set<string>();
   /** When the machine is to be called next. */
   private tickAt: number | undefined;
+  /** The windows that were asked for, and by conversation the one that is shown. */
+  private lastWindow = 0;
+  private readonly windows = new Map<string, number>();
 
   constructor(seed: number) {
     this.random = randomFrom(seed);
@@ -202,7 +223,12 @@ class Simulation {
       this.checkTimeline(c, rev);
       if (shown.rev !== c.rev) return; // what was said since is on its way
       const { title, seq, unread, last } = c.summary();
-      if (shown.title !== title || shown.seq !== seq || shown.unread !== unread || shown.last?.rev !== last?.rev)
+      if (
+        shown.title !== title ||
+        shown.seq !== seq ||
+        shown.unread !== unread ||
+        shown.last?.rev !== last?.rev
+      )
         this.fail(`conversation ${c.id}: ${JSON.stringify(shown)} is not ${JSON.stringify(c.summary())}`);
     });
   }
@@ -245,11 +271,10 @@ class Simulation {
 
   /** Adds a message to a conversation, edits one, or renames it. */
   private change(c: ConversationModel): MessageFrame | ConversationFrame {
-    c.changed = ++this.changesMade;
-    c.rev++;
     const n = this.random(10);
-    if (n >= 9 && c.messages.length > 0) {
-      c.title = c.rev;
+    const isRenamed = n >= 9 && c.messages.length > 0;
+    c.next(++this.changesMade, isRenamed);
+    if (isRenamed) {
       return { t: "conversation", conversation: c.summary(), by: "2" };
     }
     const isNew = n < 7 || c.messages.length === 0;
@@ -270,10 +295,11 @@ class Simulation {
 
   private setMember(c: ConversationModel, member: boolean) {
     c.member = member;
-    c.changed = c.joined = ++this.changesMade;
-    c.membersRev = ++c.rev;
+    c.joined = ++this.changesMade;
+    c.next(c.joined);
+    c.membersRev = c.rev;
     if (member) this.push(c, { t: "conversation", conversation: c.summary(), by: "2", joined: [me] });
-    else this.deliver({ t: "removed", conversation: c.id });
+    else this.deliver({ t: "removed", conversation: c.id, rev: c.rev });
   }
 
   /** Sends a frame to the page, if the user may have it. */
@@ -296,19 +322,28 @@ class Simulation {
       return;
     }
     if (!f.conversation) {
-      // Seldom enough the server has another key, and knows no cursor from before.
-      const isUnknown = f.cursor && this.faulty && this.random(50) === 0;
-      this.toPage(isUnknown ? { t: "error", id: f.id, code: "invalid", text: "" } : this.list(f));
+      if (this.faulty && this.random(50) === 0) this.key++;
+      const position = this.positionOf(f.cursor ?? "");
+      if (position === undefined) this.toPage({ t: "error", id: f.id, code: "invalid", text: "" });
+      else this.toPage(this.list(f.id, position));
       return;
     }
     const c = this.conversations[Number(f.conversation)]!;
-    this.toPage(c.member ? c.changes(f) : { t: "error", id: f.id, code: "not_found", text: "" });
+    this.toPage(c.member ? c.page(f) : { t: "error", id: f.id, code: "not_found", text: "" });
   }
 
-  private list(f: Sync): Synced {
-    let position = Number(f.cursor ?? 0);
+  /** The position that a cursor stands for, undefined for one that was sealed with a
+   * key from before. */
+  private positionOf(cursor: string) {
+    const [key, position] = cursor.split(":").map(Number);
+    if (!cursor) return 0;
+    return key === this.key ? position : undefined;
+  }
+
+  private list(id: string, after: number): Synced {
+    let position = after;
     const changed = this.conversations
-      .filter((c) => c.position > position && (f.cursor || c.member))
+      .filter((c) => c.position > position && (after > 0 || c.member))
       .sort((a, b) => a.position - b.position);
     const conversations: Summary[] = [];
     const gone: string[] = [];
@@ -318,7 +353,7 @@ class Simulation {
       else gone.push(c.id);
     }
     const more = changed.length > pageSize;
-    return { t: "synced", id: f.id, conversations, gone, cursor: String(position), more };
+    return { t: "synced", id, conversations, gone, cursor: `${this.key}:${position}`, more };
   }
 
   // The network
@@ -342,7 +377,8 @@ class Simulation {
     const { cursor } = this.page;
     this.toServer(() => {
       if (!cursor || (this.faulty && this.random(3) === 0)) return;
-      if (this.conversations.some((c) => c.position > Number(cursor))) this.toPage({ t: "resync" });
+      const position = this.positionOf(cursor) ?? 0;
+      if (this.conversations.some((c) => c.position > position)) this.toPage({ t: "resync" });
     });
     this.afterOnConnection(heartbeat, () => this.ping());
   }
@@ -361,20 +397,42 @@ class Simulation {
   }
 
   /** Whatever was seen is in the store from that moment on. */
-  private checkSeen(f: MessageFrame | ConversationFrame | Changes | ServerFrame) {
-    const id = f.t === "conversation" ? f.conversation.id : (f as MessageFrame).conversation;
-    const c = this.conversations[Number(id)];
-    const shown = c && this.state.conversations[c.id];
+  private checkSeen(f: { conversation: string | { id: string } }) {
+    const id = typeof f.conversation === "string" ? f.conversation : f.conversation.id;
+    const c = this.conversations[Number(id)]!;
+    const shown = this.state.conversations[id];
     if (!shown) return;
-    const seen = this.page.rev(c.id);
+    const seen = this.page.rev(id);
+    if (seen === shown.rev) this.openedBehind.delete(id);
     if (shown.rev < seen) this.fail(`conversation ${id}: the summary is of ${shown.rev}, not ${seen}`);
+    if (shown.title !== c.titleAt(shown.rev))
+      this.fail(`conversation ${id}: "${shown.title}" is not its title as of ${shown.rev}`);
     this.checkTimeline(c, seen);
+  }
+
+  /** The cursor never moves past what was not seen. */
+  private checkCursor() {
+    const { cursor } = this.page;
+    const position = this.positionOf(cursor);
+    if (!position || cursor === this.cursor) return;
+    this.cursor = cursor;
+    for (const c of this.conversations)
+      if (
+        c.position <= position &&
+        this.page.has(c.id) &&
+        this.page.rev(c.id) < c.rev &&
+        !this.openedBehind.has(c.id)
+      )
+        this.fail(
+          `conversation ${c.id}: seen up to ${this.page.rev(c.id)} of ${c.rev}, and the cursor is past that`,
+        );
   }
 
   // The page
 
   private follow({ apply: all, send }: Output) {
     for (const a of all) this.state = { ...this.state, ...apply(this.state, a) };
+    this.checkCursor();
     for (const f of send) this.toServer(() => this.answer(f));
     const { due } = this.page;
     if (due === undefined || !this.connection || (this.tickAt !== undefined && due >= this.tickAt)) return;
@@ -404,23 +462,30 @@ class Simulation {
           if (!changed) return;
           const timeline = catchUp(changed, this.state.changeLogs[id]);
           this.state = { ...this.state, timelines: { ...this.state.timelines, [id]: timeline } };
+          if (timeline.rev < this.page.rev(id)) this.openedBehind.add(id);
           this.follow(this.page.loaded(this.now, id, timeline.rev));
         });
       });
     if (!t || kind < 2) {
+      const window = ++this.lastWindow;
       if (!this.state.changeLogs[id]) {
         const log = emptyChangeLog(this.state.conversations[id].rev);
         this.state = { ...this.state, changeLogs: { ...this.state.changeLogs, [id]: log } };
       }
-      ask(kind ? c.messages.length - historySize + 1 : 1 + this.random(c.messages.length + 1), fromHistory);
+      ask(
+        kind ? c.messages.length - historySize + 1 : 1 + this.random(Math.max(c.messages.length, 1)),
+        (h) => {
+          if (window < (this.windows.get(id) ?? 0)) return undefined;
+          this.windows.set(id, window);
+          return fromHistory(h);
+        },
+      );
       return;
     }
     // A window that has been replaced meanwhile gets no page of the one before.
     const [first, last] = [firstSeq(t), lastSeq(t)];
-    const shown = () => {
-      const now = this.state.timelines[id];
-      return now && firstSeq(now) === first ? now : undefined;
-    };
+    const window = this.windows.get(id);
+    const shown = () => (this.windows.get(id) === window ? this.state.timelines[id] : undefined);
     if (kind === 2 && t.hasBefore)
       ask(first - historySize, (h) => {
         const now = shown();

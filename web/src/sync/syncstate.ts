@@ -34,6 +34,7 @@ const maxRequests = 16;
 const maxKept = 200;
 
 type Sync = Extract<ClientFrame, { t: "sync" }>;
+type Removed = Extract<ServerFrame, { t: "removed" }>;
 type ErrorFrame = Extract<ServerFrame, { t: "error" }>;
 export type PushedChange = MessageFrame | ConversationFrame;
 
@@ -139,7 +140,7 @@ export class Machine {
         this.take(now, f.conversation.id, f.conversation.rev, f);
         break;
       case "removed":
-        this.remove(f.conversation);
+        this.removed(f);
         break;
       case "resync":
         this.requestList(now);
@@ -263,6 +264,13 @@ export class Machine {
       const f = c.kept.shift()!;
       this.next(now, c, revOf(f), f);
     }
+  }
+
+  /** Takes a removal, unless the user is known to have been in the conversation
+   * after it: it was overtaken then. */
+  private removed(f: Removed) {
+    const c = this.conversations.get(f.conversation);
+    if (!(c && f.rev <= c.highest)) this.remove(f.conversation);
   }
 
   private remove(id: string) {
