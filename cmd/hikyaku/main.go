@@ -31,6 +31,7 @@ type commands struct {
 	Serve       serveCommand       `cmd:"" help:"Run the server, or some of its roles."`
 	Migrate     migrateCommand     `cmd:"" help:"Migrate a PostgreSQL database to the schema of this release."`
 	User        userCommands       `cmd:"" help:"Create, list and change accounts, also while the server runs."`
+	Epoch       epochCommands      `cmd:"" help:"After a restored backup: have devices look at everything anew."`
 	Deadletter  deadletterCommands `cmd:"" help:"List accepted messages that could not be stored (dead letters), and requeue them."`
 	Healthcheck healthcheckCommand `cmd:"" help:"Check whether a server is ready."`
 	Stack       stackCommand       `cmd:"" help:"Run a whole cluster on this machine, to try it; its data is deleted when it stops."`

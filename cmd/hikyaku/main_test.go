@@ -112,6 +112,8 @@ func TestBadLimits(t *testing.T) {
 		{serve, "--in-flight", []string{"0", "-5"}, "such as 128"},
 		{serve, "--connections", []string{"0", "-1"}, "such as 50"},
 		{serve, "--heartbeat", []string{"0s", "-1s", "1us", "2m"}, "between 100ms and 1m0s; give the time between heartbeats, such as 3s"},
+		{serve, "--max-heartbeat", []string{"2m"}, "between 3s and 1m0s; give the time between heartbeats of a quiet client, such as 30s"},
+		{serve, "--check-interval", []string{"0s", "-1s", "2h"}, "between 100ms and 1h0m0s; give how often a device is compared with the database, such as 3m"},
 		{serve, "--goodbye-spread", []string{"0s", "-1s", "2000000h"}, "such as 5s"},
 		{serve, "--drain", []string{"0s", "-1s"}, "such as 20s"},
 		{serve, "--push-delay", []string{"0s", "-1s", "1h"}, "such as 5s"},
@@ -216,6 +218,12 @@ func TestOperatorWithoutABrowser(t *testing.T) {
 	}
 	if r := hikyaku(ctx, t, "another one\n", nil, "user", "password", "aki", "--data", dir); r.code != exitOK {
 		t.Errorf("%+v", r)
+	}
+	if r := hikyaku(ctx, t, "", nil, "epoch", "new", "--data", dir); r.code != exitOK || !strings.Contains(r.out, "new epoch") {
+		t.Errorf("%+v", r)
+	}
+	if r := hikyaku(ctx, t, "", nil, "epoch", "new", "--data", dir+"/absent"); r.code != exitError || !strings.Contains(r.err, "no installation") {
+		t.Errorf("no installation: %+v", r)
 	}
 }
 

@@ -44,6 +44,26 @@ func (c *migrateCommand) Run(ctx context.Context, std streams) error {
 	return err
 }
 
+// epochCommands are for an operator who has put back a copy of the data.
+type epochCommands struct {
+	storeFlags
+
+	New epochNew `cmd:"" help:"Begin a new epoch, also while servers run: after a copy of the embedded database, or of PostgreSQL's files, was put back. What PostgreSQL can tell by itself (a dump, a failover) needs no command."`
+}
+
+type epochNew struct{}
+
+// Run begins an epoch.
+func (c *epochNew) Run(ctx context.Context, std streams, all *epochCommands) error {
+	return all.operator(ctx, std, func(op *app.Operator) error {
+		if _, err := op.NewEpoch(ctx); err != nil {
+			return err
+		}
+		_, err := fmt.Fprintln(std.out, "A new epoch has begun: devices look at everything anew.")
+		return err
+	})
+}
+
 // healthcheckTimeout is longer than a server takes to report its state, also
 // when a server that it depends on is away (2 s), and shorter than the timeout
 // of the program that runs the command: so that one gets the reason.

@@ -35,7 +35,9 @@ type serveCommand struct {
 	Burst         int           `group:"Limits" default:"60" help:"Burst of messages of one user (${default})."`
 	InFlight      int           `group:"Limits" default:"128" help:"Unanswered messages of one connection (${default})."`
 	Connections   int           `group:"Limits" default:"50" help:"Connections of one user (${default})."`
-	Heartbeat     time.Duration `group:"Limits" default:"3s" help:"Interval of client heartbeats (${default})."`
+	Heartbeat     time.Duration `group:"Limits" default:"3s" help:"Interval of heartbeats of clients that sent or missed something (${default})."`
+	MaxHeartbeat  time.Duration `group:"Limits" default:"30s" help:"Interval of heartbeats of quiet clients (${default})."`
+	CheckInterval time.Duration `group:"Limits" default:"3m" help:"How often a device is compared with the database without a reason (${default})."`
 	GoodbyeSpread time.Duration `group:"Limits" default:"5s" help:"A stopping gateway asks its clients to reconnect, spread over this time (${default})."`
 	PushContact   string        `group:"Notifications" default:"https://github.com/hikyaku-chat/hikyaku" help:"Contact address for the push services of browsers, as mailto:you@example.org or https://example.org/contact; empty for no notifications (${default})." placeholder:"ADDRESS"`
 	PushDelay     time.Duration `group:"Notifications" default:"5s" help:"Delay before an unread message is notified (${default})."`
@@ -55,7 +57,8 @@ type serveCommand struct {
 func (c *serveCommand) config() (cfg app.Config, err error) {
 	limits, hashes := gateway.Config{}.WithDefaults(), password.Config{}.WithDefaults()
 	limits.PerSecond, limits.Burst, limits.InFlight, limits.ConnectionsPerUser = c.Rate, c.Burst, c.InFlight, c.Connections
-	limits.Heartbeat, limits.GoodbyeSpread = c.Heartbeat, c.GoodbyeSpread
+	limits.Heartbeat, limits.MaxHeartbeat, limits.CheckInterval = c.Heartbeat, max(c.MaxHeartbeat, c.Heartbeat), c.CheckInterval
+	limits.GoodbyeSpread = c.GoodbyeSpread
 	hashes.MemoryKiB, hashes.Concurrency = c.HashMemory, c.HashAtOnce
 	cfg = app.Config{
 		Listen: c.Listen, DebugListen: c.DebugListen, MetricsListen: c.MetricsListen, Roles: c.Roles, Registration: c.Registration, Origins: c.Origins, TrustedProxies: c.TrustedProxies,

@@ -21,8 +21,7 @@ import (
 // userCommands are for an operator without a browser. They work on the store,
 // also while a server runs.
 type userCommands struct {
-	Data string `default:"./data" help:"Folder for all data (${default})." placeholder:"DIR"`
-	databaseFlags
+	storeFlags
 
 	Add      userAdd      `cmd:"" help:"Create an account."`
 	List     userList     `cmd:"" help:"List all accounts."`
@@ -32,15 +31,21 @@ type userCommands struct {
 	Token    userToken    `cmd:"" help:"Create a session for a program, and print its token. With an administrator's token hikyaku bench can create and remove accounts in bulk."`
 }
 
-// operator opens the accounts for one command.
-func (c *userCommands) operator(ctx context.Context, std streams, do func(*app.Operator) error) error {
+// storeFlags say which store a command works on.
+type storeFlags struct {
+	Data string `default:"./data" help:"Folder for all data (${default})." placeholder:"DIR"`
+	databaseFlags
+}
+
+// operator opens the store for one command.
+func (c *storeFlags) operator(ctx context.Context, std streams, do func(*app.Operator) error) error {
 	return c.operate(ctx, std, false, do)
 }
 
-// operate opens the accounts for one command. create says whether the
+// operate opens the store for one command. create says whether the
 // installation may be new: a first account can be made before the first start;
 // the other commands need an existing installation.
-func (c *userCommands) operate(ctx context.Context, std streams, create bool, do func(*app.Operator) error) error {
+func (c *storeFlags) operate(ctx context.Context, std streams, create bool, do func(*app.Operator) error) error {
 	database, err := c.url()
 	if err != nil {
 		return err

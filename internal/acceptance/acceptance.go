@@ -23,6 +23,7 @@ func Run(t *testing.T, url string) {
 		{"two people talk", twoUsersChat},
 		{"a name is taken for good", clientIDIsUnique},
 		{"outsiders get nothing", nonMembersGetNothing},
+		{"one final answer", oneFinalAnswer},
 		{"large room", largeRoom},
 		{"who is there", presence},
 		{"catching up", catchUp},
@@ -156,6 +157,54 @@ func nonMembersGetNothing(t *testing.T, url string) {
 	}
 	ExpectNone[wire.TypingFrame](aki, "typing", nil)
 	ExpectNone[wire.MarkFrame](aki, "mark", nil)
+}
+
+// oneFinalAnswer has a member send, leave and come back: each message keeps the
+// answer that it got first.
+func oneFinalAnswer(t *testing.T, url string) {
+	aki, ben := join(t, url, "aki"), join(t, url, "ben")
+	g, err := aki.CreateGroup(t.Context(), "Team", ben.Me().ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	first := ben.SendMessage(g.ID, "before I go")
+	Await(ben, "accepted", IsID(first))
+	Await(ben, "message", IsBody("before I go"))
+	if err := aki.Remove(t.Context(), g.ID, ben.Me().ID); err != nil {
+		t.Fatal(err)
+	}
+	Await(ben, "removed", func(f wire.Removed) bool { return f.Conversation == g.ID })
+
+	// What was accepted stays accepted; nothing of the conversation comes with it.
+	ben.Send(wire.Send{T: "send", ID: first, Conversation: g.ID, Body: "before I go"})
+	Await(ben, "accepted", IsID(first))
+	ben.Send(wire.Send{T: "send", ID: first, Conversation: g.ID, Body: "another text"})
+	if r := Await(ben, "rejected", IsRejected(first)); r.Code != "conflict" || r.RetryAfterMS != 0 {
+		t.Errorf("another text: %+v", r)
+	}
+	second := ben.SendMessage(g.ID, "too late")
+	if r := Await(ben, "rejected", IsRejected(second)); r.Code != "not_found" {
+		t.Errorf("after the removal: %+v", r)
+	}
+	ExpectNone(ben, "message", IsBody("before I go"))
+
+	// What was rejected stays rejected; a new message is taken.
+	if err := aki.Do(t.Context(), "POST", fmt.Sprintf("/conversations/%v/members", g.ID), map[string]any{"users": []string{ben.Me().ID.String()}}, nil); err != nil {
+		t.Fatal(err)
+	}
+	Await(ben, "conversation", func(f wire.ConversationFrame) bool { return f.Conversation.ID == g.ID && len(f.Joined) > 0 })
+	third := ben.SendMessage(g.ID, "I am back")
+	Await(ben, "accepted", IsID(third))
+	Await(ben, "message", IsBody("I am back"))
+	// The gateway does not look up what is new and comes from a member; the worker
+	// does. So it is rejected, or it fails.
+	ben.Send(wire.Send{T: "send", ID: second, Conversation: g.ID, Body: "too late"})
+	ben.SendMessage(g.ID, "the last")
+	Await(aki, "message", IsBody("the last"))
+	history, err := aki.History(t.Context(), g.ID)
+	if err != nil || len(history) != 3 {
+		t.Errorf("%d messages are stored, %v", len(history), err)
+	}
 }
 
 func largeRoom(t *testing.T, url string) {

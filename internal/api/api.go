@@ -77,6 +77,7 @@ type Config struct {
 	Hasher       *password.Hasher
 	Throttle     Throttle
 	SendLimiter  submission.Limiter
+	Refuser      *submission.Refuser
 	Idempotency  *submission.IdempotencyCache // nil with a broker that confirms only what the store has accepted
 	Push         Push                         // nil without notifications
 	Registration Registration                 // one of the three
@@ -152,7 +153,8 @@ func newAPI(cfg Config, mux *http.ServeMux) *API {
 	}
 	a := &API{cfg: cfg, huma: humago.New(mux, hc), log: cfg.Logger}
 	a.submissions = submission.New(submission.Config{
-		Publisher: cfg.Publisher, SendLimiter: cfg.SendLimiter, Memberships: memberships{cfg.Store}, Idempotency: cfg.Idempotency,
+		Publisher: cfg.Publisher, SendLimiter: cfg.SendLimiter, Memberships: memberships{cfg.Store}, Refuser: cfg.Refuser,
+		Idempotency: cfg.Idempotency,
 	})
 	a.huma.UseMiddleware(a.authenticate)
 	a.registerInstallation()

@@ -27,6 +27,7 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/snowflake"
 	"github.com/hikyaku-chat/hikyaku/internal/store"
 	"github.com/hikyaku-chat/hikyaku/internal/store/sqlite"
+	"github.com/hikyaku-chat/hikyaku/internal/submission"
 	"github.com/hikyaku-chat/hikyaku/internal/throttle"
 	"github.com/hikyaku-chat/hikyaku/internal/worker"
 )
@@ -112,6 +113,9 @@ func startWith(t *testing.T, cfg api.Config) *fixture {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- worker.New(st, noopAnnouncer{}, log).Run(ctx, b) }()
+	cfg.Refuser = submission.NewRefuser(st)
+	var refusing sync.WaitGroup
+	refusing.Go(func() { cfg.Refuser.Run(ctx) })
 	hasher, err := password.NewHasher(password.Config{MemoryKiB: 64})
 	if err != nil {
 		t.Fatal(err)
@@ -139,6 +143,7 @@ func startWith(t *testing.T, cfg api.Config) *fixture {
 			t.Error(err)
 		}
 		cancel()
+		refusing.Wait()
 		if err := <-done; err != nil {
 			t.Error(err)
 		}
@@ -342,13 +347,13 @@ func TestConversations(t *testing.T) {
 
 	g := aki.ok("POST", "/conversations", object{"kind": "group", "title": "Team", "members": []string{ben.id}})
 	path := "/conversations/" + g["id"].(string)
-	for _, p := range []string{path, "/conversations/12345"} {
+	for i, p := range []string{path, "/conversations/12345"} {
 		eve.refused("GET", p, nil, 404, "not_found", "")
 		eve.refused("GET", p+"/messages", nil, 404, "not_found", "")
 		eve.refused("GET", p+"/members", nil, 404, "not_found", "")
 		eve.refused("POST", p+"/join", nil, 404, "not_found", "")
 		eve.refused("PATCH", p, object{"title": "x"}, 404, "not_found", "")
-		eve.refused("POST", p+"/messages", object{"id": "01939d2e-7c00-7abc-8def-0123456789ab", "body": "x"}, 404, "not_found", "")
+		eve.refused("POST", p+"/messages", object{"id": fmt.Sprintf("01939d2e-7c00-7abc-8def-0123456789a%d", i), "body": "x"}, 404, "not_found", "")
 		eve.refused("PUT", p+"/marks", object{"read": 1}, 404, "not_found", "")
 	}
 	ben.refused("PATCH", path, object{"title": "Mine"}, 403, "forbidden", "")

@@ -176,7 +176,7 @@ func (a *API) createBatchConversations(ctx context.Context, in *newBatchConversa
 	}
 	out := &body[items[wire.Conversation]]{}
 	for i, c := range made {
-		// Devices find a large conversation with their next head check: the
+		// Devices find a large conversation with their next check: the
 		// list of all its members is too much to send to each of them.
 		if !c.Audience.Large() {
 			a.cfg.Announcer.ConversationChanged(ctx, list[i].By, c)

@@ -149,6 +149,9 @@ func (c confirmation) Publish(p broker.Publisher, r submission.Request) error {
 	return p.Publish(r.Submission, func(err error) { c <- err })
 }
 
+// Accepted implements submission.Source.
+func (c confirmation) Accepted(submission.Request) { c <- nil }
+
 // memberships asks the store about each sender.
 type memberships struct{ store store.Store }
 

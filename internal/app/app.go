@@ -23,6 +23,7 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/broker"
 	"github.com/hikyaku-chat/hikyaku/internal/cursor"
 	"github.com/hikyaku-chat/hikyaku/internal/fanout"
+	"github.com/hikyaku-chat/hikyaku/internal/gateway"
 	"github.com/hikyaku-chat/hikyaku/internal/notifyqueue"
 	"github.com/hikyaku-chat/hikyaku/internal/presence"
 	"github.com/hikyaku-chat/hikyaku/internal/pubsub"
@@ -39,6 +40,7 @@ type App struct {
 	mux      *http.ServeMux
 	metrics  *prometheus.Registry
 	checks   checks
+	gateway  atomic.Pointer[gateway.Gateway] // nil without this role
 
 	listener net.Listener
 	server   *http.Server
@@ -64,6 +66,7 @@ type backends struct {
 	auth        *auth.Authenticator
 	cursors     *cursor.Sealer
 	sendLimiter submission.Limiter           // shared by the gateway and the API
+	refuser     *submission.Refuser          // shared by the gateway and the API
 	idempotency *submission.IdempotencyCache // shared too; nil when the broker confirms only what the store has accepted
 
 	// node is the name of this process on the bus, unique in the installation.
@@ -149,6 +152,8 @@ func (a *App) open(ctx context.Context) error {
 	}
 	a.backends.auth = auth.NewAuthenticator(auth.Config{Store: a.backends.store, Logger: a.log})
 	a.backends.cursors = cursor.NewSealer(a.backends.store.Secret())
+	a.backends.refuser = submission.NewRefuser(a.backends.store)
+	a.runUntilStop("refusal of non-members", a.backends.refuser.Run)
 	return nil
 }
 

@@ -59,6 +59,10 @@ func (a *App) openCluster(ctx context.Context) error {
 		if announce := announce.Load(); announce != nil {
 			announce.PresenceChanged(ctx, s)
 		}
+	}, OnRegistered: func() {
+		if g := a.gateway.Load(); g != nil {
+			g.Resync()
+		}
 	}})
 	a.onStop("presence", func(context.Context) error { pres.Close(); return nil })
 	announce.Store(fanout.NewAnnouncer(b, pres, st, a.log))
@@ -77,6 +81,9 @@ func (a *App) openCluster(ctx context.Context) error {
 	if err := st.ClaimBroker(ctx); err != nil {
 		return err
 	}
+	if err := a.warnOfSingleNodes(ctx, st); err != nil {
+		return err
+	}
 
 	limits := redisthrottle.New(shared, a.log)
 	guesses, err := limits.Throttle(throttle.Config{})
@@ -90,6 +97,17 @@ func (a *App) openCluster(ctx context.Context) error {
 	a.runUntilStop("rate limit of messages", sendLimiter.Run)
 	idempotency := submission.NewIdempotencyCache(st)
 	a.runUntilStop("look-up of client ids", idempotency.Run)
+	a.runUntilStop("watch of the epoch", func(ctx context.Context) {
+		for _, changed := st.Epoch(); ; {
+			select {
+			case <-ctx.Done():
+				return
+			case <-changed:
+			}
+			_, changed = st.Epoch() // first: an epoch that begins now is not passed by
+			idempotency.Forget()
+		}
+	})
 	a.backends = backends{
 		store: st, broker: queue, bus: b, presence: pres, announcer: announce.Load(),
 		throttle: guesses, sendLimiter: sendLimiter, idempotency: idempotency,

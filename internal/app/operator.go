@@ -16,7 +16,7 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/username"
 )
 
-// Operator manages the accounts of an installation, without a browser and besides
+// Operator manages an installation and its accounts, without a browser and besides
 // running servers.
 type Operator struct {
 	store  store.Store
@@ -47,6 +47,10 @@ func OpenOperator(ctx context.Context, database, dir string, create bool, log *s
 
 // Close closes the store.
 func (o *Operator) Close() error { return o.store.Close() }
+
+// NewEpoch begins another epoch: running servers have all clients connect again
+// within seconds, and devices look at everything anew.
+func (o *Operator) NewEpoch(ctx context.Context) (string, error) { return o.store.NewEpoch(ctx) }
 
 // AddUser creates an account, whatever the mode of registration.
 func (o *Operator) AddUser(ctx context.Context, name, display, secret string, admin bool) (chat.User, error) {

@@ -99,12 +99,13 @@ func startGateway(ctx context.Context, a *App) error {
 	deps := gateway.Dependencies{
 		Auth: a.backends.auth, Store: a.backends.store, Publisher: a.backends.broker, Presence: a.backends.presence,
 		Bus: a.backends.bus, Announcer: a.backends.announcer, Cursors: a.backends.cursors,
-		SendLimiter: a.backends.sendLimiter, Idempotency: a.backends.idempotency, Logger: a.log,
+		SendLimiter: a.backends.sendLimiter, Refuser: a.backends.refuser, Idempotency: a.backends.idempotency, Logger: a.log,
 	}
 	g, err := gateway.New(ctx, cfg, deps)
 	if err != nil {
 		return err
 	}
+	a.gateway.Store(g)
 	a.mux.Handle("GET /api/v1/socket", g)
 	a.metrics.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "hikyaku_gateway_connections", Help: "Open WebSocket connections of this gateway.",
@@ -121,7 +122,7 @@ func startAPI(_ context.Context, a *App) error {
 	cfg := api.Config{
 		Store: a.backends.store, Publisher: a.backends.broker, Presence: a.backends.presence, Announcer: a.backends.announcer,
 		Auth: a.backends.auth, Cursors: a.backends.cursors, Hasher: hasher, Throttle: a.backends.throttle,
-		SendLimiter: a.backends.sendLimiter, Idempotency: a.backends.idempotency, Origins: a.cfg.Origins,
+		SendLimiter: a.backends.sendLimiter, Refuser: a.backends.refuser, Idempotency: a.backends.idempotency, Origins: a.cfg.Origins,
 		Registration: api.Registration(a.cfg.Registration), Version: a.cfg.Version, Logger: a.log,
 	}
 	if a.backends.sender != nil {

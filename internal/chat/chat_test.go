@@ -75,7 +75,7 @@ func TestMessagesFromBeforeARule(t *testing.T) {
 	h := Head{Seq: 1, Rev: 1}
 	old := Message{Seq: 1, Rev: 1, Sender: 7, Body: body}
 	again := Submission{Sender: 7, Body: body}
-	if m, v, err := h.Admit(&again, Member, &old, 0, time.Now()); err != nil || v != Duplicate || m.Body != body {
+	if m, v, err := h.Admit(&again, Member, Earlier{Message: &old}, 0, time.Now()); err != nil || v != Duplicate || m.Body != body {
 		t.Errorf("sent again: %+v, %v, %v", m, v, err)
 	}
 	edited := old

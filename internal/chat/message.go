@@ -15,6 +15,10 @@ type Message struct {
 	At           time.Time // when it was stored, to the millisecond
 	EditedAt     time.Time // zero when never edited
 	DeletedAt    time.Time // zero unless it is a tombstone
+	// TextCheck is what is left of the text that was sent, once it was edited or
+	// deleted: enough to recognize another text, and too little to guess a deleted
+	// one. 1 to 65,536; 0 while Body is what was sent.
+	TextCheck int64
 }
 
 // Deleted reports whether the message is a tombstone.
@@ -28,6 +32,9 @@ type Submission struct {
 	Body         string
 	ReplyTo      int64     // seq, 0 for none
 	ReceivedAt   time.Time // when the gateway or the API received it
+	// Requeued reports whether an operator asks for a new decision about it
+	// after it has failed.
+	Requeued bool
 }
 
 // Check returns a refusal when the submission can never be stored.
@@ -54,19 +61,18 @@ const (
 )
 
 // Admit decides about a submission, in the transaction that stores it. role is the
-// role of the sender ("" for none), earlier the message of this sender with the
-// same client id, in any conversation (nil for none). When the verdict is Stored,
+// role of the sender ("" for none), earlier what became of a submission of this
+// sender with the same client id, in any conversation. When the verdict is Stored,
 // msg has the next Seq and Rev and the head has advanced; when it is Duplicate,
 // msg is the earlier message. A refusal is an [*Error] and changes nothing.
 //
-// Duplicates are detected before membership is checked: a message that was
-// accepted gets the same answer for ever, also after its author has left.
-func (h *Head) Admit(s *Submission, role Role, earlier *Message, id MessageID, now time.Time) (msg Message, verdict Verdict, err error) {
-	if earlier != nil {
-		if !earlier.SameAs(s) {
-			return Message{}, 0, Refuse(CodeConflict, "id", "another message was sent under this id")
-		}
-		return *earlier, Duplicate, nil
+// What was sent before decides before membership does: a submission gets the same
+// answer for ever, also after its author has left, or is back.
+func (h *Head) Admit(s *Submission, role Role, earlier Earlier, id MessageID, now time.Time) (msg Message, verdict Verdict, err error) {
+	if msg, verdict, refusal := earlier.Answer(s); refusal != nil {
+		return Message{}, 0, refusal
+	} else if verdict != 0 {
+		return msg, verdict, nil
 	}
 	if !role.MayPost() {
 		return Message{}, 0, NotFound("conversation")
@@ -87,12 +93,31 @@ func (h *Head) Admit(s *Submission, role Role, earlier *Message, id MessageID, n
 }
 
 // SameAs reports whether m was stored from s. When m was edited or deleted since,
-// its original text is gone, and only conversation and reply are compared.
+// its original text is gone, and TextCheck takes its place: one of 65,536 other
+// texts is not recognized. Without one, as when an early version changed m, only
+// conversation and reply are compared.
 func (m *Message) SameAs(s *Submission) bool {
-	if m.Conversation != s.Conversation || m.ReplyTo != s.ReplyTo {
+	switch {
+	case m.Conversation != s.Conversation || m.ReplyTo != s.ReplyTo:
 		return false
+	case m.TextCheck != 0:
+		return m.TextCheck == s.textCheck()
 	}
 	return m.Body == s.Body || !m.EditedAt.IsZero() || m.Deleted()
+}
+
+// textCheck returns the TextCheck of the message that is stored from s.
+func (s *Submission) textCheck() int64 {
+	d := s.Digest()
+	return 1 + int64(d[0])<<8 + int64(d[1])
+}
+
+// keepTextCheck sets TextCheck before the text is changed for the first time.
+func (m *Message) keepTextCheck() {
+	if m.EditedAt.IsZero() && !m.Deleted() {
+		sent := Submission{Conversation: m.Conversation, ReplyTo: m.ReplyTo, Body: m.Body}
+		m.TextCheck = sent.textCheck()
+	}
 }
 
 // Edit changes the text of m. by is the editing user and role the role of that
@@ -114,6 +139,7 @@ func (h *Head) Edit(m *Message, by UserID, role Role, body string, now time.Time
 		return false, nil
 	}
 	h.Rev++
+	m.keepTextCheck()
 	m.Body, m.Rev, m.EditedAt = body, h.Rev, now.Truncate(time.Millisecond)
 	return true, nil
 }
@@ -131,6 +157,7 @@ func (h *Head) Delete(m *Message, by UserID, role Role, now time.Time) (changed 
 		return false, nil
 	}
 	h.Rev++
+	m.keepTextCheck()
 	m.Body, m.Rev, m.DeletedAt = "", h.Rev, now.Truncate(time.Millisecond)
 	return true, nil
 }

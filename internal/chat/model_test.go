@@ -1,6 +1,7 @@
 package chat_test
 
 import (
+	"errors"
 	"testing"
 	"time"
 
@@ -15,6 +16,7 @@ type model struct {
 	roles    map[chat.UserID]chat.Role
 	messages []chat.Message // by seq
 	sent     map[sentKey]int
+	failed   map[sentKey]*chat.Failure
 }
 
 type sentKey struct {
@@ -23,23 +25,30 @@ type sentKey struct {
 }
 
 func (l *model) submit(s *chat.Submission, now time.Time) (chat.Message, chat.Verdict, error) {
-	var earlier *chat.Message
-	if i, ok := l.sent[sentKey{s.Sender, s.ClientID}]; ok {
-		earlier = &l.messages[i]
+	var earlier chat.Earlier
+	key := sentKey{s.Sender, s.ClientID}
+	if i, ok := l.sent[key]; ok {
+		earlier.Message = &l.messages[i]
+	} else {
+		earlier.Failure = l.failed[key]
 	}
 	m, verdict, err := l.head.Admit(s, l.roles[s.Sender], earlier, chat.MessageID(len(l.messages)+1), now)
-	if verdict == chat.Stored {
-		l.sent[sentKey{s.Sender, s.ClientID}] = len(l.messages)
+	var refusal *chat.Error
+	switch {
+	case verdict == chat.Stored:
+		l.sent[key] = len(l.messages)
 		l.messages = append(l.messages, m)
+	case errors.As(err, &refusal) && earlier.None():
+		l.failed[key] = chat.NewFailure(s, refusal, now)
 	}
 	return m, verdict, err
 }
 
 // For any sequence of operations: seq and rev have no gap, nothing is stored twice,
-// non-members change nothing, and a tombstone stays one.
+// what has failed stays so, non-members change nothing, and a tombstone stays one.
 func TestInvariantsUnderAnyInterleaving(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		l := &model{roles: map[chat.UserID]chat.Role{1: chat.Owner}, sent: map[sentKey]int{}}
+		l := &model{roles: map[chat.UserID]chat.Role{1: chat.Owner}, sent: map[sentKey]int{}, failed: map[sentKey]*chat.Failure{}}
 		now := time.UnixMilli(1_800_000_000_000)
 		user := func(t *rapid.T) chat.UserID { return chat.UserID(rapid.IntRange(1, 4).Draw(t, "user")) }
 		submission := func(t *rapid.T) *chat.Submission {
@@ -62,10 +71,11 @@ func TestInvariantsUnderAnyInterleaving(t *testing.T) {
 				s := submission(t)
 				before, role := l.head, l.roles[s.Sender]
 				_, again := l.sent[sentKey{s.Sender, s.ClientID}]
+				failed := l.failed[sentKey{s.Sender, s.ClientID}]
 				m, verdict, err := l.submit(s, now)
 				switch {
 				case verdict == chat.Stored:
-					if again || role == "" || m.Seq != before.Seq+1 || m.Rev != before.Rev+1 || s.Body == "" {
+					if again || failed != nil || role == "" || m.Seq != before.Seq+1 || m.Rev != before.Rev+1 || s.Body == "" {
 						t.Fatalf("stored %+v as %+v", s, m)
 					}
 					if m, verdict, err := l.submit(s, now); verdict != chat.Duplicate || err != nil || m.Seq != before.Seq+1 {
@@ -77,6 +87,10 @@ func TestInvariantsUnderAnyInterleaving(t *testing.T) {
 					t.Fatal("a duplicate of nothing")
 				case again && err != nil && chat.CodeOf(err) != chat.CodeConflict:
 					t.Fatalf("a name that is taken: %v", err)
+				case failed != nil && failed.Digest == s.Digest() && chat.CodeOf(err) != failed.Code:
+					t.Fatalf("it failed with %s, and now: %v", failed.Code, err)
+				case failed != nil && failed.Digest != s.Digest() && chat.CodeOf(err) != chat.CodeConflict:
+					t.Fatalf("a name that failed with another text: %v", err)
 				}
 			},
 			"edit": func(t *rapid.T) {

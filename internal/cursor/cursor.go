@@ -19,8 +19,10 @@ import (
 // access.
 const macBytes = 10
 
-// maxLength is the maximum length of a cursor that is decoded, in bytes.
-const maxLength = 1024
+// maxLength is the maximum length of a cursor that is decoded, in bytes. A position
+// in PostgreSQL names every transaction that ran, twice: with thousands of
+// connections that is some 10 KiB.
+const maxLength = 64 << 10
 
 // Sealer seals and opens cursors. It is safe for concurrent use.
 type Sealer struct{ key []byte }

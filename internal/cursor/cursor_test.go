@@ -28,7 +28,7 @@ func TestSealAndOpen(t *testing.T) {
 		"empty":                s.Open("channels", 1, "", &got),
 		"cut":                  s.Open("channels", 1, sealed[:len(sealed)-1], &got),
 		"not base64":           s.Open("channels", 1, "***", &got),
-		"huge":                 s.Open("channels", 1, strings.Repeat("A", 5000), &got),
+		"huge":                 s.Open("channels", 1, strings.Repeat("A", 100_000), &got),
 	} {
 		if chat.CodeOf(err) != chat.CodeInvalid {
 			t.Errorf("%s: %v", name, err)
@@ -53,4 +53,14 @@ func FuzzOpen(f *testing.F) {
 			t.Fatalf("%q opened and is not what is sealed", sealed)
 		}
 	})
+}
+
+// A position names every transaction that ran when it was taken.
+func TestLongCursor(t *testing.T) {
+	s := NewSealer([]byte("secret"))
+	want := "100:2000:" + strings.Repeat("12345678,", 2000)
+	var got string
+	if err := s.Open("sync", 1, s.Seal("sync", 1, want), &got); err != nil || got != want {
+		t.Errorf("%d bytes: %v", len(want), err)
+	}
 }

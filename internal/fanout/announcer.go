@@ -3,7 +3,8 @@
 // changes through it, always after the change is committed.
 //
 // Frames of small conversations are sent by recipient: presence says which nodes
-// a user is connected to, and each node gets one envelope per batch. Frames of
+// a user is connected to, and each node gets one envelope per batch; users of whom
+// presence knows nothing now are looked for by all nodes. Frames of
 // large conversations are sent once to each gateway, which delivers them to its
 // own connections. Devices detect and repair lost frames (G4), so announcing
 // returns no errors; it logs them.
@@ -18,6 +19,7 @@ import (
 	"context"
 	"log/slog"
 	"slices"
+	"time"
 
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
 	"github.com/hikyaku-chat/hikyaku/internal/notifyqueue"
@@ -105,6 +107,7 @@ func (a *Announcer) send(ctx context.Context, frames []outgoingFrame) {
 func (a *Announcer) sendByRecipient(ctx context.Context, frames []outgoingFrame, users []chat.UserID) {
 	nodesOf, unknown := a.locator.locate(ctx, users)
 	envelopes := map[string]*pubsub.Envelope{} // by node
+	var everywhere pubsub.Envelope             // for those of whom it is not known where they are
 	var jobs []notifyqueue.Job
 	for _, f := range frames {
 		if f.audience.Large() {
@@ -116,19 +119,17 @@ func (a *Announcer) sendByRecipient(ctx context.Context, frames []outgoingFrame,
 			}
 		}
 		for i, user := range f.audience.Members {
+			if unknown[i] {
+				addPush(&everywhere, user, f.frame)
+				continue
+			}
 			for _, node := range nodesOf[i] {
 				e := envelopes[node]
 				if e == nil {
 					e = &pubsub.Envelope{}
 					envelopes[node] = e
 				}
-				// The push of this frame to this node is the last item, if
-				// an earlier recipient added it.
-				if n := len(e.Items); n > 0 && sameFrame(e.Items[n-1].Push.Frame, f.frame) {
-					e.Items[n-1].Push.Users = append(e.Items[n-1].Push.Users, user)
-					continue
-				}
-				e.Items = append(e.Items, pubsub.Item{Push: &pubsub.Push{Users: []chat.UserID{user}, Frame: f.frame}})
+				addPush(e, user, f.frame)
 			}
 		}
 		nodesOf, unknown = nodesOf[len(f.audience.Members):], unknown[len(f.audience.Members):]
@@ -138,9 +139,22 @@ func (a *Announcer) sendByRecipient(ctx context.Context, frames []outgoingFrame,
 			a.log.ErrorContext(ctx, "a gateway could not be reached; its devices will catch up", "node", node, "items", len(e.Items), "error", err)
 		}
 	}
+	if len(everywhere.Items) > 0 {
+		a.broadcast(ctx, &everywhere)
+	}
 	if len(jobs) > 0 {
 		a.notifier.Publish(jobs)
 	}
+}
+
+// addPush adds a frame for a user.
+func addPush(e *pubsub.Envelope, user chat.UserID, frame []byte) {
+	// The push of this frame is the last item, if an earlier recipient added it.
+	if n := len(e.Items); n > 0 && sameFrame(e.Items[n-1].Push.Frame, frame) {
+		e.Items[n-1].Push.Users = append(e.Items[n-1].Push.Users, user)
+		return
+	}
+	e.Items = append(e.Items, pubsub.Item{Push: &pubsub.Push{Users: []chat.UserID{user}, Frame: frame}})
 }
 
 // offlineRecipients returns the recipients of a frame who are known to be
@@ -185,6 +199,9 @@ func (a *Announcer) Stored(ctx context.Context, outcomes []chat.Outcome, redeliv
 		// A redelivered batch may have been stored by a worker that died
 		// before it announced it.
 		if o.Verdict == chat.Duplicate && !redelivered(i) {
+			if !o.Audience.Large() && !slices.Contains(o.Audience.Members, o.Message.Sender) {
+				continue // nothing of a conversation reaches those who have left it
+			}
 			f.audience = audienceOf(o.Message.Conversation, o.Message.Sender)
 		} else if !o.Message.Deleted() {
 			f.notify = &o.Message
@@ -207,10 +224,12 @@ func messageFrame(m *chat.Message) []byte {
 }
 
 // Failed tells the author that an accepted message could not be stored.
+// The store keeps the failure: an author who is not reached finds it with the next
+// sync.
 func (a *Announcer) Failed(ctx context.Context, s *chat.Submission, refusal *chat.Error) {
 	a.send(ctx, []outgoingFrame{{
 		audience: audienceOf(s.Conversation, s.Sender),
-		frame:    wire.Encode(wire.Failed{T: "failed", ID: s.ClientID, Code: string(refusal.Code), Text: refusal.Text}),
+		frame:    wire.Encode(wire.Failed{T: "failed", Failure: wire.FailureOf(chat.NewFailure(s, refusal, time.Now()))}),
 	}})
 }
 

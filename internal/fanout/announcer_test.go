@@ -41,6 +41,29 @@ func message(seq int64, body string) chat.Message {
 	return chat.Message{ID: chat.MessageID(100 + seq), Conversation: 9, Seq: seq, Sender: 1, Body: body, At: time.UnixMilli(seq).UTC()}
 }
 
+// A duplicate of somebody who has left is announced to nobody.
+func TestDuplicateAfterLeaving(t *testing.T) {
+	p := &countingPresence{Presence: localpresence.New(nil)}
+	bus, err := localpubsub.New(localpubsub.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := fanout.NewAnnouncer(bus, p, nil, slog.New(slog.DiscardHandler))
+	once := func(int) bool { return false }
+	a.Stored(t.Context(), []chat.Outcome{{
+		Verdict: chat.Duplicate, Message: message(1, "mine"), Audience: chat.Audience{Conversation: 9, Members: []chat.UserID{2, 3}},
+	}}, once)
+	if p.calls > 0 {
+		t.Error("somebody was looked for")
+	}
+	a.Stored(t.Context(), []chat.Outcome{{
+		Verdict: chat.Duplicate, Message: message(1, "mine"), Audience: chat.Audience{Conversation: 9, Members: []chat.UserID{1, 2}},
+	}}, once)
+	if p.calls != 1 {
+		t.Error("a member who sent it again was not looked for")
+	}
+}
+
 func TestOfflineRecipientsAreNotified(t *testing.T) {
 	p := &countingPresence{Presence: localpresence.New(nil)}
 	if _, _, err := p.Attach(t.Context(), presence.Device{User: 2, Node: "node", ID: 1}); err != nil {

@@ -27,7 +27,9 @@ func (b *recordingBus) Publish(_ context.Context, node string, e *pubsub.Envelop
 	return nil
 }
 
-func (b *recordingBus) Broadcast(context.Context, *pubsub.Envelope) error { return nil }
+func (b *recordingBus) Broadcast(ctx context.Context, e *pubsub.Envelope) error {
+	return b.Publish(ctx, "*", e)
+}
 
 // partialPresence is a presence of two shards, for users with odd and even ids.
 // Users below 10 are connected to the node named after their shard.
@@ -61,6 +63,7 @@ func (p *partialPresence) NodesOf(ctx context.Context, users []chat.UserID) ([][
 // The last two are offline.
 type delivery struct {
 	Odd, Even []chat.UserID // recipients on each node
+	All       []chat.UserID // recipients for whom all nodes look
 	Notified  []chat.UserID
 	Took      time.Duration
 	Calls     int
@@ -75,7 +78,7 @@ func deliver(t *testing.T, p *partialPresence, a *fanout.Announcer, b *recording
 	a.WithNotifications(queue).Stored(t.Context(), []chat.Outcome{{
 		Verdict: chat.Stored, Message: message(1, "text"), Audience: chat.Audience{Conversation: 9, Members: []chat.UserID{1, 2, 3, 12, 13}},
 	}}, func(int) bool { return false })
-	out := delivery{Odd: b.to["odd"], Even: b.to["even"], Took: time.Since(begin), Calls: p.calls - calls}
+	out := delivery{Odd: b.to["odd"], Even: b.to["even"], All: b.to["*"], Took: time.Since(begin), Calls: p.calls - calls}
 	for _, jobs := range queue.published {
 		for _, job := range jobs {
 			out.Notified = append(out.Notified, job.Users...)
@@ -84,15 +87,17 @@ func deliver(t *testing.T, p *partialPresence, a *fanout.Announcer, b *recording
 	return out
 }
 
-// While presence answers partly or not at all, the users that are found get the
-// message, users who may be connected are not notified, and no batch waits long.
+// While presence answers partly or not at all, all nodes look for the users that
+// were not found, users who may be connected are not notified, and no batch waits
+// long.
 func TestPresenceFailsOrHangs(t *testing.T) {
 	const lookupTimeout, reducedTimeout = 250 * time.Millisecond, 25 * time.Millisecond
 	odd, even := []chat.UserID{1, 3}, []chat.UserID{2}
 	whole := delivery{Odd: odd, Even: even, Notified: []chat.UserID{12, 13}, Calls: 1}
 	part := func(took time.Duration) delivery {
-		return delivery{Odd: odd, Notified: []chat.UserID{13}, Took: took, Calls: 1}
+		return delivery{Odd: odd, All: []chat.UserID{2, 12}, Notified: []chat.UserID{13}, Took: took, Calls: 1}
 	}
+	everyone := []chat.UserID{1, 2, 3, 12, 13}
 	type step struct {
 		wait time.Duration
 		want delivery
@@ -114,8 +119,11 @@ func TestPresenceFailsOrHangs(t *testing.T) {
 		},
 		"all hangs": {
 			partialPresence{evenHangs: true, oddHangs: true},
-			[]step{{0, delivery{Took: lookupTimeout, Calls: 1}}, {0, delivery{}}, {circuitbreaker.Cooldown - 1, delivery{}}, {1, delivery{Took: lookupTimeout, Calls: 1}}, {0, delivery{}}},
-			[]step{{0, delivery{}}, {circuitbreaker.Cooldown, whole}, {0, whole}},
+			[]step{
+				{0, delivery{All: everyone, Took: lookupTimeout, Calls: 1}}, {0, delivery{All: everyone}}, {circuitbreaker.Cooldown - 1, delivery{All: everyone}},
+				{1, delivery{All: everyone, Took: lookupTimeout, Calls: 1}}, {0, delivery{All: everyone}},
+			},
+			[]step{{0, delivery{All: everyone}}, {circuitbreaker.Cooldown, whole}, {0, whole}},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/hikyaku-chat/hikyaku/internal/batching"
 	"github.com/hikyaku-chat/hikyaku/internal/broker"
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
 	"github.com/hikyaku-chat/hikyaku/internal/cursor"
@@ -30,7 +31,7 @@ type Config struct {
 	Origins            []string      // allowed origins of pages, besides the server's own
 	Heartbeat          time.Duration // interval of an active client's pings, 100 ms to 1 min; default 3 s, so that it is within 5 s whole again after an interruption
 	MaxHeartbeat       time.Duration // interval of a quiet client's pings, from Heartbeat to 1 min; default 30 s
-	CheckInterval      time.Duration // how often a device is compared with the store without a reason, 100 ms to 1 h; default 5 min
+	CheckInterval      time.Duration // how often a device is compared with the store without a reason, 100 ms to 1 h; default 3 min
 	IdleTimeout        time.Duration // a connection without a frame from its client for so long is closed, 1 s to 1 h; default 90 s, because browsers run timers of background pages once a minute
 	PerSecond          float64       // messages per second of one user, as told to clients, 0.001 to 1e6; default 20
 	Burst              int           // messages of one user at once, as told to clients, 1 to 1e6; default 60
@@ -50,7 +51,7 @@ type Config struct {
 func (c Config) WithDefaults() Config {
 	c.Heartbeat = cmp.Or(c.Heartbeat, 3*time.Second)
 	c.MaxHeartbeat = cmp.Or(c.MaxHeartbeat, max(30*time.Second, c.Heartbeat))
-	c.CheckInterval = cmp.Or(c.CheckInterval, 5*time.Minute)
+	c.CheckInterval = cmp.Or(c.CheckInterval, 3*time.Minute)
 	c.IdleTimeout = cmp.Or(c.IdleTimeout, 90*time.Second)
 	c.PerSecond = cmp.Or(c.PerSecond, 20)
 	c.Burst = cmp.Or(c.Burst, 60)
@@ -76,7 +77,7 @@ func (c Config) Validate() error {
 		setting.Between("connections", c.ConnectionsPerUser, 1, 1e6, "connections of one user, such as 50"),
 		setting.Between("heartbeat", c.Heartbeat, 100*time.Millisecond, time.Minute, "the time between heartbeats, such as 3s"), // less than the default of IdleTimeout
 		setting.Between("max-heartbeat", c.MaxHeartbeat, c.Heartbeat, time.Minute, "the time between heartbeats of a quiet client, such as 30s"),
-		setting.Between("check-interval", c.CheckInterval, 100*time.Millisecond, time.Hour, "how often a device is compared with the database, such as 5m"),
+		setting.Between("check-interval", c.CheckInterval, 100*time.Millisecond, time.Hour, "how often a device is compared with the database, such as 3m"),
 		setting.Between("goodbye-spread", c.GoodbyeSpread, time.Millisecond, time.Hour, "the time over which clients go elsewhere, such as 5s"),
 		setting.Between("idle-timeout", c.IdleTimeout, time.Second, time.Hour, "the time after which an idle connection is closed, such as 90s"),
 		setting.Between("watch-users", c.WatchUsers, 1, 1e6, "users that one connection may watch, such as 500"),
@@ -97,6 +98,7 @@ type Store interface {
 	SharesConversation(ctx context.Context, user chat.UserID, others []chat.UserID) ([]chat.UserID, error)
 	Mark(ctx context.Context, id chat.ConversationID, by chat.UserID, read, received int64) (chat.Membership, bool, error)
 	store.Feed
+	Epoch() (epoch string, changed <-chan struct{})
 }
 
 // Announcer sends changes to users that did not go through the broker; see
@@ -124,6 +126,8 @@ type Dependencies struct {
 	// SendLimiter limits the messages of each user over all ways of sending. Its
 	// rate is that of Config.PerSecond and Config.Burst.
 	SendLimiter submission.Limiter
+	// Refuser is shared by all ways of sending.
+	Refuser *submission.Refuser
 	// Idempotency is nil with a broker that confirms only what the store has
 	// accepted.
 	Idempotency *submission.IdempotencyCache
@@ -146,7 +150,8 @@ type Gateway struct {
 	lastDevice  atomic.Int64 // device number of the newest connection
 	inFlight    atomic.Int64 // unanswered sends of all connections
 	draining    atomic.Bool
-	interrupted atomic.Bool // the bus is interrupted
+	interrupted atomic.Bool     // the bus is interrupted
+	resyncs     batching.Signal // all clients must sync
 
 	ctx         context.Context // canceled when the gateway has stopped
 	cancel      context.CancelFunc
@@ -175,7 +180,7 @@ func New(ctx context.Context, cfg Config, parts Dependencies) (*Gateway, error) 
 	if err != nil {
 		return nil, err
 	}
-	g := &Gateway{cfg: cfg, deps: parts, log: parts.Logger.With("node", cfg.Node), sockets: sockets, hub: newHub()}
+	g := &Gateway{cfg: cfg, deps: parts, log: parts.Logger.With("node", cfg.Node), sockets: sockets, hub: newHub(), resyncs: batching.NewSignal()}
 	g.ctx, g.cancel = context.WithCancel(context.Background())
 	g.drainCtx, g.endDrain = context.WithCancel(g.ctx)
 	g.members = newMemberCache(g)
@@ -184,9 +189,12 @@ func New(ctx context.Context, cfg Config, parts Dependencies) (*Gateway, error) 
 	g.marks = newMarks(g)
 	g.submissions = newSubmissions(g)
 	g.background.Go(g.heartbeats.run)
+	g.background.Go(g.resyncAll)
 	g.background.Go(g.marks.run)
 	g.background.Go(g.watches.run)
 	g.background.Go(g.checkSessions)
+	_, epochChanged := parts.Store.Epoch() // before the first connection
+	g.background.Go(func() { g.watchEpoch(epochChanged) })
 	g.unsubscribe, err = parts.Bus.Subscribe(ctx, cfg.Node, (*subscriber)(g))
 	if err != nil {
 		g.cancel()
@@ -195,6 +203,10 @@ func New(ctx context.Context, cfg Config, parts Dependencies) (*Gateway, error) 
 	}
 	return g, nil
 }
+
+// Resync asks all clients to sync, because frames may not have been sent to this
+// gateway.
+func (g *Gateway) Resync() { g.resyncs.Notify() }
 
 // Connections returns the number of open connections.
 func (g *Gateway) Connections() int { return g.hub.numSessions() }
@@ -254,10 +266,7 @@ func (g *Gateway) Stop(ctx context.Context) error {
 
 func (g *Gateway) stop(ctx context.Context) error {
 	g.draining.Store(true)
-	g.hub.each(func(s *session) {
-		after := rand.N(g.cfg.GoodbyeSpread + 1)
-		s.push(wire.Goodbye{T: "goodbye", ReconnectAfterMS: after.Milliseconds()})
-	})
+	g.hub.each(g.sayGoodbye)
 	if !g.cfg.Standalone {
 		g.drain(ctx)
 	}
@@ -270,6 +279,12 @@ func (g *Gateway) stop(ctx context.Context) error {
 	g.cancel()
 	g.background.Wait()
 	return err
+}
+
+// sayGoodbye asks a client to connect again, at a random time.
+func (g *Gateway) sayGoodbye(s *session) {
+	after := rand.N(g.cfg.GoodbyeSpread + 1)
+	s.push(wire.Goodbye{T: "goodbye", ReconnectAfterMS: after.Milliseconds()})
 }
 
 // drain waits until all clients have disconnected or their time to do so is

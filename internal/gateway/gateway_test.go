@@ -18,6 +18,7 @@ import (
 	"github.com/gobwas/ws"
 	"github.com/google/uuid"
 
+	"github.com/hikyaku-chat/hikyaku/internal/batching"
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
 	"github.com/hikyaku-chat/hikyaku/internal/eventually"
 	"github.com/hikyaku-chat/hikyaku/internal/pubsub"
@@ -39,6 +40,11 @@ type stubStore struct {
 	shares     func(of []chat.UserID) []chat.UserID
 	lookups    atomic.Int64 // client ids that were looked up
 	beforeFind func()       // called before a client id is looked up; may be nil
+	hasChanged func([]store.Device) ([]bool, error)
+}
+
+func (a *stubStore) HasChanged(_ context.Context, devices []store.Device) ([]bool, error) {
+	return a.hasChanged(devices)
 }
 
 func (a *stubStore) MemberIDs(context.Context, chat.ConversationID) ([]chat.UserID, int64, error) {
@@ -49,12 +55,27 @@ func (a *stubStore) SharesConversation(_ context.Context, _ chat.UserID, of []ch
 	return a.shares(of), nil
 }
 
-func (a *stubStore) FindByClientID(_ context.Context, keys []store.SendKey) (map[store.SendKey]*chat.Message, error) {
+func (a *stubStore) FindByClientID(_ context.Context, keys []store.SendKey) (map[store.SendKey]chat.Earlier, error) {
 	if a.beforeFind != nil {
 		a.beforeFind()
 	}
 	a.lookups.Add(int64(len(keys)))
 	return nil, nil
+}
+
+// RefuseNonMembers asks the same members as the cache.
+func (a *stubStore) RefuseNonMembers(_ context.Context, batch []chat.Submission) ([]chat.Outcome, error) {
+	out := make([]chat.Outcome, len(batch))
+	for i := range batch {
+		members, _, err := a.members()
+		if err != nil {
+			return nil, err
+		}
+		if !slices.Contains(members, batch[i].Sender) {
+			out[i].Refusal = chat.NotFound("conversation")
+		}
+	}
+	return out, nil
 }
 
 type publisherFunc func(s chat.Submission, confirm func(error))
@@ -79,7 +100,7 @@ func newTestGateway(t testing.TB, st *stubStore, publish publisherFunc) *Gateway
 		cfg: Config{}.WithDefaults(),
 		deps: Dependencies{
 			Store: st, Publisher: publish,
-			SendLimiter: newLimiter(t, 100, 100), Idempotency: submission.NewIdempotencyCache(st),
+			SendLimiter: newLimiter(t, 100, 100), Refuser: submission.NewRefuser(st), Idempotency: submission.NewIdempotencyCache(st),
 		},
 		log: slog.New(slog.DiscardHandler), hub: newHub(),
 	}
@@ -90,8 +111,10 @@ func newTestGateway(t testing.TB, st *stubStore, publish publisherFunc) *Gateway
 	})
 	g.drainCtx, g.endDrain = context.WithCancel(g.ctx)
 	g.members, g.watches = newMemberCache(g), newWatches(g)
+	g.heartbeats, g.resyncs = newHeartbeats(g), batching.NewSignal()
 	g.submissions = newSubmissions(g)
 	g.background.Go(func() { g.deps.Idempotency.Run(g.ctx) })
+	g.background.Go(func() { g.deps.Refuser.Run(g.ctx) })
 	return g
 }
 

@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"math/rand/v2"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -120,6 +121,29 @@ func (h *heartbeats) check(ctx context.Context, checks []check) {
 	for i, c := range checks {
 		if changed[i] {
 			c.s.resync(resyncFrame)
+		}
+	}
+}
+
+const (
+	// resyncSteps and resyncPause spread the syncs of all clients over a second.
+	resyncSteps = 20
+	resyncPause = 50 * time.Millisecond
+	// minResyncStep is how many clients may sync at once.
+	minResyncStep = 100
+)
+
+// resyncAll asks every client to sync when Notify was called, because it may have
+// missed frames.
+func (g *Gateway) resyncAll() {
+	for g.resyncs.Wait(g.ctx) {
+		var all []*session
+		g.hub.each(func(s *session) { all = append(all, s) })
+		for step := range slices.Chunk(all, max(len(all)/resyncSteps, minResyncStep)) {
+			for _, s := range step {
+				s.resync(resyncFrame)
+			}
+			sleep(g.ctx, resyncPause)
 		}
 	}
 }

@@ -254,8 +254,3 @@ func (c *memberCache) fanOut(m *memberList, frame []byte) {
 		s.conn.Send(shared)
 	}
 }
-
-// resyncAll asks every client to sync, because it may have missed frames.
-func (g *Gateway) resyncAll() {
-	g.hub.each(func(s *session) { s.resync(resyncFrame) })
-}

@@ -47,7 +47,8 @@ var (
 
 func newSubmissions(g *Gateway) *submission.Service {
 	return submission.New(submission.Config{
-		Publisher: g.deps.Publisher, SendLimiter: g.deps.SendLimiter, Memberships: g.members, Idempotency: g.deps.Idempotency,
+		Publisher: g.deps.Publisher, SendLimiter: g.deps.SendLimiter, Memberships: g.members, Refuser: g.deps.Refuser,
+		Idempotency: g.deps.Idempotency,
 	})
 }
 
@@ -142,6 +143,15 @@ func (src *sendSource) Publish(p broker.Publisher, r submission.Request) error {
 	return nil
 }
 
+// Accepted implements submission.Source.
+func (src *sendSource) Accepted(r submission.Request) {
+	s := (*session)(src)
+	s.mu.Lock()
+	s.order.remove(r.Conversation, r.ClientID)
+	s.mu.Unlock()
+	s.accept(r.ClientID)
+}
+
 // confirmed answers a send when the broker has confirmed or refused it.
 func (s *session) confirmed(ref sendRef, err error) {
 	s.inFlight.Add(-1)
@@ -150,7 +160,11 @@ func (s *session) confirmed(ref sendRef, err error) {
 		s.refuseSend(ref, err)
 		return
 	}
-	s.conn.Send(websocket.NewFrame(wire.AppendAccepted(make([]byte, 0, 64), ref.id)))
+	s.accept(ref.id)
+}
+
+func (s *session) accept(id chat.ClientID) {
+	s.conn.Send(websocket.NewFrame(wire.AppendAccepted(make([]byte, 0, 64), id)))
 }
 
 // refuseSend answers a send that failed with err.

@@ -75,8 +75,9 @@ func (s *session) presenceDevice() presence.Device {
 func (s *session) start(conn *websocket.Conn, user chat.User) {
 	g := s.g
 	s.conn = conn
+	epoch, _ := g.deps.Store.Epoch()
 	s.push(wire.Hello{
-		T: "hello", User: wire.UserOf(user), Session: s.id, Server: g.cfg.Version, Time: wire.MillisOf(time.Now()),
+		T: "hello", User: wire.UserOf(user), Session: s.id, Server: g.cfg.Version, Time: wire.MillisOf(time.Now()), Epoch: epoch,
 		Limits: wire.Limits{
 			FrameBytes: g.cfg.MaxFrame, BodyBytes: chat.MaxBody, InFlight: g.cfg.InFlight,
 			PerSecond: g.cfg.PerSecond, Burst: g.cfg.Burst, WatchUsers: g.cfg.WatchUsers,
@@ -92,6 +93,9 @@ func (s *session) start(conn *websocket.Conn, user chat.User) {
 	g.heartbeats.start(s)
 	g.hub.add(s)
 	s.mu.Unlock()
+	if now, _ := g.deps.Store.Epoch(); now != epoch {
+		s.conn.Close(wire.CloseGoodbye, newEpochReason) // watchEpoch may have passed it by
+	}
 	g.background.Do(func() {
 		s.attach()
 		s.runBacklog()

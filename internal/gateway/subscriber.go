@@ -48,5 +48,8 @@ func (sub *subscriber) Gap() {
 	g.log.Warn("pub/sub messages were lost; all clients are asked to resync")
 	g.members.invalidateAll()
 	g.watches.refreshAll()
-	g.resyncAll()
+	g.resyncs.Notify()
 }
+
+// Interrupted implements [pubsub.Subscriber].
+func (sub *subscriber) Interrupted(interrupted bool) { (*Gateway)(sub).interrupted.Store(interrupted) }

@@ -111,12 +111,22 @@ func (s *session) syncConversations(ctx context.Context, f *wire.Sync, limit int
 	if err != nil {
 		return err
 	}
+	failed, err := s.g.deps.Store.Failures(ctx, s.user, after)
+	if err != nil {
+		return err
+	}
 	peers, err := s.peers(ctx, page)
 	if err != nil {
 		return err
 	}
-	out := wire.Synced{T: "synced", ID: f.ID, Conversations: make([]wire.Summary, 0, len(page)), Gone: []chat.ConversationID{}, More: more}
-	size := 0
+	out := wire.Synced{
+		T: "synced", ID: f.ID, Conversations: make([]wire.Summary, 0, len(page)), Gone: []chat.ConversationID{},
+		Failed: make([]wire.Failure, len(failed)), More: more,
+	}
+	for i := range failed {
+		out.Failed[i] = wire.FailureOf(&failed[i])
+	}
+	size := wire.FailureBytes * len(failed)
 	for i := range page {
 		c := &page[i]
 		var summary wire.Summary

@@ -13,6 +13,8 @@
 //     as several, which may be lost one by one.
 //   - A gap is reported to the subscriber's Gap within [GapLatency] after the
 //     connection works again, even when the lost envelope was the last one.
+//   - While the connection does not work, the subscriber knows that after
+//     [InterruptionLatency].
 //   - Publish never waits for a slow subscriber.
 //   - Envelopes may be shared between subscribers: nobody may change them.
 package pubsub
@@ -26,6 +28,10 @@ import (
 
 // GapLatency is the maximum time until a subscriber is notified of a loss.
 const GapLatency = 2 * time.Second
+
+// InterruptionLatency is the maximum time until a subscriber is notified of an
+// interruption, in a process that gets to run.
+const InterruptionLatency = 3 * time.Second
 
 // Envelope is a message from one publisher to one node, or to all.
 type Envelope struct {
@@ -82,6 +88,9 @@ type Subscriber interface {
 	Deliver(e *Envelope)
 	// Gap says that envelopes may have been lost since the last call.
 	Gap()
+	// Interrupted says that envelopes do not arrive, or that they do again. Gap
+	// is called with it.
+	Interrupted(interrupted bool)
 }
 
 // Bus publishes envelopes and subscribes to them.

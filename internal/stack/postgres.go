@@ -152,3 +152,14 @@ func (p *Postgres) StartReplica(ctx context.Context, name string) (*Postgres, er
 	}
 	return r, r.Start(ctx)
 }
+
+// Dump writes a database into a file, by pg_dump, and returns its path.
+func (p *Postgres) Dump(ctx context.Context, database string) (path string, err error) {
+	path = filepath.Join(p.data, database+".dump")
+	return path, p.run(ctx, "pg_dump", "-h", "127.0.0.1", "-p", fmt.Sprint(p.port), "-U", "postgres", "-F", "custom", "-f", path, database)
+}
+
+// Restore restores what Dump wrote into an empty database.
+func (p *Postgres) Restore(ctx context.Context, database, path string) error {
+	return p.run(ctx, "pg_restore", "-h", "127.0.0.1", "-p", fmt.Sprint(p.port), "-U", "postgres", "-d", database, path)
+}

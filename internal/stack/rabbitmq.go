@@ -2,11 +2,11 @@ package stack
 
 import (
 	"context"
-	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	amqp "github.com/rabbitmq/amqp091-go"
@@ -18,13 +18,14 @@ import (
 type RabbitMQ struct {
 	*Process
 	folder  *Folder
-	scripts string // folder of its programs
+	program rabbitProgram
 	dir     string
 	node    string
 	port    int
 	dist    int
 	epmd    int
-	peers   []string
+	peers   []string // the nodes that it looks for when it first starts, with itself
+	size    int      // nodes of the cluster
 }
 
 func rabbitPlaces() []string {
@@ -33,7 +34,7 @@ func rabbitPlaces() []string {
 
 // StartRabbitMQ starts n RabbitMQ nodes as one cluster.
 func StartRabbitMQ(ctx context.Context, f *Folder, n int) ([]*RabbitMQ, error) {
-	scripts, err := rabbitScripts()
+	program, err := prepareRabbitMQ(f)
 	if err != nil {
 		return nil, err
 	}
@@ -46,22 +47,21 @@ func StartRabbitMQ(ctx context.Context, f *Folder, n int) ([]*RabbitMQ, error) {
 		return nil, err
 	}
 	nodes := make([]*RabbitMQ, n)
-	var names []string
 	for i := range nodes {
 		r := &RabbitMQ{
-			Process: &Process{name: fmt.Sprintf("rabbitmq-%d", i+1)}, folder: f, scripts: scripts,
+			Process: &Process{name: fmt.Sprintf("rabbitmq-%d", i+1)}, folder: f, program: program,
 			node: fmt.Sprintf("hikyaku%d@localhost", i+1), port: ports[2*i], dist: ports[2*i+1], epmd: epmd,
 		}
 		if r.dir, err = f.mkdir(r.name, nil); err != nil {
 			return nil, err
 		}
 		nodes[i] = r
-		names = append(names, r.node)
-	}
-	for _, r := range nodes {
-		if n > 1 {
-			r.peers = names
+		// The first one is told of no other, for which it would wait.
+		r.peers = []string{nodes[0].node}
+		if i > 0 {
+			r.peers = append(r.peers, r.node)
 		}
+		r.size = n
 	}
 	ctx, cancel := context.WithTimeout(ctx, 2*startTimeout)
 	defer cancel()
@@ -85,50 +85,87 @@ func StartRabbitMQ(ctx context.Context, f *Folder, n int) ([]*RabbitMQ, error) {
 	return nodes, nil
 }
 
-// rabbitScripts finds the original scripts: the ones that Debian has on the
-// path change the user and drop the environment.
-func rabbitScripts() (string, error) {
-	for _, place := range rabbitPlaces() {
-		if _, err := os.Stat(filepath.Join(place, "rabbitmq-server")); err == nil {
-			return place, nil
-		}
-	}
-	path, err := findProgram("rabbitmq-server", "rabbitmq-server")
-	return filepath.Dir(path), err
+// rabbitProgram is what the nodes run.
+type rabbitProgram struct {
+	server  string // the script that starts a node
+	plugins string // folder of the applications that may be plugins
+	modules string // folder of modules; see linkModules
 }
 
-// startEpmd starts Erlang's port mapper on its own port; otherwise the first
-// node would leave one running on the well-known port.
-func startEpmd(f *Folder) (port int, err error) {
-	program, err := findProgram("epmd", "erlang-base", "/usr/lib/erlang/erts-*/bin", "/usr/lib/erlang/bin")
+// prepareRabbitMQ finds the program and makes its folders.
+func prepareRabbitMQ(f *Folder) (p rabbitProgram, err error) {
+	if p.server, err = rabbitServer(); err != nil {
+		return p, err
+	}
+	if p.plugins, err = f.mkdir("rabbitmq-plugins", nil); err != nil {
+		return p, err
+	}
+	if p.modules, err = f.mkdir("rabbitmq-modules", nil); err != nil {
+		return p, err
+	}
+	server, err := filepath.EvalSymlinks(p.server)
 	if err != nil {
-		return 0, err
+		return p, fmt.Errorf("find RabbitMQ's applications: %w", err)
 	}
-	if port, err = FreePort(); err != nil {
-		return 0, err
+	applications, err := filepath.Glob(filepath.Join(filepath.Dir(filepath.Dir(server)), "plugins", "*"))
+	if err != nil {
+		return p, err
 	}
-	_, err = f.start(command{name: "epmd", path: program, args: []string{"-port", fmt.Sprint(port), "-address", "127.0.0.1"}})
-	return port, err
+	// A node puts all that may be plugins in front of the other folders of
+	// modules. None is used; but it wants this one there, with the schema of
+	// its settings, and finds the schema by where the modules are.
+	var rabbit []string
+	applications = slices.DeleteFunc(applications, func(a string) bool {
+		is := strings.HasPrefix(filepath.Base(a), "rabbit-")
+		if is {
+			rabbit = append(rabbit, a)
+		}
+		return is
+	})
+	if len(rabbit) == 0 {
+		return p, fmt.Errorf("%s has no application rabbit beside it; install the package rabbitmq-server again", server)
+	}
+	return p, errors.Join(linkAll(p.plugins, rabbit), linkModules(p.modules, applications))
+}
+
+// rabbitServer finds the original script: the one that Debian has on the path
+// changes the user and drops the environment.
+func rabbitServer() (string, error) {
+	for _, place := range rabbitPlaces() {
+		server := filepath.Join(place, "rabbitmq-server")
+		if _, err := os.Stat(server); err == nil {
+			return server, nil
+		}
+	}
+	return findProgram("rabbitmq-server", "rabbitmq-server")
 }
 
 func (r *RabbitMQ) env() []string {
-	return []string{
-		"HOME=" + r.folder.dir, // where the nodes look for their cookie
-		"RABBITMQ_NODENAME=" + r.node,
-		"RABBITMQ_MNESIA_BASE=" + filepath.Join(r.dir, "data"),
-		"RABBITMQ_LOG_BASE=" + filepath.Join(r.dir, "log"),
-		"RABBITMQ_SCHEMA_DIR=" + filepath.Join(r.dir, "schema"),
-		"RABBITMQ_GENERATED_CONFIG_DIR=" + filepath.Join(r.dir, "config"),
-		"RABBITMQ_CONFIG_FILES=" + filepath.Join(r.dir, "conf.d"),
-		"RABBITMQ_ENABLED_PLUGINS_FILE=" + filepath.Join(r.dir, "enabled_plugins"),
+	return append(r.distEnv(),
+		"RABBITMQ_NODENAME="+r.node,
+		"RABBITMQ_MNESIA_BASE="+filepath.Join(r.dir, "data"),
+		"RABBITMQ_LOG_BASE="+filepath.Join(r.dir, "log"),
+		"RABBITMQ_SCHEMA_DIR="+filepath.Join(r.dir, "schema"),
+		"RABBITMQ_GENERATED_CONFIG_DIR="+filepath.Join(r.dir, "config"),
+		"RABBITMQ_CONFIG_FILES="+filepath.Join(r.dir, "conf.d"),
+		"RABBITMQ_ENABLED_PLUGINS_FILE="+filepath.Join(r.dir, "enabled_plugins"),
 		"RABBITMQ_CONF_ENV_FILE=/dev/null",
-		"RABBITMQ_PID_FILE=" + filepath.Join(r.dir, "pid"),
-		"RABBITMQ_DIST_PORT=" + fmt.Sprint(r.dist),
-		"ERL_EPMD_PORT=" + fmt.Sprint(r.epmd), "ERL_EPMD_ADDRESS=127.0.0.1",
+		"RABBITMQ_PID_FILE="+filepath.Join(r.dir, "pid"),
+		"RABBITMQ_DIST_PORT="+fmt.Sprint(r.dist),
+		"RABBITMQ_PLUGINS_DIR="+r.program.plugins,
+		"RABBITMQ_SERVER_CODE_PATH="+r.program.modules,
 		// One scheduler, and none that waits for work by spinning: the
 		// servers on this machine share its processors, and more of them
 		// only take each other's time.
 		"RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS=-start_epmd false +S 1:1 +sbwt none +sbwtdcpu none +sbwtdio none -kernel inet_dist_use_interface {127,0,0,1}",
+	)
+}
+
+// distEnv is what a program needs to call the node.
+func (r *RabbitMQ) distEnv() []string {
+	return []string{
+		"HOME=" + r.folder.dir, // where it looks for the nodes' cookie
+		"ERL_EPMD_PORT=" + fmt.Sprint(r.epmd), "ERL_EPMD_ADDRESS=127.0.0.1",
 	}
 }
 
@@ -139,7 +176,7 @@ func (r *RabbitMQ) Start(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, 2*startTimeout)
 	defer cancel()
-	return r.ready(ctx, max(1, len(r.peers)))
+	return r.ready(ctx, r.size)
 }
 
 func (r *RabbitMQ) launch() error {
@@ -148,7 +185,7 @@ func (r *RabbitMQ) launch() error {
 	fmt.Fprintf(&own, "default_pass = %s\n", r.folder.secrets.password)
 	// The temporary folder may lie on a small disk.
 	own.WriteString("disk_free_limit.absolute = 50MB\n")
-	if len(r.peers) > 0 {
+	if r.size > 1 {
 		own.WriteString("cluster_formation.peer_discovery_backend = classic_config\n")
 		for i, peer := range r.peers {
 			fmt.Fprintf(&own, "cluster_formation.classic_config.nodes.%d = %s\n", i+1, peer)
@@ -172,7 +209,7 @@ func (r *RabbitMQ) launch() error {
 		}
 	}
 	process, err := r.folder.start(command{
-		name: r.name, path: filepath.Join(r.scripts, "rabbitmq-server"), env: r.env(), dir: r.dir,
+		name: r.name, path: r.program.server, env: r.env(), dir: r.dir,
 	})
 	if err != nil {
 		return err
@@ -193,32 +230,21 @@ func (r *RabbitMQ) ready(ctx context.Context, n int) error {
 		return err
 	}
 	return r.waitFor(ctx, func(ctx context.Context) error {
-		out, err := r.Control(ctx, "cluster_status", "--formatter", "json")
-		if err != nil {
-			return err
+		running, err := r.evaluate(ctx, "length(rabbit_nodes:all_running())")
+		if err == nil && running != fmt.Sprint(n) {
+			err = fmt.Errorf("%s of %d nodes run", running, n)
 		}
-		var status struct {
-			Running []string `json:"running_nodes"`
-		}
-		if err := json.Unmarshal([]byte(out), &status); err != nil {
-			return fmt.Errorf("read the status of the cluster: %w", err)
-		}
-		if len(status.Running) != n {
-			return fmt.Errorf("%d of %d nodes run", len(status.Running), n)
-		}
-		return nil
+		return err
 	})
 }
 
-// Control runs rabbitmqctl for the node.
-func (r *RabbitMQ) Control(ctx context.Context, args ...string) (string, error) {
-	cmd := exec.CommandContext(ctx, filepath.Join(r.scripts, "rabbitmqctl"), append([]string{"-q", "-n", r.node}, args...)...)
-	cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "LANG=C.UTF-8"}, r.env()...)
-	out, err := r.folder.output(cmd)
-	if err != nil {
-		return "", fmt.Errorf("rabbitmqctl %s: %w: %s", strings.Join(args, " "), err, out)
-	}
-	return string(out), nil
+// evaluate evaluates Erlang expressions on the node, and returns the value of the
+// last one as Erlang prints it.
+//
+// rabbitmqctl starts a virtual machine for what it does, which takes a hundred
+// times as long. The functions are those that it calls, in RabbitMQ 3.10 and 4.
+func (r *RabbitMQ) evaluate(ctx context.Context, expressions string) (string, error) {
+	return r.folder.erlCall(ctx, r.node, r.distEnv(), expressions)
 }
 
 // URL returns the node's address, with the virtual host "/".
@@ -229,11 +255,20 @@ func (r *RabbitMQ) URL() string {
 // CreateVHost creates a virtual host and returns its address. Tests that share
 // a node have one each.
 func (r *RabbitMQ) CreateVHost(ctx context.Context, name string) (string, error) {
-	if _, err := r.Control(ctx, "add_vhost", name); err != nil {
-		return "", err
-	}
-	if _, err := r.Control(ctx, "set_permissions", "-p", name, "guest", ".*", ".*", ".*"); err != nil {
-		return "", err
+	_, err := r.evaluate(ctx, fmt.Sprintf(`ok = rabbit_vhost:add(<<%[1]q>>, <<"hikyaku">>),
+		ok = rabbit_auth_backend_internal:set_permissions(<<"guest">>, <<%[1]q>>, <<".*">>, <<".*">>, <<".*">>, <<"hikyaku">>)`, name))
+	if err != nil {
+		return "", fmt.Errorf("create the virtual host %s: %w", name, err)
 	}
 	return r.URL() + name, nil
+}
+
+// CloseConnections has the node close all of its connections to a virtual host.
+func (r *RabbitMQ) CloseConnections(ctx context.Context, vhost string) error {
+	_, err := r.evaluate(ctx, fmt.Sprintf(`[ok = rabbit_networking:close_connection(P, "by stack")
+		|| [{pid, P}, {vhost, <<%q>>}] <- rabbit_networking:connection_info_all([pid, vhost])]`, vhost))
+	if err != nil {
+		return fmt.Errorf("close the connections to the virtual host %s: %w", vhost, err)
+	}
+	return nil
 }

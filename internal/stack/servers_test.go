@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/hikyaku-chat/hikyaku/internal/stack"
@@ -85,9 +86,19 @@ func TestServersStartStopAndComeBack(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := nodes[0].CreateVHost(t.Context(), "one"); err != nil {
-			t.Fatal(err)
+		var creating sync.WaitGroup
+		for i := range 4 { // also at the same time
+			creating.Go(func() {
+				url, err := nodes[0].CreateVHost(t.Context(), fmt.Sprint("host-", i))
+				if err == nil {
+					err = connectRabbitMQ(t.Context(), url)
+				}
+				if err != nil {
+					t.Error(err)
+				}
+			})
 		}
+		creating.Wait()
 		checkLocked(t, nodes[2].URL(), "guest", connectRabbitMQ)
 		checkSecrets(t, f, nodes[0].URL())
 		if err := nodes[1].Kill(); err != nil {

@@ -18,6 +18,8 @@
 //     an error of the database; errors.Is(err, [ErrUnavailable]) when the same
 //     call may succeed later.
 //   - Reads see every change whose method has returned before they began.
+//   - Clocks may be set back or forward, by any time: the order of messages and
+//     whether they are stored do not depend on it.
 //
 // Times have millisecond precision and are in UTC.
 package store
@@ -49,6 +51,7 @@ type Store interface {
 	Links
 	Messages
 	Feed
+	Epochs
 	Pushes
 	Batches
 
@@ -293,7 +296,14 @@ type Edited struct {
 	Changed  bool // false when nothing had to change
 }
 
-// SendKey is the idempotency key of a send. It never expires.
+// FailureRetention is how long at least it is stored that a submission failed. One
+// that comes again after that is decided about anew.
+const FailureRetention = 30 * 24 * time.Hour
+
+// MaxFailures is how many failures [Feed.Failures] lists at most.
+const MaxFailures = 500
+
+// SendKey is the idempotency key of a send. It never expires for what was stored.
 type SendKey struct {
 	Sender   chat.UserID
 	ClientID chat.ClientID
@@ -301,16 +311,32 @@ type SendKey struct {
 
 // Messages stores messages.
 type Messages interface {
-	// FindByClientID returns the messages that were stored under the keys. A
-	// message whose text no longer exists is returned as a tombstone.
-	FindByClientID(ctx context.Context, keys []SendKey) (map[SendKey]*chat.Message, error)
+	// FindByClientID returns what became of what was sent under the keys; keys
+	// under which nothing was decided are left out. A message whose text no
+	// longer exists is returned as a tombstone.
+	FindByClientID(ctx context.Context, keys []SendKey) (map[SendKey]chat.Earlier, error)
 
 	// Append stores a batch in one transaction, in its order, and returns an
 	// outcome for each submission, at the same index. Submissions that repeat
 	// a client id, in the batch or from years ago, are duplicates or
 	// conflicts. An error means that nothing of the batch was stored and that
 	// the same batch may be tried again.
+	//
+	// Outcomes are final: refusals are stored in the same transaction, and a
+	// submission that was refused once is refused in the same way whenever it
+	// comes again, for FailureRetention at least, unless it is Requeued.
 	Append(ctx context.Context, batch []chat.Submission) ([]chat.Outcome, error)
+	// Refuse stores that a submission is refused finally, without deciding
+	// about it. The outcome is that of an earlier one under its client id,
+	// stored or refused, if there was any.
+	Refuse(ctx context.Context, s chat.Submission, refusal *chat.Error) (chat.Outcome, error)
+	// RefuseNonMembers decides about submissions whose senders seem not to be
+	// members. The outcome is that of an earlier submission under the client
+	// id; else, for a sender who is no member now, a refusal with CodeNotFound,
+	// stored as those of Append; else the zero Outcome: the submission may be
+	// published. The outcome of a duplicate has no audience. One transaction
+	// decides about all.
+	RefuseNonMembers(ctx context.Context, batch []chat.Submission) ([]chat.Outcome, error)
 	EditMessage(ctx context.Context, id chat.ConversationID, seq int64, by chat.UserID, body string) (Edited, error)
 	DeleteMessage(ctx context.Context, id chat.ConversationID, seq int64, by chat.UserID) (Edited, error)
 	// History returns messages with from <= Seq <= to in ascending Seq, at most
@@ -349,14 +375,20 @@ type Feed interface {
 	// from next, after the page, or from the Next of an entry, after that entry;
 	// more is false when the device has caught up at next. From the empty
 	// position it lists all conversations of user. A position that this kind of
-	// backend did not create is refused with CodeInvalid.
+	// backend did not create, or not in this epoch (see Epochs), is refused with
+	// CodeInvalid: the device begins anew with the empty one.
 	Changed(ctx context.Context, user chat.UserID, after Position, limit int) (page []ChangedConversation, next Position, more bool, err error)
+	// Failures lists the submissions of user that have failed after the position,
+	// oldest first; when there are more than MaxFailures, the latest. It is asked
+	// with the positions that Changed is asked with, after Changed; then every
+	// failure is listed before a position is after it, and may be listed twice.
+	Failures(ctx context.Context, user chat.UserID, after Position) ([]chat.Failure, error)
 	// Changes returns the messages of a conversation whose Rev is above rev, in
 	// ascending Rev, at most limit, and the Rev of the conversation when they
 	// were read: with fewer messages than limit, nothing up to it is missing.
 	Changes(ctx context.Context, id chat.ConversationID, by chat.UserID, rev int64, limit int) (page []chat.Message, head int64, err error)
-	// HasChanged reports for each device, at the same index, whether Changed
-	// would list anything, or refuse the position.
+	// HasChanged reports for each device, at the same index, whether Changed or
+	// Failures would list anything, or refuse the position.
 	HasChanged(ctx context.Context, devices []Device) ([]bool, error)
 	// Recent lists by's conversations by last activity, latest first, before
 	// the given time and id (zero time for the first page).

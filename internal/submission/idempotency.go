@@ -6,14 +6,15 @@ import (
 	"sync"
 	"time"
 
+	"github.com/hikyaku-chat/hikyaku/internal/backoff"
 	"github.com/hikyaku-chat/hikyaku/internal/batching"
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
 	"github.com/hikyaku-chat/hikyaku/internal/store"
 )
 
-// MessageFinder finds stored messages by client id; see store.Messages.
+// MessageFinder finds what became of client ids; see store.Messages.
 type MessageFinder interface {
-	FindByClientID(ctx context.Context, keys []store.SendKey) (map[store.SendKey]*chat.Message, error)
+	FindByClientID(ctx context.Context, keys []store.SendKey) (map[store.SendKey]chat.Earlier, error)
 }
 
 // IdempotencyCache finds out whether a client id is already used for another
@@ -25,7 +26,10 @@ type MessageFinder interface {
 // the ids that went through this process for that long. Any other id is looked
 // up in the store. One case is left: a device that uses one id for two texts
 // within seconds and through two processes. The worker finds it, and answers
-// failed{conflict}. It is safe for concurrent use.
+// failed{conflict} with the digest of the text that it is about.
+//
+// Only the store says that there is a conflict: which of two texts is stored is
+// not known before one is. It is safe for concurrent use.
 type IdempotencyCache struct {
 	messages MessageFinder
 	seed     maphash.Seed
@@ -43,7 +47,7 @@ type idLookup struct {
 }
 
 type lookupResult struct {
-	message *chat.Message
+	earlier chat.Earlier
 	err     error
 }
 
@@ -69,12 +73,20 @@ func NewIdempotencyCache(messages MessageFinder) *IdempotencyCache {
 	}
 }
 
+// Forget makes every id unknown: what was accepted may not be stored any more,
+// because history went back.
+func (c *IdempotencyCache) Forget() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.current, c.previous = map[store.SendKey]uint64{}, nil
+}
+
 // idState is what is known about a client id.
 type idState int
 
 const (
 	idFree     idState = iota // not used, or used with this text
-	idConflict                // used with another text
+	idConflict                // seen with another text; which one is stored must be looked up
 	idUnknown                 // must be looked up
 )
 
@@ -146,19 +158,48 @@ func compareFingerprints(stored, sent uint64) idState {
 	return idFree
 }
 
-// find returns the state of a client id, from the store when it is not known
-// otherwise. With always, the time of the id does not count: it is looked up
-// unless the cache has it. It blocks until the store answers or ctx ends.
-func (c *IdempotencyCache) find(ctx context.Context, s *chat.Submission, always bool) (idState, error) {
+// find finds out whether a submission may be published: not when the outcome is a
+// refusal, or the message of an earlier submission of this one. With always, the
+// time of the id does not count: it is looked up unless the cache has it. find
+// blocks until the store answers or ctx ends.
+func (c *IdempotencyCache) find(ctx context.Context, s *chat.Submission, always bool) (chat.Outcome, error) {
 	var state idState
 	if always {
 		state = c.checkCached(s, time.Now())
 	} else {
 		state = c.check(s)
 	}
-	if state != idUnknown {
-		return state, nil
+	switch state {
+	case idConflict:
+		return c.findConflict(ctx, s)
+	case idUnknown:
+		out, err := c.lookUp(ctx, s)
+		// What was stored is published once more: then the worker sends the
+		// message to its author, who may have missed that as well.
+		return chat.Outcome{Refusal: out.Refusal}, err
 	}
+	return chat.Outcome{}, nil
+}
+
+// conflictWaits are the waits before the look-ups of an id that was seen with
+// another text: that message is on its way to the store, which takes it a moment.
+var conflictWaits = [...]time.Duration{0, 50 * time.Millisecond, 200 * time.Millisecond}
+
+func (c *IdempotencyCache) findConflict(ctx context.Context, s *chat.Submission) (chat.Outcome, error) {
+	for _, wait := range conflictWaits {
+		if err := backoff.Sleep(ctx, wait); err != nil {
+			return chat.Outcome{}, err
+		}
+		out, err := c.lookUp(ctx, s)
+		if err != nil || out.Verdict != 0 || out.Refusal != nil {
+			return out, err
+		}
+	}
+	return chat.Outcome{}, errIDOnItsWay
+}
+
+// lookUp returns the answer to s that the store has, if it has one.
+func (c *IdempotencyCache) lookUp(ctx context.Context, s *chat.Submission) (out chat.Outcome, err error) {
 	l := &idLookup{key: keyOf(s), done: make(chan lookupResult, 1)}
 	c.lookups.Add(l)
 	var r lookupResult
@@ -168,12 +209,10 @@ func (c *IdempotencyCache) find(ctx context.Context, s *chat.Submission, always 
 		r.err = ctx.Err()
 	}
 	if r.err != nil {
-		return idUnknown, r.err
+		return out, &LookupError{"the client id", r.err}
 	}
-	if r.message != nil && !r.message.SameAs(s) {
-		return idConflict, nil
-	}
-	return idFree, nil
+	out.Message, out.Verdict, out.Refusal = r.earlier.Answer(s)
+	return out, nil
 }
 
 // Run looks up client ids in batches until ctx ends: all that were added while
@@ -189,6 +228,6 @@ func (c *IdempotencyCache) resolve(ctx context.Context, lookups []*idLookup) {
 	defer cancel()
 	found, err := c.messages.FindByClientID(ctx, keys)
 	for _, l := range lookups {
-		l.done <- lookupResult{message: found[l.key], err: err}
+		l.done <- lookupResult{earlier: found[l.key], err: err}
 	}
 }

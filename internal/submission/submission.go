@@ -6,13 +6,16 @@
 //  2. The sender's rate limit ([Limiter]), which is one over all ways of
 //     sending. A submission consumes its token before anything is looked up or
 //     stored for it, so that refused submissions are limited too.
-//  3. The sender's membership ([Memberships]).
+//  3. The sender's membership ([Memberships]). Only the store says that a sender
+//     is not a member ([Refuser]), and only after it has looked for the same
+//     submission: what was accepted once stays accepted.
 //  4. The rules of the text ([chat.Submission.Check]).
 //  5. Idempotency ([IdempotencyCache]): a client id belongs to one text.
 //  6. The publish, through [Source].Publish.
 //
 // A refusal is a [*chat.Error], or a [*RetryError] when the same submission may
-// be retried. The worker checks again when it stores.
+// be retried. The worker checks again when it stores. A submission has one final
+// answer, whichever way it comes again.
 package submission
 
 import (
@@ -42,15 +45,19 @@ type Source interface {
 	// Publish publishes the submission on p, or returns why the source does
 	// not. It is called last, at most once. It does not block.
 	Publish(p broker.Publisher, r Request) error
+	// Accepted answers that the submission was accepted before, and stored. It
+	// is called instead of Publish, at most once. It does not block.
+	Accepted(r Request)
 }
 
 // Memberships is who is a member of which conversation.
 type Memberships interface {
-	// IsCachedMember reports whether user is a member, if that is cached. It
-	// does not block.
+	// IsCachedMember reports whether user is a member, if that is cached. The
+	// cache may be stale. It does not block.
 	IsCachedMember(user chat.UserID, conversation chat.ConversationID) (member, cached bool)
-	// IsMember reports whether user is a member. It may block. A conversation
-	// that does not exist has no members; that is no error.
+	// IsMember reports whether user is a member. It may block, and may be
+	// answered from the cache. A conversation that does not exist has no
+	// members; that is no error.
 	IsMember(ctx context.Context, user chat.UserID, conversation chat.ConversationID) (bool, error)
 }
 
@@ -89,7 +96,12 @@ func (e *LookupError) Unwrap() error { return e.Err }
 
 var (
 	errTooFast = chat.Refuse(chat.CodeRateLimited, "", "you send too fast")
-	errIDTaken = chat.Refuse(chat.CodeConflict, "id", "another message was sent under this id")
+	// errIDOnItsWay is for a client id that was seen with another text about
+	// which nothing is decided yet.
+	errIDOnItsWay = &RetryError{
+		Refusal: chat.Refuse(chat.CodeUnavailable, "id", "another message under this id is on its way; send this one again"),
+		After:   500 * time.Millisecond,
+	}
 )
 
 // Config has the dependencies of a service.
@@ -98,6 +110,8 @@ type Config struct {
 	Memberships Memberships
 	// SendLimiter is shared by all services of a process.
 	SendLimiter Limiter
+	// Refuser is shared by all services of a process.
+	Refuser *Refuser
 	// Idempotency is shared by all services of a process. It is nil with a
 	// broker that confirms only what the store has accepted.
 	Idempotency *IdempotencyCache
@@ -145,22 +159,19 @@ func (s *Sender) Close() { s.bucket.Release() }
 // returns false and has done nothing. It does not block.
 func (s *Sender) TrySubmit(src Source, r Request) (done bool, err error) {
 	member, cached := s.service.cfg.Memberships.IsCachedMember(r.Sender, r.Conversation)
-	if !cached {
-		return false, nil
+	if !cached || !member {
+		return false, nil // only the store says no
 	}
-	state := idFree
-	if c := s.service.cfg.Idempotency; c != nil {
-		if state = c.check(&r.Submission); state == idUnknown {
-			return false, nil
-		}
+	if c := s.service.cfg.Idempotency; c != nil && c.check(&r.Submission) != idFree {
+		return false, nil
 	}
 	if err := s.admit(src, r); err != nil {
 		return true, err
 	}
-	if err := check(&r.Submission, member); err != nil {
+	if err := r.Check(); err != nil {
 		return true, err
 	}
-	return true, s.service.publish(src, r, state)
+	return true, s.service.publish(src, r)
 }
 
 // Submit publishes a submission. It may block.
@@ -188,30 +199,48 @@ func (s *Service) lookUpAndPublish(ctx context.Context, src Source, r Request, a
 	if err != nil {
 		return &LookupError{"the sender's membership", err}
 	}
-	if err := check(&r.Submission, member); err != nil {
+	if !member {
+		out, err := s.cfg.Refuser.find(ctx, &r.Submission)
+		if err != nil {
+			return &LookupError{"the sender's membership", err}
+		}
+		if done, err := answered(out, src, r); done {
+			return err
+		}
+		// The sender is a member: what was cached is stale.
+	}
+	if err := r.Check(); err != nil {
 		return err
 	}
-	state := idFree
 	if s.cfg.Idempotency != nil {
-		if state, err = s.cfg.Idempotency.find(ctx, &r.Submission, always); err != nil {
-			return &LookupError{"the client id", err}
+		out, err := s.cfg.Idempotency.find(ctx, &r.Submission, always)
+		if err != nil {
+			return err
+		}
+		if done, err := answered(out, src, r); done {
+			return err
 		}
 	}
-	return s.publish(src, r, state)
+	return s.publish(src, r)
 }
 
-// check returns the refusal of a submission that can never be accepted.
-func check(s *chat.Submission, member bool) error {
-	if !member {
-		return chat.NotFound("conversation")
+// answered answers a submission about which the store has decided, and reports
+// whether it has.
+func answered(out chat.Outcome, src Source, r Request) (done bool, err error) {
+	switch {
+	case out.Refusal != nil:
+		return true, out.Refusal
+	case out.Verdict == chat.Duplicate:
+		src.Accepted(r)
+		return true, nil
 	}
-	return s.Check()
+	return false, nil
 }
 
 // publish reserves the client id of a checked submission, and publishes it.
-func (s *Service) publish(src Source, r Request, state idState) error {
-	if c := s.cfg.Idempotency; c != nil && (state == idConflict || c.reserve(&r.Submission) == idConflict) {
-		return errIDTaken
+func (s *Service) publish(src Source, r Request) error {
+	if c := s.cfg.Idempotency; c != nil && c.reserve(&r.Submission) == idConflict {
+		return errIDOnItsWay
 	}
 	return src.Publish(s.cfg.Publisher, r)
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -29,6 +30,9 @@ type fixture struct {
 	member    func() (bool, error) // the answer of a membership look-up
 	cached    bool                 // memberships are cached
 	stored    func(key store.SendKey) (*chat.Message, error)
+	rejoined  bool         // the store says that the sender is a member, whatever the cache says
+	refused   atomic.Int64 // submissions that the store has refused
+	accepted  []chat.Submission
 	looked    atomic.Int64 // client ids that were looked up
 	admit     error
 	published []chat.Submission
@@ -45,14 +49,13 @@ func newFixture(t *testing.T, burst int) *fixture {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f.Service = New(Config{Publisher: f.publisher(), SendLimiter: limiter, Memberships: f, Idempotency: f.ids})
+	refuser := NewRefuser(f)
+	f.Service = New(Config{Publisher: f.publisher(), SendLimiter: limiter, Memberships: f, Refuser: refuser, Idempotency: f.ids})
 	ctx, cancel := context.WithCancel(t.Context())
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		f.ids.Run(ctx)
-	}()
-	t.Cleanup(func() { cancel(); <-done })
+	var running sync.WaitGroup
+	running.Go(func() { f.ids.Run(ctx) })
+	running.Go(func() { refuser.Run(ctx) })
+	t.Cleanup(func() { cancel(); running.Wait() })
 	return f
 }
 
@@ -73,6 +76,8 @@ func (f *fixture) Publish(p broker.Publisher, r Request) error {
 	return p.Publish(r.Submission, func(error) {})
 }
 
+func (f *fixture) Accepted(r Request) { f.accepted = append(f.accepted, r.Submission) }
+
 func (f *fixture) IsCachedMember(chat.UserID, chat.ConversationID) (member, known bool) {
 	if !f.cached {
 		return false, false
@@ -85,8 +90,8 @@ func (f *fixture) IsMember(context.Context, chat.UserID, chat.ConversationID) (b
 	return f.member()
 }
 
-func (f *fixture) FindByClientID(_ context.Context, keys []store.SendKey) (map[store.SendKey]*chat.Message, error) {
-	found := map[store.SendKey]*chat.Message{}
+func (f *fixture) FindByClientID(_ context.Context, keys []store.SendKey) (map[store.SendKey]chat.Earlier, error) {
+	found := map[store.SendKey]chat.Earlier{}
 	for _, key := range keys {
 		f.looked.Add(1)
 		m, err := f.stored(key)
@@ -94,10 +99,27 @@ func (f *fixture) FindByClientID(_ context.Context, keys []store.SendKey) (map[s
 			return nil, err
 		}
 		if m != nil {
-			found[key] = m
+			found[key] = chat.Earlier{Message: m}
 		}
 	}
 	return found, nil
+}
+
+func (f *fixture) RefuseNonMembers(_ context.Context, batch []chat.Submission) ([]chat.Outcome, error) {
+	out := make([]chat.Outcome, len(batch))
+	for i := range batch {
+		m, err := f.stored(keyOf(&batch[i]))
+		if err != nil {
+			return nil, err
+		}
+		msg, verdict, refusal := chat.Earlier{Message: m}.Answer(&batch[i])
+		if verdict == 0 && refusal == nil && !f.rejoined {
+			f.refused.Add(1)
+			refusal = chat.NotFound("conversation")
+		}
+		out[i] = chat.Outcome{Message: msg, Verdict: verdict, Refusal: refusal}
+	}
+	return out, nil
 }
 
 func (f *fixture) cachedIDs() int {
@@ -223,12 +245,22 @@ func TestSharedClientIDs(t *testing.T) {
 			if err := again(t, f, r); err != nil {
 				t.Errorf("the same by %s and %s: %v", first, second, err)
 			}
+			if f.looked.Load() != looked {
+				t.Error("a cached id was looked up")
+			}
+			stored := &chat.Message{Conversation: r.Conversation, Body: r.Body}
 			r.Body = "another text"
+			var retry *RetryError
+			if err := again(t, f, r); !errors.As(err, &retry) || chat.CodeOf(err) != chat.CodeUnavailable {
+				t.Errorf("another text by %s and %s, before one is stored: %v", first, second, err)
+			}
+			f.stored = func(store.SendKey) (*chat.Message, error) { return stored, nil }
 			if err := again(t, f, r); chat.CodeOf(err) != chat.CodeConflict {
 				t.Errorf("another text by %s and %s: %v", first, second, err)
 			}
-			if f.looked.Load() != looked {
-				t.Error("a cached id was looked up")
+			stored = &chat.Message{Conversation: r.Conversation, Body: r.Body}
+			if err := again(t, f, r); err != nil || len(f.accepted) != 1 {
+				t.Errorf("the text that was stored after all, by %s and %s: %v, accepted %v", first, second, err, f.accepted)
 			}
 		}
 	}
@@ -252,6 +284,29 @@ func TestNewClientIDs(t *testing.T) {
 	}
 }
 
+// What is forgotten is asked of the store: it may have lost the first text.
+func TestForgottenClientIDs(t *testing.T) {
+	f := newFixture(t, 10)
+	r := old(request("hello"), 1)
+	if err := f.Submit(t.Context(), f, r); err != nil {
+		t.Fatal(err)
+	}
+	r.Body = "another text"
+	var retry *RetryError
+	if err := f.Submit(t.Context(), f, r); !errors.As(err, &retry) {
+		t.Fatalf("before: %v", err)
+	}
+	f.ids.Forget()
+	if err := f.Submit(t.Context(), f, r); err != nil {
+		t.Errorf("after: %v", err)
+	}
+	f.ids.Forget()
+	f.stored = func(store.SendKey) (*chat.Message, error) { return &chat.Message{Conversation: 7, Body: "hello"}, nil }
+	if err := f.Submit(t.Context(), f, r); chat.CodeOf(err) != chat.CodeConflict {
+		t.Errorf("the store has it: %v", err)
+	}
+}
+
 // TrySubmit does nothing when a look-up is needed.
 func TestTrySubmitWithoutLookup(t *testing.T) {
 	for name, change := range map[string]func(f *fixture, r *Request){
@@ -272,8 +327,42 @@ func TestTrySubmitWithoutLookup(t *testing.T) {
 	}
 }
 
+// Only the store says that a sender is not a member, after it has looked for the
+// same submission.
+func TestSeemingNonMember(t *testing.T) {
+	for name, tt := range map[string]struct {
+		change   func(f *fixture, r *Request)
+		code     chat.Code
+		accepted bool // as stored before
+	}{
+		"no member":   {change: func(*fixture, *Request) {}, code: chat.CodeNotFound},
+		"stale cache": {change: func(f *fixture, _ *Request) { f.rejoined = true }},
+		"stored": {change: func(f *fixture, r *Request) {
+			f.stored = func(store.SendKey) (*chat.Message, error) { return &chat.Message{Conversation: 7, Body: r.Body}, nil }
+		}, accepted: true},
+		"another text": {change: func(f *fixture, _ *Request) {
+			f.stored = func(store.SendKey) (*chat.Message, error) { return &chat.Message{Conversation: 7, Body: "other"}, nil }
+		}, code: chat.CodeConflict},
+	} {
+		for way, submit := range ways {
+			t.Run(name+", "+way, func(t *testing.T) {
+				f := newFixture(t, 2)
+				f.member = func() (bool, error) { return false, nil }
+				r := request("hello")
+				tt.change(f, &r)
+				if err := submit(t, f, r); chat.CodeOf(err) != tt.code || (err == nil) != (tt.code == "") {
+					t.Error(err)
+				}
+				if (len(f.accepted) == 1) != tt.accepted || (len(f.published) == 1) != (tt.code == "" && !tt.accepted) {
+					t.Errorf("accepted %v, published %v", f.accepted, f.published)
+				}
+			})
+		}
+	}
+}
+
 // Submissions of non-members are rate-limited, and nothing is looked up or cached
-// for them.
+// for them; only those that had a token cost a transaction.
 func TestNonMembersLeaveNothing(t *testing.T) {
 	f := newFixture(t, 50)
 	f.member = func() (bool, error) { return false, nil }
@@ -285,6 +374,9 @@ func TestNonMembersLeaveNothing(t *testing.T) {
 		for _, submit := range ways {
 			_ = submit(t, f, r)
 		}
+	}
+	if n := f.refused.Load(); n != 50 {
+		t.Errorf("the store was asked about %d submissions", n)
 	}
 	if f.cachedIDs() > 0 || f.looked.Load() > 0 || len(f.published) > 0 {
 		t.Errorf("%d ids are cached, %d were looked up, %d messages published", f.cachedIDs(), f.looked.Load(), len(f.published))
@@ -342,7 +434,7 @@ func TestBatchedLookups(t *testing.T) {
 
 type finder func(keys []store.SendKey)
 
-func (f finder) FindByClientID(_ context.Context, keys []store.SendKey) (map[store.SendKey]*chat.Message, error) {
+func (f finder) FindByClientID(_ context.Context, keys []store.SendKey) (map[store.SendKey]chat.Earlier, error) {
 	f(keys)
 	return nil, nil
 }

@@ -66,6 +66,7 @@ type Outgoing struct {
 	AcceptedAt time.Time // when it was accepted; zero before
 
 	inFlight bool // sent on the current connection
+	stored   bool // it came before its answer
 }
 
 // Client is one device of a user. Its methods may be called concurrently.
@@ -80,6 +81,9 @@ type Client struct {
 	state    syncstate.Machine
 	cursor   string // that the socket's heartbeats carry
 	outboxes map[chat.ConversationID]*outbox
+	// accepted are the messages of this client that were accepted and have
+	// neither come nor failed yet.
+	accepted map[chat.ClientID]chat.Digest
 	inFlight int
 	pending  int             // messages without an answer, in flight or not
 	retry    backoff.Backoff // between attempts to connect
@@ -104,6 +108,7 @@ func Start(api *client.Client, cfg Config) (*Client, error) {
 		retry:    backoff.Backoff{InitialInterval: minBackoff, MaxInterval: cfg.MaxBackoff, Jitter: 1},
 		state:    syncstate.New(syncstate.Options{FromStart: cfg.FromStart}),
 		outboxes: map[chat.ConversationID]*outbox{},
+		accepted: map[chat.ClientID]chat.Digest{},
 	}
 	go c.run(ctx)
 	return c, nil

@@ -65,6 +65,9 @@ func (c *Client) remove(id chat.ClientID) *Outgoing {
 func (c *Client) handleAccepted(a wire.Accepted) {
 	c.mu.Lock()
 	m := c.remove(a.ID)
+	if m != nil && !m.stored {
+		c.accepted[m.ID] = m.digest()
+	}
 	c.flushAll()
 	c.mu.Unlock()
 	if m != nil {
@@ -96,5 +99,44 @@ func (c *Client) handleRejected(r wire.Rejected) {
 	c.mu.Unlock()
 	if m != nil && c.cfg.OnFailed != nil {
 		c.cfg.OnFailed(r.ID, chat.Code(r.Code), r.Text)
+	}
+}
+
+// digest is what a failure of the message has.
+func (m *Outgoing) digest() chat.Digest {
+	s := chat.Submission{Conversation: m.Conversation, ReplyTo: m.ReplyTo, Body: m.Body}
+	return s.Digest()
+}
+
+// noteStored notes that a message has come: if it is of this client, it will not
+// fail. c.mu must be held.
+func (c *Client) noteStored(m *wire.Message) {
+	delete(c.accepted, m.ClientID)
+	if box := c.outboxes[m.Conversation]; box != nil {
+		for _, o := range box.messages {
+			if o.ID == m.ClientID {
+				o.stored = true
+			}
+		}
+	}
+}
+
+// handleFailure handles that a message has failed after it was accepted: one of
+// this client, or another that was sent under the same id. It may be told more
+// than once, and before the message is accepted.
+func (c *Client) handleFailure(f wire.Failure) {
+	c.mu.Lock()
+	digest, mine := c.accepted[f.ID]
+	if box, i := c.find(f.ID); box != nil {
+		digest, mine = box.messages[i].digest(), true
+	}
+	if mine = mine && digest == f.Digest; mine {
+		delete(c.accepted, f.ID)
+		c.remove(f.ID)
+		c.flushAll()
+	}
+	c.mu.Unlock()
+	if mine && c.cfg.OnFailed != nil {
+		c.cfg.OnFailed(f.ID, chat.Code(f.Code), f.Text)
 	}
 }

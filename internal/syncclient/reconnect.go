@@ -40,7 +40,7 @@ func (c *Client) runConnection(ctx context.Context) error {
 	c.mu.Lock()
 	c.socket, c.cursor, c.inFlight = s, "", 0
 	c.retry.Reset()
-	c.sendSyncs(c.state.Connected(time.Now(), s.Hello.User.ID))
+	c.sendSyncs(c.state.Connected(time.Now(), s.Hello.User.ID, s.Hello.Epoch))
 	for _, box := range c.outboxes {
 		for _, m := range box.messages {
 			m.inFlight = false

@@ -427,7 +427,7 @@ func (r *recorder) connect() {
 		r.t.Fatal(err)
 	}
 	r.step(step{Connect: hello})
-	r.device.asked = r.device.Connected(r.device.now, r.trace.Me)
+	r.device.asked = r.device.Connected(r.device.now, r.trace.Me, "")
 }
 
 func (r *recorder) cut() {

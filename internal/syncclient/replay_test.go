@@ -98,7 +98,7 @@ func replay(t *testing.T, tr *trace) {
 		}
 		switch {
 		case s.Connect != nil:
-			d.asked = d.Connected(d.now, tr.Me)
+			d.asked = d.Connected(d.now, tr.Me, "")
 		case s.Ping != nil:
 			if d.Cursor() != s.Ping.Cursor {
 				t.Fatalf("step %d: it pings with %q, not %q", i, d.Cursor(), s.Ping.Cursor)

@@ -3,7 +3,6 @@ package syncclient
 import (
 	"time"
 
-	"github.com/hikyaku-chat/hikyaku/internal/chat"
 	"github.com/hikyaku-chat/hikyaku/internal/client"
 	"github.com/hikyaku-chat/hikyaku/internal/wire"
 )
@@ -16,11 +15,17 @@ func (c *Client) handleFrame(f client.Frame) {
 	case "rejected":
 		handle(f, c.handleRejected)
 	case "failed":
-		handle(f, func(v wire.Failed) {
-			if c.cfg.OnFailed != nil {
-				c.cfg.OnFailed(v.ID, chat.Code(v.Code), v.Text)
+		handle(f, func(v wire.Failed) { c.handleFailure(v.Failure) })
+	case "synced":
+		handle(f, func(v struct {
+			Failed []wire.Failure `json:"failed"`
+		},
+		) {
+			for _, failure := range v.Failed {
+				c.handleFailure(failure)
 			}
 		})
+		c.synchronize(f)
 	default:
 		c.synchronize(f)
 	}
@@ -39,6 +44,9 @@ func (c *Client) synchronize(f client.Frame) {
 	c.mu.Lock()
 	out := c.state.Handle(time.Now(), f.T, f.Raw)
 	c.sendSyncs(out.Send)
+	for i := range out.Messages {
+		c.noteStored(&out.Messages[i])
+	}
 	c.mu.Unlock()
 	if c.cfg.OnMessage != nil {
 		for i := range out.Messages {

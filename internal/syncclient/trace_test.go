@@ -76,6 +76,7 @@ var (
 	nextPings  = regexp.MustCompile(`"next_ms":\d+`)
 	names      = regexp.MustCompile(`"client_id":"[^"]*"`)
 	cursors    = regexp.MustCompile(`"cursor":"[^"]*"`)
+	epochs     = regexp.MustCompile(`"epoch":"[^"]+"`)
 )
 
 // encode writes a trace in the form that every recording of the scenario has.
@@ -119,6 +120,7 @@ func normal(text string) []byte {
 	})
 	text = numbered(text, names, `"client_id":"00000000-0000-7000-8000-%012d"`)
 	text = numbered(text, cursors, `"cursor":"cursor %d"`)
+	text = numbered(text, epochs, `"epoch":"epoch %d"`)
 	return []byte(text)
 }
 

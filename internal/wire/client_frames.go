@@ -63,7 +63,7 @@ type Status struct {
 type Sync struct {
 	T            string              `json:"t" enum:"sync"`
 	ID           string              `json:"id" maxLength:"64" doc:"repeated in the answer"`
-	Cursor       string              `json:"cursor,omitempty" doc:"from the last synced frame; empty to begin"`
+	Cursor       string              `json:"cursor,omitempty" doc:"from the last synced frame; empty to begin. One that the server does not know (any more) is answered with error invalid: begin with an empty one"`
 	Conversation chat.ConversationID `json:"conversation,omitempty"`
 	Rev          int64               `json:"rev,omitempty" doc:"the last change of the conversation that the device has seen"`
 	Limit        int                 `json:"limit,omitempty" doc:"most entries wanted, 1 to 200 (default 100)"`

@@ -14,7 +14,7 @@ import (
 // client should reconnect, with codes from 4100 on it must not.
 const (
 	CloseSlow     = 4000 // the client read too slowly; reconnect and sync
-	CloseGoodbye  = 4001 // the server stops; reconnect
+	CloseGoodbye  = 4001 // the server stops, or another epoch has begun; reconnect
 	CloseRevoked  = 4100 // the session was ended; log in again
 	CloseReplaced = 4101 // too many connections of this session; do not reconnect
 )

@@ -34,6 +34,6 @@ var FrameTypes = []FrameType{
 	{[]string{"synced"}, false, Synced{}, "Answers sync without conversation."},
 	{[]string{"changes"}, false, Changes{}, "Answers sync with conversation."},
 	{[]string{"pong"}, false, Pong{}, "Answers ping at once, and says when the next one is due."},
-	{[]string{"goodbye"}, false, Goodbye{}, "This server is about to stop: connect again after the time given."},
+	{[]string{"goodbye"}, false, Goodbye{}, "This server is about to stop, or another epoch has begun: connect again after the time given."},
 	{[]string{"error"}, false, ErrorFrame{}, "A frame could not be understood or obeyed; the connection lives on."},
 }

@@ -23,6 +23,7 @@ type Hello struct {
 	Session chat.SessionID `json:"session"`
 	Server  string         `json:"server" doc:"version of the server"`
 	Time    Millis         `json:"time" doc:"the server's clock; make the ids of messages from it"`
+	Epoch   string         `json:"epoch" doc:"opaque; when it is another one than that of the last connection, history has gone back: drop cursors, conversations and messages, keep what is unsent, and begin anew"`
 	Limits  Limits         `json:"limits"`
 }
 
@@ -32,9 +33,10 @@ type Accepted struct {
 	ID chat.ClientID `json:"id"`
 }
 
-// Rejected says that a message was not accepted. With retry_after_ms the client
-// either sends the same again, after that time, or says withdraw. Until it has
-// done so, its later messages to the same conversation on this connection are
+// Rejected says that a message was not accepted. Without retry_after_ms that is
+// final: to try again, a client sends the message under a new id. With it the
+// client either sends the same again, after that time, or says withdraw. Until it
+// has done so, its later messages to the same conversation on this connection are
 // rejected, so that their order is kept (code order); no time ends that.
 type Rejected struct {
 	T            string        `json:"t" enum:"rejected"`
@@ -55,12 +57,26 @@ type Withdrawn struct {
 }
 
 // Failed says that an accepted message could not be stored, for example because
-// its author was removed meanwhile. It is kept as a dead letter for the operator.
+// its author was removed meanwhile. That is final: the same message fails whenever
+// it is sent again under this id. It is kept as a dead letter for the operator.
 type Failed struct {
-	T    string        `json:"t" enum:"failed"`
-	ID   chat.ClientID `json:"id"`
-	Code string        `json:"code"`
-	Text string        `json:"text"`
+	T string `json:"t" enum:"failed"`
+	Failure
+}
+
+// Failure is the final refusal of a message that was accepted. Its digest says
+// which message it is, should a device have sent two under one id: a failure with
+// another digest than that of the client's message is not about that message.
+type Failure struct {
+	ID     chat.ClientID `json:"id"`
+	Code   string        `json:"code"`
+	Text   string        `json:"text" doc:"one sentence for people"`
+	Digest chat.Digest   `json:"digest" doc:"what was sent: the first 16 bytes, in hexadecimal digits, of the SHA-256 of the conversation's id, a line feed, reply_to (0 for none), a line feed, and the body"`
+}
+
+// FailureOf returns the failure of a message as clients see it.
+func FailureOf(f *chat.Failure) Failure {
+	return Failure{ID: f.ClientID, Code: string(f.Code), Text: f.Refusal().Error(), Digest: f.Digest}
 }
 
 // MessageFrame is a message that was stored ("message") or changed
@@ -123,6 +139,7 @@ type Synced struct {
 	ID            string                `json:"id"`
 	Conversations []Summary             `json:"conversations" nullable:"false" doc:"those that changed, oldest change first"`
 	Gone          []chat.ConversationID `json:"gone" nullable:"false" doc:"those that the user is no longer in"`
+	Failed        []Failure             `json:"failed" nullable:"false" doc:"messages of the user that failed after they were accepted, oldest first; one may be listed more than once"`
 	Cursor        string                `json:"cursor" doc:"for the next sync"`
 	More          bool                  `json:"more" doc:"ask again at once, with the cursor"`
 }
@@ -144,8 +161,8 @@ type Pong struct {
 	NextMS int64  `json:"next_ms" doc:"when the next ping is due, unless the client sends something before"`
 }
 
-// Goodbye says that this server will stop soon. The client reconnects after the
-// given time, which is different for each client.
+// Goodbye says that this server will stop soon, or that another epoch has begun.
+// The client reconnects after the given time, which is different for each client.
 type Goodbye struct {
 	T                string `json:"t" enum:"goodbye"`
 	ReconnectAfterMS int64  `json:"reconnect_after_ms"`

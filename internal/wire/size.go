@@ -10,6 +10,9 @@ const (
 	userBytes    = 100
 	// GoneBytes is how many bytes an id in [Synced].Gone has at most.
 	GoneBytes = 24
+	// FailureBytes is how many bytes a [Failure] has at most: its text is one
+	// sentence of the server's own.
+	FailureBytes = 320
 )
 
 // MaxSize returns how many bytes the JSON of m has at most. It is close for a long

@@ -1,5 +1,7 @@
 // Package worker stores the messages that the broker delivers: commit, then
-// announce, then acknowledge. All of it is idempotent.
+// announce, then acknowledge. All of it is idempotent. Refusals are committed as
+// well: whoever receives the same message once more, now or after this worker has
+// lost its partition, announces the same.
 package worker
 
 import (
@@ -18,6 +20,7 @@ import (
 // Appender stores batches of messages; see store.Messages.
 type Appender interface {
 	Append(ctx context.Context, batch []chat.Submission) ([]chat.Outcome, error)
+	Refuse(ctx context.Context, s chat.Submission, refusal *chat.Error) (chat.Outcome, error)
 }
 
 // Announcer announces outcomes to users; see package fanout.
@@ -90,7 +93,7 @@ func (w *Worker) append(ctx context.Context, batch []chat.Submission) ([]chat.Ou
 	}
 	if len(batch) == 1 {
 		w.log.ErrorContext(ctx, "a message can never be stored", "sender", batch[0].Sender, "conversation", batch[0].Conversation, "id", batch[0].ClientID, "error", err)
-		return []chat.Outcome{{Refusal: chat.Refuse(chat.CodeInvalid, "", "the message cannot be stored")}}, nil
+		return w.refusePoison(ctx, batch[0])
 	}
 	half := len(batch) / 2
 	first, err := w.append(ctx, batch[:half])
@@ -99,6 +102,17 @@ func (w *Worker) append(ctx context.Context, batch []chat.Submission) ([]chat.Ou
 	}
 	second, err := w.append(ctx, batch[half:])
 	return append(first, second...), err
+}
+
+// refusePoison stores that a message can never be stored.
+func (w *Worker) refusePoison(ctx context.Context, s chat.Submission) ([]chat.Outcome, error) {
+	refusal := chat.Refuse(chat.CodeInvalid, "", "the message cannot be stored")
+	outcome, err := w.store.Refuse(ctx, s, refusal)
+	if errors.Is(err, store.ErrPoison) {
+		// It is the same for whoever receives it next.
+		return []chat.Outcome{{Refusal: refusal}}, nil
+	}
+	return []chat.Outcome{outcome}, err
 }
 
 // tryAppend stores a batch. A panic is treated as caused by a poison message:

@@ -15,7 +15,12 @@ import (
 )
 
 // poisonStore is a store that fails or panics for batches with a poison message.
-type poisonStore struct{ stored []string }
+type poisonStore struct{ stored, refused []string }
+
+func (p *poisonStore) Refuse(_ context.Context, s chat.Submission, refusal *chat.Error) (chat.Outcome, error) {
+	p.refused = append(p.refused, s.Body)
+	return chat.Outcome{Refusal: refusal}, nil
+}
 
 func (p *poisonStore) Append(_ context.Context, batch []chat.Submission) ([]chat.Outcome, error) {
 	for _, s := range batch {
@@ -76,8 +81,8 @@ func TestPoisonMessagesAreIsolated(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if !slices.Equal(p.stored, good) || !slices.Equal(a.stored, good) || !slices.Equal(a.failed, bad) {
-			t.Fatalf("round %d: stored %v, announced %v, failed %v", round, p.stored, a.stored, a.failed)
+		if !slices.Equal(p.stored, good) || !slices.Equal(a.stored, good) || !slices.Equal(a.failed, bad) || !slices.Equal(p.refused, bad) {
+			t.Fatalf("round %d: stored %v, announced %v, refused %v, failed %v", round, p.stored, a.stored, p.refused, a.failed)
 		}
 		for i, v := range verdicts {
 			if (v != nil) != slices.Contains(bad, batch[i].Body) {
@@ -89,8 +94,29 @@ func TestPoisonMessagesAreIsolated(t *testing.T) {
 
 type unavailableStore struct{}
 
+func (unavailableStore) Refuse(context.Context, chat.Submission, *chat.Error) (chat.Outcome, error) {
+	return chat.Outcome{}, store.ErrUnavailable
+}
+
 func (unavailableStore) Append(context.Context, []chat.Submission) ([]chat.Outcome, error) {
 	return nil, store.ErrUnavailable
+}
+
+// poisonWhileAway has a poison message, and cannot store anything any more.
+type poisonWhileAway struct{ poisonStore }
+
+func (poisonWhileAway) Refuse(context.Context, chat.Submission, *chat.Error) (chat.Outcome, error) {
+	return chat.Outcome{}, store.ErrUnavailable
+}
+
+// No refusal is announced before it is stored.
+func TestRefusalIsStoredFirst(t *testing.T) {
+	a := &recordingAnnouncer{}
+	poison := broker.Delivery{Submission: chat.Submission{Body: "poison"}, Confirmed: true}
+	_, err := New(&poisonWhileAway{}, a, slog.New(slog.DiscardHandler)).Handle(t.Context(), []broker.Delivery{poison})
+	if err == nil || len(a.failed) > 0 {
+		t.Errorf("%v, failed %v", err, a.failed)
+	}
 }
 
 // While the store is unavailable, no message is refused.

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/hikyaku-chat/hikyaku/internal/acceptance"
+	"github.com/hikyaku-chat/hikyaku/internal/chat"
 	"github.com/hikyaku-chat/hikyaku/internal/wire"
 	"github.com/hikyaku-chat/hikyaku/test/cluster/clustertest"
 )
@@ -30,8 +31,19 @@ func TestDeadLetters(t *testing.T) {
 	for _, body := range []string{"before", "poison", "after"} {
 		user.SendMessage(g.ID, body)
 	}
-	failed := acceptance.Await[wire.Failed](user, "failed", nil).ID
+	failure := acceptance.Await[wire.Failed](user, "failed", nil)
+	failed := failure.ID
+	sent := chat.Submission{Conversation: g.ID, Body: "poison"}
+	if failure.Digest != sent.Digest() {
+		t.Errorf("it fails with the digest %s, and %s was sent", failure.Digest, sent.Digest())
+	}
 	clustertest.AwaitBody(user, "after")
+	// Whoever has missed the frame hears of it by the next sync.
+	user.Send(wire.Sync{T: "sync", ID: "missed"})
+	synced := acceptance.Await(user, "synced", func(f wire.Synced) bool { return f.ID == "missed" })
+	if len(synced.Failed) != 1 || synced.Failed[0] != failure.Failure {
+		t.Errorf("sync lists %+v, and %+v was pushed", synced.Failed, failure.Failure)
+	}
 
 	code, out := s.Command(t, nil, "deadletter", "list")
 	var letters []string // of this test; others may have left theirs

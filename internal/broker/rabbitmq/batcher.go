@@ -172,6 +172,10 @@ func (b *batcher) take(n int) []item {
 			if err != nil {
 				decoded = nil // the whole message becomes a dead letter
 			}
+			requeued, _ := i.delivery.Headers[headerRequeued].(bool)
+			for j := range decoded {
+				decoded[j].Requeued = requeued
+			}
 			i.submissions = decoded
 		}
 		if n -= len(i.submissions); n < 0 && count > 0 {

@@ -2,9 +2,11 @@ package rabbitmq
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -27,14 +29,27 @@ type DeadLetter struct {
 }
 
 const (
-	headerCode   = "code"
-	headerReason = "reason"
+	headerCode     = "code"
+	headerReason   = "reason"
+	headerRequeued = "requeued" // true when an operator has requeued the message
 )
+
+// deadLetterNamespace is the namespace of the ids of dead letters (RFC 9562).
+var deadLetterNamespace = uuid.MustParse("6f5d5d0e-3b0b-4c3e-9d55-0c8e3c1f7a21")
+
+// deadLetterID returns the id of the dead letter of a submission, always the same:
+// a worker that dies between the dead letter and its acknowledgement leaves the
+// submission to one that publishes the dead letter once more.
+func deadLetterID(s *chat.Submission) string {
+	digest := s.Digest()
+	name := slices.Concat(binary.BigEndian.AppendUint64(nil, uint64(s.Sender)), s.ClientID[:], digest[:]) //nolint:gosec // ids are positive
+	return uuid.NewSHA1(deadLetterNamespace, name).String()
+}
 
 // newDeadLetter is the dead letter of a submission that was refused.
 func newDeadLetter(s *chat.Submission, refusal *chat.Error) amqp.Publishing {
 	return amqp.Publishing{
-		DeliveryMode: amqp.Persistent, ContentType: "application/vnd.hikyaku.batch", MessageId: uuid.NewString(), Timestamp: time.Now(),
+		DeliveryMode: amqp.Persistent, ContentType: "application/vnd.hikyaku.batch", MessageId: deadLetterID(s), Timestamp: time.Now(),
 		Headers: amqp.Table{headerCode: string(refusal.Code), headerReason: refusal.Error()},
 		Body:    appendSubmission(beginBatch(nil), s),
 	}
@@ -141,13 +156,22 @@ func OpenDeadLetterStore(ctx context.Context, urls []string, partitions int) (*D
 // Close closes the connection.
 func (s *DeadLetterStore) Close() error { return s.conn.Close() }
 
-// Each calls f for every dead letter, oldest first, until f returns false. The
-// dead letters stay in the store.
+// Each calls f for every dead letter, oldest first, until f returns false: once for
+// each id. The dead letters stay in the store.
 func (s *DeadLetterStore) Each(f func(DeadLetter) bool) error {
-	return s.each(func(d DeadLetter, _ amqp.Delivery) (bool, error) { return f(d), nil })
+	seen := map[string]bool{}
+	return s.read(func(l DeadLetter, _ amqp.Delivery) bool {
+		if seen[l.ID] {
+			return true
+		}
+		seen[l.ID] = true
+		return f(l)
+	}, func() error { return nil })
 }
 
-func (s *DeadLetterStore) each(f func(DeadLetter, amqp.Delivery) (bool, error)) error {
+// read calls f for every message of the queue, oldest first, until f returns
+// false, and then done. What is not acknowledged by then goes back to its place.
+func (s *DeadLetterStore) read(f func(DeadLetter, amqp.Delivery) bool, done func() error) error {
 	// Not logged: the processes that serve log queues with other arguments.
 	if err := declareQueue(s.conn, queueDead, nil, slog.New(slog.DiscardHandler)); err != nil {
 		return err
@@ -156,19 +180,14 @@ func (s *DeadLetterStore) each(f func(DeadLetter, amqp.Delivery) (bool, error)) 
 	if err != nil {
 		return fmt.Errorf("open a channel: %w", err)
 	}
-	// What was read and not acknowledged goes back to its place.
 	defer func() { _ = ch.Close() }()
 	for {
 		d, ok, err := ch.Get(queueDead, false)
 		if err != nil {
 			return fmt.Errorf("read %s: %w", queueDead, err)
 		}
-		if !ok {
-			return nil
-		}
-		more, err := f(readDeadLetter(d), d)
-		if err != nil || !more {
-			return err
+		if !ok || !f(readDeadLetter(d), d) {
+			return done()
 		}
 	}
 }
@@ -201,28 +220,36 @@ func (s *DeadLetterStore) Find(id string) (found DeadLetter, err error) {
 var ErrNoDeadLetter = errors.New("there is no dead letter with this id; hikyaku deadletter list shows all")
 
 // Requeue publishes a dead letter to its partition again, and removes it from the
-// store when that is confirmed. A worker recognizes a message that was stored
-// meanwhile. It fails with [ErrNoDeadLetter] when the id is unknown.
+// store when that is confirmed. A worker decides about it anew, and recognizes a
+// message that was stored meanwhile. It fails with [ErrNoDeadLetter] when the id is unknown.
 func (s *DeadLetterStore) Requeue(ctx context.Context, id string) error {
-	found := false
-	err := s.each(func(l DeadLetter, d amqp.Delivery) (bool, error) {
-		if l.ID != id {
-			return true, nil
+	// All are read before the first is published: its next dead letter is not one
+	// of them.
+	var found []amqp.Delivery
+	var letter DeadLetter
+	return s.read(func(l DeadLetter, d amqp.Delivery) bool {
+		if l.ID == id {
+			found, letter = append(found, d), l
 		}
-		found = true
-		if l.Submission == nil {
-			return false, errors.New("the dead letter cannot be decoded, so it cannot be requeued")
+		return true
+	}, func() error {
+		switch {
+		case len(found) == 0:
+			return ErrNoDeadLetter
+		case letter.Submission == nil:
+			return errors.New("the dead letter cannot be decoded, so it cannot be requeued")
 		}
-		queue := queueName(broker.Partition(l.Submission.Conversation, s.partitions))
+		queue := queueName(broker.Partition(letter.Submission.Conversation, s.partitions))
 		if err := publishAll(ctx, s.conn, queue, []amqp.Publishing{{
-			DeliveryMode: amqp.Persistent, ContentType: d.ContentType, Body: d.Body,
+			DeliveryMode: amqp.Persistent, ContentType: found[0].ContentType, Headers: amqp.Table{headerRequeued: true}, Body: found[0].Body,
 		}}); err != nil {
-			return false, err
+			return err
 		}
-		return false, d.Ack(false)
+		for _, d := range found {
+			if err := d.Ack(false); err != nil {
+				return fmt.Errorf("remove the dead letter, which was requeued: %w", err)
+			}
+		}
+		return nil
 	})
-	if err == nil && !found {
-		err = ErrNoDeadLetter
-	}
-	return err
 }

@@ -30,7 +30,7 @@ func TestNotifyQueueReconnects(t *testing.T) {
 	q.Publish([]notifyqueue.Job{notifyqueuetest.Job(1)})
 	r.Wait(1)
 	vhost := url[strings.LastIndexByte(url, '/')+1:]
-	if _, err := stacktest.RabbitMQ(t).Control(t.Context(), "close_all_connections", "--vhost", vhost, "test"); err != nil {
+	if err := stacktest.RabbitMQ(t).CloseConnections(t.Context(), vhost); err != nil {
 		t.Fatal(err)
 	}
 	q.Publish([]notifyqueue.Job{notifyqueuetest.Job(2)})

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"strings"
 	"sync"
 	"testing"
@@ -48,7 +49,8 @@ func TestConformance(t *testing.T) {
 }
 
 // traffic publishes numbered messages to conversations until stop is called, each
-// again until it is confirmed, and counts them by conversation.
+// again until it is confirmed, and counts them by conversation. It leaves time to
+// others: at full speed it would take the processors from a node that starts.
 type traffic struct {
 	mu      sync.Mutex
 	counts  map[chat.ConversationID]int
@@ -66,6 +68,7 @@ func submission(conversation chat.ConversationID, n int) chat.Submission {
 func startTraffic(t *testing.T, b broker.Publisher, conversations int) *traffic {
 	t.Helper()
 	tr := &traffic{counts: map[chat.ConversationID]int{}, stop: make(chan struct{})}
+	const interval = 10 * time.Millisecond
 	for c := range conversations {
 		id := chat.ConversationID(c + 1)
 		tr.running.Go(func() {
@@ -73,16 +76,15 @@ func startTraffic(t *testing.T, b broker.Publisher, conversations int) *traffic 
 				select {
 				case <-tr.stop:
 					return
-				default:
+				case <-time.After(interval):
 				}
 				answer := make(chan error, 1)
 				err := b.Publish(submission(id, n), func(err error) { answer <- err })
 				if err == nil {
 					err = <-answer
 				}
-				if err != nil { // the same one again, and not at full speed
-					time.Sleep(20 * time.Millisecond)
-					continue
+				if err != nil {
+					continue // the same one again
 				}
 				n++
 				tr.mu.Lock()
@@ -407,6 +409,76 @@ func TestDeadLettersWithoutAQueue(t *testing.T) {
 	}
 }
 
+// A message that is refused twice, as when a worker dies before it acknowledges,
+// is one dead letter, and comes once more when an operator requeues it.
+func TestOneDeadLetterForAMessage(t *testing.T) {
+	t.Parallel() // each has a virtual host, or nodes, of its own
+	url := stacktest.VHost(t)
+	b := open(t, rabbitmq.Config{URLs: []string{url}, Partitions: 1})
+	requeued := make(chan bool, 10)
+	stop := consume(t, b, func(_ context.Context, batch []broker.Delivery) ([]*chat.Error, error) {
+		verdicts := make([]*chat.Error, len(batch))
+		for i := range batch {
+			if requeued <- batch[i].Requeued; !batch[i].Requeued {
+				verdicts[i] = chat.NotFound("conversation")
+			}
+		}
+		return verdicts, nil
+	})
+	defer stop()
+	s := submission(1, 0)
+	for range 2 {
+		answer := make(chan error, 1)
+		if err := b.Publish(s, func(err error) { answer <- err }); err != nil {
+			t.Fatal(err)
+		}
+		if err := <-answer; err != nil {
+			t.Fatal(err)
+		}
+	}
+	inQueue := func() (n int) {
+		if err := withRawChannel(t, url, func(ch *amqp.Channel) error {
+			q, err := ch.QueueDeclarePassive("hikyaku.dead", true, false, false, false, nil)
+			n = q.Messages
+			return err
+		}); err != nil {
+			return -1
+		}
+		return n
+	}
+	eventually.True(t, "both are in the queue", func() bool { return inQueue() == 2 })
+	store, err := rabbitmq.OpenDeadLetterStore(t.Context(), []string{url}, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = store.Close() })
+	var ids []string
+	list := func() {
+		t.Helper()
+		ids = nil
+		if err := store.Each(func(d rabbitmq.DeadLetter) bool { ids = append(ids, d.ID); return true }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if list(); len(ids) != 1 {
+		t.Fatalf("listed: %v", ids)
+	}
+	if err := store.Requeue(t.Context(), ids[0]); err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range []bool{false, false, true} {
+		if got := <-requeued; got != want {
+			t.Errorf("delivery %d is requeued: %v", i, got)
+		}
+	}
+	eventually.True(t, "none is left", func() bool { return inQueue() == 0 })
+	select {
+	case <-requeued:
+		t.Error("it came twice")
+	default:
+	}
+}
+
 // Nodes of a cluster die under traffic, the leader of the queues too.
 func TestNodesDie(t *testing.T) {
 	stacktest.SkipIfShort(t)
@@ -432,26 +504,33 @@ func TestNodesDie(t *testing.T) {
 	r := newRecorder()
 	r.consume(t.Context(), t, "one", open(t, cfg))
 	r.consume(t.Context(), t, "two", open(t, cfg))
-	tr := startTraffic(t, publisher, 8)
-	total := func() (n int) {
+	const conversations = 8
+	tr := startTraffic(t, publisher, conversations)
+	handled := func() map[chat.ConversationID]int {
 		r.mu.Lock()
 		defer r.mu.Unlock()
-		for _, c := range r.next {
-			n += c
-		}
-		return n
+		return maps.Clone(r.next)
 	}
-	moves := func(what string, more int) {
+	moves := func(what string) {
 		t.Helper()
-		before := total()
-		eventually.True(t, what, func() bool { return total() > before+more })
+		before := handled()
+		eventually.Nil(t, what, func() error {
+			now := handled()
+			for c := range conversations {
+				id := chat.ConversationID(c + 1)
+				if n := now[id] - before[id]; n < 50 {
+					return fmt.Errorf("%d messages of conversation %d are handled", n, id)
+				}
+			}
+			return nil
+		})
 	}
-	moves("it runs", 500)
+	moves("it runs")
 	for i, n := range nodes {
 		if err := n.Kill(); err != nil {
 			t.Fatal(err)
 		}
-		moves("it continues without "+n.Name(), 500)
+		moves("it continues without " + n.Name())
 		if i == len(nodes)-1 {
 			break // the last may stay down
 		}
@@ -459,7 +538,7 @@ func TestNodesDie(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	moves("it continues", 500)
+	moves("it continues")
 	r.check(t, tr.stopAndCount())
 }
 

@@ -44,14 +44,21 @@ type Config struct {
 	// OnChange is called for each user whose presence changes because this
 	// process removes the devices of a dead node or registers its own again.
 	OnChange func(ctx context.Context, s presence.State)
-	Now      func() time.Time // default time.Now
-	Logger   *slog.Logger     // default none
+	// OnRegistered is called when the devices of this process were registered
+	// again. Nobody may have found them since they were lost: what was sent to
+	// their users meanwhile did not reach them.
+	OnRegistered func()
+	Now          func() time.Time // default time.Now
+	Logger       *slog.Logger     // default none
 }
 
 // WithDefaults returns c with the default for each zero.
 func (c Config) WithDefaults() Config {
 	if c.OnChange == nil {
 		c.OnChange = func(context.Context, presence.State) {}
+	}
+	if c.OnRegistered == nil {
+		c.OnRegistered = func() {}
 	}
 	if c.Now == nil {
 		c.Now = time.Now

@@ -145,9 +145,14 @@ func TestGatewayCrashes(t *testing.T) {
 // during the outage are accepted.
 func TestRedisRestartsEmpty(t *testing.T) {
 	server := startServer(t)
-	a, b := open(t, connect(t, server.URL()), nil), open(t, connect(t, server.URL()), nil)
+	var registered atomic.Int32
+	a, b := redispresence.New(connect(t, server.URL()), redispresence.Config{OnRegistered: func() { registered.Add(1) }}), open(t, connect(t, server.URL()), nil)
+	t.Cleanup(a.Close)
 	attach(t, a, 1, "a", 1)
 	attach(t, b, 2, "b", 1)
+	if n := registered.Load(); n != 0 {
+		t.Errorf("%d registrations before anything was lost", n)
+	}
 	if _, _, err := b.SetAway(t.Context(), presence.Device{User: 2, Node: "b", ID: 1}, true); err != nil {
 		t.Fatal(err)
 	}
@@ -161,6 +166,7 @@ func TestRedisRestartsEmpty(t *testing.T) {
 	eventually.True(t, "everyone is found again", func() bool {
 		return slices.Equal(nodesOf(t, b, 1), []string{"a"}) && slices.Equal(nodesOf(t, a, 2), []string{"b"}) && slices.Equal(nodesOf(t, b, 3), []string{"a"})
 	})
+	eventually.True(t, "the process knows that it was forgotten", func() bool { return registered.Load() > 0 })
 	states, err := a.States(t.Context(), []chat.UserID{1, 2, 3, 4})
 	if err != nil {
 		t.Fatal(err)

@@ -55,6 +55,7 @@ func (p *Presence) maintainOnce(ctx context.Context) (err error) {
 		if err := p.reregister(ctx, nodes); err != nil {
 			return err
 		}
+		p.cfg.OnRegistered()
 	}
 	return p.reapDeadNodes(ctx)
 }

@@ -59,6 +59,9 @@ func (r *recorder) Deliver(e *pubsub.Envelope) {
 	r.got = append(r.got, e)
 }
 
+// Interrupted is part of pubsub.Subscriber.
+func (r *recorder) Interrupted(bool) {}
+
 func (r *recorder) Gap() {
 	r.mu.Lock()
 	defer r.mu.Unlock()

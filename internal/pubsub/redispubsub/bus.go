@@ -54,6 +54,12 @@ const (
 	// that contains its number: in a Cluster the two take different routes.
 	reorderTimeout = 500 * time.Millisecond
 
+	// checkInterval is how often a node looks for what is missing.
+	checkInterval = reorderTimeout / 2
+	// maxSilentChecks is after how many checks a silent channel counts as
+	// interrupted.
+	maxSilentChecks = int(pubsub.InterruptionLatency / checkInterval)
+
 	sendTimeout = time.Second // of a pipeline
 	// broadcastName is the name of the channel of all nodes.
 	broadcastName = "*"
@@ -135,6 +141,7 @@ func (b *Bus) run(ctx context.Context) {
 			return
 		case <-tick.C:
 			messages, announced = b.heartbeat()
+			messages = append(messages, b.echoes()...)
 		case <-b.wake:
 			messages = b.flush()
 		}
@@ -171,6 +178,22 @@ func (b *Bus) heartbeat() ([]message, []*channel) {
 		return nil, nil
 	}
 	return []message{m}, of
+}
+
+// echoes returns an empty heartbeat for each channel that a node of this process
+// subscribes to, by which the node knows that it is connected.
+func (b *Bus) echoes() []message {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if len(b.nodes) == 0 {
+		return nil
+	}
+	empty := appendHeader(nil, header{kind: kindHeartbeat, publisher: b.outbox.publisher})
+	out := []message{{node: broadcastName, bytes: empty}}
+	for name := range b.nodes {
+		out = append(out, message{node: name, bytes: empty})
+	}
+	return out
 }
 
 // publish publishes messages. After an error some of them may be lost.
@@ -290,7 +313,7 @@ func (b *Bus) Close() error {
 	b.mu.Unlock()
 	b.stop()
 	b.done.Wait()
-	// Nobody announces what fails now: clients detect it by their head check.
+	// Nobody announces what fails now: clients detect it by their check.
 	if last := b.flush(); len(last) > 0 {
 		_ = b.publish(context.Background(), last)
 	}

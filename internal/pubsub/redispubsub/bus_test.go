@@ -126,6 +126,20 @@ type listener struct {
 	last int
 	gaps int
 	lost bool // without a gap
+
+	interrupted bool
+}
+
+func (l *listener) Interrupted(interrupted bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.interrupted = interrupted
+}
+
+func (l *listener) isInterrupted() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.interrupted
 }
 
 func (l *listener) Deliver(e *pubsub.Envelope) {
@@ -219,6 +233,44 @@ func TestInterruptions(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A server that hangs, with its connections open, is an interruption, and a gap
+// when it begins and when it ends.
+func TestServerHangs(t *testing.T) {
+	stacktest.SkipIfShort(t)
+	f, err := stack.NewFolder()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := f.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	server, err := stack.StartRedis(t.Context(), f, "redis")
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := newBus(t, connect(t, server.URL()), redispubsub.Config{})
+	defer func() { _ = b.Close() }()
+	var l listener
+	cancel, err := b.Subscribe(t.Context(), "a", &l)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cancel()
+	if err := server.Pause(); err != nil {
+		t.Fatal(err)
+	}
+	began := time.Now()
+	eventually.True(t, "the interruption", func() bool { _, gaps, _ := l.state(); return l.isInterrupted() && gaps > 0 })
+	t.Logf("it was reported after %v", time.Since(began).Round(time.Millisecond))
+	if err := server.Resume(); err != nil {
+		t.Fatal(err)
+	}
+	_, before, _ := l.state()
+	eventually.True(t, "the end of it", func() bool { _, gaps, _ := l.state(); return !l.isInterrupted() && gaps > before })
 }
 
 // The last message is lost and nothing follows: the heartbeat reveals it.

@@ -3,6 +3,7 @@ package redispubsub
 import (
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hikyaku-chat/hikyaku/internal/batching"
@@ -19,8 +20,12 @@ type node struct {
 	stop    chan struct{}
 	running sync.WaitGroup
 
+	heard [2]atomic.Bool // whether a message came on the channel, since the last check; the second is that of all nodes
+
 	// Used by run only.
-	sources map[source]*progress
+	sources     map[source]*progress
+	silent      [2]int // checks since the channel was heard
+	interrupted bool
 }
 
 // received is a message and from which of the node's channels it came.
@@ -55,6 +60,7 @@ func newNode(name string, queue int, log *slog.Logger) *node {
 // enqueue queues a message. The connection's reader calls it, so it must not
 // block.
 func (n *node) enqueue(message []byte, everyone bool) {
+	n.heard[index(everyone)].Store(true)
 	h, _, err := readHeader(message)
 	if err != nil {
 		n.log.Error("a bus message cannot be decoded", "error", err)
@@ -78,7 +84,7 @@ func (n *node) stopAndWait() {
 }
 
 func (n *node) run(s pubsub.Subscriber) {
-	check := time.NewTicker(reorderTimeout / 2)
+	check := time.NewTicker(checkInterval)
 	defer check.Stop()
 	for {
 		select {
@@ -88,6 +94,7 @@ func (n *node) run(s pubsub.Subscriber) {
 			if n.overdue(now) {
 				s.Gap()
 			}
+			n.checkInterruption(s)
 			continue
 		case <-n.queue.Ready():
 		}
@@ -100,6 +107,37 @@ func (n *node) run(s pubsub.Subscriber) {
 			s.Gap()
 		}
 	}
+}
+
+func index(broadcast bool) int {
+	if broadcast {
+		return 1
+	}
+	return 0
+}
+
+// checkInterruption notices when a channel is silent, and when it no longer is.
+// The bus sends an echo where nothing else comes. Checks are counted, instead of
+// time, because a process that does not get to run hears nothing either.
+func (n *node) checkInterruption(s pubsub.Subscriber) {
+	interrupted := false
+	for i := range n.silent {
+		n.silent[i]++
+		if n.heard[i].Swap(false) {
+			n.silent[i] = 0
+		}
+		interrupted = interrupted || n.silent[i] >= maxSilentChecks
+	}
+	if interrupted == n.interrupted {
+		return
+	}
+	if n.interrupted = interrupted; interrupted {
+		n.log.Error("nothing arrives on the bus; clients are served from the database", "node", n.name)
+	} else {
+		n.log.Info("the bus works again", "node", n.name)
+	}
+	s.Interrupted(interrupted)
+	s.Gap()
 }
 
 // resetNumbers accepts any next number of each source, because a gap was reported.

@@ -19,6 +19,7 @@ type recorder struct {
 
 func (r *recorder) Deliver(e *pubsub.Envelope) { r.got = append(r.got, e.Items[0].Push.Users[0]) }
 func (r *recorder) Gap()                       { r.gaps++ }
+func (r *recorder) Interrupted(bool)           {}
 
 func envelope(user, size int) *pubsub.Envelope {
 	return &pubsub.Envelope{Items: []pubsub.Item{{Push: &pubsub.Push{Users: []chat.UserID{chat.UserID(user)}, Frame: make([]byte, size)}}}}

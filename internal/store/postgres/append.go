@@ -12,11 +12,12 @@ import (
 
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
 	"github.com/hikyaku-chat/hikyaku/internal/store"
+	"github.com/hikyaku-chat/hikyaku/internal/store/storetx"
 )
 
 // FindByClientID returns what was stored under client ids; see the contract.
-func (s *Store) FindByClientID(ctx context.Context, keys []store.SendKey) (map[store.SendKey]*chat.Message, error) {
-	return read(ctx, s, "find messages by client id", func(ctx context.Context, q querier) (map[store.SendKey]*chat.Message, error) {
+func (s *Store) FindByClientID(ctx context.Context, keys []store.SendKey) (map[store.SendKey]chat.Earlier, error) {
+	return read(ctx, s, "find messages by client id", func(ctx context.Context, q querier) (map[store.SendKey]chat.Earlier, error) {
 		return findByClientID(ctx, q, keys)
 	})
 }
@@ -36,8 +37,16 @@ func (s *Store) Append(ctx context.Context, in []chat.Submission) ([]chat.Outcom
 	var err error
 	for attempt := range attempts {
 		var out []chat.Outcome
-		if out, err = s.appendOnce(ctx, in, attempt > 0); err == nil {
+		var missing []int64
+		if out, missing, err = s.appendOnce(ctx, in, attempt > 0); err == nil {
 			return out, nil
+		}
+		if isMissingPartition(err) {
+			s.partitions.forget()
+			if err := s.createPartitionsOf(ctx, missing); err != nil {
+				return nil, wrap("append messages", err)
+			}
+			continue
 		}
 		if state := sqlState(err); state != uniqueViolation && state != serializationFailed && state != deadlockDetected {
 			break
@@ -46,18 +55,20 @@ func (s *Store) Append(ctx context.Context, in []chat.Submission) ([]chat.Outcom
 	return nil, wrap("append messages", err)
 }
 
-func (s *Store) appendOnce(ctx context.Context, in []chat.Submission, lookUp bool) (_ []chat.Outcome, err error) {
+// appendOnce tries once. months are those of the messages that it tried to
+// store.
+func (s *Store) appendOnce(ctx context.Context, in []chat.Submission, lookUp bool) (_ []chat.Outcome, months []int64, err error) {
 	now := truncateTime(s.now())
 	// Outside of the transaction, because it creates a table.
 	if err := s.createPartition(ctx, month(now)); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	conn, err := s.pool.Acquire(ctx)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	defer conn.Release()
-	a := &appendBatch{ctx: ctx, store: s, conn: conn, in: in, now: now, seen: map[store.SendKey]*chat.Outcome{}, out: make([]chat.Outcome, len(in))}
+	a := &appendBatch{ctx: ctx, store: s, conn: conn, cache: s.members.Load(), in: in, now: now, seen: map[store.SendKey]chat.Earlier{}, out: make([]chat.Outcome, len(in))}
 	if err := a.run(lookUp); err != nil {
 		// A connection that cannot roll back is not used again.
 		rollback, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
@@ -65,9 +76,9 @@ func (s *Store) appendOnce(ctx context.Context, in []chat.Submission, lookUp boo
 		if _, e := conn.Exec(rollback, `rollback`); e != nil {
 			_ = conn.Conn().Close(rollback)
 		}
-		return nil, err
+		return nil, a.rows.month, err
 	}
-	return a.out, nil
+	return a.out, a.rows.month, nil
 }
 
 // appendBatch is the state of an Append: one transaction of two round trips. The
@@ -76,15 +87,17 @@ type appendBatch struct {
 	ctx   context.Context //nolint:containedctx // it lives as long as the call
 	store *Store
 	conn  *pgxpool.Conn
+	cache *memberCache // of the epoch in which the batch began
 	in    []chat.Submission
 	now   time.Time
 	out   []chat.Outcome
 
 	locked   map[chat.ConversationID]*lockedConversation
-	earlier  map[store.SendKey]*chat.Message // what was stored under client ids that were looked up
-	lookedUp bool                            // every client id was
-	seen     map[store.SendKey]*chat.Outcome // stored in this batch
+	earlier  map[store.SendKey]chat.Earlier // what became of client ids that were looked up
+	lookedUp bool                           // every client id was
+	seen     map[store.SendKey]chat.Earlier // decided in this batch
 	rows     insertRows
+	verdicts storetx.Verdicts
 }
 
 // lockedConversation is a conversation that the batch has locked.
@@ -179,7 +192,7 @@ func (a *appendBatch) lockConversations(lookUp bool) error {
 	return nil
 }
 
-// lookUp finds what was stored under client ids.
+// lookUp finds what became of client ids.
 func (a *appendBatch) lookUp(keys []store.SendKey) (err error) {
 	found, err := findByClientID(a.ctx, a.conn, keys)
 	if a.earlier == nil {
@@ -192,38 +205,44 @@ func (a *appendBatch) lookUp(keys []store.SendKey) (err error) {
 	return err
 }
 
-// findByClientID returns what was stored under client ids. A message whose month
-// was detached is returned as a tombstone: the send is remembered for ever, its
-// text is not.
-func findByClientID(ctx context.Context, q querier, keys []store.SendKey) (map[store.SendKey]*chat.Message, error) {
+// findByClientID returns what became of client ids. A message whose month was
+// detached is returned as a tombstone: the send is remembered for ever, its text
+// is not.
+func findByClientID(ctx context.Context, q querier, keys []store.SendKey) (map[store.SendKey]chat.Earlier, error) {
 	clients, senders := make([][16]byte, len(keys)), make([]int64, len(keys))
 	for i, key := range keys {
 		clients[i], senders[i] = key.ClientID, int64(key.Sender)
 	}
 	rows, err := q.Query(ctx, `WITH found AS MATERIALIZED (SELECT s.* FROM unnest($1::uuid[], $2::bigint[]) AS k (client_id, sender)
 			JOIN sends s ON s.client_id = k.client_id AND s.sender = k.sender)
-		SELECT s.client_id, s.sender, s.conversation, s.seq, `+messageColumns+` FROM found s LEFT JOIN LATERAL (
-			SELECT * FROM messages m WHERE m.conversation = s.conversation AND m.seq = s.seq AND m.month = s.month) g ON true`, clients, senders)
+		SELECT s.client_id, s.sender, s.conversation, s.seq, `+messageColumns+`, `+failureColumns+` FROM found s LEFT JOIN LATERAL (
+			SELECT * FROM messages m WHERE m.conversation = s.conversation AND m.seq = s.seq AND m.month = s.month) g ON true
+		LEFT JOIN failures f ON s.seq = 0 AND f.sender = s.sender AND f.client_id = s.client_id AND f.code <> 'conflict'`, clients, senders)
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
-	out := map[store.SendKey]*chat.Message{}
+	out := map[store.SendKey]chat.Earlier{}
 	for rows.Next() {
 		var key store.SendKey
 		var client [16]byte
 		var conversation chat.ConversationID
 		var seq int64
 		var r messageRow
-		if err := rows.Scan(append([]any{&client, &key.Sender, &conversation, &seq}, r.fields()...)...); err != nil {
+		var f failureRow
+		if err := rows.Scan(slices.Concat([]any{&client, &key.Sender, &conversation, &seq}, r.fields(), f.fields())...); err != nil {
 			return nil, err
 		}
 		key.ClientID = client
-		m := r.message()
-		if m == nil {
-			m = &chat.Message{Conversation: conversation, Seq: seq, Sender: key.Sender, ClientID: client, At: key.ClientID.Time().UTC(), DeletedAt: key.ClientID.Time().UTC()}
+		e := chat.Earlier{Message: r.message(), Failure: f.failure()}
+		switch {
+		case seq == 0 && e.Failure == nil:
+			return nil, errSendWithoutFailure
+		case seq > 0 && e.Message == nil:
+			at := key.ClientID.Time().UTC()
+			e.Message = &chat.Message{Conversation: conversation, Seq: seq, Sender: key.Sender, ClientID: client, At: at, DeletedAt: at}
 		}
-		out[key] = m
+		out[key] = e
 	}
 	return out, rows.Err()
 }
@@ -232,7 +251,7 @@ func findByClientID(ctx context.Context, q querier, keys []store.SendKey) (map[s
 func (a *appendBatch) loadMembers() error {
 	var small []int64
 	for _, c := range a.locked {
-		if c.members = a.store.members.get(c.ID, c.MembersRev); c.members == nil && c.Members <= chat.SmallConversation {
+		if c.members = a.cache.get(c.ID, c.MembersRev); c.members == nil && c.Members <= chat.SmallConversation {
 			small = append(small, int64(c.ID))
 		}
 	}
@@ -259,7 +278,7 @@ func (a *appendBatch) loadMembers() error {
 		}
 	}
 	for id, r := range fresh {
-		a.store.members.put(id, r)
+		a.cache.put(id, r)
 	}
 	return a.loadSenderRoles()
 }
@@ -327,9 +346,9 @@ func (a *appendBatch) queryRoles(f func(chat.ConversationID, chat.UserID, chat.R
 // decide sets the outcome of one submission.
 func (a *appendBatch) decide(s *chat.Submission, out *chat.Outcome) error {
 	key := store.SendKey{Sender: s.Sender, ClientID: s.ClientID}
-	earlier := a.earlier[key]
-	if o := a.seen[key]; o != nil {
-		earlier = &o.Message
+	earlier, decided := a.seen[key]
+	if !decided {
+		earlier = a.earlier[key]
 	}
 	var head chat.Head
 	var role chat.Role
@@ -339,25 +358,26 @@ func (a *appendBatch) decide(s *chat.Submission, out *chat.Outcome) error {
 		role = c.role(s.Sender)
 	}
 	msg, verdict, err := head.Admit(s, role, earlier, 0, a.now)
-	if err != nil && earlier == nil && !a.lookedUp {
+	if err != nil && earlier.None() && !a.lookedUp {
 		// It would be refused; but a duplicate gets the same answer as the first
 		// submission.
 		if err := a.lookUp([]store.SendKey{key}); err != nil {
 			return err
 		}
-		msg, verdict, err = head.Admit(s, role, a.earlier[key], 0, a.now)
+		earlier = a.earlier[key]
+		msg, verdict, err = head.Admit(s, role, earlier, 0, a.now)
 	}
 	var refusal *chat.Error
 	switch {
 	case errors.As(err, &refusal):
-		out.Refusal = refusal
+		a.refuse(s, refusal, earlier, out)
 		return nil
 	case err != nil:
 		return err
 	case verdict == chat.Duplicate && c == nil:
 		// The conversation was removed with its messages; the client id can
 		// remain when its month was detached.
-		out.Refusal = chat.NotFound("conversation")
+		a.refuse(s, chat.NotFound("conversation"), earlier, out)
 		return nil
 	case verdict == chat.Duplicate:
 		*out = chat.Outcome{Verdict: verdict, Message: msg}
@@ -370,9 +390,15 @@ func (a *appendBatch) decide(s *chat.Submission, out *chat.Outcome) error {
 	msg.ID = chat.MessageID(id)
 	c.head = head
 	*out = chat.Outcome{Verdict: verdict, Message: msg, Audience: c.members.audience}
-	a.seen[key] = out
+	a.seen[key] = a.verdicts.Store(s, earlier, &out.Message)
 	a.rows.add(&msg, a.month(c))
 	return nil
+}
+
+// refuse sets the outcome of a submission that is refused.
+func (a *appendBatch) refuse(s *chat.Submission, refusal *chat.Error, earlier chat.Earlier, out *chat.Outcome) {
+	out.Refusal = refusal
+	a.seen[store.SendKey{Sender: s.Sender, ClientID: s.ClientID}] = a.verdicts.Refuse(s, earlier, refusal, a.now)
 }
 
 // month returns the partition of the conversation's next message: never before
@@ -410,6 +436,7 @@ func (a *appendBatch) answerDuplicates() error {
 // save stores the outcomes and commits, in one round trip.
 func (a *appendBatch) save() error {
 	b := &pgx.Batch{}
+	saveVerdicts(b, &a.verdicts, a.now)
 	if r := &a.rows; len(r.seq) > 0 {
 		b.Queue(`INSERT INTO sends (client_id, sender, conversation, seq, month)
 			SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::bigint[], $5::integer[])`, r.client, r.sender, r.conversation, r.seq, r.month)

@@ -46,6 +46,8 @@ func createGroup(t *testing.T, s *postgres.Store, by chat.UserID, members ...cha
 	return c.Conversation.ID
 }
 
+func second[T any](_ T, err error) error { return err }
+
 func submission(c chat.ConversationID, by chat.UserID, body string) chat.Submission {
 	return chat.Submission{Sender: by, Conversation: c, ClientID: chat.ClientID(uuid.Must(uuid.NewV7())), Body: body, ReceivedAt: time.Now()}
 }
@@ -174,9 +176,14 @@ func TestServerRestarts(t *testing.T) {
 	s := openAt(t, postgres.Config{URL: url})
 	u := createUser(t, s, "someone")
 	c := createGroup(t, s, u)
+	epoch, _ := s.Epoch()
 	acknowledged := 0
 	for round := range 3 {
-		for range 20 {
+		// A connection of before may be left, of the background's work.
+		first := []chat.Submission{submission(c, u, "x")}
+		eventually.Nil(t, "a message is stored", func() error { return second(s.Append(t.Context(), first)) })
+		acknowledged++
+		for range 19 {
 			send(t, s, c, u, "x")
 			acknowledged++
 		}
@@ -199,6 +206,9 @@ func TestServerRestarts(t *testing.T) {
 	}
 	if len(page.Messages) < acknowledged || len(page.Messages) > acknowledged+3 {
 		t.Errorf("%d messages were acknowledged and %d are there", acknowledged, len(page.Messages))
+	}
+	if now, _ := s.Epoch(); now != epoch {
+		t.Errorf("the epoch was %s and is %s; nothing was lost, and devices need not begin anew", epoch, now)
 	}
 }
 
@@ -380,6 +390,38 @@ func TestPartitions(t *testing.T) {
 	page, err := s.History(t.Context(), c, u, 1, 41, true, 5)
 	if err != nil || len(page.Messages) != 5 {
 		t.Errorf("the newest page after a month was detached: %d, %v", len(page.Messages), err)
+	}
+}
+
+// A partition that is missing, whoever took it away, is made when it is needed:
+// that is not the fault of the messages.
+func TestMissingPartition(t *testing.T) {
+	url := newDatabase(t)
+	now := time.Date(2026, 10, 15, 0, 0, 0, 0, time.UTC)
+	s := openAt(t, postgres.Config{URL: url, Now: func() time.Time { return now }})
+	u := createUser(t, s, "someone")
+	c := createGroup(t, s, u)
+	for _, step := range []struct {
+		take   string
+		months int // that the clock goes first
+		found  int // messages that were not taken away with it
+	}{
+		{`SELECT`, 0, 0},
+		{`ALTER TABLE messages DETACH PARTITION messages_2026_10`, 0, 0},
+		{`DROP TABLE messages_2026_10, messages_2026_10_2`, 0, 0},
+		{`SELECT`, 1, 1},
+		// The conversation stays in November, also when the clock is set back.
+		{`DROP TABLE messages_2026_11`, -1, 1},
+	} {
+		now = now.AddDate(0, step.months, 0)
+		if err := stacktest.Postgres(t).Exec(t.Context(), databaseOf(url), step.take); err != nil {
+			t.Fatal(err)
+		}
+		send(t, s, c, u, step.take)
+		page, err := s.History(t.Context(), c, u, 1, 1<<31, false, 10)
+		if err != nil || len(page.Messages) != step.found+1 || page.Messages[step.found].Body != step.take {
+			t.Fatalf("after %s in %v: %+v, %v", step.take, now, page, err)
+		}
 	}
 }
 

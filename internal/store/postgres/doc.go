@@ -12,7 +12,8 @@
 // detached. Table spans says from which seq on a conversation's messages are in
 // which month, so that a page reads only the partitions that it needs. Table
 // sends keeps the client ids of all messages for ever, also when their month is
-// detached (G2).
+// detached (G2), and those of failures, with seq 0, as long as they are kept
+// (failures.go).
 //
 // What a device reads when it reconnects is based on transaction ids
 // (position.go).

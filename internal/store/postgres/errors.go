@@ -17,7 +17,7 @@ import (
 // SQLSTATE codes and classes, PostgreSQL's appendix A.
 const (
 	uniqueViolation      = "23505"
-	checkViolation       = "23514" // no partition for a row, among others
+	checkViolation       = "23514" // also a row without a partition, see isMissingPartition
 	serializationFailed  = "40001"
 	deadlockDetected     = "40P01"
 	lockNotAvailable     = "55P03"
@@ -35,6 +35,13 @@ func sqlState(err error) string {
 		return e.Code
 	}
 	return ""
+}
+
+// isMissingPartition reports whether an error says that a row has no partition.
+// It has the code of a violated check, and unlike one names no constraint.
+func isMissingPartition(err error) bool {
+	var e *pgconn.PgError
+	return errors.As(err, &e) && e.Code == checkViolation && e.ConstraintName == ""
 }
 
 // explain turns an error of the driver into a sentence for the operator.
@@ -81,6 +88,9 @@ func explain(err error) error {
 		return databaseError(false, "--database: a table is missing (%s); run hikyaku migrate", e.Message)
 	case serializationFailed, deadlockDetected, lockNotAvailable, readOnlyTransaction:
 		return databaseError(true, "the database cannot do it now: %s", e.Message)
+	}
+	if isMissingPartition(err) { // not the fault of a message
+		return databaseError(true, "the database has no partition for a month: %s", e.Message)
 	}
 	switch e.Code[:2] {
 	case "08", "53", "57", "58": // connection, resources, operator, system

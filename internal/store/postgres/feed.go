@@ -84,11 +84,11 @@ func (s *Store) Changed(ctx context.Context, user chat.UserID, after store.Posit
 	out, err := read(ctx, s, "list what has changed", func(ctx context.Context, q querier) (out changedPage, err error) {
 		// The snapshot is taken before the list is read: what commits between
 		// the two is listed now and once more, which does no harm.
-		var now string
-		if err := q.QueryRow(ctx, `SELECT pg_current_snapshot()::text`).Scan(&now); err != nil {
+		now, epoch, err := s.snapshot(ctx)
+		if err != nil {
 			return out, err
 		}
-		p, err := parsePosition(after, now)
+		p, err := parsePosition(after, epoch, now)
 		if err != nil {
 			return out, err
 		}
@@ -113,11 +113,30 @@ func (s *Store) Changed(ctx context.Context, user chat.UserID, after store.Posit
 			out.page[i] = store.ChangedConversation{Summary: list[i].Summary, Gone: list[i].Role == "", Next: out.next}
 		}
 		if !out.more {
-			out.next = position{base: p.round}.encode()
+			out.next = position{epoch: epoch, base: p.round}.encode()
 		}
 		return out, nil
 	})
 	return out.page, out.next, out.more, err
+}
+
+// snapshot returns the current snapshot and the epoch that it is of. It looks at
+// the server's timeline in the same statement, so that no device is told of one
+// history as if it were another.
+func (s *Store) snapshot(ctx context.Context) (now, epoch string, err error) {
+	for range attempts {
+		var same *bool
+		if err := s.pool.QueryRow(ctx, `SELECT pg_current_snapshot()::text, epoch, `+s.sameTimeline()+` FROM installation`).Scan(&now, &epoch, &same); err != nil {
+			return "", "", err
+		}
+		if same != nil && *same {
+			return now, epoch, nil
+		}
+		if err := s.checkEpoch(ctx, s.pool); err != nil {
+			return "", "", err
+		}
+	}
+	return "", "", errUnsettled
 }
 
 // Recent lists by's conversations, the latest active first; see the contract.
@@ -135,22 +154,24 @@ func (s *Store) Recent(ctx context.Context, by chat.UserID, before time.Time, be
 	})
 }
 
-// selectHasChanged selects the places of the devices for which selectChanged would
-// find something, or whose snapshot is ahead of the current one.
+// selectHasChanged selects the places of the devices for which there is something
+// to list, or whose snapshot is ahead of the current one.
 const selectHasChanged = `WITH devices AS MATERIALIZED (
 		SELECT account, base::pg_snapshot AS base, place FROM unnest($1::bigint[], $2::text[]) WITH ORDINALITY AS d (account, base, place))
 	SELECT d.place - 1 FROM devices d WHERE pg_snapshot_xmax(d.base) > pg_snapshot_xmax(pg_current_snapshot()) OR EXISTS (
 		SELECT FROM members m JOIN conversations c ON c.id = m.conversation WHERE m.account = d.account
-			AND NOT pg_visible_in_snapshot(CASE WHEN m.role = '' THEN m.change ELSE greatest(m.change, c.change) END, d.base))`
+			AND NOT pg_visible_in_snapshot(CASE WHEN m.role = '' THEN m.change ELSE greatest(m.change, c.change) END, d.base))
+		OR EXISTS (SELECT FROM failures f WHERE f.sender = d.account AND f.change >= pg_snapshot_xmin(d.base) AND NOT pg_visible_in_snapshot(f.change, d.base))`
 
 // HasChanged reports which devices lack something; see the contract.
 func (s *Store) HasChanged(ctx context.Context, devices []store.Device) ([]bool, error) {
 	changed := make([]bool, len(devices))
+	epoch, _ := s.Epoch()
 	var users []int64
 	var bases []string
 	var indexes []int // in devices
 	for i, d := range devices {
-		p, err := parsePosition(d.After, anySnapshot)
+		p, err := parsePosition(d.After, epoch, anySnapshot)
 		if err != nil || p.base == "" || p.round != "" {
 			changed[i] = true // also one that is still paging
 			continue

@@ -11,7 +11,7 @@ import (
 )
 
 // messageColumns are the columns that messageRow reads; g is the message.
-const messageColumns = `g.conversation, g.seq, g.id, g.sender, g.client_id, coalesce(g.changed_rev, g.rev), g.reply_to, g.at, g.edited_at, g.deleted_at, g.body`
+const messageColumns = `g.conversation, g.seq, g.id, g.sender, g.client_id, coalesce(g.changed_rev, g.rev), g.reply_to, g.at, g.edited_at, g.deleted_at, g.body, g.text_check`
 
 // messageRow reads a message, or none: all columns are NULL when an outer join
 // found nothing.
@@ -20,18 +20,24 @@ type messageRow struct {
 	client                                      *[16]byte
 	at, editedAt, deletedAt                     *time.Time
 	body                                        *string
+	textCheck                                   *int64
 }
 
 func (r *messageRow) fields() []any {
-	return []any{&r.conversation, &r.seq, &r.id, &r.sender, &r.client, &r.rev, &r.replyTo, &r.at, &r.editedAt, &r.deletedAt, &r.body}
+	return []any{&r.conversation, &r.seq, &r.id, &r.sender, &r.client, &r.rev, &r.replyTo, &r.at, &r.editedAt, &r.deletedAt, &r.body, &r.textCheck}
 }
 
 func (r *messageRow) message() *chat.Message {
 	if r.id == nil {
 		return nil
 	}
+	var textCheck int64
+	if r.textCheck != nil {
+		textCheck = *r.textCheck
+	}
 	return &chat.Message{
-		ID: chat.MessageID(*r.id), Conversation: chat.ConversationID(*r.conversation), Seq: *r.seq, Rev: *r.rev,
+		TextCheck: textCheck,
+		ID:        chat.MessageID(*r.id), Conversation: chat.ConversationID(*r.conversation), Seq: *r.seq, Rev: *r.rev,
 		Sender: chat.UserID(*r.sender), ClientID: *r.client, Body: *r.body, ReplyTo: *r.replyTo,
 		At: timeFromNull(r.at), EditedAt: timeFromNull(r.editedAt), DeletedAt: timeFromNull(r.deletedAt),
 	}
@@ -63,8 +69,8 @@ func (t *tx) UpdateMessage(id chat.ConversationID, seq int64, f func(*chat.Messa
 	if changed, err := f(m); err != nil || !changed {
 		return err
 	}
-	if _, err := t.exec(`UPDATE messages SET body = $4, edited_at = $5, deleted_at = $6, changed_rev = $7 WHERE conversation = $1 AND seq = $2 AND month = $3`,
-		id, seq, month, m.Body, timeOrNull(m.EditedAt), timeOrNull(m.DeletedAt), m.Rev); err != nil {
+	if _, err := t.exec(`UPDATE messages SET body = $4, edited_at = $5, deleted_at = $6, changed_rev = $7, text_check = $8 WHERE conversation = $1 AND seq = $2 AND month = $3`,
+		id, seq, month, m.Body, timeOrNull(m.EditedAt), timeOrNull(m.DeletedAt), m.Rev, m.TextCheck); err != nil {
 		return err
 	}
 	_, err = t.exec(`INSERT INTO amendments (conversation, seq, month, rev) VALUES ($1, $2, $3, $4)

@@ -60,11 +60,16 @@ type Store struct {
 	now           func() time.Time
 	pool          *pgxpool.Pool
 	replicas      *replicas
-	members       *memberCache
+	members       atomic.Pointer[memberCache]
 	secret        []byte
 	identity      string
 	ids           *lease
-	lastPartition atomic.Int64 // the last month whose partition exists for certain
+	partitions    knownPartitions
+	epoch         store.CurrentEpoch
+	epochReads    atomic.Int64 // that have begun
+	epochMu       sync.Mutex   // held while the epoch is set
+	epochRead     int64        // that set it
+	historyHidden atomic.Bool  // the server does not tell its history
 	stop          context.CancelFunc
 	done          sync.WaitGroup
 	closeOnce     sync.Once
@@ -109,11 +114,12 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 		return nil, err
 	}
 	primary.MaxConns = int32(cfg.Connections) //nolint:gosec // bounded
-	pool, err := pgxpool.NewWithConfig(ctx, primary)
-	if err != nil {
+	s := &Store{cfg: cfg, log: cfg.Logger, now: cfg.Now}
+	primary.AfterConnect = s.checkConnection
+	if s.pool, err = pgxpool.NewWithConfig(ctx, primary); err != nil {
 		return nil, explain(err)
 	}
-	s := &Store{cfg: cfg, log: cfg.Logger, now: cfg.Now, pool: pool, members: newMemberCache()}
+	s.members.Store(newMemberCache())
 	s.Commands = storetx.New(s.update)
 	background, stop := context.WithCancel(context.Background())
 	s.stop = stop
@@ -124,12 +130,8 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 }
 
 func (s *Store) open(ctx, background context.Context) (err error) {
-	var replica bool
-	if err := s.pool.QueryRow(ctx, `SELECT secret, id::text, pg_is_in_recovery() FROM installation`).Scan(&s.secret, &s.identity, &replica); err != nil {
+	if err := s.pool.QueryRow(ctx, `SELECT secret, id::text FROM installation`).Scan(&s.secret, &s.identity); err != nil {
 		return explain(err)
-	}
-	if replica {
-		return errors.New("--database: the server is a replica, which is read-only; give the address of the primary (replicas go to --database-replicas)")
 	}
 	if err := s.createPartitions(ctx); err != nil {
 		return err
@@ -143,6 +145,7 @@ func (s *Store) open(ctx, background context.Context) (err error) {
 	s.replicas.stopped = background.Done()
 	s.done.Go(func() { s.replicas.run(background) })
 	s.done.Go(func() { s.runPartitionMaintenance(background) })
+	s.done.Go(func() { s.runEpochChecks(background) })
 	s.done.Go(func() { s.ids.run(background, s.log) })
 	return nil
 }
@@ -201,7 +204,7 @@ func (s *Store) Ping(ctx context.Context) error {
 		return wrap("ping the database", err)
 	}
 	if replica {
-		return &store.DatabaseError{Text: "--database: the server is a replica, which cannot be written to", Retryable: true, Cause: store.ErrUnavailable}
+		return errReplica
 	}
 	return nil
 }

@@ -17,7 +17,10 @@ import (
 // While a device pages through changes, its position also holds the snapshot of
 // the round's first page, which is its base after the round, and the key of the
 // last row that it got.
+//
+// Transaction ids mean something in one epoch only (epoch.go).
 type position struct {
+	epoch string
 	base  string // snapshot that the device has seen; "" for nothing
 	round string // snapshot of the current round; "" between rounds
 	xid   string // key of the last row in the round
@@ -25,7 +28,7 @@ type position struct {
 }
 
 const (
-	positionPrefix = "p1."
+	positionPrefix = "p2."
 	noSnapshot     = "-"
 )
 
@@ -37,24 +40,27 @@ func (p position) encode() store.Position {
 	if base == "" {
 		base = noSnapshot
 	}
+	text := positionPrefix + p.epoch + "/" + base
 	if p.round == "" {
-		return store.Position(positionPrefix + base)
+		return store.Position(text)
 	}
-	return store.Position(strings.Join([]string{positionPrefix + base, p.round, p.xid, strconv.FormatInt(p.id, 10)}, "/"))
+	return store.Position(strings.Join([]string{text, p.round, p.xid, strconv.FormatInt(p.id, 10)}, "/"))
 }
 
-// anySnapshot is ahead of every snapshot.
+// anySnapshot is ahead of every snapshot, for positions that are compared in the
+// database.
 const anySnapshot = "0:18446744073709551615:"
 
-// parsePosition parses a position. now is the current snapshot: a position that
-// is ahead of it comes from another installation, or from this one before a
-// backup was restored, and the device must start over.
-func parsePosition(encoded store.Position, now string) (p position, err error) {
+// parsePosition parses a position. One of another epoch, or ahead of now, the
+// current snapshot, comes from another installation, or from this one before its
+// history went back, and the device must start over.
+func parsePosition(encoded store.Position, epoch, now string) (p position, err error) {
+	p.epoch = epoch
 	if encoded == "" {
 		return p, nil
 	}
 	refusal := chat.Refuse(chat.CodeInvalid, "position", "the position is not one of this installation")
-	text, ok := strings.CutPrefix(string(encoded), positionPrefix)
+	text, ok := strings.CutPrefix(string(encoded), positionPrefix+epoch+"/")
 	if !ok {
 		return p, refusal
 	}

@@ -54,6 +54,8 @@ func (t *tx) InConversations(users []chat.UserID) ([]chat.UserID, error) {
 // DeleteAccounts removes accounts with all their data.
 func (t *tx) DeleteAccounts(users []chat.UserID) error {
 	return t.execAll(int64s(users), `DELETE FROM members WHERE account = ANY($1)`, `DELETE FROM sessions WHERE account = ANY($1)`,
+		`WITH gone AS (DELETE FROM failures WHERE sender = ANY($1) RETURNING sender, client_id)
+			DELETE FROM sends s USING gone g WHERE s.client_id = g.client_id AND s.sender = g.sender AND s.seq = 0`,
 		`DELETE FROM users WHERE id = ANY($1)`)
 }
 

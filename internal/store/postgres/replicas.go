@@ -56,10 +56,13 @@ type replica struct {
 	logged atomic.Int64
 }
 
-// walPosition is the primary's position in its WAL, or why it is unknown.
+// walPosition is the primary's position in its WAL, or why it is unknown. A
+// position is one of a timeline: a failover to a server that lagged begins one
+// with positions that others had passed already.
 type walPosition struct {
-	lsn uint64
-	err error
+	lsn      uint64
+	timeline int64
+	err      error
 }
 
 // openReplicas prepares connections. A replica that is unreachable now is no
@@ -135,13 +138,13 @@ func (r *replicas) begin(ctx context.Context) (*replica, pgx.Tx) {
 	if one == nil {
 		return nil, nil
 	}
-	lsn, err := r.primaryPosition(ctx)
-	if err != nil {
+	at := r.primaryPosition(ctx)
+	if at.err != nil {
 		return nil, nil // the read on the primary will return the error
 	}
 	tx, err := one.pool.BeginTx(ctx, pgx.TxOptions{AccessMode: pgx.ReadOnly})
 	if err == nil {
-		if err = waitForReplay(ctx, tx, lsn); err == nil {
+		if err = waitForReplay(ctx, tx, at); err == nil {
 			return one, tx
 		}
 		_ = tx.Rollback(ctx)
@@ -163,21 +166,32 @@ func (r *replicas) next() *replica {
 	return nil
 }
 
+// firstTimeline is that of a cluster that has never failed over. All its servers
+// are on it.
+const firstTimeline = 1
+
 // waitForReplay waits a short time for the server of a transaction to replay the
-// WAL up to lsn. Each statement of the transaction sees the state as of its own
-// start (read committed).
-func waitForReplay(ctx context.Context, tx pgx.Tx, lsn uint64) error {
+// WAL up to the primary's position. Each statement of the transaction sees the
+// state as of its own start (read committed).
+func waitForReplay(ctx context.Context, tx pgx.Tx, primary walPosition) error {
+	// A server that is not a replica, or no longer one, has no such position.
+	// A replica tells its timeline from a file, and may be late to write it there.
+	timeline := `0`
+	if primary.timeline != firstTimeline {
+		timeline = `(SELECT min_recovery_end_timeline FROM pg_control_recovery())`
+	}
 	for began := time.Now(); ; {
-		var at int64
-		// A server that is not a replica, or no longer one, has no such position.
-		if err := tx.QueryRow(ctx, `SELECT coalesce(pg_last_wal_replay_lsn() - '0/0'::pg_lsn, 0)::bigint`).Scan(&at); err != nil {
+		var lsn, on int64
+		if err := tx.QueryRow(ctx, `SELECT coalesce(pg_last_wal_replay_lsn() - '0/0'::pg_lsn, 0)::bigint, `+timeline).Scan(&lsn, &on); err != nil {
 			return err
 		}
 		switch {
-		case uint64(at) >= lsn: //nolint:gosec // a position is positive
+		case on != 0 && on != primary.timeline:
+			return fmt.Errorf("it is on timeline %d, and the primary on %d", on, primary.timeline)
+		case uint64(lsn) >= primary.lsn: //nolint:gosec // a position is positive
 			return nil
 		case time.Since(began) > replayTimeout:
-			return fmt.Errorf("it is %d bytes behind", lsn-uint64(at)) //nolint:gosec // a position is positive
+			return fmt.Errorf("it is %d bytes behind", primary.lsn-uint64(lsn)) //nolint:gosec // a position is positive
 		}
 		select {
 		case <-ctx.Done():
@@ -199,25 +213,25 @@ func (r *replicas) pause(one *replica, err error) {
 // primaryPosition asks the primary for the flushed position of its WAL, which
 // covers every commit that anyone can have seen. Callers during a query share the
 // next one: the position must be read after they asked.
-func (r *replicas) primaryPosition(ctx context.Context) (uint64, error) {
+func (r *replicas) primaryPosition(ctx context.Context) walPosition {
 	answer := make(chan walPosition, 1)
 	r.waiting.Add(answer)
 	select {
 	case a := <-answer:
-		return a.lsn, a.err
+		return a
 	case <-r.stopped:
-		return 0, context.Canceled
+		return walPosition{err: context.Canceled}
 	case <-ctx.Done():
-		return 0, ctx.Err()
+		return walPosition{err: ctx.Err()}
 	}
 }
 
 func (r *replicas) answerWaiting(ctx context.Context, waiting []chan walPosition) {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
-	var lsn int64
-	err := r.primary.QueryRow(ctx, `SELECT (pg_current_wal_flush_lsn() - '0/0'::pg_lsn)::bigint`).Scan(&lsn)
+	var lsn, timeline int64
+	err := r.primary.QueryRow(ctx, `SELECT (pg_current_wal_flush_lsn() - '0/0'::pg_lsn)::bigint, ('x' || `+serverTimeline+`)::bit(32)::bigint`).Scan(&lsn, &timeline)
 	for _, one := range waiting {
-		one <- walPosition{lsn: uint64(lsn), err: err} //nolint:gosec // a position is positive
+		one <- walPosition{lsn: uint64(lsn), timeline: timeline, err: err} //nolint:gosec // a position is positive
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/hikyaku-chat/hikyaku/internal/eventually"
 	"github.com/hikyaku-chat/hikyaku/internal/stack/stacktest"
@@ -75,15 +76,16 @@ func newDatabase(tb testing.TB) string {
 // histories.
 func newHarness(historiesPercent int, url func(url string) string) func(tb testing.TB) storetest.Harness {
 	return func(tb testing.TB) storetest.Harness {
-		cfg := postgres.Config{URL: url(newDatabase(tb))}
+		clock := new(storetest.Clock)
+		cfg := postgres.Config{URL: url(newDatabase(tb)), Now: clock.Now}
 		current := openAt(tb, cfg)
-		return storetest.Harness{HistoriesPercent: historiesPercent, Store: current, Reopen: func() store.Store {
+		return storetest.Harness{HistoriesPercent: historiesPercent, Store: current, Clock: clock, Reopen: func() store.Store {
 			if err := current.Close(); err != nil {
 				tb.Error(err)
 			}
 			current = openAt(tb, cfg)
 			return current
-		}}
+		}, Beside: func() store.Store { return openAt(tb, cfg) }}
 	}
 }
 
@@ -92,5 +94,11 @@ func newHarness(historiesPercent int, url func(url string) string) func(tb testi
 var harness = newHarness(25, func(url string) string { return url })
 
 func TestStore(t *testing.T) { storetest.Run(t, harness) }
+
+func TestRetention(t *testing.T) {
+	storetest.RunRetention(t, func(now func() time.Time) store.Store {
+		return openAt(t, postgres.Config{URL: newDatabase(t), Now: now})
+	})
+}
 
 func BenchmarkStore(b *testing.B) { storetest.Benchmark(b, harness) }

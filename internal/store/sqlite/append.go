@@ -10,6 +10,7 @@ import (
 
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
 	"github.com/hikyaku-chat/hikyaku/internal/store"
+	"github.com/hikyaku-chat/hikyaku/internal/store/storetx"
 )
 
 // batch is the input and the result of an Append.
@@ -19,16 +20,16 @@ type batch struct {
 }
 
 // FindByClientID returns what was stored under client ids; see the contract.
-func (s *Store) FindByClientID(ctx context.Context, keys []store.SendKey) (map[store.SendKey]*chat.Message, error) {
-	return read(ctx, s, "find messages by client id", func(c *conn) (map[store.SendKey]*chat.Message, error) {
-		out := map[store.SendKey]*chat.Message{}
+func (s *Store) FindByClientID(ctx context.Context, keys []store.SendKey) (map[store.SendKey]chat.Earlier, error) {
+	return read(ctx, s, "find messages by client id", func(c *conn) (map[store.SendKey]chat.Earlier, error) {
+		out := map[store.SendKey]chat.Earlier{}
 		for _, key := range keys {
-			m, err := findByClientID(c, key)
+			e, err := findEarlier(c, key)
 			if err != nil {
 				return nil, err
 			}
-			if m != nil {
-				out[key] = m
+			if !e.None() {
+				out[key] = e
 			}
 		}
 		return out, nil
@@ -67,6 +68,7 @@ func (w *writer) append(jobs []*job) error {
 // everything undone, when a client id was in use.
 func (w *writer) appendAll(jobs []*job, lookUp bool) (ok bool, err error) {
 	clear(w.seen)
+	w.verdicts = storetx.Verdicts{}
 	now := w.store.now().Truncate(time.Millisecond).UTC()
 	var touched []*cachedConversation
 	defer func() {
@@ -101,19 +103,23 @@ func (w *writer) appendAll(jobs []*job, lookUp bool) (ok bool, err error) {
 			return false, err
 		}
 	}
-	return true, nil
+	return true, w.saveVerdicts(&w.verdicts, now)
 }
 
 // decide sets the outcome of one submission. It returns the conversation when
 // the message is to be stored.
 func (w *writer) decide(s *chat.Submission, out *chat.Outcome, lookUp bool, now time.Time) (*cachedConversation, error) {
 	key := store.SendKey{Sender: s.Sender, ClientID: s.ClientID}
-	var earlier *chat.Message
-	if o := w.seen[key]; o != nil {
-		earlier = &o.Message
-	} else if lookUp {
+	earlier, known := w.seen[key]
+	if !known {
 		var err error
-		if earlier, err = findByClientID(w.conn, key); err != nil {
+		switch {
+		case lookUp:
+			earlier, err = findEarlier(w.conn, key)
+		case w.failed.mayHave(key):
+			earlier.Failure, err = findFailure(w.conn, key)
+		}
+		if err != nil {
 			return nil, err
 		}
 	}
@@ -131,10 +137,10 @@ func (w *writer) decide(s *chat.Submission, out *chat.Outcome, lookUp bool, now 
 	}
 	before := head
 	msg, verdict, err := head.Admit(s, role, earlier, 0, now)
-	if err != nil && earlier == nil && !lookUp {
+	if err != nil && earlier.None() && !lookUp {
 		// It would be refused; but a duplicate gets the same answer as the first
 		// submission.
-		if earlier, err = findByClientID(w.conn, key); err != nil {
+		if earlier, err = findEarlier(w.conn, key); err != nil {
 			return nil, err
 		}
 		msg, verdict, err = head.Admit(s, role, earlier, 0, now)
@@ -143,6 +149,7 @@ func (w *writer) decide(s *chat.Submission, out *chat.Outcome, lookUp bool, now 
 	switch {
 	case errors.As(err, &refusal):
 		out.Refusal = refusal
+		w.seen[key] = w.verdicts.Refuse(s, earlier, refusal, now)
 		return nil, nil
 	case err != nil:
 		return nil, err
@@ -162,7 +169,7 @@ func (w *writer) decide(s *chat.Submission, out *chat.Outcome, lookUp bool, now 
 	}
 	c.Seq, c.Rev = head.Seq, head.Rev
 	*out = chat.Outcome{Verdict: verdict, Message: msg, Audience: c.audience}
-	w.seen[key] = out
+	w.seen[key] = w.verdicts.Store(s, earlier, &out.Message)
 	return c, w.inserts.add(c.slot, &out.Message)
 }
 

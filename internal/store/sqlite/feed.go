@@ -63,7 +63,9 @@ type changedPage struct {
 // Changed lists what has changed for a user; see the contract. Changes of a
 // conversation after the user has left it are not considered.
 func (s *Store) Changed(ctx context.Context, user chat.UserID, after store.Position, limit int) ([]store.ChangedConversation, store.Position, bool, error) {
-	start, err := s.parsePosition(after)
+	// The epoch before anything is read: a position must not be newer than it says.
+	epoch, _ := s.epoch.Epoch()
+	start, err := s.parsePosition(epoch, after)
 	if err != nil {
 		return nil, "", false, err
 	}
@@ -79,12 +81,17 @@ func (s *Store) Changed(ctx context.Context, user chat.UserID, after store.Posit
 		if out.more = len(list) > limit; out.more {
 			list = list[:limit]
 		}
-		out.next, out.page = formatPosition(start), make([]store.ChangedConversation, len(list))
+		out.next, out.page = formatPosition(epoch, start), make([]store.ChangedConversation, len(list))
 		for i := range list {
-			out.next = formatPosition(list[i].key)
+			out.next = formatPosition(epoch, list[i].key)
 			out.page[i] = store.ChangedConversation{Summary: list[i].Summary, Gone: list[i].Role == "", Next: out.next}
+			start = list[i].key
 		}
-		return out, nil
+		if !out.more { // what has failed by then was listed as well, see Failures
+			_, err = c.queryRow(`SELECT max(change) FROM failures WHERE sender = ?`, func(r row) { start = max(start, r.int(0)) }, user)
+			out.next = formatPosition(epoch, start)
+		}
+		return out, err
 	})
 	return out.page, out.next, out.more, err
 }
@@ -112,14 +119,16 @@ func (s *Store) Recent(ctx context.Context, by chat.UserID, before time.Time, be
 func (s *Store) HasChanged(ctx context.Context, devices []store.Device) ([]bool, error) {
 	return read(ctx, s, "look for changes", func(c *conn) ([]bool, error) {
 		changed := make([]bool, len(devices))
+		epoch, _ := s.epoch.Epoch()
 		for i, d := range devices {
-			start, err := s.parsePosition(d.After)
+			start, err := s.parsePosition(epoch, d.After)
 			if err != nil || d.After == "" {
 				changed[i] = true
 				continue
 			}
 			changed[i], err = c.queryRow(`SELECT 1 FROM members m CROSS JOIN conversations c ON c.slot = m.slot
-				WHERE m.user = ?1 AND iif(m.role = '', m.change, max(m.change, c.change)) > ?2 LIMIT 1`, func(row) {}, d.User, start)
+				WHERE m.user = ?1 AND iif(m.role = '', m.change, max(m.change, c.change)) > ?2
+				UNION ALL SELECT 1 FROM failures WHERE sender = ?1 AND change > ?2 LIMIT 1`, func(row) {}, d.User, start)
 			if err != nil {
 				return nil, err
 			}

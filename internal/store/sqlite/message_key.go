@@ -19,7 +19,7 @@ func clampSeq(seq int64) int64 { return min(max(seq, 0), maxSeq) }
 // messageColumns are the columns that scanMessage reads; g is the message and c
 // its conversation.
 const messageColumns = `g.place, c.id, g.id, g.sender, g.client_id, g.rev, g.changed_rev,
-	g.reply_to, g.at, g.edited_at, g.deleted_at, g.body`
+	g.reply_to, g.at, g.edited_at, g.deleted_at, g.body, g.text_check`
 
 func scanMessage(r row) chat.Message {
 	m := chat.Message{
@@ -33,6 +33,7 @@ func scanMessage(r row) chat.Message {
 		EditedAt:     r.time(9),
 		DeletedAt:    r.time(10),
 		Body:         r.text(11),
+		TextCheck:    r.int(12),
 	}
 	copy(m.ClientID[:], r.blob(4))
 	if !r.null(6) {

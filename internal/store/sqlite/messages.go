@@ -26,8 +26,8 @@ func (t *tx) UpdateMessage(id chat.ConversationID, seq int64, f func(*chat.Messa
 	if changed, err := f(&m); err != nil || !changed {
 		return err
 	}
-	_, err = t.exec(`UPDATE messages SET body = ?, edited_at = ?, deleted_at = ?, changed_rev = ? WHERE place = ?`,
-		m.Body, timeOrNull(m.EditedAt), timeOrNull(m.DeletedAt), m.Rev, messageKey(c.slot, m.Seq))
+	_, err = t.exec(`UPDATE messages SET body = ?, edited_at = ?, deleted_at = ?, changed_rev = ?, text_check = ? WHERE place = ?`,
+		m.Body, timeOrNull(m.EditedAt), timeOrNull(m.DeletedAt), m.Rev, m.TextCheck, messageKey(c.slot, m.Seq))
 	return err
 }
 

@@ -69,6 +69,11 @@ type Store struct {
 	writer       *writer
 	checkpointer *checkpointer
 
+	epoch   store.CurrentEpoch
+	epochMu sync.Mutex         // held while the epoch is read
+	stop    context.CancelFunc // ends what checks the epoch
+	checks  sync.WaitGroup     // what checks the epoch
+
 	mu     sync.RWMutex // guards closed
 	closed bool
 	calls  sync.WaitGroup // between beginCall and endCall
@@ -106,6 +111,12 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	if err := s.start(ctx, cfg.ReadConns); err != nil {
 		return nil, s.wrap("open the store", err)
 	}
+	if err := s.readEpoch(ctx); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	checks, stop := context.WithCancel(context.Background())
+	s.stop = stop
+	s.checks.Go(func() { s.runEpochChecks(checks) })
 	return s, nil
 }
 
@@ -158,6 +169,10 @@ func (s *Store) start(ctx context.Context, readConns int) (err error) {
 // database file and closes.
 func (s *Store) Close() error {
 	s.once.Do(func() {
+		if s.stop != nil {
+			s.stop()
+		}
+		s.checks.Wait()
 		s.mu.Lock()
 		s.closed = true
 		s.mu.Unlock()
@@ -196,6 +211,10 @@ func secret(c *conn) ([]byte, error) {
 	_, _ = rand.Read(fresh) // never fails
 	if _, err := c.exec(`INSERT INTO installation (id, secret, change_ceiling, pings) VALUES (1, ?, 0, 0)
 		ON CONFLICT DO NOTHING`, fresh); err != nil {
+		return nil, err
+	}
+	// The first epoch. The column is younger than the table.
+	if _, err := c.exec(`UPDATE installation SET epoch = ? WHERE epoch = ''`, randomEpoch()); err != nil {
 		return nil, err
 	}
 	var kept []byte

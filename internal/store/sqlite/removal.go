@@ -63,7 +63,8 @@ func (t *tx) InConversations(users []chat.UserID) (out []chat.UserID, err error)
 
 // DeleteAccounts removes accounts with all their data.
 func (t *tx) DeleteAccounts(users []chat.UserID) error {
-	return t.forEach(users, `DELETE FROM members WHERE user = ?`, `DELETE FROM sessions WHERE user = ?`, `DELETE FROM users WHERE id = ?`)
+	return t.forEach(users, `DELETE FROM members WHERE user = ?`, `DELETE FROM sessions WHERE user = ?`,
+		`DELETE FROM failures WHERE sender = ?`, `DELETE FROM users WHERE id = ?`)
 }
 
 // LockMembershipsOfBatch returns the memberships of the next accounts of a batch.

@@ -4,6 +4,7 @@ import (
 	"log/slog"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/hikyaku-chat/hikyaku/internal/snowflake"
 	"github.com/hikyaku-chat/hikyaku/internal/store"
@@ -22,7 +23,12 @@ func config(tb testing.TB, path string) sqlite.Config {
 
 func openAt(tb testing.TB, path string) *sqlite.Store {
 	tb.Helper()
-	s, err := sqlite.Open(tb.Context(), config(tb, path))
+	return openWith(tb, config(tb, path))
+}
+
+func openWith(tb testing.TB, cfg sqlite.Config) *sqlite.Store {
+	tb.Helper()
+	s, err := sqlite.Open(tb.Context(), cfg)
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -36,16 +42,36 @@ func openAt(tb testing.TB, path string) *sqlite.Store {
 
 func harness(tb testing.TB) storetest.Harness {
 	path := filepath.Join(tb.TempDir(), "hikyaku.db")
-	current := openAt(tb, path)
-	return storetest.Harness{HistoriesPercent: 50, Store: current, Reopen: func() store.Store {
+	clock := new(storetest.Clock)
+	cfg := config(tb, path)
+	cfg.Now = clock.Now
+	current := openWith(tb, cfg)
+	return storetest.Harness{HistoriesPercent: 50, Store: current, Clock: clock, Reopen: func() store.Store {
 		if err := current.Close(); err != nil {
 			tb.Error(err)
 		}
-		current = openAt(tb, path)
+		current = openWith(tb, cfg)
 		return current
-	}}
+	}, Beside: func() store.Store { return openWith(tb, cfg) }}
 }
 
 func TestStore(t *testing.T) { storetest.Run(t, harness) }
+
+func TestRetention(t *testing.T) {
+	storetest.RunRetention(t, func(now func() time.Time) store.Store {
+		cfg := config(t, filepath.Join(t.TempDir(), "hikyaku.db"))
+		cfg.Now = now
+		s, err := sqlite.Open(t.Context(), cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() {
+			if err := s.Close(); err != nil {
+				t.Error(err)
+			}
+		})
+		return s
+	})
+}
 
 func BenchmarkStore(b *testing.B) { storetest.Benchmark(b, harness) }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
 	"github.com/hikyaku-chat/hikyaku/internal/store"
+	"github.com/hikyaku-chat/hikyaku/internal/store/storetx"
 )
 
 const (
@@ -37,9 +38,11 @@ type writer struct {
 	version    int64        // PRAGMA data_version as of the last group
 	stale      bool         // the cached state may have been rolled back: read it again
 
-	seen             map[store.SendKey]*chat.Outcome // stored by the current append; see append.go
+	seen             map[store.SendKey]chat.Earlier // decided by the current append; see append.go
 	inserts          inserter
-	restartRequested atomic.Bool // the checkpointer asks for a restart of the log
+	verdicts         storetx.Verdicts // of the current append; see failures.go
+	failed           failedKeys       // of all failures
+	restartRequested atomic.Bool      // the checkpointer asks for a restart of the log
 }
 
 // job is a queued change.
@@ -61,10 +64,12 @@ type tx struct {
 func newWriter(c *conn, s *Store) (*writer, error) {
 	w := &writer{
 		store: s, conn: c, queue: make(chan *job, maxQueuedJobs), done: make(chan struct{}),
-		cache: newCache(), stale: true, seen: map[store.SendKey]*chat.Outcome{},
+		cache: newCache(), stale: true, seen: map[store.SendKey]chat.Earlier{},
 	}
-	_, err := w.try(nil) // reads the change number
-	return w, err
+	if _, err := w.try(nil); err != nil { // reads the change number
+		return w, err
+	}
+	return w, w.loadFailedKeys()
 }
 
 // stop ends the writer after the queued jobs. No call may be in flight.

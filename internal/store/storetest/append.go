@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
 	"github.com/hikyaku-chat/hikyaku/internal/store"
@@ -24,6 +25,7 @@ var appendTests = []testCase{
 	{name: "many conversations in a batch", run: manyConversations},
 	{name: "what was sent is found by its client id", run: findByClientID},
 	{name: "an ended context", run: endedContext},
+	{name: "a clock that jumps", run: clockJumps, fresh: true},
 }
 
 func messagesKept(f *fixture) {
@@ -142,15 +144,11 @@ func twiceInBatch(f *fixture) {
 	}
 	f.equal("history", len(f.history(c, a)), 2)
 	f.equal("seq", out[1].Message.Seq, int64(2))
-	// A refused send does not take its id.
+	// A refused send takes its id as well.
 	bad := submission(c, a, "")
 	good := bad
 	good.Body = "good"
-	out = f.append(bad, good, bad)
-	f.equal("then stored", out[1].Verdict, chat.Stored)
-	if out[0].Refusal == nil || out[2].Refusal == nil || out[2].Refusal.Code != chat.CodeConflict {
-		f.Errorf("got %+v", out)
-	}
+	f.equal("refused", codes(f.append(bad, good, bad)), []chat.Code{chat.CodeInvalid, chat.CodeConflict, chat.CodeInvalid})
 }
 
 func twiceLater(f *fixture) {
@@ -193,6 +191,14 @@ func duplicateOfChanged(f *fixture) {
 	out := f.append(one, two)
 	f.equal("in their present form", []chat.Message{out[0].Message, out[1].Message}, []chat.Message{edited.Message, deleted.Message})
 	f.equal("verdicts", []chat.Verdict{out[0].Verdict, out[1].Verdict}, []chat.Verdict{chat.Duplicate, chat.Duplicate})
+	// Other texts are recognized, also that of the edit, and after one more.
+	for range 2 {
+		other, edit, gone := one, one, two
+		other.Body, edit.Body, gone.Body = "another text", "edited", ""
+		f.equal("conflicts", codes(f.append(other, edit, gone, one, two)), []chat.Code{chat.CodeConflict, chat.CodeConflict, chat.CodeConflict, "", ""})
+		must[store.Edited](f)(f.s.EditMessage(f.ctx(), c, 1, a, "edited again"))
+		f.reopen()
+	}
 }
 
 func conflicts(f *fixture) {
@@ -302,7 +308,45 @@ func findByClientID(f *fixture) {
 	theirs.ClientID = mine.ClientID
 	out := f.append(mine, theirs)
 	key := func(s chat.Submission) store.SendKey { return store.SendKey{Sender: s.Sender, ClientID: s.ClientID} }
-	got := must[map[store.SendKey]*chat.Message](f)(f.s.FindByClientID(f.ctx(), []store.SendKey{key(mine), key(theirs), key(submission(c, a, "never sent"))}))
-	f.equal("found", got, map[store.SendKey]*chat.Message{key(mine): &out[0].Message, key(theirs): &out[1].Message})
-	f.equal("none", len(must[map[store.SendKey]*chat.Message](f)(f.s.FindByClientID(f.ctx(), nil))), 0)
+	got := must[map[store.SendKey]chat.Earlier](f)(f.s.FindByClientID(f.ctx(), []store.SendKey{key(mine), key(theirs), key(submission(c, a, "never sent"))}))
+	f.equal("found", got, map[store.SendKey]chat.Earlier{key(mine): {Message: &out[0].Message}, key(theirs): {Message: &out[1].Message}})
+	f.equal("none", len(must[map[store.SendKey]chat.Earlier](f)(f.s.FindByClientID(f.ctx(), nil))), 0)
+}
+
+// clockJumps sets the clock of the store back and forth, as far as into other
+// months, while it runs and before it starts: messages are stored all the same,
+// and are read in their order.
+func clockJumps(f *fixture) {
+	const day = 24 * time.Hour
+	u := f.user()
+	old := f.group(u)
+	all := map[chat.ConversationID][]chat.Message{}
+	send := func(c chat.ConversationID) {
+		f.Helper()
+		batch := batchOf(c, u, 3)
+		for _, o := range f.append(batch...) {
+			if o.Verdict != chat.Stored {
+				f.Fatalf("not stored: %+v", o)
+			}
+			all[c] = append(all[c], o.Message)
+		}
+		for _, o := range f.append(batch...) {
+			f.equal("sent again", o.Verdict, chat.Duplicate)
+		}
+	}
+	for i, offset := range []time.Duration{0, -40 * day, 0, 40 * day, 80 * day, 40 * day, -80 * day, 0} {
+		f.Clock.Set(offset)
+		if i%4 == 3 {
+			f.reopen()
+		}
+		send(f.group(u)) // its first message
+		send(old)
+	}
+	f.reopen()
+	for c, want := range all {
+		f.equal("history", f.history(c, u), want)
+		f.equal("the last page", must[store.HistoryPage](f)(f.s.History(f.ctx(), c, u, 1, 1<<31, true, 2)).Messages, want[len(want)-2:])
+		f.equal("changes", f.changes(c, u, 0, 100), want)
+		f.equal("last", *f.summary(c, u).Last, want[len(want)-1])
+	}
 }

@@ -21,7 +21,7 @@ func editMessage(f *fixture) {
 	want := f.sendN(c, a, 3)
 	e := must[store.Edited](f)(f.s.EditMessage(f.ctx(), c, 2, a, "better"))
 	f.recent("EditedAt", e.Message.EditedAt)
-	want[1].Body, want[1].Rev, want[1].EditedAt = "better", 5, e.Message.EditedAt
+	want[1].Body, want[1].Rev, want[1].EditedAt, want[1].TextCheck = "better", 5, e.Message.EditedAt, e.Message.TextCheck
 	f.equal("edited", e, store.Edited{
 		Message: want[1], Changed: true, Audience: chat.Audience{Conversation: c, MembersRev: 1, Members: sorted(a, b)},
 	})
@@ -79,7 +79,8 @@ func deleteMessage(f *fixture) {
 	must[store.Edited](f)(f.s.EditMessage(f.ctx(), c, 3, b, "edited"))
 	d := must[store.Edited](f)(f.s.DeleteMessage(f.ctx(), c, 3, b))
 	f.recent("DeletedAt", d.Message.DeletedAt)
-	want[2].Body, want[2].Rev, want[2].DeletedAt, want[2].EditedAt = "", 6, d.Message.DeletedAt, d.Message.EditedAt
+	want[2].Body, want[2].Rev, want[2].TextCheck = "", 6, d.Message.TextCheck
+	want[2].DeletedAt, want[2].EditedAt = d.Message.DeletedAt, d.Message.EditedAt
 	f.equal("deleted", d, store.Edited{
 		Message: want[2], Changed: true, Audience: chat.Audience{Conversation: c, MembersRev: 1, Members: sorted(a, b)},
 	})

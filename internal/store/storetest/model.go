@@ -26,8 +26,9 @@ type membership struct {
 }
 
 type sentMessage struct {
-	in  chat.Submission
-	out chat.Message // Seq and Conversation identify it in rooms
+	in     chat.Submission
+	out    chat.Message // Seq and Conversation identify it in rooms
+	failed chat.Code    // "" when it was stored
 }
 
 // model is all rooms and all sends.
@@ -74,27 +75,40 @@ func (m *model) room(id chat.ConversationID) *room {
 func (m *model) send(s chat.Submission) (verdict chat.Verdict, seq int64, code chat.Code) {
 	r := m.room(s.Conversation)
 	key := sendKey{s.Sender, s.ClientID}
-	if e, ok := m.sends[key]; ok {
-		now := m.room(e.out.Conversation).msgs[e.out.Seq-1]
-		textGone := !now.EditedAt.IsZero() || !now.DeletedAt.IsZero()
-		if e.in.Conversation != s.Conversation || e.in.ReplyTo != s.ReplyTo || (e.in.Body != s.Body && !textGone) {
+	e, ok := m.sends[key]
+	switch {
+	case ok && e.failed != "" && s.Requeued:
+	case ok && e.failed != "":
+		if e.in.Conversation != s.Conversation || e.in.ReplyTo != s.ReplyTo || e.in.Body != s.Body {
+			return 0, 0, chat.CodeConflict
+		}
+		return 0, 0, e.failed
+	case ok:
+		if e.in.Conversation != s.Conversation || e.in.ReplyTo != s.ReplyTo || e.in.Body != s.Body {
 			return 0, 0, chat.CodeConflict
 		}
 		return chat.Duplicate, e.out.Seq, ""
 	}
+	if !ok {
+		m.order = append(m.order, key)
+	}
+	s.Requeued = false
 	switch {
 	case r.in[s.Sender] == nil:
-		return 0, 0, chat.CodeNotFound
+		code = chat.CodeNotFound
 	case s.Body == "" || s.ReplyTo > r.seq():
-		return 0, 0, chat.CodeInvalid
+		code = chat.CodeInvalid
+	}
+	if code != "" {
+		m.sends[key] = sentMessage{in: s, failed: code}
+		return 0, 0, code
 	}
 	r.rev++
 	msg := chat.Message{
 		Conversation: r.id, Seq: r.seq() + 1, Rev: r.rev, Sender: s.Sender, ClientID: s.ClientID, Body: s.Body, ReplyTo: s.ReplyTo,
 	}
 	r.msgs = append(r.msgs, msg)
-	m.sends[key] = sentMessage{s, msg}
-	m.order = append(m.order, key)
+	m.sends[key] = sentMessage{in: s, out: msg}
 	return chat.Stored, msg.Seq, ""
 }
 

@@ -115,7 +115,7 @@ func (m *stateMachine) anyUser(t *rapid.T, label string) chat.UserID {
 // normalize clears what the model cannot know: ids and times. Whether a time is
 // set is kept.
 func normalize(msg chat.Message) chat.Message {
-	msg.ID, msg.At = 0, time.Time{}
+	msg.ID, msg.At, msg.TextCheck = 0, time.Time{}, 0
 	for _, at := range []*time.Time{&msg.EditedAt, &msg.DeletedAt} {
 		if !at.IsZero() {
 			*at = time.Unix(1, 0)
@@ -127,7 +127,7 @@ func normalize(msg chat.Message) chat.Message {
 func (m *stateMachine) send(t *rapid.T) {
 	var batch []chat.Submission
 	for range rapid.IntRange(1, 5).Draw(t, "batch") {
-		kind := rapid.SampledFrom([]string{"new", "new", "new", "again", "conflict"}).Draw(t, "kind")
+		kind := rapid.SampledFrom([]string{"new", "new", "new", "again", "conflict", "requeued"}).Draw(t, "kind")
 		if len(m.model.order) == 0 {
 			kind = "new"
 		}
@@ -146,6 +146,7 @@ func (m *stateMachine) send(t *rapid.T) {
 			continue
 		}
 		s := m.model.sends[rapid.SampledFrom(m.model.order).Draw(t, "earlier")].in
+		s.Requeued = kind == "requeued"
 		if kind == "conflict" {
 			switch rapid.IntRange(0, 2).Draw(t, "other") {
 			case 0:

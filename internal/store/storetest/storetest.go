@@ -32,7 +32,21 @@ type Harness struct {
 	HistoriesPercent int
 	// Reopen closes the store and opens the same data again.
 	Reopen func() store.Store
+	// Beside opens the same data while the store is open, as another process does.
+	Beside func() store.Store
+	// Clock is the clock of the store, also of a reopened one.
+	Clock *Clock
 }
+
+// Clock is a clock that can be set. Its zero value shows the time. It is safe for
+// concurrent use.
+type Clock struct{ offset atomic.Int64 }
+
+// Now returns the time that the clock shows.
+func (c *Clock) Now() time.Time { return time.Now().Add(time.Duration(c.offset.Load())) }
+
+// Set sets the clock: it shows the time plus offset from now on.
+func (c *Clock) Set(offset time.Duration) { c.offset.Store(int64(offset)) }
 
 // Run runs the suite. open gives a store without any data.
 func Run(t *testing.T, open func(tb testing.TB) Harness) {
@@ -48,8 +62,10 @@ func Run(t *testing.T, open func(tb testing.TB) Harness) {
 		{"Members", memberTests},
 		{"Links", linkTests},
 		{"Append", appendTests},
+		{"Failures", failureTests},
 		{"Messages", messageTests},
 		{"Feed", feedTests},
+		{"Epochs", epochTests},
 		{"Pushes", pushTests},
 		{"Batches", batchTests},
 		{"Removals", removalTests},

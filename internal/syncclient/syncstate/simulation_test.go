@@ -276,7 +276,7 @@ func (s *simulation) connect() {
 	s.connections++
 	s.connection = s.connections
 	s.uplink, s.downlink, s.ticks = s.now, s.now, time.Time{}
-	s.send(s.device.Connected(s.now, 1))
+	s.send(s.device.Connected(s.now, 1, ""))
 	s.ping()
 }
 

@@ -83,6 +83,7 @@ type Machine struct {
 	behind        int // conversations of which changes are missing
 	outstanding   int // requests for the changes of conversations that were sent
 	me            chat.UserID
+	epoch         string         // of the installation's history
 	cursor        string         // all changes up to it were seen
 	listed        string         // end of the last page of the list; "" once it is the cursor
 	conversations []conversation // in the order of their ids
@@ -108,21 +109,21 @@ type request struct {
 // New is a device that has seen nothing.
 func New(o Options) Machine { return Machine{options: o} }
 
-// Connected begins a connection of a user: it forgets what the one before was
-// asked for, and asks what changed.
-func (m *Machine) Connected(now time.Time, me chat.UserID) []wire.Sync {
+// Connected begins a connection of a user in an epoch, as hello has them: it
+// forgets what the one before was asked for, and asks what changed. In another
+// epoch it begins anew: the installation's history may have gone back, and what
+// was seen says nothing any more.
+func (m *Machine) Connected(now time.Time, me chat.UserID, epoch string) []wire.Sync {
+	if m.epoch != "" && m.epoch != epoch {
+		*m = Machine{options: m.options, lastRequest: m.lastRequest}
+	}
+	m.epoch = epoch
 	m.me, m.list, m.listAgain, m.inSync, m.listed, m.outstanding = me, nil, false, false, "", 0
 	for i := range m.conversations {
 		m.conversations[i].request = nil
 	}
 	m.requestList(now)
 	return m.sendDue(now)
-}
-
-// Reset forgets everything: the installation's history went back, and what was
-// seen says nothing any more. The next connection begins anew.
-func (m *Machine) Reset() {
-	*m = Machine{options: m.options, lastRequest: m.lastRequest}
 }
 
 // Handle takes a frame from the server. Those that say nothing of what has been

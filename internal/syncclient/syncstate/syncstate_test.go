@@ -27,7 +27,7 @@ type device struct {
 func begin(t *testing.T, o syncstate.Options) *device {
 	t.Helper()
 	d := &device{t: t, now: time.Unix(1_000_000, 0), Machine: syncstate.New(o)}
-	d.asked = d.Connected(d.now, 1)
+	d.asked = d.Connected(d.now, 1, "e")
 	d.asks("list ")
 	d.listed("1", "a", conversation(7, 0))
 	if !d.Whole() {
@@ -180,14 +180,14 @@ func TestLateAnswer(t *testing.T) {
 func TestCursorMovesPastWhatWasSeen(t *testing.T) {
 	d := begin(t, syncstate.Options{})
 	d.pushed(1)
-	d.asked = d.Connected(d.now, 1)
+	d.asked = d.Connected(d.now, 1, "e")
 	d.asks("list a")
 	d.listed("2", "b", conversation(7, 3))
 	d.asks("7 after 1")
 	if d.Cursor() != "a" {
 		t.Errorf("the cursor is %q", d.Cursor())
 	}
-	d.asked = d.Connected(d.now, 1)
+	d.asked = d.Connected(d.now, 1, "e")
 	d.asks("list a")
 	d.answered("3", false, 2, 3) // of the connection before
 	d.listed("4", "c", conversation(7, 3))
@@ -230,7 +230,7 @@ func TestUnknownCursor(t *testing.T) {
 	d.hear("resync", wire.Resync{T: "resync"})
 	d.listed("2", "b", conversation(8, 0))
 	d.asks("list a")
-	d.asked = d.Connected(d.now, 1)
+	d.asked = d.Connected(d.now, 1, "e")
 	d.asks("list b")
 	d.hear("error", wire.ErrorFrame{T: "error", ID: "3", Code: "invalid"})
 	d.wait(time.Second)
@@ -243,13 +243,15 @@ func TestUnknownCursor(t *testing.T) {
 	}
 }
 
-func TestReset(t *testing.T) {
+// In another epoch the device begins anew.
+func TestAnotherEpoch(t *testing.T) {
 	d := begin(t, syncstate.Options{})
 	d.pushed(1, 2, 3)
-	d.Reset()
-	d.asked = d.Connected(d.now, 1)
+	d.asked = d.Connected(d.now, 1, "e")
+	d.asks("list a")
+	d.asked = d.Connected(d.now, 1, "f")
 	d.asks("list ")
-	d.listed("2", "x", conversation(7, 1))
+	d.listed("3", "x", conversation(7, 1))
 	d.pushed(2)
 	d.asks()
 	d.shows(1, 2, 3, 2)
@@ -266,7 +268,7 @@ func TestBeginsWithTheFirstListOrTheStart(t *testing.T) {
 		d.wait(time.Second)
 		d.asks("8 after 0")
 		e := &device{t: t, now: d.now, Machine: syncstate.New(o)}
-		e.Connected(e.now, 1)
+		e.Connected(e.now, 1, "e")
 		e.listed("1", "a", conversation(9, 2), conversation(7, 4))
 		if o.FromStart {
 			e.asks("7 after 0", "9 after 0")
@@ -361,7 +363,7 @@ func TestRefusalsAndSilence(t *testing.T) {
 // No more than sixteen conversations are requested at a time.
 func TestRequestsAreLimited(t *testing.T) {
 	d := &device{t: t, now: time.Unix(1_000_000, 0), Machine: syncstate.New(syncstate.Options{FromStart: true})}
-	d.asked = d.Connected(d.now, 1)
+	d.asked = d.Connected(d.now, 1, "e")
 	var all []wire.Summary
 	for id := range chat.ConversationID(20) {
 		all = append(all, conversation(id+1, 1))

@@ -84,9 +84,20 @@ export interface components {
         };
         Failed: {
             code: string;
+            /** @description what was sent: the first 16 bytes, in hexadecimal digits, of the SHA-256 of the conversation's id, a line feed, reply_to (0 for none), a line feed, and the body */
+            digest: string;
             id: string;
             /** @enum {string} */
             t: "failed";
+            /** @description one sentence for people */
+            text: string;
+        };
+        Failure: {
+            code: string;
+            /** @description what was sent: the first 16 bytes, in hexadecimal digits, of the SHA-256 of the conversation's id, a line feed, reply_to (0 for none), a line feed, and the body */
+            digest: string;
+            id: string;
+            /** @description one sentence for people */
             text: string;
         };
         Goodbye: {
@@ -96,6 +107,8 @@ export interface components {
             t: "goodbye";
         };
         Hello: {
+            /** @description opaque; when it is another one than that of the last connection, history has gone back: drop cursors, conversations and messages, keep what is unsent, and begin anew */
+            epoch: string;
             limits: components["schemas"]["Limits"];
             /** @description version of the server */
             server: string;
@@ -409,7 +422,7 @@ export interface components {
         };
         Sync: {
             conversation?: string;
-            /** @description from the last synced frame; empty to begin */
+            /** @description from the last synced frame; empty to begin. One that the server does not know (any more) is answered with error invalid: begin with an empty one */
             cursor?: string;
             /** @description repeated in the answer */
             id: string;
@@ -431,6 +444,8 @@ export interface components {
             conversations: components["schemas"]["Summary"][];
             /** @description for the next sync */
             cursor: string;
+            /** @description messages of the user that failed after they were accepted, oldest first; one may be listed more than once */
+            failed: components["schemas"]["Failure"][];
             /** @description those that the user is no longer in */
             gone: string[];
             id: string;

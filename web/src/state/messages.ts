@@ -13,6 +13,10 @@ export type DraftStorage = {
 /** A typing notification is sent at most once in this time. */
 const typingInterval = 3000;
 
+function newId(now: number): string {
+  return v7({ msecs: Math.round(now) });
+}
+
 /** Messages sends, edits and deletes messages, and keeps drafts. */
 export class Messages {
   private typingSentAt = -Infinity;
@@ -29,11 +33,10 @@ export class Messages {
     // The id has the server's time, so that a device whose clock is wrong
     // names its messages like any other.
     const now = this.clock.now();
-    const id = v7({ msecs: Math.round(now) });
-    void this.outbox.add(id, conversation, body, replyTo, now);
+    void this.outbox.add(newId(now), conversation, body, replyTo, now);
   }
   retry(id: string) {
-    this.outbox.retry(id);
+    this.outbox.retry(id, newId(this.clock.now()));
   }
   discard(id: string) {
     this.outbox.remove(id);

@@ -84,7 +84,7 @@ export class Session {
       },
       onOpen: (hello) => {
         clock.set(hello.time);
-        this.sync.connected();
+        this.sync.connected(hello.epoch);
         this.outbox.connected(hello.limits.in_flight);
         this.presence.connected();
       },

@@ -1,6 +1,6 @@
 import type { ConversationFrame, Message, Summary } from "../protocol/types";
 import { advance } from "./changelog";
-import type { SyncState } from "./store";
+import { emptySyncState, type SyncState } from "./store";
 import { mergeSummary } from "./summary";
 import type { Applied } from "./syncstate";
 import { applyChanges } from "./timeline";
@@ -9,6 +9,8 @@ import { applyChanges } from "./timeline";
  * machine hands out. What the state has already changes nothing. */
 export function apply(s: SyncState, a: Applied): Partial<SyncState> {
   switch (a.t) {
+    case "reset":
+      return reset(s);
     case "summary":
       return applySummary(s, a.summary);
     case "removed":
@@ -24,6 +26,15 @@ export function apply(s: SyncState, a: Applied): Partial<SyncState> {
       return { timelines: { ...s.timelines, [a.conversation]: changed } };
     }
   }
+}
+
+/** Drops what the server has told. What the device has to say (outbox, drafts) stays. */
+function reset({ removals: before, conversations, changeLogs }: SyncState): Partial<SyncState> {
+  const { ready, timelines, typing, marks, localReadMarks } = emptySyncState;
+  // What was asked for before is not shown when it comes.
+  const removals = { ...before };
+  for (const id of Object.keys({ ...conversations, ...changeLogs })) removals[id] = (removals[id] ?? 0) + 1;
+  return { ready, conversations: {}, timelines, changeLogs: {}, removals, typing, marks, localReadMarks };
 }
 
 function applySummary(s: SyncState, c: Summary): Partial<SyncState> {

@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type { ClientFrame } from "../protocol/types";
+import { messageDigest } from "./digest";
 import { Outbox, type OutboxMessage, type OutboxStorage } from "./outbox";
 import { MemoryStorage } from "./memorystorage";
 import { openStorage } from "./storage";
@@ -55,8 +56,8 @@ describe("Outbox", () => {
     expect(shown()).toEqual([]);
     await outbox.add("2", "c", "two", 0, 0);
     outbox.rejected({ id: "2", code: "not_found" });
-    outbox.retry("2");
-    expect(sent).toEqual(["1", "2", "2"]);
+    outbox.retry("2", "3");
+    expect(sent).toEqual(["1", "2", "3"]);
   });
 
   it("loads unsent messages after a reload", async () => {
@@ -156,8 +157,24 @@ describe("Outbox", () => {
     outbox.connected(10);
     expect(sent).toEqual(["1"]);
     expect(memory.messages.get("1")!.failed).toBe("not_found");
-    outbox.retry("1");
-    expect(sent).toEqual(["1", "1"]);
+    // Under a new id: what has failed stays so.
+    outbox.retry("1", "2");
+    expect(sent).toEqual(["1", "2"]);
+    expect(shown()).toMatchObject([{ id: "2", body: "one", state: "sending", code: undefined }]);
+    await vi.waitFor(() => expect([...memory.messages.keys()]).toEqual(["2"]));
+    expect(memory.messages.get("2")!.failed).toBeUndefined();
+  });
+
+  it("takes a failure for its own message alone", async () => {
+    const { outbox, shown } = setup();
+    outbox.connected(10);
+    await outbox.add("1", "7", "one", 2, 0);
+    outbox.accepted("1");
+    outbox.failed("1", "conflict", messageDigest("7", 2, "another text"));
+    outbox.failed("1", "conflict", messageDigest("8", 2, "one"));
+    expect(shown()).toMatchObject([{ state: "accepted" }]);
+    outbox.failed("1", "not_found", messageDigest("7", 2, "one"));
+    expect(shown()).toMatchObject([{ state: "failed", code: "not_found" }]);
   });
 
   it("ends what was for a conversation that the user is no longer in as failed, for all to see", async () => {

@@ -1,4 +1,5 @@
 import type { ClientFrame, Rejected } from "../protocol/types";
+import { messageDigest } from "./digest";
 import type { StoredMessage } from "./storage";
 
 export type OutboxState = "sending" | "accepted" | "failed";
@@ -21,13 +22,14 @@ export type OutboxStorage = {
   delete(id: string): Promise<void>;
 };
 
-/** sent: on the current connection. owed: the server rejected it for now on this
- * connection, and lets no later message pass until it is sent again or withdrawn. */
 type Entry = OutboxMessage & {
   order: number;
   /** Whether it may have reached the server at any time. */
   attempted: boolean;
+  /** Whether it was sent on the current connection. */
   sent: boolean;
+  /** Whether the server rejected it for now on this connection, and lets no later
+   * message pass until it is sent again or withdrawn. */
   owed: boolean;
 };
 
@@ -127,12 +129,12 @@ export class Outbox {
   }
 
   rejected(frame: Pick<Rejected, "id" | "code" | "retry_after_ms" | "waits_for">) {
+    const e = this.find(frame.id);
     if (!frame.retry_after_ms) {
-      this.failed(frame.id, frame.code);
+      if (e) this.fail(e, frame.code);
       return;
     }
     if (frame.waits_for && !this.willSend(frame.waits_for)) this.withdraw(frame.waits_for);
-    const e = this.find(frame.id);
     if (!e || e.state === "failed") {
       this.withdraw(frame.id);
       return;
@@ -142,9 +144,16 @@ export class Outbox {
     this.pauseConversation(e.conversation, frame.retry_after_ms);
   }
 
-  failed(id: string, code: string) {
+  /** A message failed after it was accepted. The digest says which one: it may be
+   * another that was sent under the same id. A server of an earlier version gives
+   * none. */
+  failed(id: string, code: string, digest?: string) {
     const e = this.find(id);
-    if (!e) return;
+    if (!e || (digest && digest !== messageDigest(e.conversation, e.replyTo, e.body))) return;
+    if (e.state !== "failed") this.fail(e, code);
+  }
+
+  private fail(e: Entry, code: string) {
     e.state = "failed";
     e.code = code;
     this.withdrawOwed(e);
@@ -158,9 +167,13 @@ export class Outbox {
     if (this.find(id)) this.remove(id);
   }
 
-  retry(id: string) {
+  /** Sends a failed message again, under a new id: what has failed under an id
+   * stays so. */
+  retry(id: string, newId: string) {
     const e = this.find(id);
     if (!e) return;
+    void this.delete(id);
+    e.id = newId;
     e.state = "sending";
     e.code = undefined;
     e.sent = false;

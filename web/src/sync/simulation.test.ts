@@ -353,7 +353,7 @@ class Simulation {
       else gone.push(c.id);
     }
     const more = changed.length > pageSize;
-    return { t: "synced", id, conversations, gone, cursor: `${this.key}:${position}`, more };
+    return { t: "synced", id, conversations, gone, failed: [], cursor: `${this.key}:${position}`, more };
   }
 
   // The network
@@ -362,7 +362,7 @@ class Simulation {
     this.connection = ++this.connections;
     this.uplink = this.downlink = this.now;
     this.tickAt = undefined;
-    this.follow(this.page.connected(this.now, me.id));
+    this.follow(this.page.connected(this.now, me.id, "e"));
     this.afterOnConnection(heartbeat, () => this.ping());
   }
 

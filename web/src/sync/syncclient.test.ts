@@ -34,6 +34,8 @@ function setup(
 ) {
   const sent: ClientFrame[] = [];
   const stored: string[] = [];
+  const removed: string[] = [];
+  const failed: string[] = [];
   const store = createStore<SyncState>()(() => ({
     ...emptySyncState,
     me,
@@ -49,9 +51,9 @@ function setup(
     {
       accepted: () => {},
       rejected: () => {},
-      failed: () => {},
+      failed: (...failure) => failed.push(failure.join(" ")),
       stored: (id) => stored.push(id),
-      removeConversation: () => {},
+      removeConversation: (id) => removed.push(id),
     },
     fetchConversation,
   );
@@ -62,12 +64,30 @@ function setup(
     engine.handleFrame(f as ServerFrame);
     await vi.advanceTimersByTimeAsync(0);
   };
-  return { engine, store, sent, stored, push, bodies, answer };
+  return { engine, store, sent, stored, removed, failed, push, bodies, answer };
 }
 
 describe("SyncClient", () => {
   beforeEach(() => vi.useFakeTimers());
   afterEach(() => vi.useRealTimers());
+
+  it("takes the failures that a sync lists like those that are pushed", async () => {
+    const { engine, failed, answer } = setup();
+    engine.handleFrame({ t: "failed", id: "1", code: "invalid", text: "", digest: "d1" });
+    engine.connected();
+    const more = { id: "2", code: "not_found", text: "", digest: "d2" };
+    await answer({
+      t: "synced",
+      id: "1",
+      conversations: [],
+      gone: [],
+      failed: [more],
+      cursor: "x",
+      more: false,
+    });
+    expect(failed).toEqual(["1 invalid d1", "2 not_found d2"]);
+    await answer({ t: "synced", id: "2", conversations: [], gone: [], cursor: "x", more: false }); // of an earlier version
+  });
 
   it("applies frames in the order of their rev", () => {
     const { push, bodies, store, stored } = setup();
@@ -157,6 +177,39 @@ describe("SyncClient", () => {
     engine.handleFrame({ t: "resync" });
     await answer({ t: "error", id: "2", code: "invalid", text: "" });
     expect(sent[2]).toMatchObject({ t: "sync", cursor: "" });
+  });
+
+  it("begins anew in another epoch, and only then", async () => {
+    const { engine, store, sent, push, bodies, answer, removed } = setup({});
+    const connect = async (epoch: string, page: object) => {
+      engine.disconnected();
+      sent.length = 0;
+      engine.connected(epoch);
+      const [request] = sent as { id: string; cursor: string }[];
+      await answer({ t: "synced", id: request!.id, gone: [], more: false, conversations: [], ...page });
+      return request!.cursor;
+    };
+    const open = (messages: Message[]) =>
+      store.setState({ timelines: { c: { messages, hasBefore: false, hasAfter: false } } });
+    expect(await connect("one", { conversations: [summary()], cursor: "x" })).toBe("");
+    open([]);
+    push(message(1, 2));
+    push(message(2, 3));
+    push(message(4, 5)); // waits for the one before it, which is lost
+    expect(await connect("one", { cursor: "y" })).toBe("x");
+    expect(bodies()).toEqual(["text 1", "text 2"]);
+
+    // The second message is lost, and another has its place.
+    const next = connect("two", { conversations: [summary({ seq: 1, rev: 2 })], cursor: "z" });
+    expect(store.getState()).toMatchObject({ ready: false, conversations: {}, timelines: {} });
+    expect(await next).toBe("");
+    expect(store.getState()).toMatchObject({ ready: true, conversations: { c: { seq: 1, rev: 2 } } });
+    open([message(1, 2)]);
+    push(message(2, 3, { body: "in its place" }));
+    expect(bodies()).toEqual(["text 1", "in its place"]);
+    expect(store.getState().conversations.c).toMatchObject({ seq: 2, rev: 3 });
+    expect(removed).toEqual([]); // what is unsent stays
+    expect(await connect("two", { cursor: "z2" })).toBe("z");
   });
 
   it("deletes a conversation that the user was removed from", () => {

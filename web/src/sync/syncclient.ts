@@ -35,10 +35,10 @@ export class SyncClient {
     this.disconnected();
   }
 
-  /** A connection is open. */
-  connected() {
+  /** A connection is open, in an epoch of the server. */
+  connected(epoch: string) {
     this.isConnected = true;
-    this.follow(this.machine.connected(now(), this.state.me?.id ?? ""));
+    this.follow(this.machine.connected(now(), this.state.me?.id ?? "", epoch));
   }
 
   /** The connection is lost, and with it every answer that is still due. */
@@ -59,7 +59,7 @@ export class SyncClient {
       case "rejected":
         return this.outbox.rejected(f);
       case "failed":
-        return this.outbox.failed(f.id, f.code);
+        return this.outbox.failed(f.id, f.code, f.digest);
       case "mark":
         return this.handleMark(f);
       case "typing":
@@ -70,6 +70,10 @@ export class SyncClient {
       case "edited":
       case "deleted":
         this.outbox.stored(f.client_id);
+        break;
+      case "synced":
+        // Absent where the server is of an earlier version.
+        for (const x of f.failed ?? []) this.outbox.failed(x.id, x.code, x.digest);
         break;
       case "conversation": {
         const named = [...(f.joined ?? []), ...(f.left ?? [])].filter((u) => u.name);

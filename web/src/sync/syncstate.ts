@@ -46,6 +46,8 @@ export type Place = "next" | "ahead" | "seen" | "unknown";
 /** Applied is something to apply to what the page holds, in the order of the output.
  * What is not newer than the summary, or than the timeline, changes nothing there. */
 export type Applied =
+  /** Whatever the server has told is void. */
+  | { t: "reset" }
   /** The summary as the list has it. */
   | { t: "summary"; summary: Summary }
   /** The user is no longer in the conversation. */
@@ -105,6 +107,8 @@ export class Machine {
   /** Requests for the changes of conversations that were sent. */
   private outstanding = 0;
   private me = "";
+  /** Of the installation's history. */
+  private epoch = "";
   /** All changes up to it were seen. */
   private position = "";
   /** End of the last page of the list; "" once it is the position. */
@@ -114,9 +118,12 @@ export class Machine {
   private list: Request | null = null;
   private apply: Applied[] = [];
 
-  /** Begins a connection of a user: forgets what the one before was asked for, and
-   * asks what changed. */
-  connected(now: number, me: string): Output {
+  /** Begins a connection of a user in an epoch, as hello has them: forgets what the one
+   * before was asked for, and asks what changed. In another epoch it begins anew: the
+   * installation's history may have gone back, and what was seen says nothing any more. */
+  connected(now: number, me: string, epoch: string): Output {
+    if (this.epoch !== "" && this.epoch !== epoch) this.reset();
+    this.epoch = epoch;
     this.me = me;
     this.list = null;
     this.listAgain = this.inSync = false;
@@ -219,6 +226,14 @@ export class Machine {
   rev(id: string): number {
     const c = this.conversations.get(id);
     return c ? seen(c) : 0;
+  }
+
+  private reset() {
+    this.complete = this.sweep = false;
+    this.position = "";
+    this.behind = 0;
+    this.conversations.clear();
+    this.apply.push({ t: "reset" });
   }
 
   private output(now: number): Output {

@@ -10,7 +10,7 @@ import { fromHistory } from "./timeline";
 
 type Step = {
   connect?: Hello;
-  ping?: ClientFrame;
+  ping?: Extract<ClientFrame, { t: "ping" }>;
   push?: ServerFrame;
   lose?: ServerFrame;
   ask?: ClientFrame;
@@ -60,9 +60,9 @@ function setup(trace: Trace) {
   );
 
   const steps = {
-    connect() {
+    connect(hello: Hello) {
       connected = true;
-      client.connected();
+      client.connected(hello.epoch);
     },
     cut() {
       connected = false;
@@ -80,7 +80,7 @@ function setup(trace: Trace) {
       store.setState((s) => ({ timelines: { ...s.timelines, [id]: fromHistory(h) } }));
       client.timelineLoaded(id);
     },
-    ping({ cursor = "" }: { cursor?: string }) {
+    ping({ cursor = "" }: Extract<ClientFrame, { t: "ping" }>) {
       expect(client.cursor).toBe(cursor);
     },
   };
@@ -88,7 +88,7 @@ function setup(trace: Trace) {
     expect(requests).toEqual([]);
   };
   const play = async (s: Step) => {
-    if (s.connect) steps.connect();
+    if (s.connect) steps.connect(s.connect);
     else if (s.ping) steps.ping(s.ping);
     else if (s.push) client.handleFrame(s.push);
     else if (s.ask) steps.ask(s.ask, s.answer);

@@ -21,7 +21,7 @@ import (
 // timeout bounds every wait. Only a fault takes that long.
 const timeout = time.Minute
 
-// fastHeartbeat is a heartbeat for tests in which head checks find something.
+// fastHeartbeat is a heartbeat for tests in which checks find something.
 const fastHeartbeat = 100 * time.Millisecond
 
 // listener records what a user receives.

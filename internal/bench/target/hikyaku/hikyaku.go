@@ -122,7 +122,7 @@ func (s *site) Connect(ctx context.Context, user int, on target.Listener) (targe
 	if s.version.Load() == nil {
 		s.version.Store(&socket.Hello.Server)
 	}
-	c.connected(s.users[user].Me().ID)
+	c.connected(s.users[user].Me().ID, socket.Hello.Epoch)
 	select {
 	case <-c.synced:
 	case <-socket.Done():

@@ -31,7 +31,7 @@ func BenchmarkIdleUser(b *testing.B) {
 			perUser(b, func(s *site, i int) *conn {
 				s.states[i].machine = syncstate.New(syncstate.Options{})
 				c := &conn{site: s, sync: &s.states[i], synced: make(chan struct{})}
-				c.connected(1)
+				c.connected(1, "")
 				c.sync.machine.Handle(now, "synced", raw)
 				return c
 			})

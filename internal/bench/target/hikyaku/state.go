@@ -46,14 +46,14 @@ func (s *syncState) ensureCopies(id chat.ConversationID) *copies {
 
 // connected starts a connection. A message that was pushed on the previous one
 // before its turn, and left to a sync, may be pushed again.
-func (c *conn) connected(me chat.UserID) {
+func (c *conn) connected(me chat.UserID, epoch string) {
 	s := c.sync
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, k := range s.copies {
 		k.pushedEarly, k.pushedAgain = nil, nil
 	}
-	c.sendSyncs(s.machine.Connected(time.Now(), me))
+	c.sendSyncs(s.machine.Connected(time.Now(), me, epoch))
 }
 
 // handleMessage takes a pushed message if it is the next change. A repeated one

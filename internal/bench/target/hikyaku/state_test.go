@@ -42,7 +42,7 @@ func unsynced() (c *conn, heard *seqListener) {
 		states: make([]syncState, 1),
 	}
 	c = &conn{site: s, on: heard, sync: &s.states[0], synced: make(chan struct{})}
-	c.connected(1)
+	c.connected(1, "")
 	return c, heard
 }
 
