@@ -16,10 +16,10 @@ export function emptyChangeLog(rev: number): ChangeLog {
 }
 
 /** Adds the change that took a conversation from the rev before it to its own. */
-function record(log: ChangeLog | undefined, before: number, rev: number, m?: Message): ChangeLog {
+function record(log: ChangeLog | undefined, rev: number, m?: Message): ChangeLog {
   if (log && rev <= log.to) return log;
   // What lies between is not known, as after a summary that came without its messages.
-  const known = log?.to === before ? log : emptyChangeLog(before);
+  const known = log?.to === rev - 1 ? log : emptyChangeLog(rev - 1);
   const messages = m ? [...known.messages, m] : known.messages;
   if (messages.length <= changeLogLimit) return { ...known, to: rev, messages };
   return { since: messages[0]!.rev, to: rev, messages: messages.slice(1) };
@@ -44,7 +44,7 @@ export function advance(
   const { rev, message } = change;
   const timeline = s.timelines[id];
   if (!timeline && !s.changeLogs[id]) return {};
-  const log = record(s.changeLogs[id], rev - 1, rev, message);
+  const log = record(s.changeLogs[id], rev, message);
   const changeLogs = { ...s.changeLogs, [id]: log };
   if (!timeline) return { changeLogs };
   // The log may be of another time than a timeline that follows what was requested.
