@@ -26,8 +26,6 @@ const latency = 40;
 /** Entries of an answer, and of a page of history. */
 const pageSize = 3;
 const historySize = 5;
-/** Where a lost push changes nothing that can be seen later, an own message would
- * hide it: others say everything. */
 const me = { id: "1", name: "aki", display_name: "Aki" };
 
 type Sync = Extract<ClientFrame, { t: "sync" }>;

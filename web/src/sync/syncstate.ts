@@ -36,12 +36,7 @@ const maxKept = 200;
 type Sync = Extract<ClientFrame, { t: "sync" }>;
 type Removed = Extract<ServerFrame, { t: "removed" }>;
 type ErrorFrame = Extract<ServerFrame, { t: "error" }>;
-export type PushedChange = MessageFrame | ConversationFrame;
-
-/** Where a pushed change stands among those that were seen: "next" is the change
- * after the last one, and is seen now; "ahead" has changes missing before it; "seen"
- * was seen before; "unknown" is of a conversation that the page knows nothing of. */
-export type Place = "next" | "ahead" | "seen" | "unknown";
+type PushedChange = MessageFrame | ConversationFrame;
 
 /** Applied is something to apply to what the page holds, in the order of the output.
  * What is not newer than the summary, or than the timeline, changes nothing there. */
@@ -244,22 +239,22 @@ export class Machine {
     return { send, apply };
   }
 
-  private take(now: number, id: string, rev: number, f: PushedChange): Place {
+  /** Takes a change that was pushed. */
+  private take(now: number, id: string, rev: number, f: PushedChange) {
     const c = this.conversations.get(id);
     if (!c) {
       this.requestList(now);
-      return "unknown";
+      return;
     }
-    if (rev <= seen(c)) return "seen";
-    if (rev === seen(c) + 1) {
-      this.next(now, c, rev, f);
-      this.takeKept(now, c);
-      return "next";
+    if (rev <= seen(c)) return;
+    if (rev > seen(c) + 1) {
+      keep(c, f);
+      this.advance(c, () => (c.highest = Math.max(c.highest, rev)));
+      this.catchUp(c, now);
+      return;
     }
-    keep(c, f);
-    this.advance(c, () => (c.highest = Math.max(c.highest, rev)));
-    this.catchUp(c, now);
-    return "ahead";
+    this.next(now, c, rev, f);
+    this.takeKept(now, c);
   }
 
   /** Hands out the next change of a conversation. */
