@@ -299,6 +299,22 @@ func TestLeaving(t *testing.T) {
 	}
 }
 
+// A removal that comes after the user was added again, and the device knows it, is
+// of the past.
+func TestOvertakenRemoval(t *testing.T) {
+	d := begin(t, syncstate.Options{})
+	d.hear("resync", wire.Resync{T: "resync"})
+	d.listed("2", "b", conversation(7, 2)) // removed with 1, added with 2
+	d.hear("removed", wire.Removed{T: "removed", Conversation: 7, Rev: 1})
+	if !d.Has(7) {
+		t.Error("it has gone")
+	}
+	d.hear("removed", wire.Removed{T: "removed", Conversation: 7, Rev: 3})
+	if d.Has(7) {
+		t.Error("it has not gone")
+	}
+}
+
 // Who is refused as no member looks whether that is so.
 func TestRefusedAsNoMember(t *testing.T) {
 	d := begin(t, syncstate.Options{})
