@@ -461,7 +461,7 @@ func (m *Machine) sendDue(now time.Time) (send []wire.Sync) {
 		m.sent(m.list, now)
 		send = append(send, wire.Sync{T: "sync", ID: m.list.id, Cursor: cmp.Or(m.listed, m.cursor)})
 	}
-	if m.behind == 0 {
+	if m.behind == 0 && m.outstanding == 0 {
 		return send
 	}
 	for i := range m.conversations {

@@ -383,3 +383,26 @@ func TestRequestsAreLimited(t *testing.T) {
 		t.Errorf("whole: %t, at %q", d.Whole(), d.Cursor())
 	}
 }
+
+// A request whose answer does not come, while what it asked for arrives by itself,
+// is given up when it is due: else whoever calls Tick at Due would do nothing else.
+func TestUnneededRequestIsGivenUp(t *testing.T) {
+	d := begin(t, syncstate.Options{})
+	d.asked = d.Connected(d.now, 1, "e")
+	d.asks("list a")
+	d.listed("2", "b", conversation(7, 2))
+	d.asks("7 after 0")
+	d.pushed(1, 2)
+	if !d.Whole() || d.Cursor() != "b" {
+		t.Fatalf("something is missing; the cursor is %q", d.Cursor())
+	}
+	due := d.Due()
+	if due.IsZero() {
+		t.Fatal("the request was given up before it was due")
+	}
+	d.wait(due.Sub(d.now))
+	d.asks()
+	if due := d.Due(); !due.IsZero() {
+		t.Errorf("it is due %v from now", due.Sub(d.now))
+	}
+}
