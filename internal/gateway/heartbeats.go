@@ -21,8 +21,9 @@ import (
 // on the bus are known, and clients resync then. While the bus is interrupted,
 // every ping is checked.
 type heartbeats struct {
-	g     *Gateway
-	queue *batching.Queue[check]
+	g      *Gateway
+	queue  *batching.Queue[check]
+	gather time.Duration // how long devices gather for a look-up
 }
 
 // check is a device that is to be checked.
@@ -34,6 +35,7 @@ type check struct {
 const (
 	checkBatch   = 1000
 	checkTimeout = 5 * time.Second
+	checkGather  = time.Second
 	// activeFor is how long after a frame to or from it a session counts as
 	// active: its heartbeats are short, so that a broken connection is noticed.
 	activeFor = 10 * time.Second
@@ -55,10 +57,22 @@ type heartbeat struct {
 func (h *heartbeat) active() { h.activeAt.Store(time.Now().UnixMilli()) }
 
 func newHeartbeats(g *Gateway) *heartbeats {
-	return &heartbeats{g: g, queue: batching.NewQueue[check]()}
+	// No longer than a tenth of the interval, for tests with a short one.
+	return &heartbeats{g: g, queue: batching.NewQueue[check](), gather: min(checkGather, g.cfg.CheckInterval/10)}
 }
 
-func (h *heartbeats) run() { h.queue.Run(h.g.ctx, checkBatch, h.check) }
+// run checks the devices that wait for it. What gathers in a moment is one look-up,
+// which costs little more than one device, unless the bus is interrupted.
+func (h *heartbeats) run() {
+	for h.queue.Ready().Wait(h.g.ctx) {
+		if !h.g.interrupted.Load() {
+			sleep(h.g.ctx, h.gather)
+		}
+		for checks := h.queue.Take(checkBatch); len(checks) > 0; checks = h.queue.Take(checkBatch) {
+			h.check(h.g.ctx, checks)
+		}
+	}
+}
 
 // start begins the heartbeats of a session. Its list of conversations is newer
 // than its first checks, which are spread over the interval.

@@ -3,6 +3,7 @@ package gateway
 import (
 	"errors"
 	"net"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -65,10 +66,10 @@ func readFrame(t *testing.T, conn net.Conn) string {
 // so; one that could not be checked is checked with its next ping.
 func TestChecks(t *testing.T) {
 	asked, answers := make(chan []store.Device), make(chan error)
-	changed := true
+	var unchanged atomic.Bool
 	st := &stubStore{hasChanged: func(all []store.Device) ([]bool, error) {
 		asked <- all
-		return []bool{changed}, <-answers
+		return []bool{!unchanged.Load()}, <-answers
 	}}
 	g := newTestGateway(t, st, nil)
 	g.deps.Cursors = cursor.NewSealer([]byte("secret"))
@@ -103,7 +104,7 @@ func TestChecks(t *testing.T) {
 	if got := readFrame(t, conn); got != `{"t":"resync"}` {
 		t.Errorf("%s", got)
 	}
-	changed = false
+	unchanged.Store(true)
 	g.interrupted.Store(true) // then every ping is checked
 	for range 2 {
 		ping(at)
