@@ -44,9 +44,9 @@ type session struct {
 
 	mu           sync.Mutex
 	backlog      []inbound
-	busy         bool          // the backlog runs, or the session has not started
-	syncs        []*wire.Sync  // those without an answer; they run while there are any
-	syncLimiter  *rate.Limiter // for syncs; allocated with the first one
+	busy         bool         // the backlog runs, or the session has not started
+	syncs        []*wire.Sync // those without an answer; they run while there are any
+	pacedUntil   int64        // when the syncs so far would be answered at frameRate, in Unix nanoseconds
 	closed       bool
 	detached     bool // detach was called
 	order        sendOrder

@@ -3,8 +3,7 @@ package gateway
 import (
 	"cmp"
 	"context"
-
-	"golang.org/x/time/rate"
+	"time"
 
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
 	"github.com/hikyaku-chat/hikyaku/internal/store"
@@ -55,12 +54,14 @@ func (s *session) runSyncs() {
 	for {
 		s.mu.Lock()
 		f := s.syncs[0] // kept until it is answered: it says that this runs
-		if s.syncLimiter == nil {
-			s.syncLimiter = rate.NewLimiter(frameRate, frameBurst)
-		}
-		limiter := s.syncLimiter
+		now := time.Now()
+		s.pacedUntil = max(s.pacedUntil, now.UnixNano()) + int64(time.Second/frameRate)
+		pause := time.Duration(s.pacedUntil-now.UnixNano()) - frameBurst*time.Second/frameRate
 		s.mu.Unlock()
-		if limiter.Wait(s.g.drainCtx) == nil && s.conn.AwaitQueued(s.g.drainCtx, s.g.cfg.MaxQueued/2) == nil {
+		if pause > 0 {
+			sleep(s.g.drainCtx, pause)
+		}
+		if s.conn.AwaitQueued(s.g.drainCtx, s.g.cfg.MaxQueued/2) == nil {
 			ctx, cancel := context.WithTimeout(s.g.ctx, callTimeout)
 			s.answerSync(ctx, f)
 			cancel()

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/gobwas/ws"
 	"github.com/google/uuid"
@@ -231,4 +232,23 @@ func TestSyncsEndWithTheConnection(t *testing.T) {
 		defer s.mu.Unlock()
 		return s.syncs == nil
 	})
+}
+
+// A device that has much to ask is slowed down, not refused.
+func TestSyncsArePaced(t *testing.T) {
+	s, c := newFeedSession(t, 1, 1)
+	s.pacedUntil = time.Now().Add(frameBurst * time.Second / frameRate).UnixNano() // as after a burst
+	began := time.Now()
+	for i := range 10 {
+		s.sync(&wire.Sync{ID: fmt.Sprint(i), Conversation: 1, Rev: 1})
+	}
+	var page wire.Changes
+	for i := range 10 {
+		if c.read("changes", &page); page.ID != fmt.Sprint(i) {
+			t.Fatalf("%q is answered, not %d", page.ID, i)
+		}
+	}
+	if took := time.Since(began); took < 9*time.Second/frameRate {
+		t.Errorf("ten answers took %v", took)
+	}
 }
