@@ -113,7 +113,7 @@ func TestBadLimits(t *testing.T) {
 		{serve, "--connections", []string{"0", "-1"}, "such as 50"},
 		{serve, "--heartbeat", []string{"0s", "-1s", "1us", "2m"}, "between 100ms and 1m0s; give the time between heartbeats, such as 3s"},
 		{serve, "--max-heartbeat", []string{"2m"}, "between 3s and 1m0s; give the time between heartbeats of a quiet client, such as 30s"},
-		{serve, "--check-interval", []string{"0s", "-1s", "2h"}, "between 100ms and 1h0m0s; give how often a device is compared with the database, such as 5m"},
+		{serve, "--check-interval", []string{"0s", "-1s", "2h"}, "between 100ms and 1h0m0s; give how often a device is compared with the database, such as 3m"},
 		{serve, "--goodbye-spread", []string{"0s", "-1s", "2000000h"}, "such as 5s"},
 		{serve, "--drain", []string{"0s", "-1s"}, "such as 20s"},
 		{serve, "--push-delay", []string{"0s", "-1s", "1h"}, "such as 5s"},

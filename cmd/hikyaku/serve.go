@@ -37,7 +37,7 @@ type serveCommand struct {
 	Connections   int           `group:"Limits" default:"50" help:"Connections of one user (${default})."`
 	Heartbeat     time.Duration `group:"Limits" default:"3s" help:"Interval of heartbeats of clients that sent or missed something (${default})."`
 	MaxHeartbeat  time.Duration `group:"Limits" default:"30s" help:"Interval of heartbeats of quiet clients (${default})."`
-	CheckInterval time.Duration `group:"Limits" default:"5m" help:"How often a device is compared with the database without a reason (${default})."`
+	CheckInterval time.Duration `group:"Limits" default:"3m" help:"How often a device is compared with the database without a reason (${default})."`
 	GoodbyeSpread time.Duration `group:"Limits" default:"5s" help:"A stopping gateway asks its clients to reconnect, spread over this time (${default})."`
 	PushContact   string        `group:"Notifications" default:"https://github.com/hikyaku-chat/hikyaku" help:"Contact address for the push services of browsers, as mailto:you@example.org or https://example.org/contact; empty for no notifications (${default})." placeholder:"ADDRESS"`
 	PushDelay     time.Duration `group:"Notifications" default:"5s" help:"Delay before an unread message is notified (${default})."`

@@ -268,7 +268,7 @@ func (a *Announcer) ConversationChanged(ctx context.Context, by chat.UserID, c s
 	}
 	frames := []outgoingFrame{{audience: c.Audience, frame: wire.Encode(frame)}}
 	if len(c.Left) > 0 {
-		frames = append(frames, outgoingFrame{audience: audienceOf(id, c.Left...), frame: wire.Encode(wire.Removed{T: "removed", Conversation: id})})
+		frames = append(frames, outgoingFrame{audience: audienceOf(id, c.Left...), frame: wire.Encode(wire.Removed{T: "removed", Conversation: id, Rev: c.Conversation.Rev})})
 	}
 	a.send(ctx, frames)
 }

@@ -120,8 +120,11 @@ func TestPresenceFailsOrHangs(t *testing.T) {
 		"all hangs": {
 			partialPresence{evenHangs: true, oddHangs: true},
 			[]step{
-				{0, delivery{All: everyone, Took: lookupTimeout, Calls: 1}}, {0, delivery{All: everyone}}, {circuitbreaker.Cooldown - 1, delivery{All: everyone}},
-				{1, delivery{All: everyone, Took: lookupTimeout, Calls: 1}}, {0, delivery{All: everyone}},
+				{0, delivery{All: everyone, Took: lookupTimeout, Calls: 1}},
+				{0, delivery{All: everyone}},
+				{circuitbreaker.Cooldown - 1, delivery{All: everyone}},
+				{1, delivery{All: everyone, Took: lookupTimeout, Calls: 1}},
+				{0, delivery{All: everyone}},
 			},
 			[]step{{0, delivery{All: everyone}}, {circuitbreaker.Cooldown, whole}, {0, whole}},
 		},

@@ -31,7 +31,7 @@ type Config struct {
 	Origins            []string      // allowed origins of pages, besides the server's own
 	Heartbeat          time.Duration // interval of an active client's pings, 100 ms to 1 min; default 3 s, so that it is within 5 s whole again after an interruption
 	MaxHeartbeat       time.Duration // interval of a quiet client's pings, from Heartbeat to 1 min; default 30 s
-	CheckInterval      time.Duration // how often a device is compared with the store without a reason, 100 ms to 1 h; default 5 min
+	CheckInterval      time.Duration // how often a device is compared with the store without a reason, 100 ms to 1 h; default 3 min
 	IdleTimeout        time.Duration // a connection without a frame from its client for so long is closed, 1 s to 1 h; default 90 s, because browsers run timers of background pages once a minute
 	PerSecond          float64       // messages per second of one user, as told to clients, 0.001 to 1e6; default 20
 	Burst              int           // messages of one user at once, as told to clients, 1 to 1e6; default 60
@@ -51,7 +51,7 @@ type Config struct {
 func (c Config) WithDefaults() Config {
 	c.Heartbeat = cmp.Or(c.Heartbeat, 3*time.Second)
 	c.MaxHeartbeat = cmp.Or(c.MaxHeartbeat, max(30*time.Second, c.Heartbeat))
-	c.CheckInterval = cmp.Or(c.CheckInterval, 5*time.Minute)
+	c.CheckInterval = cmp.Or(c.CheckInterval, 3*time.Minute)
 	c.IdleTimeout = cmp.Or(c.IdleTimeout, 90*time.Second)
 	c.PerSecond = cmp.Or(c.PerSecond, 20)
 	c.Burst = cmp.Or(c.Burst, 60)
@@ -77,7 +77,7 @@ func (c Config) Validate() error {
 		setting.Between("connections", c.ConnectionsPerUser, 1, 1e6, "connections of one user, such as 50"),
 		setting.Between("heartbeat", c.Heartbeat, 100*time.Millisecond, time.Minute, "the time between heartbeats, such as 3s"), // less than the default of IdleTimeout
 		setting.Between("max-heartbeat", c.MaxHeartbeat, c.Heartbeat, time.Minute, "the time between heartbeats of a quiet client, such as 30s"),
-		setting.Between("check-interval", c.CheckInterval, 100*time.Millisecond, time.Hour, "how often a device is compared with the database, such as 5m"),
+		setting.Between("check-interval", c.CheckInterval, 100*time.Millisecond, time.Hour, "how often a device is compared with the database, such as 3m"),
 		setting.Between("goodbye-spread", c.GoodbyeSpread, time.Millisecond, time.Hour, "the time over which clients go elsewhere, such as 5s"),
 		setting.Between("idle-timeout", c.IdleTimeout, time.Second, time.Hour, "the time after which an idle connection is closed, such as 90s"),
 		setting.Between("watch-users", c.WatchUsers, 1, 1e6, "users that one connection may watch, such as 500"),

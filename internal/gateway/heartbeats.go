@@ -48,6 +48,7 @@ type heartbeat struct {
 	checkAt  atomic.Int64 // when the next check is due
 	pingedAt atomic.Int64
 	interval atomic.Int64 // until the last ping was due, in nanoseconds
+	checking atomic.Bool  // a check waits or is under way
 }
 
 // active records that the client sent or missed something.
@@ -77,6 +78,9 @@ func (h *heartbeats) answer(s *session, ping *wire.Ping) {
 	if ping.Cursor == "" || now < s.heartbeat.checkAt.Load() && !h.g.interrupted.Load() {
 		return
 	}
+	if !s.heartbeat.checking.CompareAndSwap(false, true) {
+		return // while the store hangs, pings go on
+	}
 	s.heartbeat.checkAt.Store(now + jittered(h.g.cfg.CheckInterval).Milliseconds())
 	h.queue.Add(check{s, ping.Cursor})
 }
@@ -99,6 +103,11 @@ func jittered(d time.Duration) time.Duration { return d - rand.N(d/5+1) }
 // check asks devices to sync that lack something. Those that could not be checked
 // are checked with their next ping.
 func (h *heartbeats) check(ctx context.Context, checks []check) {
+	defer func() {
+		for _, c := range checks {
+			c.s.heartbeat.checking.Store(false)
+		}
+	}()
 	devices := make([]store.Device, len(checks))
 	for i, c := range checks {
 		devices[i].User = c.s.user

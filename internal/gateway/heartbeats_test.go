@@ -111,3 +111,35 @@ func TestChecks(t *testing.T) {
 		answers <- nil
 	}
 }
+
+// While the store hangs, a device waits for one check, however often it pings.
+func TestOneCheckWaits(t *testing.T) {
+	asked, answers := make(chan int, 100), make(chan error)
+	defer close(answers)
+	st := &stubStore{hasChanged: func(all []store.Device) ([]bool, error) {
+		asked <- len(all)
+		return make([]bool, len(all)), <-answers
+	}}
+	g := newTestGateway(t, st, nil)
+	g.deps.Cursors = cursor.NewSealer([]byte("secret"))
+	g.background.Go(g.heartbeats.run)
+	s, conn := connectTestSession(t, g, 5)
+	g.heartbeats.start(s)
+	g.interrupted.Store(true) // every ping is checked
+	ping := &wire.Ping{T: "ping", Cursor: g.deps.Cursors.Seal(syncPurpose, chat.UserID(5), store.Position("here"))}
+	for _, err := range []error{errors.New("the database is away"), nil} {
+		for range 10 {
+			s.heartbeat.pingedAt.Store(0)
+			g.heartbeats.answer(s, ping)
+			readFrame(t, conn)
+		}
+		if n := <-asked; n != 1 {
+			t.Errorf("%d checks of one device", n)
+		}
+		if n := g.heartbeats.queue.Len(); n != 0 {
+			t.Errorf("%d checks wait beside the one that is under way", n)
+		}
+		answers <- err
+		eventually.True(t, "the check is over", func() bool { return !s.heartbeat.checking.Load() })
+	}
+}

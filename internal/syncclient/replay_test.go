@@ -99,6 +99,10 @@ func replay(t *testing.T, tr *trace) {
 		switch {
 		case s.Connect != nil:
 			d.asked = d.Connected(d.now, tr.Me, "")
+		case s.Ping != nil:
+			if d.Cursor() != s.Ping.Cursor {
+				t.Fatalf("step %d: it pings with %q, not %q", i, d.Cursor(), s.Ping.Cursor)
+			}
 		case s.Push != nil:
 			d.receive(s.Push)
 		case s.Ask != nil:
@@ -124,5 +128,5 @@ func replay(t *testing.T, tr *trace) {
 	if len(d.asked) > 0 {
 		t.Errorf("at the end it asks %+v as well", d.asked)
 	}
-	d.requireState(t, tr.expected(byGo))
+	d.requireState(t, tr.End)
 }

@@ -36,6 +36,7 @@ func TestDecodeInbound(t *testing.T) {
 		{"status", `{"t":"status","away":true}`, &Status{T: "status", Away: true}},
 		{"sync", `{"t":"sync","id":"a","cursor":"c","limit":5}`, &Sync{T: "sync", ID: "a", Cursor: "c", Limit: 5}},
 		{"ping", `{"t":"ping"}`, &Ping{T: "ping"}},
+		{"ping with cursor", `{"t":"ping","cursor":"x"}`, &Ping{T: "ping", Cursor: "x"}},
 		{"unknown field", `{"t":"ping","colour":"red"}`, &Ping{T: "ping"}},
 		{"unknown type", `{"t":"dance","id":7,"conversation":[]}`, nil},
 	}

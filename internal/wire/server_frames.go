@@ -124,6 +124,7 @@ type ConversationFrame struct {
 type Removed struct {
 	T            string              `json:"t" enum:"removed"`
 	Conversation chat.ConversationID `json:"conversation"`
+	Rev          int64               `json:"rev" doc:"of the removal; a device that knows of a later change is in the conversation again"`
 }
 
 // Resync says that frames to this connection may have been lost, so the client

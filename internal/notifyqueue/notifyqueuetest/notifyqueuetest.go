@@ -159,14 +159,37 @@ func testRedelivery(t *testing.T, open Open) {
 
 func testCompetingConsumers(t *testing.T, open Open) {
 	q, reopen := open(t)
-	a, b := Receive(t, q, nil), Receive(t, reopen(), nil)
+	// Each is at work until both are: otherwise one may be fast enough for all.
+	var working sync.WaitGroup
+	working.Add(2)
+	work := func() func(notifyqueue.Job) bool {
+		var once sync.Once
+		return func(notifyqueue.Job) bool {
+			once.Do(func() {
+				working.Done()
+				working.Wait()
+			})
+			return false
+		}
+	}
+	both := make(chan struct{})
+	go func() {
+		working.Wait()
+		close(both)
+	}()
+	a, b := Receive(t, q, work()), Receive(t, reopen(), work())
 	published := int64(0)
 	eventually.True(t, "both consumers receive jobs", func() bool {
 		published++
 		q.Publish([]notifyqueue.Job{Job(published)})
-		eventually.True(t, "the job is delivered", func() bool { return len(a.Wait(0))+len(b.Wait(0)) == int(published) })
-		return len(a.Wait(0)) > 0 && len(b.Wait(0)) > 0
+		select {
+		case <-both:
+			return true
+		default:
+			return false
+		}
 	})
+	eventually.True(t, "all jobs are delivered", func() bool { return len(a.Wait(0))+len(b.Wait(0)) == int(published) })
 	all := append(a.Wait(0), b.Wait(0)...)
 	slices.SortFunc(all, func(x, y notifyqueue.Job) int { return int(x.Seq - y.Seq) })
 	assertJobs(t, all, jobs(1, published+1))

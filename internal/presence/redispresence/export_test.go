@@ -1,9 +1,19 @@
 package redispresence
 
-import "context"
+import (
+	"context"
+	"strconv"
+	"time"
+)
 
 // MaintainOnce does what is done at each heartbeat.
 func (p *Presence) MaintainOnce(ctx context.Context) error { return p.maintainOnce(ctx) }
+
+// ClaimDeadNodes begins to remove dead nodes, and leaves it at that, as a process
+// that dies meanwhile.
+func (p *Presence) ClaimDeadNodes(ctx context.Context, timeout time.Duration) ([]string, error) {
+	return claimDeadScript.Exec(ctx, p.client, []string{p.nodesKey(), p.deadNodesKey()}, []string{strconv.FormatInt(timeout.Milliseconds(), 10)}).AsStrSlice()
+}
 
 // MarkOutOfSync makes the next MaintainOnce register everything again.
 func (p *Presence) MarkOutOfSync() {

@@ -142,10 +142,23 @@ var (
 local known = redis.call('ZSCORE', KEYS[1], ARGV[1])
 redis.call('ZADD', KEYS[1], now + ARGV[2], ARGV[1])
 return known and 1 or 0`)
-	deadScript = rueidis.NewLuaScript(luaNow + `
-local dead = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now)
-for _, node in ipairs(dead) do redis.call('ZREM', KEYS[1], node) end
+	// claimDeadScript returns the dead nodes whose devices the caller is to remove.
+	// Nobody else gets them before the time in ARGV[1], in milliseconds, is over:
+	// then the caller has failed.
+	claimDeadScript = rueidis.NewLuaScript(luaNow + `
+for _, node in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now)) do
+  redis.call('ZREM', KEYS[1], node)
+  redis.call('ZADD', KEYS[2], 0, node)
+end
+local dead = redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', now)
+for _, node in ipairs(dead) do redis.call('ZADD', KEYS[2], now + ARGV[1], node) end
 return dead`)
+	// forgetScript removes a dead node when its devices are removed. One that lives
+	// after all, because its process was only stopped for a while, registers again
+	// when it finds itself unknown.
+	forgetScript = rueidis.NewLuaScript(`
+redis.call('ZREM', KEYS[1], ARGV[1])
+redis.call('ZREM', KEYS[2], ARGV[1])`)
 )
 
 // renewNode sends a heartbeat of a node.

@@ -71,8 +71,9 @@ func (c Config) WithDefaults() Config {
 
 // Presence is a presence in Redis. See [New].
 type Presence struct {
-	cfg    Config
-	client *redisconn.Client
+	cfg         Config
+	client      *redisconn.Client
+	reapTimeout time.Duration
 
 	mu         sync.Mutex
 	devices    map[userNode][]device      // devices of this process
@@ -108,7 +109,7 @@ func New(client *redisconn.Client, cfg Config) *Presence {
 	cfg = cfg.WithDefaults()
 	ctx, stop := context.WithCancel(context.Background())
 	p := &Presence{
-		cfg: cfg, client: client, devices: map[userNode][]device{}, writeLocks: map[userNode]chan struct{}{}, nodes: map[string]bool{},
+		cfg: cfg, client: client, reapTimeout: reapTimeout, devices: map[userNode][]device{}, writeLocks: map[userNode]chan struct{}{}, nodes: map[string]bool{},
 		nodeList: map[string]bool{}, nodeListFetch: make(chan struct{}, 1), stop: stop,
 	}
 	p.done.Go(func() { p.maintain(ctx) })
@@ -130,7 +131,10 @@ func (p *Presence) Close() {
 func (p *Presence) userKey(u chat.UserID) string {
 	return p.client.Key("presence:{" + u.String() + "}")
 }
-func (p *Presence) nodesKey() string            { return p.client.Key("nodes") }
+func (p *Presence) nodesKey() string { return p.client.Key("nodes") }
+
+// deadNodesKey is in the same slot of a Cluster as nodesKey.
+func (p *Presence) deadNodesKey() string        { return "{" + p.nodesKey() + "}:dead" }
 func (p *Presence) usersKey(node string) string { return p.client.Key("node:{" + node + "}:users") }
 
 func field(d presence.Device) string { return d.Node + "/" + strconv.FormatInt(d.ID, 10) }

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
 	"github.com/hikyaku-chat/hikyaku/internal/eventually"
@@ -138,6 +139,34 @@ func TestGatewayCrashes(t *testing.T) {
 	}
 	if n := w.count(2, chat.Offline) + w.count(3, chat.Offline); n != 0 {
 		t.Errorf("users who are online were reported offline %d times", n)
+	}
+}
+
+// A process that dies while it removes a dead gateway leaves that to another.
+func TestReaperDies(t *testing.T) {
+	url := fmt.Sprintf("%s/%d", stacktest.Redis(t).URL(), databases.Add(1))
+	dying, reaper := connect(t, url), connect(t, url)
+	a, b := open(t, dying, nil), start(reaper, nil)
+	b.Close() // it removes nothing by itself
+	attach(t, a, 1, "a", 1)
+	dying.Close()
+	eventually.Nil(t, "the dead gateway is found", func() error {
+		dead, err := b.ClaimDeadNodes(t.Context(), time.Second)
+		if err == nil && !slices.Equal(dead, []string{"a"}) {
+			err = fmt.Errorf("dead are %v", dead)
+		}
+		return err
+	})
+	if dead, err := b.ClaimDeadNodes(t.Context(), time.Second); err != nil || len(dead) > 0 {
+		t.Errorf("two remove %v at a time: %v", dead, err)
+	}
+	var w watcher
+	c := open(t, connect(t, url), w.onChange)
+	attach(t, c, 2, "c", 1)
+	eventually.True(t, "it is reported", func() bool { return w.count(1, chat.Offline) > 0 })
+	maintainOnce(t, c)
+	if dead, err := c.ClaimDeadNodes(t.Context(), 0); err != nil || len(dead) > 0 {
+		t.Errorf("still to be removed: %v, %v", dead, err)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/hikyaku-chat/hikyaku/internal/presence"
@@ -80,29 +81,48 @@ func (p *Presence) notifyChanges(ctx context.Context, states []presence.State, c
 	}
 }
 
-// reapDeadNodes removes the devices of dead nodes.
+// reapTimeout is how long a process has the devices of a dead node to itself, to
+// remove them.
+const reapTimeout = 10 * time.Second
+
+// reapDeadNodes removes the devices of dead nodes. The node is forgotten last:
+// when this fails, another call begins anew after reapTimeout.
 func (p *Presence) reapDeadNodes(ctx context.Context) error {
 	bounded, cancel := redisconn.WithCallTimeout(ctx)
 	defer cancel()
-	dead, err := deadScript.Exec(bounded, p.client, []string{p.nodesKey()}, nil).AsStrSlice()
+	dead, err := claimDeadScript.Exec(bounded, p.client, []string{p.nodesKey(), p.deadNodesKey()},
+		[]string{strconv.FormatInt(p.reapTimeout.Milliseconds(), 10)}).AsStrSlice()
 	if err != nil {
 		return fmt.Errorf("find dead gateways: %w", err)
 	}
 	for _, node := range dead {
-		users, err := p.recordedUsers(bounded, node)
-		if err != nil {
-			return fmt.Errorf("remove a dead gateway: %w", err)
+		if err := p.reap(ctx, node); err != nil {
+			return fmt.Errorf("remove the dead gateway %s: %w", node, err)
 		}
-		p.cfg.Logger.Warn("a gateway is dead; removing its devices", "node", node, "users", len(users))
-		changes := make([]change, len(users))
-		for i, user := range users {
-			// The node counted as alive until now, so the change is reported.
-			changes[i] = change{user: user, op: "node", target: node, assumeAlive: node}
-		}
-		if err := p.applyChanges(ctx, changes); err != nil {
-			return err
-		}
-		p.client.Do(bounded, p.client.B().Del().Key(p.usersKey(node)).Build())
 	}
 	return nil
+}
+
+func (p *Presence) reap(ctx context.Context, node string) error {
+	bounded, cancel := redisconn.WithCallTimeout(ctx)
+	defer cancel()
+	users, err := p.recordedUsers(bounded, node)
+	if err != nil {
+		return err
+	}
+	p.cfg.Logger.Warn("a gateway is dead; removing its devices", "node", node, "users", len(users))
+	changes := make([]change, len(users))
+	for i, user := range users {
+		// The node counted as alive until now, so the change is reported.
+		changes[i] = change{user: user, op: "node", target: node, assumeAlive: node}
+	}
+	if err := p.applyChanges(ctx, changes); err != nil {
+		return err
+	}
+	last, cancelLast := redisconn.WithCallTimeout(ctx)
+	defer cancelLast()
+	if err := p.client.Do(last, p.client.B().Del().Key(p.usersKey(node)).Build()).Error(); err != nil {
+		return err
+	}
+	return forgetScript.Exec(last, p.client, []string{p.nodesKey(), p.deadNodesKey()}, []string{node}).Error()
 }

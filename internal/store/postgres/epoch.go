@@ -182,10 +182,10 @@ func (s *Store) renewEpoch(ctx context.Context, q beginner, force bool) (epoch s
 // to every device every time.
 func bringIntoPresent(ctx context.Context, t pgx.Tx) error {
 	// Writers lock rows one by one, and would deadlock with this. Readers go on.
-	if _, err := t.Exec(ctx, `LOCK TABLE conversations, members IN EXCLUSIVE MODE`); err != nil {
+	if _, err := t.Exec(ctx, `LOCK TABLE conversations, members, failures IN EXCLUSIVE MODE`); err != nil {
 		return err
 	}
-	for _, table := range []string{"conversations", "members"} {
+	for _, table := range []string{"conversations", "members", "failures"} {
 		if _, err := t.Exec(ctx, fmt.Sprintf(`UPDATE %s SET change = pg_current_xact_id() WHERE change > pg_current_xact_id()`, table)); err != nil {
 			return err
 		}

@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
@@ -89,6 +90,12 @@ func beginsAnew(t *testing.T, s *postgres.Store, u chat.UserID, old store.Positi
 		if listed, at = catchUp(t, s, u, at); len(listed) > 0 {
 			t.Errorf("nothing changed: listed %v", listed)
 		}
+		if failed, err := s.Failures(t.Context(), u, at); err != nil || len(failed) > 0 {
+			t.Errorf("nothing failed: listed %v, %v", failed, err)
+		}
+		if changed, err := s.HasChanged(t.Context(), []store.Device{{User: u, After: at}}); err != nil || changed[0] {
+			t.Errorf("nothing changed, but the check says %v, %v", changed, err)
+		}
 		send(t, s, c, u, "of the new epoch")
 		if listed, at = catchUp(t, s, u, at); !slices.Equal(listed, []chat.ConversationID{c}) {
 			t.Errorf("%d changed: listed %v", c, listed)
@@ -123,6 +130,10 @@ func TestRestoredDump(t *testing.T) {
 	for _, c := range all {
 		send(t, s, c, u, "kept")
 	}
+	refused := chat.Submission{Sender: u, Conversation: all[0], ClientID: chat.ClientID(uuid.Must(uuid.NewV7())), Body: "refused"}
+	if _, err := s.Refuse(t.Context(), refused, chat.Refuse(chat.CodeInvalid, "", "a test")); err != nil {
+		t.Fatal(err)
+	}
 	dump, err := source.Dump(t.Context(), "hikyaku")
 	if err != nil {
 		t.Fatal(err)
@@ -144,8 +155,10 @@ func TestRestoredDump(t *testing.T) {
 		if err := target.Restore(t.Context(), "hikyaku", dump); err != nil {
 			t.Fatal(err)
 		}
-		if !query[bool](t, url, `SELECT bool_and(change > pg_current_xact_id()) FROM conversations`) {
-			t.Fatal("the changes are not of the future, and the test tests nothing")
+		for _, table := range []string{"conversations", "members", "failures"} {
+			if !query[bool](t, url, `SELECT bool_and(change > pg_current_xact_id()) FROM `+table) {
+				t.Fatalf("the changes in %s are not of the future, and the test tests nothing", table)
+			}
 		}
 		// All at once: one of them begins the epoch.
 		stores := make([]*postgres.Store, 4)

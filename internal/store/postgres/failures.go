@@ -72,6 +72,10 @@ func saveVerdicts(b *pgx.Batch, v *storetx.Verdicts, now time.Time) {
 		b.Queue(`INSERT INTO sends (client_id, sender, conversation, seq, month)
 			SELECT k.client_id, k.sender, k.conversation, 0, 0 FROM unnest($1::uuid[], $2::bigint[], $3::bigint[]) AS k (client_id, sender, conversation)`,
 			c.clients, c.senders, c.conversations)
+		// The same text may have been a conflict with what was too old and is gone.
+		b.Queue(`DELETE FROM failures f USING unnest($1::uuid[], $2::bigint[], $3::bytea[]) AS k (client_id, sender, digest)
+			WHERE f.client_id = k.client_id AND f.sender = k.sender AND f.digest = k.digest AND f.code = 'conflict'`,
+			c.clients, c.senders, c.digests)
 	}
 	c := columnsOf(v.Failures)
 	b.Queue(`INSERT INTO failures (sender, client_id, digest, conversation, code, field, text, at, change)

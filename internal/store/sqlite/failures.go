@@ -98,7 +98,9 @@ func (w *writer) saveVerdicts(v *storetx.Verdicts, now time.Time) error {
 		return err
 	}
 	for _, f := range v.Failures {
-		if _, err := w.conn.exec(`INSERT INTO failures (`+failureColumns+`, change) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
+		if _, err := w.conn.exec(`INSERT INTO failures (`+failureColumns+`, change) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+			ON CONFLICT DO UPDATE SET code = excluded.code, field = excluded.field, text = excluded.text, at = excluded.at, change = excluded.change
+			WHERE code = 'conflict' AND excluded.code <> 'conflict'`, // what it was in conflict with is too old and gone
 			f.Sender, f.ClientID[:], f.Digest[:], f.Conversation, string(f.Code), f.Field, f.Text, f.At, change); err != nil {
 			return err
 		}

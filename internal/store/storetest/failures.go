@@ -319,4 +319,18 @@ func RunRetention(t *testing.T, open func(now func() time.Time) store.Store) {
 	f.equal("the first is gone", digests(f.failures(a, "")), []chat.Digest{second.Digest(), third.Digest()})
 	f.equal("and is decided about anew", f.append(first)[0].Verdict, chat.Stored)
 	f.equal("the second counts", codes(f.append(second)), []chat.Code{chat.CodeNotFound})
+
+	// A conflict is younger than what it was in conflict with, and is decided about
+	// anew when that is gone.
+	b := f.user()
+	taken, other := submission(c, b, "taken"), submission(c, b, "other")
+	other.ClientID = taken.ClientID
+	f.equal("it takes its id", codes(f.append(taken)), []chat.Code{chat.CodeNotFound})
+	now = now.Add(time.Hour)
+	f.equal("the id is taken", codes(f.append(other)), []chat.Code{chat.CodeConflict})
+	now = now.Add(store.FailureRetention - time.Minute)
+	f.append(submission(c, b, "what was before goes"))
+	f.equal("the id is free", codes(f.append(other)), []chat.Code{chat.CodeNotFound})
+	f.equal("the new verdict counts", codes(f.append(other)), []chat.Code{chat.CodeNotFound})
+	f.equal("and takes the id", codes(f.append(taken)), []chat.Code{chat.CodeConflict})
 }

@@ -208,7 +208,7 @@ func (s *simulation) setMember(c *simConversation, member bool) {
 		s.push(c, wire.ConversationFrame{T: "conversation", Conversation: conversation(c.id, c.rev).Conversation, By: 2})
 		return
 	}
-	s.deliver(wire.Removed{T: "removed", Conversation: c.id})
+	s.deliver(wire.Removed{T: "removed", Conversation: c.id, Rev: c.rev})
 }
 
 // push sends a frame to the device, if the user may have it.

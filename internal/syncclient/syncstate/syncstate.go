@@ -142,7 +142,7 @@ func (m *Machine) Handle(now time.Time, t string, raw []byte) (out Output) {
 		}
 	case "removed":
 		if f, ok := decode[wire.Removed](raw); ok {
-			m.remove(f.Conversation)
+			m.removed(&f)
 		}
 	case "mark":
 		if f, ok := decode[wire.MarkFrame](raw); ok && f.User == m.me {
@@ -275,6 +275,14 @@ func (m *Machine) find(id chat.ConversationID) *conversation {
 		return &m.conversations[i]
 	}
 	return nil
+}
+
+// removed takes a removal, unless the user is known to have been in the
+// conversation after it: it was overtaken then.
+func (m *Machine) removed(f *wire.Removed) {
+	if c := m.find(f.Conversation); c == nil || f.Rev == 0 || f.Rev > c.highest {
+		m.remove(f.Conversation)
+	}
 }
 
 func (m *Machine) remove(id chat.ConversationID) {
@@ -453,7 +461,7 @@ func (m *Machine) sendDue(now time.Time) (send []wire.Sync) {
 		m.sent(m.list, now)
 		send = append(send, wire.Sync{T: "sync", ID: m.list.id, Cursor: cmp.Or(m.listed, m.cursor)})
 	}
-	if m.behind == 0 {
+	if m.behind == 0 && m.outstanding == 0 {
 		return send
 	}
 	for i := range m.conversations {

@@ -299,6 +299,22 @@ func TestLeaving(t *testing.T) {
 	}
 }
 
+// A removal that comes after the user was added again, and the device knows it, is
+// of the past.
+func TestOvertakenRemoval(t *testing.T) {
+	d := begin(t, syncstate.Options{})
+	d.hear("resync", wire.Resync{T: "resync"})
+	d.listed("2", "b", conversation(7, 2)) // removed with 1, added with 2
+	d.hear("removed", wire.Removed{T: "removed", Conversation: 7, Rev: 1})
+	if !d.Has(7) {
+		t.Error("it has gone")
+	}
+	d.hear("removed", wire.Removed{T: "removed", Conversation: 7, Rev: 3})
+	if d.Has(7) {
+		t.Error("it has not gone")
+	}
+}
+
 // Who is refused as no member looks whether that is so.
 func TestRefusedAsNoMember(t *testing.T) {
 	d := begin(t, syncstate.Options{})
@@ -356,7 +372,7 @@ func TestRequestsAreLimited(t *testing.T) {
 	if d.asked = d.asked[1:]; len(d.asked) != 16 {
 		t.Fatalf("%d requests", len(d.asked))
 	}
-	for i := 0; i < len(d.asked); i++ {
+	for i := range 20 { // each answer lets another one go
 		f := d.asked[i]
 		d.hear("changes", wire.Changes{T: "changes", ID: f.ID, Conversation: f.Conversation, Rev: 1})
 		if want := min(20, 17+i); len(d.asked) != want {
@@ -365,5 +381,28 @@ func TestRequestsAreLimited(t *testing.T) {
 	}
 	if !d.Whole() || d.Cursor() != "a" {
 		t.Errorf("whole: %t, at %q", d.Whole(), d.Cursor())
+	}
+}
+
+// A request whose answer does not come, while what it asked for arrives by itself,
+// is given up when it is due: else whoever calls Tick at Due would do nothing else.
+func TestUnneededRequestIsGivenUp(t *testing.T) {
+	d := begin(t, syncstate.Options{})
+	d.asked = d.Connected(d.now, 1, "e")
+	d.asks("list a")
+	d.listed("2", "b", conversation(7, 2))
+	d.asks("7 after 0")
+	d.pushed(1, 2)
+	if !d.Whole() || d.Cursor() != "b" {
+		t.Fatalf("something is missing; the cursor is %q", d.Cursor())
+	}
+	due := d.Due()
+	if due.IsZero() {
+		t.Fatal("the request was given up before it was due")
+	}
+	d.wait(due.Sub(d.now))
+	d.asks()
+	if due := d.Due(); !due.IsZero() {
+		t.Errorf("it is due %v from now", due.Sub(d.now))
 	}
 }

@@ -4,7 +4,7 @@ import { GatewaySocket } from "./socket";
 
 const hello = { t: "hello", limits: { heartbeat_ms: 4000 }, time: 0 };
 
-function setup(random = 0.5) {
+function setup(random = 0.5, cursors: string[] = []) {
   const sockets: FakeWebSocket[] = [];
   const states: string[] = [];
   const terminated: number[] = [];
@@ -19,6 +19,7 @@ function setup(random = 0.5) {
       onOpen: () => {},
       onFrame: () => {},
       onTerminated: (c) => terminated.push(c),
+      cursor: () => cursors.shift() ?? "",
     },
     () => random,
   );
@@ -29,13 +30,49 @@ describe("GatewaySocket", () => {
   beforeEach(() => vi.useFakeTimers());
   afterEach(() => vi.useRealTimers());
 
-  it("is open from hello on, and pings at the interval that the server gives", () => {
-    const { gateway, sockets, states } = setup();
+  it("is open from hello on, and pings when the server wants it, with the cursor", () => {
+    const { gateway, sockets, states } = setup(0.5, ["", "x"]);
     gateway.start();
     sockets[0]!.receive(hello);
     expect(states).toEqual(["connecting", "open"]);
-    vi.advanceTimersByTime(4000);
-    expect(sockets[0]!.sent).toEqual([{ t: "ping" }, { t: "ping" }]);
+    vi.advanceTimersByTime(3999);
+    expect(sockets[0]!.sent).toEqual([]);
+    vi.advanceTimersByTime(1);
+    sockets[0]!.receive({ t: "pong", next_ms: 30_000 });
+    vi.advanceTimersByTime(29_999);
+    expect(sockets[0]!.sent).toEqual([{ t: "ping" }]);
+    vi.advanceTimersByTime(1);
+    expect(sockets[0]!.sent).toEqual([{ t: "ping" }, { t: "ping", cursor: "x" }]);
+  });
+
+  it("pings within a heartbeat after it sent what is answered", () => {
+    const { gateway, sockets } = setup();
+    gateway.start();
+    sockets[0]!.receive(hello);
+    sockets[0]!.receive({ t: "pong", next_ms: 30_000 });
+    vi.advanceTimersByTime(10_000);
+    gateway.send({ t: "typing", conversation: "c" });
+    vi.advanceTimersByTime(10_000);
+    expect(sockets[0]!.sentOf("ping")).toEqual([]);
+    gateway.send({ t: "sync", id: "1" });
+    vi.advanceTimersByTime(3999);
+    gateway.send({ t: "sync", id: "2" });
+    vi.advanceTimersByTime(1);
+    expect(sockets[0]!.sentOf("ping")).toHaveLength(1);
+  });
+
+  it("pings at once when the page wakes up, but not again and again", () => {
+    const { gateway, sockets } = setup();
+    gateway.start();
+    sockets[0]!.receive(hello);
+    sockets[0]!.receive({ t: "pong", next_ms: 30_000 });
+    vi.advanceTimersByTime(5000);
+    gateway.reconnectNow();
+    gateway.reconnectNow();
+    expect(sockets[0]!.sentOf("ping")).toHaveLength(1);
+    // As long as nothing answers, it is a heartbeat like any other.
+    vi.advanceTimersByTime(6000);
+    expect(sockets[0]!.closed).toBe(true);
   });
 
   it("reconnects after exponential backoff with jitter", () => {
@@ -62,24 +99,30 @@ describe("GatewaySocket", () => {
     expect(sockets.length).toBe(3);
   });
 
-  it("closes a connection whose ping is not answered for two heartbeats", () => {
+  it("closes a connection whose ping is not answered for one and a half heartbeats", () => {
     const { gateway, sockets, states } = setup();
     gateway.start();
     sockets[0]!.receive(hello);
-    vi.advanceTimersByTime(8_000);
+    vi.advanceTimersByTime(9_999);
+    expect(sockets[0]!.closed).toBe(false);
+    vi.advanceTimersByTime(1);
     expect(sockets[0]!.closed).toBe(true);
     expect(states.at(-1)).toBe("waiting");
   });
 
-  it("does not count the time that its own timers were delayed", () => {
+  it("asks once more after it has slept, before it takes the connection for lost", () => {
     const { gateway, sockets, states } = setup();
     gateway.start();
     sockets[0]!.receive(hello);
-    sockets[0]!.receive({ t: "pong" });
+    vi.advanceTimersByTime(4000);
     // A page in the background: its timers are delayed by a minute.
     vi.setSystemTime(Date.now() + 60_000);
-    vi.advanceTimersByTime(4000);
+    vi.advanceTimersByTime(6000);
     expect(states.at(-1)).toBe("open");
+    expect(sockets[0]!.sentOf("ping")).toHaveLength(2);
+    vi.setSystemTime(Date.now() + 60_000);
+    vi.advanceTimersByTime(6000);
+    expect(states.at(-1)).toBe("waiting");
   });
 
   it("reconnects when goodbye says", () => {

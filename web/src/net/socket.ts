@@ -18,6 +18,9 @@ export type SocketEvents = {
   onFrame(frame: ServerFrame): void;
   /** The server has ended the session: there is no reconnecting. */
   onTerminated(code: number): void;
+  /** The position up to which the page has everything, "" for none: a ping carries
+   * it, and the server sends resync when something changed since. */
+  cursor(): string;
 };
 
 /** Close codes from here up to 4999 forbid reconnecting (see the protocol). */
@@ -30,18 +33,29 @@ const initialBackoff = 500;
 const maxBackoff = 15_000;
 /** How many heartbeats a ping may stay unanswered. */
 const unansweredHeartbeats = 1.5;
+/** What looks at a connection besides its heartbeat does so at most once in this
+ * time: a server does not answer pings that come too fast. */
+const minCheckInterval = 1000;
 
-/** GatewaySocket is a connection to the gateway that reconnects by itself. */
+/** GatewaySocket is a connection to the gateway that reconnects by itself.
+ *
+ * The server says when the next ping is due. One is sent sooner after the page sent
+ * something that is answered, so that a broken connection is noticed, and at once
+ * when the page wakes up. */
 export class GatewaySocket {
   state: SocketState = "idle";
   private socket: WebSocketLike | null = null;
   private attempts = 0;
   private heartbeatInterval = 0;
-  /** When the first ping was sent that nothing has been received after; 0 for none. */
-  private unansweredSince = 0;
+  /** How many pings were sent since something was received. */
+  private unanswered = 0;
+  /** When the last ping was sent. */
+  private pingedAt = 0;
   /** Of the connection that is being made, or of the wait for the next one. */
   private timer: ReturnType<typeof setTimeout> | undefined;
-  private heartbeatTimer: ReturnType<typeof setInterval> | undefined;
+  private heartbeatTimer: ReturnType<typeof setTimeout> | undefined;
+  /** When the heartbeat timer fires, unless the page sleeps. */
+  private heartbeatAt = 0;
   /** When to reconnect, as a goodbye said. */
   private reconnectAt: number | null = null;
 
@@ -66,7 +80,7 @@ export class GatewaySocket {
     if (this.state === "waiting") {
       clearTimeout(this.timer);
       this.connect();
-    } else if (this.state === "open") {
+    } else if (this.state === "open" && Math.abs(Date.now() - this.pingedAt) >= minCheckInterval) {
       this.ping();
     }
   }
@@ -75,6 +89,9 @@ export class GatewaySocket {
   send(frame: ClientFrame): boolean {
     if (this.state !== "open" || !this.socket) return false;
     this.socket.send(JSON.stringify(frame));
+    const isAnswered = frame.t === "send" || frame.t === "sync";
+    if (isAnswered && !this.unanswered && this.heartbeatAt - Date.now() > this.heartbeatInterval)
+      this.setHeartbeat(this.heartbeatInterval);
     return true;
   }
 
@@ -95,19 +112,18 @@ export class GatewaySocket {
 
   private onMessage(socket: WebSocketLike, data: string) {
     if (socket !== this.socket) return;
-    this.unansweredSince = 0;
+    this.unanswered = 0;
     const frame = JSON.parse(data) as ServerFrame;
     if (frame.t === "hello") {
       clearTimeout(this.timer);
       this.attempts = 0;
       this.heartbeatInterval = frame.limits.heartbeat_ms;
-      this.heartbeatTimer = setInterval(() => this.heartbeat(socket), this.heartbeatInterval);
       this.setState("open");
+      this.setHeartbeat(this.heartbeatInterval);
       this.events.onOpen(frame);
-      // The first head check need not wait for the first heartbeat.
-      this.ping();
       return;
     }
+    if (frame.t === "pong") this.setHeartbeat(frame.next_ms);
     if (frame.t === "goodbye") {
       // Until then the connection works as before, unless the server closes it first.
       this.reconnectAt = Date.now() + frame.reconnect_after_ms;
@@ -116,24 +132,33 @@ export class GatewaySocket {
     this.events.onFrame(frame);
   }
 
+  /** Sends a ping, and has the heartbeat look for the answer. */
   private ping() {
-    if (this.send({ t: "ping" })) this.unansweredSince ||= Date.now();
+    const cursor = this.events.cursor();
+    if (!this.send(cursor ? { t: "ping", cursor } : { t: "ping" })) return;
+    this.unanswered++;
+    this.pingedAt = Date.now();
+    this.setHeartbeat(unansweredHeartbeats * this.heartbeatInterval);
+  }
+
+  private setHeartbeat(ms: number) {
+    const socket = this.socket;
+    if (!socket) return;
+    clearTimeout(this.heartbeatTimer);
+    this.heartbeatAt = Date.now() + ms;
+    this.heartbeatTimer = setTimeout(() => this.heartbeat(socket), ms);
   }
 
   private heartbeat(socket: WebSocketLike) {
-    // The time counts from a ping, not from the last frame: browsers delay the
-    // timers of a page in the background, which then has not asked for long.
-    const limit = unansweredHeartbeats * this.heartbeatInterval;
-    if (this.unansweredSince && Date.now() - this.unansweredSince >= limit) {
-      this.onClose(socket, 0);
-      return;
-    }
-    this.ping();
+    // A page that has slept asks once more: the answer may not have been read yet.
+    const hasSlept = Date.now() - this.heartbeatAt >= this.heartbeatInterval;
+    if (this.unanswered > (hasSlept ? 1 : 0)) this.onClose(socket, 0);
+    else this.ping();
   }
 
   private close() {
-    clearInterval(this.heartbeatTimer);
-    this.unansweredSince = 0;
+    clearTimeout(this.heartbeatTimer);
+    this.unanswered = 0;
     const socket = this.socket;
     this.socket = null;
     if (socket) {

@@ -328,6 +328,11 @@ export interface components {
         };
         Removed: {
             conversation: string;
+            /**
+             * Format: int64
+             * @description of the removal; a device that knows of a later change is in the conversation again
+             */
+            rev: number;
             /** @enum {string} */
             t: "removed";
         };

@@ -153,7 +153,7 @@ describe("Client", () => {
     const { client, server, store } = open();
     await client.logIn("aki", "secret");
     server.on("GET /conversations", unauthenticated);
-    await expect(client.session!.conversations.fetch("c")).rejects.toMatchObject({ status: 401 });
+    await expect(client.session!.conversations.members("c")).rejects.toMatchObject({ status: 401 });
     expect(store.getState()).toMatchObject({ me: null, notice: "expired" });
     await client.logIn("aki", "secret");
     server.hello();

@@ -1,30 +1,16 @@
 import { afterEach, expect, it, vi } from "vitest";
-import type { Summary } from "../protocol/types";
 import { Conversations } from "./conversations";
 import { setup } from "./fakeserver";
 
 afterEach(() => vi.unstubAllGlobals());
 
-it("stores what it creates, with the peer", async () => {
+it("hands on what a request is answered with", async () => {
   const { server, store, rest } = setup();
-  server.on("POST /conversations", (_, body) => ({
-    id: "c",
-    rev: 1,
-    peer: { id: (body as { user: string }).user },
-  }));
-  expect(await new Conversations(store, rest).createDirect("ben")).toMatchObject({ id: "c" });
-  expect(store.getState().conversations.c).toMatchObject({ rev: 1 });
-  expect(store.getState().users.ben).toEqual({ id: "ben" });
-});
-
-it("does not replace a later revision that was pushed meanwhile", async () => {
-  const { server, store, rest } = setup();
-  server.on("PATCH /conversations/c", () => {
-    store.setState({ conversations: { c: { id: "c", rev: 5, title: "pushed" } as Summary } });
-    return { id: "c", rev: 4, title: "answered" };
-  });
-  await new Conversations(store, rest).update("c", "answered", "");
-  expect(store.getState().conversations.c).toMatchObject({ rev: 5, title: "pushed" });
+  const onSummary = vi.fn();
+  const answer = { id: "c", rev: 1, peer: { id: "ben" } };
+  server.on("POST /conversations", () => answer);
+  expect(await new Conversations(store, rest, onSummary).createDirect("ben")).toEqual(answer);
+  expect(onSummary.mock.calls).toEqual([[answer]]);
 });
 
 it("does not bring back a conversation that the user was removed from meanwhile", async () => {
@@ -34,6 +20,7 @@ it("does not bring back a conversation that the user was removed from meanwhile"
     store.setState({ removals: { c: 1 } });
     return { id: "c", rev: 4 };
   });
-  await new Conversations(store, rest).joinChannel("c");
-  expect(store.getState().conversations).toEqual({});
+  const onSummary = vi.fn();
+  await new Conversations(store, rest, onSummary).joinChannel("c");
+  expect(onSummary).not.toHaveBeenCalled();
 });

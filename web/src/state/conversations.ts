@@ -1,6 +1,5 @@
 import type { RestClient } from "../net/rest";
 import type { ChannelEntry, Member, Summary } from "../protocol/types";
-import { mergeSummary } from "../sync/summary";
 import type { AppStore } from "./app";
 
 /** Conversations creates, joins and changes conversations and their members. */
@@ -8,11 +7,10 @@ export class Conversations {
   constructor(
     private readonly store: AppStore,
     private readonly rest: RestClient,
+    /** Takes the summary that a request was answered with. */
+    private readonly onSummary: (c: Summary) => void,
   ) {}
 
-  fetch(id: string) {
-    return this.rest.get<Summary>("/conversations/" + id);
-  }
   createDirect(user: string) {
     return this.upsert(this.rest.post<Summary>("/conversations", { kind: "direct", user }));
   }
@@ -54,13 +52,7 @@ export class Conversations {
   private async upsert(request: Promise<Summary>): Promise<Summary> {
     const { removals } = this.store.getState();
     const c = await request;
-    this.store.setState((s) => {
-      if (s.removals[c.id] !== removals[c.id]) return {};
-      return {
-        conversations: { ...s.conversations, [c.id]: mergeSummary(s.conversations[c.id], c) },
-        users: c.peer ? { ...s.users, [c.peer.id]: c.peer } : s.users,
-      };
-    });
+    if (this.store.getState().removals[c.id] === removals[c.id]) this.onSummary(c);
     return c;
   }
 }

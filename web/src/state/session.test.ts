@@ -36,13 +36,13 @@ describe("Session", () => {
     await session.start();
     server.hello();
     expect(store.getState().connection).toBe("open");
-    expect(server.socket.sent.map((f) => f.t)).toEqual(["sync", "send", "watch", "ping"]);
+    expect(server.socket.sent.map((f) => f.t)).toEqual(["sync", "send", "watch"]);
     server.socket.drop();
     expect(store.getState().connection).toBe("waiting");
     session.reconnectNow();
     server.hello();
     expect(server.sockets).toHaveLength(2);
-    expect(server.socket.sent.map((f) => f.t)).toEqual(["sync", "send", "watch", "ping"]);
+    expect(server.socket.sent.map((f) => f.t)).toEqual(["sync", "send", "watch"]);
   });
 
   it("reports messages of others that arrive to its listeners and to their sender", async () => {
@@ -51,6 +51,8 @@ describe("Session", () => {
     const unsubscribe = session.onMessage((m) => received.push(m.seq));
     await session.start();
     server.hello();
+    const page = { conversations: [direct()], gone: [], failed: [], cursor: "x", more: false };
+    server.socket.receive({ t: "synced", id: "1", ...page });
     server.socket.receive(push(1));
     server.socket.receive(push(2, me.id));
     vi.advanceTimersByTime(300);
@@ -101,7 +103,7 @@ describe("Session", () => {
       session.conversations.createDirect("2"),
       session.users.find("b"),
       session.changeDisplayName("Akiko"),
-      session.conversations.fetch("d"),
+      session.conversations.members("d"),
     ];
     const refused = Promise.all(asked.map((a) => expect(a).rejects.toMatchObject({ code: "unavailable" })));
     await vi.waitFor(() => expect(answers).toHaveLength(asked.length));

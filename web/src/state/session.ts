@@ -63,14 +63,14 @@ export class Session {
     this.rest = rest;
     const clock = new ServerClock();
     const send = (frame: ClientFrame) => this.socket.send(frame);
-    this.conversations = new Conversations(store, rest);
+    this.conversations = new Conversations(store, rest, (c) => this.sync.described(c));
     this.marks = new MarkSender(store, send);
     this.presence = new Presence(store, send);
-    this.timelines = new Timelines(store, rest, (id, since, head) => this.sync.syncChanges(id, since, head));
+    this.timelines = new Timelines(store, rest, (id) => this.sync.timelineLoaded(id));
     this.users = new Users(store, rest);
     this.outbox = new Outbox(storage, send, (outbox) => store.setState({ outbox }));
     this.messages = new Messages(rest, this.outbox, storage, clock, send);
-    this.sync = new SyncClient(store, send, this.outbox, (id) => this.conversations.fetch(id));
+    this.sync = new SyncClient(store, send, this.outbox);
     this.sync.onMessage = (m) => {
       this.marks.markReceived(m);
       for (const f of this.messageListeners) f(m);
@@ -89,6 +89,7 @@ export class Session {
         this.presence.connected();
       },
       onFrame: (f) => this.sync.handleFrame(f),
+      cursor: () => this.sync.cursor,
       onTerminated: onRevoked,
     });
   }

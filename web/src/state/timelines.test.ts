@@ -1,8 +1,8 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import type { Changes, Message, Summary } from "../protocol/types";
+import type { Message, Summary } from "../protocol/types";
 import type { Timeline } from "../sync/timeline";
 import { setup } from "./fakeserver";
-import { Timelines, type SyncChanges } from "./timelines";
+import { Timelines } from "./timelines";
 
 const messages = (from: number, to: number) =>
   Array.from({ length: to - from + 1 }, (_, i) => ({ seq: from + i, rev: from + i }) as Message);
@@ -28,11 +28,11 @@ function open(c: Partial<Summary> = {}, t?: Timeline) {
     const now = fixture.store.getState().timelines.c!;
     return [now.messages[0]!.seq, now.messages.at(-1)!.seq];
   };
-  const syncChanges = vi.fn<SyncChanges>(async () => undefined);
+  const onLoaded = vi.fn<(id: string) => void>();
   return {
     ...fixture,
-    syncChanges,
-    timelines: new Timelines(fixture.store, fixture.rest, syncChanges),
+    onLoaded,
+    timelines: new Timelines(fixture.store, fixture.rest, onLoaded),
     shown,
   };
 }
@@ -135,34 +135,23 @@ describe("Timelines", () => {
     expect(store.getState().timelines).toEqual({});
   });
 
-  it("asks for the changes that a timeline lacks, until it has them", async () => {
-    const { store, syncChanges } = open({ rev: 105 });
-    const bring = (rev: number) => store.setState({ timelines: { c: timeline(41, 100, { rev }) } });
-    syncChanges.mockImplementation(async (_, since) => {
-      bring(since + 3);
-      return {} as Changes;
-    });
-    bring(100);
-    expect(syncChanges).not.toHaveBeenCalled(); // there is no connection
-    store.setState({ connection: "open" });
-    await vi.advanceTimersByTimeAsync(0);
-    expect(syncChanges.mock.calls).toEqual([
-      ["c", 100, 105],
-      ["c", 103, 105],
-    ]);
+  it("tells of each window and page once it is in the store", async () => {
+    const { server, store, timelines, onLoaded } = open({}, timeline(50, 60, { rev: 90 }));
+    const revs: number[] = [];
+    onLoaded.mockImplementation((id) => revs.push(store.getState().timelines[id]!.rev));
+    server.on("GET /conversations/c/messages", () => ({ ...history(40, 49), rev: 80 }));
+    await timelines.loadOlder("c");
+    server.on("GET /conversations/c/messages", () => history(41, 100));
+    await timelines.openLatest("c");
+    expect(revs).toEqual([80, 100]);
   });
 
-  it("asks again later when a repair was refused", async () => {
-    const { store, syncChanges, timelines } = open({ rev: 105 }, timeline(41, 100));
-    store.setState({ connection: "open" });
-    store.setState({ conversations: { c: conversation({ rev: 106 }) } });
-    await vi.advanceTimersByTimeAsync(1999);
-    expect(syncChanges.mock.calls).toEqual([["c", 100, 105]]);
-    await vi.advanceTimersByTimeAsync(1);
-    expect(syncChanges.mock.calls.at(-1)).toEqual(["c", 100, 106]);
-    timelines.stop();
-    await vi.advanceTimersByTimeAsync(5000);
-    expect(syncChanges).toHaveBeenCalledTimes(2);
+  it("shows nothing of a conversation that is not there: nothing would keep it up to date", async () => {
+    const { server, store, timelines } = open();
+    store.setState({ conversations: {} });
+    server.on("GET /conversations/c/messages", () => history(41, 100));
+    await timelines.open("c");
+    expect(store.getState().timelines).toEqual({});
   });
 
   it("replaces the window by the latest messages", async () => {

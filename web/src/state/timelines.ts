@@ -1,5 +1,5 @@
 import type { RestClient } from "../net/rest";
-import type { Changes, History } from "../protocol/types";
+import type { History } from "../protocol/types";
 import { catchUp, emptyChangeLog } from "../sync/changelog";
 import {
   append,
@@ -18,46 +18,27 @@ const pageSize = 60;
 /** Trimming waits until the view has shown the page that came before it: the
  * view keeps its place over a change at one end of the timeline, not at both. */
 const trimDelay = 300;
-/** How long a repair that was refused waits for the next attempt. */
-const repairDelay = 2000;
 
-/** SyncChanges brings a loaded timeline from the rev since to what the server
- * has, which is head at least, by one page; nothing when there was no answer. */
-export type SyncChanges = (id: string, since: number, head: number) => Promise<Changes | undefined>;
-
-/** Timelines loads the windows of messages that the page shows, and keeps them
- * complete: one that is of an older rev than its conversation asks for the
- * changes that it lacks, whatever it missed them by. */
+/** Timelines loads the windows of messages that the page shows. One that is of an
+ * older rev than its conversation lacks changes, which the synchronization requests
+ * once it is told of the window. */
 export class Timelines {
   /** What is being loaded: a conversation's window and a direction. */
   private readonly loading = new Set<string>();
-  private readonly repairing = new Set<string>();
   private readonly timers = new Timers();
   /** Numbers the windows in the order in which they were asked for. */
   private lastWindow = 0;
   /** By conversation, the window that is shown. */
   private readonly windows = new Map<string, number>();
-  private readonly unsubscribe: () => void;
-  private isStopped = false;
 
   constructor(
     private readonly store: AppStore,
     private readonly rest: RestClient,
-    private readonly syncChanges: SyncChanges,
-  ) {
-    this.unsubscribe = store.subscribe((now, before) => {
-      if (
-        now.timelines !== before.timelines ||
-        now.conversations !== before.conversations ||
-        now.connection !== before.connection
-      )
-        this.repairAll();
-    });
-  }
+    /** Called after the window of a conversation was loaded or has changed. */
+    private readonly onLoaded: (id: string) => void,
+  ) {}
 
   stop() {
-    this.isStopped = true;
-    this.unsubscribe();
     this.timers.clear();
   }
 
@@ -120,10 +101,12 @@ export class Timelines {
     });
     const h = await this.fetch(id, query);
     if (window < (this.windows.get(id) ?? 0) || this.wasRemoved(id, removals)) return;
+    if (!this.store.getState().conversations[id]) return; // nothing keeps it up to date
     this.windows.set(id, window);
     this.store.setState((s) => ({
       timelines: { ...s.timelines, [id]: catchUp(fromHistory(h), s.changeLogs[id]) },
     }));
+    this.onLoaded(id);
   }
 
   private async loadPage(
@@ -157,38 +140,10 @@ export class Timelines {
       const changed = t && catchUp(change(t), s.changeLogs[id]);
       return changed && changed !== t ? { timelines: { ...s.timelines, [id]: changed } } : {};
     });
+    this.onLoaded(id);
   }
 
   private trimLater(id: string, trim: (t: Timeline) => Timeline) {
     this.timers.after(trimDelay, () => this.update(id, trim));
   }
-
-  /** The timelines that lack changes. */
-  private repairAll() {
-    const s = this.store.getState();
-    for (const id of Object.keys(s.timelines))
-      if (lacksChanges(s, id) && !this.repairing.has(id)) void this.repair(id);
-  }
-
-  private async repair(id: string) {
-    this.repairing.add(id);
-    for (let s = this.store.getState(); lacksChanges(s, id); s = this.store.getState()) {
-      const page = await this.syncChanges(id, s.timelines[id]!.rev, s.conversations[id]!.rev);
-      if (this.isStopped) return;
-      if (page) continue;
-      // Refused, or the connection is lost.
-      this.timers.after(repairDelay, () => {
-        this.repairing.delete(id);
-        this.repairAll();
-      });
-      return;
-    }
-    this.repairing.delete(id);
-  }
-}
-
-function lacksChanges(s: AppState, id: string): boolean {
-  const c = s.conversations[id];
-  const t = s.timelines[id];
-  return s.connection === "open" && c !== undefined && t !== undefined && t.rev < c.rev;
 }

@@ -11,16 +11,16 @@ const at = (rev: number): Timeline => ({
   rev,
 });
 const bodies = (t: Timeline) => t.messages.map((x) => x.body);
-const logOf = (from: number, ...changes: [before: number, rev: number, message?: Message][]) =>
+const logOf = (from: number, ...changes: [rev: number, message?: Message][]) =>
   changes.reduce<ChangeLog>(
-    (log, [before, rev, message]) =>
-      advance({ timelines: {}, changeLogs: { c: log } }, "c", { before, rev, message }).changeLogs!.c!,
+    (log, [rev, message]) =>
+      advance({ timelines: {}, changeLogs: { c: log } }, "c", { rev, message }).changeLogs!.c!,
     emptyChangeLog(from),
   );
 
 describe("change log", () => {
   it("is applied over a timeline of any rev that it covers", () => {
-    const log = logOf(2, [2, 3, m(3, 3)], [3, 4], [4, 5, m(1, 5)]); // 4 is a new title
+    const log = logOf(2, [3, m(3, 3)], [4], [5, m(1, 5)]); // 4 is a new title
     expect(catchUp(at(2), log)).toMatchObject({ rev: 5 });
     expect(bodies(catchUp(at(2), log))).toEqual(["5", "2", "3"]);
     expect(bodies(catchUp(at(4), log))).toEqual(["5", "2"]);
@@ -33,7 +33,7 @@ describe("change log", () => {
 
   it("begins again after changes that it has not seen", () => {
     // A summary took the conversation from 3 to 7.
-    const log = logOf(2, [2, 3, m(3, 3)], [7, 8, m(2, 8)]);
+    const log = logOf(2, [3, m(3, 3)], [8, m(2, 8)]);
     expect(log).toEqual({ since: 7, to: 8, messages: [m(2, 8)] });
     expect(catchUp(at(2), log).rev).toBe(2);
     expect(bodies(catchUp(at(7), log))).toEqual(["1", "8"]);
@@ -41,17 +41,27 @@ describe("change log", () => {
 
   it("is bounded: the oldest changes make room", () => {
     const n = changeLogLimit + 10;
-    const log = logOf(
-      0,
-      ...Array.from({ length: n }, (_, i) => [i, i + 1, m(1, i + 1)] as [number, number, Message]),
-    );
+    const log = logOf(0, ...Array.from({ length: n }, (_, i) => [i + 1, m(1, i + 1)] as [number, Message]));
     expect(log.messages).toHaveLength(changeLogLimit);
     expect(catchUp(at(9), log).rev).toBe(9);
     expect(catchUp(at(10), log).rev).toBe(n);
   });
 
+  it("does not begin again with a change that it has", () => {
+    const log = logOf(2, [3, m(3, 3)], [4, m(1, 4)]);
+    const { timelines, changeLogs } = advance({ timelines: { c: at(2) }, changeLogs: { c: log } }, "c", {
+      rev: 3,
+      message: m(3, 3),
+    });
+    expect(changeLogs!.c).toBe(log);
+    expect(timelines!.c).toMatchObject({ rev: 4 });
+    // A timeline that is older than the log takes its next change nevertheless.
+    const later = advance({ timelines: { c: at(2) }, changeLogs: { c: logOf(5, [6]) } }, "c", { rev: 3 });
+    expect(later.timelines!.c).toMatchObject({ rev: 3 });
+  });
+
   it("is kept for conversations that are open, or about to be", () => {
-    const change = { before: 2, rev: 3, message: m(3, 3) };
+    const change = { rev: 3, message: m(3, 3) };
     expect(advance({ timelines: {}, changeLogs: {} }, "c", change)).toEqual({});
     const { timelines, changeLogs } = advance({ timelines: { c: at(2) }, changeLogs: {} }, "c", change);
     expect(bodies(timelines!.c!)).toEqual(["1", "2", "3"]);

@@ -1,6 +1,6 @@
 import type { Message } from "../protocol/types";
 import type { SyncState } from "./store";
-import { upsert, type Timeline } from "./timeline";
+import { applyChanges, upsert, type Timeline } from "./timeline";
 
 /** ChangeLog is what the store has lately seen change in a conversation, without
  * a gap: of each change whose rev is above since and at most to, the message as
@@ -16,9 +16,10 @@ export function emptyChangeLog(rev: number): ChangeLog {
 }
 
 /** Adds the change that took a conversation from the rev before it to its own. */
-function record(log: ChangeLog | undefined, before: number, rev: number, m?: Message): ChangeLog {
+function record(log: ChangeLog | undefined, rev: number, m?: Message): ChangeLog {
+  if (log && rev <= log.to) return log;
   // What lies between is not known, as after a summary that came without its messages.
-  const known = log?.to === before ? log : emptyChangeLog(before);
+  const known = log?.to === rev - 1 ? log : emptyChangeLog(rev - 1);
   const messages = m ? [...known.messages, m] : known.messages;
   if (messages.length <= changeLogLimit) return { ...known, to: rev, messages };
   return { since: messages[0]!.rev, to: rev, messages: messages.slice(1) };
@@ -33,18 +34,21 @@ export function catchUp(t: Timeline, log: ChangeLog | undefined): Timeline {
   return { ...next, rev: log.to };
 }
 
-/** Returns the parts of the state that change with the next change of a
- * conversation, for one that is, or is about to be, open. */
+/** Returns the parts of the state that change with a change of a conversation, for
+ * one that is, or is about to be, open. */
 export function advance(
   s: Pick<SyncState, "timelines" | "changeLogs">,
   id: string,
-  change: { before: number; rev: number; message?: Message },
+  change: { rev: number; message?: Message },
 ): Partial<Pick<SyncState, "timelines" | "changeLogs">> {
+  const { rev, message } = change;
   const timeline = s.timelines[id];
   if (!timeline && !s.changeLogs[id]) return {};
-  const log = record(s.changeLogs[id], change.before, change.rev, change.message);
-  return {
-    changeLogs: { ...s.changeLogs, [id]: log },
-    ...(timeline ? { timelines: { ...s.timelines, [id]: catchUp(timeline, log) } } : {}),
-  };
+  const log = record(s.changeLogs[id], rev, message);
+  const changeLogs = { ...s.changeLogs, [id]: log };
+  if (!timeline) return { changeLogs };
+  // The log may be of another time than a timeline that follows what was requested.
+  const next =
+    timeline.rev === rev - 1 ? applyChanges(timeline, rev - 1, message ? [message] : [], rev) : timeline;
+  return { changeLogs, timelines: { ...s.timelines, [id]: catchUp(next, log) } };
 }

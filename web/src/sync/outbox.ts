@@ -150,7 +150,7 @@ export class Outbox {
   failed(id: string, code: string, digest?: string) {
     const e = this.find(id);
     if (!e || (digest && digest !== messageDigest(e.conversation, e.replyTo, e.body))) return;
-    if (e.state !== "failed") this.fail(e, code);
+    if (e.state !== "failed" || e.code === "unconfirmed") this.fail(e, code);
   }
 
   private fail(e: Entry, code: string) {

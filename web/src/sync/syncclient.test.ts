@@ -28,20 +28,14 @@ function message(seq: number, rev: number, over: Partial<Message> = {}): Message
   };
 }
 
-function setup(
-  conversations: Record<string, Summary> = { c: summary() },
-  fetchConversation: (id: string) => Promise<Summary> = async () => summary(),
-) {
+/** A page that is in sync, with a conversation whose timeline is loaded. */
+async function setup(conversations: Summary[] = [summary()]) {
   const sent: ClientFrame[] = [];
   const stored: string[] = [];
   const removed: string[] = [];
   const failed: string[] = [];
-  const store = createStore<SyncState>()(() => ({
-    ...emptySyncState,
-    me,
-    conversations,
-    timelines: { c: { messages: [], hasBefore: false, hasAfter: false, rev: 1 } },
-  }));
+  const received: string[] = [];
+  const store = createStore<SyncState>()(() => ({ ...emptySyncState, me }));
   const engine = new SyncClient(
     store,
     (f) => {
@@ -55,8 +49,8 @@ function setup(
       stored: (id) => stored.push(id),
       removeConversation: (id) => removed.push(id),
     },
-    fetchConversation,
   );
+  engine.onMessage = (m) => received.push(m.client_id);
   const push = (m: Message, t: "message" | "edited" | "deleted" = "message") =>
     engine.handleFrame({ t, ...m } as ServerFrame);
   const bodies = () => store.getState().timelines.c!.messages.map((m) => m.body);
@@ -64,7 +58,18 @@ function setup(
     engine.handleFrame(f as ServerFrame);
     await vi.advanceTimersByTimeAsync(0);
   };
-  return { engine, store, sent, stored, removed, failed, push, bodies, answer };
+  const listed = (id: string, all: Summary[], cursor: string) =>
+    answer({ t: "synced", id, conversations: all, gone: [], failed: [], cursor, more: false });
+  const open = (rev: number, messages: Message[] = []) => {
+    const timeline = { messages, hasBefore: false, hasAfter: false, rev };
+    store.setState({ timelines: { c: timeline } });
+    engine.timelineLoaded("c");
+  };
+  engine.connected("one");
+  await listed("1", conversations, "x");
+  if (conversations.length > 0) open(1);
+  sent.length = 0;
+  return { engine, store, sent, stored, removed, failed, received, push, bodies, answer, listed, open };
 }
 
 describe("SyncClient", () => {
@@ -72,25 +77,20 @@ describe("SyncClient", () => {
   afterEach(() => vi.useRealTimers());
 
   it("takes the failures that a sync lists like those that are pushed", async () => {
-    const { engine, failed, answer } = setup();
+    const { engine, failed, answer } = await setup();
     engine.handleFrame({ t: "failed", id: "1", code: "invalid", text: "", digest: "d1" });
-    engine.connected();
+    engine.connected("one");
     const more = { id: "2", code: "not_found", text: "", digest: "d2" };
-    await answer({
-      t: "synced",
-      id: "1",
-      conversations: [],
-      gone: [],
-      failed: [more],
-      cursor: "x",
-      more: false,
-    });
+    const page = { t: "synced", conversations: [], gone: [], cursor: "x", more: false };
+    await answer({ ...page, id: "2", failed: [more] });
     expect(failed).toEqual(["1 invalid d1", "2 not_found d2"]);
-    await answer({ t: "synced", id: "2", conversations: [], gone: [], cursor: "x", more: false }); // of an earlier version
+    engine.connected("one");
+    await answer({ ...page, id: "3" }); // of an earlier version
+    expect(engine.cursor).toBe("x");
   });
 
-  it("applies frames in the order of their rev", () => {
-    const { push, bodies, store, stored } = setup();
+  it("applies frames in the order of their rev", async () => {
+    const { push, bodies, store, stored } = await setup();
     push(message(1, 2));
     push(message(2, 3));
     push(message(1, 4, { body: "edited" }), "edited");
@@ -99,128 +99,175 @@ describe("SyncClient", () => {
     expect(stored).toContain("m2");
   });
 
-  it("applies a duplicate push once", () => {
-    const { push, bodies } = setup();
+  it("applies a duplicate push once", async () => {
+    const { push, bodies } = await setup();
     push(message(1, 2));
     push(message(1, 2));
     expect(bodies()).toEqual(["text 1"]);
   });
 
-  it("reorders out-of-order pushes without a sync", async () => {
-    const { push, bodies, sent } = setup();
+  it("keeps what comes too early, and requests what is missing before it", async () => {
+    const { push, bodies, sent, answer, store, received } = await setup();
+    push(message(3, 4));
     push(message(2, 3));
     expect(bodies()).toEqual([]);
-    push(message(1, 2));
-    expect(bodies()).toEqual(["text 1", "text 2"]);
-    await vi.advanceTimersByTimeAsync(5000);
-    expect(sent).toEqual([]);
+    expect(sent).toEqual([{ t: "sync", id: "2", conversation: "c", rev: 1 }]);
+    const messages = [message(1, 2), message(2, 3), message(3, 4)];
+    await answer({ t: "changes", id: "2", conversation: "c", messages, rev: 4, more: false });
+    expect(bodies()).toEqual(["text 1", "text 2", "text 3"]);
+    expect(store.getState().conversations.c).toMatchObject({ rev: 4, seq: 3, unread: 3 });
+    expect(received).toEqual(["m2", "m3"]); // they were pushed
+    await vi.advanceTimersByTimeAsync(60_000);
+    expect(sent).toHaveLength(1);
   });
 
-  it("requests what is missing after a gap", async () => {
-    const { push, bodies, sent, answer, store } = setup();
-    push(message(3, 4));
-    await vi.advanceTimersByTimeAsync(300);
-    expect(sent).toMatchObject([{ t: "sync", cursor: "" }]);
+  it("applies what comes too early when the gap closes by itself", async () => {
+    const { push, bodies, received } = await setup();
+    push(message(2, 3));
+    push(message(1, 2));
+    expect(bodies()).toEqual(["text 1", "text 2"]);
+    expect(received).toEqual(["m1", "m2"]);
+  });
+
+  it("requests the list for a conversation without a timeline", async () => {
+    const { push, sent, listed, store, stored } = await setup([
+      summary(),
+      summary({ id: "other", seq: 2, rev: 5, unread: 2 }),
+    ]);
+    push(message(4, 7, { conversation: "other" }));
+    expect(sent).toEqual([{ t: "sync", id: "2", cursor: "x" }]);
+    const last = message(4, 7, { conversation: "other", client_id: "own" });
+    await listed("2", [summary({ id: "other", seq: 4, rev: 7, unread: 4, last })], "y");
+    expect(store.getState().conversations.other).toMatchObject({ rev: 7, seq: 4, unread: 4 });
+    expect(stored).toContain("own");
+  });
+
+  it("requests the list for a change that no message explains", async () => {
+    const { push, sent, answer, listed, store } = await setup();
+    push(message(1, 3)); // 2 was a new title
+    const messages = [message(1, 3)];
+    await answer({ t: "changes", id: "2", conversation: "c", messages, rev: 3, more: false });
+    expect(sent[1]).toEqual({ t: "sync", id: "3", cursor: "x" });
+    await listed("3", [summary({ title: "Crew", seq: 1, rev: 3, unread: 1 })], "y");
+    expect(store.getState().conversations.c).toMatchObject({ title: "Crew", rev: 3, unread: 1 });
+    expect(sent).toHaveLength(2);
+  });
+
+  it("shows a summary at once, and brings the timeline after it", async () => {
+    const { engine, sent, listed, answer, bodies, store } = await setup();
+    engine.connected("one");
+    await listed("2", [summary({ seq: 1, rev: 2, unread: 1 })], "y");
+    expect(store.getState().conversations.c).toMatchObject({ rev: 2, unread: 1 });
+    expect(sent.at(-1)).toMatchObject({ conversation: "c", rev: 1 });
+    expect(engine.cursor).toBe("x");
     await answer({
-      t: "synced",
-      id: "1",
-      conversations: [summary({ seq: 3, rev: 4, unread: 3 })],
-      gone: [],
-      cursor: "x",
+      t: "changes",
+      id: "3",
+      conversation: "c",
+      messages: [message(1, 2)],
+      rev: 2,
       more: false,
     });
-    expect(sent[1]).toMatchObject({ t: "sync", conversation: "c", rev: 1 });
+    expect(bodies()).toEqual(["text 1"]);
+    expect(engine.cursor).toBe("y");
+  });
+
+  it("sends a refused request again when the server wants it", async () => {
+    const { push, sent, answer } = await setup();
+    push(message(3, 4));
+    const refusal = { t: "error", id: "2", code: "unavailable", text: "", retry_after_ms: 2000 };
+    await answer(refusal);
+    await vi.advanceTimersByTimeAsync(1999);
+    expect(sent).toHaveLength(1);
+    await vi.advanceTimersByTimeAsync(1);
+    expect(sent[1]).toEqual({ t: "sync", id: "3", conversation: "c", rev: 1 });
+  });
+
+  it("has nothing sent while there is no connection", async () => {
+    const { engine, push, sent, answer } = await setup();
+    push(message(3, 4));
+    await answer({ t: "error", id: "2", code: "unavailable", text: "" });
+    engine.disconnected();
+    await vi.advanceTimersByTimeAsync(60_000);
+    expect(sent).toHaveLength(1);
+  });
+
+  it("repairs a timeline that was opened as of an earlier rev", async () => {
+    const { push, open, sent, bodies, answer } = await setup();
+    push(message(1, 2));
+    push(message(2, 3));
+    open(2, [message(1, 2)]);
+    expect(sent).toEqual([{ t: "sync", id: "2", conversation: "c", rev: 2 }]);
     await answer({
       t: "changes",
       id: "2",
       conversation: "c",
-      messages: [message(1, 2), message(2, 3), message(3, 4)],
-      rev: 4,
+      messages: [message(2, 3)],
+      rev: 3,
       more: false,
     });
-    expect(bodies()).toEqual(["text 1", "text 2", "text 3"]);
-    expect(store.getState().conversations.c).toMatchObject({ rev: 4, seq: 3 });
-    expect(store.getState().ready).toBe(true);
-  });
-
-  it("detects a lost last push by the head check", async () => {
-    const { engine, sent } = setup();
-    engine.handleFrame({ t: "pong", conversations: 1, sum: 2, checked: true });
-    await vi.advanceTimersByTimeAsync(999);
-    expect(sent).toEqual([]);
-    await vi.advanceTimersByTimeAsync(1);
-    expect(sent).toMatchObject([{ t: "sync" }]);
-  });
-
-  it("does not sync for pushes that are still in flight", async () => {
-    const { engine, sent, push } = setup();
-    engine.handleFrame({ t: "pong", conversations: 1, sum: 2, checked: true });
-    push(message(1, 2));
-    await vi.advanceTimersByTimeAsync(5000);
-    expect(sent).toEqual([]);
+    expect(bodies()).toEqual(["text 1", "text 2"]);
   });
 
   it("syncs on a resync, one sync at a time", async () => {
-    const { engine, sent, answer } = setup();
+    const { engine, sent, listed } = await setup();
     engine.handleFrame({ t: "resync" });
     engine.handleFrame({ t: "resync" });
     expect(sent.length).toBe(1);
-    await answer({ t: "synced", id: "1", conversations: [], gone: [], cursor: "x", more: false });
+    await listed("2", [], "y");
     expect(sent.length).toBe(2);
-    expect(sent[1]).toMatchObject({ cursor: "x" });
+    expect(sent[1]).toMatchObject({ cursor: "y" });
   });
 
-  it("starts over when its cursor is refused", async () => {
-    const { engine, sent, answer } = setup();
-    engine.handleFrame({ t: "resync" });
-    await answer({ t: "synced", id: "1", conversations: [], gone: [], cursor: "x", more: false });
+  it("starts over when its cursor is refused: what the list does not name is gone", async () => {
+    const { engine, sent, answer, listed, store } = await setup([summary(), summary({ id: "left" })]);
     engine.handleFrame({ t: "resync" });
     await answer({ t: "error", id: "2", code: "invalid", text: "" });
-    expect(sent[2]).toMatchObject({ t: "sync", cursor: "" });
+    await vi.advanceTimersByTimeAsync(1000);
+    expect(sent[1]).toMatchObject({ t: "sync", cursor: "" });
+    await listed("3", [summary()], "y");
+    expect(Object.keys(store.getState().conversations)).toEqual(["c"]);
   });
 
   it("begins anew in another epoch, and only then", async () => {
-    const { engine, store, sent, push, bodies, answer, removed } = setup({});
-    const connect = async (epoch: string, page: object) => {
+    const { engine, store, sent, push, bodies, listed, open, removed } = await setup();
+    const connect = async (epoch: string, all: Summary[], cursor: string) => {
       engine.disconnected();
       sent.length = 0;
       engine.connected(epoch);
       const [request] = sent as { id: string; cursor: string }[];
-      await answer({ t: "synced", id: request!.id, gone: [], more: false, conversations: [], ...page });
+      if (epoch === "two" && cursor === "z")
+        expect(store.getState()).toMatchObject({ ready: false, conversations: {}, timelines: {} });
+      await listed(request!.id, all, cursor);
       return request!.cursor;
     };
-    const open = (messages: Message[]) =>
-      store.setState({ timelines: { c: { messages, hasBefore: false, hasAfter: false } } });
-    expect(await connect("one", { conversations: [summary()], cursor: "x" })).toBe("");
-    open([]);
     push(message(1, 2));
     push(message(2, 3));
-    push(message(4, 5)); // waits for the one before it, which is lost
-    expect(await connect("one", { cursor: "y" })).toBe("x");
+    expect(await connect("one", [], "y")).toBe("x");
     expect(bodies()).toEqual(["text 1", "text 2"]);
+    push(message(4, 5)); // waits for the one before it, which is lost
 
     // The second message is lost, and another has its place.
-    const next = connect("two", { conversations: [summary({ seq: 1, rev: 2 })], cursor: "z" });
-    expect(store.getState()).toMatchObject({ ready: false, conversations: {}, timelines: {} });
-    expect(await next).toBe("");
+    expect(await connect("two", [summary({ seq: 1, rev: 2 })], "z")).toBe("");
     expect(store.getState()).toMatchObject({ ready: true, conversations: { c: { seq: 1, rev: 2 } } });
-    open([message(1, 2)]);
+    expect(store.getState().removals).toEqual({ c: 1 }); // what was asked for before is void
+    open(2, [message(1, 2)]);
     push(message(2, 3, { body: "in its place" }));
     expect(bodies()).toEqual(["text 1", "in its place"]);
     expect(store.getState().conversations.c).toMatchObject({ seq: 2, rev: 3 });
     expect(removed).toEqual([]); // what is unsent stays
-    expect(await connect("two", { cursor: "z2" })).toBe("z");
+    expect(await connect("two", [], "z2")).toBe("z");
   });
 
-  it("deletes a conversation that the user was removed from", () => {
-    const { engine, store } = setup();
-    engine.handleFrame({ t: "removed", conversation: "c" });
+  it("deletes a conversation that the user was removed from", async () => {
+    const { engine, store } = await setup();
+    engine.handleFrame({ t: "removed", conversation: "c", rev: 2 });
     expect(store.getState().conversations.c).toBeUndefined();
     expect(store.getState().timelines.c).toBeUndefined();
   });
 
-  it("ignores older marks, and clears the unread count of what was read on another device", () => {
-    const { engine, store, push } = setup();
+  it("ignores older marks, and clears the unread count of what was read on another device", async () => {
+    const { engine, store, push } = await setup();
     push(message(1, 2));
     push(message(2, 3));
     engine.handleFrame({ t: "mark", conversation: "c", user: me.id, read: 2, received: 2 });
@@ -231,43 +278,58 @@ describe("SyncClient", () => {
     expect(store.getState().marks.c![other.id]).toEqual({ read: 2, received: 2 });
   });
 
-  it("keeps the later role, whatever order the answers come in", async () => {
-    const answers: ((c: Summary) => void)[] = [];
-    const { engine, store } = setup(undefined, () => new Promise((resolve) => answers.push(resolve)));
-    for (const rev of [2, 3]) {
-      const conversation = summary({ rev, members_rev: rev });
-      engine.handleFrame({ t: "conversation", by: "2", conversation } as ServerFrame);
-    }
-    answers[1]!(summary({ rev: 3, members_rev: 3, role: "admin" }));
-    answers[0]!(summary({ rev: 2, members_rev: 2, role: "member" }));
-    await vi.advanceTimersByTimeAsync(0);
-    expect(store.getState().conversations.c).toMatchObject({ rev: 3, role: "admin" });
+  it("asks for the user's role when it may have changed, and for nothing else", async () => {
+    const { engine, store, sent, listed } = await setup();
+    const changed = (rev: number, members_rev: number, joined?: object[]) =>
+      engine.handleFrame({
+        ...{ t: "conversation", by: "2", joined },
+        conversation: summary({ rev, members_rev, title: "Crew" }),
+      } as ServerFrame);
+    changed(2, 1); // a new title
+    changed(3, 3, [other]);
+    expect(sent).toEqual([]);
+    changed(4, 4);
+    expect(sent).toEqual([{ t: "sync", id: "2", cursor: "x" }]);
+    await listed("2", [summary({ rev: 4, members_rev: 4, title: "Crew", role: "admin" })], "y");
+    expect(store.getState().conversations.c).toMatchObject({ rev: 4, title: "Crew", role: "admin" });
+    expect(store.getState().users[other.id]).toEqual(other);
   });
 
-  it("does not bring back a conversation that the user was removed from while it was fetched", async () => {
-    let resolve!: (c: Summary) => void;
-    const { engine, store } = setup({}, () => new Promise((r) => (resolve = r)));
+  it("lists a conversation that the user was added to, or has made", async () => {
+    const { engine, store, sent, listed } = await setup([]);
     engine.handleFrame({ t: "conversation", by: "2", conversation: summary(), joined: [me] } as ServerFrame);
-    engine.handleFrame({ t: "removed", conversation: "c" });
-    resolve(summary());
-    await vi.advanceTimersByTimeAsync(0);
-    expect(store.getState().conversations).toEqual({});
+    expect(sent).toMatchObject([{ t: "sync", cursor: "x" }]);
+    await listed("2", [summary()], "y");
+    engine.described(summary({ id: "made", kind: "direct", peer: other }));
+    expect(Object.keys(store.getState().conversations)).toEqual(["c", "made"]);
+    expect(store.getState().users[other.id]).toEqual(other);
+    engine.handleFrame({ t: "message", ...message(1, 2, { conversation: "made" }) } as ServerFrame);
+    expect(store.getState().conversations.made).toMatchObject({ seq: 1, rev: 2 });
+    expect(sent).toHaveLength(1);
   });
 
   it("does not go back in marks that were pushed while the list was on its way", async () => {
     const direct = summary({ kind: "direct", seq: 9, peer: other });
-    const { engine, store, answer } = setup({ c: direct });
+    const { engine, store, answer } = await setup([direct]);
     engine.handleFrame({ t: "resync" });
     engine.handleFrame({ t: "mark", conversation: "c", user: other.id, read: 7, received: 8 });
     engine.handleFrame({ t: "mark", conversation: "c", user: me.id, read: 6, received: 6 });
     const listed = { ...direct, read: 5, unread: 4, peer_read: 5, peer_received: 6 };
-    await answer({ t: "synced", id: "1", conversations: [listed], gone: [], cursor: "x", more: false });
+    await answer({
+      t: "synced",
+      id: "2",
+      conversations: [listed],
+      gone: [],
+      failed: [],
+      cursor: "y",
+      more: false,
+    });
     expect(store.getState().marks.c![other.id]).toEqual({ read: 7, received: 8 });
     expect(store.getState().conversations.c).toMatchObject({ read: 6, unread: 3 });
   });
 
   it("removes the typing indicator after its time", async () => {
-    const { engine, store } = setup();
+    const { engine, store } = await setup();
     engine.handleFrame({ t: "typing", conversation: "c", user: other.id });
     expect(Object.keys(store.getState().typing.c!)).toEqual([other.id]);
     await vi.advanceTimersByTimeAsync(6000);

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { createStore } from "zustand/vanilla";
-import type { ClientFrame, History, Hello, ServerFrame, Summary } from "../protocol/types";
+import type { ClientFrame, History, Hello, ServerFrame } from "../protocol/types";
 import { emptySyncState, type SyncState } from "./store";
 import { SyncClient } from "./syncclient";
 import { fromHistory } from "./timeline";
@@ -10,6 +10,7 @@ import { fromHistory } from "./timeline";
 
 type Step = {
   connect?: Hello;
+  ping?: Extract<ClientFrame, { t: "ping" }>;
   push?: ServerFrame;
   lose?: ServerFrame;
   ask?: ClientFrame;
@@ -22,7 +23,6 @@ type Step = {
 type State = { rev: number; read: number; unread: number; messages: [seq: number, rev: number][] };
 type Trace = {
   about: string;
-  known?: { client: string; issue: string; lacks: Record<string, number[]> }[];
   me: string;
   steps: Step[];
   end: Record<string, State>;
@@ -33,23 +33,10 @@ const traces = import.meta.glob<Trace>("../../../internal/syncclient/testdata/tr
   import: "default",
 });
 
-/** The state in which the page ends today. */
-function expectedEnd(trace: Trace): Record<string, State> {
-  const lacks = (id: string, seq: number) =>
-    trace.known?.some((k) => k.client === "page" && k.lacks[id]?.includes(seq));
-  return Object.fromEntries(
-    Object.entries(trace.end).map(([id, c]) => [
-      id,
-      { ...c, messages: c.messages.filter(([seq]) => !lacks(id, seq)) },
-    ]),
-  );
-}
-
 /** A page's client on a connection that the trace controls. */
 function setup(trace: Trace) {
   let connected = false;
   const requests: { id: string; frame: object }[] = [];
-  const fetches: { path: string; resolve: (c: Summary) => void }[] = [];
   const store = createStore<SyncState>()(() => ({
     ...emptySyncState,
     me: { id: trace.me, name: "ben", display_name: "Ben" },
@@ -70,7 +57,6 @@ function setup(trace: Trace) {
       stored: () => {},
       removeConversation: () => {},
     },
-    (id) => new Promise((resolve) => fetches.push({ path: "/conversations/" + id, resolve })),
   );
 
   const steps = {
@@ -87,24 +73,23 @@ function setup(trace: Trace) {
       expect(next?.frame).toEqual(frame);
       if (answer) client.handleFrame({ ...answer, id: next!.id } as ServerFrame);
     },
+    /** The page opens a conversation. */
     get(path: string, answer: object) {
-      const opened = /^\/conversations\/(\d+)\/messages\?/.exec(path)?.[1];
-      if (opened) {
-        const h = answer as History;
-        store.setState((s) => ({ timelines: { ...s.timelines, [opened]: fromHistory(h) } }));
-        return;
-      }
-      const next = fetches.shift();
-      expect(next?.path).toBe(path);
-      next!.resolve(answer as Summary);
+      const id = /^\/conversations\/(\d+)\/messages\?/.exec(path)![1]!;
+      const h = answer as History;
+      store.setState((s) => ({ timelines: { ...s.timelines, [id]: fromHistory(h) } }));
+      client.timelineLoaded(id);
+    },
+    ping({ cursor = "" }: Extract<ClientFrame, { t: "ping" }>) {
+      expect(client.cursor).toBe(cursor);
     },
   };
   const expectIdle = () => {
     expect(requests).toEqual([]);
-    expect(fetches.map((f) => f.path)).toEqual([]);
   };
   const play = async (s: Step) => {
     if (s.connect) steps.connect(s.connect);
+    else if (s.ping) steps.ping(s.ping);
     else if (s.push) client.handleFrame(s.push);
     else if (s.ask) steps.ask(s.ask, s.answer);
     else if (s.get) steps.get(s.get, s.answer!);
@@ -142,7 +127,7 @@ describe("recorded synchronizations", () => {
         });
       }
       expectIdle();
-      expect(state()).toEqual(expectedEnd(trace));
+      expect(state()).toEqual(trace.end);
     });
   }
 });
