@@ -86,6 +86,9 @@ func everyChangeHasARev(t *testing.T, url string) {
 	if f := Await[wire.ConversationFrame](ben, "conversation", nil); f.Conversation.Rev != 9 || len(f.Left) != 1 || f.Left[0] != cho.Me() {
 		t.Errorf("left: %+v", f)
 	}
+	if r := Await[wire.Removed](cho, "removed", nil); r.Conversation != g.ID || r.Rev != 9 {
+		t.Errorf("removed: %+v", r)
+	}
 	// What changes nothing takes none.
 	aki.do(http.MethodPatch, path, map[string]string{"title": "Team 2"})
 	aki.do(http.MethodPatch, path+"/messages/1", map[string]string{"body": "one, edited"})

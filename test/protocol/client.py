@@ -386,7 +386,9 @@ class Client:
         elif kind == "conversation":
             self.change(frame["conversation"]["id"], frame["conversation"]["rev"], None)
         elif kind == "removed":  # R50
-            self.forget(frame["conversation"])
+            c = self.conversations.get(frame["conversation"])
+            if c is not None and frame["rev"] > c.heard:
+                self.forget(frame["conversation"])
         elif kind == "resync":
             self.counts["resync"] += 1
             self.ask_list(time.time())
