@@ -13,28 +13,58 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/wire"
 )
 
+// testCase is a case by the name that docs/protocol.md gives it.
+type testCase struct {
+	name string
+	test func(t *testing.T, url string)
+}
+
+var cases = []testCase{
+	{"hello", hello},
+	{"refused upgrades", refusedUpgrades},
+	{"sessions", sessions},
+	{"revoked session is closed", revokedSessionIsClosed},
+	{"malformed frames", malformedFrames},
+	{"frame too large", frameTooLarge},
+	{"answers under their ids", answersUnderTheirIDs},
+	{"two people talk", twoUsersChat},
+	{"a name is taken for good", clientIDIsUnique},
+	{"one final answer", oneFinalAnswer},
+	{"replies to nothing", repliesToNothing},
+	{"sending by REST", sendByREST},
+	{"control characters", controlCharacters},
+	{"own devices", ownDevices},
+	{"outsiders get nothing", nonMembersGetNothing},
+	{"large room", largeRoom},
+	{"marks", marks},
+	{"who is there", presence},
+	{"every change has a rev", everyChangeHasARev},
+	{"history before joining", historyBeforeJoining},
+	{"catching up", catchUp},
+	{"catching up with long messages", catchUpWithLongMessages},
+	{"left while away", leftWhileAway},
+	{"cursors of others", cursorsOfOthers},
+	{"direct conversations", directConversations},
+	{"links", links},
+	{"pages", restPages},
+	{"errors by status", restErrors},
+}
+
 // Run runs all cases against the system at url, which must hash passwords
 // cheaply and have no low rate limit.
 func Run(t *testing.T, url string) {
-	for _, c := range []struct {
-		name string
-		test func(t *testing.T, url string)
-	}{
-		{"two people talk", twoUsersChat},
-		{"a name is taken for good", clientIDIsUnique},
-		{"outsiders get nothing", nonMembersGetNothing},
-		{"one final answer", oneFinalAnswer},
-		{"large room", largeRoom},
-		{"who is there", presence},
-		{"catching up", catchUp},
-		{"catching up with long messages", catchUpWithLongMessages},
-		{"control characters", controlCharacters},
-		{"malformed frames", malformedFrames},
-		{"frame too large", frameTooLarge},
-		{"revoked session is closed", revokedSessionIsClosed},
-	} {
+	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) { c.test(t, url) })
 	}
+}
+
+// Names returns the names of all cases.
+func Names() []string {
+	names := make([]string, len(cases))
+	for i, c := range cases {
+		names[i] = c.name
+	}
+	return names
 }
 
 func twoUsersChat(t *testing.T, url string) {
@@ -236,6 +266,17 @@ func largeRoom(t *testing.T, url string) {
 		}
 	}
 	ExpectNone(gone, "message", IsBody("to the rest"))
+
+	// What one member does beside messages is not sent to that many.
+	reader := people[0]
+	other := Connect(t, reader.Client)
+	reader.Send(wire.Typing{T: "typing", Conversation: ch.ID})
+	reader.Send(wire.Mark{T: "mark", Conversation: ch.ID, Read: 2})
+	Await(other, "mark", func(f wire.MarkFrame) bool { return f.User == reader.Me().ID && f.Read == 2 })
+	reader.SendMessage(ch.ID, "after that")
+	Await(aki, "message", IsBody("after that"))
+	ExpectNone[wire.TypingFrame](aki, "typing", nil)
+	ExpectNone[wire.MarkFrame](aki, "mark", nil)
 }
 
 func presence(t *testing.T, url string) {

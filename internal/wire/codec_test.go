@@ -2,6 +2,7 @@ package wire
 
 import (
 	"encoding/json"
+	"reflect"
 	"testing"
 	"time"
 
@@ -20,6 +21,43 @@ func mustClientID(t testing.TB) chat.ClientID {
 		t.Fatal(err)
 	}
 	return id
+}
+
+// Each field of each frame of a client is decoded: one that is forgotten would be
+// empty, and nothing would say so.
+func TestEveryFieldIsDecoded(t *testing.T) {
+	id := mustClientID(t)
+	frames := []Inbound{
+		&Send{T: "send", ID: id, Conversation: 7, Body: "hi", ReplyTo: 3},
+		&Withdraw{T: "withdraw", ID: id},
+		&Mark{T: "mark", Conversation: 7, Read: 9, Received: 10},
+		&Typing{T: "typing", Conversation: 7},
+		&Watch{T: "watch", Users: []chat.UserID{4}},
+		&Status{T: "status", Away: true},
+		&Sync{T: "sync", ID: "a", Cursor: "c", Conversation: 7, Rev: 5, Limit: 6},
+		&Ping{T: "ping", Cursor: "c"},
+	}
+	known := 0
+	for _, f := range FrameTypes {
+		if f.FromClient {
+			known++
+		}
+	}
+	if len(frames) != known {
+		t.Errorf("%d frames are tested, clients have %d", len(frames), known)
+	}
+	for _, want := range frames {
+		fields := reflect.ValueOf(want).Elem()
+		for i := range fields.NumField() {
+			if fields.Field(i).IsZero() {
+				t.Errorf("%T: %s is not tested", want, fields.Type().Field(i).Name)
+			}
+		}
+		got, err := DecodeInbound(Encode(want))
+		if diff := cmp.Diff(want, got); err != nil || diff != "" {
+			t.Errorf("%s: %v", diff, err)
+		}
+	}
 }
 
 func TestDecodeInbound(t *testing.T) {
