@@ -174,7 +174,7 @@ func (c *memberCache) runLoad(id chat.ConversationID, l *memberLoad) {
 			}
 			if err != nil {
 				c.g.log.Error("members could not be looked up; all clients are asked to resync", "conversation", id, "error", err)
-				c.g.resyncAll()
+				c.g.Resync()
 				break
 			}
 			c.fanOut(l.list, f.Frame)
