@@ -176,14 +176,13 @@ func (n *node) deliver(m received, s pubsub.Subscriber) {
 	if p.announced <= p.number {
 		p.announced = 0
 	}
-	for range h.count {
-		e, err := readEnvelope(r)
-		if err != nil {
-			n.log.Error("an envelope cannot be decoded; another process may run a newer version of Hikyaku", "error", err)
-			s.Gap()
-			return
-		}
+	envelopes, err := readEnvelopes(r, h.count)
+	for _, e := range envelopes {
 		s.Deliver(e)
+	}
+	if err != nil {
+		n.log.Error("an envelope cannot be decoded; another process may run a newer version of Hikyaku", "error", err)
+		s.Gap()
 	}
 }
 
