@@ -9,6 +9,9 @@
 //
 //   - Envelopes from one publisher to one node arrive in the order of Publish,
 //     or not at all.
+//   - Envelopes for all nodes arrive before those for one node that wait at the
+//     node for its subscriber, however many these are: who has been removed gets
+//     nothing of what waits (G7).
 //   - The items of an envelope arrive in their order. A large envelope may arrive
 //     as several, which may be lost one by one.
 //   - A gap is reported to the subscriber's Gap within [GapLatency] after the
