@@ -102,7 +102,7 @@ func DecodeInbound(p []byte) (Inbound, error) {
 		}
 		return &Sync{T: u.T, ID: u.ID, Cursor: u.Cursor, Conversation: u.Conversation, Rev: u.Rev, Limit: u.Limit}, nil
 	case "ping":
-		return &Ping{T: u.T}, nil
+		return &Ping{T: u.T, Cursor: u.Cursor}, nil
 	}
 	return nil, nil
 }
