@@ -1,15 +1,18 @@
 package acceptance
 
 import (
+	"context"
 	"encoding/binary"
 	"fmt"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
 	"github.com/hikyaku-chat/hikyaku/internal/client"
+	"github.com/hikyaku-chat/hikyaku/internal/eventually"
 	"github.com/hikyaku-chat/hikyaku/internal/wire"
 )
 
@@ -35,12 +38,14 @@ var cases = []testCase{
 	{"control characters", controlCharacters},
 	{"own devices", ownDevices},
 	{"outsiders get nothing", nonMembersGetNothing},
+	{"nothing late after a removal", nothingLate},
 	{"large room", largeRoom},
 	{"marks", marks},
 	{"who is there", presence},
 	{"every change has a rev", everyChangeHasARev},
 	{"history before joining", historyBeforeJoining},
 	{"catching up", catchUp},
+	{"catching up with marks", catchUpWithMarks},
 	{"catching up with long messages", catchUpWithLongMessages},
 	{"left while away", leftWhileAway},
 	{"cursors of others", cursorsOfOthers},
@@ -237,6 +242,98 @@ func oneFinalAnswer(t *testing.T, url string) {
 	}
 }
 
+// lateBound is how long after the answer to a removal frames of the conversation
+// may still arrive.
+const lateBound = time.Second
+
+// A person who is removed from a small conversation in which much is being written
+// gets nothing of it from a second after the answer on, though members go on.
+func nothingLate(t *testing.T, url string) {
+	aki, ben, chi := join(t, url, "aki"), Register(t, url, fmt.Sprintf("ben%d", userCount.Add(1))), join(t, url, "chi")
+	g, err := aki.CreateGroup(t.Context(), "leaky", ben.Me().ID, chi.Me().ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var mu sync.Mutex
+	var messages int
+	var last time.Time // frame of the conversation
+	var lastFrame string
+	var removed bool
+	about := fmt.Sprintf("%q", g.ID.String())
+	device, err := ben.Dial(t.Context(), func(f client.Frame) {
+		if !strings.Contains(string(f.Raw), about) {
+			return
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		last, lastFrame = time.Now(), string(f.Raw)
+		switch f.T {
+		case "message":
+			messages++
+		case "removed":
+			removed = true
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(device.Close)
+
+	window := make(chan struct{}, 64) // sends without an answer
+	flood, err := aki.Dial(t.Context(), func(f client.Frame) {
+		if f.T == "accepted" || f.T == "rejected" {
+			<-window
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(flood.Close)
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	var flooding sync.WaitGroup
+	flooding.Go(func() {
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-flood.Done():
+				t.Errorf("the sender's connection ended: %v", flood.Err())
+				return
+			case window <- struct{}{}:
+			}
+			if err := flood.Send(wire.Send{T: "send", ID: client.NewClientID(), Conversation: g.ID, Body: "for members"}); err != nil {
+				t.Errorf("send: %v", err)
+				return
+			}
+		}
+	})
+	defer flooding.Wait()
+	defer stop()
+	eventually.True(t, "the member gets what is written", func() bool {
+		mu.Lock()
+		defer mu.Unlock()
+		return messages >= 200
+	})
+	if err := aki.Remove(t.Context(), g.ID, ben.Me().ID); err != nil {
+		t.Fatal(err)
+	}
+	answered := time.Now()
+	eventually.True(t, "the bound has passed", func() bool { return time.Since(answered) > lateBound+lateBound/2 })
+	stop()
+	flooding.Wait()
+	aki.SendMessage(g.ID, "the last")
+	Await(chi, "message", IsBody("the last"))
+	mu.Lock()
+	defer mu.Unlock()
+	if late := last.Sub(answered); late > lateBound {
+		t.Errorf("%v after the removal was answered came %s", late, lastFrame)
+	}
+	if !removed {
+		t.Error("the removed device was not told")
+	}
+}
+
 func largeRoom(t *testing.T, url string) {
 	aki := join(t, url, "aki")
 	ch, err := aki.CreateChannel(t.Context(), "general")
@@ -352,6 +449,62 @@ func catchUp(t *testing.T, url string) {
 	ben.Send(wire.Sync{T: "sync", ID: "t", Cursor: missed.Cursor[:len(missed.Cursor)-2] + "AA"})
 	if e := Await[wire.ErrorFrame](ben, "error", nil); e.Code != "invalid" || e.ID != "t" {
 		t.Errorf("a tampered cursor: %+v", e)
+	}
+}
+
+// A device that missed what others have read and received finds it, without any
+// message having been written since.
+func catchUpWithMarks(t *testing.T, url string) {
+	aki, ben := join(t, url, "aki"), join(t, url, "ben")
+	d, err := aki.CreateDirect(t.Context(), ben.Me().ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	g, err := aki.CreateGroup(t.Context(), "three", ben.Me().ID, join(t, url, "chi").Me().ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, id := range []chat.ConversationID{d.ID, g.ID} {
+		aki.SendMessage(id, "seen?")
+		Await(aki, "message", func(f wire.MessageFrame) bool { return f.Conversation == id })
+	}
+	sync := func(cursor string) wire.Synced {
+		aki.Send(wire.Sync{T: "sync", ID: "s", Cursor: cursor})
+		return Await[wire.Synced](aki, "synced", nil)
+	}
+	before := sync("")
+	for _, c := range before.Conversations {
+		if c.PeerRead != 0 || c.PeerReceived != 0 || c.OthersRead != 0 {
+			t.Errorf("nobody has read anything yet: %+v", c)
+		}
+	}
+	aki.Socket.Close()
+	for _, m := range []wire.Mark{{Conversation: d.ID, Received: 1}, {Conversation: d.ID, Read: 1}, {Conversation: g.ID, Read: 1}} {
+		m.T = "mark"
+		ben.Send(m)
+		Await(ben, "mark", func(f wire.MarkFrame) bool { return f.Conversation == m.Conversation && f.Read == m.Read })
+		if m.Read == 0 { // the other is not known to the device before it has this one
+			aki = Connect(t, aki.Client)
+			missed := sync(before.Cursor)
+			if len(missed.Conversations) != 1 || missed.Conversations[0].ID != d.ID || missed.Conversations[0].PeerReceived != 1 || missed.Conversations[0].PeerRead != 0 {
+				t.Errorf("received: %+v", missed.Conversations)
+			}
+			before = missed
+			aki.Socket.Close()
+		}
+	}
+	aki = Connect(t, aki.Client)
+	missed := sync(before.Cursor)
+	if len(missed.Conversations) != 2 {
+		t.Fatalf("%+v", missed.Conversations)
+	}
+	for _, c := range missed.Conversations {
+		if c.ID == d.ID && (c.PeerRead != 1 || c.PeerReceived != 1 || c.OthersRead != 0) || c.ID == g.ID && c.OthersRead != 1 {
+			t.Errorf("read: %+v", c)
+		}
+	}
+	if again := sync(missed.Cursor); len(again.Conversations) != 0 {
+		t.Errorf("once more: %+v", again.Conversations)
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/app"
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
 	"github.com/hikyaku-chat/hikyaku/internal/client"
+	"github.com/hikyaku-chat/hikyaku/internal/eventually"
 	"github.com/hikyaku-chat/hikyaku/internal/stack/stacktest"
 	"github.com/hikyaku-chat/hikyaku/internal/wire"
 )
@@ -153,6 +154,46 @@ func TestStopIsGraceful(t *testing.T) {
 }
 
 func TestTalk(t *testing.T) { acceptance.Run(t, start(t, testConfig(t)).URL()) }
+
+// A device that lost the frame of another member's mark, on a connection that never
+// broke, is told so by the check of its heartbeat.
+func TestLostMarkIsFound(t *testing.T) {
+	cfg := testConfig(t)
+	cfg.Gateway.CheckInterval = 100 * time.Millisecond
+	url := start(t, cfg).URL()
+	aki, ben := acceptance.Join(t, url, "aki"), acceptance.Join(t, url, "ben")
+	g, err := aki.CreateGroup(t.Context(), "two", ben.Me().ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	aki.SendMessage(g.ID, "seen?")
+	acceptance.Await(aki, "message", acceptance.IsBody("seen?"))
+	sync := func(cursor string) wire.Synced {
+		aki.Send(wire.Sync{T: "sync", ID: "s", Cursor: cursor})
+		return acceptance.Await[wire.Synced](aki, "synced", nil)
+	}
+	// The device does not look at the frames of marks: they are lost.
+	whole := sync("")
+	ping := func() {
+		aki.Send(wire.Ping{T: "ping", Cursor: whole.Cursor})
+		<-time.After(60 * time.Millisecond) // pings that follow each other faster are not answered
+	}
+	for range 5 { // of which some are checked
+		ping()
+	}
+	if len(acceptance.Frames(aki, "resync")) > 0 {
+		t.Error("the device is asked to sync, and nothing has changed")
+	}
+	ben.Send(wire.Mark{T: "mark", Conversation: g.ID, Read: 1})
+	acceptance.Await[wire.MarkFrame](ben, "mark", nil)
+	eventually.True(t, "the device is asked to sync", func() bool {
+		ping()
+		return len(acceptance.Frames(aki, "resync")) > 0
+	})
+	if found := sync(whole.Cursor); len(found.Conversations) != 1 || found.Conversations[0].OthersRead != 1 {
+		t.Errorf("%+v", found.Conversations)
+	}
+}
 
 func TestTheFirstAccountAdministers(t *testing.T) {
 	url := start(t, testConfig(t)).URL()

@@ -56,6 +56,9 @@ type Summary struct {
 	Peer         UserID // the other user of a direct conversation, 0 in other conversations
 	PeerRead     int64  // the peer's read mark
 	PeerReceived int64  // the peer's received mark
+	// OthersRead is the highest read mark that another member of a small group or
+	// channel has moved since they joined; 0 in direct conversations.
+	OthersRead int64
 }
 
 // Audience is the recipients of a change, as of the transaction that made it.

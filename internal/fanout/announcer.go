@@ -120,7 +120,7 @@ func (a *Announcer) sendByRecipient(ctx context.Context, frames []outgoingFrame,
 		}
 		for i, user := range f.audience.Members {
 			if unknown[i] {
-				addPush(&everywhere, user, f.frame)
+				addPush(&everywhere, user, &f)
 				continue
 			}
 			for _, node := range nodesOf[i] {
@@ -129,7 +129,7 @@ func (a *Announcer) sendByRecipient(ctx context.Context, frames []outgoingFrame,
 					e = &pubsub.Envelope{}
 					envelopes[node] = e
 				}
-				addPush(e, user, f.frame)
+				addPush(e, user, &f)
 			}
 		}
 		nodesOf, unknown = nodesOf[len(f.audience.Members):], unknown[len(f.audience.Members):]
@@ -148,13 +148,15 @@ func (a *Announcer) sendByRecipient(ctx context.Context, frames []outgoingFrame,
 }
 
 // addPush adds a frame for a user.
-func addPush(e *pubsub.Envelope, user chat.UserID, frame []byte) {
+func addPush(e *pubsub.Envelope, user chat.UserID, f *outgoingFrame) {
 	// The push of this frame is the last item, if an earlier recipient added it.
-	if n := len(e.Items); n > 0 && sameFrame(e.Items[n-1].Push.Frame, frame) {
+	if n := len(e.Items); n > 0 && sameFrame(e.Items[n-1].Push.Frame, f.frame) {
 		e.Items[n-1].Push.Users = append(e.Items[n-1].Push.Users, user)
 		return
 	}
-	e.Items = append(e.Items, pubsub.Item{Push: &pubsub.Push{Users: []chat.UserID{user}, Frame: frame}})
+	e.Items = append(e.Items, pubsub.Item{Push: &pubsub.Push{
+		Users: []chat.UserID{user}, Conversation: f.audience.Conversation, MembersRev: f.audience.MembersRev, Frame: f.frame,
+	}})
 }
 
 // offlineRecipients returns the recipients of a frame who are known to be
@@ -179,10 +181,16 @@ func (a *Announcer) broadcast(ctx context.Context, e *pubsub.Envelope) {
 	}
 }
 
-// audienceOf returns an audience of single users.
-func audienceOf(id chat.ConversationID, users ...chat.UserID) chat.Audience {
-	return chat.Audience{Conversation: id, Members: users}
+// only returns the part of an audience that single users are. They get the frame
+// as members of the conversation.
+func only(a chat.Audience, users ...chat.UserID) chat.Audience {
+	a.Members = users
+	return a
 }
+
+// whoever returns an audience of users who get the frame whether they are members
+// of its conversation or not.
+func whoever(users ...chat.UserID) chat.Audience { return chat.Audience{Members: users} }
 
 // Stored announces the outcomes of a batch of submissions: new messages to their
 // audience; duplicates to their sender alone, who sent them again because the
@@ -202,7 +210,7 @@ func (a *Announcer) Stored(ctx context.Context, outcomes []chat.Outcome, redeliv
 			if !o.Audience.Large() && !slices.Contains(o.Audience.Members, o.Message.Sender) {
 				continue // nothing of a conversation reaches those who have left it
 			}
-			f.audience = audienceOf(o.Message.Conversation, o.Message.Sender)
+			f.audience = only(o.Audience, o.Message.Sender)
 		} else if !o.Message.Deleted() {
 			f.notify = &o.Message
 		}
@@ -228,7 +236,7 @@ func messageFrame(m *chat.Message) []byte {
 // sync.
 func (a *Announcer) Failed(ctx context.Context, s *chat.Submission, refusal *chat.Error) {
 	a.send(ctx, []outgoingFrame{{
-		audience: audienceOf(s.Conversation, s.Sender),
+		audience: whoever(s.Sender),
 		frame:    wire.Encode(wire.Failed{T: "failed", Failure: wire.FailureOf(chat.NewFailure(s, refusal, time.Now()))}),
 	}})
 }
@@ -268,7 +276,7 @@ func (a *Announcer) ConversationChanged(ctx context.Context, by chat.UserID, c s
 	}
 	frames := []outgoingFrame{{audience: c.Audience, frame: wire.Encode(frame)}}
 	if len(c.Left) > 0 {
-		frames = append(frames, outgoingFrame{audience: audienceOf(id, c.Left...), frame: wire.Encode(wire.Removed{T: "removed", Conversation: id, Rev: c.Conversation.Rev})})
+		frames = append(frames, outgoingFrame{audience: whoever(c.Left...), frame: wire.Encode(wire.Removed{T: "removed", Conversation: id, Rev: c.Conversation.Rev})})
 	}
 	a.send(ctx, frames)
 }
@@ -303,7 +311,7 @@ func (a *Announcer) Marked(ctx context.Context, m chat.Membership) {
 		return
 	}
 	if audience.Large() {
-		audience = audienceOf(m.Conversation, m.User)
+		audience = only(audience, m.User)
 	}
 	a.send(ctx, []outgoingFrame{{audience: audience, frame: wire.Encode(wire.MarkFrame{
 		T: "mark", Conversation: m.Conversation, User: m.User, Read: m.Read, Received: m.Received,
@@ -321,7 +329,7 @@ func (a *Announcer) Typing(ctx context.Context, audience chat.Audience, user cha
 			others = append(others, member)
 		}
 	}
-	a.send(ctx, []outgoingFrame{{audience: audienceOf(audience.Conversation, others...), frame: wire.Encode(wire.TypingFrame{
+	a.send(ctx, []outgoingFrame{{audience: only(audience, others...), frame: wire.Encode(wire.TypingFrame{
 		T: "typing", Conversation: audience.Conversation, User: user,
 	})}})
 }

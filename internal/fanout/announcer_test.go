@@ -14,6 +14,7 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/notifyqueue"
 	"github.com/hikyaku-chat/hikyaku/internal/presence"
 	"github.com/hikyaku-chat/hikyaku/internal/presence/localpresence"
+	"github.com/hikyaku-chat/hikyaku/internal/pubsub"
 	"github.com/hikyaku-chat/hikyaku/internal/pubsub/localpubsub"
 	"github.com/hikyaku-chat/hikyaku/internal/store"
 )
@@ -112,5 +113,84 @@ func TestOfflineRecipientsAreNotified(t *testing.T) {
 	a.Stored(t.Context(), outcomes, redelivered)
 	if len(queue.published) > 0 {
 		t.Errorf("%+v", queue.published)
+	}
+}
+
+// pushBus records the pushes that are published.
+type pushBus struct {
+	fanout.Bus
+	pushes []pubsub.Push
+}
+
+func (b *pushBus) Publish(_ context.Context, _ string, e *pubsub.Envelope) error {
+	for i := range e.Items {
+		b.pushes = append(b.pushes, *e.Items[i].Push)
+	}
+	return nil
+}
+
+func (b *pushBus) Broadcast(context.Context, *pubsub.Envelope) error { return nil }
+
+type fixedDirectory chat.Audience
+
+func (d fixedDirectory) Audience(context.Context, chat.ConversationID) (chat.Audience, error) {
+	return chat.Audience(d), nil
+}
+
+func (fixedDirectory) Users(context.Context, []chat.UserID) ([]chat.User, error) { return nil, nil }
+
+// Everything that only members may see says which membership it is for. The answer
+// to an author and the news that somebody was removed reach them in any case.
+func TestPushesSayTheirAudience(t *testing.T) {
+	p := localpresence.New(nil)
+	for user := range chat.UserID(4) {
+		if _, _, err := p.Attach(t.Context(), presence.Device{User: user, Node: "node", ID: int64(user)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	small, large := chat.Audience{Conversation: 9, MembersRev: 5, Members: []chat.UserID{1, 2}}, chat.Audience{Conversation: 9, MembersRev: 6}
+	once := func(int) bool { return false }
+	mark := chat.Membership{Conversation: 9, User: 1}
+	type want struct {
+		conversation chat.ConversationID
+		rev          int64
+		users        []chat.UserID
+	}
+	members := want{9, 5, []chat.UserID{1, 2}}
+	for name, c := range map[string]struct {
+		audience chat.Audience // as the directory has it
+		announce func(a *fanout.Announcer)
+		want     []want
+	}{
+		"a message": {announce: func(a *fanout.Announcer) {
+			a.Stored(t.Context(), []chat.Outcome{{Verdict: chat.Stored, Message: message(1, "x"), Audience: small}}, once)
+		}, want: []want{members}},
+		"a duplicate": {announce: func(a *fanout.Announcer) {
+			a.Stored(t.Context(), []chat.Outcome{{Verdict: chat.Duplicate, Message: message(1, "x"), Audience: small}}, once)
+		}, want: []want{{9, 5, []chat.UserID{1}}}},
+		"an edit": {announce: func(a *fanout.Announcer) {
+			a.MessageEdited(t.Context(), store.Edited{Message: message(1, "x"), Audience: small, Changed: true})
+		}, want: []want{members}},
+		"a mark":                {audience: small, announce: func(a *fanout.Announcer) { a.Marked(t.Context(), mark) }, want: []want{members}},
+		"a mark in a large one": {audience: large, announce: func(a *fanout.Announcer) { a.Marked(t.Context(), mark) }, want: []want{{9, 6, []chat.UserID{1}}}},
+		"typing":                {announce: func(a *fanout.Announcer) { a.Typing(t.Context(), small, 1) }, want: []want{{9, 5, []chat.UserID{2}}}},
+		"a failure": {announce: func(a *fanout.Announcer) {
+			a.Failed(t.Context(), &chat.Submission{Sender: 3, Conversation: 9}, chat.NotFound("conversation"))
+		}, want: []want{{0, 0, []chat.UserID{3}}}},
+		"a removal": {announce: func(a *fanout.Announcer) {
+			a.ConversationChanged(t.Context(), 1, store.Change{
+				Conversation: chat.Conversation{ID: 9, MembersRev: 5}, Audience: small, Changed: true, Left: []chat.UserID{3},
+			})
+		}, want: []want{members, {0, 0, []chat.UserID{3}}}},
+	} {
+		bus := &pushBus{}
+		c.announce(fanout.NewAnnouncer(bus, p, fixedDirectory(c.audience), slog.New(slog.DiscardHandler)))
+		var got []want
+		for _, p := range bus.pushes {
+			got = append(got, want{p.Conversation, p.MembersRev, p.Users})
+		}
+		if d := cmp.Diff(c.want, got, cmp.AllowUnexported(want{})); d != "" {
+			t.Errorf("%s (-want +got):\n%s", name, d)
+		}
 	}
 }

@@ -12,7 +12,6 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
-	"github.com/hikyaku-chat/hikyaku/internal/pubsub"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -21,7 +20,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 func TestStopWaitsForBackgroundWork(t *testing.T) {
 	for name, begin := range map[string]func(g *Gateway){
 		"members are looked up": func(g *Gateway) {
-			g.members.deliver(&pubsub.Room{Conversation: conversation, MembersRev: 1, Frame: []byte("x")})
+			g.members.deliver(conversation, delivery{rev: 1, frame: []byte("x")})
 		},
 		"a frame is handled": func(g *Gateway) {
 			s := newSession(g, 1, 1)

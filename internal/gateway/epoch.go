@@ -20,6 +20,7 @@ func (g *Gateway) watchEpoch(changed <-chan struct{}) {
 		// The channel first: an epoch that begins now is not passed by.
 		_, changed = g.deps.Store.Epoch()
 		g.log.Warn("another epoch has begun; all clients are asked to connect again", "connections", g.hub.numSessions())
+		g.departures.reset()
 		g.members.invalidateAll()
 		var told []*session
 		g.hub.each(func(s *session) {

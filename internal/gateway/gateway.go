@@ -142,6 +142,7 @@ type Gateway struct {
 	sockets     *websocket.Server
 	hub         *hub
 	members     *memberCache
+	departures  *departures
 	watches     *watches
 	heartbeats  *heartbeats
 	marks       *marks
@@ -183,7 +184,7 @@ func New(ctx context.Context, cfg Config, parts Dependencies) (*Gateway, error) 
 	g := &Gateway{cfg: cfg, deps: parts, log: parts.Logger.With("node", cfg.Node), sockets: sockets, hub: newHub(), resyncs: batching.NewSignal()}
 	g.ctx, g.cancel = context.WithCancel(context.Background())
 	g.drainCtx, g.endDrain = context.WithCancel(g.ctx)
-	g.members = newMemberCache(g)
+	g.members, g.departures = newMemberCache(g), newDepartures()
 	g.watches = newWatches(g)
 	g.heartbeats = newHeartbeats(g)
 	g.marks = newMarks(g)

@@ -21,7 +21,6 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/batching"
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
 	"github.com/hikyaku-chat/hikyaku/internal/eventually"
-	"github.com/hikyaku-chat/hikyaku/internal/pubsub"
 	"github.com/hikyaku-chat/hikyaku/internal/store"
 	"github.com/hikyaku-chat/hikyaku/internal/submission"
 	"github.com/hikyaku-chat/hikyaku/internal/throttle"
@@ -110,7 +109,7 @@ func newTestGateway(t testing.TB, st *stubStore, publish publisherFunc) *Gateway
 		g.background.Wait()
 	})
 	g.drainCtx, g.endDrain = context.WithCancel(g.ctx)
-	g.members, g.watches = newMemberCache(g), newWatches(g)
+	g.members, g.departures, g.watches = newMemberCache(g), newDepartures(), newWatches(g)
 	g.heartbeats, g.resyncs = newHeartbeats(g), batching.NewSignal()
 	g.submissions = newSubmissions(g)
 	g.background.Go(func() { g.deps.Idempotency.Run(g.ctx) })
@@ -364,7 +363,7 @@ func TestFramesDuringMemberLoad(t *testing.T) {
 	g := newTestGateway(t, st, nil)
 	for i := range 1000 {
 		g.members.invalidateAll()
-		g.members.deliver(&pubsub.Room{Conversation: conversation, MembersRev: int64(i), Frame: []byte("x")})
+		g.members.deliver(conversation, delivery{rev: int64(i), frame: []byte("x")})
 		if i%50 == 0 {
 			time.Sleep(time.Millisecond)
 		}
@@ -399,7 +398,7 @@ func TestFramesOfARemovedConversation(t *testing.T) {
 	g := newTestGateway(t, st, nil)
 	var logged strings.Builder
 	g.log = slog.New(slog.NewTextHandler(&logged, nil))
-	g.members.deliver(&pubsub.Room{Conversation: conversation, MembersRev: 1, Frame: []byte("x")})
+	g.members.deliver(conversation, delivery{rev: 1, frame: []byte("x")})
 	if _, err := g.members.load(t.Context(), conversation); chat.CodeOf(err) != chat.CodeNotFound || logged.Len() > 0 {
 		t.Errorf("%v; logged %s", err, &logged)
 	}

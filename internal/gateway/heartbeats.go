@@ -85,9 +85,10 @@ func (h *heartbeats) start(s *session) {
 // answer answers a ping. It does not block.
 func (h *heartbeats) answer(s *session, ping *wire.Ping) {
 	now := time.Now().UnixMilli()
-	if now-s.heartbeat.pingedAt.Swap(now) < minPingInterval.Milliseconds() {
+	if now-s.heartbeat.pingedAt.Load() < minPingInterval.Milliseconds() {
 		return
 	}
+	s.heartbeat.pingedAt.Store(now)
 	s.push(wire.Pong{T: "pong", NextMS: h.next(s, now).Milliseconds()})
 	if ping.Cursor == "" || now < s.heartbeat.checkAt.Load() && !h.g.interrupted.Load() {
 		return

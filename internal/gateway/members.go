@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
-	"github.com/hikyaku-chat/hikyaku/internal/pubsub"
 	"github.com/hikyaku-chat/hikyaku/internal/websocket"
 )
 
@@ -61,9 +60,16 @@ type memberLoad struct {
 	done    chan struct{}
 	list    *memberList
 	err     error
-	minRev  int64          // latest announced MembersRev; an older answer is discarded
-	stale   bool           // announcements may have been lost since the look-up began
-	pending []*pubsub.Room // frames for the members, in order
+	minRev  int64      // latest announced MembersRev; an older answer is discarded
+	stale   bool       // announcements may have been lost since the look-up began
+	pending []delivery // in order
+}
+
+// delivery is a frame for the members of a conversation.
+type delivery struct {
+	rev   int64         // MembersRev that the list of members must have at least
+	to    []chat.UserID // those who are members of these; nil for all members
+	frame []byte
 }
 
 func newMemberCache(g *Gateway) *memberCache {
@@ -174,10 +180,10 @@ func (c *memberCache) runLoad(id chat.ConversationID, l *memberLoad) {
 			}
 			if err != nil {
 				c.g.log.Error("members could not be looked up; all clients are asked to resync", "conversation", id, "error", err)
-				c.g.resyncAll()
+				c.g.Resync()
 				break
 			}
-			c.fanOut(l.list, f.Frame)
+			c.fanOut(l.list, f)
 		}
 	}
 }
@@ -228,28 +234,39 @@ func (c *memberCache) invalidateAll() {
 	}
 }
 
-// deliver sends a frame to the members of a large conversation who are connected
-// to this gateway. When their list is not cached, it queues the frame and loads
-// the list. It does not block.
-func (c *memberCache) deliver(f *pubsub.Room) {
+// deliver sends a frame to the members of a conversation who are connected to this
+// gateway. When their list is not cached, it queues the frame and loads the list.
+// It does not block.
+func (c *memberCache) deliver(id chat.ConversationID, f delivery) {
 	c.mu.Lock()
-	l, loading := c.loads[f.Conversation]
-	list := c.entries[f.Conversation]
-	if !loading && list != nil && list.rev >= f.MembersRev && time.Since(list.loadedAt) <= memberListTTL {
+	l, loading := c.loads[id]
+	list := c.entries[id]
+	if !loading && list != nil && list.rev >= f.rev && time.Since(list.loadedAt) <= memberListTTL {
 		c.mu.Unlock()
-		c.fanOut(list, f.Frame)
+		c.fanOut(list, f)
 		return
 	}
 	if !loading {
-		l = c.startLoad(f.Conversation, f.MembersRev)
+		l = c.startLoad(id, f.rev)
 	}
-	l.minRev = max(l.minRev, f.MembersRev)
+	l.minRev = max(l.minRev, f.rev)
 	l.pending = append(l.pending, f)
 	c.mu.Unlock()
 }
 
-func (c *memberCache) fanOut(m *memberList, frame []byte) {
-	shared := websocket.NewFrame(frame)
+func (c *memberCache) fanOut(m *memberList, f delivery) {
+	shared := websocket.NewFrame(f.frame)
+	if f.to != nil {
+		for _, user := range f.to {
+			if !m.has(user) {
+				continue
+			}
+			for _, s := range c.g.hub.sessionsOf(user) {
+				s.conn.Send(shared)
+			}
+		}
+		return
+	}
 	for _, s := range c.g.hub.sessionsOfMembers(m.ids) {
 		s.conn.Send(shared)
 	}

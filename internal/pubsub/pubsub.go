@@ -9,6 +9,9 @@
 //
 //   - Envelopes from one publisher to one node arrive in the order of Publish,
 //     or not at all.
+//   - Envelopes for all nodes arrive before those for one node that wait at the
+//     node for its subscriber, however many these are: who has been removed gets
+//     nothing of what waits (G7).
 //   - The items of an envelope arrive in their order. A large envelope may arrive
 //     as several, which may be lost one by one.
 //   - A gap is reported to the subscriber's Gap within [GapLatency] after the
@@ -48,9 +51,17 @@ type Item struct {
 }
 
 // Push is a frame for users: every connection of theirs on the node gets it.
+//
+// One with the content of a conversation names it, and the MembersRev of the
+// membership that Users are from: a gateway that knows that one of them has left
+// since does not deliver it to them, however late it arrives (G7). Conversation is
+// 0 in a push that users get whether they are members or not, and in one of a
+// process that does not know these fields yet.
 type Push struct {
-	Users []chat.UserID
-	Frame []byte // JSON, not to be changed
+	Users        []chat.UserID
+	Conversation chat.ConversationID
+	MembersRev   int64
+	Frame        []byte // JSON, not to be changed
 }
 
 // Room is a frame for all members of a large conversation. MembersRev says which

@@ -370,8 +370,9 @@ type ChangedConversation struct {
 // Feed is what a device reads when it reconnects (G5).
 type Feed interface {
 	// Changed lists user's conversations that have changed after the position
-	// (in any way: messages, names, members, own marks), oldest change first,
-	// and among them those that user is no longer in. The next call continues
+	// (in any way: messages, names, members, user's read mark, and in those of up
+	// to chat.SmallConversation members the marks of the others), oldest change
+	// first, and among them those that user is no longer in. The next call continues
 	// from next, after the page, or from the Next of an entry, after that entry;
 	// more is false when the device has caught up at next. From the empty
 	// position it lists all conversations of user. A position that this kind of

@@ -106,6 +106,7 @@ type Summary struct {
 	Peer         *User     `json:"peer,omitempty" doc:"the other person of a direct conversation"`
 	PeerRead     int64     `json:"peer_read,omitempty" doc:"seq up to which the other person has read"`
 	PeerReceived int64     `json:"peer_received,omitempty" doc:"seq up to which a device of the other person has received"`
+	OthersRead   int64     `json:"others_read,omitempty" doc:"in a group or channel of up to 64 members, the highest seq up to which one of the others has read since they joined; 0 when nobody has"`
 }
 
 // SummaryOf returns the JSON form of s; peer is the other user of a direct
@@ -113,7 +114,7 @@ type Summary struct {
 func SummaryOf(s *chat.Summary, peer *chat.User) Summary {
 	out := Summary{
 		Conversation: ConversationOf(s.Conversation), Role: s.Role, Read: s.Read, Unread: s.Unread,
-		PeerRead: s.PeerRead, PeerReceived: s.PeerReceived,
+		PeerRead: s.PeerRead, PeerReceived: s.PeerReceived, OthersRead: s.OthersRead,
 	}
 	if s.Last != nil {
 		last := PreviewOf(s.Last)

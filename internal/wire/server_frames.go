@@ -87,7 +87,9 @@ type MessageFrame struct {
 }
 
 // MarkFrame has the new marks of a member. A user's own marks are sent to all of
-// the user's devices; those of others only in small conversations.
+// the user's devices; those of others only in small conversations. Marks have no
+// rev: a device that lost such a frame finds the conversation in its next sync,
+// with read, peer_read, peer_received and others_read.
 type MarkFrame struct {
 	T            string              `json:"t" enum:"mark"`
 	Conversation chat.ConversationID `json:"conversation"`
@@ -137,7 +139,7 @@ type Resync struct {
 type Synced struct {
 	T             string                `json:"t" enum:"synced"`
 	ID            string                `json:"id"`
-	Conversations []Summary             `json:"conversations" nullable:"false" doc:"those that changed, oldest change first"`
+	Conversations []Summary             `json:"conversations" nullable:"false" doc:"those that changed, also by marks alone, oldest change first"`
 	Gone          []chat.ConversationID `json:"gone" nullable:"false" doc:"those that the user is no longer in"`
 	Failed        []Failure             `json:"failed" nullable:"false" doc:"messages of the user that failed after they were accepted, oldest first; one may be listed more than once"`
 	Cursor        string                `json:"cursor" doc:"for the next sync"`

@@ -6,7 +6,7 @@ import "unicode/utf8"
 // is as long as can be.
 const (
 	messageBytes = 360
-	summaryBytes = 640
+	summaryBytes = 676
 	userBytes    = 100
 	// GoneBytes is how many bytes an id in [Synced].Gone has at most.
 	GoneBytes = 24

@@ -33,7 +33,7 @@ func TestMaxSize(t *testing.T) {
 				ID: chat.ConversationID(n), Kind: chat.Channel, Title: text.Draw(t, "title"), Topic: text.Draw(t, "topic"),
 				Seq: n, Rev: n, MembersRev: n, Members: int(n), CreatedAt: at, ActiveAt: at,
 			},
-			Role: chat.Member, Read: n, Unread: n, PeerRead: n, PeerReceived: n,
+			Role: chat.Member, Read: n, Unread: n, PeerRead: n, PeerReceived: n, OthersRead: n,
 		}
 		if rapid.Bool().Draw(t, "has a last message") {
 			s.Last = &m

@@ -18,7 +18,7 @@ import (
 
 // Config has the bounds of a bus.
 type Config struct {
-	Queue int // envelopes that may be queued for a node, from 1; default 16,384
+	Queue int // envelopes that may be queued for a node, and as many for all nodes, from 1; default 16,384
 }
 
 // WithDefaults returns c with the default for each zero.
@@ -55,9 +55,10 @@ func New(cfg Config) (*Bus, error) {
 }
 
 type node struct {
-	queue *batching.Lossy[*pubsub.Envelope]
-	stop  chan struct{}
-	done  chan struct{}
+	queue     *batching.Lossy[*pubsub.Envelope]
+	broadcast *batching.Lossy[*pubsub.Envelope] // goes before queue
+	stop      chan struct{}
+	done      chan struct{}
 }
 
 // Publish implements [pubsub.Bus]. It is an error when the node is not subscribed.
@@ -83,7 +84,7 @@ func (b *Bus) Broadcast(_ context.Context, e *pubsub.Envelope) error {
 		return errClosed
 	}
 	for _, n := range b.nodes {
-		n.queue.Add(e, 1)
+		n.broadcast.Add(e, 1)
 	}
 	return nil
 }
@@ -98,7 +99,10 @@ func (b *Bus) Subscribe(_ context.Context, name string, s pubsub.Subscriber) (ca
 	if _, taken := b.nodes[name]; taken {
 		return nil, fmt.Errorf("a node %q is subscribed to the bus already", name)
 	}
-	n := &node{queue: batching.NewLossy[*pubsub.Envelope](b.cfg.Queue), stop: make(chan struct{}), done: make(chan struct{})}
+	n := &node{
+		queue: batching.NewLossy[*pubsub.Envelope](b.cfg.Queue), broadcast: batching.NewLossy[*pubsub.Envelope](b.cfg.Queue),
+		stop: make(chan struct{}), done: make(chan struct{}),
+	}
 	b.nodes[name] = n
 	go n.run(s)
 	var once sync.Once
@@ -119,15 +123,33 @@ func (n *node) run(s pubsub.Subscriber) {
 		select {
 		case <-n.stop:
 			return
+		case <-n.broadcast.Ready():
+			n.deliverBroadcast(s)
+			continue
 		case <-n.queue.Ready():
 		}
 		envelopes, lost := n.queue.Take()
 		for _, e := range envelopes {
+			select {
+			case <-n.broadcast.Ready():
+				n.deliverBroadcast(s)
+			default:
+			}
 			s.Deliver(e)
 		}
 		if lost {
 			s.Gap()
 		}
+	}
+}
+
+func (n *node) deliverBroadcast(s pubsub.Subscriber) {
+	envelopes, lost := n.broadcast.Take()
+	for _, e := range envelopes {
+		s.Deliver(e)
+	}
+	if lost {
+		s.Gap()
 	}
 }
 

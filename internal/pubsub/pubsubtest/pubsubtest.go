@@ -111,6 +111,7 @@ func testFields(t *testing.T, h Harness) {
 	subscribe(t, b, "a", r)
 	want := &pubsub.Envelope{Items: []pubsub.Item{
 		{Push: &pubsub.Push{Users: []chat.UserID{1, 1 << 60}, Frame: []byte(`{"t":"message","body":"飛脚"}`)}},
+		{Push: &pubsub.Push{Users: []chat.UserID{3}, Conversation: 1 << 60, MembersRev: 1 << 40, Frame: []byte(`{"t":"message"}`)}},
 		{Room: &pubsub.Room{Conversation: 7, MembersRev: 9, Frame: []byte(`{}`)}},
 		{Membership: &pubsub.Membership{Conversation: 7, MembersRev: 9, Left: []chat.UserID{3}}},
 		{Revoked: &pubsub.Revoked{User: 3, Sessions: []chat.SessionID{4, 5}}},

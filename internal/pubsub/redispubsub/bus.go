@@ -31,7 +31,7 @@ import (
 
 // Config configures a bus.
 type Config struct {
-	Queue  int          // envelopes that may be queued for a node, from 1; default 16,384
+	Queue  int          // envelopes that may be queued for a node, and as many for all nodes, from 1; default 16,384
 	Logger *slog.Logger // default none
 }
 

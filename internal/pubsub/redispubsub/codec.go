@@ -13,6 +13,10 @@ import (
 // A message on a channel is its kind, the publisher's id, a number, and then
 // either envelopes (data) or the last numbers of channels (heartbeat). Lists and
 // bytes are preceded by their lengths; numbers are varints.
+//
+// Envelopes may be followed by sections, each a number that says what it is, and
+// its bytes. A process skips those that it does not know, and the first versions
+// read no further than the envelopes: what was added later is in sections.
 const (
 	kindData      = 1
 	kindHeartbeat = 2
@@ -44,6 +48,62 @@ const (
 	itemRevoked
 	itemPresence
 )
+
+// sectionAudiences has, for each push of the message in their order, its
+// conversation and MembersRev. Those of the pushes at the end are left out when
+// they are 0.
+const sectionAudiences = 1
+
+// appendAudiences appends what sectionAudiences has of an envelope's pushes, and
+// reports whether any of it is not 0.
+func appendAudiences(b []byte, e *pubsub.Envelope) (_ []byte, named bool) {
+	for i := range e.Items {
+		if p := e.Items[i].Push; p != nil {
+			b = binary.AppendVarint(b, int64(p.Conversation))
+			b = binary.AppendVarint(b, p.MembersRev)
+			named = named || p.Conversation != 0
+		}
+	}
+	return b, named
+}
+
+// readEnvelopes reads the envelopes of a message, with what its sections say of
+// them. After an error it returns those that were read whole, unless a section is
+// at fault: without it, too little is known of them.
+func readEnvelopes(r *varint.Reader, count uint64) (all []*pubsub.Envelope, err error) {
+	for range count {
+		e, err := readEnvelope(r)
+		if err != nil {
+			return all, err
+		}
+		all = append(all, e)
+	}
+	for r.Len() > 0 {
+		kind, section := r.Uvarint(), r.Bytes()
+		if r.Failed() || kind == sectionAudiences && !readAudiences(varint.NewReader(section), all) {
+			return nil, errMalformed
+		}
+	}
+	return all, nil
+}
+
+// readAudiences reads the section of that name, and reports whether it could.
+func readAudiences(r *varint.Reader, all []*pubsub.Envelope) bool {
+	for _, e := range all {
+		for i := range e.Items {
+			if r.Len() == 0 {
+				return true
+			}
+			if p := e.Items[i].Push; p != nil {
+				p.Conversation, p.MembersRev = chat.ConversationID(r.Varint()), r.Varint()
+				if r.Failed() {
+					return false
+				}
+			}
+		}
+	}
+	return r.Len() == 0
+}
 
 func appendEnvelope(b []byte, e *pubsub.Envelope) []byte {
 	b = binary.AppendUvarint(b, uint64(len(e.Items)))
@@ -88,7 +148,7 @@ func itemSize(i *pubsub.Item) int {
 	const number = binary.MaxVarintLen64
 	switch {
 	case i.Push != nil:
-		return 1 + number*(2+len(i.Push.Users)) + len(i.Push.Frame)
+		return 1 + number*(4+len(i.Push.Users)) + len(i.Push.Frame)
 	case i.Room != nil:
 		return 1 + number*3 + len(i.Room.Frame)
 	case i.Membership != nil:

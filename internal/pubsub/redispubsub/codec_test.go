@@ -9,6 +9,7 @@ import (
 // FuzzReadMessage decodes what any program could send on the channel.
 func FuzzReadMessage(f *testing.F) {
 	f.Add([]byte{kindData, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, itemPush, 1, 2, 1, '{'})
+	f.Add([]byte{kindData, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, itemPush, 1, 2, 1, '{', sectionAudiences, 2, 14, 6, 9, 0})
 	f.Add([]byte{kindReset, 0, 0, 0, 0, 0, 0, 0, 1, 1, 0})
 	f.Add([]byte{kindHeartbeat, 0, 0, 0, 0, 0, 0, 0, 1, 0, 1, 1, 'a', 9})
 	f.Fuzz(func(t *testing.T, b []byte) {
@@ -16,11 +17,11 @@ func FuzzReadMessage(f *testing.F) {
 		if err != nil {
 			return
 		}
-		for range min(h.count, 1000) {
-			e, err := readEnvelope(r)
-			if err != nil {
-				return
-			}
+		all, err := readEnvelopes(r, min(h.count, 1000))
+		if err != nil {
+			return
+		}
+		for _, e := range all {
 			again, err := readEnvelope(varint.NewReader(appendEnvelope(nil, e)))
 			if err != nil || len(again.Items) != len(e.Items) {
 				t.Fatalf("a decoded envelope cannot be encoded: %v", err)

@@ -1,7 +1,9 @@
 package redispubsub
 
 import (
+	"bytes"
 	"encoding/hex"
+	"slices"
 	"testing"
 	"time"
 
@@ -38,17 +40,90 @@ func TestGoldenEncoding(t *testing.T) {
 	}
 }
 
-func BenchmarkReadEnvelope(b *testing.B) {
-	message := appendHeader(nil, header{kind: kindData, publisher: 1, number: 300, count: 1})
-	message = appendEnvelope(message, allItems)
-	b.ReportAllocs()
-	for b.Loop() {
-		_, r, err := readHeader(message)
+// pushes have what an older process does not know of.
+var pushes = []*pubsub.Envelope{
+	{Items: []pubsub.Item{
+		{Membership: &pubsub.Membership{Conversation: 64, MembersRev: 10, Left: []chat.UserID{5}}},
+		{Push: &pubsub.Push{Users: []chat.UserID{5}, Frame: []byte("a")}},
+		{Push: &pubsub.Push{Users: []chat.UserID{6}, Conversation: 64, MembersRev: 10, Frame: []byte("b")}},
+	}},
+	{Items: []pubsub.Item{{Push: &pubsub.Push{Users: []chat.UserID{7}, Conversation: 1 << 50, MembersRev: 1, Frame: []byte("c")}}}},
+}
+
+// encode returns the message in which the outbox sends envelopes.
+func encode(t testing.TB, envelopes ...*pubsub.Envelope) []byte {
+	t.Helper()
+	o := newOutbox(0x0102030405060708)
+	for _, e := range envelopes {
+		if err := o.enqueue("a", e); err != nil {
+			t.Fatal(err)
+		}
+	}
+	all := o.flush()
+	if len(all) != 1 {
+		t.Fatalf("%d messages", len(all))
+	}
+	return all[0].bytes
+}
+
+// What was added to the encoding is behind what older processes read, and they
+// ignore it. Sections that are not known are skipped.
+func TestSections(t *testing.T) {
+	old := appendHeader(nil, header{kind: kindReset, publisher: 0x0102030405060708, number: 1, count: 2})
+	for _, e := range pushes {
+		old = appendEnvelope(old, e)
+	}
+	const section = "01" + "0e" + "0000" + "800114" + "808080808080800402"
+	message := encode(t, pushes...)
+	if got := hex.EncodeToString(message); got != hex.EncodeToString(old)+section {
+		t.Errorf("a message is\n%s, not\n%s", got, hex.EncodeToString(old)+section)
+	}
+	if plain := encode(t, allItems); !bytes.HasSuffix(plain, appendEnvelope(nil, allItems)) {
+		t.Errorf("a message without conversations has a section: %x", plain)
+	}
+	read := func(b []byte) ([]*pubsub.Envelope, error) {
+		h, r, err := readHeader(b)
 		if err != nil {
-			b.Fatal(err)
+			t.Fatal(err)
 		}
-		if _, err := readEnvelope(r); err != nil {
-			b.Fatal(err)
+		return readEnvelopes(r, h.count)
+	}
+	for what, b := range map[string][]byte{
+		"as it is":            message,
+		"of a newer version":  append(slices.Clip(message), 0x7f, 2, 'x', 'y'),
+		"a newer one's first": append(append(slices.Clip(old), 0x7f, 1, 'x'), message[len(old):]...),
+	} {
+		if got, err := read(b); err != nil || !cmp.Equal(got, pushes) {
+			t.Errorf("%s: %s, %v", what, cmp.Diff(pushes, got), err)
 		}
+	}
+	got, err := read(old)
+	if err != nil || len(got) != 2 || got[1].Items[0].Push.Conversation != 0 {
+		t.Errorf("of an older version: %v, %v", got, err)
+	}
+	for what, b := range map[string][]byte{
+		"cut":      message[:len(message)-1],
+		"too long": append(append(slices.Clip(old), 1, 15), append(slices.Clip(message[len(old)+2:]), 0)...),
+	} {
+		if got, err := read(b); err == nil || got != nil {
+			t.Errorf("%s: %v", what, got)
+		}
+	}
+}
+
+func BenchmarkReadEnvelope(b *testing.B) {
+	for name, message := range map[string][]byte{"plain": encode(b, allItems), "conversations": encode(b, pushes...)} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				h, r, err := readHeader(message)
+				if err != nil {
+					b.Fatal(err)
+				}
+				if _, err := readEnvelopes(r, h.count); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
 	}
 }

@@ -11,14 +11,17 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/varint"
 )
 
-// node is one subscriber: a bounded queue, and its progress in the numbers of each
-// publisher.
+// node is one subscriber: two bounded queues, and its progress in the numbers of
+// each publisher.
 type node struct {
-	name    string
-	log     *slog.Logger
-	queue   *batching.Lossy[received] // its bound is in envelopes
-	stop    chan struct{}
-	running sync.WaitGroup
+	name string
+	log  *slog.Logger
+	// broadcast has the data for all nodes and goes before queue, which has the
+	// rest. Heartbeats wait behind the data that they announce. The bounds are in
+	// envelopes.
+	queue, broadcast *batching.Lossy[received]
+	stop             chan struct{}
+	running          sync.WaitGroup
 
 	heard [2]atomic.Bool // whether a message came on the channel, since the last check; the second is that of all nodes
 
@@ -52,8 +55,8 @@ type progress struct {
 
 func newNode(name string, queue int, log *slog.Logger) *node {
 	return &node{
-		name: name, log: log, queue: batching.NewLossy[received](queue), stop: make(chan struct{}),
-		sources: map[source]*progress{},
+		name: name, log: log, queue: batching.NewLossy[received](queue), broadcast: batching.NewLossy[received](queue),
+		stop: make(chan struct{}), sources: map[source]*progress{},
 	}
 }
 
@@ -67,15 +70,21 @@ func (n *node) enqueue(message []byte, everyone bool) {
 		n.markLost()
 		return
 	}
-	size := 1
-	if h.kind != kindHeartbeat && h.count < uint64(len(message)) {
-		size = int(h.count) //nolint:gosec // not above the length
+	size, queue := 1, n.queue
+	if h.kind != kindHeartbeat {
+		if h.count < uint64(len(message)) {
+			size = int(h.count) //nolint:gosec // not above the length
+		}
+		if everyone {
+			queue = n.broadcast
+		}
 	}
-	n.queue.Add(received{message: message, broadcast: everyone}, size)
+	queue.Add(received{message: message, broadcast: everyone}, size)
 }
 
-// markLost records that anything may have been lost.
-func (n *node) markLost() { n.queue.Lose() }
+// markLost records that anything may have been lost. That is reported before
+// anything that comes after it.
+func (n *node) markLost() { n.broadcast.Lose() }
 
 // stopAndWait stops all goroutines of the node and waits for them.
 func (n *node) stopAndWait() {
@@ -96,17 +105,41 @@ func (n *node) run(s pubsub.Subscriber) {
 			}
 			n.checkInterruption(s)
 			continue
+		case <-n.broadcast.Ready():
+			n.deliverBroadcast(s)
+			continue
 		case <-n.queue.Ready():
 		}
 		messages, lost := n.queue.Take()
 		for _, m := range messages {
+			select {
+			case <-n.broadcast.Ready():
+				n.deliverBroadcast(s)
+			default:
+			}
 			n.deliver(m, s)
 		}
 		if lost {
-			n.resetNumbers()
-			s.Gap()
+			n.lost(s)
 		}
 	}
+}
+
+// deliverBroadcast delivers what waits for all nodes.
+func (n *node) deliverBroadcast(s pubsub.Subscriber) {
+	messages, lost := n.broadcast.Take()
+	for _, m := range messages {
+		n.deliver(m, s)
+	}
+	if lost {
+		n.lost(s)
+	}
+}
+
+// lost reports a gap.
+func (n *node) lost(s pubsub.Subscriber) {
+	n.resetNumbers()
+	s.Gap()
 }
 
 func index(broadcast bool) int {
@@ -176,14 +209,13 @@ func (n *node) deliver(m received, s pubsub.Subscriber) {
 	if p.announced <= p.number {
 		p.announced = 0
 	}
-	for range h.count {
-		e, err := readEnvelope(r)
-		if err != nil {
-			n.log.Error("an envelope cannot be decoded; another process may run a newer version of Hikyaku", "error", err)
-			s.Gap()
-			return
-		}
+	envelopes, err := readEnvelopes(r, h.count)
+	for _, e := range envelopes {
 		s.Deliver(e)
+	}
+	if err != nil {
+		n.log.Error("an envelope cannot be decoded; another process may run a newer version of Hikyaku", "error", err)
+		s.Gap()
 	}
 }
 

@@ -48,7 +48,7 @@ type outbox struct {
 type channel struct {
 	number  uint64 // last used
 	waiting []part
-	spare   []byte // buffer of a part that was sent, for reuse
+	spare   part // buffers of a part that was sent, for reuse
 	// heartbeatsLeft is how many heartbeats are still to announce the number. At
 	// 0 the channel is silent, since silentSince: every node has received the
 	// number often enough, or has reported a gap, so the next message is a reset.
@@ -60,7 +60,12 @@ type channel struct {
 type part struct {
 	envelopes []byte
 	count     uint64
+	audiences []byte // section of that name
+	named     bool   // audiences names a conversation
 }
+
+// size returns about how many bytes the part has.
+func (p *part) size() int { return len(p.envelopes) + len(p.audiences) }
 
 // message is an encoded message for the channel of a node.
 type message struct {
@@ -111,16 +116,19 @@ func fitting(items []pubsub.Item) (n, size int) {
 // enqueue queues an envelope of about size bytes, and returns how many it has.
 func (c *channel) enqueue(e *pubsub.Envelope, size int) int {
 	last := len(c.waiting) - 1
-	if last < 0 || len(c.waiting[last].envelopes)+size > maxMessage {
-		c.waiting = append(c.waiting, part{envelopes: c.spare})
-		c.spare = nil
+	if last < 0 || c.waiting[last].size()+size > maxMessage {
+		c.waiting = append(c.waiting, c.spare)
+		c.spare = part{}
 		last++
 	}
 	p := &c.waiting[last]
-	before := len(p.envelopes)
+	before := p.size()
 	p.envelopes = appendEnvelope(p.envelopes, e)
 	p.count++
-	return len(p.envelopes) - before
+	var named bool
+	p.audiences, named = appendAudiences(p.audiences, e)
+	p.named = p.named || named
+	return p.size() - before
 }
 
 // flush returns what is queued as messages, in the order of each channel.
@@ -133,11 +141,16 @@ func (o *outbox) flush() (out []message) {
 			}
 			c.number++
 			c.heartbeatsLeft = heartbeatsPerMessage
-			b := make([]byte, 0, len(p.envelopes)+24)
+			b := make([]byte, 0, p.size()+32)
 			b = appendHeader(b, header{kind: kind, publisher: o.publisher, number: c.number, count: p.count})
-			out = append(out, message{node: node, bytes: append(b, p.envelopes...)})
+			b = append(b, p.envelopes...)
+			if p.named {
+				b = binary.AppendUvarint(b, sectionAudiences)
+				b = varint.AppendBytes(b, p.audiences)
+			}
+			out = append(out, message{node: node, bytes: b})
 			if cap(p.envelopes) <= 4*maxMessage {
-				c.spare = p.envelopes[:0]
+				c.spare = part{envelopes: p.envelopes[:0], audiences: p.audiences[:0]}
 			}
 		}
 		clear(c.waiting)

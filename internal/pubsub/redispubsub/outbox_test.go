@@ -368,3 +368,46 @@ func TestHeartbeatOvertakesMessage(t *testing.T) {
 		})
 	}
 }
+
+// subscriberFunc is a subscriber whose gaps are envelopes for user 0.
+type subscriberFunc func(chat.UserID)
+
+func (f subscriberFunc) Deliver(e *pubsub.Envelope) { f(e.Items[0].Push.Users[0]) }
+func (f subscriberFunc) Gap()                       { f(0) }
+func (f subscriberFunc) Interrupted(bool)           {}
+
+// What is for all nodes goes before what waits for one, but for heartbeats, which
+// announce what waits.
+func TestBroadcastsOvertake(t *testing.T) {
+	n, _ := newTestNode("a")
+	o := newOutbox(1)
+	send := func(node string, user int) {
+		enqueue(t, o, node, envelope(user, 1))
+		for _, m := range o.flush() {
+			n.enqueue(m.bytes, m.node == broadcastName)
+		}
+	}
+	for user := range 3 {
+		send("a", 11+user)
+	}
+	m, _ := o.heartbeat(time.Now())
+	n.enqueue(m.bytes, true)
+	send(broadcastName, 1)
+	send(broadcastName, 2)
+	var got []chat.UserID
+	n.running.Go(func() {
+		n.run(subscriberFunc(func(user chat.UserID) {
+			switch got = append(got, user); user {
+			case 11:
+				send(broadcastName, 3)
+				send("a", 14)
+			case 14:
+				close(n.stop)
+			}
+		}))
+	})
+	n.running.Wait()
+	if want := []chat.UserID{1, 2, 11, 3, 12, 13, 14}; !slices.Equal(got, want) {
+		t.Errorf("%v, not %v", got, want)
+	}
+}

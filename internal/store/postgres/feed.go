@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -14,6 +15,10 @@ import (
 // lookBack is how many of the latest messages are searched for the member's own
 // last one.
 const lookBack = "100"
+
+// small is the size up to which the members of a conversation see each other's
+// marks.
+var small = strconv.Itoa(chat.SmallConversation)
 
 // listEntry is a conversation of a list, with the transaction that changed it
 // last. Role is empty for a conversation that the user has left.
@@ -33,10 +38,12 @@ func summaries(ctx context.Context, q querier, by chat.UserID, pick string, args
 				`+monthSQL("c.id", "greatest(m.read, c.seq - "+lookBack+", 0) + 1")+` AS since
 			FROM picked JOIN conversations c ON c.id = picked.conversation
 			LEFT JOIN members m ON m.account = $1 AND m.conversation = c.id)
-		SELECT c.change::text, c.role, c.read, coalesce(p.account, 0), coalesce(p.read, 0), coalesce(p.received, 0), coalesce(own.seq, 0),
+		SELECT c.change::text, c.role, c.read, coalesce(p.account, 0), coalesce(p.read, 0), coalesce(p.received, 0), coalesce(others.read, 0), coalesce(own.seq, 0),
 			`+conversationColumns+`, `+messageColumns+`
 		FROM mine c
 		LEFT JOIN members p ON c.low IS NOT NULL AND p.conversation = c.id AND p.account = CASE WHEN c.low = $1 THEN c.high ELSE c.low END
+		LEFT JOIN LATERAL (SELECT max(o.read) AS read FROM members o
+			WHERE c.low IS NULL AND c.members <= `+small+` AND o.conversation = c.id AND o.role <> '' AND o.account <> $1 AND o.marked <> '0') others ON true
 		LEFT JOIN LATERAL (SELECT * FROM messages x WHERE x.conversation = c.id AND x.seq = c.seq AND x.month = c.month) g ON true
 		LEFT JOIN LATERAL (SELECT o.seq FROM messages o
 			WHERE c.seq > c.seen AND o.conversation = c.id AND o.seq > c.seen AND o.seq <= c.seq AND o.month BETWEEN c.since AND c.month AND o.sender = $1
@@ -49,7 +56,7 @@ func summaries(ctx context.Context, q querier, by chat.UserID, pick string, args
 		var c conversationRow
 		var g messageRow
 		var own int64
-		fields := []any{&l.change, &l.Role, &l.Read, &l.Peer, &l.PeerRead, &l.PeerReceived, &own}
+		fields := []any{&l.change, &l.Role, &l.Read, &l.Peer, &l.PeerRead, &l.PeerReceived, &l.OthersRead, &own}
 		if err := row.Scan(append(append(fields, c.fields()...), g.fields()...)...); err != nil {
 			return l, err
 		}
@@ -66,16 +73,30 @@ type changedPage struct {
 	more bool
 }
 
+// changedSQL returns the condition that a user's membership m, its conversation c
+// or, in a small one, the marks of others have changed since a snapshot; each by
+// itself, because the later of two changes may be visible in a snapshot while the
+// earlier one is not. Changes after the user has left are not considered. Marks
+// have no index, which every mark would have to write: those of a few members are
+// read faster.
+func changedSQL(user, base string) string {
+	return `CASE WHEN m.role = '' THEN NOT pg_visible_in_snapshot(m.change, ` + base + `)
+		ELSE NOT pg_visible_in_snapshot(m.change, ` + base + `) OR NOT pg_visible_in_snapshot(c.change, ` + base + `)
+			OR c.members <= ` + small + ` AND coalesce((SELECT true FROM members o WHERE o.conversation = m.conversation AND o.role <> '' AND o.account <> ` + user + `
+				AND o.marked >= pg_snapshot_xmin(` + base + `) AND NOT pg_visible_in_snapshot(o.marked, ` + base + `) LIMIT 1), false) END`
+}
+
 // selectChanged selects what has changed. $2 is the snapshot that the device has
 // seen (NULL for nothing), $3 and $4 the last row that it got in this round, $6
-// the snapshot of the round. Changes of a conversation after the user has left it
-// are not considered. Conversations left before a first round are not listed,
-// those left during it are.
-const selectChanged = `SELECT conversation, change, row_number() OVER (ORDER BY change, conversation) AS place FROM (
-	SELECT m.conversation, m.role, CASE WHEN m.role = '' THEN m.change ELSE greatest(m.change, c.change) END AS change
+// the snapshot of the round. Conversations left before a first round are not
+// listed, those left during it are. Marks of others do not count in the order:
+// what they add during the round is listed in the next one.
+var selectChanged = `SELECT conversation, change, row_number() OVER (ORDER BY change, conversation) AS place FROM (
+	SELECT m.conversation, CASE WHEN m.role = '' THEN m.change ELSE greatest(m.change, c.change) END AS change,
+		CASE WHEN $2::text IS NULL THEN m.role <> '' OR NOT pg_visible_in_snapshot(m.change, $6::text::pg_snapshot)
+			ELSE ` + changedSQL("$1", "(SELECT $2::text::pg_snapshot)") + ` END AS changed
 	FROM members m JOIN conversations c ON c.id = m.conversation WHERE m.account = $1) k
-	WHERE CASE WHEN $2::text IS NULL THEN role <> '' OR NOT pg_visible_in_snapshot(change, $6::text::pg_snapshot) ELSE NOT pg_visible_in_snapshot(change, $2::text::pg_snapshot) END
-		AND (change, conversation) > ($3::text::xid8, $4::bigint)
+	WHERE (change, conversation) > ($3::text::xid8, $4::bigint) AND changed
 	ORDER BY change, conversation LIMIT $5`
 
 // Changed lists what has changed for a user; see the contract.
@@ -156,11 +177,11 @@ func (s *Store) Recent(ctx context.Context, by chat.UserID, before time.Time, be
 
 // selectHasChanged selects the places of the devices for which there is something
 // to list, or whose snapshot is ahead of the current one.
-const selectHasChanged = `WITH devices AS MATERIALIZED (
+var selectHasChanged = `WITH devices AS MATERIALIZED (
 		SELECT account, base::pg_snapshot AS base, place FROM unnest($1::bigint[], $2::text[]) WITH ORDINALITY AS d (account, base, place))
 	SELECT d.place - 1 FROM devices d WHERE pg_snapshot_xmax(d.base) > pg_snapshot_xmax(pg_current_snapshot()) OR EXISTS (
 		SELECT FROM members m JOIN conversations c ON c.id = m.conversation WHERE m.account = d.account
-			AND NOT pg_visible_in_snapshot(CASE WHEN m.role = '' THEN m.change ELSE greatest(m.change, c.change) END, d.base))
+			AND ` + changedSQL("d.account", "d.base") + `)
 		OR EXISTS (SELECT FROM failures f WHERE f.sender = d.account AND f.change >= pg_snapshot_xmin(d.base) AND NOT pg_visible_in_snapshot(f.change, d.base))`
 
 // HasChanged reports which devices lack something; see the contract.

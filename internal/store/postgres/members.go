@@ -54,7 +54,7 @@ func (t *tx) SaveMembers(m chat.MembersChange) error {
 			SELECT k.account, $2, k.role, k.joined_at, k.read, k.received, pg_current_xact_id()
 			FROM unnest($1::bigint[], $3::text[], $4::timestamptz[], $5::bigint[], $6::bigint[]) AS k (account, role, joined_at, read, received)
 			ON CONFLICT (account, conversation) DO UPDATE SET role = excluded.role, joined_at = excluded.joined_at,
-				read = excluded.read, received = excluded.received, change = excluded.change`,
+				read = excluded.read, received = excluded.received, change = excluded.change, marked = excluded.marked`,
 			users, c.ID, roles, joined, read, received)
 	}
 	for _, r := range m.Roles {
@@ -136,7 +136,7 @@ func (t *tx) LockMembership(id chat.ConversationID, user chat.UserID) (m chat.Me
 
 // SaveMarks stores the marks of a membership.
 func (t *tx) SaveMarks(m chat.Membership, readMoved bool) error {
-	_, err := t.exec(`UPDATE members SET received = $4, read = $3,
+	_, err := t.exec(`UPDATE members SET received = $4, read = $3, marked = pg_current_xact_id(),
 		change = CASE WHEN $5 THEN pg_current_xact_id() ELSE change END WHERE account = $1 AND conversation = $2`,
 		m.User, m.Conversation, m.Read, m.Received, readMoved)
 	return err

@@ -5,6 +5,7 @@ import (
 	"math"
 	"slices"
 	"sort"
+	"strconv"
 	"time"
 
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
@@ -14,6 +15,21 @@ import (
 // lookBack is how many of the latest messages are searched for the member's own
 // last one.
 const lookBack = "100"
+
+// small is the size up to which the members of a conversation see each other's
+// marks.
+var small = strconv.Itoa(chat.SmallConversation)
+
+// latestChange is the number of the last change of a user's membership m, its
+// conversation c or, in a small one, the marks of others. Changes after the user
+// has left are not considered. The members are looked through only when the user
+// moved a mark last, and nothing else has happened since.
+var latestChange = `CASE WHEN m.role = '' THEN m.change
+	WHEN c.members > ` + small + ` OR c.marked <= max(m.change, c.change) THEN max(m.change, c.change)
+	WHEN c.marked <> m.marked THEN c.marked
+	ELSE max(m.change, c.change, coalesce((
+		SELECT max(o.marked) FROM members o INDEXED BY members_by_conversation
+		WHERE o.slot = m.slot AND o.role <> '' AND o.user <> ?1), 0)) END`
 
 // listEntry is a conversation of a list, with the key that orders the list. Role
 // is empty for a conversation that the user has left.
@@ -27,7 +43,9 @@ type listEntry struct {
 // selected ones, so that a page costs the same in a long list.
 func summaries(c *conn, by chat.UserID, pick string, args ...any) (out []listEntry, err error) {
 	err = c.query(`WITH picked AS MATERIALIZED (`+pick+`)
-		SELECT picked.k, m.role, m.read, p.user, p.read, p.received,
+		SELECT picked.k, m.role, m.read, p.user, p.read, p.received, (
+				SELECT max(o.read) FROM members o INDEXED BY members_by_conversation
+				WHERE c.low IS NULL AND c.marked > 0 AND c.members <= `+small+` AND o.slot = c.slot AND o.role <> '' AND o.user <> ?1 AND o.marked > 0),
 			CASE WHEN c.seq > m.read THEN (
 				SELECT o.place FROM messages o
 				WHERE o.place > (c.slot << 32 | max(m.read, c.seq - `+lookBack+`)) AND o.place <= (c.slot << 32 | c.seq) AND +o.sender = ?1
@@ -40,8 +58,9 @@ func summaries(c *conn, by chat.UserID, pick string, args ...any) (out []listEnt
 		l := listEntry{key: r.int(0)}
 		l.Role, l.Read = chat.Role(r.text(1)), r.int(2)
 		l.Peer, l.PeerRead, l.PeerReceived = r.user(3), r.int(4), r.int(5)
-		own := seqOf(r.int(6))
-		r = r[7:]
+		l.OthersRead = r.int(6)
+		own := seqOf(r.int(7))
+		r = r[8:]
 		_, l.Conversation, _, _ = scanConversation(r)
 		l.Unread = max(0, l.Seq-max(l.Read, own))
 		if r = r[conversationWidth:]; !r.null(0) {
@@ -72,7 +91,7 @@ func (s *Store) Changed(ctx context.Context, user chat.UserID, after store.Posit
 	limit = max(limit, 1)
 	out, err := read(ctx, s, "list what has changed", func(c *conn) (out changedPage, err error) {
 		list, err := summaries(c, user, `SELECT * FROM (
-				SELECT m.slot, iif(m.role = '', m.change, max(m.change, c.change)) AS k, m.role
+				SELECT m.slot, `+latestChange+` AS k, m.role
 				FROM members m CROSS JOIN conversations c ON c.slot = m.slot WHERE m.user = ?1)
 			WHERE k > ?2 AND (?4 OR role <> '') ORDER BY k LIMIT +?3`, start, limit+1, after != "")
 		if err != nil {
@@ -127,7 +146,7 @@ func (s *Store) HasChanged(ctx context.Context, devices []store.Device) ([]bool,
 				continue
 			}
 			changed[i], err = c.queryRow(`SELECT 1 FROM members m CROSS JOIN conversations c ON c.slot = m.slot
-				WHERE m.user = ?1 AND iif(m.role = '', m.change, max(m.change, c.change)) > ?2
+				WHERE m.user = ?1 AND `+latestChange+` > ?2
 				UNION ALL SELECT 1 FROM failures WHERE sender = ?1 AND change > ?2 LIMIT 1`, func(row) {}, d.User, start)
 			if err != nil {
 				return nil, err

@@ -64,7 +64,7 @@ func (t *tx) SaveMembers(m chat.MembersChange) error {
 		p := &m.Put[i]
 		if _, err := t.exec(`INSERT INTO members (user, slot, role, joined_at, read, received, change)
 			VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
-			ON CONFLICT (user, slot) DO UPDATE SET role = ?3, joined_at = ?4, read = ?5, received = ?6, change = ?7`,
+			ON CONFLICT (user, slot) DO UPDATE SET role = ?3, joined_at = ?4, read = ?5, received = ?6, change = ?7, marked = 0`,
 			p.User, c.slot, p.Role, p.JoinedAt, p.Read, p.Received, n); err != nil {
 			return err
 		}
@@ -169,15 +169,20 @@ func (t *tx) SaveMarks(m chat.Membership, readMoved bool) error {
 	if err != nil {
 		return err
 	}
-	if !readMoved {
-		_, err = t.exec(`UPDATE members SET received = ? WHERE user = ? AND slot = ?`, m.Received, m.User, c.slot)
-		return err
-	}
 	n, err := t.nextChange()
 	if err != nil {
 		return err
 	}
-	_, err = t.exec(`UPDATE members SET read = ?, received = ?, change = ? WHERE user = ? AND slot = ?`,
+	if c.Members <= chat.SmallConversation {
+		if _, err := t.exec(`UPDATE conversations SET marked = ? WHERE slot = ?`, n, c.slot); err != nil {
+			return err
+		}
+	}
+	if !readMoved {
+		_, err = t.exec(`UPDATE members SET received = ?, marked = ? WHERE user = ? AND slot = ?`, m.Received, n, m.User, c.slot)
+		return err
+	}
+	_, err = t.exec(`UPDATE members SET read = ?1, received = ?2, change = ?3, marked = ?3 WHERE user = ?4 AND slot = ?5`,
 		m.Read, m.Received, n, m.User, c.slot)
 	return err
 }

@@ -195,6 +195,7 @@ func benchChanged(b *testing.B, s store.Store, convs int) {
 	for range convs {
 		f.append(f.batch(100))
 	}
+	f.markAll()
 	for b.Loop() {
 		page, _, _, err := s.Changed(context.Background(), f.users[0], "", 100)
 		if err != nil || len(page) != convs {
@@ -206,6 +207,8 @@ func benchChanged(b *testing.B, s store.Store, convs int) {
 // benchHasChanged measures the check of ten idle devices.
 func benchHasChanged(b *testing.B, s store.Store, convs int) {
 	f := newBenchFixture(b, s, 10, convs, 10)
+	f.append(f.batch(10 * convs))
+	f.markAll()
 	devices := make([]store.Device, len(f.users))
 	for i, u := range f.users {
 		_, at, more, err := s.Changed(context.Background(), u, "", convs+1)
@@ -217,6 +220,17 @@ func benchHasChanged(b *testing.B, s store.Store, convs int) {
 	for b.Loop() {
 		if changed, err := s.HasChanged(context.Background(), devices); err != nil || changed[0] {
 			b.Fatal(changed, err)
+		}
+	}
+}
+
+// markAll has every member read and receive.
+func (f *benchFixture) markAll() {
+	for i, c := range f.convs {
+		for _, by := range f.members[i] {
+			if _, _, err := f.s.Mark(context.Background(), c, by, 2, 3); err != nil {
+				f.b.Fatal(err)
+			}
 		}
 	}
 }

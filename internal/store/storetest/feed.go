@@ -3,7 +3,10 @@ package storetest
 import (
 	"fmt"
 	"slices"
+	"sync"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
 	"github.com/hikyaku-chat/hikyaku/internal/store"
@@ -19,6 +22,8 @@ var feedTests = []testCase{
 	{name: "foreign positions", run: foreignPositions},
 	{name: "changes by rev", run: changesByRev},
 	{name: "has changed", run: hasChanged},
+	{name: "marks of others", run: marksOfOthers},
+	{name: "marks of others while others change", run: marksMeanwhile},
 	{name: "left after an empty list", run: leftAfterAnEmptyList},
 	{name: "recent", run: recentList},
 	{name: "unread", run: unread},
@@ -127,7 +132,9 @@ func whatChanges(f *fixture) {
 			f.Errorf("%s: once more %v, %v", name, changed, gone)
 		}
 	}
-	// Not a change for me: another's mark, and what was refused or the same.
+	// Not a change: what was refused or the same.
+	f.mark(c, other, 1, 1)
+	d.sync(f, 9)
 	f.mark(c, other, 1, 1)
 	f.noError(second(f.s.UpdateConversation(f.ctx(), c, u, &title, nil)))
 	f.refused(second(f.s.EditMessage(f.ctx(), c, 1, u, "x")), chat.CodeForbidden)
@@ -343,7 +350,7 @@ func hasChanged(f *fixture) {
 	must[store.Edited](f)(f.s.EditMessage(f.ctx(), a, 1, other, "y"))
 	check("an edit", true, true, false)
 	f.mark(a, u, 1, 1)
-	check("a mark of one's own", true, false, false)
+	check("a mark", true, true, false)
 	f.send(b, u, "x")
 	check("a message to a pair", true, true, false)
 	must[store.Change](f)(f.s.RemoveMember(f.ctx(), left, other, other))
@@ -363,6 +370,114 @@ func hasChanged(f *fixture) {
 	_, paging, more, err := f.s.Changed(f.ctx(), u, "", 1)
 	f.noError(err)
 	f.equal("of a device that is paging", must[[]bool](f)(f.s.HasChanged(f.ctx(), []store.Device{{User: u, After: paging}})), []bool{more})
+}
+
+// The marks of others are changes where they are shown: in conversations of two
+// people, and in other small ones.
+func marksOfOthers(f *fixture) {
+	u := f.user()
+	others := f.users(chat.SmallConversation)
+	pair, small, large := f.direct(u, others[0]), f.group(u, others[:chat.SmallConversation-1]...), f.channel(u, others...)
+	all := []chat.ConversationID{pair, small, large}
+	for _, c := range all {
+		f.sendN(c, u, 9)
+	}
+	d, other := newDevice(u), newDevice(others[0])
+	d.sync(f, 9)
+	other.sync(f, 9)
+	check := func(what string, by chat.UserID, read, received int64, pairRead, pairReceived, smallRead int64) {
+		f.Helper()
+		for _, c := range all {
+			if _, _, err := f.s.Mark(f.ctx(), c, by, read, received); err != nil && chat.CodeOf(err) != chat.CodeNotFound {
+				f.Fatal(err)
+			}
+			want := d.known[c]
+			switch c {
+			case pair:
+				want.PeerRead, want.PeerReceived = pairRead, pairReceived
+			case small:
+				want.OthersRead = smallRead
+			}
+			f.equal(what, f.summary(c, u), want)
+			moved := !cmp.Equal(want, d.known[c]) || c == small && (read > 0 || received > 0)
+			f.equal(what+": has changed", must[[]bool](f)(f.s.HasChanged(f.ctx(), []store.Device{{User: u, After: d.at}})), []bool{moved})
+			changed, gone := d.sync(f, 1)
+			if moved {
+				f.equal(what+": changed", changed, []chat.ConversationID{c})
+			} else {
+				f.equal(what+": changed", len(changed), 0)
+			}
+			f.equal(what+": gone", len(gone), 0)
+			f.equal(what, d.known[c], want)
+			recent := must[[]chat.Summary](f)(f.s.Recent(f.ctx(), u, time.Time{}, 0, 9))
+			f.equal(what+": in the list", recent[slices.IndexFunc(recent, func(s chat.Summary) bool { return s.ID == c })], want)
+		}
+	}
+	check("received", others[0], 0, 3, 0, 3, 0)
+	check("read", others[0], 2, 0, 2, 3, 2)
+	check("further", others[0], 5, 8, 5, 8, 5)
+	check("another one, not as far", others[1], 4, 4, 5, 8, 5)
+	check("another one", others[1], 7, 0, 5, 8, 7)
+	// One's own do not count as those of others.
+	f.mark(small, u, 9, 9)
+	f.equal("my own", f.summary(small, u).OthersRead, int64(7))
+	f.equal("as others see it", f.summary(small, others[0]).OthersRead, int64(9))
+	// Nobody has read by joining, and nobody reads who has left.
+	d.sync(f, 9)
+	third := others[1]
+	must[store.Change](f)(f.s.RemoveMember(f.ctx(), small, u, third))
+	f.equal("without who has left", f.summary(small, u).OthersRead, int64(5))
+	must[store.Change](f)(f.s.AddMembers(f.ctx(), small, u, []chat.UserID{third}))
+	f.equal("of who has joined", f.summary(small, u).OthersRead, int64(5))
+	f.send(small, u, "x")
+	f.mark(small, third, 10, 0)
+	f.equal("once they have read", f.summary(small, u).OthersRead, int64(10))
+	d.sync(f, 9)
+	// What happens after one has left is not listed.
+	must[store.Change](f)(f.s.RemoveMember(f.ctx(), small, u, others[0]))
+	other.sync(f, 9)
+	f.send(small, u, "x")
+	f.mark(small, third, 11, 0)
+	f.equal("for who has left", must[[]bool](f)(f.s.HasChanged(f.ctx(), []store.Device{{User: others[0], After: other.at}})), []bool{false})
+}
+
+// Marks move while messages are stored and devices catch up: nothing is missed.
+func marksMeanwhile(f *fixture) {
+	a, b := f.user(), f.user()
+	pair, group := f.direct(a, b), f.group(a, b)
+	const rounds = 40
+	var writers sync.WaitGroup
+	for _, c := range []chat.ConversationID{pair, group} {
+		f.send(c, a, "first")
+		writers.Go(func() {
+			for range rounds {
+				_, _ = f.s.Append(f.ctx(), []chat.Submission{submission(c, a, "x")})
+			}
+		})
+		for _, by := range []chat.UserID{a, b} {
+			writers.Go(func() {
+				for n := range int64(rounds) {
+					_, _, _ = f.s.Mark(f.ctx(), c, by, n+1, n+1)
+				}
+			})
+		}
+	}
+	done := make(chan struct{})
+	go func() { writers.Wait(); close(done) }()
+	d := newDevice(a)
+	for writing := true; writing; {
+		select {
+		case <-done:
+			writing = false
+		default:
+		}
+		d.sync(f, 1)
+	}
+	d.sync(f, 1)
+	for _, c := range []chat.ConversationID{pair, group} {
+		f.equal("summary", d.known[c], f.summary(c, a))
+	}
+	f.equal("has changed", must[[]bool](f)(f.s.HasChanged(f.ctx(), []store.Device{{User: a, After: d.at}})), []bool{false})
 }
 
 // A device that began when its user was in no conversation hears of one that they

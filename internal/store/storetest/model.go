@@ -23,6 +23,7 @@ type membership struct {
 	role     chat.Role
 	read     int64
 	received int64
+	marked   bool // a mark has moved since the member joined
 }
 
 type sentMessage struct {
@@ -123,6 +124,19 @@ func (r *room) summary(u chat.UserID) (rev, seq, read, unread int64, role chat.R
 		}
 	}
 	return r.rev, r.seq(), p.read, r.seq() - from, p.role
+}
+
+// othersRead is the highest read mark of the other members that has moved.
+func (r *room) othersRead(u chat.UserID) (read int64) {
+	if r.kind == chat.Direct {
+		return 0
+	}
+	for other, p := range r.in {
+		if other != u && p.marked {
+			read = max(read, p.read)
+		}
+	}
+	return read
 }
 
 // enroll adds members in one change.

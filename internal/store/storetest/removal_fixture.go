@@ -223,6 +223,7 @@ func (r *removalFixture) checkConversation(c *removalConversation, by chat.UserI
 		was.Summary.Members -= departed
 		was.Summary.Rev += int64(departed)
 		was.Summary.MembersRev = was.Summary.Rev
+		was.Summary.OthersRead = min(was.Summary.OthersRead, now.Summary.OthersRead) // of those who remain
 		// Package chat decides who owns it now; here it only matters that
 		// somebody does.
 		if !slices.ContainsFunc(now.Members, func(m chat.Membership) bool { return m.Role == chat.Owner }) {

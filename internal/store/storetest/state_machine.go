@@ -397,7 +397,8 @@ func (m *stateMachine) mark(t *rapid.T) {
 	}
 	before := *p
 	p.read, p.received = max(p.read, min(read, r.seq())), max(p.received, min(got, r.seq()))
-	m.equal(t, "marks", []any{mm.Read, mm.Received, mm.Role, moved}, []any{p.read, p.received, p.role, before != *p})
+	p.marked = p.marked || before != *p
+	m.equal(t, "marks", []any{mm.Read, mm.Received, mm.Role, moved}, []any{p.read, p.received, p.role, before.read != p.read || before.received != p.received})
 }
 
 func (m *stateMachine) reopen(t *rapid.T) {
@@ -457,8 +458,8 @@ func (m *stateMachine) hasChanged(t *rapid.T, d *device) bool {
 func (m *stateMachine) sameSummary(t *rapid.T, r *room, u chat.UserID, s chat.Summary) {
 	t.Helper()
 	rev, seq, read, unread, role := r.summary(u)
-	m.equal(t, "summary", []any{s.Rev, s.Seq, s.Read, s.Unread, s.Role, s.Title, s.MembersRev, s.Members},
-		[]any{rev, seq, read, unread, role, r.title, r.mrev, len(r.in)})
+	m.equal(t, "summary", []any{s.Rev, s.Seq, s.Read, s.Unread, s.Role, s.Title, s.MembersRev, s.Members, s.OthersRead},
+		[]any{rev, seq, read, unread, role, r.title, r.mrev, len(r.in), r.othersRead(u)})
 	if seq > 0 {
 		m.equal(t, "last", normalize(*s.Last), r.msgs[seq-1])
 	}

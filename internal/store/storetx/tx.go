@@ -67,8 +67,9 @@ type Members interface {
 	// locks the marks until the transaction ends. It does not lock the
 	// conversation. CodeNotFound when the user is not a member.
 	LockMembership(id chat.ConversationID, user chat.UserID) (m chat.Membership, seq int64, err error)
-	// SaveMarks stores the marks of a membership. When the read mark has moved,
-	// it counts as a change that the user's devices must see.
+	// SaveMarks stores the marks of a membership, one of which has moved. The
+	// devices of the others must see that in a small conversation, and those of
+	// the user when the read mark has moved.
 	SaveMarks(m chat.Membership, readMoved bool) error
 }
 

@@ -1037,6 +1037,11 @@ export interface components {
              * @description rev of the last change of membership
              */
             members_rev: number;
+            /**
+             * Format: int64
+             * @description in a group or channel of up to 64 members, the highest seq up to which one of the others has read since they joined; 0 when nobody has
+             */
+            others_read?: number;
             /** @description the other person of a direct conversation */
             peer?: components["schemas"]["User"];
             /**

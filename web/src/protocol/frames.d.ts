@@ -382,6 +382,11 @@ export interface components {
              * @description rev of the last change of membership
              */
             members_rev: number;
+            /**
+             * Format: int64
+             * @description in a group or channel of up to 64 members, the highest seq up to which one of the others has read since they joined; 0 when nobody has
+             */
+            others_read?: number;
             /** @description the other person of a direct conversation */
             peer?: components["schemas"]["User"];
             /**
@@ -440,7 +445,7 @@ export interface components {
             t: "sync";
         };
         Synced: {
-            /** @description those that changed, oldest change first */
+            /** @description those that changed, also by marks alone, oldest change first */
             conversations: components["schemas"]["Summary"][];
             /** @description for the next sync */
             cursor: string;
