@@ -27,7 +27,7 @@ func (sub *subscriber) Deliver(e *pubsub.Envelope) {
 		case item.Room != nil:
 			g.members.deliver(item.Room)
 		case item.Membership != nil:
-			g.members.invalidate(item.Membership.Conversation, item.Membership.MembersRev)
+			g.members.changed(item.Membership)
 			g.watches.membersLeft(item.Membership.Left)
 		case item.Revoked != nil:
 			for _, s := range g.hub.sessionsOf(item.Revoked.User) {

@@ -181,6 +181,10 @@ type Change struct {
 	Changed bool
 	// Joined and Left are the users whose membership began or ended.
 	Joined, Left []chat.UserID
+	// MembersRevBefore is the conversation's MembersRev before a change of
+	// members or roles: with Joined and Left, the members of then are those of
+	// now. It is 0 for other changes, and for a conversation that is new.
+	MembersRevBefore int64
 }
 
 // NewConversation is a conversation to be created. Its creator owns it.

@@ -30,6 +30,7 @@ func join(f *fixture) {
 	f.equal("changed", ch.Changed, true)
 	f.equal("rev", ch.Conversation.Rev, int64(5))
 	f.equal("members rev", ch.Conversation.MembersRev, int64(5))
+	f.equal("members rev before", ch.MembersRevBefore, int64(1))
 	f.equal("members", ch.Conversation.Members, 2)
 	f.equal("audience", ch.Audience, chat.Audience{Conversation: c, MembersRev: 5, Members: sorted(owner, u)})
 	again := must[store.Change](f)(f.s.Join(f.ctx(), c, u))
