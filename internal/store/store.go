@@ -378,7 +378,9 @@ type Feed interface {
 	// and among them those that user is no longer in. The next call continues
 	// from next, after the page, or from the Next of an entry, after that entry;
 	// more is false when the device has caught up at next. From the empty
-	// position it lists all conversations of user. A position that this kind of
+	// position it lists all conversations of user, in any order, and at the end
+	// those that have changed meanwhile once more; a page of that round costs the
+	// same however many conversations there are. A position that this kind of
 	// backend did not create, or not in this epoch (see Epochs), is refused with
 	// CodeInvalid: the device begins anew with the empty one.
 	Changed(ctx context.Context, user chat.UserID, after Position, limit int) (page []ChangedConversation, next Position, more bool, err error)

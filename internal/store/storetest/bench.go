@@ -27,6 +27,9 @@ func Benchmark(b *testing.B, open func(tb testing.TB) Harness) {
 	}
 	benchStored(b, open)
 	b.Run("Changed/conversations=50", func(b *testing.B) { benchChanged(b, open(b).Store, 50) })
+	for _, n := range []int{100, 1_000, 10_000} {
+		b.Run(fmt.Sprintf("FirstSync/conversations=%d", n), func(b *testing.B) { benchFirstSync(b, open(b).Store, n) })
+	}
 	b.Run("HasChanged/conversations=100", func(b *testing.B) { benchHasChanged(b, open(b).Store, 100) })
 	b.Run("Mark", func(b *testing.B) { benchMark(b, open(b).Store) })
 	b.Run("Batch/people=10000", func(b *testing.B) { benchBatch(b, open(b).Store, 10_000) })
@@ -201,6 +204,27 @@ func benchChanged(b *testing.B, s store.Store, convs int) {
 			b.Fatal(len(page), err)
 		}
 	}
+}
+
+// benchFirstSync measures a device's first sync, in pages of 50.
+func benchFirstSync(b *testing.B, s store.Store, convs int) {
+	f := newBenchFixture(b, s, 2, convs, 2)
+	pages := 0
+	for b.Loop() {
+		listed := 0
+		for at, more := store.Position(""), true; more; pages++ {
+			var page []store.ChangedConversation
+			var err error
+			if page, at, more, err = s.Changed(context.Background(), f.users[0], at, 50); err != nil {
+				b.Fatal(err)
+			}
+			listed += len(page)
+		}
+		if listed != convs {
+			b.Fatalf("%d conversations of %d", listed, convs)
+		}
+	}
+	b.ReportMetric(float64(b.Elapsed().Microseconds())/float64(pages), "µs/page")
 }
 
 // benchHasChanged measures the check of ten idle devices.
