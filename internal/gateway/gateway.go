@@ -93,7 +93,7 @@ func (c Config) Validate() error {
 type Store interface {
 	Users(ctx context.Context, ids []chat.UserID) ([]chat.User, error)
 	SetLastSeen(ctx context.Context, id chat.UserID, at time.Time) error
-	SessionsOf(ctx context.Context, user chat.UserID) ([]store.Session, error)
+	EndedSessions(ctx context.Context, ids []chat.SessionID) ([]chat.SessionID, error)
 	MemberIDs(ctx context.Context, id chat.ConversationID) ([]chat.UserID, int64, error)
 	SharesConversation(ctx context.Context, user chat.UserID, others []chat.UserID) ([]chat.UserID, error)
 	Mark(ctx context.Context, id chat.ConversationID, by chat.UserID, read, received int64) (chat.Membership, bool, error)

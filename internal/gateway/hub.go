@@ -1,7 +1,6 @@
 package gateway
 
 import (
-	"maps"
 	"slices"
 	"sync"
 
@@ -70,13 +69,6 @@ func (h *hub) numSessions() int {
 	h.mu.RLock()
 	defer h.mu.RUnlock()
 	return h.total
-}
-
-// userIDs returns the users with sessions on this gateway, in no order.
-func (h *hub) userIDs() []chat.UserID {
-	h.mu.RLock()
-	defer h.mu.RUnlock()
-	return slices.Collect(maps.Keys(h.users))
 }
 
 // each calls f for every session. It does not hold the lock meanwhile.

@@ -134,6 +134,9 @@ type Sessions interface {
 	SessionByToken(ctx context.Context, token []byte, now time.Time) (Session, chat.User, error)
 	// SessionsOf lists a user's sessions that have not expired, newest first.
 	SessionsOf(ctx context.Context, user chat.UserID) ([]Session, error)
+	// EndedSessions returns those of the sessions that have ended or expired, or
+	// never were, in any order.
+	EndedSessions(ctx context.Context, ids []chat.SessionID) ([]chat.SessionID, error)
 	// TouchSession records a use; it may be lost in a crash of the process. The
 	// latest use wins, and a session that has ended is ignored.
 	TouchSession(ctx context.Context, id chat.SessionID, seen, expires time.Time) error
