@@ -95,7 +95,7 @@ type Store interface {
 	SetLastSeen(ctx context.Context, id chat.UserID, at time.Time) error
 	EndedSessions(ctx context.Context, ids []chat.SessionID) ([]chat.SessionID, error)
 	MemberIDs(ctx context.Context, id chat.ConversationID) ([]chat.UserID, int64, error)
-	SharesConversation(ctx context.Context, user chat.UserID, others []chat.UserID) ([]chat.UserID, error)
+	ShareConversation(ctx context.Context, pairs []store.UserPair) ([]bool, error)
 	Mark(ctx context.Context, id chat.ConversationID, by chat.UserID, read, received int64) (chat.Membership, bool, error)
 	store.Feed
 	Epoch() (epoch string, changed <-chan struct{})
@@ -192,6 +192,7 @@ func New(ctx context.Context, cfg Config, parts Dependencies) (*Gateway, error) 
 	g.background.Go(g.resyncAll)
 	g.background.Go(g.marks.run)
 	g.background.Go(g.watches.run)
+	g.background.Go(g.watches.lookUpAll)
 	g.background.Go(g.checkSessions)
 	_, epochChanged := parts.Store.Epoch() // before the first connection
 	g.background.Go(func() { g.watchEpoch(epochChanged) })

@@ -249,6 +249,9 @@ type Conversations interface {
 	Audience(ctx context.Context, id chat.ConversationID) (chat.Audience, error)
 }
 
+// UserPair is a user and another.
+type UserPair struct{ User, Other chat.UserID }
+
 // Members stores who is in which conversation. A user who joins, or joins again,
 // sees the whole history, and all of it counts as read.
 type Members interface {
@@ -266,9 +269,9 @@ type Members interface {
 	// MemberIDs returns all members, ascending, and the MembersRev at which they
 	// are the members.
 	MemberIDs(ctx context.Context, id chat.ConversationID) ([]chat.UserID, int64, error)
-	// SharesConversation returns those of others who share a conversation with
-	// user; only their presence may be watched.
-	SharesConversation(ctx context.Context, user chat.UserID, others []chat.UserID) ([]chat.UserID, error)
+	// ShareConversation reports for each pair, at the same index, whether the two
+	// share a conversation; only then may one watch the other's presence.
+	ShareConversation(ctx context.Context, pairs []UserPair) ([]bool, error)
 	// Mark moves by's read and received marks forward, never back and never past
 	// the last message; zero leaves a mark unchanged. It returns the current
 	// marks and whether any has moved.
