@@ -72,7 +72,8 @@ func (a *App) openCluster(ctx context.Context) error {
 		return err
 	}
 	queue, err := rabbitmq.Open(ctx, rabbitmq.Config{
-		URLs: a.cfg.Brokers, Installation: st.Installation(), Claimed: claimed, Partitions: a.cfg.Partitions, Logger: a.log,
+		URLs: a.cfg.Brokers, Installation: st.Installation(), Claimed: claimed, Partitions: a.cfg.Partitions,
+		DeadLetterRetention: a.cfg.DeadLetterRetention, MaxDeadLetters: a.cfg.MaxDeadLetters, Logger: a.log,
 	})
 	if err != nil {
 		return err

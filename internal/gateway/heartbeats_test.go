@@ -68,7 +68,8 @@ func TestChecks(t *testing.T) {
 	changed := true
 	st := &stubStore{hasChanged: func(all []store.Device) ([]bool, error) {
 		asked <- all
-		return []bool{changed}, <-answers
+		now := changed // before the test may go on
+		return []bool{now}, <-answers
 	}}
 	g := newTestGateway(t, st, nil)
 	g.deps.Cursors = cursor.NewSealer([]byte("secret"))
