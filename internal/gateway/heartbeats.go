@@ -48,6 +48,7 @@ type heartbeat struct {
 	checkAt  atomic.Int64 // when the next check is due
 	pingedAt atomic.Int64
 	interval atomic.Int64 // until the last ping was due, in nanoseconds
+	queued   atomic.Bool  // a check waits
 }
 
 // active records that the client sent or missed something.
@@ -78,7 +79,9 @@ func (h *heartbeats) answer(s *session, ping *wire.Ping) {
 		return
 	}
 	s.heartbeat.checkAt.Store(now + jittered(h.g.cfg.CheckInterval).Milliseconds())
-	h.queue.Add(check{s, ping.Cursor})
+	if !s.heartbeat.queued.Swap(true) { // once, however long the store takes
+		h.queue.Add(check{s, ping.Cursor})
+	}
 }
 
 // next returns the time until the next ping. It grows while a client is quiet.
@@ -101,6 +104,7 @@ func jittered(d time.Duration) time.Duration { return d - rand.N(d/5+1) }
 func (h *heartbeats) check(ctx context.Context, checks []check) {
 	devices := make([]store.Device, len(checks))
 	for i, c := range checks {
+		c.s.heartbeat.queued.Store(false)
 		devices[i].User = c.s.user
 		if err := h.g.deps.Cursors.Open(syncPurpose, c.s.user, c.cursor, &devices[i].After); err != nil {
 			devices[i].After = "" // its sync will be refused, and begin anew

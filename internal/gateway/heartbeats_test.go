@@ -112,3 +112,37 @@ func TestChecks(t *testing.T) {
 		answers <- nil
 	}
 }
+
+// A device waits for one check at a time, however often it asks while the store
+// hangs.
+func TestChecksThatWaitAreBounded(t *testing.T) {
+	asked, answers := make(chan struct{}, 10), make(chan struct{})
+	g := newTestGateway(t, &stubStore{hasChanged: func(all []store.Device) ([]bool, error) {
+		asked <- struct{}{}
+		<-answers
+		return make([]bool, len(all)), nil
+	}}, nil)
+	g.deps.Cursors = cursor.NewSealer([]byte("secret"))
+	g.background.Go(g.heartbeats.run)
+	g.interrupted.Store(true) // so that every ping is checked
+	s := newTestSession(t, g, 5)
+	g.heartbeats.start(s)
+	at := g.deps.Cursors.Seal(syncPurpose, chat.UserID(5), store.Position("here"))
+	for i := range 100 {
+		s.heartbeat.pingedAt.Store(0)
+		g.heartbeats.answer(s, &wire.Ping{T: "ping", Cursor: at})
+		if i == 0 {
+			<-asked
+		}
+	}
+	if n := g.heartbeats.queue.Len(); n != 1 {
+		t.Errorf("%d checks wait", n)
+	}
+	answers <- struct{}{}
+	<-asked
+	answers <- struct{}{}
+	s.heartbeat.pingedAt.Store(0)
+	g.heartbeats.answer(s, &wire.Ping{T: "ping", Cursor: at})
+	<-asked // and it is checked again
+	close(answers)
+}
