@@ -215,8 +215,16 @@ func sharesConversation(f *fixture) {
 	left = f.group(users[4], u)
 	must[store.Change](f)(f.s.RemoveMember(f.ctx(), left, u, u))
 	got := must[[]bool](f)(f.s.ShareConversation(f.ctx(), []store.UserPair{
-		{User: u, Other: 1}, {User: u, Other: users[1]}, {User: users[2], Other: u}, {User: u, Other: users[2]}, {User: u, Other: users[3]},
-		{User: u, Other: users[4]}, {User: users[4], Other: u}, {User: users[1], Other: users[2]}, {User: users[5], Other: u}, {User: users[1], Other: u},
+		{User: u, Other: 1},
+		{User: u, Other: users[1]},
+		{User: users[2], Other: u},
+		{User: u, Other: users[2]},
+		{User: u, Other: users[3]},
+		{User: u, Other: users[4]},
+		{User: users[4], Other: u},
+		{User: users[1], Other: users[2]},
+		{User: users[5], Other: u},
+		{User: users[1], Other: u},
 		{User: 1, Other: 1},
 	}))
 	f.equal("shared", got, []bool{false, true, true, true, false, false, false, false, false, true, false})
