@@ -28,8 +28,10 @@ type serveCommand struct {
 	DatabaseReplicasFile string   `group:"As a cluster" help:"File that holds --database-replicas, one address in a line." placeholder:"FILE"`
 	DatabaseConnections  int      `group:"As a cluster" default:"8" help:"Connections to each PostgreSQL server, at most (${default})." placeholder:"N"`
 	brokerFlags          `group:"As a cluster"`
-	Redis                string `group:"As a cluster" help:"Redis: redis://:password@host:6379/0, redis+sentinel://host:26379,host:26379/master or redis+cluster://host:6379,host:6379." placeholder:"URL"`
-	RedisFile            string `group:"As a cluster" help:"File that holds --redis." placeholder:"FILE"`
+	DeadLetterRetention  time.Duration `group:"As a cluster" default:"720h" help:"How long RabbitMQ keeps a dead letter, 49 days at most (${default})."`
+	MaxDeadLetters       int           `group:"As a cluster" default:"100000" help:"Dead letters that RabbitMQ keeps; the oldest are dropped (${default})." placeholder:"N"`
+	Redis                string        `group:"As a cluster" help:"Redis: redis://:password@host:6379/0, redis+sentinel://host:26379,host:26379/master or redis+cluster://host:6379,host:6379." placeholder:"URL"`
+	RedisFile            string        `group:"As a cluster" help:"File that holds --redis." placeholder:"FILE"`
 
 	Rate          float64       `group:"Limits" default:"20" help:"Sustained messages per second of one user (${default})."`
 	Burst         int           `group:"Limits" default:"60" help:"Burst of messages of one user (${default})."`
@@ -66,6 +68,7 @@ func (c *serveCommand) config() (cfg app.Config, err error) {
 		Gateway: limits, Hash: hashes,
 		Push:                app.PushConfig{Contact: c.PushContact, Delay: c.PushDelay, AllowPrivate: c.PushPrivate},
 		DatabaseConnections: c.DatabaseConnections, Partitions: c.Partitions,
+		DeadLetterRetention: c.DeadLetterRetention, MaxDeadLetters: c.MaxDeadLetters,
 	}
 	if cfg.Database, err = c.url(); err != nil {
 		return cfg, err

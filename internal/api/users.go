@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
+	"github.com/hikyaku-chat/hikyaku/internal/store"
 	"github.com/hikyaku-chat/hikyaku/internal/wire"
 )
 
@@ -93,9 +94,19 @@ func (a *API) getPresence(ctx context.Context, in *struct {
 	if err != nil {
 		return nil, err
 	}
-	allowed, err := a.cfg.Store.SharesConversation(ctx, callerID(ctx), ids)
+	pairs := make([]store.UserPair, len(ids))
+	for i, id := range ids {
+		pairs[i] = store.UserPair{User: callerID(ctx), Other: id}
+	}
+	shared, err := a.cfg.Store.ShareConversation(ctx, pairs)
 	if err != nil {
 		return nil, err
+	}
+	var allowed []chat.UserID
+	for i, id := range ids {
+		if shared[i] {
+			allowed = append(allowed, id)
+		}
 	}
 	states, err := a.cfg.Presence.States(ctx, allowed)
 	if err != nil {

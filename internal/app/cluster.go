@@ -59,9 +59,9 @@ func (a *App) openCluster(ctx context.Context) error {
 		if announce := announce.Load(); announce != nil {
 			announce.PresenceChanged(ctx, s)
 		}
-	}, OnRegistered: func() {
+	}, OnRegistered: func(users ...chat.UserID) {
 		if g := a.gateway.Load(); g != nil {
-			g.Resync()
+			g.Resync(users...)
 		}
 	}})
 	a.onStop("presence", func(context.Context) error { pres.Close(); return nil })
@@ -72,7 +72,8 @@ func (a *App) openCluster(ctx context.Context) error {
 		return err
 	}
 	queue, err := rabbitmq.Open(ctx, rabbitmq.Config{
-		URLs: a.cfg.Brokers, Installation: st.Installation(), Claimed: claimed, Partitions: a.cfg.Partitions, Logger: a.log,
+		URLs: a.cfg.Brokers, Installation: st.Installation(), Claimed: claimed, Partitions: a.cfg.Partitions,
+		DeadLetterRetention: a.cfg.DeadLetterRetention, MaxDeadLetters: a.cfg.MaxDeadLetters, Logger: a.log,
 	})
 	if err != nil {
 		return err

@@ -40,12 +40,14 @@ type Config struct {
 	Data string
 
 	// The servers that the processes of a cluster share; set all or none.
-	Database            string   // postgres://…, the primary
-	Replicas            []string // postgres://…, for history and search
-	DatabaseConnections int      // maximum to each server; 0 means the store's default
-	Brokers             []string // amqp://…, nodes of one cluster
-	Partitions          int      // of the broker's queue; must be the same in all processes, for ever
-	Redis               string   // redis://…
+	Database            string        // postgres://…, the primary
+	Replicas            []string      // postgres://…, for history and search
+	DatabaseConnections int           // maximum to each server; 0 means the store's default
+	Brokers             []string      // amqp://…, nodes of one cluster
+	Partitions          int           // of the broker's queue; must be the same in all processes, for ever
+	DeadLetterRetention time.Duration // how long RabbitMQ keeps a dead letter
+	MaxDeadLetters      int           // how many it keeps
+	Redis               string        // redis://…
 }
 
 // clustered reports whether the backends are servers, and not embedded.
@@ -111,6 +113,7 @@ func (c *Config) validateBackends() error {
 	}
 	queue, database := rabbitmq.Config{}.WithDefaults(), postgres.Config{}.WithDefaults()
 	queue.URLs, queue.Partitions = c.Brokers, c.Partitions
+	queue.DeadLetterRetention, queue.MaxDeadLetters = c.DeadLetterRetention, c.MaxDeadLetters
 	database.URL, database.Connections = c.Database, c.DatabaseConnections
 	return flagged(cmp.Or(queue.Validate(), database.Validate()))
 }

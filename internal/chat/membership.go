@@ -6,6 +6,8 @@ import "time"
 // has everything that a store has to write.
 type MembersChange struct {
 	Conversation Conversation // after the change
+	// MembersRevBefore is the conversation's MembersRev before the change.
+	MembersRevBefore int64
 	// Put are the new memberships. They replace earlier memberships of users who
 	// had left.
 	Put []Membership
@@ -81,7 +83,7 @@ func (c Conversation) AddMembers(users []UserID, role func(UserID) Role, now tim
 	if err := CheckSize(c.Members + len(users)); err != nil {
 		return MembersChange{}, err
 	}
-	out := MembersChange{Conversation: c.membersChanged(len(users)), Put: make([]Membership, len(users))}
+	out := MembersChange{Conversation: c.membersChanged(len(users)), MembersRevBefore: c.MembersRev, Put: make([]Membership, len(users))}
 	for i, user := range users {
 		out.Put[i] = Membership{
 			Conversation: c.ID, User: user, Role: role(user), JoinedAt: now.Truncate(time.Millisecond).UTC(),
@@ -95,7 +97,7 @@ func (c Conversation) AddMembers(users []UserID, role func(UserID) Role, now tim
 // which a new owner is picked if needed; the removed user may be among them. It is
 // called only when the removed member is an owner.
 func (c Conversation) Remove(user UserID, role Role, members func() ([]Membership, error)) (MembersChange, error) {
-	out := MembersChange{Conversation: c.membersChanged(-1), Roles: []RoleChange{{User: user}}}
+	out := MembersChange{Conversation: c.membersChanged(-1), MembersRevBefore: c.MembersRev, Roles: []RoleChange{{User: user}}}
 	if role != Owner {
 		return out, nil
 	}
@@ -117,7 +119,7 @@ func (c Conversation) Remove(user UserID, role Role, members func() ([]Membershi
 
 // SetRole changes the role of a member.
 func (c Conversation) SetRole(user UserID, role Role) MembersChange {
-	return MembersChange{Conversation: c.membersChanged(0), Roles: []RoleChange{{User: user, Role: role}}}
+	return MembersChange{Conversation: c.membersChanged(0), MembersRevBefore: c.MembersRev, Roles: []RoleChange{{User: user, Role: role}}}
 }
 
 // Advance moves the marks forward, never back and never past seq, the last message.

@@ -253,7 +253,7 @@ func (a *Announcer) edited(ctx context.Context, e store.Edited) {
 	}
 }
 
-// ConversationChanged announces a change of name or membership. Gateways receive
+// ConversationChanged announces a change of name, role or membership. Gateways receive
 // a change of membership first, so that those who left get nothing more of the
 // conversation.
 func (a *Announcer) ConversationChanged(ctx context.Context, by chat.UserID, c store.Change) {
@@ -261,10 +261,8 @@ func (a *Announcer) ConversationChanged(ctx context.Context, by chat.UserID, c s
 		return
 	}
 	id := c.Conversation.ID
-	if len(c.Joined)+len(c.Left) > 0 {
-		a.broadcast(ctx, &pubsub.Envelope{Items: []pubsub.Item{{Membership: &pubsub.Membership{
-			Conversation: id, MembersRev: c.Conversation.MembersRev, Left: c.Left,
-		}}}})
+	if len(c.Joined)+len(c.Left) > 0 || c.MembersRevBefore > 0 {
+		a.broadcast(ctx, &pubsub.Envelope{Items: []pubsub.Item{{Membership: membershipOf(c)}}})
 	}
 	userOf := a.usersByID(ctx, slices.Concat(c.Joined, c.Left))
 	frame := wire.ConversationFrame{T: "conversation", Conversation: wire.ConversationOf(c.Conversation), By: by}
@@ -279,6 +277,19 @@ func (a *Announcer) ConversationChanged(ctx context.Context, by chat.UserID, c s
 		frames = append(frames, outgoingFrame{audience: whoever(c.Left...), frame: wire.Encode(wire.Removed{T: "removed", Conversation: id, Rev: c.Conversation.Rev})})
 	}
 	a.send(ctx, frames)
+}
+
+// maxJoined is how many users a change of membership says have joined: more are not
+// worth sending to every gateway, which look the members up when they need them.
+const maxJoined = 1000
+
+// membershipOf returns what gateways get of a change of members or roles.
+func membershipOf(c store.Change) *pubsub.Membership {
+	m := &pubsub.Membership{Conversation: c.Conversation.ID, MembersRev: c.Conversation.MembersRev, Left: c.Left}
+	if c.MembersRevBefore > 0 && len(c.Joined) <= maxJoined {
+		m.MembersRevBefore, m.Joined = c.MembersRevBefore, c.Joined
+	}
+	return m
 }
 
 // usersByID looks users up. The function that it returns gives the user with an

@@ -12,6 +12,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
+	"github.com/hikyaku-chat/hikyaku/internal/store"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -25,15 +26,10 @@ func TestStopWaitsForBackgroundWork(t *testing.T) {
 		"a frame is handled": func(g *Gateway) {
 			s := newSession(g, 1, 1)
 			s.busy = false
-			s.Message(nil, []byte(`{"t":"watch","users":["2"]}`))
+			s.Message(nil, []byte(`{"t":"typing","conversation":"7"}`))
 		},
-		"watches are looked up after a removal": func(g *Gateway) {
-			g.watches.set(newSession(g, 1, 1), []chat.UserID{2})
-			g.watches.membersLeft([]chat.UserID{2})
-		},
-		"watches are looked up after a gap": func(g *Gateway) {
-			g.watches.set(newSession(g, 1, 1), []chat.UserID{2})
-			g.watches.refreshAll()
+		"watches are looked up": func(g *Gateway) {
+			g.watches.replace(newSession(g, 1, 1), []chat.UserID{2})
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -46,12 +42,13 @@ func TestStopWaitsForBackgroundWork(t *testing.T) {
 						<-release
 						return []chat.UserID{1}, 0, nil // older than what is asked for
 					},
-					shares: func([]chat.UserID) []chat.UserID {
+					share: func(pairs []store.UserPair) ([]bool, error) {
 						calls++
 						<-release
-						return nil
+						return make([]bool, len(pairs)), nil
 					},
 				}, nil)
+				g.background.Go(g.watches.lookUpAll)
 				begin(g)
 				synctest.Wait()
 				stopped := make(chan struct{})

@@ -93,9 +93,9 @@ func (c Config) Validate() error {
 type Store interface {
 	Users(ctx context.Context, ids []chat.UserID) ([]chat.User, error)
 	SetLastSeen(ctx context.Context, id chat.UserID, at time.Time) error
-	SessionsOf(ctx context.Context, user chat.UserID) ([]store.Session, error)
+	EndedSessions(ctx context.Context, ids []chat.SessionID) ([]chat.SessionID, error)
 	MemberIDs(ctx context.Context, id chat.ConversationID) ([]chat.UserID, int64, error)
-	SharesConversation(ctx context.Context, user chat.UserID, others []chat.UserID) ([]chat.UserID, error)
+	ShareConversation(ctx context.Context, pairs []store.UserPair) ([]bool, error)
 	Mark(ctx context.Context, id chat.ConversationID, by chat.UserID, read, received int64) (chat.Membership, bool, error)
 	store.Feed
 	Epoch() (epoch string, changed <-chan struct{})
@@ -193,6 +193,7 @@ func New(ctx context.Context, cfg Config, parts Dependencies) (*Gateway, error) 
 	g.background.Go(g.resyncAll)
 	g.background.Go(g.marks.run)
 	g.background.Go(g.watches.run)
+	g.background.Go(g.watches.lookUpAll)
 	g.background.Go(g.checkSessions)
 	_, epochChanged := parts.Store.Epoch() // before the first connection
 	g.background.Go(func() { g.watchEpoch(epochChanged) })
@@ -205,9 +206,18 @@ func New(ctx context.Context, cfg Config, parts Dependencies) (*Gateway, error) 
 	return g, nil
 }
 
-// Resync asks all clients to sync, because frames may not have been sent to this
-// gateway.
-func (g *Gateway) Resync() { g.resyncs.Notify() }
+// Resync asks the clients of users to sync, or all clients when none are given,
+// because frames for them may not have been sent to this gateway.
+func (g *Gateway) Resync(users ...chat.UserID) {
+	if len(users) == 0 {
+		g.resyncs.Notify()
+	}
+	for _, user := range users {
+		for _, s := range g.hub.sessionsOf(user) {
+			s.resync(resyncFrame)
+		}
+	}
+}
 
 // Connections returns the number of open connections.
 func (g *Gateway) Connections() int { return g.hub.numSessions() }

@@ -36,7 +36,7 @@ import (
 type stubStore struct {
 	Store
 	members    func() ([]chat.UserID, int64, error)
-	shares     func(of []chat.UserID) []chat.UserID
+	share      func(pairs []store.UserPair) ([]bool, error)
 	lookups    atomic.Int64 // client ids that were looked up
 	beforeFind func()       // called before a client id is looked up; may be nil
 	hasChanged func([]store.Device) ([]bool, error)
@@ -50,8 +50,8 @@ func (a *stubStore) MemberIDs(context.Context, chat.ConversationID) ([]chat.User
 	return a.members()
 }
 
-func (a *stubStore) SharesConversation(_ context.Context, _ chat.UserID, of []chat.UserID) ([]chat.UserID, error) {
-	return a.shares(of), nil
+func (a *stubStore) ShareConversation(_ context.Context, pairs []store.UserPair) ([]bool, error) {
+	return a.share(pairs)
 }
 
 func (a *stubStore) FindByClientID(_ context.Context, keys []store.SendKey) (map[store.SendKey]chat.Earlier, error) {
@@ -401,43 +401,5 @@ func TestFramesOfARemovedConversation(t *testing.T) {
 	g.members.deliver(conversation, delivery{rev: 1, frame: []byte("x")})
 	if _, err := g.members.load(t.Context(), conversation); chat.CodeOf(err) != chat.CodeNotFound || logged.Len() > 0 {
 		t.Errorf("%v; logged %s", err, &logged)
-	}
-}
-
-// Users watch only those they share a conversation with, also when a removal
-// happens during the look-up, or its announcement is lost (G7).
-func TestWatchesAfterARemoval(t *testing.T) {
-	for name, announce := range map[string]func(g *Gateway){
-		"announced":               func(g *Gateway) { g.watches.membersLeft([]chat.UserID{2}) },
-		"the watcher was removed": func(g *Gateway) { g.watches.membersLeft([]chat.UserID{1}) },
-		"lost":                    func(g *Gateway) { g.watches.refreshAll() },
-	} {
-		t.Run(name, func(t *testing.T) {
-			var removed atomic.Bool
-			var g *Gateway
-			overtake := true
-			st := &stubStore{shares: func(of []chat.UserID) []chat.UserID {
-				if overtake { // the removal is announced before this answer arrives
-					overtake = false
-					removed.Store(true)
-					announce(g)
-					return of
-				}
-				if removed.Load() {
-					return nil
-				}
-				return of
-			}}
-			g = newTestGateway(t, st, nil)
-			s := newSession(g, 1, 1)
-			if watched, err := g.watches.watch(t.Context(), s, []chat.UserID{2}); err != nil || len(watched) > 0 {
-				t.Errorf("the session watches %v (%v)", watched, err)
-			}
-			g.watches.mu.Lock()
-			defer g.watches.mu.Unlock()
-			if len(g.watches.watchers) > 0 || len(g.watches.lookups) > 0 {
-				t.Errorf("watchers: %v; lookups: %v", g.watches.watchers, g.watches.lookups)
-			}
-		})
 	}
 }

@@ -155,6 +155,9 @@ const (
 	resyncPause = 50 * time.Millisecond
 	// minResyncStep is how many clients may sync at once.
 	minResyncStep = 100
+	// minResyncInterval is the pause after a round: losses that go on must not keep
+	// all clients syncing.
+	minResyncInterval = time.Second
 )
 
 // resyncAll asks every client to sync when Notify was called, because it may have
@@ -169,6 +172,7 @@ func (g *Gateway) resyncAll() {
 			}
 			sleep(g.ctx, resyncPause)
 		}
+		sleep(g.ctx, minResyncInterval)
 	}
 }
 

@@ -1,7 +1,6 @@
 package gateway
 
 import (
-	"maps"
 	"slices"
 	"sync"
 
@@ -72,13 +71,6 @@ func (h *hub) numSessions() int {
 	return h.total
 }
 
-// userIDs returns the users with sessions on this gateway, in no order.
-func (h *hub) userIDs() []chat.UserID {
-	h.mu.RLock()
-	defer h.mu.RUnlock()
-	return slices.Collect(maps.Keys(h.users))
-}
-
 // each calls f for every session. It does not hold the lock meanwhile.
 func (h *hub) each(f func(*session)) {
 	h.mu.RLock()
@@ -92,24 +84,26 @@ func (h *hub) each(f func(*session)) {
 	}
 }
 
-// sessionsOfMembers returns the sessions of members, which must be sorted.
-func (h *hub) sessionsOfMembers(members []chat.UserID) []*session {
+// sessionsOfMembers returns the sessions of members.
+func (h *hub) sessionsOfMembers(members *memberList) []*session {
 	h.mu.RLock()
 	defer h.mu.RUnlock()
 	var found []*session
 	// Iterate over the smaller side: a conversation may have many more members
 	// than this gateway has users, or the other way round.
-	if len(h.users) < len(members) {
+	if len(h.users) < members.size {
 		for user, u := range h.users {
-			if _, ok := slices.BinarySearch(members, user); ok {
+			if members.has(user) {
 				found = append(found, u.sessions...)
 			}
 		}
 		return found
 	}
-	for _, user := range members {
-		if u := h.users[user]; u != nil {
-			found = append(found, u.sessions...)
+	for _, chunk := range members.chunks {
+		for _, user := range chunk {
+			if u := h.users[user]; u != nil {
+				found = append(found, u.sessions...)
+			}
 		}
 	}
 	return found

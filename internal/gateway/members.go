@@ -1,12 +1,14 @@
 package gateway
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"sync"
 	"time"
 
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
+	"github.com/hikyaku-chat/hikyaku/internal/pubsub"
 	"github.com/hikyaku-chat/hikyaku/internal/websocket"
 )
 
@@ -17,35 +19,18 @@ const (
 	// memberListTTL is how long a list is used without an invalidation, in
 	// case the invalidation was lost. Workers check every send in any case.
 	memberListTTL = 30 * time.Second
+	// maxLoadChanges is how many changes of membership that are announced during
+	// a look-up are kept, to be applied to its answer.
+	maxLoadChanges = 1024
+	// maxLoadFrames is how many bytes of frames may wait for a look-up.
+	maxLoadFrames = 4 << 20
 )
 
-// memberList is the members of a conversation as of one MembersRev. It is
-// immutable.
-type memberList struct {
-	rev      int64
-	ids      []chat.UserID // sorted
-	loadedAt time.Time
-}
-
-func (l *memberList) has(user chat.UserID) bool {
-	if l == nil {
-		return false
-	}
-	_, ok := slices.BinarySearch(l.ids, user)
-	return ok
-}
-
-func (l *memberList) audience(id chat.ConversationID) chat.Audience {
-	a := chat.Audience{Conversation: id, MembersRev: l.rev}
-	if len(l.ids) <= chat.SmallConversation {
-		a.Members = l.ids
-	}
-	return a
-}
-
 // memberCache is the gateway's cache of the members of conversations, with which
-// it authorises sends and delivers frames of large conversations. Announced
-// changes of membership invalidate entries. It is safe for concurrent use.
+// it authorises sends and delivers frames of large conversations. Announced changes
+// of membership are applied to entries, and to the answers of look-ups in progress;
+// an entry that misses one is removed. So people who come and go cost no look-up,
+// however large the conversation is. It is safe for concurrent use.
 type memberCache struct {
 	g *Gateway
 
@@ -60,9 +45,11 @@ type memberLoad struct {
 	done    chan struct{}
 	list    *memberList
 	err     error
-	minRev  int64      // latest announced MembersRev; an older answer is discarded
-	stale   bool       // announcements may have been lost since the look-up began
-	pending []delivery // in order
+	minRev  int64                // latest announced MembersRev; an older answer is discarded
+	stale   bool                 // announcements may have been lost since the look-up began
+	changes []*pubsub.Membership // announced since the look-up began, the latest
+	pending []delivery           // in order
+	bytes   int                  // in pending
 }
 
 // delivery is a frame for the members of a conversation.
@@ -149,7 +136,11 @@ func (c *memberCache) runLoad(id chat.ConversationID, l *memberLoad) {
 			err = stopped // no resync and no retry when the gateway stops
 		}
 		c.mu.Lock()
-		if err == nil && (rev < l.minRev || l.stale) {
+		var list *memberList
+		if err == nil {
+			list = l.applyChanges(newMemberList(rev, members, time.Now()))
+		}
+		if err == nil && (list.rev < l.minRev || l.stale) {
 			// The answer is older than an announced change (read from a
 			// replica), or may be older than an announcement that was lost.
 			c.mu.Unlock()
@@ -161,11 +152,11 @@ func (c *memberCache) runLoad(id chat.ConversationID, l *memberLoad) {
 		}
 		l.err = err
 		if err == nil {
-			l.list = &memberList{rev: rev, ids: members, loadedAt: time.Now()}
+			l.list = list
 			c.put(id, l.list)
 		}
 		pending := l.pending
-		l.pending = nil
+		l.pending, l.bytes = nil, 0
 		if len(pending) == 0 || stopped != nil {
 			delete(c.loads, id)
 			close(l.done)
@@ -193,34 +184,56 @@ func (c *memberCache) runLoad(id chat.ConversationID, l *memberLoad) {
 func (c *memberCache) put(id chat.ConversationID, m *memberList) {
 	c.remove(id)
 	for other := range c.entries {
-		if c.cachedIDs+len(m.ids) <= maxCachedIDs {
+		if c.cachedIDs+m.size <= maxCachedIDs {
 			break
 		}
 		c.remove(other)
 	}
 	c.entries[id] = m
-	c.cachedIDs += len(m.ids)
+	c.cachedIDs += m.size
 }
 
 // remove removes an entry. c.mu must be held.
 func (c *memberCache) remove(id chat.ConversationID) {
 	if old, ok := c.entries[id]; ok {
 		delete(c.entries, id)
-		c.cachedIDs -= len(old.ids)
+		c.cachedIDs -= old.size
 	}
 }
 
-// invalidate handles that the members of a conversation changed with rev: older
-// entries and answers are not used any more.
-func (c *memberCache) invalidate(id chat.ConversationID, rev int64) {
+// changed handles that the members of a conversation changed: entries and answers
+// of before are changed, or not used any more.
+func (c *memberCache) changed(m *pubsub.Membership) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if list, ok := c.entries[id]; ok && list.rev < rev {
-		c.remove(id)
+	if l, ok := c.loads[m.Conversation]; ok {
+		l.minRev = max(l.minRev, m.MembersRev)
+		if len(l.changes) == maxLoadChanges {
+			l.changes = l.changes[1:]
+		}
+		l.changes = append(l.changes, m)
 	}
-	if l, ok := c.loads[id]; ok {
-		l.minRev = max(l.minRev, rev)
+	list, ok := c.entries[m.Conversation]
+	if !ok || list.rev >= m.MembersRev {
+		return
 	}
+	if list, ok := list.changed(m); ok && time.Since(list.loadedAt) <= memberListTTL {
+		c.put(m.Conversation, list)
+		return
+	}
+	c.remove(m.Conversation)
+}
+
+// applyChanges returns the list after the announced changes that follow it without
+// a gap.
+func (l *memberLoad) applyChanges(list *memberList) *memberList {
+	slices.SortFunc(l.changes, func(a, b *pubsub.Membership) int { return cmp.Compare(a.MembersRev, b.MembersRev) })
+	for _, m := range l.changes {
+		if next, ok := list.changed(m); ok {
+			list = next
+		}
+	}
+	return list
 }
 
 // invalidateAll removes all entries, because announcements may have been lost.
@@ -250,8 +263,17 @@ func (c *memberCache) deliver(id chat.ConversationID, f delivery) {
 		l = c.startLoad(id, f.rev)
 	}
 	l.minRev = max(l.minRev, f.rev)
-	l.pending = append(l.pending, f)
+	fits := l.bytes+len(f.frame) <= maxLoadFrames || len(l.pending) == 0
+	if fits {
+		l.pending, l.bytes = append(l.pending, f), l.bytes+len(f.frame)
+	} else {
+		l.pending, l.bytes = nil, 0
+	}
 	c.mu.Unlock()
+	if !fits {
+		c.g.log.Error("too many frames wait for a conversation's members; all clients are asked to resync", "conversation", id)
+		c.g.Resync()
+	}
 }
 
 func (c *memberCache) fanOut(m *memberList, f delivery) {
@@ -267,7 +289,7 @@ func (c *memberCache) fanOut(m *memberList, f delivery) {
 		}
 		return
 	}
-	for _, s := range c.g.hub.sessionsOfMembers(m.ids) {
+	for _, s := range c.g.hub.sessionsOfMembers(m) {
 		s.conn.Send(shared)
 	}
 }

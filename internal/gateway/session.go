@@ -50,9 +50,10 @@ type session struct {
 	closed       bool
 	detached     bool // detach was called
 	order        sendOrder
-	lastArrival  int64         // number of the last frame from the client
-	watched      []chat.UserID // guarded by watches.mu
-	typingSentAt time.Time     // when typing was announced last; backlog only
+	lastArrival  int64       // number of the last frame from the client
+	watch        *watchState // nil until the client watches somebody; it and watchEnded are guarded by watches.mu
+	watchEnded   bool        // the connection has closed
+	typingSentAt time.Time   // when typing was announced last; backlog only
 }
 
 // inbound is a frame from the client.
@@ -136,7 +137,7 @@ func (s *session) Closed(_ *websocket.Conn, _ error) {
 		sender.Close()
 	}
 	s.g.hub.remove(s)
-	s.g.watches.set(s, nil)
+	s.g.watches.end(s)
 	if s.g.draining.Load() {
 		s.g.background.Go(func() { // Stop waits for it
 			sleep(s.g.drainCtx, s.g.cfg.AwayGrace)
@@ -337,7 +338,7 @@ func (s *session) handle(ctx context.Context, in inbound) {
 	case *wire.Typing:
 		s.typing(ctx, f)
 	case *wire.Watch:
-		s.g.watches.replace(ctx, s, f.Users)
+		s.g.watches.replace(s, f.Users)
 	case *wire.Status:
 		s.status(ctx, f)
 	}

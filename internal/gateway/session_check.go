@@ -6,60 +6,77 @@ import (
 	"time"
 
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
-	"github.com/hikyaku-chat/hikyaku/internal/store"
 	"github.com/hikyaku-chat/hikyaku/internal/wire"
 )
 
 // Sessions that end through the API are announced on the bus, and their
 // connections close at once. Those that end otherwise (an operator's command, an
-// expiry, an announcement that was lost) are found by polling: some users every
-// second, so that the load on the store does not grow with the connections.
+// expiry, an announcement that was lost) are found by polling: each connection is
+// looked at once in sessionCheckSteps steps, however many there are. So a session
+// that has ended is cut off within 10 s.
 const (
-	sessionCheckInterval = time.Second
-	sessionCheckBatch    = 100
-	sessionCheckPause    = 10 // steps of sessionCheckInterval between two rounds
+	sessionCheckInterval = time.Second // from step to step
+	sessionCheckSteps    = 8
+	sessionCheckBatch    = 1000 // sessions of one look-up
 )
+
+// sessionChecks is the order in which sessions are looked at.
+type sessionChecks struct {
+	hub   *hub
+	left  []*session // to be looked at in this round
+	steps int        // left in this round
+}
+
+// next returns the sessions of the next step.
+func (c *sessionChecks) next() []*session {
+	if c.steps == 0 {
+		c.steps, c.left = sessionCheckSteps, nil
+		c.hub.each(func(s *session) { c.left = append(c.left, s) })
+	}
+	n := (len(c.left) + c.steps - 1) / c.steps
+	step := c.left[:n]
+	c.left, c.steps = c.left[n:], c.steps-1
+	return step
+}
 
 func (g *Gateway) checkSessions() {
 	tick := time.NewTicker(sessionCheckInterval)
 	defer tick.Stop()
-	var users []chat.UserID
-	pause := sessionCheckPause
+	checks := sessionChecks{hub: g.hub}
 	for {
 		select {
 		case <-g.ctx.Done():
 			return
 		case <-tick.C:
 		}
-		if len(users) == 0 {
-			if pause--; pause > 0 {
-				continue
-			}
-			users, pause = g.hub.userIDs(), sessionCheckPause
+		for some := range slices.Chunk(checks.next(), sessionCheckBatch) {
+			g.closeEnded(some)
 		}
-		n := min(len(users), sessionCheckBatch)
-		for _, user := range users[:n] {
-			g.checkSessionsOf(user)
-		}
-		users = users[n:]
 	}
 }
 
-func (g *Gateway) checkSessionsOf(user chat.UserID) {
+// closeEnded closes the connections whose sessions have ended. Those that cannot be
+// looked up now are looked at in the next round.
+func (g *Gateway) closeEnded(sessions []*session) {
+	ids := make([]chat.SessionID, len(sessions))
+	for i, s := range sessions {
+		ids[i] = s.id
+	}
 	ctx, cancel := context.WithTimeout(g.ctx, callTimeout)
 	defer cancel()
-	// Read first: a session that begins meanwhile must not be checked against a
-	// list that is older than the session.
-	sessions := g.hub.sessionsOf(user)
-	valid, err := g.deps.Store.SessionsOf(ctx, user)
+	ended, err := g.deps.Store.EndedSessions(ctx, ids)
 	if err != nil {
 		if g.ctx.Err() == nil {
-			g.log.Error("sessions could not be looked up", "user", user, "error", err)
+			g.log.Error("sessions could not be looked up", "sessions", len(ids), "error", err)
 		}
 		return
 	}
+	if len(ended) == 0 {
+		return
+	}
+	slices.Sort(ended)
 	for _, s := range sessions {
-		if !slices.ContainsFunc(valid, func(v store.Session) bool { return v.ID == s.id }) {
+		if _, has := slices.BinarySearch(ended, s.id); has {
 			s.conn.Close(wire.CloseRevoked, "the session has ended")
 		}
 	}

@@ -24,7 +24,7 @@ func (sub *subscriber) Deliver(e *pubsub.Envelope) {
 			g.members.deliver(item.Room.Conversation, delivery{rev: item.Room.MembersRev, frame: item.Room.Frame})
 		case item.Membership != nil:
 			g.departures.add(item.Membership, time.Now())
-			g.members.invalidate(item.Membership.Conversation, item.Membership.MembersRev)
+			g.members.changed(item.Membership)
 			g.watches.membersLeft(item.Membership.Left)
 		case item.Revoked != nil:
 			for _, s := range g.hub.sessionsOf(item.Revoked.User) {

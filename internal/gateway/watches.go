@@ -3,22 +3,37 @@ package gateway
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/hikyaku-chat/hikyaku/internal/batching"
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
 	"github.com/hikyaku-chat/hikyaku/internal/presence"
 	"github.com/hikyaku-chat/hikyaku/internal/pubsub"
+	"github.com/hikyaku-chat/hikyaku/internal/store"
 	"github.com/hikyaku-chat/hikyaku/internal/wire"
 )
 
-// watches has the users whose presence each session watches. Changes are
-// collected for PresenceBatchDelay, so that several changes of a user in a short
-// time cost one frame.
+const (
+	// watchBatch is about how many pairs of users one look-up is about.
+	watchBatch = 5000
+	// watchConcurrency is how many look-ups run at a time.
+	watchConcurrency = 4
+)
+
+// watches has the users whose presence each session watches. A session may watch
+// those who share a conversation with its user (G7). That is looked up for all
+// sessions together: what gathers during a look-up goes into the next ones.
+//
+// Changes are collected for PresenceBatchDelay, so that several changes of a user in
+// a short time cost one frame.
 type watches struct {
 	g    *Gateway
 	wake batching.Signal
+	asks *batching.Queue[*session] // with users to be looked up; each session once
 
 	mu       sync.Mutex
 	watchers map[chat.UserID]map[*session]struct{}
@@ -26,38 +41,220 @@ type watches struct {
 	lookups  map[*watchLookup]struct{}
 }
 
-// watchLookup is a running look-up of which users share a conversation with self.
+// watchState is what a session watches, guarded by watches.mu.
+type watchState struct {
+	users   []chat.UserID // watched
+	asked   []chat.UserID // to be looked up
+	queued  bool          // the session is in watches.asks
+	list    bool          // asked is the client's latest list: it replaces users
+	lists   int           // how many lists the client has sent
+	applied int           // the list that users is of
+}
+
+// watchLookup is a running look-up of who may be watched.
 type watchLookup struct {
-	self  chat.UserID
-	users map[chat.UserID]bool
-	stale bool // somebody left a conversation meanwhile, so the answer may be outdated
+	asks []watchAsk
+	// Who left a conversation meanwhile, and whether anybody may have: the answer
+	// about them may be outdated. Guarded by watches.mu.
+	left map[chat.UserID]bool
+	all  bool
+}
+
+// watchAsk is the part of a look-up that is about one session.
+type watchAsk struct {
+	s     *session
+	users []chat.UserID // at the end those that it watches from now on
+	list  bool
+	lists int // as in watchState, when it was asked
+}
+
+// outdated reports whether the answer about a may be.
+func (l *watchLookup) outdated(a *watchAsk) bool {
+	if l.all || l.left[a.s.user] {
+		return true
+	}
+	return len(l.left) > 0 && slices.ContainsFunc(a.users, func(user chat.UserID) bool { return l.left[user] })
 }
 
 func newWatches(g *Gateway) *watches {
 	return &watches{
-		g: g, wake: batching.NewSignal(),
+		g: g, wake: batching.NewSignal(), asks: batching.NewQueue[*session](),
 		watchers: map[chat.UserID]map[*session]struct{}{}, pending: map[chat.UserID]*pubsub.Presence{},
 		lookups: map[*watchLookup]struct{}{},
 	}
 }
 
-// set replaces the users that s watches.
-func (w *watches) set(s *session, users []chat.UserID) {
+// replace has the session watch those of users that it may watch, in place of those
+// that it watches, and sends it their states. It does not block.
+func (w *watches) replace(s *session, users []chat.UserID) {
+	if most := w.g.cfg.WatchUsers; len(users) > most {
+		s.sendError("", chat.CodeTooLarge, fmt.Sprintf("watch: at most %d people", most))
+		return
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.setLocked(s, users)
+	if s.watchEnded {
+		return
+	}
+	if s.watch == nil {
+		s.watch = &watchState{}
+	}
+	s.watch.asked, s.watch.list = users, true
+	s.watch.lists++
+	w.ask(s)
 }
 
-// setLocked is set; w.mu must be held.
-func (w *watches) setLocked(s *session, users []chat.UserID) {
-	for _, user := range s.watched {
+// end forgets a session whose connection has closed.
+func (w *watches) end(s *session) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	s.watchEnded = true
+	if s.watch != nil {
+		w.unwatch(s, s.watch.users)
+		s.watch.users, s.watch.asked = nil, nil
+	}
+}
+
+// ask queues the session. w.mu must be held.
+func (w *watches) ask(s *session) {
+	if !s.watch.queued {
+		s.watch.queued = true
+		w.asks.Add(s)
+	}
+}
+
+// unwatch removes the session from the watchers of users. w.mu must be held.
+func (w *watches) unwatch(s *session, users []chat.UserID) {
+	for _, user := range users {
 		delete(w.watchers[user], s)
 		if len(w.watchers[user]) == 0 {
 			delete(w.watchers, user)
 		}
 	}
-	s.watched = users
-	for _, user := range users {
+}
+
+// recheck has the session no longer watch users, until it was looked up again
+// whether it may. w.mu must be held.
+func (w *watches) recheck(s *session, users []chat.UserID) {
+	w.unwatch(s, users)
+	if len(users) == len(s.watch.users) {
+		s.watch.users = nil
+	} else {
+		s.watch.users = slices.DeleteFunc(slices.Clone(s.watch.users), func(user chat.UserID) bool { return slices.Contains(users, user) })
+	}
+	if s.watch.applied == s.watch.lists { // else another list is on its way
+		s.watch.asked = append(s.watch.asked, users...)
+		w.ask(s)
+	}
+}
+
+// lookUpAll looks up what is asked until the gateway stops.
+func (w *watches) lookUpAll() {
+	var group errgroup.Group
+	group.SetLimit(watchConcurrency)
+	for w.asks.Ready().Wait(w.g.ctx) {
+		for l := w.take(); l != nil && w.g.ctx.Err() == nil; l = w.take() {
+			group.Go(func() error {
+				w.lookUp(l)
+				return nil
+			})
+		}
+	}
+	_ = group.Wait()
+}
+
+// take begins the next look-up. It returns nil when nothing is asked.
+func (w *watches) take() *watchLookup {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	l := &watchLookup{left: map[chat.UserID]bool{}}
+	for size := 0; size < watchBatch; {
+		next := w.asks.Take(1)
+		if len(next) == 0 {
+			break
+		}
+		s, state := next[0], next[0].watch
+		state.queued = false
+		if s.watchEnded {
+			continue
+		}
+		l.asks = append(l.asks, watchAsk{s: s, users: state.asked, list: state.list, lists: state.lists})
+		size += 1 + len(state.asked)
+		state.asked, state.list = nil, false
+	}
+	if len(l.asks) == 0 {
+		return nil
+	}
+	w.lookups[l] = struct{}{}
+	return l
+}
+
+// lookUp finds who may be watched, has the sessions watch them, and sends them their
+// states. What is outdated by then is asked again (G7).
+func (w *watches) lookUp(l *watchLookup) {
+	ctx, cancel := context.WithTimeout(w.g.ctx, callTimeout)
+	defer cancel()
+	var pairs []store.UserPair
+	for i := range l.asks {
+		for _, user := range l.asks[i].users {
+			pairs = append(pairs, store.UserPair{User: l.asks[i].s.user, Other: user})
+		}
+	}
+	allowed, err := make([]bool, len(pairs)), error(nil)
+	if len(pairs) > 0 {
+		allowed, err = w.g.deps.Store.ShareConversation(ctx, pairs)
+	}
+	w.mu.Lock()
+	delete(w.lookups, l)
+	for i := range l.asks {
+		a := &l.asks[i]
+		if err != nil {
+			a.s.watch.applied = max(a.s.watch.applied, a.lists)
+			continue
+		}
+		w.answer(l, a, allowed[:len(a.users)])
+		allowed = allowed[len(a.users):]
+	}
+	w.mu.Unlock()
+	if err == nil {
+		// Watched first, so that changes while the states are read are sent too.
+		w.sendStates(ctx, l.asks)
+		return
+	}
+	if w.g.ctx.Err() != nil {
+		return
+	}
+	w.g.log.Error("shared conversations could not be looked up", "sessions", len(l.asks), "error", err)
+	for _, a := range l.asks {
+		a.s.sendError("", chat.CodeUnavailable, "presence cannot be told now")
+	}
+}
+
+// answer has the session watch those that it may, and reduces a.users to them. w.mu
+// must be held.
+func (w *watches) answer(l *watchLookup, a *watchAsk, allowed []bool) {
+	s, users := a.s, a.users
+	a.users = nil
+	if s.watchEnded || a.lists != s.watch.lists {
+		return // the client has sent another list
+	}
+	if l.outdated(&watchAsk{s: s, users: users}) {
+		s.watch.asked = slices.Concat(users, s.watch.asked)
+		s.watch.list = s.watch.list || a.list
+		w.ask(s)
+		return
+	}
+	for i, user := range users {
+		if allowed[i] {
+			a.users = append(a.users, user)
+		}
+	}
+	if a.list {
+		w.unwatch(s, s.watch.users)
+		s.watch.users, s.watch.applied = nil, a.lists
+	}
+	s.watch.users = append(s.watch.users, a.users...)
+	for _, user := range a.users {
 		if w.watchers[user] == nil {
 			w.watchers[user] = map[*session]struct{}{}
 		}
@@ -65,81 +262,55 @@ func (w *watches) setLocked(s *session, users []chat.UserID) {
 	}
 }
 
-// replace has the session watch those of users that it may watch, and sends it
-// their states.
-func (w *watches) replace(ctx context.Context, s *session, users []chat.UserID) {
-	if most := w.g.cfg.WatchUsers; len(users) > most {
-		s.sendError("", chat.CodeTooLarge, fmt.Sprintf("watch: at most %d people", most))
-		return
-	}
-	// Watch first, so that changes while the states are read are sent too.
-	allowed, err := w.watch(ctx, s, users)
-	if err != nil {
-		w.g.log.Error("shared conversations could not be looked up", "user", s.user, "error", err)
-		s.sendError("", chat.CodeUnavailable, "presence cannot be told now")
-		return
-	}
-	s.mu.Lock()
-	closed := s.closed
-	s.mu.Unlock()
-	if closed {
-		w.set(s, nil)
-		return
-	}
-	w.sendStates(ctx, s, allowed)
-}
-
-// watch finds those of users that the session may watch, which are those who
-// share a conversation with its user, and has it watch them. It returns them.
-// When a member was removed during the look-up, it looks up again (G7).
-func (w *watches) watch(ctx context.Context, s *session, users []chat.UserID) ([]chat.UserID, error) {
-	lookup := &watchLookup{self: s.user, users: make(map[chat.UserID]bool, len(users))}
-	for _, user := range users {
-		lookup.users[user] = true
-	}
-	w.mu.Lock()
-	w.lookups[lookup] = struct{}{}
-	w.mu.Unlock()
-	for {
-		allowed, err := w.g.deps.Store.SharesConversation(ctx, s.user, users)
-		w.mu.Lock()
-		if err == nil && lookup.stale {
-			lookup.stale = false
-			w.mu.Unlock()
-			continue
+// sendStates sends each session the states of its users.
+func (w *watches) sendStates(ctx context.Context, asks []watchAsk) {
+	found := map[chat.UserID]*presence.State{}
+	var users []chat.UserID
+	for _, a := range asks {
+		for _, user := range a.users {
+			if _, ok := found[user]; !ok {
+				found[user] = nil
+				users = append(users, user)
+			}
 		}
-		delete(w.lookups, lookup)
-		if err == nil {
-			w.setLocked(s, allowed)
-		}
-		w.mu.Unlock()
-		return allowed, err
 	}
-}
-
-func (w *watches) sendStates(ctx context.Context, s *session, users []chat.UserID) {
 	if len(users) == 0 {
 		return
 	}
 	states, err := w.g.deps.Presence.States(ctx, users)
 	if err != nil {
-		w.g.log.Error("presence could not be read", "error", err)
+		if w.g.ctx.Err() == nil {
+			w.g.log.Error("presence could not be read", "error", err)
+		}
 		return
 	}
-	lastSeen := map[chat.UserID]time.Time{}
-	if accounts, err := w.g.deps.Store.Users(ctx, users); err == nil {
-		for _, u := range accounts {
-			lastSeen[u.ID] = u.LastSeen
+	var unseen []chat.UserID // since presence began to know them
+	for i := range states {
+		found[states[i].User] = &states[i]
+		if states[i].Presence == chat.Offline && states[i].LastSeen.IsZero() {
+			unseen = append(unseen, states[i].User)
 		}
 	}
-	frame := wire.PresenceFrame{T: "presence"}
-	for _, state := range states {
-		if state.Presence == chat.Offline && state.LastSeen.IsZero() {
-			state.LastSeen = lastSeen[state.User]
+	if len(unseen) > 0 {
+		accounts, err := w.g.deps.Store.Users(ctx, unseen)
+		if err != nil && w.g.ctx.Err() == nil {
+			w.g.log.Error("accounts could not be looked up for their last-seen times", "error", err)
 		}
-		frame.States = append(frame.States, stateOf(state))
+		for i := range accounts {
+			found[accounts[i].ID].LastSeen = accounts[i].LastSeen
+		}
 	}
-	s.push(frame)
+	for _, a := range asks {
+		frame := wire.PresenceFrame{T: "presence"}
+		for _, user := range a.users {
+			if state := found[user]; state != nil {
+				frame.States = append(frame.States, stateOf(*state))
+			}
+		}
+		if len(frame.States) > 0 {
+			a.s.push(frame)
+		}
+	}
 }
 
 func stateOf(s presence.State) wire.PresenceState {
@@ -185,72 +356,40 @@ func (w *watches) takePending() map[*session][]wire.PresenceState {
 }
 
 // membersLeft handles that users left a conversation: they, and those who watch
-// them, may no longer share one (G7). Affected sessions watch nobody until that
-// was looked up again.
+// them, may no longer share one (G7). They are not watched, and do not watch, until
+// that was looked up again.
 func (w *watches) membersLeft(users []chat.UserID) {
-	affected := map[*session][]chat.UserID{}
 	w.mu.Lock()
+	defer w.mu.Unlock()
 	for _, user := range users {
 		for s := range w.watchers[user] {
-			affected[s] = s.watched
+			w.recheck(s, []chat.UserID{user})
 		}
 		for _, s := range w.g.hub.sessionsOf(user) {
-			if len(s.watched) > 0 {
-				affected[s] = s.watched
+			if s.watch != nil && len(s.watch.users) > 0 {
+				w.recheck(s, s.watch.users)
 			}
 		}
-		for lookup := range w.lookups {
-			lookup.stale = lookup.stale || lookup.self == user || lookup.users[user]
+		for l := range w.lookups {
+			l.left[user] = true
 		}
-	}
-	for s := range affected {
-		w.setLocked(s, nil)
-	}
-	w.mu.Unlock()
-	for s, watched := range affected {
-		w.g.background.Go(func() { w.refresh(s, watched) })
 	}
 }
 
 // refreshAll handles that changes of membership may have been lost: all sessions
-// watch nobody until that was looked up again, for one session after the other,
-// which spreads the load.
+// watch nobody until that was looked up again.
 func (w *watches) refreshAll() {
-	affected := map[*session][]chat.UserID{}
 	w.mu.Lock()
+	defer w.mu.Unlock()
 	for _, sessions := range w.watchers {
 		for s := range sessions {
-			affected[s] = s.watched
+			if len(s.watch.users) > 0 {
+				w.recheck(s, s.watch.users)
+			}
 		}
 	}
-	for lookup := range w.lookups {
-		lookup.stale = true
-	}
-	for s := range affected {
-		w.setLocked(s, nil)
+	for l := range w.lookups {
+		l.all = true
 	}
 	clear(w.pending)
-	w.mu.Unlock()
-	w.g.background.Go(func() {
-		for s, watched := range affected {
-			if w.g.ctx.Err() != nil {
-				return
-			}
-			w.refresh(s, watched)
-		}
-	})
-}
-
-// refresh has a session watch those of users that it still may watch, unless its
-// client has sent another list meanwhile.
-func (w *watches) refresh(s *session, users []chat.UserID) {
-	w.mu.Lock()
-	replaced := s.watched != nil
-	w.mu.Unlock()
-	if replaced {
-		return
-	}
-	ctx, cancel := context.WithTimeout(w.g.ctx, callTimeout)
-	defer cancel()
-	w.replace(ctx, s, users)
 }

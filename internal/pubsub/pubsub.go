@@ -73,11 +73,17 @@ type Room struct {
 	Frame        []byte
 }
 
-// Membership says that the members of a conversation changed.
+// Membership says that the members of a conversation changed. A gateway whose
+// list of the members is of MembersRevBefore has that of MembersRev when it applies
+// Joined and Left; any older list is of no use any more.
 type Membership struct {
 	Conversation chat.ConversationID
 	MembersRev   int64
-	Left         []chat.UserID
+	// MembersRevBefore is 0 when the change cannot be applied, because Joined
+	// is not complete; Left always is.
+	MembersRevBefore int64
+	Joined           []chat.UserID
+	Left             []chat.UserID
 }
 
 // Revoked says that sessions were ended: their connections must be closed.

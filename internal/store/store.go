@@ -134,6 +134,9 @@ type Sessions interface {
 	SessionByToken(ctx context.Context, token []byte, now time.Time) (Session, chat.User, error)
 	// SessionsOf lists a user's sessions that have not expired, newest first.
 	SessionsOf(ctx context.Context, user chat.UserID) ([]Session, error)
+	// EndedSessions returns those of the sessions that have ended or expired, or
+	// never were, in any order.
+	EndedSessions(ctx context.Context, ids []chat.SessionID) ([]chat.SessionID, error)
 	// TouchSession records a use; it may be lost in a crash of the process. The
 	// latest use wins, and a session that has ended is ignored.
 	TouchSession(ctx context.Context, id chat.SessionID, seen, expires time.Time) error
@@ -181,6 +184,10 @@ type Change struct {
 	Changed bool
 	// Joined and Left are the users whose membership began or ended.
 	Joined, Left []chat.UserID
+	// MembersRevBefore is the conversation's MembersRev before a change of
+	// members or roles: with Joined and Left, the members of then are those of
+	// now. It is 0 for other changes, and for a conversation that is new.
+	MembersRevBefore int64
 }
 
 // NewConversation is a conversation to be created. Its creator owns it.
@@ -242,6 +249,9 @@ type Conversations interface {
 	Audience(ctx context.Context, id chat.ConversationID) (chat.Audience, error)
 }
 
+// UserPair is a user and another.
+type UserPair struct{ User, Other chat.UserID }
+
 // Members stores who is in which conversation. A user who joins, or joins again,
 // sees the whole history, and all of it counts as read.
 type Members interface {
@@ -259,9 +269,9 @@ type Members interface {
 	// MemberIDs returns all members, ascending, and the MembersRev at which they
 	// are the members.
 	MemberIDs(ctx context.Context, id chat.ConversationID) ([]chat.UserID, int64, error)
-	// SharesConversation returns those of others who share a conversation with
-	// user; only their presence may be watched.
-	SharesConversation(ctx context.Context, user chat.UserID, others []chat.UserID) ([]chat.UserID, error)
+	// ShareConversation reports for each pair, at the same index, whether the two
+	// share a conversation; only then may one watch the other's presence.
+	ShareConversation(ctx context.Context, pairs []UserPair) ([]bool, error)
 	// Mark moves by's read and received marks forward, never back and never past
 	// the last message; zero leaves a mark unchanged. It returns the current
 	// marks and whether any has moved.
@@ -375,7 +385,9 @@ type Feed interface {
 	// first, and among them those that user is no longer in. The next call continues
 	// from next, after the page, or from the Next of an entry, after that entry;
 	// more is false when the device has caught up at next. From the empty
-	// position it lists all conversations of user. A position that this kind of
+	// position it lists all conversations of user, in any order, and at the end
+	// those that have changed meanwhile once more; a page of that round costs the
+	// same however many conversations there are. A position that this kind of
 	// backend did not create, or not in this epoch (see Epochs), is refused with
 	// CodeInvalid: the device begins anew with the empty one.
 	Changed(ctx context.Context, user chat.UserID, after Position, limit int) (page []ChangedConversation, next Position, more bool, err error)

@@ -139,7 +139,7 @@ type Resync struct {
 type Synced struct {
 	T             string                `json:"t" enum:"synced"`
 	ID            string                `json:"id"`
-	Conversations []Summary             `json:"conversations" nullable:"false" doc:"those that changed, also by marks alone, oldest change first"`
+	Conversations []Summary             `json:"conversations" nullable:"false" doc:"those that changed, also by marks alone, oldest change first; without a cursor all, in any order"`
 	Gone          []chat.ConversationID `json:"gone" nullable:"false" doc:"those that the user is no longer in"`
 	Failed        []Failure             `json:"failed" nullable:"false" doc:"messages of the user that failed after they were accepted, oldest first; one may be listed more than once"`
 	Cursor        string                `json:"cursor" doc:"for the next sync"`

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/google/uuid"
@@ -74,6 +75,9 @@ func (b *Broker) publishDeadLetters(ctx context.Context, dead []amqp.Publishing)
 	if s == nil {
 		return errUnavailable
 	}
+	for i := range dead {
+		dead[i].Expiration = strconv.FormatInt(b.cfg.DeadLetterRetention.Milliseconds(), 10)
+	}
 	err := publishAll(ctx, s.conn, queueDead, dead)
 	if errors.Is(err, errNoQueue) {
 		b.log.Error("RabbitMQ has no queue for dead letters; was it deleted? It is declared again", "queue", queueDead)
@@ -82,7 +86,39 @@ func (b *Broker) publishDeadLetters(ctx context.Context, dead []amqp.Publishing)
 		}
 		err = publishAll(ctx, s.conn, queueDead, dead)
 	}
-	return err
+	if err != nil {
+		return err
+	}
+	if dropped, err := dropOldest(s.conn, queueDead, b.cfg.MaxDeadLetters, len(dead)+maxDropped); err != nil {
+		b.log.Error("dead letters above --max-dead-letters could not be dropped", "error", err)
+	} else if dropped > 0 {
+		b.log.Warn("there are more dead letters than --max-dead-letters; the oldest were dropped", "dropped", dropped)
+	}
+	return nil
+}
+
+// maxDropped is how many old dead letters are dropped with new ones, besides as many
+// as came: what is too much after the setting was lowered goes little by little.
+const maxDropped = 100
+
+// dropOldest removes the oldest messages of a queue that has more than keep, limit
+// of them at most. RabbitMQ would do so itself by an argument of the queue, but not for
+// a queue that exists already.
+func dropOldest(conn *amqp.Connection, queue string, keep, limit int) (dropped int, err error) {
+	err = withNewChannel(conn, func(ch *amqp.Channel) error {
+		q, err := ch.QueueDeclarePassive(queue, true, false, false, false, nil)
+		if err != nil {
+			return err
+		}
+		for dropped < min(q.Messages-keep, limit) {
+			if _, ok, err := ch.Get(queue, true); err != nil || !ok {
+				return err
+			}
+			dropped++
+		}
+		return nil
+	})
+	return dropped, err
 }
 
 // errNoQueue means that messages were not stored because their queue is missing.

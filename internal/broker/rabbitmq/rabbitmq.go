@@ -27,7 +27,13 @@ type Config struct {
 	MaxBytes     int      // bytes of their texts, from 1; default 64 MiB
 	MaxBatch     int      // submissions in one AMQP message, and in one call of a handler, from 1; default 500
 	Concurrency  int      // calls of the handler at the same time in one Consume, 1 to 256; default 2
-	Logger       *slog.Logger
+	// DeadLetterRetention is how long a dead letter is kept, 1 h to 49 days (RabbitMQ
+	// counts it in 32 bits of milliseconds); default 30 days, as long as the store
+	// remembers a failure. MaxDeadLetters is how many are kept, from 1; default
+	// 100,000: the oldest are dropped.
+	DeadLetterRetention time.Duration
+	MaxDeadLetters      int
+	Logger              *slog.Logger
 }
 
 // maxPartitions bounds the queues: each costs every node of RabbitMQ memory
@@ -41,6 +47,8 @@ func (c Config) WithDefaults() Config {
 	c.MaxBytes = cmp.Or(c.MaxBytes, 64<<20)
 	c.MaxBatch = cmp.Or(c.MaxBatch, 500)
 	c.Concurrency = cmp.Or(c.Concurrency, 2)
+	c.DeadLetterRetention = cmp.Or(c.DeadLetterRetention, 30*24*time.Hour)
+	c.MaxDeadLetters = cmp.Or(c.MaxDeadLetters, 100_000)
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -55,6 +63,8 @@ func (c Config) Validate() error {
 		setting.Between("max-bytes", c.MaxBytes, 1, math.MaxInt32, "bytes of texts that may wait, such as 67108864"),
 		setting.Between("max-batch", c.MaxBatch, 1, math.MaxInt32, "submissions in one AMQP message, such as 500"),
 		setting.Between("concurrency", c.Concurrency, 1, maxPartitions, "calls of the handler at the same time, such as 2"),
+		setting.Between("dead-letter-retention", c.DeadLetterRetention, time.Hour, 49*24*time.Hour, "how long dead letters are kept, such as 720h"),
+		setting.Between("max-dead-letters", c.MaxDeadLetters, 1, math.MaxInt32, "dead letters that are kept, such as 100000"),
 	)
 }
 

@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -406,6 +408,57 @@ func TestDeadLettersWithoutAQueue(t *testing.T) {
 	}
 	if n := list(); n != 1 {
 		t.Errorf("%d dead letters are left", n)
+	}
+}
+
+// Dead letters are bounded in number, the latest are kept, and expire.
+func TestDeadLettersAreBounded(t *testing.T) {
+	t.Parallel() // each has a virtual host, or nodes, of its own
+	url := stacktest.VHost(t)
+	b := open(t, rabbitmq.Config{URLs: []string{url}, Partitions: 1, MaxBatch: 1, MaxDeadLetters: 3, DeadLetterRetention: time.Hour})
+	var handled atomic.Int64
+	stop := consume(t, b, func(_ context.Context, batch []broker.Delivery) ([]*chat.Error, error) {
+		handled.Add(int64(len(batch)))
+		verdicts := make([]*chat.Error, len(batch))
+		for i := range verdicts {
+			verdicts[i] = chat.NotFound("conversation")
+		}
+		return verdicts, nil
+	})
+	var bodies []string
+	for i := range 7 {
+		s := submission(1, i)
+		bodies = append(bodies, s.Body)
+		answer := make(chan error, 1)
+		if err := b.Publish(s, func(err error) { answer <- err }); err != nil {
+			t.Fatal(err)
+		}
+		if err := eventually.Receive(t, "it is confirmed", answer); err != nil {
+			t.Fatal(err)
+		}
+	}
+	eventually.True(t, "all are refused", func() bool { return handled.Load() == 7 })
+	stop()
+	store, err := rabbitmq.OpenDeadLetterStore(t.Context(), []string{url}, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = store.Close() })
+	var left []string
+	if err := store.Each(func(d rabbitmq.DeadLetter) bool { left = append(left, d.Submission.Body); return true }); err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(left, bodies[4:]) {
+		t.Errorf("the dead letters %v are left", left)
+	}
+	if err := withRawChannel(t, url, func(ch *amqp.Channel) error {
+		d, ok, err := ch.Get("hikyaku.dead", true)
+		if err == nil && (!ok || d.Expiration != "3600000") {
+			t.Errorf("a dead letter expires after %q ms", d.Expiration)
+		}
+		return err
+	}); err != nil {
+		t.Fatal(err)
 	}
 }
 

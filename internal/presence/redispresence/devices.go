@@ -132,7 +132,7 @@ func (p *Presence) unrecordUser(at userNode) rueidis.Completed {
 func (p *Presence) deferWrite(d presence.Device, err error) (presence.State, bool, error) {
 	p.mu.Lock()
 	first := !p.outOfSync
-	p.outOfSync = true
+	p.outOfSync, p.unwritten[d.User] = true, true
 	p.mu.Unlock()
 	if first {
 		p.cfg.Logger.Error("presence could not be written to Redis; it will be registered again", "error", err)

@@ -44,10 +44,10 @@ type Config struct {
 	// OnChange is called for each user whose presence changes because this
 	// process removes the devices of a dead node or registers its own again.
 	OnChange func(ctx context.Context, s presence.State)
-	// OnRegistered is called when the devices of this process were registered
-	// again. Nobody may have found them since they were lost: what was sent to
-	// their users meanwhile did not reach them.
-	OnRegistered func()
+	// OnRegistered is called when devices of this process were registered again.
+	// Nobody may have found them since they were lost: what was sent to these
+	// users meanwhile did not reach them. Without users it is everybody.
+	OnRegistered func(users ...chat.UserID)
 	Now          func() time.Time // default time.Now
 	Logger       *slog.Logger     // default none
 }
@@ -58,7 +58,7 @@ func (c Config) WithDefaults() Config {
 		c.OnChange = func(context.Context, presence.State) {}
 	}
 	if c.OnRegistered == nil {
-		c.OnRegistered = func() {}
+		c.OnRegistered = func(...chat.UserID) {}
 	}
 	if c.Now == nil {
 		c.Now = time.Now
@@ -80,6 +80,8 @@ type Presence struct {
 	writeLocks map[userNode]chan struct{} // one for each write in progress; closed when it ends
 	nodes      map[string]bool            // nodes of this process
 	outOfSync  bool                       // Redis may differ from devices
+	forgotten  bool                       // Redis had lost devices that are not registered again
+	unwritten  map[chat.UserID]bool       // users whose devices could not be written since they were registered
 
 	nodeList        map[string]bool // whether a node is alive, until nodeListExpires
 	nodeListExpires time.Time
@@ -109,7 +111,7 @@ func New(client *redisconn.Client, cfg Config) *Presence {
 	cfg = cfg.WithDefaults()
 	ctx, stop := context.WithCancel(context.Background())
 	p := &Presence{
-		cfg: cfg, client: client, reapTimeout: reapTimeout, devices: map[userNode][]device{}, writeLocks: map[userNode]chan struct{}{}, nodes: map[string]bool{},
+		cfg: cfg, client: client, reapTimeout: reapTimeout, devices: map[userNode][]device{}, writeLocks: map[userNode]chan struct{}{}, nodes: map[string]bool{}, unwritten: map[chat.UserID]bool{},
 		nodeList: map[string]bool{}, nodeListFetch: make(chan struct{}, 1), stop: stop,
 	}
 	p.done.Go(func() { p.maintain(ctx) })

@@ -175,7 +175,11 @@ func TestReaperDies(t *testing.T) {
 func TestRedisRestartsEmpty(t *testing.T) {
 	server := startServer(t)
 	var registered atomic.Int32
-	a, b := redispresence.New(connect(t, server.URL()), redispresence.Config{OnRegistered: func() { registered.Add(1) }}), open(t, connect(t, server.URL()), nil)
+	a, b := redispresence.New(connect(t, server.URL()), redispresence.Config{OnRegistered: func(users ...chat.UserID) {
+		if len(users) == 0 {
+			registered.Add(1)
+		}
+	}}), open(t, connect(t, server.URL()), nil)
 	t.Cleanup(a.Close)
 	attach(t, a, 1, "a", 1)
 	attach(t, b, 2, "b", 1)

@@ -3,6 +3,7 @@ package redispresence
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"time"
@@ -49,16 +50,45 @@ func (p *Presence) maintainOnce(ctx context.Context) (err error) {
 		if err != nil {
 			return err
 		}
+		if !known {
+			p.setForgotten()
+		}
 		reregister = reregister || !known
 	}
-	if reregister || p.registrationsLost(ctx) {
+	if !reregister && p.registrationsLost(ctx) {
+		p.setForgotten()
+		reregister = true
+	}
+	if reregister {
 		p.invalidateNodeList()
 		if err := p.reregister(ctx, nodes); err != nil {
 			return err
 		}
-		p.cfg.OnRegistered()
+		p.registered()
 	}
 	return p.reapDeadNodes(ctx)
+}
+
+func (p *Presence) setForgotten() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.forgotten = true
+}
+
+// registered reports whose devices were registered again, if any could not be
+// found before.
+func (p *Presence) registered() {
+	p.mu.Lock()
+	users, all := slices.Collect(maps.Keys(p.unwritten)), p.forgotten
+	clear(p.unwritten)
+	p.forgotten = false
+	p.mu.Unlock()
+	switch {
+	case all:
+		p.cfg.OnRegistered()
+	case len(users) > 0:
+		p.cfg.OnRegistered(users...)
+	}
 }
 
 // applyChanges makes changes and reports the changed states to OnChange.

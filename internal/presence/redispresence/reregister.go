@@ -142,7 +142,7 @@ func (p *Presence) registrationsLost(ctx context.Context) bool {
 	}
 	p.mu.Unlock()
 	for _, result := range p.client.DoMulti(ctx, commands...) {
-		if exists, err := result.AsBool(); err != nil || !exists {
+		if exists, err := result.AsBool(); err == nil && !exists {
 			return true
 		}
 	}

@@ -114,6 +114,8 @@ func testFields(t *testing.T, h Harness) {
 		{Push: &pubsub.Push{Users: []chat.UserID{3}, Conversation: 1 << 60, MembersRev: 1 << 40, Frame: []byte(`{"t":"message"}`)}},
 		{Room: &pubsub.Room{Conversation: 7, MembersRev: 9, Frame: []byte(`{}`)}},
 		{Membership: &pubsub.Membership{Conversation: 7, MembersRev: 9, Left: []chat.UserID{3}}},
+		{Membership: &pubsub.Membership{Conversation: 7, MembersRev: 12, MembersRevBefore: 9, Joined: []chat.UserID{3, 1 << 60}, Left: []chat.UserID{4}}},
+		{Membership: &pubsub.Membership{Conversation: 7, MembersRev: 14, MembersRevBefore: 12}},
 		{Revoked: &pubsub.Revoked{User: 3, Sessions: []chat.SessionID{4, 5}}},
 		{Presence: &pubsub.Presence{User: 3, State: chat.Offline, LastSeen: time.UnixMilli(1_800_000_000_123).UTC()}},
 	}}

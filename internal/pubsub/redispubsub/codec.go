@@ -105,8 +105,52 @@ func readAudiences(r *varint.Reader, all []*pubsub.Envelope) bool {
 	return r.Len() == 0
 }
 
+// Processes of two versions run side by side while a cluster is upgraded, and a
+// reader that does not know a kind of item can decode nothing after it, so that all
+// its clients have to sync. So an item keeps its fields for ever, and what is added
+// to it follows as an extension: a push to nobody, whose frame is the kind of the
+// extension and its fields. Readers of before extensions deliver that to nobody;
+// readers since apply those that they know to the item before, and ignore the rest.
+const (
+	// extMembers completes a Membership: MembersRevBefore and Joined.
+	extMembers = 1
+)
+
+// extended reports whether an extension follows the item.
+func extended(i *pubsub.Item) bool { return i.Membership != nil && i.Membership.MembersRevBefore != 0 }
+
+// appendExtension appends the extension of an item.
+func appendExtension(b []byte, i *pubsub.Item) []byte {
+	frame := binary.AppendVarint([]byte{extMembers}, i.Membership.MembersRevBefore)
+	frame = appendIDs(frame, i.Membership.Joined)
+	return varint.AppendBytes(append(b, itemPush, 0), frame)
+}
+
+// extend applies an extension to the item before it. One that is unknown, of
+// another item or malformed changes nothing.
+func extend(items []pubsub.Item, frame []byte) {
+	if len(items) == 0 {
+		return
+	}
+	last := &items[len(items)-1]
+	r := varint.NewReader(frame)
+	if r.Byte() != extMembers || last.Membership == nil {
+		return
+	}
+	before, joined := r.Varint(), readIDs[chat.UserID](r)
+	if !r.Failed() {
+		last.Membership.MembersRevBefore, last.Membership.Joined = before, joined
+	}
+}
+
 func appendEnvelope(b []byte, e *pubsub.Envelope) []byte {
-	b = binary.AppendUvarint(b, uint64(len(e.Items)))
+	n := len(e.Items)
+	for i := range e.Items {
+		if extended(&e.Items[i]) {
+			n++
+		}
+	}
+	b = binary.AppendUvarint(b, uint64(n)) //nolint:gosec // not negative
 	for i := range e.Items {
 		switch item := &e.Items[i]; {
 		case item.Push != nil:
@@ -139,6 +183,9 @@ func appendEnvelope(b []byte, e *pubsub.Envelope) []byte {
 		default:
 			b = append(b, 0)
 		}
+		if extended(&e.Items[i]) {
+			b = appendExtension(b, &e.Items[i])
+		}
 	}
 	return b
 }
@@ -152,7 +199,7 @@ func itemSize(i *pubsub.Item) int {
 	case i.Room != nil:
 		return 1 + number*3 + len(i.Room.Frame)
 	case i.Membership != nil:
-		return 1 + number*(3+len(i.Membership.Left))
+		return 4 + number*(6+len(i.Membership.Left)+len(i.Membership.Joined))
 	case i.Revoked != nil:
 		return 1 + number*(2+len(i.Revoked.Sessions))
 	case i.Presence != nil:
@@ -194,9 +241,10 @@ func readHeader(b []byte) (header, *varint.Reader, error) {
 
 // readEnvelope reads one envelope, whose frames share the bytes of the message.
 func readEnvelope(r *varint.Reader) (*pubsub.Envelope, error) {
-	e := &pubsub.Envelope{Items: make([]pubsub.Item, r.Count())}
-	for i := range e.Items {
-		item := &e.Items[i]
+	n := r.Count()
+	e := &pubsub.Envelope{Items: make([]pubsub.Item, 0, n)}
+	for range n {
+		var item pubsub.Item
 		switch r.Byte() {
 		case itemPush:
 			item.Push = &pubsub.Push{Users: readIDs[chat.UserID](r), Frame: r.Bytes()}
@@ -219,6 +267,11 @@ func readEnvelope(r *varint.Reader) (*pubsub.Envelope, error) {
 		if r.Failed() {
 			return nil, errMalformed
 		}
+		if item.Push != nil && len(item.Push.Users) == 0 {
+			extend(e.Items, item.Push.Frame)
+			continue
+		}
+		e.Items = append(e.Items, item)
 	}
 	return e, nil
 }

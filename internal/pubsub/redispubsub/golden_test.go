@@ -11,6 +11,7 @@ import (
 
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
 	"github.com/hikyaku-chat/hikyaku/internal/pubsub"
+	"github.com/hikyaku-chat/hikyaku/internal/varint"
 )
 
 var allItems = &pubsub.Envelope{Items: []pubsub.Item{
@@ -107,6 +108,45 @@ func TestSections(t *testing.T) {
 	} {
 		if got, err := read(b); err == nil || got != nil {
 			t.Errorf("%s: %v", what, got)
+		}
+	}
+}
+
+// What was added to an item since follows it as an extension, which older readers
+// take for a push to nobody.
+func TestGoldenExtension(t *testing.T) {
+	full := &pubsub.Envelope{Items: []pubsub.Item{
+		{Membership: &pubsub.Membership{Conversation: 64, MembersRev: 10, MembersRevBefore: 8, Joined: []chat.UserID{7}, Left: []chat.UserID{5}}},
+		{Presence: &pubsub.Presence{User: 6, State: "online"}},
+	}}
+	const golden = "03038001140" + "10a01000401100" + "10e050c066f6e6c696e6500"
+	b := appendEnvelope(nil, full)
+	if got := hex.EncodeToString(b); got != golden {
+		t.Errorf("an envelope is\n%s, not\n%s", got, golden)
+	}
+	if e, err := readEnvelope(varint.NewReader(b)); err != nil || !cmp.Equal(e, full) {
+		t.Errorf("%s, %v", cmp.Diff(full, e), err)
+	}
+	// As a reader of before extensions decodes it: item by item.
+	r := varint.NewReader(b)
+	if n := r.Count(); n != 3 || r.Byte() != itemMembership || r.Varint() != 64 || r.Varint() != 10 || len(readIDs[chat.UserID](r)) != 1 ||
+		r.Byte() != itemPush || len(readIDs[chat.UserID](r)) != 0 || len(r.Bytes()) == 0 || r.Byte() != itemPresence || r.Failed() {
+		t.Error("a reader of before extensions does not find the three items")
+	}
+	// Of an older or a later publisher.
+	plain := &pubsub.Envelope{Items: []pubsub.Item{{Membership: &pubsub.Membership{Conversation: 64, MembersRev: 10}}}}
+	for what, message := range map[string]string{
+		"no extension":         "010380011400",
+		"an unknown extension": "0203800114000100" + "0363ffff",
+		"a malformed one":      "0203800114000100" + "020110",
+		"one of another item":  "030100" + "0201100380011400" + "010001ff",
+	} {
+		b, err := hex.DecodeString(message)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if e, err := readEnvelope(varint.NewReader(b)); err != nil || !cmp.Equal(e, plain) {
+			t.Errorf("%s: %s, %v", what, cmp.Diff(plain, e), err)
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -198,17 +199,19 @@ func (t *tx) refuse(batch []chat.Submission, judge func(*tx, []chat.Submission) 
 //
 // A position in the middle of a round has the snapshot of the round's beginning
 // as well as the one that the device has seen. What has failed after the latter
-// was listed with the round's first page.
+// was listed with the round's first page. The last page of a first round begins
+// another round, so that in a first round all is listed that has failed since it
+// began, with each page.
 func (s *Store) Failures(ctx context.Context, user chat.UserID, after store.Position) ([]chat.Failure, error) {
 	return read(ctx, s, "list what has failed", func(ctx context.Context, q querier) ([]chat.Failure, error) {
 		epoch, _ := s.Epoch()
 		p, err := parsePosition(after, epoch, anySnapshot)
-		if err != nil || p.round != "" {
+		if err != nil || p.base != "" && p.round != "" {
 			return nil, err
 		}
 		var base *string
-		if p.base != "" {
-			base = &p.base
+		if seen := cmp.Or(p.base, p.round); seen != "" {
+			base = &seen
 		}
 		rows, err := q.Query(ctx, `SELECT `+failureColumns+` FROM failures f
 			WHERE f.sender = $1 AND ($2::text IS NULL OR (f.change >= pg_snapshot_xmin($2::text::pg_snapshot) AND NOT pg_visible_in_snapshot(f.change, $2::text::pg_snapshot)))

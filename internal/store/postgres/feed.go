@@ -73,6 +73,11 @@ type changedPage struct {
 	more bool
 }
 
+// selectAll selects the user's conversations after $2. It needs no order but that
+// of the key, so that each page of a long list costs the same.
+const selectAll = `SELECT conversation, '0'::xid8 AS change, conversation AS place FROM members
+	WHERE account = $1 AND conversation > $2 AND role <> '' ORDER BY conversation LIMIT $3`
+
 // changedSQL returns the condition that a user's membership m, its conversation c
 // or, in a small one, the marks of others have changed since a snapshot; each by
 // itself, because the later of two changes may be visible in a snapshot while the
@@ -87,19 +92,19 @@ func changedSQL(user, base string) string {
 }
 
 // selectChanged selects what has changed. $2 is the snapshot that the device has
-// seen (NULL for nothing), $3 and $4 the last row that it got in this round, $6
-// the snapshot of the round. Conversations left before a first round are not
-// listed, those left during it are. Marks of others do not count in the order:
-// what they add during the round is listed in the next one.
+// seen, $3 and $4 the last row that it got in this round. Marks of others do not
+// count in the order: what they add during the round is listed in the next one.
 var selectChanged = `SELECT conversation, change, row_number() OVER (ORDER BY change, conversation) AS place FROM (
 	SELECT m.conversation, CASE WHEN m.role = '' THEN m.change ELSE greatest(m.change, c.change) END AS change,
-		CASE WHEN $2::text IS NULL THEN m.role <> '' OR NOT pg_visible_in_snapshot(m.change, $6::text::pg_snapshot)
-			ELSE ` + changedSQL("$1", "(SELECT $2::text::pg_snapshot)") + ` END AS changed
+		` + changedSQL("$1", "(SELECT $2::text::pg_snapshot)") + ` AS changed
 	FROM members m JOIN conversations c ON c.id = m.conversation WHERE m.account = $1) k
 	WHERE (change, conversation) > ($3::text::xid8, $4::bigint) AND changed
 	ORDER BY change, conversation LIMIT $5`
 
 // Changed lists what has changed for a user; see the contract.
+//
+// A first round goes by conversation. What changes after its first page, and which
+// conversations are left, is listed at its end, in a round of the usual kind.
 func (s *Store) Changed(ctx context.Context, user chat.UserID, after store.Position, limit int) ([]store.ChangedConversation, store.Position, bool, error) {
 	limit = max(limit, 1)
 	out, err := read(ctx, s, "list what has changed", func(ctx context.Context, q querier) (out changedPage, err error) {
@@ -113,32 +118,53 @@ func (s *Store) Changed(ctx context.Context, user chat.UserID, after store.Posit
 		if err != nil {
 			return out, err
 		}
-		if p.round == "" {
+		began := p.round == ""
+		if began {
 			p.round, p.xid, p.id = now, "0", 0
 		}
-		var base *string
-		if p.base != "" {
-			base = &p.base
+		if p.base == "" {
+			list, err := summaries(ctx, q, user, selectAll, p.id, limit+1)
+			if err != nil {
+				return out, err
+			}
+			out.add(list, limit, p)
+			if out.more {
+				return out, nil
+			}
+			out.next = position{epoch: epoch, base: p.round}.encode()
+			if began {
+				return out, nil // of one page; what follows it is for the next call
+			}
+			p.base, p.round, p.xid, p.id = p.round, now, "0", 0
 		}
-		list, err := summaries(ctx, q, user, selectChanged, base, p.xid, p.id, limit+1, p.round)
+		left := limit - len(out.page)
+		list, err := summaries(ctx, q, user, selectChanged, p.base, p.xid, p.id, left+1)
 		if err != nil {
 			return out, err
 		}
-		if out.more = len(list) > limit; out.more {
-			list = list[:limit]
-		}
-		out.page = make([]store.ChangedConversation, len(list))
-		for i := range list {
-			p.xid, p.id = list[i].change, int64(list[i].ID)
-			out.next = p.encode()
-			out.page[i] = store.ChangedConversation{Summary: list[i].Summary, Gone: list[i].Role == "", Next: out.next}
-		}
+		out.add(list, left, p)
 		if !out.more {
 			out.next = position{epoch: epoch, base: p.round}.encode()
 		}
 		return out, nil
 	})
 	return out.page, out.next, out.more, err
+}
+
+// add adds up to limit entries of a list, which has more when there are more. p is a
+// position in the round.
+func (c *changedPage) add(list []listEntry, limit int, p position) {
+	if c.more = len(list) > limit; c.more {
+		list = list[:limit]
+	}
+	for i := range list {
+		if p.base != "" {
+			p.xid = list[i].change
+		}
+		p.id = int64(list[i].ID)
+		c.next = p.encode()
+		c.page = append(c.page, store.ChangedConversation{Summary: list[i].Summary, Gone: list[i].Role == "", Next: c.next})
+	}
 }
 
 // snapshot returns the current snapshot and the epoch that it is of. It looks at

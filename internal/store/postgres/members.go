@@ -7,6 +7,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
+	"github.com/hikyaku-chat/hikyaku/internal/store"
 )
 
 // Role returns a user's role in a conversation, "" for a non-member.
@@ -113,16 +114,26 @@ func (s *Store) MemberIDs(ctx context.Context, id chat.ConversationID) ([]chat.U
 	return ids, rev, nil
 }
 
-// SharesConversation returns those who share a conversation with user.
-func (s *Store) SharesConversation(ctx context.Context, user chat.UserID, others []chat.UserID) ([]chat.UserID, error) {
-	return read(ctx, s, "find shared conversations", func(ctx context.Context, q querier) ([]chat.UserID, error) {
-		rows, err := q.Query(ctx, `SELECT k.account FROM unnest($2::bigint[]) WITH ORDINALITY AS k (account, n)
-			WHERE EXISTS (SELECT FROM members a JOIN members b ON b.account = k.account AND b.conversation = a.conversation AND b.role <> ''
-				WHERE a.account = $1 AND a.role <> '') ORDER BY k.n`, user, int64s(others))
+// ShareConversation reports which pairs share a conversation; see the contract.
+func (s *Store) ShareConversation(ctx context.Context, pairs []store.UserPair) ([]bool, error) {
+	users, others := make([]int64, len(pairs)), make([]int64, len(pairs))
+	for i, p := range pairs {
+		users[i], others[i] = int64(p.User), int64(p.Other)
+	}
+	return read(ctx, s, "find shared conversations", func(ctx context.Context, q querier) ([]bool, error) {
+		// OFFSET 0 keeps the planner from joining all memberships with each other.
+		rows, err := q.Query(ctx, `SELECT k.place - 1 FROM unnest($1::bigint[], $2::bigint[]) WITH ORDINALITY AS k (account, other, place)
+			WHERE EXISTS (SELECT FROM members a JOIN members b ON b.account = k.other AND b.conversation = a.conversation AND b.role <> ''
+				WHERE a.account = k.account AND a.role <> '' OFFSET 0)`, users, others)
 		if err != nil {
 			return nil, err
 		}
-		return pgx.CollectRows(rows, pgx.RowTo[chat.UserID])
+		places, err := pgx.CollectRows(rows, pgx.RowTo[int64])
+		out := make([]bool, len(pairs))
+		for _, place := range places {
+			out[place] = true
+		}
+		return out, err
 	})
 }
 

@@ -16,14 +16,15 @@ import (
 //
 // While a device pages through changes, its position also holds the snapshot of
 // the round's first page, which is its base after the round, and the key of the
-// last row that it got.
+// last row that it got. In a first round, which goes by conversation, the key is
+// the id alone.
 //
 // Transaction ids mean something in one epoch only (epoch.go).
 type position struct {
 	epoch string
 	base  string // snapshot that the device has seen; "" for nothing
 	round string // snapshot of the current round; "" between rounds
-	xid   string // key of the last row in the round
+	xid   string // key of the last row in the round; "0" in a first round
 	id    int64
 }
 
@@ -88,6 +89,9 @@ func parsePosition(encoded store.Position, epoch, now string) (p position, err e
 	}
 	if p.encode() != encoded {
 		return p, refusal
+	}
+	if p.base == "" && p.xid != "0" {
+		p.xid, p.id = "0", 0 // of a version whose first rounds went by change: the round starts over
 	}
 	return p, nil
 }

@@ -75,6 +75,18 @@ func (s *Store) SessionsOf(ctx context.Context, user chat.UserID) ([]store.Sessi
 	})
 }
 
+// EndedSessions returns those that have ended; see the contract.
+func (s *Store) EndedSessions(ctx context.Context, ids []chat.SessionID) ([]chat.SessionID, error) {
+	return read(ctx, s, "look for ended sessions", func(ctx context.Context, q querier) ([]chat.SessionID, error) {
+		rows, err := q.Query(ctx, `SELECT i.id FROM unnest($1::bigint[]) AS i (id)
+			WHERE NOT EXISTS (SELECT FROM sessions s WHERE s.id = i.id AND s.expires_at > $2)`, int64s(ids), s.now())
+		if err != nil {
+			return nil, err
+		}
+		return pgx.CollectRows(rows, pgx.RowTo[chat.SessionID])
+	})
+}
+
 // TouchSession records a use; the latest use wins, in whatever order the calls
 // come.
 func (s *Store) TouchSession(ctx context.Context, id chat.SessionID, seen, expires time.Time) error {

@@ -164,10 +164,11 @@ func (t *tx) refuse(batch []chat.Submission, judge func(*chat.Submission) (*chat
 	return out, t.saveVerdicts(v, now)
 }
 
-// Failures lists what has failed; see the contract.
+// Failures lists what has failed; see the contract. In a first round that is what has
+// failed since the round began, with each page.
 func (s *Store) Failures(ctx context.Context, user chat.UserID, after store.Position) ([]chat.Failure, error) {
 	epoch, _ := s.epoch.Epoch()
-	start, err := s.parsePosition(epoch, after)
+	p, err := s.parsePosition(epoch, after)
 	if err != nil {
 		return nil, err
 	}
@@ -175,7 +176,7 @@ func (s *Store) Failures(ctx context.Context, user chat.UserID, after store.Posi
 		err = c.query(`SELECT `+failureColumns+` FROM failures WHERE sender = ? AND change > ? ORDER BY change DESC LIMIT +?`, func(r row) error {
 			out = append(out, scanFailure(r))
 			return nil
-		}, user, start, store.MaxFailures)
+		}, user, p.change, store.MaxFailures)
 		slices.Reverse(out)
 		return out, err
 	})

@@ -79,40 +79,76 @@ type changedPage struct {
 	more bool
 }
 
-// Changed lists what has changed for a user; see the contract. Changes of a
+// selectAll selects the user's conversations after a slot. It needs no order but that
+// of the key, so that each page of a long list costs the same.
+const selectAll = `SELECT slot, slot AS k FROM members WHERE user = ?1 AND slot > ?2 AND role <> '' ORDER BY slot LIMIT +?3`
+
+// selectChangedSince selects what has changed after a number. Changes of a
 // conversation after the user has left it are not considered.
+var selectChangedSince = `SELECT * FROM (
+		SELECT m.slot, ` + latestChange + ` AS k
+		FROM members m CROSS JOIN conversations c ON c.slot = m.slot WHERE m.user = ?1)
+	WHERE k > ?2 ORDER BY k LIMIT +?3`
+
+// Changed lists what has changed for a user; see the contract.
+//
+// A first round goes by conversation. What changes after its first page, and which
+// conversations are left, is listed at its end, in the order of the changes.
 func (s *Store) Changed(ctx context.Context, user chat.UserID, after store.Position, limit int) ([]store.ChangedConversation, store.Position, bool, error) {
 	// The epoch before anything is read: a position must not be newer than it says.
 	epoch, _ := s.epoch.Epoch()
-	start, err := s.parsePosition(epoch, after)
+	p, err := s.parsePosition(epoch, after)
+	if err == nil && after == "" {
+		p.change, err = s.committedChange(ctx)
+	}
 	if err != nil {
 		return nil, "", false, err
 	}
 	limit = max(limit, 1)
 	out, err := read(ctx, s, "list what has changed", func(c *conn) (out changedPage, err error) {
-		list, err := summaries(c, user, `SELECT * FROM (
-				SELECT m.slot, `+latestChange+` AS k, m.role
-				FROM members m CROSS JOIN conversations c ON c.slot = m.slot WHERE m.user = ?1)
-			WHERE k > ?2 AND (?4 OR role <> '') ORDER BY k LIMIT +?3`, start, limit+1, after != "")
+		if after == "" || p.slot > 0 {
+			list, err := summaries(c, user, selectAll, p.slot, limit+1)
+			if err != nil {
+				return out, err
+			}
+			out.add(list, limit, func(slot int64) store.Position { return position{change: p.change, slot: slot}.encode(epoch) })
+			if out.more {
+				return out, nil
+			}
+			out.next = position{change: p.change}.encode(epoch)
+			if after == "" {
+				return out, nil // of one page; what follows it is for the next call
+			}
+		}
+		left := limit - len(out.page)
+		list, err := summaries(c, user, selectChangedSince, p.change, left+1)
 		if err != nil {
 			return out, err
 		}
-		if out.more = len(list) > limit; out.more {
-			list = list[:limit]
-		}
-		out.next, out.page = formatPosition(epoch, start), make([]store.ChangedConversation, len(list))
-		for i := range list {
-			out.next = formatPosition(epoch, list[i].key)
-			out.page[i] = store.ChangedConversation{Summary: list[i].Summary, Gone: list[i].Role == "", Next: out.next}
-			start = list[i].key
-		}
+		out.next = position{change: p.change}.encode(epoch)
+		out.add(list, left, func(change int64) store.Position {
+			p.change = change
+			return position{change: change}.encode(epoch)
+		})
 		if !out.more { // what has failed by then was listed as well, see Failures
-			_, err = c.queryRow(`SELECT max(change) FROM failures WHERE sender = ?`, func(r row) { start = max(start, r.int(0)) }, user)
-			out.next = formatPosition(epoch, start)
+			_, err = c.queryRow(`SELECT max(change) FROM failures WHERE sender = ?`, func(r row) { p.change = max(p.change, r.int(0)) }, user)
+			out.next = position{change: p.change}.encode(epoch)
 		}
 		return out, err
 	})
 	return out.page, out.next, out.more, err
+}
+
+// add adds up to limit entries of a list, which has more when there are more. next
+// returns the position after an entry with a key.
+func (p *changedPage) add(list []listEntry, limit int, next func(key int64) store.Position) {
+	if p.more = len(list) > limit; p.more {
+		list = list[:limit]
+	}
+	for i := range list {
+		p.next = next(list[i].key)
+		p.page = append(p.page, store.ChangedConversation{Summary: list[i].Summary, Gone: list[i].Role == "", Next: p.next})
+	}
 }
 
 // Recent lists by's conversations, the latest active first; see the contract.
@@ -140,14 +176,14 @@ func (s *Store) HasChanged(ctx context.Context, devices []store.Device) ([]bool,
 		changed := make([]bool, len(devices))
 		epoch, _ := s.epoch.Epoch()
 		for i, d := range devices {
-			start, err := s.parsePosition(epoch, d.After)
-			if err != nil || d.After == "" {
+			p, err := s.parsePosition(epoch, d.After)
+			if err != nil || d.After == "" || p.slot > 0 { // also one that is still paging
 				changed[i] = true
 				continue
 			}
 			changed[i], err = c.queryRow(`SELECT 1 FROM members m CROSS JOIN conversations c ON c.slot = m.slot
 				WHERE m.user = ?1 AND `+latestChange+` > ?2
-				UNION ALL SELECT 1 FROM failures WHERE sender = ?1 AND change > ?2 LIMIT 1`, func(row) {}, d.User, start)
+				UNION ALL SELECT 1 FROM failures WHERE sender = ?1 AND change > ?2 LIMIT 1`, func(row) {}, d.User, p.change)
 			if err != nil {
 				return nil, err
 			}

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
+	"github.com/hikyaku-chat/hikyaku/internal/store"
 )
 
 // Role returns a user's role in a conversation, "" for a non-member.
@@ -135,17 +136,16 @@ func (s *Store) MemberIDs(ctx context.Context, id chat.ConversationID) ([]chat.U
 	return list.ids, list.rev, err
 }
 
-// SharesConversation returns those who share a conversation with user.
-func (s *Store) SharesConversation(ctx context.Context, user chat.UserID, others []chat.UserID) ([]chat.UserID, error) {
-	return read(ctx, s, "find shared conversations", func(c *conn) (out []chat.UserID, err error) {
-		for _, other := range others {
-			found, err := c.queryRow(`SELECT 1 FROM members a JOIN members b ON b.user = ?2 AND b.slot = a.slot AND b.role <> ''
-				WHERE a.user = ?1 AND a.role <> '' LIMIT 1`, func(row) {}, user, other)
+// ShareConversation reports which pairs share a conversation; see the contract.
+func (s *Store) ShareConversation(ctx context.Context, pairs []store.UserPair) ([]bool, error) {
+	return read(ctx, s, "find shared conversations", func(c *conn) ([]bool, error) {
+		out := make([]bool, len(pairs))
+		for i, p := range pairs {
+			var err error
+			out[i], err = c.queryRow(`SELECT 1 FROM members a JOIN members b ON b.user = ?2 AND b.slot = a.slot AND b.role <> ''
+				WHERE a.user = ?1 AND a.role <> '' LIMIT 1`, func(row) {}, p.User, p.Other)
 			if err != nil {
 				return nil, err
-			}
-			if found {
-				out = append(out, other)
 			}
 		}
 		return out, nil

@@ -76,6 +76,23 @@ func (s *Store) SessionsOf(ctx context.Context, user chat.UserID) ([]store.Sessi
 	})
 }
 
+// EndedSessions returns those that have ended; see the contract.
+func (s *Store) EndedSessions(ctx context.Context, ids []chat.SessionID) ([]chat.SessionID, error) {
+	return read(ctx, s, "look for ended sessions", func(c *conn) (ended []chat.SessionID, err error) {
+		now := s.now()
+		for _, id := range ids {
+			active, err := c.queryRow(`SELECT 1 FROM sessions WHERE id = ? AND expires_at > ?`, func(row) {}, id, now)
+			if err != nil {
+				return nil, err
+			}
+			if !active {
+				ended = append(ended, id)
+			}
+		}
+		return ended, nil
+	})
+}
+
 // TouchSession records a use; the latest use wins, in whatever order the calls
 // come.
 func (s *Store) TouchSession(ctx context.Context, id chat.SessionID, seen, expires time.Time) error {

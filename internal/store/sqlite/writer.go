@@ -35,6 +35,8 @@ type writer struct {
 	lastChange int64        // the last change number
 	ceiling    int64        // the end of the block in the database
 	issued     atomic.Int64 // no reader can see a higher change number
+	used       int64        // the last change number that this process has taken
+	committed  atomic.Int64 // used, as of the last commit: nothing up to it is committed later; 0 before the first
 	version    int64        // PRAGMA data_version as of the last group
 	stale      bool         // the cached state may have been rolled back: read it again
 
@@ -168,6 +170,7 @@ func (w *writer) try(group []*job) (jobFailed bool, err error) {
 		w.rollback()
 		return false, err
 	}
+	w.committed.Store(w.used)
 	return false, nil
 }
 
@@ -214,6 +217,7 @@ func (w *writer) begin() error {
 
 func (w *writer) rollback() {
 	w.stale = true
+	w.used = w.committed.Load() // a block that it reserved may be another process's now
 	// SQLite may have rolled back already; then this fails, which does no harm.
 	_, _ = w.conn.exec(`ROLLBACK`)
 }
@@ -228,7 +232,22 @@ func (w *writer) nextChange() (int64, error) {
 		w.ceiling = ceiling
 	}
 	w.lastChange++
+	w.used = w.lastChange
 	return w.lastChange, nil
+}
+
+// committedChange returns a change number: who reads after this call sees every
+// change up to it, and nothing up to it follows later.
+func (s *Store) committedChange(ctx context.Context) (int64, error) {
+	if n := s.writer.committed.Load(); n > 0 {
+		return n, nil
+	}
+	// Nothing was changed since the process began, and of the numbers before that
+	// only those are known that another process, a command, may still take.
+	return change(ctx, s, "take a change number", func(t *tx) (int64, error) {
+		t.wrote = true
+		return t.nextChange()
+	})
 }
 
 // exec runs a statement that changes something.

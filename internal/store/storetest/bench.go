@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
 	"github.com/hikyaku-chat/hikyaku/internal/store"
@@ -27,7 +28,13 @@ func Benchmark(b *testing.B, open func(tb testing.TB) Harness) {
 	}
 	benchStored(b, open)
 	b.Run("Changed/conversations=50", func(b *testing.B) { benchChanged(b, open(b).Store, 50) })
+	for _, n := range []int{100, 1_000, 10_000} {
+		b.Run(fmt.Sprintf("FirstSync/conversations=%d", n), func(b *testing.B) { benchFirstSync(b, open(b).Store, n) })
+	}
 	b.Run("HasChanged/conversations=100", func(b *testing.B) { benchHasChanged(b, open(b).Store, 100) })
+	for _, n := range []int{1_000, 20_000} {
+		b.Run(fmt.Sprintf("EndedSessions/batch=1000/sessions=%d", n), func(b *testing.B) { benchEndedSessions(b, open(b).Store, n) })
+	}
 	b.Run("Mark", func(b *testing.B) { benchMark(b, open(b).Store) })
 	b.Run("Batch/people=10000", func(b *testing.B) { benchBatch(b, open(b).Store, 10_000) })
 }
@@ -204,6 +211,27 @@ func benchChanged(b *testing.B, s store.Store, convs int) {
 	}
 }
 
+// benchFirstSync measures a device's first sync, in pages of 50.
+func benchFirstSync(b *testing.B, s store.Store, convs int) {
+	f := newBenchFixture(b, s, 2, convs, 2)
+	pages := 0
+	for b.Loop() {
+		listed := 0
+		for at, more := store.Position(""), true; more; pages++ {
+			var page []store.ChangedConversation
+			var err error
+			if page, at, more, err = s.Changed(context.Background(), f.users[0], at, 50); err != nil {
+				b.Fatal(err)
+			}
+			listed += len(page)
+		}
+		if listed != convs {
+			b.Fatalf("%d conversations of %d", listed, convs)
+		}
+	}
+	b.ReportMetric(float64(b.Elapsed().Microseconds())/float64(pages), "µs/page")
+}
+
 // benchHasChanged measures the check of ten idle devices.
 func benchHasChanged(b *testing.B, s store.Store, convs int) {
 	f := newBenchFixture(b, s, 10, convs, 10)
@@ -231,6 +259,34 @@ func (f *benchFixture) markAll() {
 			if _, _, err := f.s.Mark(context.Background(), c, by, 2, 3); err != nil {
 				f.b.Fatal(err)
 			}
+		}
+	}
+}
+
+// benchEndedSessions measures a look at a thousand sessions, of which none has ended.
+func benchEndedSessions(b *testing.B, s store.Store, n int) {
+	var ids []chat.SessionID
+	for len(ids) < n {
+		in := make([]store.NewBatchUser, 1000)
+		for i := range in {
+			name := unique("guest")
+			in[i] = store.NewBatchUser{
+				NewUser: store.NewUser{Name: name, Skeleton: name, DisplayName: name},
+				Session: store.Session{Token: token(), CreatedAt: ms(0), SeenAt: ms(0), ExpiresAt: ms(time.Hour)},
+			}
+		}
+		made, err := s.CreateBatchUsers(context.Background(), "bench", in)
+		if err != nil {
+			b.Fatal(err)
+		}
+		for _, u := range made {
+			ids = append(ids, u.Session)
+		}
+	}
+	rand.Shuffle(n, func(i, j int) { ids[i], ids[j] = ids[j], ids[i] })
+	for i := 0; b.Loop(); i++ {
+		if ended, err := s.EndedSessions(context.Background(), ids[i%(n/1000)*1000:][:1000]); err != nil || len(ended) > 0 {
+			b.Fatal(ended, err)
 		}
 	}
 }

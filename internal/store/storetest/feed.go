@@ -17,6 +17,7 @@ var feedTests = []testCase{
 	{name: "what counts as a change", run: whatChanges},
 	{name: "conversations that are gone", run: changedGone},
 	{name: "paging while things go on", run: changedPaging},
+	{name: "what happens during a first round", run: changedDuringFirstRound},
 	{name: "continuing within a page", run: changedWithin},
 	{name: "a position outlives the process", run: positionKept},
 	{name: "foreign positions", run: foreignPositions},
@@ -90,7 +91,7 @@ func changedFromNothing(f *fixture) {
 	for _, limit := range []int{1, 2, 100} {
 		fresh := newDevice(u)
 		changed, _ := fresh.sync(f, limit)
-		f.equal("oldest change first", changed, []chat.ConversationID{b, c, a})
+		f.equal("all, once", sorted(changed...), sorted(a, b, c))
 		for id, s := range fresh.known {
 			f.equal("summary", s, f.summary(id, u))
 		}
@@ -201,6 +202,41 @@ func changedPaging(f *fixture) {
 	f.equal("conversations", len(d.known), 8)
 	for id, s := range d.known {
 		f.equal("summary", s, f.summary(id, u))
+	}
+}
+
+// What happens during a first round of several pages is listed at its end, oldest
+// change first: also a departure, and a failure.
+func changedDuringFirstRound(f *fixture) {
+	u, other := f.user(), f.user()
+	var cs []chat.ConversationID
+	for range 6 {
+		cs = append(cs, f.group(other, u))
+	}
+	for seen := 1; seen <= 5; seen++ { // entries before what happens
+		d := newDevice(u)
+		page, next, more, err := f.s.Changed(f.ctx(), u, "", seen)
+		f.noError(err)
+		f.equal("more", []any{len(page), more}, []any{seen, true})
+		d.apply(page, next)
+		late, early := cs[len(cs)-1], cs[0]
+		f.send(late, other, "x")
+		f.send(early, other, "x")
+		left := f.group(other, u)
+		must[store.Change](f)(f.s.RemoveMember(f.ctx(), left, other, u))
+		fresh := f.group(other, u)
+		f.append(submission(left, u, "of one who has left"))
+		failures := len(must[[]chat.Failure](f)(f.s.Failures(f.ctx(), u, d.at)))
+		changed, gone := d.sync(f, 4)
+		f.equal("the failure", failures > 0, true)
+		f.equal("oldest change first", changed[len(changed)-3:], []chat.ConversationID{late, early, fresh})
+		f.equal("left", gone, []chat.ConversationID{left})
+		cs = append(cs, fresh)
+		f.equal("known", len(d.known), len(cs))
+		for _, id := range cs {
+			f.equal("summary", d.known[id], f.summary(id, u))
+		}
+		f.equal("has changed", must[[]bool](f)(f.s.HasChanged(f.ctx(), []store.Device{{User: u, After: d.at}})), []bool{false})
 	}
 }
 

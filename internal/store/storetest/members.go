@@ -30,6 +30,7 @@ func join(f *fixture) {
 	f.equal("changed", ch.Changed, true)
 	f.equal("rev", ch.Conversation.Rev, int64(5))
 	f.equal("members rev", ch.Conversation.MembersRev, int64(5))
+	f.equal("members rev before", ch.MembersRevBefore, int64(1))
 	f.equal("members", ch.Conversation.Members, 2)
 	f.equal("audience", ch.Audience, chat.Audience{Conversation: c, MembersRev: 5, Members: sorted(owner, u)})
 	again := must[store.Change](f)(f.s.Join(f.ctx(), c, u))
@@ -213,9 +214,21 @@ func sharesConversation(f *fixture) {
 	must[store.Change](f)(f.s.RemoveMember(f.ctx(), left, users[3], users[3]))
 	left = f.group(users[4], u)
 	must[store.Change](f)(f.s.RemoveMember(f.ctx(), left, u, u))
-	got := must[[]chat.UserID](f)(f.s.SharesConversation(f.ctx(), u, append([]chat.UserID{1}, users[1:]...)))
-	f.equal("shared", sorted(got...), sorted(users[1], users[2]))
-	f.equal("nobody", len(must[[]chat.UserID](f)(f.s.SharesConversation(f.ctx(), users[5], users[:5]))), 0)
+	got := must[[]bool](f)(f.s.ShareConversation(f.ctx(), []store.UserPair{
+		{User: u, Other: 1},
+		{User: u, Other: users[1]},
+		{User: users[2], Other: u},
+		{User: u, Other: users[2]},
+		{User: u, Other: users[3]},
+		{User: u, Other: users[4]},
+		{User: users[4], Other: u},
+		{User: users[1], Other: users[2]},
+		{User: users[5], Other: u},
+		{User: users[1], Other: u},
+		{User: 1, Other: 1},
+	}))
+	f.equal("shared", got, []bool{false, true, true, true, false, false, false, false, false, true, false})
+	f.equal("no pair", len(must[[]bool](f)(f.s.ShareConversation(f.ctx(), nil))), 0)
 }
 
 func (f *fixture) mark(c chat.ConversationID, u chat.UserID, read, received int64) (chat.Membership, bool) {

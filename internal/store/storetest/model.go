@@ -14,6 +14,7 @@ type room struct {
 	title string
 	rev   int64
 	mrev  int64
+	told  int64 // mrev as the last change told it
 	msgs  []chat.Message
 	in    map[chat.UserID]*membership
 }

@@ -14,6 +14,7 @@ var sessionTests = []testCase{
 	{name: "list", run: sessionList},
 	{name: "touch", run: sessionTouch},
 	{name: "end", run: sessionEnd},
+	{name: "which have ended", run: endedSessions},
 }
 
 func (f *fixture) session(u chat.UserID, token []byte, life time.Duration) chat.SessionID {
@@ -115,4 +116,18 @@ func sessionEnd(f *fixture) {
 		}
 	}
 	f.equal("of the other", len(must[[]store.Session](f)(f.s.SessionsOf(f.ctx(), other))), 1)
+}
+
+func endedSessions(f *fixture) {
+	u, other, disabled := f.user(), f.user(), f.user()
+	active, loggedOut, expired := f.session(u, token(), time.Hour), f.session(u, token(), time.Hour), f.session(u, token(), -time.Hour)
+	theirs, off := f.session(other, token(), time.Hour), f.session(disabled, token(), time.Hour)
+	all := []chat.SessionID{active, loggedOut, theirs, active, off, expired, 1}
+	ended := func() []chat.SessionID { return sorted(must[[]chat.SessionID](f)(f.s.EndedSessions(f.ctx(), all))...) }
+	f.equal("at first", ended(), sorted(1, expired))
+	must[[]chat.SessionID](f)(f.s.DeleteSessions(f.ctx(), u, []chat.SessionID{loggedOut}, 0))
+	yes := true
+	must[chat.User](f)(f.s.UpdateUser(f.ctx(), disabled, store.UserChange{Disabled: &yes}))
+	f.equal("after a log-out and a disabled account", ended(), sorted(1, loggedOut, expired, off))
+	f.equal("of none", len(must[[]chat.SessionID](f)(f.s.EndedSessions(f.ctx(), nil))), 0)
 }

@@ -69,6 +69,7 @@ func newStateMachine(f *fixture, t *rapid.T) *stateMachine {
 		if c.Kind != chat.Direct {
 			r.in[c.By].role = chat.Owner
 		}
+		r.told = r.mrev
 		m.model.rooms = append(m.model.rooms, r)
 	}
 	for _, user := range u {
@@ -246,6 +247,11 @@ func (m *stateMachine) changed(t *rapid.T, r *room, got store.Change, changed bo
 	m.equal(t, "changed", got.Changed, changed)
 	m.equal(t, "joined", sorted(slices.Clone(got.Joined)...), sorted(slices.Clone(joined)...))
 	m.equal(t, "left", got.Left, left)
+	before := r.told
+	if r.told = r.mrev; r.told == before {
+		before = 0 // neither members nor roles
+	}
+	m.equal(t, "members rev before", got.MembersRevBefore, before)
 }
 
 func (m *stateMachine) join(t *rapid.T) {

@@ -274,7 +274,7 @@ func (f *fixture) equal(what string, got, want any) {
 }
 
 // sorted returns ids in ascending order.
-func sorted(ids ...chat.UserID) []chat.UserID {
+func sorted[T ~int64](ids ...T) []T {
 	slices.Sort(ids)
 	return ids
 }

@@ -38,7 +38,7 @@ func saveMembers(t Tx, m chat.MembersChange) (store.Change, error) {
 		return store.Change{}, err
 	}
 	out, err := changed(t, m.Conversation)
-	out.Joined, out.Left = m.Joined(), m.Left()
+	out.Joined, out.Left, out.MembersRevBefore = m.Joined(), m.Left(), m.MembersRevBefore
 	return out, err
 }
 

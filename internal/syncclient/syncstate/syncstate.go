@@ -330,6 +330,9 @@ func (m *Machine) synced(now time.Time, f *wire.Synced) {
 	}
 	m.list, m.listed = nil, f.Cursor
 	for _, id := range f.Gone {
+		if c := m.find(id); c != nil && c.rev < c.highest {
+			m.listAgain = true // it may have been heard of since the list was made: the user is in it again
+		}
 		m.remove(id)
 	}
 	if len(m.conversations) == 0 {

@@ -294,6 +294,7 @@ func TestLeaving(t *testing.T) {
 	}
 	d.hear("resync", wire.Resync{T: "resync"})
 	d.hear("synced", wire.Synced{T: "synced", ID: "5", Gone: []chat.ConversationID{7}, Cursor: "c"})
+	d.listed("6", "c") // asked because something was missing of it
 	if d.Has(7) || len(d.Conversations()) != 0 || !d.Whole() {
 		t.Error("it has not gone")
 	}
@@ -315,6 +316,22 @@ func TestOvertakenRemoval(t *testing.T) {
 	}
 }
 
+// A list that was made before the user came back, and arrives after that was heard
+// of, does not have the last word.
+func TestGoneAndBack(t *testing.T) {
+	d := begin(t, syncstate.Options{})
+	d.pushed(1)
+	d.hear("resync", wire.Resync{T: "resync"})
+	d.asks("list a")
+	d.hear("conversation", wire.ConversationFrame{T: "conversation", Conversation: conversation(7, 3).Conversation, By: 1})
+	d.asks("7 after 1")
+	d.hear("synced", wire.Synced{T: "synced", ID: "2", Gone: []chat.ConversationID{7}, Cursor: "b"})
+	d.asks("list b")
+	d.listed("4", "c", conversation(7, 3))
+	d.wait(time.Second)
+	d.asks("7 after 0")
+}
+
 // Who is refused as no member looks whether that is so.
 func TestRefusedAsNoMember(t *testing.T) {
 	d := begin(t, syncstate.Options{})
@@ -323,6 +340,8 @@ func TestRefusedAsNoMember(t *testing.T) {
 	d.hear("error", wire.ErrorFrame{T: "error", ID: "2", Code: "not_found"})
 	d.asks("list a")
 	d.hear("synced", wire.Synced{T: "synced", ID: "3", Gone: []chat.ConversationID{7}, Cursor: "b"})
+	d.asks("list b") // because something was missing of it
+	d.listed("4", "b")
 	d.wait(time.Minute)
 	d.asks()
 }

@@ -445,7 +445,7 @@ export interface components {
             t: "sync";
         };
         Synced: {
-            /** @description those that changed, also by marks alone, oldest change first */
+            /** @description those that changed, also by marks alone, oldest change first; without a cursor all, in any order */
             conversations: components["schemas"]["Summary"][];
             /** @description for the next sync */
             cursor: string;

@@ -332,7 +332,12 @@ export class Machine {
     if (!this.list || this.list.id !== f.id) return; // a second answer to what was asked again
     this.list = null;
     this.listed = f.cursor;
-    for (const id of f.gone) this.remove(id);
+    for (const id of f.gone) {
+      const c = this.conversations.get(id);
+      // It may have been heard of since the list was made: the user is in it again.
+      if (c && isBehind(c)) this.listAgain = true;
+      this.remove(id);
+    }
     for (const s of f.conversations) this.describe(now, s);
     if (f.more) this.requestPage(now);
     // Everything that is behind is requested, not only what the page names: the
