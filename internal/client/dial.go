@@ -44,9 +44,9 @@ type Dialer struct {
 // dialTimeout bounds a dial whose context has no deadline.
 const dialTimeout = 10 * time.Second
 
-// Dial opens a socket. onFrame is called for each frame after hello, in order
-// and never concurrently; it may be called before Dial returns. The socket
-// sends heartbeats itself, with the interval that the server asks for.
+// Dial opens a socket. onFrame, unless it is nil, is called for each frame after
+// hello, in order and never concurrently; it may be called before Dial returns.
+// The socket sends heartbeats itself, with the interval that the server asks for.
 func (c *Client) Dial(ctx context.Context, onFrame func(Frame)) (*Socket, error) {
 	return Dialer{}.Dial(ctx, c, onFrame)
 }

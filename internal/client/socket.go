@@ -141,7 +141,9 @@ func (s *Socket) deliver(p []byte) {
 	case "pong":
 		s.rest(f)
 	}
-	s.onFrame(f)
+	if s.onFrame != nil {
+		s.onFrame(f)
+	}
 }
 
 // handleGoodbye closes the connection after the delay in the server's goodbye.

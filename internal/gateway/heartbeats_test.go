@@ -84,6 +84,10 @@ func TestChecks(t *testing.T) {
 			t.Fatalf("%s", got)
 		}
 	}
+	idle := func() {
+		t.Helper()
+		eventually.True(t, "the check is over", func() bool { return !s.heartbeat.checking.Load() })
+	}
 	at := g.deps.Cursors.Seal(syncPurpose, chat.UserID(5), store.Position("here"))
 	s.heartbeat.checkAt.Store(time.Now().Add(time.Hour).UnixMilli())
 	ping(at) // is not checked yet
@@ -96,6 +100,7 @@ func TestChecks(t *testing.T) {
 	ping(at) // while the store hangs
 	answers <- errors.New("the database is away")
 	eventually.True(t, "it is to be checked again", func() bool { return s.heartbeat.checkAt.Load() == 0 })
+	idle()
 	ping("of another installation")
 	if all := <-asked; all[0].After != "" {
 		t.Errorf("%+v", all)
@@ -107,6 +112,7 @@ func TestChecks(t *testing.T) {
 	unchanged.Store(true)
 	g.interrupted.Store(true) // then every ping is checked
 	for range 2 {
+		idle()
 		ping(at)
 		<-asked
 		answers <- nil
