@@ -84,16 +84,7 @@ func TestGrace(t *testing.T) {
 // With a Redis that hangs, callers come back in time, and Close when the library
 // has given up.
 func TestCloseWhileRedisHangs(t *testing.T) {
-	stacktest.SkipIfShort(t)
-	f, err := stack.NewFolder()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := f.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+	f := stacktest.Folder(t)
 	server, err := stack.StartRedis(t.Context(), f, "redis")
 	if err != nil {
 		t.Fatal(err)

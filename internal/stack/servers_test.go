@@ -117,16 +117,7 @@ func TestNginxTellsWhoTheClientIs(t *testing.T) {
 		_, _ = fmt.Fprintf(w, "%s %s", r.Header.Get("X-Forwarded-For"), r.Header.Get("X-Forwarded-Proto"))
 	}))
 	t.Cleanup(echo.Close)
-	stacktest.SkipIfShort(t)
-	f, err := stack.NewFolder()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := f.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+	f := stacktest.Folder(t)
 	up := []string{strings.TrimPrefix(echo.URL, "http://")}
 	n, err := stack.StartNginx(t.Context(), f, 0, stack.Upstreams{Gateways: up, APIs: up, Pages: up})
 	if err != nil {

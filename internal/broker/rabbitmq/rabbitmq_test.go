@@ -534,17 +534,8 @@ func TestOneDeadLetterForAMessage(t *testing.T) {
 
 // Nodes of a cluster die under traffic, the leader of the queues too.
 func TestNodesDie(t *testing.T) {
-	stacktest.SkipIfShort(t)
 	t.Parallel() // each has a virtual host, or nodes, of its own
-	f, err := stack.NewFolder()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := f.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+	f := stacktest.Folder(t)
 	nodes, err := stack.StartRabbitMQ(t.Context(), f, 3)
 	if err != nil {
 		t.Fatal(err)

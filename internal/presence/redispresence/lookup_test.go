@@ -84,16 +84,7 @@ func TestLookupWhileRedisHangs(t *testing.T) {
 // and no user of it is taken for offline. That also holds for the shard that has
 // the list of live gateways.
 func TestLookupWhileShardIsDown(t *testing.T) {
-	stacktest.SkipIfShort(t)
-	f, err := stack.NewFolder()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := f.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+	f := stacktest.Folder(t)
 	cluster, err := stack.StartRedisCluster(t.Context(), f)
 	if err != nil {
 		t.Fatal(err)

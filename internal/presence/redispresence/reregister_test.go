@@ -21,16 +21,7 @@ import (
 // startServer starts a Redis server for this test alone, which may stop it.
 func startServer(t *testing.T) *stack.Redis {
 	t.Helper()
-	stacktest.SkipIfShort(t)
-	f, err := stack.NewFolder()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := f.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+	f := stacktest.Folder(t)
 	server, err := stack.StartRedis(t.Context(), f, "redis")
 	if err != nil {
 		t.Fatal(err)

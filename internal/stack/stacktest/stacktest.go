@@ -12,16 +12,11 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"go.uber.org/goleak"
 
 	"github.com/hikyaku-chat/hikyaku/internal/stack"
 )
-
-// startTimeout bounds the start of a server, on a machine that is busy with
-// other tests.
-const startTimeout = 2 * time.Minute
 
 var (
 	counter atomic.Int64
@@ -50,9 +45,7 @@ func lazily[T any](start func(ctx context.Context, f *stack.Folder) (T, error)) 
 		if err != nil {
 			return server, err
 		}
-		ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
-		defer cancel()
-		return start(ctx, f)
+		return start(context.Background(), f) // which has bounds of its own
 	})
 	return func(tb testing.TB) T {
 		tb.Helper()
@@ -72,6 +65,23 @@ func SkipIfShort(tb testing.TB) {
 	if testing.Short() {
 		tb.Skip("-short: left to make test")
 	}
+}
+
+// Folder returns a folder for servers that the test has for itself, so that it may
+// stop them. They end with the test.
+func Folder(tb testing.TB) *stack.Folder {
+	tb.Helper()
+	SkipIfShort(tb)
+	f, err := stack.NewFolder()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() {
+		if err := f.Close(); err != nil {
+			tb.Error(err)
+		}
+	})
+	return f
 }
 
 // Main runs the tests and stops the servers that they started. A package that

@@ -67,15 +67,7 @@ func send(t *testing.T, s *postgres.Store, c chat.ConversationID, by chat.UserID
 // Behind PgBouncer in transaction mode the store keeps every promise.
 func TestBehindPgBouncer(t *testing.T) {
 	server := stacktest.Postgres(t)
-	f, err := stack.NewFolder()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := f.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+	f := stacktest.Folder(t)
 	bouncer, err := stack.StartPgBouncer(t.Context(), f, server)
 	if err != nil {
 		t.Fatal(err)
@@ -152,16 +144,7 @@ func databaseOf(url string) string {
 
 // The store survives restarts of the database.
 func TestServerRestarts(t *testing.T) {
-	stacktest.SkipIfShort(t)
-	f, err := stack.NewFolder()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := f.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+	f := stacktest.Folder(t)
 	server, err := stack.StartPostgres(t.Context(), f, "postgresql")
 	if err != nil {
 		t.Fatal(err)

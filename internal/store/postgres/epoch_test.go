@@ -25,16 +25,7 @@ import (
 // schema.
 func startServer(t *testing.T) (server *stack.Postgres, url string, start func(name string) *stack.Postgres) {
 	t.Helper()
-	stacktest.SkipIfShort(t)
-	f, err := stack.NewFolder()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := f.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+	f := stacktest.Folder(t)
 	start = func(name string) *stack.Postgres {
 		t.Helper()
 		server, err := stack.StartPostgres(t.Context(), f, name)
@@ -44,7 +35,8 @@ func startServer(t *testing.T) (server *stack.Postgres, url string, start func(n
 		return server
 	}
 	server = start("postgresql")
-	if url, err = server.CreateDatabase(t.Context(), "hikyaku"); err != nil {
+	url, err := server.CreateDatabase(t.Context(), "hikyaku")
+	if err != nil {
 		t.Fatal(err)
 	}
 	if err := postgres.Migrate(t.Context(), url, discard()); err != nil {

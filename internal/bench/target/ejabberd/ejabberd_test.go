@@ -19,16 +19,7 @@ import (
 // start starts a real ejabberd.
 func start(t *testing.T) (*stack.Ejabberd, targettest.System) {
 	t.Helper()
-	stacktest.SkipIfShort(t)
-	f, err := stack.NewFolder()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := f.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+	f := stacktest.Folder(t)
 	server, err := stack.StartEjabberd(t.Context(), f, stack.EjabberdOptions{})
 	if err != nil {
 		t.Fatal(err)

@@ -20,16 +20,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // start starts the real stack.
 func start(t *testing.T) (*stack.Reference, targettest.System) {
 	t.Helper()
-	stacktest.SkipIfShort(t)
-	f, err := stack.NewFolder()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := f.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+	f := stacktest.Folder(t)
 	r, err := stack.StartReference(t.Context(), f, stack.ReferenceOptions{})
 	if err != nil {
 		t.Fatal(err)
