@@ -63,16 +63,7 @@ func TestConformanceOnCluster(t *testing.T) {
 
 // The bus works with Sentinel; after a failover it uses the new master.
 func TestSentinel(t *testing.T) {
-	stacktest.SkipIfShort(t)
-	f, err := stack.NewFolder()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := f.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+	f := stacktest.Folder(t)
 	server, err := stack.StartRedisSentinel(t.Context(), f)
 	if err != nil {
 		t.Fatal(err)
@@ -172,16 +163,7 @@ func numbered(n int) *pubsub.Envelope {
 // is sent afterwards. The log shows how soon: on a busy machine it may take longer
 // than GapLatency.
 func TestInterruptions(t *testing.T) {
-	stacktest.SkipIfShort(t)
-	f, err := stack.NewFolder()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := f.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+	f := stacktest.Folder(t)
 	server, err := stack.StartRedis(t.Context(), f, "redis")
 	if err != nil {
 		t.Fatal(err)
@@ -238,16 +220,7 @@ func TestInterruptions(t *testing.T) {
 // A server that hangs, with its connections open, is an interruption, and a gap
 // when it begins and when it ends.
 func TestServerHangs(t *testing.T) {
-	stacktest.SkipIfShort(t)
-	f, err := stack.NewFolder()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := f.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+	f := stacktest.Folder(t)
 	server, err := stack.StartRedis(t.Context(), f, "redis")
 	if err != nil {
 		t.Fatal(err)

@@ -49,22 +49,64 @@ const (
 	itemPresence
 )
 
-// sectionAudiences has, for each push of the message in their order, its
-// conversation and MembersRev. Those of the pushes at the end are left out when
-// they are 0.
-const sectionAudiences = 1
+// The sections of a message. Each has something of every item of one kind, in their
+// order, and is left out when there is nothing to say.
+const (
+	// sectionAudiences has the conversation and MembersRev of each push.
+	sectionAudiences = iota + 1
+	// sectionJoins has MembersRevBefore and Joined of each membership.
+	sectionJoins
+	sectionsEnd
+)
 
-// appendAudiences appends what sectionAudiences has of an envelope's pushes, and
-// reports whether any of it is not 0.
-func appendAudiences(b []byte, e *pubsub.Envelope) (_ []byte, named bool) {
+// sections are those of a message that is being made, by number.
+type sections [sectionsEnd]struct {
+	bytes []byte
+	used  bool // there is something to say
+}
+
+// add adds what the sections have of an envelope's items.
+func (s *sections) add(e *pubsub.Envelope) {
+	audiences, joins := &s[sectionAudiences], &s[sectionJoins]
 	for i := range e.Items {
 		if p := e.Items[i].Push; p != nil {
-			b = binary.AppendVarint(b, int64(p.Conversation))
-			b = binary.AppendVarint(b, p.MembersRev)
-			named = named || p.Conversation != 0
+			audiences.bytes = binary.AppendVarint(audiences.bytes, int64(p.Conversation))
+			audiences.bytes = binary.AppendVarint(audiences.bytes, p.MembersRev)
+			audiences.used = audiences.used || p.Conversation != 0
+		}
+		if m := e.Items[i].Membership; m != nil {
+			joins.bytes = binary.AppendVarint(joins.bytes, m.MembersRevBefore)
+			joins.bytes = appendIDs(joins.bytes, m.Joined)
+			joins.used = joins.used || m.MembersRevBefore != 0
 		}
 	}
-	return b, named
+}
+
+// size returns how many bytes they have.
+func (s *sections) size() (n int) {
+	for i := range s {
+		n += len(s[i].bytes)
+	}
+	return n
+}
+
+// appendTo appends those that say something.
+func (s *sections) appendTo(b []byte) []byte {
+	for i := range s {
+		if s[i].used {
+			b = binary.AppendUvarint(b, uint64(i)) //nolint:gosec // not negative
+			b = varint.AppendBytes(b, s[i].bytes)
+		}
+	}
+	return b
+}
+
+// emptied returns no sections, in the memory of these.
+func (s *sections) emptied() (out sections) {
+	for i := range s {
+		out[i].bytes = s[i].bytes[:0]
+	}
+	return out
 }
 
 // readEnvelopes reads the envelopes of a message, with what its sections say of
@@ -80,77 +122,34 @@ func readEnvelopes(r *varint.Reader, count uint64) (all []*pubsub.Envelope, err 
 	}
 	for r.Len() > 0 {
 		kind, section := r.Uvarint(), r.Bytes()
-		if r.Failed() || kind == sectionAudiences && !readAudiences(varint.NewReader(section), all) {
+		if r.Failed() || !readSection(kind, varint.NewReader(section), all) {
 			return nil, errMalformed
 		}
 	}
 	return all, nil
 }
 
-// readAudiences reads the section of that name, and reports whether it could.
-func readAudiences(r *varint.Reader, all []*pubsub.Envelope) bool {
+// readSection reads a section, and reports whether it could. One that is not known
+// is of a newer version.
+func readSection(kind uint64, r *varint.Reader, all []*pubsub.Envelope) bool {
+	if kind != sectionAudiences && kind != sectionJoins {
+		return true
+	}
 	for _, e := range all {
 		for i := range e.Items {
-			if r.Len() == 0 {
-				return true
-			}
-			if p := e.Items[i].Push; p != nil {
+			if p := e.Items[i].Push; p != nil && kind == sectionAudiences {
 				p.Conversation, p.MembersRev = chat.ConversationID(r.Varint()), r.Varint()
-				if r.Failed() {
-					return false
-				}
+			}
+			if m := e.Items[i].Membership; m != nil && kind == sectionJoins {
+				m.MembersRevBefore, m.Joined = r.Varint(), readIDs[chat.UserID](r)
 			}
 		}
 	}
-	return r.Len() == 0
-}
-
-// Processes of two versions run side by side while a cluster is upgraded, and a
-// reader that does not know a kind of item can decode nothing after it, so that all
-// its clients have to sync. So an item keeps its fields for ever, and what is added
-// to it follows as an extension: a push to nobody, whose frame is the kind of the
-// extension and its fields. Readers of before extensions deliver that to nobody;
-// readers since apply those that they know to the item before, and ignore the rest.
-const (
-	// extMembers completes a Membership: MembersRevBefore and Joined.
-	extMembers = 1
-)
-
-// extended reports whether an extension follows the item.
-func extended(i *pubsub.Item) bool { return i.Membership != nil && i.Membership.MembersRevBefore != 0 }
-
-// appendExtension appends the extension of an item.
-func appendExtension(b []byte, i *pubsub.Item) []byte {
-	frame := binary.AppendVarint([]byte{extMembers}, i.Membership.MembersRevBefore)
-	frame = appendIDs(frame, i.Membership.Joined)
-	return varint.AppendBytes(append(b, itemPush, 0), frame)
-}
-
-// extend applies an extension to the item before it. One that is unknown, of
-// another item or malformed changes nothing.
-func extend(items []pubsub.Item, frame []byte) {
-	if len(items) == 0 {
-		return
-	}
-	last := &items[len(items)-1]
-	r := varint.NewReader(frame)
-	if r.Byte() != extMembers || last.Membership == nil {
-		return
-	}
-	before, joined := r.Varint(), readIDs[chat.UserID](r)
-	if !r.Failed() {
-		last.Membership.MembersRevBefore, last.Membership.Joined = before, joined
-	}
+	return !r.Failed() && r.Len() == 0
 }
 
 func appendEnvelope(b []byte, e *pubsub.Envelope) []byte {
-	n := len(e.Items)
-	for i := range e.Items {
-		if extended(&e.Items[i]) {
-			n++
-		}
-	}
-	b = binary.AppendUvarint(b, uint64(n)) //nolint:gosec // not negative
+	b = binary.AppendUvarint(b, uint64(len(e.Items)))
 	for i := range e.Items {
 		switch item := &e.Items[i]; {
 		case item.Push != nil:
@@ -182,9 +181,6 @@ func appendEnvelope(b []byte, e *pubsub.Envelope) []byte {
 			b = binary.AppendVarint(b, at)
 		default:
 			b = append(b, 0)
-		}
-		if extended(&e.Items[i]) {
-			b = appendExtension(b, &e.Items[i])
 		}
 	}
 	return b
@@ -266,10 +262,6 @@ func readEnvelope(r *varint.Reader) (*pubsub.Envelope, error) {
 		}
 		if r.Failed() {
 			return nil, errMalformed
-		}
-		if item.Push != nil && len(item.Push.Users) == 0 {
-			extend(e.Items, item.Push.Frame)
-			continue
 		}
 		e.Items = append(e.Items, item)
 	}

@@ -11,7 +11,6 @@ import (
 
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
 	"github.com/hikyaku-chat/hikyaku/internal/pubsub"
-	"github.com/hikyaku-chat/hikyaku/internal/varint"
 )
 
 var allItems = &pubsub.Envelope{Items: []pubsub.Item{
@@ -41,14 +40,17 @@ func TestGoldenEncoding(t *testing.T) {
 	}
 }
 
-// pushes have what an older process does not know of.
-var pushes = []*pubsub.Envelope{
+// newer have what an older process does not know of.
+var newer = []*pubsub.Envelope{
 	{Items: []pubsub.Item{
-		{Membership: &pubsub.Membership{Conversation: 64, MembersRev: 10, Left: []chat.UserID{5}}},
+		{Membership: &pubsub.Membership{Conversation: 64, MembersRev: 10, MembersRevBefore: 8, Joined: []chat.UserID{7}, Left: []chat.UserID{5}}},
 		{Push: &pubsub.Push{Users: []chat.UserID{5}, Frame: []byte("a")}},
 		{Push: &pubsub.Push{Users: []chat.UserID{6}, Conversation: 64, MembersRev: 10, Frame: []byte("b")}},
 	}},
-	{Items: []pubsub.Item{{Push: &pubsub.Push{Users: []chat.UserID{7}, Conversation: 1 << 50, MembersRev: 1, Frame: []byte("c")}}}},
+	{Items: []pubsub.Item{
+		{Push: &pubsub.Push{Users: []chat.UserID{7}, Conversation: 1 << 50, MembersRev: 1, Frame: []byte("c")}},
+		{Membership: &pubsub.Membership{Conversation: 65, MembersRev: 3, MembersRevBefore: 2}},
+	}},
 }
 
 // encode returns the message in which the outbox sends envelopes.
@@ -71,16 +73,24 @@ func encode(t testing.TB, envelopes ...*pubsub.Envelope) []byte {
 // ignore it. Sections that are not known are skipped.
 func TestSections(t *testing.T) {
 	old := appendHeader(nil, header{kind: kindReset, publisher: 0x0102030405060708, number: 1, count: 2})
-	for _, e := range pushes {
+	for _, e := range newer {
 		old = appendEnvelope(old, e)
 	}
-	const section = "01" + "0e" + "0000" + "800114" + "808080808080800402"
-	message := encode(t, pushes...)
-	if got := hex.EncodeToString(message); got != hex.EncodeToString(old)+section {
-		t.Errorf("a message is\n%s, not\n%s", got, hex.EncodeToString(old)+section)
+	const audiences, joins = "0000" + "800114" + "808080808080800402", "10010e" + "0400"
+	const golden = "01" + "0e" + audiences + "02" + "05" + joins
+	message := encode(t, newer...)
+	if got := hex.EncodeToString(message); got != hex.EncodeToString(old)+golden {
+		t.Errorf("a message is\n%s, not\n%s", got, hex.EncodeToString(old)+golden)
 	}
 	if plain := encode(t, allItems); !bytes.HasSuffix(plain, appendEnvelope(nil, allItems)) {
-		t.Errorf("a message without conversations has a section: %x", plain)
+		t.Errorf("a message with nothing to add has a section: %x", plain)
+	}
+	section := func(text string) []byte {
+		b, err := hex.DecodeString(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return append(slices.Clip(old), b...)
 	}
 	read := func(b []byte) ([]*pubsub.Envelope, error) {
 		h, r, err := readHeader(b)
@@ -94,17 +104,18 @@ func TestSections(t *testing.T) {
 		"of a newer version":  append(slices.Clip(message), 0x7f, 2, 'x', 'y'),
 		"a newer one's first": append(append(slices.Clip(old), 0x7f, 1, 'x'), message[len(old):]...),
 	} {
-		if got, err := read(b); err != nil || !cmp.Equal(got, pushes) {
-			t.Errorf("%s: %s, %v", what, cmp.Diff(pushes, got), err)
+		if got, err := read(b); err != nil || !cmp.Equal(got, newer) {
+			t.Errorf("%s: %s, %v", what, cmp.Diff(newer, got), err)
 		}
 	}
 	got, err := read(old)
-	if err != nil || len(got) != 2 || got[1].Items[0].Push.Conversation != 0 {
+	if err != nil || len(got) != 2 || got[1].Items[0].Push.Conversation != 0 || got[0].Items[0].Membership.Joined != nil {
 		t.Errorf("of an older version: %v, %v", got, err)
 	}
 	for what, b := range map[string][]byte{
-		"cut":      message[:len(message)-1],
-		"too long": append(append(slices.Clip(old), 1, 15), append(slices.Clip(message[len(old)+2:]), 0)...),
+		"cut":       message[:len(message)-1],
+		"too long":  section("01" + "0f" + audiences + "00"),
+		"too short": section("02" + "03" + joins[:6]),
 	} {
 		if got, err := read(b); err == nil || got != nil {
 			t.Errorf("%s: %v", what, got)
@@ -112,47 +123,8 @@ func TestSections(t *testing.T) {
 	}
 }
 
-// What was added to an item since follows it as an extension, which older readers
-// take for a push to nobody.
-func TestGoldenExtension(t *testing.T) {
-	full := &pubsub.Envelope{Items: []pubsub.Item{
-		{Membership: &pubsub.Membership{Conversation: 64, MembersRev: 10, MembersRevBefore: 8, Joined: []chat.UserID{7}, Left: []chat.UserID{5}}},
-		{Presence: &pubsub.Presence{User: 6, State: "online"}},
-	}}
-	const golden = "03038001140" + "10a01000401100" + "10e050c066f6e6c696e6500"
-	b := appendEnvelope(nil, full)
-	if got := hex.EncodeToString(b); got != golden {
-		t.Errorf("an envelope is\n%s, not\n%s", got, golden)
-	}
-	if e, err := readEnvelope(varint.NewReader(b)); err != nil || !cmp.Equal(e, full) {
-		t.Errorf("%s, %v", cmp.Diff(full, e), err)
-	}
-	// As a reader of before extensions decodes it: item by item.
-	r := varint.NewReader(b)
-	if n := r.Count(); n != 3 || r.Byte() != itemMembership || r.Varint() != 64 || r.Varint() != 10 || len(readIDs[chat.UserID](r)) != 1 ||
-		r.Byte() != itemPush || len(readIDs[chat.UserID](r)) != 0 || len(r.Bytes()) == 0 || r.Byte() != itemPresence || r.Failed() {
-		t.Error("a reader of before extensions does not find the three items")
-	}
-	// Of an older or a later publisher.
-	plain := &pubsub.Envelope{Items: []pubsub.Item{{Membership: &pubsub.Membership{Conversation: 64, MembersRev: 10}}}}
-	for what, message := range map[string]string{
-		"no extension":         "010380011400",
-		"an unknown extension": "0203800114000100" + "0363ffff",
-		"a malformed one":      "0203800114000100" + "020110",
-		"one of another item":  "030100" + "0201100380011400" + "010001ff",
-	} {
-		b, err := hex.DecodeString(message)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if e, err := readEnvelope(varint.NewReader(b)); err != nil || !cmp.Equal(e, plain) {
-			t.Errorf("%s: %s, %v", what, cmp.Diff(plain, e), err)
-		}
-	}
-}
-
 func BenchmarkReadEnvelope(b *testing.B) {
-	for name, message := range map[string][]byte{"plain": encode(b, allItems), "conversations": encode(b, pushes...)} {
+	for name, message := range map[string][]byte{"plain": encode(b, allItems), "conversations": encode(b, newer...)} {
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {

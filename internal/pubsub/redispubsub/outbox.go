@@ -60,12 +60,11 @@ type channel struct {
 type part struct {
 	envelopes []byte
 	count     uint64
-	audiences []byte // section of that name
-	named     bool   // audiences names a conversation
+	sections  sections
 }
 
 // size returns about how many bytes the part has.
-func (p *part) size() int { return len(p.envelopes) + len(p.audiences) }
+func (p *part) size() int { return len(p.envelopes) + p.sections.size() }
 
 // message is an encoded message for the channel of a node.
 type message struct {
@@ -125,9 +124,7 @@ func (c *channel) enqueue(e *pubsub.Envelope, size int) int {
 	before := p.size()
 	p.envelopes = appendEnvelope(p.envelopes, e)
 	p.count++
-	var named bool
-	p.audiences, named = appendAudiences(p.audiences, e)
-	p.named = p.named || named
+	p.sections.add(e)
 	return p.size() - before
 }
 
@@ -144,13 +141,9 @@ func (o *outbox) flush() (out []message) {
 			b := make([]byte, 0, p.size()+32)
 			b = appendHeader(b, header{kind: kind, publisher: o.publisher, number: c.number, count: p.count})
 			b = append(b, p.envelopes...)
-			if p.named {
-				b = binary.AppendUvarint(b, sectionAudiences)
-				b = varint.AppendBytes(b, p.audiences)
-			}
-			out = append(out, message{node: node, bytes: b})
+			out = append(out, message{node: node, bytes: p.sections.appendTo(b)})
 			if cap(p.envelopes) <= 4*maxMessage {
-				c.spare = part{envelopes: p.envelopes[:0], audiences: p.audiences[:0]}
+				c.spare = part{envelopes: p.envelopes[:0], sections: p.sections.emptied()}
 			}
 		}
 		clear(c.waiting)
