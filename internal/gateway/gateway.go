@@ -214,7 +214,7 @@ func (g *Gateway) Resync(users ...chat.UserID) {
 	}
 	for _, user := range users {
 		for _, s := range g.hub.sessionsOf(user) {
-			s.resync(resyncFrame)
+			s.resync()
 		}
 	}
 }

@@ -36,8 +36,9 @@ const (
 	checkBatch   = 1000
 	checkTimeout = 5 * time.Second
 	checkGather  = time.Second
-	// activeFor is how long after a frame to or from it a session counts as
-	// active: its heartbeats are short, so that a broken connection is noticed.
+	// activeFor is how long a session counts as active after its client sent or
+	// missed something: its heartbeats are short, so that a broken connection is
+	// noticed.
 	activeFor = 10 * time.Second
 	// minPingInterval is how often a connection's pings are answered at most.
 	minPingInterval = 50 * time.Millisecond
@@ -144,7 +145,7 @@ func (h *heartbeats) check(ctx context.Context, checks []check) {
 	}
 	for i, c := range checks {
 		if changed[i] {
-			c.s.resync(resyncFrame)
+			c.s.resync()
 		}
 	}
 }
@@ -168,7 +169,7 @@ func (g *Gateway) resyncAll() {
 		g.hub.each(func(s *session) { all = append(all, s) })
 		for step := range slices.Chunk(all, max(len(all)/resyncSteps, minResyncStep)) {
 			for _, s := range step {
-				s.resync(resyncFrame)
+				s.resync()
 			}
 			sleep(g.ctx, resyncPause)
 		}
@@ -179,7 +180,7 @@ func (g *Gateway) resyncAll() {
 var resyncFrame = websocket.NewFrame(wire.Encode(wire.Resync{T: "resync"}))
 
 // resync asks the client to sync.
-func (s *session) resync(frame websocket.Frame) {
+func (s *session) resync() {
 	s.heartbeat.active()
-	s.conn.Send(frame)
+	s.conn.Send(resyncFrame)
 }

@@ -21,7 +21,7 @@ const (
 	// the sends that may be in flight.
 	spareBacklog = 128
 	// frameRate (per second) and frameBurst limit the frames of one connection
-	// that are not sends.
+	// that are neither sends nor pings.
 	frameRate  = 50
 	frameBurst = 200
 	// callTimeout limits each call to a backend that a session waits for.
@@ -37,7 +37,7 @@ type session struct {
 	device       int64
 	conn         *websocket.Conn
 	sender       *submission.Sender // set by start, before frames are handled
-	frameLimiter *rate.Limiter      // for frames that are not sends; used by the event loop or the backlog, never by both at once
+	frameLimiter *rate.Limiter      // for frames that are neither sends, syncs nor pings; used by the event loop or the backlog, never by both at once
 
 	inFlight  atomic.Int32
 	heartbeat heartbeat

@@ -13,10 +13,8 @@ import (
 // Close codes of hikyaku.v1, besides those of RFC 6455. With codes below 4100 the
 // client should reconnect, with codes from 4100 on it must not.
 const (
-	CloseSlow     = 4000 // the client read too slowly; reconnect and sync
-	CloseGoodbye  = 4001 // the server stops, or another epoch has begun; reconnect
-	CloseRevoked  = 4100 // the session was ended; log in again
-	CloseReplaced = 4101 // too many connections of this session; do not reconnect
+	CloseGoodbye = 4001 // the server stops, or another epoch has begun; reconnect
+	CloseRevoked = 4100 // the session was ended; log in again
 )
 
 // MalformedError is a frame that could not be decoded.
