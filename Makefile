@@ -55,7 +55,7 @@ test: test-deps ## Run all tests, installing what they need; they must leave no 
 	scripts/check-left || status=$$?; exit $$status
 
 .PHONY: test-unit
-test-unit: web/dist/index.html web/dist-report/report.js ## Run the tests that need no servers: a minute, for the inner loop
+test-unit: web/dist/index.html web/dist-report/report.js ## Run the tests that need no servers: about a minute, for the inner loop
 	$(GO) test -short ./cmd/... ./internal/... ./deploy
 	cd web && npm test --silent
 
