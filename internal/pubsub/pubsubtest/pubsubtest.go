@@ -168,6 +168,12 @@ func testBroadcast(t *testing.T, h Harness) {
 	}
 	for _, r := range all {
 		r.wait("the broadcast", func() bool { return len(r.got) == 1 })
+		r.mu.Lock()
+		gaps := r.gaps
+		r.mu.Unlock()
+		if gaps > 0 { // by the nodes that subscribed after it
+			t.Errorf("%d gaps, though nothing was lost", gaps)
+		}
 	}
 }
 

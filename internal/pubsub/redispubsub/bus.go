@@ -81,6 +81,8 @@ type Bus struct {
 	outbox *outbox
 	wake   batching.Signal
 	nodes  map[string]*node
+	// listeners is how many nodes of this process listen to each channel.
+	listeners map[string]int
 
 	stop context.CancelFunc
 	done sync.WaitGroup
@@ -97,7 +99,7 @@ func New(client *redisconn.Client, cfg Config) (*Bus, error) {
 	ctx, stop := context.WithCancel(context.Background())
 	b := &Bus{
 		client: client, log: cfg.Logger, cfg: cfg, outbox: newOutbox(rand.Uint64()),
-		wake: batching.NewSignal(), nodes: map[string]*node{}, stop: stop,
+		wake: batching.NewSignal(), nodes: map[string]*node{}, listeners: map[string]int{}, stop: stop,
 	}
 	b.done.Go(func() { b.run(ctx) })
 	return b, nil
@@ -277,18 +279,27 @@ func (b *Bus) Subscribe(ctx context.Context, name string, s pubsub.Subscriber) (
 
 // listen subscribes to a channel until ctx ends, again after an interruption.
 func (b *Bus) listen(ctx context.Context, n *node, name string, ready chan<- struct{}) {
-	channel, first := b.channelName(name), true
+	channel, confirmed := b.channelName(name), 0
+	b.addListener(channel, 1)
+	defer b.addListener(channel, -1)
 	for ctx.Err() == nil {
 		hooked := rueidis.WithOnSubscriptionHook(ctx, func(s rueidis.PubSubSubscription) {
 			if s.Kind != "ssubscribe" || s.Channel != channel {
 				return
 			}
-			if first {
-				first = false
+			// All that listen to a channel over one connection hear of the
+			// subscription of each: more of them are after an interruption.
+			b.mu.Lock()
+			confirmed++
+			again := confirmed > b.listeners[channel]
+			first := confirmed == 1
+			b.mu.Unlock()
+			switch {
+			case first:
 				ready <- struct{}{}
-				return
+			case again:
+				n.markLost()
 			}
-			n.markLost()
 		})
 		err := b.client.Receive(hooked, b.client.B().Ssubscribe().Channel(channel).Build(), func(m rueidis.PubSubMessage) {
 			n.enqueue([]byte(m.Message), name == broadcastName)
@@ -298,6 +309,14 @@ func (b *Bus) listen(ctx context.Context, n *node, name string, ready chan<- str
 		}
 		b.log.Warn("the subscription to the bus was interrupted; subscribing again", "channel", channel, "error", err)
 		_ = backoff.Sleep(ctx, 50*time.Millisecond+rand.N(100*time.Millisecond))
+	}
+}
+
+func (b *Bus) addListener(channel string, n int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.listeners[channel] += n; b.listeners[channel] == 0 {
+		delete(b.listeners, channel)
 	}
 }
 
