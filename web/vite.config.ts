@@ -15,7 +15,9 @@ export default defineConfig({
     proxy: { "/api": { target: "http://127.0.0.1:8080", ws: true } },
   },
   test: {
-    environment: "jsdom",
+    // A test that needs a document names jsdom in its first line: making one takes
+    // longer than most tests.
+    environment: "node",
     include: ["{src,report}/**/*.test.{ts,tsx}"],
     setupFiles: ["src/test-setup.ts"],
     // Only a test that hangs runs into it, on a busy machine too.

@@ -1,3 +1,4 @@
+// @vitest-environment jsdom
 import { deleteDB, openDB } from "idb";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { Client } from "./client";

@@ -1,3 +1,4 @@
+// @vitest-environment jsdom
 import { act, cleanup, renderHook } from "@testing-library/react";
 import i18next from "i18next";
 import { afterEach, expect, it, vi } from "vitest";
