@@ -6,25 +6,26 @@ import (
 
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
 	"github.com/hikyaku-chat/hikyaku/internal/store/postgres"
+	"github.com/hikyaku-chat/hikyaku/internal/store/postgres/postgrestest"
 )
 
 // More users write in a large room than the store caches roles of. It drops
 // cached roles during a batch, and still refuses no member.
 func TestMoreSendersThanCachedRoles(t *testing.T) {
 	const cachedRoles, parts = 4096, 9
-	s := openAt(t, postgres.Config{URL: newDatabase(t)})
+	s := postgrestest.Open(t, postgres.Config{URL: postgrestest.NewDatabase(t)})
 	var members []chat.UserID
 	for i := range chat.SmallConversation + 6 {
-		members = append(members, createUser(t, s, fmt.Sprintf("user%d", i)))
+		members = append(members, postgrestest.CreateUser(t, s, fmt.Sprintf("user%d", i)))
 	}
-	c := createGroup(t, s, members[0], members[1:]...)
+	c := postgrestest.CreateGroup(t, s, members[0], members[1:]...)
 	cached, uncached := members[1], members[2]
-	send(t, s, c, cached, "from now on the role is cached")
+	postgrestest.Send(t, s, c, cached, "from now on the role is cached")
 	// That a user is not a member is cached, too; these fill the cache.
 	for part := range parts {
 		var batch []chat.Submission
 		for i := range (cachedRoles - 1) / parts {
-			batch = append(batch, submission(c, chat.UserID(1_000_000+part*1000+i), "from a non-member"))
+			batch = append(batch, postgrestest.Submission(c, chat.UserID(1_000_000+part*1000+i), "from a non-member"))
 		}
 		out, err := s.Append(t.Context(), batch)
 		if err != nil {
@@ -36,7 +37,7 @@ func TestMoreSendersThanCachedRoles(t *testing.T) {
 			}
 		}
 	}
-	out, err := s.Append(t.Context(), []chat.Submission{submission(c, cached, "cached"), submission(c, uncached, "loaded"), submission(c, 1, "from a non-member")})
+	out, err := s.Append(t.Context(), []chat.Submission{postgrestest.Submission(c, cached, "cached"), postgrestest.Submission(c, uncached, "loaded"), postgrestest.Submission(c, 1, "from a non-member")})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,14 +9,15 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/stack/stacktest"
 	"github.com/hikyaku-chat/hikyaku/internal/store"
 	"github.com/hikyaku-chat/hikyaku/internal/store/postgres"
+	"github.com/hikyaku-chat/hikyaku/internal/store/postgres/postgrestest"
 )
 
 // A conversation of several months is removed from all of them. A message of a
 // detached month keeps its client id, and is refused when it is sent again.
 func TestRemovalAcrossPartitions(t *testing.T) {
-	url := newDatabase(t)
+	url := postgrestest.NewDatabase(t)
 	now := time.Date(2026, 10, 15, 0, 0, 0, 0, time.UTC)
-	s := openAt(t, postgres.Config{URL: url, Now: func() time.Time { return now }})
+	s := postgrestest.Open(t, postgres.Config{URL: url, Now: func() time.Time { return now }})
 	in := make([]store.NewBatchUser, 2)
 	for i := range in {
 		name := fmt.Sprint("guest", i)
@@ -30,21 +31,21 @@ func TestRemovalAcrossPartitions(t *testing.T) {
 		t.Fatal(err)
 	}
 	u := made[0].User.ID
-	c, other := createGroup(t, s, u, made[1].User.ID), createGroup(t, s, createUser(t, s, "someone"), u)
-	early := submission(c, u, "in October")
+	c, other := postgrestest.CreateGroup(t, s, u, made[1].User.ID), postgrestest.CreateGroup(t, s, postgrestest.CreateUser(t, s, "someone"), u)
+	early := postgrestest.Submission(c, u, "in October")
 	out, err := s.Append(t.Context(), []chat.Submission{early})
 	if err != nil || out[0].Verdict != chat.Stored {
 		t.Fatal(out, err)
 	}
-	send(t, s, other, u, "in October")
+	postgrestest.Send(t, s, other, u, "in October")
 	for range 3 {
 		now = now.AddDate(0, 1, 0)
 		for range 5 {
-			send(t, s, c, u, "later")
+			postgrestest.Send(t, s, c, u, "later")
 		}
 	}
 	server := stacktest.Postgres(t)
-	if err := server.Exec(t.Context(), databaseOf(url), `ALTER TABLE messages DETACH PARTITION messages_2026_10`); err != nil {
+	if err := server.Exec(t.Context(), postgrestest.DatabaseName(url), `ALTER TABLE messages DETACH PARTITION messages_2026_10`); err != nil {
 		t.Fatal(err)
 	}
 	messages := 0
@@ -67,7 +68,7 @@ func TestRemovalAcrossPartitions(t *testing.T) {
 	if err != nil || out[0].Refusal == nil || out[0].Refusal.Code != chat.CodeNotFound {
 		t.Errorf("sent again: %+v, %v", out, err)
 	}
-	if err := server.Exec(t.Context(), databaseOf(url), `DO $$ BEGIN
+	if err := server.Exec(t.Context(), postgrestest.DatabaseName(url), `DO $$ BEGIN
 		IF EXISTS (SELECT FROM spans WHERE conversation = `+c.String()+`) OR EXISTS (SELECT FROM messages WHERE conversation = `+c.String()+`)
 			OR EXISTS (SELECT FROM batch_conversations) OR (SELECT count(*) FROM sends) <> 2 THEN RAISE 'something is left'; END IF; END $$`); err != nil {
 		t.Error(err)

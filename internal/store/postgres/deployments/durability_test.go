@@ -1,15 +1,16 @@
-package postgres_test
+package deployments
 
 import (
 	"testing"
 
 	"github.com/hikyaku-chat/hikyaku/internal/eventually"
 	"github.com/hikyaku-chat/hikyaku/internal/store/postgres"
+	"github.com/hikyaku-chat/hikyaku/internal/store/postgres/postgrestest"
 )
 
 func TestSynchronousStandby(t *testing.T) {
 	server, url, _ := startServer(t)
-	s := openAt(t, postgres.Config{URL: url})
+	s := postgrestest.Open(t, postgres.Config{URL: url})
 	set := func(name, value string) {
 		t.Helper()
 		for _, sql := range []string{`ALTER SYSTEM SET ` + name + ` = '` + value + `'`, `SELECT pg_reload_conf()`} {

@@ -1,4 +1,4 @@
-package postgres_test
+package deployments
 
 import (
 	"fmt"
@@ -19,6 +19,7 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/stack/stacktest"
 	"github.com/hikyaku-chat/hikyaku/internal/store"
 	"github.com/hikyaku-chat/hikyaku/internal/store/postgres"
+	"github.com/hikyaku-chat/hikyaku/internal/store/postgres/postgrestest"
 )
 
 // startServer starts a server of the test's own, with a database that has the
@@ -88,7 +89,7 @@ func beginsAnew(t *testing.T, s *postgres.Store, u chat.UserID, old store.Positi
 		if changed, err := s.HasChanged(t.Context(), []store.Device{{User: u, After: at}}); err != nil || changed[0] {
 			t.Errorf("nothing changed, but the check says %v, %v", changed, err)
 		}
-		send(t, s, c, u, "of the new epoch")
+		postgrestest.Send(t, s, c, u, "of the new epoch")
 		if listed, at = catchUp(t, s, u, at); !slices.Equal(listed, []chat.ConversationID{c}) {
 			t.Errorf("%d changed: listed %v", c, listed)
 		}
@@ -116,11 +117,11 @@ func TestRestoredDump(t *testing.T) {
 	if err := execAsync(t, url, `DO $$ BEGIN FOR i IN 1..5000 LOOP PERFORM pg_current_xact_id(); COMMIT; END LOOP; END $$`); err != nil {
 		t.Fatal(err)
 	}
-	s := openAt(t, postgres.Config{URL: url})
-	u := createUser(t, s, "someone")
-	all := []chat.ConversationID{createGroup(t, s, u), createGroup(t, s, u), createGroup(t, s, u)}
+	s := postgrestest.Open(t, postgres.Config{URL: url})
+	u := postgrestest.CreateUser(t, s, "someone")
+	all := []chat.ConversationID{postgrestest.CreateGroup(t, s, u), postgrestest.CreateGroup(t, s, u), postgrestest.CreateGroup(t, s, u)}
 	for _, c := range all {
-		send(t, s, c, u, "kept")
+		postgrestest.Send(t, s, c, u, "kept")
 	}
 	refused := chat.Submission{Sender: u, Conversation: all[0], ClientID: chat.ClientID(uuid.Must(uuid.NewV7())), Body: "refused"}
 	if _, err := s.Refuse(t.Context(), refused, chat.Refuse(chat.CodeInvalid, "", "a test")); err != nil {
@@ -130,7 +131,7 @@ func TestRestoredDump(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	send(t, s, all[0], u, "lost")
+	postgrestest.Send(t, s, all[0], u, "lost")
 	_, at := catchUp(t, s, u, "")
 	before, _ := s.Epoch()
 	if err := s.Close(); err != nil {
@@ -156,7 +157,7 @@ func TestRestoredDump(t *testing.T) {
 		stores := make([]*postgres.Store, 4)
 		var opening sync.WaitGroup
 		for i := range stores {
-			opening.Go(func() { stores[i] = openAt(t, postgres.Config{URL: url}) })
+			opening.Go(func() { stores[i] = postgrestest.Open(t, postgres.Config{URL: url}) })
 		}
 		opening.Wait()
 		for _, s := range stores {
@@ -189,7 +190,7 @@ func TestRestoredDump(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := openAt(t, postgres.Config{URL: source.URL(restore(t))})
+			s := postgrestest.Open(t, postgres.Config{URL: source.URL(restore(t))})
 			if epoch, _ := s.Epoch(); epochs[epoch] {
 				t.Errorf("the epoch %s is not new", epoch)
 			}
@@ -223,9 +224,9 @@ func TestFailoverLosesChanges(t *testing.T) {
 		t.Fatal(err)
 	}
 	service := newService(t, primary.Port())
-	s := openAt(t, postgres.Config{URL: strings.Replace(url, fmt.Sprintf(":%d/", primary.Port()), fmt.Sprintf(":%d/", service.port), 1)})
-	u, other, third := createUser(t, s, "someone"), createUser(t, s, "other"), createUser(t, s, "third")
-	all := []chat.ConversationID{createGroup(t, s, u, other), createGroup(t, s, u)}
+	s := postgrestest.Open(t, postgres.Config{URL: strings.Replace(url, fmt.Sprintf(":%d/", primary.Port()), fmt.Sprintf(":%d/", service.port), 1)})
+	u, other, third := postgrestest.CreateUser(t, s, "someone"), postgrestest.CreateUser(t, s, "other"), postgrestest.CreateUser(t, s, "third")
+	all := []chat.ConversationID{postgrestest.CreateGroup(t, s, u, other), postgrestest.CreateGroup(t, s, u)}
 	lsn := query[string](t, url, `SELECT pg_current_wal_flush_lsn()::text`)
 	eventually.True(t, "the replica has received it", func() bool {
 		return query[bool](t, replica.URL("hikyaku"), `SELECT pg_last_wal_receive_lsn() >= '`+lsn+`'`)
@@ -237,7 +238,7 @@ func TestFailoverLosesChanges(t *testing.T) {
 	if _, err := s.RemoveMember(t.Context(), all[0], u, other); err != nil {
 		t.Fatal(err)
 	}
-	lost := send(t, s, all[0], u, "lost")
+	lost := postgrestest.Send(t, s, all[0], u, "lost")
 	_, at := catchUp(t, s, u, "")
 	before, changed := s.Epoch()
 	if err := primary.Kill(); err != nil {
@@ -255,7 +256,7 @@ func TestFailoverLosesChanges(t *testing.T) {
 	eventually.Nil(t, "the store works again", func() error {
 		return second(s.AddMembers(t.Context(), all[0], u, []chat.UserID{third}))
 	})
-	out, err := s.Append(t.Context(), []chat.Submission{submission(all[0], u, "in its place")})
+	out, err := s.Append(t.Context(), []chat.Submission{postgrestest.Submission(all[0], u, "in its place")})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -285,9 +286,9 @@ func TestReplicaOfLostTimeline(t *testing.T) {
 		}
 		replicas[name] = r
 	}
-	before := openAt(t, postgres.Config{URL: url})
-	u := createUser(t, before, "someone")
-	c := createGroup(t, before, u)
+	before := postgrestest.Open(t, postgres.Config{URL: url})
+	u := postgrestest.CreateUser(t, before, "someone")
+	c := postgrestest.CreateGroup(t, before, u)
 	received := func(r *stack.Postgres) {
 		t.Helper()
 		lsn := query[string](t, url, `SELECT pg_current_wal_flush_lsn()::text`)
@@ -300,7 +301,7 @@ func TestReplicaOfLostTimeline(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range 50 {
-		send(t, before, c, u, "lost "+strings.Repeat("x", 1000))
+		postgrestest.Send(t, before, c, u, "lost "+strings.Repeat("x", 1000))
 	}
 	received(replicas["ahead"])
 	if err := before.Close(); err != nil {
@@ -323,8 +324,8 @@ func TestReplicaOfLostTimeline(t *testing.T) {
 			t.Fatalf("want %q, and read %d messages: %+v, %v", want, len(page.Messages), page, err)
 		}
 	}
-	s := openAt(t, postgres.Config{URL: promoted.URL("hikyaku"), Replicas: []string{replicas["ahead"].URL("hikyaku")}})
-	send(t, s, c, u, "kept")
+	s := postgrestest.Open(t, postgres.Config{URL: promoted.URL("hikyaku"), Replicas: []string{replicas["ahead"].URL("hikyaku")}})
+	postgrestest.Send(t, s, c, u, "kept")
 	read(s, "kept")
 	if n := s.ReplicaReads(); n != 0 {
 		t.Errorf("the replica of the lost timeline has answered %d reads", n)
@@ -334,7 +335,7 @@ func TestReplicaOfLostTimeline(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s = openAt(t, postgres.Config{URL: promoted.URL("hikyaku"), Replicas: []string{follower.URL("hikyaku")}})
+	s = postgrestest.Open(t, postgres.Config{URL: promoted.URL("hikyaku"), Replicas: []string{follower.URL("hikyaku")}})
 	eventually.True(t, "the replica of the new primary answers", func() bool { read(s, "kept"); return s.ReplicaReads() > 0 })
 }
 
@@ -405,7 +406,7 @@ func (s *service) cut() {
 func TestEpochOfOrdinaryUser(t *testing.T) {
 	server := stacktest.Postgres(t)
 	url := stacktest.Database(t)
-	name := databaseOf(url)
+	name := postgrestest.DatabaseName(url)
 	role := name + "_owner"
 	for _, sql := range []string{
 		`CREATE ROLE ` + role + ` LOGIN PASSWORD 'ordinary'`,
@@ -420,7 +421,7 @@ func TestEpochOfOrdinaryUser(t *testing.T) {
 	if err := postgres.Migrate(t.Context(), own, discard()); err != nil {
 		t.Fatal(err)
 	}
-	s := openAt(t, postgres.Config{URL: own})
+	s := postgrestest.Open(t, postgres.Config{URL: own})
 	first, _ := s.Epoch()
 	if h := query[string](t, url, `SELECT history FROM installation`); strings.Count(h, "/") != 3 {
 		t.Errorf("the history is %q", h)
@@ -431,12 +432,12 @@ func TestEpochOfOrdinaryUser(t *testing.T) {
 	if err := server.Exec(t.Context(), name, `REVOKE EXECUTE ON FUNCTION pg_control_system() FROM PUBLIC`); err != nil {
 		t.Fatal(err)
 	}
-	s = openAt(t, postgres.Config{URL: own})
+	s = postgrestest.Open(t, postgres.Config{URL: own})
 	if again, _ := s.Epoch(); again != first || first == "" {
 		t.Errorf("the epoch was %q and is %q", first, again)
 	}
-	u := createUser(t, s, "someone")
-	c := createGroup(t, s, u)
+	u := postgrestest.CreateUser(t, s, "someone")
+	c := postgrestest.CreateGroup(t, s, u)
 	_, at := catchUp(t, s, u, "")
 	if _, err := s.NewEpoch(t.Context()); err != nil {
 		t.Fatal(err)
