@@ -199,10 +199,12 @@ func (tr *Traffic) AwaitSent(n int) {
 }
 
 // AwaitDelivery waits until messages are delivered: for each user, one that was
-// sent after the call has reached the user's other device.
-func (tr *Traffic) AwaitDelivery() {
+// sent after the call has reached the user's other device. It returns how long
+// that took.
+func (tr *Traffic) AwaitDelivery() time.Duration {
 	tr.t.Helper()
-	before := wire.MillisOf(time.Now())
+	began := time.Now()
+	before := wire.MillisOf(began)
 	eventually.Nil(tr.t, "messages are delivered to everybody", func() error {
 		for n := 1; n < len(tr.devices); n += 2 {
 			if !tr.devices[n].receivedOwn(before) {
@@ -211,6 +213,7 @@ func (tr *Traffic) AwaitDelivery() {
 		}
 		return nil
 	})
+	return time.Since(began)
 }
 
 // receivedOwn reports whether a message was received that the user sent after a
@@ -231,22 +234,28 @@ func (w *device) receivedOwn(after wire.Millis) bool {
 	return false
 }
 
-// Verify ends the traffic and checks the guarantees: everything that was
-// accepted is stored (G1), once (G2), in one order without gaps that keeps each
-// sender's order (G3), and every device has received exactly that (G4).
-func (tr *Traffic) Verify() {
-	t := tr.t
-	t.Helper()
+// StopSending ends the traffic, and waits until everything sent has an answer.
+func (tr *Traffic) StopSending() {
+	tr.t.Helper()
 	tr.stop()
 	tr.senders.Wait()
 	for _, w := range tr.devices {
-		eventually.Nil(t, "the last answers", func() error {
+		eventually.Nil(tr.t, "the last answers", func() error {
 			if n := w.Pending(); n > 0 {
 				return fmt.Errorf("%d messages have none", n)
 			}
 			return nil
 		})
 	}
+}
+
+// Verify ends the traffic and checks the guarantees: everything that was
+// accepted is stored (G1), once (G2), in one order without gaps that keeps each
+// sender's order (G3), and every device has received exactly that (G4).
+func (tr *Traffic) Verify() {
+	t := tr.t
+	t.Helper()
+	tr.StopSending()
 	tr.mu.Lock()
 	defer tr.mu.Unlock()
 	if len(tr.failed) > 0 {
