@@ -2,11 +2,13 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"testing"
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
 
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
 	"github.com/hikyaku-chat/hikyaku/internal/eventually"
@@ -23,12 +25,11 @@ func databaseName(t *testing.T, url string) string {
 	return cfg.ConnConfig.Database
 }
 
-// The server ends the transaction of a process that hangs in the middle of it,
-// whichever it is, and others have its conversation.
-func TestHungTransactionsEnd(t *testing.T) {
-	stacktest.SkipIfShort(t)
-	url := stacktest.Database(t)
-	// Without those of the server's configuration.
+// withoutServerTimeouts returns a function that opens a database whose server sets
+// no time-outs, as its configuration otherwise does.
+func withoutServerTimeouts(t *testing.T) (url string, open func() *Store) {
+	t.Helper()
+	url = stacktest.Database(t)
 	name := databaseName(t, url)
 	if err := stacktest.Postgres(t).Exec(t.Context(), "postgres", "ALTER DATABASE "+name+" SET idle_in_transaction_session_timeout = 0; ALTER DATABASE "+name+" SET lock_timeout = 0"); err != nil {
 		t.Fatal(err)
@@ -37,7 +38,7 @@ func TestHungTransactionsEnd(t *testing.T) {
 	if err := Migrate(t.Context(), url, log); err != nil {
 		t.Fatal(err)
 	}
-	open := func() *Store {
+	return url, func() *Store {
 		s, err := Open(t.Context(), Config{URL: url, Logger: log})
 		if err != nil {
 			t.Fatal(err)
@@ -49,6 +50,40 @@ func TestHungTransactionsEnd(t *testing.T) {
 		})
 		return s
 	}
+}
+
+// A change of a conversation that somebody holds for good is given up, although
+// its caller would wait.
+func TestChangesGiveUp(t *testing.T) {
+	url, open := withoutServerTimeouts(t)
+	s := open()
+	u, err := s.CreateUser(t.Context(), store.NewUser{Name: "anna", Skeleton: "anna", DisplayName: "Anna", Password: "x"}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := s.CreateConversation(t.Context(), store.NewConversation{Kind: chat.Group, Title: "room", By: u.ID})
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn, err := pgx.Connect(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close(eventually.Context(t)) })
+	if _, err := conn.Exec(t.Context(), `begin; update conversations set title = 'mine'`); err != nil {
+		t.Fatal(err)
+	}
+	title := "theirs"
+	_, err = s.UpdateConversation(eventually.Context(t), c.Conversation.ID, u.ID, &title, nil)
+	if sqlState(err) != lockNotAvailable || !errors.Is(err, store.ErrUnavailable) {
+		t.Errorf("got %v, want the database's time-out", err)
+	}
+}
+
+// The server ends the transaction of a process that hangs in the middle of it,
+// whichever it is, and others have its conversation.
+func TestHungTransactionsEnd(t *testing.T) {
+	_, open := withoutServerTimeouts(t)
 	hung, alive := open(), open()
 	u, err := alive.CreateUser(t.Context(), store.NewUser{Name: "anna", Skeleton: "anna", DisplayName: "Anna", Password: "x"}, nil)
 	if err != nil {
