@@ -11,6 +11,9 @@
 //   - Order: submissions of one conversation are handled in the order in which
 //     one publisher called Publish for them, by one handler at a time in the
 //     whole installation (G3).
+//   - Isolation: what cannot be handled now is tried again until it can, and holds
+//     up nothing but what is behind it in its conversation, as long as there is
+//     room for what waits.
 //   - Bounds: Publish never blocks and never queues without limit. What the
 //     broker cannot accept is refused with a chat.Error of CodeOverloaded or
 //     CodeUnavailable, and is not queued (G6).
@@ -47,8 +50,11 @@ type Delivery struct {
 
 // Handler stores a batch, in its order. verdicts has one entry for each delivery:
 // nil when it is stored (now or before), a refusal when it can never be stored.
-// The broker keeps refused deliveries that were confirmed as dead letters. An
-// error means that nothing was stored and the batch must be delivered again.
+// The broker keeps refused deliveries that were confirmed as dead letters. A
+// refusal that leaves a delivery undecided (chat.Undecided) holds for all that are
+// behind it in its conversation, too: they are delivered again, while others go
+// on. An error means that nothing was decided and the batch must be delivered
+// again.
 type Handler func(ctx context.Context, batch []Delivery) (verdicts []*chat.Error, err error)
 
 // Consumer delivers submissions to workers.

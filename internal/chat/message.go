@@ -167,5 +167,11 @@ type Outcome struct {
 	Verdict  Verdict  // 0 when refused
 	Message  Message  // when stored or a duplicate
 	Audience Audience // when stored or a duplicate
-	Refusal  *Error   // when refused
+	Refusal  *Error   // when refused; see Undecided
 }
+
+// Undecided reports whether the refusal of an [Outcome] says that nothing was
+// decided: the conversation cannot be changed now, though others can. The
+// submission is to be tried again, and before everything that is behind it in its
+// conversation. No other refusal of an outcome has CodeUnavailable.
+func Undecided(refusal *Error) bool { return refusal != nil && refusal.Code == CodeUnavailable }

@@ -272,3 +272,23 @@ func (r *RabbitMQ) CloseConnections(ctx context.Context, vhost string) error {
 	}
 	return nil
 }
+
+// SuspendQueue has a quorum queue take no more part in anything, as one does whose
+// leader is gone, while the node and its other queues go on. The node must be the
+// queue's only one.
+func (r *RabbitMQ) SuspendQueue(ctx context.Context, vhost, queue string) error {
+	return r.callQueue(ctx, "suspend", vhost, queue)
+}
+
+// ResumeQueue ends what SuspendQueue has begun.
+func (r *RabbitMQ) ResumeQueue(ctx context.Context, vhost, queue string) error {
+	return r.callQueue(ctx, "resume", vhost, queue)
+}
+
+func (r *RabbitMQ) callQueue(ctx context.Context, function, vhost, queue string) error {
+	_, err := r.evaluate(ctx, fmt.Sprintf(`{ok, Q} = rabbit_amqqueue:lookup(rabbit_misc:r(<<%q>>, queue, <<%q>>)), ok = sys:%s(amqqueue:get_pid(Q))`, vhost, queue, function))
+	if err != nil {
+		return fmt.Errorf("%s the queue %s: %w", function, queue, err)
+	}
+	return nil
+}

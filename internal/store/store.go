@@ -332,6 +332,10 @@ type Messages interface {
 	// conflicts. An error means that nothing of the batch was stored and that
 	// the same batch may be tried again.
 	//
+	// A conversation that others keep from being changed does not hold up the
+	// rest of the batch: nothing is decided about its submissions in the batch
+	// (chat.Undecided).
+	//
 	// Outcomes are final: refusals are stored in the same transaction, and a
 	// submission that was refused once is refused in the same way whenever it
 	// comes again, for FailureRetention at least, unless it is Requeued.

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime/debug"
+	"slices"
 	"time"
 
 	"github.com/hikyaku-chat/hikyaku/internal/broker"
@@ -69,7 +70,7 @@ func (w *Worker) Handle(ctx context.Context, batch []broker.Delivery) ([]*chat.E
 			continue
 		}
 		verdicts[i] = refusal
-		if batch[i].Confirmed {
+		if batch[i].Confirmed && !chat.Undecided(refusal) {
 			w.log.WarnContext(ctx, "an accepted message cannot be stored",
 				"sender", batch[i].Sender, "conversation", batch[i].Conversation, "id", batch[i].ClientID, "reason", refusal)
 			w.announcer.Failed(ctx, &batch[i].Submission, refusal)
@@ -80,7 +81,7 @@ func (w *Worker) Handle(ctx context.Context, batch []broker.Delivery) ([]*chat.E
 
 // batchTimeout is how long a batch may take. A batch that hangs is canceled and
 // redelivered: a worker that is alive but stuck would be as bad as a dead one.
-const batchTimeout = 30 * time.Second
+const batchTimeout = 10 * time.Second
 
 // append stores a batch. When the store reports a poison message, the batch is
 // halved until that message is alone; it is refused and the others are stored,
@@ -100,8 +101,28 @@ func (w *Worker) append(ctx context.Context, batch []chat.Submission) ([]chat.Ou
 	if err != nil {
 		return nil, err
 	}
-	second, err := w.append(ctx, batch[half:])
-	return append(first, second...), err
+	// What is behind something that is undecided must not overtake it.
+	undecided := map[chat.ConversationID]*chat.Error{}
+	for i := range first {
+		if chat.Undecided(first[i].Refusal) {
+			undecided[batch[i].Conversation] = first[i].Refusal
+		}
+	}
+	rest := slices.DeleteFunc(slices.Clone(batch[half:]), func(s chat.Submission) bool { return undecided[s.Conversation] != nil })
+	if len(rest) > 0 {
+		if outcomes, err = w.append(ctx, rest); err != nil {
+			return nil, err
+		}
+	}
+	for i := range batch[half:] {
+		if refusal := undecided[batch[half+i].Conversation]; refusal != nil {
+			first = append(first, chat.Outcome{Refusal: refusal})
+			continue
+		}
+		first = append(first, outcomes[0])
+		outcomes = outcomes[1:]
+	}
+	return first, nil
 }
 
 // refusePoison stores that a message can never be stored.

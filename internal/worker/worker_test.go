@@ -127,3 +127,67 @@ func TestUnavailableStoreRefusesNothing(t *testing.T) {
 		t.Errorf("%v, failed %v", err, a.failed)
 	}
 }
+
+// heldStore cannot decide about a conversation for some calls, and has poison.
+type heldStore struct {
+	poisonStore
+	held  chat.ConversationID
+	calls int // for which it is held
+}
+
+func (h *heldStore) Append(ctx context.Context, batch []chat.Submission) ([]chat.Outcome, error) {
+	if slices.ContainsFunc(batch, func(s chat.Submission) bool { return strings.HasPrefix(s.Body, "poison") }) {
+		return h.poisonStore.Append(ctx, batch)
+	}
+	h.calls--
+	outcomes := make([]chat.Outcome, len(batch))
+	for i, s := range batch {
+		if s.Conversation == h.held && h.calls >= 0 {
+			outcomes[i].Refusal = chat.Refuse(chat.CodeUnavailable, "", "it is held")
+			continue
+		}
+		h.stored = append(h.stored, s.Body)
+		outcomes[i] = chat.Outcome{Verdict: chat.Stored, Message: chat.Message{Body: s.Body}}
+	}
+	return outcomes, nil
+}
+
+// What is undecided is not announced, and nothing of its conversation overtakes it
+// when the batch is halved because of poison: however long it is held meanwhile.
+func TestUndecidedIsNotOvertaken(t *testing.T) {
+	for calls := range 6 {
+		const held = 7
+		var batch []broker.Delivery
+		for i := range 12 {
+			c, body := chat.ConversationID(i%2), fmt.Sprint(i)
+			if c == 1 {
+				c = held
+			}
+			if i == 6 {
+				body = "poison" + body
+			}
+			batch = append(batch, broker.Delivery{Submission: chat.Submission{Conversation: c, Body: body}, Confirmed: true})
+		}
+		h, a := &heldStore{held: held, calls: calls}, &recordingAnnouncer{}
+		verdicts, err := New(h, a, slog.New(slog.DiscardHandler)).Handle(t.Context(), batch)
+		if err != nil {
+			t.Fatal(err)
+		}
+		undecided := false
+		for i, d := range batch {
+			switch {
+			case d.Conversation == held:
+				if chat.Undecided(verdicts[i]) {
+					undecided = true
+				} else if undecided {
+					t.Errorf("held for %d calls: %s is stored before one that precedes it", calls, d.Body)
+				}
+			case (verdicts[i] != nil) != strings.HasPrefix(d.Body, "poison"):
+				t.Errorf("%s has the verdict %v", d.Body, verdicts[i])
+			}
+		}
+		if undecided != (calls > 0) || !slices.Equal(a.failed, []string{"poison6"}) || !slices.Equal(a.stored, h.stored) {
+			t.Errorf("held for %d calls: undecided %v, failed %v, stored %v, announced %v", calls, undecided, a.failed, h.stored, a.stored)
+		}
+	}
+}

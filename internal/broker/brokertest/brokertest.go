@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -29,6 +30,27 @@ type Harness struct {
 func Run(t *testing.T, h Harness) {
 	t.Run("order in a conversation, everything handled once", func(t *testing.T) { testOrder(t, h) })
 	t.Run("a failed batch is redelivered, in order", func(t *testing.T) { testRetry(t, h) })
+	t.Run("a conversation that is undecided holds up no other", func(t *testing.T) {
+		testIsolation(t, h, func(batch []broker.Delivery) ([]*chat.Error, error) {
+			verdicts := make([]*chat.Error, len(batch))
+			for i, d := range batch {
+				if d.Conversation == 1 {
+					verdicts[i] = chat.Refuse(chat.CodeUnavailable, "", "it is held")
+				}
+			}
+			return verdicts, nil
+		})
+	})
+	t.Run("a conversation whose batches fail holds up no other", func(t *testing.T) {
+		testIsolation(t, h, func(batch []broker.Delivery) ([]*chat.Error, error) {
+			for _, d := range batch {
+				if d.Conversation == 1 {
+					return nil, errors.New("it failed")
+				}
+			}
+			return make([]*chat.Error, len(batch)), nil
+		})
+	})
 	t.Run("refusals", func(t *testing.T) { testRefusal(t, h) })
 	t.Run("overload is refused and bounded", func(t *testing.T) { testOverload(t, h) })
 	t.Run("close confirms what was queued", func(t *testing.T) { testClose(t, h) })
@@ -224,6 +246,55 @@ func testRetry(t *testing.T, h Harness) {
 	}
 	closeBroker(t, b)
 	rec.check(t, 1, each)
+}
+
+// testIsolation publishes to conversations of which the first cannot be handled,
+// in the way of hold, until all others are; later it is handled in order.
+func testIsolation(t *testing.T, h Harness, hold func([]broker.Delivery) ([]*chat.Error, error)) {
+	const conversations, each, waves = 20, 20, 3
+	b := h.Open(t, 10_000)
+	var rec recorder
+	var held atomic.Bool
+	held.Store(true)
+	inner := rec.handle(t)
+	consume(t, b, func(ctx context.Context, batch []broker.Delivery) ([]*chat.Error, error) {
+		if !held.Load() {
+			return inner(ctx, batch)
+		}
+		verdicts, err := hold(batch)
+		if err != nil {
+			return nil, err
+		}
+		var decided []broker.Delivery
+		for i, d := range batch {
+			if !chat.Undecided(verdicts[i]) {
+				decided = append(decided, d)
+			}
+		}
+		if _, err := inner(ctx, decided); err != nil {
+			return nil, err
+		}
+		return verdicts, nil
+	})
+	var c confirms
+	for wave := range waves {
+		for n := wave * each; n < (wave+1)*each; n++ {
+			for conversation := range conversations {
+				if err := c.publish(b, submission(conversation, n)); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		eventually.True(t, "the others are handled", func() bool { return rec.handled() == (conversations-1)*each*(wave+1) })
+	}
+	held.Store(false)
+	for id, errs := range c.wait(t) {
+		if len(errs) != 1 || errs[0] != nil {
+			t.Errorf("%s: confirmed with %v", id, errs)
+		}
+	}
+	rec.check(t, conversations, each*waves)
+	closeBroker(t, b)
 }
 
 func testRefusal(t *testing.T, h Harness) {

@@ -16,13 +16,12 @@ import (
 	"math"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"golang.org/x/sync/errgroup"
 
-	"github.com/hikyaku-chat/hikyaku/internal/backoff"
 	"github.com/hikyaku-chat/hikyaku/internal/batching"
 	"github.com/hikyaku-chat/hikyaku/internal/broker"
+	"github.com/hikyaku-chat/hikyaku/internal/broker/retryqueue"
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
 	"github.com/hikyaku-chat/hikyaku/internal/setting"
 )
@@ -137,9 +136,24 @@ func (b *Broker) Consume(ctx context.Context, handle broker.Handler) error {
 	return group.Wait()
 }
 
+// consumePartition handles what is published to a partition, and beside it tries
+// again what could not be stored, until ctx ends.
 func (b *Broker) consumePartition(ctx context.Context, partition *batching.Queue[entry], handle broker.Handler) {
-	retry := backoff.Backoff{InitialInterval: 50 * time.Millisecond, MaxInterval: 2 * time.Second}
-	for {
+	retries := retryqueue.New(retryqueue.Config[entry]{
+		Conversation: func(e entry) chat.ConversationID { return e.submission.Conversation },
+		MaxBatch:     b.cfg.MaxBatch, Logger: b.cfg.Logger,
+	})
+	var retrying sync.WaitGroup
+	retrying.Go(func() {
+		retries.Run(ctx, func(ctx context.Context, entries []entry) ([]entry, error) {
+			return b.handleBatch(ctx, entries, handle)
+		})
+	})
+	defer func() {
+		retrying.Wait()
+		partition.PutBack(retries.Drain()) // for the next consumer
+	}()
+	for ctx.Err() == nil {
 		entries := partition.Take(b.cfg.MaxBatch)
 		if len(entries) == 0 {
 			if !partition.Ready().Wait(ctx) {
@@ -147,43 +161,48 @@ func (b *Broker) consumePartition(ctx context.Context, partition *batching.Queue
 			}
 			continue
 		}
-		if err := b.handleBatch(ctx, entries, handle); err != nil {
-			for i := range entries {
-				entries[i].redelivered = true
-			}
-			partition.PutBack(entries)
-			wait := retry.Next()
-			b.cfg.Logger.Error("messages could not be stored; trying again", "messages", len(entries), "after", wait, "error", err)
-			if backoff.Sleep(ctx, wait) != nil {
-				return
-			}
+		if entries = retries.Admit(entries); len(entries) == 0 {
 			continue
 		}
-		retry.Reset()
+		failed, err := b.handleBatch(ctx, entries, handle)
+		retries.Add(failed, err)
 	}
 }
 
-func (b *Broker) handleBatch(ctx context.Context, entries []entry, handle broker.Handler) error {
+// handleBatch has entries stored, and confirms them. It returns those that are to
+// be tried again.
+func (b *Broker) handleBatch(ctx context.Context, entries []entry, handle broker.Handler) (failed []entry, err error) {
 	batch := make([]broker.Delivery, len(entries))
 	for i, e := range entries {
 		batch[i] = broker.Delivery{Submission: e.submission, Redelivered: e.redelivered}
 	}
 	verdicts, err := handle(ctx, batch)
+	if err == nil && len(verdicts) != len(entries) {
+		err = fmt.Errorf("the handler gave %d verdicts for %d deliveries", len(verdicts), len(entries))
+	}
 	if err != nil {
-		return err
+		for i := range entries {
+			entries[i].redelivered = true
+		}
+		return entries, err
 	}
-	if len(verdicts) != len(entries) {
-		return fmt.Errorf("the handler gave %d verdicts for %d deliveries", len(verdicts), len(entries))
-	}
+	done := entries[:0]
 	for i, e := range entries {
-		if verdicts[i] != nil {
+		switch {
+		case chat.Undecided(verdicts[i]):
+			failed = append(failed, e)
+			continue
+		case verdicts[i] != nil:
 			e.confirm(verdicts[i])
-		} else {
+		default:
 			e.confirm(nil)
 		}
+		done = append(done, e)
 	}
-	b.finish(entries)
-	return nil
+	if len(done) > 0 {
+		b.finish(done)
+	}
+	return failed, nil
 }
 
 func (b *Broker) finish(entries []entry) {

@@ -7,43 +7,47 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
 
-	"github.com/hikyaku-chat/hikyaku/internal/backoff"
 	"github.com/hikyaku-chat/hikyaku/internal/batching"
 	"github.com/hikyaku-chat/hikyaku/internal/broker"
+	"github.com/hikyaku-chat/hikyaku/internal/broker/retryqueue"
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
 )
 
 const (
 	// maxAckDelay and maxUnacked bound for how long and for how many messages
-	// the acknowledgement of what is done may be delayed. See [unacked].
+	// the acknowledgement of what is done may be delayed. See [channel.due].
 	maxAckDelay = 50 * time.Millisecond
 	maxUnacked  = prefetch / 4
-
-	minRetryDelay = 50 * time.Millisecond
-	maxRetryDelay = 2 * time.Second
 )
 
 // batcher gathers the deliveries of some partitions, passes them to the handler
-// one batch at a time, and acknowledges them. It outlives connections, so that
-// a batch of a lost connection is over before its messages are redelivered.
+// one batch at a time, and acknowledges them. What cannot be stored is tried again
+// beside (package retryqueue), so that it holds up only its own conversation: for
+// as long as the prefetch of its partition has room. A batcher outlives
+// connections, so that a batch of a lost connection is over before its messages
+// are redelivered.
 //
 // Subscriptions call add while their channel lives, then drain, and forget when
 // nothing more comes by the channel. All methods but run are safe for
 // concurrent use.
 type batcher struct {
 	batcherConfig
-	ready batching.Signal // something waits
+	ready   batching.Signal // something waits, or is to be acknowledged
+	retries *retryqueue.Queue[part]
+	// deadLettersFail is whether the last publish of dead letters has failed. Then
+	// only the retries publish some, so that nothing else waits for it.
+	deadLettersFail atomic.Bool
 
-	mu         sync.Mutex
-	waiting    []item
-	rejected   map[*amqp.Channel]bool // channels of which nothing more is handled
-	inProgress map[*amqp.Channel]bool // channels that the current batch has items of
-	batchDone  []chan struct{}        // closed when the current batch is over
-	unacked    map[*amqp.Channel]*unacked
+	mu       sync.Mutex
+	over     sync.Cond // a call is over; its lock is mu
+	stopped  bool      // nothing more is handled
+	waiting  []*item
+	channels map[deliverer]*channel
 }
 
 // batcherConfig is what a batcher works with. All fields are required.
@@ -57,75 +61,137 @@ type batcherConfig struct {
 }
 
 func newBatcher(cfg batcherConfig) *batcher {
-	return &batcher{
-		batcherConfig: cfg, ready: batching.NewSignal(),
-		rejected: map[*amqp.Channel]bool{}, unacked: map[*amqp.Channel]*unacked{},
-	}
+	b := &batcher{batcherConfig: cfg, ready: batching.NewSignal(), channels: map[deliverer]*channel{}}
+	b.over.L = &b.mu
+	b.retries = retryqueue.New(retryqueue.Config[part]{Conversation: part.conversation, MaxBatch: cfg.MaxBatch, Logger: cfg.Logger})
+	return b
 }
 
-// item is one AMQP message in a batcher.
+// deliverer is what a batcher needs of the AMQP channel of a delivery.
+type deliverer interface {
+	Ack(tag uint64, multiple bool) error
+	IsClosed() bool
+}
+
+// channel is what a batcher knows of an AMQP channel. The batcher's mu guards it.
+type channel struct {
+	ch        deliverer
+	rejected  bool      // nothing more of it is handled
+	calls     int       // calls in progress that have something of it
+	unacked   []*item   // in the order of their tags
+	done      int       // of unacked
+	doneSince time.Time // when the first of these was done
+}
+
+// usable reports whether what the channel has delivered is this worker's. mu is
+// held.
+func (c *channel) usable() bool { return !c.rejected && !c.ch.IsClosed() }
+
+// due reports whether it is time to acknowledge. An acknowledgement costs RabbitMQ
+// nearly as much as a message, and one covers all earlier messages of its channel.
+// When this worker dies first, the messages are redelivered and recognized as
+// stored.
+func (c *channel) due() bool {
+	return c.done >= maxUnacked || c.done > 0 && time.Since(c.doneSince) >= maxAckDelay
+}
+
+// item is one AMQP message in a batcher. The batcher's mu guards left and done.
 type item struct {
-	ch          *amqp.Channel
+	from        *channel
 	delivery    amqp.Delivery
 	submissions []chat.Submission // decoded by take; nil when that is impossible
-	retried     bool
+	left        int               // parts that are not done
+	done        bool
 }
 
-// unacked is what was stored on a channel and is not acknowledged yet. An
-// acknowledgement costs RabbitMQ nearly as much as a message, and one covers
-// all earlier messages of its channel. When this worker dies first, the
-// messages are redelivered and recognized as stored.
-type unacked struct {
-	tag   uint64 // of the last message
-	count int
-	since time.Time
+// part is one submission of an item, or an item that cannot be decoded.
+type part struct {
+	item    *item
+	at      int         // in item.submissions
+	retried bool        // it was handled before, and that has failed
+	refusal *chat.Error // it was refused; only the dead letter is missing
+	done    bool
 }
 
-func (u *unacked) due() bool { return u.count >= maxUnacked || time.Since(u.since) >= maxAckDelay }
+// unreadable reports whether the item cannot be decoded.
+func (p part) unreadable() bool { return p.item.submissions == nil }
+
+// undecided reports whether a handler must decide about it.
+func (p part) undecided() bool { return p.refusal == nil && !p.unreadable() }
+
+func (p part) submission() *chat.Submission { return &p.item.submissions[p.at] }
+
+// conversation returns the submission's conversation, 0 for an unreadable item.
+func (p part) conversation() chat.ConversationID {
+	if p.unreadable() {
+		return 0
+	}
+	return p.submission().Conversation
+}
 
 // add queues a delivery. When its channel is rejected, the delivery returns to
 // its queue as the channel closes.
-func (b *batcher) add(ch *amqp.Channel, d amqp.Delivery) {
+func (b *batcher) add(ch deliverer, d amqp.Delivery) {
 	b.mu.Lock()
-	if !b.rejected[ch] {
-		b.waiting = append(b.waiting, item{ch: ch, delivery: d})
+	if c := b.channel(ch); !c.rejected && !b.stopped {
+		i := &item{from: c, delivery: d}
+		b.waiting = append(b.waiting, i)
+		c.unacked = append(c.unacked, i)
 	}
 	b.mu.Unlock()
 	b.ready.Notify()
 }
 
-// drain rejects a channel, waits until the current batch has no item of it any
-// more, and acknowledges what is done.
-func (b *batcher) drain(ch *amqp.Channel) {
+// channel returns what is known of a channel. mu is held.
+func (b *batcher) channel(ch deliverer) *channel {
+	c := b.channels[ch]
+	if c == nil {
+		c = &channel{ch: ch}
+		b.channels[ch] = c
+	}
+	return c
+}
+
+// drain rejects a channel, waits until no call in progress has anything of it, and
+// acknowledges what is done.
+func (b *batcher) drain(ch deliverer) {
 	b.mu.Lock()
-	b.reject(ch)
-	var over chan struct{}
-	if b.inProgress[ch] {
-		over = make(chan struct{})
-		b.batchDone = append(b.batchDone, over)
+	defer b.mu.Unlock()
+	c := b.channel(ch)
+	c.rejected = true
+	b.waiting = slices.DeleteFunc(b.waiting, func(i *item) bool { return i.from == c })
+	for c.calls > 0 {
+		b.over.Wait()
 	}
-	b.mu.Unlock()
-	if over != nil {
-		<-over
-	}
-	b.acknowledge(func(c *amqp.Channel, _ *unacked) bool { return c == ch })
+	b.acknowledge(c)
 }
 
 // forget removes a channel by which nothing more comes.
-func (b *batcher) forget(ch *amqp.Channel) {
+func (b *batcher) forget(ch deliverer) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	delete(b.rejected, ch)
-}
-
-// reject drops what waits and what still comes on a channel. mu is held.
-func (b *batcher) reject(ch *amqp.Channel) {
-	b.rejected[ch] = true
-	b.waiting = slices.DeleteFunc(b.waiting, func(i item) bool { return i.ch == ch })
+	delete(b.channels, ch)
 }
 
 // run handles batches until ctx ends.
 func (b *batcher) run(ctx context.Context) {
+	var retrying sync.WaitGroup
+	retrying.Go(func() {
+		b.retries.Run(ctx, func(ctx context.Context, parts []part) ([]part, error) {
+			failed, err := b.handle(ctx, parts, true)
+			b.ready.Notify() // to acknowledge
+			return failed, err
+		})
+	})
+	defer retrying.Wait()
+	b.handleNew(ctx)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.stopped, b.waiting = true, nil
+}
+
+// handleNew handles what comes for the first time, until ctx ends.
+func (b *batcher) handleNew(ctx context.Context) {
 	for {
 		if !b.hasWaiting() {
 			var ackDue <-chan time.Time
@@ -140,14 +206,24 @@ func (b *batcher) run(ctx context.Context) {
 			}
 			continue
 		}
-		if b.Window.acquire(ctx) != nil {
+		slot, err := b.Window.acquire(ctx)
+		if err != nil {
 			return
 		}
 		// After the wait, so that what came meanwhile is in the batch as well.
-		items := b.take(b.MaxBatch)
-		took := b.process(ctx, items)
-		b.finishBatch()
-		b.Window.release(took)
+		parts := b.retries.Admit(b.take(b.MaxBatch))
+		if len(parts) == 0 {
+			slot.release(0)
+			continue
+		}
+		began := time.Now()
+		failed, err := b.handle(ctx, parts, false)
+		took := time.Since(began)
+		if len(failed) > 0 {
+			took = 0
+		}
+		slot.release(took)
+		b.retries.Add(failed, err)
 	}
 }
 
@@ -157,171 +233,197 @@ func (b *batcher) hasWaiting() bool {
 	return len(b.waiting) > 0
 }
 
-// take removes waiting messages, oldest first: one message, or more with at
-// most n submissions in all. Messages whose channel is closed are left out:
-// they are redelivered, behind the messages that precede them.
-func (b *batcher) take(n int) []item {
+// take removes waiting messages, oldest first, and returns what is in them: one
+// message, or more with at most n submissions in all.
+func (b *batcher) take(n int) (parts []part) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.waiting = slices.DeleteFunc(b.waiting, func(i item) bool { return i.ch.IsClosed() })
 	count := 0
-	for count < len(b.waiting) {
-		i := &b.waiting[count]
+	for ; count < len(b.waiting); count++ {
+		i := b.waiting[count]
 		if i.submissions == nil {
-			decoded, err := decodeBatch(i.delivery.Body)
-			if err != nil {
-				decoded = nil // the whole message becomes a dead letter
-			}
-			requeued, _ := i.delivery.Headers[headerRequeued].(bool)
-			for j := range decoded {
-				decoded[j].Requeued = requeued
-			}
-			i.submissions = decoded
+			i.decode()
 		}
 		if n -= len(i.submissions); n < 0 && count > 0 {
 			break
 		}
-		count++
+		for at := range i.left {
+			parts = append(parts, part{item: i, at: at})
+		}
 	}
-	taken := slices.Clone(b.waiting[:count])
 	b.waiting = b.waiting[count:]
 	if len(b.waiting) == 0 {
 		b.waiting = nil
 	}
-	b.inProgress = map[*amqp.Channel]bool{}
-	for _, i := range taken {
-		b.inProgress[i.ch] = true
-	}
-	return taken
+	return parts
 }
 
-// finishBatch ends the current batch.
-func (b *batcher) finishBatch() {
+// decode sets what is in an item. mu is held.
+func (i *item) decode() {
+	decoded, err := decodeBatch(i.delivery.Body)
+	if err != nil || len(decoded) == 0 {
+		i.left = 1 // the whole message becomes a dead letter
+		return
+	}
+	requeued, _ := i.delivery.Headers[headerRequeued].(bool)
+	for j := range decoded {
+		decoded[j].Requeued = requeued
+	}
+	i.submissions, i.left = decoded, len(decoded)
+}
+
+// begin begins a call. It leaves out what was delivered by channels that are
+// closed or rejected: that is redelivered, behind the messages that precede it.
+func (b *batcher) begin(parts []part) []part {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.inProgress = nil
-	for _, c := range b.batchDone {
-		close(c)
+	parts = slices.DeleteFunc(parts, func(p part) bool { return !p.item.from.usable() })
+	for _, p := range parts {
+		p.item.from.calls++
 	}
-	b.batchDone = nil
+	return parts
 }
 
-// process handles items until they are done or abandoned. It returns how long
-// that took when the first attempt succeeded, otherwise 0.
-func (b *batcher) process(ctx context.Context, items []item) (took time.Duration) {
-	retry := backoff.Backoff{InitialInterval: minRetryDelay, MaxInterval: maxRetryDelay}
-	failed := false
-	for len(items) > 0 {
-		began := time.Now()
-		err := b.handle(ctx, items)
-		if err == nil && !failed {
-			return time.Since(began)
-		}
-		if err == nil {
-			return 0
-		}
-		failed = true
-		wait := retry.Next()
-		b.Logger.Error("messages could not be stored; trying again", "messages", len(items), "after", wait, "error", err)
-		if backoff.Sleep(ctx, wait) != nil {
-			b.abandon(items) // another worker receives them
-			return 0
-		}
-		// Items whose channel is closed are redelivered.
-		items = slices.DeleteFunc(items, func(i item) bool { return i.ch.IsClosed() })
-		for i := range items {
-			items[i].retried = true
-		}
-	}
-	return 0
-}
-
-// abandon leaves items to the worker that receives them next. It rejects their
-// channels: an acknowledgement covers all earlier messages of its channel, and
-// later messages must not be stored before these.
-func (b *batcher) abandon(items []item) {
+// end ends a call. Items of which all is done may be acknowledged.
+func (b *batcher) end(parts []part) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	for _, i := range items {
-		b.reject(i.ch)
+	for _, p := range parts {
+		i, c := p.item, p.item.from
+		c.calls--
+		if !p.done {
+			continue
+		}
+		if i.left--; i.left > 0 {
+			continue
+		}
+		i.done = true
+		if c.done == 0 {
+			c.doneSince = time.Now()
+		}
+		c.done++
 	}
+	b.over.Broadcast()
 }
 
-// handle has items stored, publishes dead letters, and acknowledges.
-func (b *batcher) handle(ctx context.Context, items []item) error {
-	var batch []broker.Delivery
-	for _, i := range items {
-		for _, s := range i.submissions {
-			batch = append(batch, broker.Delivery{Submission: s, Confirmed: true, Redelivered: i.retried || i.delivery.Redelivered})
+// handle has parts stored, publishes dead letters, and acknowledges. It returns
+// what is to be tried again; see [retryqueue.Queue.Run].
+func (b *batcher) handle(ctx context.Context, parts []part, retry bool) (failed []part, err error) {
+	parts = b.begin(parts)
+	err = b.decide(ctx, parts)
+	// Before the acknowledgement: nothing that was accepted may disappear.
+	if retry || !b.deadLettersFail.Load() {
+		err = errors.Join(err, b.keepDeadLetters(ctx, parts))
+	}
+	b.end(parts)
+	b.acknowledgeDue()
+	for _, p := range parts {
+		if !p.done {
+			failed = append(failed, p)
 		}
 	}
-	var dead []amqp.Publishing
-	for _, i := range items {
-		if len(i.submissions) == 0 {
-			dead = append(dead, newUnreadableDeadLetter(i.delivery))
+	return failed, err
+}
+
+// decide has the handler decide about parts.
+func (b *batcher) decide(ctx context.Context, parts []part) error {
+	batch := make([]broker.Delivery, 0, len(parts))
+	for _, p := range parts {
+		if p.undecided() {
+			batch = append(batch, broker.Delivery{Submission: *p.submission(), Confirmed: true, Redelivered: p.retried || p.item.delivery.Redelivered})
 		}
 	}
-	if len(batch) > 0 {
-		verdicts, err := b.Handle(ctx, batch)
-		if err != nil {
-			return err
-		}
-		if len(verdicts) != len(batch) {
-			return fmt.Errorf("the handler gave %d verdicts for %d deliveries", len(verdicts), len(batch))
-		}
-		for i, refusal := range verdicts {
-			if refusal != nil {
-				dead = append(dead, newDeadLetter(&batch[i].Submission, refusal))
+	if len(batch) == 0 {
+		return nil
+	}
+	verdicts, err := b.Handle(ctx, batch)
+	if err == nil && len(verdicts) != len(batch) {
+		err = fmt.Errorf("the handler gave %d verdicts for %d deliveries", len(verdicts), len(batch))
+	}
+	for i := range parts {
+		p := &parts[i]
+		switch {
+		case !p.undecided():
+		case err != nil:
+			p.retried = true
+		default:
+			refusal := verdicts[0]
+			verdicts = verdicts[1:]
+			if p.done = refusal == nil; !p.done && !chat.Undecided(refusal) {
+				p.refusal = refusal
 			}
 		}
 	}
-	// Before the acknowledgement: nothing that was accepted may disappear.
-	if len(dead) > 0 {
-		if err := b.PublishDeadLetters(ctx, dead); err != nil {
-			return fmt.Errorf("publish %d dead letters: %w", len(dead), err)
+	return err
+}
+
+// keepDeadLetters publishes the dead letters of parts that need one.
+func (b *batcher) keepDeadLetters(ctx context.Context, parts []part) error {
+	var dead []amqp.Publishing
+	for _, p := range parts {
+		switch {
+		case p.unreadable():
+			dead = append(dead, newUnreadableDeadLetter(p.item.delivery))
+		case p.refusal != nil:
+			dead = append(dead, newDeadLetter(p.submission(), p.refusal))
 		}
 	}
-	b.markDone(items)
-	b.acknowledgeDue()
+	if len(dead) == 0 {
+		return nil
+	}
+	err := b.PublishDeadLetters(ctx, dead)
+	b.deadLettersFail.Store(err != nil)
+	if err != nil {
+		return fmt.Errorf("publish %d dead letters: %w", len(dead), err)
+	}
+	for i := range parts {
+		if p := &parts[i]; p.unreadable() || p.refusal != nil {
+			p.done = true
+		}
+	}
 	return nil
 }
 
-// markDone records that items may be acknowledged.
-func (b *batcher) markDone(items []item) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	for _, i := range items {
-		u := b.unacked[i.ch]
-		if u == nil {
-			u = &unacked{since: time.Now()}
-			b.unacked[i.ch] = u
-		}
-		u.tag = max(u.tag, i.delivery.DeliveryTag)
-		u.count++
-	}
-}
-
-// acknowledgeDue acknowledges the channels whose delay is over. It reports
-// whether others are left.
+// acknowledgeDue acknowledges on the channels on which it is time to. It reports
+// whether something is left to be acknowledged on others.
 func (b *batcher) acknowledgeDue() (left bool) {
-	return b.acknowledge(func(_ *amqp.Channel, u *unacked) bool { return u.due() })
-}
-
-// acknowledge acknowledges what is done on the channels that match. It reports
-// whether others are left.
-func (b *batcher) acknowledge(match func(*amqp.Channel, *unacked) bool) (left bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	for ch, u := range b.unacked {
-		if !match(ch, u) {
-			continue
+	for _, c := range b.channels {
+		if c.due() {
+			b.acknowledge(c)
 		}
-		delete(b.unacked, ch)
-		// A failure means that the channel is gone: its messages are
-		// redelivered and recognized as stored.
-		if err := ch.Ack(u.tag, true); err != nil && !errors.Is(err, amqp.ErrClosed) {
-			b.Logger.Warn("stored messages could not be acknowledged; they will be redelivered", "error", err)
-		}
+		left = left || c.done > 0
 	}
-	return len(b.unacked) > 0
+	return left
+}
+
+// acknowledge acknowledges what is done on a channel: together where nothing
+// before it waits, and else one by one, so that the prefetch has room again. mu is
+// held.
+func (b *batcher) acknowledge(c *channel) {
+	var err error
+	n := 0
+	for n < len(c.unacked) && c.unacked[n].done {
+		n++
+	}
+	if n > 0 {
+		err = c.ch.Ack(c.unacked[n-1].delivery.DeliveryTag, true)
+		c.unacked = slices.Delete(c.unacked, 0, n)
+		c.done -= n
+	}
+	if c.done > 0 {
+		c.unacked = slices.DeleteFunc(c.unacked, func(i *item) bool {
+			if i.done && err == nil {
+				err = c.ch.Ack(i.delivery.DeliveryTag, false)
+			}
+			return i.done
+		})
+		c.done = 0
+	}
+	// A failure means that the channel is gone: its messages are redelivered and
+	// recognized as stored.
+	if err != nil && !errors.Is(err, amqp.ErrClosed) {
+		b.Logger.Warn("stored messages could not be acknowledged; they will be redelivered", "error", err)
+	}
 }

@@ -3,8 +3,15 @@ package rabbitmq
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
+	"math/rand/v2"
+	"slices"
+	"strconv"
+	"sync"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
@@ -13,59 +20,345 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
 )
 
+// fakeChannel is a channel without a server. It records what is acknowledged.
+type fakeChannel struct {
+	mu     sync.Mutex
+	acked  map[uint64]bool
+	last   uint64 // that was delivered
+	closed bool
+}
+
+func (c *fakeChannel) Ack(tag uint64, multiple bool) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.acked[tag] = true
+	for ; multiple && tag > 0; tag-- {
+		c.acked[tag] = true
+	}
+	return nil
+}
+
+func (c *fakeChannel) IsClosed() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.closed
+}
+
+func (c *fakeChannel) isAcked(tag uint64) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.acked[tag]
+}
+
+func newFakeChannel() *fakeChannel { return &fakeChannel{acked: map[uint64]bool{}} }
+
 // newTestBatcher is a batcher without a server.
 func newTestBatcher(t *testing.T, handle broker.Handler) *batcher {
 	t.Helper()
-	return newBatcher(batcherConfig{Handle: handle, Window: newWindow(1, 1), MaxBatch: 500, Logger: slog.New(slog.NewTextHandler(t.Output(), nil))})
+	return newBatcher(batcherConfig{
+		Handle: handle, PublishDeadLetters: func(context.Context, []amqp.Publishing) error { return nil },
+		Window: newWindow(1, 1), MaxBatch: 500, Logger: slog.New(slog.NewTextHandler(t.Output(), nil)),
+	})
 }
 
-// deliver adds a delivery, as a subscription does.
-func deliver(b *batcher, ch *amqp.Channel, tag uint64, body string) {
-	s := chat.Submission{Sender: 1, Conversation: 1, ReceivedAt: time.Now(), Body: body}
-	b.add(ch, amqp.Delivery{DeliveryTag: tag, Body: appendSubmission(beginBatch(nil), &s)})
+// deliver adds a delivery of messages, as a subscription does, and returns its tag.
+func deliver(b *batcher, ch *fakeChannel, messages ...chat.Submission) uint64 {
+	body := beginBatch(nil)
+	for i := range messages {
+		body = appendSubmission(body, &messages[i])
+	}
+	ch.last++
+	b.add(ch, amqp.Delivery{DeliveryTag: ch.last, Body: body})
+	return ch.last
+}
+
+func message(c chat.ConversationID, body string) chat.Submission {
+	return chat.Submission{Sender: 1, Conversation: c, ReceivedAt: time.Now(), Body: body}
+}
+
+// start runs a batcher until stop is called.
+func start(t *testing.T, b *batcher) (stop func()) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() { defer close(done); b.run(ctx) }()
+	return sync.OnceFunc(func() { cancel(); <-done })
 }
 
 // A worker that is stopped while a batch fails handles nothing that came after
-// it: an acknowledgement of that would cover the batch as well.
+// it, and acknowledges neither.
 func TestStoppedBatcherTakesNothingMore(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
-	ch := new(amqp.Channel)
+	ch := newFakeChannel()
 	var b *batcher
 	calls := 0
 	b = newTestBatcher(t, func(_ context.Context, batch []broker.Delivery) ([]*chat.Error, error) {
 		if calls++; calls == 1 {
-			deliver(b, ch, 2, "the next")
+			deliver(b, ch, message(1, "the next"))
 			cancel()
 			return nil, errors.New("the store is unavailable")
 		}
 		t.Errorf("%q is handled after the one before it was abandoned", batch[0].Body)
 		return make([]*chat.Error, len(batch)), nil
 	})
-	deliver(b, ch, 1, "the first")
+	deliver(b, ch, message(1, "the first"))
 	b.run(ctx)
-	deliver(b, ch, 3, "a late one")
-	if calls != 1 || b.hasWaiting() || len(b.unacked) != 0 {
-		t.Errorf("%d calls, something waits: %v, to be acknowledged: %v", calls, b.hasWaiting(), b.unacked)
+	deliver(b, ch, message(1, "a late one"))
+	b.drain(ch)
+	if calls != 1 || b.hasWaiting() || len(ch.acked) != 0 {
+		t.Errorf("%d calls, something waits: %v, acknowledged: %v", calls, b.hasWaiting(), ch.acked)
 	}
 	b.forget(ch)
-	if len(b.rejected) != 0 {
+	if len(b.channels) != 0 {
 		t.Error("the channel is remembered for ever")
 	}
 }
 
-// The channels of abandoned items are rejected, also when the batcher continues.
-func TestNothingIsHandledAfterAbandonedItems(t *testing.T) {
-	b := newTestBatcher(t, nil)
-	one, other := new(amqp.Channel), new(amqp.Channel)
-	deliver(b, one, 1, "a")
-	items := b.take(1)
-	deliver(b, one, 2, "b")
-	deliver(b, other, 1, "c")
-	b.abandon(items)
-	b.finishBatch()
-	deliver(b, one, 3, "d")
-	taken := b.take(100)
-	if len(taken) != 1 || taken[0].ch != other {
-		t.Errorf("%d items are taken, want only the other channel's", len(taken))
+// A call that hangs on one conversation, with the only slot of the window, stops
+// nothing else for longer than a slot is counted; nor do its retries.
+func TestHungCallStopsOneConversation(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const hangs = time.Minute
+		handled := make(chan string, 100)
+		handle := func(_ context.Context, batch []broker.Delivery) ([]*chat.Error, error) {
+			if slices.ContainsFunc(batch, func(d broker.Delivery) bool { return d.Conversation == 1 }) {
+				time.Sleep(hangs)
+				return nil, errors.New("timeout")
+			}
+			for _, d := range batch {
+				handled <- d.Body
+			}
+			return make([]*chat.Error, len(batch)), nil
+		}
+		hanging, other := newTestBatcher(t, handle), newTestBatcher(t, handle)
+		other.Window = hanging.Window
+		stopHanging, stopOther := start(t, hanging), start(t, other)
+		one, two := newFakeChannel(), newFakeChannel()
+		next := func(what, want string, within time.Duration) {
+			t.Helper()
+			began := time.Now()
+			if got := <-handled; got != want {
+				t.Errorf("%s: %s is handled, want %s", what, got, want)
+			}
+			if took := time.Since(began); took > within {
+				t.Errorf("%s: it took %v", what, took)
+			}
+		}
+		hung := deliver(hanging, one, message(1, "hangs"))
+		synctest.Wait()
+		deliver(other, two, message(3, "3"))
+		next("another partition, while the first try hangs", "3", maxCounted)
+		time.Sleep(hangs) // the second try hangs
+		synctest.Wait()
+		behind := deliver(hanging, one, message(1, "behind"))
+		beside := deliver(hanging, one, message(2, "2"))
+		next("another conversation of the partition", "2", 0)
+		deliver(other, two, message(3, "4"))
+		next("another partition", "4", 0)
+		time.Sleep(2 * maxAckDelay)
+		synctest.Wait()
+		if one.isAcked(hung) || one.isAcked(behind) || !one.isAcked(beside) {
+			t.Errorf("acknowledged: %v", one.acked)
+		}
+		stopHanging()
+		stopOther()
+	})
+}
+
+// Dead letters that cannot be kept hold up what they are of, and nothing else.
+func TestDeadLettersThatHang(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		handled := make(chan string, 100)
+		b := newTestBatcher(t, func(_ context.Context, batch []broker.Delivery) ([]*chat.Error, error) {
+			verdicts := make([]*chat.Error, len(batch))
+			for i, d := range batch {
+				handled <- d.Body
+				if d.Conversation == 1 {
+					verdicts[i] = chat.NotFound("conversation")
+				}
+			}
+			return verdicts, nil
+		})
+		var works atomic.Bool
+		var kept atomic.Int64
+		b.PublishDeadLetters = func(_ context.Context, dead []amqp.Publishing) error {
+			if !works.Load() {
+				time.Sleep(confirmTimeout)
+				return errOutcomeUnknown
+			}
+			kept.Add(int64(len(dead)))
+			return nil
+		}
+		ch := newFakeChannel()
+		stop := start(t, b)
+		refused := deliver(b, ch, message(1, "refused"), message(2, "beside"))
+		time.Sleep(2 * confirmTimeout)
+		later := deliver(b, ch, message(2, "later"))
+		again := deliver(b, ch, message(1, "refused, too"))
+		time.Sleep(time.Second)
+		if ch.isAcked(refused) || ch.isAcked(again) || !ch.isAcked(later) {
+			t.Errorf("acknowledged: %v", ch.acked)
+		}
+		works.Store(true)
+		time.Sleep(time.Minute)
+		if !ch.isAcked(refused) || !ch.isAcked(again) || kept.Load() != 2 {
+			t.Errorf("at the end %d dead letters are kept, acknowledged: %v", kept.Load(), ch.acked)
+		}
+		if len(handled) != 4 {
+			t.Errorf("4 messages are handled %d times", len(handled))
+		}
+		stop()
+	})
+}
+
+// Whatever fails and hangs, each conversation is handled in order, by one call at
+// a time, and nothing is acknowledged before it is done. Channels close at random
+// and what they have not acknowledged is delivered again, to one of two workers, as by
+// RabbitMQ.
+func TestOrderWhateverFails(t *testing.T) {
+	for seed := range uint64(300) {
+		synctest.Test(t, func(t *testing.T) { simulateBatcher(t, rand.New(rand.NewPCG(seed, 7))) })
 	}
+}
+
+func simulateBatcher(t *testing.T, r *rand.Rand) {
+	const conversations = 6
+	random := &lockedRand{r: r}
+	var mu sync.Mutex
+	busy := map[chat.ConversationID]bool{}
+	next := map[chat.ConversationID]int{} // number of the next message to be stored
+	handle := func(_ context.Context, batch []broker.Delivery) ([]*chat.Error, error) {
+		mine := map[chat.ConversationID]bool{}
+		mu.Lock()
+		for _, d := range batch {
+			if busy[d.Conversation] && !mine[d.Conversation] {
+				t.Errorf("two calls have conversation %d", d.Conversation)
+			}
+			mine[d.Conversation], busy[d.Conversation] = true, true
+		}
+		mu.Unlock()
+		time.Sleep(time.Duration(random.intN(3000)) * time.Millisecond)
+		mu.Lock()
+		defer mu.Unlock()
+		for c := range mine {
+			busy[c] = false
+		}
+		if mine[conversations] && random.intN(3) > 0 || random.intN(20) == 0 {
+			return nil, errors.New("it failed")
+		}
+		held := map[chat.ConversationID]bool{}
+		for c := range mine {
+			held[c] = random.intN(4) == 0
+		}
+		verdicts := make([]*chat.Error, len(batch))
+		for i, d := range batch {
+			if held[d.Conversation] {
+				verdicts[i] = chat.Refuse(chat.CodeUnavailable, "", "held")
+				continue
+			}
+			n, _ := strconv.Atoi(d.Body)
+			switch {
+			case n == next[d.Conversation]:
+				next[d.Conversation]++
+			case n > next[d.Conversation]:
+				t.Errorf("conversation %d: %d comes before %d", d.Conversation, n, next[d.Conversation])
+			}
+			if n%5 == 4 {
+				verdicts[i] = chat.NotFound("conversation")
+			}
+		}
+		return verdicts, nil
+	}
+	workers := make([]*batcher, 2)
+	for i := range workers {
+		b := newTestBatcher(t, handle)
+		b.Logger = slog.New(slog.DiscardHandler)
+		b.MaxBatch = 1 + r.IntN(8)
+		b.PublishDeadLetters = func(context.Context, []amqp.Publishing) error {
+			if random.intN(3) == 0 {
+				return errOutcomeUnknown
+			}
+			return nil
+		}
+		workers[i] = b
+		defer start(t, b)()
+	}
+	b := workers[0]
+	// What a queue has, in its order, and what of it was delivered by the channel.
+	var queue, delivered [][]chat.Submission
+	ch := newFakeChannel()
+	unacked := func() (left [][]chat.Submission) {
+		for i, m := range delivered {
+			if !ch.isAcked(uint64(i + 1)) {
+				left = append(left, m)
+				continue
+			}
+			for _, s := range m {
+				mu.Lock()
+				if n, _ := strconv.Atoi(s.Body); n >= next[s.Conversation] {
+					t.Errorf("%s of conversation %d is acknowledged and not stored", s.Body, s.Conversation)
+				}
+				mu.Unlock()
+			}
+		}
+		return left
+	}
+	reconnect := func() {
+		b.drain(ch)
+		queue = slices.Concat(unacked(), queue)
+		b.forget(ch)
+		ch, delivered = newFakeChannel(), nil
+		b = workers[random.intN(2)]
+	}
+	published := map[chat.ConversationID]int{}
+	for range 60 {
+		var messages []chat.Submission
+		for range 1 + random.intN(4) {
+			c := chat.ConversationID(1 + random.intN(conversations))
+			messages = append(messages, message(c, fmt.Sprint(published[c])))
+			published[c]++
+		}
+		queue = append(queue, messages)
+		for len(queue) > 0 && len(unacked()) < prefetch && random.intN(4) > 0 {
+			delivered = append(delivered, queue[0])
+			deliver(b, ch, queue[0]...)
+			queue = queue[1:]
+		}
+		time.Sleep(time.Duration(random.intN(500)) * time.Millisecond)
+		switch random.intN(20) {
+		case 0:
+			reconnect()
+		case 1: // the connection is lost first
+			ch.mu.Lock()
+			ch.closed = true
+			ch.mu.Unlock()
+			time.Sleep(time.Duration(random.intN(500)) * time.Millisecond)
+			reconnect()
+		}
+	}
+	for len(queue) > 0 || len(unacked()) > 0 {
+		for len(queue) > 0 && len(unacked()) < prefetch {
+			delivered = append(delivered, queue[0])
+			deliver(b, ch, queue[0]...)
+			queue = queue[1:]
+		}
+		time.Sleep(time.Second)
+	}
+	for c, n := range published {
+		if next[c] != n {
+			t.Errorf("%d of %d messages of conversation %d are stored", next[c], n, c)
+		}
+	}
+}
+
+// lockedRand is a source for several goroutines.
+type lockedRand struct {
+	mu sync.Mutex
+	r  *rand.Rand
+}
+
+func (l *lockedRand) intN(n int) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.r.IntN(n)
 }

@@ -25,6 +25,7 @@ type partition struct {
 	queue   *batching.Queue[entry]
 	channel *confirmChannel // used by publishLoop only
 	failing atomic.Bool     // a batch has failed, and what waited behind it is being refused
+	suspect bool            // its last batch has failed; used by publishLoop only
 }
 
 // Publish implements [broker.Publisher].
@@ -171,13 +172,14 @@ func (b *Broker) currentSession() *session {
 func (b *Broker) publishLoop(ctx context.Context, p *partition) {
 	var buffer []byte
 	for p.queue.Len() > 0 || p.queue.Ready().Wait(ctx) {
-		if b.publishWindow.acquire(ctx) != nil {
+		slot, err := b.admit(ctx, p)
+		if err != nil {
 			return
 		}
 		// After the wait, so that what came meanwhile is in the batch as well.
 		entries := p.take(b.cfg.MaxBatch, maxBatchBytes)
 		if len(entries) == 0 {
-			b.publishWindow.release(0)
+			slot.release(0)
 			continue
 		}
 		buffer = beginBatch(buffer[:0])
@@ -185,12 +187,13 @@ func (b *Broker) publishLoop(ctx context.Context, p *partition) {
 			buffer = appendSubmission(buffer, &entries[i].submission)
 		}
 		began := time.Now()
-		err := b.publishBatch(ctx, p, buffer)
+		err = b.publishBatch(ctx, p, buffer)
 		took := time.Since(began)
 		if err != nil {
 			took = 0
 		}
-		b.publishWindow.release(took)
+		slot.release(took)
+		p.suspect = err != nil
 		if err == nil {
 			b.confirmAll(entries, nil)
 			continue
@@ -203,6 +206,15 @@ func (b *Broker) publishLoop(ctx context.Context, p *partition) {
 		b.failAll(p.queue.Take(0), errUnavailable)
 		p.failing.Store(false)
 	}
+}
+
+// admit waits until a partition may publish a batch. One whose last batch has
+// failed does not wait, and is not counted: it may have no leader, and hang again.
+func (b *Broker) admit(ctx context.Context, p *partition) (*slot, error) {
+	if p.suspect {
+		return nil, ctx.Err()
+	}
+	return b.publishWindow.acquire(ctx)
 }
 
 // confirmChannel returns the partition's channel. It opens a new one when the

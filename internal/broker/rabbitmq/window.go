@@ -15,14 +15,17 @@ import (
 //
 // The fastest recent call stands for one on an idle system, as in TCP Vegas
 // (Brakmo and Peterson, 1995), and the limit follows the gradient fastest/took
-// as in Netflix' concurrency-limits (Gradient2Limit). It is safe for concurrent
-// use.
+// as in Netflix' concurrency-limits (Gradient2Limit).
+//
+// A call that hangs is not counted for longer than maxCounted: it says nothing
+// about the others, and with a small limit few of them would stop all. Whoever
+// makes the calls bounds how many hang. A window is safe for concurrent use.
 type window struct {
 	max, headroom float64 // calls
 
 	mu       sync.Mutex
 	limit    float64
-	inFlight int
+	inFlight int             // without those that hang
 	waiters  []chan struct{} // in order of arrival; closed when they may go
 
 	previousFastest, currentFastest time.Duration // of the previous period, and of the current one so far
@@ -38,7 +41,17 @@ const (
 	// fastestPeriod is how long the fastest call is remembered at least. It is
 	// forgotten then, since the servers may be slower permanently.
 	fastestPeriod = 30 * time.Second
+	// maxCounted is how long a call counts as in flight: longer than one takes
+	// when the servers are merely busy.
+	maxCounted = time.Second
 )
+
+// slot is the permission for one call. nil is that of a call beside the window.
+type slot struct {
+	w       *window
+	expiry  *time.Timer // ends the counting
+	counted bool        // guarded by w.mu
+}
 
 // newWindow returns a window that allows up to limit calls in flight, and about
 // headroom of them however long they take.
@@ -48,15 +61,15 @@ func newWindow(limit int, headroom float64) *window {
 
 // acquire waits until a call may start. It fails only when ctx has ended, and then
 // always, so that nothing is started during a stop.
-func (w *window) acquire(ctx context.Context) error {
+func (w *window) acquire(ctx context.Context) (*slot, error) {
 	if err := ctx.Err(); err != nil {
-		return err
+		return nil, err
 	}
 	w.mu.Lock()
 	if len(w.waiters) == 0 && w.inFlight < int(w.limit) {
 		w.inFlight++
 		w.mu.Unlock()
-		return nil
+		return w.newSlot(), nil
 	}
 	admitted := make(chan struct{})
 	w.waiters = append(w.waiters, admitted)
@@ -65,15 +78,22 @@ func (w *window) acquire(ctx context.Context) error {
 	case <-admitted:
 	case <-ctx.Done():
 		if w.cancelWait(admitted) {
-			return ctx.Err()
+			return nil, ctx.Err()
 		}
 		// It was admitted at the same moment.
 	}
+	s := w.newSlot()
 	if err := ctx.Err(); err != nil {
-		w.release(0)
-		return err
+		s.release(0)
+		return nil, err
 	}
-	return nil
+	return s, nil
+}
+
+func (w *window) newSlot() *slot {
+	s := &slot{w: w, counted: true}
+	s.expiry = time.AfterFunc(maxCounted, s.expire)
+	return s
 }
 
 // cancelWait removes a waiter. It reports false when the waiter was admitted
@@ -89,14 +109,35 @@ func (w *window) cancelWait(admitted chan struct{}) bool {
 	return true
 }
 
-// release ends a call that acquire admitted. took is how long the call took, or 0
-// when that is not to be counted, because it failed.
-func (w *window) release(took time.Duration) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.inFlight--
+// expire ends the counting of a call that hangs.
+func (s *slot) expire() {
+	s.w.mu.Lock()
+	defer s.w.mu.Unlock()
+	s.uncount()
+}
+
+// release ends a call. took is how long the call took, or 0 when that is not to be
+// counted, because it failed.
+func (s *slot) release(took time.Duration) {
+	if s == nil {
+		return
+	}
+	s.expiry.Stop()
+	s.w.mu.Lock()
+	defer s.w.mu.Unlock()
 	if took > 0 {
-		w.update(took, time.Now())
+		s.w.update(took, time.Now())
+	}
+	s.uncount()
+}
+
+// uncount admits waiting calls in place of this one, unless that was done before.
+// mu is held.
+func (s *slot) uncount() {
+	w := s.w
+	if s.counted {
+		s.counted = false
+		w.inFlight--
 	}
 	for len(w.waiters) > 0 && w.inFlight < int(w.limit) {
 		close(w.waiters[0])

@@ -3,6 +3,7 @@ package rabbitmq
 import (
 	"context"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -12,13 +13,14 @@ func simulateCalls(t *testing.T, w *window, n int, took func(inFlight int) time.
 	t.Helper()
 	now := time.Now()
 	for range n {
-		if err := w.acquire(t.Context()); err != nil {
+		s, err := w.acquire(t.Context())
+		if err != nil {
 			t.Fatal(err)
 		}
 		w.mu.Lock()
 		w.update(took(int(w.limit)), now)
 		w.mu.Unlock()
-		w.release(0)
+		s.release(0)
 	}
 }
 
@@ -54,35 +56,34 @@ func TestWindow(t *testing.T) {
 }
 
 func TestWindowIsFIFO(t *testing.T) {
-	w := newWindow(1, 0)
-	if err := w.acquire(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	order := make(chan int, 3)
-	for i := range 3 {
-		go func() {
-			if w.acquire(context.Background()) == nil {
-				order <- i
-				w.release(0)
+	synctest.Test(t, func(t *testing.T) {
+		w := newWindow(1, 0)
+		first, err := w.acquire(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		order := make(chan int, 3)
+		for i := range 3 {
+			go func() {
+				if s, err := w.acquire(context.Background()); err == nil {
+					order <- i
+					s.release(0)
+				}
+			}()
+			synctest.Wait() // it is in line
+		}
+		cancelled, cancel := context.WithCancel(t.Context())
+		cancel()
+		if _, err := w.acquire(cancelled); err == nil {
+			t.Error("a cancelled call was admitted")
+		}
+		first.release(0)
+		for i := range 3 {
+			if got := <-order; got != i {
+				t.Errorf("call %d was admitted at place %d", got, i)
 			}
-		}()
-		for queued := 0; queued <= i; {
-			w.mu.Lock()
-			queued = len(w.waiters)
-			w.mu.Unlock()
 		}
-	}
-	cancelled, cancel := context.WithCancel(t.Context())
-	cancel()
-	if w.acquire(cancelled) == nil {
-		t.Error("a cancelled call was admitted")
-	}
-	w.release(0)
-	for i := range 3 {
-		if got := <-order; got != i {
-			t.Errorf("call %d was admitted at place %d", got, i)
-		}
-	}
+	})
 }
 
 // After its context has ended, a call is not admitted even when the window has
@@ -91,10 +92,40 @@ func TestWindowRefusesEndedContexts(t *testing.T) {
 	w := newWindow(2, 0)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if w.acquire(ctx) == nil {
+	if _, err := w.acquire(ctx); err == nil {
 		t.Error("it was admitted")
 	}
 	if w.inFlight != 0 {
 		t.Errorf("%d calls are in flight", w.inFlight)
 	}
+}
+
+// A call that hangs makes room for others, once.
+func TestHungCallsMakeRoom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWindow(1, 0)
+		for range 3 {
+			hung, err := w.acquire(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			began := time.Now()
+			next, err := w.acquire(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if waited := time.Since(began); waited != maxCounted {
+				t.Errorf("the next waited %v", waited)
+			}
+			hung.release(0)
+			if w.inFlight != 1 {
+				t.Errorf("%d are in flight, want the next alone", w.inFlight)
+			}
+			next.release(0)
+			time.Sleep(2 * maxCounted)
+			if w.inFlight != 0 {
+				t.Errorf("%d are in flight at the end", w.inFlight)
+			}
+		}
+	})
 }

@@ -28,6 +28,10 @@ func (s *Store) FindByClientID(ctx context.Context, keys []store.SendKey) (map[s
 // the unique key of table sends, which costs nothing beyond the insert itself.
 // Only after a conflict, everything is rolled back and done again with every
 // client id looked up.
+//
+// A conversation that another transaction holds does not keep the others of its
+// batch: it is passed over. Only when there is nothing else to decide, Append
+// stands in line for it, so that it has its turn however busy the conversation is.
 func (s *Store) Append(ctx context.Context, in []chat.Submission) ([]chat.Outcome, error) {
 	if len(in) == 0 {
 		return nil, nil
@@ -40,6 +44,9 @@ func (s *Store) Append(ctx context.Context, in []chat.Submission) ([]chat.Outcom
 		var missing []int64
 		if out, missing, err = s.appendOnce(ctx, in, attempt > 0); err == nil {
 			return out, nil
+		}
+		if errors.Is(err, errAllHeld) {
+			return deferAll(len(in)), nil
 		}
 		if isMissingPartition(err) {
 			s.partitions.forget()
@@ -93,6 +100,7 @@ type appendBatch struct {
 	out   []chat.Outcome
 
 	locked   map[chat.ConversationID]*lockedConversation
+	held     map[chat.ConversationID]bool   // conversations that another transaction has locked
 	earlier  map[store.SendKey]chat.Earlier // what became of client ids that were looked up
 	lookedUp bool                           // every client id was
 	seen     map[store.SendKey]chat.Earlier // decided in this batch
@@ -145,6 +153,16 @@ func (a *appendBatch) run(lookUp bool) error {
 	return a.save()
 }
 
+// errAllHeld means that other transactions hold all conversations of a batch.
+var errAllHeld = errors.New("other transactions hold the conversations")
+
+// errHeld is the refusal that says that nothing was decided.
+var errHeld = chat.Refuse(chat.CodeUnavailable, "", "another transaction holds the conversation in the database")
+
+func deferAll(n int) []chat.Outcome {
+	return slices.Repeat([]chat.Outcome{{Refusal: errHeld}}, n)
+}
+
 // lockConversations begins the transaction and locks the conversations in the
 // order of their ids, so that two batches do not deadlock.
 func (a *appendBatch) lockConversations(lookUp bool) error {
@@ -156,18 +174,49 @@ func (a *appendBatch) lockConversations(lookUp bool) error {
 	ids = slices.Compact(ids)
 	b := &pgx.Batch{}
 	b.Queue(`begin`)
-	b.Queue(`SELECT `+conversationColumns+` FROM conversations c WHERE c.id = ANY($1) ORDER BY c.id FOR NO KEY UPDATE`, ids)
+	b.Queue(lockFreeConversations, ids)
 	results := a.conn.SendBatch(a.ctx, b)
 	defer func() { _ = results.Close() }()
 	if _, err := results.Exec(); err != nil {
 		return err
 	}
-	found, err := results.Query()
+	a.locked = make(map[chat.ConversationID]*lockedConversation, len(ids))
+	if err := a.readLocked(results.Query()); err != nil {
+		return err
+	}
+	if err := results.Close(); err != nil {
+		return err
+	}
+	if len(a.locked) < len(ids) {
+		if err := a.findHeld(ids); err != nil {
+			return err
+		}
+	}
+	if lookUp {
+		keys := make([]store.SendKey, len(a.in))
+		for i := range a.in {
+			keys[i] = store.SendKey{Sender: a.in[i].Sender, ClientID: a.in[i].ClientID}
+		}
+		a.lookedUp = true
+		return a.lookUp(keys)
+	}
+	return nil
+}
+
+// The statements that lock conversations: lockFreeConversations those that no
+// other transaction has locked, lockHeldConversations all, which waits.
+var (
+	lockFreeConversations = `WITH timeouts AS MATERIALIZED (` + appendTimeouts + `)
+		SELECT ` + conversationColumns + ` FROM timeouts, conversations c WHERE c.id = ANY($1) ORDER BY c.id FOR NO KEY UPDATE OF c SKIP LOCKED`
+	lockHeldConversations = `SELECT ` + conversationColumns + ` FROM conversations c WHERE c.id = ANY($1) ORDER BY c.id FOR NO KEY UPDATE`
+)
+
+// readLocked reads the conversations that a statement has locked.
+func (a *appendBatch) readLocked(found pgx.Rows, err error) error {
 	if err != nil {
 		return err
 	}
 	defer found.Close()
-	a.locked = make(map[chat.ConversationID]*lockedConversation, len(ids))
 	for found.Next() {
 		c := &lockedConversation{}
 		if err := found.Scan(c.fields()...); err != nil {
@@ -178,16 +227,33 @@ func (a *appendBatch) lockConversations(lookUp bool) error {
 		c.before = c.head
 		a.locked[c.ID] = c
 	}
-	if err := errors.Join(found.Err(), results.Close()); err != nil {
+	return found.Err()
+}
+
+// findHeld finds which conversations of a batch are not locked because other
+// transactions hold them. Those that do not exist are not locked, either. When
+// there is nothing else to decide, it waits for them, and fails with errAllHeld
+// when that takes too long.
+func (a *appendBatch) findHeld(ids []int64) error {
+	ids = slices.DeleteFunc(slices.Clone(ids), func(id int64) bool { return a.locked[chat.ConversationID(id)] != nil })
+	rows, err := a.conn.Query(a.ctx, `SELECT id FROM conversations WHERE id = ANY($1)`, ids)
+	if err != nil {
 		return err
 	}
-	if lookUp {
-		keys := make([]store.SendKey, len(a.in))
-		for i := range a.in {
-			keys[i] = store.SendKey{Sender: a.in[i].Sender, ClientID: a.in[i].ClientID}
+	held, err := pgx.CollectRows(rows, pgx.RowTo[int64])
+	if err != nil {
+		return err
+	}
+	if len(a.locked) == 0 && len(held) == len(ids) {
+		err := a.readLocked(a.conn.Query(a.ctx, lockHeldConversations, ids))
+		if sqlState(err) == lockNotAvailable {
+			return errAllHeld
 		}
-		a.lookedUp = true
-		return a.lookUp(keys)
+		return err
+	}
+	a.held = make(map[chat.ConversationID]bool, len(held))
+	for _, id := range held {
+		a.held[chat.ConversationID(id)] = true
 	}
 	return nil
 }
@@ -345,6 +411,10 @@ func (a *appendBatch) queryRoles(f func(chat.ConversationID, chat.UserID, chat.R
 
 // decide sets the outcome of one submission.
 func (a *appendBatch) decide(s *chat.Submission, out *chat.Outcome) error {
+	if a.held[s.Conversation] {
+		out.Refusal = errHeld
+		return nil
+	}
 	key := store.SendKey{Sender: s.Sender, ClientID: s.ClientID}
 	earlier, decided := a.seen[key]
 	if !decided {

@@ -151,6 +151,9 @@ func (s *Store) renewEpoch(ctx context.Context, q beginner, force bool) (epoch s
 	var before string
 	renewed := false
 	err = pgx.BeginFunc(ctx, q, func(t pgx.Tx) error {
+		if err := setIdleTimeout(ctx, t); err != nil {
+			return err
+		}
 		var same, sameServer bool
 		// The row is locked until the end.
 		if err := t.QueryRow(ctx, `SELECT epoch, epoch <> '' AND history = `+s.history()+`, split_part(history, '/', 1) = split_part(`+s.history()+`, '/', 1)

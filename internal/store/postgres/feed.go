@@ -261,7 +261,7 @@ const selectFirstSeqAfter = `WITH RECURSIVE search (low, high) AS (
 func (s *Store) Changes(ctx context.Context, id chat.ConversationID, by chat.UserID, rev int64, limit int) (page []chat.Message, head int64, err error) {
 	page, err = read(ctx, s, "read changes", func(ctx context.Context, _ querier) (out []chat.Message, err error) {
 		// Several statements that must see one state.
-		err = pgx.BeginTxFunc(ctx, s.pool, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(t pgx.Tx) error {
+		err = pgx.BeginTxFunc(ctx, s.pool, readOneStateOptions, func(t pgx.Tx) error {
 			out, head, err = changesAfter(ctx, t, id, by, max(rev, 0), max(limit, 0))
 			return err
 		})

@@ -142,7 +142,7 @@ func (r *replicas) begin(ctx context.Context) (*replica, pgx.Tx) {
 	if at.err != nil {
 		return nil, nil // the read on the primary will return the error
 	}
-	tx, err := one.pool.BeginTx(ctx, pgx.TxOptions{AccessMode: pgx.ReadOnly})
+	tx, err := one.pool.BeginTx(ctx, readOptions)
 	if err == nil {
 		if err = waitForReplay(ctx, tx, at); err == nil {
 			return one, tx

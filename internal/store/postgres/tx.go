@@ -43,7 +43,7 @@ func change[T any](ctx context.Context, s *Store, what string, f func(t *tx) (T,
 	for range attempts {
 		var none T
 		out = none
-		err = pgx.BeginFunc(ctx, s.pool, func(p pgx.Tx) (err error) {
+		err = pgx.BeginTxFunc(ctx, s.pool, changeOptions, func(p pgx.Tx) (err error) {
 			out, err = f(&tx{Tx: p, ctx: ctx, store: s})
 			return err
 		})

@@ -59,7 +59,7 @@ func concurrentChanges(f *fixture) {
 				for k := range batch {
 					batch[k] = submission(c, users[i+1], fmt.Sprintf("from %d, %d.%d", i, r, k))
 				}
-				out, err = f.s.Append(f.ctx(), batch)
+				out, err = f.decide(batch)
 				for _, o := range out {
 					if o.Verdict != chat.Stored {
 						f.Errorf("not stored: %+v", o)
@@ -142,7 +142,7 @@ func sameBatchTwice(f *fixture) {
 		}
 		results := make([][]chat.Outcome, 4)
 		parallel(f, len(results), func(i int) {
-			out, err := f.s.Append(f.ctx(), batch)
+			out, err := f.decide(batch)
 			if err != nil {
 				f.Error(err)
 			}

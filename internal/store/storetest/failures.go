@@ -272,7 +272,7 @@ func oneVerdict(f *fixture) {
 				if i%3 == 2 {
 					outs[i], err = f.s.RefuseNonMembers(f.ctx(), batch)
 				} else {
-					outs[i], err = f.s.Append(f.ctx(), batch)
+					outs[i], err = f.decide(batch)
 				}
 				if err != nil {
 					f.Error(err)

@@ -212,7 +212,7 @@ func removedWhileSending(f *fixture) {
 			if i == 0 {
 				in = []chat.Submission{submission(shared, p[r], "shared"), submission(own[r%20], p[r%20], "own"), submission(shared, outside, "outside")}
 			}
-			out, err := f.s.Append(f.ctx(), in)
+			out, err := f.decide(in)
 			if err != nil {
 				f.Error(err)
 				return

@@ -160,7 +160,7 @@ func (m *stateMachine) send(t *rapid.T) {
 		}
 		batch = append(batch, s)
 	}
-	out, err := m.f.s.Append(m.f.ctx(), batch)
+	out, err := m.f.decide(batch)
 	m.noError(t, err)
 	for i, s := range batch {
 		verdict, seq, code := m.model.send(s)

@@ -198,11 +198,38 @@ func submission(c chat.ConversationID, by chat.UserID, body string) chat.Submiss
 
 func (f *fixture) append(batch ...chat.Submission) []chat.Outcome {
 	f.Helper()
-	out := must[[]chat.Outcome](f)(f.s.Append(f.ctx(), batch))
-	if len(out) != len(batch) {
-		f.Fatalf("%d outcomes for %d submissions", len(out), len(batch))
+	return must[[]chat.Outcome](f)(f.decide(batch))
+}
+
+// decide appends a batch as a broker does: what is undecided, again, until
+// everything is decided. It is safe for concurrent use.
+func (f *fixture) decide(batch []chat.Submission) ([]chat.Outcome, error) {
+	out := make([]chat.Outcome, len(batch))
+	left := make([]int, len(batch)) // indexes of what is to be decided
+	for i := range left {
+		left[i] = i
 	}
-	return out
+	for ctx := f.ctx(); len(left) > 0; {
+		part := make([]chat.Submission, len(left))
+		for k, i := range left {
+			part[k] = batch[i]
+		}
+		outcomes, err := f.s.Append(ctx, part)
+		if err != nil {
+			return nil, err
+		}
+		if len(outcomes) != len(part) {
+			return nil, fmt.Errorf("%d outcomes for %d submissions", len(outcomes), len(part))
+		}
+		var undecided []int
+		for k, i := range left {
+			if out[i] = outcomes[k]; chat.Undecided(out[i].Refusal) {
+				undecided = append(undecided, i)
+			}
+		}
+		left = undecided
+	}
+	return out, nil
 }
 
 // send stores one message.
