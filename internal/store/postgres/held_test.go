@@ -9,15 +9,16 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
 	"github.com/hikyaku-chat/hikyaku/internal/eventually"
 	"github.com/hikyaku-chat/hikyaku/internal/store/postgres"
+	"github.com/hikyaku-chat/hikyaku/internal/store/postgres/postgrestest"
 )
 
 // A transaction that holds one conversation keeps no other of the batch from
 // being stored, and what is behind it in the held one is stored after it.
 func TestHeldConversation(t *testing.T) {
-	url := newDatabase(t)
-	s := openAt(t, postgres.Config{URL: url})
-	anna, ben := createUser(t, s, "anna"), createUser(t, s, "ben")
-	free, held, other := createGroup(t, s, anna, ben), createGroup(t, s, anna, ben), createGroup(t, s, anna, ben)
+	url := postgrestest.NewDatabase(t)
+	s := postgrestest.Open(t, postgres.Config{URL: url})
+	anna, ben := postgrestest.CreateUser(t, s, "anna"), postgrestest.CreateUser(t, s, "ben")
+	free, held, other := postgrestest.CreateGroup(t, s, anna, ben), postgrestest.CreateGroup(t, s, anna, ben), postgrestest.CreateGroup(t, s, anna, ben)
 	conn, err := pgx.Connect(t.Context(), url)
 	if err != nil {
 		t.Fatal(err)
@@ -31,8 +32,8 @@ func TestHeldConversation(t *testing.T) {
 		t.Fatal(err)
 	}
 	batch := []chat.Submission{
-		submission(held, anna, "1"), submission(free, anna, "1"), submission(held, ben, "2"), submission(other, ben, "1"),
-		submission(12345, anna, "to nobody"), submission(free, ben, "2"),
+		postgrestest.Submission(held, anna, "1"), postgrestest.Submission(free, anna, "1"), postgrestest.Submission(held, ben, "2"), postgrestest.Submission(other, ben, "1"),
+		postgrestest.Submission(12345, anna, "to nobody"), postgrestest.Submission(free, ben, "2"),
 	}
 	appendAll := func(batch []chat.Submission) []chat.Outcome {
 		t.Helper()
@@ -60,7 +61,7 @@ func TestHeldConversation(t *testing.T) {
 		}
 	}
 	// The same with a conversation that does not exist alone, and with nothing else.
-	if out := appendAll([]chat.Submission{batch[0], submission(12345, ben, "to nobody")}); !chat.Undecided(out[0].Refusal) || chat.CodeOf(out[1].Refusal) != chat.CodeNotFound {
+	if out := appendAll([]chat.Submission{batch[0], postgrestest.Submission(12345, ben, "to nobody")}); !chat.Undecided(out[0].Refusal) || chat.CodeOf(out[1].Refusal) != chat.CodeNotFound {
 		t.Errorf("%+v", out)
 	}
 	waiting := slices.DeleteFunc(batch, func(s chat.Submission) bool { return s.Conversation != held })
