@@ -8,7 +8,9 @@ import (
 
 	"github.com/hikyaku-chat/hikyaku/internal/acceptance"
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
+	"github.com/hikyaku-chat/hikyaku/internal/client"
 	"github.com/hikyaku-chat/hikyaku/internal/eventually"
+	"github.com/hikyaku-chat/hikyaku/internal/stack"
 	"github.com/hikyaku-chat/hikyaku/internal/syncclient"
 	"github.com/hikyaku-chat/hikyaku/internal/wire"
 	"github.com/hikyaku-chat/hikyaku/test/cluster/clustertest"
@@ -21,6 +23,8 @@ const (
 	withoutPostgreSQL = 65 * time.Second
 	// withoutRedis is how long people wait for messages without it.
 	withoutRedis = 25 * time.Second
+	// withoutShard is how long they wait without one of three.
+	withoutShard = 12 * time.Second
 	// most is how late anything may be on a machine that has nothing else to do.
 	most = 5 * time.Second
 )
@@ -43,7 +47,19 @@ func TestHungServers(t *testing.T) {
 	q := startQuiet(t, s)
 	t.Run("PostgreSQL", func(t *testing.T) { withoutThePostgreSQL(t, s) })
 	q.awaitQuiet()
-	t.Run("Redis", func(t *testing.T) { withoutTheRedis(t, s, q) })
+	t.Run("Redis", func(t *testing.T) { withoutTheRedis(t, s, q, s.Redis[0], withoutRedis) })
+}
+
+// One server of a Redis Cluster hangs, and then another: those that still answer
+// bring nobody to wait for it.
+func TestHungShards(t *testing.T) {
+	s, err := clustertest.Start(stack.Options{RedisCluster: true})
+	clustertest.NoError(t, err)
+	defer func() { clustertest.NoError(t, s.Close()) }()
+	q := startQuiet(t, s)
+	for i, server := range s.Redis {
+		t.Run(fmt.Sprint(i), func(t *testing.T) { withoutTheRedis(t, s, q, server, withoutShard) })
+	}
 }
 
 // PostgreSQL hangs for longer than a minute: everything that people send is accepted
@@ -57,13 +73,7 @@ func withoutThePostgreSQL(t *testing.T, s *clustertest.System) {
 	sentBefore, before := tr.Acceptance(from, to)
 
 	clustertest.NoError(t, s.Postgres.Pause())
-	resumed := false
-	resume := func() {
-		if !resumed {
-			resumed = true
-			clustertest.NoError(t, s.Postgres.Resume())
-		}
-	}
+	resume := sync.OnceFunc(func() { clustertest.NoError(t, s.Postgres.Resume()) })
 	defer resume()
 	began := time.Now()
 	passes(t, withoutPostgreSQL)
@@ -83,9 +93,9 @@ func withoutThePostgreSQL(t *testing.T, s *clustertest.System) {
 	tr.Verify()
 }
 
-// Redis hangs: whatever is said reaches every device while it still does, also those
-// that ask for nothing.
-func withoutTheRedis(t *testing.T, s *clustertest.System, q *quiet) {
+// A Redis hangs: whatever is said reaches every device while it still does, also those
+// that ask for nothing, and those that connect meanwhile.
+func withoutTheRedis(t *testing.T, s *clustertest.System, q *quiet, server *stack.Redis, d time.Duration) {
 	tr := s.StartTrafficEvery(t, talkInterval)
 	q.t = t
 	for i := range q.people {
@@ -93,19 +103,30 @@ func withoutTheRedis(t *testing.T, s *clustertest.System, q *quiet) {
 	}
 	before := q.awaitAll()
 
-	clustertest.NoError(t, s.Redis[0].Pause())
-	defer func() { clustertest.NoError(t, s.Redis[0].Resume()) }()
-	const step = 200 * time.Millisecond
-	for i := range int(withoutRedis / step) {
+	newcomerBefore := q.connect(t)
+
+	clustertest.NoError(t, server.Pause())
+	resume := sync.OnceFunc(func() { clustertest.NoError(t, server.Resume()) })
+	defer resume()
+	began := time.Now()
+	var newcomers time.Duration
+	for i := 0; time.Since(began) < d; i++ {
 		q.say(i % len(q.people))
-		passes(t, step)
+		if i%10 == 5 {
+			newcomers = max(newcomers, q.connect(t))
+		}
+		passes(t, talkInterval)
 	}
 	longest := q.awaitAll()
-	t.Logf("quiet devices had what was said within %v of when it was stored, without Redis; within %v before", longest.Round(time.Millisecond), before.Round(time.Millisecond))
+	t.Logf("without Redis quiet devices had what was said within %v of when it was stored, and new ones had everything after %v; before within %v, after %v",
+		longest.Round(time.Millisecond), newcomers.Round(time.Millisecond), before.Round(time.Millisecond), newcomerBefore.Round(time.Millisecond))
 	if longest > bound(before) {
 		t.Errorf("a device was %v behind", longest)
 	}
-	clustertest.NoError(t, s.Redis[0].Resume())
+	if newcomers > bound(newcomerBefore) {
+		t.Errorf("a device had what it lacked after %v", newcomers)
+	}
+	resume()
 	tr.AwaitDelivery()
 	tr.Verify()
 }
@@ -114,6 +135,7 @@ func withoutTheRedis(t *testing.T, s *clustertest.System, q *quiet) {
 type quiet struct {
 	t       *testing.T
 	talker  *syncclient.Client
+	account *client.Client        // of one of the people
 	people  []chat.ConversationID // with each of them
 	witness *acceptance.User      // a device as quiet, whose heartbeats can be seen
 
@@ -135,7 +157,7 @@ func startQuiet(t *testing.T, s *clustertest.System) *quiet {
 		device, err := syncclient.Start(c, syncclient.Config{FromStart: true, OnMessage: q.received})
 		clustertest.NoError(t, err)
 		t.Cleanup(device.Close)
-		q.people = append(q.people, d.ID)
+		q.people, q.account = append(q.people, d.ID), c
 	}
 	q.witness = s.Connect(t, s.Register(t))
 	var err error
@@ -149,6 +171,19 @@ func (q *quiet) received(m wire.Message) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.late[m.ClientID] = time.Since(m.At.Time())
+}
+
+// connect connects another device of one of the people, and returns after what time
+// it had something.
+func (q *quiet) connect(t *testing.T) time.Duration {
+	t.Helper()
+	began, first := time.Now(), make(chan struct{})
+	once := sync.OnceFunc(func() { close(first) })
+	device, err := syncclient.Start(q.account, syncclient.Config{FromStart: true, OnMessage: func(wire.Message) { once() }})
+	clustertest.NoError(t, err)
+	defer device.Close()
+	eventually.Receive(t, "a new device has what it lacks", first)
+	return time.Since(began)
 }
 
 // awaitQuiet waits until devices for which nothing happens are rarely heard of.
