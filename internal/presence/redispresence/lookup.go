@@ -39,7 +39,7 @@ func (p *Presence) NodesOf(ctx context.Context, users []chat.UserID) ([][]string
 // at its next heartbeat, and registers its devices again.
 const settleTime = 2 * heartbeatInterval
 
-var errForgotten = errors.New("Redis has forgotten who is connected")
+var errForgotten = errors.New("it is not known who is connected: Redis has forgotten it")
 
 // States implements [presence.Presence].
 func (p *Presence) States(ctx context.Context, users []chat.UserID) ([]presence.State, error) {
