@@ -35,9 +35,10 @@ func (p *Presence) NodesOf(ctx context.Context, users []chat.UserID) ([][]string
 }
 
 // settleTime is how long Redis must have known of gateways for users of whom it
-// knows nothing to be offline: when it has forgotten everything, each gateway notices
-// at its next heartbeat, and registers its devices again.
-const settleTime = 2 * heartbeatInterval
+// knows nothing to be offline. When it has forgotten everything, each gateway notices
+// at a heartbeat, and registers its devices again; one that has not done so by then
+// counts as dead.
+const settleTime = nodeTTL
 
 var errForgotten = errors.New("it is not known who is connected: Redis has forgotten it")
 
