@@ -113,7 +113,7 @@ func startWith(t *testing.T, cfg api.Config) *fixture {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- worker.New(st, noopAnnouncer{}, log).Run(ctx, b) }()
-	cfg.Refuser = submission.NewRefuser(st)
+	cfg.Refuser = submission.NewRefuser(st, slog.New(slog.DiscardHandler))
 	var refusing sync.WaitGroup
 	refusing.Go(func() { cfg.Refuser.Run(ctx) })
 	hasher, err := password.NewHasher(password.Config{MemoryKiB: 64})

@@ -13,6 +13,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
+	"github.com/hikyaku-chat/hikyaku/internal/circuitbreaker"
 	"github.com/hikyaku-chat/hikyaku/internal/store"
 )
 
@@ -94,6 +95,8 @@ func (a *API) problemFor(ctx context.Context, operation string, err error) error
 		return problemOf(refusal)
 	case errors.Is(err, context.Canceled):
 		return newProblem(chat.CodeUnavailable, "", "the request was given up")
+	case errors.Is(err, circuitbreaker.ErrNoAnswer): // which is logged once
+		return newProblem(chat.CodeUnavailable, "", "the server cannot do this now; try again")
 	}
 	a.log.ErrorContext(ctx, "a request failed", "operation", operation, "error", err)
 	if errors.Is(err, store.ErrUnavailable) || errors.Is(err, context.DeadlineExceeded) {

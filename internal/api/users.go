@@ -110,7 +110,8 @@ func (a *API) getPresence(ctx context.Context, in *struct {
 	}
 	states, err := a.cfg.Presence.States(ctx, allowed)
 	if err != nil {
-		return nil, err
+		a.log.ErrorContext(ctx, "presence could not be read", "error", err)
+		return nil, newProblem(chat.CodeUnavailable, "", "presence cannot be told now; try again")
 	}
 	users, err := a.cfg.Store.Users(ctx, allowed)
 	if err != nil {

@@ -152,7 +152,7 @@ func (a *App) open(ctx context.Context) error {
 	}
 	a.backends.auth = auth.NewAuthenticator(auth.Config{Store: a.backends.store, Logger: a.log})
 	a.backends.cursors = cursor.NewSealer(a.backends.store.Secret())
-	a.backends.refuser = submission.NewRefuser(a.backends.store)
+	a.backends.refuser = submission.NewRefuser(a.backends.store, a.log)
 	a.runUntilStop("refusal of non-members", a.backends.refuser.Run)
 	return nil
 }

@@ -96,7 +96,7 @@ func (a *App) openCluster(ctx context.Context) error {
 		return err
 	}
 	a.runUntilStop("rate limit of messages", sendLimiter.Run)
-	idempotency := submission.NewIdempotencyCache(st)
+	idempotency := submission.NewIdempotencyCache(st, a.log)
 	a.runUntilStop("look-up of client ids", idempotency.Run)
 	a.runUntilStop("watch of the epoch", func(ctx context.Context) {
 		for _, changed := st.Epoch(); ; {

@@ -4,6 +4,8 @@
 package circuitbreaker
 
 import (
+	"context"
+	"errors"
 	"log/slog"
 	"sync"
 	"time"
@@ -18,6 +20,10 @@ const (
 	recoveryTime = 10 * time.Second
 )
 
+// ErrNoAnswer is returned by [Breaker.Await] when the server was not called, or
+// has not answered.
+var ErrNoAnswer = errors.New("the server does not answer")
+
 // Breaker is a circuit breaker for one server; see [New]. It is safe for
 // concurrent use.
 type Breaker struct {
@@ -27,6 +33,7 @@ type Breaker struct {
 	mu          sync.Mutex
 	retryAt     time.Time // time of the next call; zero after a success
 	lastFailure time.Time // time of the last failure
+	lastAnswer  time.Time // time of the last success
 	open        bool      // an outage was logged, and its end was not
 }
 
@@ -59,10 +66,64 @@ func (b *Breaker) Open() bool {
 	return b.open
 }
 
+// Failing reports whether the last call failed. Whoever can go on without the
+// server then does not wait for it.
+func (b *Breaker) Failing() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return !b.retryAt.IsZero()
+}
+
+// Await begins a call, which goes on by itself and records its result, and waits
+// for its end. A server that answers nobody for as long as patience hangs: that is
+// a failure, and whoever waits for it gets [ErrNoAnswer]. One that is slow is
+// waited for until ctx ends.
+func (b *Breaker) Await(ctx context.Context, patience time.Duration, begin func() (done <-chan struct{})) error {
+	began := time.Now()
+	if !b.Allow(began) {
+		return ErrNoAnswer
+	}
+	done := begin()
+	timer := time.NewTimer(patience)
+	defer timer.Stop()
+	for {
+		select {
+		case <-done:
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-timer.C:
+		}
+		left := b.recordSilence(time.Now(), began, patience)
+		if left <= 0 {
+			return ErrNoAnswer
+		}
+		timer.Reset(left)
+	}
+}
+
+// recordSilence records a failure when the server has answered no call for as long
+// as patience, with one waiting since began. It returns how long that still takes.
+func (b *Breaker) recordSilence(now, began time.Time, patience time.Duration) (left time.Duration) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.lastAnswer.After(began) {
+		began = b.lastAnswer
+	}
+	if left = patience - now.Sub(began); left <= 0 {
+		b.recordFailure(now, ErrNoAnswer)
+		b.retryAt = now.Add(Cooldown)
+	}
+	return left
+}
+
 // Record records the result of a call.
 func (b *Breaker) Record(now time.Time, err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if err == nil {
+		b.lastAnswer = now
+	}
 	switch {
 	case err != nil:
 		b.recordFailure(now, err)

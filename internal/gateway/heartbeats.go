@@ -177,10 +177,17 @@ func (g *Gateway) resyncAll() {
 	}
 }
 
-var resyncFrame = websocket.NewFrame(wire.Encode(wire.Resync{T: "resync"}))
+var (
+	resyncFrame     = websocket.NewFrame(wire.Encode(wire.Resync{T: "resync"}))
+	resyncLostFrame = websocket.NewFrame(wire.Encode(wire.Resync{T: "resync", Lost: true}))
+)
 
 // resync asks the client to sync.
 func (s *session) resync() {
 	s.heartbeat.active()
+	if s.g.interrupted.Load() {
+		s.conn.Send(resyncLostFrame)
+		return
+	}
 	s.conn.Send(resyncFrame)
 }

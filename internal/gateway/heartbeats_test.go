@@ -109,8 +109,15 @@ func TestChecks(t *testing.T) {
 	if got := readFrame(t, conn); got != `{"t":"resync"}` {
 		t.Errorf("%s", got)
 	}
-	unchanged.Store(true)
 	g.interrupted.Store(true) // then every ping is checked
+	idle()
+	ping(at)
+	<-asked
+	answers <- nil
+	if got := readFrame(t, conn); got != `{"t":"resync","lost":true}` {
+		t.Errorf("%s", got)
+	}
+	unchanged.Store(true)
 	for range 2 {
 		idle()
 		ping(at)

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
+	"github.com/hikyaku-chat/hikyaku/internal/circuitbreaker"
 	"github.com/hikyaku-chat/hikyaku/internal/pubsub"
 	"github.com/hikyaku-chat/hikyaku/internal/websocket"
 )
@@ -19,6 +20,13 @@ const (
 	// memberListTTL is how long a list is used without an invalidation, in
 	// case the invalidation was lost. Workers check every send in any case.
 	memberListTTL = 30 * time.Second
+	// memberListMemory is how long a list is used, counted from when it was read,
+	// while the store does not answer, so that people go on talking. Announced
+	// changes apply to it all the same, and it goes with the others when
+	// announcements were lost.
+	memberListMemory = 5 * time.Minute
+	// lookUpPatience is how long a store that answers nothing is waited for.
+	lookUpPatience = time.Second
 	// maxLoadChanges is how many changes of membership that are announced during
 	// a look-up are kept, to be applied to its answer.
 	maxLoadChanges = 1024
@@ -30,9 +38,11 @@ const (
 // it authorises sends and delivers frames of large conversations. Announced changes
 // of membership are applied to entries, and to the answers of look-ups in progress;
 // an entry that misses one is removed. So people who come and go cost no look-up,
-// however large the conversation is. It is safe for concurrent use.
+// however large the conversation is. While the store does not answer, lists count
+// for longer (memberListMemory). It is safe for concurrent use.
 type memberCache struct {
-	g *Gateway
+	g     *Gateway
+	store *circuitbreaker.Breaker
 
 	mu        sync.Mutex
 	entries   map[chat.ConversationID]*memberList
@@ -49,6 +59,7 @@ type memberLoad struct {
 	stale   bool                 // announcements may have been lost since the look-up began
 	changes []*pubsub.Membership // announced since the look-up began, the latest
 	pending []delivery           // in order
+	queued  bool                 // frames have waited for it
 	bytes   int                  // in pending
 }
 
@@ -60,18 +71,48 @@ type delivery struct {
 }
 
 func newMemberCache(g *Gateway) *memberCache {
-	return &memberCache{g: g, entries: map[chat.ConversationID]*memberList{}, loads: map[chat.ConversationID]*memberLoad{}}
+	return &memberCache{
+		g: g, entries: map[chat.ConversationID]*memberList{}, loads: map[chat.ConversationID]*memberLoad{},
+		store: circuitbreaker.New(g.log, "members cannot be looked up; the gateway goes by what it remembers", "members can be looked up again"),
+	}
 }
 
 // get returns the cached members of a conversation. It does not block.
 func (c *memberCache) get(id chat.ConversationID) (*memberList, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	list, ok := c.entries[id]
-	if !ok || time.Since(list.loadedAt) > memberListTTL {
-		return nil, false
+	list := c.usable(id, time.Now())
+	return list, list != nil
+}
+
+// usable returns the cached members of a conversation, nil when they must be looked
+// up. While the store does not answer, it begins a look-up now and then, which finds
+// out whether it still does not. c.mu must be held.
+func (c *memberCache) usable(id chat.ConversationID, now time.Time) *memberList {
+	list := c.entries[id]
+	switch {
+	case list == nil:
+		return nil
+	case now.Sub(list.loadedAt) <= memberListTTL:
+		return list
+	case !c.store.Failing() || now.Sub(list.loadedAt) > memberListMemory:
+		return nil
 	}
-	return list, true
+	if c.store.Allow(now) {
+		c.startLoad(id, 0)
+	}
+	return list
+}
+
+// remembered returns the cached members of a conversation for when the store has not
+// answered, nil if there are none.
+func (c *memberCache) remembered(id chat.ConversationID) *memberList {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if list := c.entries[id]; list != nil && time.Since(list.loadedAt) <= memberListMemory {
+		return list
+	}
+	return nil
 }
 
 // IsCachedMember implements submission.Memberships.
@@ -90,20 +131,31 @@ func (c *memberCache) IsMember(ctx context.Context, user chat.UserID, id chat.Co
 }
 
 // load returns the members of a conversation, from the store when they are not
-// cached.
+// cached, and as they are remembered when it does not answer.
 func (c *memberCache) load(ctx context.Context, id chat.ConversationID) (*memberList, error) {
 	if list, ok := c.get(id); ok {
 		return list, nil
 	}
-	c.mu.Lock()
-	l := c.startLoad(id, 0)
-	c.mu.Unlock()
-	select {
-	case <-l.done:
-		return l.list, l.err
-	case <-ctx.Done():
-		return nil, ctx.Err()
+	var l *memberLoad
+	err := c.store.Await(ctx, lookUpPatience, func() <-chan struct{} {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		l = c.startLoad(id, 0)
+		return l.done
+	})
+	if err == nil {
+		err = l.err
 	}
+	switch {
+	case err == nil:
+		return l.list, nil
+	case chat.CodeOf(err) == chat.CodeNotFound, ctx.Err() != nil:
+		return nil, err
+	}
+	if list := c.remembered(id); list != nil {
+		return list, nil
+	}
+	return nil, err
 }
 
 // startLoad returns the running look-up of a conversation, or starts one. c.mu
@@ -132,8 +184,13 @@ func (c *memberCache) runLoad(id chat.ConversationID, l *memberLoad) {
 		members, rev, err := c.g.deps.Store.MemberIDs(ctx, id)
 		cancel()
 		stopped := c.g.ctx.Err()
-		if stopped != nil {
+		switch {
+		case stopped != nil:
 			err = stopped // no resync and no retry when the gateway stops
+		case chat.CodeOf(err) == chat.CodeNotFound:
+			c.store.Record(time.Now(), nil)
+		default:
+			c.store.Record(time.Now(), err)
 		}
 		c.mu.Lock()
 		var list *memberList
@@ -151,9 +208,12 @@ func (c *memberCache) runLoad(id chat.ConversationID, l *memberLoad) {
 			continue
 		}
 		l.err = err
-		if err == nil {
+		switch {
+		case err == nil:
 			l.list = list
 			c.put(id, l.list)
+		case chat.CodeOf(err) == chat.CodeNotFound:
+			c.remove(id)
 		}
 		pending := l.pending
 		l.pending, l.bytes = nil, 0
@@ -217,7 +277,7 @@ func (c *memberCache) changed(m *pubsub.Membership) {
 	if !ok || list.rev >= m.MembersRev {
 		return
 	}
-	if list, ok := list.changed(m); ok && time.Since(list.loadedAt) <= memberListTTL {
+	if list, ok := list.changed(m); ok && time.Since(list.loadedAt) <= memberListMemory {
 		c.put(m.Conversation, list)
 		return
 	}
@@ -252,9 +312,11 @@ func (c *memberCache) invalidateAll() {
 // It does not block.
 func (c *memberCache) deliver(id chat.ConversationID, f delivery) {
 	c.mu.Lock()
+	list := c.usable(id, time.Now())
 	l, loading := c.loads[id]
-	list := c.entries[id]
-	if !loading && list != nil && list.rev >= f.rev && time.Since(list.loadedAt) <= memberListTTL {
+	// What waits for a look-up goes first, but not when that may not end soon.
+	waits := loading && (l.queued || !c.store.Failing())
+	if list != nil && list.rev >= f.rev && !waits {
 		c.mu.Unlock()
 		c.fanOut(list, f)
 		return
@@ -262,7 +324,7 @@ func (c *memberCache) deliver(id chat.ConversationID, f delivery) {
 	if !loading {
 		l = c.startLoad(id, f.rev)
 	}
-	l.minRev = max(l.minRev, f.rev)
+	l.minRev, l.queued = max(l.minRev, f.rev), true
 	fits := l.bytes+len(f.frame) <= maxLoadFrames || len(l.pending) == 0
 	if fits {
 		l.pending, l.bytes = append(l.pending, f), l.bytes+len(f.frame)

@@ -1,15 +1,18 @@
 package gateway
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
+	"github.com/hikyaku-chat/hikyaku/internal/circuitbreaker"
 	"github.com/hikyaku-chat/hikyaku/internal/eventually"
 	"github.com/hikyaku-chat/hikyaku/internal/pubsub"
 )
@@ -169,6 +172,95 @@ func TestFramesAfterAFailedMemberLoad(t *testing.T) {
 		return cached && len(g.members.loads) == 0
 	})
 }
+
+// While the store hangs, or fails, people go on talking where the gateway remembers
+// that they are members: the first message waits for a moment, the others for
+// nothing. What is announced meanwhile counts at once, and nothing is remembered for
+// ever.
+func TestMembersAreRememberedWithoutTheStore(t *testing.T) {
+	for name, answer := range map[string]func(ctx context.Context) error{
+		"it hangs": func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() },
+		"it fails": func(context.Context) error { return errors.New("connection refused") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var away atomic.Bool
+				var lookups atomic.Int64
+				st := &stubStore{membersOf: func(ctx context.Context, _ chat.ConversationID) ([]chat.UserID, int64, error) {
+					if lookups.Add(1); away.Load() {
+						return nil, 0, answer(ctx)
+					}
+					return numberedUsers(2), 1, nil
+				}}
+				g := newTestGateway(t, st, nil)
+				loads := func(id chat.ConversationID) (*memberList, error) {
+					began := time.Now()
+					m, err := g.members.load(t.Context(), id)
+					if took := time.Since(began); took > lookUpPatience {
+						t.Errorf("%v for the members", took)
+					}
+					return m, err
+				}
+				const other, unknown chat.ConversationID = 8, 9
+				for _, id := range []chat.ConversationID{conversation, other} {
+					if _, err := loads(id); err != nil {
+						t.Fatal(err)
+					}
+				}
+				time.Sleep(memberListTTL - time.Second)
+				away.Store(true)
+				began := time.Now()
+				for time.Since(began) < time.Minute {
+					time.Sleep(100 * time.Millisecond)
+					for _, id := range []chat.ConversationID{conversation, other} {
+						if m, cached := g.members.get(id); cached {
+							if !m.has(1) {
+								t.Fatalf("%v without the store: no member", time.Since(began))
+							}
+							continue
+						}
+						if waited := time.Since(began); waited > 3*time.Second {
+							t.Fatalf("%v without the store: a send waits", waited)
+						}
+						if m, err := loads(id); err != nil || !m.has(1) {
+							t.Fatalf("%v without the store: %v", time.Since(began), err)
+						}
+					}
+				}
+				if n := lookups.Load(); n > 70 {
+					t.Errorf("the store was asked %d times", n)
+				}
+				if _, err := loads(unknown); err == nil {
+					t.Error("members whom nobody has told are known")
+				}
+				(*subscriber)(g).Deliver(&pubsub.Envelope{Items: []pubsub.Item{{Membership: &pubsub.Membership{
+					Conversation: other, MembersRev: 2, MembersRevBefore: 1, Left: []chat.UserID{1},
+				}}}})
+				if m, cached := g.members.get(other); !cached || m.has(1) || !m.has(2) {
+					t.Error("who was removed is still a member")
+				}
+				g.members.invalidateAll()
+				if _, err := loads(conversation); err == nil {
+					t.Error("members are known although announcements were lost")
+				}
+
+				away.Store(false)
+				time.Sleep(lookUpTimeoutAndMore)
+				if _, err := loads(conversation); err != nil {
+					t.Fatalf("when the store answers again: %v", err)
+				}
+				away.Store(true)
+				time.Sleep(memberListMemory + time.Second)
+				if _, err := loads(conversation); err == nil {
+					t.Error("members are remembered for ever")
+				}
+			})
+		})
+	}
+}
+
+// lookUpTimeoutAndMore is when a look-up of before has ended.
+const lookUpTimeoutAndMore = callTimeout + circuitbreaker.Cooldown
 
 // Frames that wait for a look-up are bounded: those that do not fit are dropped, and
 // all clients are asked to sync.

@@ -7,6 +7,7 @@ import (
 
 	"github.com/hikyaku-chat/hikyaku/internal/broker"
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
+	"github.com/hikyaku-chat/hikyaku/internal/circuitbreaker"
 	"github.com/hikyaku-chat/hikyaku/internal/submission"
 	"github.com/hikyaku-chat/hikyaku/internal/websocket"
 	"github.com/hikyaku-chat/hikyaku/internal/wire"
@@ -88,7 +89,9 @@ func (s *session) sendWithLookup(ctx context.Context, f *wire.Send, arrival int6
 	err := s.sender.Submit(ctx, (*sendSource)(s), r)
 	var failed *submission.LookupError
 	if errors.As(err, &failed) {
-		s.g.log.Error("a message could not be checked", "conversation", f.Conversation, "error", err)
+		if !errors.Is(err, circuitbreaker.ErrNoAnswer) { // which is logged once
+			s.g.log.Error("a message could not be checked", "conversation", f.Conversation, "error", err)
+		}
 		err = errLookupFailed
 	}
 	if err != nil {

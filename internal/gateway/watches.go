@@ -22,6 +22,8 @@ const (
 	watchBatch = 5000
 	// watchConcurrency is how many look-ups run at a time.
 	watchConcurrency = 4
+	// statesRetry is the wait before states that could not be read are read again.
+	statesRetry = 2 * time.Second
 )
 
 // watches has the users whose presence each session watches. A session may watch
@@ -31,9 +33,10 @@ const (
 // Changes are collected for PresenceBatchDelay, so that several changes of a user in
 // a short time cost one frame.
 type watches struct {
-	g    *Gateway
-	wake batching.Signal
-	asks *batching.Queue[*session] // with users to be looked up; each session once
+	g     *Gateway
+	retry time.Duration // statesRetry
+	wake  batching.Signal
+	asks  *batching.Queue[*session] // with users to be looked up; each session once
 
 	mu       sync.Mutex
 	watchers map[chat.UserID]map[*session]struct{}
@@ -78,7 +81,7 @@ func (l *watchLookup) outdated(a *watchAsk) bool {
 
 func newWatches(g *Gateway) *watches {
 	return &watches{
-		g: g, wake: batching.NewSignal(), asks: batching.NewQueue[*session](),
+		g: g, retry: statesRetry, wake: batching.NewSignal(), asks: batching.NewQueue[*session](),
 		watchers: map[chat.UserID]map[*session]struct{}{}, pending: map[chat.UserID]*pubsub.Presence{},
 		lookups: map[*watchLookup]struct{}{},
 	}
@@ -278,14 +281,15 @@ func (w *watches) sendStates(ctx context.Context, asks []watchAsk) {
 		return
 	}
 	states, err := w.g.deps.Presence.States(ctx, users)
-	if err != nil {
-		if w.g.ctx.Err() == nil {
-			w.g.log.Error("presence could not be read", "error", err)
-		}
-		return
+	unknown := presence.Unknown(err, len(users))
+	if len(states) != len(users) {
+		states = nil
 	}
 	var unseen []chat.UserID // since presence began to know them
 	for i := range states {
+		if unknown[i] {
+			continue
+		}
 		found[states[i].User] = &states[i]
 		if states[i].Presence == chat.Offline && states[i].LastSeen.IsZero() {
 			unseen = append(unseen, states[i].User)
@@ -300,6 +304,10 @@ func (w *watches) sendStates(ctx context.Context, asks []watchAsk) {
 			found[accounts[i].ID].LastSeen = accounts[i].LastSeen
 		}
 	}
+	if err != nil && w.g.ctx.Err() == nil {
+		w.g.log.Error("presence could not be read; it is read again", "error", err)
+		w.askLater(asks, func(user chat.UserID) bool { return found[user] == nil })
+	}
 	for _, a := range asks {
 		frame := wire.PresenceFrame{T: "presence"}
 		for _, user := range a.users {
@@ -311,6 +319,30 @@ func (w *watches) sendStates(ctx context.Context, asks []watchAsk) {
 			a.s.push(frame)
 		}
 	}
+}
+
+// askLater has those of the users looked up again a little later whose states are
+// lacking, for the sessions that still watch them.
+func (w *watches) askLater(asks []watchAsk, lacking func(chat.UserID) bool) {
+	w.g.background.Go(func() {
+		sleep(w.g.ctx, w.retry)
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		for _, a := range asks {
+			if a.s.watchEnded || a.lists != a.s.watch.lists {
+				continue // the client has sent another list
+			}
+			var again []chat.UserID
+			for _, user := range a.users {
+				if _, watched := w.watchers[user][a.s]; watched && lacking(user) {
+					again = append(again, user)
+				}
+			}
+			if len(again) > 0 {
+				w.recheck(a.s, again)
+			}
+		}
+	})
 }
 
 func stateOf(s presence.State) wire.PresenceState {

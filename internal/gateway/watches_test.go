@@ -8,6 +8,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
 	"github.com/hikyaku-chat/hikyaku/internal/eventually"
@@ -19,13 +20,20 @@ import (
 type onlinePresence struct {
 	presence.Presence
 	calls atomic.Int64
+	away  atomic.Bool // nothing is known of users with odd ids, who seem to be offline
 }
 
 func (p *onlinePresence) States(_ context.Context, users []chat.UserID) ([]presence.State, error) {
 	p.calls.Add(1)
-	out := make([]presence.State, len(users))
+	out, unknown := make([]presence.State, len(users)), make([]bool, len(users))
 	for i, user := range users {
 		out[i] = presence.State{User: user, Presence: chat.Online}
+		if unknown[i] = p.away.Load() && user%2 == 1; unknown[i] {
+			out[i].Presence = chat.Offline
+		}
+	}
+	if slices.Contains(unknown, true) {
+		return out, &presence.PartialError{Unknown: unknown, Err: errors.New("it has forgotten")}
 	}
 	return out, nil
 }
@@ -66,6 +74,29 @@ func (w *watches) watched(t testing.TB, s *session) (users []chat.UserID) {
 		return true
 	})
 	return users
+}
+
+// Of whom presence knows nothing it is not said that they are offline: their states
+// are told when they are known.
+func TestUnknownStatesAreToldLater(t *testing.T) {
+	g, p := newWatchGateway(t, all)
+	g.watches.retry = time.Millisecond
+	p.away.Store(true)
+	s, conn := connectTestSession(t, g, 1)
+	g.watches.replace(s, []chat.UserID{2, 3, 4, 5})
+	if got, want := readFrame(t, conn), `{"t":"presence","states":[{"user":"2","state":"online"},{"user":"4","state":"online"}]}`; got != want {
+		t.Errorf("the session is told %s", got)
+	}
+	calls := p.calls.Load()
+	eventually.True(t, "presence is asked again and again", func() bool { return p.calls.Load() > calls+3 })
+	p.away.Store(false)
+	if got, want := readFrame(t, conn), `{"t":"presence","states":[{"user":"3","state":"online"},{"user":"5","state":"online"}]}`; got != want {
+		t.Errorf("the session is told %s", got)
+	}
+	users := g.watches.watched(t, s)
+	if slices.Sort(users); !slices.Equal(users, []chat.UserID{2, 3, 4, 5}) {
+		t.Errorf("%v are watched", users)
+	}
 }
 
 // Users watch only those they share a conversation with, also when a removal

@@ -40,7 +40,9 @@ type Presence interface {
 	// were found, and [Unknown] says for which users the result may be
 	// incomplete. It may exceed the deadline of ctx by about 50 ms.
 	NodesOf(ctx context.Context, users []chat.UserID) ([][]string, error)
-	// States returns for each user, at the same index, the presence.
+	// States returns for each user, at the same index, the presence. With an error
+	// it returns what is known, and [Unknown] says of which users that is nothing:
+	// they may be online although the state says offline.
 	States(ctx context.Context, users []chat.UserID) ([]State, error)
 }
 
@@ -57,8 +59,8 @@ func (e *PartialError) Error() string { return "the lookup is incomplete: " + e.
 func (e *PartialError) Unwrap() error { return e.Err }
 
 // Unknown reports, at the index of each of n users, whether the result of
-// [Presence.NodesOf] may be incomplete for the user, given the error that it
-// returned: such a user may be online although no node was found.
+// [Presence.NodesOf] or [Presence.States] may be incomplete for the user, given the
+// error that it returned: such a user may be online although no node was found.
 func Unknown(err error, n int) []bool {
 	out := make([]bool, n)
 	var partial *PartialError

@@ -34,7 +34,7 @@ const GapLatency = 2 * time.Second
 
 // InterruptionLatency is the maximum time until a subscriber is notified of an
 // interruption, in a process that gets to run.
-const InterruptionLatency = 3 * time.Second
+const InterruptionLatency = 2 * time.Second
 
 // Envelope is a message from one publisher to one node, or to all.
 type Envelope struct {

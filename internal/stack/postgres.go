@@ -2,6 +2,7 @@ package stack
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"golang.org/x/sys/unix"
 
 	"github.com/hikyaku-chat/hikyaku/deploy"
 )
@@ -110,6 +112,38 @@ func (p *Postgres) Start(ctx context.Context) error {
 		}
 		return conn.Close(ctx)
 	})
+}
+
+// Pause suspends the server (SIGSTOP): the process that accepts connections first,
+// and then those that serve them, which have sessions of their own.
+func (p *Postgres) Pause() error {
+	if err := p.Process.Pause(); err != nil {
+		return err
+	}
+	return p.signalChildren(unix.SIGSTOP)
+}
+
+// Resume continues a suspended server.
+func (p *Postgres) Resume() error {
+	return errors.Join(p.signalChildren(unix.SIGCONT), p.Process.Resume())
+}
+
+// signalChildren sends a signal to the processes that serve connections.
+func (p *Postgres) signalChildren(s unix.Signal) error {
+	out, err := exec.CommandContext(context.Background(), "ps", "-A", "-o", "pid=,ppid=").Output()
+	if err != nil {
+		return fmt.Errorf("find the children of %s: %w", p.name, err)
+	}
+	for line := range strings.Lines(string(out)) {
+		var pid, parent int
+		if _, err := fmt.Sscan(line, &pid, &parent); err != nil || parent != p.PID() {
+			continue
+		}
+		if err := unix.Kill(pid, s); err != nil && !errors.Is(err, unix.ESRCH) {
+			return fmt.Errorf("signal a child of %s: %w", p.name, err)
+		}
+	}
+	return nil
 }
 
 // Port returns the port that the server listens on.

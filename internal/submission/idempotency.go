@@ -3,12 +3,14 @@ package submission
 import (
 	"context"
 	"hash/maphash"
+	"log/slog"
 	"sync"
 	"time"
 
 	"github.com/hikyaku-chat/hikyaku/internal/backoff"
 	"github.com/hikyaku-chat/hikyaku/internal/batching"
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
+	"github.com/hikyaku-chat/hikyaku/internal/circuitbreaker"
 	"github.com/hikyaku-chat/hikyaku/internal/store"
 )
 
@@ -32,6 +34,7 @@ type MessageFinder interface {
 // not known before one is. It is safe for concurrent use.
 type IdempotencyCache struct {
 	messages MessageFinder
+	store    *circuitbreaker.Breaker
 	seed     maphash.Seed
 	lookups  *batching.Queue[*idLookup]
 
@@ -42,11 +45,8 @@ type IdempotencyCache struct {
 }
 
 type idLookup struct {
-	key  store.SendKey
-	done chan lookupResult
-}
-
-type lookupResult struct {
+	key     store.SendKey
+	done    chan struct{} // closed when the rest is set
 	earlier chat.Earlier
 	err     error
 }
@@ -62,13 +62,17 @@ const (
 	maxLookupBatch = 500
 	// lookupTimeout limits how long a look-up may take.
 	lookupTimeout = 10 * time.Second
+	// storePatience is how long a store that answers nothing is waited for. What
+	// needs it then is refused at once, to be sent again.
+	storePatience = time.Second
 )
 
 // NewIdempotencyCache returns an empty cache. Run must run for ids to be looked
 // up.
-func NewIdempotencyCache(messages MessageFinder) *IdempotencyCache {
+func NewIdempotencyCache(messages MessageFinder, log *slog.Logger) *IdempotencyCache {
 	return &IdempotencyCache{
-		messages: messages, seed: maphash.MakeSeed(), lookups: batching.NewQueue[*idLookup](),
+		messages: messages, store: circuitbreaker.New(log, "client ids cannot be looked up; messages that need it are refused for now", "client ids can be looked up again"),
+		seed: maphash.MakeSeed(), lookups: batching.NewQueue[*idLookup](),
 		current: map[store.SendKey]uint64{}, rotatedAt: time.Now(),
 	}
 }
@@ -161,7 +165,8 @@ func compareFingerprints(stored, sent uint64) idState {
 // find finds out whether a submission may be published: not when the outcome is a
 // refusal, or the message of an earlier submission of this one. With always, the
 // time of the id does not count: it is looked up unless the cache has it. find
-// blocks until the store answers or ctx ends.
+// blocks until the store answers or ctx ends, and not for long when the store
+// answers nobody.
 func (c *IdempotencyCache) find(ctx context.Context, s *chat.Submission, always bool) (chat.Outcome, error) {
 	var state idState
 	if always {
@@ -200,18 +205,18 @@ func (c *IdempotencyCache) findConflict(ctx context.Context, s *chat.Submission)
 
 // lookUp returns the answer to s that the store has, if it has one.
 func (c *IdempotencyCache) lookUp(ctx context.Context, s *chat.Submission) (out chat.Outcome, err error) {
-	l := &idLookup{key: keyOf(s), done: make(chan lookupResult, 1)}
-	c.lookups.Add(l)
-	var r lookupResult
-	select {
-	case r = <-l.done:
-	case <-ctx.Done():
-		r.err = ctx.Err()
+	l := &idLookup{key: keyOf(s), done: make(chan struct{})}
+	err = c.store.Await(ctx, storePatience, func() <-chan struct{} {
+		c.lookups.Add(l)
+		return l.done
+	})
+	if err == nil {
+		err = l.err
 	}
-	if r.err != nil {
-		return out, &LookupError{"the client id", r.err}
+	if err != nil {
+		return out, &LookupError{"the client id", err}
 	}
-	out.Message, out.Verdict, out.Refusal = r.earlier.Answer(s)
+	out.Message, out.Verdict, out.Refusal = l.earlier.Answer(s)
 	return out, nil
 }
 
@@ -224,10 +229,14 @@ func (c *IdempotencyCache) resolve(ctx context.Context, lookups []*idLookup) {
 	for i, l := range lookups {
 		keys[i] = l.key
 	}
-	ctx, cancel := context.WithTimeout(ctx, lookupTimeout)
+	bounded, cancel := context.WithTimeout(ctx, lookupTimeout)
 	defer cancel()
-	found, err := c.messages.FindByClientID(ctx, keys)
+	found, err := c.messages.FindByClientID(bounded, keys)
+	if ctx.Err() == nil { // otherwise the process stops
+		c.store.Record(time.Now(), err)
+	}
 	for _, l := range lookups {
-		l.done <- lookupResult{earlier: found[l.key], err: err}
+		l.earlier, l.err = found[l.key], err
+		close(l.done)
 	}
 }

@@ -2,10 +2,12 @@ package submission
 
 import (
 	"context"
+	"log/slog"
 	"time"
 
 	"github.com/hikyaku-chat/hikyaku/internal/batching"
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
+	"github.com/hikyaku-chat/hikyaku/internal/circuitbreaker"
 )
 
 // RefusalStore decides finally about submissions of non-members; see
@@ -25,17 +27,15 @@ type RefusalStore interface {
 // safe for concurrent use.
 type Refuser struct {
 	store   RefusalStore
+	breaker *circuitbreaker.Breaker
 	waiting *batching.Queue[*refusal]
 }
 
 type refusal struct {
 	submission chat.Submission
-	done       chan refusalResult
-}
-
-type refusalResult struct {
-	outcome chat.Outcome
-	err     error
+	done       chan struct{} // closed when the rest is set
+	outcome    chat.Outcome
+	err        error
 }
 
 const (
@@ -46,8 +46,11 @@ const (
 )
 
 // NewRefuser returns a refuser. Run must run.
-func NewRefuser(s RefusalStore) *Refuser {
-	return &Refuser{store: s, waiting: batching.NewQueue[*refusal]()}
+func NewRefuser(s RefusalStore, log *slog.Logger) *Refuser {
+	return &Refuser{
+		store: s, breaker: circuitbreaker.New(log, "non-members cannot be refused; their messages are refused for now", "non-members can be refused again"),
+		waiting: batching.NewQueue[*refusal](),
+	}
 }
 
 // Run decides in batches until ctx ends.
@@ -58,27 +61,30 @@ func (r *Refuser) decide(ctx context.Context, batch []*refusal) {
 	for i := range batch {
 		submissions[i] = batch[i].submission
 	}
-	ctx, cancel := context.WithTimeout(ctx, refusalTimeout)
+	bounded, cancel := context.WithTimeout(ctx, refusalTimeout)
 	defer cancel()
-	outcomes, err := r.store.RefuseNonMembers(ctx, submissions)
-	for i := range batch {
-		result := refusalResult{err: err}
-		if err == nil {
-			result.outcome = outcomes[i]
+	outcomes, err := r.store.RefuseNonMembers(bounded, submissions)
+	if ctx.Err() == nil { // otherwise the process stops
+		r.breaker.Record(time.Now(), err)
+	}
+	for i, one := range batch {
+		if one.err = err; err == nil {
+			one.outcome = outcomes[i]
 		}
-		batch[i].done <- result
+		close(one.done)
 	}
 }
 
 // find returns what the store decides about a submission. It blocks until the
-// store answers or ctx ends.
+// store answers or ctx ends, and not for long when the store answers nobody.
 func (r *Refuser) find(ctx context.Context, s *chat.Submission) (chat.Outcome, error) {
-	one := &refusal{submission: *s, done: make(chan refusalResult, 1)}
-	r.waiting.Add(one)
-	select {
-	case result := <-one.done:
-		return result.outcome, result.err
-	case <-ctx.Done():
-		return chat.Outcome{}, ctx.Err()
+	one := &refusal{submission: *s, done: make(chan struct{})}
+	err := r.breaker.Await(ctx, storePatience, func() <-chan struct{} {
+		r.waiting.Add(one)
+		return one.done
+	})
+	if err != nil {
+		return chat.Outcome{}, err
 	}
+	return one.outcome, one.err
 }

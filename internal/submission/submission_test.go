@@ -2,12 +2,15 @@ package submission
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/uuid"
@@ -15,6 +18,7 @@ import (
 
 	"github.com/hikyaku-chat/hikyaku/internal/broker"
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
+	"github.com/hikyaku-chat/hikyaku/internal/circuitbreaker"
 	"github.com/hikyaku-chat/hikyaku/internal/eventually"
 	"github.com/hikyaku-chat/hikyaku/internal/store"
 	"github.com/hikyaku-chat/hikyaku/internal/throttle"
@@ -29,6 +33,7 @@ type fixture struct {
 	ids       *IdempotencyCache
 	member    func() (bool, error) // the answer of a membership look-up
 	cached    bool                 // memberships are cached
+	memberOf  chat.ConversationID  // if set, the only one that senders are members of
 	stored    func(key store.SendKey) (*chat.Message, error)
 	rejoined  bool         // the store says that the sender is a member, whatever the cache says
 	refused   atomic.Int64 // submissions that the store has refused
@@ -44,12 +49,12 @@ func newFixture(t *testing.T, burst int) *fixture {
 		member: func() (bool, error) { return true, nil }, cached: true,
 		stored: func(store.SendKey) (*chat.Message, error) { return nil, nil },
 	}
-	f.ids = NewIdempotencyCache(f)
+	f.ids = NewIdempotencyCache(f, slog.New(slog.DiscardHandler))
 	limiter, err := throttle.NewLimiter(0.001, burst)
 	if err != nil {
 		t.Fatal(err)
 	}
-	refuser := NewRefuser(f)
+	refuser := NewRefuser(f, slog.New(slog.DiscardHandler))
 	f.Service = New(Config{Publisher: f.publisher(), SendLimiter: limiter, Memberships: f, Refuser: refuser, Idempotency: f.ids})
 	ctx, cancel := context.WithCancel(t.Context())
 	var running sync.WaitGroup
@@ -78,16 +83,21 @@ func (f *fixture) Publish(p broker.Publisher, r Request) error {
 
 func (f *fixture) Accepted(r Request) { f.accepted = append(f.accepted, r.Submission) }
 
-func (f *fixture) IsCachedMember(chat.UserID, chat.ConversationID) (member, known bool) {
+func (f *fixture) IsCachedMember(_ chat.UserID, id chat.ConversationID) (member, known bool) {
 	if !f.cached {
 		return false, false
 	}
-	member, err := f.member()
+	member, err := f.memberIn(id)
 	return member, err == nil
 }
 
-func (f *fixture) IsMember(context.Context, chat.UserID, chat.ConversationID) (bool, error) {
-	return f.member()
+func (f *fixture) IsMember(_ context.Context, _ chat.UserID, id chat.ConversationID) (bool, error) {
+	return f.memberIn(id)
+}
+
+func (f *fixture) memberIn(id chat.ConversationID) (bool, error) {
+	member, err := f.member()
+	return member && (f.memberOf == 0 || f.memberOf == id), err
 }
 
 func (f *fixture) FindByClientID(_ context.Context, keys []store.SendKey) (map[store.SendKey]chat.Earlier, error) {
@@ -201,12 +211,11 @@ func TestRules(t *testing.T) {
 					t.Errorf("published: %v; %d ids are cached", f.published, f.cachedIDs())
 				}
 				// One token is left, or both are.
-				f.admit, f.member = nil, func() (bool, error) { return true, nil }
-				f.stored = func(store.SendKey) (*chat.Message, error) { return nil, nil }
-				left := 0
-				for f.Submit(t.Context(), f, request("more")) == nil {
+				bucket, left := f.cfg.SendLimiter.Acquire(r.Sender.String()), 0
+				for bucket.Take() == 0 {
 					left++
 				}
+				bucket.Release()
 				if want := map[bool]int{false: 1, true: 2}[tt.free]; left != want {
 					t.Errorf("%d tokens are left, want %d", left, want)
 				}
@@ -401,34 +410,96 @@ func TestCanceledLookup(t *testing.T) {
 
 // Ids that are added during a look-up are looked up together.
 func TestBatchedLookups(t *testing.T) {
-	let, batches := make(chan struct{}), make(chan int, 10)
-	c := NewIdempotencyCache(finder(func(keys []store.SendKey) {
-		batches <- len(keys)
-		<-let
-	}))
-	ctx, cancel := context.WithCancel(t.Context())
-	done := make(chan struct{})
-	go func() { defer close(done); c.Run(ctx) }()
-	defer func() { cancel(); <-done }()
-	results := make(chan error)
-	submit := func(i int) {
-		_, err := c.find(ctx, &chat.Submission{Sender: 1, ClientID: chat.ClientID{15: byte(i)}, Body: "x"}, true)
-		results <- err
-	}
-	go submit(0)
-	sizes := []int{<-batches}
-	for i := range 20 {
-		go submit(i + 1)
-	}
-	eventually.True(t, "all wait", func() bool { return c.lookups.Len() == 20 })
-	close(let)
-	for range 21 {
-		if err := <-results; err != nil {
-			t.Error(err)
+	synctest.Test(t, func(t *testing.T) { // nobody loses patience
+		let, batches := make(chan struct{}), make(chan int, 10)
+		c := NewIdempotencyCache(finder(func(keys []store.SendKey) {
+			batches <- len(keys)
+			<-let
+		}), slog.New(slog.DiscardHandler))
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan struct{})
+		go func() { defer close(done); c.Run(ctx) }()
+		defer func() { cancel(); <-done }()
+		results := make(chan error)
+		submit := func(i int) {
+			_, err := c.find(ctx, &chat.Submission{Sender: 1, ClientID: chat.ClientID{15: byte(i)}, Body: "x"}, true)
+			results <- err
 		}
-	}
-	if sizes = append(sizes, <-batches); !slices.Equal(sizes, []int{1, 20}) {
-		t.Errorf("batches of %v", sizes)
+		go submit(0)
+		sizes := []int{<-batches}
+		for i := range 20 {
+			go submit(i + 1)
+		}
+		eventually.True(t, "all wait", func() bool { return c.lookups.Len() == 20 })
+		close(let)
+		for range 21 {
+			if err := <-results; err != nil {
+				t.Error(err)
+			}
+		}
+		if sizes = append(sizes, <-batches); !slices.Equal(sizes, []int{1, 20}) {
+			t.Errorf("batches of %v", sizes)
+		}
+	})
+}
+
+// While the store hangs, the first who need it wait for a moment, and the others
+// are told at once to send again. What needs no look-up is published all the while.
+func TestHangingStore(t *testing.T) {
+	for name, submit := range map[string]func(ctx context.Context, f *fixture, s *Sender) error{
+		"a client id that must be looked up": func(ctx context.Context, f *fixture, s *Sender) error {
+			return s.Submit(ctx, f, old(request("x"), 1))
+		},
+		"a sender who may be no member": func(ctx context.Context, f *fixture, s *Sender) error {
+			r := request("x")
+			r.Conversation = 8
+			return s.Submit(ctx, f, r)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := newFixture(t, 1000)
+				let := make(chan struct{})
+				f.stored = func(store.SendKey) (*chat.Message, error) {
+					select {
+					case <-let:
+						return nil, nil
+					case <-time.After(lookupTimeout):
+						return nil, context.DeadlineExceeded
+					}
+				}
+				f.memberOf = 7
+				s := f.NewSender(1)
+				defer s.Close()
+				began := time.Now()
+				for i := range 60 { // a minute
+					for range 3 {
+						var failed *LookupError
+						if err := submit(t.Context(), f, s); !errors.As(err, &failed) {
+							t.Fatalf("after %v: %v", time.Since(began), err)
+						}
+					}
+					member := request("member, new id")
+					binary.BigEndian.PutUint64(member.ClientID[:8], uint64(time.Now().UnixMilli())<<16) // the library's own has another clock
+					if done, err := s.TrySubmit(f, member); !done || err != nil {
+						t.Errorf("%v, %v", done, err)
+					}
+					if took := time.Since(began); took > time.Duration(i+1)*(storePatience+time.Millisecond) {
+						t.Fatalf("%d times three submissions took %v", i+1, took)
+					}
+					time.Sleep(time.Duration(i+1)*time.Second - time.Since(began))
+				}
+				if len(f.published) != 60 {
+					t.Errorf("%d were published of those that need no look-up", len(f.published))
+				}
+				close(let)
+				time.Sleep(circuitbreaker.Cooldown)
+				_ = submit(t.Context(), f, s) // joins a look-up that finds the store well
+				if err := submit(t.Context(), f, s); errors.As(err, new(*LookupError)) {
+					t.Errorf("when the store answers again: %v", err)
+				}
+			})
+		})
 	}
 }
 

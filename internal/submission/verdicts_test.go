@@ -171,11 +171,11 @@ func newHistory(t *testing.T, fresh []byte, seed uint64, early bool) *history {
 		if err != nil {
 			t.Fatal(err)
 		}
-		refuser := submission.NewRefuser(st)
+		refuser := submission.NewRefuser(st, slog.New(slog.DiscardHandler))
 		running.Go(func() { refuser.Run(ctx) })
 		cfg := submission.Config{Publisher: h, Memberships: w, SendLimiter: limiter, Refuser: refuser}
 		if early {
-			cfg.Idempotency = submission.NewIdempotencyCache(st)
+			cfg.Idempotency = submission.NewIdempotencyCache(st, slog.New(slog.DiscardHandler))
 			running.Go(func() { cfg.Idempotency.Run(ctx) })
 		}
 		w.service = submission.New(cfg)

@@ -132,7 +132,8 @@ type Removed struct {
 // Resync says that frames to this connection may have been lost, so the client
 // must sync.
 type Resync struct {
-	T string `json:"t" enum:"resync"`
+	T    string `json:"t" enum:"resync"`
+	Lost bool   `json:"lost,omitempty" doc:"pushes do not arrive at present: what the device lacks is not on its way"`
 }
 
 // Synced is the answer to sync without conversation.

@@ -4,6 +4,8 @@ import (
 	"context"
 	"strconv"
 	"time"
+
+	"github.com/hikyaku-chat/hikyaku/internal/redisconn"
 )
 
 // MaintainOnce does what is done at each heartbeat.
@@ -13,6 +15,12 @@ func (p *Presence) MaintainOnce(ctx context.Context) error { return p.maintainOn
 // that dies meanwhile.
 func (p *Presence) ClaimDeadNodes(ctx context.Context, timeout time.Duration) ([]string, error) {
 	return claimDeadScript.Exec(ctx, p.client, []string{p.nodesKey(), p.deadNodesKey()}, []string{strconv.FormatInt(timeout.Milliseconds(), 10)}).AsStrSlice()
+}
+
+// Settle has an empty Redis look as if it had known of gateways for long.
+func Settle(ctx context.Context, c *redisconn.Client) error {
+	p := Presence{client: c}
+	return c.Do(ctx, c.B().Set().Key(p.knownSinceKey()).Value("1").Build()).Error()
 }
 
 // MarkOutOfSync makes the next MaintainOnce register everything again.

@@ -1,7 +1,9 @@
 package redispresence
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -32,13 +34,21 @@ func (p *Presence) NodesOf(ctx context.Context, users []chat.UserID) ([][]string
 	return out, nil
 }
 
+// settleTime is how long Redis must have known of gateways for users of whom it
+// knows nothing to be offline. When it has forgotten everything, each gateway notices
+// at a heartbeat, and registers its devices again; one that has not done so by then
+// counts as dead.
+const settleTime = nodeTTL
+
+var errForgotten = errors.New("it is not known who is connected: Redis has forgotten it")
+
 // States implements [presence.Presence].
 func (p *Presence) States(ctx context.Context, users []chat.UserID) ([]presence.State, error) {
 	out := make([]presence.State, len(users))
 	for i, user := range users {
 		out[i] = presence.State{User: user, Presence: chat.Offline}
 	}
-	_, err := p.forEachDevice(ctx, users, func(i int, _ string, isAway bool) {
+	unknown, err := p.forEachDevice(ctx, users, func(i int, _ string, isAway bool) {
 		switch {
 		case !isAway:
 			out[i].Presence = chat.Online
@@ -46,7 +56,43 @@ func (p *Presence) States(ctx context.Context, users []chat.UserID) ([]presence.
 			out[i].Presence = chat.Away
 		}
 	})
-	return out, err
+	var absent []int
+	for i := range out {
+		if out[i].Presence == chat.Offline && !unknown[i] {
+			absent = append(absent, i)
+		}
+	}
+	if len(absent) > 0 {
+		// Asked afterwards: Redis had not forgotten them before.
+		if unsettled := p.settled(ctx); unsettled != nil {
+			for _, i := range absent {
+				unknown[i] = true
+			}
+			err = cmp.Or(err, unsettled)
+		}
+	}
+	if err != nil {
+		return out, &presence.PartialError{Unknown: unknown, Err: err}
+	}
+	return out, nil
+}
+
+// settled returns an error when Redis does not say that whoever it has no device of
+// is offline.
+func (p *Presence) settled(ctx context.Context) error {
+	ctx, cancel := redisconn.WithCallTimeout(ctx)
+	defer cancel()
+	result, err := redisconn.Call(ctx, p.client, deadlineGrace, func() rueidis.RedisResult {
+		return settledScript.Exec(ctx, p.client, []string{p.knownSinceKey()}, nil)
+	})
+	var age int64
+	if err == nil {
+		age, err = result.AsInt64()
+	}
+	if err == nil && age < settleTime.Milliseconds() {
+		err = errForgotten
+	}
+	return err
 }
 
 // forEachDevice calls f for every device of users that is on a live node. With an

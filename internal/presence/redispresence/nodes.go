@@ -137,8 +137,14 @@ const luaNow = `local t = redis.call('TIME') local now = t[1] * 1000 + math.floo
 
 var (
 	liveScript = rueidis.NewLuaScript(luaNow + `return redis.call('ZRANGEBYSCORE', KEYS[1], '(' .. now, '+inf')`)
+	// settledScript returns for how many milliseconds Redis has known of gateways,
+	// -1 if it knows of none.
+	settledScript = rueidis.NewLuaScript(luaNow + `
+local since = redis.call('GET', KEYS[1])
+return since and now - since or -1`)
 	// renewScript is a heartbeat of a node. It returns whether Redis knew the node.
 	renewScript = rueidis.NewLuaScript(luaNow + `
+redis.call('SET', KEYS[2], now, 'NX')
 local known = redis.call('ZSCORE', KEYS[1], ARGV[1])
 redis.call('ZADD', KEYS[1], now + ARGV[2], ARGV[1])
 return known and 1 or 0`)
@@ -171,6 +177,6 @@ func (p *Presence) renewNode(ctx context.Context, node string) error {
 func (p *Presence) renewKnownNode(ctx context.Context, node string) (known bool, err error) {
 	ctx, cancel := redisconn.WithCallTimeout(ctx)
 	defer cancel()
-	n, err := renewScript.Exec(ctx, p.client, []string{p.nodesKey()}, []string{node, strconv.FormatInt(nodeTTL.Milliseconds(), 10)}).AsInt64()
+	n, err := renewScript.Exec(ctx, p.client, []string{p.nodesKey(), p.knownSinceKey()}, []string{node, strconv.FormatInt(nodeTTL.Milliseconds(), 10)}).AsInt64()
 	return n == 1, err
 }

@@ -10,7 +10,8 @@
 // The process that has the connections keeps its devices in memory. When Redis
 // fails, it continues, and registers all devices again when Redis is back
 // (reregister.go); it does the same when Redis has lost the node, because it
-// restarted empty. It then registers the current devices of each user and removes
+// restarted empty. For the first seconds of an empty Redis, who has no device there
+// is not said to be offline (lookup.go). It then registers the current devices of each user and removes
 // all others: those that disconnected during the outage. Users who have no device
 // left in the process are found in Redis, in the set of the node's users.
 package redispresence
@@ -42,11 +43,13 @@ const (
 // Config configures a presence.
 type Config struct {
 	// OnChange is called for each user whose presence changes because this
-	// process removes the devices of a dead node or registers its own again.
+	// process removes the devices of a dead node, registers its own again, or
+	// has written a device after the call for it had returned.
 	OnChange func(ctx context.Context, s presence.State)
 	// OnRegistered is called when devices of this process were registered again.
-	// Nobody may have found them since they were lost: what was sent to these
-	// users meanwhile did not reach them. Without users it is everybody.
+	// Nobody may have found them since they were lost, or before a first
+	// registration that was late: what was sent to these users meanwhile did not
+	// reach them. Without users it is everybody.
 	OnRegistered func(users ...chat.UserID)
 	Now          func() time.Time // default time.Now
 	Logger       *slog.Logger     // default none
@@ -136,7 +139,11 @@ func (p *Presence) userKey(u chat.UserID) string {
 func (p *Presence) nodesKey() string { return p.client.Key("nodes") }
 
 // deadNodesKey is in the same slot of a Cluster as nodesKey.
-func (p *Presence) deadNodesKey() string        { return "{" + p.nodesKey() + "}:dead" }
+func (p *Presence) deadNodesKey() string { return "{" + p.nodesKey() + "}:dead" }
+
+// knownSinceKey has the time from which on Redis has known of gateways. It is in the
+// same slot as nodesKey.
+func (p *Presence) knownSinceKey() string       { return "{" + p.nodesKey() + "}:since" }
 func (p *Presence) usersKey(node string) string { return p.client.Key("node:{" + node + "}:users") }
 
 func field(d presence.Device) string { return d.Node + "/" + strconv.FormatInt(d.ID, 10) }

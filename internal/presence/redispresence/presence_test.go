@@ -42,6 +42,13 @@ func start(c *redisconn.Client, onChange func(context.Context, presence.State)) 
 	return redispresence.New(c, redispresence.Config{OnChange: onChange, Logger: slog.New(slog.DiscardHandler)})
 }
 
+func settle(t *testing.T, c *redisconn.Client) {
+	t.Helper()
+	if err := redispresence.Settle(t.Context(), c); err != nil {
+		t.Fatal(err)
+	}
+}
+
 var databases atomic.Int64
 
 // The suite opens many presences; each flushes the database.
@@ -52,6 +59,7 @@ func TestConformance(t *testing.T) {
 		if err := client.Do(t.Context(), client.B().Flushdb().Build()).Error(); err != nil {
 			t.Fatal(err)
 		}
+		settle(t, client)
 		p := start(client, nil)
 		return p, p.Close
 	}})
@@ -66,6 +74,7 @@ func TestConformanceOnCluster(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
+		settle(t, client)
 		p := start(client, nil)
 		return p, p.Close
 	}})
@@ -170,8 +179,8 @@ func TestReaperDies(t *testing.T) {
 	}
 }
 
-// Redis restarts empty: the users are soon registered again. Users who connect
-// during the outage are accepted.
+// Redis restarts empty: the users are soon registered again, and nobody is said to be
+// offline meanwhile. Users who connect during the outage are accepted.
 func TestRedisRestartsEmpty(t *testing.T) {
 	server := startServer(t)
 	var registered atomic.Int32
@@ -196,14 +205,22 @@ func TestRedisRestartsEmpty(t *testing.T) {
 	if err := server.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
+	users := []chat.UserID{1, 2, 3, 4}
+	var states []presence.State
+	eventually.Nil(t, "it is known who is there", func() (err error) {
+		states, err = a.States(t.Context(), users)
+		unknown := presence.Unknown(err, len(users))
+		for i := range states[:3] {
+			if !unknown[i] && states[i].Presence == chat.Offline {
+				t.Fatalf("user %d is said to be offline", states[i].User)
+			}
+		}
+		return err
+	})
 	eventually.True(t, "everyone is found again", func() bool {
 		return slices.Equal(nodesOf(t, b, 1), []string{"a"}) && slices.Equal(nodesOf(t, a, 2), []string{"b"}) && slices.Equal(nodesOf(t, b, 3), []string{"a"})
 	})
 	eventually.True(t, "the process knows that it was forgotten", func() bool { return registered.Load() > 0 })
-	states, err := a.States(t.Context(), []chat.UserID{1, 2, 3, 4})
-	if err != nil {
-		t.Fatal(err)
-	}
 	var got []chat.Presence
 	for _, s := range states {
 		got = append(got, s.Presence)

@@ -56,6 +56,8 @@ const (
 
 	// checkInterval is how often a node looks for what is missing.
 	checkInterval = reorderTimeout / 2
+	// echoInterval is how often a node hears from itself.
+	echoInterval = 500 * time.Millisecond
 	// maxSilentChecks is after how many checks a silent channel counts as
 	// interrupted.
 	maxSilentChecks = int(pubsub.InterruptionLatency / checkInterval)
@@ -134,6 +136,8 @@ func (b *Bus) enqueue(node string, e *pubsub.Envelope) error {
 func (b *Bus) run(ctx context.Context) {
 	tick := time.NewTicker(heartbeatInterval)
 	defer tick.Stop()
+	echo := time.NewTicker(echoInterval)
+	defer echo.Stop()
 	failing := false
 	for {
 		var messages []message
@@ -143,7 +147,8 @@ func (b *Bus) run(ctx context.Context) {
 			return
 		case <-tick.C:
 			messages, announced = b.heartbeat()
-			messages = append(messages, b.echoes()...)
+		case <-echo.C:
+			messages = b.echoes()
 		case <-b.wake:
 			messages = b.flush()
 		}
@@ -231,7 +236,10 @@ func (b *Bus) publishPipeline(ctx context.Context, messages []message) (err erro
 	for i, m := range messages {
 		commands[i] = b.client.B().Spublish().Channel(b.channelName(m.node)).Message(rueidis.BinaryString(m.bytes)).Build()
 	}
-	for _, result := range b.client.DoMulti(ctx, commands...) {
+	// While one server of a Cluster hangs, those of the others are not to wait for
+	// a connection to it.
+	results, err := redisconn.Call(ctx, b.client, 0, func() []rueidis.RedisResult { return b.client.DoMulti(ctx, commands...) })
+	for _, result := range results {
 		if err == nil {
 			err = result.Error() // the others are of the same kind
 		}

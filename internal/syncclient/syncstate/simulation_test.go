@@ -298,7 +298,7 @@ func (s *simulation) ping() {
 		}
 		position := parsePosition(cursor)
 		if slices.ContainsFunc(s.conversations, func(c *simConversation) bool { return c.position() > position }) {
-			s.toDevice(wire.Resync{T: "resync"})
+			s.toDevice(wire.Resync{T: "resync", Lost: s.faulty && s.rand.IntN(2) == 0})
 		}
 	})
 	s.afterOn(s.connection, simHeartbeat, s.ping)

@@ -77,6 +77,7 @@ type Machine struct {
 	options       Options
 	complete      bool // the list of conversations was complete once
 	inSync        bool // it was on this connection: what is missing may be in flight
+	lost          bool // the last resync says that nothing is in flight
 	listAgain     bool // another list is due after the one that is under way
 	sweep         bool // the list began without a cursor: conversations that it does not name are left
 	lastRequest   uint32
@@ -118,7 +119,7 @@ func (m *Machine) Connected(now time.Time, me chat.UserID, epoch string) []wire.
 		*m = Machine{options: m.options, lastRequest: m.lastRequest}
 	}
 	m.epoch = epoch
-	m.me, m.list, m.listAgain, m.inSync, m.listed, m.outstanding = me, nil, false, false, "", 0
+	m.me, m.list, m.listAgain, m.inSync, m.lost, m.listed, m.outstanding = me, nil, false, false, false, "", 0
 	for i := range m.conversations {
 		m.conversations[i].request = nil
 	}
@@ -151,6 +152,9 @@ func (m *Machine) Handle(now time.Time, t string, raw []byte) (out Output) {
 			}
 		}
 	case "resync":
+		if f, ok := decode[wire.Resync](raw); ok {
+			m.lost = f.Lost
+		}
 		m.requestList(now)
 	case "synced":
 		if f, ok := decode[wire.Synced](raw); ok {
@@ -356,7 +360,7 @@ func (m *Machine) synced(now time.Time, f *wire.Synced) {
 	// Everything that is behind is requested, not only what the page names: the
 	// connection on which it was requested before may have been lost.
 	due := now
-	if m.inSync {
+	if m.inSync && !m.lost {
 		due = now.Add(pushDelay)
 	}
 	for i := range m.conversations {

@@ -223,6 +223,28 @@ func TestPushesInFlight(t *testing.T) {
 	d.shows(1, 2, 3, 4)
 }
 
+// While pushes do not arrive, nothing is waited for.
+func TestNothingIsInFlight(t *testing.T) {
+	d := begin(t, syncstate.Options{})
+	d.hear("resync", wire.Resync{T: "resync"})
+	d.hear("resync", wire.Resync{T: "resync", Lost: true}) // asks once more
+	d.asks("list a")
+	d.listed("2", "b", conversation(7, 2))
+	d.asks("list b", "7 after 0")
+	d.answered("4", false, 1, 2)
+	d.listed("3", "c", conversation(7, 3))
+	d.asks("7 after 2")
+	d.answered("5", false, 3)
+	d.hear("resync", wire.Resync{T: "resync"}) // they arrive again
+	d.asks("list c")
+	d.listed("6", "d", conversation(7, 4))
+	d.asks()
+	d.pushed(4)
+	d.wait(time.Minute)
+	d.asks()
+	d.shows(1, 2, 3, 4)
+}
+
 // A server that does not know the cursor any more is asked from the beginning:
 // conversations that it does not name are left.
 func TestUnknownCursor(t *testing.T) {

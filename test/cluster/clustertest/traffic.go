@@ -36,8 +36,8 @@ func (s *System) Register(t *testing.T) *client.Client {
 	return c
 }
 
-// Traffic is users who send all the time, each with two devices, in groups of
-// three and all together. It records everything that they receive.
+// Traffic is users who send all the time, each with two devices: all together, in
+// groups of three, and to one another. It records everything that they receive.
 type Traffic struct {
 	t       *testing.T
 	system  *System
@@ -51,6 +51,7 @@ type Traffic struct {
 	sent    [users]atomic.Int64
 
 	mu       sync.Mutex
+	queued   map[chat.ClientID]time.Time // when each message was sent
 	accepted map[chat.ClientID]*syncclient.Outgoing
 	failed   []string
 }
@@ -75,7 +76,16 @@ const (
 // StartTraffic starts the traffic; Verify ends it.
 func (s *System) StartTraffic(t *testing.T) *Traffic {
 	t.Helper()
-	tr := &Traffic{t: t, system: s, members: map[chat.ConversationID][]int{}, accepted: map[chat.ClientID]*syncclient.Outgoing{}}
+	return s.StartTrafficEvery(t, sendInterval)
+}
+
+// StartTrafficEvery starts traffic with an interval between two messages of one
+// user.
+func (s *System) StartTrafficEvery(t *testing.T, interval time.Duration) *Traffic {
+	t.Helper()
+	tr := &Traffic{
+		t: t, system: s, members: map[chat.ConversationID][]int{}, queued: map[chat.ClientID]time.Time{}, accepted: map[chat.ClientID]*syncclient.Outgoing{},
+	}
 	for range users {
 		tr.clients = append(tr.clients, s.Register(t))
 	}
@@ -86,6 +96,9 @@ func (s *System) StartTraffic(t *testing.T) *Traffic {
 	tr.createRoom(everyone...)
 	for i := range users {
 		tr.createRoom(i, (i+1)%users, (i+2)%users)
+	}
+	for i := range users {
+		tr.createDirect(i, (i+1)%users)
 	}
 	for i, c := range tr.clients {
 		for range 2 {
@@ -102,7 +115,7 @@ func (s *System) StartTraffic(t *testing.T) *Traffic {
 		}
 	})
 	for i := range tr.clients {
-		tr.senders.Go(func() { tr.send(ctx, i) })
+		tr.senders.Go(func() { tr.send(ctx, i, interval) })
 	}
 	tr.AwaitDelivery()
 	return tr
@@ -120,6 +133,16 @@ func (tr *Traffic) createRoom(members ...int) {
 	}
 	tr.rooms = append(tr.rooms, g.ID)
 	tr.members[g.ID] = members
+}
+
+func (tr *Traffic) createDirect(one, other int) {
+	tr.t.Helper()
+	d, err := tr.clients[one].CreateDirect(tr.t.Context(), tr.clients[other].Me().ID)
+	if err != nil {
+		tr.t.Fatal(err)
+	}
+	tr.rooms = append(tr.rooms, d.ID)
+	tr.members[d.ID] = []int{one, other}
 }
 
 func (tr *Traffic) addDevice(user int, c *client.Client) {
@@ -151,7 +174,7 @@ func (tr *Traffic) addDevice(user int, c *client.Client) {
 
 // send sends from the user's first device, one message after the other in all
 // of the user's rooms. Bodies are numbers, so that the order can be checked.
-func (tr *Traffic) send(ctx context.Context, user int) {
+func (tr *Traffic) send(ctx context.Context, user int, interval time.Duration) {
 	w := tr.devices[2*user]
 	var rooms []chat.ConversationID
 	for _, id := range tr.rooms {
@@ -159,7 +182,7 @@ func (tr *Traffic) send(ctx context.Context, user int) {
 			rooms = append(rooms, id)
 		}
 	}
-	tick := time.NewTicker(sendInterval)
+	tick := time.NewTicker(interval)
 	defer tick.Stop()
 	for n := 0; ; n++ {
 		select {
@@ -168,7 +191,10 @@ func (tr *Traffic) send(ctx context.Context, user int) {
 		case <-tick.C:
 		}
 		if w.Pending() < maxPending {
-			w.Send(rooms[n%len(rooms)], fmt.Sprintf("%d %d", user, n))
+			m := w.Send(rooms[n%len(rooms)], fmt.Sprintf("%d %d", user, n))
+			tr.mu.Lock()
+			tr.queued[m.ID] = m.QueuedAt
+			tr.mu.Unlock()
 			tr.sent[user].Add(1)
 		}
 	}
@@ -196,6 +222,26 @@ func (tr *Traffic) AwaitSent(n int) {
 			return tr.sent[i].Load() >= enough[i] || tr.devices[2*i].Pending() >= maxPending
 		})
 	}
+}
+
+// Acceptance returns how many messages were sent in a time, and the longest that one
+// of them was without an answer; those that have none count until now.
+func (tr *Traffic) Acceptance(from, to time.Time) (sent int, longest time.Duration) {
+	tr.mu.Lock()
+	defer tr.mu.Unlock()
+	now := time.Now()
+	for id, at := range tr.queued {
+		if at.Before(from) || at.After(to) {
+			continue
+		}
+		answered := now
+		if m := tr.accepted[id]; m != nil {
+			answered = m.AcceptedAt
+		}
+		sent++
+		longest = max(longest, answered.Sub(at))
+	}
+	return sent, longest
 }
 
 // AwaitDelivery waits until messages are delivered: for each user, one that was

@@ -337,6 +337,8 @@ export interface components {
             t: "removed";
         };
         Resync: {
+            /** @description pushes do not arrive at present: what the device lacks is not on its way */
+            lost?: boolean;
             /** @enum {string} */
             t: "resync";
         };

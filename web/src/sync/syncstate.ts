@@ -92,6 +92,8 @@ export class Machine {
   complete = false;
   /** It was on this connection: what is missing may be in flight. */
   private inSync = false;
+  /** The last resync says that nothing is in flight. */
+  private lost = false;
   /** Another list is due after the one that is under way. */
   private listAgain = false;
   /** The list began without a cursor: conversations that it does not name are left. */
@@ -121,7 +123,7 @@ export class Machine {
     this.epoch = epoch;
     this.me = me;
     this.list = null;
-    this.listAgain = this.inSync = false;
+    this.listAgain = this.inSync = this.lost = false;
     this.listed = "";
     this.outstanding = 0;
     for (const c of this.conversations.values()) c.request = null;
@@ -145,6 +147,7 @@ export class Machine {
         this.removed(f);
         break;
       case "resync":
+        this.lost = f.lost ?? false;
         this.requestList(now);
         break;
       case "synced":
@@ -163,7 +166,7 @@ export class Machine {
    * answer to what the user did. */
   described(now: number, summary: Summary): Output {
     const c = this.describe(now, summary);
-    this.catchUp(c, this.inSync ? now + pushDelay : now);
+    this.catchUp(c, this.pushedBy(now));
     return this.output(now);
   }
 
@@ -315,6 +318,11 @@ export class Machine {
     }
   }
 
+  /** When what a list has beyond what was seen is requested, unless it was pushed by then. */
+  private pushedBy(now: number): number {
+    return this.inSync && !this.lost ? now + pushDelay : now;
+  }
+
   /** Takes the summary of a conversation. */
   private describe(now: number, summary: Summary): Conversation {
     const { id } = summary;
@@ -342,7 +350,7 @@ export class Machine {
     if (f.more) this.requestPage(now);
     // Everything that is behind is requested, not only what the page names: the
     // connection on which it was requested before may have been lost.
-    const due = this.inSync ? now + pushDelay : now;
+    const due = this.pushedBy(now);
     for (const c of this.conversations.values()) this.catchUp(c, due);
     if (f.more) return;
     if (this.sweep) {
