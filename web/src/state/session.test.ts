@@ -62,6 +62,40 @@ describe("Session", () => {
     expect(received).toEqual([1]);
   });
 
+  it("reports what came while it was away to its sender, and what was read meanwhile", async () => {
+    const { server, session } = open();
+    const page = { gone: [], failed: [], cursor: "x", more: false };
+    const received: number[] = [];
+    session.onMessage((m) => received.push(m.seq));
+    await session.start();
+    server.hello();
+    server.socket.receive({ t: "synced", id: "1", conversations: [direct()], ...page });
+    server.socket.receive(push(1));
+    vi.advanceTimersByTime(300);
+    server.socket.drop();
+    session.marks.markRead("d", 1);
+    vi.advanceTimersByTime(300);
+    session.reconnectNow();
+    server.hello();
+    expect(server.socket.sentOf("mark")).toEqual([{ t: "mark", conversation: "d", read: 1, received: 0 }]);
+    const id = (server.socket.sentOf("sync")[0] as { id: string }).id;
+    const missed = direct({ seq: 2, rev: 3, read: 1, unread: 1 });
+    server.socket.receive({ t: "synced", id, conversations: [missed], ...page });
+    vi.advanceTimersByTime(300);
+    expect(server.socket.sentOf("mark").slice(1)).toEqual([
+      { t: "mark", conversation: "d", read: 0, received: 2 },
+    ]);
+    expect(received).toEqual([1]);
+    // The next one is lost on its way, and is found when one comes after it.
+    server.socket.receive(push(4));
+    await vi.advanceTimersByTimeAsync(2000);
+    const { id: asked } = server.socket.sentOf("sync").at(-1) as { id: string };
+    const found = direct({ seq: 4, rev: 5, read: 1, unread: 3 });
+    server.socket.receive({ t: "synced", id: asked, conversations: [found], ...page });
+    vi.advanceTimersByTime(300);
+    expect(server.socket.sentOf("mark").at(-1)).toMatchObject({ conversation: "d", received: 4 });
+  });
+
   it("has messages wait for the connection", async () => {
     const { server, session, store } = open();
     await session.start();

@@ -72,9 +72,10 @@ export class Session {
     this.messages = new Messages(rest, this.outbox, storage, clock, send);
     this.sync = new SyncClient(store, send, this.outbox);
     this.sync.onMessage = (m) => {
-      this.marks.markReceived(m);
       for (const f of this.messageListeners) f(m);
     };
+    this.sync.onReceived = (m) => this.marks.markReceived(m);
+    this.sync.onListed = () => this.marks.listed();
     this.socket = new GatewaySocket(dial, {
       onState: (connection) => {
         store.setState({ connection });
@@ -86,6 +87,7 @@ export class Session {
         clock.set(hello.time);
         this.sync.connected(hello.epoch);
         this.outbox.connected(hello.limits.in_flight);
+        this.marks.connected();
         this.presence.connected();
       },
       onFrame: (f) => this.sync.handleFrame(f),
