@@ -107,8 +107,10 @@ async function open(seed: number) {
   const session = new Session({
     ...fixture,
     storage: new FakeStorage(),
+    account: me.id,
     dial: fixture.server.dial,
     onRevoked: () => {},
+    onOtherAccount: () => {},
   });
   const requests: Request[] = [];
   const ask = (read: () => unknown) => new Promise((resolve) => requests.push({ read, deliver: resolve }));

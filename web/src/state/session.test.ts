@@ -14,8 +14,12 @@ function open() {
   const onRevoked = vi.fn();
   const onUnauthenticated = vi.fn();
   const rest = new RestClient(onUnauthenticated);
-  const session = new Session({ ...fixture, rest, storage, dial: fixture.server.dial, onRevoked });
-  return { ...fixture, storage, onRevoked, onUnauthenticated, session };
+  const onOtherAccount = vi.fn();
+  const session = new Session({
+    ...{ ...fixture, rest, storage, account: me.id, dial: fixture.server.dial },
+    ...{ onRevoked, onOtherAccount },
+  });
+  return { ...fixture, storage, onRevoked, onOtherAccount, onUnauthenticated, session };
 }
 const push = (seq: number, sender = "2") => ({
   ...{ t: "message", conversation: "d", seq, rev: seq + 1, id: String(seq), sender },
@@ -94,6 +98,28 @@ describe("Session", () => {
     server.socket.receive({ t: "synced", id: asked, conversations: [found], ...page });
     vi.advanceTimersByTime(300);
     expect(server.socket.sentOf("mark").at(-1)).toMatchObject({ conversation: "d", received: 4 });
+  });
+
+  it("does nothing on a connection of another account", async () => {
+    const { server, session, storage, onOtherAccount } = open();
+    storage.messages.set("m", { id: "m", order: 1, conversation: "d", body: "unsent", replyTo: 0, at: 0 });
+    await session.start();
+    session.marks.markRead("d", 1);
+    server.hello(Date.now(), "2");
+    await vi.advanceTimersByTimeAsync(60_000);
+    expect(server.socket.sent).toEqual([]);
+    expect(server.socket.closed).toBe(true);
+    expect(onOtherAccount).toHaveBeenCalledOnce();
+    expect(storage.messages.get("m")).toMatchObject({ body: "unsent" });
+  });
+
+  it("asks why it cannot connect", async () => {
+    const { server, session, onUnauthenticated } = open();
+    server.on("GET /me", () => new Response(JSON.stringify({ code: "other_account" }), { status: 412 }));
+    await session.start();
+    server.socket.drop();
+    await vi.waitFor(() => expect(onUnauthenticated).toHaveBeenCalledWith("other_account"));
+    expect(server.accounts).toEqual(["1"]);
   });
 
   it("has messages wait for the connection", async () => {

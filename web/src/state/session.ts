@@ -23,9 +23,13 @@ export type SessionOptions = {
   store: AppStore;
   rest: RestClient;
   storage: SessionStorage;
-  dial: () => WebSocketLike;
+  /** The account's id: everything is done for it or not at all. */
+  account: string;
+  dial: (account: string) => WebSocketLike;
   /** Called when the server has ended the session. */
   onRevoked: () => void;
+  /** Called when the browser turns out to be logged in as somebody else. */
+  onOtherAccount: () => void;
 };
 
 /** Returns a store that changes nothing any more once a signal is aborted: the
@@ -56,9 +60,9 @@ export class Session {
   private readonly store: AppStore;
 
   constructor(private readonly options: SessionOptions) {
-    const { storage, dial, onRevoked } = options;
+    const { storage, account, dial, onRevoked } = options;
     const store = storeUntil(this.ended.signal, options.store);
-    const rest = options.rest.until(this.ended.signal);
+    const rest = options.rest.for(account, this.ended.signal);
     this.store = store;
     this.rest = rest;
     const clock = new ServerClock();
@@ -76,7 +80,7 @@ export class Session {
     };
     this.sync.onReceived = (m) => this.marks.markReceived(m);
     this.sync.onListed = () => this.marks.listed();
-    this.socket = new GatewaySocket(dial, {
+    this.socket = new GatewaySocket(() => dial(account), {
       onState: (connection) => {
         store.setState({ connection });
         if (connection === "open") return;
@@ -84,6 +88,11 @@ export class Session {
         this.sync.disconnected();
       },
       onOpen: (hello) => {
+        if (hello.user.id !== account) {
+          this.stop();
+          options.onOtherAccount();
+          return;
+        }
         clock.set(hello.time);
         this.sync.connected(hello.epoch);
         this.outbox.connected(hello.limits.in_flight);
@@ -93,6 +102,8 @@ export class Session {
       onFrame: (f) => this.sync.handleFrame(f),
       cursor: () => this.sync.cursor,
       onTerminated: onRevoked,
+      // The answer tells whose session the browser has, if any.
+      onFailed: () => void rest.get("/me").catch(() => {}),
     });
   }
 
