@@ -222,7 +222,7 @@ describe("Client", () => {
     goOnline();
     client.reconnectNow();
     await vi.advanceTimersByTimeAsync(0);
-    await vi.waitFor(() => expect(server.requests).toContain("DELETE /sessions/s1"), { timeout: 30_000 });
+    expect(server.requests).toContain("DELETE /sessions/s1");
   });
 
   it.each([
