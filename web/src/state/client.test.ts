@@ -189,10 +189,16 @@ describe("Client", () => {
     expect(await client.logOut()).toBe(2);
     expect(store.getState()).toMatchObject({ me: user, outbox: { length: 3 } });
     expect(server.requests).not.toContain("DELETE /sessions/s1");
-    expect(await client.logOut(true)).toBe(0);
+    const done = client.logOut(true);
+    // What is written from here on is neither sent nor kept.
+    expect(server.socket.closed).toBe(true);
+    client.session!.messages.saveDraft("c", "too late");
+    client.session!.messages.send("c", "too late", 0);
+    expect(await done).toBe(0);
     expect(store.getState().me).toBeNull();
     const database = await openStorage(user.id);
     expect(await database.outbox()).toEqual([]);
+    expect(await database.draft("c")).toBe("");
     database.close();
   });
 

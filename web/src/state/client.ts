@@ -111,8 +111,10 @@ export class Client {
     const { user } = grant;
     this.pendingLogOut.begin({ user: user.id, session: grant.session });
     this.tabs.tell({ t: "out", user: user.id });
+    // Before the database is emptied: nothing is sent or saved any more.
+    session.stop();
     // A database that has failed must not keep the user logged in.
-    await session.clearStorage().catch((e) => console.warn("the database cannot be cleared", e));
+    await clearStorageOf(user.id).catch((e) => console.warn("the database cannot be cleared", e));
     // A slow push service must not keep the user logged in.
     await Promise.race([
       this.push.disable(user.id).catch(() => {}),

@@ -15,7 +15,6 @@ import { Users } from "./users";
 /** SessionStorage is what a device keeps for an account. */
 export type SessionStorage = OutboxStorage &
   DraftStorage & {
-    clear(): Promise<void>;
     close(): void;
   };
 
@@ -141,11 +140,6 @@ export class Session {
   storageChanged(isOpen: boolean) {
     this.store.setState({ storageFailed: !isOpen });
     if (isOpen) void this.outbox.load();
-  }
-
-  /** Deletes what this device has stored for the account: unsent messages and drafts. */
-  clearStorage() {
-    return this.options.storage.clear();
   }
 
   async changeDisplayName(display_name: string) {

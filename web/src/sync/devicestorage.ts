@@ -79,10 +79,6 @@ export class DeviceStorage {
       draft: text,
     });
   }
-  clear() {
-    this.pending.clear();
-    return this.read((s) => s.clear());
-  }
 
   private async read<T>(f: (s: Storage) => Promise<T>): Promise<T> {
     const storage = this.storage;
