@@ -6,19 +6,25 @@ import { setup, unauthenticated } from "./fakeserver";
 
 const user = { id: "1", name: "aki", display_name: "Aki" };
 
+/** Those of the test, which would be other tabs of the next one. */
+const opened: Client[] = [];
+
 function open() {
   const fixture = setup();
   fixture.server.on("GET /installation", () => ({ registration: "open" }));
   fixture.server.on("POST /login", () => ({ user }));
   fixture.server.on("POST /register", () => ({ user }));
   fixture.server.on("POST /logout", () => ({}));
-  return { ...fixture, client: new Client(fixture.store, fixture.server.dial) };
+  const client = new Client(fixture.store, fixture.server.dial);
+  opened.push(client);
+  return { ...fixture, client };
 }
 
 describe("Client", () => {
   // The database in memory needs the other timers.
   beforeEach(() => vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] }));
   afterEach(() => {
+    for (const client of opened.splice(0)) client.session?.stop();
     vi.useRealTimers();
     vi.unstubAllGlobals();
     vi.restoreAllMocks();

@@ -3,6 +3,7 @@ import type { WebSocketLike } from "../net/socket";
 import type { Installation, User } from "../protocol/types";
 import { DeviceStorage } from "../sync/devicestorage";
 import { openStorage } from "../sync/storage";
+import { openTabs } from "../sync/tabs";
 import { emptySessionState, type AppState, type AppStore } from "./app";
 import { PushNotifications } from "./push";
 import { Session } from "./session";
@@ -86,6 +87,7 @@ export class Client {
       store: this.store,
       rest: this.ownRest,
       storage,
+      tabs: openTabs(me.id),
       dial: this.dial,
       onRevoked: () => void this.endSession("revoked"),
     });

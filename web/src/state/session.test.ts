@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type { Summary, User } from "../protocol/types";
 import { RestClient } from "../net/rest";
+import { Tabs } from "../sync/tabs";
 import { FakeStorage, setup, unauthenticated } from "./fakeserver";
 import { Session } from "./session";
 
@@ -14,7 +15,14 @@ function open() {
   const onRevoked = vi.fn();
   const onUnauthenticated = vi.fn();
   const rest = new RestClient(onUnauthenticated);
-  const session = new Session({ ...fixture, rest, storage, dial: fixture.server.dial, onRevoked });
+  const session = new Session({
+    ...fixture,
+    rest,
+    storage,
+    tabs: new Tabs(me.id),
+    dial: fixture.server.dial,
+    onRevoked,
+  });
   return { ...fixture, storage, onRevoked, onUnauthenticated, session };
 }
 const push = (seq: number, sender = "2") => ({

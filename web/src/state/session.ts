@@ -2,12 +2,14 @@ import type { RestClient } from "../net/rest";
 import { GatewaySocket, type WebSocketLike } from "../net/socket";
 import type { ClientFrame, Message, User } from "../protocol/types";
 import { SyncClient } from "../sync/syncclient";
+import { Drafts, type DraftStorage } from "../sync/drafts";
 import { Outbox, type OutboxStorage } from "../sync/outbox";
 import { ServerClock } from "../sync/serverclock";
+import type { TabMessage, Tabs } from "../sync/tabs";
 import type { AppStore } from "./app";
 import { Conversations } from "./conversations";
 import { MarkSender } from "./marks";
-import { Messages, type DraftStorage } from "./messages";
+import { Messages } from "./messages";
 import { Presence } from "./presence";
 import { Timelines } from "./timelines";
 import { Users } from "./users";
@@ -23,6 +25,8 @@ export type SessionOptions = {
   store: AppStore;
   rest: RestClient;
   storage: SessionStorage;
+  /** The account's other tabs. */
+  tabs: Tabs;
   dial: () => WebSocketLike;
   /** Called when the server has ended the session. */
   onRevoked: () => void;
@@ -51,12 +55,13 @@ export class Session {
   private readonly socket: GatewaySocket;
   private readonly sync: SyncClient;
   private readonly outbox: Outbox;
+  private readonly drafts: Drafts;
   private readonly messageListeners = new Set<(m: Message) => void>();
   private readonly ended = new AbortController();
   private readonly store: AppStore;
 
   constructor(private readonly options: SessionOptions) {
-    const { storage, dial, onRevoked } = options;
+    const { storage, tabs, dial, onRevoked } = options;
     const store = storeUntil(this.ended.signal, options.store);
     const rest = options.rest.until(this.ended.signal);
     this.store = store;
@@ -68,8 +73,10 @@ export class Session {
     this.presence = new Presence(store, send);
     this.timelines = new Timelines(store, rest, (id) => this.sync.timelineLoaded(id));
     this.users = new Users(store, rest);
-    this.outbox = new Outbox(storage, send, (outbox) => store.setState({ outbox }));
-    this.messages = new Messages(rest, this.outbox, storage, clock, send);
+    this.outbox = new Outbox(storage, send, (outbox) => store.setState({ outbox }), tabs);
+    this.drafts = new Drafts(storage, (m) => tabs.post(m));
+    this.messages = new Messages(rest, this.outbox, this.drafts, clock, send);
+    tabs.onMessage = (m) => this.handleTabMessage(m);
     this.sync = new SyncClient(store, send, this.outbox);
     this.sync.onMessage = (m) => {
       this.marks.markReceived(m);
@@ -109,6 +116,7 @@ export class Session {
     this.marks.stop();
     this.timelines.stop();
     this.users.stop();
+    this.options.tabs.close();
     this.options.storage.close();
   }
 
@@ -116,6 +124,7 @@ export class Session {
    * the page is visible again. */
   reconnectNow() {
     this.socket.reconnectNow();
+    this.outbox.attended();
   }
 
   /** Calls f for each message of others that arrives live; returns what ends that. */
@@ -133,6 +142,15 @@ export class Session {
   /** Deletes what this device has stored for the account: unsent messages and drafts. */
   clearStorage() {
     return this.options.storage.clear();
+  }
+
+  private handleTabMessage(m: TabMessage) {
+    if (m.t === "draft") {
+      this.drafts.receive(m);
+      return;
+    }
+    this.outbox.receive(m);
+    if (m.t === "hello") this.drafts.tell();
   }
 
   async changeDisplayName(display_name: string) {
