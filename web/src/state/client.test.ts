@@ -10,6 +10,9 @@ const ben = { id: "2", name: "ben", display_name: "Ben" };
 const noContent = () => new Response(null, { status: 204 });
 const otherAccount = () => new Response(JSON.stringify({ code: "other_account" }), { status: 412 });
 
+/** Those of the test, which would be other tabs of the next one. */
+const opened: Client[] = [];
+
 function open() {
   const fixture = setup();
   fixture.server.on("GET /installation", () => ({ registration: "open" }));
@@ -17,7 +20,9 @@ function open() {
   fixture.server.on("POST /login", () => ({ user, session: "s1" }));
   fixture.server.on("POST /register", () => ({ user, session: "s1" }));
   fixture.server.on("DELETE /sessions/s1", noContent);
-  return { ...fixture, client: new Client(fixture.store, fixture.server.dial) };
+  const client = new Client(fixture.store, fixture.server.dial);
+  opened.push(client);
+  return { ...fixture, client };
 }
 
 /** Cuts every page off from the server; returns what ends that. */
@@ -34,6 +39,7 @@ describe("Client", () => {
     vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
   });
   afterEach(() => {
+    for (const client of opened.splice(0)) client.session?.stop();
     vi.useRealTimers();
     vi.unstubAllGlobals();
     vi.restoreAllMocks();
@@ -247,6 +253,7 @@ describe("Client", () => {
     database.close();
     const store = createAppStore();
     const reloaded = new Client(store, server.dial);
+    opened.push(reloaded);
     await expect(reloaded.start()).rejects.toMatchObject({ code: "offline" });
     goOnline();
     server.requests.length = 0;
@@ -309,7 +316,9 @@ function openTabs() {
   });
   const page = () => {
     const store = createAppStore();
-    return { store, client: new Client(store, server.dial, tab()) };
+    const client = new Client(store, server.dial, tab());
+    opened.push(client);
+    return { store, client };
   };
   return { browser, server, both, a: page(), b: page() };
 }
@@ -320,6 +329,7 @@ describe("two tabs", () => {
     vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
   });
   afterEach(() => {
+    for (const client of opened.splice(0)) client.session?.stop();
     vi.useRealTimers();
     vi.unstubAllGlobals();
     vi.restoreAllMocks();

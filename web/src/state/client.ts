@@ -3,6 +3,7 @@ import type { WebSocketLike } from "../net/socket";
 import type { Installation, User } from "../protocol/types";
 import { DeviceStorage } from "../sync/devicestorage";
 import { openStorage } from "../sync/storage";
+import { openTabs } from "../sync/tabs";
 import type { AccountNews, AccountTabs } from "./accounttabs";
 import { emptySessionState, unsent, type AppState, type AppStore } from "./app";
 import { PendingLogOut } from "./logout";
@@ -162,6 +163,7 @@ export class Client {
       rest: this.sessionRest,
       storage,
       account: me.id,
+      tabs: openTabs(me.id),
       dial: this.dial,
       onRevoked: () => void this.lose("revoked"),
       onOtherAccount: () => void this.lose(null),

@@ -2,6 +2,7 @@
 // order they come in, the page ends with what the server has.
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type { ClientFrame, History, Message, Summary, User } from "../protocol/types";
+import { Tabs } from "../sync/tabs";
 import { FakeStorage, setup } from "./fakeserver";
 import { Session } from "./session";
 
@@ -108,6 +109,7 @@ async function open(seed: number) {
     ...fixture,
     storage: new FakeStorage(),
     account: me.id,
+    tabs: new Tabs(me.id),
     dial: fixture.server.dial,
     onRevoked: () => {},
     onOtherAccount: () => {},

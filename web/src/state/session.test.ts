@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type { Summary, User } from "../protocol/types";
 import { RestClient } from "../net/rest";
+import { Tabs } from "../sync/tabs";
 import { FakeStorage, setup, unauthenticated } from "./fakeserver";
 import { Session } from "./session";
 
@@ -16,7 +17,7 @@ function open() {
   const rest = new RestClient(onUnauthenticated);
   const onOtherAccount = vi.fn();
   const session = new Session({
-    ...{ ...fixture, rest, storage, account: me.id, dial: fixture.server.dial },
+    ...{ ...fixture, rest, storage, account: me.id, tabs: new Tabs(me.id), dial: fixture.server.dial },
     ...{ onRevoked, onOtherAccount },
   });
   return { ...fixture, storage, onRevoked, onOtherAccount, onUnauthenticated, session };

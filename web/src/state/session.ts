@@ -2,12 +2,14 @@ import type { RestClient } from "../net/rest";
 import { GatewaySocket, type WebSocketLike } from "../net/socket";
 import type { ClientFrame, Message, User } from "../protocol/types";
 import { SyncClient } from "../sync/syncclient";
+import { Drafts, type DraftStorage } from "../sync/drafts";
 import { Outbox, type OutboxStorage } from "../sync/outbox";
 import { ServerClock } from "../sync/serverclock";
+import type { TabMessage, Tabs } from "../sync/tabs";
 import type { AppStore } from "./app";
 import { Conversations } from "./conversations";
 import { MarkSender } from "./marks";
-import { Messages, type DraftStorage } from "./messages";
+import { Messages } from "./messages";
 import { Presence } from "./presence";
 import { Timelines } from "./timelines";
 import { Users } from "./users";
@@ -22,6 +24,8 @@ export type SessionOptions = {
   store: AppStore;
   rest: RestClient;
   storage: SessionStorage;
+  /** The account's other tabs. */
+  tabs: Tabs;
   /** The account's id: everything is done for it or not at all. */
   account: string;
   dial: (account: string) => WebSocketLike;
@@ -54,12 +58,13 @@ export class Session {
   private readonly socket: GatewaySocket;
   private readonly sync: SyncClient;
   private readonly outbox: Outbox;
+  private readonly drafts: Drafts;
   private readonly messageListeners = new Set<(m: Message) => void>();
   private readonly ended = new AbortController();
   private readonly store: AppStore;
 
   constructor(private readonly options: SessionOptions) {
-    const { storage, account, dial, onRevoked } = options;
+    const { storage, account, tabs, dial, onRevoked } = options;
     const store = storeUntil(this.ended.signal, options.store);
     const rest = options.rest.for(account, this.ended.signal);
     this.store = store;
@@ -71,8 +76,10 @@ export class Session {
     this.presence = new Presence(store, send);
     this.timelines = new Timelines(store, rest, (id) => this.sync.timelineLoaded(id));
     this.users = new Users(store, rest);
-    this.outbox = new Outbox(storage, send, (outbox) => store.setState({ outbox }));
-    this.messages = new Messages(rest, this.outbox, storage, clock, send);
+    this.outbox = new Outbox(storage, send, (outbox) => store.setState({ outbox }), tabs);
+    this.drafts = new Drafts(storage, (m) => tabs.post(m));
+    this.messages = new Messages(rest, this.outbox, this.drafts, clock, send);
+    tabs.onMessage = (m) => this.handleTabMessage(m);
     this.sync = new SyncClient(store, send, this.outbox);
     this.sync.onMessage = (m) => {
       for (const f of this.messageListeners) f(m);
@@ -121,6 +128,7 @@ export class Session {
     this.marks.stop();
     this.timelines.stop();
     this.users.stop();
+    this.options.tabs.close();
     this.options.storage.close();
   }
 
@@ -128,6 +136,7 @@ export class Session {
    * the page is visible again. */
   reconnectNow() {
     this.socket.reconnectNow();
+    this.outbox.attended();
   }
 
   /** Calls f for each message of others that arrives live; returns what ends that. */
@@ -140,6 +149,15 @@ export class Session {
   storageChanged(isOpen: boolean) {
     this.store.setState({ storageFailed: !isOpen });
     if (isOpen) void this.outbox.load();
+  }
+
+  private handleTabMessage(m: TabMessage) {
+    if (m.t === "draft") {
+      this.drafts.receive(m);
+      return;
+    }
+    this.outbox.receive(m);
+    if (m.t === "hello") this.drafts.tell();
   }
 
   async changeDisplayName(display_name: string) {
