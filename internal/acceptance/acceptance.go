@@ -26,6 +26,7 @@ var cases = []testCase{
 	{"hello", hello},
 	{"refused upgrades", refusedUpgrades},
 	{"sessions", sessions},
+	{"meant for another account", meantForAnotherAccount},
 	{"revoked session is closed", revokedSessionIsClosed},
 	{"malformed frames", malformedFrames},
 	{"frame too large", frameTooLarge},

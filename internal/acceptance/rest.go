@@ -243,6 +243,59 @@ func sessions(t *testing.T, url string) {
 	}
 }
 
+// What says for which account it is meant is done for that one or not at all: the
+// pages of one browser share a cookie.
+func meantForAnotherAccount(t *testing.T, url string) {
+	aki, ben := join(t, url, "aki"), join(t, url, "ben")
+	g, err := aki.CreateGroup(t.Context(), "Team", ben.Me().ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	messages := fmt.Sprintf("/conversations/%s/messages", g.ID)
+	credentials := fmt.Sprintf(`{"name":%q,"password":%q,"cookie":true}`, ben.Me().Name, testPassword)
+	a := request(t, url, "", http.MethodPost, "/login", credentials)
+	if a.status != http.StatusOK {
+		t.Fatalf("log in: %d %s", a.status, a.body)
+	}
+	cookie, _, _ := strings.Cut(a.header.Get("Set-Cookie"), ";")
+	asked := func(account chat.UserID, method, path, text string, header ...string) *answer {
+		return request(t, url, "", method, path, text, append(header, "Cookie", cookie, "Hikyaku-Account", account.String())...)
+	}
+	refused := func(what string, a *answer) {
+		t.Helper()
+		var p struct{ Code, Detail string }
+		a.into(t, &p)
+		if a.status != http.StatusPreconditionFailed || p.Code != "other_account" || p.Detail == "" {
+			t.Errorf("%s: %d %s", what, a.status, a.body)
+		}
+	}
+	message := `{"id":"` + client.NewClientID().String() + `","body":"written by Aki"}`
+	refused("a message", asked(aki.Me().ID, http.MethodPost, messages, message))
+	refused("a log-out", asked(aki.Me().ID, http.MethodPost, "/logout", ""))
+	socket := "/socket?account=" + aki.Me().ID.String()
+	refused("a socket", request(t, url, "", http.MethodGet, socket, "", "Cookie", cookie))
+	refused("with a token", request(t, url, ben.Token(), http.MethodGet, "/me", "", "Hikyaku-Account", aki.Me().ID.String()))
+
+	var me struct{ Session chat.SessionID }
+	a = asked(ben.Me().ID, http.MethodGet, "/me", "")
+	if a.into(t, &me); a.status != http.StatusOK {
+		t.Errorf("the right account: %d %s", a.status, a.body)
+	}
+	socket = "/socket?account=" + ben.Me().ID.String()
+	if a := request(t, url, "", http.MethodGet, socket, "", "Cookie", cookie); a.status != http.StatusUpgradeRequired {
+		t.Errorf("a socket of the right account: %d %s", a.status, a.body)
+	}
+	ben.SendMessage(g.ID, "written by Ben")
+	if m := Await[wire.Message](aki, "message", nil); m.Seq != 1 || m.Body != "written by Ben" {
+		t.Errorf("%+v was stored", m)
+	}
+	// A session that ends itself by its name takes its cookie along.
+	a = asked(ben.Me().ID, http.MethodDelete, "/sessions/"+me.Session.String(), "")
+	if a.status != http.StatusNoContent || !strings.Contains(a.header.Get("Set-Cookie"), "Max-Age=0") {
+		t.Errorf("log out: %d %v", a.status, a.header)
+	}
+}
+
 // login connects another session of an account.
 func login(t testing.TB, url, name string) *User {
 	t.Helper()

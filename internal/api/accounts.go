@@ -217,11 +217,27 @@ func (a *API) createSession(ctx context.Context, u chat.User, c *Credentials) (*
 	}
 	out := &grantOutput{Body: Grant{User: wire.UserOf(u), Session: id}}
 	if c.Cookie {
+		a.endReplaced(ctx, r)
 		out.SetCookie = auth.Cookie(token, isSecure(r)).String()
 	} else {
 		out.Body.Token = token
 	}
 	return out, nil
+}
+
+// endReplaced ends the session of the cookie that a log-in replaces: nobody has its
+// token any more. The log-in succeeds also when it fails.
+func (a *API) endReplaced(ctx context.Context, r *http.Request) {
+	if _, err := r.Cookie(auth.CookieName); err != nil || r.Header.Get("Authorization") != "" {
+		return
+	}
+	replaced, u, err := a.cfg.Auth.Authenticate(r)
+	if err == nil {
+		err = a.endSessions(ctx, u.ID, []chat.SessionID{replaced.ID}, 0)
+	}
+	if err != nil && chat.CodeOf(err) == "" {
+		a.log.WarnContext(ctx, "the session before a log-in could not be ended", "error", err)
+	}
 }
 
 type updateMeBody struct {

@@ -148,7 +148,7 @@ func newAPI(cfg Config, mux *http.ServeMux) *API {
 	hc.OpenAPIPath, hc.DocsPath, hc.SchemasPath = "", "", ""
 	hc.CreateHooks = nil // no $schema links in responses
 	hc.Components.SecuritySchemes = map[string]*huma.SecurityScheme{
-		"cookie": {Type: "apiKey", In: "cookie", Name: auth.CookieName, Description: "what the page uses"},
+		"cookie": {Type: "apiKey", In: "cookie", Name: auth.CookieName, Description: "what the page uses; with " + auth.AccountHeader + ", the id of the account that it belongs to, a request is refused when another one is logged in"},
 		"bearer": {Type: "http", Scheme: "bearer", Description: "what programs use"},
 	}
 	a := &API{cfg: cfg, huma: humago.New(mux, hc), log: cfg.Logger}

@@ -311,6 +311,18 @@ func TestCookie(t *testing.T) {
 	if resp.status != http.StatusForbidden || out["code"] != "forbidden" {
 		t.Errorf("a page of another site: %d %v", resp.status, out)
 	}
+	// Who logs in over it ends it: nobody has its token any more.
+	resp, _ = nobody.request("POST", "/api/v1/login", object{"name": "aki", "password": "12345678", "cookie": true}, with("same-origin"))
+	if resp.status != http.StatusOK {
+		t.Fatalf("log in again: %d", resp.status)
+	}
+	if resp, _ := nobody.request("GET", "/api/v1/me", nil, with("same-origin")); resp.status != http.StatusUnauthorized {
+		t.Errorf("the cookie that was replaced gives %d", resp.status)
+	}
+	c = resp.cookies[0]
+	if resp, _ := nobody.request("GET", "/api/v1/me", nil, with("same-origin")); resp.status != http.StatusOK {
+		t.Errorf("the new cookie gives %d", resp.status)
+	}
 }
 
 func TestRegistrationModes(t *testing.T) {

@@ -23,7 +23,7 @@ type Problem struct {
 	Title        string    `json:"title" doc:"the status in words"`
 	Status       int       `json:"status"`
 	Detail       string    `json:"detail" doc:"one sentence for people"`
-	Code         chat.Code `json:"code" enum:"invalid,too_large,not_found,forbidden,conflict,name_taken,unauthenticated,rate_limited,overloaded,unavailable,internal" doc:"for programs"`
+	Code         chat.Code `json:"code" enum:"invalid,too_large,not_found,forbidden,conflict,name_taken,unauthenticated,other_account,rate_limited,overloaded,unavailable,internal" doc:"for programs"`
 	Field        string    `json:"field,omitempty" doc:"the value at fault"`
 	RetryAfterMS int64     `json:"retry_after_ms,omitempty" doc:"try again after this time"`
 }
@@ -60,6 +60,7 @@ var statusOf = map[chat.Code]int{
 	chat.CodeConflict:        http.StatusConflict,
 	chat.CodeNameTaken:       http.StatusConflict,
 	chat.CodeUnauthenticated: http.StatusUnauthorized,
+	chat.CodeOtherAccount:    http.StatusPreconditionFailed,
 	chat.CodeRateLimited:     http.StatusTooManyRequests,
 	chat.CodeOverloaded:      http.StatusServiceUnavailable,
 	chat.CodeUnavailable:     http.StatusServiceUnavailable,

@@ -48,8 +48,13 @@ func (a *API) registerSessions() {
 		func(ctx context.Context, in *struct {
 			ID sessionParam `path:"id"`
 		},
-		) (*empty, error) {
-			return &empty{}, a.endSessions(ctx, callerID(ctx), []chat.SessionID{in.ID.v}, 0)
+		) (*clearedCookie, error) {
+			c := callerOf(ctx)
+			out := &clearedCookie{}
+			if in.ID.v == c.session.ID {
+				out.SetCookie = auth.Cookie("", isSecure(requestOf(ctx))).String()
+			}
+			return out, a.endSessions(ctx, c.user.ID, []chat.SessionID{in.ID.v}, 0)
 		})
 }
 

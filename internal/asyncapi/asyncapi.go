@@ -91,7 +91,7 @@ func Document() ([]byte, error) {
 		},
 		"channels": object{"socket": object{
 			"address":     "/api/v1/socket",
-			"description": "A WebSocket with the subprotocol " + wire.Subprotocol + ", under the same session as the REST API.",
+			"description": "A WebSocket with the subprotocol " + wire.Subprotocol + ", under the same session as the REST API. With ?account=ID it is refused (412) when the session is another account's.",
 			"messages":    channelMessages,
 		}},
 		"operations": object{

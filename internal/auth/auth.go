@@ -19,6 +19,13 @@ import (
 const (
 	// CookieName is the name of the session cookie of the web page.
 	CookieName = "hikyaku_session"
+	// AccountHeader names the account that a request is meant for, by its id. The
+	// pages of one browser share a cookie, so a page cannot know whose it is when
+	// the request leaves.
+	AccountHeader = "Hikyaku-Account"
+	// AccountParameter says the same in the query: browsers set no headers when
+	// they open a socket.
+	AccountParameter = "account"
 	// Lifetime is how long an unused session lasts, unless it was created with
 	// another lifetime.
 	Lifetime = 30 * 24 * time.Hour
@@ -77,8 +84,9 @@ func NewAuthenticator(cfg Config) *Authenticator {
 
 var errNoSession = chat.Refuse(chat.CodeUnauthenticated, "", "log in first")
 
-// Authenticate finds the session of a request and records its use. A refusal is
-// a *chat.Error; any other error comes from the store.
+// Authenticate finds the session of a request and records its use. It refuses a
+// request that names another account than the session's. A refusal is a
+// *chat.Error; any other error comes from the store.
 func (a *Authenticator) Authenticate(r *http.Request) (store.Session, chat.User, error) {
 	token := tokenOf(r)
 	if token == "" {
@@ -91,6 +99,9 @@ func (a *Authenticator) Authenticate(r *http.Request) (store.Session, chat.User,
 	}
 	if err != nil {
 		return store.Session{}, chat.User{}, err
+	}
+	if named := namedAccount(r); named != "" && named != u.ID.String() {
+		return store.Session{}, chat.User{}, chat.Refuse(chat.CodeOtherAccount, "", "another account is logged in here now")
 	}
 	if now.Sub(s.SeenAt) >= touchInterval {
 		// The session is extended by the lifetime that it was created with.
@@ -117,6 +128,15 @@ func tokenOf(r *http.Request) string {
 		return ""
 	}
 	return c.Value
+}
+
+// namedAccount returns the id of the account that a request is meant for, "" when
+// it does not say.
+func namedAccount(r *http.Request) string {
+	if named := r.Header.Get(AccountHeader); named != "" || r.URL.RawQuery == "" {
+		return named
+	}
+	return r.URL.Query().Get(AccountParameter)
 }
 
 // Cookie returns the session cookie with a token, or one that deletes the cookie

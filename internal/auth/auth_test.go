@@ -24,6 +24,49 @@ func (o *singleSessionStore) TouchSession(_ context.Context, _ chat.SessionID, s
 	return nil
 }
 
+// A request that says for which account it is meant is refused to every other one,
+// and is no use of the session.
+func TestNamedAccount(t *testing.T) {
+	now := time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC)
+	for _, tt := range []struct {
+		header, query string
+		code          chat.Code
+	}{
+		{"", "", ""},
+		{"7", "", ""},
+		{"", "?account=7", ""},
+		{"7", "?account=8", ""}, // the header is set on purpose
+		{"8", "", chat.CodeOtherAccount},
+		{"07", "", chat.CodeOtherAccount},
+		{"", "?account=8", chat.CodeOtherAccount},
+	} {
+		st := &singleSessionStore{store.Session{SeenAt: now.Add(-time.Hour), ExpiresAt: now.Add(time.Hour)}}
+		a := auth.NewAuthenticator(auth.Config{Store: namedUserStore{st, 7}, Now: func() time.Time { return now }})
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/"+tt.query, http.NoBody)
+		r.AddCookie(auth.Cookie("token", false))
+		if tt.header != "" {
+			r.Header.Set(auth.AccountHeader, tt.header)
+		}
+		_, _, err := a.Authenticate(r)
+		if chat.CodeOf(err) != tt.code || (err == nil) != (tt.code == "") {
+			t.Errorf("%+v: %v", tt, err)
+		}
+		if used := st.SeenAt.Equal(now); used != (tt.code == "") {
+			t.Errorf("%+v: used %t", tt, used)
+		}
+	}
+}
+
+// namedUserStore is a store with one session, of the user with an id.
+type namedUserStore struct {
+	*singleSessionStore
+	user chat.UserID
+}
+
+func (o namedUserStore) SessionByToken(context.Context, []byte, time.Time) (store.Session, chat.User, error) {
+	return o.Session, chat.User{ID: o.user}, nil
+}
+
 // A session is extended by the lifetime that it was created with, from its use.
 func TestUseExtendsTheSession(t *testing.T) {
 	start := time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC)

@@ -27,6 +27,9 @@ const (
 	CodeNameTaken Code = "name_taken"
 	// CodeUnauthenticated: no valid session, or a wrong name or password.
 	CodeUnauthenticated Code = "unauthenticated"
+	// CodeOtherAccount: the request is meant for another account than the one that
+	// is logged in.
+	CodeOtherAccount Code = "other_account"
 	// CodeRateLimited: too many requests in a time.
 	CodeRateLimited Code = "rate_limited"
 	// CodeOverloaded: the system cannot accept more now; try again later.

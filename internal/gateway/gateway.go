@@ -258,7 +258,11 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (g *Gateway) refuseLogin(w http.ResponseWriter, r *http.Request, err error) {
 	var refusal *chat.Error
 	if errors.As(err, &refusal) {
-		refuse(w, http.StatusUnauthorized, refusal)
+		status := http.StatusUnauthorized
+		if refusal.Code == chat.CodeOtherAccount {
+			status = http.StatusPreconditionFailed
+		}
+		refuse(w, status, refusal)
 		return
 	}
 	g.log.ErrorContext(r.Context(), "a session could not be looked up", "error", err)

@@ -2,12 +2,15 @@
 //
 //   {"title": "…", "body": "…", "conversation": "…"}
 //
-// It handles no requests: the page loads as it does without it.
+// It handles no requests: the page loads as it does without it. Its own address
+// names the account whose notifications it shows, as /push.js?account=ID.
 "use strict";
 
 // How long a page has to answer; browsers allow opening a window only for a
 // moment after a click.
 const answerTimeout = 500;
+
+const account = new URLSearchParams(self.location.search).get("account");
 
 const enqueue = createQueue();
 
@@ -88,8 +91,8 @@ async function renewSubscription({ oldSubscription, newSubscription }) {
   const response = await api("PUT", "/push/subscription", { endpoint, keys });
   if (oldSubscription && oldSubscription.endpoint !== endpoint)
     await api("DELETE", "/push/subscription", { endpoint: oldSubscription.endpoint });
-  // Nobody is logged in, or the server does not push any more.
-  if ([401, 403, 404].includes(response.status)) await subscription.unsubscribe();
+  // Nobody or somebody else is logged in, or the server does not push any more.
+  if ([401, 403, 404, 412].includes(response.status)) await subscription.unsubscribe();
 }
 
 async function subscribe(key) {
@@ -101,6 +104,10 @@ function api(method, path, body) {
   return fetch("/api/v1" + path, {
     method,
     credentials: "same-origin",
-    ...(body ? { headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) } : {}),
+    headers: {
+      ...(account ? { "Hikyaku-Account": account } : {}),
+      ...(body ? { "Content-Type": "application/json" } : {}),
+    },
+    ...(body ? { body: JSON.stringify(body) } : {}),
   });
 }

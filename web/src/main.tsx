@@ -5,13 +5,14 @@ import "./i18n";
 import "./state/theme";
 import { App } from "./features/App";
 import { dialGateway } from "./net/socket";
+import { openAccountTabs } from "./state/accounttabs";
 import { useApp } from "./state/app";
 import { Client } from "./state/client";
 import { ClientContext } from "./state/context";
 import { answerServiceWorker } from "./state/push";
 
 answerServiceWorker();
-const client = new Client(useApp, dialGateway);
+const client = new Client(useApp, dialGateway, openAccountTabs());
 
 createRoot(document.getElementById("root")!).render(
   <StrictMode>

@@ -4,12 +4,14 @@ import { unreadOf, useApp } from "../state/app";
 import { useClient } from "../state/context";
 import { Button } from "../ui/controls";
 import { AuthScreen } from "./auth/AuthScreen";
+import { OtherAccount } from "./auth/OtherAccount";
 import { ChatScreen } from "./ChatScreen";
 
 export function App() {
   const { t } = useTranslation();
   const client = useClient();
   const me = useApp((s) => s.me);
+  const takenBy = useApp((s) => s.takenBy);
   const installation = useApp((s) => s.installation);
   const [failed, setFailed] = useState(false);
   const [attempt, setAttempt] = useState(0);
@@ -29,7 +31,7 @@ export function App() {
   }, [failed, attempt]);
 
   useEffect(() => {
-    const reconnectNow = () => client.session?.reconnectNow();
+    const reconnectNow = () => client.reconnectNow();
     const onVisibilityChange = () => {
       const visible = document.visibilityState === "visible";
       client.session?.presence.setAway(!visible);
@@ -46,6 +48,7 @@ export function App() {
   useTitle();
 
   if (me) return <ChatScreen />;
+  if (takenBy) return <OtherAccount {...takenBy} />;
   if (installation) return <AuthScreen />;
   return (
     <main className="flex h-full flex-col items-center justify-center gap-4 p-6 text-dim">

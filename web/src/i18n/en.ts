@@ -14,6 +14,15 @@ export const en = {
   invited: "You have been invited.",
   revoked: "This device was logged out. Log in again.",
   expired: "Your session has ended. Log in again.",
+  logOutPending:
+    "You are logged out here. The server could not be reached; it will be told as soon as it can be, before anybody logs in.",
+  loggedInAs: "You are logged in as {{name}} in this browser",
+  otherAccountHint:
+    "This page was {{former}}’s. What {{former}} wrote here is kept on this device, is never sent as {{name}}, and goes out when {{former}} logs in again.",
+  oneAccountHint: "A browser is logged in with one account at a time.",
+  continueAs: "Continue as {{name}}",
+  logInAgainAs: "Log in again as {{name}}",
+  logInAsOther: "Log in with another account",
   tagline: "Conversations you can trust to arrive.",
   conversations: "Conversations",
   newConversation: "New conversation",
@@ -112,6 +121,13 @@ export const en = {
   thisDevice: "this device",
   logOutDevice: "Log out",
   logout: "Log out",
+  logOutQuestion_one:
+    "{{count}} message has not been sent yet. When you log out it is deleted from this device, and nobody will get it.",
+  logOutQuestion_other:
+    "{{count}} messages have not been sent yet. When you log out they are deleted from this device, and nobody will get them.",
+  logOutAndDelete: "Log out and delete",
+  stayLoggedIn: "Stay logged in",
+  allSent: "Everything has been sent.",
   appearance: "Appearance",
   language: "Language",
   theme: "Theme",
@@ -148,6 +164,7 @@ export const en = {
   code_conflict: "That is not possible any more.",
   code_name_taken: "This name, or one that looks like it, is taken.",
   code_unauthenticated: "The name or the password is wrong.",
+  code_other_account: "Somebody else is logged in in this browser now.",
   code_rate_limited: "Too fast. Try again in a moment.",
   code_overloaded: "Too busy right now. Try again in a moment.",
   code_unavailable: "The server cannot do this right now. Try again.",

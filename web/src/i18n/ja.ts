@@ -16,6 +16,15 @@ export const ja: Record<keyof typeof en, string> = {
   invited: "招待されています。",
   revoked: "この端末はログアウトされました。もう一度ログインしてください。",
   expired: "セッションが終了しました。もう一度ログインしてください。",
+  logOutPending:
+    "この端末ではログアウトしました。サーバーに接続できなかったため、接続でき次第、次のログインより先にサーバーへ伝えます。",
+  loggedInAs: "このブラウザでは{{name}}としてログインしています",
+  otherAccountHint:
+    "このページは{{former}}のものでした。{{former}}が書いたものはこの端末に保存されており、{{name}}として送信されることはありません。{{former}}がもう一度ログインすると送信されます。",
+  oneAccountHint: "一つのブラウザで同時にログインできるアカウントは一つです。",
+  continueAs: "{{name}}として続ける",
+  logInAgainAs: "{{name}}としてログインし直す",
+  logInAsOther: "別のアカウントでログイン",
   tagline: "確かに届く、信頼できる会話。",
   conversations: "会話",
   newConversation: "新しい会話",
@@ -114,6 +123,13 @@ export const ja: Record<keyof typeof en, string> = {
   thisDevice: "この端末",
   logOutDevice: "ログアウト",
   logout: "ログアウト",
+  logOutQuestion_one:
+    "まだ送信されていないメッセージが{{count}}件あります。ログアウトするとこの端末から削除され、誰にも届きません。",
+  logOutQuestion_other:
+    "まだ送信されていないメッセージが{{count}}件あります。ログアウトするとこの端末から削除され、誰にも届きません。",
+  logOutAndDelete: "ログアウトして削除",
+  stayLoggedIn: "ログインを続ける",
+  allSent: "すべて送信されました。",
   appearance: "表示",
   language: "言語",
   theme: "テーマ",
@@ -150,6 +166,7 @@ export const ja: Record<keyof typeof en, string> = {
   code_conflict: "もうその操作はできません。",
   code_name_taken: "この名前、または似た名前は使われています。",
   code_unauthenticated: "名前かパスワードが違います。",
+  code_other_account: "このブラウザでは今、別の人がログインしています。",
   code_rate_limited: "速すぎます。少し待ってください。",
   code_overloaded: "混み合っています。少し待ってください。",
   code_unavailable: "今はできません。もう一度試してください。",

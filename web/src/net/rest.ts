@@ -14,17 +14,23 @@ export class Problem extends Error {
 
 export type Page<T> = { items: T[]; next?: string };
 
+/** Why an account cannot make requests any more: its session has ended, or the
+ * browser, whose pages share a cookie, is logged in as somebody else. */
+export type SessionLoss = "unauthenticated" | "other_account";
+
 export class RestClient {
-  /** Calls onUnauthenticated when the session turns out to have ended. */
+  /** Calls onSessionLost when the session turns out to be no longer there. */
   constructor(
-    private readonly onUnauthenticated: () => void = () => {},
+    private readonly onSessionLost: (why: SessionLoss) => void = () => {},
+    private readonly account?: string,
     private readonly signal?: AbortSignal,
   ) {}
 
-  /** Returns a client for what ends with a signal: requests that are under way
-   * then fail, and what the server answers them is heeded by nobody. */
-  until(signal: AbortSignal) {
-    return new RestClient(this.onUnauthenticated, signal);
+  /** Returns a client for an account: the server refuses its requests when another
+   * one is logged in. When a signal is aborted, requests that are under way fail,
+   * and what the server answers them is heeded by nobody. */
+  for(account: string, signal?: AbortSignal) {
+    return new RestClient(this.onSessionLost, account, signal);
   }
 
   async call<T>(method: string, path: string, body?: unknown): Promise<T> {
@@ -33,7 +39,10 @@ export class RestClient {
     try {
       response = await fetch("/api/v1" + path, {
         method,
-        headers: body === undefined ? {} : { "Content-Type": "application/json" },
+        headers: {
+          ...(body === undefined ? {} : { "Content-Type": "application/json" }),
+          ...(this.account ? { "Hikyaku-Account": this.account } : {}),
+        },
         body: body === undefined ? undefined : JSON.stringify(body),
         credentials: "same-origin",
         signal: this.signal,
@@ -53,7 +62,8 @@ export class RestClient {
     }
     if (!response.ok) {
       const p = parsed as { code?: string; detail?: string; field?: string; retry_after_ms?: number };
-      if (response.status === 401 && path !== "/login") this.onUnauthenticated();
+      if (response.status === 401 && path !== "/login") this.onSessionLost("unauthenticated");
+      if (p.code === "other_account") this.onSessionLost("other_account");
       throw new Problem(response.status, p.code ?? "internal", p.detail ?? "", p.field, p.retry_after_ms);
     }
     return parsed as T;

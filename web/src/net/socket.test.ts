@@ -8,6 +8,7 @@ function setup(random = 0.5, cursors: string[] = []) {
   const sockets: FakeWebSocket[] = [];
   const states: string[] = [];
   const terminated: number[] = [];
+  const failed: number[] = [];
   const gateway = new GatewaySocket(
     () => {
       const socket = new FakeWebSocket();
@@ -19,11 +20,12 @@ function setup(random = 0.5, cursors: string[] = []) {
       onOpen: () => {},
       onFrame: () => {},
       onTerminated: (c) => terminated.push(c),
+      onFailed: () => failed.push(sockets.length),
       cursor: () => cursors.shift() ?? "",
     },
     () => random,
   );
-  return { gateway, sockets, states, terminated };
+  return { gateway, sockets, states, terminated, failed };
 }
 
 describe("GatewaySocket", () => {
@@ -168,5 +170,22 @@ describe("GatewaySocket", () => {
     expect(sockets.length).toBe(2);
     vi.advanceTimersByTime(5000);
     expect(sockets.length).toBe(2);
+  });
+
+  it("says when connecting fails, but not when a connection is lost", () => {
+    const { gateway, sockets, failed } = setup();
+    gateway.start();
+    sockets[0]!.receive(hello);
+    sockets[0]!.drop();
+    vi.advanceTimersByTime(250);
+    sockets[1]!.drop();
+    expect(failed).toEqual([2]);
+    vi.advanceTimersByTime(500);
+    vi.advanceTimersByTime(10_000); // without an answer
+    expect(failed).toEqual([2, 3]);
+    gateway.reconnectNow();
+    sockets[3]!.receive(hello);
+    sockets[3]!.drop();
+    expect(failed).toEqual([2, 3]);
   });
 });

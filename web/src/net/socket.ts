@@ -18,6 +18,9 @@ export type SocketEvents = {
   onFrame(frame: ServerFrame): void;
   /** The server has ended the session: there is no reconnecting. */
   onTerminated(code: number): void;
+  /** Connecting has failed: perhaps for a reason that browsers do not tell,
+   * such as a session that has ended. */
+  onFailed(): void;
   /** The position up to which the page has everything, "" for none: a ping carries
    * it, and the server sends resync when something changed since. */
   cursor(): string;
@@ -176,6 +179,7 @@ export class GatewaySocket {
       this.events.onTerminated(code);
       return;
     }
+    if (this.state === "connecting") this.events.onFailed();
     this.setState("waiting");
     // Full jitter: ten thousand clients that lost the same server come back
     // spread over the whole wait.
@@ -187,8 +191,11 @@ export class GatewaySocket {
   }
 }
 
-export function dialGateway(): WebSocketLike {
+/** Opens a connection of an account; the server refuses it when the browser is
+ * logged in as somebody else. */
+export function dialGateway(account: string): WebSocketLike {
   const url = new URL("/api/v1/socket", location.href);
+  url.searchParams.set("account", account);
   url.protocol = url.protocol.replace("http", "ws");
   return new WebSocket(url, "hikyaku.v1") as unknown as WebSocketLike;
 }

@@ -951,7 +951,7 @@ export interface components {
              * @description for programs
              * @enum {string}
              */
-            code: "invalid" | "too_large" | "not_found" | "forbidden" | "conflict" | "name_taken" | "unauthenticated" | "rate_limited" | "overloaded" | "unavailable" | "internal";
+            code: "invalid" | "too_large" | "not_found" | "forbidden" | "conflict" | "name_taken" | "unauthenticated" | "other_account" | "rate_limited" | "overloaded" | "unavailable" | "internal";
             /** @description one sentence for people */
             detail: string;
             /** @description the value at fault */
@@ -2482,6 +2482,7 @@ export interface operations {
             /** @description No Content */
             204: {
                 headers: {
+                    "Set-Cookie"?: string;
                     [name: string]: unknown;
                 };
                 content?: never;

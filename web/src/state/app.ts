@@ -1,7 +1,7 @@
 // The state of the page. One fact in one place; views derive the rest.
 import { create, type StoreApi } from "zustand";
 import type { SocketState } from "../net/socket";
-import type { Installation, Summary } from "../protocol/types";
+import type { Installation, Summary, User } from "../protocol/types";
 import type { OutboxMessage } from "../sync/outbox";
 import { emptySyncState, type SyncState } from "../sync/store";
 
@@ -15,8 +15,12 @@ export type SessionState = SyncState & {
 
 export type AppState = SessionState & {
   installation: Installation | null;
-  /** Why the user has to log in again, if so. */
-  notice: "revoked" | "expired" | null;
+  /** Why the user has to log in again, or that the server does not know of the
+   * log-out yet. */
+  notice: "revoked" | "expired" | "logOutPending" | null;
+  /** Who is logged in in this browser, while the page is not theirs; and whose page
+   * it was, if anybody's. */
+  takenBy: { by: User; from: User | null } | null;
 };
 
 export type AppStore = StoreApi<AppState>;
@@ -28,7 +32,12 @@ export const emptySessionState: SessionState = {
   storageFailed: false,
 };
 
-export const initialState: AppState = { ...emptySessionState, installation: null, notice: null };
+export const initialState: AppState = {
+  ...emptySessionState,
+  installation: null,
+  notice: null,
+  takenBy: null,
+};
 
 export const useApp = create<AppState>()(() => initialState);
 
@@ -42,6 +51,11 @@ export function unreadOf(c: Summary, readHere: number): number {
 /** Returns the conversations, the latest activity first. */
 export function byActivity(conversations: Record<string, Summary>): Summary[] {
   return Object.values(conversations).sort((a, b) => b.active_at - a.active_at || (a.id < b.id ? 1 : -1));
+}
+
+/** Returns the messages that nobody gets when the outbox is deleted. */
+export function unsent(outbox: OutboxMessage[]): OutboxMessage[] {
+  return outbox.filter((m) => m.state !== "accepted");
 }
 
 /** Returns the messages that failed for conversations that the user is not in

@@ -1,25 +1,46 @@
 // @vitest-environment jsdom
 import { deleteDB, openDB } from "idb";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import type { AccountTabs } from "./accounttabs";
 import { Client } from "./client";
 import { openStorage } from "../sync/storage";
-import { setup, unauthenticated } from "./fakeserver";
+import { createAppStore, setup, unauthenticated } from "./fakeserver";
 
 const user = { id: "1", name: "aki", display_name: "Aki" };
+const ben = { id: "2", name: "ben", display_name: "Ben" };
+const noContent = () => new Response(null, { status: 204 });
+const otherAccount = () => new Response(JSON.stringify({ code: "other_account" }), { status: 412 });
+
+/** Those of the test, which would be other tabs of the next one. */
+const opened: Client[] = [];
 
 function open() {
   const fixture = setup();
   fixture.server.on("GET /installation", () => ({ registration: "open" }));
-  fixture.server.on("POST /login", () => ({ user }));
-  fixture.server.on("POST /register", () => ({ user }));
-  fixture.server.on("POST /logout", () => ({}));
-  return { ...fixture, client: new Client(fixture.store, fixture.server.dial) };
+  fixture.server.on("GET /me", unauthenticated);
+  fixture.server.on("POST /login", () => ({ user, session: "s1" }));
+  fixture.server.on("POST /register", () => ({ user, session: "s1" }));
+  fixture.server.on("DELETE /sessions/s1", noContent);
+  const client = new Client(fixture.store, fixture.server.dial);
+  opened.push(client);
+  return { ...fixture, client };
+}
+
+/** Cuts every page off from the server; returns what ends that. */
+function goOffline() {
+  const { fetch } = globalThis;
+  vi.stubGlobal("fetch", () => Promise.reject(new TypeError("offline")));
+  return () => vi.stubGlobal("fetch", fetch);
 }
 
 describe("Client", () => {
   // The database in memory needs the other timers.
-  beforeEach(() => vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] }));
+  beforeEach(() => {
+    localStorage.clear();
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+  });
   afterEach(() => {
+    for (const client of opened.splice(0)) client.session?.stop();
     vi.useRealTimers();
     vi.unstubAllGlobals();
     vi.restoreAllMocks();
@@ -65,7 +86,8 @@ describe("Client", () => {
     await client.logIn("aki", "secret");
     client.session!.messages.saveDraft("c", "a draft");
     await client.logOut();
-    expect(server.requests.at(-2)).toBe("POST /logout");
+    expect(server.requests.at(-2)).toBe("DELETE /sessions/s1");
+    expect(server.accounts.at(-1)).toBe(user.id);
     expect(server.socket.closed).toBe(true);
     expect(client.session).toBeNull();
     expect(store.getState()).toMatchObject({ me: null, notice: null, connection: "idle" });
@@ -77,7 +99,7 @@ describe("Client", () => {
     const warn = vi.spyOn(console, "warn").mockImplementation(() => {});
     const { client, server, store } = open();
     const other = { ...user, id: "unopenable" };
-    server.on("POST /login", () => ({ user: other }));
+    server.on("POST /login", () => ({ user: other, session: "s1" }));
     // A later version of the page has been here: opening fails.
     (await openDB("hikyaku-" + other.id, 2)).close();
     await client.logIn("aki", "secret");
@@ -90,7 +112,7 @@ describe("Client", () => {
     await vi.waitFor(() => expect(server.socket.sentOf("send")).toMatchObject([{ body: "hello" }]), {
       timeout: 30_000,
     });
-    await client.logOut();
+    await client.logOut(true);
     expect(store.getState().me).toBeNull();
   });
 
@@ -98,7 +120,7 @@ describe("Client", () => {
     vi.spyOn(console, "warn").mockImplementation(() => {});
     const { client, server, store } = open();
     const other = { ...user, id: "blocked" };
-    server.on("POST /login", () => ({ user: other }));
+    server.on("POST /login", () => ({ user: other, session: "s1" }));
     // The database is being deleted, which waits for another page.
     const page = await openDB("hikyaku-" + other.id, 1);
     const deleted = deleteDB("hikyaku-" + other.id);
@@ -132,8 +154,8 @@ describe("Client", () => {
     const database = await openStorage(user.id);
     expect(await database.outbox()).toMatchObject([{ body: "hello" }]);
     database.close();
-    await client.logOut();
-    expect(server.requests).toContain("POST /logout");
+    await client.logOut(true);
+    expect(server.requests).toContain("DELETE /sessions/s1");
     expect(store.getState().me).toBeNull();
   });
 
@@ -147,7 +169,7 @@ describe("Client", () => {
     expect(loggedOut).toBe(false);
     await vi.advanceTimersByTimeAsync(2000);
     await done;
-    expect(server.requests).toContain("POST /logout");
+    expect(server.requests).toContain("DELETE /sessions/s1");
   });
 
   it("ends the session when a request is refused as unauthenticated, or the server says so", async () => {
@@ -160,5 +182,262 @@ describe("Client", () => {
     server.hello();
     server.socket.drop(4100);
     expect(store.getState()).toMatchObject({ me: null, notice: "revoked" });
+  });
+
+  it("asks before it deletes what is not sent", async () => {
+    const { client, server, store } = open();
+    await client.logIn("aki", "secret");
+    server.hello();
+    for (const body of ["accepted", "refused", "unanswered"]) client.session!.messages.send("c", body, 0);
+    await vi.waitFor(() => expect(server.socket.sentOf("send")).toHaveLength(3), { timeout: 30_000 });
+    const [accepted, refused] = server.socket.sentOf("send") as { id: string }[];
+    server.socket.receive({ t: "accepted", id: accepted!.id });
+    server.socket.receive({ t: "rejected", id: refused!.id, code: "too_large", text: "" });
+    expect(await client.logOut()).toBe(2);
+    expect(store.getState()).toMatchObject({ me: user, outbox: { length: 3 } });
+    expect(server.requests).not.toContain("DELETE /sessions/s1");
+    const done = client.logOut(true);
+    // What is written from here on is neither sent nor kept.
+    expect(server.socket.closed).toBe(true);
+    client.session!.messages.saveDraft("c", "too late");
+    client.session!.messages.send("c", "too late", 0);
+    expect(await done).toBe(0);
+    expect(store.getState().me).toBeNull();
+    const database = await openStorage(user.id);
+    expect(await database.outbox()).toEqual([]);
+    expect(await database.draft("c")).toBe("");
+    database.close();
+  });
+
+  it("finishes a log-out that the server did not hear, as soon as it can", async () => {
+    const { client, server, store } = open();
+    await client.logIn("aki", "secret");
+    const goOnline = goOffline();
+    await client.logOut();
+    expect(store.getState()).toMatchObject({ me: null, notice: "logOutPending" });
+    await vi.advanceTimersByTimeAsync(2000);
+    await vi.advanceTimersByTimeAsync(3999);
+    goOnline();
+    expect(server.requests).not.toContain("DELETE /sessions/s1");
+    await vi.advanceTimersByTimeAsync(1);
+    await vi.waitFor(() => expect(store.getState().notice).toBeNull(), { timeout: 30_000 });
+    expect(server.requests.filter((r) => r.startsWith("DELETE"))).toEqual(["DELETE /sessions/s1"]);
+    client.reconnectNow();
+    await vi.advanceTimersByTimeAsync(60_000);
+    expect(server.requests.filter((r) => r.startsWith("DELETE"))).toHaveLength(1);
+  });
+
+  it("finishes it when the network is back, without waiting", async () => {
+    const { client, server } = open();
+    await client.logIn("aki", "secret");
+    const goOnline = goOffline();
+    await client.logOut();
+    goOnline();
+    client.reconnectNow();
+    await vi.advanceTimersByTimeAsync(0);
+    expect(server.requests).toContain("DELETE /sessions/s1");
+  });
+
+  it.each([
+    ["the session is over", unauthenticated],
+    ["the account has another session", () => new Response(JSON.stringify({}), { status: 404 })],
+    ["somebody else is logged in", otherAccount],
+    ["the server hears it", noContent],
+  ])("finishes it before anything else after a reload: %s", async (_, answer) => {
+    const { client, server } = open();
+    await client.logIn("aki", "secret");
+    const goOnline = goOffline();
+    await client.logOut();
+    // What a page that was closed too soon has left.
+    const database = await openStorage(user.id);
+    await database.saveDraft("c", "a draft");
+    database.close();
+    const store = createAppStore();
+    const reloaded = new Client(store, server.dial);
+    opened.push(reloaded);
+    await expect(reloaded.start()).rejects.toMatchObject({ code: "offline" });
+    goOnline();
+    server.requests.length = 0;
+    server.on("DELETE /sessions/s1", answer);
+    await reloaded.start();
+    expect(server.requests).toEqual(["DELETE /sessions/s1", "GET /installation", "GET /me"]);
+    const cleared = await openStorage(user.id);
+    expect(await cleared.draft("c")).toBe("");
+    cleared.close();
+    server.requests.length = 0;
+    await reloaded.logIn("aki", "secret");
+    expect(server.requests[0]).toBe("POST /login");
+  });
+
+  it("finishes it before a log-in, which fails with it", async () => {
+    const { client, server, store } = open();
+    await client.logIn("aki", "secret");
+    server.on(
+      "DELETE /sessions/s1",
+      () => new Response(JSON.stringify({ code: "unavailable" }), { status: 503 }),
+    );
+    await client.logOut();
+    server.requests.length = 0;
+    await expect(client.logIn("aki", "secret")).rejects.toMatchObject({ code: "unavailable" });
+    expect(server.requests).toEqual(["DELETE /sessions/s1"]);
+    server.on("DELETE /sessions/s1", noContent);
+    await client.logIn("aki", "secret");
+    expect(server.requests.slice(1, 3)).toEqual(["DELETE /sessions/s1", "POST /login"]);
+    expect(store.getState().me).toEqual(user);
+  });
+});
+
+/** Two tabs of one browser: they share the cookie. */
+function openTabs() {
+  const browser = { user: null as typeof user | null, session: 0 };
+  const first = open();
+  const { server } = first;
+  const both: AccountTabs[] = [];
+  const tab = (): AccountTabs => {
+    const self: AccountTabs = {
+      tell: (news) => both.filter((t) => t !== self).forEach((t) => t.onNews(news)),
+      onNews: () => {},
+    };
+    both.push(self);
+    return self;
+  };
+  const grant = () => ({ user: browser.user, session: "s" + browser.session });
+  server.on("GET /me", () => {
+    if (!browser.user) return unauthenticated();
+    return grant();
+  });
+  server.on("POST /login", (_, body) => {
+    browser.user = (body as { name: string }).name === "ben" ? ben : user;
+    browser.session++;
+    return grant();
+  });
+  server.on("DELETE /sessions/", () => {
+    browser.user = null;
+    return noContent();
+  });
+  const page = () => {
+    const store = createAppStore();
+    const client = new Client(store, server.dial, tab());
+    opened.push(client);
+    return { store, client };
+  };
+  return { browser, server, both, a: page(), b: page() };
+}
+
+describe("two tabs", () => {
+  beforeEach(() => {
+    localStorage.clear();
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+  });
+  afterEach(() => {
+    for (const client of opened.splice(0)) client.session?.stop();
+    vi.useRealTimers();
+    vi.unstubAllGlobals();
+    vi.restoreAllMocks();
+  });
+
+  it("of which one logs in as somebody else: the other stops, and keeps what was written", async () => {
+    const { server, a, b } = openTabs();
+    await a.client.logIn("aki", "secret");
+    a.client.session!.messages.saveDraft("c", "Aki's draft");
+    const [socket] = server.sockets;
+    await b.client.logIn("ben", "secret");
+    expect(a.store.getState()).toMatchObject({ me: null, takenBy: { by: ben, from: user } });
+    expect(socket!.closed).toBe(true);
+    expect(a.client.session).toBeNull();
+    expect(b.store.getState()).toMatchObject({ me: ben, takenBy: null });
+    // The first tab goes on as Ben, and finds nothing of Aki's.
+    await a.client.continueAs(ben);
+    expect(a.store.getState()).toMatchObject({ me: ben, takenBy: null });
+    expect(await a.client.session!.messages.draft("c")).toBe("");
+    // Aki logs in again there.
+    await a.client.logIn("aki", "secret");
+    expect(await a.client.session!.messages.draft("c")).toBe("Aki's draft");
+    expect(b.store.getState()).toMatchObject({ me: null, takenBy: { by: user, from: ben } });
+    b.client.logInAsOther();
+    expect(b.store.getState()).toMatchObject({ me: null, takenBy: null });
+  });
+
+  it("that do not hear of each other: the connection and each request tell", async () => {
+    const { server, both, a, b } = openTabs();
+    await a.client.logIn("aki", "secret");
+    server.hello();
+    a.client.session!.messages.send("c", "written by Aki", 0);
+    await vi.waitFor(() => expect(server.socket.sentOf("send")).toHaveLength(1), { timeout: 30_000 });
+    for (const tab of both) tab.tell = () => {};
+    await b.client.logIn("ben", "secret");
+    const [first] = server.sockets;
+    first!.drop();
+    a.client.session!.reconnectNow();
+    // A server that compares nothing lets it in.
+    server.hello(Date.now(), ben.id);
+    expect(server.socket.sent).toEqual([]);
+    await vi.waitFor(() => expect(a.store.getState().takenBy).toEqual({ by: ben, from: user }), {
+      timeout: 30_000,
+    });
+    const database = await openStorage(user.id);
+    expect(await database.outbox()).toMatchObject([{ body: "written by Aki" }]);
+    await database.clear();
+    database.close();
+
+    // One that compares refuses its requests.
+    await b.client.logIn("aki", "secret");
+    await a.client.logIn("ben", "secret");
+    server.on("GET /conversations", otherAccount);
+    await expect(b.client.session!.conversations.members("c")).rejects.toMatchObject({ status: 412 });
+    await vi.waitFor(() => expect(b.store.getState().takenBy).toEqual({ by: ben, from: user }), {
+      timeout: 30_000,
+    });
+  });
+
+  it("of which one logs in again: the other goes on", async () => {
+    const { server, a, b } = openTabs();
+    await a.client.logIn("aki", "secret");
+    server.hello();
+    const { socket } = server;
+    await b.client.logIn("aki", "secret");
+    expect(a.store.getState().me).toEqual(user);
+    socket.drop(4100); // the server has ended the session that was replaced
+    await vi.waitFor(() => expect(a.store.getState().me).toEqual(user), { timeout: 30_000 });
+    expect(a.store.getState()).toMatchObject({ notice: null, takenBy: null });
+    expect(server.socket).not.toBe(socket);
+  });
+
+  it("of which one logs out: so does the other, and nobody is suggested", async () => {
+    const { a, b } = openTabs();
+    await a.client.logIn("aki", "secret");
+    await b.client.start();
+    expect(b.store.getState().me).toEqual(user);
+    await a.client.logOut();
+    expect(b.store.getState()).toMatchObject({ me: null, notice: "revoked", takenBy: null });
+    expect([a.client.lastUser, b.client.lastUser]).toEqual([null, null]);
+    // Whoever logs in next is shown to be logged in to the other tab.
+    await a.client.logIn("ben", "secret");
+    expect(b.store.getState()).toMatchObject({ me: null, takenBy: { by: ben, from: null } });
+    await a.client.logOut();
+    expect(b.store.getState()).toMatchObject({ me: null, takenBy: null });
+  });
+
+  it("looks again when it can go on as nobody", async () => {
+    const { browser, server, a, b } = openTabs();
+    await a.client.logIn("aki", "secret");
+    await b.client.logIn("ben", "secret");
+    browser.user = null;
+    await a.client.continueAs(ben);
+    expect(a.store.getState()).toMatchObject({ me: null, takenBy: null });
+    browser.user = { id: "3", name: "cho", display_name: "Cho" };
+    server.on(
+      "GET /me",
+      (() => {
+        let first = true;
+        return () => {
+          if (!first) return { user: browser.user, session: "s9" };
+          first = false;
+          return otherAccount();
+        };
+      })(),
+    );
+    await a.client.continueAs(ben);
+    expect(a.store.getState().takenBy).toEqual({ by: browser.user, from: user });
   });
 });

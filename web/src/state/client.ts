@@ -3,29 +3,53 @@ import type { WebSocketLike } from "../net/socket";
 import type { Installation, User } from "../protocol/types";
 import { DeviceStorage } from "../sync/devicestorage";
 import { openStorage } from "../sync/storage";
-import { emptySessionState, type AppState, type AppStore } from "./app";
+import { openTabs } from "../sync/tabs";
+import type { AccountNews, AccountTabs } from "./accounttabs";
+import { emptySessionState, unsent, type AppState, type AppStore } from "./app";
+import { PendingLogOut } from "./logout";
 import { PushNotifications } from "./push";
 import { Session } from "./session";
 
 /** How long logging out waits for the push service. */
 const pushTimeout = 2000;
+/** How long a log-out that the server did not hear waits until it is told again;
+ * the time doubles with each attempt. */
+const firstLogOutDelay = 2000;
+const maxLogOutDelay = 60_000;
 
-/** Client is the page without its views. It logs users in and out, and owns
- * the session in between. */
+/** Grant is who is logged in in this browser, and by which session. */
+type Grant = { user: User; session: string };
+
+/** Client is the page without its views. It logs users in and out, and owns the
+ * session in between.
+ *
+ * A browser is logged in with one account at a time. A page belongs to the account
+ * that it was opened or logged in with: when somebody else logs in, it stops, keeps
+ * what was written, and asks. */
 export class Client {
-  private readonly ownRest: RestClient;
-  readonly push: PushNotifications;
+  /** For requests of whoever is logged in. */
+  private readonly ownRest = new RestClient();
+  /** For requests of the session that runs. */
+  private readonly sessionRest = new RestClient(
+    (why) => void this.lose(why === "unauthenticated" ? "expired" : null),
+  );
+  private readonly pendingLogOut = new PendingLogOut(this.ownRest);
+  private logOutTimer: ReturnType<typeof setTimeout> | undefined;
+  readonly push = new PushNotifications(this.ownRest);
   session: Session | null = null;
+  /** The grant of that session. */
+  private grant: Grant | null = null;
+  /** Whose page this was, until that user logs out. */
+  lastUser: User | null = null;
+  /** Counts beginnings and ends of sessions. */
+  private turn = 0;
 
   constructor(
     private readonly store: AppStore,
-    private readonly dial: () => WebSocketLike,
+    private readonly dial: (account: string) => WebSocketLike,
+    private readonly tabs: AccountTabs = { tell: () => {}, onNews: () => {} },
   ) {
-    this.ownRest = new RestClient(() => {
-      if (this.session) void this.endSession("expired");
-    });
-    // What is asked for a device whose session has ended ends no other session.
-    this.push = new PushNotifications(new RestClient());
+    tabs.onNews = (news) => this.heardFromTab(news);
   }
 
   /** The REST API, for the session that runs, if one does. */
@@ -36,79 +60,205 @@ export class Client {
   /** Loads what the page needs before anything else, and resumes the session
    * of an earlier visit. */
   async start() {
+    const logOut = this.pendingLogOut.current;
+    if (logOut) {
+      // The page may have been closed before it came to that.
+      await clearStorageOf(logOut.user).catch((e) => console.warn("the database cannot be cleared", e));
+      await this.pendingLogOut.finish();
+    }
     this.store.setState({ installation: await this.fetchInstallation() });
     try {
-      const { user } = await this.rest.get<{ user: User }>("/me");
-      await this.startSession(user);
+      await this.startSession(await this.ownRest.get<Grant>("/me"));
     } catch (e) {
       if (!(e instanceof Problem && e.status === 401)) throw e;
       void this.push.suspend().catch(() => {});
     }
   }
 
+  /** Does now what waits for the network: it is back, or the page is visible again. */
+  reconnectNow() {
+    this.session?.reconnectNow();
+    if (this.pendingLogOut.current) this.finishLogOutLater(0);
+  }
+
   async logIn(name: string, password: string) {
-    const { user } = await this.rest.post<{ user: User }>("/login", { name, password, cookie: true });
-    await this.startSession(user);
+    await this.pendingLogOut.finish();
+    const grant = await this.ownRest.post<Grant>("/login", { name, password, cookie: true });
+    this.tabs.tell({ t: "in", user: grant.user });
+    await this.startSession(grant);
   }
 
   async register(name: string, displayName: string, password: string, invitation: string) {
-    const { user } = await this.rest.post<{ user: User }>("/register", {
+    await this.pendingLogOut.finish();
+    const grant = await this.ownRest.post<Grant>("/register", {
       name,
       password,
       cookie: true,
       ...(displayName ? { display_name: displayName } : {}),
       ...(invitation ? { invitation } : {}),
     });
-    await this.startSession(user);
+    this.tabs.tell({ t: "in", user: grant.user });
+    await this.startSession(grant);
   }
 
-  async logOut() {
+  /** Logs out, and deletes what the device has stored for the account. Messages that
+   * are not sent prevent it unless they are to be discarded; returns how many do. */
+  async logOut(discardUnsent = false): Promise<number> {
+    const { grant, session } = this;
+    if (!grant || !session) return 0;
+    const waiting = unsent(this.store.getState().outbox).length;
+    if (waiting > 0 && !discardUnsent) return waiting;
+    this.grant = null; // that the server ends the session is no news
+    const { user } = grant;
+    this.pendingLogOut.begin({ user: user.id, session: grant.session });
+    this.tabs.tell({ t: "out", user: user.id });
+    // Before the database is emptied: nothing is sent or saved any more.
+    session.stop();
     // A database that has failed must not keep the user logged in.
-    await this.session?.clearStorage().catch((e) => console.warn("the database cannot be cleared", e));
+    await clearStorageOf(user.id).catch((e) => console.warn("the database cannot be cleared", e));
     // A slow push service must not keep the user logged in.
     await Promise.race([
-      this.push.disable().catch(() => {}),
+      this.push.disable(user.id).catch(() => {}),
       new Promise((done) => setTimeout(done, pushTimeout)),
     ]);
-    await this.rest.post("/logout").catch(() => {});
-    await this.endSession(null);
+    const heard = await this.pendingLogOut.finish().then(
+      () => true,
+      () => false,
+    );
+    if (!heard) this.finishLogOutLater(firstLogOutDelay);
+    this.lastUser = null;
+    this.endSession(heard ? null : "logOutPending");
+    void this.push.suspend().catch(() => {});
+    return 0;
   }
 
-  private async startSession(me: User) {
+  /** Makes this the page of the user who is logged in. */
+  async continueAs(user: User) {
+    try {
+      await this.startSession(await this.ownRest.for(user.id).get<Grant>("/me"));
+    } catch (e) {
+      if (!(e instanceof Problem && [401, 412].includes(e.status))) throw e;
+      await this.lookWhoIsLoggedIn();
+    }
+  }
+
+  /** Shows the log-in form, although somebody else is logged in. */
+  logInAsOther() {
+    this.store.setState({ takenBy: null, notice: null });
+  }
+
+  private async startSession(grant: Grant) {
+    const turn = ++this.turn;
+    const me = grant.user;
     let session: Session | null = null;
     const storage = new DeviceStorage(
       () => openStorage(me.id),
       (isOpen) => session?.storageChanged(isOpen),
     );
     await storage.open();
+    if (turn !== this.turn) return storage.close();
     this.session?.stop();
     session = new Session({
       store: this.store,
-      rest: this.ownRest,
+      rest: this.sessionRest,
       storage,
+      account: me.id,
+      tabs: openTabs(me.id),
       dial: this.dial,
-      onRevoked: () => void this.endSession("revoked"),
+      onRevoked: () => void this.lose("revoked"),
+      onOtherAccount: () => void this.lose(null),
     });
     this.session = session;
+    this.grant = grant;
+    this.lastUser = me;
     this.store.setState({
       ...emptySessionState,
-      ...{ me, notice: null, users: { [me.id]: me }, storageFailed: !storage.isOpen },
+      ...{ me, notice: null, takenBy: null, users: { [me.id]: me }, storageFailed: !storage.isOpen },
     });
     await session.start();
     if (this.session === session) void this.push.resume(me.id).catch(() => {});
   }
 
   /** Stops what runs for the account, and shows the log-in form. */
-  private async endSession(notice: AppState["notice"]) {
+  private endSession(notice: AppState["notice"]) {
+    this.turn++;
     this.session?.stop();
     this.session = null;
+    this.grant = null;
+    this.store.setState({ ...emptySessionState, notice, takenBy: null });
+    void this.refreshInstallation();
+  }
+
+  /** The session has ended, or is not this browser's any more. */
+  private async lose(notice: AppState["notice"]) {
+    if (!this.grant) return;
+    this.endSession(notice);
+    await this.lookWhoIsLoggedIn();
+  }
+
+  private async lookWhoIsLoggedIn() {
+    const { turn } = this;
+    const grant = await this.ownRest.get<Grant>("/me").catch(() => null);
+    if (turn !== this.turn) return;
+    if (grant) return this.takeOver(grant.user, () => this.startSession(grant));
+    this.store.setState({ takenBy: null });
+    // Nothing more is shown here. Where somebody else is logged in, that page sees to it.
     void this.push.suspend().catch(() => {});
-    this.store.setState({ ...emptySessionState, notice });
-    const installation = await this.fetchInstallation().catch(() => null);
-    if (installation) this.store.setState({ installation });
+  }
+
+  private heardFromTab(news: AccountNews) {
+    if (news.t === "out") {
+      if (this.lastUser?.id === news.user) this.lastUser = null;
+      if (this.grant?.user.id === news.user) this.endSession("revoked");
+      if (this.store.getState().takenBy?.by.id === news.user) this.store.setState({ takenBy: null });
+      if (this.pendingLogOut.current) this.finishLogOutLater(firstLogOutDelay);
+      return;
+    }
+    // The same account has another session now; what this page does is still its own.
+    if (this.grant?.user.id === news.user.id) return;
+    if (this.grant) this.endSession(null);
+    this.takeOver(news.user, () => this.continueAs(news.user)).catch(() => {});
+  }
+
+  /** Somebody is logged in, and this page has no session: it goes on if it was
+   * theirs, and asks otherwise. */
+  private async takeOver(by: User, goOn: () => Promise<void>) {
+    if (this.lastUser?.id === by.id) return goOn();
+    this.turn++;
+    this.store.setState({ notice: null, takenBy: { by, from: this.lastUser } });
+  }
+
+  /** Tells the server of a log-out that it did not hear, until it does. */
+  private finishLogOutLater(delay: number) {
+    clearTimeout(this.logOutTimer);
+    this.logOutTimer = setTimeout(async () => {
+      try {
+        await this.pendingLogOut.finish();
+      } catch {
+        this.finishLogOutLater(Math.min(Math.max(2 * delay, firstLogOutDelay), maxLogOutDelay));
+        return;
+      }
+      if (this.store.getState().notice === "logOutPending") this.store.setState({ notice: null });
+      void this.refreshInstallation();
+    }, delay);
   }
 
   private fetchInstallation() {
-    return this.rest.get<Installation>("/installation");
+    return this.ownRest.get<Installation>("/installation");
+  }
+
+  private async refreshInstallation() {
+    const installation = await this.fetchInstallation().catch(() => null);
+    if (installation) this.store.setState({ installation });
+  }
+}
+
+/** Deletes what this device has stored for an account. */
+async function clearStorageOf(user: string) {
+  const storage = await openStorage(user);
+  try {
+    await storage.clear();
+  } finally {
+    storage.close();
   }
 }

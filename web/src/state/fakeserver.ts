@@ -11,7 +11,11 @@ type Route = (path: string, body: unknown) => unknown;
 export class FakeServer {
   /** The requests in the order of their arrival, as "GET /path". */
   readonly requests: string[] = [];
+  /** For which accounts those were meant that named one. */
+  readonly accounts: string[] = [];
   readonly sockets: FakeWebSocket[] = [];
+  /** For which account the last connection was dialed. */
+  dialed = "";
   private readonly routes: [string, Route][] = [];
 
   constructor() {
@@ -19,6 +23,8 @@ export class FakeServer {
       const path = url.replace("/api/v1", "");
       const request = `${init.method} ${path}`;
       this.requests.push(request);
+      const account = new Headers(init.headers).get("Hikyaku-Account");
+      if (account) this.accounts.push(account);
       const route = this.routes.findLast(([prefix]) => request.startsWith(prefix));
       if (!route) return new Response(JSON.stringify({ code: "not_found" }), { status: 404 });
       const answer = await route[1](path, init.body ? JSON.parse(init.body as string) : undefined);
@@ -31,7 +37,8 @@ export class FakeServer {
     this.routes.push([prefix, route]);
   }
 
-  readonly dial = () => {
+  readonly dial = (account: string) => {
+    this.dialed = account;
     const socket = new FakeWebSocket();
     this.sockets.push(socket);
     return socket;
@@ -42,9 +49,10 @@ export class FakeServer {
     return this.sockets.at(-1)!;
   }
 
-  /** Opens that connection. */
-  hello(time = Date.now()) {
-    this.socket.receive({ t: "hello", limits: { heartbeat_ms: 4000, in_flight: 10 }, time });
+  /** Opens that connection, by default for the account that it is meant for. */
+  hello(time = Date.now(), user = this.dialed) {
+    const limits = { heartbeat_ms: 4000, in_flight: 10 };
+    this.socket.receive({ t: "hello", user: { id: user }, limits, time });
   }
 }
 

@@ -1,13 +1,30 @@
-import type { ClientFrame, Message } from "../protocol/types";
+import type { ClientFrame, Message, Summary } from "../protocol/types";
 import { Timers } from "../sync/timers";
 import type { AppStore } from "./app";
 
 /** How long marks are collected before they are sent. */
 const batchDelay = 300;
+/** How many are sent at once, and how long the next ones wait then: the server
+ * takes 50 frames a second from a connection. */
+const batchSize = 30;
+const batchPause = 1000;
 
-/** MarkSender reports to the server what was read and received. */
+type Marks = { read: number; received: number };
+const none: Marks = { read: 0, received: 0 };
+
+const isWithin = (a: Marks, b: Marks) => a.read <= b.read && a.received <= b.received;
+const join = (a: Marks, b: Marks): Marks => ({
+  read: Math.max(a.read, b.read),
+  received: Math.max(a.received, b.received),
+});
+
+/** MarkSender reports to the server what was read and received. Marks are not
+ * answered, and what is lost with a connection is told on the next one. */
 export class MarkSender {
-  private pending = new Map<string, { read: number; received: number }>();
+  /** By conversation, what is to be told. */
+  private readonly pending = new Map<string, Marks>();
+  /** By conversation, what was told on this connection. */
+  private readonly told = new Map<string, Marks>();
   private scheduled = false;
   private readonly timers = new Timers();
 
@@ -26,27 +43,67 @@ export class MarkSender {
     const c = conversations[conversation];
     if (!c || seq <= Math.max(readHere[conversation] ?? 0, c.read)) return;
     this.store.setState({ localReadMarks: { ...readHere, [conversation]: seq } });
-    this.add(conversation, seq, 0);
+    this.add(conversation, { read: seq, received: 0 });
   }
 
   /** A message has arrived; that is reported for direct conversations only. */
   markReceived(m: Message) {
     if (this.store.getState().conversations[m.conversation]?.kind === "direct")
-      this.add(m.conversation, 0, m.seq);
+      this.add(m.conversation, { read: 0, received: m.seq });
   }
 
-  private add(conversation: string, read: number, received: number) {
-    const earlier = this.pending.get(conversation) ?? { read: 0, received: 0 };
-    this.pending.set(conversation, {
-      read: Math.max(earlier.read, read),
-      received: Math.max(earlier.received, received),
-    });
+  /** A connection is open: what could not be sent without one is. */
+  connected() {
+    this.told.clear();
+    this.flush();
+  }
+
+  /** The list of conversations is complete: what the server does not know of them
+   * is told again, and what has come with it is told as received. */
+  listed() {
+    const { conversations, localReadMarks } = this.store.getState();
+    for (const c of Object.values(conversations))
+      this.add(c.id, unknownToServer(c, localReadMarks[c.id] ?? 0));
+  }
+
+  private add(conversation: string, marks: Marks) {
+    if (isWithin(marks, this.told.get(conversation) ?? none)) return;
+    this.pending.set(conversation, join(marks, this.pending.get(conversation) ?? none));
+    this.schedule(batchDelay);
+  }
+
+  private schedule(delay: number) {
     if (this.scheduled) return;
     this.scheduled = true;
-    this.timers.after(batchDelay, () => {
+    this.timers.after(delay, () => {
       this.scheduled = false;
-      for (const [id, m] of this.pending)
-        if (this.send({ t: "mark", conversation: id, ...m })) this.pending.delete(id);
+      this.flush();
     });
   }
+
+  private flush() {
+    const { conversations } = this.store.getState();
+    let sent = 0;
+    for (const [id, marks] of this.pending) {
+      // The user is no longer in it, or the server's history has gone back.
+      if (!conversations[id]) {
+        this.pending.delete(id);
+        continue;
+      }
+      if (sent === batchSize) return this.schedule(batchPause);
+      if (!this.send({ t: "mark", conversation: id, ...marks })) return;
+      this.pending.delete(id);
+      this.told.set(id, join(marks, this.told.get(id) ?? none));
+      sent++;
+    }
+  }
+}
+
+/** Returns the marks of a conversation that may not have reached the server. */
+function unknownToServer(c: Summary, readHere: number): Marks {
+  return {
+    read: readHere > c.read ? readHere : 0,
+    // What is read or answered has been received.
+    received: c.kind === "direct" && c.unread > 0 ? c.seq : 0,
+  };
 }

@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { RestClient } from "../net/rest";
 import type { ClientFrame } from "../protocol/types";
+import { Drafts } from "../sync/drafts";
 import { ServerClock } from "../sync/serverclock";
 import { FakeStorage } from "./fakeserver";
 import { Messages } from "./messages";
@@ -9,7 +10,13 @@ function open() {
   const outbox = { add: vi.fn(async () => {}), retry: vi.fn(), remove: vi.fn() };
   const sent: ClientFrame[] = [];
   const clock = new ServerClock();
-  const messages = new Messages(new RestClient(), outbox, new FakeStorage(), clock, (f) => sent.push(f) > 0);
+  const messages = new Messages(
+    new RestClient(),
+    outbox,
+    new Drafts(new FakeStorage()),
+    clock,
+    (f) => sent.push(f) > 0,
+  );
   return { outbox, sent, clock, messages };
 }
 

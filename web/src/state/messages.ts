@@ -1,14 +1,9 @@
 import { v7 } from "uuid";
 import type { RestClient } from "../net/rest";
 import type { ClientFrame, Message } from "../protocol/types";
+import type { Drafts } from "../sync/drafts";
 import type { Outbox } from "../sync/outbox";
 import type { ServerClock } from "../sync/serverclock";
-
-/** DraftStorage keeps the drafts on the device; it may fail at any time. */
-export type DraftStorage = {
-  draft(conversation: string): Promise<string>;
-  saveDraft(conversation: string, text: string): Promise<void>;
-};
 
 /** A typing notification is sent at most once in this time. */
 const typingInterval = 3000;
@@ -24,7 +19,7 @@ export class Messages {
   constructor(
     private readonly rest: RestClient,
     private readonly outbox: Pick<Outbox, "add" | "retry" | "remove">,
-    private readonly drafts: DraftStorage,
+    private readonly drafts: Drafts,
     private readonly clock: ServerClock,
     private readonly sendFrame: (frame: ClientFrame) => boolean,
   ) {}
@@ -50,13 +45,17 @@ export class Messages {
   }
 
   draft(conversation: string): Promise<string> {
-    return this.drafts.draft(conversation).catch((e) => {
-      console.warn("a draft cannot be loaded", e);
-      return "";
-    });
+    return this.drafts.get(conversation);
   }
   saveDraft(conversation: string, text: string) {
-    this.drafts.saveDraft(conversation, text).catch((e) => console.warn("a draft cannot be saved", e));
+    this.drafts.save(conversation, text);
+  }
+  /** Calls f with a conversation's draft when another tab has changed it; returns what
+   * ends that. */
+  onDraft(conversation: string, f: (text: string) => void): () => void {
+    return this.drafts.onChange((c, text) => {
+      if (c === conversation) f(text);
+    });
   }
 
   notifyTyping(conversation: string) {

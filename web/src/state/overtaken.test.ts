@@ -2,6 +2,7 @@
 // order they come in, the page ends with what the server has.
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type { ClientFrame, History, Message, Summary, User } from "../protocol/types";
+import { Tabs } from "../sync/tabs";
 import { FakeStorage, setup } from "./fakeserver";
 import { Session } from "./session";
 
@@ -107,8 +108,11 @@ async function open(seed: number) {
   const session = new Session({
     ...fixture,
     storage: new FakeStorage(),
+    account: me.id,
+    tabs: new Tabs(me.id),
     dial: fixture.server.dial,
     onRevoked: () => {},
+    onOtherAccount: () => {},
   });
   const requests: Request[] = [];
   const ask = (read: () => unknown) => new Promise((resolve) => requests.push({ read, deliver: resolve }));

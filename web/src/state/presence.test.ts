@@ -8,8 +8,10 @@ function open() {
   const store = createAppStore({ conversations: { "3": peer("3"), "1": peer("1") } });
   const sent: ClientFrame[] = [];
   const connection = { open: true };
-  const presence = new Presence(store, (f) => connection.open && sent.push(f) > 0);
-  return { store, sent, connection, presence, peer };
+  const page = { hidden: false };
+  const send = (f: ClientFrame) => connection.open && sent.push(f) > 0;
+  const presence = new Presence(store, send, () => page.hidden);
+  return { store, sent, connection, presence, page, peer };
 }
 
 it("watches the peers of direct conversations and the members in view, each once", () => {
@@ -48,4 +50,19 @@ it("reports the user as away", () => {
   const { presence, sent } = open();
   presence.setAway(true);
   expect(sent).toEqual([{ t: "status", away: true }]);
+});
+
+it("reports again on each connection that nobody is looking", () => {
+  const { presence, sent, connection, page } = open();
+  // The page was hidden while there was no connection.
+  connection.open = false;
+  page.hidden = true;
+  presence.setAway(true);
+  connection.open = true;
+  presence.connected();
+  expect(sent[0]).toEqual({ t: "status", away: true });
+  page.hidden = false;
+  sent.length = 0;
+  presence.connected(); // a connection is not away by itself
+  expect(sent.map((f) => f.t)).toEqual(["watch"]);
 });

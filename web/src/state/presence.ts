@@ -14,10 +14,12 @@ export class Presence {
   constructor(
     private readonly store: AppStore,
     private readonly send: (frame: ClientFrame) => boolean,
+    private readonly isHidden: () => boolean = () => document.visibilityState === "hidden",
   ) {}
 
-  /** A new connection is open: it watches nobody yet. */
+  /** A new connection is open: it watches nobody yet, and is not away. */
   connected() {
+    if (this.isHidden()) this.setAway(true);
     this.watched = "";
     this.watch();
   }

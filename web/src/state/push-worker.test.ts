@@ -11,6 +11,7 @@ let shown: Shown[];
 let pages: FakePage[];
 let opened: string[];
 let calls: string[];
+let accounts: Set<string | null>;
 let putStatus: number;
 let timeouts: (() => void)[];
 let handlers: Record<string, (e: unknown) => void>;
@@ -50,7 +51,9 @@ beforeEach(() => {
   putStatus = 204;
   timeouts = [];
   handlers = {};
+  accounts = new Set();
   const self = {
+    location: { search: "?account=7" },
     addEventListener: (type: string, f: (e: unknown) => void) => (handlers[type] = f),
     skipWaiting: () => {},
     clients: {
@@ -73,6 +76,7 @@ beforeEach(() => {
   };
   const fetch = async (path: string, init: RequestInit) => {
     calls.push(`${init.method} ${path} ${init.body ? JSON.parse(init.body as string).endpoint : ""}`.trim());
+    accounts.add(new Headers(init.headers).get("Hikyaku-Account"));
     return init.method === "GET"
       ? new Response(JSON.stringify({ public_key: "served" }))
       : new Response(null, { status: init.method === "PUT" ? putStatus : 204 });
@@ -185,6 +189,7 @@ describe("pushsubscriptionchange", () => {
       "PUT /api/v1/push/subscription new",
       "DELETE /api/v1/push/subscription old",
     ]);
+    expect([...accounts]).toEqual(["7"]);
   });
 
   it("subscribes with the server's key when the old one is unknown", async () => {
@@ -200,8 +205,8 @@ describe("pushsubscriptionchange", () => {
     expect(calls[0]).toBe("PUT /api/v1/push/subscription given");
   });
 
-  it("unsubscribes when nobody is logged in", async () => {
-    putStatus = 401;
+  it.each([401, 412])("unsubscribes when nobody, or somebody else, is logged in: %d", async (status) => {
+    putStatus = status;
     await event("pushsubscriptionchange", { oldSubscription: subscription("old") });
     expect(calls.at(-1)).toBe("unsubscribe new");
   });

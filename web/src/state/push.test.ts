@@ -72,6 +72,8 @@ class FakeBrowser {
 let browser: FakeBrowser;
 let push: PushNotifications;
 let requests: string[];
+/** For which accounts subscriptions were registered and deleted. */
+let accounts: Set<string | null>;
 let server: (method: string, path: string, body: unknown) => Response | Promise<Response>;
 let notification: { permission: string; requestPermission(): Promise<string> };
 
@@ -89,6 +91,7 @@ beforeEach(() => {
   browser = new FakeBrowser();
   push = new PushNotifications(new RestClient());
   requests = [];
+  accounts = new Set();
   server = defaultAnswer;
   notification = { permission: "default", requestPermission: async () => "default" };
   vi.stubGlobal("isSecureContext", true);
@@ -98,6 +101,7 @@ beforeEach(() => {
   vi.stubGlobal("fetch", async (path: string, init: RequestInit) => {
     const body = init.body ? JSON.parse(init.body as string) : undefined;
     requests.push(`${init.method} ${path}` + (body ? " " + body.endpoint : ""));
+    if (body) accounts.add(new Headers(init.headers).get("Hikyaku-Account"));
     return server(init.method!, path, body);
   });
 });
@@ -157,7 +161,7 @@ describe("enable", () => {
       return defaultAnswer(method);
     };
     await push.enable("aki");
-    expect(browser.calls).toEqual(["register /push.js", "subscribe"]);
+    expect(browser.calls).toEqual(["register /push.js?account=aki", "subscribe"]);
     const used = new Uint8Array(browser.subscription!.options.applicationServerKey);
     expect(Buffer.from(used).toString("base64url")).toBe(key);
     expect(requests).toEqual(["GET /api/v1/push", "PUT /api/v1/push/subscription https://push.example/1"]);
@@ -212,8 +216,9 @@ describe("disable", () => {
   it("deletes the subscription on the server and in the browser, and closes notifications", async () => {
     await enabled();
     browser.show("c1");
-    await push.disable();
+    await push.disable("aki");
     expect(requests).toEqual(["DELETE /api/v1/push/subscription https://push.example/1"]);
+    expect([...accounts]).toEqual(["aki"]);
     expect(browser.calls).toEqual(["unsubscribe"]);
     expect(browser.shown).toEqual([]);
     expect(state()).toBe("off");
@@ -226,7 +231,7 @@ describe("disable", () => {
     server = () => {
       throw new TypeError("offline");
     };
-    await push.disable();
+    await push.disable("aki");
     expect(browser.subscription).toBeNull();
     expect(state()).toBe("off");
   });
@@ -241,7 +246,7 @@ describe("disable", () => {
     };
     const making = push.resume("aki");
     await vi.waitFor(() => expect(requests).toEqual(["GET /api/v1/push"]), { timeout: 30_000 });
-    const off = push.disable();
+    const off = push.disable("aki");
     release();
     await Promise.all([making, off]);
     expect(requests.at(-1)).toBe("DELETE /api/v1/push/subscription https://push.example/2");
@@ -271,7 +276,7 @@ describe("resume and suspend", () => {
   it("keeps the subscription and registers it again", async () => {
     await enabled();
     await push.resume("aki");
-    expect(browser.calls).toEqual(["register /push.js"]);
+    expect(browser.calls).toEqual(["register /push.js?account=aki"]);
     expect(requests).toEqual(["GET /api/v1/push", "PUT /api/v1/push/subscription https://push.example/1"]);
     server = () => json(503, { code: "unavailable" });
     await expect(push.resume("aki")).rejects.toBeInstanceOf(Problem);
@@ -282,7 +287,7 @@ describe("resume and suspend", () => {
     await enabled();
     server = (method) => (method === "GET" ? json(200, { public_key: "AAAA" }) : defaultAnswer(method));
     await push.resume("aki");
-    expect(browser.calls).toEqual(["register /push.js", "unsubscribe", "subscribe"]);
+    expect(browser.calls).toEqual(["register /push.js?account=aki", "unsubscribe", "subscribe"]);
     expect(requests.at(-1)).toBe("PUT /api/v1/push/subscription https://push.example/2");
   });
 

@@ -30,6 +30,8 @@ const setState = (state: PushState) => usePush.setState({ state });
 export class PushNotifications {
   private lastTask: Promise<unknown> = Promise.resolve();
 
+  /** The client's requests are made for the users that are named: a subscription is
+   * never registered for whoever happens to be logged in. */
   constructor(private readonly rest: RestClient) {}
 
   /** Refreshes the state; it changes in the browser's settings too. */
@@ -53,7 +55,7 @@ export class PushNotifications {
     const permission = await Notification.requestPermission();
     if (permission !== "granted") return setState(permission === "denied" ? "denied" : "off");
     await this.enqueue(async () => {
-      await this.subscribe();
+      await this.subscribe(user);
       localStorage.setItem(enabledFor, user);
       setState("on");
     });
@@ -61,12 +63,12 @@ export class PushNotifications {
 
   /** Removes the subscription for good, on the server first: the server would
    * otherwise push until the push service reports that the subscription is gone. */
-  async disable() {
+  async disable(user: string) {
     localStorage.removeItem(enabledFor);
     await this.enqueue(async () => {
       const registration = await getRegistration();
       const subscription = await registration?.pushManager.getSubscription();
-      if (subscription) await this.deleteSubscription(subscription.endpoint).catch(() => {});
+      if (subscription) await this.deleteSubscription(user, subscription.endpoint).catch(() => {});
       await unsubscribe(registration);
       setState("off");
     });
@@ -77,7 +79,7 @@ export class PushNotifications {
     await this.enqueue(async () => {
       if (!supported()) return;
       if (localStorage.getItem(enabledFor) === user && Notification.permission === "granted")
-        await this.subscribe();
+        await this.subscribe(user);
       else await unsubscribe(await getRegistration());
     });
   }
@@ -108,16 +110,17 @@ export class PushNotifications {
     return (await this.rest.get<{ public_key: string }>("/push")).public_key;
   }
 
-  private deleteSubscription(endpoint: string) {
-    return this.rest.delete<void>("/push/subscription", { endpoint });
+  private deleteSubscription(user: string, endpoint: string) {
+    return this.rest.for(user).delete<void>("/push/subscription", { endpoint });
   }
 
-  private async subscribe() {
+  private async subscribe(user: string) {
     const key = decodeBase64Url(await this.fetchKey());
     let subscription: PushSubscription | null;
     let created = false;
     try {
-      await navigator.serviceWorker.register("/push.js");
+      // The service worker acts for the user as well.
+      await navigator.serviceWorker.register("/push.js?account=" + encodeURIComponent(user));
       const { pushManager } = await navigator.serviceWorker.ready;
       subscription = await pushManager.getSubscription();
       // The installation may have new keys.
@@ -134,7 +137,7 @@ export class PushNotifications {
     }
     const { endpoint, keys } = subscription.toJSON();
     try {
-      await this.rest.put<void>("/push/subscription", {
+      await this.rest.for(user).put<void>("/push/subscription", {
         endpoint: endpoint ?? subscription.endpoint,
         keys: { p256dh: keys?.p256dh ?? "", auth: keys?.auth ?? "" },
       });

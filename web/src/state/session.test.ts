@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type { Summary, User } from "../protocol/types";
 import { RestClient } from "../net/rest";
+import { Tabs } from "../sync/tabs";
 import { FakeStorage, setup, unauthenticated } from "./fakeserver";
 import { Session } from "./session";
 
@@ -14,8 +15,12 @@ function open() {
   const onRevoked = vi.fn();
   const onUnauthenticated = vi.fn();
   const rest = new RestClient(onUnauthenticated);
-  const session = new Session({ ...fixture, rest, storage, dial: fixture.server.dial, onRevoked });
-  return { ...fixture, storage, onRevoked, onUnauthenticated, session };
+  const onOtherAccount = vi.fn();
+  const session = new Session({
+    ...{ ...fixture, rest, storage, account: me.id, tabs: new Tabs(me.id), dial: fixture.server.dial },
+    ...{ onRevoked, onOtherAccount },
+  });
+  return { ...fixture, storage, onRevoked, onOtherAccount, onUnauthenticated, session };
 }
 const push = (seq: number, sender = "2") => ({
   ...{ t: "message", conversation: "d", seq, rev: seq + 1, id: String(seq), sender },
@@ -60,6 +65,62 @@ describe("Session", () => {
     unsubscribe();
     server.socket.receive(push(3));
     expect(received).toEqual([1]);
+  });
+
+  it("reports what came while it was away to its sender, and what was read meanwhile", async () => {
+    const { server, session } = open();
+    const page = { gone: [], failed: [], cursor: "x", more: false };
+    const received: number[] = [];
+    session.onMessage((m) => received.push(m.seq));
+    await session.start();
+    server.hello();
+    server.socket.receive({ t: "synced", id: "1", conversations: [direct()], ...page });
+    server.socket.receive(push(1));
+    vi.advanceTimersByTime(300);
+    server.socket.drop();
+    session.marks.markRead("d", 1);
+    vi.advanceTimersByTime(300);
+    session.reconnectNow();
+    server.hello();
+    expect(server.socket.sentOf("mark")).toEqual([{ t: "mark", conversation: "d", read: 1, received: 0 }]);
+    const id = (server.socket.sentOf("sync")[0] as { id: string }).id;
+    const missed = direct({ seq: 2, rev: 3, read: 1, unread: 1 });
+    server.socket.receive({ t: "synced", id, conversations: [missed], ...page });
+    vi.advanceTimersByTime(300);
+    expect(server.socket.sentOf("mark").slice(1)).toEqual([
+      { t: "mark", conversation: "d", read: 0, received: 2 },
+    ]);
+    expect(received).toEqual([1]);
+    // The next one is lost on its way, and is found when one comes after it.
+    server.socket.receive(push(4));
+    await vi.advanceTimersByTimeAsync(2000);
+    const { id: asked } = server.socket.sentOf("sync").at(-1) as { id: string };
+    const found = direct({ seq: 4, rev: 5, read: 1, unread: 3 });
+    server.socket.receive({ t: "synced", id: asked, conversations: [found], ...page });
+    vi.advanceTimersByTime(300);
+    expect(server.socket.sentOf("mark").at(-1)).toMatchObject({ conversation: "d", received: 4 });
+  });
+
+  it("does nothing on a connection of another account", async () => {
+    const { server, session, storage, onOtherAccount } = open();
+    storage.messages.set("m", { id: "m", order: 1, conversation: "d", body: "unsent", replyTo: 0, at: 0 });
+    await session.start();
+    session.marks.markRead("d", 1);
+    server.hello(Date.now(), "2");
+    await vi.advanceTimersByTimeAsync(60_000);
+    expect(server.socket.sent).toEqual([]);
+    expect(server.socket.closed).toBe(true);
+    expect(onOtherAccount).toHaveBeenCalledOnce();
+    expect(storage.messages.get("m")).toMatchObject({ body: "unsent" });
+  });
+
+  it("asks why it cannot connect", async () => {
+    const { server, session, onUnauthenticated } = open();
+    server.on("GET /me", () => new Response(JSON.stringify({ code: "other_account" }), { status: 412 }));
+    await session.start();
+    server.socket.drop();
+    await vi.waitFor(() => expect(onUnauthenticated).toHaveBeenCalledWith("other_account"));
+    expect(server.accounts).toEqual(["1"]);
   });
 
   it("has messages wait for the connection", async () => {

@@ -2,12 +2,14 @@ import type { RestClient } from "../net/rest";
 import { GatewaySocket, type WebSocketLike } from "../net/socket";
 import type { ClientFrame, Message, User } from "../protocol/types";
 import { SyncClient } from "../sync/syncclient";
+import { Drafts, type DraftStorage } from "../sync/drafts";
 import { Outbox, type OutboxStorage } from "../sync/outbox";
 import { ServerClock } from "../sync/serverclock";
+import type { TabMessage, Tabs } from "../sync/tabs";
 import type { AppStore } from "./app";
 import { Conversations } from "./conversations";
 import { MarkSender } from "./marks";
-import { Messages, type DraftStorage } from "./messages";
+import { Messages } from "./messages";
 import { Presence } from "./presence";
 import { Timelines } from "./timelines";
 import { Users } from "./users";
@@ -15,7 +17,6 @@ import { Users } from "./users";
 /** SessionStorage is what a device keeps for an account. */
 export type SessionStorage = OutboxStorage &
   DraftStorage & {
-    clear(): Promise<void>;
     close(): void;
   };
 
@@ -23,9 +24,15 @@ export type SessionOptions = {
   store: AppStore;
   rest: RestClient;
   storage: SessionStorage;
-  dial: () => WebSocketLike;
+  /** The account's other tabs. */
+  tabs: Tabs;
+  /** The account's id: everything is done for it or not at all. */
+  account: string;
+  dial: (account: string) => WebSocketLike;
   /** Called when the server has ended the session. */
   onRevoked: () => void;
+  /** Called when the browser turns out to be logged in as somebody else. */
+  onOtherAccount: () => void;
 };
 
 /** Returns a store that changes nothing any more once a signal is aborted: the
@@ -51,14 +58,15 @@ export class Session {
   private readonly socket: GatewaySocket;
   private readonly sync: SyncClient;
   private readonly outbox: Outbox;
+  private readonly drafts: Drafts;
   private readonly messageListeners = new Set<(m: Message) => void>();
   private readonly ended = new AbortController();
   private readonly store: AppStore;
 
   constructor(private readonly options: SessionOptions) {
-    const { storage, dial, onRevoked } = options;
+    const { storage, account, tabs, dial, onRevoked } = options;
     const store = storeUntil(this.ended.signal, options.store);
-    const rest = options.rest.until(this.ended.signal);
+    const rest = options.rest.for(account, this.ended.signal);
     this.store = store;
     this.rest = rest;
     const clock = new ServerClock();
@@ -68,14 +76,17 @@ export class Session {
     this.presence = new Presence(store, send);
     this.timelines = new Timelines(store, rest, (id) => this.sync.timelineLoaded(id));
     this.users = new Users(store, rest);
-    this.outbox = new Outbox(storage, send, (outbox) => store.setState({ outbox }));
-    this.messages = new Messages(rest, this.outbox, storage, clock, send);
+    this.outbox = new Outbox(storage, send, (outbox) => store.setState({ outbox }), tabs);
+    this.drafts = new Drafts(storage, (m) => tabs.post(m));
+    this.messages = new Messages(rest, this.outbox, this.drafts, clock, send);
+    tabs.onMessage = (m) => this.handleTabMessage(m);
     this.sync = new SyncClient(store, send, this.outbox);
     this.sync.onMessage = (m) => {
-      this.marks.markReceived(m);
       for (const f of this.messageListeners) f(m);
     };
-    this.socket = new GatewaySocket(dial, {
+    this.sync.onReceived = (m) => this.marks.markReceived(m);
+    this.sync.onListed = () => this.marks.listed();
+    this.socket = new GatewaySocket(() => dial(account), {
       onState: (connection) => {
         store.setState({ connection });
         if (connection === "open") return;
@@ -83,14 +94,22 @@ export class Session {
         this.sync.disconnected();
       },
       onOpen: (hello) => {
+        if (hello.user.id !== account) {
+          this.stop();
+          options.onOtherAccount();
+          return;
+        }
         clock.set(hello.time);
         this.sync.connected(hello.epoch);
         this.outbox.connected(hello.limits.in_flight);
+        this.marks.connected();
         this.presence.connected();
       },
       onFrame: (f) => this.sync.handleFrame(f),
       cursor: () => this.sync.cursor,
       onTerminated: onRevoked,
+      // The answer tells whose session the browser has, if any.
+      onFailed: () => void rest.get("/me").catch(() => {}),
     });
   }
 
@@ -109,6 +128,7 @@ export class Session {
     this.marks.stop();
     this.timelines.stop();
     this.users.stop();
+    this.options.tabs.close();
     this.options.storage.close();
   }
 
@@ -116,6 +136,7 @@ export class Session {
    * the page is visible again. */
   reconnectNow() {
     this.socket.reconnectNow();
+    this.outbox.attended();
   }
 
   /** Calls f for each message of others that arrives live; returns what ends that. */
@@ -130,9 +151,13 @@ export class Session {
     if (isOpen) void this.outbox.load();
   }
 
-  /** Deletes what this device has stored for the account: unsent messages and drafts. */
-  clearStorage() {
-    return this.options.storage.clear();
+  private handleTabMessage(m: TabMessage) {
+    if (m.t === "draft") {
+      this.drafts.receive(m);
+      return;
+    }
+    this.outbox.receive(m);
+    if (m.t === "hello") this.drafts.tell();
   }
 
   async changeDisplayName(display_name: string) {

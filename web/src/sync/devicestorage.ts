@@ -6,6 +6,10 @@ import { Timers } from "./timers";
 const firstDelay = 2000;
 const maxDelay = 60_000;
 
+/** How long reading or writing may take. A browser can leave it unanswered, as while a
+ * page that it has frozen is in the middle of a transaction. */
+const requestTimeout = 5000;
+
 /** A write that is not known to be in the database. */
 type Write = { apply: (s: Storage) => Promise<void>; draft?: string };
 
@@ -79,16 +83,12 @@ export class DeviceStorage {
       draft: text,
     });
   }
-  clear() {
-    this.pending.clear();
-    return this.read((s) => s.clear());
-  }
 
   private async read<T>(f: (s: Storage) => Promise<T>): Promise<T> {
     const storage = this.storage;
     if (!storage) throw new Error("the database is not open");
     try {
-      return await f(storage);
+      return await this.timed(f(storage));
     } catch (e) {
       this.failed(storage, e);
       throw e;
@@ -102,12 +102,24 @@ export class DeviceStorage {
 
   private async apply(storage: Storage, key: string, write: Write) {
     try {
-      await write.apply(storage);
+      await this.timed(write.apply(storage));
     } catch (e) {
       this.failed(storage, e);
       return;
     }
     if (this.pending.get(key) === write) this.pending.delete(key);
+  }
+
+  private async timed<T>(request: Promise<T>): Promise<T> {
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const timeout = new Promise<never>((_, reject) => {
+      timer = setTimeout(() => reject(new Error("the database does not answer")), requestTimeout);
+    });
+    try {
+      return await Promise.race([request, timeout]);
+    } finally {
+      clearTimeout(timer);
+    }
   }
 
   private failed(storage: Storage, e: unknown) {

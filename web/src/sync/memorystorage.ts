@@ -21,9 +21,5 @@ export class MemoryStorage {
     if (text) this.drafts.set(conversation, text);
     else this.drafts.delete(conversation);
   }
-  async clear() {
-    this.messages.clear();
-    this.drafts.clear();
-  }
   close() {}
 }

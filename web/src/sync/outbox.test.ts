@@ -4,6 +4,7 @@ import { messageDigest } from "./digest";
 import { Outbox, type OutboxMessage, type OutboxStorage } from "./outbox";
 import { MemoryStorage } from "./memorystorage";
 import { openStorage } from "./storage";
+import { Tabs } from "./tabs";
 
 function setup(memory = new MemoryStorage(), storage: OutboxStorage = memory) {
   const sent: string[] = []; // the ids of sends, "-" and the id for withdrawals
@@ -18,13 +19,14 @@ function setup(memory = new MemoryStorage(), storage: OutboxStorage = memory) {
     (m) => {
       shown = m;
     },
+    new Tabs(""),
   );
   return { outbox, sent, memory, shown: () => shown };
 }
 
 describe("Outbox", () => {
   // The database in memory needs the other timers.
-  beforeEach(() => vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] }));
+  beforeEach(() => vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "Date"] }));
   afterEach(() => {
     vi.useRealTimers();
     vi.restoreAllMocks();
@@ -222,6 +224,7 @@ describe("Outbox", () => {
     const { outbox, sent, shown, memory } = setup();
     const earlier = setup(memory);
     for (const id of ["1", "2"]) await earlier.outbox.add(id, "c", id, 0, 0);
+    vi.advanceTimersByTime(1000);
     await outbox.add("3", "c", "three", 0, 0);
     outbox.connected(10);
     const loading = outbox.load();
@@ -239,6 +242,7 @@ describe("Outbox", () => {
     const memory = new MemoryStorage();
     const earlier = setup(memory);
     for (const id of ["1", "2"]) await earlier.outbox.add(id, "c", id, 0, 0);
+    vi.advanceTimersByTime(1000);
     const late = setup(memory);
     await late.outbox.add("3", "c", "three", 0, 0);
     await late.outbox.load();

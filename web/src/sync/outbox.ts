@@ -1,5 +1,6 @@
 import type { ClientFrame, Rejected } from "../protocol/types";
 import { messageDigest } from "./digest";
+import type { SenderLock } from "./senderlock";
 import type { StoredMessage } from "./storage";
 
 export type OutboxState = "sending" | "accepted" | "failed";
@@ -22,21 +23,67 @@ export type OutboxStorage = {
   delete(id: string): Promise<void>;
 };
 
-type Entry = OutboxMessage & {
+/** A message as all tabs of the account have it. Its state only moves forward, from
+ * sending to accepted or to failed, so that tabs agree in whatever order they hear of
+ * that. */
+export type SharedMessage = OutboxMessage & {
+  /** Where it stands among the others: when it was written, by the clock that all
+   * tabs of the browser share. */
   order: number;
   /** Whether it may have reached the server at any time. */
   attempted: boolean;
+};
+
+/** What the outboxes of an account's tabs tell each other. */
+export type OutboxTabMessage =
+  /** What a tab has; the others answer with what they have. */
+  | { t: "hello"; messages: SharedMessage[] }
+  /** What is new or has changed. The tab that says so takes the lock, if it takes it,
+   * and sends these messages itself. */
+  | { t: "changed"; messages: SharedMessage[]; takes: boolean }
+  /** What the person has given up, or sent anew under another id. */
+  | { t: "removed"; ids: string[] }
+  /** What the server has stored, as one tab has seen. */
+  | { t: "stored"; ids: string[] };
+
+/** OutboxTabs are the other tabs; see Tabs. */
+export type OutboxTabs = {
+  readonly lock: SenderLock;
+  isVisible(): boolean;
+  post(m: OutboxTabMessage): void;
+};
+
+/** How long a tab that the person sees waits for another tab to send something, before
+ * it takes over: that one may be frozen, or its timers slowed down. */
+const takeoverDelay = 3000;
+
+/** Within this time a tab that is connected has seen what is stored, by itself. */
+const repairBound = 5000;
+
+/** How many messages that are gone a tab remembers, so that no other brings them back. */
+const maxGone = 1000;
+
+type Entry = SharedMessage & {
   /** Whether it was sent on the current connection. */
   sent: boolean;
   /** Whether the server rejected it for now on this connection, and lets no later
    * message pass until it is sent again or withdrawn. */
   owed: boolean;
+  /** Whether another tab sends it, while this one may send too. */
+  foreign: boolean;
+  /** Whether another tab has seen that it is stored. It is shown until this tab has
+   * seen that too, which it may not before it is connected. */
+  isStored: boolean;
 };
 
 /** Outbox holds the messages that the server has not stored yet. Each is saved
  * on the device before it is sent, sent in the order of writing within its
  * conversation, and removed when the server has stored it. Sending a message
- * twice is harmless: the server recognizes its id. */
+ * twice is harmless: the server recognizes its id.
+ *
+ * All tabs of an account have the same messages, and one of them sends: that in which
+ * the person has written last, or another that is connected when that one is not. It
+ * begins, as after each connection, with everything that has no final answer. */
 export class Outbox {
   private entries: Entry[] = [];
   private retryTimers = new Map<string, ReturnType<typeof setTimeout>>();
@@ -44,46 +91,114 @@ export class Outbox {
   private isStopped = false;
   private inFlightLimit = 1;
   private order = 0;
-  /** While messages are loaded, those that were removed meanwhile. */
-  private removedWhileLoading: Set<string> | null = null;
+  /** The ids that were removed last, and why: what is loaded or told later does not
+   * bring them back. */
+  private readonly gone = new Map<string, "removed" | "stored">();
+  private storedTimer: ReturnType<typeof setTimeout> | undefined;
+  private takeoverTimer: ReturnType<typeof setTimeout> | undefined;
 
   constructor(
     private readonly storage: OutboxStorage,
     private readonly send: (frame: ClientFrame) => boolean,
     private readonly onChange: (messages: OutboxMessage[]) => void,
-  ) {}
+    private readonly tabs: OutboxTabs,
+  ) {
+    tabs.lock.onChange = (isHeld) => this.begin(isHeld);
+  }
 
-  /** Loads the messages that an earlier page left unsent; again when the storage
-   * works that did not before. */
+  /** Loads the messages that other pages left unsent, those that ended as well as those
+   * that are open; again when the storage works that did not before. */
   async load() {
-    const removed = (this.removedWhileLoading ??= new Set());
     const stored = await this.storage.outbox().catch((e): StoredMessage[] => {
       console.warn("unsent messages cannot be loaded", e);
       return [];
     });
-    this.removedWhileLoading = null;
     if (this.isStopped) return;
-    const loaded = new Set([...this.entries.map((e) => e.id), ...removed]);
-    const earlier: Entry[] = stored
-      .filter((s) => !loaded.has(s.id))
-      .map((s) => ({
+    this.merge(
+      stored.map(({ failed, ...s }) => ({
         ...s,
-        state: s.failed ? "failed" : "sending",
-        code: s.failed,
+        state: failed ? "failed" : "sending",
+        code: failed,
         attempted: true,
-        sent: false,
-        owed: false,
-      }));
-    this.order = Math.max(this.order, ...stored.map((s) => s.order), 0);
-    // They come before those of this page, also when all are loaded the next time.
-    if (earlier.length > 0)
-      for (const e of this.entries) {
-        e.order = ++this.order;
-        void this.save(e);
+      })),
+      false,
+    );
+    this.tabs.post({ t: "hello", messages: this.unstored.map(shared) });
+  }
+
+  /** Takes what another tab tells. */
+  receive(m: OutboxTabMessage) {
+    if (this.isStopped) return;
+    if (m.t === "removed") {
+      this.drop(m.ids, "removed");
+      return;
+    }
+    if (m.t === "stored") {
+      this.markStored(m.ids);
+      return;
+    }
+    if (m.t === "changed" && m.takes) this.tabs.lock.yield();
+    this.merge(m.messages, !this.tabs.lock.isExclusive);
+    for (const t of ["removed", "stored"] as const) {
+      const ids = m.messages.map((x) => x.id).filter((id) => this.gone.get(id) === t);
+      if (ids.length > 0) this.tabs.post({ t, ids });
+    }
+    if (m.t === "hello" && this.unstored.length > 0) this.tell(this.unstored);
+    this.watch();
+  }
+
+  /** Adds messages, and takes over what is new about those that are there. */
+  private merge(messages: SharedMessage[], foreign: boolean) {
+    for (const m of messages) {
+      this.order = Math.max(this.order, m.order);
+      if (this.gone.has(m.id)) continue;
+      const e = this.find(m.id);
+      if (!e) {
+        this.entries.push({ ...m, sent: false, owed: false, foreign, isStored: false });
+        continue;
       }
-    this.entries = [...earlier, ...this.entries];
+      e.attempted ||= m.attempted;
+      if (e.isStored || progress(m) <= progress(e)) continue;
+      e.state = m.state;
+      e.code = m.code;
+      if (e.state === "failed") this.withdrawOwed(e);
+    }
+    this.entries.sort((a, b) => a.order - b.order || (a.id < b.id ? -1 : 1));
     this.publish();
     this.flush();
+  }
+
+  private markStored(ids: string[]) {
+    for (const id of ids) {
+      const e = this.find(id);
+      if (!e) {
+        this.forget(id, "stored");
+        continue;
+      }
+      this.withdrawOwed(e);
+      e.state = "accepted";
+      e.code = undefined;
+      e.isStored = true;
+    }
+    this.publish();
+    this.flush();
+    this.dropStoredLater();
+  }
+
+  /** Drops what is stored when this tab has had the time to see that. */
+  private dropStoredLater() {
+    clearTimeout(this.storedTimer);
+    if (!this.isConnected) return;
+    this.storedTimer = setTimeout(() => {
+      const ids = this.entries.filter((e) => e.isStored).map((e) => e.id);
+      if (!this.isConnected) return;
+      this.drop(ids, "stored");
+      for (const id of ids) void this.delete(id);
+    }, repairBound);
+  }
+
+  private get unstored() {
+    return this.entries.filter((e) => !e.isStored);
   }
 
   async add(id: string, conversation: string, body: string, replyTo: number, at: number) {
@@ -94,13 +209,19 @@ export class Outbox {
       replyTo,
       at,
       state: "sending",
-      order: ++this.order,
+      // By the time, so that what was written in another tab before comes before it
+      // whether this tab has heard of it or not.
+      order: (this.order = Math.max(this.order + 1, Date.now())),
       attempted: false,
       sent: false,
       owed: false,
+      foreign: false,
+      isStored: false,
     };
+    const takes = this.takeOver();
     this.entries.push(entry);
     this.publish();
+    this.tell([entry], takes);
     await this.save(entry);
     this.flush();
   }
@@ -110,37 +231,48 @@ export class Outbox {
   connected(inFlightLimit: number) {
     this.isConnected = true;
     this.inFlightLimit = inFlightLimit;
-    for (const timer of this.retryTimers.values()) clearTimeout(timer);
-    this.retryTimers.clear();
-    for (const e of this.entries) e.sent = e.owed = false;
-    this.flush();
+    for (const e of this.entries) e.owed = false;
+    this.tabs.lock.request();
+    this.watch();
+    this.dropStoredLater();
+    // What a tab left that told nobody, because the browser has no channel.
+    void this.load();
   }
 
   disconnected() {
     this.isConnected = false;
+    this.tabs.lock.release();
+  }
+
+  /** The person looks at this tab, or the network is back. */
+  attended() {
+    this.watch();
   }
 
   accepted(id: string) {
     const e = this.find(id);
-    if (!e || e.state === "failed") return;
+    if (!e || e.state !== "sending") return;
     e.state = "accepted";
     this.publish();
+    this.tell([e]);
     this.flush();
   }
 
   rejected(frame: Pick<Rejected, "id" | "code" | "retry_after_ms" | "waits_for">) {
     const e = this.find(frame.id);
     if (!frame.retry_after_ms) {
-      if (e) this.fail(e, frame.code);
+      if (e && !e.isStored) this.fail(e, frame.code);
       return;
     }
     if (frame.waits_for && !this.willSend(frame.waits_for)) this.withdraw(frame.waits_for);
-    if (!e || e.state === "failed") {
+    if (!e || !this.willSend(e.id)) {
       this.withdraw(frame.id);
       return;
     }
-    e.sent = false;
     e.owed = true;
+    // When another tab has taken over it is not sent again here.
+    if (!this.tabs.lock.isHeld) return;
+    e.sent = false;
     this.pauseConversation(e.conversation, frame.retry_after_ms);
   }
 
@@ -149,7 +281,7 @@ export class Outbox {
    * none. */
   failed(id: string, code: string, digest?: string) {
     const e = this.find(id);
-    if (!e || (digest && digest !== messageDigest(e.conversation, e.replyTo, e.body))) return;
+    if (!e || e.isStored || (digest && digest !== messageDigest(e.conversation, e.replyTo, e.body))) return;
     if (e.state !== "failed" || e.code === "unconfirmed") this.fail(e, code);
   }
 
@@ -159,12 +291,16 @@ export class Outbox {
     this.withdrawOwed(e);
     void this.save(e);
     this.publish();
+    this.tell([e]);
     this.flush();
   }
 
   /** The server has stored the message: it was pushed, or is in the history. */
   stored(id: string) {
-    if (this.find(id)) this.remove(id);
+    if (!this.find(id)) return;
+    this.drop([id], "stored");
+    void this.delete(id);
+    this.tabs.post({ t: "stored", ids: [id] });
   }
 
   /** Sends a failed message again, under a new id: what has failed under an id
@@ -172,45 +308,105 @@ export class Outbox {
   retry(id: string, newId: string) {
     const e = this.find(id);
     if (!e) return;
+    const takes = this.takeOver();
+    this.forget(id, "removed");
     void this.delete(id);
     e.id = newId;
     e.state = "sending";
     e.code = undefined;
-    e.sent = false;
+    e.attempted = e.sent = e.foreign = false;
     void this.save(e);
     this.publish();
+    this.tell([e], takes);
+    this.tabs.post({ t: "removed", ids: [id] });
     this.flush();
   }
 
   remove(id: string) {
-    this.removedWhileLoading?.add(id);
-    const e = this.find(id);
-    if (e) this.withdrawOwed(e);
-    this.entries = this.entries.filter((x) => x.id !== id);
+    this.drop([id], "removed");
     void this.delete(id);
+    this.tabs.post({ t: "removed", ids: [id] });
+  }
+
+  private drop(ids: string[], why: "removed" | "stored") {
+    for (const id of ids) {
+      const e = this.find(id);
+      if (e) this.withdrawOwed(e);
+      this.forget(id, why);
+    }
+    this.entries = this.entries.filter((e) => !ids.includes(e.id));
     this.publish();
     this.flush();
+  }
+
+  private forget(id: string, why: "removed" | "stored") {
+    this.gone.set(id, why);
+    const [oldest] = this.gone.keys();
+    if (this.gone.size > maxGone && oldest !== undefined) this.gone.delete(oldest);
   }
 
   /** The user is no longer in a conversation: messages to it fail, and are kept
    * until the user has seen that. Of those that may have reached the server it is
    * not known whether they were stored, until it says so. */
   removeConversation(conversation: string) {
-    const open = this.entries.filter((e) => e.conversation === conversation && e.state !== "failed");
+    const of = this.entries.filter((e) => e.conversation === conversation);
+    const stored = of.filter((e) => e.isStored).map((e) => e.id);
+    if (stored.length > 0) this.drop(stored, "stored");
+    const open = of.filter((e) => !e.isStored && e.state !== "failed");
     for (const e of open) {
       e.state = "failed";
       e.code = e.attempted ? "unconfirmed" : "not_found";
       this.withdrawOwed(e);
       void this.save(e);
     }
-    if (open.length > 0) this.publish();
+    if (open.length > 0) {
+      this.publish();
+      this.tell(open);
+    }
     this.flush();
   }
 
   stop() {
-    for (const timer of this.retryTimers.values()) clearTimeout(timer);
+    this.clearRetries();
+    clearTimeout(this.takeoverTimer);
+    clearTimeout(this.storedTimer);
     this.isConnected = false;
     this.isStopped = true;
+    this.tabs.lock.release();
+  }
+
+  /** This tab sends from now on, or another does. */
+  private begin(isHeld: boolean) {
+    this.clearRetries();
+    if (!isHeld) return;
+    clearTimeout(this.takeoverTimer);
+    for (const e of this.entries) e.sent = e.foreign = false;
+    this.flush();
+  }
+
+  /** Makes this tab the one that sends, if it can. Reports whether it takes that over
+   * from another. */
+  private takeOver(): boolean {
+    return this.isConnected && this.tabs.lock.take();
+  }
+
+  /** Takes over after a while in which nothing was heard of the tab that sends, if
+   * something is unsent that the person looks at. */
+  private watch() {
+    clearTimeout(this.takeoverTimer);
+    if (!this.isConnected || this.tabs.lock.isHeld || !this.hasUnsent) return;
+    this.takeoverTimer = setTimeout(() => {
+      if (this.hasUnsent && this.tabs.isVisible()) this.takeOver();
+    }, takeoverDelay);
+  }
+
+  private get hasUnsent() {
+    return this.entries.some((e) => e.state === "sending");
+  }
+
+  private clearRetries() {
+    for (const timer of this.retryTimers.values()) clearTimeout(timer);
+    this.retryTimers.clear();
   }
 
   private withdrawOwed(e: Entry) {
@@ -226,7 +422,7 @@ export class Outbox {
 
   private willSend(id: string) {
     const e = this.find(id);
-    return e !== undefined && e.state !== "failed";
+    return e !== undefined && e.state !== "failed" && !e.isStored;
   }
 
   private find(id: string) {
@@ -273,33 +469,46 @@ export class Outbox {
   }
 
   private flush() {
-    if (!this.isConnected) return;
+    if (!this.isConnected || !this.tabs.lock.isHeld) return;
+    const attempted: Entry[] = [];
     let inFlight = this.entries.filter((e) => e.sent && e.state === "sending").length;
     const blocked = new Set(this.retryTimers.keys());
     for (const e of this.entries) {
-      if (inFlight >= this.inFlightLimit) return;
-      if (e.sent || e.state === "failed" || blocked.has(e.conversation)) continue;
+      if (inFlight >= this.inFlightLimit) break;
+      if (e.sent || e.foreign || e.isStored || e.state === "failed" || blocked.has(e.conversation)) continue;
       const frame: ClientFrame = { t: "send", id: e.id, conversation: e.conversation, body: e.body };
       if (e.replyTo) frame.reply_to = e.replyTo;
-      if (!this.send(frame)) return;
+      if (!this.send(frame)) break;
       e.sent = true;
       e.owed = false;
+      if (!e.attempted) attempted.push(e);
       e.attempted = true;
       inFlight++;
     }
+    if (attempted.length > 0) this.tell(attempted);
+  }
+
+  private tell(messages: Entry[], takes = false) {
+    this.tabs.post({ t: "changed", messages: messages.map(shared), takes });
   }
 
   private publish() {
     this.onChange(
-      this.entries.map(({ id, conversation, body, replyTo, at, state, code }) => ({
-        id,
-        conversation,
-        body,
-        replyTo,
-        at,
-        state,
-        code,
-      })),
+      this.entries.map(({ id, conversation, body, replyTo, at, state, code }) => {
+        return { id, conversation, body, replyTo, at, state, code };
+      }),
     );
   }
+}
+
+function shared(e: Entry): SharedMessage {
+  const { id, conversation, body, replyTo, at, state, code, order, attempted } = e;
+  return { id, conversation, body, replyTo, at, state, code, order, attempted };
+}
+
+/** How far a message has come. */
+function progress({ state, code }: OutboxMessage): number {
+  if (state === "sending") return 0;
+  if (state === "accepted") return 1;
+  return code === "unconfirmed" ? 2 : 3;
 }

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { Summary } from "../protocol/types";
-import { mergeSummary } from "./summary";
+import { mergeSummary, readByOthers } from "./summary";
 
 const c = (over: Partial<Summary>) =>
   ({
@@ -42,5 +42,22 @@ describe("mergeSummary", () => {
     const admin = { members_rev: 3, role: "admin" } as const;
     expect(mergeSummary(c(admin), c({ rev: 6, members_rev: 2 })).role).toBe("admin");
     expect(mergeSummary(c({}), c({ rev: 4, ...admin })).role).toBe("admin");
+  });
+
+  it("does not go back in what others have read, whichever is newer", () => {
+    expect(mergeSummary(c({ others_read: 7 }), c({ rev: 6 })).others_read).toBe(7);
+    expect(mergeSummary(c({}), c({ rev: 4, others_read: 8 }))).toMatchObject({ rev: 5, others_read: 8 });
+    expect(mergeSummary(c({ others_read: 7 }), c({ others_read: 8 })).others_read).toBe(8);
+  });
+});
+
+describe("readByOthers", () => {
+  const mark = (read: number) => ({ read, received: read });
+
+  it("takes the highest mark, whether it was pushed or came with the summary", () => {
+    expect(readByOthers(c({}), undefined, "1")).toBe(0);
+    expect(readByOthers(c({ others_read: 3 }), { "2": mark(2) }, "1")).toBe(3);
+    expect(readByOthers(c({ others_read: 3 }), { "2": mark(2), "3": mark(5) }, "1")).toBe(5);
+    expect(readByOthers(c({}), { "1": mark(9) }, "1")).toBe(0); // one's own
   });
 });

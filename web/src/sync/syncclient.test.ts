@@ -50,7 +50,9 @@ async function setup(conversations: Summary[] = [summary()]) {
       removeConversation: (id) => removed.push(id),
     },
   );
+  const arrived: string[] = [];
   engine.onMessage = (m) => received.push(m.client_id);
+  engine.onReceived = (m) => arrived.push(m.client_id);
   const push = (m: Message, t: "message" | "edited" | "deleted" = "message") =>
     engine.handleFrame({ t, ...m } as ServerFrame);
   const bodies = () => store.getState().timelines.c!.messages.map((m) => m.body);
@@ -69,7 +71,21 @@ async function setup(conversations: Summary[] = [summary()]) {
   await listed("1", conversations, "x");
   if (conversations.length > 0) open(1);
   sent.length = 0;
-  return { engine, store, sent, stored, removed, failed, received, push, bodies, answer, listed, open };
+  return {
+    engine,
+    store,
+    sent,
+    stored,
+    removed,
+    failed,
+    received,
+    arrived,
+    push,
+    bodies,
+    answer,
+    listed,
+    open,
+  };
 }
 
 describe("SyncClient", () => {
@@ -107,13 +123,14 @@ describe("SyncClient", () => {
   });
 
   it("keeps what comes too early, and requests what is missing before it", async () => {
-    const { push, bodies, sent, answer, store, received } = await setup();
+    const { push, bodies, sent, answer, store, received, arrived } = await setup();
     push(message(3, 4));
     push(message(2, 3));
     expect(bodies()).toEqual([]);
     expect(sent).toEqual([{ t: "sync", id: "2", conversation: "c", rev: 1 }]);
     const messages = [message(1, 2), message(2, 3), message(3, 4)];
     await answer({ t: "changes", id: "2", conversation: "c", messages, rev: 4, more: false });
+    expect(new Set(arrived)).toEqual(new Set(["m1", "m2", "m3"]));
     expect(bodies()).toEqual(["text 1", "text 2", "text 3"]);
     expect(store.getState().conversations.c).toMatchObject({ rev: 4, seq: 3, unread: 3 });
     expect(received).toEqual(["m2", "m3"]); // they were pushed

@@ -20,6 +20,10 @@ export class SyncClient {
   private tick: ReturnType<typeof setTimeout> | undefined;
   /** Called for each message of others that arrives live. */
   onMessage: (m: Message) => void = () => {};
+  /** Called for each message of others that arrives, live or later. */
+  onReceived: (m: Message) => void = () => {};
+  /** Called when the list of conversations is complete, on each connection. */
+  onListed: () => void = () => {};
 
   constructor(
     private readonly store: SyncStore,
@@ -84,6 +88,7 @@ export class SyncClient {
       }
     }
     this.follow(this.machine.handle(now(), f));
+    if (f.t === "synced" && !f.more) this.onListed();
   }
 
   /** The server has told the summary of a conversation in answer to something else
@@ -118,8 +123,12 @@ export class SyncClient {
     if (a.t === "summary" && a.summary.last) this.outbox.stored(a.summary.last.client_id);
     if (a.t === "changes") for (const m of a.messages) this.outbox.stored(m.client_id);
     this.store.setState((s) => apply(s, a));
-    if (a.t === "pushed" && a.frame.t === "message" && a.frame.sender !== this.state.me?.id)
+    const isOfOthers = (m: Message) => m.sender !== this.state.me?.id;
+    if (a.t === "changes") for (const m of a.messages.filter(isOfOthers)) this.onReceived(m);
+    if (a.t === "pushed" && a.frame.t === "message" && isOfOthers(a.frame)) {
+      this.onReceived(a.frame);
       this.onMessage(a.frame);
+    }
   }
 
   private handleMark(f: { conversation: string; user: string; read: number; received: number }) {

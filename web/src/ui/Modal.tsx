@@ -14,7 +14,7 @@ export function Modal({ title, open, onClose, children, side }: Props) {
   return (
     <Dialog.Root open={open} onOpenChange={(o) => !o && onClose()}>
       <Dialog.Portal>
-        <Dialog.Backdrop className="fixed inset-0 bg-black/40" />
+        <Dialog.Backdrop forceRender className="fixed inset-0 z-10 bg-black/40" />
         <Dialog.Popup
           className={`fixed z-10 flex flex-col border-line bg-bg shadow-xl outline-none ${position}`}
         >

@@ -5,7 +5,7 @@ import { useClient } from "../../state/context";
 import { useRoute } from "../../state/route";
 import { Button, ErrorMessage, Field } from "../../ui/controls";
 import { useTask } from "../../ui/useTask";
-import { LanguageSwitch } from "../settings/Appearance";
+import { EntranceLayout } from "./EntranceLayout";
 
 export function AuthScreen() {
   const { t } = useTranslation();
@@ -19,7 +19,7 @@ export function AuthScreen() {
     installation.registration === "open" ||
     (installation.registration === "invitation" && invitation !== "");
   const [registering, setRegistering] = useState(isFirstAccount || invitation !== "");
-  const [name, setName] = useState("");
+  const [name, setName] = useState(client.lastUser?.name ?? "");
   const [displayName, setDisplayName] = useState("");
   const [password, setPassword] = useState("");
   const task = useTask();
@@ -36,14 +36,7 @@ export function AuthScreen() {
   const fieldError = (field: string) => (task.field === field ? task.error : undefined);
 
   return (
-    <main className="flex min-h-full flex-col items-center justify-center gap-6 bg-panel p-4">
-      <div className="flex flex-col items-center gap-2 text-center">
-        <img src="/icon.svg" alt="" width={56} height={56} />
-        <h1 className="text-2xl font-bold tracking-tight">
-          Hikyaku <span className="font-normal text-dim">飛脚</span>
-        </h1>
-        <p className="text-dim">{t("tagline")}</p>
-      </div>
+    <EntranceLayout>
       <form
         onSubmit={submit}
         className="flex w-full max-w-sm flex-col gap-4 rounded-2xl border border-line bg-bg p-6 shadow-sm"
@@ -118,7 +111,6 @@ export function AuthScreen() {
           </p>
         )}
       </form>
-      <LanguageSwitch />
-    </main>
+    </EntranceLayout>
   );
 }

@@ -43,6 +43,7 @@ export function Composer({ conversation: c, replyTo, editing, onDone, onEditLast
   const textarea = useRef<HTMLTextAreaElement>(null);
   const task = useTask();
   const draftBeforeEdit = useRef("");
+  const isComposingText = useRef(false);
   const replyName = useDisplayName(replyTo?.sender);
 
   useEffect(() => {
@@ -52,6 +53,17 @@ export function Composer({ conversation: c, replyTo, editing, onDone, onEditLast
       current = false;
     };
   }, [messages, c.id]);
+
+  // What is typed in another tab is here too. The text of an input method that is
+  // composing stays: it is what is typed last.
+  useEffect(
+    () =>
+      messages.onDraft(c.id, (draft) => {
+        if (editing) draftBeforeEdit.current = draft;
+        else if (!isComposingText.current) setText(draft);
+      }),
+    [messages, c.id, editing],
+  );
 
   // While a message is edited, the text area shows it instead of the draft.
   useEffect(() => {
@@ -144,6 +156,11 @@ export function Composer({ conversation: c, replyTo, editing, onDone, onEditLast
           value={text}
           onChange={(e) => onChange(e.target.value)}
           onKeyDown={onKeyDown}
+          onCompositionStart={() => (isComposingText.current = true)}
+          onCompositionEnd={(e) => {
+            isComposingText.current = false;
+            onChange(e.currentTarget.value);
+          }}
           rows={1}
           className="min-w-0 flex-1 resize-none bg-transparent px-2 py-1.5 outline-none placeholder:text-dim"
         />

@@ -18,7 +18,7 @@ export function Notifications() {
   const blocked = state === "unsupported" || state === "denied";
   const toggle = () => {
     // Not disabled while busy: that would take the focus away.
-    if (!task.busy) void task.run(() => (state === "on" ? push.disable() : push.enable(user)));
+    if (!task.busy) void task.run(() => (state === "on" ? push.disable(user) : push.enable(user)));
   };
   return (
     <section className="flex flex-col gap-1 border-t border-line pt-4">

@@ -10,11 +10,11 @@ import { useLoad } from "../../ui/useLoad";
 import { useTask } from "../../ui/useTask";
 import { AdminSection } from "../admin/AdminSection";
 import { LanguageSwitch, ThemeSwitch } from "./Appearance";
+import { LogOut } from "./LogOut";
 import { Notifications } from "./Notifications";
 
 export function SettingsDialog({ onClose }: { onClose: () => void }) {
   const { t } = useTranslation();
-  const client = useClient();
   const me = useApp((s) => s.me)!;
   return (
     <Modal side open title={t("settings")} onClose={onClose}>
@@ -30,9 +30,7 @@ export function SettingsDialog({ onClose }: { onClose: () => void }) {
       <Password />
       <Devices />
       {me.admin && <AdminSection />}
-      <Button kind="danger" onClick={() => void client.logOut()}>
-        {t("logout")}
-      </Button>
+      <LogOut />
     </Modal>
   );
 }

@@ -4,6 +4,7 @@ import { VList } from "virtua";
 import type { Message, Summary } from "../../protocol/types";
 import { unreadOf, useApp } from "../../state/app";
 import { useSession } from "../../state/context";
+import { readByOthers } from "../../sync/summary";
 import { Icon } from "../../ui/icons";
 import { formatDay } from "../../ui/time";
 import { MessageRow, OutgoingRow, type MessageState, type Permissions } from "./MessageRow";
@@ -58,9 +59,9 @@ export function TimelineView({ conversation: c, onReply, onEdit, onDelete }: Pro
 
   const stateFor = (m: Message): MessageState | undefined => {
     if (m.sender !== me) return undefined;
-    const others = Object.entries(marks ?? {}).filter(([user]) => user !== me);
-    if (others.some(([, x]) => x.read >= m.seq)) return "read";
+    if (readByOthers(c, marks, me) >= m.seq) return "read";
     if (c.kind !== "direct") return "delivered";
+    const others = Object.entries(marks ?? {}).filter(([user]) => user !== me);
     return others.some(([, x]) => x.received >= m.seq) ? "delivered" : "accepted";
   };
   const isManager = c.role === "owner" || c.role === "admin";

@@ -1,0 +1,199 @@
+import assert from "node:assert/strict";
+import { after, afterEach, before, test } from "node:test";
+import {
+  composer,
+  launchBrowser,
+  messageWith,
+  openDirectConversation,
+  sendMessage,
+  Server,
+  signUp,
+  timeout,
+  waitUntil,
+} from "./harness.mjs";
+
+let browser, server;
+before(async () => {
+  browser = await launchBrowser();
+});
+after(async () => {
+  await browser?.close();
+});
+
+afterEach(async () => {
+  for (const context of browser.contexts()) await context.close();
+  await server?.stop();
+});
+
+/** Collects the sends of a page, and drops its connection while it is offline. */
+async function watchSocket(tab) {
+  tab.sent = [];
+  tab.isOffline = false;
+  tab.sockets = new Set();
+  await tab.page.routeWebSocket(/\/api\/v1\/socket/, (ws) => {
+    if (tab.isOffline) {
+      void ws.close();
+      return;
+    }
+    const upstream = ws.connectToServer();
+    tab.sockets.add(ws);
+    ws.onMessage((m) => {
+      const frame = JSON.parse(String(m));
+      if (frame.t === "send") tab.sent.push(frame.body);
+      upstream.send(m);
+    });
+  });
+}
+
+async function goOffline(tab) {
+  tab.isOffline = true;
+  for (const ws of tab.sockets) await ws.close();
+  await tab.page.getByText("Connection lost. Reconnecting…").waitFor();
+}
+
+async function goOnline(tab) {
+  tab.isOffline = false;
+  await tab.page.evaluate(() => window.dispatchEvent(new Event("online")));
+}
+
+/** Opens another tab of a user's browser, in their conversation. */
+async function openTab(user, path) {
+  const page = await user.context.newPage();
+  page.setDefaultTimeout(timeout);
+  const tab = { page, errors: [] };
+  page.on("pageerror", (e) => tab.errors.push(e.message));
+  await watchSocket(tab);
+  await page.goto(path);
+  await composer(page).waitFor();
+  return tab;
+}
+
+/** Starts a server with two users; the first has two tabs with their conversation. */
+async function setup() {
+  server = await Server.start();
+  const aki = await signUp(browser, server, "aki");
+  const ben = await signUp(browser, server, "ben");
+  await openDirectConversation(aki.page, "ben");
+  const path = aki.page.url();
+  await watchSocket(aki);
+  await aki.page.reload();
+  await composer(aki.page).waitFor();
+  const second = await openTab(aki, path);
+  await sendMessage(aki.page, "hello");
+  await ben.page.getByRole("link", { name: /aki/ }).click();
+  for (const t of [ben, aki, second]) await messageWith(t.page, "hello").waitFor();
+  return { aki, ben, second, path };
+}
+
+const texts = (page) =>
+  page.getByRole("article").evaluateAll((all) => all.map((a) => a.innerText.match(/\b(hello|m\d+)\b/)?.[0]));
+
+test("two tabs send what was written in either, once and in order, also what a closed one left", async () => {
+  const { aki, ben, second, path } = await setup();
+  await sendMessage(aki.page, "m1");
+  await sendMessage(second.page, "m2");
+  await sendMessage(aki.page, "m3");
+  const settled = (tab, text) =>
+    messageWith(tab.page, text)
+      .getByRole("img", { name: /Delivered|Read/ })
+      .waitFor();
+  for (const text of ["m1", "m2", "m3"]) await settled(second, text);
+  // Each tab sends what is written in it, and nothing is sent twice.
+  assert.deepEqual([aki.sent, second.sent], [["hello", "m1", "m3"], ["m2"]]);
+
+  // A tab without a connection writes; the other shows and sends that.
+  await goOffline(second);
+  await sendMessage(second.page, "m4");
+  await settled(aki, "m4");
+  await messageWith(second.page, "m4").waitFor();
+  assert.deepEqual(aki.sent.slice(-1), ["m4"]);
+
+  // Both are without; one of them is closed, and the other sends what both wrote.
+  await goOffline(aki);
+  await sendMessage(aki.page, "m5");
+  await messageWith(second.page, "m5").getByRole("img", { name: "Sending" }).waitFor();
+  await sendMessage(second.page, "m6");
+  await messageWith(aki.page, "m6").getByRole("img", { name: "Sending" }).waitFor();
+  await sendMessage(aki.page, "m7");
+  await messageWith(second.page, "m7").getByRole("img", { name: "Sending" }).waitFor();
+  await aki.page.close();
+  await goOnline(second);
+  for (const text of ["m5", "m6", "m7"]) await settled(second, text);
+  assert.deepEqual(second.sent, ["m2", "m5", "m6", "m7"]);
+
+  const all = ["hello", "m1", "m2", "m3", "m4", "m5", "m6", "m7"];
+  const third = await openTab(aki, path);
+  for (const t of [ben, second, third]) {
+    await messageWith(t.page, "m7").waitFor();
+    await waitUntil(async () => (await texts(t.page)).length === all.length, "all messages are shown");
+    assert.deepEqual(await texts(t.page), all);
+  }
+  for (const t of [aki, ben, second, third]) assert.deepEqual(t.errors, []);
+});
+
+test("a tab that is frozen while it sends is not waited for", async () => {
+  const { aki, ben, second } = await setup();
+  const cdp = await aki.context.newCDPSession(aki.page);
+  await sendMessage(aki.page, "m1"); // it holds the lock
+  await messageWith(ben.page, "m1").waitFor();
+  await cdp.send("Debugger.enable");
+  await cdp.send("Debugger.pause");
+  // The page stops at its next statement.
+  const paused = new Promise((resolve) => cdp.once("Debugger.paused", resolve));
+  void aki.page.evaluate("1").catch(() => {});
+  await paused;
+  await sendMessage(second.page, "m2");
+  await messageWith(ben.page, "m2").waitFor();
+  assert.deepEqual(second.sent, ["m2"]);
+  await cdp.send("Debugger.disable");
+  await messageWith(aki.page, "m2").waitFor();
+  assert.deepEqual(aki.sent, ["hello", "m1"]);
+  assert.deepEqual(await texts(aki.page), ["hello", "m1", "m2"]);
+});
+
+test("drafts are the same in all tabs", async () => {
+  const { aki, second, path } = await setup();
+  const has = (tab, text) =>
+    waitUntil(async () => (await composer(tab.page).inputValue()) === text, `the draft is "${text}"`);
+  await composer(aki.page).pressSequentially("Lunch");
+  await has(second, "Lunch");
+  await composer(second.page).pressSequentially(" at noon?");
+  await has(aki, "Lunch at noon?");
+  const third = await openTab(aki, path);
+  await has(third, "Lunch at noon?");
+  // While a message is edited, the draft waits behind it.
+  await composer(third.page).fill("");
+  await has(aki, "");
+  await composer(aki.page).press("ArrowUp");
+  await has(aki, "hello");
+  await composer(third.page).pressSequentially("Dinner?");
+  await has(second, "Dinner?");
+  assert.equal(await composer(aki.page).inputValue(), "hello");
+  await composer(aki.page).press("Escape");
+  await has(aki, "Dinner?");
+  await composer(second.page).press("Enter");
+  for (const t of [aki, second, third]) await has(t, "");
+  for (const t of [aki, second, third]) assert.deepEqual(t.errors, []);
+});
+
+test("what was not sent can be retried and discarded in each tab", async () => {
+  const { aki, ben, second } = await setup();
+  // A text that is too long for the server is refused for good.
+  await second.page.route("**/*", (r) => r.continue());
+  const long = "m1 " + "x".repeat(20_000);
+  await aki.page.evaluate(() => {
+    TextEncoder.prototype.encode = () => new Uint8Array(1); // the page thinks that it fits
+  });
+  await sendMessage(aki.page, long);
+  for (const t of [aki, second]) await messageWith(t.page, "m1").getByText("Not sent").waitFor();
+  await messageWith(second.page, "m1").getByRole("button", { name: "Retry" }).click();
+  await waitUntil(() => second.sent.length === 1, "the second tab sends it again");
+  for (const t of [aki, second]) await messageWith(t.page, "m1").getByText("Not sent").waitFor();
+  await messageWith(second.page, "m1").getByRole("button", { name: "Discard" }).click();
+  for (const t of [aki, second]) await messageWith(t.page, "m1").waitFor({ state: "detached" });
+  await aki.page.reload();
+  await messageWith(aki.page, "hello").waitFor();
+  assert.equal(await messageWith(aki.page, "m1").count(), 0);
+  assert.equal(await messageWith(ben.page, "m1").count(), 0);
+  for (const t of [aki, second]) assert.deepEqual(t.errors, []);
+});

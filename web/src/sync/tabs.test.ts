@@ -1,0 +1,369 @@
+// The outboxes of tabs that share one; random schedules are in tabs.simulation.test.ts.
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import type { ClientFrame } from "../protocol/types";
+import { Drafts } from "./drafts";
+import { FakeBrowser } from "./fakebrowser";
+import { MemoryStorage } from "./memorystorage";
+import { Outbox, type OutboxMessage } from "./outbox";
+import { openTabs, Tabs } from "./tabs";
+
+type Options = { hasLocks?: boolean; hasChannel?: boolean; isVisible?: boolean };
+
+/** A browser whose tabs have one database. */
+function setup({ hasLocks = true, hasChannel = true }: Options = {}) {
+  const browser = new FakeBrowser();
+  const storage = new MemoryStorage();
+  const open = async ({ isVisible = true }: Options = {}) => {
+    const tab = {
+      tabs: undefined as unknown as Tabs,
+      outbox: undefined as unknown as Outbox,
+      drafts: undefined as unknown as Drafts,
+      /** The ids of sends, "-" and the id for withdrawals. */
+      sent: [] as string[],
+      shown: [] as OutboxMessage[],
+      states: () => tab.shown.map((m) => `${m.id} ${m.code ?? m.state}`),
+    };
+    tab.tabs = new Tabs(
+      "1",
+      hasChannel ? browser.openChannel(tab) : undefined,
+      hasLocks ? browser.locks(tab) : undefined,
+      () => isVisible,
+    );
+    const send = (f: ClientFrame) =>
+      tab.sent.push(f.t === "send" ? f.id : `-${(f as { id: string }).id}`) > 0;
+    tab.outbox = new Outbox(storage, send, (shown) => (tab.shown = shown), tab.tabs);
+    tab.drafts = new Drafts(storage, (m) => tab.tabs.post(m));
+    tab.tabs.onMessage = (m) => (m.t === "draft" ? tab.drafts.receive(m) : tab.outbox.receive(m));
+    await tab.outbox.load();
+    return tab;
+  };
+  /** Opens tabs and connects them; the first one sends. */
+  const connect = async (n: number, options?: Options) => {
+    const opened = [];
+    for (let i = 0; i < n; i++) {
+      const tab = await open(options);
+      tab.outbox.connected(10);
+      await settle();
+      opened.push(tab);
+    }
+    return opened as [Tab, Tab, Tab];
+  };
+  type Tab = Awaited<ReturnType<typeof open>>;
+  return { browser, storage, open, connect };
+}
+
+/** Waits for all that follows from what was done. */
+async function settle() {
+  await new Promise((resolve) => setImmediate(resolve));
+}
+
+beforeEach(() => vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "Date"] }));
+afterEach(() => {
+  vi.useRealTimers();
+  vi.restoreAllMocks();
+  vi.unstubAllGlobals();
+});
+
+describe("an outbox of several tabs", () => {
+  it("shows the same in all, and sends once: in the tab in which the person writes", async () => {
+    const { browser, connect } = setup();
+    const [a, b] = await connect(2);
+    expect(browser.sender).toBe(a);
+    await a.outbox.add("1", "c", "one", 0, 0);
+    await settle();
+    a.outbox.accepted("1");
+    await settle();
+    expect([a.sent, b.sent]).toEqual([["1"], []]);
+    expect(b.states()).toEqual(["1 accepted"]);
+    for (const t of [a, b]) t.outbox.stored("1");
+    await b.outbox.add("2", "c", "two", 0, 0);
+    await settle();
+    expect(browser.sender).toBe(b);
+    expect([a.sent, b.sent]).toEqual([["1"], ["2"]]);
+    b.outbox.stored("2");
+    await settle();
+    expect([a.states(), b.states()]).toEqual([["2 accepted"], []]);
+    a.outbox.stored("2");
+    expect(a.shown).toEqual([]);
+  });
+
+  it("shows what is stored in each tab until that has seen it, and does not send it", async () => {
+    const { connect } = setup();
+    const [a, b] = await connect(2);
+    b.outbox.disconnected();
+    await b.outbox.add("1", "c", "one", 0, 0);
+    await settle();
+    a.outbox.stored("1");
+    await settle();
+    vi.advanceTimersByTime(60_000);
+    b.outbox.failed("1", "not_found"); // a word that was overtaken
+    expect(b.states()).toEqual(["1 accepted"]);
+    a.outbox.disconnected();
+    await settle();
+    b.outbox.connected(10);
+    await b.outbox.add("2", "c", "two", 0, 0);
+    await settle();
+    expect(b.sent).toEqual(["2"]);
+    // A page of history may have it, of which the outbox hears nothing.
+    vi.advanceTimersByTime(5000);
+    expect(b.states()).toEqual(["2 sending"]);
+    // Nor does the other tab bring it back.
+    await a.outbox.load();
+    await settle();
+    expect([a.states(), b.states()]).toEqual([["2 sending"], ["2 sending"]]);
+  });
+
+  it("sends in the tab that is connected what is written in one that is not", async () => {
+    const { connect } = setup();
+    const [a, b] = await connect(2);
+    b.outbox.disconnected();
+    await b.outbox.add("1", "c", "one", 0, 0);
+    await settle();
+    expect([a.sent, b.sent]).toEqual([["1"], []]);
+    a.outbox.rejected({ id: "1", code: "not_found" });
+    await settle();
+    expect(b.states()).toEqual(["1 not_found"]);
+    b.outbox.retry("1", "2");
+    await settle();
+    expect(a.sent).toEqual(["1", "2"]);
+    expect([a.states(), b.states()]).toEqual([["2 sending"], ["2 sending"]]);
+    b.outbox.remove("2");
+    await settle();
+    expect(a.shown).toEqual([]);
+  });
+
+  it("sends what a closed tab left, in the order in which it was written", async () => {
+    const { browser, connect, storage } = setup();
+    const [a, b] = await connect(2);
+    for (const t of [a, b]) t.outbox.disconnected();
+    await a.outbox.add("1", "c", "one", 0, 0);
+    vi.advanceTimersByTime(500);
+    await b.outbox.add("2", "c", "two", 0, 0);
+    vi.advanceTimersByTime(500);
+    await a.outbox.add("3", "c", "three", 0, 0);
+    browser.end(a);
+    await settle();
+    b.outbox.connected(10);
+    await settle();
+    expect(b.sent).toEqual(["1", "2", "3"]);
+    expect((await storage.outbox()).map((m) => m.id)).toEqual(["1", "2", "3"]);
+  });
+
+  it("goes on in another tab, with what has no final answer, when the one that sends ends", async () => {
+    const { browser, connect } = setup();
+    const [a, b, c] = await connect(3);
+    await a.outbox.add("1", "c", "one", 0, 0);
+    a.outbox.accepted("1");
+    await a.outbox.add("2", "c", "two", 0, 0);
+    a.outbox.rejected({ id: "2", code: "unavailable", retry_after_ms: 60_000 });
+    await settle();
+    browser.end(a);
+    await settle();
+    expect(b.sent).toEqual(["1", "2"]);
+    // Also after another tab has taken over meanwhile.
+    await c.outbox.add("3", "c", "three", 0, 0);
+    await settle();
+    expect(c.sent).toEqual(["1", "2", "3"]);
+    browser.end(c);
+    await settle();
+    expect(b.sent).toEqual(["1", "2", "1", "2", "3"]);
+  });
+
+  it("does not send again what was refused for now before another tab took over", async () => {
+    const { connect } = setup();
+    const [a, b] = await connect(2);
+    await a.outbox.add("1", "c", "one", 0, 0);
+    await b.outbox.add("2", "c", "two", 0, 0);
+    await settle();
+    a.outbox.rejected({ id: "1", code: "unavailable", retry_after_ms: 100 });
+    vi.advanceTimersByTime(1000);
+    expect([a.sent, b.sent]).toEqual([["1"], ["1", "2"]]);
+    // It is stored: nothing waits for it on the first connection.
+    b.outbox.stored("1");
+    await settle();
+    expect(a.sent).toEqual(["1", "-1"]);
+  });
+
+  it("takes over from a tab that is heard no more, if the person looks at this one", async () => {
+    for (const isVisible of [true, false]) {
+      const { connect, open, browser } = setup();
+      const [a] = await connect(1);
+      const b = await open({ isVisible });
+      b.outbox.connected(10);
+      await settle();
+      await a.outbox.add("1", "c", "one", 0, 0);
+      await settle();
+      a.tabs.onMessage = () => {}; // it is frozen
+      vi.advanceTimersByTime(2999);
+      await settle();
+      expect(browser.sender).toBe(a);
+      vi.advanceTimersByTime(1);
+      await settle();
+      expect(browser.sender).toBe(isVisible ? b : a);
+      expect(b.sent).toEqual(isVisible ? ["1"] : []);
+    }
+  });
+
+  it("takes over when the person comes back to it", async () => {
+    const { connect, browser } = setup();
+    const [a, b] = await connect(2);
+    b.tabs.post = () => {};
+    await a.outbox.add("1", "c", "one", 0, 0);
+    await settle();
+    await a.outbox.add("2", "c", "two", 0, 0);
+    await settle();
+    vi.advanceTimersByTime(3000);
+    await settle();
+    expect(browser.sender).toBe(b);
+    a.outbox.attended();
+    vi.advanceTimersByTime(3000);
+    await settle();
+    expect(browser.sender).toBe(a);
+  });
+
+  it("does not bring back what was removed", async () => {
+    const { connect, open, storage } = setup();
+    const [a, b] = await connect(2);
+    await a.outbox.add("1", "c", "one", 0, 0);
+    await settle();
+    const left = storage.messages.get("1")!;
+    for (const t of [a, b]) t.outbox.stored("1");
+    storage.messages.set("1", left); // its deletion was lost
+    await a.outbox.load();
+    expect(a.shown).toEqual([]);
+    const c = await open();
+    c.outbox.connected(10);
+    await settle();
+    vi.advanceTimersByTime(5000);
+    expect(c.shown).toEqual([]);
+    a.tabs.lock.release();
+    await settle();
+    expect(c.sent).toEqual([]);
+    // The same with what the person has discarded.
+    await a.outbox.add("2", "c", "two", 0, 0);
+    a.outbox.rejected({ id: "2", code: "not_found" });
+    await settle();
+    const failed = storage.messages.get("2")!;
+    b.outbox.remove("2");
+    await settle();
+    expect([a.shown, c.shown]).toEqual([[], []]);
+    storage.messages.set("2", failed);
+    const d = await open();
+    expect(d.states()).toEqual(["2 not_found"]);
+    await settle();
+    expect(d.shown).toEqual([]);
+  });
+
+  it("tells a new tab what no database has", async () => {
+    const { connect, open, storage } = setup();
+    const [a] = await connect(1);
+    await a.outbox.add("1", "c", "one", 0, 0);
+    a.outbox.accepted("1");
+    storage.messages.clear();
+    a.drafts.save("c", "a draft");
+    const b = await open();
+    await settle();
+    expect(b.states()).toEqual(["1 accepted"]);
+  });
+
+  it("knows in each tab whether a message may have been sent by any", async () => {
+    const { connect } = setup();
+    const [a, b] = await connect(2);
+    await a.outbox.add("1", "c", "one", 0, 0);
+    await settle();
+    a.outbox.disconnected();
+    await settle();
+    for (const t of [a, b]) t.outbox.disconnected();
+    await a.outbox.add("2", "c", "two", 0, 0);
+    await settle();
+    b.outbox.removeConversation("c");
+    await settle();
+    for (const t of [a, b]) expect(t.states()).toEqual(["1 unconfirmed", "2 not_found"]);
+  });
+});
+
+describe("an outbox without locks", () => {
+  it("sends in each tab what was written there, and what a closed tab left", async () => {
+    const { browser, connect } = setup({ hasLocks: false });
+    const [a, b] = await connect(2);
+    await a.outbox.add("1", "c", "one", 0, 0);
+    await b.outbox.add("2", "c", "two", 0, 0);
+    await settle();
+    expect([a.sent, b.sent]).toEqual([["1"], ["2"]]);
+    expect(b.states()).toEqual(a.states());
+    browser.end(a);
+    b.outbox.disconnected();
+    b.outbox.connected(10);
+    expect(b.sent).toEqual(["2", "1", "2"]);
+  });
+
+  it("sends what a closed tab left where there is no channel either", async () => {
+    const { connect } = setup({ hasLocks: true, hasChannel: false });
+    const [a, b] = await connect(2);
+    await a.outbox.add("1", "c", "one", 0, 0);
+    await settle();
+    expect([a.sent, b.sent]).toEqual([["1"], []]);
+    b.outbox.disconnected();
+    b.outbox.connected(10);
+    await settle();
+    expect(b.sent).toEqual(["1"]);
+  });
+
+  it("goes on without them when they do not work", async () => {
+    const warn = vi.spyOn(console, "warn").mockImplementation(() => {});
+    const request = () => Promise.reject(new DOMException("denied", "SecurityError"));
+    vi.stubGlobal("navigator", { locks: { request } });
+    const tabs = openTabs("1");
+    tabs.lock.request();
+    await vi.waitFor(() => expect(tabs.lock.isHeld).toBe(true), { timeout: 30_000 });
+    expect(tabs.lock.isExclusive).toBe(false);
+    expect(warn).toHaveBeenCalledOnce();
+    tabs.close();
+    expect(() => tabs.post({ t: "removed", ids: [] })).not.toThrow();
+  });
+});
+
+describe("drafts", () => {
+  it("are in all tabs what was written last", async () => {
+    const { open } = setup();
+    const [a, b] = [await open(), await open()];
+    const seen: string[] = [];
+    b.drafts.onChange((c, text) => seen.push(`${c}: ${text}`));
+    a.drafts.save("c", "one");
+    await settle();
+    expect(seen).toEqual(["c: one"]);
+    expect(await b.drafts.get("c")).toBe("one");
+    vi.advanceTimersByTime(1);
+    // What is told late does not replace what is written here.
+    a.drafts.save("c", "one two");
+    vi.advanceTimersByTime(1);
+    b.drafts.save("c", "one three");
+    await settle();
+    expect(seen).toEqual(["c: one"]);
+    for (const t of [a, b]) expect(await t.drafts.get("c")).toBe("one three");
+    b.drafts.save("c", "");
+    await settle();
+    expect(await a.drafts.get("c")).toBe("");
+  });
+
+  it("agree when both tabs write in the same millisecond", async () => {
+    const { open } = setup();
+    const [a, b] = [await open(), await open()];
+    a.drafts.save("c", "one");
+    b.drafts.save("c", "two");
+    await settle();
+    expect(await a.drafts.get("c")).toBe(await b.drafts.get("c"));
+  });
+
+  it("are told to a tab whose database does not have them", async () => {
+    const { open, storage } = setup();
+    const a = await open();
+    a.drafts.save("c", "one");
+    await settle();
+    storage.drafts.clear();
+    const b = await open();
+    a.drafts.tell();
+    await settle();
+    expect(await b.drafts.get("c")).toBe("one");
+  });
+});
