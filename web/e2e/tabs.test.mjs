@@ -90,41 +90,56 @@ const texts = (page) =>
 
 test("two tabs send what was written in either, once and in order, also what a closed one left", async () => {
   const { aki, ben, second, path } = await setup();
-  await sendMessage(aki.page, "m1");
-  await sendMessage(second.page, "m2");
-  await sendMessage(aki.page, "m3");
   const settled = (tab, text) =>
     messageWith(tab.page, text)
       .getByRole("img", { name: /Delivered|Read/ })
       .waitFor();
-  for (const text of ["m1", "m2", "m3"]) await settled(second, text);
   // Each tab sends what is written in it, and nothing is sent twice.
+  for (const [tab, text] of [
+    [aki, "m1"],
+    [second, "m2"],
+    [aki, "m3"],
+  ]) {
+    await sendMessage(tab.page, text);
+    for (const t of [aki, second]) await settled(t, text);
+  }
   assert.deepEqual([aki.sent, second.sent], [["hello", "m1", "m3"], ["m2"]]);
+  // Nor is anything stored twice when the tab that takes over sends what has no answer.
+  for (const [tab, text] of [
+    [second, "m4"],
+    [aki, "m5"],
+    [second, "m6"],
+  ])
+    await sendMessage(tab.page, text);
+  for (const text of ["m4", "m5", "m6"]) for (const t of [aki, second]) await settled(t, text);
+  aki.sent = [];
+  second.sent = [];
 
   // A tab without a connection writes; the other shows and sends that.
   await goOffline(second);
-  await sendMessage(second.page, "m4");
-  await settled(aki, "m4");
-  await messageWith(second.page, "m4").waitFor();
-  assert.deepEqual(aki.sent.slice(-1), ["m4"]);
+  await sendMessage(second.page, "m7");
+  await settled(aki, "m7");
+  await messageWith(second.page, "m7").getByRole("img", { name: "Accepted" }).waitFor();
 
   // Both are without; one of them is closed, and the other sends what both wrote.
   await goOffline(aki);
-  await sendMessage(aki.page, "m5");
-  await messageWith(second.page, "m5").getByRole("img", { name: "Sending" }).waitFor();
-  await sendMessage(second.page, "m6");
-  await messageWith(aki.page, "m6").getByRole("img", { name: "Sending" }).waitFor();
-  await sendMessage(aki.page, "m7");
-  await messageWith(second.page, "m7").getByRole("img", { name: "Sending" }).waitFor();
+  for (const [tab, other, text] of [
+    [aki, second, "m8"],
+    [second, aki, "m9"],
+    [aki, second, "m10"],
+  ]) {
+    await sendMessage(tab.page, text);
+    await messageWith(other.page, text).getByRole("img", { name: "Sending" }).waitFor();
+  }
   await aki.page.close();
   await goOnline(second);
-  for (const text of ["m5", "m6", "m7"]) await settled(second, text);
-  assert.deepEqual(second.sent, ["m2", "m5", "m6", "m7"]);
+  for (const text of ["m7", "m8", "m9", "m10"]) await settled(second, text);
+  assert.deepEqual([aki.sent, second.sent], [["m7"], ["m8", "m9", "m10"]]);
 
-  const all = ["hello", "m1", "m2", "m3", "m4", "m5", "m6", "m7"];
+  const all = ["hello", "m1", "m2", "m3", "m4", "m5", "m6", "m7", "m8", "m9", "m10"];
   const third = await openTab(aki, path);
   for (const t of [ben, second, third]) {
-    await messageWith(t.page, "m7").waitFor();
+    await messageWith(t.page, "m10").waitFor();
     await waitUntil(async () => (await texts(t.page)).length === all.length, "all messages are shown");
     assert.deepEqual(await texts(t.page), all);
   }

@@ -24,8 +24,8 @@ afterEach(async () => {
 });
 
 /** Starts a server with two users. */
-async function setup() {
-  server = await Server.start();
+async function setup(...flags) {
+  server = await Server.start(...flags);
   const aki = await signUp(browser, server, "aki");
   const ben = await signUp(browser, server, "ben");
   return { aki, ben };
@@ -112,7 +112,7 @@ test("messages written offline are sent once, after a reload too", async () => {
 });
 
 test("a lost push is detected and repaired, the last one too", async () => {
-  const { aki, ben } = await setup();
+  const { aki, ben } = await setup("--check-interval", "2s");
   await openDirectConversation(aki.page, "ben");
   await sendMessage(aki.page, "arrives");
   await ben.page.getByRole("link", { name: /aki/ }).click();

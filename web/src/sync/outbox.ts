@@ -221,8 +221,9 @@ export class Outbox {
     const takes = this.takeOver();
     this.entries.push(entry);
     this.publish();
+    const saved = this.save(entry);
     this.tell([entry], takes);
-    await this.save(entry);
+    await saved;
     this.flush();
   }
 

@@ -219,6 +219,10 @@ describe("an outbox of several tabs", () => {
     vi.advanceTimersByTime(3000);
     await settle();
     expect(browser.sender).toBe(a);
+    // The one that the lock was taken from waits for its turn.
+    browser.end(a);
+    await settle();
+    expect(browser.sender).toBe(b);
   });
 
   it("does not bring back what was removed", async () => {
