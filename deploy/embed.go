@@ -18,6 +18,10 @@ var (
 	//
 	//go:embed rabbitmq/rabbitmq.conf
 	RabbitMQ string
+	// RabbitMQAdvanced is what RabbitMQ has no place for, in Erlang's terms.
+	//
+	//go:embed rabbitmq/advanced.config
+	RabbitMQAdvanced string
 	// Redis is the server's settings.
 	//
 	//go:embed redis/redis.conf

@@ -148,6 +148,7 @@ func (r *RabbitMQ) env() []string {
 		"RABBITMQ_SCHEMA_DIR="+filepath.Join(r.dir, "schema"),
 		"RABBITMQ_GENERATED_CONFIG_DIR="+filepath.Join(r.dir, "config"),
 		"RABBITMQ_CONFIG_FILES="+filepath.Join(r.dir, "conf.d"),
+		"RABBITMQ_ADVANCED_CONFIG_FILE="+filepath.Join(r.dir, "advanced.config"),
 		"RABBITMQ_ENABLED_PLUGINS_FILE="+filepath.Join(r.dir, "enabled_plugins"),
 		"RABBITMQ_CONF_ENV_FILE=/dev/null",
 		"RABBITMQ_PID_FILE="+filepath.Join(r.dir, "pid"),
@@ -197,6 +198,7 @@ func (r *RabbitMQ) launch() error {
 	}
 	for path, text := range map[string]string{
 		filepath.Join(conf, "20-hikyaku.conf"):        deploy.RabbitMQ,
+		filepath.Join(r.dir, "advanced.config"):       deploy.RabbitMQAdvanced,
 		filepath.Join(conf, "30-own.conf"):            own.String(),
 		filepath.Join(r.dir, "enabled_plugins"):       "[].\n",
 		filepath.Join(r.folder.dir, ".erlang.cookie"): r.folder.secrets.cookie,
@@ -215,6 +217,25 @@ func (r *RabbitMQ) launch() error {
 		return err
 	}
 	r.Process = process
+	return nil
+}
+
+// ResumeRabbitMQ continues a node of a cluster that was paused, and waits until all
+// nodes serve clients and know each other. One that was paused for long was dead for
+// the others, and starts RabbitMQ again when it hears of that.
+func ResumeRabbitMQ(ctx context.Context, nodes []*RabbitMQ, paused *RabbitMQ) error {
+	if err := paused.Resume(); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, 2*startTimeout)
+	defer cancel()
+	// The others know of it when it has come back; what it says itself until
+	// then is of before.
+	for _, r := range append(slices.DeleteFunc(slices.Clone(nodes), func(r *RabbitMQ) bool { return r == paused }), paused) {
+		if err := r.ready(ctx, len(nodes)); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
 	"net"
 	"strconv"
 	"strings"
@@ -18,28 +17,47 @@ import (
 
 const (
 	dialTimeout = 3 * time.Second
-	heartbeat   = 10 * time.Second
 	minBackoff  = 100 * time.Millisecond
 	maxBackoff  = 5 * time.Second
+
+	// heartbeat is what both ends agree on, in whole seconds: each sends something
+	// at least twice in it. RabbitMQ closes a connection on which it receives
+	// nothing for two to three times as long, and gives the partitions of a hung
+	// worker to the next one. A process that was only slow for so long connects
+	// again, and what it had in work comes twice.
+	heartbeat = 2 * time.Second
+	// maxSilence is how long a connection lasts on which nothing arrives: a node
+	// that hangs has missed three heartbeats by then.
+	maxSilence = 3 * heartbeat / 2
 )
 
-// dial connects to the first node that answers, in random order.
-func dial(ctx context.Context, urls []string, purpose string) (*amqp.Connection, error) {
-	var errs []error
-	for _, i := range rand.Perm(len(urls)) {
-		if err := ctx.Err(); err != nil {
-			return nil, err
-		}
-		conn, err := dialOne(ctx, urls[i], purpose)
-		if err == nil {
-			return conn, nil
-		}
-		errs = append(errs, err)
+// watchedConn is a network connection that ends when nothing arrives for
+// maxSilence.
+type watchedConn struct{ net.Conn }
+
+// Read implements [net.Conn]. The first error closes the connection: a writer may
+// be waiting for a node that takes nothing any more, and the AMQP library waits
+// for its writers before it tells anybody of the loss.
+func (c watchedConn) Read(b []byte) (int, error) {
+	_ = c.SetReadDeadline(time.Now().Add(maxSilence))
+	n, err := c.Conn.Read(b)
+	if err != nil {
+		_ = c.Close()
 	}
-	return nil, errors.Join(errs...)
+	return n, err
 }
 
-func dialOne(ctx context.Context, url, purpose string) (*amqp.Connection, error) {
+// SetDeadline implements [net.Conn]. There is always one for reading: the AMQP
+// library removes that of its handshake while a Read waits.
+func (c watchedConn) SetDeadline(t time.Time) error {
+	if !t.IsZero() {
+		return c.Conn.SetDeadline(t)
+	}
+	return errors.Join(c.SetWriteDeadline(t), c.SetReadDeadline(time.Now().Add(maxSilence)))
+}
+
+// dial connects to a node.
+func dial(ctx context.Context, url, purpose string) (*amqp.Connection, error) {
 	uri, err := amqp.ParseURI(url)
 	if err != nil {
 		// The parser's error may contain the address with its password.
@@ -56,7 +74,7 @@ func dialOne(ctx context.Context, url, purpose string) (*amqp.Connection, error)
 				return nil, err
 			}
 			// For the handshake; the library resets it afterwards.
-			return c, c.SetDeadline(time.Now().Add(2 * dialTimeout))
+			return watchedConn{c}, c.SetDeadline(time.Now().Add(2 * dialTimeout))
 		},
 	})
 	if err != nil {
@@ -115,22 +133,22 @@ func serverVersion(conn *amqp.Connection) (major, minor int, err error) {
 	return major, minor, nil
 }
 
-// supervise keeps serve running on a connection until ctx ends. It connects to
-// any live node, or uses first unless that is nil. When the connection is lost or
-// serve returns, it closes the connection and connects again, after a randomized
-// wait that grows with the failures.
-func supervise(ctx context.Context, urls []string, purpose string, log *slog.Logger, first *amqp.Connection, serve func(ctx context.Context, conn *amqp.Connection) error) {
+// supervise keeps serve running on a connection until ctx ends. It takes
+// connections from dial, or uses first unless that is nil. When the connection is
+// lost or serve returns, it closes the connection and connects again, after a
+// randomized wait that grows with the failures.
+func supervise(ctx context.Context, dial func(context.Context) (*nodeConnection, error), purpose string, log *slog.Logger, first *nodeConnection, serve func(ctx context.Context, conn *amqp.Connection) error) {
 	retry := backoff.Backoff{InitialInterval: minBackoff, MaxInterval: maxBackoff, Jitter: 0.5}
 	conn := first
 	for ctx.Err() == nil {
 		var err error
 		if conn == nil {
-			conn, err = dial(ctx, urls, purpose)
+			conn, err = dial(ctx)
 		}
 		if err == nil {
 			began := time.Now()
-			err = serve(ctx, conn)
-			_ = conn.CloseDeadline(time.Now().Add(time.Second))
+			err = serve(ctx, conn.Connection)
+			conn.end(err)
 			if time.Since(began) > maxBackoff {
 				retry.Reset()
 			}

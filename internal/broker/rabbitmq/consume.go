@@ -21,7 +21,8 @@ import (
 func (b *Broker) Consume(ctx context.Context, handle broker.Handler) error {
 	b.consumers.Add(1)
 	defer b.consumers.Add(-1)
-	conn, err := dial(ctx, b.cfg.URLs, "worker")
+	dial := func(ctx context.Context) (*nodeConnection, error) { return b.nodes.dial(ctx, "worker") }
+	conn, err := dial(ctx)
 	if err != nil {
 		if ctx.Err() != nil {
 			return nil
@@ -39,7 +40,7 @@ func (b *Broker) Consume(ctx context.Context, handle broker.Handler) error {
 		})
 		running.Go(func() { w.batchers[i].run(ctx) })
 	}
-	supervise(ctx, b.cfg.URLs, "worker", b.log, conn, w.serve)
+	supervise(ctx, dial, "worker", b.log, conn, w.serve)
 	running.Wait()
 	return nil
 }

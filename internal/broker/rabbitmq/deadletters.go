@@ -182,11 +182,11 @@ func OpenDeadLetterStore(ctx context.Context, urls []string, partitions int) (*D
 	if err := (Config{URLs: urls, Partitions: partitions}).validateBroker(); err != nil {
 		return nil, err
 	}
-	conn, err := dial(ctx, urls, "dead letters")
+	conn, err := newNodes(urls).dial(ctx, "dead letters")
 	if err != nil {
 		return nil, err
 	}
-	return &DeadLetterStore{conn: conn, partitions: partitions}, nil
+	return &DeadLetterStore{conn: conn.Connection, partitions: partitions}, nil
 }
 
 // Close closes the connection.

@@ -153,7 +153,7 @@ func (q *NotifyQueue) publish(ctx context.Context, batch []byte) error {
 	if err != nil {
 		return err
 	}
-	if q.broker.blocked.Load() {
+	if q.broker.blocked.Load() > 0 {
 		return errBrokerFull
 	}
 	confirmation, err := c.ch.PublishWithDeferredConfirmWithContext(ctx, "", queuePush, true, false, amqp.Publishing{
@@ -223,7 +223,8 @@ func (q *NotifyQueue) close(ctx context.Context) {
 func (q *NotifyQueue) Consume(ctx context.Context, handle notifyqueue.Handler) error {
 	q.broker.consumers.Add(1)
 	defer q.broker.consumers.Add(-1)
-	supervise(ctx, q.broker.cfg.URLs, "notifier", q.broker.log, nil, func(ctx context.Context, conn *amqp.Connection) error {
+	dial := func(ctx context.Context) (*nodeConnection, error) { return q.broker.nodes.dial(ctx, "notifier") }
+	supervise(ctx, dial, "notifier", q.broker.log, nil, func(ctx context.Context, conn *amqp.Connection) error {
 		return q.consumeConnection(ctx, conn, handle)
 	})
 	return nil

@@ -2,10 +2,10 @@ package rabbitmq
 
 import (
 	"context"
+	"errors"
+	"slices"
 	"sync/atomic"
 	"time"
-
-	amqp "github.com/rabbitmq/amqp091-go"
 
 	"github.com/hikyaku-chat/hikyaku/internal/batching"
 	"github.com/hikyaku-chat/hikyaku/internal/broker"
@@ -23,9 +23,9 @@ type entry struct {
 type partition struct {
 	number  int
 	queue   *batching.Queue[entry]
-	channel *confirmChannel // used by publishLoop only
-	failing atomic.Bool     // a batch has failed, and what waited behind it is being refused
-	suspect bool            // its last batch has failed; used by publishLoop only
+	lanes   []*lane     // one for each uplink; used by publishLoop only
+	failing atomic.Bool // a batch has failed, and what waited behind it is being refused
+	suspect bool        // its last batch has failed; used by publishLoop only
 }
 
 // Publish implements [broker.Publisher].
@@ -35,9 +35,9 @@ func (b *Broker) Publish(s chat.Submission, confirm func(error)) error {
 	switch {
 	case b.closed:
 		return errClosed
-	case b.session == nil:
+	case b.currentSession() == nil:
 		return errUnavailable
-	case b.blocked.Load():
+	case b.blocked.Load() > 0:
 		return errBrokerFull
 	}
 	p := b.partitions[broker.Partition(s.Conversation, len(b.partitions))]
@@ -91,82 +91,6 @@ func (b *Broker) failAll(entries []entry, err error) {
 	}
 }
 
-// session is a connection that publishes use until it is lost.
-type session struct {
-	conn *amqp.Connection
-	lost chan struct{} // closed when the session ends
-}
-
-// newSession declares the topology on a connection and returns its session.
-func (b *Broker) newSession(conn *amqp.Connection) (*session, error) {
-	if err := declareTopology(conn, b.cfg.Partitions, b.log); err != nil {
-		return nil, err
-	}
-	return &session{conn: conn, lost: make(chan struct{})}, nil
-}
-
-// serveSession accepts publishes until the connection is lost or ctx ends.
-func (b *Broker) serveSession(ctx context.Context, conn *amqp.Connection) error {
-	b.mu.RLock()
-	s := b.session
-	b.mu.RUnlock()
-	if s == nil || s.conn != conn { // Open made the session of the first connection
-		var err error
-		if s, err = b.newSession(conn); err != nil {
-			return err
-		}
-		b.setSession(s)
-	}
-	connectionLost := conn.NotifyClose(make(chan *amqp.Error, 1))
-	blocked := conn.NotifyBlocked(make(chan amqp.Blocking, 4))
-	defer func() {
-		b.setSession(nil)
-		b.blocked.Store(false)
-		close(s.lost)
-	}()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case err := <-connectionLost:
-			return closeError(err)
-		case state, ok := <-blocked:
-			if !ok {
-				blocked = nil
-				continue
-			}
-			b.blocked.Store(state.Active)
-			if state.Active {
-				b.log.Warn("RabbitMQ blocks publishes", "reason", state.Reason)
-			} else {
-				b.log.Info("RabbitMQ accepts publishes again")
-			}
-		}
-	}
-}
-
-// closeError returns the error that the library reported for the end of a
-// connection or channel. The library reports nil for one that was closed on
-// purpose.
-func closeError(err *amqp.Error) error {
-	if err == nil {
-		return errOutcomeUnknown
-	}
-	return err
-}
-
-func (b *Broker) setSession(s *session) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.session = s
-}
-
-func (b *Broker) currentSession() *session {
-	b.mu.RLock()
-	defer b.mu.RUnlock()
-	return b.session
-}
-
 // publishLoop publishes a partition's batches, one after the other, until ctx
 // ends.
 func (b *Broker) publishLoop(ctx context.Context, p *partition) {
@@ -217,66 +141,26 @@ func (b *Broker) admit(ctx context.Context, p *partition) (*slot, error) {
 	return b.publishWindow.acquire(ctx)
 }
 
-// confirmChannel returns the partition's channel. It opens a new one when the
-// old one is not usable any more.
-func (b *Broker) confirmChannel(p *partition) (*confirmChannel, error) {
-	s := b.currentSession()
-	if s == nil {
-		return nil, errUnavailable
-	}
-	if p.channel.usable(s) {
-		return p.channel, nil
-	}
-	c, err := b.openConfirmChannel(s)
-	if err != nil {
-		return nil, err
-	}
-	p.channel = c
-	return c, nil
-}
-
-// publishBatch publishes one AMQP message and waits until it is confirmed.
+// publishBatch publishes one AMQP message and waits until it is confirmed. When
+// an uplink is lost before, it publishes the message on the other one: whoever
+// stores it recognizes a repetition, and nothing of the partition is published in
+// between.
 func (b *Broker) publishBatch(ctx context.Context, p *partition, batch []byte) error {
-	c, err := b.confirmChannel(p)
-	if err != nil {
-		return err
-	}
-	confirmation, err := c.ch.PublishWithDeferredConfirmWithContext(ctx, exchangeMessages, routingKey(p.number), true, false, amqp.Publishing{
-		DeliveryMode: amqp.Persistent, ContentType: "application/vnd.hikyaku.batch", Body: batch,
-	})
-	if err != nil {
-		return errOutcomeUnknown
-	}
 	timeout := time.NewTimer(confirmTimeout)
 	defer timeout.Stop()
-	select {
-	case <-confirmation.Done():
-	case <-c.session.lost:
-		return errOutcomeUnknown
-	case <-timeout.C:
-		b.log.Error("RabbitMQ has not confirmed a batch; is a majority of its nodes up?", "partition", p.number, "after", confirmTimeout)
-		c.discard(0) // a late answer must not be taken for the next batch's
-		return errOutcomeUnknown
-	}
-	select {
-	case _, ok := <-c.returns:
-		if !ok {
-			return errOutcomeUnknown // the channel is gone
+	slices.SortStableFunc(p.lanes, func(l, m *lane) int { return l.rank() - m.rank() })
+	var failure error
+	for _, l := range p.lanes {
+		lost, err := l.publish(ctx, b, p, batch, timeout.C)
+		if err == nil {
+			return nil
 		}
-		b.log.Error("RabbitMQ has no queue for a partition; was it deleted?", "queue", queueName(p.number))
-		// The next connection declares it again.
-		_ = c.session.conn.CloseDeadline(time.Now().Add(time.Second))
-		return errUnavailable
-	default:
+		if !errors.Is(failure, errOutcomeUnknown) { // what one of them may have is not refused
+			failure = err
+		}
+		if !lost {
+			break
+		}
 	}
-	switch {
-	case confirmation.Acked():
-		return nil
-	case c.ch.IsClosed():
-		return errOutcomeUnknown // the library makes a nack of every confirmation that is still missing
-	}
-	// The queue is full, or it had no leader when this channel first used it: up
-	// to 3.10 such a channel is refused for ever, and a new one is not.
-	c.discard(minChannelAge)
-	return errBrokerFull
+	return failure
 }

@@ -10,6 +10,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	amqp "github.com/rabbitmq/amqp091-go"
+
 	"github.com/hikyaku-chat/hikyaku/internal/batching"
 	"github.com/hikyaku-chat/hikyaku/internal/broker"
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
@@ -84,6 +86,9 @@ const maxBatchBytes = 128 << 10
 // majority never confirms.
 const confirmTimeout = 10 * time.Second
 
+// maxUplinks is how many uplinks there are when there are as many nodes.
+const maxUplinks = 2
+
 var (
 	errOverloaded     = chat.Refuse(chat.CodeOverloaded, "", "too many messages are waiting for the broker")
 	errBrokerFull     = chat.Refuse(chat.CodeOverloaded, "", "the broker's queue is full")
@@ -99,18 +104,19 @@ type Broker struct {
 	log           *slog.Logger
 	partitions    []*partition
 	publishWindow *window // of batches being published
+	nodes         *nodes
+	uplinks       []*uplink
 	notifyQueue   *NotifyQueue
 
 	queued  atomic.Int64
 	bytes   atomic.Int64
-	blocked atomic.Bool // by RabbitMQ
+	blocked atomic.Int32 // uplinks that RabbitMQ has blocked
 
 	consumers atomic.Int32 // calls of Consume, of messages and of notifications
 	consuming atomic.Int32 // of them, those that RabbitMQ serves now
 
-	mu      sync.RWMutex // held for reading by Publish, so that Close sees all of them
-	closed  bool
-	session *session // nil while the broker is unavailable
+	mu     sync.RWMutex // held for reading by Publish, so that Close sees all of them
+	closed bool
 
 	idle      batching.Signal // notified when the last queued submission is done
 	stop      context.CancelFunc
@@ -128,35 +134,61 @@ func Open(ctx context.Context, cfg Config) (*Broker, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	conn, err := dial(ctx, cfg.URLs, "publisher")
-	if err != nil {
-		return nil, err
+	b := &Broker{cfg: cfg, log: cfg.Logger, nodes: newNodes(cfg.URLs), idle: batching.NewSignal()}
+	b.uplinks = make([]*uplink, min(len(cfg.URLs), maxUplinks))
+	for i := range b.uplinks {
+		b.uplinks[i] = &uplink{}
 	}
-	if err := claim(conn, cfg.Installation, cfg.Claimed); err != nil {
-		return nil, errors.Join(err, conn.Close())
-	}
-	b := &Broker{cfg: cfg, log: cfg.Logger, idle: batching.NewSignal()}
 	b.publishWindow = newWindow(cfg.Partitions, 2)
 	b.partitions = make([]*partition, cfg.Partitions)
 	for i := range b.partitions {
-		b.partitions[i] = &partition{number: i, queue: batching.NewQueue[entry]()}
+		p := &partition{number: i, queue: batching.NewQueue[entry]()}
+		for _, u := range b.uplinks {
+			p.lanes = append(p.lanes, &lane{uplink: u})
+		}
+		b.partitions[i] = p
 	}
 	b.notifyQueue = newNotifyQueue(b)
-	session, err := b.newSession(conn)
+	first, err := b.openFirst(ctx)
 	if err != nil {
-		return nil, errors.Join(err, conn.Close())
+		return nil, err
 	}
-	b.session = session
 	ctx, stop := context.WithCancel(context.Background())
 	b.stop = stop
-	b.running.Go(func() {
-		supervise(ctx, cfg.URLs, "publisher", b.log, conn, b.serveSession)
-	})
+	dialUplink := func(ctx context.Context) (*nodeConnection, error) { return b.nodes.dialExclusive(ctx, "publisher") }
+	for i, u := range b.uplinks {
+		b.running.Go(func() {
+			var conn *nodeConnection
+			if i == 0 {
+				conn = first
+			}
+			supervise(ctx, dialUplink, "publisher", b.log, conn, func(ctx context.Context, conn *amqp.Connection) error {
+				return b.serveSession(ctx, u, conn)
+			})
+		})
+	}
 	for _, p := range b.partitions {
 		b.running.Go(func() { b.publishLoop(ctx, p) })
 	}
 	b.running.Go(func() { b.notifyQueue.sendLoop(ctx) })
 	return b, nil
+}
+
+// openFirst opens the first uplink's session.
+func (b *Broker) openFirst(ctx context.Context) (*nodeConnection, error) {
+	conn, err := b.nodes.dialExclusive(ctx, "publisher")
+	if err != nil {
+		return nil, err
+	}
+	if err = claim(conn.Connection, b.cfg.Installation, b.cfg.Claimed); err == nil {
+		var s *session
+		if s, err = b.newSession(conn.Connection); err == nil {
+			b.uplinks[0].session.Store(s)
+			return conn, nil
+		}
+	}
+	conn.end(err)
+	return nil, err
 }
 
 // Ready implements [broker.Broker].
@@ -166,9 +198,9 @@ func (b *Broker) Ready(context.Context) error {
 	switch {
 	case b.closed:
 		return errClosed
-	case b.session == nil:
+	case b.currentSession() == nil:
 		return errUnavailable
-	case b.blocked.Load():
+	case b.blocked.Load() > 0:
 		return errBrokerFull
 	}
 	return nil

@@ -56,6 +56,8 @@ func TestConformance(t *testing.T) {
 type traffic struct {
 	mu      sync.Mutex
 	counts  map[chat.ConversationID]int
+	last    map[chat.ConversationID]time.Time // of the confirmations
+	silence time.Duration                     // the longest time between two, since resetSilence
 	stop    chan struct{}
 	running sync.WaitGroup
 }
@@ -67,12 +69,11 @@ func submission(conversation chat.ConversationID, n int) chat.Submission {
 	return chat.Submission{Sender: 1, Conversation: conversation, ClientID: id, Body: fmt.Sprint(n), ReceivedAt: time.Now()}
 }
 
-func startTraffic(t *testing.T, b broker.Publisher, conversations int) *traffic {
+func startTraffic(t *testing.T, b broker.Publisher, conversations ...chat.ConversationID) *traffic {
 	t.Helper()
-	tr := &traffic{counts: map[chat.ConversationID]int{}, stop: make(chan struct{})}
+	tr := &traffic{counts: map[chat.ConversationID]int{}, last: map[chat.ConversationID]time.Time{}, stop: make(chan struct{})}
 	const interval = 10 * time.Millisecond
-	for c := range conversations {
-		id := chat.ConversationID(c + 1)
+	for _, id := range conversations {
 		tr.running.Go(func() {
 			for n := 0; ; {
 				select {
@@ -89,13 +90,59 @@ func startTraffic(t *testing.T, b broker.Publisher, conversations int) *traffic 
 					continue // the same one again
 				}
 				n++
+				now := time.Now()
 				tr.mu.Lock()
 				tr.counts[id] = n
+				if last, ok := tr.last[id]; ok {
+					tr.silence = max(tr.silence, now.Sub(last))
+				}
+				tr.last[id] = now
 				tr.mu.Unlock()
 			}
 		})
 	}
 	return tr
+}
+
+// resetSilence returns for how long a conversation had no confirmation, at most,
+// since the last call.
+func (tr *traffic) resetSilence() (longest time.Duration) {
+	tr.mu.Lock()
+	defer tr.mu.Unlock()
+	longest, tr.silence = tr.silence, 0
+	for _, last := range tr.last {
+		longest = max(longest, time.Since(last))
+	}
+	return longest
+}
+
+// awaitMore waits until n more messages of each conversation are confirmed.
+func (tr *traffic) awaitMore(t *testing.T, what string, n int) {
+	t.Helper()
+	confirmed := func() map[chat.ConversationID]int {
+		tr.mu.Lock()
+		defer tr.mu.Unlock()
+		return maps.Clone(tr.counts)
+	}
+	before := confirmed()
+	eventually.Nil(t, what, func() error {
+		now := confirmed()
+		for id, count := range before {
+			if now[id] < count+n {
+				return fmt.Errorf("%d of conversation %d", now[id]-count, id)
+			}
+		}
+		return nil
+	})
+}
+
+// conversations returns n ids, from first on.
+func conversations(first chat.ConversationID, n int) []chat.ConversationID {
+	ids := make([]chat.ConversationID, n)
+	for i := range ids {
+		ids[i] = first + chat.ConversationID(i)
+	}
+	return ids
 }
 
 // stopAndCount returns how many messages of each conversation were confirmed.
@@ -172,6 +219,26 @@ func (r *recorder) check(t *testing.T, want map[chat.ConversationID]int) {
 	})
 }
 
+// awaitMore waits until n more messages of each conversation are handled.
+func (r *recorder) awaitMore(t *testing.T, what string, n int, ids []chat.ConversationID) {
+	t.Helper()
+	handled := func() map[chat.ConversationID]int {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		return maps.Clone(r.next)
+	}
+	before := handled()
+	eventually.Nil(t, what, func() error {
+		now := handled()
+		for _, id := range ids {
+			if more := now[id] - before[id]; more < n {
+				return fmt.Errorf("%d messages of conversation %d are handled", more, id)
+			}
+		}
+		return nil
+	})
+}
+
 func (r *recorder) handledBy(name string) int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -185,7 +252,7 @@ func TestWorkersJoinAndLeave(t *testing.T) {
 	cfg := rabbitmq.Config{URLs: []string{stacktest.VHost(t)}, Partitions: 8}
 	publisher := open(t, cfg)
 	r := newRecorder()
-	tr := startTraffic(t, publisher, 16)
+	tr := startTraffic(t, publisher, conversations(1, 16)...)
 	var stops []func()
 	for i := range 3 {
 		name := fmt.Sprint("worker ", i)
@@ -548,26 +615,11 @@ func TestNodesDie(t *testing.T) {
 	r := newRecorder()
 	r.consume(t.Context(), t, "one", open(t, cfg))
 	r.consume(t.Context(), t, "two", open(t, cfg))
-	const conversations = 8
-	tr := startTraffic(t, publisher, conversations)
-	handled := func() map[chat.ConversationID]int {
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		return maps.Clone(r.next)
-	}
+	ids := conversations(1, 8)
+	tr := startTraffic(t, publisher, ids...)
 	moves := func(what string) {
 		t.Helper()
-		before := handled()
-		eventually.Nil(t, what, func() error {
-			now := handled()
-			for c := range conversations {
-				id := chat.ConversationID(c + 1)
-				if n := now[id] - before[id]; n < 50 {
-					return fmt.Errorf("%d messages of conversation %d are handled", n, id)
-				}
-			}
-			return nil
-		})
+		r.awaitMore(t, what, 50, ids)
 	}
 	moves("it runs")
 	for i, n := range nodes {
@@ -584,6 +636,61 @@ func TestNodesDie(t *testing.T) {
 	}
 	moves("it continues")
 	r.check(t, tr.stopAndCount())
+}
+
+// Each node of a cluster hangs for a while, under traffic of publishers and workers
+// on all of them: messages are confirmed again within 5 s, while it hangs. What the node
+// still has when it goes on does no harm.
+func TestNodesHang(t *testing.T) {
+	t.Parallel() // each has a virtual host, or nodes, of its own
+	nodes, err := stack.StartRabbitMQ(t.Context(), stacktest.Folder(t), 3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg := rabbitmq.Config{Partitions: 4}
+	for _, n := range nodes {
+		cfg.URLs = append(cfg.URLs, n.URL())
+	}
+	r := newRecorder()
+	r.consume(t.Context(), t, "one", open(t, cfg))
+	r.consume(t.Context(), t, "two", open(t, cfg))
+	const each = 8
+	all := conversations(1, 4*each)
+	var publishers []*traffic
+	for ids := range slices.Chunk(all, each) {
+		publishers = append(publishers, startTraffic(t, open(t, cfg), ids...))
+	}
+	silence := func() (longest time.Duration) {
+		for _, tr := range publishers {
+			longest = max(longest, tr.resetSilence())
+		}
+		return longest
+	}
+	r.awaitMore(t, "it runs", 5, all)
+	silence()
+	r.awaitMore(t, "it runs undisturbed", 200, all)
+	undisturbed := silence()
+	for _, n := range nodes {
+		if err := n.Pause(); err != nil {
+			t.Fatal(err)
+		}
+		for _, tr := range publishers {
+			tr.awaitMore(t, "messages are confirmed without "+n.Name(), 20)
+		}
+		longest := silence()
+		t.Logf("%s hung: %v without a confirmation at most, %v before", n.Name(), longest, undisturbed)
+		if longest > 5*time.Second+undisturbed {
+			t.Errorf("%v without a confirmation while %s hung", longest, n.Name())
+		}
+		if err := stack.ResumeRabbitMQ(t.Context(), nodes, n); err != nil {
+			t.Fatal(err)
+		}
+		r.awaitMore(t, "it continues with "+n.Name(), 100, all)
+		silence()
+	}
+	for _, tr := range publishers {
+		r.check(t, tr.stopAndCount())
+	}
 }
 
 // An error of Open is one line with the setting and the cure.

@@ -50,10 +50,13 @@ type Traffic struct {
 	senders sync.WaitGroup
 	sent    [users]atomic.Int64
 
-	mu       sync.Mutex
-	queued   map[chat.ClientID]time.Time // when each message was sent
-	accepted map[chat.ClientID]*syncclient.Outgoing
-	failed   []string
+	mu           sync.Mutex
+	queued       map[chat.ClientID]time.Time // when each message was sent
+	accepted     map[chat.ClientID]*syncclient.Outgoing
+	failed       []string
+	lastAccepted [users]time.Time
+	acceptedUpTo [users]wire.Millis // when the last of them was sent
+	silence      time.Duration      // see Silence
 }
 
 // device is a client and what it received in each conversation, in order.
@@ -159,6 +162,12 @@ func (tr *Traffic) addDevice(user int, c *client.Client) {
 			tr.mu.Lock()
 			defer tr.mu.Unlock()
 			tr.accepted[m.ID] = m
+			now := time.Now()
+			if last := tr.lastAccepted[user]; !last.IsZero() {
+				tr.silence = max(tr.silence, now.Sub(last))
+			}
+			tr.lastAccepted[user] = now
+			tr.acceptedUpTo[user] = max(tr.acceptedUpTo[user], wire.MillisOf(m.ID.Time()))
 		},
 		OnFailed: func(id chat.ClientID, code chat.Code, text string) {
 			tr.mu.Lock()
@@ -260,6 +269,35 @@ func (tr *Traffic) AwaitDelivery() time.Duration {
 		return nil
 	})
 	return time.Since(began)
+}
+
+// AwaitAccepted waits until, of each user, a message is accepted that was sent
+// after the call. It may not be delivered yet.
+func (tr *Traffic) AwaitAccepted() {
+	tr.t.Helper()
+	before := wire.MillisOf(time.Now())
+	eventually.Nil(tr.t, "messages of everybody are accepted", func() error {
+		tr.mu.Lock()
+		defer tr.mu.Unlock()
+		for user, upTo := range tr.acceptedUpTo {
+			if upTo <= before {
+				return fmt.Errorf("not of user %d", user)
+			}
+		}
+		return nil
+	})
+}
+
+// Silence returns for how long a user had nothing accepted, at most, since the last
+// call. All of them send all the time.
+func (tr *Traffic) Silence() (longest time.Duration) {
+	tr.mu.Lock()
+	defer tr.mu.Unlock()
+	longest, tr.silence = tr.silence, 0
+	for _, last := range tr.lastAccepted {
+		longest = max(longest, time.Since(last))
+	}
+	return longest
 }
 
 // receivedOwn reports whether a message was received that the user sent after a

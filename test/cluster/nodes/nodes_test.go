@@ -40,3 +40,43 @@ func TestNodesGo(t *testing.T) {
 	tr.Verify()
 	noError(t, s.Close())
 }
+
+// Each node of RabbitMQ hangs for a while, whatever it leads and whoever is
+// connected to it: within 5 s messages are accepted again for everybody, while it
+// hangs. What it still has when it goes on does no harm.
+func TestRabbitMQNodesHang(t *testing.T) {
+	s, err := clustertest.Start(stack.Options{RabbitMQNodes: 3})
+	clustertest.NoError(t, err)
+	tr := s.StartTraffic(t)
+	for i, n := range s.RabbitMQ {
+		// What this machine takes anyway is not the system's.
+		tr.Silence()
+		for range 3 {
+			tr.SendMore()
+		}
+		undisturbed := tr.Silence()
+		clustertest.NoError(t, n.Pause())
+		began := time.Now()
+		tr.AwaitAccepted()
+		if i == 0 { // for long: the other nodes take it for dead as well
+			tr.AwaitDelivery() // also by workers that were connected to it
+			t.Logf("all was delivered again after %v", time.Since(began).Round(time.Millisecond))
+			for time.Since(began) < 20*time.Second {
+				tr.SendMore()
+			}
+		}
+		silence := tr.Silence()
+		t.Logf("%s hung for %v: nothing accepted for %v at most (%v before)",
+			n.Name(), time.Since(began).Round(time.Millisecond), silence.Round(time.Millisecond), undisturbed.Round(time.Millisecond))
+		if silence > 5*time.Second+undisturbed {
+			t.Errorf("%s hung: nothing was accepted for %v", n.Name(), silence)
+		}
+		began = time.Now()
+		clustertest.NoError(t, stack.ResumeRabbitMQ(t.Context(), s.RabbitMQ, n))
+		tr.AwaitDelivery()
+		t.Logf("%s is back after %v", n.Name(), time.Since(began).Round(time.Millisecond))
+	}
+	tr.AwaitDelivery()
+	tr.Verify()
+	clustertest.NoError(t, s.Close())
+}
