@@ -1,3 +1,4 @@
+// @vitest-environment jsdom
 // Answers and pushes that overtake each other, on random schedules: whatever
 // order they come in, the page ends with what the server has.
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";

@@ -1,3 +1,4 @@
+// @vitest-environment jsdom
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type { Summary, User } from "../protocol/types";
 import { RestClient } from "../net/rest";
