@@ -12,6 +12,7 @@ import (
 
 	"github.com/hikyaku-chat/hikyaku/internal/bench/distributed"
 	"github.com/hikyaku-chat/hikyaku/internal/bench/load"
+	"github.com/hikyaku-chat/hikyaku/internal/bench/machine"
 	"github.com/hikyaku-chat/hikyaku/internal/bench/probe"
 	"github.com/hikyaku-chat/hikyaku/internal/bench/progress"
 	"github.com/hikyaku-chat/hikyaku/internal/bench/report"
@@ -31,24 +32,31 @@ type benchCommands struct {
 	Compare     benchCompare     `cmd:"" help:"Compare reports."`
 	Clean       benchClean       `cmd:"" help:"Remove the accounts and conversations that runs have created."`
 	Hand        benchAgent       `cmd:"" hidden:"" help:"Run as an agent: one of several processes of a run."`
+	Echo        benchEcho        `cmd:"" hidden:"" help:"Send back each byte, to measure context switches."`
 }
 
 // benchRun has the flags of all scenarios.
 type benchRun struct {
 	targetFlags
-	Body          int      `default:"120" help:"Size of each message text, in bytes (${default})." placeholder:"N"`
-	ServerPid     []int    `help:"Process id of the server on this machine, to sample its memory and CPU time; may be given several times." placeholder:"PID"`
-	ServerMetrics []string `help:"Prometheus metrics of a server process, to sample the same: http://host:port/metrics; may be given several times." placeholder:"URL"`
-	FailIf        []string `help:"Fail the run under this condition, such as p95>170ms or lost>0; may be given several times." placeholder:"CONDITION" sep:"none"`
-	JSON          string   `name:"json" help:"Write the whole report to this file, - for the standard output." placeholder:"FILE"`
+	Body          int             `default:"120" help:"Size of each message text, in bytes (${default})." placeholder:"N"`
+	ServerPid     []probe.Process `help:"Process id of the server on this machine, to sample its memory and CPU time, and what a message costs it; with a name for its kind, such as gateway=1234, if its command line does not tell; may be given several times." placeholder:"PID"`
+	ServerMetrics []probe.Metrics `help:"Prometheus metrics of a server process, to sample the same and the sizes of its batches: http://host:port/metrics; may be given several times." placeholder:"URL"`
+	ServerData    string          `help:"Folder on the disk that the server on this machine writes to, to measure how long that takes; by default the temporary folder." placeholder:"DIR"`
+	FailIf        []string        `help:"Fail the run under this condition, such as p95>170ms or lost>0; may be given several times." placeholder:"CONDITION" sep:"none"`
+	JSON          string          `name:"json" help:"Write the whole report to this file, - for the standard output." placeholder:"FILE"`
 	reportOutput
+
+	// Costs has the processes whose cost is measured; nil for those of the flags.
+	Costs *probe.Server `kong:"-"`
+	// Speed is the machine's, if it was measured before.
+	Speed *speedResult `kong:"-"`
 }
 
 // check validates the flags of all scenarios, those of one, and how many
 // processes run it.
 func (c *benchRun) check(s runner, processes distributed.Options) error {
-	for _, pid := range c.ServerPid {
-		if err := probe.Process(pid).Validate(); err != nil {
+	for _, p := range c.ServerPid {
+		if err := p.Validate(); err != nil {
 			return flagged(err)
 		}
 	}
@@ -137,24 +145,46 @@ func (c *benchRun) measure(ctx context.Context, std streams, name string, s runn
 	view := progress.New(std.err, fmt.Sprintf("%s of %s at %s", name, t.Name(), c.URL))
 	defer view.Close()
 	run := &scenario.Run{Name: strings.ToLower(rand.Text()[:8]), BodySize: c.Body, Target: t, Report: r, Observer: view}
-	if probes := c.probes(); len(probes) > 0 {
-		run.Probe = probes
+	server := probe.Server{Processes: c.ServerPid, Metrics: c.ServerMetrics}
+	if len(c.ServerPid)+len(c.ServerMetrics) > 0 {
+		run.Probe = server
 	}
+	run.CostMeter = cmp.Or(c.Costs, &server)
+	if c.Speed == nil {
+		view.Phase("measure the machine", 0)
+		c.Speed = measureSpeed(ctx, cmp.Or(c.ServerData, os.TempDir()))
+	}
+	c.Speed.addTo(r)
 	if processes > 1 {
 		run.Prepare = prepareDistributed(&c.targetFlags, processes)
 	}
 	return r, s.Run(ctx, run)
 }
 
-func (c *benchRun) probes() (all probe.All) {
-	for _, pid := range c.ServerPid {
-		all = append(all, probe.Process(pid))
-	}
-	for _, url := range c.ServerMetrics {
-		all = append(all, probe.Metrics(url))
-	}
-	return all
+// speedResult is how fast the machine is, and what could not be measured of that.
+type speedResult struct {
+	speed machine.Speed
+	err   error
 }
+
+// measureSpeed measures the machine while nothing else of a run is going on.
+func measureSpeed(ctx context.Context, folder string) *speedResult {
+	s, err := machine.Measure(ctx, machine.Options{Echo: machine.Command("bench", "echo"), Folder: folder})
+	return &speedResult{s, err}
+}
+
+func (s *speedResult) addTo(r *report.Report) {
+	r.Machine.Speed = &s.speed
+	if s.err != nil {
+		r.Notes = append(r.Notes, s.err.Error())
+	}
+}
+
+// benchEcho is the other process where context switches are measured.
+type benchEcho struct{}
+
+// Run sends back what comes, until that ends.
+func (benchEcho) Run() error { return machine.Echo() }
 
 func (c *benchRun) write(std streams, r *report.Report) error {
 	if c.JSON == "-" {

@@ -173,5 +173,7 @@ func (c *benchSoak) Run(ctx context.Context, std streams) error {
 	})
 }
 
-// list formats numbers as a setting.
-func list(of []int) string { return strings.Trim(strings.ReplaceAll(fmt.Sprint(of), " ", ","), "[]") }
+// list formats values without spaces as a setting.
+func list[T any](of []T) string {
+	return strings.Trim(strings.ReplaceAll(fmt.Sprint(of), " ", ","), "[]")
+}

@@ -6,7 +6,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -14,6 +13,7 @@ import (
 	"time"
 
 	"github.com/hikyaku-chat/hikyaku/internal/bench/load"
+	"github.com/hikyaku-chat/hikyaku/internal/bench/probe"
 	"github.com/hikyaku-chat/hikyaku/internal/bench/report"
 	"github.com/hikyaku-chat/hikyaku/internal/bench/threshold"
 	"github.com/hikyaku-chat/hikyaku/internal/client"
@@ -41,9 +41,10 @@ type benchSuite struct {
 // measuredSystem is a system that was started to be measured.
 type measuredSystem struct {
 	targetFlags
-	name string // of the sampled processes
-	pids []int
-	stop func(context.Context) error
+	name    string // of the sampled processes
+	sampled []probe.Process
+	costs   probe.Server // all of its processes
+	stop    func(context.Context) error
 }
 
 // check validates the flags, before anything is started.
@@ -91,12 +92,14 @@ func (c *benchSuite) Run(ctx context.Context, std streams) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, folder.Close()) }()
+	speed := measureSpeed(ctx, folder.Path())
 	_, _ = fmt.Fprintf(std.err, "Starting the system (%s) …\n", c.On)
 	system, err := c.start(ctx, folder)
 	if err != nil {
 		return err
 	}
-	reports, err := c.measure(ctx, std, system)
+	system.costs.Processes = allProcesses(folder)
+	reports, err := c.measure(ctx, std, system, speed)
 	if err != nil {
 		return err
 	}
@@ -122,6 +125,24 @@ func (c *benchSuite) Run(ctx context.Context, std streams) (err error) {
 	return errors.Join(failed...)
 }
 
+// allProcesses returns the processes of a folder that run, named by their kinds.
+func allProcesses(folder *stack.Folder) (all []probe.Process) {
+	for _, p := range folder.Processes() {
+		if p.Running() {
+			all = append(all, probe.Process{PID: p.PID(), Name: strings.TrimRight(strings.TrimRight(p.Name(), "0123456789"), "-")})
+		}
+	}
+	return all
+}
+
+// memberMetrics returns the metrics of Hikyaku's processes of a cluster.
+func memberMetrics(cluster *stack.Cluster) (all []probe.Metrics) {
+	for _, m := range cluster.Members("") {
+		all = append(all, probe.Metrics(m.MetricsURL()))
+	}
+	return all
+}
+
 // start starts a system with limits that are never reached. For Hikyaku it
 // creates an administrator, so that users can be created in bulk.
 func (c *benchSuite) start(ctx context.Context, folder *stack.Folder) (*measuredSystem, error) {
@@ -135,14 +156,16 @@ func (c *benchSuite) start(ctx context.Context, folder *stack.Folder) (*measured
 		}
 		s.URL, s.stop, s.name = cluster.URL(), cluster.Stop, "the gateways alone"
 		for _, gateway := range cluster.Members("gateway") {
-			s.pids = append(s.pids, gateway.PID())
+			s.sampled = append(s.sampled, probe.Process{PID: gateway.PID()})
 		}
+		s.costs.Metrics = memberMetrics(cluster)
 	case "embedded":
 		alone, err := stack.StartStandalone(ctx, folder, options)
 		if err != nil {
 			return nil, err
 		}
-		s.URL, s.stop, s.name, s.pids = alone.URL(), alone.Stop, "the whole process", []int{alone.PID()}
+		s.URL, s.stop, s.name, s.sampled = alone.URL(), alone.Stop, "the whole process", []probe.Process{{PID: alone.PID()}}
+		s.costs.Metrics = []probe.Metrics{probe.Metrics(alone.MetricsURL())}
 	default:
 		settings, processes, err := (&stackCommand{System: c.On, Gateways: 2}).startOther(ctx, folder)
 		if err != nil {
@@ -150,7 +173,10 @@ func (c *benchSuite) start(ctx context.Context, folder *stack.Folder) (*measured
 		}
 		s.System, s.URL, s.ReferenceDatabase = settings["system"], settings["url"], settings["reference-database"]
 		s.name = "its processes that hold connections"
-		s.pids, s.stop = slices.Collect(maps.Keys(processes)), func(context.Context) error { return nil } // with the folder
+		for pid := range processes {
+			s.sampled = append(s.sampled, probe.Process{PID: pid})
+		}
+		s.stop = func(context.Context) error { return nil } // with the folder
 		return s, nil
 	}
 	admin, err := client.New(s.URL)
@@ -184,8 +210,8 @@ func (c *benchSuite) connections(run benchRun) benchConnections {
 // measure runs the scenarios one after the other, and writes each report as
 // soon as it is complete. Connections are first: their memory can only be
 // measured in processes that have not been busy before.
-func (c *benchSuite) measure(ctx context.Context, std streams, system *measuredSystem) (reports []*report.Report, err error) {
-	run := benchRun{targetFlags: system.targetFlags, Body: 120, ServerPid: system.pids}
+func (c *benchSuite) measure(ctx context.Context, std streams, system *measuredSystem, speed *speedResult) (reports []*report.Report, err error) {
+	run := benchRun{targetFlags: system.targetFlags, Body: 120, ServerPid: system.sampled, Costs: &system.costs, Speed: speed}
 	one := func(name string, s runner, processes int, parameters map[string]string) error {
 		if !slices.Contains(c.Scenarios, name) {
 			return nil

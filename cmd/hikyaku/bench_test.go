@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -14,6 +15,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/hikyaku-chat/hikyaku/internal/bench/cost"
 	"github.com/hikyaku-chat/hikyaku/internal/bench/report"
 	"github.com/hikyaku-chat/hikyaku/internal/eventually"
 	"github.com/hikyaku-chat/hikyaku/internal/stack/stacktest"
@@ -207,6 +209,15 @@ func TestBenchSuite(t *testing.T) {
 			if got.Scenario != name || got.Sent == 0 || !got.Passed() || got.Parameters["started"] != "embedded" {
 				t.Errorf("%+v", got)
 			}
+			if s := got.Machine.Speed; s == nil || s.SyscallNS <= 0 || s.GoroutineNS <= 0 {
+				t.Errorf("%s: the machine's speed is %+v", name, s)
+			}
+			if name == "latency" {
+				checkCost(t, got, "hikyaku", map[string]string{"store": "hikyaku", "socket-read": "hikyaku", "socket-write": "hikyaku"})
+			}
+		}
+		if !strings.Contains(r.out, "What a message cost at ") || !strings.Contains(r.out, "This machine before the run: ") {
+			t.Error(r.out)
 		}
 	})
 	t.Run("ejabberd", func(t *testing.T) {
@@ -217,10 +228,93 @@ func TestBenchSuite(t *testing.T) {
 		if !measuredAll(r) {
 			t.Fatalf("%+v", r)
 		}
-		if got := readReport(t, filepath.Join(out, "latency.json")); got.Target != "ejabberd" || !got.Passed() {
+		got := readReport(t, filepath.Join(out, "latency.json"))
+		if got.Target != "ejabberd" || !got.Passed() {
 			t.Errorf("%+v", got)
 		}
+		checkCost(t, got, "ejabberd", nil)
+		checkCost(t, got, "postgresql: backend", nil)
 	})
+}
+
+// The file that hikyaku stack names has bench say what a message costs each of the
+// cluster's processes.
+func TestCostOnACluster(t *testing.T) {
+	stacktest.SkipIfShort(t)
+	t.Parallel()
+	ctx, stop := context.WithCancel(t.Context())
+	out := &told{about: "bench latency --config ", rest: make(chan string, 1)}
+	ended := make(chan int, 1)
+	go func() {
+		ended <- run(ctx, []string{"stack", "--port", "0", "--gateways", "1", "--apis", "1", "--workers", "1", "--set", "HIKYAKU_RATE=1000"}, nil,
+			streams{in: strings.NewReader(""), out: out, err: os.Stderr})
+	}()
+	defer func() {
+		stop()
+		if code := <-ended; code != exitOK {
+			t.Errorf("the stack ended with %d", code)
+		}
+	}()
+	var config string
+	select {
+	case config = <-out.rest:
+	case code := <-ended:
+		ended <- code
+		t.Fatalf("the stack ended with %d", code)
+	case <-time.After(eventually.Timeout):
+		t.Fatal("the stack does not start")
+	}
+	file := filepath.Join(t.TempDir(), "report.json")
+	r := hikyaku(t.Context(), t, "", nil, "bench", "latency", "--config", config, "--json", file,
+		"--users", "4", "--from", "100", "--to", "100", "--step", "1s", "--halvings", "0", "--max-p95", "1m")
+	if r.code != exitOK {
+		t.Fatalf("%+v", r)
+	}
+	got := readReport(t, file)
+	hops := map[string]string{"publish": "gateway", "store": "worker", "bus": "worker", "socket-read": "gateway", "socket-write": "gateway"}
+	for _, name := range []string{"gateway", "worker", "nginx", "redis", "rabbitmq", "postgresql: backend", "postgresql: walsender", "postgresql-replica: walreceiver"} {
+		checkCost(t, got, name, hops)
+	}
+	for _, name := range []string{"api", "push", "postgresql: walwriter", "postgresql: checkpointer"} { // they need not have done anything
+		if !slices.ContainsFunc(got.Cost.Processes, func(p cost.Process) bool { return p.Name == name && p.Switches != nil }) {
+			t.Errorf("there is no %s in %+v", name, got.Cost.Processes)
+		}
+	}
+	// Each message is published once and stored once, whatever goes together.
+	for _, h := range got.Cost.Hops {
+		if each := h.Items * h.Batches; (h.Name == "publish" || h.Name == "store") && (each < 0.999 || each > 1.5) {
+			t.Errorf("%s: %v messages for each", h.Label(), each)
+		}
+	}
+	if !strings.Contains(r.out, "worker: messages in a batch that is stored") {
+		t.Error(r.out)
+	}
+}
+
+// checkCost checks that each step of a report says what a message cost a kind of
+// process, and the tool, and how many went together at hops of kinds of processes.
+func checkCost(t *testing.T, r *report.Report, kind string, hops map[string]string) {
+	t.Helper()
+	for _, s := range r.Steps {
+		if s.Cost == nil || s.Cost.Messages != s.Accepted || s.Cost.Together.CPU <= 0 {
+			t.Fatalf("%s: %+v, notes %q", s.Label, s.Cost, r.Notes)
+		}
+		for _, name := range []string{kind, cost.Tool} {
+			i := slices.IndexFunc(s.Cost.Processes, func(p cost.Process) bool { return p.Name == name })
+			if i < 0 {
+				t.Errorf("%s: there is no %s in %+v", s.Label, name, s.Cost.Processes)
+				continue
+			}
+			if p := s.Cost.Processes[i]; p.Switches == nil || p.Switches.All() <= 0 || p.System == nil {
+				t.Errorf("%s: %+v", s.Label, p)
+			}
+		}
+		for name, process := range hops {
+			if !slices.ContainsFunc(s.Cost.Hops, func(h cost.Hop) bool { return h.Name == name && h.Process == process && h.Items >= 1 && h.Batches > 0 }) {
+				t.Errorf("%s: there is no %s of %s in %+v", s.Label, name, process, s.Cost.Hops)
+			}
+		}
+	}
 }
 
 // lines receives the address that a server prints.

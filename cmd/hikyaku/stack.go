@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"path/filepath"
 	"sync"
 	"text/tabwriter"
 	"time"
@@ -79,14 +80,19 @@ func (c *stackCommand) runCluster(ctx context.Context, std streams) (err error) 
 	}
 	addrs := map[int]string{}
 	for _, m := range cluster.Members("") {
-		addrs[m.PID()] = m.Addr()
+		addrs[m.PID()] = m.Addr() + "  " + m.MetricsURL()
+	}
+	path := filepath.Join(folder.Path(), "bench.yaml")
+	if err := writeSettings(path, clusterToMeasure(cluster, folder)); err != nil {
+		return err
 	}
 	if err := printProcesses(std.out, folder, addrs); err != nil {
 		return err
 	}
 	_, _ = fmt.Fprintf(std.out, "Logs and data are in %s until it stops; nothing is kept.\n"+
 		"To operate it: hikyaku user list --config %s (deadletter, migrate alike)\n"+
-		"The cluster is ready after %.0f s: open %s\n", cluster.Logs(), cluster.SettingsFile(), time.Since(started).Seconds(), cluster.URL())
+		"To measure it: hikyaku bench latency --config %s\n"+
+		"The cluster is ready after %.0f s: open %s\n", cluster.Logs(), cluster.SettingsFile(), path, time.Since(started).Seconds(), cluster.URL())
 	c.watch(ctx, std, folder)
 	_, _ = fmt.Fprintln(std.out, "Stopping …")
 	stopCtx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
@@ -99,6 +105,14 @@ func (c *stackCommand) runCluster(ctx context.Context, std streams) (err error) 
 	}
 	_, err = fmt.Fprintln(std.out, "The cluster has stopped.")
 	return err
+}
+
+// clusterToMeasure returns the settings with which bench measures a cluster, and
+// what a message costs each of its processes.
+func clusterToMeasure(cluster *stack.Cluster, folder *stack.Folder) map[string]string {
+	return map[string]string{
+		"url": cluster.URL(), "server-pid": list(allProcesses(folder)), "server-metrics": list(memberMetrics(cluster)), "server-data": folder.Path(),
+	}
 }
 
 // printProcesses lists the processes, with the addresses that are known.

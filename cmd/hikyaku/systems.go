@@ -60,6 +60,7 @@ func (c *stackCommand) runOther(ctx context.Context, std streams) (err error) {
 		}
 		return err
 	}
+	settings["server-pid"], settings["server-data"] = list(allProcesses(folder)), folder.Path()
 	path := filepath.Join(folder.Path(), "bench.yaml")
 	if err := writeSettings(path, settings); err != nil {
 		return err

@@ -91,7 +91,7 @@ func Start(ctx context.Context, cfg Config) (*App, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	a := &App{cfg: cfg, log: cfg.Logger, mux: http.NewServeMux(), metrics: newMetrics(), failed: make(chan error, 1)}
+	a := &App{cfg: cfg, log: cfg.Logger, mux: http.NewServeMux(), metrics: newMetrics(cfg), failed: make(chan error, 1)}
 	if err := a.start(ctx); err != nil {
 		stopCtx, cancel := context.WithTimeout(context.Background(), cfg.Drain)
 		defer cancel()

@@ -48,6 +48,7 @@ func (a *App) openCluster(ctx context.Context) error {
 		return err
 	}
 	a.onStop("bus", func(context.Context) error { return b.Close() })
+	a.countBatches("bus", b.Published)
 	var announce atomic.Pointer[fanout.Announcer] // needs presence, which may call OnChange before the announcer exists
 	pres := redispresence.New(shared, redispresence.Config{Logger: a.log, OnChange: func(ctx context.Context, s presence.State) {
 		if !s.LastSeen.IsZero() {
@@ -79,6 +80,7 @@ func (a *App) openCluster(ctx context.Context) error {
 		return err
 	}
 	a.onStop("broker", queue.Close)
+	a.countBatches("publish", queue.Published)
 	if err := st.ClaimBroker(ctx); err != nil {
 		return err
 	}

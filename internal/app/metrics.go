@@ -6,6 +6,9 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"os"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -15,10 +18,33 @@ import (
 
 // newMetrics returns a registry with the metrics of every process; roles add their
 // own.
-func newMetrics() *prometheus.Registry {
+func newMetrics(cfg Config) *prometheus.Registry {
 	r := prometheus.NewRegistry()
-	r.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	roles := make([]string, len(cfg.Roles))
+	for i, role := range cfg.Roles {
+		roles[i] = string(role)
+	}
+	info := prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "hikyaku_process_info", Help: "Always 1; its labels say which process this is.",
+		ConstLabels: prometheus.Labels{"roles": strings.Join(roles, ","), "pid": strconv.Itoa(os.Getpid()), "version": cfg.Version},
+	})
+	info.Set(1)
+	r.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), info)
 	return r
+}
+
+// countBatches adds the metrics of a hop: how many batches have gone over it, and
+// how many items were in them.
+func (a *App) countBatches(hop string, totals func() (batches, items uint64)) {
+	labels := prometheus.Labels{"hop": hop}
+	a.metrics.MustRegister(
+		prometheus.NewCounterFunc(prometheus.CounterOpts{
+			Name: "hikyaku_batches_total", Help: "Batches that have gone over a hop: what goes with one write, one publish or one transaction.", ConstLabels: labels,
+		}, func() float64 { batches, _ := totals(); return float64(batches) }),
+		prometheus.NewCounterFunc(prometheus.CounterOpts{
+			Name: "hikyaku_batch_items_total", Help: "Messages, frames or events in the batches of a hop.", ConstLabels: labels,
+		}, func() float64 { _, items := totals(); return float64(items) }),
+	)
 }
 
 // startMetrics serves the process's metrics to Prometheus on a separate address:

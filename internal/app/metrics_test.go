@@ -2,9 +2,11 @@ package app_test
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
+	"os"
 	"regexp"
 	"strings"
 	"testing"
@@ -21,12 +23,23 @@ func TestMetrics(t *testing.T) {
 	cfg.Logger = slog.New(slog.NewTextHandler(addressWriter(at), nil))
 	url := start(t, cfg).URL()
 	metrics := <-at
-	acceptance.Join(t, url, "aki")
-	acceptance.Join(t, url, "ben")
+	aki := acceptance.Join(t, url, "aki")
+	ben := acceptance.Join(t, url, "ben")
+	d, err := aki.CreateDirect(t.Context(), ben.Me().ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		aki.SendMessage(d.ID, "hello")
+	}
 	deadline := time.Now().Add(patience)
 	for {
 		text := get(t, metrics)
-		if strings.Contains(text, "\nhikyaku_gateway_connections 2\n") && strings.Contains(text, "\ngo_goroutines ") {
+		has := func(pattern string) bool { return regexp.MustCompile("(?m)^" + pattern + "$").MatchString(text) }
+		if has("hikyaku_gateway_connections 2") && has("go_goroutines .*") &&
+			has(fmt.Sprintf(`hikyaku_process_info\{pid="%d",roles="push,worker,gateway,api,ui",version="test"\} 1`, os.Getpid())) &&
+			has(`hikyaku_batch_items_total\{hop="store"\} 3`) && has(`hikyaku_batches_total\{hop="store"\} [123]`) &&
+			has(`hikyaku_batches_total\{hop="socket-read"\} [1-9]\d*`) && has(`hikyaku_batch_items_total\{hop="socket-write"\} [1-9]\d*`) {
 			break
 		}
 		if time.Now().After(deadline) {

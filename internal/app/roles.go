@@ -68,6 +68,7 @@ func startPush(_ context.Context, a *App) error {
 
 func startWorker(_ context.Context, a *App) error {
 	w := worker.New(a.backends.store, a.backends.announcer, a.log)
+	a.countBatches("store", w.Handled)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() {
@@ -110,6 +111,8 @@ func startGateway(ctx context.Context, a *App) error {
 	a.metrics.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "hikyaku_gateway_connections", Help: "Open WebSocket connections of this gateway.",
 	}, func() float64 { return float64(g.Connections()) }))
+	a.countBatches("socket-read", g.Reads)
+	a.countBatches("socket-write", g.Writes)
 	a.onStop("gateway", g.Stop)
 	return nil
 }

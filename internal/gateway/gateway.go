@@ -222,6 +222,14 @@ func (g *Gateway) Resync(users ...chat.UserID) {
 // Connections returns the number of open connections.
 func (g *Gateway) Connections() int { return g.hub.numSessions() }
 
+// Reads returns how many pieces were read from clients, and how many frames ended
+// in them. See [websocket.Server.Reads].
+func (g *Gateway) Reads() (reads, frames uint64) { return g.sockets.Reads() }
+
+// Writes returns how many times was written to clients, and how many frames. See
+// [websocket.Server.Writes].
+func (g *Gateway) Writes() (writes, frames uint64) { return g.sockets.Writes() }
+
 // ServeHTTP upgrades a request to a WebSocket connection.
 func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if g.draining.Load() {

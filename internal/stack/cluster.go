@@ -40,6 +40,7 @@ type Member struct {
 	cluster *Cluster
 	name    string
 	port    int
+	metrics int // port of its metrics
 }
 
 // database is the name of the cluster's database.
@@ -215,7 +216,7 @@ func (c *Cluster) Remove(ctx context.Context, m *Member) error {
 }
 
 func (c *Cluster) newMember(roles string) (*Member, error) {
-	port, err := FreePort()
+	ports, err := freePorts(2)
 	if err != nil {
 		return nil, err
 	}
@@ -228,7 +229,7 @@ func (c *Cluster) newMember(roles string) (*Member, error) {
 			n++
 		}
 	}
-	m := &Member{Roles: roles, cluster: c, name: fmt.Sprintf("%s-%d", first, n), port: port}
+	m := &Member{Roles: roles, cluster: c, name: fmt.Sprintf("%s-%d", first, n), port: ports[0], metrics: ports[1]}
 	m.Process = &Process{name: m.name}
 	c.members = append(c.members, m)
 	return m, nil
@@ -251,7 +252,7 @@ func (c *Cluster) upstreams() (up Upstreams) {
 // ready.
 func (m *Member) Start(ctx context.Context) error {
 	// Its role on the command line is for those who look at processes.
-	args := []string{"serve", "--roles", m.Roles, "--listen", m.Addr()}
+	args := []string{"serve", "--roles", m.Roles, "--listen", m.Addr(), "--metrics-listen", loopback(m.metrics)}
 	env := append([]string{fmt.Sprintf("GOMAXPROCS=%d", m.cluster.processorsPerProcess())}, m.cluster.Settings()...)
 	process, err := m.cluster.folder.start(command{name: m.name, path: m.cluster.options.Binary, args: args, env: env, dir: m.cluster.folder.Path()})
 	if err != nil {
@@ -291,7 +292,12 @@ func (c *Cluster) processorsPerProcess() int {
 }
 
 // Addr returns the address that the process itself listens on, without nginx.
-func (m *Member) Addr() string { return fmt.Sprintf("127.0.0.1:%d", m.port) }
+func (m *Member) Addr() string { return loopback(m.port) }
+
+// MetricsURL returns the address of the process's metrics for Prometheus.
+func (m *Member) MetricsURL() string { return "http://" + loopback(m.metrics) + "/metrics" }
+
+func loopback(port int) string { return fmt.Sprintf("127.0.0.1:%d", port) }
 
 // Stop stops the cluster: first nginx, then Hikyaku's processes, then the
 // servers.

@@ -2,14 +2,14 @@ package stack
 
 import (
 	"context"
-	"fmt"
 	"path/filepath"
 )
 
 // Standalone is the whole system in one process, with the embedded backends.
 type Standalone struct {
 	*Process
-	port int
+	port    int
+	metrics int // port of its metrics
 }
 
 // StartStandalone starts a system in one process in a folder; closing the
@@ -24,8 +24,12 @@ func StartStandalone(ctx context.Context, f *Folder, o Options) (*Standalone, er
 			return nil, err
 		}
 	}
-	a := &Standalone{port: o.Port}
-	args := []string{"serve", "--listen", a.Addr(), "--data", filepath.Join(f.Path(), "data")}
+	metrics, err := FreePort()
+	if err != nil {
+		return nil, err
+	}
+	a := &Standalone{port: o.Port, metrics: metrics}
+	args := []string{"serve", "--listen", a.Addr(), "--metrics-listen", loopback(metrics), "--data", filepath.Join(f.Path(), "data")}
 	if a.Process, err = f.start(command{name: "hikyaku", path: o.Binary, args: args, env: o.Settings, dir: f.Path()}); err != nil {
 		return nil, err
 	}
@@ -33,7 +37,10 @@ func StartStandalone(ctx context.Context, f *Folder, o Options) (*Standalone, er
 }
 
 // Addr returns the address that it listens on.
-func (a *Standalone) Addr() string { return fmt.Sprintf("127.0.0.1:%d", a.port) }
+func (a *Standalone) Addr() string { return loopback(a.port) }
+
+// MetricsURL returns the address of its metrics for Prometheus.
+func (a *Standalone) MetricsURL() string { return "http://" + loopback(a.metrics) + "/metrics" }
 
 // URL returns its address.
 func (a *Standalone) URL() string { return "http://" + a.Addr() }

@@ -40,6 +40,7 @@ type Conn struct {
 	writing         bool          // see the package's invariants
 	closing         bool          // a close frame is the last thing in the queue
 	closeAfterFlush bool          // and the connection is ended once that is written
+	framesRead      int32         // used by the reader only: frames that ended in what it reads
 	closeDeadline   int64
 	reason          error // why it was ended; nil while it is open
 }
@@ -192,7 +193,9 @@ func (c *Conn) feed(p []byte) error {
 		return nil //nolint:nilerr // protocolErr is passed to Closed at the end
 	}
 	c.lastRead.Store(c.server.clock.Load())
+	c.framesRead = 0
 	err := c.parser.Feed(p, wsframe.FromClient, c.server.cfg.MaxMessage, c.handle)
+	c.loop.reads.Count(int(c.framesRead))
 	if errors.As(err, &c.protocolErr) {
 		// The connection ends after the client had time to read the reason.
 		c.parser = wsframe.Parser{}
@@ -203,6 +206,7 @@ func (c *Conn) feed(p []byte) error {
 }
 
 func (c *Conn) handle(op wsframe.Opcode, payload []byte) error {
+	c.framesRead++
 	switch op {
 	case wsframe.Text:
 		if !c.isClosing() {

@@ -29,6 +29,8 @@ func (l *loop) flush() {
 			frames = c.flush(frames, buf)
 			work[i] = nil
 		}
+		l.writes.Add(l.flushed.writes, l.flushed.frames)
+		l.flushed.writes, l.flushed.frames = 0, 0
 	}
 }
 
@@ -42,10 +44,15 @@ func (c *Conn) flush(frames [][]byte, buf []byte) [][]byte {
 	for i := 0; i < len(frames) && rest == nil; {
 		// The frames that fit into the buffer are written in one call.
 		buf = buf[:0]
+		first := i
 		for ; i < len(frames) && (len(buf) == 0 || len(buf)+len(frames[i]) <= flushBuffer); i++ {
 			buf = append(buf, frames[i]...)
 		}
 		n, err := c.tryWrite(buf)
+		if n > 0 {
+			c.loop.flushed.writes++
+			c.loop.flushed.frames += i - first
+		}
 		written += n
 		if err != nil {
 			c.abort(err)

@@ -99,6 +99,30 @@ type loop struct {
 	server    *Server
 	dirty     *batching.Queue[*Conn] // connections with queued frames
 	eventLoop eventloop.Loop
+	reads     batching.Meter // of frames
+	writes    batching.Meter // of frames
+	// flushed is what writes has not counted yet. Used by the flusher only.
+	flushed struct{ writes, frames int }
+}
+
+// Reads returns how many pieces were read from clients, a system call each, and
+// how many frames ended in them.
+func (s *Server) Reads() (reads, frames uint64) {
+	return s.sum(func(l *loop) *batching.Meter { return &l.reads })
+}
+
+// Writes returns how many system calls wrote to clients, and how many frames
+// they wrote. What a slow client makes wait is not in it.
+func (s *Server) Writes() (writes, frames uint64) {
+	return s.sum(func(l *loop) *batching.Meter { return &l.writes })
+}
+
+func (s *Server) sum(of func(l *loop) *batching.Meter) (batches, items uint64) {
+	for _, l := range s.loops {
+		b, i := of(l).Totals()
+		batches, items = batches+b, items+i
+	}
+	return batches, items
 }
 
 // reader is a connection as an [eventloop.Reader].

@@ -19,6 +19,7 @@ import (
 	"github.com/gobwas/ws"
 	"go.uber.org/goleak"
 
+	"github.com/hikyaku-chat/hikyaku/internal/eventually"
 	"github.com/hikyaku-chat/hikyaku/internal/wsframe"
 )
 
@@ -610,4 +611,34 @@ func TestAwaitQueued(t *testing.T) {
 		t.Error("the connection has ended, and nobody is told")
 	}
 	_ = e.waitClosed(t)
+}
+
+// What comes in one piece is one read, whatever is in it, and what gathers while a
+// frame is being written goes with one write. Each frame counts once.
+func TestBatchesAreCounted(t *testing.T) {
+	for _, portable := range []bool{false, true} {
+		f := serve(t, Config{Portable: portable})
+		p := dial(t, f, "/silent")
+		c := <-f.conns
+		const frames = 50
+		var piece []byte
+		for range frames {
+			piece = append(piece, masked(true, ws.OpText, "x")...)
+		}
+		p.write(piece)
+		eventually.True(t, "all frames are read", func() bool { _, items := f.server.Reads(); return items == frames })
+		if reads, _ := f.server.Reads(); reads < 1 || reads > frames/2 { // TCP may cut the piece
+			t.Errorf("portable %v: %d reads of %d frames", portable, reads, frames)
+		}
+		for range frames {
+			c.Send(NewFrame([]byte("y")))
+		}
+		for range frames {
+			p.expect(ws.OpText, "y")
+		}
+		eventually.True(t, "all frames are written", func() bool { _, items := f.server.Writes(); return items == frames })
+		if writes, _ := f.server.Writes(); writes < 1 || writes > frames {
+			t.Errorf("portable %v: %d writes of %d frames", portable, writes, frames)
+		}
+	}
 }

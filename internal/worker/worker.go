@@ -13,6 +13,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/hikyaku-chat/hikyaku/internal/batching"
 	"github.com/hikyaku-chat/hikyaku/internal/broker"
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
 	"github.com/hikyaku-chat/hikyaku/internal/store"
@@ -35,6 +36,7 @@ type Worker struct {
 	store     Appender
 	announcer Announcer
 	log       *slog.Logger
+	handled   batching.Meter
 }
 
 // New returns a worker.
@@ -46,6 +48,10 @@ func New(store Appender, announcer Announcer, log *slog.Logger) *Worker {
 func (w *Worker) Run(ctx context.Context, consumer broker.Consumer) error {
 	return consumer.Consume(ctx, w.Handle)
 }
+
+// Handled returns how many batches were stored, each with one call to the store
+// unless a message in it is poison, and how many messages were in them.
+func (w *Worker) Handled() (batches, messages uint64) { return w.handled.Totals() }
 
 // Handle is the worker's [broker.Handler]: it stores a batch and returns the
 // refusal of each message, nil for those that are stored.
@@ -62,6 +68,7 @@ func (w *Worker) Handle(ctx context.Context, batch []broker.Delivery) ([]*chat.E
 	if err != nil {
 		return nil, fmt.Errorf("store %d messages: %w", len(batch), err)
 	}
+	w.handled.Count(len(batch))
 	w.announcer.Stored(ctx, outcomes, func(i int) bool { return batch[i].Redelivered })
 	verdicts := make([]*chat.Error, len(batch))
 	for i := range outcomes {

@@ -64,7 +64,7 @@ const countPlotPixels = (page) =>
     });
   });
 
-const all = ["latency", "burst", "connections", "fanout", "reconnect", "soak"];
+const all = ["latency-cost", "burst", "connections", "fanout", "reconnect", "soak"];
 
 test("every plot of every scenario is drawn, in both themes, without errors and requests", async () => {
   const path = await writeReport("all", ...all.map(sample));

@@ -51,6 +51,7 @@ function details(r: Run): HTMLElement[] {
         "section",
         { class: "listing" },
         h("h3", {}, l.title),
+        l.lead !== "" && h("p", { class: "limit" }, l.lead),
         dataTable(
           l.head ?? [],
           (l.rows ?? []).map((c) => c ?? []),

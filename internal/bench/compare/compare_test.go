@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/hikyaku-chat/hikyaku/internal/bench/compare"
+	"github.com/hikyaku-chat/hikyaku/internal/bench/cost"
 	"github.com/hikyaku-chat/hikyaku/internal/bench/report"
 	"github.com/hikyaku-chat/hikyaku/internal/bench/report/reporttest"
 )
@@ -125,6 +126,27 @@ func TestOneRunEach(t *testing.T) {
 	}
 	if !strings.Contains(strings.Join(table.Notes, "\n"), "One run of each") {
 		t.Errorf("%q", table.Notes)
+	}
+}
+
+// What a message costs stands beside the rates, if the server was looked at and
+// not the tool alone; the machine's speed is neither better nor worse.
+func TestCost(t *testing.T) {
+	dear, cheap, alone := reporttest.Costed(), reporttest.Costed(), reporttest.Costed()
+	cheap.Target, alone.Target = "cheap", "alone"
+	cheap.Cost.Together.CPU, cheap.Cost.Together.Switches = dear.Cost.Together.CPU/4, &cost.Switches{Voluntary: 2, Involuntary: 1}
+	alone.Cost.Processes = alone.Cost.Processes[len(alone.Cost.Processes)-1:]
+	table := compare.Tables(compare.Sets([]*report.Report{dear, cheap, alone}))[0]
+	if got := cells(t, table, "cpu_per_million"); got[1].Ratio != 0.25 || got[2].Runs != 0 {
+		t.Errorf("%+v", got)
+	}
+	// Of one of the first one's workers they are not known.
+	if got := cells(t, table, "switches_per_message"); got[0].Runs != 0 || got[1].Median != 3 || got[2].Runs != 0 {
+		t.Errorf("%+v", got)
+	}
+	i := slices.IndexFunc(table.Rows, func(r compare.Row) bool { return r.Name == "context_switch" })
+	if i < 0 || table.Rows[i].Better != compare.Neither || table.Rows[i].Cells[2].Median != 4.2 {
+		t.Errorf("%+v", table.Rows)
 	}
 }
 

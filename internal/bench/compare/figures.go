@@ -3,7 +3,9 @@ package compare
 import (
 	"slices"
 
+	"github.com/hikyaku-chat/hikyaku/internal/bench/cost"
 	"github.com/hikyaku-chat/hikyaku/internal/bench/humanize"
+	"github.com/hikyaku-chat/hikyaku/internal/bench/machine"
 	"github.com/hikyaku-chat/hikyaku/internal/bench/report"
 )
 
@@ -46,6 +48,19 @@ var metrics = []metric{
 	{"complete_p95", "last device p95", humanize.Milliseconds, Lower, []string{"fanout"}, positiveOnly(func(r *report.Report) float64 { return r.Complete.P95 })},
 	{"complete_max", "last device max", humanize.Milliseconds, Lower, []string{"fanout"}, positiveOnly(func(r *report.Report) float64 { return r.Complete.Max })},
 	{"accepted_p95", "accepted p95", humanize.Milliseconds, Lower, messageScenarios, positiveOnly(func(r *report.Report) float64 { return r.Answer.P95 })},
+	{"cpu_per_million", "processor time for a million messages", humanize.CPUSeconds, Lower, messageScenarios, costMetric(func(c *cost.Cost) (float64, bool) { return c.Together.CPU, true })},
+	{"switches_per_message", "context switches for a message", humanize.Count, Lower, messageScenarios, costMetric(func(c *cost.Cost) (float64, bool) {
+		if c.Together.Switches == nil {
+			return 0, false
+		}
+		return c.Together.Switches.All(), true
+	})},
+	{"wait_per_message", "waits for a processor for a message", humanize.Milliseconds, Lower, messageScenarios, costMetric(func(c *cost.Cost) (float64, bool) {
+		if c.Together.WaitMS == nil {
+			return 0, false
+		}
+		return *c.Together.WaitMS, true
+	})},
 	{"queue_peak", "accepted, not yet arrived, at most", humanize.Count, Lower, []string{"burst"}, func(r *report.Report) (float64, bool) { return float64(r.Queue.Peak), r.Sent > 0 }},
 	{"queue_drain", "until all arrived", humanize.Seconds, Lower, []string{"burst"}, func(r *report.Report) (float64, bool) { return r.Queue.DrainS, r.Sent > 0 && r.Missing() == 0 }},
 	{"refused", "refused", humanize.Percent, Lower, []string{"burst"}, func(r *report.Report) (float64, bool) {
@@ -78,6 +93,31 @@ var metrics = []metric{
 	{"foreign", "foreign", humanize.Count, Lower, nil, messageCount(func(r *report.Report) int64 { return r.Foreign })},
 	{"repaired", "asked for by devices", humanize.Count, Lower, nil, messageCount(func(r *report.Report) int64 { return r.Repaired })},
 	{"unasked", "histories not asked for", humanize.Count, Lower, nil, messageCount(func(r *report.Report) int64 { return r.HistoryUnavailable })},
+
+	{"context_switch", "the machine's context switch", humanize.Microseconds, Neither, nil, speedMetric(func(s *machine.Speed) float64 { return s.ContextSwitchUS })},
+	{"wake_up", "the machine's wake-up of a processor", humanize.Microseconds, Neither, nil, speedMetric(func(s *machine.Speed) float64 { return s.WakeUpUS })},
+	{"fdatasync", "the machine's fdatasync", humanize.Milliseconds, Neither, nil, speedMetric(func(s *machine.Speed) float64 { return s.FdatasyncMS })},
+}
+
+// costMetric is a metric of what a message cost at the rate of the figures.
+func costMetric(of func(c *cost.Cost) (float64, bool)) func(r *report.Report) (float64, bool) {
+	return func(r *report.Report) (float64, bool) {
+		if r.Cost == nil || !r.Cost.OfServer() {
+			return 0, false
+		}
+		return of(r.Cost)
+	}
+}
+
+// speedMetric is how fast the machine was before the run.
+func speedMetric(of func(s *machine.Speed) float64) func(r *report.Report) (float64, bool) {
+	return func(r *report.Report) (float64, bool) {
+		if r.Machine.Speed == nil {
+			return 0, false
+		}
+		v := of(r.Machine.Speed)
+		return v, v > 0
+	}
 }
 
 func (m *metric) appliesTo(scenario string) bool {

@@ -12,6 +12,7 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/bench/chart"
 	"github.com/hikyaku-chat/hikyaku/internal/bench/compare"
 	"github.com/hikyaku-chat/hikyaku/internal/bench/humanize"
+	"github.com/hikyaku-chat/hikyaku/internal/bench/machine"
 	"github.com/hikyaku-chat/hikyaku/internal/bench/report"
 )
 
@@ -67,6 +68,7 @@ type Tile struct {
 // Listing is a table of text and numbers; the first column names each row.
 type Listing struct {
 	Title string     `json:"title"`
+	Lead  string     `json:"lead"` // what a reader must know before; may be empty
 	Head  []string   `json:"head"`
 	Rows  [][]string `json:"rows"`
 }
@@ -143,6 +145,9 @@ func newRun(r *report.Report, name string, tone int) Run {
 		)},
 		{"Parameters", parameters(r)},
 	}
+	if speed := speedFacts(r.Machine.Speed); len(speed) > 0 {
+		run.Facts = append(run.Facts, Facts{"The machine's speed before the run", speed})
+	}
 	return run
 }
 
@@ -182,6 +187,16 @@ func facts(namesAndValues ...string) []Fact {
 		}
 	}
 	return all
+}
+
+func speedFacts(s *machine.Speed) (all []Fact) {
+	if s == nil {
+		return nil
+	}
+	for _, f := range s.Figures() {
+		all = append(all, Fact{Name: f.Name, Value: f.Value})
+	}
+	return append(all, facts("folder of the fdatasync", s.FdatasyncIn)...)
 }
 
 func parameters(r *report.Report) []Fact {

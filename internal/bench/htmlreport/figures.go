@@ -1,8 +1,11 @@
 package htmlreport
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 
+	"github.com/hikyaku-chat/hikyaku/internal/bench/cost"
 	"github.com/hikyaku-chat/hikyaku/internal/bench/humanize"
 	"github.com/hikyaku-chat/hikyaku/internal/bench/load"
 	"github.com/hikyaku-chat/hikyaku/internal/bench/report"
@@ -65,11 +68,18 @@ func tiles(r *report.Report) []Tile {
 	case r.Rate == 0:
 		return nil
 	}
-	return []Tile{
+	all := []Tile{
 		tile("messages sustained", r.Rate, humanize.PerSecond), tile("latency p50", r.Latency.P50, humanize.Milliseconds),
 		tile("latency p95", r.Latency.P95, humanize.Milliseconds), tile("latency p99", r.Latency.P99, humanize.Milliseconds),
 		tile("accepted p95", r.Answer.P95, humanize.Milliseconds),
 	}
+	if c := r.Cost; c != nil && c.OfServer() {
+		all = append(all, tile("CPU-seconds for a million messages", c.Together.CPU, humanize.Count))
+		if s := c.Together.Switches; s != nil {
+			all = append(all, tile("context switches for a message", s.All(), humanize.Count))
+		}
+	}
+	return all
 }
 
 func listings(r *report.Report) []Listing {
@@ -80,7 +90,102 @@ func listings(r *report.Report) []Listing {
 	if t := durations(r); len(t.Rows) > 0 {
 		all = append(all, t)
 	}
+	return append(all, costs(r)...)
+}
+
+// costs returns the tables of what a message cost.
+func costs(r *report.Report) (all []Listing) {
+	label, c := r.CostStep()
+	if c == nil {
+		return nil
+	}
+	t := Listing{Title: "What a message cost at " + label, Lead: "CPU-seconds for a million messages, the rest for each. " + report.CostSentence(c) + ".", Head: append([]string{""}, report.CostHead()...)}
+	shown := c.Shown()
+	for i := range shown {
+		t.Rows = append(t.Rows, append([]string{report.ProcessLabel(&shown[i])}, report.CostCells(&shown[i])...))
+	}
+	t.Rows = append(t.Rows, append([]string{"together"}, report.CostCells(&c.Together)...))
+	all = append(all, t)
+	var costed []*load.Result
+	head := []string{""}
+	for _, s := range r.Steps {
+		if s.Cost != nil {
+			costed = append(costed, s)
+			head = append(head, cmp.Or(s.Label, humanize.Format(s.Rate, humanize.PerSecond)))
+		}
+	}
+	if len(costed) > 1 {
+		all = append(all,
+			processesByStep("CPU-seconds for a million messages", head, costed, func(p *cost.Process) string { return report.CostCells(p)[0] }),
+			processesByStep("Context switches for a message", head, costed, func(p *cost.Process) string { return report.CostCells(p)[3] }))
+	}
+	if t := hopsByStep(head, costed); len(t.Rows) > 0 {
+		all = append(all, t)
+	}
 	return all
+}
+
+// processesByStep returns a table of a figure of each kind of process in each
+// step.
+func processesByStep(title string, head []string, steps []*load.Result, figure func(p *cost.Process) string) Listing {
+	t := Listing{Title: title, Head: head}
+	row := func(name string, of func(c *cost.Cost) *cost.Process) {
+		cells := []string{name}
+		for _, s := range steps {
+			cell := "–"
+			if p := of(s.Cost); p != nil {
+				cell = figure(p)
+			}
+			cells = append(cells, cell)
+		}
+		t.Rows = append(t.Rows, cells)
+	}
+	var names []string
+	for _, s := range steps {
+		for _, p := range s.Cost.Shown() {
+			if !slices.Contains(names, p.Name) {
+				names = append(names, p.Name)
+			}
+		}
+	}
+	for _, name := range names {
+		row(name, func(c *cost.Cost) *cost.Process {
+			shown := c.Shown()
+			if i := slices.IndexFunc(shown, func(p cost.Process) bool { return p.Name == name }); i >= 0 {
+				return &shown[i]
+			}
+			return nil
+		})
+	}
+	row("together", func(c *cost.Cost) *cost.Process { return &c.Together })
+	return t
+}
+
+// hopsByStep returns the table of what goes on together at each hop.
+func hopsByStep(head []string, steps []*load.Result) Listing {
+	t := Listing{Title: "How much goes on together", Head: head}
+	var labels []string
+	for _, s := range steps {
+		for i := range s.Cost.Hops {
+			if label := s.Cost.Hops[i].Label(); !slices.Contains(labels, label) {
+				labels = append(labels, label)
+			}
+		}
+	}
+	for _, label := range labels {
+		row := []string{label}
+		for _, s := range steps {
+			cell := "–"
+			for i := range s.Cost.Hops {
+				if h := &s.Cost.Hops[i]; h.Label() == label {
+					cell = humanize.Number(h.Items)
+				}
+			}
+			row = append(row, cell)
+		}
+		t.Rows = append(t.Rows, row)
+	}
+	return t
 }
 
 // messageFacts returns the counts of the messages.

@@ -136,6 +136,20 @@ func TestUncertain(t *testing.T) {
 	}
 }
 
+// What a message cost has a table in full, and one over all rates.
+func TestCost(t *testing.T) {
+	run := newPage([]*report.Report{reporttest.Costed()}, nil).Sections[0].Runs[0]
+	var b bytes.Buffer
+	for _, l := range run.Listings[1:] {
+		fmt.Fprintf(&b, "%s: %s\n%q\n", l.Title, l.Lead, l.Head)
+		for _, row := range l.Rows {
+			fmt.Fprintf(&b, "  %q\n", row)
+		}
+	}
+	fmt.Fprintf(&b, "%+v\n%+v\n", run.Figures, run.Facts[len(run.Facts)-1])
+	golden(t, "testdata/cost.txt", b.Bytes())
+}
+
 // The types of the page's script are made from this.
 func TestSchema(t *testing.T) {
 	got, err := Schema()

@@ -23,6 +23,8 @@ const (
 	Processors   Unit = "cores" // processors' worth of time
 	MiBPerHour   Unit = "MiB/h"
 	MsPerHour    Unit = "ms/h"
+	Microseconds Unit = "µs"
+	CPUSeconds   Unit = "CPU s" // seconds of processors' time
 )
 
 // Format formats a figure with its unit.

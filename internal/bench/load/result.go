@@ -1,6 +1,10 @@
 package load
 
-import "time"
+import (
+	"time"
+
+	"github.com/hikyaku-chat/hikyaku/internal/bench/cost"
+)
 
 // Second is what happened in one second of a run.
 type Second struct {
@@ -65,6 +69,10 @@ type Result struct {
 	Lag       Latency `json:"send_lag_ms"` // from due to sent: the lag of the load tool itself
 	QueuePeak int64   `json:"queue_peak"`  // peak of accepted messages that were not delivered
 	DrainS    float64 `json:"drain_s"`     // from the last send to the last receipt
+
+	// Cost is what a message cost, warm-up included; nil where it was not
+	// measured.
+	Cost *cost.Cost `json:"cost,omitempty"`
 
 	Distributions Distributions `json:"-"`
 }

@@ -1,39 +1,109 @@
 // Package probe samples the processes of the server under load: their resident
-// memory and processor time.
+// memory, and what a message costs them.
 package probe
 
 import (
-	"bufio"
 	"context"
-	"errors"
 	"fmt"
-	"io"
 	"math"
-	"net/http"
 	"os"
 	"strconv"
 	"strings"
-	"time"
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/hikyaku-chat/hikyaku/internal/bench/cost"
 	"github.com/hikyaku-chat/hikyaku/internal/bench/scenario"
 	"github.com/hikyaku-chat/hikyaku/internal/setting"
 )
 
 const mib = 1 << 20
 
-// All samples several probes and adds up the results.
-type All []scenario.Probe
+// Process is a process on this machine. It needs Linux.
+type Process struct {
+	PID  int
+	Name string // of its kind; empty for what its command line says
+}
 
-// Sample implements [scenario.Probe].
-func (a All) Sample(ctx context.Context) (sum scenario.Usage, err error) {
-	found := make([]scenario.Usage, len(a))
+// UnmarshalText reads a process as a setting gives it: PID or NAME=PID.
+func (p *Process) UnmarshalText(text []byte) error {
+	name, pid, named := strings.Cut(string(text), "=")
+	if !named {
+		name, pid = "", name
+	}
+	n, err := strconv.Atoi(pid)
+	if err != nil || named && name == "" {
+		return fmt.Errorf("%q is no process; give its id, such as 1234, or a name and the id, such as gateway=1234", text)
+	}
+	p.PID, p.Name = n, name
+	return nil
+}
+
+// String returns the process as UnmarshalText reads it.
+func (p Process) String() string {
+	if p.Name == "" {
+		return strconv.Itoa(p.PID)
+	}
+	return p.Name + "=" + strconv.Itoa(p.PID)
+}
+
+// Validate returns an error for what is no id of a process.
+func (p Process) Validate() error {
+	return setting.Between("server-pid", p.PID, 1, math.MaxInt32, "the id of a process on this machine")
+}
+
+// Sample implements [scenario.Probe]. Children are not in it.
+func (p Process) Sample(context.Context) (u scenario.Usage, err error) {
+	fail := func(err error) (scenario.Usage, error) {
+		return u, fmt.Errorf("--server-pid: process %d cannot be looked at: %w", p.PID, err)
+	}
+	memory, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", p.PID))
+	if err != nil {
+		return fail(err)
+	}
+	pages, err := parseStatm(memory)
+	if err != nil {
+		return fail(err)
+	}
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.PID))
+	if err != nil {
+		return fail(err)
+	}
+	s, err := parseStat(text)
+	if err != nil {
+		return fail(err)
+	}
+	return scenario.Usage{MemoryMiB: pages * float64(os.Getpagesize()) / mib, CPU: s.cpu.User + s.cpu.System}, nil
+}
+
+// Server is the processes of a server, as far as they can be looked at. It is not
+// changed after its first use.
+type Server struct {
+	Processes []Process // on this machine
+	Metrics   []Metrics // of processes of it, wherever they are, these ones included
+}
+
+// Sample implements [scenario.Probe]. A process that is given both ways counts
+// once; children of processes do not count.
+func (s Server) Sample(ctx context.Context) (sum scenario.Usage, err error) {
+	found := make([]scenario.Usage, len(s.Processes)+len(s.Metrics))
 	var looking errgroup.Group
-	for i, p := range a {
+	for i, p := range s.Processes {
 		looking.Go(func() (err error) {
 			found[i], err = p.Sample(ctx)
 			return err
+		})
+	}
+	for i, m := range s.Metrics {
+		looking.Go(func() error {
+			e, err := m.read(ctx)
+			if err != nil {
+				return err
+			}
+			if pid, here := e.onThisMachine(); !here || !s.has(pid) {
+				found[len(s.Processes)+i] = e.usage
+			}
+			return nil
 		})
 	}
 	if err := looking.Wait(); err != nil {
@@ -46,111 +116,41 @@ func (a All) Sample(ctx context.Context) (sum scenario.Usage, err error) {
 	return sum, nil
 }
 
-// Process is the id of a process on this machine. It needs Linux.
-type Process int
-
-// Validate returns an error for what is no id of a process.
-func (p Process) Validate() error {
-	return setting.Between("server-pid", int(p), 1, math.MaxInt32, "the id of a process on this machine")
-}
-
-// Sample implements [scenario.Probe].
-func (p Process) Sample(context.Context) (scenario.Usage, error) {
-	u, err := p.sample()
-	if err != nil {
-		return u, fmt.Errorf("--server-pid: process %d cannot be looked at: %w", int(p), err)
-	}
-	return u, nil
-}
-
-// ticksPerSecond is the unit of time in /proc (USER_HZ, 100 on every platform
-// that Go supports).
-const ticksPerSecond = 100
-
-func (p Process) sample() (u scenario.Usage, err error) {
-	memory, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", int(p)))
-	if err != nil {
-		return u, err
-	}
-	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", int(p)))
-	if err != nil {
-		return u, err
-	}
-	sizes := strings.Fields(string(memory))
-	// The name in the parentheses may hold anything; the fields are counted
-	// from behind it (proc(5)).
-	fields := strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')')+1:]))
-	if len(sizes) < 2 || len(fields) < 13 {
-		return u, errors.New("/proc says something else than it should")
-	}
-	pages, err := strconv.ParseFloat(sizes[1], 64)
-	if err != nil {
-		return u, err
-	}
-	u.MemoryMiB = pages * float64(os.Getpagesize()) / mib
-	for _, field := range fields[11:13] { // utime, stime
-		ticks, err := strconv.ParseFloat(field, 64)
-		if err != nil {
-			return u, err
-		}
-		u.CPU += ticks / ticksPerSecond
-	}
-	return u, nil
-}
-
-// Metrics is the address of a process's metrics for Prometheus, such as
-// http://127.0.0.1:9090/metrics.
-type Metrics string
-
-var client = http.Client{Timeout: 5 * time.Second}
-
-// Sample implements [scenario.Probe].
-func (m Metrics) Sample(ctx context.Context) (u scenario.Usage, err error) {
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, string(m), http.NoBody)
-	if err != nil {
-		return u, fmt.Errorf("--server-metrics: %w", err)
-	}
-	answer, err := client.Do(r)
-	if err != nil {
-		return u, fmt.Errorf("--server-metrics: %w", err)
-	}
-	defer func() { _ = answer.Body.Close() }()
-	if answer.StatusCode != http.StatusOK {
-		return u, fmt.Errorf("--server-metrics: %s answers %s", m, answer.Status)
-	}
-	found, err := parseMetrics(answer.Body)
-	if err != nil {
-		return u, fmt.Errorf("--server-metrics: %s: %w", m, err)
-	}
-	return found, nil
-}
-
-// parseMetrics reads the process metrics that every Prometheus client library
-// exports, in the text format.
-func parseMetrics(from io.Reader) (u scenario.Usage, err error) {
-	var memory, cpu bool
-	lines := bufio.NewScanner(from)
-	lines.Buffer(nil, mib)
-	for lines.Scan() {
-		name, value, _ := strings.Cut(lines.Text(), " ")
-		switch name {
-		case "process_resident_memory_bytes":
-			u.MemoryMiB, err = strconv.ParseFloat(value, 64)
-			u.MemoryMiB /= mib
-			memory = true
-		case "process_cpu_seconds_total":
-			u.CPU, err = strconv.ParseFloat(value, 64)
-			cpu = true
-		}
-		if err != nil {
-			return u, err
+func (s Server) has(pid int) bool {
+	for _, p := range s.Processes {
+		if p.PID == pid {
+			return true
 		}
 	}
-	if err := lines.Err(); err != nil {
-		return u, err
+	return false
+}
+
+// sampleExports adds what the processes' metrics say to a sample. It returns the
+// processes among them that are on this machine and not in s.Processes.
+func (s Server) sampleExports(ctx context.Context, to *cost.Sample) (here []Process, err error) {
+	found := make([]*export, len(s.Metrics))
+	var looking errgroup.Group
+	for i, m := range s.Metrics {
+		looking.Go(func() (err error) {
+			found[i], err = m.read(ctx)
+			return err
+		})
 	}
-	if !memory || !cpu {
-		return u, errors.New("it tells nothing of its process (process_resident_memory_bytes, process_cpu_seconds_total)")
+	if err := looking.Wait(); err != nil {
+		return nil, err
 	}
-	return u, nil
+	for _, e := range found {
+		to.Hops = append(to.Hops, e.hops...)
+		if pid, is := e.onThisMachine(); is {
+			if !s.has(pid) {
+				here = append(here, Process{PID: pid, Name: e.name})
+			}
+			continue
+		}
+		to.Processes = append(to.Processes, cost.ProcessSample{
+			ID: cost.ID{Address: e.address}, Name: e.name, CPU: cost.Times{User: e.usage.CPU},
+			Unknown: cost.Unknown{System: true, Switches: true, Wait: true},
+		})
+	}
+	return here, nil
 }

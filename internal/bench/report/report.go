@@ -17,7 +17,9 @@ import (
 	"time"
 
 	"github.com/hikyaku-chat/hikyaku/internal/bench/audit"
+	"github.com/hikyaku-chat/hikyaku/internal/bench/cost"
 	"github.com/hikyaku-chat/hikyaku/internal/bench/load"
+	"github.com/hikyaku-chat/hikyaku/internal/bench/machine"
 )
 
 // Schema is the name and version of the document format.
@@ -44,6 +46,7 @@ type Report struct {
 	Complete   load.Latency `json:"complete_ms"`
 	Lag        load.Latency `json:"send_lag_ms"`
 	Queue      Queue        `json:"queue"`
+	Cost       *cost.Cost   `json:"cost,omitempty"`
 
 	Connections *Connections `json:"connections,omitempty"`
 	Return      *Return      `json:"return,omitempty"`
@@ -122,6 +125,8 @@ type Machine struct {
 	Processor string `json:"processor,omitempty"`
 	Cores     int    `json:"cores"`
 	MemoryMiB int64  `json:"memory_mib,omitempty"`
+	// Speed was measured before the run; nil if it was not.
+	Speed *machine.Speed `json:"speed,omitempty"`
 }
 
 // Versions are the versions of the software that took part.
@@ -180,7 +185,7 @@ func field(path, name string) string {
 func (r *Report) SetFigures(step *load.Result) {
 	r.Rate, r.MsgsPerS, r.Deliveries = step.Rate, step.PerSecond, step.Receipts
 	r.Latency, r.Answer, r.Complete, r.Lag = step.Latency, step.Answer, step.Complete, step.Lag
-	r.Queue = Queue{Peak: step.QueuePeak, DrainS: step.DrainS}
+	r.Queue, r.Cost = Queue{Peak: step.QueuePeak, DrainS: step.DrainS}, step.Cost
 }
 
 // Downsample reduces the series to a maximum number of points, each of several

@@ -9,7 +9,9 @@ import (
 	"time"
 
 	"github.com/hikyaku-chat/hikyaku/internal/bench/audit"
+	"github.com/hikyaku-chat/hikyaku/internal/bench/cost"
 	"github.com/hikyaku-chat/hikyaku/internal/bench/load"
+	"github.com/hikyaku-chat/hikyaku/internal/bench/machine"
 	"github.com/hikyaku-chat/hikyaku/internal/bench/report"
 )
 
@@ -33,6 +35,14 @@ func sample() *report.Report {
 	r.Series = []load.Second{{At: 1, Sent: 500, Accepted: 495, Refused: 3, Delivered: 990, InFlight: 4, Connected: 200, P50: 1, P95: 3, P99: 4, Heat: []int64{900, 90}, MemoryMiB: 50, CPU: 1.5}}
 	r.HeatBounds = []float64{1, 2}
 	r.Steps = append(r.Steps, step)
+	r.Machine.Speed = &machine.Speed{ContextSwitchUS: 4.2, SyscallNS: 157, GoroutineNS: 176}
+	part := func(v float64) *float64 { return &v }
+	step.Cost = &cost.Cost{
+		Messages: 990, Seconds: 2, MachineSwitches: 30,
+		Processes: []cost.Process{{Name: "gateway", Count: 2, CPU: 200, System: part(120), Switches: &cost.Switches{Voluntary: 9, Involuntary: 1}, WaitMS: part(2)}},
+		Together:  cost.Process{Name: "together", Count: 2, CPU: 200, System: part(120), Switches: &cost.Switches{Voluntary: 9, Involuntary: 1}, WaitMS: part(2)},
+		Hops:      []cost.Hop{{Process: "gateway", Name: "publish", Batches: 0.5, Items: 2}},
+	}
 	r.SetFigures(step)
 	r.Limit = "at 750/s 3 messages were refused"
 	r.Notes = []string{"at 500/s the tool itself sent late"}

@@ -154,8 +154,12 @@ func (r *Report) WriteSummary(w io.Writer) error {
 		fmt.Fprintf(b, " (%s)", r.Machine.Processor)
 	}
 	b.WriteString("\n")
+	if s := r.Machine.Speed; s != nil {
+		fmt.Fprintf(b, "  This machine before the run: %s\n", s)
+	}
 	r.writeSteps(b)
 	r.writeDurations(b)
+	r.writeCost(b)
 	fmt.Fprintf(b, "\n  %s\n", r.Headline())
 	if r.Limit != "" {
 		fmt.Fprintf(b, "  Ended because %s\n", r.Limit)
@@ -208,7 +212,11 @@ func (r *Report) writeSteps(b *strings.Builder) {
 	for _, s := range r.Steps {
 		width = max(width, len(s.Label))
 	}
-	fmt.Fprintf(b, "\n  %-*s %12s %9s %9s %9s %9s %9s\n", width, "", "arrived", "p50 ms", "p95 ms", "p99 ms", last, "lag p99")
+	fmt.Fprintf(b, "\n  %-*s %12s %9s %9s %9s %9s %9s", width, "", "arrived", "p50 ms", "p95 ms", "p99 ms", last, "lag p99")
+	if _, c := r.CostStep(); c != nil && c.OfServer() {
+		fmt.Fprintf(b, " %11s %11s", "CPU s/mill.", "switches")
+	}
+	b.WriteString("\n")
 	for _, s := range r.Steps {
 		label, arrived, end := s.Label, s.PerSecond, s.Latency.Max
 		if label == "" {
@@ -217,7 +225,12 @@ func (r *Report) writeSteps(b *strings.Builder) {
 		if fanout { // what counts is when the last has it, and how much that is together
 			arrived, end = s.Receipts, s.Complete.P95
 		}
-		fmt.Fprintf(b, "  %-*s %10s/s %9.1f %9.1f %9.1f %9.1f %9.1f\n", width, label, humanize.Number(float64(int64(arrived+0.5))), s.Latency.P50, s.Latency.P95, s.Latency.P99, end, s.Lag.P99)
+		fmt.Fprintf(b, "  %-*s %10s/s %9.1f %9.1f %9.1f %9.1f %9.1f", width, label, humanize.Number(float64(int64(arrived+0.5))), s.Latency.P50, s.Latency.P95, s.Latency.P99, end, s.Lag.P99)
+		if s.Cost != nil && s.Cost.OfServer() {
+			cells := CostCells(&s.Cost.Together)
+			fmt.Fprintf(b, " %11s %11s", cells[0], cells[3])
+		}
+		b.WriteString("\n")
 	}
 }
 

@@ -84,3 +84,30 @@ func TestServer(t *testing.T) {
 		}
 	}
 }
+
+// Where only the tool was looked at, nothing is claimed of the server.
+func TestCostOfTheToolAlone(t *testing.T) {
+	r := reporttest.Costed()
+	if got := written(t, r); strings.Contains(got, "were not looked at") || !strings.Contains(got, "CPU s/mill.") {
+		t.Error(got)
+	}
+	for _, s := range r.Steps {
+		s.Cost.Processes = s.Cost.Processes[len(s.Cost.Processes)-1:]
+	}
+	if got := written(t, r); !strings.Contains(got, "the server's processes were not looked at (--server-pid") || strings.Contains(got, "CPU s/mill.") {
+		t.Error(got)
+	}
+}
+
+// Where no rate was sustained, what the last one cost is shown.
+func TestCostWithoutARate(t *testing.T) {
+	r := reporttest.Costed()
+	last := r.Steps[len(r.Steps)-1]
+	if label, c := r.CostStep(); c != r.Cost || c == last.Cost || label != "43249/s" {
+		t.Errorf("%s", label)
+	}
+	r.Rate, r.Cost = 0, nil
+	if label, c := r.CostStep(); c != last.Cost || label != last.Label {
+		t.Errorf("%s", label)
+	}
+}

@@ -70,7 +70,7 @@ func (l *Latency) search(ctx context.Context, users VirtualUsers, r *Run, label 
 	good, bad := 0.0, 0.0
 	halvings := 0
 	for rate := l.From; ; {
-		step, err := r.runPhase(ctx, users, label(rate), load.Phase{
+		step, err := r.runCostedPhase(ctx, users, label(rate), load.Phase{
 			Rate: rate, WarmUp: l.WarmUp, Duration: l.Step, Drain: drainTimeout, MaxLag: drainTimeout,
 		})
 		if err != nil {

@@ -1,11 +1,15 @@
 package scenario_test
 
 import (
+	"context"
+	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/hikyaku-chat/hikyaku/internal/bench/cost"
 	"github.com/hikyaku-chat/hikyaku/internal/bench/report"
 	"github.com/hikyaku-chat/hikyaku/internal/bench/scenario"
 	"github.com/hikyaku-chat/hikyaku/internal/bench/target/faulty"
@@ -83,4 +87,54 @@ func TestRampOfPeople(t *testing.T) {
 			t.Errorf("%d steps, %+v", len(r.Steps), r.Verdict)
 		}
 	})
+}
+
+// meter measures nothing, and counts what is asked of it.
+type meter struct {
+	started, stopped int
+	startErr, err    error
+}
+
+func (m *meter) Start(context.Context) (func(context.Context, int64) (*cost.Cost, error), error) {
+	if m.startErr != nil {
+		return nil, m.startErr
+	}
+	m.started++
+	return func(_ context.Context, messages int64) (*cost.Cost, error) {
+		m.stopped++
+		return &cost.Cost{Messages: messages, Together: cost.Process{CPU: float64(m.stopped)}}, m.err
+	}, nil
+}
+
+// Each step says what its messages cost, and the run what those of its figures
+// did. That it cannot be measured is said once, and ends nothing.
+func TestCostOfSteps(t *testing.T) {
+	for name, tt := range map[string]struct {
+		meter meter
+		note  string
+	}{
+		"measured":    {meter{}, ""},
+		"not at all":  {meter{startErr: errors.New("no such process")}, "what a message cost could not be measured: no such process"},
+		"not the end": {meter{err: errors.New("it has ended")}, "what a message cost could not be measured: it has ended"},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			s, m := &faulty.System{}, &tt.meter
+			r := report.New("latency", s.Name(), "test")
+			l := &scenario.Latency{Users: []int{4}, From: 500, To: 2000, Factor: 2, Step: time.Second, WarmUp: time.Second, MaxP95: time.Second}
+			if err := l.Run(t.Context(), &scenario.Run{Name: "test", Target: s, Report: r, CostMeter: m}); err != nil {
+				t.Fatal(err)
+			}
+			if len(r.Steps) != 3 || m.started != m.stopped || r.Rate != 2000 {
+				t.Fatalf("%s: %+v, %d steps", name, m, len(r.Steps))
+			}
+			for i, step := range r.Steps {
+				if tt.note != "" && step.Cost != nil || tt.note == "" && (step.Cost.Messages != step.Accepted || step.Cost.Together.CPU != float64(i+1)) {
+					t.Errorf("%s: step %d: %+v", name, i, step.Cost)
+				}
+			}
+			if tt.note == "" && (r.Cost == nil || r.Cost.Together.CPU != 3 || len(r.Notes) > 0) || tt.note != "" && !slices.Equal(r.Notes, []string{tt.note}) {
+				t.Errorf("%s: %+v, %q", name, r.Cost, r.Notes)
+			}
+		})
+	}
 }

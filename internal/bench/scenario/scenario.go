@@ -6,11 +6,13 @@ package scenario
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/hikyaku-chat/hikyaku/internal/bench/audit"
+	"github.com/hikyaku-chat/hikyaku/internal/bench/cost"
 	"github.com/hikyaku-chat/hikyaku/internal/bench/load"
 	"github.com/hikyaku-chat/hikyaku/internal/bench/report"
 	"github.com/hikyaku-chat/hikyaku/internal/bench/target"
@@ -43,6 +45,8 @@ type Run struct {
 	Observer Observer
 	// Probe samples the server's processes; nil where that is not possible.
 	Probe Probe
+	// CostMeter measures what messages cost; nil measures nothing.
+	CostMeter CostMeter
 
 	start time.Time // of the series
 	usage atomic.Pointer[usageSample]
@@ -66,6 +70,13 @@ type Observer interface {
 // Probe samples the resource usage of a server.
 type Probe interface {
 	Sample(ctx context.Context) (Usage, error)
+}
+
+// CostMeter measures what all processes use, of the server and of the tool.
+type CostMeter interface {
+	// Start begins to measure. stop ends that, and returns what each of a number
+	// of messages cost; it is called once.
+	Start(ctx context.Context) (stop func(ctx context.Context, messages int64) (*cost.Cost, error), err error)
 }
 
 // Usage is what all processes of a server use together.
@@ -118,6 +129,37 @@ func (r *Run) runPhase(ctx context.Context, users VirtualUsers, label string, s 
 	if step != nil {
 		step.Label, step.From, step.To = label, from.Seconds(), time.Since(r.start).Seconds()
 		r.Report.Steps = append(r.Report.Steps, step)
+	}
+	return step, err
+}
+
+// runCostedPhase runs a phase and measures what its messages cost. That it cannot
+// be measured ends nothing; the report says so.
+func (r *Run) runCostedPhase(ctx context.Context, users VirtualUsers, label string, s load.Phase) (*load.Result, error) {
+	if r.CostMeter == nil {
+		return r.runPhase(ctx, users, label, s)
+	}
+	note := func(err error) {
+		text := "what a message cost could not be measured: " + err.Error()
+		if ctx.Err() == nil && !slices.Contains(r.Report.Notes, text) {
+			r.Report.Notes = append(r.Report.Notes, text)
+		}
+	}
+	stop, err := r.CostMeter.Start(ctx)
+	if err != nil {
+		note(err)
+		return r.runPhase(ctx, users, label, s)
+	}
+	step, err := r.runPhase(ctx, users, label, s)
+	messages := int64(0)
+	if step != nil {
+		messages = step.Accepted
+	}
+	c, failed := stop(ctx, messages)
+	if failed != nil {
+		note(failed)
+	} else if step != nil {
+		step.Cost = c
 	}
 	return step, err
 }

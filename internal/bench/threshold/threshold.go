@@ -3,6 +3,7 @@ package threshold
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -61,6 +62,14 @@ var metrics = func() map[string]metric {
 		"connections":       connected(func(c *report.Connections) float64 { return float64(c.Succeeded) }, count),
 		"connections_lost":  connected(func(c *report.Connections) float64 { return float64(c.Attempted - c.Succeeded + c.Ended) }, count),
 		"connections_per_s": connected(func(c *report.Connections) float64 { return c.PerS }, perSecond),
+		"cpu_per_million": {
+			value:    func(r *report.Report) float64 { return orZero(r.Cost).Together.CPU },
+			measured: func(r *report.Report) bool { return orZero(r.Cost).OfServer() },
+		},
+		"switches_per_message": {
+			value:    func(r *report.Report) float64 { return orZero(orZero(r.Cost).Together.Switches).All() },
+			measured: func(r *report.Report) bool { return orZero(r.Cost).OfServer() && r.Cost.Together.Switches != nil },
+		},
 		"bytes_each": {
 			value:    func(r *report.Report) float64 { return orZero(r.Connections).BytesEach },
 			measured: func(r *report.Report) bool { return orZero(r.Connections).BytesEach > 0 },
@@ -191,7 +200,7 @@ func (c Condition) Fails(r *report.Report) (bool, string) {
 	if !c.compare(got, c.limit) {
 		return false, ""
 	}
-	figure := strconv.FormatFloat(got, 'f', -1, 64)
+	figure := strconv.FormatFloat(math.Round(got*1000)/1000, 'f', -1, 64)
 	switch c.metric.unit {
 	case duration:
 		figure = strconv.FormatFloat(got, 'f', 1, 64) + " ms"

@@ -5,8 +5,10 @@ import (
 	"testing"
 
 	"github.com/hikyaku-chat/hikyaku/internal/bench/audit"
+	"github.com/hikyaku-chat/hikyaku/internal/bench/cost"
 	"github.com/hikyaku-chat/hikyaku/internal/bench/load"
 	"github.com/hikyaku-chat/hikyaku/internal/bench/report"
+	"github.com/hikyaku-chat/hikyaku/internal/bench/report/reporttest"
 	"github.com/hikyaku-chat/hikyaku/internal/bench/threshold"
 )
 
@@ -48,6 +50,41 @@ func TestWhatWasNotMeasured(t *testing.T) {
 			t.Fatal(err)
 		}
 		if fails, why := c.Fails(&report.Report{}); !fails || !strings.Contains(why, "not measured") {
+			t.Errorf("%s: %v, %q", text, fails, why)
+		}
+	}
+}
+
+// What a message cost is known where the server was looked at.
+func TestCost(t *testing.T) {
+	r := reporttest.Costed()
+	r.Cost.Together.CPU, r.Cost.Together.Switches = 450, &cost.Switches{Voluntary: 5, Involuntary: 1.5}
+	for text, want := range map[string]bool{
+		"cpu_per_million>450": false, "cpu_per_million>=450": true, "switches_per_message>6": true, "switches_per_message>6.5": false,
+	} {
+		c, err := threshold.Parse(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if fails, why := c.Fails(r); fails != want {
+			t.Errorf("%s: %v, %q", text, fails, why)
+		}
+	}
+	r.Cost.Together.CPU = 450 + 1.0/3
+	c, err := threshold.Parse("cpu_per_million>450")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if fails, why := c.Fails(r); !fails || why != "cpu_per_million>450 (it is 450.333)" {
+		t.Errorf("%v, %q", fails, why)
+	}
+	r.Cost.Processes = r.Cost.Processes[len(r.Cost.Processes)-1:]
+	for _, text := range []string{"cpu_per_million>9999999", "switches_per_message>9999999"} {
+		c, err := threshold.Parse(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if fails, why := c.Fails(r); !fails || !strings.Contains(why, "not measured") {
 			t.Errorf("%s: %v, %q", text, fails, why)
 		}
 	}

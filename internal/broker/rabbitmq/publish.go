@@ -54,6 +54,10 @@ func (b *Broker) Publish(s chat.Submission, confirm func(error)) error {
 	return nil
 }
 
+// Published returns how many AMQP messages the broker has confirmed to this
+// process, and how many submissions were in them.
+func (b *Broker) Published() (batches, submissions uint64) { return b.published.Totals() }
+
 // take removes up to n waiting entries, oldest first, with bodies of about the
 // given number of bytes.
 func (p *partition) take(n, bytes int) []entry {
@@ -119,6 +123,7 @@ func (b *Broker) publishLoop(ctx context.Context, p *partition) {
 		slot.release(took)
 		p.suspect = err != nil
 		if err == nil {
+			b.published.Count(len(entries))
 			b.confirmAll(entries, nil)
 			continue
 		}

@@ -106,6 +106,7 @@ type Broker struct {
 	publishWindow *window // of batches being published
 	nodes         *nodes
 	uplinks       []*uplink
+	published     batching.Meter
 	notifyQueue   *NotifyQueue
 
 	queued  atomic.Int64

@@ -50,6 +50,29 @@ func TestConformance(t *testing.T) {
 	})
 }
 
+// What the broker has confirmed is counted, with the submissions that went
+// together; what it refuses is not.
+func TestPublishedIsCounted(t *testing.T) {
+	t.Parallel()
+	b := open(t, rabbitmq.Config{URLs: []string{stacktest.VHost(t)}, Partitions: 1})
+	const submissions = 200
+	confirmed := make(chan error, submissions)
+	for n := range submissions {
+		if err := b.Publish(submission(1, n), func(err error) { confirmed <- err }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range submissions {
+		if err := eventually.Receive(t, "the confirmation", confirmed); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// They came while the first was under way, so they did not go one by one.
+	if batches, items := b.Published(); items != submissions || batches < 1 || batches > submissions/2 {
+		t.Errorf("%d batches with %d submissions", batches, items)
+	}
+}
+
 // traffic publishes numbered messages to conversations until stop is called, each
 // again until it is confirmed, and counts them by conversation. It leaves time to
 // others: at full speed it would take the processors from a node that starts.

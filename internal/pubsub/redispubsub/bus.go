@@ -86,6 +86,8 @@ type Bus struct {
 	// listeners is how many nodes of this process listen to each channel.
 	listeners map[string]int
 
+	published batching.Meter
+
 	stop context.CancelFunc
 	done sync.WaitGroup
 }
@@ -118,6 +120,10 @@ func (b *Bus) Publish(_ context.Context, node string, e *pubsub.Envelope) error 
 func (b *Bus) Broadcast(_ context.Context, e *pubsub.Envelope) error {
 	return b.enqueue(broadcastName, e)
 }
+
+// Published returns how many messages Redis has taken from this process, besides
+// heartbeats, and how many items of envelopes were in them.
+func (b *Bus) Published() (messages, items uint64) { return b.published.Totals() }
 
 func (b *Bus) enqueue(node string, e *pubsub.Envelope) error {
 	b.mu.Lock()
@@ -239,10 +245,12 @@ func (b *Bus) publishPipeline(ctx context.Context, messages []message) (err erro
 	// While one server of a Cluster hangs, those of the others are not to wait for
 	// a connection to it.
 	results, err := redisconn.Call(ctx, b.client, 0, func() []rueidis.RedisResult { return b.client.DoMulti(ctx, commands...) })
-	for _, result := range results {
-		if err == nil {
-			err = result.Error() // the others are of the same kind
+	for i, result := range results {
+		failed := result.Error()
+		if failed == nil && messages[i].items > 0 {
+			b.published.Count(messages[i].items)
 		}
+		err = cmp.Or(err, failed) // the others are of the same kind
 	}
 	return err
 }

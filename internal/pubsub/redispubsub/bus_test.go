@@ -61,6 +61,26 @@ func TestConformanceOnCluster(t *testing.T) {
 	}})
 }
 
+// What Redis has taken is counted: messages, heartbeats not among them, and all
+// items in them.
+func TestPublishedIsCounted(t *testing.T) {
+	b := newBus(t, connect(t, fmt.Sprintf("%s/%d", stacktest.Redis(t).URL(), databases.Add(1))), redispubsub.Config{})
+	t.Cleanup(func() { _ = b.Close() })
+	const envelopes = 100
+	for n := range envelopes {
+		item := pubsub.Item{Presence: &pubsub.Presence{User: chat.UserID(n)}}
+		if err := b.Publish(t.Context(), "node", &pubsub.Envelope{Items: []pubsub.Item{item, item}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	eventually.Nil(t, "all is published", func() error {
+		if messages, items := b.Published(); items != 2*envelopes || messages < 1 || messages > envelopes {
+			return fmt.Errorf("%d messages with %d items", messages, items)
+		}
+		return nil
+	})
+}
+
 // The bus works with Sentinel; after a failover it uses the new master.
 func TestSentinel(t *testing.T) {
 	f := stacktest.Folder(t)

@@ -59,7 +59,8 @@ type channel struct {
 // part is a message without its number.
 type part struct {
 	envelopes []byte
-	count     uint64
+	count     uint64 // of envelopes
+	items     int
 	sections  sections
 }
 
@@ -69,6 +70,7 @@ func (p *part) size() int { return len(p.envelopes) + p.sections.size() }
 // message is an encoded message for the channel of a node.
 type message struct {
 	node  string
+	items int // 0 in a heartbeat
 	bytes []byte
 }
 
@@ -124,6 +126,7 @@ func (c *channel) enqueue(e *pubsub.Envelope, size int) int {
 	before := p.size()
 	p.envelopes = appendEnvelope(p.envelopes, e)
 	p.count++
+	p.items += len(e.Items)
 	p.sections.add(e)
 	return p.size() - before
 }
@@ -141,7 +144,7 @@ func (o *outbox) flush() (out []message) {
 			b := make([]byte, 0, p.size()+32)
 			b = appendHeader(b, header{kind: kind, publisher: o.publisher, number: c.number, count: p.count})
 			b = append(b, p.envelopes...)
-			out = append(out, message{node: node, bytes: p.sections.appendTo(b)})
+			out = append(out, message{node: node, items: p.items, bytes: p.sections.appendTo(b)})
 			if cap(p.envelopes) <= 4*maxMessage {
 				c.spare = part{envelopes: p.envelopes[:0], sections: p.sections.emptied()}
 			}

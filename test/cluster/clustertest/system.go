@@ -194,6 +194,3 @@ func (s *System) Close() error {
 	}
 	return failure
 }
-
-// Folder returns the folder of the cluster's processes.
-func (s *System) Folder() *stack.Folder { return s.folder }

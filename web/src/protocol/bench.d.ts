@@ -71,6 +71,17 @@ export interface components {
             /** Format: int64 */
             succeeded: number;
         };
+        Cost: {
+            hops?: components["schemas"]["Hop"][] | null;
+            /** Format: double */
+            machine_switches?: number;
+            /** Format: int64 */
+            messages: number;
+            processes: components["schemas"]["Process"][] | null;
+            /** Format: double */
+            seconds: number;
+            together: components["schemas"]["Process"];
+        };
         Drift: {
             /** Format: double */
             first_mib: number;
@@ -100,6 +111,14 @@ export interface components {
             from: number[] | null;
             shares: (number[] | null)[] | null;
             to: number[] | null;
+        };
+        Hop: {
+            /** Format: double */
+            batches: number;
+            /** Format: double */
+            items: number;
+            name: string;
+            process: string;
         };
         Latency: {
             /** Format: double */
@@ -136,6 +155,7 @@ export interface components {
         };
         Listing: {
             head: string[] | null;
+            lead: string;
             rows: (string[] | null)[] | null;
             title: string;
         };
@@ -147,10 +167,23 @@ export interface components {
             memory_mib?: number;
             os: string;
             processor?: string;
+            speed?: components["schemas"]["Speed"];
         };
         Page: {
             sections: components["schemas"]["Section"][] | null;
             title: string;
+        };
+        Process: {
+            /** Format: int64 */
+            count: number;
+            /** Format: double */
+            cpu_s: number;
+            name: string;
+            switches?: components["schemas"]["Switches"];
+            /** Format: double */
+            system_s?: number;
+            /** Format: double */
+            wait_ms?: number;
         };
         Queue: {
             /** Format: double */
@@ -167,6 +200,7 @@ export interface components {
             at: string;
             complete_ms: components["schemas"]["Latency"];
             connections?: components["schemas"]["Connections"];
+            cost?: components["schemas"]["Cost"];
             /** Format: int64 */
             delivered: number;
             /** Format: double */
@@ -222,6 +256,7 @@ export interface components {
             /** Format: int64 */
             asked: number;
             complete_ms: components["schemas"]["Latency"];
+            cost?: components["schemas"]["Cost"];
             /** Format: int64 */
             delivered: number;
             /** Format: double */
@@ -334,6 +369,25 @@ export interface components {
             label: string;
             /** Format: double */
             to: number;
+        };
+        Speed: {
+            /** Format: double */
+            context_switch_us?: number;
+            fdatasync_in?: string;
+            /** Format: double */
+            fdatasync_ms?: number;
+            /** Format: double */
+            goroutine_ns?: number;
+            /** Format: double */
+            syscall_ns?: number;
+            /** Format: double */
+            wake_up_us?: number;
+        };
+        Switches: {
+            /** Format: double */
+            involuntary: number;
+            /** Format: double */
+            voluntary: number;
         };
         Table: {
             columns: components["schemas"]["Column"][] | null;

@@ -10,7 +10,9 @@ import (
 	"time"
 
 	"github.com/hikyaku-chat/hikyaku/internal/bench/audit"
+	"github.com/hikyaku-chat/hikyaku/internal/bench/cost"
 	"github.com/hikyaku-chat/hikyaku/internal/bench/load"
+	"github.com/hikyaku-chat/hikyaku/internal/bench/machine"
 	"github.com/hikyaku-chat/hikyaku/internal/bench/report"
 )
 
@@ -184,4 +186,42 @@ func Soak() *report.Report {
 	}
 	r.Notes = []string{"at 100/s the tool itself sent late (p95 0.5 ms of 4.3)"}
 	return r
+}
+
+// Costed is the recorded run of latency with what its messages cost, which is
+// made up, and how fast the machine was.
+func Costed() *report.Report {
+	r := Recorded("latency")
+	r.Machine.Speed = &machine.Speed{ContextSwitchUS: 4.2, WakeUpUS: 12.5, SyscallNS: 157, FdatasyncMS: 0.14, FdatasyncIn: "/tmp", GoroutineNS: 176}
+	for i, s := range r.Steps {
+		s.Cost = messageCost(s.Accepted, float64(i+1))
+		if s.Rate == r.Rate {
+			r.Cost = s.Cost
+		}
+	}
+	return r
+}
+
+// messageCost is what a message costs where so many go on together.
+func messageCost(messages int64, together float64) *cost.Cost {
+	process := func(name string, count int, cpu, switches float64) cost.Process {
+		system, wait := cpu*0.4/together, switches/10
+		return cost.Process{
+			Name: name, Count: count, CPU: cpu / together, System: &system, WaitMS: &wait,
+			Switches: &cost.Switches{Voluntary: switches * 0.8 / together, Involuntary: switches * 0.2 / together},
+		}
+	}
+	return &cost.Cost{
+		Messages: messages, Seconds: 12, MachineSwitches: 22 / together,
+		Processes: []cost.Process{
+			process("gateway", 2, 212, 7), process("postgresql: backend", 12, 298, 2), process("postgresql: checkpointer", 1, 0.5, 0.02), process("push", 1, 0.25, 0.01),
+			{Name: "worker", Count: 1, CPU: 239 / together}, // on another machine
+			process(cost.Tool, 1, 142, 5),
+		},
+		Together: cost.Process{Name: "together", Count: 18, CPU: 891.75 / together},
+		Hops: []cost.Hop{
+			{Process: "gateway", Name: "publish", Batches: 0.9 / together, Items: together},
+			{Process: "worker", Name: "store", Batches: 0.6 / together, Items: 1.5 * together},
+		},
+	}
 }

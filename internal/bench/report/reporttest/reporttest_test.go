@@ -28,22 +28,29 @@ func golden(t *testing.T, path string, got []byte) {
 // The files of the reports that are made up, which the tests in a browser read,
 // are what the functions make.
 func TestFiles(t *testing.T) {
-	for _, r := range []*report.Report{reporttest.Connections(), reporttest.Fanout(), reporttest.Reconnect(), reporttest.Soak()} {
+	for name, r := range map[string]*report.Report{
+		"connections": reporttest.Connections(), "fanout": reporttest.Fanout(), "reconnect": reporttest.Reconnect(), "soak": reporttest.Soak(),
+		"latency-cost": reporttest.Costed(),
+	} {
 		b, err := json.Marshal(r)
 		if err != nil {
 			t.Fatal(err)
 		}
-		golden(t, r.Scenario+".json", append(b, '\n'))
+		golden(t, name+".json", append(b, '\n'))
 	}
 }
 
 // The summary of each scenario in the terminal.
 func TestSummaries(t *testing.T) {
+	summaries := map[string]*report.Report{"latency-cost": reporttest.Costed()}
 	for _, r := range reporttest.All() {
+		summaries[r.Scenario] = r
+	}
+	for name, r := range summaries {
 		var b bytes.Buffer
 		if err := r.WriteSummary(&b); err != nil {
 			t.Fatal(err)
 		}
-		golden(t, "testdata/"+r.Scenario+".txt", b.Bytes())
+		golden(t, "testdata/"+name+".txt", b.Bytes())
 	}
 }
