@@ -7,6 +7,8 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/hikyaku-chat/hikyaku/internal/broker"
 )
 
@@ -47,7 +49,7 @@ func TestStopOrder(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			var o recordingBroker
-			a := &App{log: slog.New(slog.DiscardHandler), backends: backends{broker: &o, standalone: tt.alone}}
+			a := &App{log: slog.New(slog.DiscardHandler), metrics: prometheus.NewRegistry(), backends: backends{broker: &o, standalone: tt.alone}}
 			if !tt.alone {
 				a.onStop("broker", o.Close) // as openCluster does
 			}
