@@ -54,9 +54,15 @@ test: test-deps ## Run all tests, installing what they need; they must leave no 
 	@status=0; $(MAKE) test-go test-web test-browser || status=$$?; \
 	scripts/check-left || status=$$?; exit $$status
 
-.PHONY: test-unit
-test-unit: web/dist/index.html web/dist-report/report.js ## Run the tests that need no servers: about a minute, for the inner loop
+.PHONY: test-unit test-unit-go test-unit-web
+test-unit: web/dist/index.html web/dist-report/report.js ## Run the tests that need no servers: under a minute, for the inner loop
+	@$(MAKE) --no-print-directory -j2 test-unit-go test-unit-web
+
+# Each waits at times, so they share the processors.
+test-unit-go:
 	$(GO) test -short ./cmd/... ./internal/... ./deploy
+
+test-unit-web:
 	cd web && npm test --silent
 
 .PHONY: test-deps

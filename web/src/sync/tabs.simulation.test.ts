@@ -16,7 +16,7 @@ import { Tabs } from "./tabs";
 const schedules = 10_000;
 const shards = 4;
 
-const faultsFor = 12_000;
+const faultsFor = 8_000;
 /** How long the tab that the person looks at may take after that. */
 const settleTime = 12_000;
 const maxTabs = 4;
