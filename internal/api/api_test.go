@@ -121,7 +121,10 @@ func startWith(t *testing.T, cfg api.Config) *fixture {
 		t.Fatal(err)
 	}
 	f := &fixture{t: t, announced: &announcements{}, store: st, checks: &hookedStore{Store: st}}
-	cfg.Store, cfg.Publisher, cfg.Presence, cfg.Announcer = f.checks, b, localpresence.New(nil), f.announced
+	cfg.Store, cfg.Publisher, cfg.Announcer = f.checks, b, f.announced
+	if cfg.Presence == nil {
+		cfg.Presence = localpresence.New(nil)
+	}
 	cfg.Auth, cfg.Cursors = auth.NewAuthenticator(auth.Config{Store: st, Logger: log}), cursor.NewSealer(st.Secret())
 	cfg.Hasher = hasher
 	if cfg.Throttle, err = throttle.New(throttle.Config{FreeFailures: 3}); err != nil {

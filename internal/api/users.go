@@ -3,9 +3,11 @@ package api
 import (
 	"context"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
+	"github.com/hikyaku-chat/hikyaku/internal/presence"
 	"github.com/hikyaku-chat/hikyaku/internal/store"
 	"github.com/hikyaku-chat/hikyaku/internal/wire"
 )
@@ -111,6 +113,9 @@ func (a *API) getPresence(ctx context.Context, in *struct {
 	states, err := a.cfg.Presence.States(ctx, allowed)
 	if err != nil {
 		a.log.ErrorContext(ctx, "presence could not be read", "error", err)
+	}
+	unknown := presence.Unknown(err, len(allowed))
+	if err != nil && !slices.Contains(unknown, false) {
 		return nil, newProblem(chat.CodeUnavailable, "", "presence cannot be told now; try again")
 	}
 	users, err := a.cfg.Store.Users(ctx, allowed)
@@ -122,7 +127,10 @@ func (a *API) getPresence(ctx context.Context, in *struct {
 		seen[u.ID] = wire.MillisOf(u.LastSeen)
 	}
 	out := &body[items[wire.PresenceState]]{items[wire.PresenceState]{Items: []wire.PresenceState{}}}
-	for _, s := range states {
+	for i, s := range states {
+		if unknown[i] {
+			continue
+		}
 		p := wire.PresenceState{User: s.User, State: s.Presence, LastSeen: wire.MillisOf(s.LastSeen)}
 		if s.Presence == chat.Offline && p.LastSeen == 0 {
 			p.LastSeen = seen[s.User]

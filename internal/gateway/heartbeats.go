@@ -7,6 +7,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/hikyaku-chat/hikyaku/internal/batching"
 	"github.com/hikyaku-chat/hikyaku/internal/store"
 	"github.com/hikyaku-chat/hikyaku/internal/websocket"
@@ -33,9 +35,11 @@ type check struct {
 }
 
 const (
-	checkBatch   = 1000
-	checkTimeout = 5 * time.Second
-	checkGather  = time.Second
+	checkBatch = 1000
+	// checkConcurrency leaves most of a store's connections to others.
+	checkConcurrency = 3
+	checkTimeout     = 5 * time.Second
+	checkGather      = time.Second
 	// activeFor is how long a session counts as active after its client sent or
 	// missed something: its heartbeats are short, so that a broken connection is
 	// noticed.
@@ -63,16 +67,27 @@ func newHeartbeats(g *Gateway) *heartbeats {
 }
 
 // run checks the devices that wait for it. What gathers in a moment is one look-up,
-// which costs little more than one device, unless the bus is interrupted.
+// which costs little more than one device. While the bus is interrupted nothing
+// gathers, and several look-ups run at a time: then thousands of devices wait.
 func (h *heartbeats) run() {
+	var lookups errgroup.Group
+	lookups.SetLimit(checkConcurrency)
 	for h.queue.Ready().Wait(h.g.ctx) {
-		if !h.g.interrupted.Load() {
+		interrupted := h.g.interrupted.Load()
+		if !interrupted {
 			sleep(h.g.ctx, h.gather)
 		}
 		for checks := h.queue.Take(checkBatch); len(checks) > 0; checks = h.queue.Take(checkBatch) {
-			h.check(h.g.ctx, checks)
+			lookups.Go(func() error {
+				h.check(h.g.ctx, checks)
+				return nil
+			})
+			if !interrupted {
+				_ = lookups.Wait()
+			}
 		}
 	}
+	_ = lookups.Wait()
 }
 
 // start begins the heartbeats of a session. Its list of conversations is newer

@@ -137,11 +137,11 @@ const luaNow = `local t = redis.call('TIME') local now = t[1] * 1000 + math.floo
 
 var (
 	liveScript = rueidis.NewLuaScript(luaNow + `return redis.call('ZRANGEBYSCORE', KEYS[1], '(' .. now, '+inf')`)
-	// settledScript returns for how many milliseconds Redis has known of gateways,
-	// -1 if it knows of none.
+	// settledScript returns for how many milliseconds Redis has known of us: who asks
+	// counts as well, since there may be no gateway that has a device.
 	settledScript = rueidis.NewLuaScript(luaNow + `
-local since = redis.call('GET', KEYS[1])
-return since and now - since or -1`)
+redis.call('SET', KEYS[1], now, 'NX')
+return now - redis.call('GET', KEYS[1])`)
 	// renewScript is a heartbeat of a node. It returns whether Redis knew the node.
 	renewScript = rueidis.NewLuaScript(luaNow + `
 redis.call('SET', KEYS[2], now, 'NX')

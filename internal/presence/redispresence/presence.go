@@ -141,8 +141,8 @@ func (p *Presence) nodesKey() string { return p.client.Key("nodes") }
 // deadNodesKey is in the same slot of a Cluster as nodesKey.
 func (p *Presence) deadNodesKey() string { return "{" + p.nodesKey() + "}:dead" }
 
-// knownSinceKey has the time from which on Redis has known of gateways. It is in the
-// same slot as nodesKey.
+// knownSinceKey has the time at which a gateway registered first, or somebody asked,
+// since Redis last forgot everything. It is in the same slot as nodesKey.
 func (p *Presence) knownSinceKey() string       { return "{" + p.nodesKey() + "}:since" }
 func (p *Presence) usersKey(node string) string { return p.client.Key("node:{" + node + "}:users") }
 

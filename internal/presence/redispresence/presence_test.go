@@ -179,6 +179,22 @@ func TestReaperDies(t *testing.T) {
 	}
 }
 
+// Where no gateway has a device, for example on a new installation, everybody is
+// offline, though not from the first question on.
+func TestNobodyIsConnected(t *testing.T) {
+	p := open(t, connect(t, startServer(t).URL()), nil)
+	if _, err := p.States(t.Context(), []chat.UserID{1}); err == nil {
+		t.Error("an empty Redis says at once that nobody is there")
+	}
+	eventually.Nil(t, "nobody is there", func() error {
+		states, err := p.States(t.Context(), []chat.UserID{1})
+		if err == nil && states[0].Presence != chat.Offline {
+			t.Fatalf("%+v", states)
+		}
+		return err
+	})
+}
+
 // Redis restarts empty: the users are soon registered again, and nobody is said to be
 // offline meanwhile. Users who connect during the outage are accepted.
 func TestRedisRestartsEmpty(t *testing.T) {
