@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"sync"
 	"testing"
 
 	"github.com/gobwas/ws"
@@ -20,10 +21,21 @@ func TestConnectionsOfOneUser(t *testing.T) {
 	cfg.Gateway.ConnectionsPerUser = 2
 	aki := acceptance.Join(t, start(t, cfg).URL(), "aki")
 	laptop := acceptance.Connect(t, aki.Client)
-	var refused ws.StatusError
-	if _, err := aki.Dial(t.Context(), nil); !errors.As(err, &refused) || int(refused) != http.StatusTooManyRequests {
-		t.Errorf("the third connection: %v", err)
+	// Also when they are opened at the same time as others.
+	var more sync.WaitGroup
+	for range 20 {
+		more.Go(func() {
+			s, err := aki.Dial(context.Background(), nil)
+			if err == nil {
+				s.Close()
+			}
+			var refused ws.StatusError
+			if !errors.As(err, &refused) || int(refused) != http.StatusTooManyRequests {
+				t.Errorf("the third connection: %v", err)
+			}
+		})
 	}
+	more.Wait()
 	laptop.Socket.Close()
 	eventually.True(t, "another connection is taken", func() bool {
 		s, err := aki.Dial(context.Background(), nil)

@@ -246,12 +246,13 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		g.refuseLogin(w, r, err)
 		return
 	}
-	if g.hub.numSessionsOf(user.ID) >= g.cfg.ConnectionsPerUser {
+	s := newSession(g, user.ID, sess.ID)
+	if !g.hub.reserve(s, g.cfg.ConnectionsPerUser) {
 		w.Header().Set("Retry-After", "10")
 		refuse(w, http.StatusTooManyRequests, chat.Refuse(chat.CodeRateLimited, "", "this account has %d connections already", g.cfg.ConnectionsPerUser))
 		return
 	}
-	s := newSession(g, user.ID, sess.ID)
+	defer g.hub.cancel(s)
 	conn, err := g.sockets.Upgrade(w, r, s)
 	if err != nil {
 		var status interface{ StatusCode() int }

@@ -9,9 +9,10 @@ import (
 
 // hub has the sessions of this gateway by user. It is safe for concurrent use.
 type hub struct {
-	mu    sync.RWMutex
-	users map[chat.UserID]*userSessions
-	total int
+	mu       sync.RWMutex
+	users    map[chat.UserID]*userSessions
+	total    int
+	reserved map[chat.UserID]int // connections that are being opened, those of nobody left out
 }
 
 // userSessions are the sessions of one user on this gateway, at least one.
@@ -19,12 +20,50 @@ type userSessions struct {
 	sessions []*session // copied on write, so that readers need no lock
 }
 
-func newHub() *hub { return &hub{users: map[chat.UserID]*userSessions{}} }
+func newHub() *hub {
+	return &hub{users: map[chat.UserID]*userSessions{}, reserved: map[chat.UserID]int{}}
+}
+
+// reserve has s count as one of its user's connections until it is added or
+// cancelled. It reports whether the user has less than limit: connections that are
+// opened at the same time count as well.
+func (h *hub) reserve(s *session, limit int) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	n := h.reserved[s.user]
+	if u := h.users[s.user]; u != nil {
+		n += len(u.sessions)
+	}
+	if n >= limit {
+		return false
+	}
+	h.reserved[s.user]++
+	s.reserved = true
+	return true
+}
+
+// cancel ends a reservation that was not used.
+func (h *hub) cancel(s *session) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.endReservation(s)
+}
+
+func (h *hub) endReservation(s *session) {
+	if !s.reserved {
+		return
+	}
+	s.reserved = false
+	if h.reserved[s.user]--; h.reserved[s.user] == 0 {
+		delete(h.reserved, s.user)
+	}
+}
 
 // add adds s.
 func (h *hub) add(s *session) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	h.endReservation(s)
 	u := h.users[s.user]
 	if u == nil {
 		u = &userSessions{}
@@ -62,8 +101,6 @@ func (h *hub) sessionsOf(user chat.UserID) []*session {
 	}
 	return nil
 }
-
-func (h *hub) numSessionsOf(user chat.UserID) int { return len(h.sessionsOf(user)) }
 
 func (h *hub) numSessions() int {
 	h.mu.RLock()

@@ -36,6 +36,7 @@ type session struct {
 	id           chat.SessionID
 	device       int64
 	conn         *websocket.Conn
+	reserved     bool               // it counts as a connection of its user, though it is not in the hub yet; guarded by hub.mu
 	sender       *submission.Sender // set by start, before frames are handled
 	frameLimiter *rate.Limiter      // for frames that are neither sends, syncs nor pings; used by the event loop or the backlog, never by both at once
 
