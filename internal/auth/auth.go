@@ -9,6 +9,8 @@ import (
 	"encoding/base64"
 	"log/slog"
 	"net/http"
+	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -100,7 +102,7 @@ func (a *Authenticator) Authenticate(r *http.Request) (store.Session, chat.User,
 	if err != nil {
 		return store.Session{}, chat.User{}, err
 	}
-	if named := namedAccount(r); named != "" && named != u.ID.String() {
+	if !meantFor(r, u.ID) {
 		return store.Session{}, chat.User{}, chat.Refuse(chat.CodeOtherAccount, "", "another account is logged in here now")
 	}
 	if now.Sub(s.SeenAt) >= touchInterval {
@@ -130,13 +132,19 @@ func tokenOf(r *http.Request) string {
 	return c.Value
 }
 
-// namedAccount returns the id of the account that a request is meant for, "" when
-// it does not say.
-func namedAccount(r *http.Request) string {
-	if named := r.Header.Get(AccountHeader); named != "" || r.URL.RawQuery == "" {
-		return named
+// meantFor reports whether a request is meant for an account: whatever it names,
+// in the header or the query and however often, is this one. A query that cannot be
+// read may name another.
+func meantFor(r *http.Request, account chat.UserID) bool {
+	named := r.Header.Values(AccountHeader)
+	if r.URL.RawQuery != "" {
+		query, err := url.ParseQuery(r.URL.RawQuery)
+		if err != nil && strings.Contains(r.URL.RawQuery, AccountParameter) {
+			return false
+		}
+		named = append(slices.Clip(named), query[AccountParameter]...)
 	}
-	return r.URL.Query().Get(AccountParameter)
+	return !slices.ContainsFunc(named, func(id string) bool { return id != account.String() })
 }
 
 // Cookie returns the session cookie with a token, or one that deletes the cookie

@@ -29,23 +29,32 @@ func (o *singleSessionStore) TouchSession(_ context.Context, _ chat.SessionID, s
 func TestNamedAccount(t *testing.T) {
 	now := time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC)
 	for _, tt := range []struct {
-		header, query string
-		code          chat.Code
+		headers []string
+		query   string
+		code    chat.Code
 	}{
-		{"", "", ""},
-		{"7", "", ""},
-		{"", "?account=7", ""},
-		{"7", "?account=8", ""}, // the header is set on purpose
-		{"8", "", chat.CodeOtherAccount},
-		{"07", "", chat.CodeOtherAccount},
-		{"", "?account=8", chat.CodeOtherAccount},
+		{nil, "", ""},
+		{nil, "?q=%zz", ""},
+		{[]string{"7"}, "", ""},
+		{nil, "?account=7", ""},
+		{[]string{"7"}, "?account=7", ""},
+		{[]string{"7"}, "?account=8", chat.CodeOtherAccount},
+		{[]string{"8"}, "", chat.CodeOtherAccount},
+		{[]string{"07"}, "", chat.CodeOtherAccount},
+		{[]string{""}, "", chat.CodeOtherAccount},
+		{[]string{"7", "8"}, "", chat.CodeOtherAccount},
+		{nil, "?account=8", chat.CodeOtherAccount},
+		{nil, "?account=", chat.CodeOtherAccount},
+		{nil, "?account=7&account=8", chat.CodeOtherAccount},
+		{nil, "?account=7;account=8", chat.CodeOtherAccount},
+		{nil, "?account=%zz", chat.CodeOtherAccount},
 	} {
 		st := &singleSessionStore{store.Session{SeenAt: now.Add(-time.Hour), ExpiresAt: now.Add(time.Hour)}}
 		a := auth.NewAuthenticator(auth.Config{Store: namedUserStore{st, 7}, Now: func() time.Time { return now }})
 		r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/"+tt.query, http.NoBody)
 		r.AddCookie(auth.Cookie("token", false))
-		if tt.header != "" {
-			r.Header.Set(auth.AccountHeader, tt.header)
+		for _, named := range tt.headers {
+			r.Header.Add(auth.AccountHeader, named)
 		}
 		_, _, err := a.Authenticate(r)
 		if chat.CodeOf(err) != tt.code || (err == nil) != (tt.code == "") {
