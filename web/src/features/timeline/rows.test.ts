@@ -50,6 +50,14 @@ describe("rowsOf", () => {
     expect(buildRows([m(1, noon, "1")], [out], "1", 0, true).filter((r) => r.kind !== "day")).toHaveLength(1);
     expect(buildRows([], [out], "1", 0, true).at(-1)).toMatchObject({ kind: "outgoing", key: "m1" });
   });
+
+  it("keeps messages apart to which others have given the same client id", () => {
+    const same = [m(1, noon, "1"), m(2, noon), m(3, noon, "3")].map((x) => ({ ...x, client_id: "m1" }));
+    const out = { id: "m2", conversation: "c", body: "x", replyTo: 0, at: noon, state: "sending" as const };
+    const rows = buildRows([...same, m(4, noon), { ...m(5, noon), client_id: "m2" }], [out], "1", 0, true);
+    expect(rows.filter((r) => r.kind === "outgoing")).toHaveLength(1);
+    expect(new Set(rows.map((r) => r.key)).size).toBe(rows.length);
+  });
 });
 
 describe("firstUnread", () => {

@@ -35,12 +35,13 @@ export function buildRows(
       previous = null;
     }
     const startsGroup = !continuesGroup(previous, message.sender, message.at);
-    // A message keeps the key that it had in the outbox, so that it does not
-    // flicker when it is stored.
-    rows.push({ kind: "message", key: message.client_id, message, startsGroup });
+    // A message of one's own keeps the key that it had in the outbox, so that it does
+    // not flicker when it is stored. Others may have chosen the same client id.
+    const key = message.sender === me ? message.client_id : message.id;
+    rows.push({ kind: "message", key, message, startsGroup });
     previous = { sender: message.sender, at: message.at };
   }
-  const stored = new Set(messages.map((m) => m.client_id));
+  const stored = new Set(messages.filter((m) => m.sender === me).map((m) => m.client_id));
   for (const message of outgoing) {
     if (stored.has(message.id)) continue;
     addDay(message.at);
