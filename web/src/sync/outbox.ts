@@ -32,7 +32,12 @@ export type SharedMessage = OutboxMessage & {
   order: number;
   /** Whether it may have reached the server at any time. */
   attempted: boolean;
+  /** In milliseconds, how long the server wants to be spared it from now on. */
+  pause?: number;
 };
+
+/** Pause is the time in which the server does not want a message again. */
+type Pause = { ms: number; until: number; timer: ReturnType<typeof setTimeout> };
 
 /** What the outboxes of an account's tabs tell each other. */
 export type OutboxTabMessage =
@@ -86,7 +91,8 @@ type Entry = SharedMessage & {
  * begins, as after each connection, with everything that has no final answer. */
 export class Outbox {
   private entries: Entry[] = [];
-  private retryTimers = new Map<string, ReturnType<typeof setTimeout>>();
+  /** By message. The later messages of its conversation wait as well. */
+  private readonly pauses = new Map<string, Pause>();
   private isConnected = false;
   private isStopped = false;
   private inFlightLimit = 1;
@@ -123,7 +129,7 @@ export class Outbox {
       })),
       false,
     );
-    this.tabs.post({ t: "hello", messages: this.unstored.map(shared) });
+    this.tabs.post({ t: "hello", messages: this.unstored.map((e) => this.shared(e)) });
   }
 
   /** Takes what another tab tells. */
@@ -154,10 +160,13 @@ export class Outbox {
       if (this.gone.has(m.id)) continue;
       const e = this.find(m.id);
       if (!e) {
-        this.entries.push({ ...m, sent: false, owed: false, foreign, isStored: false });
+        const { pause, ...message } = m;
+        this.entries.push({ ...message, sent: false, owed: false, foreign, isStored: false });
+        if (pause) this.pause(m.id, pause);
         continue;
       }
       e.attempted ||= m.attempted;
+      if (m.pause && this.willSend(e.id) && !this.pauses.has(e.id)) this.pause(e.id, m.pause);
       if (e.isStored || progress(m) <= progress(e)) continue;
       e.state = m.state;
       e.code = m.code;
@@ -274,7 +283,8 @@ export class Outbox {
     // When another tab has taken over it is not sent again here.
     if (!this.tabs.lock.isHeld) return;
     e.sent = false;
-    this.pauseConversation(e.conversation, frame.retry_after_ms);
+    this.pause(e.id, frame.retry_after_ms);
+    this.tell([e]);
   }
 
   /** A message failed after it was accepted. The digest says which one: it may be
@@ -368,7 +378,7 @@ export class Outbox {
   }
 
   stop() {
-    this.clearRetries();
+    for (const id of [...this.pauses.keys()]) this.endPause(id);
     clearTimeout(this.takeoverTimer);
     clearTimeout(this.storedTimer);
     this.isConnected = false;
@@ -378,7 +388,6 @@ export class Outbox {
 
   /** This tab sends from now on, or another does. */
   private begin(isHeld: boolean) {
-    this.clearRetries();
     if (!isHeld) return;
     clearTimeout(this.takeoverTimer);
     for (const e of this.entries) e.sent = e.foreign = false;
@@ -392,25 +401,49 @@ export class Outbox {
   }
 
   /** Takes over after a while in which nothing was heard of the tab that sends, if
-   * something is unsent that the person looks at. */
+   * something is unsent that the person looks at, and that the server wants. */
   private watch() {
     clearTimeout(this.takeoverTimer);
-    if (!this.isConnected || this.tabs.lock.isHeld || !this.hasUnsent) return;
+    if (!this.isConnected || this.tabs.lock.isHeld || !this.hasDue) return;
     this.takeoverTimer = setTimeout(() => {
-      if (this.hasUnsent && this.tabs.isVisible()) this.takeOver();
+      if (this.hasDue && this.tabs.isVisible()) this.takeOver();
     }, takeoverDelay);
   }
 
-  private get hasUnsent() {
-    return this.entries.some((e) => e.state === "sending");
+  private get hasDue() {
+    return this.unpaused.some((e) => e.state === "sending");
   }
 
-  private clearRetries() {
-    for (const timer of this.retryTimers.values()) clearTimeout(timer);
-    this.retryTimers.clear();
+  /** What has no final answer and is not held up by a pause. */
+  private get unpaused(): Entry[] {
+    const paused = new Set<string>();
+    return this.entries.filter((e) => {
+      if (e.isStored || e.state === "failed") return false;
+      if (this.pauses.has(e.id)) paused.add(e.conversation);
+      return !paused.has(e.conversation);
+    });
   }
 
+  /** Does not send a message for some time, in whichever tab and on whichever
+   * connection. */
+  private pause(id: string, ms: number) {
+    this.endPause(id);
+    const timer = setTimeout(() => {
+      this.pauses.delete(id);
+      this.flush();
+      this.watch();
+    }, ms);
+    this.pauses.set(id, { ms, until: Date.now() + ms, timer });
+  }
+
+  private endPause(id: string) {
+    clearTimeout(this.pauses.get(id)?.timer);
+    this.pauses.delete(id);
+  }
+
+  /** A message will not be sent again. */
   private withdrawOwed(e: Entry) {
+    this.endPause(e.id);
     if (e.owed) this.withdraw(e.id);
     e.owed = false;
   }
@@ -458,25 +491,13 @@ export class Outbox {
     }
   }
 
-  private pauseConversation(conversation: string, ms: number) {
-    if (this.retryTimers.has(conversation)) return;
-    this.retryTimers.set(
-      conversation,
-      setTimeout(() => {
-        this.retryTimers.delete(conversation);
-        this.flush();
-      }, ms),
-    );
-  }
-
   private flush() {
     if (!this.isConnected || !this.tabs.lock.isHeld) return;
     const attempted: Entry[] = [];
     let inFlight = this.entries.filter((e) => e.sent && e.state === "sending").length;
-    const blocked = new Set(this.retryTimers.keys());
-    for (const e of this.entries) {
+    for (const e of this.unpaused) {
       if (inFlight >= this.inFlightLimit) break;
-      if (e.sent || e.foreign || e.isStored || e.state === "failed" || blocked.has(e.conversation)) continue;
+      if (e.sent || e.foreign) continue;
       const frame: ClientFrame = { t: "send", id: e.id, conversation: e.conversation, body: e.body };
       if (e.replyTo) frame.reply_to = e.replyTo;
       if (!this.send(frame)) break;
@@ -490,7 +511,15 @@ export class Outbox {
   }
 
   private tell(messages: Entry[], takes = false) {
-    this.tabs.post({ t: "changed", messages: messages.map(shared), takes });
+    this.tabs.post({ t: "changed", messages: messages.map((e) => this.shared(e)), takes });
+  }
+
+  private shared(e: Entry): SharedMessage {
+    const { id, conversation, body, replyTo, at, state, code, order, attempted } = e;
+    const p = this.pauses.get(id);
+    // The clock may have been set meanwhile.
+    const pause = p && Math.min(p.ms, Math.max(0, p.until - Date.now()));
+    return { id, conversation, body, replyTo, at, state, code, order, attempted, pause };
   }
 
   private publish() {
@@ -500,11 +529,6 @@ export class Outbox {
       }),
     );
   }
-}
-
-function shared(e: Entry): SharedMessage {
-  const { id, conversation, body, replyTo, at, state, code, order, attempted } = e;
-  return { id, conversation, body, replyTo, at, state, code, order, attempted };
 }
 
 /** How far a message has come. */

@@ -155,10 +155,12 @@ describe("an outbox of several tabs", () => {
     await a.outbox.add("1", "c", "one", 0, 0);
     a.outbox.accepted("1");
     await a.outbox.add("2", "c", "two", 0, 0);
-    a.outbox.rejected({ id: "2", code: "unavailable", retry_after_ms: 60_000 });
+    a.outbox.rejected({ id: "2", code: "unavailable", retry_after_ms: 500 });
     await settle();
     browser.end(a);
     await settle();
+    expect(b.sent).toEqual(["1"]);
+    vi.advanceTimersByTime(500);
     expect(b.sent).toEqual(["1", "2"]);
     // Also after another tab has taken over meanwhile.
     await c.outbox.add("3", "c", "three", 0, 0);
@@ -202,6 +204,61 @@ describe("an outbox of several tabs", () => {
       expect(browser.sender).toBe(isVisible ? b : a);
       expect(b.sent).toEqual(isVisible ? ["1"] : []);
     }
+  });
+
+  it("does not take over from a tab that sends when the server wants it again", async () => {
+    const { connect, open, browser } = setup();
+    const [a, b] = await connect(2);
+    for (const [id, conversation] of [
+      ["1", "c"],
+      ["2", "c"],
+    ] as const)
+      await a.outbox.add(id, conversation, id, 0, 0);
+    a.outbox.rejected({ id: "1", code: "rate_limited", retry_after_ms: 10_000 });
+    a.outbox.rejected({ id: "2", code: "order", retry_after_ms: 100, waits_for: "1" });
+    await settle();
+    vi.advanceTimersByTime(4000);
+    await settle();
+    // One that hears of it later does not either.
+    const c = await open();
+    c.outbox.connected(10);
+    await settle();
+    vi.advanceTimersByTime(5999);
+    await settle();
+    expect(browser.sender).toBe(a);
+    expect([a.sent, b.sent, c.sent]).toEqual([["1", "2"], [], []]);
+    vi.advanceTimersByTime(1);
+    expect(a.sent).toEqual(["1", "2", "1", "2"]);
+  });
+
+  it("takes over from a tab that does not send when the server wants it again", async () => {
+    const { connect, browser } = setup();
+    const [a, b] = await connect(2);
+    await a.outbox.add("1", "c", "one", 0, 0);
+    a.outbox.rejected({ id: "1", code: "rate_limited", retry_after_ms: 10_000 });
+    await settle();
+    Object.assign(a.outbox, { flush() {}, watch() {} }); // it is frozen
+    vi.advanceTimersByTime(12_999);
+    await settle();
+    expect(browser.sender).toBe(a);
+    vi.advanceTimersByTime(1);
+    await settle();
+    expect([browser.sender === b, b.sent]).toEqual([true, ["1"]]);
+  });
+
+  it("waits as long as the server says in a tab in which the person writes meanwhile", async () => {
+    const { connect, browser } = setup();
+    const [a, b] = await connect(2);
+    await a.outbox.add("1", "c", "one", 0, 0);
+    a.outbox.rejected({ id: "1", code: "rate_limited", retry_after_ms: 10_000 });
+    await settle();
+    await b.outbox.add("2", "c", "two", 0, 0);
+    await b.outbox.add("3", "other", "three", 0, 0);
+    await settle();
+    expect(browser.sender).toBe(b);
+    expect(b.sent).toEqual(["3"]);
+    vi.advanceTimersByTime(10_000);
+    expect([a.sent, b.sent]).toEqual([["1"], ["3", "1", "2"]]);
   });
 
   it("takes over when the person comes back to it", async () => {
