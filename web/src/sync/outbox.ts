@@ -15,23 +15,27 @@ export type OutboxMessage = {
   code?: string;
 };
 
+/** A message as the device keeps it. */
+type KeptMessage = StoredMessage & { retries?: number };
+
 /** OutboxStorage keeps the messages on the device. It may fail at any time, as
  * when the browser closes the database: the messages are sent nevertheless. */
 export type OutboxStorage = {
-  outbox(): Promise<StoredMessage[]>;
-  save(m: StoredMessage): Promise<void>;
+  outbox(): Promise<KeptMessage[]>;
+  save(m: KeptMessage): Promise<void>;
   delete(id: string): Promise<void>;
 };
 
-/** A message as all tabs of the account have it. Its state only moves forward, from
- * sending to accepted or to failed, so that tabs agree in whatever order they hear of
- * that. */
+/** A message as all tabs of the account have it. It only moves forward (see progress),
+ * so that tabs agree in whatever order they hear of that. */
 export type SharedMessage = OutboxMessage & {
   /** Where it stands among the others: when it was written, by the clock that all
    * tabs of the browser share. */
   order: number;
   /** Whether it may have reached the server at any time. */
   attempted: boolean;
+  /** How often the person has sent it again under its id. */
+  retries?: number;
   /** In milliseconds, how long the server wants to be spared it from now on. */
   pause?: number;
 };
@@ -46,7 +50,7 @@ export type OutboxTabMessage =
   /** What is new or has changed. The tab that says so takes the lock, if it takes it,
    * and sends these messages itself. */
   | { t: "changed"; messages: SharedMessage[]; takes: boolean }
-  /** What the person has given up, or sent anew under another id. */
+  /** What the person has given up, or sent again under another id. */
   | { t: "removed"; ids: string[] }
   /** What the server has stored, as one tab has seen. */
   | { t: "stored"; ids: string[] };
@@ -115,7 +119,7 @@ export class Outbox {
   /** Loads the messages that other pages left unsent, those that ended as well as those
    * that are open; again when the storage works that did not before. */
   async load() {
-    const stored = await this.storage.outbox().catch((e): StoredMessage[] => {
+    const stored = await this.storage.outbox().catch((e): KeptMessage[] => {
       console.warn("unsent messages cannot be loaded", e);
       return [];
     });
@@ -168,6 +172,11 @@ export class Outbox {
       e.attempted ||= m.attempted;
       if (m.pause && this.willSend(e.id) && !this.pauses.has(e.id)) this.pause(e.id, m.pause);
       if (e.isStored || progress(m) <= progress(e)) continue;
+      if (retriesOf(m) > retriesOf(e)) {
+        e.retries = m.retries;
+        e.sent = false;
+        e.foreign = foreign;
+      }
       e.state = m.state;
       e.code = m.code;
       if (e.state === "failed") this.withdrawOwed(e);
@@ -259,9 +268,15 @@ export class Outbox {
     this.watch();
   }
 
-  accepted(id: string) {
+  /** The server has taken a message. Whether it was stored long ago is not said: nothing
+   * more is heard then, if the user is not in its conversation. */
+  accepted(id: string, isMember: (conversation: string) => boolean = () => true) {
     const e = this.find(id);
     if (!e || e.state !== "sending") return;
+    if (e.retries && !isMember(e.conversation)) {
+      this.stored(id);
+      return;
+    }
     e.state = "accepted";
     this.publish();
     this.tell([e]);
@@ -314,22 +329,28 @@ export class Outbox {
     this.tabs.post({ t: "stored", ids: [id] });
   }
 
-  /** Sends a failed message again, under a new id: what has failed under an id
-   * stays so. */
+  /** Sends a failed message again. What the server has refused under an id stays so:
+   * it goes under a new one. What has no answer goes under the same id, since it may be
+   * stored. */
   retry(id: string, newId: string) {
     const e = this.find(id);
-    if (!e) return;
+    if (e?.state !== "failed") return;
     const takes = this.takeOver();
-    this.forget(id, "removed");
-    void this.delete(id);
-    e.id = newId;
+    const isRefused = e.code !== "unconfirmed";
+    if (isRefused) {
+      this.forget(id, "removed");
+      void this.delete(id);
+      e.id = newId;
+      e.attempted = false;
+    }
+    e.retries = isRefused ? 0 : retriesOf(e) + 1;
     e.state = "sending";
     e.code = undefined;
-    e.attempted = e.sent = e.foreign = false;
+    e.sent = e.foreign = false;
     void this.save(e);
     this.publish();
     this.tell([e], takes);
-    this.tabs.post({ t: "removed", ids: [id] });
+    if (isRefused) this.tabs.post({ t: "removed", ids: [id] });
     this.flush();
   }
 
@@ -465,7 +486,7 @@ export class Outbox {
 
   /** Saves a message on the device, if that is possible. */
   private async save(e: Entry) {
-    const stored: StoredMessage = {
+    const stored: KeptMessage = {
       id: e.id,
       order: e.order,
       conversation: e.conversation,
@@ -473,6 +494,7 @@ export class Outbox {
       replyTo: e.replyTo,
       at: e.at,
       failed: e.state === "failed" ? (e.code ?? "failed") : undefined,
+      retries: e.retries,
     };
     try {
       await this.storage.save(stored);
@@ -515,11 +537,11 @@ export class Outbox {
   }
 
   private shared(e: Entry): SharedMessage {
-    const { id, conversation, body, replyTo, at, state, code, order, attempted } = e;
+    const { id, conversation, body, replyTo, at, state, code, order, attempted, retries } = e;
     const p = this.pauses.get(id);
     // The clock may have been set meanwhile.
     const pause = p && Math.min(p.ms, Math.max(0, p.until - Date.now()));
-    return { id, conversation, body, replyTo, at, state, code, order, attempted, pause };
+    return { id, conversation, body, replyTo, at, state, code, order, attempted, retries, pause };
   }
 
   private publish() {
@@ -531,9 +553,16 @@ export class Outbox {
   }
 }
 
-/** How far a message has come. */
-function progress({ state, code }: OutboxMessage): number {
-  if (state === "sending") return 0;
-  if (state === "accepted") return 1;
-  return code === "unconfirmed" ? 2 : 3;
+/** How far a message has come: from sending to accepted or to unconfirmed, from there
+ * to sending again, and at last to its final failure. */
+function progress(m: SharedMessage): number {
+  const steps = 3 * retriesOf(m);
+  if (m.state === "sending") return steps;
+  if (m.state === "accepted") return steps + 1;
+  return m.code === "unconfirmed" ? steps + 2 : Infinity;
+}
+
+/** Pages of earlier versions do not count them. */
+function retriesOf(m: SharedMessage): number {
+  return m.retries ?? 0;
 }

@@ -34,6 +34,7 @@ async function setup(conversations: Summary[] = [summary()]) {
   const stored: string[] = [];
   const removed: string[] = [];
   const failed: string[] = [];
+  const accepted: [id: string, isMember?: (conversation: string) => boolean][] = [];
   const received: string[] = [];
   const store = createStore<SyncState>()(() => ({ ...emptySyncState, me }));
   const engine = new SyncClient(
@@ -43,7 +44,7 @@ async function setup(conversations: Summary[] = [summary()]) {
       return true;
     },
     {
-      accepted: () => {},
+      accepted: (...answer) => accepted.push(answer),
       rejected: () => {},
       failed: (...failure) => failed.push(failure.join(" ")),
       stored: (id) => stored.push(id),
@@ -72,6 +73,7 @@ async function setup(conversations: Summary[] = [summary()]) {
   if (conversations.length > 0) open(1);
   sent.length = 0;
   return {
+    accepted,
     engine,
     store,
     sent,
@@ -293,6 +295,19 @@ describe("SyncClient", () => {
     engine.handleFrame({ t: "mark", conversation: "c", user: other.id, read: 2, received: 2 });
     engine.handleFrame({ t: "mark", conversation: "c", user: other.id, read: 1, received: 1 });
     expect(store.getState().marks.c![other.id]).toEqual({ read: 2, received: 2 });
+  });
+
+  it("tells the outbox what of its messages a page of history has", async () => {
+    const { open, stored } = await setup();
+    open(3, [message(1, 2), message(2, 3, { sender: me.id })]);
+    expect(stored).toEqual(["m2"]);
+  });
+
+  it("tells the outbox, with what was accepted, in which conversations the user is", async () => {
+    const { accepted, engine } = await setup();
+    engine.handleFrame({ t: "accepted", id: "m1" });
+    const [id, isMember] = accepted[0]!;
+    expect([id, isMember!("c"), isMember!("gone")]).toEqual(["m1", true, false]);
   });
 
   it("asks for the user's role when it may have changed, and for nothing else", async () => {

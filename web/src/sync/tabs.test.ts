@@ -343,6 +343,64 @@ describe("an outbox of several tabs", () => {
   });
 });
 
+describe("what has no answer, in several tabs", () => {
+  /** Two tabs with one message of which it is not known whether it was stored. */
+  const unconfirmed = async () => {
+    const all = setup();
+    const [a, b] = await all.connect(2);
+    await a.outbox.add("1", "c", "one", 0, 0);
+    await settle();
+    for (const t of [a, b]) t.outbox.removeConversation("c");
+    await settle();
+    for (const t of [a, b]) expect(t.states()).toEqual(["1 unconfirmed"]);
+    return { ...all, a, b };
+  };
+
+  it("is retried in all under the same id, and once", async () => {
+    const { a, b, connect } = await unconfirmed();
+    b.outbox.retry("1", "2");
+    await settle();
+    expect([a.sent, b.sent]).toEqual([["1"], ["1"]]);
+    for (const t of [a, b]) expect(t.states()).toEqual(["1 sending"]);
+    // An older word of another tab does not end that, nor what is loaded.
+    const [c] = await connect(1);
+    expect([b, c].map((t) => t.states())).toEqual([["1 sending"], ["1 sending"]]);
+    b.outbox.accepted("1");
+    await settle();
+    expect(a.states()).toEqual(["1 accepted"]);
+    // The same happens again.
+    a.outbox.removeConversation("c");
+    await settle();
+    expect(b.states()).toEqual(["1 unconfirmed"]);
+    b.outbox.retry("1", "2");
+    b.outbox.rejected({ id: "1", code: "not_found" });
+    await settle();
+    for (const t of [a, b, c]) expect(t.states()).toEqual(["1 not_found"]);
+  });
+
+  it("is sent by the tab that is connected when it is retried in one that is not", async () => {
+    const { a, b } = await unconfirmed();
+    b.outbox.disconnected();
+    b.outbox.retry("1", "2");
+    await settle();
+    expect([a.sent, b.sent]).toEqual([["1", "1"], []]);
+  });
+
+  it("is not taken back by a tab that has not heard of the retry", async () => {
+    const { a, b, storage, open } = await unconfirmed();
+    a.tabs.onMessage = () => {}; // it is frozen
+    b.outbox.retry("1", "2");
+    await settle();
+    expect(storage.messages.get("1")!.failed).toBeUndefined();
+    b.outbox.stop();
+    b.tabs.close();
+    a.tabs.onMessage = (m) => (m.t === "draft" ? undefined : a.outbox.receive(m));
+    const c = await open(); // which a answers with what it has
+    await settle();
+    expect([a.states(), c.states()]).toEqual([["1 sending"], ["1 sending"]]);
+  });
+});
+
 describe("an outbox without locks", () => {
   it("sends in each tab what was written there, and what a closed tab left", async () => {
     const { browser, connect } = setup({ hasLocks: false });
