@@ -5,6 +5,7 @@ import { Drafts } from "./drafts";
 import { FakeBrowser } from "./fakebrowser";
 import { MemoryStorage } from "./memorystorage";
 import { Outbox, type OutboxMessage } from "./outbox";
+import { SenderLock } from "./senderlock";
 import { openTabs, Tabs } from "./tabs";
 
 type Options = { hasLocks?: boolean; hasChannel?: boolean; isVisible?: boolean };
@@ -439,6 +440,78 @@ describe("an outbox without locks", () => {
     expect(warn).toHaveBeenCalledOnce();
     tabs.close();
     expect(() => tabs.post({ t: "removed", ids: [] })).not.toThrow();
+  });
+});
+
+describe("a lock that the browser refuses", () => {
+  const invalid = () => new DOMException("the document is not active", "InvalidStateError");
+  beforeEach(() => void vi.spyOn(console, "warn").mockImplementation(() => {}));
+
+  /** Two tabs, and what decides how often the second is refused from now on. */
+  const open = async () => {
+    const browser = new FakeBrowser();
+    const refusals = { left: 0 };
+    const lockOf = (tab: object) => {
+      const locks = browser.locks(tab);
+      return new SenderLock("1", {
+        request: (...args) => (refusals.left-- > 0 ? Promise.reject(invalid()) : locks.request(...args)),
+      });
+    };
+    const lock = { a: lockOf({}), b: lockOf({}) };
+    lock.a.request();
+    await settle();
+    return { browser, lock, refusals };
+  };
+
+  it("is asked for again, and is exclusive all the time", async () => {
+    const { lock, refusals } = await open();
+    refusals.left = 2;
+    lock.b.request();
+    await settle();
+    expect([lock.b.isHeld, lock.b.isExclusive]).toEqual([false, true]);
+    lock.b.request(); // on the next connection
+    await settle();
+    expect([lock.b.isHeld, lock.b.isExclusive]).toEqual([false, true]);
+    vi.advanceTimersByTime(1000);
+    await settle();
+    lock.a.release();
+    await settle();
+    expect([lock.a.isHeld, lock.b.isHeld]).toEqual([false, true]);
+    // What was refused before does not count any more.
+    lock.b.release();
+    lock.a.request();
+    await settle();
+    refusals.left = 2;
+    expect(lock.b.take()).toBe(true);
+    await settle();
+    vi.advanceTimersByTime(1000);
+    await settle();
+    expect([lock.a.isHeld, lock.b.isExclusive]).toEqual([true, true]);
+  });
+
+  it("is not asked for when it is not wanted any more", async () => {
+    const { lock, refusals } = await open();
+    refusals.left = 1;
+    lock.b.request();
+    await settle();
+    lock.b.release();
+    vi.advanceTimersByTime(1000);
+    lock.a.release();
+    await settle();
+    expect(lock.b.isHeld).toBe(false);
+  });
+
+  it("is given up when that does not end: something has to send", async () => {
+    const { lock, refusals } = await open();
+    refusals.left = 3;
+    lock.b.request();
+    for (let i = 0; i < 2; i++) {
+      await settle();
+      expect(lock.b.isHeld).toBe(false);
+      vi.advanceTimersByTime(1000);
+    }
+    await settle();
+    expect([lock.b.isHeld, lock.b.isExclusive]).toEqual([true, false]);
   });
 });
 
