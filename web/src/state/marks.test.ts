@@ -77,11 +77,25 @@ describe("MarkSender", () => {
     marks.connected();
     marks.listed(); // the server's summary still says 0
     vi.advanceTimersByTime(300);
-    marks.listed();
-    vi.advanceTimersByTime(300);
     expect(sent.slice(1)).toEqual([{ t: "mark", conversation: "g", read: 7, received: 0 }]);
     store.setState(({ conversations: c }) => ({ conversations: { ...c, g: { ...c.g!, read: 7 } } }));
     marks.connected();
+    marks.listed();
+    vi.advanceTimersByTime(300);
+    expect(sent).toHaveLength(2);
+  });
+
+  it("tells again what the next list on the same connection does not know", async () => {
+    const { marks, sent, store } = open();
+    const told = { t: "mark", conversation: "d", read: 7, received: 7 };
+    marks.markReceived(received("d", 7));
+    marks.markRead("d", 7);
+    vi.advanceTimersByTime(300);
+    expect(sent).toEqual([told]); // which the server could not store
+    marks.listed();
+    vi.advanceTimersByTime(300);
+    expect(sent).toEqual([told, { ...told, received: 0 }]);
+    store.setState(({ conversations: c }) => ({ conversations: { ...c, d: { ...c.d!, read: 7 } } }));
     marks.listed();
     vi.advanceTimersByTime(300);
     expect(sent).toHaveLength(2);

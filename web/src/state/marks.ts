@@ -19,7 +19,7 @@ const join = (a: Marks, b: Marks): Marks => ({
 });
 
 /** MarkSender reports to the server what was read and received. Marks are not
- * answered, and what is lost with a connection is told on the next one. */
+ * answered: what the server does not know by its next list is told again. */
 export class MarkSender {
   /** By conversation, what is to be told. */
   private readonly pending = new Map<string, Marks>();
@@ -62,8 +62,11 @@ export class MarkSender {
    * is told again, and what has come with it is told as received. */
   listed() {
     const { conversations, localReadMarks } = this.store.getState();
-    for (const c of Object.values(conversations))
+    for (const c of Object.values(conversations)) {
+      const told = this.told.get(c.id);
+      if (told) this.told.set(c.id, { ...told, read: Math.min(told.read, c.read) });
       this.add(c.id, unknownToServer(c, localReadMarks[c.id] ?? 0));
+    }
   }
 
   private add(conversation: string, marks: Marks) {

@@ -38,8 +38,13 @@ function reset({ removals: before, conversations, changeLogs }: SyncState): Part
 }
 
 function applySummary(s: SyncState, c: Summary): Partial<SyncState> {
-  const conversations = { ...s.conversations, [c.id]: mergeSummary(s.conversations[c.id], c) };
-  if (!c.peer) return { conversations };
+  const stored = s.conversations[c.id];
+  const conversations = { ...s.conversations, [c.id]: mergeSummary(stored, c) };
+  if (!c.peer) {
+    // Members may have left who are not named: the summary has the marks of the others.
+    const isOfOthers = stored && c.members_rev > stored.members_rev;
+    return isOfOthers ? { conversations, marks: { ...s.marks, [c.id]: {} } } : { conversations };
+  }
   const mark = s.marks[c.id]?.[c.peer.id];
   const merged = {
     read: Math.max(c.peer_read ?? 0, mark?.read ?? 0),
@@ -100,5 +105,12 @@ function applyConversation(s: SyncState, f: ConversationFrame): Partial<SyncStat
   const c = s.conversations[id];
   if (!c || rev <= c.rev) return advanced;
   const next = { ...c, title, topic, rev, members_rev, members };
-  return { conversations: { ...s.conversations, [id]: next }, ...advanced };
+  const changed = { conversations: { ...s.conversations, [id]: next }, ...advanced };
+  if (!f.left || f.left.length === 0) return changed;
+  // How far those who remain have read is in the next list; whoever left may be the one
+  // who had read furthest.
+  delete next.others_read;
+  const marks = { ...s.marks[id] };
+  for (const u of f.left) delete marks[u.id];
+  return { ...changed, marks: { ...s.marks, [id]: marks } };
 }

@@ -211,6 +211,39 @@ describe("Outbox", () => {
     expect(memory.messages.has("4")).toBe(false);
   });
 
+  it("retries what has no answer under the same id, until there is one", async () => {
+    const { outbox, sent, shown, memory } = setup();
+    outbox.connected(10);
+    for (const id of ["1", "2"]) await outbox.add(id, "c", id, 0, 0);
+    outbox.removeConversation("c");
+    outbox.retry("1", "11");
+    outbox.retry("2", "12");
+    expect(sent).toEqual(["1", "2", "1", "2"]);
+    await vi.waitFor(() => expect(memory.messages.get("2")!.failed).toBeUndefined());
+    outbox.retry("2", "13"); // a second click
+    expect(sent).toHaveLength(4);
+    outbox.stored("1"); // it was stored the first time
+    outbox.rejected({ id: "2", code: "not_found" });
+    expect(shown()).toMatchObject([{ id: "2", state: "failed", code: "not_found" }]);
+    outbox.retry("2", "14");
+    expect(sent.slice(4)).toEqual(["14"]);
+    await vi.waitFor(() => expect([...memory.messages.keys()]).toEqual(["14"]));
+  });
+
+  it("keeps what is accepted on a retry until it has come, if that can be", async () => {
+    const { outbox, shown } = setup();
+    outbox.connected(10);
+    for (const id of ["1", "2"]) await outbox.add(id, "c" + id, id, 0, 0);
+    for (const c of ["c1", "c2"]) outbox.removeConversation(c);
+    for (const id of ["1", "2"]) {
+      outbox.retry(id, "1" + id);
+      outbox.accepted(id, (c) => c === "c1");
+    }
+    expect(shown()).toMatchObject([{ id: "1", state: "accepted" }]);
+    outbox.failed("1", "not_found");
+    expect(shown()).toMatchObject([{ id: "1", code: "not_found" }]);
+  });
+
   it("says for certain that what was never sent is not sent", async () => {
     const { outbox, sent, shown } = setup();
     await outbox.add("1", "c", "one", 0, 0);

@@ -15,24 +15,33 @@ export type OutboxMessage = {
   code?: string;
 };
 
+/** A message as the device keeps it. */
+type KeptMessage = StoredMessage & { retries?: number };
+
 /** OutboxStorage keeps the messages on the device. It may fail at any time, as
  * when the browser closes the database: the messages are sent nevertheless. */
 export type OutboxStorage = {
-  outbox(): Promise<StoredMessage[]>;
-  save(m: StoredMessage): Promise<void>;
+  outbox(): Promise<KeptMessage[]>;
+  save(m: KeptMessage): Promise<void>;
   delete(id: string): Promise<void>;
 };
 
-/** A message as all tabs of the account have it. Its state only moves forward, from
- * sending to accepted or to failed, so that tabs agree in whatever order they hear of
- * that. */
+/** A message as all tabs of the account have it. It only moves forward (see progress),
+ * so that tabs agree in whatever order they hear of that. */
 export type SharedMessage = OutboxMessage & {
   /** Where it stands among the others: when it was written, by the clock that all
    * tabs of the browser share. */
   order: number;
   /** Whether it may have reached the server at any time. */
   attempted: boolean;
+  /** How often the person has sent it again under its id. */
+  retries?: number;
+  /** In milliseconds, how long the server wants to be spared it from now on. */
+  pause?: number;
 };
+
+/** Pause is the time in which the server does not want a message again. */
+type Pause = { ms: number; until: number; timer: ReturnType<typeof setTimeout> };
 
 /** What the outboxes of an account's tabs tell each other. */
 export type OutboxTabMessage =
@@ -41,7 +50,7 @@ export type OutboxTabMessage =
   /** What is new or has changed. The tab that says so takes the lock, if it takes it,
    * and sends these messages itself. */
   | { t: "changed"; messages: SharedMessage[]; takes: boolean }
-  /** What the person has given up, or sent anew under another id. */
+  /** What the person has given up, or sent again under another id. */
   | { t: "removed"; ids: string[] }
   /** What the server has stored, as one tab has seen. */
   | { t: "stored"; ids: string[] };
@@ -86,7 +95,8 @@ type Entry = SharedMessage & {
  * begins, as after each connection, with everything that has no final answer. */
 export class Outbox {
   private entries: Entry[] = [];
-  private retryTimers = new Map<string, ReturnType<typeof setTimeout>>();
+  /** By message. The later messages of its conversation wait as well. */
+  private readonly pauses = new Map<string, Pause>();
   private isConnected = false;
   private isStopped = false;
   private inFlightLimit = 1;
@@ -109,7 +119,7 @@ export class Outbox {
   /** Loads the messages that other pages left unsent, those that ended as well as those
    * that are open; again when the storage works that did not before. */
   async load() {
-    const stored = await this.storage.outbox().catch((e): StoredMessage[] => {
+    const stored = await this.storage.outbox().catch((e): KeptMessage[] => {
       console.warn("unsent messages cannot be loaded", e);
       return [];
     });
@@ -123,7 +133,7 @@ export class Outbox {
       })),
       false,
     );
-    this.tabs.post({ t: "hello", messages: this.unstored.map(shared) });
+    this.tabs.post({ t: "hello", messages: this.unstored.map((e) => this.shared(e)) });
   }
 
   /** Takes what another tab tells. */
@@ -154,11 +164,19 @@ export class Outbox {
       if (this.gone.has(m.id)) continue;
       const e = this.find(m.id);
       if (!e) {
-        this.entries.push({ ...m, sent: false, owed: false, foreign, isStored: false });
+        const { pause, ...message } = m;
+        this.entries.push({ ...message, sent: false, owed: false, foreign, isStored: false });
+        if (pause) this.pause(m.id, pause);
         continue;
       }
       e.attempted ||= m.attempted;
+      if (m.pause && this.willSend(e.id) && !this.pauses.has(e.id)) this.pause(e.id, m.pause);
       if (e.isStored || progress(m) <= progress(e)) continue;
+      if (retriesOf(m) > retriesOf(e)) {
+        e.retries = m.retries;
+        e.sent = false;
+        e.foreign = foreign;
+      }
       e.state = m.state;
       e.code = m.code;
       if (e.state === "failed") this.withdrawOwed(e);
@@ -250,9 +268,15 @@ export class Outbox {
     this.watch();
   }
 
-  accepted(id: string) {
+  /** The server has taken a message. Whether it was stored long ago is not said: nothing
+   * more is heard then, if the user is not in its conversation. */
+  accepted(id: string, isMember: (conversation: string) => boolean = () => true) {
     const e = this.find(id);
     if (!e || e.state !== "sending") return;
+    if (e.retries && !isMember(e.conversation)) {
+      this.stored(id);
+      return;
+    }
     e.state = "accepted";
     this.publish();
     this.tell([e]);
@@ -274,7 +298,8 @@ export class Outbox {
     // When another tab has taken over it is not sent again here.
     if (!this.tabs.lock.isHeld) return;
     e.sent = false;
-    this.pauseConversation(e.conversation, frame.retry_after_ms);
+    this.pause(e.id, frame.retry_after_ms);
+    this.tell([e]);
   }
 
   /** A message failed after it was accepted. The digest says which one: it may be
@@ -304,22 +329,28 @@ export class Outbox {
     this.tabs.post({ t: "stored", ids: [id] });
   }
 
-  /** Sends a failed message again, under a new id: what has failed under an id
-   * stays so. */
+  /** Sends a failed message again. What the server has refused under an id stays so:
+   * it goes under a new one. What has no answer goes under the same id, since it may be
+   * stored. */
   retry(id: string, newId: string) {
     const e = this.find(id);
-    if (!e) return;
+    if (e?.state !== "failed") return;
     const takes = this.takeOver();
-    this.forget(id, "removed");
-    void this.delete(id);
-    e.id = newId;
+    const isRefused = e.code !== "unconfirmed";
+    if (isRefused) {
+      this.forget(id, "removed");
+      void this.delete(id);
+      e.id = newId;
+      e.attempted = false;
+    }
+    e.retries = isRefused ? 0 : retriesOf(e) + 1;
     e.state = "sending";
     e.code = undefined;
-    e.attempted = e.sent = e.foreign = false;
+    e.sent = e.foreign = false;
     void this.save(e);
     this.publish();
     this.tell([e], takes);
-    this.tabs.post({ t: "removed", ids: [id] });
+    if (isRefused) this.tabs.post({ t: "removed", ids: [id] });
     this.flush();
   }
 
@@ -368,7 +399,7 @@ export class Outbox {
   }
 
   stop() {
-    this.clearRetries();
+    for (const id of [...this.pauses.keys()]) this.endPause(id);
     clearTimeout(this.takeoverTimer);
     clearTimeout(this.storedTimer);
     this.isConnected = false;
@@ -378,7 +409,6 @@ export class Outbox {
 
   /** This tab sends from now on, or another does. */
   private begin(isHeld: boolean) {
-    this.clearRetries();
     if (!isHeld) return;
     clearTimeout(this.takeoverTimer);
     for (const e of this.entries) e.sent = e.foreign = false;
@@ -392,25 +422,49 @@ export class Outbox {
   }
 
   /** Takes over after a while in which nothing was heard of the tab that sends, if
-   * something is unsent that the person looks at. */
+   * something is unsent that the person looks at, and that the server wants. */
   private watch() {
     clearTimeout(this.takeoverTimer);
-    if (!this.isConnected || this.tabs.lock.isHeld || !this.hasUnsent) return;
+    if (!this.isConnected || this.tabs.lock.isHeld || !this.hasDue) return;
     this.takeoverTimer = setTimeout(() => {
-      if (this.hasUnsent && this.tabs.isVisible()) this.takeOver();
+      if (this.hasDue && this.tabs.isVisible()) this.takeOver();
     }, takeoverDelay);
   }
 
-  private get hasUnsent() {
-    return this.entries.some((e) => e.state === "sending");
+  private get hasDue() {
+    return this.unpaused.some((e) => e.state === "sending");
   }
 
-  private clearRetries() {
-    for (const timer of this.retryTimers.values()) clearTimeout(timer);
-    this.retryTimers.clear();
+  /** What has no final answer and is not held up by a pause. */
+  private get unpaused(): Entry[] {
+    const paused = new Set<string>();
+    return this.entries.filter((e) => {
+      if (e.isStored || e.state === "failed") return false;
+      if (this.pauses.has(e.id)) paused.add(e.conversation);
+      return !paused.has(e.conversation);
+    });
   }
 
+  /** Does not send a message for some time, in whichever tab and on whichever
+   * connection. */
+  private pause(id: string, ms: number) {
+    this.endPause(id);
+    const timer = setTimeout(() => {
+      this.pauses.delete(id);
+      this.flush();
+      this.watch();
+    }, ms);
+    this.pauses.set(id, { ms, until: Date.now() + ms, timer });
+  }
+
+  private endPause(id: string) {
+    clearTimeout(this.pauses.get(id)?.timer);
+    this.pauses.delete(id);
+  }
+
+  /** A message will not be sent again. */
   private withdrawOwed(e: Entry) {
+    this.endPause(e.id);
     if (e.owed) this.withdraw(e.id);
     e.owed = false;
   }
@@ -432,7 +486,7 @@ export class Outbox {
 
   /** Saves a message on the device, if that is possible. */
   private async save(e: Entry) {
-    const stored: StoredMessage = {
+    const stored: KeptMessage = {
       id: e.id,
       order: e.order,
       conversation: e.conversation,
@@ -440,6 +494,7 @@ export class Outbox {
       replyTo: e.replyTo,
       at: e.at,
       failed: e.state === "failed" ? (e.code ?? "failed") : undefined,
+      retries: e.retries,
     };
     try {
       await this.storage.save(stored);
@@ -458,25 +513,13 @@ export class Outbox {
     }
   }
 
-  private pauseConversation(conversation: string, ms: number) {
-    if (this.retryTimers.has(conversation)) return;
-    this.retryTimers.set(
-      conversation,
-      setTimeout(() => {
-        this.retryTimers.delete(conversation);
-        this.flush();
-      }, ms),
-    );
-  }
-
   private flush() {
     if (!this.isConnected || !this.tabs.lock.isHeld) return;
     const attempted: Entry[] = [];
     let inFlight = this.entries.filter((e) => e.sent && e.state === "sending").length;
-    const blocked = new Set(this.retryTimers.keys());
-    for (const e of this.entries) {
+    for (const e of this.unpaused) {
       if (inFlight >= this.inFlightLimit) break;
-      if (e.sent || e.foreign || e.isStored || e.state === "failed" || blocked.has(e.conversation)) continue;
+      if (e.sent || e.foreign) continue;
       const frame: ClientFrame = { t: "send", id: e.id, conversation: e.conversation, body: e.body };
       if (e.replyTo) frame.reply_to = e.replyTo;
       if (!this.send(frame)) break;
@@ -490,7 +533,15 @@ export class Outbox {
   }
 
   private tell(messages: Entry[], takes = false) {
-    this.tabs.post({ t: "changed", messages: messages.map(shared), takes });
+    this.tabs.post({ t: "changed", messages: messages.map((e) => this.shared(e)), takes });
+  }
+
+  private shared(e: Entry): SharedMessage {
+    const { id, conversation, body, replyTo, at, state, code, order, attempted, retries } = e;
+    const p = this.pauses.get(id);
+    // The clock may have been set meanwhile.
+    const pause = p && Math.min(p.ms, Math.max(0, p.until - Date.now()));
+    return { id, conversation, body, replyTo, at, state, code, order, attempted, retries, pause };
   }
 
   private publish() {
@@ -502,14 +553,16 @@ export class Outbox {
   }
 }
 
-function shared(e: Entry): SharedMessage {
-  const { id, conversation, body, replyTo, at, state, code, order, attempted } = e;
-  return { id, conversation, body, replyTo, at, state, code, order, attempted };
+/** How far a message has come: from sending to accepted or to unconfirmed, from there
+ * to sending again, and at last to its final failure. */
+function progress(m: SharedMessage): number {
+  const steps = 3 * retriesOf(m);
+  if (m.state === "sending") return steps;
+  if (m.state === "accepted") return steps + 1;
+  return m.code === "unconfirmed" ? steps + 2 : Infinity;
 }
 
-/** How far a message has come. */
-function progress({ state, code }: OutboxMessage): number {
-  if (state === "sending") return 0;
-  if (state === "accepted") return 1;
-  return code === "unconfirmed" ? 2 : 3;
+/** Pages of earlier versions do not count them. */
+function retriesOf(m: SharedMessage): number {
+  return m.retries ?? 0;
 }

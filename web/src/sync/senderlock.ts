@@ -7,11 +7,16 @@ export type Locks = {
   ): Promise<unknown>;
 };
 
+/** How long the lock rests after the browser has refused it, which it does for a page
+ * that is put aside, and after how many refusals in a row it counts as broken. */
+const retryDelay = 1000;
+const maxRefusals = 3;
+
 type Request = { steals: boolean; end: () => void };
 
 /** SenderLock decides which of the tabs of an account sends what is in their outbox:
  * the one that holds the lock. Where the browser has no locks (pages that came by
- * plain HTTP get none) nothing is exclusive, and each tab that asks holds it.
+ * plain HTTP get none), or they do not work, nothing is exclusive, and each tab that asks holds it.
  *
  * A tab that has lost the lock may learn so late, for instance when it was frozen.
  * What it sends until then must do no harm. */
@@ -23,6 +28,9 @@ export class SenderLock {
   private isWanted = false;
   /** What this tab waits for, or holds the lock by. */
   private current: Request | undefined;
+  /** How often the browser has refused the lock since this tab last held it. */
+  private refusals = 0;
+  private retryTimer: ReturnType<typeof setTimeout> | undefined;
 
   constructor(
     private readonly name: string,
@@ -64,6 +72,7 @@ export class SenderLock {
   }
 
   private drop() {
+    clearTimeout(this.retryTimer);
     this.current?.end();
     this.current = undefined;
     this.setHeld(false);
@@ -89,13 +98,21 @@ export class SenderLock {
     this.locks
       .request(this.name, steals ? { steal: true } : { signal: abort.signal }, () => {
         if (this.current !== request) return undefined; // it is not wanted any more
+        this.refusals = 0;
         this.setHeld(true);
         return ended;
       })
       .catch((e: unknown) => {
         if (this.current !== request) return;
         this.drop();
-        if (!(e instanceof DOMException && e.name === "AbortError")) {
+        const code = e instanceof DOMException ? e.name : "";
+        if (code !== "AbortError" && code !== "SecurityError" && ++this.refusals < maxRefusals) {
+          console.warn("the browser has refused a lock", e);
+          // In a page that is put aside this waits until that comes back.
+          if (this.isWanted) this.retryTimer = setTimeout(() => this.request(), retryDelay);
+          return;
+        }
+        if (code !== "AbortError") {
           console.warn("locks do not work: each tab sends what was written in it", e);
           this.locks = undefined;
         }

@@ -51,6 +51,18 @@ describe("mergeSummary", () => {
   });
 });
 
+describe("mergeSummary, when members have changed", () => {
+  it("takes what others have read from the later members, also if that is less", () => {
+    const before = c({ members_rev: 3, others_read: 7 });
+    expect(mergeSummary(before, c({ rev: 6, members_rev: 6, others_read: 5 })).others_read).toBe(5);
+    expect(mergeSummary(before, c({ rev: 6, members_rev: 6 }))).toEqual(c({ rev: 6, members_rev: 6 }));
+    const after = c({ rev: 6, members_rev: 6, others_read: 5 });
+    expect(mergeSummary(after, before)).toEqual(after);
+    const nobody = c({ rev: 6, members_rev: 6 });
+    expect(mergeSummary(nobody, before)).toEqual(nobody);
+  });
+});
+
 describe("readByOthers", () => {
   const mark = (read: number) => ({ read, received: read });
 

@@ -3,15 +3,26 @@ import type { Marks } from "./store";
 
 /** Returns what is known of a conversation after an answer, which pushes, and
  * answers to later questions, may have overtaken: nothing goes back. Its content
- * has a rev, the user's role that of the members; read marks only grow. */
+ * has a rev; the user's role, and how far one of the others has read, that of the members;
+ * read marks of the same members only grow. */
 export function mergeSummary(stored: Summary | undefined, answer: Summary): Summary {
   if (!stored) return answer;
   const latest = answer.rev >= stored.rev ? answer : stored;
   const read = Math.max(stored.read, answer.read);
   const unread = latest.read === read ? latest.unread : unreadAfter(latest, read);
   const merged = { ...latest, role: mergeRole(stored, answer), read, unread };
-  const othersRead = Math.max(stored.others_read ?? 0, answer.others_read ?? 0);
+  delete merged.others_read;
+  const othersRead = mergeOthersRead(stored, answer);
   return othersRead > 0 ? { ...merged, others_read: othersRead } : merged;
+}
+
+/** The one who had read furthest may be gone with another rev of the members. */
+function mergeOthersRead(stored: Summary, answer: Summary): number {
+  const before = stored.others_read ?? 0;
+  const now = answer.others_read ?? 0;
+  if (answer.members_rev !== stored.members_rev)
+    return answer.members_rev > stored.members_rev ? now : before;
+  return Math.max(before, now);
 }
 
 /** Returns up to which seq one of the others has read: by the marks that were

@@ -3,6 +3,7 @@ import { createStore } from "zustand/vanilla";
 import type { ClientFrame, Message, ServerFrame, Summary } from "../protocol/types";
 import { SyncClient } from "./syncclient";
 import { emptySyncState, type SyncState } from "./store";
+import { readByOthers } from "./summary";
 
 const me = { id: "1", name: "aki", display_name: "Aki" };
 const other = { id: "2", name: "ben", display_name: "Ben" };
@@ -34,6 +35,7 @@ async function setup(conversations: Summary[] = [summary()]) {
   const stored: string[] = [];
   const removed: string[] = [];
   const failed: string[] = [];
+  const accepted: [id: string, isMember?: (conversation: string) => boolean][] = [];
   const received: string[] = [];
   const store = createStore<SyncState>()(() => ({ ...emptySyncState, me }));
   const engine = new SyncClient(
@@ -43,7 +45,7 @@ async function setup(conversations: Summary[] = [summary()]) {
       return true;
     },
     {
-      accepted: () => {},
+      accepted: (...answer) => accepted.push(answer),
       rejected: () => {},
       failed: (...failure) => failed.push(failure.join(" ")),
       stored: (id) => stored.push(id),
@@ -72,6 +74,7 @@ async function setup(conversations: Summary[] = [summary()]) {
   if (conversations.length > 0) open(1);
   sent.length = 0;
   return {
+    accepted,
     engine,
     store,
     sent,
@@ -293,6 +296,46 @@ describe("SyncClient", () => {
     engine.handleFrame({ t: "mark", conversation: "c", user: other.id, read: 2, received: 2 });
     engine.handleFrame({ t: "mark", conversation: "c", user: other.id, read: 1, received: 1 });
     expect(store.getState().marks.c![other.id]).toEqual({ read: 2, received: 2 });
+  });
+
+  it("forgets how far somebody has read who has left", async () => {
+    const third = { id: "3", name: "chi", display_name: "Chi" };
+    const { engine, store, listed } = await setup([summary({ seq: 9, members: 3, others_read: 7 })]);
+    const read = () => readByOthers(store.getState().conversations.c!, store.getState().marks.c, me.id);
+    const mark = (user: string, upTo: number) =>
+      engine.handleFrame({ t: "mark", conversation: "c", user, read: upTo, received: upTo });
+    mark(other.id, 3);
+    mark(third.id, 8);
+    expect(read()).toBe(8);
+    const left = {
+      t: "conversation",
+      by: "1",
+      conversation: summary({ rev: 2, members_rev: 2 }),
+      left: [third],
+    };
+    engine.handleFrame(left as ServerFrame);
+    expect(read()).toBe(3);
+    engine.handleFrame({ t: "resync" });
+    await listed("2", [summary({ rev: 2, members_rev: 2, seq: 9, others_read: 5 })], "y");
+    expect(read()).toBe(5);
+    // The same when the push was lost.
+    mark(other.id, 6);
+    engine.handleFrame({ t: "resync" });
+    await listed("3", [summary({ rev: 3, members_rev: 3, seq: 9 })], "z");
+    expect(read()).toBe(0);
+  });
+
+  it("tells the outbox what of its messages a page of history has", async () => {
+    const { open, stored } = await setup();
+    open(3, [message(1, 2), message(2, 3, { sender: me.id })]);
+    expect(stored).toEqual(["m2"]);
+  });
+
+  it("tells the outbox, with what was accepted, in which conversations the user is", async () => {
+    const { accepted, engine } = await setup();
+    engine.handleFrame({ t: "accepted", id: "m1" });
+    const [id, isMember] = accepted[0]!;
+    expect([id, isMember!("c"), isMember!("gone")]).toEqual(["m1", true, false]);
   });
 
   it("asks for the user's role when it may have changed, and for nothing else", async () => {

@@ -59,7 +59,7 @@ export class SyncClient {
   handleFrame(f: ServerFrame) {
     switch (f.t) {
       case "accepted":
-        return this.outbox.accepted(f.id);
+        return this.outbox.accepted(f.id, (c) => !this.state.ready || c in this.state.conversations);
       case "rejected":
         return this.outbox.rejected(f);
       case "failed":
@@ -100,7 +100,10 @@ export class SyncClient {
   /** The store has a timeline for a conversation, or another part of it. */
   timelineLoaded(id: string) {
     const t = this.state.timelines[id];
-    if (t) this.follow(this.machine.loaded(now(), id, t.rev));
+    if (!t) return;
+    // What the outbox knows no answer of may be old.
+    for (const m of t.messages) if (m.sender === this.state.me?.id) this.outbox.stored(m.client_id);
+    this.follow(this.machine.loaded(now(), id, t.rev));
   }
 
   private get state() {

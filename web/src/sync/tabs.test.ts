@@ -5,6 +5,7 @@ import { Drafts } from "./drafts";
 import { FakeBrowser } from "./fakebrowser";
 import { MemoryStorage } from "./memorystorage";
 import { Outbox, type OutboxMessage } from "./outbox";
+import { SenderLock } from "./senderlock";
 import { openTabs, Tabs } from "./tabs";
 
 type Options = { hasLocks?: boolean; hasChannel?: boolean; isVisible?: boolean };
@@ -155,10 +156,12 @@ describe("an outbox of several tabs", () => {
     await a.outbox.add("1", "c", "one", 0, 0);
     a.outbox.accepted("1");
     await a.outbox.add("2", "c", "two", 0, 0);
-    a.outbox.rejected({ id: "2", code: "unavailable", retry_after_ms: 60_000 });
+    a.outbox.rejected({ id: "2", code: "unavailable", retry_after_ms: 500 });
     await settle();
     browser.end(a);
     await settle();
+    expect(b.sent).toEqual(["1"]);
+    vi.advanceTimersByTime(500);
     expect(b.sent).toEqual(["1", "2"]);
     // Also after another tab has taken over meanwhile.
     await c.outbox.add("3", "c", "three", 0, 0);
@@ -202,6 +205,61 @@ describe("an outbox of several tabs", () => {
       expect(browser.sender).toBe(isVisible ? b : a);
       expect(b.sent).toEqual(isVisible ? ["1"] : []);
     }
+  });
+
+  it("does not take over from a tab that sends when the server wants it again", async () => {
+    const { connect, open, browser } = setup();
+    const [a, b] = await connect(2);
+    for (const [id, conversation] of [
+      ["1", "c"],
+      ["2", "c"],
+    ] as const)
+      await a.outbox.add(id, conversation, id, 0, 0);
+    a.outbox.rejected({ id: "1", code: "rate_limited", retry_after_ms: 10_000 });
+    a.outbox.rejected({ id: "2", code: "order", retry_after_ms: 100, waits_for: "1" });
+    await settle();
+    vi.advanceTimersByTime(4000);
+    await settle();
+    // One that hears of it later does not either.
+    const c = await open();
+    c.outbox.connected(10);
+    await settle();
+    vi.advanceTimersByTime(5999);
+    await settle();
+    expect(browser.sender).toBe(a);
+    expect([a.sent, b.sent, c.sent]).toEqual([["1", "2"], [], []]);
+    vi.advanceTimersByTime(1);
+    expect(a.sent).toEqual(["1", "2", "1", "2"]);
+  });
+
+  it("takes over from a tab that does not send when the server wants it again", async () => {
+    const { connect, browser } = setup();
+    const [a, b] = await connect(2);
+    await a.outbox.add("1", "c", "one", 0, 0);
+    a.outbox.rejected({ id: "1", code: "rate_limited", retry_after_ms: 10_000 });
+    await settle();
+    Object.assign(a.outbox, { flush() {}, watch() {} }); // it is frozen
+    vi.advanceTimersByTime(12_999);
+    await settle();
+    expect(browser.sender).toBe(a);
+    vi.advanceTimersByTime(1);
+    await settle();
+    expect([browser.sender === b, b.sent]).toEqual([true, ["1"]]);
+  });
+
+  it("waits as long as the server says in a tab in which the person writes meanwhile", async () => {
+    const { connect, browser } = setup();
+    const [a, b] = await connect(2);
+    await a.outbox.add("1", "c", "one", 0, 0);
+    a.outbox.rejected({ id: "1", code: "rate_limited", retry_after_ms: 10_000 });
+    await settle();
+    await b.outbox.add("2", "c", "two", 0, 0);
+    await b.outbox.add("3", "other", "three", 0, 0);
+    await settle();
+    expect(browser.sender).toBe(b);
+    expect(b.sent).toEqual(["3"]);
+    vi.advanceTimersByTime(10_000);
+    expect([a.sent, b.sent]).toEqual([["1"], ["3", "1", "2"]]);
   });
 
   it("takes over when the person comes back to it", async () => {
@@ -286,6 +344,64 @@ describe("an outbox of several tabs", () => {
   });
 });
 
+describe("what has no answer, in several tabs", () => {
+  /** Two tabs with one message of which it is not known whether it was stored. */
+  const unconfirmed = async () => {
+    const all = setup();
+    const [a, b] = await all.connect(2);
+    await a.outbox.add("1", "c", "one", 0, 0);
+    await settle();
+    for (const t of [a, b]) t.outbox.removeConversation("c");
+    await settle();
+    for (const t of [a, b]) expect(t.states()).toEqual(["1 unconfirmed"]);
+    return { ...all, a, b };
+  };
+
+  it("is retried in all under the same id, and once", async () => {
+    const { a, b, connect } = await unconfirmed();
+    b.outbox.retry("1", "2");
+    await settle();
+    expect([a.sent, b.sent]).toEqual([["1"], ["1"]]);
+    for (const t of [a, b]) expect(t.states()).toEqual(["1 sending"]);
+    // An older word of another tab does not end that, nor what is loaded.
+    const [c] = await connect(1);
+    expect([b, c].map((t) => t.states())).toEqual([["1 sending"], ["1 sending"]]);
+    b.outbox.accepted("1");
+    await settle();
+    expect(a.states()).toEqual(["1 accepted"]);
+    // The same happens again.
+    a.outbox.removeConversation("c");
+    await settle();
+    expect(b.states()).toEqual(["1 unconfirmed"]);
+    b.outbox.retry("1", "2");
+    b.outbox.rejected({ id: "1", code: "not_found" });
+    await settle();
+    for (const t of [a, b, c]) expect(t.states()).toEqual(["1 not_found"]);
+  });
+
+  it("is sent by the tab that is connected when it is retried in one that is not", async () => {
+    const { a, b } = await unconfirmed();
+    b.outbox.disconnected();
+    b.outbox.retry("1", "2");
+    await settle();
+    expect([a.sent, b.sent]).toEqual([["1", "1"], []]);
+  });
+
+  it("is not taken back by a tab that has not heard of the retry", async () => {
+    const { a, b, storage, open } = await unconfirmed();
+    a.tabs.onMessage = () => {}; // it is frozen
+    b.outbox.retry("1", "2");
+    await settle();
+    expect(storage.messages.get("1")!.failed).toBeUndefined();
+    b.outbox.stop();
+    b.tabs.close();
+    a.tabs.onMessage = (m) => (m.t === "draft" ? undefined : a.outbox.receive(m));
+    const c = await open(); // which a answers with what it has
+    await settle();
+    expect([a.states(), c.states()]).toEqual([["1 sending"], ["1 sending"]]);
+  });
+});
+
 describe("an outbox without locks", () => {
   it("sends in each tab what was written there, and what a closed tab left", async () => {
     const { browser, connect } = setup({ hasLocks: false });
@@ -324,6 +440,78 @@ describe("an outbox without locks", () => {
     expect(warn).toHaveBeenCalledOnce();
     tabs.close();
     expect(() => tabs.post({ t: "removed", ids: [] })).not.toThrow();
+  });
+});
+
+describe("a lock that the browser refuses", () => {
+  const invalid = () => new DOMException("the document is not active", "InvalidStateError");
+  beforeEach(() => void vi.spyOn(console, "warn").mockImplementation(() => {}));
+
+  /** Two tabs, and what decides how often the second is refused from now on. */
+  const open = async () => {
+    const browser = new FakeBrowser();
+    const refusals = { left: 0 };
+    const lockOf = (tab: object) => {
+      const locks = browser.locks(tab);
+      return new SenderLock("1", {
+        request: (...args) => (refusals.left-- > 0 ? Promise.reject(invalid()) : locks.request(...args)),
+      });
+    };
+    const lock = { a: lockOf({}), b: lockOf({}) };
+    lock.a.request();
+    await settle();
+    return { browser, lock, refusals };
+  };
+
+  it("is asked for again, and is exclusive all the time", async () => {
+    const { lock, refusals } = await open();
+    refusals.left = 2;
+    lock.b.request();
+    await settle();
+    expect([lock.b.isHeld, lock.b.isExclusive]).toEqual([false, true]);
+    lock.b.request(); // on the next connection
+    await settle();
+    expect([lock.b.isHeld, lock.b.isExclusive]).toEqual([false, true]);
+    vi.advanceTimersByTime(1000);
+    await settle();
+    lock.a.release();
+    await settle();
+    expect([lock.a.isHeld, lock.b.isHeld]).toEqual([false, true]);
+    // What was refused before does not count any more.
+    lock.b.release();
+    lock.a.request();
+    await settle();
+    refusals.left = 2;
+    expect(lock.b.take()).toBe(true);
+    await settle();
+    vi.advanceTimersByTime(1000);
+    await settle();
+    expect([lock.a.isHeld, lock.b.isExclusive]).toEqual([true, true]);
+  });
+
+  it("is not asked for when it is not wanted any more", async () => {
+    const { lock, refusals } = await open();
+    refusals.left = 1;
+    lock.b.request();
+    await settle();
+    lock.b.release();
+    vi.advanceTimersByTime(1000);
+    lock.a.release();
+    await settle();
+    expect(lock.b.isHeld).toBe(false);
+  });
+
+  it("is given up when that does not end: something has to send", async () => {
+    const { lock, refusals } = await open();
+    refusals.left = 3;
+    lock.b.request();
+    for (let i = 0; i < 2; i++) {
+      await settle();
+      expect(lock.b.isHeld).toBe(false);
+      vi.advanceTimersByTime(1000);
+    }
+    await settle();
+    expect([lock.b.isHeld, lock.b.isExclusive]).toEqual([true, false]);
   });
 });
 
