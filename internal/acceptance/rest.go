@@ -276,7 +276,18 @@ func meantForAnotherAccount(t *testing.T, url string) {
 	refused("a socket", request(t, url, "", http.MethodGet, socket, "", "Cookie", cookie))
 	refused("with a token", request(t, url, ben.Token(), http.MethodGet, "/me", "", "Hikyaku-Account", aki.Me().ID.String()))
 
-	var me struct{ Session chat.SessionID }
+	// The name of a session that is over takes no cookie along: the browser has another.
+	var former, me struct{ Session chat.SessionID }
+	asked(ben.Me().ID, http.MethodGet, "/me", "").into(t, &former)
+	a = asked(ben.Me().ID, http.MethodPost, "/login", credentials)
+	if a.status != http.StatusOK {
+		t.Fatalf("log in again: %d %s", a.status, a.body)
+	}
+	cookie, _, _ = strings.Cut(a.header.Get("Set-Cookie"), ";")
+	a = asked(ben.Me().ID, http.MethodDelete, "/sessions/"+former.Session.String(), "")
+	if a.status != http.StatusNotFound || a.header.Get("Set-Cookie") != "" {
+		t.Errorf("log out of a session that was over: %d %v", a.status, a.header)
+	}
 	a = asked(ben.Me().ID, http.MethodGet, "/me", "")
 	if a.into(t, &me); a.status != http.StatusOK {
 		t.Errorf("the right account: %d %s", a.status, a.body)

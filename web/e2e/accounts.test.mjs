@@ -169,6 +169,27 @@ test("a log-out without a network asks about what is not sent, and is one", asyn
   assert.deepEqual(aki.errors, []);
 });
 
+test("a log-out ends the session that the browser has, not the one before", async () => {
+  server = await Server.start();
+  const { context, page, errors } = await signUp(browser, server, "aki");
+  const path = await cutConnections(page);
+  await page.reload();
+  await conversations(page).waitFor();
+  path.blocked = true;
+  path.cut();
+  await page.getByText("Connection lost. Reconnecting…").waitFor();
+  // A tab that says nothing logs in again: the page knows only the session before.
+  const credentials = { name: "aki", password: "correct horse", cookie: true };
+  const login = await context.request.post(server.url + "/api/v1/login", { data: credentials });
+  assert.equal(login.status(), 200);
+  await page.getByRole("button", { name: "Settings" }).click();
+  await page.getByRole("dialog").getByRole("button", { name: "Log out", exact: true }).last().click();
+  await page.getByLabel("Password", { exact: true }).waitFor();
+  await page.getByText("Logging out…").waitFor({ state: "detached" });
+  assert.equal((await context.request.get(server.url + "/api/v1/me")).status(), 401);
+  assert.deepEqual(errors, []);
+});
+
 test("what is read or comes without a connection is told on the next one", async () => {
   server = await Server.start();
   const aki = await signUp(browser, server, "aki");

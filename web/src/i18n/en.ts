@@ -14,6 +14,7 @@ export const en = {
   invited: "You have been invited.",
   revoked: "This device was logged out. Log in again.",
   expired: "Your session has ended. Log in again.",
+  loggingOut: "Logging out…",
   logOutPending:
     "You are logged out here. The server could not be reached; it will be told as soon as it can be, before anybody logs in.",
   loggedInAs: "You are logged in as {{name}} in this browser",

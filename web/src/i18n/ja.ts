@@ -16,6 +16,7 @@ export const ja: Record<keyof typeof en, string> = {
   invited: "招待されています。",
   revoked: "この端末はログアウトされました。もう一度ログインしてください。",
   expired: "セッションが終了しました。もう一度ログインしてください。",
+  loggingOut: "ログアウトしています…",
   logOutPending:
     "この端末ではログアウトしました。サーバーに接続できなかったため、接続でき次第、次のログインより先にサーバーへ伝えます。",
   loggedInAs: "このブラウザでは{{name}}としてログインしています",

@@ -2,8 +2,8 @@
 // a cookie, and the server knows it, but a page does not see it change.
 import type { User } from "../protocol/types";
 
-/** Somebody has logged in, or an account has logged out, in another tab. */
-export type AccountNews = { t: "in"; user: User } | { t: "out"; user: string };
+/** Somebody has logged in, with which session, or an account has logged out, in another tab. */
+export type AccountNews = { t: "in"; user: User; session: string } | { t: "out"; user: string };
 
 /** AccountTabs are the other tabs. News may be lost, as by a tab that sleeps: the
  * server refuses what a tab does for an account that is not logged in any more. */

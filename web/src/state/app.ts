@@ -15,9 +15,9 @@ export type SessionState = SyncState & {
 
 export type AppState = SessionState & {
   installation: Installation | null;
-  /** Why the user has to log in again, or that the server does not know of the
-   * log-out yet. */
-  notice: "revoked" | "expired" | "logOutPending" | null;
+  /** Why the user has to log in again, or how far the log-out is: the server hears of
+   * it, or could not be told yet. */
+  notice: "revoked" | "expired" | "loggingOut" | "logOutPending" | null;
   /** Who is logged in in this browser, while the page is not theirs; and whose page
    * it was, if anybody's. */
   takenBy: { by: User; from: User | null } | null;

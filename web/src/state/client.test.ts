@@ -3,12 +3,13 @@ import { deleteDB, openDB } from "idb";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type { AccountTabs } from "./accounttabs";
 import { Client } from "./client";
-import { openStorage } from "../sync/storage";
+import { discardStorage, openStorage, type Storage } from "../sync/storage";
 import { createAppStore, setup, unauthenticated } from "./fakeserver";
 
 const user = { id: "1", name: "aki", display_name: "Aki" };
 const ben = { id: "2", name: "ben", display_name: "Ben" };
 const noContent = () => new Response(null, { status: 204 });
+const notFound = () => new Response(JSON.stringify({ code: "not_found" }), { status: 404 });
 const otherAccount = () => new Response(JSON.stringify({ code: "other_account" }), { status: 412 });
 
 /** Those of the test, which would be other tabs of the next one. */
@@ -31,6 +32,30 @@ function goOffline() {
   const { fetch } = globalThis;
   vi.stubGlobal("fetch", () => Promise.reject(new TypeError("offline")));
   return () => vi.stubGlobal("fetch", fetch);
+}
+
+/** Has an account's database answer nobody; returns what ends that. */
+async function hang(user: string) {
+  const db = await openDB("hikyaku-" + user);
+  let isHung = true;
+  const tx = db.transaction(["outbox", "drafts"], "readwrite");
+  const busy = (async () => {
+    while (isHung) await tx.objectStore("outbox").get("");
+  })();
+  return async () => {
+    isHung = false;
+    await busy;
+    await tx.done;
+    db.close();
+  };
+}
+
+/** Returns what an account's database has. */
+async function stored(user: string) {
+  const database = await openStorage(user);
+  const found = { outbox: await database.outbox(), draft: await database.draft("c") };
+  database.close();
+  return found;
 }
 
 describe("Client", () => {
@@ -86,7 +111,7 @@ describe("Client", () => {
     await client.logIn("aki", "secret");
     client.session!.messages.saveDraft("c", "a draft");
     await client.logOut();
-    expect(server.requests.at(-2)).toBe("DELETE /sessions/s1");
+    expect(server.requests).toContain("DELETE /sessions/s1");
     expect(server.accounts.at(-1)).toBe(user.id);
     expect(server.socket.closed).toBe(true);
     expect(client.session).toBeNull();
@@ -196,17 +221,16 @@ describe("Client", () => {
     expect(await client.logOut()).toBe(2);
     expect(store.getState()).toMatchObject({ me: user, outbox: { length: 3 } });
     expect(server.requests).not.toContain("DELETE /sessions/s1");
+    const { messages } = client.session!;
     const done = client.logOut(true);
-    // What is written from here on is neither sent nor kept.
+    // What is written from here on is neither sent nor kept, and there is nowhere to write.
     expect(server.socket.closed).toBe(true);
-    client.session!.messages.saveDraft("c", "too late");
-    client.session!.messages.send("c", "too late", 0);
+    expect(store.getState()).toMatchObject({ me: null, notice: "loggingOut", outbox: [] });
+    messages.saveDraft("c", "too late");
+    messages.send("c", "too late", 0);
     expect(await done).toBe(0);
-    expect(store.getState().me).toBeNull();
-    const database = await openStorage(user.id);
-    expect(await database.outbox()).toEqual([]);
-    expect(await database.draft("c")).toBe("");
-    database.close();
+    expect(store.getState()).toMatchObject({ me: null, notice: null });
+    expect(await stored(user.id)).toEqual({ outbox: [], draft: "" });
   });
 
   it("finishes a log-out that the server did not hear, as soon as it can", async () => {
@@ -240,7 +264,7 @@ describe("Client", () => {
 
   it.each([
     ["the session is over", unauthenticated],
-    ["the account has another session", () => new Response(JSON.stringify({}), { status: 404 })],
+    ["the session and the account's next one are over", notFound],
     ["somebody else is logged in", otherAccount],
     ["the server hears it", noContent],
   ])("finishes it before anything else after a reload: %s", async (_, answer) => {
@@ -248,10 +272,6 @@ describe("Client", () => {
     await client.logIn("aki", "secret");
     const goOnline = goOffline();
     await client.logOut();
-    // What a page that was closed too soon has left.
-    const database = await openStorage(user.id);
-    await database.saveDraft("c", "a draft");
-    database.close();
     const store = createAppStore();
     const reloaded = new Client(store, server.dial);
     opened.push(reloaded);
@@ -260,13 +280,142 @@ describe("Client", () => {
     server.requests.length = 0;
     server.on("DELETE /sessions/s1", answer);
     await reloaded.start();
-    expect(server.requests).toEqual(["DELETE /sessions/s1", "GET /installation", "GET /me"]);
-    const cleared = await openStorage(user.id);
-    expect(await cleared.draft("c")).toBe("");
-    cleared.close();
+    expect(server.requests.filter((r) => r !== "GET /me")).toEqual([
+      "DELETE /sessions/s1",
+      "GET /installation",
+    ]);
     server.requests.length = 0;
     await reloaded.logIn("aki", "secret");
     expect(server.requests[0]).toBe("POST /login");
+  });
+
+  it("ends the session that the browser has, when that is not the one it knows of", async () => {
+    const { client, server } = open();
+    await client.logIn("aki", "secret");
+    let session: string | null = "s2";
+    server.on("GET /me", () => (session ? { user, session } : unauthenticated()));
+    server.on("DELETE /sessions/", (path) => {
+      if (path !== "/sessions/" + session) return notFound();
+      session = null;
+      return noContent();
+    });
+    await client.logOut();
+    expect(session).toBeNull();
+    expect(localStorage.getItem("hikyaku-logout")).toBeNull();
+  });
+
+  it("does not end the session of a log-in that came after the log-out", async () => {
+    const { client, server } = open();
+    await client.logIn("aki", "secret");
+    server.on("DELETE /sessions/", notFound);
+    server.on("GET /me", () => {
+      // Another tab has told the server meanwhile, and logs in.
+      localStorage.removeItem("hikyaku-logout");
+      return { user, session: "s2" };
+    });
+    await client.logOut();
+    expect(server.requests.filter((r) => r.startsWith("DELETE"))).toEqual(["DELETE /sessions/s1"]);
+  });
+
+  it("names the session that its connection is of", async () => {
+    const { client, server } = open();
+    await client.logIn("aki", "secret");
+    server.hello(Date.now(), user.id, "s2");
+    server.on("DELETE /sessions/s2", noContent);
+    await client.logOut();
+    expect(server.requests.filter((r) => r.startsWith("DELETE"))).toEqual(["DELETE /sessions/s2"]);
+  });
+
+  it("leaves alone who has logged in before the log-out was done", async () => {
+    const { client, server, store } = open();
+    await client.logIn("aki", "secret");
+    const disable = vi.spyOn(client.push, "disable").mockReturnValue(new Promise(() => {}));
+    const done = client.logOut();
+    await vi.waitFor(() => expect(disable).toHaveBeenCalled(), { timeout: 30_000 });
+    server.on("POST /login", () => ({ user: ben, session: "s2" }));
+    await client.logIn("ben", "secret");
+    const suspend = vi.spyOn(client.push, "suspend");
+    await vi.advanceTimersByTimeAsync(2000);
+    await done;
+    expect(suspend).not.toHaveBeenCalled();
+    expect(store.getState()).toMatchObject({ me: ben, notice: null });
+    expect(server.socket.closed).toBe(false);
+    expect(server.requests.filter((r) => r.startsWith("DELETE"))).toEqual(["DELETE /sessions/s1"]);
+  });
+
+  it("never sends what was discarded, although the database could not delete it", async () => {
+    vi.spyOn(console, "warn").mockImplementation(() => {});
+    const { client, server, store } = open();
+    await client.logIn("aki", "secret");
+    server.hello();
+    client.session!.messages.send("c", "discarded", 0);
+    client.session!.messages.saveDraft("c", "discarded");
+    await vi.waitFor(() => expect(server.socket.sentOf("send")).toHaveLength(1), { timeout: 30_000 });
+    const clear = vi.spyOn(IDBObjectStore.prototype, "clear").mockImplementation(() => {
+      throw new DOMException("the disk is broken", "UnknownError");
+    });
+    await client.logOut(true);
+    await client.logIn("aki", "secret");
+    expect(clear).toHaveBeenCalled();
+    expect(store.getState()).toMatchObject({ me: user, outbox: [], storageFailed: true });
+    expect(await client.session!.messages.draft("c")).toBe("");
+    client.session!.messages.saveDraft("c", "another draft");
+    // The disk works again: what was discarded goes before what was written since is kept.
+    clear.mockRestore();
+    await vi.advanceTimersByTimeAsync(2000);
+    await vi.waitFor(() => expect(store.getState().storageFailed).toBe(false), { timeout: 30_000 });
+    server.hello();
+    expect(await client.session!.messages.draft("c")).toBe("another draft");
+    expect(store.getState().outbox).toEqual([]);
+    expect(server.socket.sentOf("send")).toEqual([]);
+    expect(await stored(user.id)).toEqual({ outbox: [], draft: "another draft" });
+  });
+
+  it("deletes at the next visit what a page that was closed too soon has left", async () => {
+    vi.spyOn(console, "warn").mockImplementation(() => {});
+    const { client } = open();
+    const leave = async (storage: Storage) => {
+      await storage.saveDraft("c", "discarded");
+      storage.close();
+    };
+    await leave(await openStorage("left"));
+    const clear = vi.spyOn(IDBObjectStore.prototype, "clear").mockImplementation(() => {
+      throw new DOMException("the page is closed", "AbortError");
+    });
+    await expect(discardStorage("left")).rejects.toThrow("the page is closed");
+    clear.mockRestore();
+    await client.start();
+    await vi.waitFor(() => expect(localStorage.getItem("hikyaku-discarded-left")).toBeNull(), {
+      timeout: 30_000,
+    });
+    expect(await stored("left")).toEqual({ outbox: [], draft: "" });
+  });
+
+  it("starts and logs out where the database has failed without a word", async () => {
+    vi.spyOn(console, "warn").mockImplementation(() => {});
+    const { client, server, store } = open();
+    await client.logIn("aki", "secret");
+    const goOn = await hang(user.id);
+    const disable = vi.spyOn(client.push, "disable").mockResolvedValue();
+    const done = client.logOut();
+    await vi.waitFor(() => expect(store.getState()).toMatchObject({ me: null, notice: null }), {
+      timeout: 30_000,
+    });
+    expect(disable).toHaveBeenCalled();
+    expect(server.requests).toContain("DELETE /sessions/s1");
+    await vi.advanceTimersByTimeAsync(5000);
+    await done;
+    // Loaded again, and with somebody else.
+    server.on("GET /me", () => ({ user: ben, session: "s2" }));
+    const reloadedStore = createAppStore();
+    const reloaded = new Client(reloadedStore, server.dial);
+    opened.push(reloaded);
+    await reloaded.start();
+    expect(reloadedStore.getState().me).toEqual(ben);
+    await goOn();
+    await vi.waitFor(() => expect(localStorage.getItem("hikyaku-discarded-1")).toBeNull(), {
+      timeout: 30_000,
+    });
   });
 
   it("finishes it before a log-in, which fails with it", async () => {
@@ -401,6 +550,45 @@ describe("two tabs", () => {
     await vi.waitFor(() => expect(a.store.getState().me).toEqual(user), { timeout: 30_000 });
     expect(a.store.getState()).toMatchObject({ notice: null, takenBy: null });
     expect(server.socket).not.toBe(socket);
+  });
+
+  it("of which one logs in again: the other knows the session that it ends", async () => {
+    const { server, a, b } = openTabs();
+    await a.client.logIn("aki", "secret");
+    await b.client.start();
+    await a.client.logIn("aki", "secret");
+    await b.client.logOut();
+    expect(server.requests.filter((r) => r.startsWith("DELETE"))).toEqual(["DELETE /sessions/s2"]);
+  });
+
+  it("of which one logs out while the other opens its database", async () => {
+    const { server, both, a, b } = openTabs();
+    await a.client.logIn("aki", "secret");
+    const openDatabase = indexedDB.open.bind(indexedDB);
+    vi.spyOn(indexedDB, "open").mockImplementationOnce((...args) => {
+      both[0]!.tell({ t: "out", user: user.id });
+      return openDatabase(...args);
+    });
+    await b.client.start();
+    expect(b.store.getState()).toMatchObject({ me: null, notice: "revoked" });
+    expect(b.client.session).toBeNull();
+    expect(server.sockets).toHaveLength(1);
+  });
+
+  it("of which one logs out while the other, which does not hear of it, asks who is logged in", async () => {
+    const { browser, server, both, a, b } = openTabs();
+    await a.client.logIn("aki", "secret");
+    for (const tab of both) tab.tell = () => {};
+    server.on("DELETE /sessions/", () => new Response(null, { status: 503 }));
+    server.on("GET /me", async () => {
+      await a.client.logOut();
+      return { user: browser.user, session: "s1" };
+    });
+    await b.client.start();
+    expect(a.store.getState()).toMatchObject({ me: null, notice: "logOutPending" });
+    expect(b.store.getState()).toMatchObject({ me: null, notice: "revoked" });
+    expect(b.client.session).toBeNull();
+    expect(server.sockets).toHaveLength(1);
   });
 
   it("of which one logs out: so does the other, and nobody is suggested", async () => {

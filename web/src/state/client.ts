@@ -2,7 +2,7 @@ import { Problem, RestClient } from "../net/rest";
 import type { WebSocketLike } from "../net/socket";
 import type { Installation, User } from "../protocol/types";
 import { DeviceStorage } from "../sync/devicestorage";
-import { openStorage } from "../sync/storage";
+import { deleteDiscarded, discardStorage, openStorage } from "../sync/storage";
 import { openTabs } from "../sync/tabs";
 import type { AccountNews, AccountTabs } from "./accounttabs";
 import { emptySessionState, unsent, type AppState, type AppStore } from "./app";
@@ -41,6 +41,8 @@ export class Client {
   private grant: Grant | null = null;
   /** Whose page this was, until that user logs out. */
   lastUser: User | null = null;
+  /** For whom a session begins that does not run yet. */
+  private starting: string | null = null;
   /** Counts beginnings and ends of sessions. */
   private turn = 0;
 
@@ -60,12 +62,9 @@ export class Client {
   /** Loads what the page needs before anything else, and resumes the session
    * of an earlier visit. */
   async start() {
-    const logOut = this.pendingLogOut.current;
-    if (logOut) {
-      // The page may have been closed before it came to that.
-      await clearStorageOf(logOut.user).catch((e) => console.warn("the database cannot be cleared", e));
-      await this.pendingLogOut.finish();
-    }
+    // The page may have been closed before it came to that.
+    void deleteDiscarded().catch(warnNotDeleted);
+    await this.pendingLogOut.finish();
     this.store.setState({ installation: await this.fetchInstallation() });
     try {
       await this.startSession(await this.ownRest.get<Grant>("/me"));
@@ -84,7 +83,7 @@ export class Client {
   async logIn(name: string, password: string) {
     await this.pendingLogOut.finish();
     const grant = await this.ownRest.post<Grant>("/login", { name, password, cookie: true });
-    this.tabs.tell({ t: "in", user: grant.user });
+    this.tabs.tell({ t: "in", ...grant });
     await this.startSession(grant);
   }
 
@@ -97,7 +96,7 @@ export class Client {
       ...(displayName ? { display_name: displayName } : {}),
       ...(invitation ? { invitation } : {}),
     });
-    this.tabs.tell({ t: "in", user: grant.user });
+    this.tabs.tell({ t: "in", ...grant });
     await this.startSession(grant);
   }
 
@@ -108,15 +107,15 @@ export class Client {
     if (!grant || !session) return 0;
     const waiting = unsent(this.store.getState().outbox).length;
     if (waiting > 0 && !discardUnsent) return waiting;
-    this.grant = null; // that the server ends the session is no news
     const { user } = grant;
     this.pendingLogOut.begin({ user: user.id, session: grant.session });
     this.tabs.tell({ t: "out", user: user.id });
-    // Before the database is emptied: nothing is sent or saved any more.
-    session.stop();
-    // A database that has failed must not keep the user logged in.
-    await clearStorageOf(user.id).catch((e) => console.warn("the database cannot be cleared", e));
-    // A slow push service must not keep the user logged in.
+    this.lastUser = null;
+    // Before anything is waited for: from here on nothing can be written, sent or saved.
+    this.endSession("loggingOut");
+    const { turn } = this;
+    // Neither a database nor a push service must keep the user logged in.
+    const deleted = discardStorage(user.id).catch(warnNotDeleted);
     await Promise.race([
       this.push.disable(user.id).catch(() => {}),
       new Promise((done) => setTimeout(done, pushTimeout)),
@@ -126,9 +125,12 @@ export class Client {
       () => false,
     );
     if (!heard) this.finishLogOutLater(firstLogOutDelay);
-    this.lastUser = null;
-    this.endSession(heard ? null : "logOutPending");
-    void this.push.suspend().catch(() => {});
+    // Unless somebody has logged in meanwhile.
+    if (turn === this.turn) {
+      this.store.setState({ notice: heard ? null : "logOutPending" });
+      void this.push.suspend().catch(() => {});
+    }
+    await deleted;
     return 0;
   }
 
@@ -150,13 +152,17 @@ export class Client {
   private async startSession(grant: Grant) {
     const turn = ++this.turn;
     const me = grant.user;
+    this.starting = me.id;
     let session: Session | null = null;
     const storage = new DeviceStorage(
       () => openStorage(me.id),
       (isOpen) => session?.storageChanged(isOpen),
     );
     await storage.open();
+    // A log-out in another tab, of which this one has not heard yet.
+    if (this.pendingLogOut.current?.user === me.id) this.heardLogOut(me.id);
     if (turn !== this.turn) return storage.close();
+    this.starting = null;
     this.session?.stop();
     session = new Session({
       store: this.store,
@@ -165,6 +171,9 @@ export class Client {
       account: me.id,
       tabs: openTabs(me.id),
       dial: this.dial,
+      onConnected: (id) => {
+        if (this.session === session) this.grant = { user: me, session: id };
+      },
       onRevoked: () => void this.lose("revoked"),
       onOtherAccount: () => void this.lose(null),
     });
@@ -185,6 +194,7 @@ export class Client {
     this.session?.stop();
     this.session = null;
     this.grant = null;
+    this.starting = null;
     this.store.setState({ ...emptySessionState, notice, takenBy: null });
     void this.refreshInstallation();
   }
@@ -207,17 +217,23 @@ export class Client {
   }
 
   private heardFromTab(news: AccountNews) {
-    if (news.t === "out") {
-      if (this.lastUser?.id === news.user) this.lastUser = null;
-      if (this.grant?.user.id === news.user) this.endSession("revoked");
-      if (this.store.getState().takenBy?.by.id === news.user) this.store.setState({ takenBy: null });
-      if (this.pendingLogOut.current) this.finishLogOutLater(firstLogOutDelay);
+    if (news.t === "out") return this.heardLogOut(news.user);
+    const { user, session } = news;
+    if (this.grant?.user.id === user.id) {
+      // What this page does is still its own.
+      this.grant = { user, session };
       return;
     }
-    // The same account has another session now; what this page does is still its own.
-    if (this.grant?.user.id === news.user.id) return;
     if (this.grant) this.endSession(null);
-    this.takeOver(news.user, () => this.continueAs(news.user)).catch(() => {});
+    this.takeOver(user, () => this.continueAs(user)).catch(() => {});
+  }
+
+  /** An account has logged out in another tab, and with it here. */
+  private heardLogOut(user: string) {
+    if (this.lastUser?.id === user) this.lastUser = null;
+    if ([this.grant?.user.id, this.starting].includes(user)) this.endSession("revoked");
+    if (this.store.getState().takenBy?.by.id === user) this.store.setState({ takenBy: null });
+    if (this.pendingLogOut.current) this.finishLogOutLater(firstLogOutDelay);
   }
 
   /** Somebody is logged in, and this page has no session: it goes on if it was
@@ -225,6 +241,7 @@ export class Client {
   private async takeOver(by: User, goOn: () => Promise<void>) {
     if (this.lastUser?.id === by.id) return goOn();
     this.turn++;
+    this.starting = null;
     this.store.setState({ notice: null, takenBy: { by, from: this.lastUser } });
   }
 
@@ -253,12 +270,6 @@ export class Client {
   }
 }
 
-/** Deletes what this device has stored for an account. */
-async function clearStorageOf(user: string) {
-  const storage = await openStorage(user);
-  try {
-    await storage.clear();
-  } finally {
-    storage.close();
-  }
+function warnNotDeleted(e: unknown) {
+  console.warn("what the device has stored cannot be deleted; it is tried again at the next visit", e);
 }

@@ -1,38 +1,32 @@
 import { Problem, type RestClient } from "../net/rest";
+import { deleteNote, getNote, setNote } from "../sync/notes";
 
 /** Under this key is the log-out that the server has not heard. */
 const key = "hikyaku-logout";
 /** How long the server may take to answer one. */
 const answerTimeout = 10_000;
 
-/** LogOut names the session that ends: no later one is ended by it. */
+/** LogOut names the session that ends. */
 export type LogOut = { user: string; session: string };
 
 /** PendingLogOut keeps a log-out until the server has heard it, over reloads too:
  * scripts cannot delete the session's cookie, and with it a page that was loaded
  * again would be logged in. */
 export class PendingLogOut {
-  /** The log-out where the browser stores nothing. */
-  private unstored: LogOut | null = null;
-
   constructor(private readonly rest: RestClient) {}
 
-  /** The log-out that the server has not heard, of this tab or another one. */
+  /** The log-out that the server has not heard, of this tab or another one. Whoever
+   * logs in finishes it first. */
   get current(): LogOut | null {
     try {
-      return (JSON.parse(localStorage.getItem(key) ?? "null") as LogOut | null) ?? this.unstored;
+      return JSON.parse(getNote(key) ?? "null") as LogOut | null;
     } catch {
-      return this.unstored;
+      return null;
     }
   }
 
   begin(logOut: LogOut) {
-    this.unstored = null;
-    try {
-      localStorage.setItem(key, JSON.stringify(logOut));
-    } catch {
-      this.unstored = logOut;
-    }
+    setNote(key, JSON.stringify(logOut));
   }
 
   /** Tells the server, if there is something to tell. Throws a Problem when the
@@ -42,21 +36,30 @@ export class PendingLogOut {
     if (!logOut) return;
     const rest = this.rest.for(logOut.user, AbortSignal.timeout(answerTimeout));
     try {
-      await rest.delete("/sessions/" + logOut.session);
+      await this.end(logOut, rest);
     } catch (e) {
-      // Otherwise the session is over, or this browser has another one.
+      // Otherwise the browser is not logged in with that account.
       if (!(e instanceof Problem && [401, 404, 412].includes(e.status))) throw e;
     }
     // Another tab may have begun the next one meanwhile.
-    if (this.current?.session === logOut.session) this.clear();
+    if (this.isCurrent(logOut)) deleteNote(key);
   }
 
-  private clear() {
-    this.unstored = null;
+  private async end(logOut: LogOut, rest: RestClient) {
     try {
-      localStorage.removeItem(key);
-    } catch {
-      // Then it was not stored either.
+      await rest.delete("/sessions/" + logOut.session);
+    } catch (e) {
+      if (!(e instanceof Problem && e.status === 404)) throw e;
+      // That session was over, and the browser has another one of the account: it was
+      // logged in again in a tab that this one did not hear.
+      const { session } = await rest.get<{ session: string }>("/me");
+      // Once another tab has finished this log-out, the session may be of a later log-in.
+      if (this.isCurrent(logOut)) await rest.delete("/sessions/" + session);
     }
+  }
+
+  private isCurrent({ user, session }: LogOut) {
+    const { current } = this;
+    return current?.user === user && current.session === session;
   }
 }

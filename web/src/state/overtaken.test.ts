@@ -112,6 +112,7 @@ async function open(seed: number) {
     account: me.id,
     tabs: new Tabs(me.id),
     dial: fixture.server.dial,
+    onConnected: () => {},
     onRevoked: () => {},
     onOtherAccount: () => {},
   });

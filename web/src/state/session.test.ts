@@ -19,7 +19,7 @@ function open() {
   const onOtherAccount = vi.fn();
   const session = new Session({
     ...{ ...fixture, rest, storage, account: me.id, tabs: new Tabs(me.id), dial: fixture.server.dial },
-    ...{ onRevoked, onOtherAccount },
+    ...{ onConnected: () => {}, onRevoked, onOtherAccount },
   });
   return { ...fixture, storage, onRevoked, onOtherAccount, onUnauthenticated, session };
 }

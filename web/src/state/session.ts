@@ -29,6 +29,8 @@ export type SessionOptions = {
   /** The account's id: everything is done for it or not at all. */
   account: string;
   dial: (account: string) => WebSocketLike;
+  /** Called with each connection: by which of the account's sessions the browser has it. */
+  onConnected: (session: string) => void;
   /** Called when the server has ended the session. */
   onRevoked: () => void;
   /** Called when the browser turns out to be logged in as somebody else. */
@@ -99,6 +101,7 @@ export class Session {
           options.onOtherAccount();
           return;
         }
+        options.onConnected(hello.session);
         clock.set(hello.time);
         this.sync.connected(hello.epoch);
         this.outbox.connected(hello.limits.in_flight);

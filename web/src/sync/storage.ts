@@ -1,4 +1,5 @@
 import { openDB, type DBSchema, type IDBPDatabase } from "idb";
+import { deleteNote, getNote, noteKeys, setNote } from "./notes";
 
 export type StoredMessage = {
   id: string;
@@ -15,31 +16,67 @@ interface Schema extends DBSchema {
   drafts: { key: string; value: string };
 }
 
+/** Under this, with an account, is the note that what its database has was given up. */
+const discarded = "hikyaku-discarded-";
+
 /** How long opening the database may take. A browser can leave it unanswered,
  * while another page holds the database or because of a defect. */
 const openTimeout = 5000;
 
-/** Opens the database of an account; each has its own, so that two users can share a browser. */
+/** Opens the database of an account; each has its own, so that two users can share a browser.
+ * What was given up is deleted before anybody sees it: without that it does not open. */
 export async function openStorage(user: string): Promise<Storage> {
-  const opening = openDB<Schema>("hikyaku-" + user, 1, {
+  const opening = openCleared(user);
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const timeout = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => {
+      // Nobody uses a database that opens after this, and it must not block others.
+      opening.then((storage) => storage.close()).catch(() => {});
+      reject(new Error("opening the database timed out"));
+    }, openTimeout);
+  });
+  try {
+    return await Promise.race([opening, timeout]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+async function openCleared(user: string): Promise<Storage> {
+  const db = await openDB<Schema>("hikyaku-" + user, 1, {
     upgrade(d) {
       d.createObjectStore("outbox", { keyPath: "id" });
       d.createObjectStore("drafts");
     },
   });
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  const timeout = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => {
-      // Nobody uses a database that opens after this, and it must not block others.
-      opening.then((db) => db.close()).catch(() => {});
-      reject(new Error("opening the database timed out"));
-    }, openTimeout);
-  });
+  const storage = new Storage(db);
+  const key = discarded + user;
   try {
-    return new Storage(await Promise.race([opening, timeout]));
-  } finally {
-    clearTimeout(timer);
+    for (let note = getNote(key); note !== null; note = getNote(key)) {
+      // What another tab writes once it has taken the note away comes after this.
+      await storage.clear();
+      // Unless the account has logged in, written and been logged out meanwhile.
+      if (getNote(key) === note) deleteNote(key);
+    }
+  } catch (e) {
+    storage.close();
+    throw e;
   }
+  return storage;
+}
+
+/** Gives up what the device has stored for an account: from the call on no page loads it
+ * any more, not even after a reload. The promise is that of its deletion, which is tried
+ * again whenever the database is opened. */
+export async function discardStorage(user: string) {
+  setNote(discarded + user, String(Date.now()));
+  (await openStorage(user)).close();
+}
+
+/** Deletes what was given up and is still there. */
+export async function deleteDiscarded() {
+  const users = noteKeys(discarded).map((key) => key.slice(discarded.length));
+  await Promise.all(users.map(async (user) => (await openStorage(user)).close()));
 }
 
 /** Storage holds what must survive a reload: messages that the server has not
@@ -64,8 +101,10 @@ export class Storage {
     if (text) await this.db.put("drafts", text, conversation);
     else await this.db.delete("drafts", conversation);
   }
+  /** Deletes all or, when it throws, nothing. */
   async clear() {
-    await Promise.all([this.db.clear("outbox"), this.db.clear("drafts")]);
+    const tx = this.db.transaction(["outbox", "drafts"], "readwrite");
+    await Promise.all([tx.objectStore("outbox").clear(), tx.objectStore("drafts").clear(), tx.done]);
   }
   close() {
     this.db.close();
