@@ -2,6 +2,7 @@ package rabbitmq
 
 import (
 	"context"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -12,7 +13,9 @@ import (
 // there are several nodes there are two, to different ones: a node that hangs is
 // known for dead after maxSilence, and then everything goes by the other uplink,
 // without a connection, a channel or a queue having to be opened first. Until
-// RabbitMQ has noticed itself (net_ticktime), these wait for the node that hangs.
+// RabbitMQ has noticed itself (net_ticktime), these wait for the node that hangs. A
+// node that is cut off from the others answers heartbeats and confirms nothing: what
+// it has not confirmed after [patience] goes by the other uplink as well.
 type uplink struct {
 	session atomic.Pointer[session] // nil while it is unavailable
 }
@@ -87,14 +90,27 @@ func closeError(err *amqp.Error) error {
 	return err
 }
 
-// currentSession returns a session, nil when there is none.
-func (b *Broker) currentSession() *session {
+// connected reports whether there is a session.
+func (b *Broker) connected() bool { return b.currentSession(nil) != nil }
+
+// currentSession returns a session, nil when there is none: another one than avoid,
+// where something has failed, if there is another one.
+func (b *Broker) currentSession(avoid *session) (current *session) {
 	for _, u := range b.uplinks {
-		if s := u.session.Load(); s != nil {
-			return s
+		if s := u.session.Load(); s != nil && (current == nil || current == avoid) {
+			current = s
 		}
 	}
-	return nil
+	return current
+}
+
+// confirmTimeout is how long to wait for a confirmation on a session, where that of
+// a failure is to use another one, if there is another one.
+func (b *Broker) confirmTimeout(s *session) time.Duration {
+	if b.currentSession(s) != s {
+		return patience
+	}
+	return confirmTimeout
 }
 
 // lane is the way of one partition's batches by one uplink. One goroutine uses it.
@@ -109,6 +125,9 @@ type lane struct {
 	known   bool                       // the queue has confirmed something on the channel
 	copied  *amqp.DeferredConfirmation // of the copy that has no answer yet; nil when there is none
 }
+
+// connected reports whether the lane's uplink has a connection.
+func (l *lane) connected() bool { return l.uplink.session.Load() != nil }
 
 // rank orders lanes: the lowest is the best to publish on.
 func (l *lane) rank() int {
@@ -173,9 +192,11 @@ func (l *lane) introduce(ctx context.Context, b *Broker, p *partition, batch []b
 	return err == nil
 }
 
-// publish publishes a batch and waits for its confirmation, until timeout at
-// most. lost says that the uplink is or was lost, so that another one may do.
-func (l *lane) publish(ctx context.Context, b *Broker, p *partition, batch []byte, timeout <-chan time.Time) (lost bool, err error) {
+// publish publishes a batch and waits for its confirmation, until wait is over at
+// most. After each [patience] without one it gives up when one of the lanes that are
+// left has an uplink. lost says that this uplink is lost, or is of no use, so that
+// another one may do.
+func (l *lane) publish(ctx context.Context, b *Broker, p *partition, batch []byte, wait *confirmWait, left []*lane) (lost bool, err error) {
 	if err := l.open(b); err != nil {
 		return true, err
 	}
@@ -191,14 +212,28 @@ func (l *lane) publish(ctx context.Context, b *Broker, p *partition, batch []byt
 			refusal = func(error) error { return errOutcomeUnknown }
 		}
 	}
-	select {
-	case <-confirmation.Done():
-	case <-c.session.lost:
-		return true, errOutcomeUnknown
-	case <-timeout:
-		b.log.Error("RabbitMQ has not confirmed a batch; is a majority of its nodes up?", "partition", p.number, "after", confirmTimeout)
-		c.discard(0) // a late answer must not be taken for the next batch's
-		return false, errOutcomeUnknown
+	wait.begin()
+	for confirmed := false; !confirmed; {
+		select {
+		case <-confirmation.Done():
+			confirmed = true
+		case <-c.session.lost:
+			return true, errOutcomeUnknown
+		case <-wait.timer.C:
+			over := wait.over()
+			if !over && !slices.ContainsFunc(left, (*lane).connected) {
+				wait.begin()
+				continue
+			}
+			if over {
+				b.log.Error("RabbitMQ has not confirmed a batch; is a majority of its nodes up?", "partition", p.number, "after", confirmTimeout)
+			} else {
+				b.log.Warn("a RabbitMQ node has not confirmed a batch, which goes to another node; is it cut off from the others?",
+					"node", c.session.conn.RemoteAddr(), "partition", p.number, "after", patience)
+			}
+			c.discard(0) // a late answer must not be taken for the next batch's
+			return !over, errOutcomeUnknown
+		}
 	}
 	select {
 	case _, ok := <-c.returns:
