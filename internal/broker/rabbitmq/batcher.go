@@ -63,7 +63,7 @@ type batcherConfig struct {
 func newBatcher(cfg batcherConfig) *batcher {
 	b := &batcher{batcherConfig: cfg, ready: batching.NewSignal(), channels: map[deliverer]*channel{}}
 	b.over.L = &b.mu
-	b.retries = retryqueue.New(retryqueue.Config[part]{Conversation: part.conversation, MaxBatch: cfg.MaxBatch, Logger: cfg.Logger})
+	b.retries = retryqueue.New(retryqueue.Config[part]{Conversation: part.conversation, Stale: b.stale, MaxBatch: cfg.MaxBatch, Logger: cfg.Logger})
 	return b
 }
 
@@ -152,9 +152,18 @@ func (b *batcher) channel(ch deliverer) *channel {
 	return c
 }
 
-// drain rejects a channel, waits until no call in progress has anything of it, and
-// acknowledges what is done.
+// stale reports whether the channel of a part is rejected: it will come again by
+// another one.
+func (b *batcher) stale(p part) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return p.item.from.rejected
+}
+
+// drain rejects a channel, waits until no call in progress has anything of it,
+// acknowledges what is done, and forgets what waits to be tried again.
 func (b *batcher) drain(ch deliverer) {
+	defer b.retries.DropStale() // which takes the lock for each part
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	c := b.channel(ch)

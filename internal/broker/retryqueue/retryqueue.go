@@ -33,11 +33,15 @@ const (
 	maxInterval = 2 * time.Second
 )
 
-// Config is what a [Queue] works with. All fields are required.
+// Config is what a [Queue] works with. All fields but Stale are required.
 type Config[T any] struct {
 	Conversation func(T) chat.ConversationID // that an entry belongs to
-	MaxBatch     int                         // entries in one try, from 1
-	Logger       *slog.Logger
+	// Stale reports whether an entry is to be forgotten instead of tried, because it
+	// will be delivered again. Once it does it always does. The queue calls it while it is
+	// locked, so it must not use the queue.
+	Stale    func(T) bool
+	MaxBatch int // entries in one try, from 1
+	Logger   *slog.Logger
 }
 
 // Queue is a retry queue. It is unbounded; its user must bound it. All methods are
@@ -81,9 +85,27 @@ func (q *Queue[T]) Admit(entries []T) []T {
 		if c == nil {
 			return false
 		}
-		c.entries = append(c.entries, e)
+		if !q.stale(e) {
+			c.entries = append(c.entries, e)
+		}
 		return true
 	})
+}
+
+// stale reports whether an entry is to be forgotten.
+func (q *Queue[T]) stale(e T) bool { return q.cfg.Stale != nil && q.cfg.Stale(e) }
+
+// DropStale removes what is stale. What becomes stale before DropStale is called does
+// not come into the queue after it.
+func (q *Queue[T]) DropStale() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for id, c := range q.conversations {
+		c.entries = slices.DeleteFunc(c.entries, q.stale)
+		if len(c.entries) == 0 && !c.trying {
+			delete(q.conversations, id)
+		}
+	}
 }
 
 // Add adds entries that were admitted and could not be handled, in their order;
@@ -96,6 +118,9 @@ func (q *Queue[T]) Add(entries []T, err error) {
 	q.mu.Lock()
 	first := len(q.conversations) == 0
 	for _, e := range entries {
+		if q.stale(e) {
+			continue
+		}
 		id := q.cfg.Conversation(e)
 		c := q.conversations[id]
 		if c == nil {
@@ -204,7 +229,7 @@ func (q *Queue[T]) putBack(failed []T, err error) (left int) {
 		}
 		tried++
 		c.trying = false
-		c.entries = append(again[id], c.entries...)
+		c.entries = append(slices.DeleteFunc(again[id], q.stale), c.entries...)
 		switch {
 		case len(c.entries) == 0:
 			delete(q.conversations, id)
