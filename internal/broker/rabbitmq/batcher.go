@@ -319,7 +319,7 @@ func (b *batcher) end(parts []part) {
 // what is to be tried again; see [retryqueue.Queue.Run].
 func (b *batcher) handle(ctx context.Context, parts []part, retry bool) (failed []part, err error) {
 	parts = b.begin(parts)
-	err = b.decide(ctx, parts)
+	err = b.decide(ctx, parts, retry)
 	// Before the acknowledgement: nothing that was accepted may disappear.
 	if retry || !b.deadLettersFail.Load() {
 		err = errors.Join(err, b.keepDeadLetters(ctx, parts))
@@ -334,12 +334,14 @@ func (b *batcher) handle(ctx context.Context, parts []part, retry bool) (failed 
 	return failed, err
 }
 
-// decide has the handler decide about parts.
-func (b *batcher) decide(ctx context.Context, parts []part) error {
+// decide has the handler decide about parts, for the first time or once more.
+func (b *batcher) decide(ctx context.Context, parts []part, retry bool) error {
 	batch := make([]broker.Delivery, 0, len(parts))
 	for _, p := range parts {
 		if p.undecided() {
-			batch = append(batch, broker.Delivery{Submission: *p.submission(), Confirmed: true, Redelivered: p.retried || p.item.delivery.Redelivered})
+			s := *p.submission()
+			s.Retried = retry
+			batch = append(batch, broker.Delivery{Submission: s, Confirmed: true, Redelivered: p.retried || p.item.delivery.Redelivered})
 		}
 	}
 	if len(batch) == 0 {

@@ -211,6 +211,30 @@ func TestDeadLettersThatHang(t *testing.T) {
 	})
 }
 
+// Only what is tried once more may wait for what keeps it.
+func TestRetriesAreMarked(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var retried []bool
+		b := newTestBatcher(t, func(_ context.Context, batch []broker.Delivery) ([]*chat.Error, error) {
+			verdicts := make([]*chat.Error, len(batch))
+			for i, d := range batch {
+				retried = append(retried, d.Retried)
+				if len(retried) < 3 {
+					verdicts[i] = chat.Refuse(chat.CodeUnavailable, "", "held")
+				}
+			}
+			return verdicts, nil
+		})
+		stop := start(t, b)
+		deliver(b, newFakeChannel(), message(1, "held"))
+		time.Sleep(time.Minute)
+		stop()
+		if want := []bool{false, true, true}; !slices.Equal(retried, want) {
+			t.Errorf("%v, want %v", retried, want)
+		}
+	})
+}
+
 // What a channel has delivered does not stay when the channel is gone, whatever is
 // tried or handled at that moment.
 func TestClosedChannelsLeaveNothing(t *testing.T) {
