@@ -148,15 +148,15 @@ func (b *Broker) admit(ctx context.Context, p *partition) (*slot, error) {
 
 // publishBatch publishes one AMQP message and waits until it is confirmed. When
 // an uplink is lost before, or confirms nothing for [patience], it publishes the
-// message on the other one: whoever stores it recognizes a repetition, and nothing of
-// the partition is published in between.
+// message on the other one as well: whoever stores it recognizes a repetition, and
+// nothing of the partition is published in between.
 func (b *Broker) publishBatch(ctx context.Context, p *partition, batch []byte) error {
 	wait := newConfirmWait()
 	defer wait.timer.Stop()
 	slices.SortStableFunc(p.lanes, func(l, m *lane) int { return l.rank() - m.rank() })
 	var failure error
-	for i, l := range p.lanes {
-		lost, err := l.publish(ctx, b, p, batch, wait, p.lanes[i+1:])
+	for _, l := range p.lanes {
+		lost, err := l.publish(ctx, b, p, batch, wait)
 		if err == nil {
 			return nil
 		}

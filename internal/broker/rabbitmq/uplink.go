@@ -2,7 +2,6 @@ package rabbitmq
 
 import (
 	"context"
-	"slices"
 	"sync/atomic"
 	"time"
 
@@ -126,9 +125,6 @@ type lane struct {
 	copied  *amqp.DeferredConfirmation // of the copy that has no answer yet; nil when there is none
 }
 
-// connected reports whether the lane's uplink has a connection.
-func (l *lane) connected() bool { return l.uplink.session.Load() != nil }
-
 // rank orders lanes: the lowest is the best to publish on.
 func (l *lane) rank() int {
 	s := l.uplink.session.Load()
@@ -171,20 +167,17 @@ func (l *lane) introduce(ctx context.Context, b *Broker, p *partition, batch []b
 	if l.copied != nil {
 		select {
 		case <-l.copied.Done():
-			l.known = l.copied.Acked()
-			l.copied = nil
-			select {
-			case <-l.channel.returns: // no queue; who waits for an answer sees to it
-			default:
-			}
-			if !l.known {
-				l.channel.discard(minChannelAge)
-			}
+			l.settle() // of a missing queue who waits for an answer sees to it
 		default:
 			return false
 		}
 	}
-	if l.rank() != 1 || l.open(b) != nil {
+	return l.rank() == 1 && l.copy(ctx, b, p, batch)
+}
+
+// copy publishes a copy of a batch. It reports whether it did.
+func (l *lane) copy(ctx context.Context, b *Broker, p *partition, batch []byte) bool {
+	if l.open(b) != nil {
 		return false
 	}
 	var err error
@@ -192,11 +185,28 @@ func (l *lane) introduce(ctx context.Context, b *Broker, p *partition, batch []b
 	return err == nil
 }
 
-// publish publishes a batch and waits for its confirmation, until wait is over at
-// most. After each [patience] without one it gives up when one of the lanes that are
-// left has an uplink. lost says that this uplink is lost, or is of no use, so that
+// settle takes the answer to the copy, which is there. It reports whether a queue has
+// the copy.
+func (l *lane) settle() (kept bool) {
+	l.known = l.copied.Acked()
+	l.copied = nil
+	kept = l.known
+	select {
+	case <-l.channel.returns: // no queue
+		kept = false
+	default:
+	}
+	if !l.known {
+		l.channel.discard(minChannelAge)
+	}
+	return kept
+}
+
+// publish publishes a batch and waits for its confirmation, for confirmTimeout at
+// most. After each patience without one, one of the other lanes gets a copy, whose
+// confirmation does as well. lost says that the uplink is or was lost, so that
 // another one may do.
-func (l *lane) publish(ctx context.Context, b *Broker, p *partition, batch []byte, wait *confirmWait, left []*lane) (lost bool, err error) {
+func (l *lane) publish(ctx context.Context, b *Broker, p *partition, batch []byte, wait *confirmWait) (lost bool, err error) {
 	if err := l.open(b); err != nil {
 		return true, err
 	}
@@ -207,11 +217,14 @@ func (l *lane) publish(ctx context.Context, b *Broker, p *partition, batch []byt
 	}
 	// A refusal of this one does not say that nobody has the batch.
 	refusal := func(err error) error { return err }
+	unknown := func(error) error { return errOutcomeUnknown }
 	for _, other := range p.lanes {
 		if other != l && other.introduce(ctx, b, p, batch) {
-			refusal = func(error) error { return errOutcomeUnknown }
+			refusal = unknown
 		}
 	}
+	var second *lane // that has a copy which is waited for
+	var secondDone <-chan struct{}
 	wait.begin()
 	for confirmed := false; !confirmed; {
 		select {
@@ -219,20 +232,27 @@ func (l *lane) publish(ctx context.Context, b *Broker, p *partition, batch []byt
 			confirmed = true
 		case <-c.session.lost:
 			return true, errOutcomeUnknown
-		case <-wait.timer.C:
-			over := wait.over()
-			if !over && !slices.ContainsFunc(left, (*lane).connected) {
-				wait.begin()
-				continue
+		case <-secondDone:
+			if second.settle() {
+				c.discard(0) // the next batch goes by the lane that confirms
+				return false, nil
 			}
-			if over {
+			second, secondDone = nil, nil
+		case <-wait.timer.C:
+			if wait.over() {
 				b.log.Error("RabbitMQ has not confirmed a batch; is a majority of its nodes up?", "partition", p.number, "after", confirmTimeout)
-			} else {
-				b.log.Warn("a RabbitMQ node has not confirmed a batch, which goes to another node; is it cut off from the others?",
+				c.discard(0) // a late answer must not be taken for the next batch's
+				return false, errOutcomeUnknown
+			}
+			wait.begin()
+			for _, other := range p.lanes {
+				if other == l || second != nil || !other.copy(ctx, b, p, batch) {
+					continue
+				}
+				second, secondDone, refusal = other, other.copied.Done(), unknown
+				b.log.Warn("a RabbitMQ node has not confirmed a batch, and another node gets it as well; is the first one cut off from the others?",
 					"node", c.session.conn.RemoteAddr(), "partition", p.number, "after", patience)
 			}
-			c.discard(0) // a late answer must not be taken for the next batch's
-			return !over, errOutcomeUnknown
 		}
 	}
 	select {
