@@ -35,6 +35,9 @@ type Submission struct {
 	// Requeued reports whether an operator asks for a new decision about it
 	// after it has failed.
 	Requeued bool
+	// Retried reports whether the store has left it undecided before: now the store
+	// may wait for what keeps it.
+	Retried bool
 }
 
 // Check returns a refusal when the submission can never be stored.

@@ -334,7 +334,8 @@ type Messages interface {
 	//
 	// A conversation that others keep from being changed does not hold up the
 	// rest of the batch: nothing is decided about its submissions in the batch
-	// (chat.Undecided).
+	// (chat.Undecided). Only when all submissions are Retried, Append may wait for a
+	// conversation, for a second or so.
 	//
 	// Outcomes are final: refusals are stored in the same transaction, and a
 	// submission that was refused once is refused in the same way whenever it

@@ -63,7 +63,7 @@ type batcherConfig struct {
 func newBatcher(cfg batcherConfig) *batcher {
 	b := &batcher{batcherConfig: cfg, ready: batching.NewSignal(), channels: map[deliverer]*channel{}}
 	b.over.L = &b.mu
-	b.retries = retryqueue.New(retryqueue.Config[part]{Conversation: part.conversation, MaxBatch: cfg.MaxBatch, Logger: cfg.Logger})
+	b.retries = retryqueue.New(retryqueue.Config[part]{Conversation: part.conversation, Stale: b.stale, MaxBatch: cfg.MaxBatch, Logger: cfg.Logger})
 	return b
 }
 
@@ -152,9 +152,18 @@ func (b *batcher) channel(ch deliverer) *channel {
 	return c
 }
 
-// drain rejects a channel, waits until no call in progress has anything of it, and
-// acknowledges what is done.
+// stale reports whether the channel of a part is rejected: it will come again by
+// another one.
+func (b *batcher) stale(p part) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return p.item.from.rejected
+}
+
+// drain rejects a channel, waits until no call in progress has anything of it,
+// acknowledges what is done, and forgets what waits to be tried again.
 func (b *batcher) drain(ch deliverer) {
+	defer b.retries.DropStale() // which takes the lock for each part
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	c := b.channel(ch)
@@ -310,7 +319,7 @@ func (b *batcher) end(parts []part) {
 // what is to be tried again; see [retryqueue.Queue.Run].
 func (b *batcher) handle(ctx context.Context, parts []part, retry bool) (failed []part, err error) {
 	parts = b.begin(parts)
-	err = b.decide(ctx, parts)
+	err = b.decide(ctx, parts, retry)
 	// Before the acknowledgement: nothing that was accepted may disappear.
 	if retry || !b.deadLettersFail.Load() {
 		err = errors.Join(err, b.keepDeadLetters(ctx, parts))
@@ -325,12 +334,14 @@ func (b *batcher) handle(ctx context.Context, parts []part, retry bool) (failed 
 	return failed, err
 }
 
-// decide has the handler decide about parts.
-func (b *batcher) decide(ctx context.Context, parts []part) error {
+// decide has the handler decide about parts, for the first time or once more.
+func (b *batcher) decide(ctx context.Context, parts []part, retry bool) error {
 	batch := make([]broker.Delivery, 0, len(parts))
 	for _, p := range parts {
 		if p.undecided() {
-			batch = append(batch, broker.Delivery{Submission: *p.submission(), Confirmed: true, Redelivered: p.retried || p.item.delivery.Redelivered})
+			s := *p.submission()
+			s.Retried = retry
+			batch = append(batch, broker.Delivery{Submission: s, Confirmed: true, Redelivered: p.retried || p.item.delivery.Redelivered})
 		}
 	}
 	if len(batch) == 0 {

@@ -211,6 +211,59 @@ func TestDeadLettersThatHang(t *testing.T) {
 	})
 }
 
+// Only what is tried once more may wait for what keeps it.
+func TestRetriesAreMarked(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var retried []bool
+		b := newTestBatcher(t, func(_ context.Context, batch []broker.Delivery) ([]*chat.Error, error) {
+			verdicts := make([]*chat.Error, len(batch))
+			for i, d := range batch {
+				retried = append(retried, d.Retried)
+				if len(retried) < 3 {
+					verdicts[i] = chat.Refuse(chat.CodeUnavailable, "", "held")
+				}
+			}
+			return verdicts, nil
+		})
+		stop := start(t, b)
+		deliver(b, newFakeChannel(), message(1, "held"))
+		time.Sleep(time.Minute)
+		stop()
+		if want := []bool{false, true, true}; !slices.Equal(retried, want) {
+			t.Errorf("%v, want %v", retried, want)
+		}
+	})
+}
+
+// What a channel has delivered does not stay when the channel is gone, whatever is
+// tried or handled at that moment.
+func TestClosedChannelsLeaveNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newTestBatcher(t, func(context.Context, []broker.Delivery) ([]*chat.Error, error) {
+			time.Sleep(300 * time.Millisecond)
+			return nil, errors.New("the store is unavailable")
+		})
+		stop := start(t, b)
+		for n := range 50 {
+			ch := newFakeChannel()
+			for c := range prefetch {
+				deliver(b, ch, message(chat.ConversationID(1+c%3), "again"))
+				time.Sleep(time.Duration(n) * time.Millisecond)
+			}
+			b.drain(ch)
+			b.forget(ch)
+		}
+		stop()
+		if n := len(b.retries.Drain()); n > 0 {
+			t.Errorf("%d messages of channels that are gone wait", n)
+		}
+		ch := newFakeChannel()
+		if parts := b.retries.Admit([]part{{item: &item{from: b.channel(ch), submissions: []chat.Submission{message(1, "new")}}}}); len(parts) != 1 {
+			t.Error("a new message waits behind what is gone")
+		}
+	})
+}
+
 // Whatever fails and hangs, each conversation is handled in order, by one call at
 // a time, and nothing is acknowledged before it is done. Channels close at random
 // and what they have not acknowledged is delivered again, to one of two workers, as by

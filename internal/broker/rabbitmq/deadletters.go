@@ -68,23 +68,36 @@ func newUnreadableDeadLetter(d amqp.Delivery) amqp.Publishing {
 // publishDeadLetters publishes dead letters. When it returns nil, a majority of
 // the nodes has them on disk. It ignores the end of ctx: the author was told of
 // the refusal already, and the next worker that receives the message would tell
-// the author again.
+// the author again. What fails on one uplink is tried on the other one.
 func (b *Broker) publishDeadLetters(ctx context.Context, dead []amqp.Publishing) error {
 	ctx = context.WithoutCancel(ctx)
-	s := b.currentSession()
-	if s == nil {
-		return errUnavailable
-	}
 	for i := range dead {
 		dead[i].Expiration = strconv.FormatInt(b.cfg.DeadLetterRetention.Milliseconds(), 10)
 	}
-	err := publishAll(ctx, s.conn, queueDead, dead)
+	first := b.currentSession(b.avoidForDead.Load())
+	if first == nil {
+		return errUnavailable
+	}
+	err := b.publishDeadLettersOn(ctx, first, dead)
+	if err == nil {
+		return nil
+	}
+	b.avoidForDead.Store(first)
+	if second := b.currentSession(first); second != nil && second != first {
+		return b.publishDeadLettersOn(ctx, second, dead)
+	}
+	return err
+}
+
+func (b *Broker) publishDeadLettersOn(ctx context.Context, s *session, dead []amqp.Publishing) error {
+	timeout := b.confirmTimeout(s)
+	err := publishAll(ctx, s.conn, queueDead, dead, timeout)
 	if errors.Is(err, errNoQueue) {
 		b.log.Error("RabbitMQ has no queue for dead letters; was it deleted? It is declared again", "queue", queueDead)
 		if err := declareQueue(s.conn, queueDead, nil, b.log); err != nil {
 			return err
 		}
-		err = publishAll(ctx, s.conn, queueDead, dead)
+		err = publishAll(ctx, s.conn, queueDead, dead, timeout)
 	}
 	if err != nil {
 		return err
@@ -124,11 +137,12 @@ func dropOldest(conn *amqp.Connection, queue string, keep, limit int) (dropped i
 // errNoQueue means that messages were not stored because their queue is missing.
 var errNoQueue = errors.New("RabbitMQ has no such queue; a worker declares it when it starts or reconnects")
 
-// publishAll publishes messages to a queue and waits until they are confirmed.
+// publishAll publishes messages to a queue and waits until they are confirmed, for
+// timeout at most.
 // After an error, any of them may be in the queue; after [errNoQueue], only those
 // that were confirmed before the queue was deleted, and they are gone with it.
-func publishAll(ctx context.Context, conn *amqp.Connection, queue string, messages []amqp.Publishing) error {
-	ctx, cancel := context.WithTimeout(ctx, confirmTimeout)
+func publishAll(ctx context.Context, conn *amqp.Connection, queue string, messages []amqp.Publishing, timeout time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	ch, err := conn.Channel()
 	if err != nil {
@@ -278,7 +292,7 @@ func (s *DeadLetterStore) Requeue(ctx context.Context, id string) error {
 		queue := queueName(broker.Partition(letter.Submission.Conversation, s.partitions))
 		if err := publishAll(ctx, s.conn, queue, []amqp.Publishing{{
 			DeliveryMode: amqp.Persistent, ContentType: found[0].ContentType, Headers: amqp.Table{headerRequeued: true}, Body: found[0].Body,
-		}}); err != nil {
+		}}, confirmTimeout); err != nil {
 			return err
 		}
 		for _, d := range found {

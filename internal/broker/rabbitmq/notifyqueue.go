@@ -41,6 +41,7 @@ type NotifyQueue struct {
 	closing  chan struct{}
 	sendDone chan struct{}   // closed when sendLoop has returned
 	channel  *confirmChannel // used by sendLoop only
+	avoid    *session        // the last one where a publish failed; used by sendLoop only
 
 	mu      sync.Mutex
 	pending []notifyqueue.Job
@@ -147,14 +148,27 @@ func (q *NotifyQueue) publishWithRetry(ctx context.Context, batch []byte, jobs i
 	}
 }
 
-// publish publishes one AMQP message and waits until it is confirmed.
+// publish publishes one AMQP message and waits until it is confirmed. After an
+// error, the next publish uses the other uplink.
 func (q *NotifyQueue) publish(ctx context.Context, batch []byte) error {
-	c, err := q.confirmChannel()
-	if err != nil {
-		return err
+	s := q.broker.currentSession(q.avoid)
+	if s == nil {
+		return errUnavailable
 	}
 	if q.broker.blocked.Load() > 0 {
 		return errBrokerFull
+	}
+	err := q.publishOn(ctx, s, batch)
+	if err != nil {
+		q.avoid = s
+	}
+	return err
+}
+
+func (q *NotifyQueue) publishOn(ctx context.Context, s *session, batch []byte) error {
+	c, err := q.confirmChannel(s)
+	if err != nil {
+		return err
 	}
 	confirmation, err := c.ch.PublishWithDeferredConfirmWithContext(ctx, "", queuePush, true, false, amqp.Publishing{
 		DeliveryMode: amqp.Persistent, ContentType: jobBatchContentType, Body: batch,
@@ -163,7 +177,7 @@ func (q *NotifyQueue) publish(ctx context.Context, batch []byte) error {
 		c.discard(0)
 		return errOutcomeUnknown
 	}
-	timeout := time.NewTimer(confirmTimeout)
+	timeout := time.NewTimer(q.broker.confirmTimeout(s))
 	defer timeout.Stop()
 	select {
 	case <-confirmation.Done():
@@ -188,13 +202,9 @@ func (q *NotifyQueue) publish(ctx context.Context, batch []byte) error {
 	return nil
 }
 
-// confirmChannel returns the channel. It declares the queue and opens a new
-// channel when the old one is not usable any more.
-func (q *NotifyQueue) confirmChannel() (*confirmChannel, error) {
-	s := q.broker.currentSession()
-	if s == nil {
-		return nil, errUnavailable
-	}
+// confirmChannel returns the channel on a session. It declares the queue and opens a
+// new channel when the old one is not usable any more.
+func (q *NotifyQueue) confirmChannel(s *session) (*confirmChannel, error) {
 	if q.channel.usable(s) {
 		return q.channel, nil
 	}

@@ -35,7 +35,7 @@ func (b *Broker) Publish(s chat.Submission, confirm func(error)) error {
 	switch {
 	case b.closed:
 		return errClosed
-	case b.currentSession() == nil:
+	case !b.connected():
 		return errUnavailable
 	case b.blocked.Load() > 0:
 		return errBrokerFull
@@ -147,16 +147,16 @@ func (b *Broker) admit(ctx context.Context, p *partition) (*slot, error) {
 }
 
 // publishBatch publishes one AMQP message and waits until it is confirmed. When
-// an uplink is lost before, it publishes the message on the other one: whoever
-// stores it recognizes a repetition, and nothing of the partition is published in
-// between.
+// an uplink is lost before, or confirms nothing for [patience], it publishes the
+// message on the other one as well: whoever stores it recognizes a repetition, and
+// nothing of the partition is published in between.
 func (b *Broker) publishBatch(ctx context.Context, p *partition, batch []byte) error {
-	timeout := time.NewTimer(confirmTimeout)
-	defer timeout.Stop()
+	wait := newConfirmWait()
+	defer wait.timer.Stop()
 	slices.SortStableFunc(p.lanes, func(l, m *lane) int { return l.rank() - m.rank() })
 	var failure error
 	for _, l := range p.lanes {
-		lost, err := l.publish(ctx, b, p, batch, timeout.C)
+		lost, err := l.publish(ctx, b, p, batch, wait)
 		if err == nil {
 			return nil
 		}
@@ -169,3 +169,20 @@ func (b *Broker) publishBatch(ctx context.Context, p *partition, batch []byte) e
 	}
 	return failure
 }
+
+// confirmWait is how long a batch waits for a confirmation: for [confirmTimeout] in
+// all, in spans of [patience] at most.
+type confirmWait struct {
+	deadline time.Time
+	timer    *time.Timer // fires at the end of a span
+}
+
+func newConfirmWait() *confirmWait {
+	return &confirmWait{deadline: time.Now().Add(confirmTimeout), timer: time.NewTimer(patience)}
+}
+
+// begin begins a span.
+func (w *confirmWait) begin() { w.timer.Reset(min(patience, time.Until(w.deadline))) }
+
+// over reports whether the last span has ended.
+func (w *confirmWait) over() bool { return !time.Now().Before(w.deadline) }

@@ -86,6 +86,10 @@ const maxBatchBytes = 128 << 10
 // majority never confirms.
 const confirmTimeout = 10 * time.Second
 
+// patience is how long a node may take to confirm before another one is tried. It is
+// that of connections, so that what is cut off costs no more than what hangs.
+const patience = maxSilence
+
 // maxUplinks is how many uplinks there are when there are as many nodes.
 const maxUplinks = 2
 
@@ -108,6 +112,7 @@ type Broker struct {
 	uplinks       []*uplink
 	published     batching.Meter
 	notifyQueue   *NotifyQueue
+	avoidForDead  atomic.Pointer[session] // the last one where a publish of dead letters failed
 
 	queued  atomic.Int64
 	bytes   atomic.Int64
@@ -199,7 +204,7 @@ func (b *Broker) Ready(context.Context) error {
 	switch {
 	case b.closed:
 		return errClosed
-	case b.currentSession() == nil:
+	case !b.connected():
 		return errUnavailable
 	case b.blocked.Load() > 0:
 		return errBrokerFull

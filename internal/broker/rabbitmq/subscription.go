@@ -20,29 +20,57 @@ type subscription struct {
 	batcher   *batcher
 	notBefore time.Time // of the next subscribe
 
-	ch       *amqp.Channel // nil before subscribe and after close
+	ch       *amqp.Channel // nil before subscribe and after close; not used while closing
 	receiver sync.WaitGroup
+	closed   chan struct{} // closed when the close in the background is over; nil when there was none
+}
+
+// closing reports whether the subscription is being closed in the background.
+func (s *subscription) closing() bool {
+	if s.closed == nil {
+		return false
+	}
+	select {
+	case <-s.closed:
+		return false
+	default:
+		return true
+	}
 }
 
 // active reports whether the subscription has a consumer on the queue.
-func (s *subscription) active() bool { return s.ch != nil && !s.ch.IsClosed() }
+func (s *subscription) active() bool { return !s.closing() && s.ch != nil && !s.ch.IsClosed() }
 
 // yield gives an active subscription up until a time, so that another worker
-// becomes the active consumer.
+// becomes the active consumer. It does not wait for the batch in progress.
 func (s *subscription) yield(until time.Time) {
 	if s.active() {
-		s.close()
 		s.notBefore = until
+		s.closeInBackground()
 	}
 }
 
-// ensure subscribes unless the subscription is active or has yielded.
+// ensure subscribes unless the subscription is active, is being closed or has
+// yielded. It waits for no batch in progress.
 func (s *subscription) ensure(now time.Time) error {
-	if s.active() || now.Before(s.notBefore) {
+	switch {
+	case s.closing(), s.active(), now.Before(s.notBefore):
+		return nil
+	case s.ch != nil:
+		s.closeInBackground() // so that nothing of a lost channel remains in the batcher
 		return nil
 	}
-	s.close() // so that nothing of a lost channel remains in the batcher
 	return s.subscribe()
+}
+
+// closeInBackground closes an open subscription. [subscription.close] waits for it.
+func (s *subscription) closeInBackground() {
+	closed := make(chan struct{})
+	s.closed = closed
+	go func() {
+		defer close(closed)
+		s.closeChannel()
+	}()
 }
 
 func (s *subscription) subscribe() error {
@@ -72,6 +100,13 @@ func (s *subscription) subscribe() error {
 // close ends the consumer. The batch in progress is finished and acknowledged
 // first; what waits in the batcher goes back to its place in the queue.
 func (s *subscription) close() {
+	if s.closed != nil {
+		<-s.closed
+	}
+	s.closeChannel()
+}
+
+func (s *subscription) closeChannel() {
 	if s.ch == nil {
 		return
 	}

@@ -12,7 +12,9 @@ import (
 // there are several nodes there are two, to different ones: a node that hangs is
 // known for dead after maxSilence, and then everything goes by the other uplink,
 // without a connection, a channel or a queue having to be opened first. Until
-// RabbitMQ has noticed itself (net_ticktime), these wait for the node that hangs.
+// RabbitMQ has noticed itself (net_ticktime), these wait for the node that hangs. A
+// node that is cut off from the others answers heartbeats and confirms nothing: what
+// it has not confirmed after [patience] goes by the other uplink as well.
 type uplink struct {
 	session atomic.Pointer[session] // nil while it is unavailable
 }
@@ -87,14 +89,27 @@ func closeError(err *amqp.Error) error {
 	return err
 }
 
-// currentSession returns a session, nil when there is none.
-func (b *Broker) currentSession() *session {
+// connected reports whether there is a session.
+func (b *Broker) connected() bool { return b.currentSession(nil) != nil }
+
+// currentSession returns a session, nil when there is none: another one than avoid,
+// where something has failed, if there is another one.
+func (b *Broker) currentSession(avoid *session) (current *session) {
 	for _, u := range b.uplinks {
-		if s := u.session.Load(); s != nil {
-			return s
+		if s := u.session.Load(); s != nil && (current == nil || current == avoid) {
+			current = s
 		}
 	}
-	return nil
+	return current
+}
+
+// confirmTimeout is how long to wait for a confirmation on a session, where that of
+// a failure is to use another one, if there is another one.
+func (b *Broker) confirmTimeout(s *session) time.Duration {
+	if b.currentSession(s) != s {
+		return patience
+	}
+	return confirmTimeout
 }
 
 // lane is the way of one partition's batches by one uplink. One goroutine uses it.
@@ -152,20 +167,17 @@ func (l *lane) introduce(ctx context.Context, b *Broker, p *partition, batch []b
 	if l.copied != nil {
 		select {
 		case <-l.copied.Done():
-			l.known = l.copied.Acked()
-			l.copied = nil
-			select {
-			case <-l.channel.returns: // no queue; who waits for an answer sees to it
-			default:
-			}
-			if !l.known {
-				l.channel.discard(minChannelAge)
-			}
+			l.settle() // of a missing queue who waits for an answer sees to it
 		default:
 			return false
 		}
 	}
-	if l.rank() != 1 || l.open(b) != nil {
+	return l.rank() == 1 && l.copy(ctx, b, p, batch)
+}
+
+// copy publishes a copy of a batch. It reports whether it did.
+func (l *lane) copy(ctx context.Context, b *Broker, p *partition, batch []byte) bool {
+	if l.open(b) != nil {
 		return false
 	}
 	var err error
@@ -173,9 +185,28 @@ func (l *lane) introduce(ctx context.Context, b *Broker, p *partition, batch []b
 	return err == nil
 }
 
-// publish publishes a batch and waits for its confirmation, until timeout at
-// most. lost says that the uplink is or was lost, so that another one may do.
-func (l *lane) publish(ctx context.Context, b *Broker, p *partition, batch []byte, timeout <-chan time.Time) (lost bool, err error) {
+// settle takes the answer to the copy, which is there. It reports whether a queue has
+// the copy.
+func (l *lane) settle() (kept bool) {
+	l.known = l.copied.Acked()
+	l.copied = nil
+	kept = l.known
+	select {
+	case <-l.channel.returns: // no queue
+		kept = false
+	default:
+	}
+	if !l.known {
+		l.channel.discard(minChannelAge)
+	}
+	return kept
+}
+
+// publish publishes a batch and waits for its confirmation, for confirmTimeout at
+// most. After each patience without one, one of the other lanes gets a copy, whose
+// confirmation does as well. lost says that the uplink is or was lost, so that
+// another one may do.
+func (l *lane) publish(ctx context.Context, b *Broker, p *partition, batch []byte, wait *confirmWait) (lost bool, err error) {
 	if err := l.open(b); err != nil {
 		return true, err
 	}
@@ -186,19 +217,43 @@ func (l *lane) publish(ctx context.Context, b *Broker, p *partition, batch []byt
 	}
 	// A refusal of this one does not say that nobody has the batch.
 	refusal := func(err error) error { return err }
+	unknown := func(error) error { return errOutcomeUnknown }
 	for _, other := range p.lanes {
 		if other != l && other.introduce(ctx, b, p, batch) {
-			refusal = func(error) error { return errOutcomeUnknown }
+			refusal = unknown
 		}
 	}
-	select {
-	case <-confirmation.Done():
-	case <-c.session.lost:
-		return true, errOutcomeUnknown
-	case <-timeout:
-		b.log.Error("RabbitMQ has not confirmed a batch; is a majority of its nodes up?", "partition", p.number, "after", confirmTimeout)
-		c.discard(0) // a late answer must not be taken for the next batch's
-		return false, errOutcomeUnknown
+	var second *lane // that has a copy which is waited for
+	var secondDone <-chan struct{}
+	wait.begin()
+	for confirmed := false; !confirmed; {
+		select {
+		case <-confirmation.Done():
+			confirmed = true
+		case <-c.session.lost:
+			return true, errOutcomeUnknown
+		case <-secondDone:
+			if second.settle() {
+				c.discard(0) // the next batch goes by the lane that confirms
+				return false, nil
+			}
+			second, secondDone = nil, nil
+		case <-wait.timer.C:
+			if wait.over() {
+				b.log.Error("RabbitMQ has not confirmed a batch; is a majority of its nodes up?", "partition", p.number, "after", confirmTimeout)
+				c.discard(0) // a late answer must not be taken for the next batch's
+				return false, errOutcomeUnknown
+			}
+			wait.begin()
+			for _, other := range p.lanes {
+				if other == l || second != nil || !other.copy(ctx, b, p, batch) {
+					continue
+				}
+				second, secondDone, refusal = other, other.copied.Done(), unknown
+				b.log.Warn("a RabbitMQ node has not confirmed a batch, and another node gets it as well; is the first one cut off from the others?",
+					"node", c.session.conn.RemoteAddr(), "partition", p.number, "after", patience)
+			}
+		}
 	}
 	select {
 	case _, ok := <-c.returns:

@@ -31,13 +31,19 @@ import (
 const (
 	minInterval = 50 * time.Millisecond
 	maxInterval = 2 * time.Second
+	// reminderInterval is how often the log says why messages wait.
+	reminderInterval = time.Minute
 )
 
-// Config is what a [Queue] works with. All fields are required.
+// Config is what a [Queue] works with. All fields but Stale are required.
 type Config[T any] struct {
 	Conversation func(T) chat.ConversationID // that an entry belongs to
-	MaxBatch     int                         // entries in one try, from 1
-	Logger       *slog.Logger
+	// Stale reports whether an entry is to be forgotten instead of tried, because it
+	// will be delivered again. Once it does it always does. The queue calls it while it is
+	// locked, so it must not use the queue.
+	Stale    func(T) bool
+	MaxBatch int // entries in one try, from 1
+	Logger   *slog.Logger
 }
 
 // Queue is a retry queue. It is unbounded; its user must bound it. All methods are
@@ -50,6 +56,12 @@ type Queue[T any] struct {
 	mu            sync.Mutex
 	conversations map[chat.ConversationID]*conversation[T]
 	limit         int // conversations in the next try
+
+	// What the log has told of: waits are logged as they begin and end, and of failures
+	// once a minute why.
+	failingSince time.Time // whole tries fail; zero while none does
+	toldAt       time.Time // when the log last said why
+	held         int       // conversations that single tries have left undecided
 }
 
 // conversation is what waits of a conversation. It exists as long as something
@@ -58,6 +70,8 @@ type conversation[T any] struct {
 	id      chat.ConversationID
 	entries []T // oldest first, without those that are being tried
 	trying  bool
+	failed  bool      // in a try that failed as a whole, and not handled since
+	held    bool      // left undecided, and not handled since
 	due     time.Time // of the next try
 	retry   backoff.Backoff
 }
@@ -81,9 +95,28 @@ func (q *Queue[T]) Admit(entries []T) []T {
 		if c == nil {
 			return false
 		}
-		c.entries = append(c.entries, e)
+		if !q.stale(e) {
+			c.entries = append(c.entries, e)
+		}
 		return true
 	})
+}
+
+// stale reports whether an entry is to be forgotten.
+func (q *Queue[T]) stale(e T) bool { return q.cfg.Stale != nil && q.cfg.Stale(e) }
+
+// DropStale removes what is stale. What becomes stale before DropStale is called does
+// not come into the queue after it.
+func (q *Queue[T]) DropStale() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for id, c := range q.conversations {
+		c.entries = slices.DeleteFunc(c.entries, q.stale)
+		if len(c.entries) == 0 && !c.trying {
+			delete(q.conversations, id)
+		}
+	}
+	q.logChanges(time.Now())
 }
 
 // Add adds entries that were admitted and could not be handled, in their order;
@@ -94,8 +127,10 @@ func (q *Queue[T]) Add(entries []T, err error) {
 	}
 	now := time.Now()
 	q.mu.Lock()
-	first := len(q.conversations) == 0
 	for _, e := range entries {
+		if q.stale(e) {
+			continue
+		}
 		id := q.cfg.Conversation(e)
 		c := q.conversations[id]
 		if c == nil {
@@ -103,12 +138,50 @@ func (q *Queue[T]) Add(entries []T, err error) {
 			q.conversations[id] = c
 		}
 		c.entries = append(c.entries, e)
+		c.failed = c.failed || err != nil
 	}
+	q.logFailure(now, err)
 	q.mu.Unlock()
 	q.ready.Notify()
-	if err != nil && first { // otherwise Run tells of it
-		q.cfg.Logger.Error("messages could not be stored; trying again", "messages", len(entries), "error", err)
+}
+
+// logFailure logs why tries fail as a whole, at first and once a minute until none of
+// these conversations waits. mu is held.
+func (q *Queue[T]) logFailure(now time.Time, err error) {
+	if err == nil || !q.failingSince.IsZero() && now.Sub(q.toldAt) < reminderInterval {
+		return
 	}
+	if q.failingSince.IsZero() {
+		q.failingSince = now
+	}
+	q.toldAt = now
+	q.cfg.Logger.Error("messages could not be handled; trying again until it is said that none waits", "error", err, "since", now.Sub(q.failingSince).Round(time.Second))
+}
+
+// logChanges logs which waits have begun or ended. mu is held.
+func (q *Queue[T]) logChanges(now time.Time) {
+	failed, held := 0, 0
+	var first chat.ConversationID
+	for id, c := range q.conversations {
+		if c.failed {
+			failed++
+		}
+		if c.held {
+			held++
+			first = id
+		}
+	}
+	if failed == 0 && !q.failingSince.IsZero() {
+		q.cfg.Logger.Info("no message waits any more because it could not be handled", "after", now.Sub(q.failingSince).Round(time.Millisecond))
+		q.failingSince = time.Time{}
+	}
+	switch {
+	case held > 0 && q.held == 0:
+		q.cfg.Logger.Warn("messages wait because their conversations cannot be changed now; trying again, others go on", "conversations", held, "one", first)
+	case held == 0 && q.held > 0:
+		q.cfg.Logger.Info("no conversation waits any more because it cannot be changed")
+	}
+	q.held = held
 }
 
 // Drain removes and returns everything, in the order of each conversation. Run
@@ -144,16 +217,12 @@ func (q *Queue[T]) Run(ctx context.Context, handle func(ctx context.Context, ent
 		}
 		tried := len(entries)
 		failed, err := handle(ctx, entries)
-		left := q.putBack(failed, err)
+		q.putBack(failed, err)
 		if len(failed) < tried {
 			pause.Reset()
 		}
 		if err != nil {
-			wait := pause.Next()
-			q.cfg.Logger.Error("messages could not be stored; trying again", "messages", len(failed), "after", wait, "error", err)
-			_ = backoff.Sleep(ctx, wait)
-		} else if len(failed) > 0 {
-			q.cfg.Logger.Warn("messages wait because their conversations cannot be changed now; trying again, others go on", "messages", len(failed), "conversations", left, "first", q.cfg.Conversation(failed[0]))
+			_ = backoff.Sleep(ctx, pause.Next())
 		}
 	}
 }
@@ -187,8 +256,8 @@ func (q *Queue[T]) take(now time.Time) (entries []T, wait time.Duration) {
 	return entries, 0
 }
 
-// putBack ends a try. It returns how many conversations failed.
-func (q *Queue[T]) putBack(failed []T, err error) (left int) {
+// putBack ends a try.
+func (q *Queue[T]) putBack(failed []T, err error) {
 	now := time.Now()
 	again := map[chat.ConversationID][]T{}
 	for _, e := range failed {
@@ -204,7 +273,9 @@ func (q *Queue[T]) putBack(failed []T, err error) (left int) {
 		}
 		tried++
 		c.trying = false
-		c.entries = append(again[id], c.entries...)
+		c.failed = len(again[id]) > 0 && err != nil
+		c.held = len(again[id]) > 0 && (err == nil || c.held)
+		c.entries = append(slices.DeleteFunc(again[id], q.stale), c.entries...)
 		switch {
 		case len(c.entries) == 0:
 			delete(q.conversations, id)
@@ -223,5 +294,6 @@ func (q *Queue[T]) putBack(failed []T, err error) (left int) {
 	default:
 		q.limit = max(1, tried/2)
 	}
-	return len(again)
+	q.logFailure(now, err)
+	q.logChanges(now)
 }

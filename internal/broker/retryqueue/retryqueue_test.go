@@ -1,11 +1,13 @@
 package retryqueue_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"log/slog"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -197,6 +199,39 @@ func TestUndecidedConversations(t *testing.T) {
 		time.Sleep(time.Minute)
 		if n := tries.Load(); n > 32 {
 			t.Errorf("%d tries in a minute", n)
+		}
+	})
+}
+
+// The log tells when messages begin to wait, why, and when they do no more; it does
+// not tell of each try.
+func TestLog(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log bytes.Buffer
+		q := retryqueue.New(retryqueue.Config[entry]{
+			Conversation: func(e entry) chat.ConversationID { return e.conversation }, MaxBatch: 500, Logger: slog.New(slog.NewTextHandler(&log, nil)),
+		})
+		outage, hold := time.Now().Add(10*time.Minute), time.Now().Add(20*time.Minute)
+		stop := run(t, q, func(_ context.Context, entries []entry) (failed []entry, err error) {
+			if time.Now().Before(outage) {
+				return entries, errors.New("publish 3 dead letters: the queue is full")
+			}
+			return slices.DeleteFunc(slices.Clone(entries), func(e entry) bool { return e.conversation > 2 || time.Now().After(hold) }), nil
+		})
+		for n := range 20 { // each brings a new conversation
+			q.Add([]entry{{chat.ConversationID(n + 1), 0}}, errors.New("publish 3 dead letters: the queue is full"))
+			time.Sleep(20 * time.Second)
+		}
+		time.Sleep(20 * time.Minute)
+		stop()
+		levels := map[string]int{}
+		for line := range strings.Lines(log.String()) {
+			_, rest, _ := strings.Cut(line, "level=")
+			level, _, _ := strings.Cut(rest, " ")
+			levels[level]++
+		}
+		if levels["ERROR"] < 1 || levels["ERROR"] > 10 || levels["WARN"] != 1 || levels["INFO"] != 2 || !strings.Contains(log.String(), "dead letters") {
+			t.Errorf("the log is:\n%s", log.String())
 		}
 	})
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"time"
 
@@ -30,8 +31,9 @@ func (s *Store) FindByClientID(ctx context.Context, keys []store.SendKey) (map[s
 // client id looked up.
 //
 // A conversation that another transaction holds does not keep the others of its
-// batch: it is passed over. Only when there is nothing else to decide, Append
-// stands in line for it, so that it has its turn however busy the conversation is.
+// batch: it is passed over. Only when there is nothing else to decide, and all is
+// tried once more, Append stands in line for one of the conversations, so that each has
+// its turn however busy it is. It stands in line holding nothing that others wait for.
 func (s *Store) Append(ctx context.Context, in []chat.Submission) ([]chat.Outcome, error) {
 	if len(in) == 0 {
 		return nil, nil
@@ -204,11 +206,11 @@ func (a *appendBatch) lockConversations(lookUp bool) error {
 }
 
 // The statements that lock conversations: lockFreeConversations those that no
-// other transaction has locked, lockHeldConversations all, which waits.
+// other transaction has locked, lockHeldConversation one, for which it waits.
 var (
 	lockFreeConversations = `WITH timeouts AS MATERIALIZED (` + appendTimeouts + `)
 		SELECT ` + conversationColumns + ` FROM timeouts, conversations c WHERE c.id = ANY($1) ORDER BY c.id FOR NO KEY UPDATE OF c SKIP LOCKED`
-	lockHeldConversations = `SELECT ` + conversationColumns + ` FROM conversations c WHERE c.id = ANY($1) ORDER BY c.id FOR NO KEY UPDATE`
+	lockHeldConversation = `SELECT ` + conversationColumns + ` FROM conversations c WHERE c.id = $1 FOR NO KEY UPDATE`
 )
 
 // readLocked reads the conversations that a statement has locked.
@@ -232,8 +234,9 @@ func (a *appendBatch) readLocked(found pgx.Rows, err error) error {
 
 // findHeld finds which conversations of a batch are not locked because other
 // transactions hold them. Those that do not exist are not locked, either. When
-// there is nothing else to decide, it waits for them, and fails with errAllHeld
-// when that takes too long.
+// there is nothing else to decide, it may wait for one of them, any, so that none
+// waits behind one that never gets free. It fails with errAllHeld when nothing can be
+// decided.
 func (a *appendBatch) findHeld(ids []int64) error {
 	ids = slices.DeleteFunc(slices.Clone(ids), func(id int64) bool { return a.locked[chat.ConversationID(id)] != nil })
 	rows, err := a.conn.Query(a.ctx, `SELECT id FROM conversations WHERE id = ANY($1)`, ids)
@@ -245,11 +248,17 @@ func (a *appendBatch) findHeld(ids []int64) error {
 		return err
 	}
 	if len(a.locked) == 0 && len(held) == len(ids) {
-		err := a.readLocked(a.conn.Query(a.ctx, lockHeldConversations, ids))
-		if sqlState(err) == lockNotAvailable {
+		if slices.ContainsFunc(a.in, func(s chat.Submission) bool { return !s.Retried }) {
 			return errAllHeld
 		}
-		return err
+		i := rand.IntN(len(held))
+		if err := a.readLocked(a.conn.Query(a.ctx, lockHeldConversation, held[i])); err != nil {
+			if sqlState(err) == lockNotAvailable {
+				return errAllHeld
+			}
+			return err
+		}
+		held = slices.Delete(held, i, i+1)
 	}
 	a.held = make(map[chat.ConversationID]bool, len(held))
 	for _, id := range held {

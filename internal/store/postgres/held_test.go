@@ -1,8 +1,11 @@
 package postgres_test
 
 import (
+	"errors"
+	"fmt"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -24,6 +27,9 @@ func TestHeldConversation(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = conn.Close(eventually.Context(t)) })
+	if _, err := conn.Exec(t.Context(), `SET idle_in_transaction_session_timeout = 0`); err != nil {
+		t.Fatal(err)
+	}
 	tx, err := conn.Begin(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -65,11 +71,27 @@ func TestHeldConversation(t *testing.T) {
 		t.Errorf("%+v", out)
 	}
 	waiting := slices.DeleteFunc(batch, func(s chat.Submission) bool { return s.Conversation != held })
-	for i, o := range appendAll(waiting) {
-		if !chat.Undecided(o.Refusal) {
-			t.Errorf("message %d of the held conversation: %+v", i, o)
+	undecided := func() time.Duration {
+		t.Helper()
+		began := time.Now()
+		for i, o := range appendAll(waiting) {
+			if !chat.Undecided(o.Refusal) {
+				t.Errorf("message %d of the held conversation: %+v", i, o)
+			}
 		}
+		return time.Since(began)
 	}
+	fastest := undecided()
+	for range 4 {
+		fastest = min(fastest, undecided())
+	}
+	if fastest >= time.Second {
+		t.Errorf("what comes for the first time has waited for %v", fastest)
+	}
+	for i := range waiting {
+		waiting[i].Retried = true
+	}
+	undecided()
 	if err := tx.Rollback(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -78,4 +100,69 @@ func TestHeldConversation(t *testing.T) {
 			t.Errorf("message %d after the transaction has ended: %+v", i, o)
 		}
 	}
+}
+
+// A conversation that is busy gets its turn beside one that never is free.
+func TestHeldConversationsAreIndependent(t *testing.T) {
+	url := postgrestest.NewDatabase(t)
+	s := postgrestest.Open(t, postgres.Config{URL: url})
+	anna := postgrestest.CreateUser(t, s, "anna")
+	busy, held := postgrestest.CreateGroup(t, s, anna), postgrestest.CreateGroup(t, s, anna)
+	hold := func(c chat.ConversationID) (release func()) {
+		t.Helper()
+		conn, err := pgx.Connect(t.Context(), url)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = conn.Close(eventually.Context(t)) })
+		for _, sql := range []string{
+			`SET idle_in_transaction_session_timeout = 0`, `BEGIN`, fmt.Sprintf(`SELECT FROM conversations WHERE id = %d FOR UPDATE`, c),
+		} {
+			if _, err := conn.Exec(t.Context(), sql); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return func() { _ = conn.Close(eventually.Context(t)) }
+	}
+	observer, err := pgx.Connect(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = observer.Close(eventually.Context(t)) })
+	hold(held)
+	batch := []chat.Submission{postgrestest.Submission(busy, anna, "1"), postgrestest.Submission(held, anna, "1")}
+	for i := range batch {
+		batch[i].Retried = true
+	}
+	for range 20 { // each time, one of both is waited for
+		release := hold(busy)
+		answer := make(chan []chat.Outcome, 1)
+		go func() {
+			out, err := s.Append(eventually.Context(t), batch)
+			if err != nil {
+				t.Error(err)
+			}
+			answer <- out
+		}()
+		eventually.Nil(t, "the batch waits", func() error {
+			if len(answer) > 0 {
+				return nil
+			}
+			var waiting int
+			err := observer.QueryRow(t.Context(), `SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`).Scan(&waiting)
+			if err == nil && waiting == 0 {
+				err = errors.New("nobody waits for a lock")
+			}
+			return err
+		})
+		release()
+		out := eventually.Receive(t, "the batch is over", answer)
+		if len(out) != 2 || !chat.Undecided(out[1].Refusal) {
+			t.Fatalf("%+v", out)
+		}
+		if out[0].Verdict == chat.Stored {
+			return
+		}
+	}
+	t.Error("the busy conversation never had its turn")
 }

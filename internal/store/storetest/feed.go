@@ -487,7 +487,7 @@ func marksMeanwhile(f *fixture) {
 		f.send(c, a, "first")
 		writers.Go(func() {
 			for range rounds {
-				_, _ = f.s.Append(f.ctx(), []chat.Submission{submission(c, a, "x")})
+				_, _ = f.decide([]chat.Submission{submission(c, a, "x")})
 			}
 		})
 		for _, by := range []chat.UserID{a, b} {

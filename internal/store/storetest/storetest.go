@@ -204,6 +204,7 @@ func (f *fixture) append(batch ...chat.Submission) []chat.Outcome {
 // decide appends a batch as a broker does: what is undecided, again, until
 // everything is decided. It is safe for concurrent use.
 func (f *fixture) decide(batch []chat.Submission) ([]chat.Outcome, error) {
+	batch = slices.Clone(batch)
 	out := make([]chat.Outcome, len(batch))
 	left := make([]int, len(batch)) // indexes of what is to be decided
 	for i := range left {
@@ -224,6 +225,7 @@ func (f *fixture) decide(batch []chat.Submission) ([]chat.Outcome, error) {
 		var undecided []int
 		for k, i := range left {
 			if out[i] = outcomes[k]; chat.Undecided(out[i].Refusal) {
+				batch[i].Retried = true
 				undecided = append(undecided, i)
 			}
 		}
