@@ -43,6 +43,17 @@ describe("DeviceStorage", () => {
     vi.restoreAllMocks();
   });
 
+  it("opens a database again that the browser has closed", async () => {
+    const { database, device, storage, changes } = setup();
+    await storage.open();
+    (database as unknown as Storage).onTerminated();
+    expect(changes).toEqual([true, false]);
+    expect(storage.isOpen).toBe(false);
+    await vi.advanceTimersByTimeAsync(2000);
+    expect(changes).toEqual([true, false, true]);
+    expect(device.opened).toBe(2);
+  });
+
   it("says that nothing is saved, and saves it once the database works again", async () => {
     const { database, device, storage, changes } = setup();
     await storage.open();

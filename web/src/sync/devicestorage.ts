@@ -48,6 +48,7 @@ export class DeviceStorage {
       return;
     }
     this.storage = storage;
+    storage.onTerminated = () => this.failed(storage, new Error("the browser has closed it"));
     for (const [key, write] of [...this.pending]) {
       // Unless something later has been written meanwhile.
       if (this.pending.get(key) === write) await this.apply(storage, key, write);

@@ -62,6 +62,15 @@ describe("Outbox", () => {
     expect(sent).toEqual(["1", "2", "3"]);
   });
 
+  it("saves again what the database has lost", async () => {
+    const { outbox, memory } = setup();
+    await outbox.add("1", "c", "one", 0, 0);
+    await outbox.add("2", "c", "two", 0, 0);
+    memory.messages.clear();
+    await outbox.load(); // as when the database was opened again
+    await vi.waitFor(() => expect([...memory.messages.keys()]).toEqual(["1", "2"]));
+  });
+
   it("loads unsent messages after a reload", async () => {
     const { outbox, memory } = setup();
     await outbox.add("1", "c", "one", 0, 0);

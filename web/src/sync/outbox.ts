@@ -133,6 +133,9 @@ export class Outbox {
       })),
       false,
     );
+    // The browser may have emptied the database since it was opened before.
+    const ids = new Set(stored.map((m) => m.id));
+    for (const e of this.unstored) if (!ids.has(e.id)) void this.save(e);
     this.tabs.post({ t: "hello", messages: this.unstored.map((e) => this.shared(e)) });
   }
 

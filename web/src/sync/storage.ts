@@ -48,6 +48,7 @@ async function openCleared(user: string): Promise<Storage> {
       d.createObjectStore("outbox", { keyPath: "id" });
       d.createObjectStore("drafts");
     },
+    terminated: () => storage.onTerminated(),
   });
   const storage = new Storage(db);
   const key = discarded + user;
@@ -82,6 +83,9 @@ export async function deleteDiscarded() {
 /** Storage holds what must survive a reload: messages that the server has not
  * stored yet, and drafts. */
 export class Storage {
+  /** Called when the browser has closed the database, as it does before it deletes it. */
+  onTerminated = () => {};
+
   constructor(private readonly db: IDBPDatabase<Schema>) {}
 
   async outbox(): Promise<StoredMessage[]> {

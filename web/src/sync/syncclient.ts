@@ -73,7 +73,7 @@ export class SyncClient {
       case "message":
       case "edited":
       case "deleted":
-        this.outbox.stored(f.client_id);
+        this.noteStored(f);
         break;
       case "synced":
         // Absent where the server is of an earlier version.
@@ -102,7 +102,7 @@ export class SyncClient {
     const t = this.state.timelines[id];
     if (!t) return;
     // What the outbox knows no answer of may be old.
-    for (const m of t.messages) if (m.sender === this.state.me?.id) this.outbox.stored(m.client_id);
+    for (const m of t.messages) this.noteStored(m);
     this.follow(this.machine.loaded(now(), id, t.rev));
   }
 
@@ -121,10 +121,15 @@ export class SyncClient {
     this.tick = setTimeout(() => this.follow(this.machine.tick(now())), Math.max(0, due - now()));
   }
 
+  /** Others may have chosen the same client id. */
+  private noteStored(m: { sender: string; client_id: string }) {
+    if (m.sender === this.state.me?.id) this.outbox.stored(m.client_id);
+  }
+
   private apply(a: Applied) {
     if (a.t === "removed") this.outbox.removeConversation(a.conversation);
-    if (a.t === "summary" && a.summary.last) this.outbox.stored(a.summary.last.client_id);
-    if (a.t === "changes") for (const m of a.messages) this.outbox.stored(m.client_id);
+    if (a.t === "summary" && a.summary.last) this.noteStored(a.summary.last);
+    if (a.t === "changes") for (const m of a.messages) this.noteStored(m);
     this.store.setState((s) => apply(s, a));
     const isOfOthers = (m: Message) => m.sender !== this.state.me?.id;
     if (a.t === "changes") for (const m of a.messages.filter(isOfOthers)) this.onReceived(m);
