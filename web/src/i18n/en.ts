@@ -20,6 +20,8 @@ export const en = {
   loggedInAs: "You are logged in as {{name}} in this browser",
   otherAccountHint:
     "This page was {{former}}’s. What {{former}} wrote here is kept on this device, is never sent as {{name}}, and goes out when {{former}} logs in again.",
+  messagesLost_one: "{{count}} message was not sent. This browser could not save it, so it is lost.",
+  messagesLost_other: "{{count}} messages were not sent. This browser could not save them, so they are lost.",
   oneAccountHint: "A browser is logged in with one account at a time.",
   continueAs: "Continue as {{name}}",
   logInAgainAs: "Log in again as {{name}}",

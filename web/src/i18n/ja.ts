@@ -22,6 +22,10 @@ export const ja: Record<keyof typeof en, string> = {
   loggedInAs: "このブラウザでは{{name}}としてログインしています",
   otherAccountHint:
     "このページは{{former}}のものでした。{{former}}が書いたものはこの端末に保存されており、{{name}}として送信されることはありません。{{former}}がもう一度ログインすると送信されます。",
+  messagesLost_one:
+    "送信されていないメッセージが{{count}}件ありました。このブラウザでは保存できなかったため、失われました。",
+  messagesLost_other:
+    "送信されていないメッセージが{{count}}件ありました。このブラウザでは保存できなかったため、失われました。",
   oneAccountHint: "一つのブラウザで同時にログインできるアカウントは一つです。",
   continueAs: "{{name}}として続ける",
   logInAgainAs: "{{name}}としてログインし直す",

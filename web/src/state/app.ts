@@ -21,6 +21,8 @@ export type AppState = SessionState & {
   /** Who is logged in in this browser, while the page is not theirs; and whose page
    * it was, if anybody's. */
   takenBy: { by: User; from: User | null } | null;
+  /** How many messages could neither be sent nor kept when the last session ended. */
+  lost: number;
 };
 
 export type AppStore = StoreApi<AppState>;
@@ -37,6 +39,7 @@ export const initialState: AppState = {
   installation: null,
   notice: null,
   takenBy: null,
+  lost: 0,
 };
 
 export const useApp = create<AppState>()(() => initialState);

@@ -485,13 +485,28 @@ describe("two tabs", () => {
     vi.restoreAllMocks();
   });
 
+  it("say how many messages are lost, where nothing could be saved", async () => {
+    const { a, b } = openTabs();
+    await a.client.logIn("aki", "secret");
+    a.store.setState({ storageFailed: true });
+    a.client.session!.messages.send("c", "one", 0);
+    a.client.session!.messages.send("c", "two", 0);
+    await b.client.logIn("ben", "secret");
+    expect(a.store.getState()).toMatchObject({ me: null, takenBy: { by: ben }, lost: 2 });
+    await a.client.continueAs(ben);
+    expect(a.store.getState()).toMatchObject({ me: ben, lost: 0 });
+    const database = await openStorage(user.id); // which works in truth
+    await database.clear();
+    database.close();
+  });
+
   it("of which one logs in as somebody else: the other stops, and keeps what was written", async () => {
     const { server, a, b } = openTabs();
     await a.client.logIn("aki", "secret");
     a.client.session!.messages.saveDraft("c", "Aki's draft");
     const [socket] = server.sockets;
     await b.client.logIn("ben", "secret");
-    expect(a.store.getState()).toMatchObject({ me: null, takenBy: { by: ben, from: user } });
+    expect(a.store.getState()).toMatchObject({ me: null, takenBy: { by: ben, from: user }, lost: 0 });
     expect(socket!.closed).toBe(true);
     expect(a.client.session).toBeNull();
     expect(b.store.getState()).toMatchObject({ me: ben, takenBy: null });

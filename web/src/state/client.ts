@@ -182,7 +182,7 @@ export class Client {
     this.lastUser = me;
     this.store.setState({
       ...emptySessionState,
-      ...{ me, notice: null, takenBy: null, users: { [me.id]: me }, storageFailed: !storage.isOpen },
+      ...{ me, notice: null, takenBy: null, lost: 0, users: { [me.id]: me }, storageFailed: !storage.isOpen },
     });
     await session.start();
     if (this.session === session) void this.push.resume(me.id).catch(() => {});
@@ -195,7 +195,10 @@ export class Client {
     this.session = null;
     this.grant = null;
     this.starting = null;
-    this.store.setState({ ...emptySessionState, notice, takenBy: null });
+    const { storageFailed, outbox } = this.store.getState();
+    // At a log-out the user has said so.
+    const lost = storageFailed && notice !== "loggingOut" ? unsent(outbox).length : 0;
+    this.store.setState({ ...emptySessionState, notice, takenBy: null, lost });
     void this.refreshInstallation();
   }
 

@@ -12,6 +12,7 @@ export function AuthScreen() {
   const client = useClient();
   const installation = useApp((s) => s.installation)!;
   const notice = useApp((s) => s.notice);
+  const lost = useApp((s) => s.lost);
   const invitation = useRoute((r) => r.invitation);
   const isFirstAccount = installation.first_account;
   const canRegister =
@@ -45,6 +46,11 @@ export function AuthScreen() {
         {notice && (
           <p role="status" className="rounded-lg bg-accent-soft px-3 py-2 text-sm">
             {t(notice)}
+          </p>
+        )}
+        {lost > 0 && (
+          <p role="status" className="rounded-lg bg-accent-soft px-3 py-2 text-sm">
+            {t("messagesLost", { count: lost })}
           </p>
         )}
         {isFirstAccount && <p className="rounded-lg bg-accent-soft px-3 py-2 text-sm">{t("firstAccount")}</p>}

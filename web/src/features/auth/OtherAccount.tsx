@@ -1,5 +1,6 @@
 import { useTranslation } from "react-i18next";
 import type { User } from "../../protocol/types";
+import { useApp } from "../../state/app";
 import { useClient } from "../../state/context";
 import { Button, ErrorMessage } from "../../ui/controls";
 import { useTask } from "../../ui/useTask";
@@ -10,6 +11,7 @@ export function OtherAccount({ by, from }: { by: User; from: User | null }) {
   const { t } = useTranslation();
   const client = useClient();
   const task = useTask();
+  const lost = useApp((s) => s.lost);
   return (
     <EntranceLayout>
       <section
@@ -20,9 +22,11 @@ export function OtherAccount({ by, from }: { by: User; from: User | null }) {
           {t("loggedInAs", { name: by.display_name })}
         </h2>
         <p className="text-sm break-words text-dim">
-          {from
-            ? t("otherAccountHint", { name: by.display_name, former: from.display_name })
-            : t("oneAccountHint")}
+          {lost > 0
+            ? t("messagesLost", { count: lost })
+            : from
+              ? t("otherAccountHint", { name: by.display_name, former: from.display_name })
+              : t("oneAccountHint")}
         </p>
         {task.error && <ErrorMessage>{task.error}</ErrorMessage>}
         <Button
