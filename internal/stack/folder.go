@@ -114,26 +114,39 @@ const firstPort, lastPort = 11_000, 21_999
 // reservedPorts are the ports that this program was given; none is given twice.
 var reservedPorts struct {
 	sync.Mutex
-	ports map[int]bool
+	ports map[int]net.PacketConn // those that hold the reservations
 }
 
-// FreePort returns a port of the loopback address that nobody listens on.
-// Another program could take it before the server does; the server fails then.
+// FreePort returns a port of the loopback address that nobody listens on, and
+// reserves it for as long as this process runs: no other process gets it from
+// FreePort. Another program could take it before the server does; the server fails
+// then.
 func FreePort() (int, error) {
 	reservedPorts.Lock()
 	defer reservedPorts.Unlock()
 	if reservedPorts.ports == nil {
-		reservedPorts.ports = map[int]bool{}
+		reservedPorts.ports = map[int]net.PacketConn{}
 	}
 	for range 1000 {
 		port := firstPort + rand.IntN(lastPort-firstPort+1)
-		if reservedPorts.ports[port] || !portIsFree(port) || !portIsFree(port+busPortOffset) {
+		reservation, err := reservePort(port)
+		if err != nil {
 			continue
 		}
-		reservedPorts.ports[port] = true
-		return port, nil
+		if portIsFree(port) && portIsFree(port+busPortOffset) {
+			reservedPorts.ports[port] = reservation
+			return port, nil
+		}
+		_ = reservation.Close()
 	}
 	return 0, fmt.Errorf("there is no free port between %d and %d", firstPort, lastPort)
+}
+
+// reservePort reserves a TCP port by the UDP port of the same number, which no server
+// uses and the system frees when the process ends, however that ends.
+func reservePort(port int) (net.PacketConn, error) {
+	var lc net.ListenConfig
+	return lc.ListenPacket(context.Background(), "udp", fmt.Sprintf("127.0.0.1:%d", port))
 }
 
 func portIsFree(port int) bool {

@@ -36,7 +36,7 @@ func closed(f *fixture) {
 		defer close(done)
 		parallel(f, len(answered), func(i int) {
 			for {
-				if _, err := f.s.Append(f.ctx(), batchOf(c, u, 3)); err != nil {
+				if _, err := f.decide(batchOf(c, u, 3)); err != nil {
 					if !errors.Is(err, store.ErrUnavailable) {
 						f.Errorf("after Close: %v", err)
 					}
