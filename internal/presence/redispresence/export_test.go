@@ -23,6 +23,12 @@ func Settle(ctx context.Context, c *redisconn.Client) error {
 	return c.Do(ctx, c.B().Set().Key(p.knownSinceKey()).Value("1").Build()).Error()
 }
 
+// Expire has a node's last heartbeat be too old.
+func Expire(ctx context.Context, c *redisconn.Client, node string) error {
+	p := Presence{client: c}
+	return c.Do(ctx, c.B().Zadd().Key(p.nodesKey()).ScoreMember().ScoreMember(1, node).Build()).Error()
+}
+
 // MarkOutOfSync makes the next MaintainOnce register everything again.
 func (p *Presence) MarkOutOfSync() {
 	p.mu.Lock()

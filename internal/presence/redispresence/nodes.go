@@ -142,12 +142,14 @@ var (
 	settledScript = rueidis.NewLuaScript(luaNow + `
 redis.call('SET', KEYS[1], now, 'NX')
 return now - redis.call('GET', KEYS[1])`)
-	// renewScript is a heartbeat of a node. It returns whether Redis knew the node.
+	// renewScript is a heartbeat of a node. It returns whether Redis knew the node, and
+	// not as one that is dead: then nobody has found its devices since, and some may
+	// have been removed.
 	renewScript = rueidis.NewLuaScript(luaNow + `
 redis.call('SET', KEYS[2], now, 'NX')
 local known = redis.call('ZSCORE', KEYS[1], ARGV[1])
 redis.call('ZADD', KEYS[1], now + ARGV[2], ARGV[1])
-return known and 1 or 0`)
+return known and tonumber(known) > now and 1 or 0`)
 	// claimDeadScript returns the dead nodes whose devices the caller is to remove.
 	// Nobody else gets them before the time in ARGV[1], in milliseconds, is over:
 	// then the caller has failed.

@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -100,6 +102,33 @@ func TestShardLosesUsers(t *testing.T) {
 	maintainOnce(t, p)
 	if got := nodesOf(t, p, 1); !slices.Equal(got, []string{"a"}) {
 		t.Errorf("the user is found on %v", got)
+	}
+}
+
+// A gateway whose heartbeat was so late that others took it for dead registers its
+// devices again, and says so: nobody found them meanwhile.
+func TestNodeThatWasTakenForDead(t *testing.T) {
+	c := connect(t, fmt.Sprintf("%s/%d", stacktest.Redis(t).URL(), databases.Add(1)))
+	var registered atomic.Int32
+	p := redispresence.New(c, redispresence.Config{Logger: slog.New(slog.DiscardHandler), OnRegistered: func(users ...chat.UserID) {
+		if len(users) == 0 {
+			registered.Add(1)
+		}
+	}})
+	t.Cleanup(p.Close)
+	attach(t, p, 1, "a", 1)
+	if n := registered.Load(); n != 0 {
+		t.Fatalf("%d registrations before anything happened", n)
+	}
+	if err := redispresence.Expire(t.Context(), c, "a"); err != nil {
+		t.Fatal(err)
+	}
+	maintainOnce(t, p)
+	if got := nodesOf(t, p, 1); !slices.Equal(got, []string{"a"}) {
+		t.Errorf("the user is found on %v", got)
+	}
+	if registered.Load() == 0 {
+		t.Error("the gateway does not say that its devices were not found")
 	}
 }
 

@@ -45,9 +45,7 @@ type source struct {
 
 // progress is how far the messages of a source have been received.
 type progress struct {
-	number uint64 // last received
-	// reset is set after a gap: the next number is accepted whatever it is.
-	reset       bool
+	number      uint64    // last received
 	announced   uint64    // number in a heartbeat that has not been received
 	announcedAt time.Time // when that heartbeat came
 	lastSeen    time.Time
@@ -120,7 +118,7 @@ func (n *node) run(s pubsub.Subscriber) {
 			n.deliver(m, s)
 		}
 		if lost {
-			n.lost(s)
+			s.Gap()
 		}
 	}
 }
@@ -132,14 +130,8 @@ func (n *node) deliverBroadcast(s pubsub.Subscriber) {
 		n.deliver(m, s)
 	}
 	if lost {
-		n.lost(s)
+		s.Gap() // the numbers that follow report one more, as some may be lost after it
 	}
-}
-
-// lost reports a gap.
-func (n *node) lost(s pubsub.Subscriber) {
-	n.resetNumbers()
-	s.Gap()
 }
 
 func index(broadcast bool) int {
@@ -173,13 +165,6 @@ func (n *node) checkInterruption(s pubsub.Subscriber) {
 	s.Gap()
 }
 
-// resetNumbers accepts any next number of each source, because a gap was reported.
-func (n *node) resetNumbers() {
-	for _, p := range n.sources {
-		p.reset, p.announced = true, 0
-	}
-}
-
 func (n *node) deliver(m received, s pubsub.Subscriber) {
 	h, r, err := readHeader(m.message)
 	if err != nil {
@@ -192,7 +177,6 @@ func (n *node) deliver(m received, s pubsub.Subscriber) {
 	}
 	p := n.progressOf(source{h.publisher, m.broadcast}, now)
 	switch {
-	case p.reset:
 	case h.kind == kindReset:
 		// The number is accepted, also from a source that was forgotten during
 		// the silence. It is a gap only when something before it is known to be
@@ -205,7 +189,7 @@ func (n *node) deliver(m received, s pubsub.Subscriber) {
 	case h.number != p.number+1:
 		s.Gap()
 	}
-	p.number, p.reset = h.number, false
+	p.number = h.number
 	if p.announced <= p.number {
 		p.announced = 0
 	}
@@ -241,10 +225,7 @@ func (n *node) heartbeat(h header, r *varint.Reader, now time.Time) {
 			continue
 		}
 		p := n.progressOf(source{h.publisher, name == broadcastName}, now)
-		switch {
-		case p.reset:
-			p.number, p.reset = number, false
-		case number > p.number && p.announced == 0:
+		if number > p.number && p.announced == 0 {
 			p.announced, p.announcedAt = number, now
 		}
 	}

@@ -184,6 +184,39 @@ func TestOverflowIsAGap(t *testing.T) {
 	}
 }
 
+// What is lost after a gap was reported is another one: devices may have looked for
+// what they missed between the two.
+func TestLossAfterAGap(t *testing.T) {
+	for _, announced := range []bool{false, true} {
+		o := newOutbox(1)
+		n, r := newTestNode("a")
+		send := func(user int, lost bool) {
+			enqueue(t, o, "a", envelope(user, 1))
+			for _, m := range o.flush() {
+				if !lost {
+					n.deliver(received{message: m.bytes}, r)
+				}
+			}
+		}
+		send(1, false)
+		n.markLost() // the subscription was interrupted
+		n.deliverBroadcast(r)
+		before := r.gaps
+		send(2, true)
+		if announced { // before something else comes, if it does
+			sendHeartbeats(o, 1, time.Now(), n)
+			if n.overdue(time.Now().Add(reorderTimeout)) {
+				r.Gap()
+			}
+		} else {
+			send(3, false)
+		}
+		if before != 1 || r.gaps != 2 {
+			t.Errorf("announced %t: %d gaps are reported, and %d before the last loss", announced, r.gaps, before)
+		}
+	}
+}
+
 // Names of nodes are used once: a channel without messages is deleted, but not
 // before its number was announced often enough.
 func TestSilentChannelsAreDeleted(t *testing.T) {
