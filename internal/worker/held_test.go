@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/jackc/pgx/v5"
 
 	"github.com/hikyaku-chat/hikyaku/internal/broker/rabbitmq"
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
@@ -17,6 +16,7 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/stack/stacktest"
 	"github.com/hikyaku-chat/hikyaku/internal/store"
 	"github.com/hikyaku-chat/hikyaku/internal/store/postgres"
+	"github.com/hikyaku-chat/hikyaku/internal/store/postgres/postgrestest"
 	"github.com/hikyaku-chat/hikyaku/internal/worker"
 )
 
@@ -103,21 +103,7 @@ func TestHeldConversationStopsNoOther(t *testing.T) {
 		}
 	})
 
-	conn, err := pgx.Connect(t.Context(), url)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = conn.Close(eventually.Context(t)) })
-	if _, err := conn.Exec(t.Context(), `SET idle_in_transaction_session_timeout = 0`); err != nil {
-		t.Fatal(err)
-	}
-	hung, err := conn.Begin(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := hung.Exec(t.Context(), `SELECT FROM conversations WHERE id = $1 FOR UPDATE`, held); err != nil {
-		t.Fatal(err)
-	}
+	hung := postgrestest.Hold(t, url, held)
 	const waves, each = 3, 4 // no more than the prefetch takes, if all are published alone
 	for wave := range waves {
 		answers := make(chan error, each*len(conversations))

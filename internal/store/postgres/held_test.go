@@ -2,7 +2,6 @@ package postgres_test
 
 import (
 	"errors"
-	"fmt"
 	"slices"
 	"testing"
 	"time"
@@ -22,21 +21,7 @@ func TestHeldConversation(t *testing.T) {
 	s := postgrestest.Open(t, postgres.Config{URL: url})
 	anna, ben := postgrestest.CreateUser(t, s, "anna"), postgrestest.CreateUser(t, s, "ben")
 	free, held, other := postgrestest.CreateGroup(t, s, anna, ben), postgrestest.CreateGroup(t, s, anna, ben), postgrestest.CreateGroup(t, s, anna, ben)
-	conn, err := pgx.Connect(t.Context(), url)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = conn.Close(eventually.Context(t)) })
-	if _, err := conn.Exec(t.Context(), `SET idle_in_transaction_session_timeout = 0`); err != nil {
-		t.Fatal(err)
-	}
-	tx, err := conn.Begin(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := tx.Exec(t.Context(), `SELECT FROM conversations WHERE id = $1 FOR UPDATE`, held); err != nil {
-		t.Fatal(err)
-	}
+	tx := postgrestest.Hold(t, url, held)
 	batch := []chat.Submission{
 		postgrestest.Submission(held, anna, "1"), postgrestest.Submission(free, anna, "1"), postgrestest.Submission(held, ben, "2"), postgrestest.Submission(other, ben, "1"),
 		postgrestest.Submission(12345, anna, "to nobody"), postgrestest.Submission(free, ben, "2"),
@@ -108,34 +93,18 @@ func TestHeldConversationsAreIndependent(t *testing.T) {
 	s := postgrestest.Open(t, postgres.Config{URL: url})
 	anna := postgrestest.CreateUser(t, s, "anna")
 	busy, held := postgrestest.CreateGroup(t, s, anna), postgrestest.CreateGroup(t, s, anna)
-	hold := func(c chat.ConversationID) (release func()) {
-		t.Helper()
-		conn, err := pgx.Connect(t.Context(), url)
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { _ = conn.Close(eventually.Context(t)) })
-		for _, sql := range []string{
-			`SET idle_in_transaction_session_timeout = 0`, `BEGIN`, fmt.Sprintf(`SELECT FROM conversations WHERE id = %d FOR UPDATE`, c),
-		} {
-			if _, err := conn.Exec(t.Context(), sql); err != nil {
-				t.Fatal(err)
-			}
-		}
-		return func() { _ = conn.Close(eventually.Context(t)) }
-	}
 	observer, err := pgx.Connect(t.Context(), url)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = observer.Close(eventually.Context(t)) })
-	hold(held)
+	postgrestest.Hold(t, url, held)
 	batch := []chat.Submission{postgrestest.Submission(busy, anna, "1"), postgrestest.Submission(held, anna, "1")}
 	for i := range batch {
 		batch[i].Retried = true
 	}
 	for range 20 { // each time, one of both is waited for
-		release := hold(busy)
+		tx := postgrestest.Hold(t, url, busy)
 		answer := make(chan []chat.Outcome, 1)
 		go func() {
 			out, err := s.Append(eventually.Context(t), batch)
@@ -155,7 +124,9 @@ func TestHeldConversationsAreIndependent(t *testing.T) {
 			}
 			return err
 		})
-		release()
+		if err := tx.Rollback(t.Context()); err != nil {
+			t.Fatal(err)
+		}
 		out := eventually.Receive(t, "the batch is over", answer)
 		if len(out) != 2 || !chat.Undecided(out[1].Refusal) {
 			t.Fatalf("%+v", out)

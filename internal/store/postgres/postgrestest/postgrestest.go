@@ -140,3 +140,25 @@ func Send(t *testing.T, s *postgres.Store, c chat.ConversationID, by chat.UserID
 	}
 	return out[0].Message
 }
+
+// Hold begins a transaction that has a conversation locked until it ends, however
+// long it does nothing.
+func Hold(t *testing.T, url string, id chat.ConversationID) pgx.Tx {
+	t.Helper()
+	conn, err := pgx.Connect(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close(eventually.Context(t)) })
+	if _, err := conn.Exec(t.Context(), `SET idle_in_transaction_session_timeout = 0`); err != nil {
+		t.Fatal(err)
+	}
+	tx, err := conn.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tx.Exec(t.Context(), `SELECT FROM conversations WHERE id = $1 FOR UPDATE`, id); err != nil {
+		t.Fatal(err)
+	}
+	return tx
+}
