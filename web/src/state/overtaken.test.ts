@@ -3,6 +3,7 @@
 // order they come in, the page ends with what the server has.
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type { ClientFrame, History, Message, Summary, User } from "../protocol/types";
+import { randomFrom } from "../sync/events";
 import { Tabs } from "../sync/tabs";
 import { FakeStorage, setup } from "./fakeserver";
 import { Session } from "./session";
@@ -13,17 +14,6 @@ const steps = 60;
 /** The sizes of the server's pages, smaller than what is asked for. */
 const historySize = 7;
 const changesSize = 3;
-
-/** Returns a source of numbers from 0 up to n that is the same in each run. */
-function randomFrom(seed: number) {
-  let a = seed;
-  return (n: number) => {
-    a = (a + 0x6d2b79f5) | 0;
-    let t = Math.imul(a ^ (a >>> 15), 1 | a);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) % n;
-  };
-}
 
 /** A server with one conversation. What it does is seen by the page only when
  * its pushes and answers are delivered. */

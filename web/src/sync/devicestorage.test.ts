@@ -43,6 +43,19 @@ describe("DeviceStorage", () => {
     vi.restoreAllMocks();
   });
 
+  it("writes what has waited in its order", async () => {
+    const { database, device, storage } = setup();
+    await storage.open();
+    device.broken = true;
+    await storage.saveDraft("c", "one");
+    await storage.save(message("m"), true);
+    await storage.saveDraft("c", "two");
+    device.broken = false;
+    await vi.advanceTimersByTimeAsync(4000);
+    expect([...database.messages.keys()]).toEqual(["m"]);
+    expect(database.drafts.get("c")).toBe("two");
+  });
+
   it("opens a database again that the browser has closed", async () => {
     const { database, device, storage, changes } = setup();
     await storage.open();

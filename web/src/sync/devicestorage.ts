@@ -68,8 +68,8 @@ export class DeviceStorage {
   async outbox(): Promise<StoredMessage[]> {
     return this.storage ? this.read((s) => s.outbox()) : [];
   }
-  save(m: StoredMessage) {
-    return this.write("message " + m.id, { apply: (s) => s.save(m) });
+  save(m: StoredMessage, wasDraft = false) {
+    return this.write("message " + m.id, { apply: (s) => s.save(m, wasDraft) });
   }
   delete(id: string) {
     return this.write("message " + id, { apply: (s) => s.delete(id) });
@@ -97,7 +97,8 @@ export class DeviceStorage {
   }
 
   private async write(key: string, write: Write) {
-    this.pending.set(key, write);
+    this.pending.delete(key);
+    this.pending.set(key, write); // the last one: what has waited is written in its order
     if (this.storage) await this.apply(this.storage, key, write);
   }
 

@@ -8,8 +8,9 @@ export class MemoryStorage {
   async outbox(): Promise<StoredMessage[]> {
     return [...this.messages.values()].sort((a, b) => a.order - b.order);
   }
-  async save(m: StoredMessage) {
+  async save(m: StoredMessage, wasDraft = false) {
     this.messages.set(m.id, m);
+    if (wasDraft) this.drafts.delete(m.conversation);
   }
   async delete(id: string) {
     this.messages.delete(id);

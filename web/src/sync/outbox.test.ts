@@ -62,6 +62,19 @@ describe("Outbox", () => {
     expect(sent).toEqual(["1", "2", "3"]);
   });
 
+  it("ends the draft that a message was, and no later one", async () => {
+    const db = await openStorage("draft");
+    const { outbox } = setup(undefined, db);
+    await db.saveDraft("c", "one");
+    await outbox.add("1", "c", "one", 0, 0);
+    expect(await db.draft("c")).toBe("");
+    await db.saveDraft("c", "two");
+    outbox.rejected({ id: "1", code: "not_found" });
+    await vi.waitFor(async () => expect(await db.outbox()).toMatchObject([{ failed: "not_found" }]));
+    expect(await db.draft("c")).toBe("two");
+    db.close();
+  });
+
   it("saves again what the database has lost", async () => {
     const { outbox, memory } = setup();
     await outbox.add("1", "c", "one", 0, 0);

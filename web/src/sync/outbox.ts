@@ -15,14 +15,12 @@ export type OutboxMessage = {
   code?: string;
 };
 
-/** A message as the device keeps it. */
-type KeptMessage = StoredMessage & { retries?: number };
-
 /** OutboxStorage keeps the messages on the device. It may fail at any time, as
  * when the browser closes the database: the messages are sent nevertheless. */
 export type OutboxStorage = {
-  outbox(): Promise<KeptMessage[]>;
-  save(m: KeptMessage): Promise<void>;
+  outbox(): Promise<StoredMessage[]>;
+  /** Keeps a message; one that was written just now is no draft any more. */
+  save(m: StoredMessage, wasDraft?: boolean): Promise<void>;
   delete(id: string): Promise<void>;
 };
 
@@ -119,7 +117,7 @@ export class Outbox {
   /** Loads the messages that other pages left unsent, those that ended as well as those
    * that are open; again when the storage works that did not before. */
   async load() {
-    const stored = await this.storage.outbox().catch((e): KeptMessage[] => {
+    const stored = await this.storage.outbox().catch((e): StoredMessage[] => {
       console.warn("unsent messages cannot be loaded", e);
       return [];
     });
@@ -242,7 +240,7 @@ export class Outbox {
     const takes = this.takeOver();
     this.entries.push(entry);
     this.publish();
-    const saved = this.save(entry);
+    const saved = this.save(entry, true);
     this.tell([entry], takes);
     await saved;
     this.flush();
@@ -488,8 +486,8 @@ export class Outbox {
   }
 
   /** Saves a message on the device, if that is possible. */
-  private async save(e: Entry) {
-    const stored: KeptMessage = {
+  private async save(e: Entry, wasDraft = false) {
+    const stored: StoredMessage = {
       id: e.id,
       order: e.order,
       conversation: e.conversation,
@@ -500,7 +498,7 @@ export class Outbox {
       retries: e.retries,
     };
     try {
-      await this.storage.save(stored);
+      await this.storage.save(stored, wasDraft);
     } catch (err) {
       console.warn("a message cannot be saved on the device", err);
     }

@@ -9,6 +9,8 @@ export type StoredMessage = {
   replyTo: number;
   at: number;
   failed?: string;
+  /** How often the person has sent it again under its id. */
+  retries?: number;
 };
 
 interface Schema extends DBSchema {
@@ -92,8 +94,15 @@ export class Storage {
     const all = await this.db.getAll("outbox");
     return all.sort((a, b) => a.order - b.order);
   }
-  async save(m: StoredMessage) {
-    await this.db.put("outbox", m);
+  /** Keeps a message, and deletes the draft that it was in the same transaction: a page
+   * that closes in between would leave the text twice. */
+  async save(m: StoredMessage, wasDraft = false) {
+    const tx = this.db.transaction(wasDraft ? ["outbox", "drafts"] : ["outbox"], "readwrite");
+    const changes: Promise<unknown>[] = [tx.objectStore("outbox").put(m), tx.done];
+    if (wasDraft) changes.push(tx.objectStore("drafts").delete(m.conversation));
+    // At once, since a transaction that waits for its page is given up when that closes.
+    tx.commit();
+    await Promise.all(changes);
   }
   async delete(id: string) {
     await this.db.delete("outbox", id);
