@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
-import { after, afterEach, before, test } from "node:test";
+import { test } from "node:test";
 import {
   accessibilityViolations,
   composer,
-  launchBrowser,
+  browser,
   messageWith,
   newPage,
   openDirectConversation,
@@ -11,20 +11,12 @@ import {
   Server,
   signUp,
   waitUntil,
+  useBrowser,
 } from "./harness.mjs";
 
-let browser, server;
-before(async () => {
-  browser = await launchBrowser();
-});
-after(async () => {
-  await browser?.close();
-});
+useBrowser();
 
-afterEach(async () => {
-  for (const context of browser.contexts()) await context.close();
-  await server?.stop();
-});
+let server;
 
 const conversations = (page) => page.getByRole("navigation", { name: "Conversations" });
 

@@ -3,6 +3,7 @@ import { execFile, spawn } from "node:child_process";
 import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
+import { after, afterEach, before } from "node:test";
 import { promisify } from "node:util";
 import { chromium } from "playwright-core";
 
@@ -52,9 +53,13 @@ async function start(args, pattern) {
 /** Runs the binary until it ends. */
 export const run = (...args) => promisify(execFile)(binary, args, { env: cleanEnv });
 
+/** Those that useBrowser ends. */
+const servers = new Set();
+
 export class Server {
   static async start(...flags) {
     const s = new Server();
+    servers.add(s);
     s.data = await mkdtemp(join(tmpdir(), "hikyaku-e2e-"));
     s.flags = flags;
     s.port = 0;
@@ -79,6 +84,7 @@ export class Server {
   }
 
   async stop() {
+    servers.delete(this);
     await this.kill();
     await rm(this.data, { recursive: true, force: true });
   }
@@ -120,6 +126,23 @@ export class Cluster extends Server {
     this.process.kill("SIGTERM");
     return this.exited;
   }
+}
+
+/** The browser of the tests of a file that calls useBrowser. */
+export let browser;
+
+/** Gives the tests of a file a browser. The pages and servers of each test end with it. */
+export function useBrowser() {
+  before(async () => {
+    browser = await launchBrowser();
+  });
+  after(async () => {
+    await browser?.close();
+  });
+  afterEach(async () => {
+    for (const context of browser.contexts()) await context.close();
+    for (const s of [...servers]) await s.stop();
+  });
 }
 
 export async function launchBrowser() {

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
-import { after, afterEach, before, test } from "node:test";
+import { test } from "node:test";
 import {
   composer,
-  launchBrowser,
+  browser,
   messageWith,
   openDirectConversation,
   sendMessage,
@@ -10,20 +10,12 @@ import {
   signUp,
   timeout,
   waitUntil,
+  useBrowser,
 } from "./harness.mjs";
 
-let browser, server;
-before(async () => {
-  browser = await launchBrowser();
-});
-after(async () => {
-  await browser?.close();
-});
+useBrowser();
 
-afterEach(async () => {
-  for (const context of browser.contexts()) await context.close();
-  await server?.stop();
-});
+let server;
 
 /** Collects the sends of a page, and drops its connection while it is offline. */
 async function watchSocket(tab) {

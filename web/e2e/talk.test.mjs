@@ -1,27 +1,19 @@
 import assert from "node:assert/strict";
-import { after, afterEach, before, test } from "node:test";
+import { test } from "node:test";
 import {
   messageWith,
   composer,
-  launchBrowser,
+  browser,
   openDirectConversation,
   signUp,
   sendMessage,
   Server,
+  useBrowser,
 } from "./harness.mjs";
 
-let browser, server;
-before(async () => {
-  browser = await launchBrowser();
-});
-after(async () => {
-  await browser?.close();
-});
+useBrowser();
 
-afterEach(async () => {
-  for (const context of browser.contexts()) await context.close();
-  await server?.stop();
-});
+let server;
 
 /** Starts a server with two users. */
 async function setup(...flags) {

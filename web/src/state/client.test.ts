@@ -1,31 +1,10 @@
 // @vitest-environment jsdom
 import { deleteDB, openDB } from "idb";
-import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import type { AccountTabs } from "./accounttabs";
-import { Client } from "./client";
+import { describe, expect, it, vi } from "vitest";
 import { discardStorage, openStorage, type Storage } from "../sync/storage";
-import { createAppStore, setup, unauthenticated } from "./fakeserver";
-
-const user = { id: "1", name: "aki", display_name: "Aki" };
-const ben = { id: "2", name: "ben", display_name: "Ben" };
-const noContent = () => new Response(null, { status: 204 });
-const notFound = () => new Response(JSON.stringify({ code: "not_found" }), { status: 404 });
-const otherAccount = () => new Response(JSON.stringify({ code: "other_account" }), { status: 412 });
-
-/** Those of the test, which would be other tabs of the next one. */
-const opened: Client[] = [];
-
-function open() {
-  const fixture = setup();
-  fixture.server.on("GET /installation", () => ({ registration: "open" }));
-  fixture.server.on("GET /me", unauthenticated);
-  fixture.server.on("POST /login", () => ({ user, session: "s1" }));
-  fixture.server.on("POST /register", () => ({ user, session: "s1" }));
-  fixture.server.on("DELETE /sessions/s1", noContent);
-  const client = new Client(fixture.store, fixture.server.dial);
-  opened.push(client);
-  return { ...fixture, client };
-}
+import { Client } from "./client";
+import { createAppStore, unauthenticated } from "./fakeserver";
+import { ben, keep, noContent, notFound, openClient, otherAccount, user, withClients } from "./testclient";
 
 /** Cuts every page off from the server; returns what ends that. */
 function goOffline() {
@@ -59,20 +38,10 @@ async function stored(user: string) {
 }
 
 describe("Client", () => {
-  // The database in memory needs the other timers.
-  beforeEach(() => {
-    localStorage.clear();
-    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
-  });
-  afterEach(() => {
-    for (const client of opened.splice(0)) client.session?.stop();
-    vi.useRealTimers();
-    vi.unstubAllGlobals();
-    vi.restoreAllMocks();
-  });
+  withClients();
 
   it("resumes the session of an earlier visit", async () => {
-    const { client, server, store } = open();
+    const { client, server, store } = openClient();
     server.on("GET /me", () => ({ user }));
     await client.start();
     expect(store.getState()).toMatchObject({ me: user, connection: "connecting", notice: null });
@@ -80,7 +49,7 @@ describe("Client", () => {
   });
 
   it("shows the log-in form when nobody is logged in", async () => {
-    const { client, server, store } = open();
+    const { client, server, store } = openClient();
     server.on("GET /me", unauthenticated);
     await client.start();
     expect(store.getState()).toMatchObject({
@@ -91,13 +60,13 @@ describe("Client", () => {
   });
 
   it("fails to start without the server", async () => {
-    const { client } = open();
+    const { client } = openClient();
     vi.stubGlobal("fetch", () => Promise.reject(new TypeError("offline")));
     await expect(client.start()).rejects.toMatchObject({ code: "offline" });
   });
 
   it("logs in, and has one session at a time", async () => {
-    const { client, server, store } = open();
+    const { client, server, store } = openClient();
     await client.logIn("aki", "secret");
     const first = server.socket;
     await client.register("aki", "", "secret", "");
@@ -107,7 +76,7 @@ describe("Client", () => {
   });
 
   it("logs out: drafts and state are gone, the connection is closed", async () => {
-    const { client, server, store } = open();
+    const { client, server, store } = openClient();
     await client.logIn("aki", "secret");
     client.session!.messages.saveDraft("c", "a draft");
     await client.logOut();
@@ -122,7 +91,7 @@ describe("Client", () => {
 
   it("chats and logs out where the database cannot be opened", async () => {
     const warn = vi.spyOn(console, "warn").mockImplementation(() => {});
-    const { client, server, store } = open();
+    const { client, server, store } = openClient();
     const other = { ...user, id: "unopenable" };
     server.on("POST /login", () => ({ user: other, session: "s1" }));
     // A later version of the page has been here: opening fails.
@@ -143,7 +112,7 @@ describe("Client", () => {
 
   it("does not wait for a database that does not open", async () => {
     vi.spyOn(console, "warn").mockImplementation(() => {});
-    const { client, server, store } = open();
+    const { client, server, store } = openClient();
     const other = { ...user, id: "blocked" };
     server.on("POST /login", () => ({ user: other, session: "s1" }));
     // The database is being deleted, which waits for another page.
@@ -160,7 +129,7 @@ describe("Client", () => {
 
   it("sends and logs out after the database was closed under the page", async () => {
     vi.spyOn(console, "warn").mockImplementation(() => {});
-    const { client, server, store } = open();
+    const { client, server, store } = openClient();
     const transaction = vi.spyOn(IDBDatabase.prototype, "transaction");
     await client.logIn("aki", "secret");
     server.hello();
@@ -185,7 +154,7 @@ describe("Client", () => {
   });
 
   it("does not wait for a push service that does not answer", async () => {
-    const { client, server } = open();
+    const { client, server } = openClient();
     await client.logIn("aki", "secret");
     const disable = vi.spyOn(client.push, "disable").mockReturnValue(new Promise(() => {}));
     let loggedOut = false;
@@ -198,7 +167,7 @@ describe("Client", () => {
   });
 
   it("ends the session when a request is refused as unauthenticated, or the server says so", async () => {
-    const { client, server, store } = open();
+    const { client, server, store } = openClient();
     await client.logIn("aki", "secret");
     server.on("GET /conversations", unauthenticated);
     await expect(client.session!.conversations.members("c")).rejects.toMatchObject({ status: 401 });
@@ -210,7 +179,7 @@ describe("Client", () => {
   });
 
   it("asks before it deletes what is not sent", async () => {
-    const { client, server, store } = open();
+    const { client, server, store } = openClient();
     await client.logIn("aki", "secret");
     server.hello();
     for (const body of ["accepted", "refused", "unanswered"]) client.session!.messages.send("c", body, 0);
@@ -234,7 +203,7 @@ describe("Client", () => {
   });
 
   it("finishes a log-out that the server did not hear, as soon as it can", async () => {
-    const { client, server, store } = open();
+    const { client, server, store } = openClient();
     await client.logIn("aki", "secret");
     const goOnline = goOffline();
     await client.logOut();
@@ -252,7 +221,7 @@ describe("Client", () => {
   });
 
   it("finishes it when the network is back, without waiting", async () => {
-    const { client, server } = open();
+    const { client, server } = openClient();
     await client.logIn("aki", "secret");
     const goOnline = goOffline();
     await client.logOut();
@@ -268,13 +237,13 @@ describe("Client", () => {
     ["somebody else is logged in", otherAccount],
     ["the server hears it", noContent],
   ])("finishes it before anything else after a reload: %s", async (_, answer) => {
-    const { client, server } = open();
+    const { client, server } = openClient();
     await client.logIn("aki", "secret");
     const goOnline = goOffline();
     await client.logOut();
     const store = createAppStore();
     const reloaded = new Client(store, server.dial);
-    opened.push(reloaded);
+    keep(reloaded);
     await expect(reloaded.start()).rejects.toMatchObject({ code: "offline" });
     goOnline();
     server.requests.length = 0;
@@ -290,7 +259,7 @@ describe("Client", () => {
   });
 
   it("ends the session that the browser has, when that is not the one it knows of", async () => {
-    const { client, server } = open();
+    const { client, server } = openClient();
     await client.logIn("aki", "secret");
     let session: string | null = "s2";
     server.on("GET /me", () => (session ? { user, session } : unauthenticated()));
@@ -305,7 +274,7 @@ describe("Client", () => {
   });
 
   it("does not end the session of a log-in that came after the log-out", async () => {
-    const { client, server } = open();
+    const { client, server } = openClient();
     await client.logIn("aki", "secret");
     server.on("DELETE /sessions/", notFound);
     server.on("GET /me", () => {
@@ -318,7 +287,7 @@ describe("Client", () => {
   });
 
   it("names the session that its connection is of", async () => {
-    const { client, server } = open();
+    const { client, server } = openClient();
     await client.logIn("aki", "secret");
     server.hello(Date.now(), user.id, "s2");
     server.on("DELETE /sessions/s2", noContent);
@@ -327,7 +296,7 @@ describe("Client", () => {
   });
 
   it("leaves alone who has logged in before the log-out was done", async () => {
-    const { client, server, store } = open();
+    const { client, server, store } = openClient();
     await client.logIn("aki", "secret");
     const disable = vi.spyOn(client.push, "disable").mockReturnValue(new Promise(() => {}));
     const done = client.logOut();
@@ -345,7 +314,7 @@ describe("Client", () => {
 
   it("never sends what was discarded, although the database could not delete it", async () => {
     vi.spyOn(console, "warn").mockImplementation(() => {});
-    const { client, server, store } = open();
+    const { client, server, store } = openClient();
     await client.logIn("aki", "secret");
     server.hello();
     client.session!.messages.send("c", "discarded", 0);
@@ -373,7 +342,7 @@ describe("Client", () => {
 
   it("deletes at the next visit what a page that was closed too soon has left", async () => {
     vi.spyOn(console, "warn").mockImplementation(() => {});
-    const { client } = open();
+    const { client } = openClient();
     const leave = async (storage: Storage) => {
       await storage.saveDraft("c", "discarded");
       storage.close();
@@ -393,7 +362,7 @@ describe("Client", () => {
 
   it("starts and logs out where the database has failed without a word", async () => {
     vi.spyOn(console, "warn").mockImplementation(() => {});
-    const { client, server, store } = open();
+    const { client, server, store } = openClient();
     await client.logIn("aki", "secret");
     const goOn = await hang(user.id);
     const disable = vi.spyOn(client.push, "disable").mockResolvedValue();
@@ -409,7 +378,7 @@ describe("Client", () => {
     server.on("GET /me", () => ({ user: ben, session: "s2" }));
     const reloadedStore = createAppStore();
     const reloaded = new Client(reloadedStore, server.dial);
-    opened.push(reloaded);
+    keep(reloaded);
     await reloaded.start();
     expect(reloadedStore.getState().me).toEqual(ben);
     await goOn();
@@ -419,7 +388,7 @@ describe("Client", () => {
   });
 
   it("finishes it before a log-in, which fails with it", async () => {
-    const { client, server, store } = open();
+    const { client, server, store } = openClient();
     await client.logIn("aki", "secret");
     server.on(
       "DELETE /sessions/s1",
@@ -433,214 +402,5 @@ describe("Client", () => {
     await client.logIn("aki", "secret");
     expect(server.requests.slice(1, 3)).toEqual(["DELETE /sessions/s1", "POST /login"]);
     expect(store.getState().me).toEqual(user);
-  });
-});
-
-/** Two tabs of one browser: they share the cookie. */
-function openTabs() {
-  const browser = { user: null as typeof user | null, session: 0 };
-  const first = open();
-  const { server } = first;
-  const both: AccountTabs[] = [];
-  const tab = (): AccountTabs => {
-    const self: AccountTabs = {
-      tell: (news) => both.filter((t) => t !== self).forEach((t) => t.onNews(news)),
-      onNews: () => {},
-    };
-    both.push(self);
-    return self;
-  };
-  const grant = () => ({ user: browser.user, session: "s" + browser.session });
-  server.on("GET /me", () => {
-    if (!browser.user) return unauthenticated();
-    return grant();
-  });
-  server.on("POST /login", (_, body) => {
-    browser.user = (body as { name: string }).name === "ben" ? ben : user;
-    browser.session++;
-    return grant();
-  });
-  server.on("DELETE /sessions/", () => {
-    browser.user = null;
-    return noContent();
-  });
-  const page = () => {
-    const store = createAppStore();
-    const client = new Client(store, server.dial, tab());
-    opened.push(client);
-    return { store, client };
-  };
-  return { browser, server, both, a: page(), b: page() };
-}
-
-describe("two tabs", () => {
-  beforeEach(() => {
-    localStorage.clear();
-    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
-  });
-  afterEach(() => {
-    for (const client of opened.splice(0)) client.session?.stop();
-    vi.useRealTimers();
-    vi.unstubAllGlobals();
-    vi.restoreAllMocks();
-  });
-
-  it("say how many messages are lost, where nothing could be saved", async () => {
-    const { a, b } = openTabs();
-    await a.client.logIn("aki", "secret");
-    a.store.setState({ storageFailed: true });
-    a.client.session!.messages.send("c", "one", 0);
-    a.client.session!.messages.send("c", "two", 0);
-    await b.client.logIn("ben", "secret");
-    expect(a.store.getState()).toMatchObject({ me: null, takenBy: { by: ben }, lost: 2 });
-    await a.client.continueAs(ben);
-    expect(a.store.getState()).toMatchObject({ me: ben, lost: 0 });
-    const database = await openStorage(user.id); // which works in truth
-    await database.clear();
-    database.close();
-  });
-
-  it("of which one logs in as somebody else: the other stops, and keeps what was written", async () => {
-    const { server, a, b } = openTabs();
-    await a.client.logIn("aki", "secret");
-    a.client.session!.messages.saveDraft("c", "Aki's draft");
-    const [socket] = server.sockets;
-    await b.client.logIn("ben", "secret");
-    expect(a.store.getState()).toMatchObject({ me: null, takenBy: { by: ben, from: user }, lost: 0 });
-    expect(socket!.closed).toBe(true);
-    expect(a.client.session).toBeNull();
-    expect(b.store.getState()).toMatchObject({ me: ben, takenBy: null });
-    // The first tab goes on as Ben, and finds nothing of Aki's.
-    await a.client.continueAs(ben);
-    expect(a.store.getState()).toMatchObject({ me: ben, takenBy: null });
-    expect(await a.client.session!.messages.draft("c")).toBe("");
-    // Aki logs in again there.
-    await a.client.logIn("aki", "secret");
-    expect(await a.client.session!.messages.draft("c")).toBe("Aki's draft");
-    expect(b.store.getState()).toMatchObject({ me: null, takenBy: { by: user, from: ben } });
-    b.client.logInAsOther();
-    expect(b.store.getState()).toMatchObject({ me: null, takenBy: null });
-  });
-
-  it("that do not hear of each other: the connection and each request tell", async () => {
-    const { server, both, a, b } = openTabs();
-    await a.client.logIn("aki", "secret");
-    server.hello();
-    a.client.session!.messages.send("c", "written by Aki", 0);
-    await vi.waitFor(() => expect(server.socket.sentOf("send")).toHaveLength(1), { timeout: 30_000 });
-    for (const tab of both) tab.tell = () => {};
-    await b.client.logIn("ben", "secret");
-    const [first] = server.sockets;
-    first!.drop();
-    a.client.session!.reconnectNow();
-    // A server that compares nothing lets it in.
-    server.hello(Date.now(), ben.id);
-    expect(server.socket.sent).toEqual([]);
-    await vi.waitFor(() => expect(a.store.getState().takenBy).toEqual({ by: ben, from: user }), {
-      timeout: 30_000,
-    });
-    const database = await openStorage(user.id);
-    expect(await database.outbox()).toMatchObject([{ body: "written by Aki" }]);
-    await database.clear();
-    database.close();
-
-    // One that compares refuses its requests.
-    await b.client.logIn("aki", "secret");
-    await a.client.logIn("ben", "secret");
-    server.on("GET /conversations", otherAccount);
-    await expect(b.client.session!.conversations.members("c")).rejects.toMatchObject({ status: 412 });
-    await vi.waitFor(() => expect(b.store.getState().takenBy).toEqual({ by: ben, from: user }), {
-      timeout: 30_000,
-    });
-  });
-
-  it("of which one logs in again: the other goes on", async () => {
-    const { server, a, b } = openTabs();
-    await a.client.logIn("aki", "secret");
-    server.hello();
-    const { socket } = server;
-    await b.client.logIn("aki", "secret");
-    expect(a.store.getState().me).toEqual(user);
-    socket.drop(4100); // the server has ended the session that was replaced
-    await vi.waitFor(() => expect(a.store.getState().me).toEqual(user), { timeout: 30_000 });
-    expect(a.store.getState()).toMatchObject({ notice: null, takenBy: null });
-    expect(server.socket).not.toBe(socket);
-  });
-
-  it("of which one logs in again: the other knows the session that it ends", async () => {
-    const { server, a, b } = openTabs();
-    await a.client.logIn("aki", "secret");
-    await b.client.start();
-    await a.client.logIn("aki", "secret");
-    await b.client.logOut();
-    expect(server.requests.filter((r) => r.startsWith("DELETE"))).toEqual(["DELETE /sessions/s2"]);
-  });
-
-  it("of which one logs out while the other opens its database", async () => {
-    const { server, both, a, b } = openTabs();
-    await a.client.logIn("aki", "secret");
-    const openDatabase = indexedDB.open.bind(indexedDB);
-    vi.spyOn(indexedDB, "open").mockImplementationOnce((...args) => {
-      both[0]!.tell({ t: "out", user: user.id });
-      return openDatabase(...args);
-    });
-    await b.client.start();
-    expect(b.store.getState()).toMatchObject({ me: null, notice: "revoked" });
-    expect(b.client.session).toBeNull();
-    expect(server.sockets).toHaveLength(1);
-  });
-
-  it("of which one logs out while the other, which does not hear of it, asks who is logged in", async () => {
-    const { browser, server, both, a, b } = openTabs();
-    await a.client.logIn("aki", "secret");
-    for (const tab of both) tab.tell = () => {};
-    server.on("DELETE /sessions/", () => new Response(null, { status: 503 }));
-    server.on("GET /me", async () => {
-      await a.client.logOut();
-      return { user: browser.user, session: "s1" };
-    });
-    await b.client.start();
-    expect(a.store.getState()).toMatchObject({ me: null, notice: "logOutPending" });
-    expect(b.store.getState()).toMatchObject({ me: null, notice: "revoked" });
-    expect(b.client.session).toBeNull();
-    expect(server.sockets).toHaveLength(1);
-  });
-
-  it("of which one logs out: so does the other, and nobody is suggested", async () => {
-    const { a, b } = openTabs();
-    await a.client.logIn("aki", "secret");
-    await b.client.start();
-    expect(b.store.getState().me).toEqual(user);
-    await a.client.logOut();
-    expect(b.store.getState()).toMatchObject({ me: null, notice: "revoked", takenBy: null });
-    expect([a.client.lastUser, b.client.lastUser]).toEqual([null, null]);
-    // Whoever logs in next is shown to be logged in to the other tab.
-    await a.client.logIn("ben", "secret");
-    expect(b.store.getState()).toMatchObject({ me: null, takenBy: { by: ben, from: null } });
-    await a.client.logOut();
-    expect(b.store.getState()).toMatchObject({ me: null, takenBy: null });
-  });
-
-  it("looks again when it can go on as nobody", async () => {
-    const { browser, server, a, b } = openTabs();
-    await a.client.logIn("aki", "secret");
-    await b.client.logIn("ben", "secret");
-    browser.user = null;
-    await a.client.continueAs(ben);
-    expect(a.store.getState()).toMatchObject({ me: null, takenBy: null });
-    browser.user = { id: "3", name: "cho", display_name: "Cho" };
-    server.on(
-      "GET /me",
-      (() => {
-        let first = true;
-        return () => {
-          if (!first) return { user: browser.user, session: "s9" };
-          first = false;
-          return otherAccount();
-        };
-      })(),
-    );
-    await a.client.continueAs(ben);
-    expect(a.store.getState().takenBy).toEqual({ by: browser.user, from: user });
   });
 });
