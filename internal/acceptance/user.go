@@ -37,13 +37,17 @@ func Register(t testing.TB, url, name string) *client.Client {
 	return c
 }
 
-// User is a registered account with one socket whose frames are kept.
+// User is a registered account with one socket whose frames are kept. It sends a
+// message of [User.SendMessage] again when it is told that this was not possible now,
+// as every client does: a server that gets no processor for seconds, on a busy machine,
+// loses connections to others.
 type User struct {
 	*client.Client
 	t      testing.TB
 	Socket *client.Socket
 
 	mu      sync.Mutex
+	sent    map[chat.ClientID]wire.Send
 	frames  []ReceivedFrame
 	arrived batching.Signal
 }
@@ -57,8 +61,11 @@ type ReceivedFrame struct {
 // Connect opens a socket.
 func Connect(t testing.TB, c *client.Client) *User {
 	t.Helper()
-	p := &User{Client: c, t: t, arrived: batching.NewSignal()}
+	p := &User{Client: c, t: t, sent: map[chat.ClientID]wire.Send{}, arrived: batching.NewSignal()}
 	s, err := c.Dial(t.Context(), func(f client.Frame) {
+		if p.sendAgain(f) {
+			return
+		}
 		p.mu.Lock()
 		p.frames = append(p.frames, ReceivedFrame{T: f.T, Raw: json.RawMessage(strings.Clone(string(f.Raw)))})
 		p.mu.Unlock()
@@ -90,8 +97,30 @@ func (p *User) Send(frame any) {
 func (p *User) SendMessage(id chat.ConversationID, body string) chat.ClientID {
 	p.t.Helper()
 	clientID := client.NewClientID()
-	p.Send(wire.Send{T: "send", ID: clientID, Conversation: id, Body: body})
+	message := wire.Send{T: "send", ID: clientID, Conversation: id, Body: body}
+	p.mu.Lock()
+	p.sent[clientID] = message
+	p.mu.Unlock()
+	p.Send(message)
 	return clientID
+}
+
+// sendAgain has a message sent again, after the time that its rejection gives. It
+// reports false for any other frame.
+func (p *User) sendAgain(f client.Frame) bool {
+	var r wire.Rejected
+	if f.T != "rejected" || f.Into(&r) != nil || r.Code != string(chat.CodeUnavailable) || r.RetryAfterMS <= 0 {
+		return false
+	}
+	p.mu.Lock()
+	message, sent := p.sent[r.ID]
+	p.mu.Unlock()
+	if sent {
+		time.AfterFunc(time.Duration(r.RetryAfterMS)*time.Millisecond, func() {
+			_ = p.Socket.Send(message) // the connection may have ended
+		})
+	}
+	return sent
 }
 
 // Await waits for a frame of type t that satisfies ok (nil accepts any),
