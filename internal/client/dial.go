@@ -14,6 +14,7 @@ import (
 	"github.com/gobwas/ws"
 
 	"github.com/hikyaku-chat/hikyaku/internal/eventloop"
+	"github.com/hikyaku-chat/hikyaku/internal/rawtcp"
 	"github.com/hikyaku-chat/hikyaku/internal/wire"
 	"github.com/hikyaku-chat/hikyaku/internal/wsframe"
 )
@@ -102,7 +103,7 @@ func (d Dialer) open(ctx context.Context, u *url.URL, token string, s *Socket) e
 		early = append(early, p...)
 		ws.PutReader(buffered)
 	}
-	if s.conn = conn; hs.Protocol != wire.Subprotocol {
+	if s.conn = rawtcp.New(conn); hs.Protocol != wire.Subprotocol {
 		err = errors.New("the server does not speak " + wire.Subprotocol)
 	} else {
 		deadline, ok := ctx.Deadline()

@@ -231,7 +231,10 @@ func (s *Socket) finish(err error) {
 func (s *Socket) abort(reason error) {
 	s.reason.CompareAndSwap(nil, &reason)
 	s.aborted.Store(true)
-	if tcp, ok := s.conn.(*net.TCPConn); ok {
+	if tcp, ok := s.conn.(interface {
+		net.Conn
+		CloseRead() error
+	}); ok {
 		// Only the reader closes it (see package eventloop).
 		_ = tcp.CloseRead()
 		_ = tcp.SetWriteDeadline(time.Unix(1, 0))

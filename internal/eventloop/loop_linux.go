@@ -11,6 +11,8 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/hikyaku-chat/hikyaku/internal/rawtcp"
 )
 
 const (
@@ -58,11 +60,11 @@ type conn struct {
 // Add makes the loop read a connection. It reports false when the loop cannot
 // read this connection; the caller must then read it.
 func (l *Loop) Add(c net.Conn, r Reader) bool {
-	tcp, ok := c.(*net.TCPConn)
+	described, ok := c.(syscall.Conn)
 	if !ok {
 		return false
 	}
-	raw, err := tcp.SyscallConn()
+	raw, err := described.SyscallConn()
 	if err != nil {
 		return false
 	}
@@ -115,14 +117,14 @@ func newPoller(l *Loop) (*poller, error) {
 		return nil, errors.Join(fmt.Errorf("watch an epoll instance: %w", err), r.file.Close())
 	}
 	r.waitFunc = func(fd uintptr) bool {
-		r.n, r.err = unix.EpollWait(int(fd), r.events, 0)
+		r.n, r.err = rawtcp.Poll(fd, r.events)
 		if errors.Is(r.err, unix.EINTR) {
 			r.n, r.err = 0, nil
 		}
 		return r.n > 0 || r.err != nil
 	}
 	r.readFunc = func(fd uintptr) bool {
-		r.n, r.err = unix.Read(int(fd), r.buf)
+		r.n, r.err = rawtcp.Read(fd, r.buf)
 		return true
 	}
 	return r, nil

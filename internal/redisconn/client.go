@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"github.com/redis/rueidis"
+
+	"github.com/hikyaku-chat/hikyaku/internal/rawtcp"
 )
 
 // CallTimeout is the maximum duration of a call.
@@ -47,6 +49,7 @@ func Open(ctx context.Context, address string) (*Client, error) {
 	option.DisableRetry = true
 	option.ClientName = "hikyaku"
 	option.Dialer = net.Dialer{Timeout: 3 * time.Second, KeepAlive: 10 * time.Second}
+	option.DialCtxFn = dial
 	option.ConnWriteTimeout = 10 * time.Second
 	c := &Client{
 		database: option.SelectDB, addr: strings.Join(option.InitAddress, ","),
@@ -266,4 +269,25 @@ func (c *Client) Close() {
 // caller waits longer for Redis, because every caller can do without it.
 func WithCallTimeout(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(ctx, CallTimeout)
+}
+
+// dial connects to a server.
+func dial(ctx context.Context, addr string, d *net.Dialer, secure *tls.Config) (net.Conn, error) {
+	c, err := d.DialContext(ctx, "tcp", addr)
+	if err != nil {
+		return nil, err
+	}
+	c = rawtcp.New(c)
+	if secure == nil {
+		return c, nil
+	}
+	if secure.ServerName == "" {
+		secure = secure.Clone()
+		secure.ServerName, _, _ = net.SplitHostPort(addr)
+	}
+	t := tls.Client(c, secure)
+	if err := t.HandshakeContext(ctx); err != nil {
+		return nil, errors.Join(err, c.Close())
+	}
+	return t, nil
 }

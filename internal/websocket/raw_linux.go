@@ -7,6 +7,8 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/hikyaku-chat/hikyaku/internal/rawtcp"
 )
 
 // rawOf returns the descriptor of a plain TCP connection, nil for any other.
@@ -28,7 +30,7 @@ func (c *Conn) tryWrite(p []byte) (n int, err error) {
 		return 0, nil // the blocking writer writes it
 	}
 	rawErr := c.raw.Write(func(fd uintptr) bool {
-		n, err = unix.Write(int(fd), p)
+		n, err = rawtcp.Write(fd, p)
 		return true
 	})
 	switch {

@@ -13,6 +13,7 @@ import (
 	amqp "github.com/rabbitmq/amqp091-go"
 
 	"github.com/hikyaku-chat/hikyaku/internal/backoff"
+	"github.com/hikyaku-chat/hikyaku/internal/rawtcp"
 )
 
 const (
@@ -74,7 +75,7 @@ func dial(ctx context.Context, url, purpose string) (*amqp.Connection, error) {
 				return nil, err
 			}
 			// For the handshake; the library resets it afterwards.
-			return watchedConn{c}, c.SetDeadline(time.Now().Add(2 * dialTimeout))
+			return watchedConn{rawtcp.New(c)}, c.SetDeadline(time.Now().Add(2 * dialTimeout))
 		},
 	})
 	if err != nil {

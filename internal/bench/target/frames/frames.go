@@ -17,6 +17,7 @@ import (
 
 	"github.com/gobwas/ws"
 
+	"github.com/hikyaku-chat/hikyaku/internal/rawtcp"
 	"github.com/hikyaku-chat/hikyaku/internal/wsframe"
 )
 
@@ -105,7 +106,7 @@ func Dial(ctx context.Context, u *url.URL, subprotocol string) (*Conn, error) {
 		_ = conn.Close()
 		return nil, fmt.Errorf("open a socket to %s: the server does not speak %s", u.Host, subprotocol)
 	}
-	c := &Conn{conn: conn, buf: make([]byte, 4096)}
+	c := &Conn{conn: rawtcp.New(conn), buf: make([]byte, 4096)}
 	if in != nil {
 		p, _ := in.Peek(in.Buffered())
 		c.feed(p)
