@@ -30,6 +30,10 @@ func (s *Store) FindByClientID(ctx context.Context, keys []store.SendKey) (map[s
 // Only after a conflict, everything is rolled back and done again with every
 // client id looked up.
 //
+// Nearly every conversation is as this process has left it, because the partition of
+// a conversation has one worker. So it first decides by that (known.go), and only
+// when something has changed meanwhile by what it has read and locked.
+//
 // A conversation that another transaction holds does not keep the others of its
 // batch: it is passed over. Only when there is nothing else to decide, and all is
 // tried once more, Append stands in line for one of the conversations, so that each has
@@ -41,15 +45,20 @@ func (s *Store) Append(ctx context.Context, in []chat.Submission) ([]chat.Outcom
 	ctx, cancel := bounded(ctx)
 	defer cancel()
 	var err error
-	for attempt := range attempts {
+	known, lookUp := true, false
+	for range 1 + attempts {
 		var out []chat.Outcome
 		var missing []int64
-		if out, missing, err = s.appendOnce(ctx, in, attempt > 0); err == nil {
+		if out, missing, err = s.appendOnce(ctx, in, known, lookUp); err == nil {
 			return out, nil
 		}
 		if errors.Is(err, errAllHeld) {
 			return deferAll(len(in)), nil
 		}
+		if known = false; isOutdated(err) {
+			continue
+		}
+		lookUp = true
 		if isMissingPartition(err) {
 			s.partitions.forget()
 			if err := s.createPartitionsOf(ctx, missing); err != nil {
@@ -64,9 +73,9 @@ func (s *Store) Append(ctx context.Context, in []chat.Submission) ([]chat.Outcom
 	return nil, wrap("append messages", err)
 }
 
-// appendOnce tries once. months are those of the messages that it tried to
-// store.
-func (s *Store) appendOnce(ctx context.Context, in []chat.Submission, lookUp bool) (_ []chat.Outcome, months []int64, err error) {
+// appendOnce tries once, by what is known of the conversations if that suffices.
+// months are those of the messages that it tried to store.
+func (s *Store) appendOnce(ctx context.Context, in []chat.Submission, known, lookUp bool) (_ []chat.Outcome, months []int64, err error) {
 	now := truncateTime(s.now())
 	// Outside of the transaction, because it creates a table.
 	if err := s.createPartition(ctx, month(now)); err != nil {
@@ -77,8 +86,14 @@ func (s *Store) appendOnce(ctx context.Context, in []chat.Submission, lookUp boo
 		return nil, nil, err
 	}
 	defer conn.Release()
-	a := &appendBatch{ctx: ctx, store: s, conn: conn, cache: s.members.Load(), in: in, now: now, seen: map[store.SendKey]chat.Earlier{}, out: make([]chat.Outcome, len(in))}
-	if err := a.run(lookUp); err != nil {
+	a := newAppendBatch(ctx, s, conn, in, now)
+	if known && !lookUp && a.decideKnown() {
+		err = a.saveKnown()
+	} else {
+		a = newAppendBatch(ctx, s, conn, in, now)
+		err = a.run(lookUp)
+	}
+	if err != nil {
 		// A connection that cannot roll back is not used again.
 		rollback, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 		defer cancel()
@@ -91,7 +106,8 @@ func (s *Store) appendOnce(ctx context.Context, in []chat.Submission, lookUp boo
 }
 
 // appendBatch is the state of an Append: one transaction of two round trips. The
-// first locks the conversations, the second stores and commits.
+// first locks the conversations, the second stores and commits. Where the
+// conversations are known, both are one.
 type appendBatch struct {
 	ctx   context.Context //nolint:containedctx // it lives as long as the call
 	store *Store
@@ -110,7 +126,15 @@ type appendBatch struct {
 	verdicts storetx.Verdicts
 }
 
-// lockedConversation is a conversation that the batch has locked.
+func newAppendBatch(ctx context.Context, s *Store, conn *pgxpool.Conn, in []chat.Submission, now time.Time) *appendBatch {
+	return &appendBatch{
+		ctx: ctx, store: s, conn: conn, cache: s.members.Load(), in: in, now: now,
+		seen: map[store.SendKey]chat.Earlier{}, out: make([]chat.Outcome, len(in)),
+	}
+}
+
+// lockedConversation is a conversation that the batch has locked, or locks as it
+// saves.
 type lockedConversation struct {
 	conversationRow
 	head    chat.Head
@@ -513,8 +537,10 @@ func (a *appendBatch) answerDuplicates() error {
 }
 
 // save stores the outcomes and commits, in one round trip.
-func (a *appendBatch) save() error {
-	b := &pgx.Batch{}
+func (a *appendBatch) save() error { return a.saveBehind(&pgx.Batch{}) }
+
+// saveBehind sends what stores the outcomes, and the commit, behind other statements.
+func (a *appendBatch) saveBehind(b *pgx.Batch) error {
 	saveVerdicts(b, &a.verdicts, a.now)
 	if r := &a.rows; len(r.seq) > 0 {
 		b.Queue(`INSERT INTO sends (client_id, sender, conversation, seq, month)
@@ -543,5 +569,15 @@ func (a *appendBatch) save() error {
 		}
 	}
 	b.Queue(`commit`)
-	return a.conn.SendBatch(a.ctx, b).Close()
+	if err := a.conn.SendBatch(a.ctx, b).Close(); err != nil {
+		return err
+	}
+	for _, c := range a.locked {
+		head := knownHead{Head: c.head, membersRev: c.MembersRev, month: c.month}
+		if c.head != c.before {
+			head.month = a.month(c)
+		}
+		a.cache.putHead(c.ID, head)
+	}
+	return nil
 }

@@ -8,7 +8,7 @@ import (
 
 const (
 	// maxCacheWeight bounds the cache: a conversation weighs 1 and each cached
-	// role 1 more, some 20 MB in all.
+	// role 1 more, some 30 MB in all.
 	maxCacheWeight = 200_000
 	// maxCachedRoles bounds the cached roles of one large conversation.
 	maxCachedRoles = 4096
@@ -47,18 +47,46 @@ func (m *cachedMembers) addRoles(roles map[chat.UserID]chat.Role) {
 	}
 }
 
+// knownHead is a conversation as a batch has left it.
+type knownHead struct {
+	chat.Head
+	membersRev, month int64
+}
+
 // memberCache caches the members of conversations between batches. An entry is
 // never outdated: a batch has locked its conversations and knows their
 // MembersRev. Only what was read in a transaction that changed no membership may
 // be put.
+//
+// It has the heads of these conversations as well, as the last batch of this process
+// has left them. They may be outdated, and whoever uses one finds out.
 type memberCache struct {
 	mu     sync.Mutex
 	byID   map[chat.ConversationID]*cachedMembers
+	heads  map[chat.ConversationID]knownHead // of conversations in byID
 	weight int
 }
 
 func newMemberCache() *memberCache {
-	return &memberCache{byID: map[chat.ConversationID]*cachedMembers{}}
+	return &memberCache{byID: map[chat.ConversationID]*cachedMembers{}, heads: map[chat.ConversationID]knownHead{}}
+}
+
+// head returns the head of a conversation whose members are cached as of that head.
+func (c *memberCache) head(id chat.ConversationID) (head knownHead, members *cachedMembers, found bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	head, found = c.heads[id]
+	members = c.byID[id]
+	return head, members, found && members.membersRev == head.membersRev
+}
+
+// putHead caches the head of a conversation, if its members are cached.
+func (c *memberCache) putHead(id chat.ConversationID, head knownHead) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.byID[id] != nil {
+		c.heads[id] = head
+	}
 }
 
 // get returns the members at membersRev, nil when they are not cached.
@@ -97,5 +125,6 @@ func (c *memberCache) remove(id chat.ConversationID) {
 	if m := c.byID[id]; m != nil {
 		c.weight -= m.weight()
 		delete(c.byID, id)
+		delete(c.heads, id)
 	}
 }

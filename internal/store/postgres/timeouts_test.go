@@ -97,7 +97,7 @@ func TestHungTransactionsEnd(t *testing.T) {
 			}
 			defer conn.Release()
 			in := []chat.Submission{{Sender: u.ID, Conversation: c, ClientID: chat.ClientID(uuid.Must(uuid.NewV7())), Body: "hung"}}
-			a := &appendBatch{ctx: ctx, store: hung, conn: conn, cache: newMemberCache(), in: in, now: time.Now(), seen: map[store.SendKey]chat.Earlier{}, out: make([]chat.Outcome, 1)}
+			a := newAppendBatch(ctx, hung, conn, in, time.Now())
 			if err := a.lockConversations(false); err != nil {
 				return err
 			}
