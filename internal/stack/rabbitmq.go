@@ -1,6 +1,7 @@
 package stack
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -239,7 +240,8 @@ func ResumeRabbitMQ(ctx context.Context, nodes []*RabbitMQ, paused *RabbitMQ) er
 	return nil
 }
 
-// ready waits until the node serves clients and knows its n-1 peers.
+// ready waits until the node serves clients and knows its n-1 peers, and until each
+// queue has a majority without it, where there can be one.
 func (r *RabbitMQ) ready(ctx context.Context, n int) error {
 	if err := r.waitFor(ctx, func(context.Context) error {
 		conn, err := amqp.Dial(r.URL())
@@ -252,8 +254,15 @@ func (r *RabbitMQ) ready(ctx context.Context, n int) error {
 	}
 	return r.waitFor(ctx, func(ctx context.Context) error {
 		running, err := r.evaluate(ctx, "length(rabbit_nodes:all_running())")
-		if err == nil && running != fmt.Sprint(n) {
-			err = fmt.Errorf("%s of %d nodes run", running, n)
+		if err != nil || running != fmt.Sprint(n) {
+			return cmp.Or(err, fmt.Errorf("%s of %d nodes run", running, n))
+		}
+		if n < 3 {
+			return nil
+		}
+		critical, err := r.evaluate(ctx, "length(rabbit_quorum_queue:list_with_minimum_quorum())")
+		if err == nil && critical != "0" {
+			err = fmt.Errorf("%s queues have no majority without %s", critical, r.node)
 		}
 		return err
 	})
