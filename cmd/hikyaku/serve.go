@@ -28,6 +28,7 @@ type serveCommand struct {
 	DatabaseReplicasFile string   `group:"As a cluster" help:"File that holds --database-replicas, one address in a line." placeholder:"FILE"`
 	DatabaseConnections  int      `group:"As a cluster" default:"8" help:"Connections to each PostgreSQL server, at most (${default})." placeholder:"N"`
 	brokerFlags          `group:"As a cluster"`
+	Linger               time.Duration `group:"As a cluster" default:"4ms" help:"How long a message waits for others at a gateway at most, where many are under way, and half as long at a worker; 0 for not at all (${default})."`
 	DeadLetterRetention  time.Duration `group:"As a cluster" default:"720h" help:"How long RabbitMQ keeps a dead letter, 49 days at most (${default})."`
 	MaxDeadLetters       int           `group:"As a cluster" default:"100000" help:"Dead letters that RabbitMQ keeps; the oldest are dropped (${default})." placeholder:"N"`
 	Redis                string        `group:"As a cluster" help:"Redis: redis://:password@host:6379/0, redis+sentinel://host:26379,host:26379/master or redis+cluster://host:6379,host:6379." placeholder:"URL"`
@@ -67,7 +68,7 @@ func (c *serveCommand) config() (cfg app.Config, err error) {
 		Drain: c.Drain, Version: version(), Data: c.Data,
 		Gateway: limits, Hash: hashes,
 		Push:                app.PushConfig{Contact: c.PushContact, Delay: c.PushDelay, AllowPrivate: c.PushPrivate},
-		DatabaseConnections: c.DatabaseConnections, Partitions: c.Partitions,
+		DatabaseConnections: c.DatabaseConnections, Partitions: c.Partitions, Linger: c.Linger,
 		DeadLetterRetention: c.DeadLetterRetention, MaxDeadLetters: c.MaxDeadLetters,
 	}
 	if cfg.Database, err = c.url(); err != nil {

@@ -24,6 +24,8 @@ import (
 // openCluster connects to the servers that the processes of an installation
 // share, after it has checked that each belongs to this installation.
 func (a *App) openCluster(ctx context.Context) error {
+	// Not with the embedded parts: what a batch shares there costs less than the wait.
+	a.cfg.Gateway.Linger = a.cfg.Linger
 	st, err := postgres.Open(ctx, postgres.Config{
 		URL: a.cfg.Database, Replicas: a.cfg.Replicas, Connections: a.cfg.DatabaseConnections, Logger: a.log,
 	})
@@ -74,7 +76,7 @@ func (a *App) openCluster(ctx context.Context) error {
 	}
 	queue, err := rabbitmq.Open(ctx, rabbitmq.Config{
 		URLs: a.cfg.Brokers, Installation: st.Installation(), Claimed: claimed, Partitions: a.cfg.Partitions,
-		DeadLetterRetention: a.cfg.DeadLetterRetention, MaxDeadLetters: a.cfg.MaxDeadLetters, Logger: a.log,
+		DeadLetterRetention: a.cfg.DeadLetterRetention, MaxDeadLetters: a.cfg.MaxDeadLetters, Linger: a.cfg.Linger / 2, Logger: a.log,
 	})
 	if err != nil {
 		return err

@@ -44,6 +44,7 @@ type Config struct {
 	Replicas            []string      // postgres://…, for history and search
 	DatabaseConnections int           // maximum to each server; 0 means the store's default
 	Brokers             []string      // amqp://…, nodes of one cluster
+	Linger              time.Duration // how long a message waits for company at a gateway at most, and half as long at a worker; 0 for not at all
 	Partitions          int           // of the broker's queue; must be the same in all processes, for ever
 	DeadLetterRetention time.Duration // how long RabbitMQ keeps a dead letter
 	MaxDeadLetters      int           // how many it keeps
@@ -114,6 +115,7 @@ func (c *Config) validateBackends() error {
 	queue, database := rabbitmq.Config{}.WithDefaults(), postgres.Config{}.WithDefaults()
 	queue.URLs, queue.Partitions = c.Brokers, c.Partitions
 	queue.DeadLetterRetention, queue.MaxDeadLetters = c.DeadLetterRetention, c.MaxDeadLetters
+	queue.Linger = c.Linger
 	database.URL, database.Connections = c.Database, c.DatabaseConnections
 	return flagged(cmp.Or(queue.Validate(), database.Validate()))
 }

@@ -9,9 +9,11 @@ import (
 	"runtime"
 	"sync"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/hikyaku-chat/hikyaku/internal/linger"
 	"github.com/hikyaku-chat/hikyaku/internal/rawtcp"
 )
 
@@ -25,6 +27,10 @@ const (
 // Loop reads connections. Its zero value is ready to use. It has a goroutine
 // while it has connections. Its methods may be called concurrently.
 type Loop struct {
+	// Linger is how long what can be read waits for company; nil for not at all. It
+	// is set before the first connection is added.
+	Linger *linger.Linger
+
 	mu      sync.Mutex
 	poller  *poller // nil while there are no connections
 	running sync.WaitGroup
@@ -38,6 +44,7 @@ type Loop struct {
 // no thread.
 type poller struct {
 	loop  *Loop
+	fd    int // of file
 	file  *os.File
 	raw   syscall.RawConn
 	conns map[int32]conn // by descriptor, guarded by the loop's mu; removed before it is closed
@@ -46,6 +53,7 @@ type poller struct {
 	// because a closure for each call would be an allocation.
 	events   []unix.EpollEvent
 	buf      []byte
+	polled   time.Time // the begin of the last round
 	n        int
 	err      error
 	waitFunc func(fd uintptr) bool
@@ -110,7 +118,7 @@ func newPoller(l *Loop) (*poller, error) {
 		return nil, errors.Join(fmt.Errorf("make an epoll instance: %w", err), unix.Close(fd))
 	}
 	r := &poller{
-		loop: l, file: os.NewFile(uintptr(fd), "epoll"), conns: map[int32]conn{},
+		loop: l, fd: fd, file: os.NewFile(uintptr(fd), "epoll"), conns: map[int32]conn{},
 		events: make([]unix.EpollEvent, maxEvents), buf: make([]byte, readBuffer),
 	}
 	if r.raw, err = r.file.SyscallConn(); err != nil {
@@ -140,9 +148,13 @@ func (p *poller) run() {
 	defer func() { _ = p.file.Close() }()
 	for {
 		// The goroutine is parked here until a connection is readable.
-		if err := p.raw.Read(p.waitFunc); err != nil || p.err != nil {
-			return // cannot happen: nobody else uses the descriptor
+		if !p.pollAtDeparture() {
+			if err := p.raw.Read(p.waitFunc); err != nil || p.err != nil {
+				return // cannot happen: nobody else uses the descriptor
+			}
 		}
+		p.polled = time.Now()
+		p.loop.Linger.Count(p.n, p.polled)
 		for _, e := range p.events[:p.n] {
 			p.loop.mu.Lock()
 			c, ok := p.conns[e.Fd]
@@ -158,6 +170,19 @@ func (p *poller) run() {
 		// processor for 10 ms at a time: writers and timers would wait.
 		runtime.Gosched()
 	}
+}
+
+// pollAtDeparture waits for the departure of what has come since the last round, without
+// being woken by it, and reports whether anything can be read then. It reports false at
+// once while a wait does not pay, or when the round took until the departure.
+func (p *poller) pollAtDeparture() bool {
+	remaining := p.loop.Linger.Remaining(p.polled, time.Now())
+	if remaining == 0 {
+		return false
+	}
+	time.Sleep(remaining)
+	p.n, p.err = rawtcp.Poll(uintptr(p.fd), p.events)
+	return p.err == nil && p.n > 0
 }
 
 // readConn reads once from a connection.

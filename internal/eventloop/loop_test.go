@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+
+	"github.com/hikyaku-chat/hikyaku/internal/linger"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -86,13 +88,19 @@ func connect(t *testing.T, l *Loop, stop []byte) (*recordingReader, *net.TCPConn
 // The bytes of many concurrent connections arrive completely and in order, and
 // the loop stops when all have ended. Then it starts again.
 func TestManyConnections(t *testing.T) {
-	var l Loop
+	for _, wait := range []*linger.Linger{nil, linger.New(4 * time.Millisecond)} {
+		testManyConnections(t, &Loop{Linger: wait})
+	}
+}
+
+func testManyConnections(t *testing.T, l *Loop) {
+	t.Helper()
 	for range 2 {
 		const conns, lines = 300, 200 // more than maxEvents
 		var writing sync.WaitGroup
 		gatherers := make([]*recordingReader, conns)
 		for i := range gatherers {
-			g, far := connect(t, &l, nil)
+			g, far := connect(t, l, nil)
 			gatherers[i] = g
 			writing.Go(func() {
 				for n := range lines {

@@ -15,6 +15,7 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/broker"
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
 	"github.com/hikyaku-chat/hikyaku/internal/cursor"
+	"github.com/hikyaku-chat/hikyaku/internal/linger"
 	"github.com/hikyaku-chat/hikyaku/internal/presence"
 	"github.com/hikyaku-chat/hikyaku/internal/pubsub"
 	"github.com/hikyaku-chat/hikyaku/internal/setting"
@@ -44,6 +45,7 @@ type Config struct {
 	GoodbyeSpread      time.Duration // clients reconnect at random times within it after a goodbye, 1 ms to 1 h; default 5 s
 	Standalone         bool          // there is no other gateway that clients could connect to
 	MaxFrame           int           // bytes of a client's frame, 1 KiB to 1 GiB; default 128 KiB
+	Linger             time.Duration // how long what clients send, and its acceptance, waits for company at most (see package linger), to 100 ms; 0 for not at all
 	PresenceBatchDelay time.Duration // presence changes are collected for so long before they are sent, 1 ms to 1 min; default 250 ms
 }
 
@@ -85,6 +87,7 @@ func (c Config) Validate() error {
 		setting.Between("write-timeout", c.WriteTimeout, time.Millisecond, time.Hour, "the time after which a connection that accepts no data is closed, such as 10s"),
 		setting.Between("away-grace", c.AwayGrace, time.Millisecond, time.Hour, "the time that a user stays online after a connection has closed, such as 3s"),
 		setting.Between("max-frame", c.MaxFrame, 1<<10, 1<<30, "bytes of a client's frame, such as 131072"),
+		setting.Between("linger", c.Linger, 0, linger.Max, "how long messages may wait for company, such as 4ms"),
 		setting.Between("presence-batch-delay", c.PresenceBatchDelay, time.Millisecond, time.Minute, "the time for which presence changes are collected, such as 250ms"),
 	)
 }
@@ -177,6 +180,7 @@ func New(ctx context.Context, cfg Config, parts Dependencies) (*Gateway, error) 
 		WriteTimeout: cfg.WriteTimeout,
 		IdleTimeout:  cfg.IdleTimeout,
 		Subprotocol:  wire.Subprotocol,
+		Linger:       linger.New(cfg.Linger),
 	})
 	if err != nil {
 		return nil, err

@@ -167,7 +167,7 @@ func (s *session) confirmed(ref sendRef, err error) {
 }
 
 func (s *session) accept(id chat.ClientID) {
-	s.conn.Send(websocket.NewFrame(wire.AppendAccepted(make([]byte, 0, 64), id)))
+	s.conn.SendSoon(websocket.NewFrame(wire.AppendAccepted(make([]byte, 0, 64), id)))
 }
 
 // refuseSend answers a send that failed with err.

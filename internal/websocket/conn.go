@@ -8,6 +8,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"syscall"
+	"time"
 
 	"github.com/hikyaku-chat/hikyaku/internal/wsframe"
 )
@@ -50,6 +51,29 @@ type Conn struct {
 // the connection. The bound is for what gathers behind a slow reader, so a single
 // frame is queued however large it is.
 func (c *Conn) Send(f Frame) bool { return c.enqueue(f, false) }
+
+// SendSoon is Send for a frame that may wait for company, for the longest wait of the
+// server's linger at most. It keeps its place: what is sent after it takes it along.
+func (c *Conn) SendSoon(f Frame) bool {
+	now := time.Now()
+	wait := c.server.cfg.Linger.Remaining(now, now)
+	if wait == 0 {
+		return c.Send(f)
+	}
+	c.mu.Lock()
+	if c.writing || c.closing || c.reason != nil || !c.fits(len(f)) {
+		c.mu.Unlock()
+		return c.Send(f)
+	}
+	alone := len(c.queue) == 0
+	c.queue = append(c.queue, f)
+	c.queued += len(f)
+	c.mu.Unlock()
+	if alone {
+		c.loop.soon.add(c, wait)
+	}
+	return true
+}
 
 // enqueue adds a frame to the queue; last means that it is a close frame.
 func (c *Conn) enqueue(p []byte, last bool) bool {

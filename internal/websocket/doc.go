@@ -16,5 +16,6 @@
 //     reader sees the end, and the reader closes the descriptor. Nobody else
 //     closes it, so a loop never uses a descriptor that was reused.
 //   - A connection is on its flusher's list, or has a blocking writer, exactly
-//     while Conn.writing is true.
+//     while Conn.writing is true. A queue that waits for company ([Conn.SendSoon])
+//     is not empty while it is false, and the connection is on its loop's list soon.
 package websocket

@@ -3,6 +3,7 @@ package websocket
 import (
 	"errors"
 	"os"
+	"sync"
 	"time"
 )
 
@@ -12,6 +13,38 @@ const flushBuffer = 64 << 10
 // markDirty adds a connection to the flusher's list. Its writing flag must be
 // set.
 func (l *loop) markDirty(c *Conn) { l.dirty.Add(c) }
+
+// soonList has the connections whose queues may wait for company.
+type soonList struct {
+	mu    sync.Mutex
+	conns []*Conn
+}
+
+// add has a connection written after a wait, unless it is written before. Those that
+// are added meanwhile are written with it: their waits end at the same departure.
+func (l *soonList) add(c *Conn, wait time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.conns = append(l.conns, c); len(l.conns) == 1 {
+		time.AfterFunc(wait, l.depart)
+	}
+}
+
+func (l *soonList) depart() {
+	l.mu.Lock()
+	conns := l.conns
+	l.conns = nil
+	l.mu.Unlock()
+	for _, c := range conns {
+		c.mu.Lock()
+		waits := !c.writing && len(c.queue) > 0
+		c.writing = c.writing || waits
+		c.mu.Unlock()
+		if waits {
+			c.loop.markDirty(c)
+		}
+	}
+}
 
 // flush writes the queues of a loop's connections until the server stops.
 func (l *loop) flush() {

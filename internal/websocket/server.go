@@ -13,6 +13,7 @@ import (
 
 	"github.com/hikyaku-chat/hikyaku/internal/batching"
 	"github.com/hikyaku-chat/hikyaku/internal/eventloop"
+	"github.com/hikyaku-chat/hikyaku/internal/linger"
 	"github.com/hikyaku-chat/hikyaku/internal/setting"
 	"github.com/hikyaku-chat/hikyaku/internal/wsframe"
 )
@@ -35,7 +36,10 @@ type Config struct {
 	IdleTimeout  time.Duration // a connection whose client sends nothing for so long is ended; above 0
 	Subprotocol  string        // clients must request it
 	Loops        int           // event loops and flushers, from 1; default one for each CPU
-	Portable     bool          // read each connection with a goroutine, as on systems other than Linux
+	// Linger is how long what clients sent, and what is sent to them by
+	// [Conn.SendSoon], waits for company; nil for not at all.
+	Linger   *linger.Linger
+	Portable bool // read each connection with a goroutine, as on systems other than Linux
 }
 
 // WithDefaults returns c with the default for each zero that has one.
@@ -87,6 +91,7 @@ func NewServer(cfg Config) (*Server, error) {
 	s := &Server{cfg: cfg, conns: map[*Conn]struct{}{}, empty: make(chan struct{}), stop: make(chan struct{})}
 	for range cfg.Loops {
 		l := &loop{server: s, dirty: batching.NewQueue[*Conn]()}
+		l.eventLoop.Linger = cfg.Linger
 		s.loops = append(s.loops, l)
 		s.running.Go(l.flush)
 	}
@@ -99,6 +104,7 @@ type loop struct {
 	server    *Server
 	dirty     *batching.Queue[*Conn] // connections with queued frames
 	eventLoop eventloop.Loop
+	soon      soonList
 	reads     batching.Meter // of frames
 	writes    batching.Meter // of frames
 	// flushed is what writes has not counted yet. Used by the flusher only.

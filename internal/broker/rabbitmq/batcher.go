@@ -16,6 +16,7 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/broker"
 	"github.com/hikyaku-chat/hikyaku/internal/broker/retryqueue"
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
+	"github.com/hikyaku-chat/hikyaku/internal/linger"
 )
 
 const (
@@ -50,13 +51,14 @@ type batcher struct {
 	channels map[deliverer]*channel
 }
 
-// batcherConfig is what a batcher works with. All fields are required.
+// batcherConfig is what a batcher works with. All fields but Linger are required.
 type batcherConfig struct {
 	Handle broker.Handler
 	// PublishDeadLetters returns nil when the messages are durable.
 	PublishDeadLetters func(ctx context.Context, messages []amqp.Publishing) error
-	Window             *window // of batches in progress; shared
-	MaxBatch           int     // submissions given to Handle at once
+	Window             *window        // of batches in progress; shared
+	MaxBatch           int            // submissions given to Handle at once
+	Linger             *linger.Linger // of AMQP messages before they are handled; shared; nil for none
 	Logger             *slog.Logger
 }
 
@@ -98,6 +100,7 @@ func (c *channel) due() bool {
 // item is one AMQP message in a batcher. The batcher's mu guards left and done.
 type item struct {
 	from        *channel
+	arrived     time.Time
 	delivery    amqp.Delivery
 	submissions []chat.Submission // decoded by take; nil when that is impossible
 	left        int               // parts that are not done
@@ -134,7 +137,8 @@ func (p part) conversation() chat.ConversationID {
 func (b *batcher) add(ch deliverer, d amqp.Delivery) {
 	b.mu.Lock()
 	if c := b.channel(ch); !c.rejected && !b.stopped {
-		i := &item{from: c, delivery: d}
+		i := &item{from: c, delivery: d, arrived: time.Now()}
+		b.Linger.Count(1, i.arrived)
 		b.waiting = append(b.waiting, i)
 		c.unacked = append(c.unacked, i)
 	}
@@ -215,6 +219,9 @@ func (b *batcher) handleNew(ctx context.Context) {
 			}
 			continue
 		}
+		if oldest, waits := b.oldest(); waits {
+			b.Linger.Wait(ctx, oldest)
+		}
 		slot, err := b.Window.acquire(ctx)
 		if err != nil {
 			return
@@ -234,6 +241,16 @@ func (b *batcher) handleNew(ctx context.Context) {
 		slot.release(took)
 		b.retries.Add(failed, err)
 	}
+}
+
+// oldest returns when the oldest waiting message arrived.
+func (b *batcher) oldest() (arrived time.Time, waits bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if len(b.waiting) == 0 {
+		return time.Time{}, false
+	}
+	return b.waiting[0].arrived, true
 }
 
 func (b *batcher) hasWaiting() bool {

@@ -18,6 +18,7 @@ import (
 
 	"github.com/hikyaku-chat/hikyaku/internal/broker"
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
+	"github.com/hikyaku-chat/hikyaku/internal/linger"
 )
 
 // fakeChannel is a channel without a server. It records what is acknowledged.
@@ -414,4 +415,40 @@ func (l *lockedRand) intN(n int) int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.r.IntN(n)
+}
+
+// Deliveries of several partitions that come shortly after each other are handled
+// together where that pays, and one that comes alone is handled at once.
+func TestDeliveriesLinger(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const longest = 10 * time.Millisecond
+		var sizes []int
+		b := newTestBatcher(t, func(_ context.Context, batch []broker.Delivery) ([]*chat.Error, error) {
+			sizes = append(sizes, len(batch))
+			return make([]*chat.Error, len(batch)), nil
+		})
+		b.Linger = linger.New(longest)
+		t.Cleanup(start(t, b))
+		partitions := []*fakeChannel{newFakeChannel(), newFakeChannel(), newFakeChannel()}
+		began := time.Now()
+		deliver(b, partitions[0], message(1, "alone"))
+		synctest.Wait()
+		if took := time.Since(began); took != 0 || len(sizes) != 1 {
+			t.Errorf("one that comes alone is handled after %v: %v", took, sizes)
+		}
+		const deliveries = 300
+		for i := range deliveries {
+			time.Sleep(time.Millisecond)
+			deliver(b, partitions[i%len(partitions)], message(chat.ConversationID(i+2), "one of many"))
+		}
+		time.Sleep(longest)
+		synctest.Wait()
+		handled := 0
+		for _, n := range sizes {
+			handled += n
+		}
+		if at := deliveries / int(longest/time.Millisecond); handled != 1+deliveries || len(sizes) > 2*at+60 { // until it is noticed how many come
+			t.Errorf("%d of %d deliveries were handled in %d batches", handled, 1+deliveries, len(sizes))
+		}
+	})
 }

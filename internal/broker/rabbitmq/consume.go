@@ -10,6 +10,7 @@ import (
 	amqp "github.com/rabbitmq/amqp091-go"
 
 	"github.com/hikyaku-chat/hikyaku/internal/broker"
+	"github.com/hikyaku-chat/hikyaku/internal/linger"
 )
 
 // Consume implements [broker.Consumer].
@@ -31,12 +32,12 @@ func (b *Broker) Consume(ctx context.Context, handle broker.Handler) error {
 		b.log.Warn("a worker cannot reach RabbitMQ; trying again", "error", err)
 	}
 	w := &worker{b: b, members: newMembership(uuid.NewString(), time.Now())}
-	inFlight := newWindow(b.cfg.Concurrency, 1)
+	inFlight, wait := newWindow(b.cfg.Concurrency, 1), linger.New(b.cfg.Linger)
 	w.batchers = make([]*batcher, b.cfg.Concurrency)
 	var running sync.WaitGroup
 	for i := range w.batchers {
 		w.batchers[i] = newBatcher(batcherConfig{
-			Handle: handle, PublishDeadLetters: b.publishDeadLetters, Window: inFlight, MaxBatch: b.cfg.MaxBatch, Logger: b.log,
+			Handle: handle, PublishDeadLetters: b.publishDeadLetters, Window: inFlight, Linger: wait, MaxBatch: b.cfg.MaxBatch, Logger: b.log,
 		})
 		running.Go(func() { w.batchers[i].run(ctx) })
 	}

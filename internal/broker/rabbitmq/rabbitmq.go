@@ -15,6 +15,7 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/batching"
 	"github.com/hikyaku-chat/hikyaku/internal/broker"
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
+	"github.com/hikyaku-chat/hikyaku/internal/linger"
 	"github.com/hikyaku-chat/hikyaku/internal/setting"
 )
 
@@ -29,6 +30,9 @@ type Config struct {
 	MaxBytes     int      // bytes of their texts, from 1; default 64 MiB
 	MaxBatch     int      // submissions in one AMQP message, and in one call of a handler, from 1; default 500
 	Concurrency  int      // calls of the handler at the same time in one Consume, 1 to 256; default 2
+	// Linger is how long what was delivered waits for company before it is handled, at
+	// most (see package linger), to 100 ms; 0 for not at all.
+	Linger time.Duration
 	// DeadLetterRetention is how long a dead letter is kept, 1 h to 49 days (RabbitMQ
 	// counts it in 32 bits of milliseconds); default 30 days, as long as the store
 	// remembers a failure. MaxDeadLetters is how many are kept, from 1; default
@@ -65,6 +69,7 @@ func (c Config) Validate() error {
 		setting.Between("max-bytes", c.MaxBytes, 1, math.MaxInt32, "bytes of texts that may wait, such as 67108864"),
 		setting.Between("max-batch", c.MaxBatch, 1, math.MaxInt32, "submissions in one AMQP message, such as 500"),
 		setting.Between("concurrency", c.Concurrency, 1, maxPartitions, "calls of the handler at the same time, such as 2"),
+		setting.Between("linger", c.Linger, 0, linger.Max, "how long messages may wait for company, such as 2ms"),
 		setting.Between("dead-letter-retention", c.DeadLetterRetention, time.Hour, 49*24*time.Hour, "how long dead letters are kept, such as 720h"),
 		setting.Between("max-dead-letters", c.MaxDeadLetters, 1, math.MaxInt32, "dead letters that are kept, such as 100000"),
 	)
