@@ -43,8 +43,17 @@ type inboundUnion struct {
 }
 
 // DecodeInbound decodes a frame from a client. It returns nil, nil for an unknown
-// type: such frames are ignored. The error is always a *MalformedError.
+// type: such frames are ignored. The error is always a *MalformedError. Nothing of p
+// is kept.
 func DecodeInbound(p []byte) (Inbound, error) {
+	if frame := decodePlain(p); frame != nil {
+		return frame, nil
+	}
+	return decodeJSON(p)
+}
+
+// decodeJSON is DecodeInbound for every frame, however it is written.
+func decodeJSON(p []byte) (Inbound, error) {
 	var u inboundUnion
 	if err := json.Unmarshal(p, &u); err != nil {
 		// A frame of a later version may use a known field with another type;

@@ -184,16 +184,6 @@ func FuzzDecodeInbound(f *testing.F) {
 	})
 }
 
-func BenchmarkDecodeSend(b *testing.B) {
-	p := []byte(`{"t":"send","id":"` + clientID + `","conversation":"7234567890123456","body":"The quick brown fox jumps over the lazy dog, again and again."}`)
-	b.ReportAllocs()
-	for b.Loop() {
-		if _, err := DecodeInbound(p); err != nil {
-			b.Fatal(err)
-		}
-	}
-}
-
 func BenchmarkEncodeMessage(b *testing.B) {
 	m := chat.Message{ID: 1 << 60, Conversation: 1 << 60, Seq: 123456, Rev: 234567, Sender: 1 << 60, ClientID: mustClientID(b), Body: "The quick brown fox jumps over the lazy dog, again and again.", At: time.Now()}
 	var buf []byte
