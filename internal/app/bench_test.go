@@ -37,7 +37,7 @@ type talker struct {
 
 func benchmarkTalk(b *testing.B, people, window int) {
 	cfg := testConfig(b)
-	cfg.Gateway.Heartbeat = time.Minute
+	cfg.Gateway.Heartbeat, cfg.Gateway.MaxHeartbeat = time.Minute, time.Minute
 	url := start(b, cfg).URL()
 	startTime := time.Now()
 	var delivered atomic.Int64

@@ -24,6 +24,8 @@ func TestParseClientID(t *testing.T) {
 		"braces":      "{" + good + "}",
 		"not hex":     "01939d2e-7c00-7abc-8def-0123456789ag",
 		"hyphen late": "01939d2e7-c00-7abc-8def-0123456789ab",
+		"one more":    "01939d2e-7c00-7abc-8def-0123456789-b",
+		"two more":    "01939d2e-7c00-7abc-8def-0123456789--",
 	} {
 		if _, err := ParseClientID(bad); err == nil {
 			t.Errorf("%s: %q was taken", name, bad)

@@ -103,8 +103,8 @@ func decodeUUID(dst *ClientID, text []byte) bool {
 	}
 	n := 0
 	for i := 0; i < 36; {
-		if text[i] == '-' {
-			i++
+		if i == 8 || i == 13 || i == 18 || i == 23 {
+			i++ // the hyphen that was checked above
 			continue
 		}
 		hi, ok1 := unhex(text[i])

@@ -217,7 +217,7 @@ func TestChangedFramesAgreeWithJSON(t *testing.T) {
 // Every hot frame, cut off at each byte, and with each byte removed, replaced, or
 // another put before it.
 func TestDamagedFramesAgreeWithJSON(t *testing.T) {
-	others := []byte("\"\\{}[],:+.019aeEntuU/' \t\n\r\v\x00\x1f\x7f\x80\xc3\xff")
+	others := []byte("\"\\{}[],:-+.019aeEntuU/' \t\n\r\v\x00\x1f\x7f\x80\xc3\xff")
 	for _, frame := range hotFrames {
 		for i := range len(frame) {
 			before, after := frame[:i], frame[i+1:]
