@@ -31,7 +31,7 @@ import (
 
 // BenchmarkIdleConnection is what an open, idle, authenticated connection costs a
 // gateway in memory: each is of a user of its own, was opened over HTTP, and has
-// sent a first ping. The clients are bare descriptors, 4 bytes of this process
+// sent a first ping. The clients are bare descriptors, 8 bytes of this process
 // each, so what is measured is the server's side. Run it with -benchtime 1x.
 //
 //   - heap-B: objects of the heap that are alive.
