@@ -23,7 +23,7 @@ func TestGatewayAndSource(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer s.Close()
-	if from := (<-f.conns).RemoteAddr().String(); !strings.HasPrefix(from, "127.0.0.9:") {
+	if from := (<-f.conns).from; !strings.HasPrefix(from, "127.0.0.9:") {
 		t.Errorf("it came from %s", from)
 	}
 	d = client.Dialer{Gateway: "localhost"}

@@ -34,6 +34,7 @@ type fixture struct {
 // peer is the server's end of a socket.
 type peer struct {
 	*websocket.Conn
+	from     string // address of the client
 	mu       sync.Mutex
 	received []string
 	closed   chan struct{}
@@ -69,7 +70,7 @@ func serve(t *testing.T, heartbeat time.Duration, behindHello ...string) *fixtur
 	}
 	f := &fixture{conns: make(chan *peer, 100)}
 	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		p := &peer{closed: make(chan struct{})}
+		p := &peer{from: r.RemoteAddr, closed: make(chan struct{})}
 		c, err := sockets.Upgrade(w, r, p)
 		if err != nil {
 			t.Error(err)

@@ -76,9 +76,15 @@ func (l *Loop) Add(c net.Conn, r Reader) bool {
 	if err != nil {
 		return false
 	}
+	return l.AddRaw(raw, r)
+}
+
+// AddRaw is [Loop.Add] for the descriptor of a connection.
+func (l *Loop) AddRaw(raw syscall.RawConn, r Reader) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	started := l.poller == nil
+	var err error
 	if started {
 		if l.poller, err = newPoller(l); err != nil {
 			return false

@@ -2,13 +2,19 @@
 
 package eventloop
 
-import "net"
+import (
+	"net"
+	"syscall"
+)
 
 // Loop reads connections on Linux only.
 type Loop struct{}
 
 // Add returns false.
 func (*Loop) Add(net.Conn, Reader) bool { return false }
+
+// AddRaw returns false.
+func (*Loop) AddRaw(syscall.RawConn, Reader) bool { return false }
 
 // Wait returns at once.
 func (*Loop) Wait() {}

@@ -144,7 +144,6 @@ func connectTestSession(t testing.TB, g *Gateway, user chat.UserID) (*session, n
 	}
 	t.Cleanup(func() { _ = server.Close(context.Background()) })
 	s := newSession(g, user, 1)
-	s.sender = g.submissions.NewSender(user)
 	ready := make(chan struct{})
 	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		defer close(ready)
@@ -302,7 +301,7 @@ func TestWithdraw(t *testing.T) {
 		t.Errorf("published in the order %v while the first message was refused", order)
 	}
 	s.handleInline(inbound{&wire.Withdraw{ID: first.ID}, 5})
-	if s.frameLimiter != nil {
+	if s.limits != nil {
 		t.Error("withdrawals that were owed are charged")
 	}
 	s.handleInline(inbound{second, 6})
@@ -312,7 +311,7 @@ func TestWithdraw(t *testing.T) {
 	for range 2 * frameBurst {
 		s.handleInline(inbound{&wire.Withdraw{ID: first.ID}, 7})
 	}
-	if s.frameLimiter == nil || s.frameLimiter.Tokens() > 100 {
+	if s.limits == nil || s.limits.Tokens() > 100 {
 		t.Error("withdrawals of nothing are not charged")
 	}
 }

@@ -54,7 +54,7 @@ type heartbeat struct {
 	activeAt atomic.Int64 // when the client last sent or missed something
 	checkAt  atomic.Int64 // when the next check is due
 	pingedAt atomic.Int64
-	interval atomic.Int64 // until the last ping was due, in nanoseconds
+	interval atomic.Int32 // until the last ping was due, in milliseconds
 	checking atomic.Bool  // a check waits or is under way
 }
 
@@ -121,9 +121,9 @@ func (h *heartbeats) next(s *session, now int64) time.Duration {
 	quiet := now - s.heartbeat.activeAt.Load()
 	interval := h.g.cfg.Heartbeat
 	if quiet >= activeFor.Milliseconds() && !h.g.interrupted.Load() {
-		interval = min(max(2*time.Duration(s.heartbeat.interval.Load()), interval), h.g.cfg.MaxHeartbeat)
+		interval = min(max(2*time.Duration(s.heartbeat.interval.Load())*time.Millisecond, interval), h.g.cfg.MaxHeartbeat)
 	}
-	s.heartbeat.interval.Store(int64(interval))
+	s.heartbeat.interval.Store(int32(interval.Milliseconds())) //nolint:gosec // at most a minute
 	return jittered(interval)
 }
 

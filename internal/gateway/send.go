@@ -71,11 +71,28 @@ func (s *session) requestOf(f *wire.Send, arrival int64) submission.Request {
 	}
 }
 
+// submissions returns the sender of the session's submissions. It makes one for the
+// first send: most sessions only receive.
+func (s *session) submissions() *submission.Sender {
+	if s.sender != nil {
+		return s.sender
+	}
+	sender := s.g.submissions.NewSender(s.user)
+	s.mu.Lock()
+	s.sender = sender
+	closed := s.closed
+	s.mu.Unlock()
+	if closed { // too late to be closed with the session
+		sender.Close()
+	}
+	return sender
+}
+
 // sendInline handles a send for which no look-up is needed, and reports whether
 // it did. It does not block.
 func (s *session) sendInline(f *wire.Send, arrival int64) bool {
 	r := s.requestOf(f, arrival)
-	done, err := s.sender.TrySubmit((*sendSource)(s), r)
+	done, err := s.submissions().TrySubmit((*sendSource)(s), r)
 	if err != nil {
 		s.refuseSend(refOf(r), err)
 	}
@@ -86,7 +103,7 @@ func (s *session) sendInline(f *wire.Send, arrival int64) bool {
 // the sender's membership, or whether the client id is already used. It blocks.
 func (s *session) sendWithLookup(ctx context.Context, f *wire.Send, arrival int64) {
 	r := s.requestOf(f, arrival)
-	err := s.sender.Submit(ctx, (*sendSource)(s), r)
+	err := s.submissions().Submit(ctx, (*sendSource)(s), r)
 	var failed *submission.LookupError
 	if errors.As(err, &failed) {
 		if !errors.Is(err, circuitbreaker.ErrNoAnswer) { // which is logged once

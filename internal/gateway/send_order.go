@@ -49,7 +49,7 @@ import (
 // It is not safe for concurrent use.
 type sendOrder struct {
 	refused    map[chat.ConversationID][]refusedSend // by arrival
-	count      int                                   // in refused
+	count      int32                                 // in refused, at most maxRefused
 	overflowed bool                                  // maxRefused was exceeded: nothing more may be published
 }
 

@@ -35,7 +35,7 @@ func TestRefusedSendIsWaitedFor(t *testing.T) {
 		if o.mustWait(2, 5) {
 			t.Errorf("%s: another conversation waits", name)
 		}
-		if o.count != len(o.refused[1]) {
+		if int(o.count) != len(o.refused[1]) {
 			t.Errorf("%s: %d sends are counted, %d are kept", name, o.count, len(o.refused[1]))
 		}
 	}

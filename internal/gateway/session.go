@@ -30,31 +30,42 @@ const (
 
 // session is one connection of a user. There may be 20,000 of them in a process,
 // most of them idle, so what only active ones need is allocated on first use.
+//
+// Fields that look as if they belonged elsewhere stand where they leave no gaps.
 type session struct {
-	g            *Gateway
-	user         chat.UserID
-	id           chat.SessionID
-	device       int64
-	conn         *websocket.Conn
-	reserved     bool               // it counts as a connection of its user, though it is not in the hub yet; guarded by hub.mu
-	sender       *submission.Sender // set by start, before frames are handled
-	frameLimiter *rate.Limiter      // for frames that are neither sends, syncs nor pings; used by the event loop or the backlog, never by both at once
+	g      *Gateway
+	user   chat.UserID
+	id     chat.SessionID
+	device int64
+	conn   *websocket.Conn
+	// What only active sessions need. Both are used by the event loop or the backlog,
+	// never by both at once.
+	sender *submission.Sender // from the first send on; mu must be held to set it, and to read it elsewhere
+	limits *frameLimits       // from the first frame on that is neither send, sync nor ping
 
-	inFlight  atomic.Int32
-	heartbeat heartbeat
+	heartbeat  heartbeat
+	inFlight   atomic.Int32
+	reserved   bool // it counts as a connection of its user, though it is not in the hub yet; guarded by hub.mu
+	watchEnded bool // the connection has closed; guarded by watches.mu, as watch is
 
-	mu           sync.Mutex
-	backlog      []inbound
-	busy         bool         // the backlog runs, or the session has not started
-	syncs        []*wire.Sync // those without an answer; they run while there are any
-	pacedUntil   int64        // when the syncs so far would be answered at frameRate, in Unix nanoseconds
-	closed       bool
-	detached     bool // detach was called
-	order        sendOrder
-	lastArrival  int64       // number of the last frame from the client
-	watch        *watchState // nil until the client watches somebody; it and watchEnded are guarded by watches.mu
-	watchEnded   bool        // the connection has closed
-	typingSentAt time.Time   // when typing was announced last; backlog only
+	mu          sync.Mutex
+	started     bool // frames may be handled
+	busy        bool // the backlog runs, or the session has not started
+	closed      bool
+	detached    bool // detach was called
+	backlog     []inbound
+	syncs       []*wire.Sync // those without an answer; they run while there are any
+	pacedUntil  int64        // when the syncs so far would be answered at frameRate, in Unix nanoseconds
+	order       sendOrder
+	lastArrival int64       // number of the last frame from the client
+	watch       *watchState // nil until the client watches somebody
+}
+
+// frameLimits limits the frames of a connection that are neither sends, syncs nor
+// pings.
+type frameLimits struct {
+	*rate.Limiter
+	typingSentAt time.Time // when typing was announced last
 }
 
 // inbound is a frame from the client.
@@ -91,7 +102,7 @@ func (s *session) start(conn *websocket.Conn, user chat.User) {
 		s.mu.Unlock()
 		return
 	}
-	s.sender = g.submissions.NewSender(s.user)
+	s.started = true
 	g.heartbeats.start(s)
 	g.hub.add(s)
 	s.mu.Unlock()
@@ -200,7 +211,7 @@ func (s *session) Message(c *websocket.Conn, p []byte) {
 		return // an unknown type, of a later version of the protocol
 	}
 	s.mu.Lock()
-	if ping, ok := item.(*wire.Ping); ok && s.sender != nil { // answered at once, whatever waits
+	if ping, ok := item.(*wire.Ping); ok && s.started { // answered at once, whatever waits
 		s.mu.Unlock()
 		s.g.heartbeats.answer(s, ping)
 		return
@@ -291,18 +302,18 @@ func (s *session) malformed(err error) {
 // allowFrame charges a frame that is neither a send nor a sync to the connection's
 // limit. When that is reached, it answers the frame with an error under its id.
 func (s *session) allowFrame(id string) bool {
-	if s.limiter().Allow() {
+	if s.frameLimits().Allow() {
 		return true
 	}
 	s.sendRetryableError(id, chat.CodeRateLimited, "too many frames; at most 50 a second")
 	return false
 }
 
-func (s *session) limiter() *rate.Limiter {
-	if s.frameLimiter == nil {
-		s.frameLimiter = rate.NewLimiter(frameRate, frameBurst)
+func (s *session) frameLimits() *frameLimits {
+	if s.limits == nil {
+		s.limits = &frameLimits{Limiter: rate.NewLimiter(frameRate, frameBurst)}
 	}
-	return s.frameLimiter
+	return s.limits
 }
 
 // runBacklog handles waiting frames in order until there are none.
@@ -347,15 +358,15 @@ func (s *session) handle(ctx context.Context, in inbound) {
 
 func (s *session) typing(ctx context.Context, f *wire.Typing) {
 	// Once a second is enough for the receivers; more is dropped.
-	now := time.Now()
-	if now.Sub(s.typingSentAt) < time.Second {
+	now, limits := time.Now(), s.frameLimits()
+	if now.Sub(limits.typingSentAt) < time.Second {
 		return
 	}
 	members, err := s.g.members.load(ctx, f.Conversation)
 	if err != nil || !members.has(s.user) {
 		return // typing is not answered
 	}
-	s.typingSentAt = now
+	limits.typingSentAt = now
 	s.g.deps.Announcer.Typing(ctx, members.audience(f.Conversation), s.user)
 }
 

@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -10,6 +11,9 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
 	"github.com/hikyaku-chat/hikyaku/internal/presence"
 	"github.com/hikyaku-chat/hikyaku/internal/presence/localpresence"
+	"github.com/hikyaku-chat/hikyaku/internal/submission"
+	"github.com/hikyaku-chat/hikyaku/internal/throttle"
+	"github.com/hikyaku-chat/hikyaku/internal/wire"
 )
 
 // slowAttach is a presence whose Attach returns only after a Detach.
@@ -62,5 +66,42 @@ func TestDetachDuringAttach(t *testing.T) {
 	nodes, err := p.NodesOf(t.Context(), []chat.UserID{1})
 	if err != nil || len(nodes[0]) > 0 {
 		t.Errorf("the device is on %v, %v", nodes, err)
+	}
+}
+
+// countingLimiter counts who holds a bucket.
+type countingLimiter struct {
+	submission.Limiter
+	acquired []string
+}
+
+func (l *countingLimiter) Acquire(user string) *throttle.Bucket {
+	l.acquired = append(l.acquired, user)
+	return l.Limiter.Acquire(user)
+}
+
+// A session that sends nothing holds no token bucket and no limits; one that sends
+// holds one bucket.
+func TestIdleSessionHoldsLittle(t *testing.T) {
+	g := newTestGateway(t, &stubStore{members: func() ([]chat.UserID, int64, error) { return []chat.UserID{1}, 1, nil }}, func(chat.Submission, func(error)) {})
+	limiter := &countingLimiter{Limiter: g.deps.SendLimiter}
+	g.deps.SendLimiter = limiter
+	g.submissions = newSubmissions(g)
+	s := newTestSession(t, g, 1)
+	if _, err := g.members.load(t.Context(), conversation); err != nil {
+		t.Fatal(err)
+	}
+	s.handleInline(inbound{&wire.Ping{}, 1})
+	if len(limiter.acquired) > 0 || s.sender != nil || s.limits != nil {
+		t.Errorf("an idle session holds the buckets of %v, and %v", limiter.acquired, s.limits)
+	}
+	for arrival := range int64(3) {
+		s.handleInline(inbound{newSend("hello"), arrival + 2})
+	}
+	if !slices.Equal(limiter.acquired, []string{"1"}) {
+		t.Errorf("a session that sends holds the buckets of %v", limiter.acquired)
+	}
+	if s.limits != nil {
+		t.Error("sends are limited as other frames")
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"net"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -22,11 +21,17 @@ var (
 	errPeerClosed   = errors.New("the client closed the connection")
 )
 
+// transport is what a connection needs of the one below.
+type transport interface {
+	io.ReadWriteCloser
+	SetWriteDeadline(t time.Time) error
+}
+
 // Conn is a WebSocket connection. Its methods may be called concurrently.
 type Conn struct {
 	server      *Server
 	loop        *loop
-	net         net.Conn
+	net         transport
 	raw         syscall.RawConn // nil unless it is a TCP connection on Linux
 	handler     Handler
 	parser      wsframe.Parser // used by the reader only
@@ -157,9 +162,6 @@ func (c *Conn) wake() {
 		c.progress = nil
 	}
 }
-
-// RemoteAddr returns the client's address.
-func (c *Conn) RemoteAddr() net.Addr { return c.net.RemoteAddr() }
 
 // abort ends the connection without a close frame. The reader sees the end and
 // cleans up.

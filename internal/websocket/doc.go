@@ -8,6 +8,10 @@
 // queued frames in one call. Only a connection whose peer reads too slowly gets a
 // goroutine of its own (a blocking writer), until the peer has caught up.
 //
+// Go's network poller does not know the connections that loops read, and package net
+// has closed them: they go on under another descriptor (see descriptor). Only while
+// there is a blocking writer does the poller know a connection, by a second one.
+//
 // # Invariants
 //
 //   - Only the reader of a connection (its loop, or its goroutine) touches the

@@ -144,12 +144,15 @@ func (r *reader) End(err error) { (*Conn)(r).end(err) }
 // what the client sent behind its request.
 func (s *Server) attach(conn net.Conn, h Handler, received []byte) (*Conn, error) {
 	l := s.loops[int(s.next.Add(1))%len(s.loops)]
-	c := &Conn{server: s, loop: l, net: conn, raw: rawOf(conn), handler: h}
+	c := &Conn{server: s, loop: l, net: conn, handler: h}
+	if c.raw = rawOf(conn); !s.cfg.Portable {
+		c.net, c.raw = detach(conn, c.raw)
+	}
 	c.lastRead.Store(s.clock.Load())
 	s.mu.Lock()
 	if s.closed {
 		s.mu.Unlock()
-		return nil, errors.Join(errServerClosed, conn.Close())
+		return nil, errors.Join(errServerClosed, c.net.Close())
 	}
 	s.conns[c] = struct{}{}
 	s.mu.Unlock()
@@ -160,7 +163,7 @@ func (s *Server) attach(conn net.Conn, h Handler, received []byte) (*Conn, error
 			return c, nil
 		}
 	}
-	if s.cfg.Portable || !l.eventLoop.Add(conn, (*reader)(c)) {
+	if s.cfg.Portable || c.raw == nil || !l.eventLoop.AddRaw(c.raw, (*reader)(c)) {
 		s.running.Go(c.readLoop)
 	}
 	return c, nil

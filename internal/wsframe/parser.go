@@ -23,10 +23,12 @@ const (
 var ErrPause = errors.New("wsframe: pause")
 
 // Parser parses a peer's bytes, in pieces of any size. Its zero value is ready to
-// use. It is small, because a server has one for each connection: it has a buffer
-// only while a frame or message is incomplete, and no settings. It is not safe
-// for concurrent use.
-type Parser struct {
+// use. It is small, because a server has one for each connection: a pointer, nil
+// unless a frame or message is incomplete. It is not safe for concurrent use.
+type Parser struct{ rest *incomplete }
+
+// incomplete is what a parser has of frames and messages that are incomplete.
+type incomplete struct {
 	partial    []byte // an incomplete frame
 	message    []byte // fragments of an incomplete message
 	validated  uint32 // bytes of message that were validated as UTF-8
@@ -38,7 +40,25 @@ type Parser struct {
 // valid during the call only. maxMessage is the maximum length of a message in
 // bytes. An error is an *Error, or what emit returned; Feed must not be called
 // after it.
-func (r *Parser) Feed(p []byte, from Peer, maxMessage int, emit func(op Opcode, payload []byte) error) error {
+func (parser *Parser) Feed(p []byte, from Peer, maxMessage int, emit func(op Opcode, payload []byte) error) error {
+	var r incomplete // most pieces hold whole frames alone, and leave nothing
+	if parser.rest != nil {
+		r = *parser.rest
+	}
+	err := r.feed(p, from, maxMessage, emit)
+	switch {
+	case r.partial == nil && r.message == nil && !r.fragmented:
+		parser.rest = nil // idle connections keep nothing
+	case parser.rest != nil:
+		*parser.rest = r
+	default:
+		kept := r
+		parser.rest = &kept
+	}
+	return err
+}
+
+func (r *incomplete) feed(p []byte, from Peer, maxMessage int, emit func(op Opcode, payload []byte) error) error {
 	data := p
 	if len(r.partial) > 0 {
 		r.partial = append(r.partial, p...)
@@ -59,7 +79,7 @@ func (r *Parser) Feed(p []byte, from Peer, maxMessage int, emit func(op Opcode, 
 	}
 	switch {
 	case len(data) == 0:
-		r.partial = nil // idle connections keep no buffer
+		r.partial = nil
 	case len(r.partial) > 0 && len(data) == len(r.partial):
 		// nothing was consumed; partial has all of it already
 	default:
@@ -70,7 +90,7 @@ func (r *Parser) Feed(p []byte, from Peer, maxMessage int, emit func(op Opcode, 
 
 // frame handles the frame at the start of data and returns its length, 0 when it
 // is incomplete.
-func (r *Parser) frame(data []byte, from Peer, maxMessage int, emit func(op Opcode, payload []byte) error) (int, error) {
+func (r *incomplete) frame(data []byte, from Peer, maxMessage int, emit func(op Opcode, payload []byte) error) (int, error) {
 	if len(data) < 2 {
 		return 0, nil
 	}
@@ -113,7 +133,7 @@ func (r *Parser) frame(data []byte, from Peer, maxMessage int, emit func(op Opco
 	return end, r.handlePayload(op, fin, payload, emit)
 }
 
-func (r *Parser) validateHeader(first byte, op Opcode, fin, masked bool, from Peer) error {
+func (r *incomplete) validateHeader(first byte, op Opcode, fin, masked bool, from Peer) error {
 	switch {
 	case first&rsvBits != 0:
 		return &Error{CodeProtocolError, "no extension was negotiated, yet reserved bits are set"}
@@ -136,7 +156,7 @@ func (r *Parser) validateHeader(first byte, op Opcode, fin, masked bool, from Pe
 }
 
 // handlePayload handles the payload of a frame.
-func (r *Parser) handlePayload(op Opcode, fin bool, payload []byte, emit func(op Opcode, payload []byte) error) error {
+func (r *incomplete) handlePayload(op Opcode, fin bool, payload []byte, emit func(op Opcode, payload []byte) error) error {
 	if op.isControl() {
 		return emit(op, payload)
 	}

@@ -24,7 +24,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/coder/websocket"
+	coder "github.com/coder/websocket"
 	"github.com/gobwas/ws"
 	"github.com/gobwas/ws/wsutil"
 	"github.com/lxzan/gws"
@@ -202,7 +202,7 @@ func handler(design string) http.Handler {
 		})
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		conn, err := websocket.Accept(w, r, &websocket.AcceptOptions{Subprotocols: []string{subprotocol}})
+		conn, err := coder.Accept(w, r, &coder.AcceptOptions{Subprotocols: []string{subprotocol}})
 		if err != nil {
 			return
 		}
