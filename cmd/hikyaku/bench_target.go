@@ -133,7 +133,7 @@ func prepareDistributed(f *targetFlags, processes int) func(context.Context, tar
 			if err != nil {
 				return giveUp(err)
 			}
-			h, err := startAgent(ctx)
+			h, err := startAgent(ctx, processes)
 			if err != nil {
 				return giveUp(fmt.Errorf("start process %d of the load tool: %w", i+1, err))
 			}
@@ -155,12 +155,15 @@ type agentProcess struct {
 	once sync.Once
 }
 
-func startAgent(ctx context.Context) (*agentProcess, error) {
+// startAgent starts one of a number of agents. Each has its share of the processors:
+// idle threads of many would look for work in the time of those that have some.
+func startAgent(ctx context.Context, processes int) (*agentProcess, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err
 	}
 	p := &agentProcess{cmd: exec.CommandContext(ctx, self, "bench", "hand")}
+	p.cmd.Env = append(os.Environ(), fmt.Sprintf("GOMAXPROCS=%d", max(1, runtime.NumCPU()/processes)))
 	p.cmd.Stderr = os.Stderr
 	if p.WriteCloser, err = p.cmd.StdinPipe(); err != nil {
 		return nil, err
