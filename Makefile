@@ -130,6 +130,14 @@ bench: build ## Measure the cluster's whole path on this machine; reports go to 
 bench-embedded: build ## The same on the embedded parts
 	./bin/hikyaku bench suite --on embedded --out $(OUT)
 
+SOCKETS ?= 1000000
+HOLD    ?= 2m
+OPEN    ?= 1000
+.PHONY: bench-sockets
+bench-sockets: build ## Open SOCKETS (1000000) connections to a cluster on this machine, or as many as fit, OPEN (1000) each second, and keep them for HOLD (2m)
+	scripts/servers
+	./bin/hikyaku bench suite --on cluster --scenarios sockets --sockets $(SOCKETS) --per-second $(OPEN) --hold $(HOLD) --out $(OUT)
+
 # How often each system is measured, and where the search for its rate begins.
 COMPARE_RUNS ?= 1
 .PHONY: bench-compare

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime"
 	"strconv"
 	"strings"
 
@@ -150,6 +151,9 @@ func (c *benchRun) measure(ctx context.Context, std streams, name string, s runn
 		run.Probe = server
 	}
 	run.CostMeter = cmp.Or(c.Costs, &server)
+	if runtime.GOOS == "linux" {
+		run.ToolProbe, run.MachineProbe = probe.Tool{Server: *cmp.Or(c.Costs, &server)}, probe.Machine{}
+	}
 	if c.Speed == nil {
 		view.Phase("measure the machine", 0)
 		c.Speed = measureSpeed(ctx, cmp.Or(c.ServerData, os.TempDir()))

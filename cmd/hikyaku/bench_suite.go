@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -17,6 +18,7 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/bench/report"
 	"github.com/hikyaku-chat/hikyaku/internal/bench/threshold"
 	"github.com/hikyaku-chat/hikyaku/internal/client"
+	"github.com/hikyaku-chat/hikyaku/internal/setting"
 	"github.com/hikyaku-chat/hikyaku/internal/stack"
 )
 
@@ -24,8 +26,8 @@ import (
 // system that it starts.
 type benchSuite struct {
 	On          string        `default:"cluster" enum:"cluster,embedded,ejabberd,reference" help:"What to start: Hikyaku as a cluster or with the embedded backends, or another system: ejabberd or reference (${default})." placeholder:"SYSTEM"`
-	Out         string        `required:"" help:"Folder for latency.json, burst.json, connections.json, report.html and its plots as PNG files." placeholder:"DIR"`
-	Scenarios   []string      `default:"latency,burst,connections" enum:"latency,burst,connections" help:"Scenarios to run (${default})." placeholder:"SCENARIO"`
+	Out         string        `required:"" help:"Folder for latency.json, burst.json, connections.json or sockets.json, report.html and its plots as PNG files." placeholder:"DIR"`
+	Scenarios   []string      `default:"latency,burst,connections" enum:"latency,burst,connections,sockets" help:"Scenarios to run: latency, burst, connections, or sockets alone, as many connections as fit, at as many gateways as that takes (${default})." placeholder:"SCENARIO"`
 	Users       int           `default:"200" help:"Number of users who send, in pairs (${default})." placeholder:"N"`
 	From        float64       `default:"1200" help:"First rate of latency, in messages per second (${default})." placeholder:"RATE"`
 	To          float64       `default:"200000" help:"Last rate (${default})." placeholder:"RATE"`
@@ -33,6 +35,10 @@ type benchSuite struct {
 	BurstLength time.Duration `default:"30s" help:"Duration of the burst (${default})."`
 	BurstLoad   float64       `help:"Its rate, in messages per second; by default twice what latency found." placeholder:"RATE"`
 	Connections int           `default:"10000" help:"Number of connections (${default})." placeholder:"N"`
+	Sockets     int           `default:"1000000" help:"Number of connections of sockets; fewer where memory or open files do not allow that many (${default})." placeholder:"N"`
+	SocketsEach int           `default:"0" help:"Connections of sockets for each gateway, and for each process of the load tool; 0 for as many as the limit of open files allows (${default})." placeholder:"N"`
+	PerSecond   float64       `default:"1000" help:"Connections of sockets that are opened each second; 0 for as fast as possible, which leaves no processor for the heartbeats of those that are open (${default})." placeholder:"N"`
+	Heartbeat   time.Duration `default:"1m" help:"Interval of the heartbeats of quiet connections of sockets: --max-heartbeat of the gateways (${default})."`
 	Hold        time.Duration `default:"30s" help:"How long they are kept open (${default})."`
 	Rest        time.Duration `default:"10s" help:"Pause between two scenarios (${default})."`
 	FailIf      []string      `help:"Fail the suite under this condition, judged by the report of latency; may be given several times." placeholder:"CONDITION" sep:"none"`
@@ -45,12 +51,29 @@ type measuredSystem struct {
 	sampled []probe.Process
 	costs   probe.Server // all of its processes
 	stop    func(context.Context) error
+	sockets socketPlan
 }
+
+const socketsScenario = "sockets"
+
+// onlySockets reports whether that scenario runs.
+func (c *benchSuite) onlySockets() bool { return slices.Contains(c.Scenarios, socketsScenario) }
 
 // check validates the flags, before anything is started.
 func (c *benchSuite) check() error {
 	run := benchRun{Body: load.Options{}.WithDefaults().BodySize}
 	latency, burst, connections := c.latency(run), c.burst(run, c.burstLoad(nil)), c.connections(run)
+	if c.onlySockets() {
+		if c.On != "cluster" || len(c.Scenarios) > 1 {
+			return errors.New("--scenarios: sockets starts a cluster with many gateways for itself; give it alone, and --on cluster")
+		}
+		sockets := c.sockets(run, socketPlan{sockets: c.Sockets, processes: 1})
+		return cmp.Or(
+			flagged(setting.Between("heartbeat", c.Heartbeat, 3*time.Second, time.Minute, "the time between heartbeats of a quiet client, such as 30s")),
+			flagged(setting.Between("sockets-each", c.SocketsEach, 0, 1_000_000, "connections for each process, such as 10000, or 0 for as many as it may open files")),
+			renamed(run.check(sockets.scenario(), sockets.processes()), "count", "sockets"),
+		)
+	}
 	return cmp.Or(
 		run.check(latency.scenario(), latency.processes()),
 		renamed(run.check(burst.scenario(), burst.processes()), "load", "burst-load", "length", "burst-length"),
@@ -94,7 +117,7 @@ func (c *benchSuite) Run(ctx context.Context, std streams) (err error) {
 	defer func() { err = errors.Join(err, folder.Close()) }()
 	speed := measureSpeed(ctx, folder.Path())
 	_, _ = fmt.Fprintf(std.err, "Starting the system (%s) …\n", c.On)
-	system, err := c.start(ctx, folder)
+	system, err := c.start(ctx, std, folder)
 	if err != nil {
 		return err
 	}
@@ -145,9 +168,18 @@ func memberMetrics(cluster *stack.Cluster) (all []probe.Metrics) {
 
 // start starts a system with limits that are never reached. For Hikyaku it
 // creates an administrator, so that users can be created in bulk.
-func (c *benchSuite) start(ctx context.Context, folder *stack.Folder) (*measuredSystem, error) {
+func (c *benchSuite) start(ctx context.Context, std streams, folder *stack.Folder) (*measuredSystem, error) {
 	options := stack.Options{Settings: []string{"HIKYAKU_RATE=100000", "HIKYAKU_BURST=100000"}}
 	s := &measuredSystem{targetFlags: targetFlags{System: "hikyaku"}}
+	if c.onlySockets() {
+		s.sockets = planSockets(c.Sockets, c.SocketsEach, readSocketLimits())
+		options.Gateways = s.sockets.processes
+		options.Settings = append(options.Settings, "HIKYAKU_MAX_HEARTBEAT="+c.Heartbeat.String())
+		if note := s.sockets.note(c.Sockets); note != "" {
+			_, _ = fmt.Fprintln(std.err, note)
+		}
+		_, _ = fmt.Fprintf(std.err, "%d gateways and %d processes of the load tool\n", options.Gateways, s.sockets.processes)
+	}
 	switch c.On {
 	case "cluster":
 		cluster, err := stack.StartCluster(ctx, folder, options)
@@ -157,6 +189,9 @@ func (c *benchSuite) start(ctx context.Context, folder *stack.Folder) (*measured
 		s.URL, s.stop, s.name = cluster.URL(), cluster.Stop, "the gateways alone"
 		for _, gateway := range cluster.Members("gateway") {
 			s.sampled = append(s.sampled, probe.Process{PID: gateway.PID()})
+			if c.onlySockets() { // nginx would have the files of one process
+				s.Gateway = append(s.Gateway, "http://"+gateway.Addr())
+			}
 		}
 		s.costs.Metrics = memberMetrics(cluster)
 	case "embedded":
@@ -207,12 +242,19 @@ func (c *benchSuite) connections(run benchRun) benchConnections {
 	}
 }
 
+func (c *benchSuite) sockets(run benchRun, plan socketPlan) benchConnections {
+	return benchConnections{
+		benchRun: run, Count: plan.sockets, Processes: plan.processes, PerSecond: c.PerSecond, AtOnce: 128, Hold: c.Hold,
+		Sample: min(max(200, 2*plan.processes), plan.sockets), Rate: 200,
+	}
+}
+
 // measure runs the scenarios one after the other, and writes each report as
 // soon as it is complete. Connections are first: their memory can only be
 // measured in processes that have not been busy before.
 func (c *benchSuite) measure(ctx context.Context, std streams, system *measuredSystem, speed *speedResult) (reports []*report.Report, err error) {
 	run := benchRun{targetFlags: system.targetFlags, Body: 120, ServerPid: system.sampled, Costs: &system.costs, Speed: speed}
-	one := func(name string, s runner, processes int, parameters map[string]string) error {
+	one := func(name, scenario string, s runner, processes int, parameters map[string]string) error {
 		if !slices.Contains(c.Scenarios, name) {
 			return nil
 		}
@@ -225,23 +267,32 @@ func (c *benchSuite) measure(ctx context.Context, std streams, system *measuredS
 		}
 		_, _ = fmt.Fprintf(std.err, "\n%s\n", name)
 		parameters["started"], parameters["server"] = c.On, system.name
-		r, err := run.measure(ctx, std, name, s, processes, parameters)
+		r, err := run.measure(ctx, std, scenario, s, processes, parameters)
 		if err != nil {
 			return fmt.Errorf("%s: %w", name, err)
+		}
+		if note := system.sockets.note(c.Sockets); note != "" {
+			r.Notes = append(r.Notes, note)
 		}
 		reports = append(reports, r)
 		return errors.Join(r.WriteSummary(std.out), writeReport(filepath.Join(c.Out, name+".json"), r))
 	}
+	sockets := c.sockets(run, system.sockets)
+	parameters := sockets.parameters()
+	parameters["gateways"], parameters["heartbeat"] = strconv.Itoa(system.sockets.processes), c.Heartbeat.String()
+	if err := one(socketsScenario, "connections", sockets.scenario(), sockets.processes().Processes, parameters); err != nil {
+		return nil, err
+	}
 	connections := c.connections(run)
-	if err := one("connections", connections.scenario(), connections.processes().Processes, connections.parameters()); err != nil {
+	if err := one("connections", "connections", connections.scenario(), connections.processes().Processes, connections.parameters()); err != nil {
 		return nil, err
 	}
 	latency := c.latency(run)
-	if err := one("latency", latency.scenario(), 1, latency.parameters()); err != nil {
+	if err := one("latency", "latency", latency.scenario(), 1, latency.parameters()); err != nil {
 		return nil, err
 	}
 	burst := c.burst(run, c.burstLoad(reports))
-	if err := one("burst", burst.scenario(), 1, burst.parameters()); err != nil {
+	if err := one("burst", "burst", burst.scenario(), 1, burst.parameters()); err != nil {
 		return nil, err
 	}
 	return slices.SortedFunc(slices.Values(reports), func(a, b *report.Report) int {

@@ -30,7 +30,7 @@ type targetFlags struct {
 	System            string       `default:"hikyaku" enum:"hikyaku,ejabberd,reference" help:"What is measured: hikyaku, ejabberd or reference (${default})." placeholder:"SYSTEM"`
 	URL               string       `default:"http://127.0.0.1:8080" help:"Address of the installation (${default}). Without an administrator's token registration must be open." placeholder:"URL"`
 	Gateway           []string     `help:"Address of a gateway, to which sockets connect instead of the installation's address; several are used in rotation." placeholder:"URL"`
-	Source            []netip.Addr `help:"Local address to open sockets from; several are used in rotation. One has some 28000 ports toward one server address." placeholder:"ADDRESS"`
+	Source            []netip.Addr `help:"Local address to open sockets from; several are used in rotation. One has some 28000 ports toward one server address and port." placeholder:"ADDRESS"`
 	ReferenceDatabase string       `help:"PostgreSQL of the reference stack, to check what it has stored." placeholder:"URL"`
 	administratorFlags
 }
@@ -54,10 +54,15 @@ func (f *targetFlags) installation(number int) (*installation.Target, error) {
 	return installation.New(f.URL, installation.Options{AdminToken: token, Gateways: f.Gateway, Sources: f.sources(number)})
 }
 
+// sourcesPerProcess is how many addresses a process's sockets come from. The kernel
+// finds a free port without a search as long as less than half of the 28,000 are
+// taken towards one destination, and a process has no 20,000 sockets.
+const sourcesPerProcess = 4
+
 // sources returns the addresses that a process's sockets connect from. On Linux
 // all of 127.0.0.0/8 is this machine's, so that each process has its own ports.
 func (f *targetFlags) sources(number int) []netip.Addr {
-	if len(f.Source) > 0 || number == 0 || runtime.GOOS != "linux" {
+	if len(f.Source) > 0 || runtime.GOOS != "linux" {
 		return f.Source
 	}
 	for _, address := range append([]string{f.URL}, f.Gateway...) {
@@ -69,7 +74,11 @@ func (f *targetFlags) sources(number int) []netip.Addr {
 			return nil
 		}
 	}
-	return []netip.Addr{netip.AddrFrom4([4]byte{127, 0, 0, byte(number + 1)})}
+	var all []netip.Addr
+	for i := range sourcesPerProcess {
+		all = append(all, netip.AddrFrom4([4]byte{127, 0, byte(number + 1), byte(i + 1)}))
+	}
+	return all
 }
 
 // forAgents returns how several processes reach the system: with one
@@ -124,7 +133,7 @@ func prepareDistributed(f *targetFlags, processes int) func(context.Context, tar
 			if err != nil {
 				return giveUp(err)
 			}
-			h, err := startAgent(ctx)
+			h, err := startAgent(ctx, processes)
 			if err != nil {
 				return giveUp(fmt.Errorf("start process %d of the load tool: %w", i+1, err))
 			}
@@ -146,12 +155,15 @@ type agentProcess struct {
 	once sync.Once
 }
 
-func startAgent(ctx context.Context) (*agentProcess, error) {
+// startAgent starts one of a number of agents. Each has its share of the processors:
+// idle threads of many would look for work in the time of those that have some.
+func startAgent(ctx context.Context, processes int) (*agentProcess, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err
 	}
 	p := &agentProcess{cmd: exec.CommandContext(ctx, self, "bench", "hand")}
+	p.cmd.Env = append(os.Environ(), fmt.Sprintf("GOMAXPROCS=%d", max(1, runtime.NumCPU()/processes)))
 	p.cmd.Stderr = os.Stderr
 	if p.WriteCloser, err = p.cmd.StdinPipe(); err != nil {
 		return nil, err

@@ -26,7 +26,8 @@ type Dialer struct {
 	// connect to instead of the installation's.
 	Gateway string
 	// Source is the local address to connect from: one address has some 28,000
-	// ports toward one server address.
+	// ports toward one server address. On Linux the port is chosen when the
+	// socket connects, so that sockets to different servers can share it.
 	Source netip.Addr
 	// Loop reads the socket together with others, which costs less than a
 	// goroutine for each. Then neither onFrame nor OnEnd may block.
@@ -90,8 +91,7 @@ func (d Dialer) open(ctx context.Context, u *url.URL, token string, s *Socket) e
 		Header:    ws.HandshakeHeaderHTTP(http.Header{"Authorization": {"Bearer " + token}}),
 	}
 	if d.Source.IsValid() {
-		from := net.Dialer{LocalAddr: net.TCPAddrFromAddrPort(netip.AddrPortFrom(d.Source, 0))}
-		dialer.NetDial = from.DialContext
+		dialer.NetDial = dialerFrom(d.Source).DialContext
 	}
 	conn, buffered, hs, err := dialer.Dial(ctx, u.String())
 	if err != nil {
@@ -119,6 +119,11 @@ func (d Dialer) open(ctx context.Context, u *url.URL, token string, s *Socket) e
 		return err
 	}
 	return conn.SetReadDeadline(time.Time{})
+}
+
+// dialerFrom returns a dialer of TCP connections from a local address.
+func dialerFrom(source netip.Addr) *net.Dialer {
+	return &net.Dialer{LocalAddr: net.TCPAddrFromAddrPort(netip.AddrPortFrom(source, 0)), Control: bindWithoutPort}
 }
 
 // readHello reads hello. The bytes after it stay with the parser.

@@ -130,6 +130,7 @@ func (c *Cluster) Settings() []string {
 		"HIKYAKU_BROKER=" + strings.Join(brokers, ","),
 		"HIKYAKU_REDIS=" + c.redis,
 		"HIKYAKU_TRUSTED_PROXIES=127.0.0.1",
+		fmt.Sprintf("HIKYAKU_DATABASE_CONNECTIONS=%d", c.options.databaseConnections()),
 	}, c.options.Settings...)
 }
 

@@ -56,6 +56,23 @@ func validatePort(port int) error {
 	return setting.Between("port", port, 0, 65535, "a port, such as 8080, or 0 for a free one")
 }
 
+const (
+	// maxDatabaseConnections is how many connections PostgreSQL has for all
+	// (deploy/postgresql), those kept for operators and commands left out.
+	maxDatabaseConnections = 200 - 20
+	// usualDatabaseConnections is how many a process has where there are enough:
+	// the default of --database-connections.
+	usualDatabaseConnections = 8
+)
+
+// databaseConnections returns how many connections to each PostgreSQL server a
+// process may have, so that there are enough for all. Few are enough for each of
+// many: what they wait for is the server.
+func (o Options) databaseConnections() int {
+	processes := o.Gateways + o.APIs + o.Workers + o.Pushers
+	return max(1, min(usualDatabaseConnections, maxDatabaseConnections/processes))
+}
+
 // resolve returns valid options with all defaults, and the absolute path of the
 // program.
 func (o Options) resolve() (Options, error) {

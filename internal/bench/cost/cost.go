@@ -106,6 +106,23 @@ func (c *Cost) Busy() float64 {
 	return c.Together.CPU * float64(c.Messages) / 1e6 / c.Seconds
 }
 
+// Processors returns how many processors' worth of time the server's processes and
+// the tool's own used.
+func (c *Cost) Processors() (server, tool float64) {
+	if c.Together.CPU == 0 {
+		return 0, 0
+	}
+	for i := range c.Processes {
+		share := c.Busy() * c.Processes[i].CPU / c.Together.CPU
+		if c.Processes[i].Name == Tool {
+			tool += share
+		} else {
+			server += share
+		}
+	}
+	return server, tool
+}
+
 // Waiting returns how many threads waited for a processor at a time, on average.
 // It reports false where the system does not tell.
 func (c *Cost) Waiting() (threads float64, known bool) {

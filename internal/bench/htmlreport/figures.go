@@ -29,6 +29,19 @@ func tiles(r *report.Report) []Tile {
 		if c.BytesEach > 0 {
 			all = append(all, tile("memory of "+r.Server()+" for each", c.BytesEach, humanize.Bytes))
 		}
+		for _, of := range []struct {
+			label string
+			v     float64
+			unit  humanize.Unit
+		}{
+			{"memory of the load tool for each", c.ToolBytesEach, humanize.Bytes},
+			{"memory of the machine for each", c.MachineBytesEach, humanize.Bytes},
+			{"the server while held", c.HeldCPU, humanize.Processors},
+		} {
+			if of.v > 0 {
+				all = append(all, tile(of.label, of.v, of.unit))
+			}
+		}
 		return all
 	case r.Return != nil:
 		x := r.Return

@@ -83,6 +83,12 @@ type Connections struct {
 	BytesEach float64      `json:"bytes_each"` // memory of the server's processes for each; 0 if not sampled
 	ServerMiB float64      `json:"server_mib"` // of the server's processes with all connections; 0 if not sampled
 	Errors    []string     `json:"errors,omitempty"`
+
+	// What all of them took, where the system tells; 0 where it does not.
+	ToolBytesEach    float64 `json:"tool_bytes_each,omitempty"`    // memory of the load tool's processes for each
+	MachineBytesEach float64 `json:"machine_bytes_each,omitempty"` // memory of the whole machine for each: all processes and the kernel
+	HeldCPU          float64 `json:"held_cpu,omitempty"`           // processors that all of the server's processes used while they were kept open
+	HeldToolCPU      float64 `json:"held_tool_cpu,omitempty"`      // and the load tool's
 }
 
 // Return is the result of disconnecting users and having them connect again.

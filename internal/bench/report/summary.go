@@ -82,6 +82,27 @@ func (c *Connections) Rate() float64 {
 	return float64(c.Succeeded*10_000/c.Attempted) / 100
 }
 
+// Needs says what each connection took of memory, and all of processors; empty if
+// that is not known.
+func (c *Connections) Needs() string {
+	var all []string
+	for _, of := range []struct {
+		name string
+		v    float64
+		unit humanize.Unit
+	}{
+		{"memory of the load tool for each", c.ToolBytesEach, humanize.Bytes},
+		{"of the whole machine, the kernel's included,", c.MachineBytesEach, humanize.Bytes},
+		{"the server while held", c.HeldCPU, humanize.Processors},
+		{"the load tool", c.HeldToolCPU, humanize.Processors},
+	} {
+		if of.v > 0 {
+			all = append(all, of.name+" "+humanize.Format(of.v, of.unit))
+		}
+	}
+	return strings.Join(all, "; ")
+}
+
 func hours(h float64) string { return humanize.Duration(time.Duration(h * float64(time.Hour))) }
 
 func (r *Report) memoryDrift() string {
@@ -161,6 +182,9 @@ func (r *Report) WriteSummary(w io.Writer) error {
 	r.writeDurations(b)
 	r.writeCost(b)
 	fmt.Fprintf(b, "\n  %s\n", r.Headline())
+	if c := r.Connections; c != nil && c.Needs() != "" {
+		fmt.Fprintf(b, "  Besides: %s\n", c.Needs())
+	}
 	if r.Limit != "" {
 		fmt.Fprintf(b, "  Ended because %s\n", r.Limit)
 	}

@@ -29,7 +29,7 @@ func (c *Connections) Run(ctx context.Context, r *Run) error {
 	if err := c.Validate(); err != nil {
 		return err
 	}
-	before := r.sampleNow(ctx)
+	before := r.sampleResources(ctx)
 	defer r.sampleUsage(ctx)()
 	users, err := r.prepare(ctx, c.plan())
 	if err != nil {
@@ -41,9 +41,12 @@ func (c *Connections) Run(ctx context.Context, r *Run) error {
 		return err
 	}
 	r.phase("hold them", c.Hold)
+	stop := r.startCost(ctx)
 	if _, err := users.RunPhase(ctx, load.Phase{Duration: c.Hold, OnTick: r.onSecond(ctx)}); err != nil {
+		stop(0)
 		return err
 	}
+	held, after := stop(1), r.sampleResources(ctx) // no messages, so that of one is that of all
 	out := &report.Connections{
 		Attempted: opened.Attempted, Succeeded: opened.Succeeded, Connect: opened.Durations.Latency(),
 		HeldS: c.Hold.Seconds(), Ended: users.Ended(), Errors: opened.Errors,
@@ -51,9 +54,14 @@ func (c *Connections) Run(ctx context.Context, r *Run) error {
 	if s := opened.Elapsed.Seconds(); s > 0 {
 		out.PerS = float64(opened.Succeeded) / s
 	}
-	if after := r.sampleNow(ctx); before != nil && after != nil && opened.Succeeded > 0 {
-		out.ServerMiB = after.MemoryMiB
-		out.BytesEach = max(0, after.MemoryMiB-before.MemoryMiB) * (1 << 20) / float64(opened.Succeeded)
+	if before.server != nil && after.server != nil && opened.Succeeded > 0 {
+		out.ServerMiB = after.server.MemoryMiB
+	}
+	out.BytesEach = bytesEach(before.server, after.server, opened.Succeeded)
+	out.ToolBytesEach = bytesEach(before.tool, after.tool, opened.Succeeded)
+	out.MachineBytesEach = bytesEach(before.machine, after.machine, opened.Succeeded)
+	if held != nil && c.Hold > 0 {
+		out.HeldCPU, out.HeldToolCPU = held.Processors()
 	}
 	r.Report.Connections = out
 	step, err := r.runPhase(ctx, users, fmt.Sprintf("%d of %d people talk", c.Sample, c.Users), load.Phase{

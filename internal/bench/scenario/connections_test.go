@@ -7,6 +7,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/hikyaku-chat/hikyaku/internal/bench/cost"
 	"github.com/hikyaku-chat/hikyaku/internal/bench/report"
 	"github.com/hikyaku-chat/hikyaku/internal/bench/scenario"
 	"github.com/hikyaku-chat/hikyaku/internal/bench/target/faulty"
@@ -42,6 +43,53 @@ func TestConnectionsThatFailAreCounted(t *testing.T) {
 		}
 		if last := r.Series[len(r.Series)-1]; last.Connected != 990 || last.At < 65 {
 			t.Errorf("%+v", last)
+		}
+	})
+}
+
+// growing is a probe of what grows by 1 MiB with each sample.
+type growing struct{ samples float64 }
+
+func (g *growing) Sample(context.Context) (scenario.Usage, error) {
+	g.samples++
+	return scenario.Usage{MemoryMiB: g.samples}, nil
+}
+
+// busy is a meter that finds the server to use a quarter of a processor, and the
+// tool an eighth.
+type busy struct{ started time.Time }
+
+func (b *busy) Start(context.Context) (func(context.Context, int64) (*cost.Cost, error), error) {
+	b.started = time.Now()
+	return func(_ context.Context, messages int64) (*cost.Cost, error) {
+		of := func(name string, processors float64) cost.Process {
+			return cost.Process{Name: name, CPU: processors * time.Since(b.started).Seconds() / float64(messages) * 1e6}
+		}
+		return &cost.Cost{
+			Messages: messages, Seconds: time.Since(b.started).Seconds(),
+			Processes: []cost.Process{of("gateway", 0.125), of("worker", 0.125), of(cost.Tool, 0.125)}, Together: of("together", 0.375),
+		}, nil
+	}, nil
+}
+
+// The report has what connections take of memory, and of processors while nobody
+// says anything.
+func TestConnectionsThatAreHeld(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &faulty.System{}
+		r := report.New("connections", s.Name(), "test")
+		err := (&scenario.Connections{Users: 1024, Concurrency: 10, Hold: time.Minute, Sample: 10, Rate: 10}).Run(t.Context(), &scenario.Run{
+			Name: "test", Target: s, Report: r, ToolProbe: &growing{}, MachineProbe: &growing{}, CostMeter: &busy{},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := r.Connections
+		if c.ToolBytesEach != 1024 || c.MachineBytesEach != 1024 || c.BytesEach != 0 {
+			t.Errorf("%+v", c)
+		}
+		if math.Abs(c.HeldCPU-0.25) > 1e-9 || math.Abs(c.HeldToolCPU-0.125) > 1e-9 {
+			t.Errorf("%v and %v processors", c.HeldCPU, c.HeldToolCPU)
 		}
 	})
 }

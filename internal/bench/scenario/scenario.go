@@ -45,6 +45,9 @@ type Run struct {
 	Observer Observer
 	// Probe samples the server's processes; nil where that is not possible.
 	Probe Probe
+	// ToolProbe and MachineProbe sample the tool's processes and the whole
+	// machine; nil where that is not possible.
+	ToolProbe, MachineProbe Probe
 	// CostMeter measures what messages cost; nil measures nothing.
 	CostMeter CostMeter
 
@@ -136,8 +139,25 @@ func (r *Run) runPhase(ctx context.Context, users VirtualUsers, label string, s 
 // runCostedPhase runs a phase and measures what its messages cost. That it cannot
 // be measured ends nothing; the report says so.
 func (r *Run) runCostedPhase(ctx context.Context, users VirtualUsers, label string, s load.Phase) (*load.Result, error) {
+	stop := r.startCost(ctx)
+	step, err := r.runPhase(ctx, users, label, s)
+	messages := int64(0)
+	if step != nil {
+		messages = step.Accepted
+	}
+	if c := stop(messages); step != nil {
+		step.Cost = c
+	}
+	return step, err
+}
+
+// startCost begins to measure what all processes use. stop ends that, and returns
+// what each of a number of messages cost, or nil where that is not known; it must be
+// called once.
+func (r *Run) startCost(ctx context.Context) (stop func(messages int64) *cost.Cost) {
+	unknown := func(int64) *cost.Cost { return nil }
 	if r.CostMeter == nil {
-		return r.runPhase(ctx, users, label, s)
+		return unknown
 	}
 	note := func(err error) {
 		text := "what a message cost could not be measured: " + err.Error()
@@ -145,23 +165,19 @@ func (r *Run) runCostedPhase(ctx context.Context, users VirtualUsers, label stri
 			r.Report.Notes = append(r.Report.Notes, text)
 		}
 	}
-	stop, err := r.CostMeter.Start(ctx)
+	end, err := r.CostMeter.Start(ctx)
 	if err != nil {
 		note(err)
-		return r.runPhase(ctx, users, label, s)
+		return unknown
 	}
-	step, err := r.runPhase(ctx, users, label, s)
-	messages := int64(0)
-	if step != nil {
-		messages = step.Accepted
+	return func(messages int64) *cost.Cost {
+		c, err := end(ctx, messages)
+		if err != nil {
+			note(err)
+			return nil
+		}
+		return c
 	}
-	c, failed := stop(ctx, messages)
-	if failed != nil {
-		note(failed)
-	} else if step != nil {
-		step.Cost = c
-	}
-	return step, err
 }
 
 // check checks every message of the run.
@@ -237,18 +253,39 @@ func (r *Run) sampleUntilEnd(ctx context.Context) {
 
 // sampleNow samples once. It returns nil where that is not possible, and notes
 // an error in the report.
-func (r *Run) sampleNow(ctx context.Context) *Usage {
-	if r.Probe == nil {
+func (r *Run) sampleNow(ctx context.Context, what string, p Probe) *Usage {
+	if p == nil {
 		return nil
 	}
-	now, err := r.Probe.Sample(ctx)
+	now, err := p.Sample(ctx)
 	if err != nil {
 		if ctx.Err() == nil {
-			r.Report.Notes = append(r.Report.Notes, "the server's processes could not be looked at: "+err.Error())
+			r.Report.Notes = append(r.Report.Notes, what+" could not be looked at: "+err.Error())
 		}
 		return nil
 	}
 	return &now
+}
+
+// resources are the usage of the server's processes, of the tool's and of the
+// machine at one time; nil where they are not known.
+type resources struct{ server, tool, machine *Usage }
+
+func (r *Run) sampleResources(ctx context.Context) resources {
+	return resources{
+		r.sampleNow(ctx, "the server's processes", r.Probe),
+		r.sampleNow(ctx, "the load tool's processes", r.ToolProbe),
+		r.sampleNow(ctx, "the machine", r.MachineProbe),
+	}
+}
+
+// bytesEach returns by how many bytes for each of n memory has grown; 0 where that
+// is not known.
+func bytesEach(before, after *Usage, n int64) float64 {
+	if before == nil || after == nil || n <= 0 {
+		return 0
+	}
+	return max(0, after.MemoryMiB-before.MemoryMiB) * (1 << 20) / float64(n)
 }
 
 // pairs returns a plan of users who send to each other in pairs.

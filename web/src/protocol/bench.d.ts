@@ -63,13 +63,21 @@ export interface components {
             ended: number;
             errors?: string[] | null;
             /** Format: double */
+            held_cpu?: number;
+            /** Format: double */
             held_s: number;
+            /** Format: double */
+            held_tool_cpu?: number;
+            /** Format: double */
+            machine_bytes_each?: number;
             /** Format: double */
             per_s: number;
             /** Format: double */
             server_mib: number;
             /** Format: int64 */
             succeeded: number;
+            /** Format: double */
+            tool_bytes_each?: number;
         };
         Cost: {
             hops?: components["schemas"]["Hop"][] | null;

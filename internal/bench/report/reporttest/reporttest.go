@@ -91,6 +91,7 @@ func Connections() *report.Report {
 	}
 	r.Connections = &report.Connections{
 		Attempted: 20_000, Succeeded: 19_998, PerS: 998.4, Connect: latency(3.4), HeldS: 20, BytesEach: 4823, ServerMiB: 132,
+		ToolBytesEach: 3150, MachineBytesEach: 17_400, HeldCPU: 0.06, HeldToolCPU: 0.03,
 		Errors: []string{"connect person 7: dial tcp 127.0.0.1:8080: connection reset by peer"},
 	}
 	r.Verdict = audit.Verdict{Sent: 1000, Accepted: 1000, Delivered: 2000}

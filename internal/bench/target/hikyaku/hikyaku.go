@@ -36,8 +36,8 @@ type Options struct {
 	// default the installation's.
 	Gateways []string
 	// Sources are the local addresses that sockets connect from, in rotation;
-	// by default the system's choice. One is enough for some 28,000 sockets to
-	// a gateway.
+	// by default the system's choice. One has some 28,000 ports toward a gateway,
+	// of which the kernel finds the first 14,000 without a search.
 	Sources []netip.Addr
 }
 
@@ -107,12 +107,7 @@ func (s *site) History(ctx context.Context, room int) ([]target.Message, error) 
 func (s *site) Connect(ctx context.Context, user int, on target.Listener) (target.Conn, error) {
 	c := &conn{site: s, on: on, sync: &s.states[user], synced: make(chan struct{})}
 	d := client.Dialer{Loop: &s.loops[user%len(s.loops)], OnEnd: c.handleEnd, TolerateSilence: true}
-	if all := s.options.Gateways; len(all) > 0 {
-		d.Gateway = all[user%len(all)]
-	}
-	if all := s.options.Sources; len(all) > 0 {
-		d.Source = all[user%len(all)]
-	}
+	d.Gateway, d.Source = s.options.path(user)
 	socket, err := d.Dial(ctx, s.users[user], c.handleFrame)
 	if err != nil {
 		return nil, err
@@ -136,6 +131,20 @@ func (s *site) Connect(ctx context.Context, user int, on target.Listener) (targe
 	}
 	c.Disconnect()
 	return nil, fmt.Errorf("wait for the list of conversations: %w", err)
+}
+
+// path returns the gateway that a user's socket connects to, and the address that
+// it comes from; zero values for the defaults. Each gateway gets sockets from each
+// address.
+func (o *Options) path(user int) (gateway string, source netip.Addr) {
+	if n := len(o.Gateways); n > 0 {
+		gateway = o.Gateways[user%n]
+		user /= n
+	}
+	if n := len(o.Sources); n > 0 {
+		source = o.Sources[user%n]
+	}
+	return gateway, source
 }
 
 // Wait implements [target.Waiter].
