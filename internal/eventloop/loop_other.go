@@ -5,10 +5,14 @@ package eventloop
 import (
 	"net"
 	"syscall"
+
+	"github.com/hikyaku-chat/hikyaku/internal/linger"
 )
 
 // Loop reads connections on Linux only.
-type Loop struct{}
+type Loop struct {
+	Linger *linger.Linger // not used
+}
 
 // Add returns false.
 func (*Loop) Add(net.Conn, Reader) bool { return false }
