@@ -54,6 +54,7 @@ type poller struct {
 	events   []unix.EpollEvent
 	buf      []byte
 	polled   time.Time // the begin of the last round
+	full     bool      // the last round may have left something that was there already
 	n        int
 	err      error
 	waitFunc func(fd uintptr) bool
@@ -159,6 +160,7 @@ func (p *poller) run() {
 				return // cannot happen: nobody else uses the descriptor
 			}
 		}
+		p.full = p.n == len(p.events)
 		p.polled = time.Now()
 		p.loop.Linger.Count(p.n, p.polled)
 		for _, e := range p.events[:p.n] {
@@ -180,8 +182,12 @@ func (p *poller) run() {
 
 // pollAtDeparture waits for the departure of what has come since the last round, without
 // being woken by it, and reports whether anything can be read then. It reports false at
-// once while a wait does not pay, or when the round took until the departure.
+// once while a wait does not pay, when the round took until the departure, or when it
+// has not read all that was there.
 func (p *poller) pollAtDeparture() bool {
+	if p.full {
+		return false
+	}
 	remaining := p.loop.Linger.Remaining(p.polled, time.Now())
 	if remaining == 0 {
 		return false
@@ -205,6 +211,7 @@ func (p *poller) readConn(c conn) error {
 	case p.n == 0:
 		return io.EOF
 	}
+	p.full = p.full || p.n == len(p.buf)
 	return c.reader.Data(p.buf[:p.n])
 }
 

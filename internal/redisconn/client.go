@@ -271,8 +271,10 @@ func WithCallTimeout(ctx context.Context) (context.Context, context.CancelFunc) 
 	return context.WithTimeout(ctx, CallTimeout)
 }
 
-// dial connects to a server.
+// dial connects to a server, with the handshake of TLS within the dialer's timeout.
 func dial(ctx context.Context, addr string, d *net.Dialer, secure *tls.Config) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, d.Timeout)
+	defer cancel()
 	c, err := d.DialContext(ctx, "tcp", addr)
 	if err != nil {
 		return nil, err
@@ -287,7 +289,8 @@ func dial(ctx context.Context, addr string, d *net.Dialer, secure *tls.Config) (
 	}
 	t := tls.Client(c, secure)
 	if err := t.HandshakeContext(ctx); err != nil {
-		return nil, errors.Join(err, c.Close())
+		_ = c.Close()
+		return nil, err
 	}
 	return t, nil
 }

@@ -135,9 +135,10 @@ func (c *Conn) finishFlush(n int, rest []byte) {
 // empty.
 func (c *Conn) writeBlocking(rest []byte) {
 	for len(rest) > 0 {
-		_ = c.net.SetWriteDeadline(time.Now().Add(c.server.cfg.WriteTimeout))
-		chunk := rest[:min(len(rest), flushBuffer)]
-		n, err := c.net.Write(chunk)
+		n, err := 0, c.net.SetWriteDeadline(time.Now().Add(c.server.cfg.WriteTimeout))
+		if err == nil {
+			n, err = c.net.Write(rest[:min(len(rest), flushBuffer)])
+		}
 		if err != nil {
 			if errors.Is(err, os.ErrDeadlineExceeded) {
 				err = errSlow

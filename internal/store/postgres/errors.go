@@ -17,7 +17,7 @@ import (
 // SQLSTATE codes and classes, PostgreSQL's appendix A.
 const (
 	uniqueViolation      = "23505"
-	divisionByZero       = "22012"
+	invalidText          = "22P02"
 	checkViolation       = "23514" // also a row without a partition, see isMissingPartition
 	serializationFailed  = "40001"
 	deadlockDetected     = "40P01"

@@ -116,6 +116,17 @@ func TestKnownConversation(t *testing.T) {
 			t.Errorf("%s: %d follows %d", meanwhile.what, seq, before)
 		}
 	}
+	// History went back and on again: the rev is the same, and there are more messages.
+	before := send(s, owner)
+	if _, err := other.pool.Exec(t.Context(), `UPDATE conversations SET seq = seq + 1 WHERE id = $1`, c); err != nil {
+		t.Fatal(err)
+	}
+	if decidesKnown(t, s, c, owner, func() {}) {
+		t.Error("a message is stored by a seq that is not the conversation's")
+	}
+	if seq := send(s, owner); seq != before+2 {
+		t.Errorf("%d follows %d, which was lost, and %d", seq, before+1, before)
+	}
 	if _, err := other.RemoveMember(t.Context(), c, owner, member); err != nil && chat.CodeOf(err) != chat.CodeNotFound {
 		t.Fatal(err)
 	}
