@@ -1,7 +1,7 @@
 // Package eventloop reads many TCP connections on one goroutine, so that an idle
 // connection needs neither a goroutine nor a buffer. It is implemented for Linux
-// (epoll). On other systems, and for connections that are not plain TCP,
-// [Loop.Add] returns false, and the caller must read with a goroutine.
+// (epoll). On other systems, and for connections without a descriptor, such as
+// those of TLS, [Loop.Add] returns false, and the caller must read with a goroutine.
 //
 // # Invariants
 //

@@ -66,8 +66,8 @@ type conn struct {
 	reader Reader
 }
 
-// Add makes the loop read a connection. It reports false when the loop cannot
-// read this connection; the caller must then read it.
+// Add makes the loop read a connection, whose bytes must be those of its descriptor. It
+// reports false when the loop cannot read this connection; the caller must then read it.
 func (l *Loop) Add(c net.Conn, r Reader) bool {
 	described, ok := c.(syscall.Conn)
 	if !ok {

@@ -61,28 +61,35 @@ func (g *recordingReader) wait(t *testing.T) error {
 	}
 }
 
-// connect returns both ends of a connection. The loop reads the first one.
-func connect(t *testing.T, l *Loop, stop []byte) (*recordingReader, *net.TCPConn) {
+// pair returns both ends of a connection.
+func pair(t *testing.T) (near net.Conn, far *net.TCPConn) {
 	t.Helper()
 	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer func() { _ = listener.Close() }()
-	far, err := new(net.Dialer).DialContext(t.Context(), "tcp", listener.Addr().String())
+	dialed, err := new(net.Dialer).DialContext(t.Context(), "tcp", listener.Addr().String())
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = far.Close() })
-	near, err := listener.Accept()
-	if err != nil {
+	t.Cleanup(func() { _ = dialed.Close() })
+	if near, err = listener.Accept(); err != nil {
 		t.Fatal(err)
 	}
+	return near, dialed.(*net.TCPConn)
+}
+
+// connect returns a reader of one end of a connection, which the loop reads, and the
+// other end.
+func connect(t *testing.T, l *Loop, stop []byte) (*recordingReader, *net.TCPConn) {
+	t.Helper()
+	near, far := pair(t)
 	g := &recordingReader{conn: near, stop: stop, ended: make(chan error, 1)}
 	if !l.Add(near, g) {
 		t.Fatal("the loop does not read a TCP connection")
 	}
-	return g, far.(*net.TCPConn)
+	return g, far
 }
 
 // The bytes of many concurrent connections arrive completely and in order, and

@@ -25,20 +25,35 @@ func TestSendSoon(t *testing.T) {
 	f := serve(t, busy())
 	p := dial(t, f, "/silent")
 	c := <-f.conns
-	c.SendSoon(NewFrame([]byte("alone")))
-	p.expect(ws.OpText, "alone")
 	// Unless a departure comes in between, which is not so each time.
+	eventually.True(t, "a frame waits", func() bool {
+		c.SendSoon(NewFrame([]byte("alone")))
+		waits := waiting(c) == 1
+		p.expect(ws.OpText, "alone")
+		return waits
+	})
 	eventually.True(t, "three frames are written together", func() bool {
 		before, _ := f.server.Writes()
 		c.SendSoon(NewFrame([]byte("1")))
 		c.SendSoon(NewFrame([]byte("2")))
+		wait := waiting(c) == 2
 		c.Send(NewFrame([]byte("3")))
 		for i := range 3 {
 			p.expect(ws.OpText, fmt.Sprint(i+1))
 		}
 		after, _ := f.server.Writes()
-		return after == before+1
+		return wait && after == before+1
 	})
+}
+
+// waiting returns how many frames wait for company on a connection.
+func waiting(c *Conn) int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.writing {
+		return 0
+	}
+	return len(c.queue)
 }
 
 func TestSendSoonKeepsOrder(t *testing.T) {
