@@ -65,7 +65,7 @@ func TestBenchSockets(t *testing.T) {
 	t.Parallel()
 	out := t.TempDir()
 	r := hikyaku(t.Context(), t, "", nil, "bench", "suite", "--scenarios", "sockets", "--sockets", "300", "--sockets-each", "75", "--hold", "2s", "--heartbeat", "30s", "--out", out)
-	if r.code != exitOK || !strings.Contains(r.err, "4 gateways and 4 processes of the load tool") {
+	if r.code != exitOK || !strings.Contains(r.err, "gateways: 4; processes of the load tool: 4") {
 		t.Fatalf("%+v", r)
 	}
 	got := readReport(t, filepath.Join(out, "sockets.json"))

@@ -178,7 +178,7 @@ func (c *benchSuite) start(ctx context.Context, std streams, folder *stack.Folde
 		if note := s.sockets.note(c.Sockets); note != "" {
 			_, _ = fmt.Fprintln(std.err, note)
 		}
-		_, _ = fmt.Fprintf(std.err, "%d gateways and %d processes of the load tool\n", options.Gateways, s.sockets.processes)
+		_, _ = fmt.Fprintf(std.err, "gateways: %d; processes of the load tool: %d\n", options.Gateways, s.sockets.processes)
 	}
 	switch c.On {
 	case "cluster":

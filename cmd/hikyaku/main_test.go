@@ -107,6 +107,7 @@ func TestBadLimits(t *testing.T) {
 		values []string
 		says   string
 	}{
+		{serve, "--linger", []string{"-1s", "101ms"}, "between 0s and 100ms; give how long messages may wait for company, such as 4ms"},
 		{serve, "--rate", []string{"0", "-1", "NaN", "Inf", "1e7"}, "between 0.001 and 1000000; give messages per second, such as 20"},
 		{serve, "--burst", []string{"0", "-1"}, "such as 60"},
 		{serve, "--in-flight", []string{"0", "-5"}, "such as 128"},

@@ -14,9 +14,11 @@ import (
 func (c *Config) validateLimits() error {
 	notifications := notifier.Config{}.WithDefaults()
 	notifications.Delay = c.Push.Delay
+	limits := c.Gateway
+	limits.Linger = c.Linger // as in a cluster: a mistake is refused also where it has no effect
 	return flagged(cmp.Or(
 		setting.Between("drain", c.Drain, time.Second, time.Hour, "the time that a stop may take, such as 20s"),
-		c.Gateway.Validate(),
+		limits.Validate(),
 		notifications.Validate(),
 		c.Hash.Validate(),
 	))

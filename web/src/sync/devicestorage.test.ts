@@ -56,6 +56,16 @@ describe("DeviceStorage", () => {
     expect(database.drafts.get("c")).toBe("two");
   });
 
+  it("ends no later draft when a message is saved again", async () => {
+    const { database, storage } = setup();
+    await storage.open();
+    vi.spyOn(database, "save").mockRejectedValueOnce(new Error("no room"));
+    await Promise.all([storage.save(message("m"), true), storage.saveDraft("c", "two")]);
+    await vi.advanceTimersByTimeAsync(4000);
+    expect([...database.messages.keys()]).toEqual(["m"]);
+    expect(database.drafts.get("c")).toBe("two");
+  });
+
   it("opens a database again that the browser has closed", async () => {
     const { database, device, storage, changes } = setup();
     await storage.open();

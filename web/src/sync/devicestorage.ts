@@ -69,7 +69,13 @@ export class DeviceStorage {
     return this.storage ? this.read((s) => s.outbox()) : [];
   }
   save(m: StoredMessage, wasDraft = false) {
-    return this.write("message " + m.id, { apply: (s) => s.save(m, wasDraft) });
+    let first = true; // when it is tried again, a later draft may have been written
+    const apply = (s: Storage) => {
+      const endsDraft = wasDraft && first;
+      first = false;
+      return s.save(m, endsDraft);
+    };
+    return this.write("message " + m.id, { apply });
   }
   delete(id: string) {
     return this.write("message " + id, { apply: (s) => s.delete(id) });
