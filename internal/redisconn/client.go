@@ -4,6 +4,7 @@
 package redisconn
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -48,7 +49,7 @@ func Open(ctx context.Context, address string) (*Client, error) {
 	// A call fails at once when the server is unavailable; callers retry.
 	option.DisableRetry = true
 	option.ClientName = "hikyaku"
-	option.Dialer = net.Dialer{Timeout: 3 * time.Second, KeepAlive: 10 * time.Second}
+	option.Dialer = net.Dialer{Timeout: dialTimeout, KeepAlive: 10 * time.Second}
 	option.DialCtxFn = dial
 	option.ConnWriteTimeout = 10 * time.Second
 	c := &Client{
@@ -271,9 +272,13 @@ func WithCallTimeout(ctx context.Context) (context.Context, context.CancelFunc) 
 	return context.WithTimeout(ctx, CallTimeout)
 }
 
-// dial connects to a server, with the handshake of TLS within the dialer's timeout.
+// dialTimeout is how long connecting to a server may take.
+const dialTimeout = 3 * time.Second
+
+// dial connects to a server, with the handshake of TLS within the dialer's timeout. The
+// library's dialer of Sentinels has none.
 func dial(ctx context.Context, addr string, d *net.Dialer, secure *tls.Config) (net.Conn, error) {
-	ctx, cancel := context.WithTimeout(ctx, d.Timeout)
+	ctx, cancel := context.WithTimeout(ctx, cmp.Or(d.Timeout, dialTimeout))
 	defer cancel()
 	c, err := d.DialContext(ctx, "tcp", addr)
 	if err != nil {
