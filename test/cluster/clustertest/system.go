@@ -141,6 +141,9 @@ func Main(m *testing.M, more ...string) {
 	settings = append(settings, more...)
 	code := m.Run()
 	for _, s := range systems {
+		if code != 0 {
+			s.printTrouble()
+		}
 		if err := s.Close(); err != nil {
 			_, _ = fmt.Fprintln(os.Stderr, err)
 			code = max(code, 1)
@@ -153,6 +156,28 @@ func Main(m *testing.M, more ...string) {
 		}
 	}
 	os.Exit(code)
+}
+
+// printTrouble prints the last warnings and errors that Hikyaku's processes have
+// logged: the reasons for which they refused something.
+func (s *System) printTrouble() {
+	logs, _ := filepath.Glob(filepath.Join(s.folder.Path(), "*.log"))
+	for _, log := range logs {
+		text, err := os.ReadFile(log)
+		if err != nil {
+			continue // it has not started
+		}
+		var trouble []string
+		for line := range strings.Lines(string(text)) {
+			if strings.Contains(line, "level=WARN") || strings.Contains(line, "level=ERROR") {
+				trouble = append(trouble, line)
+			}
+		}
+		const most = 20
+		if len(trouble) > 0 {
+			_, _ = fmt.Fprintf(os.Stderr, "%s has, at its end:\n%s", filepath.Base(log), strings.Join(trouble[max(0, len(trouble)-most):], ""))
+		}
+	}
 }
 
 // Close stops the cluster and checks its logs: no process may have panicked, or

@@ -93,6 +93,13 @@ func withoutThePostgreSQL(t *testing.T, s *clustertest.System) {
 	}
 	tr.AwaitDelivery()
 	tr.Verify()
+	eventually.Nil(t, "accounts can be made again", func() error {
+		c, err := client.New(s.URL())
+		if err != nil {
+			return err
+		}
+		return c.Register(t.Context(), fmt.Sprintf("after%d", time.Now().UnixNano()), clustertest.Password)
+	})
 }
 
 // A Redis hangs: whatever is said reaches every device while it still does, also those
