@@ -79,7 +79,7 @@ type deliverer interface {
 type channel struct {
 	ch        deliverer
 	rejected  bool      // nothing more of it is handled
-	calls     int       // calls in progress that have something of it
+	calls     int       // its parts that calls in progress have
 	unacked   []*item   // in the order of their tags
 	done      int       // of unacked
 	doneSince time.Time // when the first of these was done
@@ -102,9 +102,25 @@ type item struct {
 	from        *channel
 	arrived     time.Time
 	delivery    amqp.Delivery
-	submissions []chat.Submission // decoded by take; nil when that is impossible
+	submissions []chat.Submission // nil when they cannot be decoded
 	left        int               // parts that are not done
 	done        bool
+}
+
+// newItem returns the item of a delivery that arrives now.
+func newItem(d amqp.Delivery) *item {
+	i := &item{delivery: d, arrived: time.Now()}
+	decoded, err := decodeBatch(d.Body)
+	if err != nil || len(decoded) == 0 {
+		i.left = 1 // the whole message becomes a dead letter
+		return i
+	}
+	requeued, _ := d.Headers[headerRequeued].(bool)
+	for j := range decoded {
+		decoded[j].Requeued = requeued
+	}
+	i.submissions, i.left = decoded, len(decoded)
+	return i
 }
 
 // part is one submission of an item, or an item that cannot be decoded.
@@ -135,9 +151,10 @@ func (p part) conversation() chat.ConversationID {
 // add queues a delivery. When its channel is rejected, the delivery returns to
 // its queue as the channel closes.
 func (b *batcher) add(ch deliverer, d amqp.Delivery) {
+	i := newItem(d)
 	b.mu.Lock()
 	if c := b.channel(ch); !c.rejected && !b.stopped {
-		i := &item{from: c, delivery: d, arrived: time.Now()}
+		i.from = c
 		b.Linger.Count(1, i.arrived)
 		b.waiting = append(b.waiting, i)
 		c.unacked = append(c.unacked, i)
@@ -253,6 +270,19 @@ func (b *batcher) oldest() (arrived time.Time, waits bool) {
 	return b.waiting[0].arrived, true
 }
 
+// backlog returns how many messages are not done: they wait, for the first time or to
+// be tried again, or are in work.
+func (b *batcher) backlog() (messages int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, c := range b.channels {
+		for _, i := range c.unacked {
+			messages += i.left
+		}
+	}
+	return messages
+}
+
 func (b *batcher) hasWaiting() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -267,9 +297,6 @@ func (b *batcher) take(n int) (parts []part) {
 	count := 0
 	for ; count < len(b.waiting); count++ {
 		i := b.waiting[count]
-		if i.submissions == nil {
-			i.decode()
-		}
 		if n -= len(i.submissions); n < 0 && count > 0 {
 			break
 		}
@@ -282,20 +309,6 @@ func (b *batcher) take(n int) (parts []part) {
 		b.waiting = nil
 	}
 	return parts
-}
-
-// decode sets what is in an item. mu is held.
-func (i *item) decode() {
-	decoded, err := decodeBatch(i.delivery.Body)
-	if err != nil || len(decoded) == 0 {
-		i.left = 1 // the whole message becomes a dead letter
-		return
-	}
-	requeued, _ := i.delivery.Headers[headerRequeued].(bool)
-	for j := range decoded {
-		decoded[j].Requeued = requeued
-	}
-	i.submissions, i.left = decoded, len(decoded)
 }
 
 // begin begins a call. It leaves out what was delivered by channels that are

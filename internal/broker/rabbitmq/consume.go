@@ -2,6 +2,7 @@ package rabbitmq
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"sync"
 	"time"
@@ -31,7 +32,11 @@ func (b *Broker) Consume(ctx context.Context, handle broker.Handler) error {
 		// Open has reached the broker before, so it is expected to come back.
 		b.log.Warn("a worker cannot reach RabbitMQ; trying again", "error", err)
 	}
-	w := &worker{b: b, members: newMembership(uuid.NewString(), time.Now())}
+	id, err := uuid.NewV7() // later ones are greater
+	if err != nil {
+		return fmt.Errorf("make an id for a worker: %w", err)
+	}
+	w := &worker{b: b, members: newMembership(id.String(), time.Now())}
 	inFlight, wait := newWindow(b.cfg.Concurrency, 1), linger.New(b.cfg.Linger)
 	w.batchers = make([]*batcher, b.cfg.Concurrency)
 	var running sync.WaitGroup
@@ -60,7 +65,7 @@ func (w *worker) serve(ctx context.Context, conn *amqp.Connection) error {
 	if err := declareTopology(conn, w.b.cfg.Partitions, w.b.log); err != nil {
 		return err
 	}
-	peers, err := joinPeers(conn, w.members.self)
+	peers, err := joinPeers(conn)
 	if err != nil {
 		return err
 	}
@@ -70,22 +75,22 @@ func (w *worker) serve(ctx context.Context, conn *amqp.Connection) error {
 	}
 	defer func() {
 		closeAll(subscriptions)
-		peers.announce(typeBye)
+		peers.announce(typeBye, w.members)
 	}()
-	peers.announce(typeHello)
+	peers.announce(typeHello, w.members)
 	hello := time.NewTicker(helloInterval)
 	defer hello.Stop()
-	check := time.NewTicker(rebalanceDelay / 2)
-	defer check.Stop()
-	var balanced []string // the workers of the last rebalance on this connection
+	sample := time.NewTicker(sampleInterval)
+	defer sample.Stop()
+	var balanced []string // the owners of the last rebalance on this connection
 	consuming := false
 	for {
 		now := time.Now()
-		workers, settled := w.members.list(now)
-		if settled && !slices.Equal(workers, balanced) {
-			balanced = workers
+		live, settled := w.members.list(now)
+		if owners := w.members.owners(live); settled && !slices.Equal(owners, balanced) {
+			balanced = owners
 			for _, s := range subscriptions {
-				if owner(workers, s.partition) != w.members.self {
+				if owner(owners, s.partition) != w.members.self {
 					s.yield(now.Add(rebalanceDelay))
 				}
 			}
@@ -106,13 +111,24 @@ func (w *worker) serve(ctx context.Context, conn *amqp.Connection) error {
 		case err := <-lost:
 			return closeError(err)
 		case <-hello.C:
-			peers.announce(typeHello)
+			peers.announce(typeHello, w.members)
 		case m, ok := <-peers.announcements:
 			if !ok {
 				return errOutcomeUnknown
 			}
-			w.members.update(m.MessageId, m.Type == typeBye, time.Now())
-		case <-check.C:
+			w.members.receive(m, time.Now())
+		case <-sample.C:
+			if w.members.sample(w.backlog(), live) {
+				peers.announce(typeHello, w.members)
+			}
 		}
 	}
+}
+
+// backlog returns how many messages the worker has that are not done.
+func (w *worker) backlog() (messages int) {
+	for _, b := range w.batchers {
+		messages += b.backlog()
+	}
+	return messages
 }

@@ -4,7 +4,7 @@
 // durable quorum queue behind a direct exchange. A queue has a single active
 // consumer, so one worker at a time handles a conversation, in order. The other
 // workers stand by and take over when it leaves; membership.go decides which
-// worker should own which partition.
+// worker should own which partition, and sharing.go how many own some.
 //
 // A publisher gathers the submissions of a partition while its previous batch is
 // being published, and publishes them as one AMQP message: an idle system adds

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"strings"
 	"testing"
+	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
 
@@ -67,13 +68,14 @@ func TestPublishedIsCounted(t *testing.T) {
 	}
 }
 
-// Workers join and leave under traffic: partitions move to the new ones and back,
-// and nothing is lost or out of order.
+// Workers join and leave under traffic that is too much for one of them: partitions
+// move to the new ones and back, and nothing is lost or out of order.
 func TestWorkersJoinAndLeave(t *testing.T) {
 	t.Parallel() // each has a virtual host, or nodes, of its own
 	cfg := rabbitmq.Config{URLs: []string{stacktest.VHost(t)}, Partitions: 8}
 	publisher := open(t, cfg)
 	r := newRecorder()
+	r.far = 300 * time.Millisecond // in which more than fullBatch messages come
 	tr := startTraffic(t, publisher, conversations(1, 16)...)
 	var stops []func()
 	for i := range 3 {

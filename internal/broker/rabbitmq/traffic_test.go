@@ -118,6 +118,7 @@ func (tr *traffic) stopAndCount() map[chat.ConversationID]int {
 // recorder records what workers handled. Like a store it recognizes repetitions,
 // and it records what came out of order.
 type recorder struct {
+	far        time.Duration // that each batch takes besides, as if the store were far away
 	mu         sync.Mutex
 	next       map[chat.ConversationID]int
 	counts     map[string]int
@@ -130,6 +131,7 @@ func newRecorder() *recorder {
 
 func (r *recorder) handler(worker string) broker.Handler {
 	return func(_ context.Context, batch []broker.Delivery) ([]*chat.Error, error) {
+		time.Sleep(r.far)
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		for _, d := range batch {

@@ -1,0 +1,110 @@
+package rabbitmq
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"time"
+
+	amqp "github.com/rabbitmq/amqp091-go"
+)
+
+// hello is the announcement of a worker.
+func hello(m *membership) amqp.Delivery {
+	return amqp.Delivery{Type: typeHello, MessageId: m.self, Headers: amqp.Table{headerSharers: int32(m.sharers)}} //nolint:gosec // few
+}
+
+// Each partition has one owner on which all workers agree, whatever the order of their
+// announcements; as many own some as the oldest says; and a worker that joins while
+// one has all of them takes nothing from it.
+func TestOwners(t *testing.T) {
+	const partitions = 16
+	now := time.Now()
+	random := rand.New(rand.NewPCG(3, 4))
+	var workers []*membership
+	for i := range 5 {
+		workers = append(workers, newMembership(fmt.Sprintf("%03d", i), now))
+		for _, sharers := range []int{1, 2, 4} {
+			workers[0].sharers = sharers
+			now = now.Add(time.Second)
+			for range 3 {
+				for _, j := range random.Perm(len(workers)) {
+					for _, w := range workers {
+						w.receive(hello(workers[j]), now)
+					}
+				}
+			}
+			var first []string
+			for _, w := range workers {
+				live, settled := w.list(now.Add(settleTime))
+				if !settled || len(live) != len(workers) {
+					t.Fatalf("%s knows of %d of %d workers, settled: %t", w.self, len(live), len(workers), settled)
+				}
+				owners := w.owners(live)
+				if first == nil {
+					first = owners
+				}
+				if !slices.Equal(owners, first) || len(owners) != min(sharers, len(workers)) {
+					t.Fatalf("%d should own, and %s takes %v for the owners, and another one %v", sharers, w.self, owners, first)
+				}
+			}
+			for p := range partitions {
+				if sharers == 1 && owner(first, p) != workers[0].self {
+					t.Errorf("partition %d moved to %s as worker %d joined", p, owner(first, p), i)
+				}
+			}
+		}
+	}
+}
+
+// When the oldest worker leaves, or is not heard of any more, the next one decides, and
+// begins with what the one before had decided.
+func TestLeaderLeaves(t *testing.T) {
+	for name, leave := range map[string]func(m *membership, now time.Time) time.Time{
+		"it says so": func(m *membership, now time.Time) time.Time {
+			m.receive(amqp.Delivery{Type: typeBye, MessageId: "1"}, now)
+			return now
+		},
+		"it is silent": func(m *membership, now time.Time) time.Time {
+			later := now.Add(memberTimeout + time.Second)
+			m.update("3", false, 2, later)
+			return later
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			now := time.Now()
+			m := newMembership("2", now)
+			m.update("1", false, 2, now)
+			m.update("3", false, 1, now) // it does not lead, and has not heard yet
+			live, _ := m.list(now)
+			if m.sample(fullBatch, live) || !slices.Equal(m.owners(live), []string{"1", "2"}) {
+				t.Fatalf("the owners are %v", m.owners(live))
+			}
+			now = leave(m, now)
+			live, _ = m.list(now)
+			if !slices.Equal(m.owners(live), []string{"2", "3"}) {
+				t.Errorf("then the owners are %v of %v", m.owners(live), live)
+			}
+			changed := false
+			for range 2 * quietSamples {
+				changed = changed || m.sample(0, live)
+			}
+			if !changed || len(m.owners(live)) != 1 {
+				t.Errorf("it does not lead: %v own", m.owners(live))
+			}
+		})
+	}
+}
+
+// Where a worker of an older version is the oldest, all share, as they did.
+func TestOlderVersionLeads(t *testing.T) {
+	now := time.Now()
+	m := newMembership("2", now)
+	m.receive(amqp.Delivery{Type: typeHello, MessageId: "1"}, now)
+	m.receive(amqp.Delivery{Type: typeHello, MessageId: "3"}, now)
+	live, _ := m.list(now)
+	if len(m.owners(live)) != 3 {
+		t.Errorf("%v own", m.owners(live))
+	}
+}

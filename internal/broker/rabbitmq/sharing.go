@@ -1,0 +1,63 @@
+package rabbitmq
+
+import "time"
+
+// sharing decides how many workers share the partitions.
+//
+// What a batch costs is nearly the same whatever is in it: a transaction, an
+// announcement to each gateway, their wake-ups. So at low rates one worker has all
+// partitions, and the others stand by: two would make twice as many batches of half
+// the size. When more messages than fullBatch wait or are in work at one worker, its
+// batches are large, and twice as many of half the size cost little more: then twice
+// as many workers share.
+//
+// The worker that leads decides, by what it sees itself: partitions are spread by a
+// hash, so each of those that share has about as much. One that cannot store, or
+// hangs, gathers messages too, and so shares with others.
+//
+// The zero sharing is ready to be used. One goroutine uses it.
+type sharing struct {
+	busy  int // samples in a row in which it was
+	quiet int // samples since more workers began to share, or since one in which they were needed
+	sum   int // of the backlogs of the quiet samples
+}
+
+const (
+	// sampleInterval is the time between two samples.
+	sampleInterval = rebalanceDelay / 2
+	// fullBatch is the backlog of a worker, in messages, from which on others share.
+	fullBatch = 64
+	// busySamples is how many samples in a row must show it, so that a disk that
+	// stalls for a moment moves nothing.
+	busySamples = 4
+	// quietSamples is over how many samples the backlog of one worker must be below
+	// quietBacklog on average before half as many share: moving costs each partition a
+	// moment's wait.
+	quietSamples = int(15 * time.Second / sampleInterval)
+	quietBacklog = fullBatch / 8
+)
+
+// sample takes the number of messages that wait or are in work at one worker, while
+// workers of them share the partitions out of live ones, and returns how many should
+// share from now on, 1 to live.
+func (s *sharing) sample(backlog, workers, live int) int {
+	workers = max(1, min(workers, live))
+	if backlog >= fullBatch {
+		if s.busy++; s.busy >= busySamples {
+			*s = sharing{}
+			return min(2*workers, live)
+		}
+	} else {
+		s.busy = 0
+	}
+	s.sum += backlog
+	if s.quiet++; s.quiet < quietSamples {
+		return workers
+	}
+	average := s.sum / s.quiet
+	s.quiet, s.sum = 0, 0
+	if average >= quietBacklog {
+		return workers
+	}
+	return (workers + 1) / 2
+}
