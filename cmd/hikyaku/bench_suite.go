@@ -41,6 +41,8 @@ type benchSuite struct {
 	Heartbeat   time.Duration `default:"1m" help:"Interval of the heartbeats of quiet connections of sockets: --max-heartbeat of the gateways (${default})."`
 	Hold        time.Duration `default:"30s" help:"How long they are kept open (${default})."`
 	Rest        time.Duration `default:"10s" help:"Pause between two scenarios (${default})."`
+	Set         []string      `help:"A setting for every process of Hikyaku, such as HIKYAKU_LINGER=0." placeholder:"VARIABLE=VALUE"`
+	BusyLoops   int           `default:"0" help:"Number of programs that take all the processor time that they can get meanwhile, as somebody else's work does (${default})." placeholder:"N"`
 	FailIf      []string      `help:"Fail the suite under this condition, judged by the report of latency; may be given several times." placeholder:"CONDITION" sep:"none"`
 }
 
@@ -61,6 +63,16 @@ func (c *benchSuite) onlySockets() bool { return slices.Contains(c.Scenarios, so
 
 // check validates the flags, before anything is started.
 func (c *benchSuite) check() error {
+	other := c.On != "cluster" && c.On != "embedded"
+	if other && len(c.Set) > 0 {
+		return fmt.Errorf("--set: %s is not Hikyaku, whose settings these are; leave it out", c.On)
+	}
+	if err := cmp.Or(
+		flagged(setting.Between("busy-loops", c.BusyLoops, 0, 1000, "a number of programs, such as 2")),
+		flagged(c.stackOptions().WithDefaults().Validate()),
+	); err != nil {
+		return err
+	}
 	run := benchRun{Body: load.Options{}.WithDefaults().BodySize}
 	latency, burst, connections := c.latency(run), c.burst(run, c.burstLoad(nil)), c.connections(run)
 	if c.onlySockets() {
@@ -122,6 +134,9 @@ func (c *benchSuite) Run(ctx context.Context, std streams) (err error) {
 		return err
 	}
 	system.costs.Processes = allProcesses(folder)
+	if err := folder.StartBusyLoops(c.BusyLoops); err != nil {
+		return err
+	}
 	reports, err := c.measure(ctx, std, system, speed)
 	if err != nil {
 		return err
@@ -166,10 +181,16 @@ func memberMetrics(cluster *stack.Cluster) (all []probe.Metrics) {
 	return all
 }
 
+// stackOptions returns what is chosen of a system of Hikyaku: limits that are never
+// reached, and what the flags say.
+func (c *benchSuite) stackOptions() stack.Options {
+	return stack.Options{Settings: append([]string{"HIKYAKU_RATE=100000", "HIKYAKU_BURST=100000"}, c.Set...)}
+}
+
 // start starts a system with limits that are never reached. For Hikyaku it
 // creates an administrator, so that users can be created in bulk.
 func (c *benchSuite) start(ctx context.Context, std streams, folder *stack.Folder) (*measuredSystem, error) {
-	options := stack.Options{Settings: []string{"HIKYAKU_RATE=100000", "HIKYAKU_BURST=100000"}}
+	options := c.stackOptions()
 	s := &measuredSystem{targetFlags: targetFlags{System: "hikyaku"}}
 	if c.onlySockets() {
 		s.sockets = planSockets(c.Sockets, c.SocketsEach, readSocketLimits())
@@ -267,6 +288,12 @@ func (c *benchSuite) measure(ctx context.Context, std streams, system *measuredS
 		}
 		_, _ = fmt.Fprintf(std.err, "\n%s\n", name)
 		parameters["started"], parameters["server"] = c.On, system.name
+		if len(c.Set) > 0 {
+			parameters["set"] = strings.Join(c.Set, " ")
+		}
+		if c.BusyLoops > 0 {
+			parameters["busy-loops"] = strconv.Itoa(c.BusyLoops)
+		}
 		r, err := run.measure(ctx, std, scenario, s, processes, parameters)
 		if err != nil {
 			return fmt.Errorf("%s: %w", name, err)

@@ -200,13 +200,13 @@ func TestBenchSuite(t *testing.T) {
 		t.Parallel()
 		out := filepath.Join(t.TempDir(), "new", "folder")
 		r := hikyaku(t.Context(), t, "", nil, "bench", "suite", "--on", "embedded", "--out", out, "--users", "4", "--from", "100", "--to", "100", "--step", "1s",
-			"--burst-length", "1s", "--connections", "50", "--hold", "1s", "--rest", "0s")
+			"--burst-length", "1s", "--connections", "50", "--hold", "1s", "--rest", "0s", "--busy-loops", "1", "--set", "HIKYAKU_IN_FLIGHT=70")
 		if !measuredAll(r) {
 			t.Fatalf("%+v", r)
 		}
 		for _, name := range []string{"latency", "burst", "connections"} {
 			got := readReport(t, filepath.Join(out, name+".json"))
-			if got.Scenario != name || got.Sent == 0 || !got.Passed() || got.Parameters["started"] != "embedded" {
+			if got.Scenario != name || got.Sent == 0 || !got.Passed() || got.Parameters["started"] != "embedded" || got.Parameters["busy-loops"] != "1" || got.Parameters["set"] == "" {
 				t.Errorf("%+v", got)
 			}
 			if s := got.Machine.Speed; s == nil || s.SyscallNS <= 0 || s.GoroutineNS <= 0 {

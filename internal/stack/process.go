@@ -44,6 +44,9 @@ type command struct {
 	env  []string // added to a small environment
 	dir  string
 	user *syscall.Credential // nil for this process's own
+	// session has the process begin a session: it has nothing to do with the system,
+	// and the kernel shares processors between sessions first (autogroups in sched(7)).
+	session bool
 }
 
 // start runs a command with its output in a file of the folder.
@@ -63,7 +66,7 @@ func (f *Folder) start(c command) (*Process, error) {
 	cmd.Stdout, cmd.Stderr = out, out
 	// A group of its own: servers have children that must end with them, and
 	// Ctrl-C at a terminal must not reach them before they are asked to stop.
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Credential: c.user}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: !c.session, Setsid: c.session, Credential: c.user}
 	// Every descendant inherits the lineage's writing end: whoever reads it
 	// learns when the last has ended.
 	lineage, inherited, err := os.Pipe()
