@@ -75,9 +75,9 @@ func (w *worker) serve(ctx context.Context, conn *amqp.Connection) error {
 	}
 	defer func() {
 		closeAll(subscriptions)
-		peers.announce(typeBye, w.members)
+		peers.announce(w.members.announcement(typeBye))
 	}()
-	peers.announce(typeHello, w.members)
+	peers.announce(w.members.announcement(typeHello))
 	hello := time.NewTicker(helloInterval)
 	defer hello.Stop()
 	sample := time.NewTicker(sampleInterval)
@@ -111,7 +111,7 @@ func (w *worker) serve(ctx context.Context, conn *amqp.Connection) error {
 		case err := <-lost:
 			return closeError(err)
 		case <-hello.C:
-			peers.announce(typeHello, w.members)
+			peers.announce(w.members.announcement(typeHello))
 		case m, ok := <-peers.announcements:
 			if !ok {
 				return errOutcomeUnknown
@@ -119,7 +119,7 @@ func (w *worker) serve(ctx context.Context, conn *amqp.Connection) error {
 			w.members.receive(m, time.Now())
 		case <-sample.C:
 			if w.members.sample(w.backlog(), live) {
-				peers.announce(typeHello, w.members)
+				peers.announce(w.members.announcement(typeHello))
 			}
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"math"
 	"slices"
 	"time"
 
@@ -38,58 +39,83 @@ const (
 	typeBye   = "bye"   // the worker leaves
 )
 
-// headerSharers of an announcement is how many workers share the partitions, as far as
-// the sender knows.
-const headerSharers = "sharers"
+// Headers of the announcements.
+const (
+	headerSharers = "sharers" // how many workers share the partitions, as far as the sender knows
+	headerBacklog = "backlog" // the sender's, in messages, on average since its last announcement
+)
 
 // membership is the list of the live workers, and how many of them share the
 // partitions. One goroutine uses it.
 type membership struct {
-	self     string
-	lastSeen map[string]time.Time // by worker, self included
-	changed  time.Time
+	self    string            // later workers have greater ids
+	others  map[string]member // by id
+	changed time.Time
 
-	sharers int            // workers that share the partitions, from 1: the oldest ones
-	said    map[string]int // by worker: what it says of them; 0 if it says nothing
-	sharing sharing        // used while self leads
+	sharers  int     // workers that share the partitions, from 1: the oldest ones
+	sharing  sharing // used while self leads
+	backlogs []int   // of self, since its last announcement
+}
+
+// member is another worker, by its last announcement.
+type member struct {
+	heard   time.Time
+	sharers int // 0 from one of an older version, where all share
+	backlog int
 }
 
 // newMembership returns the list of a worker that knows of no other one. Workers that
 // start later must have greater ids, as far as clocks agree: so one that joins does not
 // change which others share, and they keep what they have.
 func newMembership(self string, now time.Time) *membership {
-	return &membership{self: self, lastSeen: map[string]time.Time{self: now}, changed: now, sharers: 1, said: map[string]int{}}
+	return &membership{self: self, others: map[string]member{}, changed: now, sharers: 1}
 }
 
-// update records an announcement: that a worker lives, or that it leaves, and how
-// many share the partitions as far as it knows; 0 from one of an older version, where
-// all did.
-func (m *membership) update(id string, leaves bool, sharers int, now time.Time) {
+// receive records an announcement: that a worker lives, or that it leaves.
+func (m *membership) receive(d amqp.Delivery, now time.Time) {
+	id, leaves := d.MessageId, d.Type == typeBye
 	if id == m.self {
 		return
 	}
-	_, known := m.lastSeen[id]
-	if known == leaves { // it leaves, or it is new
+	if _, known := m.others[id]; known == leaves { // it leaves, or it is new
 		m.changed = now
 	}
 	if leaves {
-		m.remove(id)
-	} else {
-		m.lastSeen[id], m.said[id] = now, sharers
+		delete(m.others, id)
+		return
 	}
+	m.others[id] = member{heard: now, sharers: positive(d.Headers[headerSharers]), backlog: positive(d.Headers[headerBacklog])}
 }
 
-func (m *membership) remove(id string) {
-	delete(m.lastSeen, id)
-	delete(m.said, id)
+// positive returns the number in a header, 0 if it has none or a negative one.
+func positive(header any) int {
+	n, _ := header.(int32)
+	return int(max(n, 0))
+}
+
+// announcement returns typeHello or typeBye of this worker.
+func (m *membership) announcement(what string) amqp.Publishing {
+	backlog := 0
+	for _, b := range m.backlogs {
+		backlog += b
+	}
+	if n := len(m.backlogs); n > 0 {
+		backlog /= n
+	}
+	m.backlogs = m.backlogs[:0]
+	return amqp.Publishing{Type: what, MessageId: m.self, Headers: amqp.Table{
+		headerSharers: int32(m.sharers),                   //nolint:gosec // at most as many as there are workers
+		headerBacklog: int32(min(backlog, math.MaxInt32)), //nolint:gosec // bounded
+	}}
 }
 
 // list returns the ids of the live workers, the oldest first, and whether the list
 // has been the same for settleTime.
 func (m *membership) list(now time.Time) (ids []string, settled bool) {
-	for id, at := range m.lastSeen {
-		if id != m.self && now.Sub(at) > memberTimeout {
-			m.remove(id)
+	ids = append(ids, m.self)
+	for id, w := range m.others {
+		if now.Sub(w.heard) > memberTimeout {
+			delete(m.others, id)
 			m.changed = now
 			continue
 		}
@@ -97,7 +123,7 @@ func (m *membership) list(now time.Time) (ids []string, settled bool) {
 	}
 	slices.Sort(ids)
 	if leader := ids[0]; leader != m.self {
-		m.sharers = cmp.Or(m.said[leader], len(ids))
+		m.sharers = cmp.Or(m.others[leader].sharers, len(ids))
 	}
 	return ids, now.Sub(m.changed) >= settleTime
 }
@@ -105,11 +131,16 @@ func (m *membership) list(now time.Time) (ids []string, settled bool) {
 // owners returns those of the live workers that should own the partitions.
 func (m *membership) owners(live []string) []string { return live[:min(m.sharers, len(live))] }
 
-// sample takes the worker's backlog, as [sharing.sample] does if this worker leads. It
-// reports whether another number of workers should share now.
+// sample takes the worker's backlog. If this worker leads, it decides anew how many
+// should share, by the largest backlog of those that do: a partition that has more than
+// the others may be anybody's. It reports whether that has changed.
 func (m *membership) sample(backlog int, live []string) (changed bool) {
+	m.backlogs = append(m.backlogs, backlog)
 	if live[0] != m.self {
 		return false
+	}
+	for _, id := range m.owners(live) {
+		backlog = max(backlog, m.others[id].backlog)
 	}
 	before := m.sharers
 	m.sharers = m.sharing.sample(backlog, before, len(live))
@@ -145,16 +176,8 @@ func joinPeers(conn *amqp.Connection) (*peers, error) {
 	return &peers{ch: ch, announcements: announcements}, nil
 }
 
-// announce publishes typeHello or typeBye of a worker. An error is ignored: it means
-// that the connection is being lost, which serve learns by itself.
-func (p *peers) announce(what string, m *membership) {
-	_ = p.ch.PublishWithContext(context.Background(), exchangeWorkers, "", false, false, amqp.Publishing{
-		Type: what, MessageId: m.self, Headers: amqp.Table{headerSharers: int32(m.sharers)}, //nolint:gosec // at most as many as there are workers
-	})
-}
-
-// receive records an announcement.
-func (m *membership) receive(d amqp.Delivery, now time.Time) {
-	sharers, _ := d.Headers[headerSharers].(int32)
-	m.update(d.MessageId, d.Type == typeBye, int(max(sharers, 0)), now)
+// announce publishes an announcement. An error is ignored: it means that the connection
+// is being lost, which serve learns by itself.
+func (p *peers) announce(what amqp.Publishing) {
+	_ = p.ch.PublishWithContext(context.Background(), exchangeWorkers, "", false, false, what)
 }

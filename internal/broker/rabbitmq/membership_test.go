@@ -10,9 +10,15 @@ import (
 	amqp "github.com/rabbitmq/amqp091-go"
 )
 
-// hello is the announcement of a worker.
+// hello is the announcement of a worker that was published and came.
 func hello(m *membership) amqp.Delivery {
-	return amqp.Delivery{Type: typeHello, MessageId: m.self, Headers: amqp.Table{headerSharers: int32(m.sharers)}} //nolint:gosec // few
+	p := m.announcement(typeHello)
+	return amqp.Delivery{Type: p.Type, MessageId: p.MessageId, Headers: p.Headers}
+}
+
+// says is the announcement of a worker.
+func says(id string, sharers, backlog int32) amqp.Delivery {
+	return amqp.Delivery{Type: typeHello, MessageId: id, Headers: amqp.Table{headerSharers: sharers, headerBacklog: backlog}}
 }
 
 // Each partition has one owner on which all workers agree, whatever the order of their
@@ -68,15 +74,15 @@ func TestLeaderLeaves(t *testing.T) {
 		},
 		"it is silent": func(m *membership, now time.Time) time.Time {
 			later := now.Add(memberTimeout + time.Second)
-			m.update("3", false, 2, later)
+			m.receive(says("3", 2, 0), later)
 			return later
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			now := time.Now()
 			m := newMembership("2", now)
-			m.update("1", false, 2, now)
-			m.update("3", false, 1, now) // it does not lead, and has not heard yet
+			m.receive(says("1", 2, 0), now)
+			m.receive(says("3", 1, 0), now) // it does not lead, and has not heard yet
 			live, _ := m.list(now)
 			if m.sample(fullBatch, live) || !slices.Equal(m.owners(live), []string{"1", "2"}) {
 				t.Fatalf("the owners are %v", m.owners(live))
@@ -106,5 +112,52 @@ func TestOlderVersionLeads(t *testing.T) {
 	live, _ := m.list(now)
 	if len(m.owners(live)) != 3 {
 		t.Errorf("%v own", m.owners(live))
+	}
+}
+
+// One partition may have more than all others, so the leader goes by the largest backlog
+// of those that share, whosever it is; those of workers that stand by say nothing.
+func TestLargestBacklogCounts(t *testing.T) {
+	now := time.Now()
+	m := newMembership("1", now)
+	share := func(second, third int32) int {
+		t.Helper()
+		m.receive(says("2", 0, second), now)
+		m.receive(says("3", 0, third), now)
+		live, _ := m.list(now)
+		for range 2 * quietSamples {
+			m.sample(0, live)
+		}
+		return len(m.owners(live))
+	}
+	if got := share(fullBatch, fullBatch); got != 1 {
+		t.Errorf("%d share because of what workers without partitions say", got)
+	}
+	m.sharers = 2
+	if got := share(fullBatch/2, fullBatch); got != 2 {
+		t.Errorf("%d share where the second has half a batch", got)
+	}
+	if got := share(fullBatch, 0); got != 3 {
+		t.Errorf("%d share where the second has too much", got)
+	}
+	if got := share(0, 0); got != 1 {
+		t.Errorf("%d share where nobody has anything", got)
+	}
+}
+
+// A worker says what it had on average since it last said so.
+func TestBacklogIsAnnounced(t *testing.T) {
+	now := time.Now()
+	m := newMembership("2", now)
+	m.receive(says("1", 1, 0), now)
+	live, _ := m.list(now)
+	for _, backlog := range []int{10, 20, 60} {
+		m.sample(backlog, live)
+	}
+	if got := m.announcement(typeHello).Headers[headerBacklog]; got != int32(30) {
+		t.Errorf("it says %v", got)
+	}
+	if got := m.announcement(typeHello).Headers[headerBacklog]; got != int32(0) {
+		t.Errorf("and then %v", got)
 	}
 }

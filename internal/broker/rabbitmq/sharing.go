@@ -11,9 +11,8 @@ import "time"
 // batches are large, and twice as many of half the size cost little more: then twice
 // as many workers share.
 //
-// The worker that leads decides, by what it sees itself: partitions are spread by a
-// hash, so each of those that share has about as much. One that cannot store, or
-// hangs, gathers messages too, and so shares with others.
+// The worker that leads decides, by the largest backlog of those that share. One that
+// cannot store, or hangs, gathers messages too, and so shares with others.
 //
 // The zero sharing is ready to be used. One goroutine uses it.
 type sharing struct {
@@ -37,7 +36,7 @@ const (
 	quietBacklog = fullBatch / 8
 )
 
-// sample takes the number of messages that wait or are in work at one worker, while
+// sample takes the number of messages that wait or are in work at a worker, while
 // workers of them share the partitions out of live ones, and returns how many should
 // share from now on, 1 to live.
 func (s *sharing) sample(backlog, workers, live int) int {
