@@ -153,6 +153,11 @@ bench-compare: build ## Measure Hikyaku, ejabberd and the original design on thi
 	done; \
 	./bin/hikyaku bench compare --published --report "$(OUT)/compare.html" --png "$(OUT)" "$${files[@]}"
 
+CONVERSATIONS ?= 10,300,1000
+.PHONY: bench-page
+bench-page: build ## Measure what the page costs in Chromium with CONVERSATIONS (10,300,1000)
+	cd web && npm run --silent measure -- --conversations $(CONVERSATIONS)
+
 .PHONY: picture
 picture: build ## Take the README's picture of the page again
 	cd web && node e2e/picture.mjs ../docs/images/page.png
