@@ -1,4 +1,4 @@
-import { useEffect, useState } from "react";
+import { useEffect, useMemo, useState } from "react";
 import { useTranslation } from "react-i18next";
 import { unreadOf, useApp } from "../state/app";
 import { useClient } from "../state/context";
@@ -45,9 +45,13 @@ export function App() {
     };
   }, [client]);
 
-  useTitle();
-
-  if (me) return <ChatScreen />;
+  if (me)
+    return (
+      <>
+        <WindowTitle />
+        <ChatScreen />
+      </>
+    );
   if (takenBy) return <OtherAccount {...takenBy} />;
   if (installation) return <AuthScreen />;
   return (
@@ -64,12 +68,18 @@ export function App() {
   );
 }
 
-/** Shows the number of unread messages in the window's title. */
-function useTitle() {
-  const unread = useApp((s) =>
-    Object.values(s.conversations).reduce((n, c) => n + unreadOf(c, s.localReadMarks[c.id] ?? 0), 0),
+/** Shows the number of unread messages in the window's title. It is a component of its
+ * own, since it looks at every message. */
+function WindowTitle() {
+  const conversations = useApp((s) => s.conversations);
+  const readMarks = useApp((s) => s.localReadMarks);
+  const unread = useMemo(
+    () => Object.values(conversations).reduce((n, c) => n + unreadOf(c, readMarks[c.id] ?? 0), 0),
+    [conversations, readMarks],
   );
   useEffect(() => {
     document.title = unread > 0 ? `(${unread > 99 ? "99+" : unread}) Hikyaku` : "Hikyaku";
   }, [unread]);
+  useEffect(() => () => void (document.title = "Hikyaku"), []);
+  return null;
 }

@@ -9,17 +9,14 @@ import { ConversationView } from "./timeline/ConversationView";
 
 export function ChatScreen() {
   const { t } = useTranslation();
-  const { presence } = useSession();
   const route = useRoute();
   const ready = useApp((s) => s.ready);
-  const current = useApp((s) => (route.conversation ? s.conversations[route.conversation] : undefined));
-  const count = useApp((s) => Object.keys(s.conversations).length);
+  const isOpen = useApp((s) => route.conversation !== null && route.conversation in s.conversations);
 
-  useEffect(() => presence.watch(), [presence, count, ready]);
   // Close a conversation that the user is no longer in.
   useEffect(() => {
-    if (ready && route.conversation && !current) navigate("/");
-  }, [ready, route.conversation, current]);
+    if (ready && route.conversation && !isOpen) navigate("/");
+  }, [ready, route.conversation, isOpen]);
 
   return (
     <div className="flex h-full flex-col">
@@ -27,13 +24,13 @@ export function ChatScreen() {
       <StorageStatus />
       <div className="flex min-h-0 flex-1">
         <aside
-          className={`w-full min-w-0 flex-col border-r border-line bg-panel md:flex md:w-80 md:shrink-0 ${current ? "hidden" : "flex"}`}
+          className={`w-full min-w-0 flex-col border-r border-line bg-panel md:flex md:w-80 md:shrink-0 ${isOpen ? "hidden" : "flex"}`}
         >
           <ConversationList selected={route.conversation} />
         </aside>
-        <main className={`min-w-0 flex-1 flex-col md:flex ${current ? "flex" : "hidden"}`}>
-          {current ? (
-            <ConversationView key={current.id} conversation={current} />
+        <main className={`min-w-0 flex-1 flex-col md:flex ${isOpen ? "flex" : "hidden"}`}>
+          {isOpen && route.conversation ? (
+            <OpenConversation key={route.conversation} id={route.conversation} />
           ) : (
             <div className="flex flex-1 flex-col items-center justify-center gap-2 p-8 text-center">
               <img src="/icon.svg" alt="" width={48} height={48} className="opacity-80" />
@@ -47,6 +44,11 @@ export function ChatScreen() {
       <Announcer />
     </div>
   );
+}
+
+function OpenConversation({ id }: { id: string }) {
+  const conversation = useApp((s) => s.conversations[id]);
+  return conversation ? <ConversationView conversation={conversation} /> : null;
 }
 
 function ConnectionStatus() {

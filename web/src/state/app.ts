@@ -53,7 +53,36 @@ export function unreadOf(c: Summary, readHere: number): number {
 
 /** Returns the conversations, the latest activity first. */
 export function byActivity(conversations: Record<string, Summary>): Summary[] {
-  return Object.values(conversations).sort((a, b) => b.active_at - a.active_at || (a.id < b.id ? 1 : -1));
+  return Object.values(conversations).sort(compareActivity);
+}
+
+function compareActivity(a: Summary, b: Summary): number {
+  return b.active_at - a.active_at || (a.id < b.id ? 1 : -1);
+}
+
+/** Returns a function that tells the ids of conversations, the latest activity first. It
+ * sorts what was in order before: where little has changed that takes one pass. While the
+ * order is the same it returns the same list. */
+export function activityOrder(): (conversations: AppState["conversations"]) => readonly string[] {
+  let seen: AppState["conversations"] = {};
+  let order: readonly string[] = [];
+  return (conversations) => {
+    if (conversations === seen) return order;
+    seen = conversations;
+    const known = new Set(order);
+    const ids = [...order, ...Object.keys(conversations).filter((id) => !known.has(id))];
+    const sorted = ids.flatMap((id) => conversations[id] ?? []).sort(compareActivity);
+    const isSame = sorted.length === order.length && sorted.every((c, i) => c.id === order[i]);
+    if (!isSame) order = sorted.map((c) => c.id);
+    return order;
+  };
+}
+
+const pageOrder = activityOrder();
+
+/** The ids of the conversations, the latest activity first. */
+export function useActivityOrder(): readonly string[] {
+  return useApp((s) => pageOrder(s.conversations));
 }
 
 /** Returns the messages that nobody gets when the outbox is deleted. */
