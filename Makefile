@@ -40,6 +40,7 @@ web/node_modules/.package-lock.json: web/package.json web/package-lock.json
 	@touch $@
 
 web/dist/index.html web/dist-report/report.js &: web/node_modules/.package-lock.json $(PAGE_SOURCES)
+	rm -rf web/dist/assets
 	cd web && npm run --silent build
 
 .PHONY: generate

@@ -3,9 +3,11 @@ import { useTranslation } from "react-i18next";
 import { unreadOf, useApp } from "../state/app";
 import { useClient } from "../state/context";
 import { Button } from "../ui/controls";
-import { AuthScreen } from "./auth/AuthScreen";
-import { OtherAccount } from "./auth/OtherAccount";
+import { lazily } from "../ui/lazily";
 import { ChatScreen } from "./ChatScreen";
+
+const AuthScreen = lazily(() => import("./auth/AuthScreen").then((m) => m.AuthScreen));
+const OtherAccount = lazily(() => import("./auth/OtherAccount").then((m) => m.OtherAccount));
 
 export function App() {
   const { t } = useTranslation();

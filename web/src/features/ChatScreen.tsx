@@ -3,9 +3,11 @@ import { useTranslation } from "react-i18next";
 import { useApp } from "../state/app";
 import { useSession } from "../state/context";
 import { navigate, useRoute } from "../state/route";
+import { lazily, loadAhead } from "../ui/lazily";
 import { ConversationList } from "./conversations/ConversationList";
-import { JoinDialog } from "./conversations/JoinDialog";
-import { ConversationView } from "./timeline/ConversationView";
+
+const ConversationView = lazily(() => import("./timeline/ConversationView").then((m) => m.ConversationView));
+const JoinDialog = lazily(() => import("./conversations/JoinDialog").then((m) => m.JoinDialog));
 
 export function ChatScreen() {
   const { t } = useTranslation();
@@ -13,6 +15,11 @@ export function ChatScreen() {
   const ready = useApp((s) => s.ready);
   const isOpen = useApp((s) => route.conversation !== null && route.conversation in s.conversations);
 
+  // While the list is on its way. The rest is loaded when there is nothing else to do.
+  useEffect(() => void ConversationView.preload().catch(() => {}), []);
+  useEffect(() => {
+    if (ready) whenIdle(() => void loadAhead());
+  }, [ready]);
   // Close a conversation that the user is no longer in.
   useEffect(() => {
     if (ready && route.conversation && !isOpen) navigate("/");
@@ -44,6 +51,12 @@ export function ChatScreen() {
       <Announcer />
     </div>
   );
+}
+
+/** Calls f when the page has drawn and has nothing to do. */
+function whenIdle(f: () => void) {
+  if ("requestIdleCallback" in window) requestIdleCallback(f);
+  else setTimeout(f, 1000); // Safari
 }
 
 function OpenConversation({ id }: { id: string }) {

@@ -111,6 +111,7 @@ async function openPage() {
       </ClientContext>,
     );
   });
+  await act(async () => void (await import("./timeline/ConversationView"))); // is loaded lazily
   await act(() => vi.advanceTimersByTimeAsync(1000));
   const list = screen.getByRole("navigation", { name: "Conversations" });
   return { server, changes, list };

@@ -1,14 +1,17 @@
-import { Menu } from "@base-ui/react/menu";
 import { memo, useCallback, useState } from "react";
 import { useTranslation } from "react-i18next";
 import { useApp } from "../../state/app";
 import { Avatar, Button } from "../../ui/controls";
 import { Icon } from "../../ui/icons";
-import { SettingsDialog } from "../settings/SettingsDialog";
+import { lazily } from "../../ui/lazily";
+import { MenuButton } from "../../ui/MenuButton";
 import { ConversationRows } from "./ConversationRows";
 import { FailedMessages } from "./FailedMessages";
-import { FindChannels } from "./FindChannels";
-import { NewConversation, type NewKind } from "./NewConversation";
+import type { NewKind } from "./NewConversation";
+
+const FindChannels = lazily(() => import("./FindChannels").then((m) => m.FindChannels));
+const NewConversation = lazily(() => import("./NewConversation").then((m) => m.NewConversation));
+const SettingsDialog = lazily(() => import("../settings/SettingsDialog").then((m) => m.SettingsDialog));
 
 export const ConversationList = memo(function ConversationList({ selected }: { selected: string | null }) {
   const { t } = useTranslation();
@@ -31,30 +34,18 @@ export const ConversationList = memo(function ConversationList({ selected }: { s
         >
           <Icon name="compass" />
         </Button>
-        <Menu.Root>
-          <Menu.Trigger
-            aria-label={t("newConversation")}
-            title={t("newConversation")}
-            className="rounded-lg p-2 text-dim hover:bg-line/50 hover:text-fg"
-          >
-            <Icon name="plus" />
-          </Menu.Trigger>
-          <Menu.Portal>
-            <Menu.Positioner sideOffset={4} align="end">
-              <Menu.Popup className="z-10 min-w-48 rounded-xl border border-line bg-raised p-1 shadow-lg outline-none">
-                {(["direct", "group", "channel"] as const).map((kind) => (
-                  <Menu.Item
-                    key={kind}
-                    onClick={() => setCreating(kind)}
-                    className="cursor-pointer rounded-lg px-3 py-2 outline-none data-highlighted:bg-accent-soft"
-                  >
-                    {t(kind === "direct" ? "newDirect" : kind === "group" ? "newGroup" : "newChannel")}
-                  </Menu.Item>
-                ))}
-              </Menu.Popup>
-            </Menu.Positioner>
-          </Menu.Portal>
-        </Menu.Root>
+        <MenuButton
+          label={t("newConversation")}
+          title={t("newConversation")}
+          className="rounded-lg p-2 text-dim hover:bg-line/50 hover:text-fg"
+          entries={[
+            { key: "direct", label: t("newDirect"), onSelect: () => setCreating("direct") },
+            { key: "group", label: t("newGroup"), onSelect: () => setCreating("group") },
+            { key: "channel", label: t("newChannel"), onSelect: () => setCreating("channel") },
+          ]}
+        >
+          <Icon name="plus" />
+        </MenuButton>
       </header>
       <FailedMessages />
       <ConversationRows selected={selected} onCreate={createDirect} />
