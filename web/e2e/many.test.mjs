@@ -54,7 +54,7 @@ test("a list of 300 conversations: scrolling, opening the 250th, a message there
   const id = seen.get(250).replace("/c/", "");
   const { writer } = conversations.find((c) => c.id === id);
   const row = list.locator(`a[href="/c/${id}"]`);
-  await list.evaluate((e) => e.scrollTo(0, 249 * e.querySelector("li").offsetHeight - 200));
+  await list.evaluate((e, part) => e.scrollTo(0, e.scrollHeight * part - e.clientHeight / 2), 250 / total);
   await row.waitFor();
   assert.equal(await row.locator("xpath=..").getAttribute("aria-posinset"), "250");
   await row.click();
@@ -116,5 +116,42 @@ test("a list of 300 conversations: scrolling, opening the 250th, a message there
   await page.keyboard.press("Enter");
   await waitUntil(() => page.url().endsWith(seen.get(total)), "Enter opens the row");
   if (process.env.SCREENSHOTS) await page.screenshot({ path: `${process.env.SCREENSHOTS}/many.png` });
+  assert.deepEqual(errors, []);
+});
+
+test("a room of 2,000: its members are loaded as one scrolls, and found by name", async () => {
+  const server = await Server.start();
+  const { admin, me, others } = await makeConversations(server, 1, 0, 2000);
+  const made = await server.api(admin.token, "POST", "/admin/batches/page/conversations", {
+    conversations: [{ kind: "channel", title: "everybody", members: [me.id, ...others.map((o) => o.id)] }],
+  });
+  const { context, page, errors } = await newPage(browser);
+  await logIn(context, server, me);
+  const asked = [];
+  page.on("request", (r) => r.url().includes("/members?") && asked.push(r.url()));
+  await page.goto(`${server.url}/c/${made.items[0].id}`);
+  await page.getByRole("button", { name: "Show members" }).click();
+  const dialog = page.getByRole("dialog");
+  const list = dialog.getByRole("group", { name: /members/ });
+  const rows = list.getByRole("listitem");
+  await rows.first().waitFor();
+  assert.ok((await rows.count()) < 50, "only what is in view is in the document");
+  assert.ok(asked.length <= 2, `${asked.length} pages before anybody scrolls`);
+  await list.evaluate((e) => e.scrollTo(0, e.scrollHeight));
+  await waitUntil(() => asked.length > 2, "the next page is asked for");
+  await waitUntil(async () => {
+    await list.evaluate((e) => e.scrollTo(0, e.scrollHeight));
+    return rows.filter({ hasText: "@person2000" }).count();
+  }, "the last one is there");
+  assert.ok((await rows.count()) < 50, "only what is in view is in the document");
+
+  await dialog.getByRole("searchbox", { name: "Search members" }).fill("SON 1234");
+  await waitUntil(async () => (await rows.count()) === 1, "one is found");
+  await rows.getByText("@person1234").waitFor();
+  assert.deepEqual(await accessibilityViolations(page), []);
+  if (process.env.SCREENSHOTS) await page.screenshot({ path: `${process.env.SCREENSHOTS}/members.png` });
+  await dialog.getByRole("button", { name: "Remove: Person 1234", exact: true }).click();
+  await dialog.getByText("Nobody found").waitFor();
+  await dialog.getByText("2000 members").waitFor();
   assert.deepEqual(errors, []);
 });

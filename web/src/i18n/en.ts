@@ -41,6 +41,8 @@ export const en = {
   topicHint: "What it is about (optional).",
   people: "People",
   findPeople: "Search people by name",
+  searchMembers: "Search members",
+  searchAccounts: "Search accounts",
   searchChannels: "Search channels",
   create: "Create",
   join: "Join",

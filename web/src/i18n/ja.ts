@@ -45,6 +45,8 @@ export const ja: Record<keyof typeof en, string> = {
   topicHint: "何についての会話か（任意）。",
   people: "メンバー",
   findPeople: "名前で人を探す",
+  searchMembers: "メンバーを検索",
+  searchAccounts: "アカウントを検索",
   searchChannels: "チャンネルを検索",
   create: "作成",
   join: "参加",
