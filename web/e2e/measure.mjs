@@ -8,7 +8,7 @@
 // much processor time the process took, what is in its heap after a collection, how
 // much memory it has for itself, the longest time for which nothing else could happen,
 // and the frames that were not drawn in time.
-import { readdir, readFile, writeFile } from "node:fs/promises";
+import { readFile, writeFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { gzipSync } from "node:zlib";
@@ -218,15 +218,28 @@ async function measure(browser, n) {
   };
 }
 
-/** What a browser loads before the list is shown, as its requests tell, compressed. */
+/** What a browser loads before the list is shown, with a conversation, and in all, in bytes
+ * compressed as the server sends them. */
 async function bundle() {
-  const assets = resolve(import.meta.dirname, "../dist/assets");
-  const html = await readFile(resolve(assets, "../index.html"), "utf8");
-  const sizes = {};
-  for (const name of await readdir(assets)) sizes[name] = gzipSync(await readFile(join(assets, name)), { level: 9 }).length; // prettier-ignore
-  const first = Object.entries(sizes).filter(([name]) => html.includes(name));
-  const total = (list) => list.reduce((n, [, size]) => n + size, 0);
-  return { first: total(first) + gzipSync(html).length, all: total(Object.entries(sizes)), files: sizes };
+  const dist = resolve(import.meta.dirname, "../dist");
+  const manifest = JSON.parse(await readFile(join(dist, "assets/manifest.json"), "utf8"));
+  const sizeOf = async (...keys) => {
+    const files = new Set(["index.html"]);
+    const add = (key) => {
+      const { file, css = [], imports = [] } = manifest[key];
+      if (files.has(file)) return;
+      for (const f of [file, ...css]) files.add(f);
+      imports.forEach(add);
+    };
+    keys.forEach(add);
+    const read = async (f) => gzipSync(await readFile(join(dist, f)), { level: 9 }).length;
+    return (await Promise.all([...files].map(read))).reduce((n, size) => n + size, 0);
+  };
+  return {
+    first: await sizeOf("index.html"),
+    conversation: await sizeOf("index.html", "src/features/timeline/ConversationView.tsx"),
+    all: await sizeOf(...Object.keys(manifest)),
+  };
 }
 
 const browser = await launchBrowser();
@@ -248,9 +261,8 @@ for (const n of options.conversations.split(",").map(Number)) {
   console.log(`  scrolling messages: ${r.scrollingTimeline.result} of ${frames} frames dropped, ${work(r.scrollingTimeline)}`); // prettier-ignore
 }
 const size = await bundle();
-console.log(
-  `bundle: first load ${(size.first / 1000).toFixed(1)} kB gzip, all ${(size.all / 1000).toFixed(1)} kB`,
-);
+const kB = (n) => (n / 1000).toFixed(1) + " kB";
+console.log(`gzip: ${kB(size.first)} for the list, ${kB(size.conversation)} with a conversation, ${kB(size.all)} in all`); // prettier-ignore
 if (options.json) await writeFile(options.json, JSON.stringify({ results, bundle: size }, null, 2));
 await browser.close();
 

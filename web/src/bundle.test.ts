@@ -29,7 +29,7 @@ function filesOf(...keys: string[]): Set<string> {
 const totalOf = (files: Iterable<string>) => [...files].reduce((n, f) => n + sizeOf(f), 0);
 
 it("loads little before the list of conversations is shown", () => {
-  expect(totalOf(["index.html", ...filesOf("index.html")])).toBeLessThan(132_000);
+  expect(totalOf(["index.html", ...filesOf("index.html")])).toBeLessThan(120_000);
 });
 
 it("loads the other screens when they are needed", () => {
@@ -46,5 +46,5 @@ it("loads the other screens when they are needed", () => {
 
 it("loads no more than needed for a conversation", () => {
   const shown = filesOf("index.html", "src/features/timeline/ConversationView.tsx");
-  expect(totalOf(["index.html", ...shown])).toBeLessThan(255_000);
+  expect(totalOf(["index.html", ...shown])).toBeLessThan(240_000);
 });

@@ -1,5 +1,5 @@
 import { useEffect, useMemo, useState } from "react";
-import { useTranslation } from "react-i18next";
+import { useTranslation } from "../i18n";
 import { unreadOf, useApp } from "../state/app";
 import { useClient } from "../state/context";
 import { Button } from "../ui/controls";

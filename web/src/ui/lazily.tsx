@@ -1,5 +1,5 @@
 import { useEffect, useState, type ComponentType } from "react";
-import { useTranslation } from "react-i18next";
+import { useTranslation } from "../i18n";
 import { Button } from "./controls";
 
 type State = "loading" | "failed" | "loaded";

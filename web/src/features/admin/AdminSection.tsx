@@ -1,5 +1,5 @@
 import { useCallback, useState } from "react";
-import { useTranslation } from "react-i18next";
+import { useTranslation } from "../../i18n";
 import type { Invitation, User } from "../../protocol/types";
 import { useApp } from "../../state/app";
 import { useClient } from "../../state/context";

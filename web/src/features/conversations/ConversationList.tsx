@@ -1,5 +1,5 @@
 import { memo, useCallback, useState } from "react";
-import { useTranslation } from "react-i18next";
+import { useTranslation } from "../../i18n";
 import { useApp } from "../../state/app";
 import { Avatar, Button } from "../../ui/controls";
 import { Icon } from "../../ui/icons";

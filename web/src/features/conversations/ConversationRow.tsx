@@ -1,5 +1,5 @@
 import { memo } from "react";
-import { useTranslation } from "react-i18next";
+import { useTranslation } from "../../i18n";
 import type { Summary } from "../../protocol/types";
 import { conversationName, unreadOf, useApp } from "../../state/app";
 import { navigate } from "../../state/route";
@@ -73,7 +73,7 @@ function Row({
         </span>
         <span className="flex items-center gap-2">
           <span className={`flex-1 truncate text-sm ${typingUser ? "text-accent" : "text-dim"}`}>
-            {typingUser ? t("typing_one", { names: typingName }) : prefix + preview || "\u00a0"}
+            {typingUser ? t("typing", { count: 1, names: typingName }) : prefix + preview || "\u00a0"}
           </span>
           {unread > 0 && (
             <span
