@@ -130,7 +130,7 @@ test("a room of 2,000: its members are loaded as one scrolls, and found by name"
   const asked = [];
   page.on("request", (r) => r.url().includes("/members?") && asked.push(r.url()));
   await page.goto(`${server.url}/c/${made.items[0].id}`);
-  await page.getByRole("button", { name: "Show members" }).click();
+  await page.getByRole("button", { name: "Members and settings" }).click();
   const dialog = page.getByRole("dialog");
   const list = dialog.getByRole("group", { name: /members/ });
   const rows = list.getByRole("listitem");

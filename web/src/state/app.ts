@@ -61,21 +61,44 @@ function compareActivity(a: Summary, b: Summary): number {
 }
 
 /** Returns a function that tells the ids of conversations, the latest activity first. It
- * sorts what was in order before: where little has changed that takes one pass. While the
- * order is the same it returns the same list. */
+ * sorts those that have changed, and puts them between the others. While the order is the
+ * same it returns the same list. */
 export function activityOrder(): (conversations: AppState["conversations"]) => readonly string[] {
   let seen: AppState["conversations"] = {};
+  let sorted: Summary[] = [];
   let order: readonly string[] = [];
   return (conversations) => {
     if (conversations === seen) return order;
     seen = conversations;
-    const known = new Set(order);
-    const ids = [...order, ...Object.keys(conversations).filter((id) => !known.has(id))];
-    const sorted = ids.flatMap((id) => conversations[id] ?? []).sort(compareActivity);
+    const same: Summary[] = [];
+    const changed: Summary[] = [];
+    for (const c of sorted) {
+      const now = conversations[c.id];
+      if (now === c) same.push(c);
+      else if (now) changed.push(now);
+    }
+    const ids = Object.keys(conversations);
+    if (ids.length > same.length + changed.length) {
+      const known = new Set(order);
+      for (const id of ids) if (!known.has(id)) changed.push(conversations[id]!);
+    }
+    sorted = merge(same, changed.sort(compareActivity));
     const isSame = sorted.length === order.length && sorted.every((c, i) => c.id === order[i]);
     if (!isSame) order = sorted.map((c) => c.id);
     return order;
   };
+}
+
+/** Merges two sorted lists. */
+function merge(a: Summary[], b: Summary[]): Summary[] {
+  const all: Summary[] = [];
+  let i = 0;
+  for (const c of b) {
+    while (i < a.length && compareActivity(a[i]!, c) < 0) all.push(a[i++]!);
+    all.push(c);
+  }
+  while (i < a.length) all.push(a[i++]!);
+  return all;
 }
 
 const pageOrder = activityOrder();

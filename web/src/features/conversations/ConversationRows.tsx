@@ -17,7 +17,7 @@ import { Button } from "../../ui/controls";
 import { ConversationRow } from "./ConversationRow";
 
 /** The height of a row, in pixels, before it is measured. */
-const rowHeight = 60;
+const rowHeight = 58;
 
 type Props = { selected: string | null; onCreate: () => void };
 
