@@ -10,7 +10,7 @@ type Props<T> = {
   pages: Pages<T>;
   /** Makes the row of an item, with a key. */
   children: (item: T) => ReactElement;
-  /** Called with what has come into view. */
+  /** Called with what is in view, when the list comes to rest. */
   onView?: (items: T[]) => void;
 };
 
@@ -19,15 +19,21 @@ type Props<T> = {
 export function PagedList<T>({ label, pages, children, onView }: Props<T>) {
   const { items, hasMore, more } = pages;
   const list = useRef<VirtualizerHandle>(null);
-  const look = useCallback(() => {
+  const inView = useCallback((): [first: number, last: number] => {
     const l = list.current;
-    if (!l) return;
-    const first = l.findItemIndex(l.scrollOffset);
-    const last = l.findItemIndex(l.scrollOffset + l.viewportSize);
-    if (hasMore && last >= items.length - ahead) more();
+    if (!l) return [0, -1];
+    return [l.findItemIndex(l.scrollOffset), l.findItemIndex(l.scrollOffset + l.viewportSize)];
+  }, []);
+  const loadAhead = useCallback(() => {
+    if (hasMore && inView()[1] >= items.length - ahead) more();
+  }, [items, hasMore, more, inView]);
+  // Not for each step of a scroll: the server is told whom the page watches.
+  const tellView = useCallback(() => {
+    const [first, last] = inView();
     onView?.(items.slice(first, last + 1));
-  }, [items, hasMore, more, onView]);
-  useEffect(look, [look]);
+  }, [items, inView, onView]);
+  useEffect(loadAhead, [loadAhead]);
+  useEffect(tellView, [tellView]);
   return (
     <div
       role="group"
@@ -35,7 +41,15 @@ export function PagedList<T>({ label, pages, children, onView }: Props<T>) {
       tabIndex={0}
       className="max-h-[50dvh] overflow-y-auto rounded-lg [overflow-anchor:none]"
     >
-      <Virtualizer ref={list} as="ul" item="li" data={items} onScroll={look} onResize={look}>
+      <Virtualizer
+        ref={list}
+        as="ul"
+        item="li"
+        data={items}
+        onScroll={loadAhead}
+        onScrollEnd={tellView}
+        onResize={tellView}
+      >
         {children}
       </Virtualizer>
     </div>
