@@ -40,6 +40,7 @@ web/node_modules/.package-lock.json: web/package.json web/package-lock.json
 	@touch $@
 
 web/dist/index.html web/dist-report/report.js &: web/node_modules/.package-lock.json $(PAGE_SOURCES)
+	rm -rf web/dist/assets
 	cd web && npm run --silent build
 
 .PHONY: generate
@@ -152,6 +153,11 @@ bench-compare: build ## Measure Hikyaku, ejabberd and the original design on thi
 	  done; \
 	done; \
 	./bin/hikyaku bench compare --published --report "$(OUT)/compare.html" --png "$(OUT)" "$${files[@]}"
+
+CONVERSATIONS ?= 10,300,1000
+.PHONY: bench-page
+bench-page: build ## Measure what the page costs in Chromium with CONVERSATIONS (10,300,1000)
+	cd web && npm run --silent measure -- --conversations $(CONVERSATIONS)
 
 .PHONY: picture
 picture: build ## Take the README's picture of the page again

@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"net/http"
+	"strings"
 
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
 	"github.com/hikyaku-chat/hikyaku/internal/store"
@@ -55,7 +56,11 @@ func (a *API) registerInvitations() {
 func (a *API) registerAdmin() {
 	const tag = "Administration"
 	handle(a, operation{id: "list-accounts", method: http.MethodGet, path: "/admin/users", tag: tag, summary: "All accounts"},
-		func(ctx context.Context, in *struct{ Paging }) (*body[items[wire.User]], error) {
+		func(ctx context.Context, in *struct {
+			Paging
+			NameQuery
+		},
+		) (*body[items[wire.User]], error) {
 			if err := requireAdmin(ctx); err != nil {
 				return nil, err
 			}
@@ -65,7 +70,7 @@ func (a *API) registerAdmin() {
 					return nil, err
 				}
 			}
-			all, err := a.cfg.Store.AllUsers(ctx, after, in.Limit+1)
+			all, err := a.cfg.Store.AllUsers(ctx, strings.TrimSpace(in.Q), after, in.Limit+1)
 			if err != nil {
 				return nil, err
 			}

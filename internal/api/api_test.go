@@ -390,6 +390,19 @@ func TestConversations(t *testing.T) {
 	if n := len(list(eve.ok("GET", path+"/members?limit=200", nil))); n != 3 {
 		t.Errorf("%d members", n)
 	}
+	// In pages of those whose names contain a text.
+	for q, want := range map[string]int{"": 3, "%20": 3, "E": 2, "ev": 1, "%25": 0} {
+		found, next := 0, ""
+		for ok := true; ok; {
+			page := eve.ok("GET", path+"/members?limit=1&q="+q+next, nil)
+			found += len(list(page))
+			next, ok = page["next"].(string)
+			next = "&cursor=" + next
+		}
+		if found != want {
+			t.Errorf("members named %q: %d, not %d", q, found, want)
+		}
+	}
 	aki.ok("DELETE", path+"/members/"+eve.id, nil)
 	eve.refused("GET", path, nil, 404, "not_found", "")
 	aki.ok("POST", path+"/leave", nil)
@@ -501,6 +514,9 @@ func TestAdministration(t *testing.T) {
 	f := start(t, api.Open)
 	aki, ben := f.register("aki"), f.register("ben")
 	ben.refused("GET", "/admin/users", nil, 403, "forbidden", "")
+	if found := list(aki.ok("GET", "/admin/users?q=BE", nil)); len(found) != 1 {
+		t.Errorf("accounts named be: %v", found)
+	}
 	ben.refused("PATCH", "/admin/users/"+aki.id, object{"disabled": true}, 403, "forbidden", "")
 	aki.refused("PATCH", "/admin/users/"+aki.id, object{"disabled": true}, 403, "forbidden", "")
 	f.announced.take()

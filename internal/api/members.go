@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"net/http"
+	"strings"
 
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
 	"github.com/hikyaku-chat/hikyaku/internal/wire"
@@ -57,6 +58,7 @@ func (a *API) removeMember(ctx context.Context, id chat.ConversationID, user cha
 func (a *API) listMembers(ctx context.Context, in *struct {
 	ConversationInput
 	Paging
+	NameQuery
 },
 ) (*body[items[wire.Member]], error) {
 	var after chat.UserID
@@ -65,7 +67,7 @@ func (a *API) listMembers(ctx context.Context, in *struct {
 			return nil, err
 		}
 	}
-	page, err := a.cfg.Store.MembersOf(ctx, in.ID.v, callerID(ctx), after, in.Limit+1)
+	page, err := a.cfg.Store.MembersOf(ctx, in.ID.v, callerID(ctx), strings.TrimSpace(in.Q), after, in.Limit+1)
 	if err != nil {
 		return nil, err
 	}

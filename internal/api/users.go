@@ -15,9 +15,14 @@ import (
 // maxIDs is the maximum number of users in a request by id.
 const maxIDs = 200
 
+// NameQuery is embedded by inputs of lists of people that can be searched.
+type NameQuery struct {
+	Q string `query:"q" maxLength:"200" doc:"part of a name or a display name, caseless"`
+}
+
 type usersInput struct {
 	Paging
-	Q   string `query:"q" maxLength:"200" doc:"part of a name, caseless"`
+	NameQuery
 	IDs string `query:"ids" maxLength:"8000" doc:"exactly these people, up to 200 ids with commas between"`
 }
 

@@ -85,7 +85,7 @@ func (o *Operator) EachUser(ctx context.Context, f func(chat.User)) error {
 	const page = 200
 	after := ""
 	for {
-		users, err := o.store.AllUsers(ctx, after, page)
+		users, err := o.store.AllUsers(ctx, "", after, page)
 		if err != nil {
 			return err
 		}

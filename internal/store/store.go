@@ -95,9 +95,9 @@ type Accounts interface {
 	// SearchUsers lists accounts that are not disabled whose name or display
 	// name contains the text (caseless), ordered by name, after the name given.
 	SearchUsers(ctx context.Context, text, after string, limit int) ([]chat.User, error)
-	// AllUsers lists every account, disabled ones too, ordered by name, after
-	// the name given.
-	AllUsers(ctx context.Context, after string, limit int) ([]chat.User, error)
+	// AllUsers lists every account whose name or display name contains the text
+	// (caseless), disabled ones too, ordered by name, after the name given.
+	AllUsers(ctx context.Context, text, after string, limit int) ([]chat.User, error)
 	// UpdateUser changes the fields of c that are not nil.
 	UpdateUser(ctx context.Context, id chat.UserID, c UserChange) (chat.User, error)
 	// SetLastSeen records when a user's last device disconnected. The time never
@@ -264,8 +264,9 @@ type Members interface {
 	RemoveMember(ctx context.Context, id chat.ConversationID, by, user chat.UserID) (Change, error)
 	// SetRole changes the role of a member. The last owner stays owner.
 	SetRole(ctx context.Context, id chat.ConversationID, by, user chat.UserID, role chat.Role) (Change, error)
-	// MembersOf lists members by user id, after the given one.
-	MembersOf(ctx context.Context, id chat.ConversationID, by, after chat.UserID, limit int) ([]chat.Membership, error)
+	// MembersOf lists the members whose name or display name contains the text
+	// (caseless), by user id, after the given one.
+	MembersOf(ctx context.Context, id chat.ConversationID, by chat.UserID, text string, after chat.UserID, limit int) ([]chat.Membership, error)
 	// MemberIDs returns all members, ascending, and the MembersRev at which they
 	// are the members.
 	MemberIDs(ctx context.Context, id chat.ConversationID) ([]chat.UserID, int64, error)

@@ -15,7 +15,7 @@ const browserPath = process.env.CHROMIUM ?? "/usr/bin/chromium";
 
 /** How long to wait for a condition, in milliseconds: long enough for a machine
  * that is busy with other work. Only a condition that never holds takes so long. */
-export const timeout = 120_000;
+export const timeout = 20_000;
 
 /** Waits until a condition holds. */
 export async function waitUntil(condition, description) {

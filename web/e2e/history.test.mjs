@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { connect } from "node:net";
-import { messageWith, launchBrowser, messageId, signUp, Server } from "./harness.mjs";
+import { messageWith, launchBrowser, signUp, Server } from "./harness.mjs";
+import { sendMessages } from "./seed.mjs";
 
 const total = 50_000;
 
@@ -15,56 +15,12 @@ after(async () => {
   await server?.stop();
 });
 
-/** The frame of a client for a text, masked with zeros. */
-function encodeFrame(text) {
-  const payload = Buffer.from(text);
-  const head = payload.length < 126 ? [0x81, 0x80 | payload.length] : [0x81, 0xfe, payload.length >> 8, payload.length & 255]; // prettier-ignore
-  return Buffer.concat([Buffer.from(head), Buffer.alloc(4), payload]);
-}
-
-/** Sends n messages through a WebSocket, with at most a window of them in
- * flight. Node's own WebSocket cannot send the Authorization header. */
-async function sendMessages(token, conversation, n) {
-  const window = 750;
-  const accepted = '"t":"accepted"';
-  const socket = connect(server.port, "127.0.0.1");
-  const key = Buffer.from("0123456789abcdef").toString("base64");
-  socket.write(
-    `GET /api/v1/socket HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n` +
-      `Sec-WebSocket-Key: ${key}\r\nSec-WebSocket-Protocol: hikyaku.v1\r\nAuthorization: Bearer ${token}\r\n\r\n`,
-  );
-  let sent = 0;
-  let answered = 0;
-  let rest = "";
-  const send = () => {
-    for (; sent < n && sent - answered < window; sent++) {
-      const body = `message ${sent + 1}` + " and more".repeat((sent + 1) % 7);
-      const frame = { t: "send", id: messageId(sent + 1), conversation, body };
-      socket.write(encodeFrame(JSON.stringify(frame)));
-    }
-  };
-  try {
-    await new Promise((resolve, reject) => {
-      socket.on("error", reject);
-      socket.on("close", () => reject(new Error("the connection ended")));
-      socket.on("data", (data) => {
-        const text = rest + data.toString("latin1");
-        answered += text.split(accepted).length - 1;
-        rest = text.slice(1 - accepted.length);
-        if (text.includes('"t":"rejected"')) reject(new Error(text.slice(0, 500)));
-        if (answered >= n) resolve();
-        else send();
-      });
-    });
-  } finally {
-    socket.destroy();
-  }
-}
-
 test("scrolling through 50,000 messages", async () => {
   const writer = await server.registerAccount("writer");
   const c = await server.api(writer.token, "POST", "/conversations", { kind: "channel", title: "archive" });
-  await sendMessages(writer.token, c.id, total);
+  const body = (n) => `message ${n}` + " and more".repeat(n % 7);
+  const messages = Array.from({ length: total }, (_, i) => ({ conversation: c.id, body: body(i + 1) }));
+  await sendMessages(server, writer.token, messages);
 
   const aki = await signUp(browser, server, "aki");
   const page = aki.page;

@@ -108,9 +108,11 @@ func (s *Store) SearchUsers(ctx context.Context, text, after string, limit int) 
 }
 
 // AllUsers lists every account; see the contract.
-func (s *Store) AllUsers(ctx context.Context, after string, limit int) ([]chat.User, error) {
+func (s *Store) AllUsers(ctx context.Context, text, after string, limit int) ([]chat.User, error) {
 	return read(ctx, s, "list accounts", func(ctx context.Context, q querier) ([]chat.User, error) {
-		return collectUsers(q.Query(ctx, `SELECT `+userColumns+` FROM users u WHERE u.name > $1 ORDER BY u.name LIMIT $2`, after, max(limit, 0)))
+		return collectUsers(q.Query(ctx, `SELECT `+userColumns+` FROM users u WHERE u.name > $1
+			AND ($2 = '' OR position($2 IN u.name_fold) > 0 OR position($2 IN u.display_fold) > 0)
+			ORDER BY u.name LIMIT $3`, after, textfold.Fold(text), max(limit, 0)))
 	})
 }
 

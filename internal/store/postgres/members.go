@@ -8,6 +8,7 @@ import (
 
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
 	"github.com/hikyaku-chat/hikyaku/internal/store"
+	"github.com/hikyaku-chat/hikyaku/internal/textfold"
 )
 
 // Role returns a user's role in a conversation, "" for a non-member.
@@ -29,7 +30,7 @@ func (t *tx) NonMembers(id chat.ConversationID, users []chat.UserID) ([]chat.Use
 
 // Memberships returns all members of a conversation.
 func (t *tx) Memberships(id chat.ConversationID) ([]chat.Membership, error) {
-	return memberships(t.ctx, t.Tx, id, 0, chat.MaxMembers)
+	return memberships(t.ctx, t.Tx, id, "", 0, chat.MaxMembers)
 }
 
 // CountOwners returns how many members are owners.
@@ -73,10 +74,13 @@ func membershipFields(m *chat.Membership) []any {
 	return []any{&m.Conversation, &m.User, &m.Role, &m.JoinedAt, &m.Read, &m.Received}
 }
 
-// memberships lists members by user id after the given one.
-func memberships(ctx context.Context, q querier, id chat.ConversationID, after chat.UserID, limit int) ([]chat.Membership, error) {
+// memberships lists members whose names contain a folded text, by user id after the
+// given one.
+func memberships(ctx context.Context, q querier, id chat.ConversationID, fold string, after chat.UserID, limit int) ([]chat.Membership, error) {
 	rows, err := q.Query(ctx, `SELECT `+membershipColumns+` FROM members m
-		WHERE m.conversation = $1 AND m.role <> '' AND m.account > $2 ORDER BY m.account LIMIT $3`, id, after, limit)
+		WHERE m.conversation = $1 AND m.role <> '' AND m.account > $2 AND ($4 = '' OR EXISTS (SELECT FROM users u
+			WHERE u.id = m.account AND (position($4 IN u.name_fold) > 0 OR position($4 IN u.display_fold) > 0)))
+		ORDER BY m.account LIMIT $3`, id, after, limit, fold)
 	if err != nil {
 		return nil, err
 	}
@@ -88,12 +92,12 @@ func memberships(ctx context.Context, q querier, id chat.ConversationID, after c
 }
 
 // MembersOf lists members; see the contract.
-func (s *Store) MembersOf(ctx context.Context, id chat.ConversationID, by, after chat.UserID, limit int) ([]chat.Membership, error) {
+func (s *Store) MembersOf(ctx context.Context, id chat.ConversationID, by chat.UserID, text string, after chat.UserID, limit int) ([]chat.Membership, error) {
 	return read(ctx, s, "list members", func(ctx context.Context, q querier) ([]chat.Membership, error) {
 		if _, _, err := readerRole(ctx, q, id, by); err != nil {
 			return nil, err
 		}
-		return memberships(ctx, q, id, after, max(limit, 0))
+		return memberships(ctx, q, id, textfold.Fold(text), after, max(limit, 0))
 	})
 }
 

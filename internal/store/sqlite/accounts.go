@@ -109,12 +109,14 @@ func (s *Store) SearchUsers(ctx context.Context, text, after string, limit int) 
 }
 
 // AllUsers lists every account; see the contract.
-func (s *Store) AllUsers(ctx context.Context, after string, limit int) ([]chat.User, error) {
+func (s *Store) AllUsers(ctx context.Context, text, after string, limit int) ([]chat.User, error) {
 	return read(ctx, s, "list accounts", func(c *conn) (out []chat.User, err error) {
-		err = c.query(`SELECT `+userColumns+` FROM users u WHERE u.name > ? ORDER BY u.name LIMIT +?`, func(r row) error {
+		err = c.query(`SELECT `+userColumns+` FROM users u WHERE u.name > ?1
+			AND (?2 = '' OR instr(u.name_fold, ?2) > 0 OR instr(u.display_fold, ?2) > 0)
+			ORDER BY u.name LIMIT +?3`, func(r row) error {
 			out = append(out, scanUser(r))
 			return nil
-		}, after, max(limit, 0))
+		}, after, textfold.Fold(text), max(limit, 0))
 		return out, err
 	})
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
 	"github.com/hikyaku-chat/hikyaku/internal/store"
+	"github.com/hikyaku-chat/hikyaku/internal/textfold"
 )
 
 // Role returns a user's role in a conversation, "" for a non-member.
@@ -37,7 +38,7 @@ func (t *tx) Memberships(id chat.ConversationID) ([]chat.Membership, error) {
 	if err != nil {
 		return nil, err
 	}
-	return memberships(t.conn, id, c.slot, 0, -1)
+	return memberships(t.conn, id, c.slot, "", 0, -1)
 }
 
 // CountOwners returns how many members are owners.
@@ -90,26 +91,28 @@ func scanMembership(id chat.ConversationID, r row) chat.Membership {
 	}
 }
 
-// memberships lists members by user id after the given one; a negative limit
-// means no limit.
-func memberships(c *conn, id chat.ConversationID, slot int64, after chat.UserID, limit int) (out []chat.Membership, err error) {
+// memberships lists members whose names contain a folded text, by user id after the
+// given one; a negative limit means no limit.
+func memberships(c *conn, id chat.ConversationID, slot int64, fold string, after chat.UserID, limit int) (out []chat.Membership, err error) {
 	err = c.query(`SELECT `+membershipColumns+`
 		FROM members i INDEXED BY members_by_conversation JOIN members m ON m.user = i.user AND m.slot = i.slot
-		WHERE i.slot = ? AND i.role <> '' AND i.user > ? ORDER BY i.user LIMIT +?`, func(r row) error {
+		WHERE i.slot = ?1 AND i.role <> '' AND i.user > ?2 AND (?3 = '' OR EXISTS (SELECT 1 FROM users u
+			WHERE u.id = i.user AND (instr(u.name_fold, ?3) > 0 OR instr(u.display_fold, ?3) > 0)))
+		ORDER BY i.user LIMIT +?4`, func(r row) error {
 		out = append(out, scanMembership(id, r))
 		return nil
-	}, slot, after, limit)
+	}, slot, after, fold, limit)
 	return out, err
 }
 
 // MembersOf lists members; see the contract.
-func (s *Store) MembersOf(ctx context.Context, id chat.ConversationID, by, after chat.UserID, limit int) ([]chat.Membership, error) {
+func (s *Store) MembersOf(ctx context.Context, id chat.ConversationID, by chat.UserID, text string, after chat.UserID, limit int) ([]chat.Membership, error) {
 	return read(ctx, s, "list members", func(c *conn) ([]chat.Membership, error) {
 		v, err := conversationForReader(c, id, by)
 		if err != nil {
 			return nil, err
 		}
-		return memberships(c, id, v.slot, after, max(limit, 0))
+		return memberships(c, id, v.slot, textfold.Fold(text), after, max(limit, 0))
 	})
 }
 

@@ -197,7 +197,7 @@ func allUsers(f *fixture) {
 	}
 	var names []string
 	for after := ""; ; {
-		page := must[[]chat.User](f)(f.s.AllUsers(f.ctx(), after, 1))
+		page := must[[]chat.User](f)(f.s.AllUsers(f.ctx(), "", after, 1))
 		if len(page) == 0 {
 			break
 		}
@@ -205,7 +205,19 @@ func allUsers(f *fixture) {
 		names = append(names, after)
 	}
 	f.equal("paged", names, want)
-	f.equal("at once", len(must[[]chat.User](f)(f.s.AllUsers(f.ctx(), "anna", 10))), 3)
+	f.equal("at once", len(must[[]chat.User](f)(f.s.AllUsers(f.ctx(), "", "anna", 10))), 3)
+	display := "Quite Other"
+	u, _, err := f.s.Credentials(f.ctx(), "dina")
+	f.noError(err)
+	must[chat.User](f)(f.s.UpdateUser(f.ctx(), u.ID, store.UserChange{DisplayName: &display}))
+	for text, want := range map[string][]string{"R": {"bert", "carl", "dina"}, "quite": {"dina"}, "ber": {"bert"}, "%": nil} {
+		var names []string
+		for _, u := range must[[]chat.User](f)(f.s.AllUsers(f.ctx(), text, "", 10)) {
+			names = append(names, u.Name)
+		}
+		f.equal("search "+text, names, want)
+	}
+	f.equal("search, paged", len(must[[]chat.User](f)(f.s.AllUsers(f.ctx(), "r", "bert", 1))), 1)
 }
 
 func updateUser(f *fixture) {

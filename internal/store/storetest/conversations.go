@@ -140,7 +140,7 @@ func nonMembers(f *fixture) {
 			"RemoveMember":       second(f.s.RemoveMember(f.ctx(), id, outsider, owner)),
 			"leave":              second(f.s.RemoveMember(f.ctx(), id, outsider, outsider)),
 			"SetRole":            second(f.s.SetRole(f.ctx(), id, outsider, owner, chat.Member)),
-			"MembersOf":          second(f.s.MembersOf(f.ctx(), id, outsider, 0, 10)),
+			"MembersOf":          second(f.s.MembersOf(f.ctx(), id, outsider, "", 0, 10)),
 			"Mark":               third(f.s.Mark(f.ctx(), id, outsider, 1, 1)),
 			"CreateLink":         second(f.s.CreateLink(f.ctx(), store.Link{Conversation: id, Invitation: store.Invitation{CreatedBy: outsider, Token: token(), ExpiresAt: ms(0)}})),
 			"LinksOf":            second(f.s.LinksOf(f.ctx(), id, outsider, ms(0))),

@@ -183,7 +183,7 @@ func listMembers(f *fixture) {
 	f.mark(c, users[1], 2, 3)
 	var got []chat.Membership
 	for after := chat.UserID(0); ; {
-		page := must[[]chat.Membership](f)(f.s.MembersOf(f.ctx(), c, users[4], after, 1))
+		page := must[[]chat.Membership](f)(f.s.MembersOf(f.ctx(), c, users[4], "", after, 1))
 		if len(page) == 0 {
 			break
 		}
@@ -198,7 +198,24 @@ func listMembers(f *fixture) {
 		{Conversation: c, User: users[2], Role: chat.Owner},
 		{Conversation: c, User: users[4], Role: chat.Member},
 	})
-	f.equal("at once", len(must[[]chat.Membership](f)(f.s.MembersOf(f.ctx(), c, users[4], users[0], 100))), 3)
+	f.equal("at once", len(must[[]chat.Membership](f)(f.s.MembersOf(f.ctx(), c, users[4], "", users[0], 100))), 3)
+	// By a part of a name, which those may have too who are not members any more.
+	display := "The Visitor " + unique("x")
+	for _, u := range []chat.UserID{users[1], users[3], users[4]} {
+		must[chat.User](f)(f.s.UpdateUser(f.ctx(), u, store.UserChange{DisplayName: &display}))
+	}
+	search := func(text string, after chat.UserID, limit int) (found []chat.UserID) {
+		for _, m := range must[[]chat.Membership](f)(f.s.MembersOf(f.ctx(), c, users[2], text, after, limit)) {
+			found = append(found, m.User)
+		}
+		return found
+	}
+	f.equal("search", search("VISITOR", 0, 100), []chat.UserID{users[1], users[4]})
+	f.equal("search, first page", search("visitor", 0, 1), []chat.UserID{users[1]})
+	f.equal("search, next page", search("visitor", users[1], 100), []chat.UserID{users[4]})
+	f.equal("search for what nobody is called", search("%", 0, 100), []chat.UserID(nil))
+	name := must[[]chat.User](f)(f.s.Users(f.ctx(), users[:1]))[0].Name
+	f.equal("search by name", search(name, 0, 100), users[:1])
 	ids, rev, err := f.s.MemberIDs(f.ctx(), c)
 	f.noError(err)
 	f.equal("ids", ids, []chat.UserID{users[0], users[1], users[2], users[4]})

@@ -129,7 +129,7 @@ type view struct {
 
 func (r *removalFixture) view(c *removalConversation, by chat.UserID) view {
 	f := r.f
-	members := must[[]chat.Membership](f)(f.s.MembersOf(f.ctx(), c.id, by, 0, 100))
+	members := must[[]chat.Membership](f)(f.s.MembersOf(f.ctx(), c.id, by, "", 0, 100))
 	return view{f.summary(c.id, by), f.history(c.id, by), f.changes(c.id, by, 0, 1000), members}
 }
 

@@ -311,7 +311,7 @@ func (m *stateMachine) removeMember(t *rapid.T, r *room, by, user chat.UserID) {
 	// Only the store knows for how long each member has been in it.
 	var rest []chat.Membership
 	if r.in[by] != nil {
-		all, err := m.f.s.MembersOf(m.f.ctx(), r.id, by, 0, 100)
+		all, err := m.f.s.MembersOf(m.f.ctx(), r.id, by, "", 0, 100)
 		m.noError(t, err)
 		rest = slices.DeleteFunc(all, func(p chat.Membership) bool { return p.User == user })
 	}

@@ -1,11 +1,13 @@
-import { useEffect, useState } from "react";
-import { useTranslation } from "react-i18next";
+import { useEffect, useMemo, useState } from "react";
+import { useTranslation } from "../i18n";
 import { unreadOf, useApp } from "../state/app";
 import { useClient } from "../state/context";
 import { Button } from "../ui/controls";
-import { AuthScreen } from "./auth/AuthScreen";
-import { OtherAccount } from "./auth/OtherAccount";
+import { lazily } from "../ui/lazily";
 import { ChatScreen } from "./ChatScreen";
+
+const AuthScreen = lazily(() => import("./auth/AuthScreen").then((m) => m.AuthScreen));
+const OtherAccount = lazily(() => import("./auth/OtherAccount").then((m) => m.OtherAccount));
 
 export function App() {
   const { t } = useTranslation();
@@ -45,9 +47,13 @@ export function App() {
     };
   }, [client]);
 
-  useTitle();
-
-  if (me) return <ChatScreen />;
+  if (me)
+    return (
+      <>
+        <WindowTitle />
+        <ChatScreen />
+      </>
+    );
   if (takenBy) return <OtherAccount {...takenBy} />;
   if (installation) return <AuthScreen />;
   return (
@@ -64,12 +70,18 @@ export function App() {
   );
 }
 
-/** Shows the number of unread messages in the window's title. */
-function useTitle() {
-  const unread = useApp((s) =>
-    Object.values(s.conversations).reduce((n, c) => n + unreadOf(c, s.localReadMarks[c.id] ?? 0), 0),
+/** Shows the number of unread messages in the window's title. It is a component of its
+ * own, since it looks at every message. */
+function WindowTitle() {
+  const conversations = useApp((s) => s.conversations);
+  const readMarks = useApp((s) => s.localReadMarks);
+  const unread = useMemo(
+    () => Object.values(conversations).reduce((n, c) => n + unreadOf(c, readMarks[c.id] ?? 0), 0),
+    [conversations, readMarks],
   );
   useEffect(() => {
     document.title = unread > 0 ? `(${unread > 99 ? "99+" : unread}) Hikyaku` : "Hikyaku";
   }, [unread]);
+  useEffect(() => () => void (document.title = "Hikyaku"), []);
+  return null;
 }

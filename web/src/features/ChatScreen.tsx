@@ -1,25 +1,29 @@
 import { useEffect, useState } from "react";
-import { useTranslation } from "react-i18next";
+import { useTranslation } from "../i18n";
 import { useApp } from "../state/app";
 import { useSession } from "../state/context";
 import { navigate, useRoute } from "../state/route";
+import { lazily, loadAhead } from "../ui/lazily";
 import { ConversationList } from "./conversations/ConversationList";
-import { JoinDialog } from "./conversations/JoinDialog";
-import { ConversationView } from "./timeline/ConversationView";
+
+const ConversationView = lazily(() => import("./timeline/ConversationView").then((m) => m.ConversationView));
+const JoinDialog = lazily(() => import("./conversations/JoinDialog").then((m) => m.JoinDialog));
 
 export function ChatScreen() {
   const { t } = useTranslation();
-  const { presence } = useSession();
   const route = useRoute();
   const ready = useApp((s) => s.ready);
-  const current = useApp((s) => (route.conversation ? s.conversations[route.conversation] : undefined));
-  const count = useApp((s) => Object.keys(s.conversations).length);
+  const isOpen = useApp((s) => route.conversation !== null && route.conversation in s.conversations);
 
-  useEffect(() => presence.watch(), [presence, count, ready]);
+  // While the list is on its way. The rest is loaded when there is nothing else to do.
+  useEffect(() => void ConversationView.preload().catch(() => {}), []);
+  useEffect(() => {
+    if (ready) whenIdle(() => void loadAhead());
+  }, [ready]);
   // Close a conversation that the user is no longer in.
   useEffect(() => {
-    if (ready && route.conversation && !current) navigate("/");
-  }, [ready, route.conversation, current]);
+    if (ready && route.conversation && !isOpen) navigate("/");
+  }, [ready, route.conversation, isOpen]);
 
   return (
     <div className="flex h-full flex-col">
@@ -27,13 +31,13 @@ export function ChatScreen() {
       <StorageStatus />
       <div className="flex min-h-0 flex-1">
         <aside
-          className={`w-full min-w-0 flex-col border-r border-line bg-panel md:flex md:w-80 md:shrink-0 ${current ? "hidden" : "flex"}`}
+          className={`w-full min-w-0 flex-col border-r border-line bg-panel md:flex md:w-80 md:shrink-0 ${isOpen ? "hidden" : "flex"}`}
         >
           <ConversationList selected={route.conversation} />
         </aside>
-        <main className={`min-w-0 flex-1 flex-col md:flex ${current ? "flex" : "hidden"}`}>
-          {current ? (
-            <ConversationView key={current.id} conversation={current} />
+        <main className={`min-w-0 flex-1 flex-col md:flex ${isOpen ? "flex" : "hidden"}`}>
+          {isOpen && route.conversation ? (
+            <OpenConversation key={route.conversation} id={route.conversation} />
           ) : (
             <div className="flex flex-1 flex-col items-center justify-center gap-2 p-8 text-center">
               <img src="/icon.svg" alt="" width={48} height={48} className="opacity-80" />
@@ -47,6 +51,17 @@ export function ChatScreen() {
       <Announcer />
     </div>
   );
+}
+
+/** Calls f when the page has drawn and has nothing to do. */
+function whenIdle(f: () => void) {
+  if ("requestIdleCallback" in window) requestIdleCallback(f);
+  else setTimeout(f, 1000); // Safari
+}
+
+function OpenConversation({ id }: { id: string }) {
+  const conversation = useApp((s) => s.conversations[id]);
+  return conversation ? <ConversationView conversation={conversation} /> : null;
 }
 
 function ConnectionStatus() {

@@ -1,5 +1,6 @@
-import i18next from "i18next";
-import { initReactI18next } from "react-i18next";
+// The texts of the page. They need words with names and numbers in them, and plurals:
+// docs/decisions/0014-texts.md tells why that is here and not a library's.
+import { create } from "zustand";
 import { en } from "./en";
 import { ja } from "./ja";
 
@@ -7,22 +8,51 @@ const storageKey = "hikyaku-language";
 export const languages = { en: "English", ja: "日本語" } as const;
 export type Language = keyof typeof languages;
 
+type WithoutPlural<K extends string> = K extends `${infer Base}_${"one" | "other"}` ? Base : K;
+/** What a text is called; one with a plural without its form. */
+export type TextKey = WithoutPlural<keyof typeof en>;
+
+/** The values of what stands as {{name}} in a text; count chooses the plural. */
+type Values = Record<string, string | number>;
+
+export type Translate = {
+  (key: TextKey, values?: Values): string;
+  /** For keys that are made of what the server says: the default is for those that are not known. */
+  (key: string, values: Values & { defaultValue: string }): string;
+};
+
+type Translation = { t: Translate; i18n: { language: Language } };
+
+function translation(language: Language, texts: Record<string, string>): Translation {
+  const plurals = new Intl.PluralRules(language);
+  const t = (key: string, values: Values & { defaultValue?: string } = {}) => {
+    const form =
+      typeof values.count === "number" ? texts[`${key}_${plurals.select(values.count)}`] : undefined;
+    const text = form ?? texts[key];
+    if (text === undefined) return values.defaultValue ?? key;
+    return text.replace(/\{\{(\w+)\}\}/g, (_, name: string) => String(values[name] ?? ""));
+  };
+  return { t, i18n: { language } };
+}
+
+const translations = { en: translation("en", en), ja: translation("ja", ja) };
+
 function preferredLanguage(): Language {
   const saved = localStorage.getItem(storageKey);
   if (saved === "en" || saved === "ja") return saved;
   return navigator.language.startsWith("ja") ? "ja" : "en";
 }
 
+const useLanguage = create<{ language: Language }>()(() => ({ language: preferredLanguage() }));
+document.documentElement.lang = useLanguage.getState().language;
+
 export function setLanguage(language: Language) {
   localStorage.setItem(storageKey, language);
   document.documentElement.lang = language;
-  void i18next.changeLanguage(language);
+  useLanguage.setState({ language });
 }
 
-void i18next.use(initReactI18next).init({
-  resources: { en: { translation: en }, ja: { translation: ja } },
-  lng: preferredLanguage(),
-  fallbackLng: "en",
-  interpolation: { escapeValue: false },
-});
-document.documentElement.lang = i18next.language;
+/** Returns what translates into the page's language; the same functions while it is the same. */
+export function useTranslation(): Translation {
+  return translations[useLanguage((s) => s.language)];
+}

@@ -89,17 +89,10 @@ export class RestClient {
     return this.call<T>("DELETE", path, body);
   }
 
-  /** Reads all pages of a list. */
-  async getAll<T>(path: string): Promise<T[]> {
-    const items: T[] = [];
-    const separator = path.includes("?") ? "&" : "?";
-    for (let next: string | undefined = ""; next !== undefined;) {
-      const page: Page<T> = await this.get(
-        path + separator + "limit=200" + (next ? "&cursor=" + encodeURIComponent(next) : ""),
-      );
-      items.push(...page.items);
-      next = page.next;
-    }
-    return items;
+  /** Reads a page of a list: of what a text is found in, from a cursor on, "" for both for
+   * the first of all. */
+  page<T>(path: string, text: string, cursor: string): Promise<Page<T>> {
+    const query = new URLSearchParams({ limit: "100", ...(text && { q: text }), ...(cursor && { cursor }) });
+    return this.get(`${path}?${query.toString()}`);
   }
 }

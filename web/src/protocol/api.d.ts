@@ -1249,6 +1249,8 @@ export interface operations {
                 /** @description from the page before */
                 cursor?: string;
                 limit?: number;
+                /** @description part of a name or a display name, caseless */
+                q?: string;
             };
             header?: never;
             path?: never;
@@ -1675,6 +1677,8 @@ export interface operations {
                 /** @description from the page before */
                 cursor?: string;
                 limit?: number;
+                /** @description part of a name or a display name, caseless */
+                q?: string;
             };
             header?: never;
             path: {
@@ -2506,7 +2510,7 @@ export interface operations {
                 /** @description exactly these people, up to 200 ids with commas between */
                 ids?: string;
                 limit?: number;
-                /** @description part of a name, caseless */
+                /** @description part of a name or a display name, caseless */
                 q?: string;
             };
             header?: never;

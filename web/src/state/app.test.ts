@@ -1,7 +1,8 @@
 import { expect, it } from "vitest";
 import type { Summary } from "../protocol/types";
+import { randomFrom } from "../sync/events";
 import type { OutboxMessage } from "../sync/outbox";
-import { failedElsewhere, unreadOf } from "./app";
+import { activityOrder, byActivity, failedElsewhere, unreadOf } from "./app";
 
 it("counts unread messages from the later of the read marks and the user's own last message", () => {
   const c = (over: Partial<Summary>) => ({ seq: 10, ...over }) as Summary;
@@ -19,4 +20,23 @@ it("finds the failed messages that no timeline shows", () => {
   expect(failedElsewhere({ ready: true, outbox, conversations })).toEqual([m("gone", "failed")]);
   // Before the first sync it is not known which conversations there are.
   expect(failedElsewhere({ ready: false, outbox, conversations: {} })).toEqual([]);
+});
+
+it("orders conversations by activity, and returns the same list while the order is the same", () => {
+  const c = (id: string, active_at: number) => ({ id, active_at }) as Summary;
+  const order = activityOrder();
+  let conversations: Record<string, Summary> = {};
+  let before: readonly string[] = [];
+  const random = randomFrom(1);
+  for (let i = 0; i < 500; i++) {
+    const id = String(10 + random(40));
+    conversations = { ...conversations, [id]: c(id, random(100)) };
+    if (random(5) === 0) delete conversations[String(10 + random(40))];
+    const now = order(conversations);
+    const expected = byActivity(conversations).map((x) => x.id);
+    expect(now).toEqual(expected);
+    if (expected.join() === before.join()) expect(now).toBe(before);
+    before = now;
+  }
+  expect(order({})).toEqual([]);
 });

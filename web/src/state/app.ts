@@ -53,7 +53,59 @@ export function unreadOf(c: Summary, readHere: number): number {
 
 /** Returns the conversations, the latest activity first. */
 export function byActivity(conversations: Record<string, Summary>): Summary[] {
-  return Object.values(conversations).sort((a, b) => b.active_at - a.active_at || (a.id < b.id ? 1 : -1));
+  return Object.values(conversations).sort(compareActivity);
+}
+
+function compareActivity(a: Summary, b: Summary): number {
+  return b.active_at - a.active_at || (a.id < b.id ? 1 : -1);
+}
+
+/** Returns a function that tells the ids of conversations, the latest activity first. It
+ * sorts those that have changed, and puts them between the others. While the order is the
+ * same it returns the same list. */
+export function activityOrder(): (conversations: AppState["conversations"]) => readonly string[] {
+  let seen: AppState["conversations"] = {};
+  let sorted: Summary[] = [];
+  let order: readonly string[] = [];
+  return (conversations) => {
+    if (conversations === seen) return order;
+    seen = conversations;
+    const same: Summary[] = [];
+    const changed: Summary[] = [];
+    for (const c of sorted) {
+      const now = conversations[c.id];
+      if (now === c) same.push(c);
+      else if (now) changed.push(now);
+    }
+    const ids = Object.keys(conversations);
+    if (ids.length > same.length + changed.length) {
+      const known = new Set(order);
+      for (const id of ids) if (!known.has(id)) changed.push(conversations[id]!);
+    }
+    sorted = merge(same, changed.sort(compareActivity));
+    const isSame = sorted.length === order.length && sorted.every((c, i) => c.id === order[i]);
+    if (!isSame) order = sorted.map((c) => c.id);
+    return order;
+  };
+}
+
+/** Merges two sorted lists. */
+function merge(a: Summary[], b: Summary[]): Summary[] {
+  const all: Summary[] = [];
+  let i = 0;
+  for (const c of b) {
+    while (i < a.length && compareActivity(a[i]!, c) < 0) all.push(a[i++]!);
+    all.push(c);
+  }
+  while (i < a.length) all.push(a[i++]!);
+  return all;
+}
+
+const pageOrder = activityOrder();
+
+/** The ids of the conversations, the latest activity first. */
+export function useActivityOrder(): readonly string[] {
+  return useApp((s) => pageOrder(s.conversations));
 }
 
 /** Returns the messages that nobody gets when the outbox is deleted. */

@@ -65,12 +65,20 @@ export class Client {
     // The page may have been closed before it came to that.
     void deleteDiscarded().catch(warnNotDeleted);
     await this.pendingLogOut.finish();
-    this.store.setState({ installation: await this.fetchInstallation() });
+    const [installation, grant] = await Promise.all([this.fetchInstallation(), this.fetchGrant()]);
+    if (grant) await this.startSession(grant);
+    else void this.push.suspend().catch(() => {});
+    // After that: with it, and nobody logged in, the page shows the log-in form.
+    this.store.setState({ installation });
+  }
+
+  /** Returns who is logged in in this browser, if anybody. */
+  private async fetchGrant(): Promise<Grant | null> {
     try {
-      await this.startSession(await this.ownRest.get<Grant>("/me"));
+      return await this.ownRest.get<Grant>("/me");
     } catch (e) {
-      if (!(e instanceof Problem && e.status === 401)) throw e;
-      void this.push.suspend().catch(() => {});
+      if (e instanceof Problem && e.status === 401) return null;
+      throw e;
     }
   }
 

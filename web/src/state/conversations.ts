@@ -24,8 +24,8 @@ export class Conversations {
     return this.rest.post(`/conversations/${id}/leave`);
   }
 
-  findChannels(query: string) {
-    return this.rest.getAll<ChannelEntry>("/channels?q=" + encodeURIComponent(query));
+  findChannels(text = "", cursor = "") {
+    return this.rest.page<ChannelEntry>("/channels", text, cursor);
   }
   joinChannel(id: string) {
     return this.upsert(this.rest.post<Summary>(`/conversations/${id}/join`));
@@ -34,8 +34,8 @@ export class Conversations {
     return this.upsert(this.rest.post<Summary>(`/links/${encodeURIComponent(token)}/join`));
   }
 
-  members(id: string) {
-    return this.rest.getAll<Member>(`/conversations/${id}/members`);
+  members(id: string, text = "", cursor = "") {
+    return this.rest.page<Member>(`/conversations/${id}/members`, text, cursor);
   }
   addMembers(id: string, users: string[]) {
     return this.upsert(this.rest.post<Summary>(`/conversations/${id}/members`, { users }));

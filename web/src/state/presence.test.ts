@@ -66,3 +66,15 @@ it("reports again on each connection that nobody is looking", () => {
   presence.connected(); // a connection is not away by itself
   expect(sent.map((f) => f.t)).toEqual(["watch"]);
 });
+
+it("watches the peers of the latest conversations where they are too many", () => {
+  const { presence, sent, store, peer } = open();
+  const many = Array.from({ length: 600 }, (_, i) => ({ ...peer(String(1000 + i)), active_at: i }));
+  store.setState({ conversations: Object.fromEntries(many.map((c) => [c.id, c])) });
+  presence.setVisibleMembers(["7"]);
+  const { users } = sent[0] as { users: string[] };
+  expect(users).toHaveLength(500);
+  expect(users).toContain("7");
+  expect(users).toContain("1599");
+  expect(users).not.toContain("1099");
+});

@@ -1,5 +1,5 @@
 import type { ClientFrame } from "../protocol/types";
-import type { AppStore } from "./app";
+import { byActivity, type AppStore } from "./app";
 
 /** How many users the server lets one connection watch. */
 const watchLimit = 500;
@@ -35,9 +35,10 @@ export class Presence {
 
   /** Sends whom to watch, if that has changed. */
   watch() {
-    const conversations = Object.values(this.store.getState().conversations);
+    // Where they are too many, those of the latest conversations.
+    const conversations = byActivity(this.store.getState().conversations);
     const peers = conversations.flatMap((c) => (c.peer ? [c.peer.id] : []));
-    const users = [...new Set([...peers, ...this.visibleMembers])].slice(0, watchLimit).sort();
+    const users = [...new Set([...this.visibleMembers, ...peers])].slice(0, watchLimit).sort();
     const key = users.join();
     if (key === this.watched) return;
     if (this.send({ t: "watch", users })) this.watched = key;

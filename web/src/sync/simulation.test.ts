@@ -378,7 +378,7 @@ class Simulation {
   // The page
 
   private follow({ apply: all, send }: Output) {
-    for (const a of all) this.state = { ...this.state, ...apply(this.state, a) };
+    this.state = { ...this.state, ...apply(this.state, all) };
     this.checkCursor();
     for (const f of send) this.toServer(() => this.answer(f));
     const { due } = this.page;

@@ -110,10 +110,14 @@ export class SyncClient {
     return this.store.getState();
   }
 
-  /** Does what the machine wants, and calls it again when it wants that. */
+  /** Does what the machine wants, and calls it again when it wants that. What is applied
+   * together changes the store once: whatever watches it looks once, too. */
   private follow({ apply: all, send }: Output) {
-    for (const a of all) this.apply(a);
-    if (this.machine.complete && !this.state.ready) this.store.setState(() => ({ ready: true }));
+    for (const a of all) this.tellOutbox(a);
+    const becomesReady = this.machine.complete && !this.state.ready;
+    if (all.length > 0 || becomesReady)
+      this.store.setState((s) => ({ ...apply(s, all), ...(becomesReady && { ready: true }) }));
+    for (const a of all) this.tellReceivers(a);
     for (const f of send) this.send(f);
     clearTimeout(this.tick);
     const { due } = this.machine;
@@ -126,11 +130,14 @@ export class SyncClient {
     if (m.sender === this.state.me?.id) this.outbox.stored(m.client_id);
   }
 
-  private apply(a: Applied) {
+  /** Tells the outbox what it waits for, before the store has it. */
+  private tellOutbox(a: Applied) {
     if (a.t === "removed") this.outbox.removeConversation(a.conversation);
     if (a.t === "summary" && a.summary.last) this.noteStored(a.summary.last);
     if (a.t === "changes") for (const m of a.messages) this.noteStored(m);
-    this.store.setState((s) => apply(s, a));
+  }
+
+  private tellReceivers(a: Applied) {
     const isOfOthers = (m: Message) => m.sender !== this.state.me?.id;
     if (a.t === "changes") for (const m of a.messages.filter(isOfOthers)) this.onReceived(m);
     if (a.t === "pushed" && a.frame.t === "message" && isOfOthers(a.frame)) {

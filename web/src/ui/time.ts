@@ -8,25 +8,31 @@ export function sameDay(a: number, b: number): boolean {
   return startOfDay(a) === startOfDay(b);
 }
 
-export function formatTime(ms: number, language: string): string {
-  return new Intl.DateTimeFormat(language, { hour: "2-digit", minute: "2-digit" }).format(ms);
+/** Returns a function that formats times in a language. Making an Intl.DateTimeFormat takes
+ * a hundred times as long as using it, so each is made once. */
+function formatter(options: Intl.DateTimeFormatOptions): (ms: number, language: string) => string {
+  const formats = new Map<string, Intl.DateTimeFormat>();
+  return (ms, language) => {
+    let format = formats.get(language);
+    if (!format) formats.set(language, (format = new Intl.DateTimeFormat(language, options)));
+    return format.format(ms);
+  };
 }
+
+export const formatTime = formatter({ hour: "2-digit", minute: "2-digit" });
+export const formatDateTime = formatter({ dateStyle: "medium", timeStyle: "short" });
+const formatDate = formatter({ month: "short", day: "numeric" });
+const formatFullDate = formatter({ dateStyle: "full" });
 
 /** Formats a time as the time of day if it is today, as "yesterday", or as the date. */
 export function formatShortTime(ms: number, language: string, yesterday: string): string {
   const days = Math.round((startOfDay(Date.now()) - startOfDay(ms)) / dayLength);
   if (days <= 0) return formatTime(ms, language);
-  if (days === 1) return yesterday;
-  return new Intl.DateTimeFormat(language, { month: "short", day: "numeric" }).format(ms);
+  return days === 1 ? yesterday : formatDate(ms, language);
 }
 
 export function formatDay(ms: number, language: string, today: string, yesterday: string): string {
   const days = Math.round((startOfDay(Date.now()) - startOfDay(ms)) / dayLength);
   if (days <= 0) return today;
-  if (days === 1) return yesterday;
-  return new Intl.DateTimeFormat(language, { dateStyle: "full" }).format(ms);
-}
-
-export function formatDateTime(ms: number, language: string): string {
-  return new Intl.DateTimeFormat(language, { dateStyle: "medium", timeStyle: "short" }).format(ms);
+  return days === 1 ? yesterday : formatFullDate(ms, language);
 }

@@ -1,15 +1,14 @@
 // @vitest-environment jsdom
 import { act, cleanup, renderHook } from "@testing-library/react";
-import i18next from "i18next";
 import { afterEach, expect, it, vi } from "vitest";
-import "../i18n";
+import { setLanguage, type Language } from "../i18n";
 import { Problem } from "../net/rest";
 import { useTask } from "./useTask";
 
 afterEach(async () => {
   cleanup();
   vi.restoreAllMocks();
-  await i18next.changeLanguage("en");
+  setLanguage("en");
 });
 
 it("translates a Problem", async () => {
@@ -20,12 +19,12 @@ it("translates a Problem", async () => {
   expect(result.current.error).toBe("This name, or one that looks like it, is taken.");
 });
 
-it.each([
+it.each<[Language, string]>([
   ["en", "Something went wrong on the server."],
   ["ja", "サーバーで問題が起きました。"],
 ])("shows any other error too, and logs it: %s", async (language, text) => {
   const log = vi.spyOn(console, "error").mockImplementation(() => {});
-  await i18next.changeLanguage(language);
+  setLanguage(language);
   const { result } = renderHook(useTask);
   const error = new TypeError("defect");
   await act(async () => expect(await result.current.run(() => Promise.reject(error))).toBe(false));

@@ -1,5 +1,5 @@
 import { useCallback, useState } from "react";
-import { useTranslation } from "react-i18next";
+import { useTranslation } from "../i18n";
 import { Problem } from "../net/rest";
 
 /** Runs requests to the server, and translates the Problem of one that

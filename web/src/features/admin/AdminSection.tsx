@@ -1,12 +1,15 @@
 import { useCallback, useState } from "react";
-import { useTranslation } from "react-i18next";
+import { useTranslation } from "../../i18n";
 import type { Invitation, User } from "../../protocol/types";
 import { useApp } from "../../state/app";
 import { useClient } from "../../state/context";
-import { Button, ErrorMessage } from "../../ui/controls";
+import { Button, ErrorMessage, Field } from "../../ui/controls";
 import { CopyButton } from "../../ui/CopyButton";
 import { formatDateTime } from "../../ui/time";
+import { PagedList } from "../../ui/PagedList";
+import { useDebounced } from "../../ui/useDebounced";
 import { useLoad } from "../../ui/useLoad";
+import { usePages } from "../../ui/usePages";
 import { useTask } from "../../ui/useTask";
 
 export function AdminSection() {
@@ -25,17 +28,28 @@ function Accounts() {
   const { rest } = useClient();
   const me = useApp((s) => s.me)!;
   const task = useTask();
-  const ask = useCallback(() => rest.getAll<User>("/admin/users"), [rest]);
-  const [users, load] = useLoad<User[]>(ask, []);
+  const [text, setText] = useState("");
+  const query = useDebounced(text.trim());
+  const ask = useCallback((cursor: string) => rest.page<User>("/admin/users", query, cursor), [rest, query]);
+  const users = usePages<User>(ask);
   const update = (u: User, changes: Partial<User>) =>
-    void task.run(async () => (await rest.patch("/admin/users/" + u.id, changes), await load()));
+    void task.run(async () => (await rest.patch("/admin/users/" + u.id, changes), await users.reload()));
   return (
     <div className="flex flex-col gap-2">
       <h3 className="text-sm font-medium">{t("accounts")}</h3>
       {task.error && <ErrorMessage>{task.error}</ErrorMessage>}
-      <ul className="flex flex-col gap-2">
-        {users.map((u) => (
-          <li key={u.id} className="flex flex-wrap items-center gap-2 text-sm">
+      {(users.hasMore || text) && (
+        <Field
+          label={t("searchAccounts")}
+          type="search"
+          value={text}
+          onChange={(e) => setText(e.target.value)}
+        />
+      )}
+      {users.loaded && users.items.length === 0 && <p className="text-sm text-dim">{t("noPeople")}</p>}
+      <PagedList label={t("accounts")} pages={users}>
+        {(u) => (
+          <div key={u.id} className="flex flex-wrap items-center gap-2 pb-2 text-sm">
             <span className="min-w-32 flex-1 truncate">
               {u.display_name} <span className="text-dim">@{u.name}</span>
               {u.admin && <span className="text-dim"> · {t("administrator")}</span>}
@@ -51,9 +65,9 @@ function Accounts() {
                 </Button>
               </>
             )}
-          </li>
-        ))}
-      </ul>
+          </div>
+        )}
+      </PagedList>
     </div>
   );
 }

@@ -1,5 +1,5 @@
 import { useState, type FormEvent } from "react";
-import { useTranslation } from "react-i18next";
+import { useTranslation } from "../../i18n";
 import { useApp } from "../../state/app";
 import { useClient } from "../../state/context";
 import { useRoute } from "../../state/route";

@@ -1,5 +1,5 @@
 import type { ReactNode } from "react";
-import { useTranslation } from "react-i18next";
+import { useTranslation } from "../../i18n";
 import { LanguageSwitch } from "../settings/Appearance";
 
 /** The layout of what is shown before the page is anybody's. */

@@ -1,4 +1,4 @@
-import { useTranslation } from "react-i18next";
+import { useTranslation } from "../../i18n";
 import type { User } from "../../protocol/types";
 import { useApp } from "../../state/app";
 import { useClient } from "../../state/context";

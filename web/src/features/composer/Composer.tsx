@@ -1,5 +1,5 @@
 import { useEffect, useLayoutEffect, useRef, useState, type KeyboardEvent } from "react";
-import { useTranslation } from "react-i18next";
+import { useTranslation } from "../../i18n";
 import type { Message, Summary } from "../../protocol/types";
 import { conversationName } from "../../state/app";
 import { useSession } from "../../state/context";

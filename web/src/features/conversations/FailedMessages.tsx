@@ -1,5 +1,5 @@
 import { useMemo, useState } from "react";
-import { useTranslation } from "react-i18next";
+import { useTranslation } from "../../i18n";
 import { failedElsewhere, useApp } from "../../state/app";
 import { useSession } from "../../state/context";
 import type { OutboxMessage } from "../../sync/outbox";

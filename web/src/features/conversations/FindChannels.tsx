@@ -1,32 +1,27 @@
-import { useEffect, useState } from "react";
-import { useTranslation } from "react-i18next";
+import { useCallback, useState } from "react";
+import { useTranslation } from "../../i18n";
 import type { ChannelEntry } from "../../protocol/types";
 import { useSession } from "../../state/context";
 import { navigate } from "../../state/route";
 import { Button, ErrorMessage, Field } from "../../ui/controls";
 import { Icon } from "../../ui/icons";
 import { Modal } from "../../ui/Modal";
+import { PagedList } from "../../ui/PagedList";
+import { useDebounced } from "../../ui/useDebounced";
+import { usePages } from "../../ui/usePages";
 import { useTask } from "../../ui/useTask";
 
 export function FindChannels({ onClose }: { onClose: () => void }) {
   const { t } = useTranslation();
   const { conversations } = useSession();
   const [text, setText] = useState("");
-  const [found, setFound] = useState<ChannelEntry[] | null>(null);
   const task = useTask();
-  useEffect(() => {
-    let current = true;
-    const timer = setTimeout(() => {
-      conversations
-        .findChannels(text)
-        .then((f) => current && setFound(f))
-        .catch(() => current && setFound([]));
-    }, 150);
-    return () => {
-      current = false;
-      clearTimeout(timer);
-    };
-  }, [conversations, text]);
+  const query = useDebounced(text);
+  const ask = useCallback(
+    (cursor: string) => conversations.findChannels(query, cursor),
+    [conversations, query],
+  );
+  const found = usePages<ChannelEntry>(ask);
   const openChannel = async (entry: ChannelEntry) => {
     const id = entry.conversation.id;
     const ok = await task.run(async () => {
@@ -45,9 +40,10 @@ export function FindChannels({ onClose }: { onClose: () => void }) {
         autoFocus
       />
       {task.error && <ErrorMessage>{task.error}</ErrorMessage>}
-      <ul className="flex flex-col gap-1">
-        {found?.map((entry) => (
-          <li
+      {found.loaded && found.items.length === 0 && <p className="py-3 text-sm text-dim">{t("noChannels")}</p>}
+      <PagedList label={t("findChannels")} pages={found}>
+        {(entry) => (
+          <div
             key={entry.conversation.id}
             className="flex items-center gap-3 rounded-xl px-2 py-2 hover:bg-panel"
           >
@@ -65,10 +61,9 @@ export function FindChannels({ onClose }: { onClose: () => void }) {
               {entry.member ? t("open") : t("join")}
               <span className="sr-only">{entry.conversation.title}</span>
             </Button>
-          </li>
-        ))}
-        {found?.length === 0 && <li className="py-3 text-sm text-dim">{t("noChannels")}</li>}
-      </ul>
+          </div>
+        )}
+      </PagedList>
     </Modal>
   );
 }

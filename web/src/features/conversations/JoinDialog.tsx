@@ -1,5 +1,5 @@
 import { useEffect, useState } from "react";
-import { useTranslation } from "react-i18next";
+import { useTranslation } from "../../i18n";
 import type { Conversation } from "../../protocol/types";
 import { useClient, useSession } from "../../state/context";
 import { navigate } from "../../state/route";

@@ -1,5 +1,5 @@
 import { useState, type FormEvent } from "react";
-import { useTranslation } from "react-i18next";
+import { useTranslation } from "../../i18n";
 import type { User } from "../../protocol/types";
 import { useSession } from "../../state/context";
 import { navigate } from "../../state/route";

@@ -1,5 +1,5 @@
 import { useEffect, useState } from "react";
-import { useTranslation } from "react-i18next";
+import { useTranslation } from "../../i18n";
 import type { User } from "../../protocol/types";
 import { useApp } from "../../state/app";
 import { useSession } from "../../state/context";

@@ -1,5 +1,5 @@
 import { useCallback, useEffect, useState, type FormEvent } from "react";
-import { useTranslation } from "react-i18next";
+import { useTranslation } from "../../i18n";
 import type { Invitation, Member, Summary, User } from "../../protocol/types";
 import { useApp } from "../../state/app";
 import { useClient, useSession } from "../../state/context";
@@ -8,13 +8,17 @@ import { Avatar, Button, ErrorMessage, Field } from "../../ui/controls";
 import { CopyButton } from "../../ui/CopyButton";
 import { Modal } from "../../ui/Modal";
 import { formatDateTime } from "../../ui/time";
+import { PagedList } from "../../ui/PagedList";
+import { useDebounced } from "../../ui/useDebounced";
 import { useLoad } from "../../ui/useLoad";
+import { usePages } from "../../ui/usePages";
 import { useTask } from "../../ui/useTask";
 import { PeoplePicker } from "../conversations/PeoplePicker";
 
 type Props = { conversation: Summary; onClose: () => void };
 
-const noMembers: never[] = [];
+/** A list that is longer than this can be searched. */
+const searchFrom = 10;
 
 export function MembersPanel({ conversation: c, onClose }: Props) {
   const { t } = useTranslation();
@@ -25,15 +29,22 @@ export function MembersPanel({ conversation: c, onClose }: Props) {
   const task = useTask();
   const isManager = c.role === "owner" || c.role === "admin";
 
+  const [text, setText] = useState("");
+  const query = useDebounced(text.trim());
   const askMembers = useCallback(
-    () => users.addFrom(conversations.members(c.id), (list) => list.map((m) => m.user)),
-    [conversations, users, c.id],
+    (cursor: string) =>
+      users.addFrom(conversations.members(c.id, query, cursor), (page) => page.items.map((m) => m.user)),
+    [conversations, users, c.id, query],
   );
-  const [members, load] = useLoad<Member[]>(askMembers, noMembers, c.members_rev);
-  useEffect(() => presence.setVisibleMembers(members.map((m) => m.user.id)), [presence, members]);
+  const members = usePages<Member>(askMembers, c.members_rev);
+  const watch = useCallback(
+    (inView: Member[]) => presence.setVisibleMembers(inView.map((m) => m.user.id)),
+    [presence],
+  );
   useEffect(() => () => presence.setVisibleMembers([]), [presence]);
 
-  const runAndReload = (f: () => Promise<unknown>) => void task.run(async () => (await f(), await load()));
+  const runAndReload = (f: () => Promise<unknown>) =>
+    void task.run(async () => (await f(), await members.reload()));
 
   return (
     <Modal side open title={c.title} onClose={onClose}>
@@ -47,12 +58,21 @@ export function MembersPanel({ conversation: c, onClose }: Props) {
         {adding && (
           <PeoplePicker
             picked={[]}
-            exclude={members.map((m) => m.user.id)}
+            exclude={members.items.map((m) => m.user.id)}
             onPick={(u: User) => runAndReload(() => conversations.addMembers(c.id, [u.id]))}
           />
         )}
-        <ul className="flex flex-col gap-0.5">
-          {members.map((m) => (
+        {(c.members > searchFrom || text) && (
+          <Field
+            label={t("searchMembers")}
+            type="search"
+            value={text}
+            onChange={(e) => setText(e.target.value)}
+          />
+        )}
+        {members.loaded && members.items.length === 0 && <p className="text-sm text-dim">{t("noPeople")}</p>}
+        <PagedList label={t("members", { count: c.members })} pages={members} onView={watch}>
+          {(m) => (
             <MemberRow
               key={m.user.id}
               member={m}
@@ -64,8 +84,8 @@ export function MembersPanel({ conversation: c, onClose }: Props) {
               onRoleChange={(role) => runAndReload(() => conversations.setRole(c.id, m.user.id, role))}
               onRemove={() => runAndReload(() => conversations.removeMember(c.id, m.user.id))}
             />
-          ))}
-        </ul>
+          )}
+        </PagedList>
       </section>
       {isManager && <Links conversation={c.id} />}
       <section className="border-t border-line pt-4">
@@ -142,7 +162,7 @@ function MemberRow({ member: m, isMe, canChangeRole, canRemove, onRoleChange, on
   const { t } = useTranslation();
   const presence = useApp((s) => s.presence[m.user.id]?.state);
   return (
-    <li className="flex items-center gap-3 rounded-xl px-1 py-1.5">
+    <div className="flex items-center gap-3 rounded-xl px-1 py-1.5">
       <span className="relative">
         <Avatar name={m.user.display_name} id={m.user.id} size={34} />
         {presence && presence !== "offline" && (
@@ -185,7 +205,7 @@ function MemberRow({ member: m, isMe, canChangeRole, canRemove, onRoleChange, on
           {t("remove")}
         </Button>
       )}
-    </li>
+    </div>
   );
 }
 

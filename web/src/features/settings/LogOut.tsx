@@ -1,5 +1,5 @@
 import { useState } from "react";
-import { useTranslation } from "react-i18next";
+import { useTranslation } from "../../i18n";
 import { unsent, useApp } from "../../state/app";
 import { useClient } from "../../state/context";
 import { Button } from "../../ui/controls";

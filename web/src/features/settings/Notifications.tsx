@@ -1,5 +1,5 @@
 import { useEffect } from "react";
-import { useTranslation } from "react-i18next";
+import { useTranslation } from "../../i18n";
 import { useApp } from "../../state/app";
 import { useClient } from "../../state/context";
 import { usePush } from "../../state/push";

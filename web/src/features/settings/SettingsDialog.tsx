@@ -1,5 +1,5 @@
 import { useCallback, useState, type FormEvent } from "react";
-import { useTranslation } from "react-i18next";
+import { useTranslation } from "../../i18n";
 import type { Session } from "../../protocol/types";
 import { useApp } from "../../state/app";
 import { useClient, useSession } from "../../state/context";

@@ -1,18 +1,20 @@
 import { useCallback, useState } from "react";
-import { useTranslation } from "react-i18next";
+import { useTranslation } from "../../i18n";
 import type { Message, Summary } from "../../protocol/types";
 import { conversationName, useApp } from "../../state/app";
 import { useSession } from "../../state/context";
 import { navigate } from "../../state/route";
 import { Avatar, Button, ErrorMessage } from "../../ui/controls";
 import { Icon } from "../../ui/icons";
+import { lazily } from "../../ui/lazily";
 import { Modal } from "../../ui/Modal";
 import { formatDateTime } from "../../ui/time";
 import { useTask } from "../../ui/useTask";
 import { Composer } from "../composer/Composer";
-import { MembersPanel } from "../members/MembersPanel";
 import { useDisplayName } from "../useDisplayName";
 import { TimelineView } from "./TimelineView";
+
+const MembersPanel = lazily(() => import("../members/MembersPanel").then((m) => m.MembersPanel));
 
 export function ConversationView({ conversation: c }: { conversation: Summary }) {
   const { t } = useTranslation();

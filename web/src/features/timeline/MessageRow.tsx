@@ -1,6 +1,6 @@
 import { Menu } from "@base-ui/react/menu";
 import { memo, type MouseEvent, type ReactNode } from "react";
-import { useTranslation } from "react-i18next";
+import { useTranslation } from "../../i18n";
 import type { Message } from "../../protocol/types";
 import { useApp } from "../../state/app";
 import { useSession } from "../../state/context";

@@ -1,5 +1,5 @@
-import { useEffect, useMemo, useState } from "react";
-import { useTranslation } from "react-i18next";
+import { useCallback, useEffect, useMemo, useState } from "react";
+import { useTranslation } from "../../i18n";
 import { VList } from "virtua";
 import type { Message, Summary } from "../../protocol/types";
 import { unreadOf, useApp } from "../../state/app";
@@ -57,6 +57,8 @@ export function TimelineView({ conversation: c, onReply, onEdit, onDelete }: Pro
     hasRead: readFrom > 0,
   });
 
+  const onJump = useCallback((seq: number) => void jumpTo(seq), [jumpTo]);
+
   const stateFor = (m: Message): MessageState | undefined => {
     if (m.sender !== me) return undefined;
     if (readByOthers(c, marks, me) >= m.seq) return "read";
@@ -65,10 +67,12 @@ export function TimelineView({ conversation: c, onReply, onEdit, onDelete }: Pro
     return others.some(([, x]) => x.received >= m.seq) ? "delivered" : "accepted";
   };
   const isManager = c.role === "owner" || c.role === "admin";
-  const permissionsFor = (m: Message): Permissions => ({
-    edit: m.sender === me,
-    delete: m.sender === me || (isManager && c.kind !== "direct"),
-  });
+  // The same objects each time: a row renders when one of its properties changes.
+  const permissionsFor = useMemo(() => {
+    const own: Permissions = { edit: true, delete: true };
+    const others: Permissions = { edit: false, delete: isManager && c.kind !== "direct" };
+    return (m: Message) => (m.sender === me ? own : others);
+  }, [isManager, c.kind, me]);
 
   if (!timeline)
     return (
@@ -136,7 +140,7 @@ export function TimelineView({ conversation: c, onReply, onEdit, onDelete }: Pro
                   message={row.message}
                   startsGroup={row.startsGroup}
                   me={me}
-                  onJump={(seq) => void jumpTo(seq)}
+                  onJump={onJump}
                 />
               );
             case "message":
@@ -152,7 +156,7 @@ export function TimelineView({ conversation: c, onReply, onEdit, onDelete }: Pro
                   onReply={onReply}
                   onEdit={onEdit}
                   onDelete={onDelete}
-                  onJump={(seq) => void jumpTo(seq)}
+                  onJump={onJump}
                 />
               );
           }

@@ -1,0 +1,57 @@
+import { useCallback, useEffect, useRef, type ReactElement } from "react";
+import { Virtualizer, type VirtualizerHandle } from "virtua";
+import type { Pages } from "./usePages";
+
+/** How many rows before the end the next page is loaded. */
+const ahead = 20;
+
+type Props<T> = {
+  label: string;
+  pages: Pages<T>;
+  /** Makes the row of an item, with a key. */
+  children: (item: T) => ReactElement;
+  /** Called with what is in view, when the list comes to rest. */
+  onView?: (items: T[]) => void;
+};
+
+/** A list that scrolls by itself and loads its pages on the way. Only the rows in view are
+ * in the document. */
+export function PagedList<T>({ label, pages, children, onView }: Props<T>) {
+  const { items, hasMore, more } = pages;
+  const list = useRef<VirtualizerHandle>(null);
+  const inView = useCallback((): [first: number, last: number] => {
+    const l = list.current;
+    if (!l) return [0, -1];
+    return [l.findItemIndex(l.scrollOffset), l.findItemIndex(l.scrollOffset + l.viewportSize)];
+  }, []);
+  const loadAhead = useCallback(() => {
+    if (hasMore && inView()[1] >= items.length - ahead) more();
+  }, [items, hasMore, more, inView]);
+  // Not for each step of a scroll: the server is told whom the page watches.
+  const tellView = useCallback(() => {
+    const [first, last] = inView();
+    onView?.(items.slice(first, last + 1));
+  }, [items, inView, onView]);
+  useEffect(loadAhead, [loadAhead]);
+  useEffect(tellView, [tellView]);
+  return (
+    <div
+      role="group"
+      aria-label={label}
+      tabIndex={0}
+      className="max-h-[50dvh] overflow-y-auto rounded-lg [overflow-anchor:none]"
+    >
+      <Virtualizer
+        ref={list}
+        as="ul"
+        item="li"
+        data={items}
+        onScroll={loadAhead}
+        onScrollEnd={tellView}
+        onResize={tellView}
+      >
+        {children}
+      </Virtualizer>
+    </div>
+  );
+}
