@@ -223,7 +223,7 @@ func TestLinkPreview(t *testing.T) {
 		}
 	}
 	aki.ok("DELETE", path+"/"+link["id"].(string), nil)
-	nobody.refused("GET", preview, nil, 404, "not_found", "")
+	nobody.refused("GET", preview, nil, 404, "not_found", "token")
 	for range freeGuesses - 1 {
 		nobody.refused("GET", "/links/hky_guess/preview", nil, 404, "not_found", "")
 	}
