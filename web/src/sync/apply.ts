@@ -69,6 +69,7 @@ function applyRemoval(s: SyncState, id: string): Partial<SyncState> {
     timelines: without(s.timelines),
     changeLogs: without(s.changeLogs),
     removals: { ...s.removals, [id]: (s.removals[id] ?? 0) + 1 },
+    left: s.conversations[id] ? { ...s.left, [id]: s.conversations[id].title } : s.left,
     typing: without(s.typing),
     marks: without(s.marks),
     localReadMarks: without(s.localReadMarks),

@@ -6,7 +6,7 @@ import { useClient } from "../../state/context";
 import { Button, ErrorMessage } from "../../ui/controls";
 import { CopyButton } from "../../ui/CopyButton";
 import { formatDateTime } from "../../ui/time";
-import { useLoad } from "../../ui/useLoad";
+import { useLoad } from "../useLoad";
 import { useTask } from "../../ui/useTask";
 
 export function AdminSection() {
@@ -26,13 +26,13 @@ function Accounts() {
   const me = useApp((s) => s.me)!;
   const task = useTask();
   const ask = useCallback(() => rest.getAll<User>("/admin/users"), [rest]);
-  const [users, load] = useLoad<User[]>(ask, []);
+  const [users, load, loadError] = useLoad<User[]>(ask, []);
   const update = (u: User, changes: Partial<User>) =>
     void task.run(async () => (await rest.patch("/admin/users/" + u.id, changes), await load()));
   return (
     <div className="flex flex-col gap-2">
       <h3 className="text-sm font-medium">{t("accounts")}</h3>
-      {task.error && <ErrorMessage>{task.error}</ErrorMessage>}
+      {(task.error || loadError) && <ErrorMessage>{task.error || loadError}</ErrorMessage>}
       <ul className="flex flex-col gap-2">
         {users.map((u) => (
           <li key={u.id} className="flex flex-wrap items-center gap-2 text-sm">
@@ -67,7 +67,7 @@ function Invitations() {
     async () => (await rest.get<{ items: Invitation[] }>("/invitations")).items,
     [rest],
   );
-  const [invitations, load] = useLoad<Invitation[]>(ask, []);
+  const [invitations, load, loadError] = useLoad<Invitation[]>(ask, []);
   return (
     <div className="flex flex-col gap-2">
       <h3 className="flex items-center justify-between text-sm font-medium">
@@ -83,7 +83,7 @@ function Invitations() {
           {t("newInvitation")}
         </Button>
       </h3>
-      {task.error && <ErrorMessage>{task.error}</ErrorMessage>}
+      {(task.error || loadError) && <ErrorMessage>{task.error || loadError}</ErrorMessage>}
       {created?.url && <CopyButton text={location.origin + created.url} />}
       <ul className="flex flex-col gap-1">
         {invitations.map((i) => (

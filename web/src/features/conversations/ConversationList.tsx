@@ -2,13 +2,14 @@ import { Menu } from "@base-ui/react/menu";
 import { useState, type KeyboardEvent } from "react";
 import { useTranslation } from "react-i18next";
 import type { Summary } from "../../protocol/types";
-import { byActivity, conversationName, unreadOf, useApp } from "../../state/app";
+import { byActivity, draftPreview, unreadOf, useApp } from "../../state/app";
 import { navigate } from "../../state/route";
 import { Avatar, Button } from "../../ui/controls";
 import { Icon } from "../../ui/icons";
+import { Logo } from "../../ui/Logo";
 import { formatShortTime } from "../../ui/time";
 import { SettingsDialog } from "../settings/SettingsDialog";
-import { useDisplayName } from "../useDisplayName";
+import { useConversationName, useDisplayName } from "../useDisplayName";
 import { FailedMessages } from "./FailedMessages";
 import { FindChannels } from "./FindChannels";
 import { NewConversation, type NewKind } from "./NewConversation";
@@ -38,7 +39,7 @@ export function ConversationList({ selected }: { selected: string | null }) {
   return (
     <>
       <header className="flex items-center gap-1 px-3 pt-3 pb-2">
-        <img src="/icon.svg" alt="" width={28} height={28} />
+        <Logo size={28} />
         <span className="flex-1 px-1 font-semibold tracking-tight">Hikyaku</span>
         <Button
           kind="ghost"
@@ -125,9 +126,10 @@ function ConversationRow({ conversation: c, selected }: { conversation: Summary;
   const presence = useApp((s) => (c.peer ? s.presence[c.peer.id]?.state : undefined));
   const typingUser = useApp((s) => Object.keys(s.typing[c.id] ?? {})[0]);
   const me = useApp((s) => s.me)!;
+  const draft = useApp((s) => (selected ? "" : draftPreview(s.drafts[c.id])));
   const typingName = useDisplayName(typingUser);
   const sender = useDisplayName(c.last?.sender);
-  const name = conversationName(c);
+  const name = useConversationName(c);
   const preview = c.last?.deleted_at ? t("deleted") : (c.last?.body ?? c.topic ?? "");
   const prefix = c.last && c.kind !== "direct" ? (c.last.sender === me.id ? t("you") : sender) + ": " : "";
   return (
@@ -163,7 +165,15 @@ function ConversationRow({ conversation: c, selected }: { conversation: Summary;
           </span>
           <span className="flex items-center gap-2">
             <span className={`flex-1 truncate text-sm ${typingUser ? "text-accent" : "text-dim"}`}>
-              {typingUser ? t("typing_one", { names: typingName }) : prefix + preview || "\u00a0"}
+              {typingUser ? (
+                t("typing_one", { names: typingName })
+              ) : draft ? (
+                <>
+                  <span className="text-accent">{t("draft")}</span> {draft}
+                </>
+              ) : (
+                prefix + preview || "\u00a0"
+              )}
             </span>
             {unread > 0 && (
               <span

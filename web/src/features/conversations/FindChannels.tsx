@@ -1,4 +1,4 @@
-import { useEffect, useState } from "react";
+import { useCallback, useState } from "react";
 import { useTranslation } from "react-i18next";
 import type { ChannelEntry } from "../../protocol/types";
 import { useSession } from "../../state/context";
@@ -6,27 +6,16 @@ import { navigate } from "../../state/route";
 import { Button, ErrorMessage, Field } from "../../ui/controls";
 import { Icon } from "../../ui/icons";
 import { Modal } from "../../ui/Modal";
+import { useSearch } from "../useSearch";
 import { useTask } from "../../ui/useTask";
 
 export function FindChannels({ onClose }: { onClose: () => void }) {
   const { t } = useTranslation();
   const { conversations } = useSession();
   const [text, setText] = useState("");
-  const [found, setFound] = useState<ChannelEntry[] | null>(null);
+  const find = useCallback((query: string) => conversations.findChannels(query), [conversations]);
+  const [found, searchError] = useSearch<ChannelEntry>(find, text);
   const task = useTask();
-  useEffect(() => {
-    let current = true;
-    const timer = setTimeout(() => {
-      conversations
-        .findChannels(text)
-        .then((f) => current && setFound(f))
-        .catch(() => current && setFound([]));
-    }, 150);
-    return () => {
-      current = false;
-      clearTimeout(timer);
-    };
-  }, [conversations, text]);
   const openChannel = async (entry: ChannelEntry) => {
     const id = entry.conversation.id;
     const ok = await task.run(async () => {
@@ -44,7 +33,7 @@ export function FindChannels({ onClose }: { onClose: () => void }) {
         onChange={(e) => setText(e.target.value)}
         autoFocus
       />
-      {task.error && <ErrorMessage>{task.error}</ErrorMessage>}
+      {(task.error || searchError) && <ErrorMessage>{task.error || searchError}</ErrorMessage>}
       <ul className="flex flex-col gap-1">
         {found?.map((entry) => (
           <li
@@ -67,7 +56,7 @@ export function FindChannels({ onClose }: { onClose: () => void }) {
             </Button>
           </li>
         ))}
-        {found?.length === 0 && <li className="py-3 text-sm text-dim">{t("noChannels")}</li>}
+        {found?.length === 0 && !searchError && <li className="py-3 text-sm text-dim">{t("noChannels")}</li>}
       </ul>
     </Modal>
   );

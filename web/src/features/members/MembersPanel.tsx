@@ -8,7 +8,7 @@ import { Avatar, Button, ErrorMessage, Field } from "../../ui/controls";
 import { CopyButton } from "../../ui/CopyButton";
 import { Modal } from "../../ui/Modal";
 import { formatDateTime } from "../../ui/time";
-import { useLoad } from "../../ui/useLoad";
+import { useLoad } from "../useLoad";
 import { useTask } from "../../ui/useTask";
 import { PeoplePicker } from "../conversations/PeoplePicker";
 
@@ -29,7 +29,7 @@ export function MembersPanel({ conversation: c, onClose }: Props) {
     () => users.addFrom(conversations.members(c.id), (list) => list.map((m) => m.user)),
     [conversations, users, c.id],
   );
-  const [members, load] = useLoad<Member[]>(askMembers, noMembers, c.members_rev);
+  const [members, load, loadError] = useLoad<Member[]>(askMembers, noMembers, c.members_rev);
   useEffect(() => presence.setVisibleMembers(members.map((m) => m.user.id)), [presence, members]);
   useEffect(() => () => presence.setVisibleMembers([]), [presence]);
 
@@ -37,7 +37,7 @@ export function MembersPanel({ conversation: c, onClose }: Props) {
 
   return (
     <Modal side open title={c.title} onClose={onClose}>
-      {task.error && <ErrorMessage>{task.error}</ErrorMessage>}
+      {(task.error || loadError) && <ErrorMessage>{task.error || loadError}</ErrorMessage>}
       {isManager && <Details conversation={c} />}
       <section className="flex flex-col gap-2">
         <h2 className="flex items-center justify-between font-semibold">
@@ -196,7 +196,7 @@ function Links({ conversation }: { conversation: string }) {
   const task = useTask();
   const path = `/conversations/${conversation}/links`;
   const ask = useCallback(async () => (await rest.get<{ items: Invitation[] }>(path)).items, [rest, path]);
-  const [links, load] = useLoad<Invitation[]>(ask, []);
+  const [links, load, loadError] = useLoad<Invitation[]>(ask, []);
   return (
     <section className="flex flex-col gap-2">
       <h2 className="flex items-center justify-between font-semibold">
@@ -210,7 +210,7 @@ function Links({ conversation }: { conversation: string }) {
           {t("newLink")}
         </Button>
       </h2>
-      {task.error && <ErrorMessage>{task.error}</ErrorMessage>}
+      {(task.error || loadError) && <ErrorMessage>{task.error || loadError}</ErrorMessage>}
       {created?.url && <CopyButton text={location.origin + created.url} />}
       <ul className="flex flex-col gap-1">
         {links.map((l) => (

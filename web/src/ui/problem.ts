@@ -1,0 +1,21 @@
+import type { TFunction } from "i18next";
+import i18next from "i18next";
+import { Problem } from "../net/rest";
+
+/** What a refusal says of itself to programs. */
+type Refusal = { code: string; field?: string; retryAfterMs?: number };
+
+/** Returns a refusal in the reader's language: the sentence of its code for the field
+ * that it is about, or else that of its code. The server's own sentence is English,
+ * and for programmers. */
+export function refusalText(t: TFunction, { code, field, retryAfterMs = 0 }: Refusal): string {
+  if (code === "offline" && !navigator.onLine) return t("youAreOffline");
+  const key = [`code_${code}_${field}`, `code_${code}`].find((k) => i18next.exists(k));
+  return t(key ?? "code_internal", { seconds: Math.ceil(retryAfterMs / 1000) });
+}
+
+/** Returns in the reader's language what a Problem says; any other error is a defect
+ * of the page. */
+export function errorText(t: TFunction, e: unknown): string {
+  return e instanceof Problem ? refusalText(t, e) : t("code_defect");
+}
