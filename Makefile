@@ -14,19 +14,18 @@ help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: run
-run: build ## Build everything and start it on http://127.0.0.1:8080, with its data in ./data
-	./bin/hikyaku serve
+run: build ## Build everything and start it on http://127.0.0.1:8080, with its data in ./data; PORT=9000 for another port
+	$(if $(PORT),HIKYAKU_LISTEN="$${HIKYAKU_LISTEN:-127.0.0.1:$(PORT)}") ./bin/hikyaku serve
 
 RABBITMQ_NODES ?= 1
 REDIS          ?= single
-PORT           ?= 8080
 SYSTEM         ?= hikyaku
 .PHONY: stack
 stack: build ## Run a whole cluster on this machine; RABBITMQ_NODES=3 REDIS=cluster for more, SYSTEM=ejabberd or reference for another system
 	@case "$(REDIS)" in single|cluster) ;; *) echo "REDIS is single or cluster, not $(REDIS)" >&2; exit 2;; esac
 	@case "$(SYSTEM)" in hikyaku|ejabberd|reference) ;; *) echo "SYSTEM is hikyaku, ejabberd or reference, not $(SYSTEM)" >&2; exit 2;; esac
 	$(if $(filter hikyaku,$(SYSTEM)),scripts/servers,scripts/systems)
-	./bin/hikyaku stack --system $(SYSTEM) --port $(PORT) --rabbitmq-nodes $(RABBITMQ_NODES) $(if $(filter cluster,$(REDIS)),--redis-cluster)
+	./bin/hikyaku stack --system $(SYSTEM) --port $(or $(PORT),8080) --rabbitmq-nodes $(RABBITMQ_NODES) $(if $(filter cluster,$(REDIS)),--redis-cluster)
 
 .PHONY: build
 build: bin/hikyaku ## Build the page and the binary bin/hikyaku

@@ -60,7 +60,9 @@ func TestBadInput(t *testing.T) {
 	}{
 		{"unknown flag", nil, []string{"serve", "--colour"}, exitUsage, []string{"--colour"}},
 		{"unknown command", nil, []string{"dance"}, exitUsage, []string{"dance"}},
-		{"unknown variable", []string{"HIKYAKU_COLOUR=red"}, []string{"version"}, exitUsage, []string{"HIKYAKU_COLOUR", "HIKYAKU_LISTEN"}},
+		{"unknown variable", []string{"HIKYAKU_COLOUR=red"}, []string{"version"}, exitUsage, []string{"HIKYAKU_COLOUR", "hikyaku serve --help"}},
+		{"mistyped variable", []string{"HIKYAKU_LISTN=:80"}, []string{"version"}, exitUsage, []string{"HIKYAKU_LISTN, did you mean HIKYAKU_LISTEN?", "hikyaku serve --help"}},
+		{"mistyped flag", nil, []string{"serve", "--lisen", ":80"}, exitUsage, []string{"--lisen", `did you mean "--listen"`, "--help"}},
 		{"bad value", nil, []string{"serve", "--registration", "maybe"}, exitUsage, []string{"--registration", "open"}},
 		{"bad duration", nil, []string{"serve", "--drain", "soon"}, exitUsage, []string{"--drain"}},
 		{"bad address", nil, []string{"serve", "--listen", "8080", "--data", dir}, exitError, []string{"--listen", "127.0.0.1:8080"}},

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"slices"
 	"sort"
@@ -66,8 +67,7 @@ func (f *settingsFile) Validate(app *kong.Application) error {
 		}
 	}
 	if len(unknown) > 0 {
-		sort.Strings(unknown)
-		return fmt.Errorf("--config: %s: there is no setting %s; known are %s", f.path, strings.Join(unknown, ", "), strings.Join(known, ", "))
+		return fmt.Errorf("--config: %s: %w", f.path, errUnknown("setting", unknown, known))
 	}
 	return nil
 }
@@ -144,13 +144,59 @@ func unknownVariables(app *kong.Application, environ []string) error {
 	if len(unknown) == 0 {
 		return nil
 	}
-	sort.Strings(unknown)
-	names := make([]string, 0, len(known))
-	for name := range known {
-		names = append(names, name)
+	return errUnknown("environment variable", unknown, slices.Collect(maps.Keys(known)))
+}
+
+// errUnknown names settings that there are not, each with those that may have been
+// meant, and says where all of them are.
+func errUnknown(kind string, unknown, known []string) error {
+	slices.Sort(unknown)
+	for i, name := range unknown {
+		if meant := nearest(name, known); len(meant) > 0 {
+			unknown[i] += ", did you mean " + strings.Join(meant, " or ") + "?"
+		} else {
+			unknown[i] += ";"
+		}
 	}
-	sort.Strings(names)
-	return errors.New("unknown environment variable " + strings.Join(unknown, ", ") + "; known are " + strings.Join(names, ", "))
+	return fmt.Errorf("there is no %s %s hikyaku serve --help and the help of the other commands list all", kind, strings.Join(unknown, " And no "))
+}
+
+// nearest returns the one or two of known that take the fewest edits to become name:
+// none when that is more than a third of it.
+func nearest(name string, known []string) []string {
+	least := len(strings.TrimPrefix(name, "HIKYAKU_"))/3 + 1
+	var found []string
+	for _, k := range slices.Sorted(slices.Values(known)) {
+		switch n := edits(name, k); {
+		case n < least:
+			least, found = n, []string{k}
+		case n == least && len(found) > 0:
+			found = append(found, k)
+		}
+	}
+	return found[:min(len(found), 2)]
+}
+
+// edits returns how many bytes are to be inserted, deleted or replaced to make a into
+// b (their Levenshtein distance).
+func edits(a, b string) int {
+	row := make([]int, len(b)+1) // from the first i bytes of a to each prefix of b
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			replaced := diagonal
+			if a[i] != b[j] {
+				replaced++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(replaced, row[j]+1, diagonal+1)
+		}
+	}
+	return row[len(b)]
 }
 
 // flagged returns the error of a package's setting with the dashes of its flag.

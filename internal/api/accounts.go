@@ -55,8 +55,27 @@ func (a *API) registerAccounts() {
 			c := callerOf(ctx)
 			return &body[Me]{Me{User: wire.UserOf(c.user), Session: c.session.ID}}, nil
 		})
+	handle(a, operation{id: "get-session", method: http.MethodGet, path: "/session", tag: "Accounts", summary: "Who is logged in, if anybody is; 204 when nobody is", public: true}, a.currentSession)
 	handle(a, operation{id: "update-me", method: http.MethodPatch, path: "/me", tag: "Accounts", summary: "Change what others see of the account"}, a.updateMe)
 	handle(a, operation{id: "change-password", method: http.MethodPut, path: "/me/password", tag: "Accounts", summary: "Change the password and end all other sessions", status: http.StatusNoContent}, a.changePassword)
+}
+
+// sessionOutput is 200 with a session, or 204 without one.
+type sessionOutput struct {
+	Status int
+	Body   *Me
+}
+
+// currentSession is get-me for who may be nobody: that is no fault of a visitor.
+func (a *API) currentSession(ctx context.Context, _ *empty) (*sessionOutput, error) {
+	s, u, err := a.cfg.Auth.Authenticate(requestOf(ctx))
+	switch {
+	case chat.CodeOf(err) == chat.CodeUnauthenticated:
+		return &sessionOutput{Status: http.StatusNoContent}, nil
+	case err != nil:
+		return nil, err
+	}
+	return &sessionOutput{Status: http.StatusOK, Body: &Me{User: wire.UserOf(u), Session: s.ID}}, nil
 }
 
 func (a *API) register(ctx context.Context, in *body[RegisterBody]) (*grantOutput, error) {
@@ -116,7 +135,7 @@ func (a *API) checkRegistration(ctx context.Context, invitation string) ([]byte,
 	case n == 0:
 		return nil, nil // the first account needs no invitation
 	case a.cfg.Registration == Closed:
-		return nil, chat.Refuse(chat.CodeForbidden, "", "this installation takes no new accounts; ask its administrator")
+		return nil, chat.Refuse(chat.CodeForbidden, "registration", "this installation takes no new accounts; ask its administrator")
 	}
 	return nil, chat.Refuse(chat.CodeForbidden, "invitation", "an invitation is needed to register here")
 }
@@ -137,7 +156,7 @@ func (a *API) login(ctx context.Context, in *body[Credentials]) (*grantOutput, e
 		return nil, err
 	}
 	if !ok || u.Disabled {
-		return nil, chat.Refuse(chat.CodeUnauthenticated, "", "the name or the password is wrong")
+		return nil, chat.Refuse(chat.CodeUnauthenticated, "password", "the name or the password is wrong")
 	}
 	if err := a.cfg.Throttle.Reset(ctx, named); err != nil {
 		return nil, err
@@ -162,7 +181,7 @@ func (a *API) verify(ctx context.Context, name, secret string, keys ...string) (
 		return u, false, false, err
 	}
 	if wait > 0 {
-		return u, false, false, rateLimited(wait, "too many wrong attempts; wait before the next one")
+		return u, false, false, rateLimited(wait, "password", "too many wrong attempts; wait before the next one")
 	}
 	u, hash, err := a.cfg.Store.Credentials(ctx, name)
 	if err == nil || chat.CodeOf(err) == chat.CodeNotFound {

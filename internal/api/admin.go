@@ -99,7 +99,7 @@ func (a *API) updateAccount(ctx context.Context, in *struct {
 		return nil, err
 	}
 	if in.ID.v == callerID(ctx) {
-		return nil, chat.Refuse(chat.CodeForbidden, "", "administrators cannot lock themselves out; ask another one")
+		return nil, chat.Refuse(chat.CodeForbidden, "account", "administrators cannot lock themselves out; ask another one")
 	}
 	sessions, err := a.cfg.Store.SessionsOf(ctx, in.ID.v)
 	if err != nil {

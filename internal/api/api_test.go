@@ -341,7 +341,7 @@ func TestRegistrationModes(t *testing.T) {
 
 	closed := start(t, api.Closed)
 	closed.register("aki")
-	(&client{fixture: closed}).refused("POST", "/register", object{"name": "ben", "password": "12345678"}, 403, "forbidden", "")
+	(&client{fixture: closed}).refused("POST", "/register", object{"name": "ben", "password": "12345678"}, 403, "forbidden", "registration")
 }
 
 func TestConversations(t *testing.T) {
@@ -518,7 +518,7 @@ func TestAdministration(t *testing.T) {
 		t.Errorf("accounts named be: %v", found)
 	}
 	ben.refused("PATCH", "/admin/users/"+aki.id, object{"disabled": true}, 403, "forbidden", "")
-	aki.refused("PATCH", "/admin/users/"+aki.id, object{"disabled": true}, 403, "forbidden", "")
+	aki.refused("PATCH", "/admin/users/"+aki.id, object{"disabled": true}, 403, "forbidden", "account")
 	f.announced.take()
 	aki.ok("PATCH", "/admin/users/"+ben.id, object{"disabled": true})
 	if got := f.announced.take(); got != "ended 1" {

@@ -5,6 +5,8 @@ import (
 	"net/http"
 )
 
+const installationName = "Hikyaku"
+
 // Installation is public information about the installation.
 type Installation struct {
 	Name         string       `json:"name"`
@@ -20,6 +22,6 @@ func (a *API) registerInstallation() {
 			if err != nil {
 				return nil, err
 			}
-			return &body[Installation]{Installation{Name: "Hikyaku", Version: a.cfg.Version, Registration: a.cfg.Registration, FirstAccount: n == 0}}, nil
+			return &body[Installation]{Installation{Name: installationName, Version: a.cfg.Version, Registration: a.cfg.Registration, FirstAccount: n == 0}}, nil
 		})
 }

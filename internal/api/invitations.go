@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"strconv"
 	"time"
@@ -52,6 +53,13 @@ type LinkTarget struct {
 	Conversation wire.Conversation `json:"conversation"`
 }
 
+// LinkPreview is what a link tells of where it leads before anybody has logged in:
+// to hold the link is all that it takes to see it.
+type LinkPreview struct {
+	Installation string `json:"installation" doc:"the name of the installation"`
+	Title        string `json:"title" doc:"the title of the conversation"`
+}
+
 type tokenInput struct {
 	Token string `path:"token" maxLength:"200"`
 }
@@ -96,15 +104,44 @@ func (a *API) registerLinks() {
 	handle(a, operation{id: "get-link", method: http.MethodGet, path: "/links/{token}", tag: tag, summary: "Where a link leads"},
 		func(ctx context.Context, in *tokenInput) (*body[LinkTarget], error) {
 			c, err := a.cfg.Store.LinkByToken(ctx, auth.HashToken(in.Token), a.cfg.Now())
-			return &body[LinkTarget]{LinkTarget{Conversation: wire.ConversationOf(c)}}, err
+			return &body[LinkTarget]{LinkTarget{Conversation: wire.ConversationOf(c)}}, ofToken(err)
 		})
+	handle(a, operation{id: "preview-link", method: http.MethodGet, path: "/links/{token}/preview", tag: tag, summary: "What may be known of where a link leads without logging in", public: true}, a.previewLink)
 	handle(a, operation{id: "join-by-link", method: http.MethodPost, path: "/links/{token}/join", tag: tag, summary: "Join by a link"},
 		func(ctx context.Context, in *tokenInput) (*body[wire.Summary], error) {
 			c, err := a.cfg.Store.JoinByLink(ctx, auth.HashToken(in.Token), callerID(ctx), a.cfg.Now())
 			if err != nil {
-				return nil, err
+				return nil, ofToken(err)
 			}
 			a.cfg.Announcer.ConversationChanged(ctx, callerID(ctx), c)
 			return a.summary(ctx, c.Conversation.ID)
 		})
+}
+
+// previewLink counts tokens that lead nowhere as wrong guesses, before it looks.
+func (a *API) previewLink(ctx context.Context, in *tokenInput) (*body[LinkPreview], error) {
+	key := "link:" + clientNetwork(requestOf(ctx))
+	wait, err := a.cfg.Throttle.Try(ctx, key)
+	if err != nil {
+		return nil, err
+	}
+	if wait > 0 {
+		return nil, rateLimited(wait, "token", "too many links that lead nowhere; wait before the next one")
+	}
+	c, err := a.cfg.Store.LinkByToken(ctx, auth.HashToken(in.Token), a.cfg.Now())
+	if chat.CodeOf(err) != chat.CodeNotFound {
+		err = errors.Join(err, a.cfg.Throttle.Cancel(ctx, key))
+	}
+	if err != nil {
+		return nil, ofToken(err)
+	}
+	return &body[LinkPreview]{LinkPreview{Installation: installationName, Title: c.Title}}, nil
+}
+
+// ofToken says of a link that there is not that it is the token that leads nowhere.
+func ofToken(err error) error {
+	if chat.CodeOf(err) == chat.CodeNotFound {
+		return chat.Refuse(chat.CodeNotFound, "token", "this link is unknown, has expired or is used up")
+	}
+	return err
 }

@@ -121,7 +121,7 @@ func (a *API) sendMessage(ctx context.Context, in *struct {
 	if err := a.submissions.Submit(ctx, confirmed, submission.Request{Submission: s}); err != nil {
 		var retry *submission.RetryError
 		if errors.As(err, &retry) {
-			return nil, rateLimited(retry.After, retry.Refusal.Text)
+			return nil, rateLimited(retry.After, "", retry.Refusal.Text)
 		}
 		return nil, err
 	}

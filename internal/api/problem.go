@@ -24,7 +24,7 @@ type Problem struct {
 	Status       int       `json:"status"`
 	Detail       string    `json:"detail" doc:"one sentence for people"`
 	Code         chat.Code `json:"code" enum:"invalid,too_large,not_found,forbidden,conflict,name_taken,unauthenticated,other_account,rate_limited,overloaded,unavailable,internal" doc:"for programs"`
-	Field        string    `json:"field,omitempty" doc:"the value at fault"`
+	Field        string    `json:"field,omitempty" doc:"the value at fault, or what the refusal is about"`
 	RetryAfterMS int64     `json:"retry_after_ms,omitempty" doc:"try again after this time"`
 }
 
@@ -79,8 +79,8 @@ func newProblem(code chat.Code, field, detail string) *Problem {
 func problemOf(e *chat.Error) *Problem { return newProblem(e.Code, e.Field, e.Text) }
 
 // rateLimited returns a refusal with the time after which to try again.
-func rateLimited(wait time.Duration, text string) *Problem {
-	p := newProblem(chat.CodeRateLimited, "", text)
+func rateLimited(wait time.Duration, field, text string) *Problem {
+	p := newProblem(chat.CodeRateLimited, field, text)
 	p.RetryAfterMS = max(wait.Milliseconds(), 1)
 	return p
 }

@@ -59,7 +59,7 @@ func TestGuessingIsThrottled(t *testing.T) {
 	for range freeGuesses {
 		nobody.refused("POST", "/login", object{"name": "aki", "password": "wrong wrong"}, 401, "unauthenticated", "")
 	}
-	p := nobody.refused("POST", "/login", object{"name": "aki", "password": "12345678"}, 429, "rate_limited", "")
+	p := nobody.refused("POST", "/login", object{"name": "aki", "password": "12345678"}, 429, "rate_limited", "password")
 	if p["retry_after_ms"].(float64) <= 0 {
 		t.Errorf("%v", p)
 	}
@@ -203,5 +203,46 @@ func TestClientNetworks(t *testing.T) {
 				t.Errorf("%s: %d", tt.other, got)
 			}
 		})
+	}
+}
+
+// Who holds a link sees where it leads, and nothing else; who guesses waits, whoever
+// holds a link does not.
+func TestLinkPreview(t *testing.T) {
+	f := start(t, api.Open)
+	aki := f.register("aki")
+	crew := aki.ok("POST", "/conversations", object{"kind": "group", "title": "Crew", "topic": "a secret"})
+	path := "/conversations/" + crew["id"].(string) + "/links"
+	link := aki.ok("POST", path, object{})
+	nobody := &client{fixture: f}
+	preview := "/links/" + link["token"].(string) + "/preview"
+	for range 3 * freeGuesses {
+		got := nobody.ok("GET", preview, nil)
+		if len(got) != 2 || got["title"] != "Crew" || got["installation"] != "Hikyaku" {
+			t.Fatalf("%v", got)
+		}
+	}
+	aki.ok("DELETE", path+"/"+link["id"].(string), nil)
+	nobody.refused("GET", preview, nil, 404, "not_found", "token")
+	for range freeGuesses - 1 {
+		nobody.refused("GET", "/links/hky_guess/preview", nil, 404, "not_found", "")
+	}
+	p := nobody.refused("GET", preview, nil, 429, "rate_limited", "token")
+	if p["retry_after_ms"].(float64) <= 0 {
+		t.Errorf("%v", p)
+	}
+}
+
+// A visitor who is not logged in is told so without an error.
+func TestSession(t *testing.T) {
+	f := start(t, api.Open)
+	aki := f.register("aki")
+	if got := aki.ok("GET", "/session", nil); got["user"].(map[string]any)["id"] != aki.id || got["session"] == "" {
+		t.Errorf("%v", got)
+	}
+	for _, token := range []string{"", "hky_of_nobody"} {
+		if status := (&client{fixture: f, token: token}).status("192.0.2.1:9", "GET", "/session", nil); status != http.StatusNoContent {
+			t.Errorf("with the token %q: %d", token, status)
+		}
 	}
 }

@@ -59,7 +59,7 @@ test("two tabs as two people: nothing is sent as the other, and nothing is lost"
 
   path.blocked = true;
   path.cut();
-  await first.getByText("Connection lost. Reconnecting…").waitFor();
+  await first.getByText(/^(Connection lost|You are offline)\./).waitFor();
   await sendMessage(first, "written by Aki");
   await composer(first).fill("Aki's draft");
   await logIn(second, "ben");
@@ -127,7 +127,7 @@ test("a log-out without a network asks about what is not sent, and is one", asyn
   await aki.context.setOffline(true);
   // A network that is gone without a word keeps connections open for a while.
   await server.kill();
-  await aki.page.getByText("Connection lost. Reconnecting…").waitFor();
+  await aki.page.getByText(/^(Connection lost|You are offline)\./).waitFor();
   await sendMessage(aki.page, "never sent");
   const logOut = async () => {
     await aki.page.getByRole("button", { name: "Settings" }).click();
@@ -169,7 +169,7 @@ test("a log-out ends the session that the browser has, not the one before", asyn
   await conversations(page).waitFor();
   path.blocked = true;
   path.cut();
-  await page.getByText("Connection lost. Reconnecting…").waitFor();
+  await page.getByText(/^(Connection lost|You are offline)\./).waitFor();
   // A tab that says nothing logs in again: the page knows only the session before.
   const credentials = { name: "aki", password: "correct horse", cookie: true };
   const login = await context.request.post(server.url + "/api/v1/login", { data: credentials });
@@ -199,7 +199,7 @@ test("what is read or comes without a connection is told on the next one", async
 
   path.blocked = true;
   path.cut();
-  await aki.page.getByText("Connection lost. Reconnecting…").waitFor();
+  await aki.page.getByText(/^(Connection lost|You are offline)\./).waitFor();
   await aki.page.getByRole("link", { name: /ben/ }).click();
   await messageWith(aki.page, "two").waitFor();
   await aki.page

@@ -220,3 +220,14 @@ export async function accessibilityViolations(page) {
     .filter((v) => v.impact === "serious" || v.impact === "critical")
     .map((v) => `${v.id}: ${v.nodes.map((n) => n.html.slice(0, 200)).join(" | ")}`);
 }
+
+/** Takes pictures of a page in both themes, if the tests are to: SCREENS names the folder. */
+export async function picture(page, name) {
+  if (!process.env.SCREENS) return;
+  const before = await page.evaluate(() => document.documentElement.dataset.theme);
+  for (const theme of ["light", "dark"]) {
+    await page.evaluate((t) => (document.documentElement.dataset.theme = t), theme);
+    await page.screenshot({ path: `${process.env.SCREENS}/${name}-${theme}.png` });
+  }
+  await page.evaluate((t) => (document.documentElement.dataset.theme = t), before);
+}

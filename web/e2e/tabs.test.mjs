@@ -40,7 +40,7 @@ async function watchSocket(tab) {
 async function goOffline(tab) {
   tab.isOffline = true;
   for (const ws of tab.sockets) await ws.close();
-  await tab.page.getByText("Connection lost. Reconnecting…").waitFor();
+  await tab.page.getByText(/^(Connection lost|You are offline)\./).waitFor();
 }
 
 async function goOnline(tab) {

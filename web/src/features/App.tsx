@@ -4,6 +4,7 @@ import { unreadOf, useApp } from "../state/app";
 import { useClient } from "../state/context";
 import { Button } from "../ui/controls";
 import { lazily } from "../ui/lazily";
+import { Logo } from "../ui/Logo";
 import { ChatScreen } from "./ChatScreen";
 
 const AuthScreen = lazily(() => import("./auth/AuthScreen").then((m) => m.AuthScreen));
@@ -15,6 +16,7 @@ export function App() {
   const me = useApp((s) => s.me);
   const takenBy = useApp((s) => s.takenBy);
   const installation = useApp((s) => s.installation);
+  const hasNetwork = useApp((s) => s.hasNetwork);
   const [failed, setFailed] = useState(false);
   const [attempt, setAttempt] = useState(0);
 
@@ -28,21 +30,29 @@ export function App() {
   // A page that was opened without a network retries by itself.
   useEffect(() => {
     if (!failed) return;
-    const timer = setTimeout(() => setAttempt((n) => n + 1), 3000);
-    return () => clearTimeout(timer);
+    const again = () => setAttempt((n) => n + 1);
+    const timer = setTimeout(again, 3000);
+    window.addEventListener("online", again);
+    return () => {
+      clearTimeout(timer);
+      window.removeEventListener("online", again);
+    };
   }, [failed, attempt]);
 
   useEffect(() => {
-    const reconnectNow = () => client.reconnectNow();
+    const onNetworkChange = () => client.networkChanged(navigator.onLine);
     const onVisibilityChange = () => {
       const visible = document.visibilityState === "visible";
       client.session?.presence.setAway(!visible);
-      if (visible) reconnectNow();
+      if (visible) client.reconnectNow();
     };
-    window.addEventListener("online", reconnectNow);
+    onNetworkChange();
+    window.addEventListener("online", onNetworkChange);
+    window.addEventListener("offline", onNetworkChange);
     document.addEventListener("visibilitychange", onVisibilityChange);
     return () => {
-      window.removeEventListener("online", reconnectNow);
+      window.removeEventListener("online", onNetworkChange);
+      window.removeEventListener("offline", onNetworkChange);
       document.removeEventListener("visibilitychange", onVisibilityChange);
     };
   }, [client]);
@@ -60,8 +70,9 @@ export function App() {
     <main className="flex h-full flex-col items-center justify-center gap-4 p-6 text-dim">
       {failed ? (
         <>
-          <h1 className="text-lg">{t("code_offline")}</h1>
-          <Button onClick={() => setAttempt((n) => n + 1)}>{t("retry")}</Button>
+          <Logo size={56} />
+          <h1 className="text-lg">{t(hasNetwork ? "code_offline" : "youAreOffline")}</h1>
+          <Button onClick={() => setAttempt((n) => n + 1)}>{t("tryNow")}</Button>
         </>
       ) : (
         <p role="status">{t("connecting")}</p>

@@ -3,8 +3,11 @@ import { useTranslation } from "../i18n";
 import { useApp } from "../state/app";
 import { useSession } from "../state/context";
 import { navigate, useRoute } from "../state/route";
+import { Button } from "../ui/controls";
 import { lazily, loadAhead } from "../ui/lazily";
+import { Logo } from "../ui/Logo";
 import { ConversationList } from "./conversations/ConversationList";
+import { StatusBanner } from "./StatusBanner";
 
 const ConversationView = lazily(() => import("./timeline/ConversationView").then((m) => m.ConversationView));
 const JoinDialog = lazily(() => import("./conversations/JoinDialog").then((m) => m.JoinDialog));
@@ -13,22 +16,18 @@ export function ChatScreen() {
   const { t } = useTranslation();
   const route = useRoute();
   const ready = useApp((s) => s.ready);
-  const isOpen = useApp((s) => route.conversation !== null && route.conversation in s.conversations);
+  const isMember = useApp((s) => route.conversation !== null && route.conversation in s.conversations);
 
   // While the list is on its way. The rest is loaded when there is nothing else to do.
   useEffect(() => void ConversationView.preload().catch(() => {}), []);
   useEffect(() => {
     if (ready) whenIdle(() => void loadAhead());
   }, [ready]);
-  // Close a conversation that the user is no longer in.
-  useEffect(() => {
-    if (ready && route.conversation && !isOpen) navigate("/");
-  }, [ready, route.conversation, isOpen]);
 
+  const isOpen = route.conversation !== null;
   return (
     <div className="flex h-full flex-col">
-      <ConnectionStatus />
-      <StorageStatus />
+      <StatusBanner />
       <div className="flex min-h-0 flex-1">
         <aside
           className={`w-full min-w-0 flex-col border-r border-line bg-panel md:flex md:w-80 md:shrink-0 ${isOpen ? "hidden" : "flex"}`}
@@ -36,11 +35,13 @@ export function ChatScreen() {
           <ConversationList selected={route.conversation} />
         </aside>
         <main className={`min-w-0 flex-1 flex-col md:flex ${isOpen ? "flex" : "hidden"}`}>
-          {isOpen && route.conversation ? (
+          {isMember && route.conversation ? (
             <OpenConversation key={route.conversation} id={route.conversation} />
+          ) : route.conversation ? (
+            <AbsentConversation key={route.conversation} id={route.conversation} />
           ) : (
             <div className="flex flex-1 flex-col items-center justify-center gap-2 p-8 text-center">
-              <img src="/icon.svg" alt="" width={48} height={48} className="opacity-80" />
+              <Logo size={48} />
               <h1 className="text-lg font-semibold">{t("pickConversation")}</h1>
               <p className="max-w-sm text-dim">{t("pickConversationHint")}</p>
             </div>
@@ -64,38 +65,28 @@ function OpenConversation({ id }: { id: string }) {
   return conversation ? <ConversationView conversation={conversation} /> : null;
 }
 
-function ConnectionStatus() {
+/** Stands for a conversation that is not there: not yet, not any more, or never. */
+function AbsentConversation({ id }: { id: string }) {
   const { t } = useTranslation();
-  const connection = useApp((s) => s.connection);
-  const [visible, setVisible] = useState(false);
-  // A connection that is back at once needs no notice.
-  useEffect(() => {
-    if (connection === "open") {
-      setVisible(false);
-      return;
-    }
-    const timer = setTimeout(() => setVisible(true), 1200);
-    return () => clearTimeout(timer);
-  }, [connection]);
+  const ready = useApp((s) => s.ready);
+  const left = useApp((s) => s.left[id]);
+  if (!ready)
+    return (
+      <div className="flex flex-1 flex-col items-center justify-center gap-2 p-8 text-center text-dim">
+        <p role="status">{t("openingConversation")}</p>
+      </div>
+    );
   return (
-    <div
-      role="status"
-      className={visible ? "border-b border-line bg-accent-soft px-4 py-1.5 text-center text-sm" : "sr-only"}
-    >
-      {visible ? t("reconnecting") : ""}
-    </div>
-  );
-}
-
-function StorageStatus() {
-  const { t } = useTranslation();
-  const failed = useApp((s) => s.storageFailed);
-  return (
-    <div
-      role="status"
-      className={failed ? "border-b border-line bg-panel px-4 py-1 text-center text-sm text-dim" : "sr-only"}
-    >
-      {failed ? t("storageFailed") : ""}
+    <div className="flex flex-1 flex-col items-center justify-center gap-2 p-8 text-center">
+      <div role="alert" className="flex max-w-sm flex-col gap-2">
+        <h1 className="text-lg font-semibold break-words">
+          {left ? t("noLongerIn", { name: left }) : t("noSuchConversation")}
+        </h1>
+        <p className="text-dim">{t(left ? "noLongerInHint" : "noSuchConversationHint")}</p>
+      </div>
+      <Button className="mt-2" onClick={() => navigate("/")}>
+        {t("back")}
+      </Button>
     </div>
   );
 }

@@ -1,4 +1,5 @@
 import { useEffect } from "react";
+import type { Summary } from "../protocol/types";
 import { useApp } from "../state/app";
 import { useSession } from "../state/context";
 
@@ -6,8 +7,12 @@ import { useSession } from "../state/context";
 export function useDisplayName(id: string | undefined): string {
   const name = useApp((s) => (id ? s.users[id]?.display_name : ""));
   const { users } = useSession();
-  useEffect(() => {
-    if (id && name === undefined) users.request(id);
-  }, [users, id, name]);
+  useEffect(() => (id ? users.show(id) : undefined), [users, id]);
   return name ?? "…";
+}
+
+/** Returns the name of a conversation: of a direct one, that of the other person. */
+export function useConversationName(c: Summary): string {
+  const peer = useDisplayName(c.kind === "direct" ? c.peer?.id : undefined);
+  return c.kind === "direct" ? peer || "…" : c.title;
 }

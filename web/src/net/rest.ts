@@ -1,4 +1,5 @@
-// The REST API. Every refusal is a Problem, whose code selects the translation.
+// The REST API. Every refusal is a Problem, whose code and field select what the reader
+// is told.
 
 export class Problem extends Error {
   constructor(

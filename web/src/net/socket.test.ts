@@ -9,6 +9,7 @@ function setup(random = 0.5, cursors: string[] = []) {
   const states: string[] = [];
   const terminated: number[] = [];
   const failed: number[] = [];
+  const doubts: boolean[] = [];
   const gateway = new GatewaySocket(
     () => {
       const socket = new FakeWebSocket();
@@ -17,6 +18,7 @@ function setup(random = 0.5, cursors: string[] = []) {
     },
     {
       onState: (s) => states.push(s),
+      onDoubt: (d) => doubts.push(d),
       onOpen: () => {},
       onFrame: () => {},
       onTerminated: (c) => terminated.push(c),
@@ -25,7 +27,7 @@ function setup(random = 0.5, cursors: string[] = []) {
     },
     () => random,
   );
-  return { gateway, sockets, states, terminated, failed };
+  return { gateway, sockets, states, terminated, failed, doubts };
 }
 
 describe("GatewaySocket", () => {
@@ -187,5 +189,49 @@ describe("GatewaySocket", () => {
     sockets[3]!.receive(hello);
     sockets[3]!.drop();
     expect(failed).toEqual([2, 3]);
+  });
+
+  it("takes the connection for lost within a second when the device has no network", () => {
+    const { gateway, sockets, states, doubts } = setup();
+    gateway.start();
+    sockets[0]!.receive(hello);
+    vi.advanceTimersByTime(5000);
+    sockets[0]!.receive({ t: "pong", next_ms: 30_000 });
+    gateway.networkLost();
+    expect(doubts).toEqual([true]);
+    vi.advanceTimersByTime(999);
+    expect(gateway.state).toBe("open");
+    vi.advanceTimersByTime(1);
+    expect(states.at(-1)).toBe("waiting");
+    expect(gateway.retryAt).toBe(Date.now() + 250);
+    expect(doubts).toEqual([true, false]);
+  });
+
+  it("keeps a connection on which the server answers without a network", () => {
+    const { gateway, sockets, states, doubts } = setup();
+    gateway.start();
+    sockets[0]!.receive(hello);
+    vi.advanceTimersByTime(2000);
+    gateway.networkLost();
+    vi.advanceTimersByTime(1);
+    expect(sockets[0]!.sentOf("ping")).toHaveLength(1);
+    sockets[0]!.receive({ t: "pong", next_ms: 30_000 });
+    vi.advanceTimersByTime(2000);
+    expect(states.at(-1)).toBe("open");
+    expect(doubts).toEqual([true, false]);
+  });
+
+  it("begins an attempt anew that is older than the network", () => {
+    const { gateway, sockets } = setup();
+    gateway.start();
+    vi.advanceTimersByTime(500);
+    gateway.reconnectNow();
+    expect(sockets).toHaveLength(1);
+    vi.advanceTimersByTime(500);
+    gateway.reconnectNow();
+    expect(sockets).toHaveLength(2);
+    expect(sockets[0]!.closed).toBe(true);
+    sockets[1]!.receive(hello);
+    expect(gateway.state).toBe("open");
   });
 });

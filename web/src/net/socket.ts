@@ -14,6 +14,8 @@ export type WebSocketLike = {
 
 export type SocketEvents = {
   onState(state: SocketState): void;
+  /** The connection is open, but may be lost; or that is over. */
+  onDoubt(isDoubtful: boolean): void;
   onOpen(hello: Hello): void;
   onFrame(frame: ServerFrame): void;
   /** The server has ended the session: there is no reconnecting. */
@@ -34,6 +36,12 @@ const connectTimeout = 10_000;
  * doubles with each attempt. */
 const initialBackoff = 500;
 const maxBackoff = 15_000;
+/** How long the server may take to answer once the device says that it has no network.
+ * It may be wrong: the server may be on the same machine. */
+const offlineTimeout = 1000;
+/** How old an attempt to connect may be when the network comes back: what an older
+ * one has sent is lost. */
+const freshAttempt = 1000;
 /** How many heartbeats a ping may stay unanswered. */
 const unansweredHeartbeats = 1.5;
 /** What looks at a connection besides its heartbeat does so at most once in this
@@ -56,6 +64,10 @@ export class GatewaySocket {
   private pingedAt = 0;
   /** Of the connection that is being made, or of the wait for the next one. */
   private timer: ReturnType<typeof setTimeout> | undefined;
+  private isDoubtful = false;
+  /** When the last attempt to connect began, and when the next one does. */
+  private dialedAt = 0;
+  retryAt = 0;
   private heartbeatTimer: ReturnType<typeof setTimeout> | undefined;
   /** When the heartbeat timer fires, unless the page sleeps. */
   private heartbeatAt = 0;
@@ -78,14 +90,42 @@ export class GatewaySocket {
     this.setState("idle");
   }
 
-  /** Ends a wait at once; an open connection is checked by a ping. */
+  /** Ends a wait at once; an open connection is checked by a ping, and an attempt that
+   * has taken long is begun anew. */
   reconnectNow() {
-    if (this.state === "waiting") {
+    const isStale = this.state === "connecting" && Math.abs(Date.now() - this.dialedAt) >= freshAttempt;
+    if (this.state === "waiting" || isStale) {
       clearTimeout(this.timer);
+      this.close();
       this.connect();
     } else if (this.state === "open" && Math.abs(Date.now() - this.pingedAt) >= minCheckInterval) {
       this.ping();
     }
+  }
+
+  /** The device says that it has no network: the connection is doubtful, and lost
+   * unless the server answers very soon. */
+  networkLost() {
+    const { socket } = this;
+    if (this.state !== "open" || !socket) return;
+    this.setDoubtful(true);
+    const sinceLastPing = Math.abs(Date.now() - this.pingedAt);
+    setTimeout(
+      () => {
+        if (socket !== this.socket || !this.isDoubtful) return;
+        this.ping();
+        setTimeout(() => {
+          if (this.isDoubtful) this.onClose(socket, 0);
+        }, offlineTimeout);
+      },
+      Math.max(0, minCheckInterval - sinceLastPing),
+    );
+  }
+
+  private setDoubtful(isDoubtful: boolean) {
+    if (this.isDoubtful === isDoubtful) return;
+    this.isDoubtful = isDoubtful;
+    this.events.onDoubt(isDoubtful);
   }
 
   /** Sends a frame; reports whether there is a connection to send it on. */
@@ -106,6 +146,7 @@ export class GatewaySocket {
 
   private connect() {
     this.setState("connecting");
+    this.dialedAt = Date.now();
     const socket = this.dial();
     this.socket = socket;
     this.timer = setTimeout(() => this.onClose(socket, 0), connectTimeout);
@@ -116,6 +157,7 @@ export class GatewaySocket {
   private onMessage(socket: WebSocketLike, data: string) {
     if (socket !== this.socket) return;
     this.unanswered = 0;
+    this.setDoubtful(false);
     const frame = JSON.parse(data) as ServerFrame;
     if (frame.t === "hello") {
       clearTimeout(this.timer);
@@ -162,6 +204,7 @@ export class GatewaySocket {
   private close() {
     clearTimeout(this.heartbeatTimer);
     this.unanswered = 0;
+    this.setDoubtful(false);
     const socket = this.socket;
     this.socket = null;
     if (socket) {
@@ -180,13 +223,14 @@ export class GatewaySocket {
       return;
     }
     if (this.state === "connecting") this.events.onFailed();
-    this.setState("waiting");
     // Full jitter: ten thousand clients that lost the same server come back
     // spread over the whole wait.
     const backoff = Math.min(maxBackoff, initialBackoff * 2 ** this.attempts++);
     const wait =
       this.reconnectAt === null ? this.random() * backoff : Math.max(0, this.reconnectAt - Date.now());
     this.reconnectAt = null;
+    this.retryAt = Date.now() + wait;
+    this.setState("waiting");
     this.timer = setTimeout(() => this.connect(), wait);
   }
 }

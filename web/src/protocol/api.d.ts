@@ -400,6 +400,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/links/{token}/preview": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What may be known of where a link leads without logging in */
+        get: operations["preview-link"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/login": {
         parameters: {
             query?: never;
@@ -532,6 +549,23 @@ export interface paths {
         put?: never;
         /** Make an account and log in */
         post: operations["register"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/session": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Who is logged in, if anybody is; 204 when nobody is */
+        get: operations["get-session"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -796,6 +830,12 @@ export interface components {
             /** @description cursor of the next page; absent on the last */
             next?: string;
         };
+        LinkPreview: {
+            /** @description the name of the installation */
+            installation: string;
+            /** @description the title of the conversation */
+            title: string;
+        };
         LinkTarget: {
             conversation: components["schemas"]["Conversation"];
         };
@@ -954,7 +994,7 @@ export interface components {
             code: "invalid" | "too_large" | "not_found" | "forbidden" | "conflict" | "name_taken" | "unauthenticated" | "other_account" | "rate_limited" | "overloaded" | "unavailable" | "internal";
             /** @description one sentence for people */
             detail: string;
-            /** @description the value at fault */
+            /** @description the value at fault, or what the refusal is about */
             field?: string;
             /**
              * Format: int64
@@ -2131,6 +2171,37 @@ export interface operations {
             };
         };
     };
+    "preview-link": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                token: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LinkPreview"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     login: {
         parameters: {
             query?: never;
@@ -2430,6 +2501,35 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Grant"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "get-session": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Me"];
                 };
             };
             /** @description Error */

@@ -12,6 +12,7 @@ export type Summary = A["Summary"];
 export type Member = A["Member"];
 export type Session = A["Session"];
 export type Invitation = A["Invitation"];
+export type LinkPreview = A["LinkPreview"];
 export type Installation = A["Installation"];
 export type ChannelEntry = A["ChannelEntry"];
 export type History = A["History"];

@@ -64,7 +64,7 @@ describe("two tabs", () => {
   it("of which one logs in as somebody else: the other stops, and keeps what was written", async () => {
     const { server, a, b } = openTabs();
     await a.client.logIn("aki", "secret");
-    a.client.session!.messages.saveDraft("c", "Aki's draft");
+    a.client.session!.messages.changeDraft("c", { text: "Aki's draft" });
     const [socket] = server.sockets;
     await b.client.logIn("ben", "secret");
     expect(a.store.getState()).toMatchObject({ me: null, takenBy: { by: ben, from: user }, lost: 0 });
@@ -74,10 +74,10 @@ describe("two tabs", () => {
     // The first tab goes on as Ben, and finds nothing of Aki's.
     await a.client.continueAs(ben);
     expect(a.store.getState()).toMatchObject({ me: ben, takenBy: null });
-    expect(await a.client.session!.messages.draft("c")).toBe("");
+    expect(a.store.getState().drafts).toEqual({});
     // Aki logs in again there.
     await a.client.logIn("aki", "secret");
-    expect(await a.client.session!.messages.draft("c")).toBe("Aki's draft");
+    expect(a.store.getState().drafts).toEqual({ c: { text: "Aki's draft" } });
     expect(b.store.getState()).toMatchObject({ me: null, takenBy: { by: user, from: ben } });
     b.client.logInAsOther();
     expect(b.store.getState()).toMatchObject({ me: null, takenBy: null });

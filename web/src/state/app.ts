@@ -2,18 +2,27 @@
 import { create, type StoreApi } from "zustand";
 import type { SocketState } from "../net/socket";
 import type { Installation, Summary, User } from "../protocol/types";
+import type { Draft, DraftTable } from "../sync/drafts";
 import type { OutboxMessage } from "../sync/outbox";
 import { emptySyncState, type SyncState } from "../sync/store";
 
 /** SessionState is the state that ends with a session. */
 export type SessionState = SyncState & {
   connection: SocketState;
+  /** Whether the connection is open and may be lost nevertheless. */
+  doubtful: boolean;
+  /** While it waits: when the next attempt to connect begins, by the device's clock. */
+  retryAt: number;
   outbox: OutboxMessage[];
+  /** What the person has begun to write, by conversation. */
+  drafts: DraftTable;
   /** Whether what is not sent is in memory alone, and lost when the page closes. */
   storageFailed: boolean;
 };
 
 export type AppState = SessionState & {
+  /** Whether the device says that it has a network. */
+  hasNetwork: boolean;
   installation: Installation | null;
   /** Why the user has to log in again, or how far the log-out is: the server hears of
    * it, or could not be told yet. */
@@ -30,12 +39,16 @@ export type AppStore = StoreApi<AppState>;
 export const emptySessionState: SessionState = {
   ...emptySyncState,
   connection: "idle",
+  doubtful: false,
+  retryAt: 0,
   outbox: [],
+  drafts: {},
   storageFailed: false,
 };
 
 export const initialState: AppState = {
   ...emptySessionState,
+  hasNetwork: true,
   installation: null,
   notice: null,
   takenBy: null,
@@ -120,6 +133,7 @@ export function failedElsewhere(s: Pick<AppState, "ready" | "outbox" | "conversa
   return s.outbox.filter((m) => m.state === "failed" && !s.conversations[m.conversation]);
 }
 
-export function conversationName(c: Summary): string {
-  return c.kind === "direct" ? (c.peer?.display_name ?? "…") : c.title;
+/** Returns what a list shows of a draft: "" for one without a text. */
+export function draftPreview(d: Draft | undefined): string {
+  return (d?.edit?.text ?? d?.text ?? "").trim().slice(0, 200);
 }

@@ -32,7 +32,7 @@ async function hang(user: string) {
 /** Returns what an account's database has. */
 async function stored(user: string) {
   const database = await openStorage(user);
-  const found = { outbox: await database.outbox(), draft: await database.draft("c") };
+  const found = { outbox: await database.outbox(), drafts: await database.drafts() };
   database.close();
   return found;
 }
@@ -78,7 +78,7 @@ describe("Client", () => {
   it("logs out: drafts and state are gone, the connection is closed", async () => {
     const { client, server, store } = openClient();
     await client.logIn("aki", "secret");
-    client.session!.messages.saveDraft("c", "a draft");
+    client.session!.messages.changeDraft("c", { text: "a draft" });
     await client.logOut();
     expect(server.requests).toContain("DELETE /sessions/s1");
     expect(server.accounts.at(-1)).toBe(user.id);
@@ -86,7 +86,7 @@ describe("Client", () => {
     expect(client.session).toBeNull();
     expect(store.getState()).toMatchObject({ me: null, notice: null, connection: "idle" });
     await client.logIn("aki", "secret");
-    expect(await client.session!.messages.draft("c")).toBe("");
+    expect(store.getState().drafts).toEqual({});
   });
 
   it("chats and logs out where the database cannot be opened", async () => {
@@ -100,8 +100,8 @@ describe("Client", () => {
     expect(warn).toHaveBeenCalledOnce();
     expect(store.getState()).toMatchObject({ me: other, storageFailed: true });
     server.hello();
-    client.session!.messages.saveDraft("c", "a draft");
-    expect(await client.session!.messages.draft("c")).toBe("a draft");
+    client.session!.messages.changeDraft("c", { text: "a draft" });
+    expect(store.getState().drafts).toEqual({ c: { text: "a draft" } });
     client.session!.messages.send("c", "hello", 0);
     await vi.waitFor(() => expect(server.socket.sentOf("send")).toMatchObject([{ body: "hello" }]), {
       timeout: 30_000,
@@ -134,8 +134,8 @@ describe("Client", () => {
     await client.logIn("aki", "secret");
     server.hello();
     for (const db of transaction.mock.contexts) (db as IDBDatabase).close();
-    client.session!.messages.saveDraft("c", "a draft");
-    expect(await client.session!.messages.draft("c")).toBe("a draft");
+    client.session!.messages.changeDraft("c", { text: "a draft" });
+    expect(store.getState().drafts).toEqual({ c: { text: "a draft" } });
     client.session!.messages.send("c", "hello", 0);
     await vi.waitFor(() => expect(server.socket.sentOf("send")).toMatchObject([{ body: "hello" }]), {
       timeout: 30_000,
@@ -144,7 +144,7 @@ describe("Client", () => {
     // It is opened again, and has what was written meanwhile.
     await vi.advanceTimersByTimeAsync(2000);
     await vi.waitFor(() => expect(store.getState().storageFailed).toBe(false), { timeout: 30_000 });
-    expect(await client.session!.messages.draft("c")).toBe("a draft");
+    expect(store.getState().drafts).toEqual({ c: { text: "a draft" } });
     const database = await openStorage(user.id);
     expect(await database.outbox()).toMatchObject([{ body: "hello" }]);
     database.close();
@@ -195,11 +195,11 @@ describe("Client", () => {
     // What is written from here on is neither sent nor kept, and there is nowhere to write.
     expect(server.socket.closed).toBe(true);
     expect(store.getState()).toMatchObject({ me: null, notice: "loggingOut", outbox: [] });
-    messages.saveDraft("c", "too late");
+    messages.changeDraft("c", { text: "too late" });
     messages.send("c", "too late", 0);
     expect(await done).toBe(0);
     expect(store.getState()).toMatchObject({ me: null, notice: null });
-    expect(await stored(user.id)).toEqual({ outbox: [], draft: "" });
+    expect(await stored(user.id)).toEqual({ outbox: [], drafts: {} });
   });
 
   it("finishes a log-out that the server did not hear, as soon as it can", async () => {
@@ -249,7 +249,7 @@ describe("Client", () => {
     server.requests.length = 0;
     server.on("DELETE /sessions/s1", answer);
     await reloaded.start();
-    expect(server.requests.filter((r) => r !== "GET /me")).toEqual([
+    expect(server.requests.filter((r) => r !== "GET /me" && r !== "GET /session")).toEqual([
       "DELETE /sessions/s1",
       "GET /installation",
     ]);
@@ -318,7 +318,7 @@ describe("Client", () => {
     await client.logIn("aki", "secret");
     server.hello();
     client.session!.messages.send("c", "discarded", 0);
-    client.session!.messages.saveDraft("c", "discarded");
+    client.session!.messages.changeDraft("c", { text: "discarded" });
     await vi.waitFor(() => expect(server.socket.sentOf("send")).toHaveLength(1), { timeout: 30_000 });
     const clear = vi.spyOn(IDBObjectStore.prototype, "clear").mockImplementation(() => {
       throw new DOMException("the disk is broken", "UnknownError");
@@ -327,24 +327,24 @@ describe("Client", () => {
     await client.logIn("aki", "secret");
     expect(clear).toHaveBeenCalled();
     expect(store.getState()).toMatchObject({ me: user, outbox: [], storageFailed: true });
-    expect(await client.session!.messages.draft("c")).toBe("");
-    client.session!.messages.saveDraft("c", "another draft");
+    expect(store.getState().drafts).toEqual({});
+    client.session!.messages.changeDraft("c", { text: "another draft" });
     // The disk works again: what was discarded goes before what was written since is kept.
     clear.mockRestore();
     await vi.advanceTimersByTimeAsync(2000);
     await vi.waitFor(() => expect(store.getState().storageFailed).toBe(false), { timeout: 30_000 });
     server.hello();
-    expect(await client.session!.messages.draft("c")).toBe("another draft");
+    expect(store.getState().drafts).toEqual({ c: { text: "another draft" } });
     expect(store.getState().outbox).toEqual([]);
     expect(server.socket.sentOf("send")).toEqual([]);
-    expect(await stored(user.id)).toEqual({ outbox: [], draft: "another draft" });
+    expect(await stored(user.id)).toEqual({ outbox: [], drafts: { c: { text: "another draft" } } });
   });
 
   it("deletes at the next visit what a page that was closed too soon has left", async () => {
     vi.spyOn(console, "warn").mockImplementation(() => {});
     const { client } = openClient();
     const leave = async (storage: Storage) => {
-      await storage.saveDraft("c", "discarded");
+      await storage.saveDraft("c", { text: "discarded" });
       storage.close();
     };
     await leave(await openStorage("left"));
@@ -357,7 +357,7 @@ describe("Client", () => {
     await vi.waitFor(() => expect(localStorage.getItem("hikyaku-discarded-left")).toBeNull(), {
       timeout: 30_000,
     });
-    expect(await stored("left")).toEqual({ outbox: [], draft: "" });
+    expect(await stored("left")).toEqual({ outbox: [], drafts: {} });
   });
 
   it("starts and logs out where the database has failed without a word", async () => {

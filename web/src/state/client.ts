@@ -65,21 +65,18 @@ export class Client {
     // The page may have been closed before it came to that.
     void deleteDiscarded().catch(warnNotDeleted);
     await this.pendingLogOut.finish();
-    const [installation, grant] = await Promise.all([this.fetchInstallation(), this.fetchGrant()]);
+    const [installation, grant] = await Promise.all([this.fetchInstallation(), this.askWhoIsLoggedIn()]);
     if (grant) await this.startSession(grant);
     else void this.push.suspend().catch(() => {});
-    // After that: with it, and nobody logged in, the page shows the log-in form.
+    // Not before: until a session runs, who has an installation is shown its log-in form.
     this.store.setState({ installation });
   }
 
-  /** Returns who is logged in in this browser, if anybody. */
-  private async fetchGrant(): Promise<Grant | null> {
-    try {
-      return await this.ownRest.get<Grant>("/me");
-    } catch (e) {
-      if (e instanceof Problem && e.status === 401) return null;
-      throw e;
-    }
+  /** The device says whether it has a network. */
+  networkChanged(hasNetwork: boolean) {
+    this.store.setState({ hasNetwork });
+    if (hasNetwork) this.reconnectNow();
+    else this.session?.networkLost();
   }
 
   /** Does now what waits for the network: it is back, or the page is visible again. */
@@ -219,12 +216,16 @@ export class Client {
 
   private async lookWhoIsLoggedIn() {
     const { turn } = this;
-    const grant = await this.ownRest.get<Grant>("/me").catch(() => null);
+    const grant = await this.askWhoIsLoggedIn().catch(() => undefined);
     if (turn !== this.turn) return;
     if (grant) return this.takeOver(grant.user, () => this.startSession(grant));
     this.store.setState({ takenBy: null });
     // Nothing more is shown here. Where somebody else is logged in, that page sees to it.
     void this.push.suspend().catch(() => {});
+  }
+
+  private askWhoIsLoggedIn() {
+    return this.ownRest.get<Grant | undefined>("/session");
   }
 
   private heardFromTab(news: AccountNews) {

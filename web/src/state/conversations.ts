@@ -1,6 +1,10 @@
 import type { RestClient } from "../net/rest";
 import type { ChannelEntry, Member, Summary } from "../protocol/types";
+import { readerCount } from "../sync/summary";
 import type { AppStore } from "./app";
+
+/** Of larger conversations the server does not tell who has read what. */
+const maxShownMarks = 64;
 
 /** Conversations creates, joins and changes conversations and their members. */
 export class Conversations {
@@ -36,6 +40,29 @@ export class Conversations {
 
   members(id: string, text = "", cursor = "") {
     return this.rest.page<Member>(`/conversations/${id}/members`, text, cursor);
+  }
+
+  /** Learns how far each of the others has read, where the server tells that. */
+  async loadReadMarks(id: string) {
+    const s = this.store.getState();
+    const c = s.conversations[id];
+    const me = s.me?.id;
+    if (!c || c.kind === "direct" || c.members > maxShownMarks) return;
+    if (readerCount(c, s.marks[id], me ?? "", 0)) return; // pushes keep them up to date
+    const { items: members } = await this.members(id); // one page has them all
+    this.store.setState((now) => {
+      if (now.conversations[id]?.members_rev !== c.members_rev) return {};
+      const marks = { ...now.marks[id] };
+      for (const { user, read } of members) {
+        if (user.id === me) continue;
+        const known = marks[user.id];
+        marks[user.id] = {
+          read: Math.max(read, known?.read ?? 0),
+          received: Math.max(read, known?.received ?? 0),
+        };
+      }
+      return { marks: { ...now.marks, [id]: marks } };
+    });
   }
   addMembers(id: string, users: string[]) {
     return this.upsert(this.rest.post<Summary>(`/conversations/${id}/members`, { users }));

@@ -19,6 +19,11 @@ export class FakeServer {
   private readonly routes: [string, Route][] = [];
 
   constructor() {
+    // Who is logged in is who GET /me says.
+    this.on("GET /session", async (path, body) => {
+      const me = await this.routes.findLast(([prefix]) => prefix === "GET /me")?.[1](path, body);
+      return me instanceof Response && me.status === 401 ? new Response(null, { status: 204 }) : me;
+    });
     vi.stubGlobal("fetch", async (url: string, init: RequestInit) => {
       const path = url.replace("/api/v1", "");
       const request = `${init.method} ${path}`;

@@ -13,7 +13,7 @@ function open() {
   const messages = new Messages(
     new RestClient(),
     outbox,
-    new Drafts(new FakeStorage()),
+    new Drafts(new FakeStorage(), () => {}),
     clock,
     (f) => sent.push(f) > 0,
   );

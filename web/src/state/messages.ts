@@ -1,7 +1,7 @@
 import { v7 } from "uuid";
 import type { RestClient } from "../net/rest";
 import type { ClientFrame, Message } from "../protocol/types";
-import type { Drafts } from "../sync/drafts";
+import type { Draft, Drafts } from "../sync/drafts";
 import type { Outbox } from "../sync/outbox";
 import type { ServerClock } from "../sync/serverclock";
 
@@ -37,25 +37,16 @@ export class Messages {
     this.outbox.remove(id);
   }
 
-  edit(m: Message, body: string) {
-    return this.rest.patch<Message>(`/conversations/${m.conversation}/messages/${m.seq}`, { body });
+  edit(conversation: string, seq: number, body: string) {
+    return this.rest.patch<Message>(`/conversations/${conversation}/messages/${seq}`, { body });
   }
   delete(m: Message) {
     return this.rest.delete<Message>(`/conversations/${m.conversation}/messages/${m.seq}`);
   }
 
-  draft(conversation: string): Promise<string> {
-    return this.drafts.get(conversation);
-  }
-  saveDraft(conversation: string, text: string) {
-    this.drafts.save(conversation, text);
-  }
-  /** Calls f with a conversation's draft when another tab has changed it; returns what
-   * ends that. */
-  onDraft(conversation: string, f: (text: string) => void): () => void {
-    return this.drafts.onChange((c, text) => {
-      if (c === conversation) f(text);
-    });
+  /** Changes a part of a conversation's draft. */
+  changeDraft(conversation: string, change: Partial<Draft>) {
+    this.drafts.save(conversation, { ...this.drafts.get(conversation), ...change });
   }
 
   notifyTyping(conversation: string) {

@@ -186,7 +186,7 @@ describe("Session", () => {
     await session.start();
     server.hello();
     session.marks.markRead("d", 1);
-    session.users.request("9");
+    session.users.show("9");
     server.socket.receive({ t: "typing", conversation: "d", user: "2" });
     session.stop();
     expect(vi.getTimerCount()).toBe(0);

@@ -79,7 +79,11 @@ export class Session {
     this.timelines = new Timelines(store, rest, (id) => this.sync.timelineLoaded(id));
     this.users = new Users(store, rest);
     this.outbox = new Outbox(storage, send, (outbox) => store.setState({ outbox }), tabs);
-    this.drafts = new Drafts(storage, (m) => tabs.post(m));
+    this.drafts = new Drafts(
+      storage,
+      (drafts) => store.setState({ drafts }),
+      (m) => tabs.post(m),
+    );
     this.messages = new Messages(rest, this.outbox, this.drafts, clock, send);
     tabs.onMessage = (m) => this.handleTabMessage(m);
     this.sync = new SyncClient(store, send, this.outbox);
@@ -90,11 +94,14 @@ export class Session {
     this.sync.onListed = () => this.marks.listed();
     this.socket = new GatewaySocket(() => dial(account), {
       onState: (connection) => {
-        store.setState({ connection });
+        store.setState({ connection, retryAt: this.socket.retryAt });
         if (connection === "open") return;
+        // Who is there is not known any more.
+        store.setState({ presence: {}, typing: {} });
         this.outbox.disconnected();
         this.sync.disconnected();
       },
+      onDoubt: (doubtful) => store.setState({ doubtful }),
       onOpen: (hello) => {
         if (hello.user.id !== account) {
           this.stop();
@@ -107,6 +114,7 @@ export class Session {
         this.outbox.connected(hello.limits.in_flight);
         this.marks.connected();
         this.presence.connected();
+        this.users.refresh();
       },
       onFrame: (f) => this.sync.handleFrame(f),
       cursor: () => this.sync.cursor,
@@ -116,11 +124,13 @@ export class Session {
     });
   }
 
-  /** Takes up the messages that an earlier page left unsent, and connects. */
+  /** Takes up the messages and drafts that an earlier page left unsent, and connects. */
   async start() {
-    await this.outbox.load();
+    await Promise.all([this.outbox.load(), this.drafts.load()]);
     // The session may have been stopped meanwhile: the store is another's now.
-    if (!this.ended.signal.aborted) this.socket.start();
+    if (this.ended.signal.aborted) return;
+    this.socket.start();
+    this.users.keepFresh(() => document.visibilityState === "visible");
   }
 
   stop() {
@@ -140,6 +150,12 @@ export class Session {
   reconnectNow() {
     this.socket.reconnectNow();
     this.outbox.attended();
+    this.users.refresh();
+  }
+
+  /** The device says that it has no network. */
+  networkLost() {
+    this.socket.networkLost();
   }
 
   /** Calls f for each message of others that arrives live; returns what ends that. */
@@ -151,7 +167,9 @@ export class Session {
   /** The device's database works again, or does not any more. */
   storageChanged(isOpen: boolean) {
     this.store.setState({ storageFailed: !isOpen });
-    if (isOpen) void this.outbox.load();
+    if (!isOpen) return;
+    void this.outbox.load();
+    void this.drafts.load();
   }
 
   private handleTabMessage(m: TabMessage) {

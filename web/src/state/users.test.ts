@@ -23,7 +23,7 @@ describe("Users", () => {
 
   it("loads unknown users together", async () => {
     const { users, server, store } = open();
-    for (const id of ["a", "b", "a", "known"]) users.request(id);
+    for (const id of ["a", "b", "a", "known"]) users.show(id);
     await vi.advanceTimersByTimeAsync(20);
     expect(server.requests).toEqual(["GET /users?ids=a,b"]);
     expect(Object.keys(store.getState().users)).toEqual(["known", "a", "b"]);
@@ -31,7 +31,7 @@ describe("Users", () => {
 
   it("loads more than the server looks up at once in several requests", async () => {
     const { users, server, store } = open();
-    for (let i = 0; i < 450; i++) users.request("u" + i);
+    for (let i = 0; i < 450; i++) users.show("u" + i);
     await vi.advanceTimersByTimeAsync(60);
     expect(server.requests).toHaveLength(3);
     expect(Object.keys(store.getState().users)).toHaveLength(451);
@@ -40,11 +40,47 @@ describe("Users", () => {
   it("loads a user after a failure when asked again", async () => {
     const { users, server } = open();
     server.on("GET /users", () => new Response("{}", { status: 503 }));
-    users.request("a");
+    users.show("a");
     await vi.advanceTimersByTimeAsync(20);
-    users.request("a");
+    users.show("a");
     await vi.advanceTimersByTimeAsync(20);
     expect(server.requests).toHaveLength(2);
+  });
+
+  it("asks again for what is shown: when it is old and shown anew, and now and then", async () => {
+    const { users, server } = open();
+    const hide = users.show("known");
+    users.show("known");
+    await vi.advanceTimersByTimeAsync(59_999);
+    users.show("known");
+    users.refresh();
+    await vi.advanceTimersByTimeAsync(20);
+    expect(server.requests).toEqual([]);
+    users.show("known");
+    users.show("known");
+    await vi.advanceTimersByTimeAsync(20);
+    expect(server.requests).toEqual(["GET /users?ids=known"]);
+    users.show("other");
+    await vi.advanceTimersByTimeAsync(20);
+    users.refresh();
+    users.refresh(); // too soon
+    await vi.advanceTimersByTimeAsync(20);
+    expect(server.requests.slice(1)).toEqual(["GET /users?ids=other", "GET /users?ids=known,other"]);
+    hide();
+  });
+
+  it("asks for nobody who is not shown any more, nor while the page is hidden", async () => {
+    const { users, server } = open();
+    let isVisible = false;
+    users.keepFresh(() => isVisible);
+    users.show("known")();
+    users.show("a");
+    await vi.advanceTimersByTimeAsync(300_000);
+    expect(server.requests).toEqual(["GET /users?ids=a"]);
+    isVisible = true;
+    await vi.advanceTimersByTimeAsync(300_020);
+    expect(server.requests).toEqual(["GET /users?ids=a", "GET /users?ids=a"]);
+    users.stop();
   });
 
   it("does not replace what it was told later than it asked", async () => {

@@ -8,6 +8,14 @@ const batchDelay = 20;
 /** How many users the server looks up at once. */
 const batchSize = 200;
 
+/** A name that is shown anew is asked for again when it is older than this, in
+ * milliseconds; nothing tells the page when people change their names. */
+const maxAge = 60_000;
+/** How often the names that are shown are asked for again while the page is visible. */
+const refreshInterval = 5 * 60_000;
+/** A page that becomes visible, or connects, asks for them again after this time. */
+const minRefreshInterval = 60_000;
+
 /** Users knows the people that the page names. */
 export class Users {
   private requested = new Set<string>();
@@ -16,6 +24,11 @@ export class Users {
   /** Which request a user's entry comes from, if it does not come from a push. */
   private readonly origins = new WeakMap<User, number>();
   private scheduled = false;
+  /** Those whose names are shown, and how often each of them. */
+  private readonly shown = new Map<string, number>();
+  /** When each user was asked for last, or was shown first, by an even clock. */
+  private readonly askedAt = new Map<string, number>();
+  private refreshedAt = performance.now();
   private readonly timers = new Timers();
 
   constructor(
@@ -27,10 +40,41 @@ export class Users {
     this.timers.clear();
   }
 
-  /** Loads a user that is not known, together with others that are asked for at that time. */
-  request(id: string) {
-    if (this.store.getState().users[id] || this.requested.has(id)) return;
+  /** Shows a user's name, which is loaded if it is not known or old; returns what ends
+   * that. */
+  show(id: string): () => void {
+    this.shown.set(id, (this.shown.get(id) ?? 0) + 1);
+    const asked = this.askedAt.get(id);
+    if (!this.store.getState().users[id]) this.request(id);
+    else if (asked === undefined) this.askedAt.set(id, performance.now());
+    else if (performance.now() - asked >= maxAge) this.request(id);
+    return () => {
+      const n = this.shown.get(id)! - 1;
+      if (n > 0) this.shown.set(id, n);
+      else this.shown.delete(id);
+    };
+  }
+
+  /** Asks again for the names that are shown, unless that was done just now. */
+  refresh() {
+    if (performance.now() - this.refreshedAt < minRefreshInterval) return;
+    this.refreshedAt = performance.now();
+    for (const id of this.shown.keys()) this.request(id);
+  }
+
+  /** Keeps the names that are shown up to date while the page is visible. */
+  keepFresh(isVisible: () => boolean) {
+    this.timers.after(refreshInterval, () => {
+      if (isVisible()) this.refresh();
+      this.keepFresh(isVisible);
+    });
+  }
+
+  /** Loads a user, together with others that are asked for at that time. */
+  private request(id: string) {
+    if (this.requested.has(id)) return;
     this.requested.add(id);
+    this.askedAt.set(id, performance.now());
     this.schedule();
   }
 
@@ -68,7 +112,8 @@ export class Users {
       for (const id of ids) this.requested.delete(id);
       if (this.requested.size > 0) this.schedule();
       const request = this.rest.get<{ items: User[] }>("/users?ids=" + ids.join());
-      this.addFrom(request, (a) => a.items).catch(() => {}); // requested again when the page shows the user the next time
+      // Asked for again when the page shows them the next time.
+      this.addFrom(request, (a) => a.items).catch(() => ids.forEach((id) => this.askedAt.delete(id)));
     });
   }
 }

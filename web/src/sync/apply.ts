@@ -16,7 +16,15 @@ export function apply(s: SyncState, all: Applied[]): Partial<SyncState> {
 /** The parts of the state that have an entry for each conversation or user. */
 type Records = Pick<
   SyncState,
-  "conversations" | "localReadMarks" | "timelines" | "changeLogs" | "removals" | "users" | "typing" | "marks"
+  | "conversations"
+  | "localReadMarks"
+  | "timelines"
+  | "changeLogs"
+  | "removals"
+  | "left"
+  | "users"
+  | "typing"
+  | "marks"
 >;
 
 /** Batch is a state that changes. A record is copied when its first entry changes, and
@@ -108,6 +116,8 @@ function applySummary(b: Batch, c: Summary) {
 
 /** Deletes everything of a conversation that the user is no longer in. */
 function applyRemoval(b: Batch, id: string) {
+  const c = b.get("conversations")[id];
+  if (c) b.set("left", id, c.title);
   for (const part of [
     "conversations",
     "timelines",

@@ -47,23 +47,23 @@ describe("DeviceStorage", () => {
     const { database, device, storage } = setup();
     await storage.open();
     device.broken = true;
-    await storage.saveDraft("c", "one");
+    await storage.saveDraft("c", { text: "one" });
     await storage.save(message("m"), true);
-    await storage.saveDraft("c", "two");
+    await storage.saveDraft("c", { text: "two" });
     device.broken = false;
     await vi.advanceTimersByTimeAsync(4000);
     expect([...database.messages.keys()]).toEqual(["m"]);
-    expect(database.drafts.get("c")).toBe("two");
+    expect(database.stored.get("c")).toEqual({ text: "two" });
   });
 
   it("ends no later draft when a message is saved again", async () => {
     const { database, storage } = setup();
     await storage.open();
     vi.spyOn(database, "save").mockRejectedValueOnce(new Error("no room"));
-    await Promise.all([storage.save(message("m"), true), storage.saveDraft("c", "two")]);
+    await Promise.all([storage.save(message("m"), true), storage.saveDraft("c", { text: "two" })]);
     await vi.advanceTimersByTimeAsync(4000);
     expect([...database.messages.keys()]).toEqual(["m"]);
-    expect(database.drafts.get("c")).toBe("two");
+    expect(database.stored.get("c")).toEqual({ text: "two" });
   });
 
   it("opens a database again that the browser has closed", async () => {
@@ -84,18 +84,17 @@ describe("DeviceStorage", () => {
     device.broken = true;
     await storage.save(message("new"));
     await storage.delete("stored");
-    await storage.saveDraft("c", "first");
-    await storage.saveDraft("c", "second");
+    await storage.saveDraft("c", { text: "first" });
+    await storage.saveDraft("c", { text: "second" });
     expect(changes).toEqual([true, false]);
     expect(storage.isOpen).toBe(false);
-    expect(await storage.draft("c")).toBe("second");
     await vi.advanceTimersByTimeAsync(2000); // fails once more
     expect(changes).toEqual([true, false]);
     device.broken = false;
     await vi.advanceTimersByTimeAsync(4000);
     expect(changes).toEqual([true, false, true]);
     expect([...database.messages.keys()]).toEqual(["new"]);
-    expect(database.drafts.get("c")).toBe("second");
+    expect(database.stored.get("c")).toEqual({ text: "second" });
     expect(vi.getTimerCount()).toBe(0);
   });
 
@@ -121,7 +120,7 @@ describe("DeviceStorage", () => {
     device.broken = true;
     await storage.open();
     expect(storage.isOpen).toBe(false);
-    expect([await storage.outbox(), await storage.draft("c")]).toEqual([[], ""]);
+    expect([await storage.outbox(), await storage.drafts()]).toEqual([[], {}]);
     await vi.advanceTimersByTimeAsync(10 * 60_000);
     expect(device.opened).toBeLessThan(20);
     device.broken = false;

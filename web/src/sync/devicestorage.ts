@@ -1,3 +1,4 @@
+import type { Draft, DraftTable } from "./drafts";
 import type { Storage, StoredMessage } from "./storage";
 import { Timers } from "./timers";
 
@@ -10,8 +11,8 @@ const maxDelay = 60_000;
  * page that it has frozen is in the middle of a transaction. */
 const requestTimeout = 5000;
 
-/** A write that is not known to be in the database. */
-type Write = { apply: (s: Storage) => Promise<void>; draft?: string };
+/** Writes what is not known to be in the database. */
+type Write = (s: Storage) => Promise<void>;
 
 /** DeviceStorage keeps unsent messages and drafts in a database that may be
  * missing or fail at any time. Until it works again, what would be saved is kept
@@ -75,20 +76,17 @@ export class DeviceStorage {
       first = false;
       return s.save(m, endsDraft);
     };
-    return this.write("message " + m.id, { apply });
+    return this.write("message " + m.id, apply);
   }
   delete(id: string) {
-    return this.write("message " + id, { apply: (s) => s.delete(id) });
+    return this.write("message " + id, (s) => s.delete(id));
   }
-  async draft(conversation: string): Promise<string> {
-    const pending = this.pending.get("draft " + conversation)?.draft;
-    return pending ?? (this.storage ? this.read((s) => s.draft(conversation)) : "");
+  /** Returns the drafts in the database: none while it is not open. */
+  async drafts(): Promise<DraftTable> {
+    return this.storage ? this.read((s) => s.drafts()) : {};
   }
-  saveDraft(conversation: string, text: string) {
-    return this.write("draft " + conversation, {
-      apply: (s) => s.saveDraft(conversation, text),
-      draft: text,
-    });
+  saveDraft(conversation: string, draft: Draft | undefined) {
+    return this.write("draft " + conversation, (s) => s.saveDraft(conversation, draft));
   }
 
   private async read<T>(f: (s: Storage) => Promise<T>): Promise<T> {
@@ -110,7 +108,7 @@ export class DeviceStorage {
 
   private async apply(storage: Storage, key: string, write: Write) {
     try {
-      await this.timed(write.apply(storage));
+      await this.timed(write(storage));
     } catch (e) {
       this.failed(storage, e);
       return;

@@ -65,13 +65,13 @@ describe("Outbox", () => {
   it("ends the draft that a message was, and no later one", async () => {
     const db = await openStorage("draft");
     const { outbox } = setup(undefined, db);
-    await db.saveDraft("c", "one");
+    await db.saveDraft("c", { text: "one" });
     await outbox.add("1", "c", "one", 0, 0);
-    expect(await db.draft("c")).toBe("");
-    await db.saveDraft("c", "two");
+    expect(await db.drafts()).toEqual({});
+    await db.saveDraft("c", { text: "two" });
     outbox.rejected({ id: "1", code: "not_found" });
     await vi.waitFor(async () => expect(await db.outbox()).toMatchObject([{ failed: "not_found" }]));
-    expect(await db.draft("c")).toBe("two");
+    expect(await db.drafts()).toEqual({ c: { text: "two" } });
     db.close();
   });
 

@@ -1,4 +1,5 @@
 import { openDB, type DBSchema, type IDBPDatabase } from "idb";
+import type { Draft, DraftTable } from "./drafts";
 import { deleteNote, getNote, noteKeys, setNote } from "./notes";
 
 export type StoredMessage = {
@@ -15,7 +16,8 @@ export type StoredMessage = {
 
 interface Schema extends DBSchema {
   outbox: { key: string; value: StoredMessage };
-  drafts: { key: string; value: string };
+  /** Earlier releases kept the text alone. */
+  drafts: { key: string; value: Draft | string };
 }
 
 /** Under this, with an account, is the note that what its database has was given up. */
@@ -107,11 +109,15 @@ export class Storage {
   async delete(id: string) {
     await this.db.delete("outbox", id);
   }
-  async draft(conversation: string): Promise<string> {
-    return (await this.db.get("drafts", conversation)) ?? "";
+  async drafts(): Promise<DraftTable> {
+    const drafts: DraftTable = {};
+    const tx = this.db.transaction("drafts");
+    for (let c = await tx.store.openCursor(); c; c = await c.continue())
+      drafts[c.key] = typeof c.value === "string" ? { text: c.value } : c.value;
+    return drafts;
   }
-  async saveDraft(conversation: string, text: string) {
-    if (text) await this.db.put("drafts", text, conversation);
+  async saveDraft(conversation: string, draft: Draft | undefined) {
+    if (draft) await this.db.put("drafts", draft, conversation);
     else await this.db.delete("drafts", conversation);
   }
   /** Deletes all or, when it throws, nothing. */

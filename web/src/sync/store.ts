@@ -18,6 +18,9 @@ export type SyncState = {
   changeLogs: Record<string, ChangeLog>;
   /** By conversation, how often the user was removed from it while the page was open. */
   removals: Record<string, number>;
+  /** By conversation, the name of those that the user is no longer in since the page was
+   * opened. */
+  left: Record<string, string>;
   users: Record<string, User>;
   presence: Record<string, PresenceState>;
   /** By conversation and user, when the typing indicator expires. */
@@ -40,6 +43,7 @@ export const emptySyncState: SyncState = {
   timelines: {},
   changeLogs: {},
   removals: {},
+  left: {},
   users: {},
   presence: {},
   typing: {},

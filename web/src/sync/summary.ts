@@ -32,6 +32,20 @@ export function readByOthers(c: Summary, marks: Marks | undefined, me: string): 
   return Math.max(c.others_read ?? 0, ...pushed);
 }
 
+/** Returns how many of the others have read up to a seq, of how many: undefined where
+ * not all of their marks are known. */
+export function readerCount(
+  c: Summary,
+  marks: Marks | undefined,
+  me: string,
+  seq: number,
+): { count: number; all: number } | undefined {
+  const others = Object.entries(marks ?? {}).filter(([user]) => user !== me);
+  const all = c.members - 1;
+  if (all < 1 || others.length !== all) return undefined;
+  return { count: others.filter(([, m]) => m.read >= seq).length, all };
+}
+
 /** Returns the user's role after an answer. */
 export function mergeRole(stored: Summary, answer: Summary): Summary["role"] {
   return answer.members_rev >= stored.members_rev ? answer.role : stored.role;

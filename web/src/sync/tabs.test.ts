@@ -22,6 +22,8 @@ function setup({ hasLocks = true, hasChannel = true }: Options = {}) {
       /** The ids of sends, "-" and the id for withdrawals. */
       sent: [] as string[],
       shown: [] as OutboxMessage[],
+      /** The texts of the draft that were shown one after the other. */
+      seen: [] as string[],
       states: () => tab.shown.map((m) => `${m.id} ${m.code ?? m.state}`),
     };
     tab.tabs = new Tabs(
@@ -33,7 +35,11 @@ function setup({ hasLocks = true, hasChannel = true }: Options = {}) {
     const send = (f: ClientFrame) =>
       tab.sent.push(f.t === "send" ? f.id : `-${(f as { id: string }).id}`) > 0;
     tab.outbox = new Outbox(storage, send, (shown) => (tab.shown = shown), tab.tabs);
-    tab.drafts = new Drafts(storage, (m) => tab.tabs.post(m));
+    tab.drafts = new Drafts(
+      storage,
+      (all) => tab.seen.push(all.c?.text ?? ""),
+      (m) => tab.tabs.post(m),
+    );
     tab.tabs.onMessage = (m) => (m.t === "draft" ? tab.drafts.receive(m) : tab.outbox.receive(m));
     await tab.outbox.load();
     return tab;
@@ -322,7 +328,7 @@ describe("an outbox of several tabs", () => {
     await a.outbox.add("1", "c", "one", 0, 0);
     a.outbox.accepted("1");
     storage.messages.clear();
-    a.drafts.save("c", "a draft");
+    a.drafts.save("c", { text: "a draft" });
     const b = await open();
     await settle();
     expect(b.states()).toEqual(["1 accepted"]);
@@ -519,43 +525,77 @@ describe("drafts", () => {
   it("are in all tabs what was written last", async () => {
     const { open } = setup();
     const [a, b] = [await open(), await open()];
-    const seen: string[] = [];
-    b.drafts.onChange((c, text) => seen.push(`${c}: ${text}`));
-    a.drafts.save("c", "one");
+    a.drafts.save("c", { text: "one" });
     await settle();
-    expect(seen).toEqual(["c: one"]);
-    expect(await b.drafts.get("c")).toBe("one");
+    expect(b.seen).toEqual(["one"]);
     vi.advanceTimersByTime(1);
     // What is told late does not replace what is written here.
-    a.drafts.save("c", "one two");
+    a.drafts.save("c", { text: "one two" });
     vi.advanceTimersByTime(1);
-    b.drafts.save("c", "one three");
+    b.drafts.save("c", { text: "one three" });
     await settle();
-    expect(seen).toEqual(["c: one"]);
-    for (const t of [a, b]) expect(await t.drafts.get("c")).toBe("one three");
-    b.drafts.save("c", "");
+    expect(b.seen).toEqual(["one", "one three"]);
+    for (const t of [a, b]) expect(t.drafts.get("c")).toEqual({ text: "one three" });
+    b.drafts.save("c", { text: "" });
     await settle();
-    expect(await a.drafts.get("c")).toBe("");
+    expect(a.seen.at(-1)).toBe("");
+  });
+
+  it("have their reply and their edit in all tabs and after a reload", async () => {
+    const { open, storage } = setup();
+    const [a, b] = [await open(), await open()];
+    const draft = {
+      text: "an answer",
+      replyTo: { seq: 3, sender: "2", body: "a question" },
+      edit: { seq: 2, text: "an edit" },
+    };
+    a.drafts.save("c", draft);
+    await settle();
+    expect(b.drafts.get("c")).toEqual(draft);
+    const c = await open();
+    await c.drafts.load();
+    expect(c.drafts.get("c")).toEqual(draft);
+    vi.advanceTimersByTime(1);
+    c.drafts.save("c", { text: "", replyTo: undefined, edit: undefined });
+    await settle();
+    expect([a.drafts.get("c"), storage.stored.size]).toEqual([{ text: "" }, 0]);
+  });
+
+  it("are not replaced by what the device has kept when that is read later", async () => {
+    const { open, storage } = setup();
+    await storage.saveDraft("c", { text: "kept" });
+    await storage.saveDraft("d", { text: "kept too" });
+    const a = await open();
+    const loading = a.drafts.load();
+    a.drafts.save("c", { text: "typed" });
+    await loading;
+    expect([a.drafts.get("c").text, a.drafts.get("d").text]).toEqual(["typed", "kept too"]);
+    // Neither is an empty one, which is what sending leaves.
+    const again = a.drafts.load();
+    a.drafts.save("d", { text: "" });
+    await again;
+    expect(a.drafts.get("d").text).toBe("");
   });
 
   it("agree when both tabs write in the same millisecond", async () => {
     const { open } = setup();
     const [a, b] = [await open(), await open()];
-    a.drafts.save("c", "one");
-    b.drafts.save("c", "two");
+    const replyTo = { seq: 1, sender: "2", body: "" };
+    a.drafts.save("c", { text: "one" });
+    b.drafts.save("c", { text: "one", replyTo });
     await settle();
-    expect(await a.drafts.get("c")).toBe(await b.drafts.get("c"));
+    expect(a.drafts.get("c")).toEqual(b.drafts.get("c"));
   });
 
   it("are told to a tab whose database does not have them", async () => {
     const { open, storage } = setup();
     const a = await open();
-    a.drafts.save("c", "one");
+    a.drafts.save("c", { text: "one" });
     await settle();
-    storage.drafts.clear();
+    storage.stored.clear();
     const b = await open();
     a.drafts.tell();
     await settle();
-    expect(await b.drafts.get("c")).toBe("one");
+    expect(b.drafts.get("c")).toEqual({ text: "one" });
   });
 });

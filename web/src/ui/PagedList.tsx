@@ -1,13 +1,20 @@
 import { useCallback, useEffect, useRef, type ReactElement } from "react";
 import { Virtualizer, type VirtualizerHandle } from "virtua";
-import type { Pages } from "./usePages";
 
 /** How many rows before the end the next page is loaded. */
 const ahead = 20;
 
+/** A list that is loaded page by page. */
+export type ListPages<T> = {
+  items: T[];
+  hasMore: boolean;
+  /** Loads the next page, if there is one and it is not on its way. */
+  more: () => void;
+};
+
 type Props<T> = {
   label: string;
-  pages: Pages<T>;
+  pages: ListPages<T>;
   /** Makes the row of an item, with a key. */
   children: (item: T) => ReactElement;
   /** Called with what is in view, when the list comes to rest. */

@@ -19,9 +19,20 @@ it("translates a Problem", async () => {
   expect(result.current.error).toBe("This name, or one that looks like it, is taken.");
 });
 
+it("follows the language of the reader, and says nothing of the server's English", async () => {
+  const { result } = renderHook(useTask);
+  const refuse = () => Promise.reject(new Problem(403, "forbidden", "the old password is wrong", "old"));
+  await act(async () => void (await result.current.run(refuse)));
+  expect(result.current.error).toBe("The current password is wrong.");
+  await act(async () => setLanguage("ja"));
+  expect(result.current.error).toBe("現在のパスワードが違います。");
+  act(() => result.current.clear());
+  expect(result.current).toMatchObject({ error: "", field: "" });
+});
+
 it.each<[Language, string]>([
-  ["en", "Something went wrong on the server."],
-  ["ja", "サーバーで問題が起きました。"],
+  ["en", "Something went wrong on this page. Reload it."],
+  ["ja", "このページで問題が起きました。再読み込みしてください。"],
 ])("shows any other error too, and logs it: %s", async (language, text) => {
   const log = vi.spyOn(console, "error").mockImplementation(() => {});
   setLanguage(language);

@@ -1,37 +1,30 @@
 import { useCallback, useState } from "react";
 import { useTranslation } from "../i18n";
 import { Problem } from "../net/rest";
+import { errorText } from "./problem";
 
-/** Runs requests to the server, and translates the Problem of one that
- * fails. Any other error is a defect of the page: it is logged, and the user
- * is told that something went wrong. */
+/** Runs requests to the server, and tells in the reader's language what went wrong
+ * with the last one. */
 export function useTask() {
   const { t } = useTranslation();
   const [busy, setBusy] = useState(false);
-  const [error, setError] = useState("");
-  const [field, setField] = useState("");
-  const run = useCallback(
-    async (task: () => Promise<unknown>): Promise<boolean> => {
-      setBusy(true);
-      setError("");
-      setField("");
-      try {
-        await task();
-        return true;
-      } catch (e) {
-        if (!(e instanceof Problem)) {
-          console.error(e);
-          setError(t("code_internal"));
-          return false;
-        }
-        setField(e.field ?? "");
-        setError(t("code_" + e.code, { detail: e.message, defaultValue: e.message }));
-        return false;
-      } finally {
-        setBusy(false);
-      }
-    },
-    [t],
-  );
-  return { busy, error, field, run, clear: () => setError("") };
+  const [problem, setProblem] = useState<unknown>(null);
+  const clear = useCallback(() => setProblem(null), []);
+  const run = useCallback(async (task: () => Promise<unknown>): Promise<boolean> => {
+    setBusy(true);
+    setProblem(null);
+    try {
+      await task();
+      return true;
+    } catch (e) {
+      if (!(e instanceof Problem)) console.error(e);
+      setProblem(e);
+      return false;
+    } finally {
+      setBusy(false);
+    }
+  }, []);
+  const error = problem === null ? "" : errorText(t, problem);
+  const field = problem instanceof Problem ? (problem.field ?? "") : "";
+  return { busy, error, field, run, clear };
 }

@@ -8,9 +8,9 @@ import { CopyButton } from "../../ui/CopyButton";
 import { formatDateTime } from "../../ui/time";
 import { PagedList } from "../../ui/PagedList";
 import { useDebounced } from "../../ui/useDebounced";
-import { useLoad } from "../../ui/useLoad";
-import { usePages } from "../../ui/usePages";
 import { useTask } from "../../ui/useTask";
+import { useLoad } from "../useLoad";
+import { usePages } from "../usePages";
 
 export function AdminSection() {
   const { t } = useTranslation();
@@ -37,7 +37,7 @@ function Accounts() {
   return (
     <div className="flex flex-col gap-2">
       <h3 className="text-sm font-medium">{t("accounts")}</h3>
-      {task.error && <ErrorMessage>{task.error}</ErrorMessage>}
+      {(task.error || users.error) && <ErrorMessage>{task.error || users.error}</ErrorMessage>}
       {(users.hasMore || text) && (
         <Field
           label={t("searchAccounts")}
@@ -81,7 +81,7 @@ function Invitations() {
     async () => (await rest.get<{ items: Invitation[] }>("/invitations")).items,
     [rest],
   );
-  const [invitations, load] = useLoad<Invitation[]>(ask, []);
+  const [invitations, load, loadError] = useLoad<Invitation[]>(ask, []);
   return (
     <div className="flex flex-col gap-2">
       <h3 className="flex items-center justify-between text-sm font-medium">
@@ -97,7 +97,7 @@ function Invitations() {
           {t("newInvitation")}
         </Button>
       </h3>
-      {task.error && <ErrorMessage>{task.error}</ErrorMessage>}
+      {(task.error || loadError) && <ErrorMessage>{task.error || loadError}</ErrorMessage>}
       {created?.url && <CopyButton text={location.origin + created.url} />}
       <ul className="flex flex-col gap-1">
         {invitations.map((i) => (

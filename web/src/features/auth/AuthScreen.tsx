@@ -1,11 +1,31 @@
-import { useState, type FormEvent } from "react";
+import { useCallback, useState, type FormEvent } from "react";
 import { useTranslation } from "../../i18n";
+import type { LinkPreview } from "../../protocol/types";
 import { useApp } from "../../state/app";
 import { useClient } from "../../state/context";
 import { useRoute } from "../../state/route";
 import { Button, ErrorMessage, Field } from "../../ui/controls";
+import { useLoad } from "../useLoad";
 import { useTask } from "../../ui/useTask";
 import { EntranceLayout } from "./EntranceLayout";
+
+/** Says where the address leads that the person has opened. */
+function Destination() {
+  const { t } = useTranslation();
+  const { rest } = useClient();
+  const { conversation, join } = useRoute();
+  const ask = useCallback(
+    async () => (join ? rest.get<LinkPreview>(`/links/${encodeURIComponent(join)}/preview`) : null),
+    [rest, join],
+  );
+  const [link, , error] = useLoad<LinkPreview | null>(ask, null);
+  if (!join && !conversation) return null;
+  return (
+    <p role="status" className="rounded-lg bg-accent-soft px-3 py-2 text-sm break-words empty:hidden">
+      {conversation ? t("logInToOpen") : link ? t("logInToJoin", link) : error}
+    </p>
+  );
+}
 
 export function AuthScreen() {
   const { t } = useTranslation();
@@ -43,6 +63,7 @@ export function AuthScreen() {
         className="flex w-full max-w-sm flex-col gap-4 rounded-2xl border border-line bg-bg p-6 shadow-sm"
       >
         <h2 className="text-lg font-semibold">{isRegistration ? t("register") : t("login")}</h2>
+        <Destination />
         {notice && (
           <p role="status" className="rounded-lg bg-accent-soft px-3 py-2 text-sm">
             {t(notice)}

@@ -1,5 +1,6 @@
 import type { ReactNode } from "react";
 import { useTranslation } from "../../i18n";
+import { Logo } from "../../ui/Logo";
 import { LanguageSwitch } from "../settings/Appearance";
 
 /** The layout of what is shown before the page is anybody's. */
@@ -8,7 +9,7 @@ export function EntranceLayout({ children }: { children: ReactNode }) {
   return (
     <main className="flex min-h-full flex-col items-center justify-center gap-6 bg-panel p-4">
       <div className="flex flex-col items-center gap-2 text-center">
-        <img src="/icon.svg" alt="" width={56} height={56} />
+        <Logo size={56} />
         <h1 className="text-2xl font-bold tracking-tight">
           Hikyaku <span className="font-normal text-dim">飛脚</span>
         </h1>

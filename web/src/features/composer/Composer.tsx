@@ -1,15 +1,20 @@
 import { useEffect, useLayoutEffect, useRef, useState, type KeyboardEvent } from "react";
 import { useTranslation } from "../../i18n";
-import type { Message, Summary } from "../../protocol/types";
-import { conversationName } from "../../state/app";
+import type { Summary } from "../../protocol/types";
+import { useApp } from "../../state/app";
 import { useSession } from "../../state/context";
+import { emptyDraft, type Draft } from "../../sync/drafts";
 import { Button } from "../../ui/controls";
 import { Icon } from "../../ui/icons";
 import { useTask } from "../../ui/useTask";
-import { useDisplayName } from "../useDisplayName";
+import { useConversationName, useDisplayName } from "../useDisplayName";
 
 /** The server's limit for a message, in bytes of UTF-8. */
 const maxBytes = 16 << 10;
+/** How much of a message is shown of which a reply is being written, in characters. */
+export const maxQuoted = 120;
+const emptied = { text: "", replyTo: undefined };
+type Quoted = NonNullable<Draft["replyTo"]>;
 const byteLength = (s: string) => new TextEncoder().encode(s).length;
 
 /** Reports whether a key event belongs to an input method that is composing:
@@ -30,52 +35,24 @@ export function withoutControls(text: string): string {
 
 type Props = {
   conversation: Summary;
-  replyTo: Message | null;
-  editing: Message | null;
-  onDone: () => void;
   onEditLast: () => void;
 };
 
-export function Composer({ conversation: c, replyTo, editing, onDone, onEditLast }: Props) {
+/** Shows the conversation's draft, and sends it. */
+export function Composer({ conversation: c, onEditLast }: Props) {
   const { t } = useTranslation();
   const { messages } = useSession();
-  const [text, setText] = useState("");
+  const { text: draftText, replyTo, edit } = useApp((s) => s.drafts[c.id] ?? emptyDraft);
+  // While an input method composes, its text stays, whatever is typed in other tabs:
+  // it is what is typed last.
+  const [composed, setComposed] = useState<string | null>(null);
   const textarea = useRef<HTMLTextAreaElement>(null);
   const task = useTask();
-  const draftBeforeEdit = useRef("");
-  const isComposingText = useRef(false);
-  const replyName = useDisplayName(replyTo?.sender);
-
-  useEffect(() => {
-    let current = true;
-    void messages.draft(c.id).then((d) => current && d && setText((now) => now || d));
-    return () => {
-      current = false;
-    };
-  }, [messages, c.id]);
-
-  // What is typed in another tab is here too. The text of an input method that is
-  // composing stays: it is what is typed last.
-  useEffect(
-    () =>
-      messages.onDraft(c.id, (draft) => {
-        if (editing) draftBeforeEdit.current = draft;
-        else if (!isComposingText.current) setText(draft);
-      }),
-    [messages, c.id, editing],
-  );
-
+  const name = useConversationName(c);
   // While a message is edited, the text area shows it instead of the draft.
-  useEffect(() => {
-    if (editing) {
-      setText((now) => {
-        draftBeforeEdit.current = now;
-        return editing.body;
-      });
-      return () => setText(draftBeforeEdit.current);
-    }
-  }, [editing]);
-  useEffect(() => textarea.current?.focus(), [editing, replyTo, c.id]);
+  const text = composed ?? edit?.text ?? draftText;
+
+  useEffect(() => textarea.current?.focus(), [edit?.seq, replyTo?.seq, c.id]);
 
   useLayoutEffect(() => {
     const element = textarea.current;
@@ -89,22 +66,27 @@ export function Composer({ conversation: c, replyTo, editing, onDone, onEditLast
   const canSend = body.trim() !== "" && excessBytes <= 0 && !task.busy;
 
   const onChange = (value: string) => {
-    setText(value);
-    if (editing) return;
-    messages.saveDraft(c.id, value);
+    task.clear();
+    if (edit) return messages.changeDraft(c.id, { edit: { ...edit, text: value } });
+    messages.changeDraft(c.id, { text: value });
     if (value.trim()) messages.notifyTyping(c.id);
+  };
+  const cancel = () => {
+    task.clear();
+    messages.changeDraft(c.id, edit ? { edit: undefined } : { replyTo: undefined });
   };
 
   const submit = async () => {
     if (!canSend) return;
-    if (editing) {
-      if (await task.run(() => messages.edit(editing, body))) onDone();
+    if (edit) {
+      const ok = await task.run(() => messages.edit(c.id, edit.seq, body));
+      // Unless another edit was begun, or this one changed, meanwhile.
+      const isCurrent = useApp.getState().drafts[c.id]?.edit === edit;
+      if (ok && isCurrent) messages.changeDraft(c.id, { edit: undefined });
       return;
     }
     messages.send(c.id, body, replyTo?.seq ?? 0);
-    setText("");
-    messages.saveDraft(c.id, "");
-    onDone();
+    messages.changeDraft(c.id, emptied);
   };
 
   const onKeyDown = (e: KeyboardEvent<HTMLTextAreaElement>) => {
@@ -112,10 +94,10 @@ export function Composer({ conversation: c, replyTo, editing, onDone, onEditLast
     if (e.key === "Enter" && !e.shiftKey && !e.altKey && !e.ctrlKey) {
       e.preventDefault();
       void submit();
-    } else if (e.key === "Escape" && (editing || replyTo)) {
+    } else if (e.key === "Escape" && (edit || replyTo)) {
       e.preventDefault();
-      onDone();
-    } else if (e.key === "ArrowUp" && text === "" && !editing) {
+      cancel();
+    } else if (e.key === "ArrowUp" && text === "" && !edit) {
       e.preventDefault();
       onEditLast();
     }
@@ -129,17 +111,16 @@ export function Composer({ conversation: c, replyTo, editing, onDone, onEditLast
         void submit();
       }}
     >
-      {(replyTo || editing) && (
+      {(edit || replyTo) && (
         <div className="flex items-center gap-2 rounded-t-xl border border-b-0 border-line bg-panel px-3 py-1.5 text-sm text-dim">
-          <Icon name={editing ? "edit" : "reply"} size={15} />
+          <Icon name={edit ? "edit" : "reply"} size={15} />
           <span className="min-w-0 flex-1 truncate">
-            {editing ? t("editing") : t("replyingTo", { name: replyName })}
-            {replyTo && ": " + replyTo.body.slice(0, 120)}
+            {edit ? t("editing") : replyTo && <ReplyTarget conversation={c.id} quoted={replyTo} />}
           </span>
           <button
             type="button"
             aria-label={t("cancel")}
-            onClick={onDone}
+            onClick={cancel}
             className="rounded p-1 hover:text-fg"
           >
             <Icon name="close" size={15} />
@@ -147,18 +128,21 @@ export function Composer({ conversation: c, replyTo, editing, onDone, onEditLast
         </div>
       )}
       <div
-        className={`flex items-end gap-2 border border-line bg-raised p-1.5 focus-within:border-accent ${replyTo || editing ? "rounded-b-xl" : "rounded-xl"}`}
+        className={`flex items-end gap-2 border border-line bg-raised p-1.5 focus-within:border-accent ${replyTo || edit ? "rounded-b-xl" : "rounded-xl"}`}
       >
         <textarea
           ref={textarea}
-          aria-label={t("message", { name: conversationName(c) })}
-          placeholder={t("message", { name: conversationName(c) })}
+          aria-label={t("message", { name })}
+          placeholder={t("message", { name })}
           value={text}
-          onChange={(e) => onChange(e.target.value)}
+          onChange={(e) => {
+            if (composed !== null) setComposed(e.target.value);
+            onChange(e.target.value);
+          }}
           onKeyDown={onKeyDown}
-          onCompositionStart={() => (isComposingText.current = true)}
+          onCompositionStart={() => setComposed(text)}
           onCompositionEnd={(e) => {
-            isComposingText.current = false;
+            setComposed(null);
             onChange(e.currentTarget.value);
           }}
           rows={1}
@@ -168,7 +152,7 @@ export function Composer({ conversation: c, replyTo, editing, onDone, onEditLast
           kind="primary"
           type="submit"
           disabled={!canSend}
-          aria-label={editing ? t("save") : t("send")}
+          aria-label={edit ? t("save") : t("send")}
           className="!p-2"
         >
           <Icon name="send" />
@@ -186,4 +170,13 @@ export function Composer({ conversation: c, replyTo, editing, onDone, onEditLast
       )}
     </form>
   );
+}
+
+/** Names what a reply answers: as it is now, or as it was when the reply was begun. */
+function ReplyTarget({ conversation, quoted }: { conversation: string; quoted: Quoted }) {
+  const { t } = useTranslation();
+  const name = useDisplayName(quoted.sender);
+  const now = useApp((s) => s.timelines[conversation]?.messages.find((m) => m.seq === quoted.seq));
+  const body = now?.deleted_at ? t("deleted") : (now?.body ?? quoted.body).slice(0, maxQuoted);
+  return <>{t("replyingTo", { name }) + ": " + body}</>;
 }

@@ -4,6 +4,7 @@ import { useApp } from "../../state/app";
 import { Avatar, Button } from "../../ui/controls";
 import { Icon } from "../../ui/icons";
 import { lazily } from "../../ui/lazily";
+import { Logo } from "../../ui/Logo";
 import { MenuButton } from "../../ui/MenuButton";
 import { ConversationRows } from "./ConversationRows";
 import { FailedMessages } from "./FailedMessages";
@@ -24,7 +25,7 @@ export const ConversationList = memo(function ConversationList({ selected }: { s
   return (
     <>
       <header className="flex items-center gap-1 px-3 pt-3 pb-2">
-        <img src="/icon.svg" alt="" width={28} height={28} />
+        <Logo size={28} />
         <span className="flex-1 px-1 font-semibold tracking-tight">Hikyaku</span>
         <Button
           kind="ghost"

@@ -1,11 +1,11 @@
 import { memo } from "react";
 import { useTranslation } from "../../i18n";
 import type { Summary } from "../../protocol/types";
-import { conversationName, unreadOf, useApp } from "../../state/app";
+import { draftPreview, unreadOf, useApp } from "../../state/app";
 import { navigate } from "../../state/route";
 import { Avatar } from "../../ui/controls";
 import { formatShortTime } from "../../ui/time";
-import { useDisplayName } from "../useDisplayName";
+import { useConversationName, useDisplayName } from "../useDisplayName";
 
 type Props = {
   id: string;
@@ -36,7 +36,8 @@ function Row({
   const me = useApp((s) => s.me!.id);
   const typingName = useDisplayName(typingUser);
   const sender = useDisplayName(c.last?.sender);
-  const name = conversationName(c);
+  const name = useConversationName(c);
+  const draft = useApp((s) => (selected ? "" : draftPreview(s.drafts[c.id])));
   const preview = c.last?.deleted_at ? t("deleted") : (c.last?.body ?? c.topic ?? "");
   const prefix = c.last && c.kind !== "direct" ? (c.last.sender === me ? t("you") : sender) + ": " : "";
   return (
@@ -73,7 +74,15 @@ function Row({
         </span>
         <span className="flex items-center gap-2">
           <span className={`flex-1 truncate text-sm ${typingUser ? "text-accent" : "text-dim"}`}>
-            {typingUser ? t("typing", { count: 1, names: typingName }) : prefix + preview || "\u00a0"}
+            {typingUser ? (
+              t("typing", { count: 1, names: typingName })
+            ) : draft ? (
+              <>
+                <span className="text-accent">{t("draft")}</span> {draft}
+              </>
+            ) : (
+              prefix + preview || "\u00a0"
+            )}
           </span>
           {unread > 0 && (
             <span

@@ -5,6 +5,7 @@ import { useSession } from "../../state/context";
 import type { OutboxMessage } from "../../sync/outbox";
 import { Button } from "../../ui/controls";
 import { Icon } from "../../ui/icons";
+import { refusalText } from "../../ui/problem";
 
 /** Shows the messages that were not sent to conversations that are gone. */
 export function FailedMessages() {
@@ -42,7 +43,7 @@ function FailedMessage({ message: m }: { message: OutboxMessage }) {
   return (
     <li className="flex flex-col gap-1 py-2">
       <p className="line-clamp-4 break-words whitespace-pre-wrap">{m.body}</p>
-      {m.code && <p className="text-sm text-dim">{t("code_" + m.code, { detail: "", defaultValue: "" })}</p>}
+      {m.code && <p className="text-sm text-dim">{refusalText(t, { code: m.code, field: "body" })}</p>}
       <div className="flex flex-wrap gap-2 text-sm">
         <Button onClick={() => void navigator.clipboard?.writeText(m.body).then(() => setCopied(true))}>
           <Icon name="copy" size={16} /> {copied ? t("copied") : t("copy")}

@@ -8,7 +8,7 @@ import { Icon } from "../../ui/icons";
 import { Modal } from "../../ui/Modal";
 import { PagedList } from "../../ui/PagedList";
 import { useDebounced } from "../../ui/useDebounced";
-import { usePages } from "../../ui/usePages";
+import { usePages } from "../usePages";
 import { useTask } from "../../ui/useTask";
 
 export function FindChannels({ onClose }: { onClose: () => void }) {
@@ -39,7 +39,7 @@ export function FindChannels({ onClose }: { onClose: () => void }) {
         onChange={(e) => setText(e.target.value)}
         autoFocus
       />
-      {task.error && <ErrorMessage>{task.error}</ErrorMessage>}
+      {(task.error || found.error) && <ErrorMessage>{task.error || found.error}</ErrorMessage>}
       {found.loaded && found.items.length === 0 && <p className="py-3 text-sm text-dim">{t("noChannels")}</p>}
       <PagedList label={t("findChannels")} pages={found}>
         {(entry) => (

@@ -1,10 +1,11 @@
-import { useEffect, useState } from "react";
+import { useCallback } from "react";
 import { useTranslation } from "../../i18n";
 import type { Conversation } from "../../protocol/types";
 import { useClient, useSession } from "../../state/context";
 import { navigate } from "../../state/route";
 import { Avatar, Button, ErrorMessage } from "../../ui/controls";
 import { Modal } from "../../ui/Modal";
+import { useLoad } from "../useLoad";
 import { useTask } from "../../ui/useTask";
 
 /** Asks whether to join the conversation of an invitation link. */
@@ -12,18 +13,17 @@ export function JoinDialog({ token }: { token: string }) {
   const { t } = useTranslation();
   const { rest } = useClient();
   const { conversations } = useSession();
-  const [conversation, setConversation] = useState<Conversation | null>(null);
-  const [invalid, setInvalid] = useState(false);
+  const ask = useCallback(
+    async () =>
+      (await rest.get<{ conversation: Conversation }>("/links/" + encodeURIComponent(token))).conversation,
+    [rest, token],
+  );
+  const [conversation, , loadError] = useLoad<Conversation | null>(ask, null);
   const task = useTask();
-  useEffect(() => {
-    rest.get<{ conversation: Conversation }>("/links/" + encodeURIComponent(token)).then(
-      (l) => setConversation(l.conversation),
-      () => setInvalid(true),
-    );
-  }, [rest, token]);
   return (
     <Modal open title={t("joinByLink")} onClose={() => navigate("/")}>
-      {invalid && <ErrorMessage>{t("linkInvalid")}</ErrorMessage>}
+      {loadError && <ErrorMessage>{loadError}</ErrorMessage>}
+      {!conversation && !loadError && <p role="status">{t("openingConversation")}</p>}
       {conversation && (
         <>
           <p className="text-dim">{t("joinQuestion")}</p>

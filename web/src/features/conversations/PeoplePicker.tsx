@@ -1,9 +1,11 @@
-import { useEffect, useState } from "react";
+import { useCallback, useState } from "react";
 import { useTranslation } from "../../i18n";
 import type { User } from "../../protocol/types";
 import { useApp } from "../../state/app";
 import { useSession } from "../../state/context";
-import { Avatar, Field } from "../../ui/controls";
+import { Avatar, ErrorMessage, Field } from "../../ui/controls";
+import { useDebounced } from "../../ui/useDebounced";
+import { useLoad } from "../useLoad";
 
 type Props = { picked: User[]; onPick: (user: User) => void; exclude?: string[] };
 
@@ -13,20 +15,9 @@ export function PeoplePicker({ picked, onPick, exclude = [] }: Props) {
   const { users } = useSession();
   const me = useApp((s) => s.me)!;
   const [text, setText] = useState("");
-  const [found, setFound] = useState<User[] | null>(null);
-  useEffect(() => {
-    let current = true;
-    const timer = setTimeout(() => {
-      users
-        .find(text)
-        .then((f) => current && setFound(f))
-        .catch(() => current && setFound([]));
-    }, 150);
-    return () => {
-      current = false;
-      clearTimeout(timer);
-    };
-  }, [users, text]);
+  const query = useDebounced(text);
+  const ask = useCallback((): Promise<User[] | null> => users.find(query), [users, query]);
+  const [found, , error] = useLoad<User[] | null>(ask, null);
   const choices = found?.filter((u) => u.id !== me.id && !exclude.includes(u.id)) ?? [];
   return (
     <div className="flex flex-col gap-2">
@@ -37,6 +28,7 @@ export function PeoplePicker({ picked, onPick, exclude = [] }: Props) {
         type="search"
         autoFocus
       />
+      {error && <ErrorMessage>{error}</ErrorMessage>}
       <ul aria-label={t("people")} className="flex max-h-64 flex-col gap-0.5 overflow-y-auto">
         {choices.map((u) => {
           const isPicked = picked.some((p) => p.id === u.id);
@@ -57,7 +49,9 @@ export function PeoplePicker({ picked, onPick, exclude = [] }: Props) {
             </li>
           );
         })}
-        {found && choices.length === 0 && <li className="px-2 py-3 text-sm text-dim">{t("noPeople")}</li>}
+        {found && !error && choices.length === 0 && (
+          <li className="px-2 py-3 text-sm text-dim">{t("noPeople")}</li>
+        )}
       </ul>
     </div>
   );

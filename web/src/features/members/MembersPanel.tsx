@@ -10,8 +10,8 @@ import { Modal } from "../../ui/Modal";
 import { formatDateTime } from "../../ui/time";
 import { PagedList } from "../../ui/PagedList";
 import { useDebounced } from "../../ui/useDebounced";
-import { useLoad } from "../../ui/useLoad";
-import { usePages } from "../../ui/usePages";
+import { useLoad } from "../useLoad";
+import { usePages } from "../usePages";
 import { useTask } from "../../ui/useTask";
 import { PeoplePicker } from "../conversations/PeoplePicker";
 
@@ -48,7 +48,7 @@ export function MembersPanel({ conversation: c, onClose }: Props) {
 
   return (
     <Modal side open title={c.title} onClose={onClose}>
-      {task.error && <ErrorMessage>{task.error}</ErrorMessage>}
+      {(task.error || members.error) && <ErrorMessage>{task.error || members.error}</ErrorMessage>}
       {isManager && <Details conversation={c} />}
       <section className="flex flex-col gap-2">
         <h2 className="flex items-center justify-between font-semibold">
@@ -216,7 +216,7 @@ function Links({ conversation }: { conversation: string }) {
   const task = useTask();
   const path = `/conversations/${conversation}/links`;
   const ask = useCallback(async () => (await rest.get<{ items: Invitation[] }>(path)).items, [rest, path]);
-  const [links, load] = useLoad<Invitation[]>(ask, []);
+  const [links, load, loadError] = useLoad<Invitation[]>(ask, []);
   return (
     <section className="flex flex-col gap-2">
       <h2 className="flex items-center justify-between font-semibold">
@@ -230,7 +230,7 @@ function Links({ conversation }: { conversation: string }) {
           {t("newLink")}
         </Button>
       </h2>
-      {task.error && <ErrorMessage>{task.error}</ErrorMessage>}
+      {(task.error || loadError) && <ErrorMessage>{task.error || loadError}</ErrorMessage>}
       {created?.url && <CopyButton text={location.origin + created.url} />}
       <ul className="flex flex-col gap-1">
         {links.map((l) => (

@@ -4,9 +4,10 @@ import type { Session } from "../../protocol/types";
 import { useApp } from "../../state/app";
 import { useClient, useSession } from "../../state/context";
 import { Button, ErrorMessage, Field } from "../../ui/controls";
+import { deviceName, type DeviceName } from "../../ui/device";
 import { Modal } from "../../ui/Modal";
 import { formatDateTime } from "../../ui/time";
-import { useLoad } from "../../ui/useLoad";
+import { useLoad } from "../useLoad";
 import { useTask } from "../../ui/useTask";
 import { AdminSection } from "../admin/AdminSection";
 import { LanguageSwitch, ThemeSwitch } from "./Appearance";
@@ -52,7 +53,7 @@ function Profile() {
       <Field
         label={t("displayName")}
         value={name}
-        onChange={(e) => (setName(e.target.value), setSaved(false))}
+        onChange={(e) => (setName(e.target.value), setSaved(false), task.clear())}
         error={task.error || undefined}
       />
       <div className="flex items-center gap-3">
@@ -74,6 +75,7 @@ function Password() {
   const [replacement, setReplacement] = useState("");
   const [done, setDone] = useState(false);
   const task = useTask();
+  const isOfReplacement = ["new", "password"].includes(task.field);
   const submit = (e: FormEvent) => {
     e.preventDefault();
     void task
@@ -94,8 +96,9 @@ function Password() {
         type="password"
         autoComplete="current-password"
         value={current}
-        onChange={(e) => setCurrent(e.target.value)}
+        onChange={(e) => (setCurrent(e.target.value), task.clear())}
         required
+        error={task.field === "old" ? task.error : undefined}
       />
       <Field
         label={t("newPassword")}
@@ -103,10 +106,11 @@ function Password() {
         autoComplete="new-password"
         hint={t("passwordHint")}
         value={replacement}
-        onChange={(e) => setReplacement(e.target.value)}
+        onChange={(e) => (setReplacement(e.target.value), task.clear())}
         required
+        error={isOfReplacement ? task.error : undefined}
       />
-      {task.error && <ErrorMessage>{task.error}</ErrorMessage>}
+      {task.error && task.field !== "old" && !isOfReplacement && <ErrorMessage>{task.error}</ErrorMessage>}
       <p role="status" className="text-sm text-ok empty:hidden">
         {done && t("passwordChanged")}
       </p>
@@ -117,21 +121,28 @@ function Password() {
   );
 }
 
+function Device({ name: { program, system } }: { name: DeviceName }) {
+  const { t } = useTranslation();
+  return system ? t("deviceOn", { program, system }) : program;
+}
+
 function Devices() {
   const { t, i18n } = useTranslation();
   const { rest } = useClient();
   const task = useTask();
   const ask = useCallback(async () => (await rest.get<{ items: Session[] }>("/sessions")).items, [rest]);
-  const [sessions, load] = useLoad<Session[]>(ask, []);
+  const [sessions, load, loadError] = useLoad<Session[]>(ask, []);
   return (
     <section className="flex flex-col gap-2 border-t border-line pt-4">
       <h2 className="font-semibold">{t("devices")}</h2>
-      {task.error && <ErrorMessage>{task.error}</ErrorMessage>}
+      {(task.error || loadError) && <ErrorMessage>{task.error || loadError}</ErrorMessage>}
       <ul className="flex flex-col gap-2">
         {sessions.map((s) => (
           <li key={s.id} className="flex items-center gap-2">
             <span className="min-w-0 flex-1">
-              <span className="block truncate text-sm">{s.device}</span>
+              <span className="block truncate text-sm" title={s.device}>
+                <Device name={deviceName(s.device)} />
+              </span>
               <span className="block text-xs text-dim">
                 {s.current ? t("thisDevice") : formatDateTime(s.seen_at, i18n.language)}
               </span>

@@ -1,7 +1,7 @@
 import { useCallback, useState } from "react";
 import { useTranslation } from "../../i18n";
 import type { Message, Summary } from "../../protocol/types";
-import { conversationName, useApp } from "../../state/app";
+import { useApp } from "../../state/app";
 import { useSession } from "../../state/context";
 import { navigate } from "../../state/route";
 import { Avatar, Button, ErrorMessage } from "../../ui/controls";
@@ -10,8 +10,8 @@ import { lazily } from "../../ui/lazily";
 import { Modal } from "../../ui/Modal";
 import { formatDateTime } from "../../ui/time";
 import { useTask } from "../../ui/useTask";
-import { Composer } from "../composer/Composer";
-import { useDisplayName } from "../useDisplayName";
+import { Composer, maxQuoted } from "../composer/Composer";
+import { useConversationName, useDisplayName } from "../useDisplayName";
 import { TimelineView } from "./TimelineView";
 
 const MembersPanel = lazily(() => import("../members/MembersPanel").then((m) => m.MembersPanel));
@@ -19,20 +19,22 @@ const MembersPanel = lazily(() => import("../members/MembersPanel").then((m) => 
 export function ConversationView({ conversation: c }: { conversation: Summary }) {
   const { t } = useTranslation();
   const me = useApp((s) => s.me)!.id;
-  const [replyTo, setReplyTo] = useState<Message | null>(null);
-  const [editing, setEditing] = useState<Message | null>(null);
+  const { messages } = useSession();
   const [deleting, setDeleting] = useState<Message | null>(null);
   const [members, setMembers] = useState(false);
-  const name = conversationName(c);
+  const name = useConversationName(c);
 
-  const reply = useCallback((m: Message) => {
-    setEditing(null);
-    setReplyTo(m);
-  }, []);
-  const edit = useCallback((m: Message) => {
-    setReplyTo(null);
-    setEditing(m);
-  }, []);
+  const reply = useCallback(
+    ({ seq, sender, body }: Message) => {
+      const replyTo = { seq, sender, body: body.slice(0, maxQuoted) };
+      messages.changeDraft(c.id, { replyTo, edit: undefined });
+    },
+    [messages, c.id],
+  );
+  const edit = useCallback(
+    ({ seq, body }: Message) => messages.changeDraft(c.id, { edit: { seq, text: body } }),
+    [messages, c.id],
+  );
   const editLast = () => {
     const last = useApp
       .getState()
@@ -69,16 +71,7 @@ export function ConversationView({ conversation: c }: { conversation: Summary })
       </header>
       <TimelineView conversation={c} onReply={reply} onEdit={edit} onDelete={setDeleting} />
       <TypingIndicator conversation={c.id} />
-      <Composer
-        conversation={c}
-        replyTo={replyTo}
-        editing={editing}
-        onDone={() => {
-          setReplyTo(null);
-          setEditing(null);
-        }}
-        onEditLast={editLast}
-      />
+      <Composer conversation={c} onEditLast={editLast} />
       {members && <MembersPanel conversation={c} onClose={() => setMembers(false)} />}
       {deleting && <DeleteDialog message={deleting} onClose={() => setDeleting(null)} />}
     </>

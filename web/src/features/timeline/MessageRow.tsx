@@ -7,6 +7,7 @@ import { useSession } from "../../state/context";
 import type { OutboxMessage } from "../../sync/outbox";
 import { Avatar } from "../../ui/controls";
 import { Icon } from "../../ui/icons";
+import { refusalText } from "../../ui/problem";
 import { formatDateTime, formatTime } from "../../ui/time";
 import { useDisplayName } from "../useDisplayName";
 import { renderMarkdown } from "./markdown";
@@ -21,12 +22,23 @@ const stateSymbols: Record<MessageState, string> = {
   failed: "!",
 };
 
-function StateIcon({ state }: { state: MessageState }) {
+/** readBy and readers say how many of how many have read the message, where that is known. */
+type Readers = { readBy?: number; readers?: number };
+
+function StateIcon({ state, readBy, readers }: { state: MessageState } & Readers) {
   const { t } = useTranslation();
+  const label = readers === undefined ? t(state) : t("readByCount", { count: readBy ?? 0, all: readers });
   const colour = state === "read" ? "text-accent" : state === "failed" ? "text-danger" : "text-dim";
   return (
-    <span role="img" aria-label={t(state)} title={t(state)} className={`text-xs tracking-tighter ${colour}`}>
-      {stateSymbols[state]}
+    <span className={`flex items-center gap-1 text-xs ${colour}`}>
+      {readers !== undefined && (
+        <span aria-hidden className="hidden tabular-nums group-hover:inline">
+          {readBy}/{readers}
+        </span>
+      )}
+      <span role="img" aria-label={label} title={label} className="tracking-tighter">
+        {stateSymbols[state]}
+      </span>
     </span>
   );
 }
@@ -120,11 +132,13 @@ function MessageBody({ body }: { body: string }) {
 
 export type Permissions = { edit: boolean; delete: boolean };
 
-type Props = {
+type Props = Readers & {
   message: Message;
   startsGroup: boolean;
   own: boolean;
   state?: MessageState;
+  /** Called when the person may want to know readBy and readers. */
+  onAskReaders: () => void;
   permissions: Permissions;
   highlighted: boolean;
   onReply: (m: Message) => void;
@@ -142,6 +156,7 @@ export const MessageRow = memo(function MessageRow(p: Props) {
     <article
       aria-label={t("messageLabel")}
       data-seq={m.seq}
+      onPointerEnter={p.own ? p.onAskReaders : undefined}
       className={p.highlighted ? "bg-accent-soft" : ""}
     >
       <MessageLayout sender={m.sender} at={m.at} startsGroup={p.startsGroup} own={p.own}>
@@ -149,11 +164,11 @@ export const MessageRow = memo(function MessageRow(p: Props) {
         {m.deleted_at ? <p className="text-dim italic">{t("deleted")}</p> : <MessageBody body={m.body} />}
         <span className="absolute right-4 bottom-0.5 flex items-center gap-2">
           {m.edited_at && !m.deleted_at ? <span className="text-xs text-dim">({t("edited")})</span> : null}
-          {p.state && !m.deleted_at && <StateIcon state={p.state} />}
+          {p.state && !m.deleted_at && <StateIcon state={p.state} readBy={p.readBy} readers={p.readers} />}
         </span>
         {!m.deleted_at && (
           <div className="absolute -top-3 right-4 rounded-lg border border-line bg-raised opacity-0 shadow-sm group-focus-within:opacity-100 group-hover:opacity-100 pointer-coarse:opacity-100">
-            <Menu.Root>
+            <Menu.Root onOpenChange={(open) => open && p.own && p.onAskReaders()}>
               <Menu.Trigger
                 aria-label={t("actions")}
                 className="rounded-lg px-2 py-0.5 text-dim hover:text-fg"
@@ -163,6 +178,11 @@ export const MessageRow = memo(function MessageRow(p: Props) {
               <Menu.Portal>
                 <Menu.Positioner align="end" sideOffset={4}>
                   <Menu.Popup className="z-10 min-w-40 rounded-xl border border-line bg-raised p-1 shadow-lg outline-none">
+                    {p.readers !== undefined && (
+                      <p className="px-3 py-1 text-sm text-dim">
+                        {t("readByCount", { count: p.readBy ?? 0, all: p.readers })}
+                      </p>
+                    )}
                     <Menu.Item className={itemStyle} onClick={() => p.onReply(m)}>
                       <Icon name="reply" size={16} /> {t("reply")}
                     </Menu.Item>
@@ -219,9 +239,7 @@ export function OutgoingRow({
           {m.state === "failed" && (
             <span className="flex items-center gap-2 text-sm text-danger">
               {t("failed")}
-              {m.code && (
-                <span className="text-dim">{t("code_" + m.code, { detail: "", defaultValue: "" })}</span>
-              )}
+              {m.code && <span className="text-dim">{refusalText(t, { code: m.code, field: "body" })}</span>}
               <button type="button" className="font-medium underline" onClick={() => messages.retry(m.id)}>
                 {t("retry")}
               </button>

@@ -4,7 +4,7 @@ import { VList } from "virtua";
 import type { Message, Summary } from "../../protocol/types";
 import { unreadOf, useApp } from "../../state/app";
 import { useSession } from "../../state/context";
-import { readByOthers } from "../../sync/summary";
+import { readByOthers, readerCount } from "../../sync/summary";
 import { Icon } from "../../ui/icons";
 import { formatDay } from "../../ui/time";
 import { MessageRow, OutgoingRow, type MessageState, type Permissions } from "./MessageRow";
@@ -22,7 +22,7 @@ const noMessages: never[] = [];
 
 export function TimelineView({ conversation: c, onReply, onEdit, onDelete }: Props) {
   const { t, i18n } = useTranslation();
-  const { timelines } = useSession();
+  const { conversations, timelines } = useSession();
   const me = useApp((s) => s.me)!.id;
   const timeline = useApp((s) => s.timelines[c.id]);
   const outbox = useApp((s) => s.outbox);
@@ -66,6 +66,14 @@ export function TimelineView({ conversation: c, onReply, onEdit, onDelete }: Pro
     const others = Object.entries(marks ?? {}).filter(([user]) => user !== me);
     return others.some(([, x]) => x.received >= m.seq) ? "delivered" : "accepted";
   };
+  const readersOf = (m: Message) => {
+    const readers = m.sender === me && c.kind !== "direct" ? readerCount(c, marks, me, m.seq) : undefined;
+    return { readBy: readers?.count, readers: readers?.all };
+  };
+  const askReaders = useCallback(
+    () => void conversations.loadReadMarks(c.id).catch(() => {}), // asked again the next time
+    [conversations, c.id],
+  );
   const isManager = c.role === "owner" || c.role === "admin";
   // The same objects each time: a row renders when one of its properties changes.
   const permissionsFor = useMemo(() => {
@@ -151,6 +159,8 @@ export function TimelineView({ conversation: c, onReply, onEdit, onDelete }: Pro
                   startsGroup={row.startsGroup}
                   own={row.message.sender === me}
                   state={stateFor(row.message)}
+                  {...readersOf(row.message)}
+                  onAskReaders={askReaders}
                   permissions={permissionsFor(row.message)}
                   highlighted={highlighted === row.message.seq}
                   onReply={onReply}

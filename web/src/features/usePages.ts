@@ -1,13 +1,16 @@
 import { useCallback, useEffect, useRef, useState } from "react";
-import type { Page } from "../net/rest";
+import { useTranslation } from "../i18n";
+import { Problem, type Page } from "../net/rest";
+import { useApp } from "../state/app";
+import type { ListPages } from "../ui/PagedList";
+import { errorText } from "../ui/problem";
 
-export type Pages<T> = {
-  items: T[];
+export type Pages<T> = ListPages<T> & {
   /** Whether an answer has come. */
   loaded: boolean;
-  hasMore: boolean;
-  /** Loads the next page, if there is one and it is not on its way. */
-  more: () => void;
+  /** What went wrong, if a page could not be loaded: it is tried again when there is a
+   * connection, or as one scrolls on. */
+  error: string;
   /** Loads what is shown again. */
   reload: () => Promise<void>;
 };
@@ -16,6 +19,9 @@ export type Pages<T> = {
  * by more. When version changes, as many as are shown are loaded again. Answers to what
  * was asked before that are not shown. ask gets the cursor of a page, "" for the first. */
 export function usePages<T>(ask: (cursor: string) => Promise<Page<T>>, version?: number): Pages<T> {
+  const { t } = useTranslation();
+  const isConnected = useApp((s) => s.connection === "open");
+  const [problem, setProblem] = useState<unknown>(null);
   const [shown, setShown] = useState<{ items: T[]; next?: string; loaded: boolean }>({ items: [], loaded: false }); // prettier-ignore
   const turn = useRef(0);
   const isLoading = useRef(false);
@@ -36,6 +42,7 @@ export function usePages<T>(ask: (cursor: string) => Promise<Page<T>>, version?:
         } while (next && items.length < atLeast);
         count.current = items.length;
         setShown({ items, next, loaded: true });
+        setProblem(null);
       } finally {
         if (now === turn.current) isLoading.current = false;
       }
@@ -44,13 +51,26 @@ export function usePages<T>(ask: (cursor: string) => Promise<Page<T>>, version?:
   );
 
   const dropAnswers = useCallback(() => void turn.current++, []);
+  const tell = useCallback((e: unknown) => {
+    if (!(e instanceof Problem)) console.error(e);
+    setProblem(e); // what was shown stays
+  }, []);
   const asked = useRef<typeof ask>(undefined);
   useEffect(() => {
     const isAnother = asked.current !== ask;
     asked.current = ask;
-    void load(isAnother ? 1 : count.current).catch(() => {}); // what was shown stays
+    const now = turn.current + 1;
+    load(isAnother ? 1 : count.current).catch((e) => now === turn.current && tell(e));
     return dropAnswers;
-  }, [load, ask, version, dropAnswers]);
+  }, [load, ask, version, dropAnswers, tell]);
+  const hasFailed = problem !== null;
+  useEffect(() => {
+    if (!isConnected || !hasFailed) return;
+    const now = turn.current + 1;
+    load(count.current).catch((e) => now === turn.current && tell(e));
+    // Once for each connection: not again when that fails as well.
+    // eslint-disable-next-line react-hooks/exhaustive-deps
+  }, [isConnected]);
 
   const { next } = shown;
   const more = useCallback(() => {
@@ -62,13 +82,21 @@ export function usePages<T>(ask: (cursor: string) => Promise<Page<T>>, version?:
         if (now !== turn.current) return;
         setShown((s) => ({ ...s, items: [...s.items, ...page.items], next: page.next }));
         count.current += page.items.length;
+        setProblem(null);
       })
-      .catch(() => {}) // the next scroll asks again
+      .catch((e) => now === turn.current && tell(e)) // the next scroll asks again
       .finally(() => {
         if (now === turn.current) isLoading.current = false;
       });
-  }, [ask, next]);
+  }, [ask, next, tell]);
 
   const reload = useCallback(() => load(count.current), [load]);
-  return { items: shown.items, loaded: shown.loaded, hasMore: next !== undefined, more, reload };
+  return {
+    items: shown.items,
+    loaded: shown.loaded,
+    hasMore: next !== undefined,
+    error: hasFailed ? errorText(t, problem) : "",
+    more,
+    reload,
+  };
 }
