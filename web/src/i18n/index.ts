@@ -25,7 +25,8 @@ type Translation = { t: Translate; i18n: { language: Language } };
 
 function translation(language: Language, texts: Record<string, string>): Translation {
   const plurals = new Intl.PluralRules(language);
-  const t = (key: string, values: Values & { defaultValue?: string } = {}) => {
+  const t = (key: string, values?: Values & { defaultValue?: string }) => {
+    if (!values) return texts[key] ?? key;
     const form =
       typeof values.count === "number" ? texts[`${key}_${plurals.select(values.count)}`] : undefined;
     const text = form ?? texts[key];

@@ -107,8 +107,8 @@ describe("Users", () => {
 
   it("finds users by name, and knows them from then on", async () => {
     const { users, server, store } = open();
-    server.on("GET /users?limit=20&q=b%C3%A9", () => ({ items: [{ id: "b" }] }));
-    expect(await users.find("bé")).toEqual([{ id: "b" }]);
+    server.on("GET /users?limit=100&q=b%C3%A9", () => ({ items: [{ id: "b" }] }));
+    expect((await users.find("bé")).items).toEqual([{ id: "b" }]);
     expect(store.getState().users.b).toEqual({ id: "b" });
   });
 });

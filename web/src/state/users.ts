@@ -98,9 +98,9 @@ export class Users {
     return answer;
   }
 
-  async find(query: string): Promise<User[]> {
-    const request = this.rest.get<{ items: User[] }>("/users?limit=20&q=" + encodeURIComponent(query));
-    return (await this.addFrom(request, (a) => a.items)).items;
+  /** Returns a page of the people whose names contain a text. */
+  find(text = "", cursor = "") {
+    return this.addFrom(this.rest.page<User>("/users", text, cursor), (page) => page.items);
   }
 
   private schedule() {

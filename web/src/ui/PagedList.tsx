@@ -19,11 +19,13 @@ type Props<T> = {
   children: (item: T) => ReactElement;
   /** Called with what is in view, when the list comes to rest. */
   onView?: (items: T[]) => void;
+  /** The class of its greatest height. */
+  maxHeight?: string;
 };
 
 /** A list that scrolls by itself and loads its pages on the way. Only the rows in view are
  * in the document. */
-export function PagedList<T>({ label, pages, children, onView }: Props<T>) {
+export function PagedList<T>({ label, pages, children, onView, maxHeight = "max-h-[50dvh]" }: Props<T>) {
   const { items, hasMore, more } = pages;
   const list = useRef<VirtualizerHandle>(null);
   const inView = useCallback((): [first: number, last: number] => {
@@ -46,7 +48,7 @@ export function PagedList<T>({ label, pages, children, onView }: Props<T>) {
       role="group"
       aria-label={label}
       tabIndex={0}
-      className="max-h-[50dvh] overflow-y-auto rounded-lg [overflow-anchor:none]"
+      className={`overflow-y-auto rounded-lg [overflow-anchor:none] ${maxHeight}`}
     >
       <Virtualizer
         ref={list}

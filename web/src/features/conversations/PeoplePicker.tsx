@@ -4,8 +4,9 @@ import type { User } from "../../protocol/types";
 import { useApp } from "../../state/app";
 import { useSession } from "../../state/context";
 import { Avatar, ErrorMessage, Field } from "../../ui/controls";
+import { PagedList } from "../../ui/PagedList";
 import { useDebounced } from "../../ui/useDebounced";
-import { useLoad } from "../useLoad";
+import { usePages } from "../usePages";
 
 type Props = { picked: User[]; onPick: (user: User) => void; exclude?: string[] };
 
@@ -15,10 +16,10 @@ export function PeoplePicker({ picked, onPick, exclude = [] }: Props) {
   const { users } = useSession();
   const me = useApp((s) => s.me)!;
   const [text, setText] = useState("");
-  const query = useDebounced(text);
-  const ask = useCallback((): Promise<User[] | null> => users.find(query), [users, query]);
-  const [found, , error] = useLoad<User[] | null>(ask, null);
-  const choices = found?.filter((u) => u.id !== me.id && !exclude.includes(u.id)) ?? [];
+  const query = useDebounced(text.trim());
+  const ask = useCallback((cursor: string) => users.find(query, cursor), [users, query]);
+  const found = usePages<User>(ask);
+  const choices = found.items.filter((u) => u.id !== me.id && !exclude.includes(u.id));
   return (
     <div className="flex flex-col gap-2">
       <Field
@@ -28,31 +29,28 @@ export function PeoplePicker({ picked, onPick, exclude = [] }: Props) {
         type="search"
         autoFocus
       />
-      {error && <ErrorMessage>{error}</ErrorMessage>}
-      <ul aria-label={t("people")} className="flex max-h-64 flex-col gap-0.5 overflow-y-auto">
-        {choices.map((u) => {
+      {found.error && <ErrorMessage>{found.error}</ErrorMessage>}
+      {found.loaded && choices.length === 0 && <p className="px-2 py-3 text-sm text-dim">{t("noPeople")}</p>}
+      <PagedList label={t("people")} pages={{ ...found, items: choices }} maxHeight="max-h-64">
+        {(u) => {
           const isPicked = picked.some((p) => p.id === u.id);
           return (
-            <li key={u.id}>
-              <button
-                type="button"
-                aria-pressed={isPicked}
-                onClick={() => onPick(u)}
-                className={`flex w-full items-center gap-3 rounded-xl px-2 py-2 text-left ${isPicked ? "bg-accent-soft" : "hover:bg-panel"}`}
-              >
-                <Avatar name={u.display_name} id={u.id} size={32} />
-                <span className="min-w-0 flex-1 truncate">
-                  {u.display_name} <span className="text-sm text-dim">@{u.name}</span>
-                </span>
-                {isPicked && <span aria-hidden>✓</span>}
-              </button>
-            </li>
+            <button
+              key={u.id}
+              type="button"
+              aria-pressed={isPicked}
+              onClick={() => onPick(u)}
+              className={`flex w-full items-center gap-3 rounded-xl px-2 py-2 text-left ${isPicked ? "bg-accent-soft" : "hover:bg-panel"}`}
+            >
+              <Avatar name={u.display_name} id={u.id} size={32} />
+              <span className="min-w-0 flex-1 truncate">
+                {u.display_name} <span className="text-sm text-dim">@{u.name}</span>
+              </span>
+              {isPicked && <span aria-hidden>✓</span>}
+            </button>
           );
-        })}
-        {found && !error && choices.length === 0 && (
-          <li className="px-2 py-3 text-sm text-dim">{t("noPeople")}</li>
-        )}
-      </ul>
+        }}
+      </PagedList>
     </div>
   );
 }
