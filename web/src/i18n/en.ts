@@ -82,6 +82,7 @@ export const en = {
   away: "Away",
   offline: "Offline",
   lastSeen: "Last seen {{when}}",
+  twoSentences: "{{first}} {{second}}",
   youAreOffline: "You are offline.",
   connectionLost: "Connection lost.",
   keptAndSent: "What you write is kept and sent later.",

@@ -86,6 +86,7 @@ export const ja: Record<keyof typeof en, string> = {
   away: "離席中",
   offline: "オフライン",
   lastSeen: "最終オンライン {{when}}",
+  twoSentences: "{{first}}{{second}}",
   youAreOffline: "オフラインです。",
   connectionLost: "接続が切れました。",
   keptAndSent: "書いたものは保管され、後で送信されます。",
