@@ -169,7 +169,7 @@ test("a log-out ends the session that the browser has, not the one before", asyn
   await conversations(page).waitFor();
   path.blocked = true;
   path.cut();
-  await page.getByText(/^(Connection lost|You are offline)\./).waitFor();
+  await page.getByText(/^(Connecting…|Connection lost\.|You are offline\.)/).waitFor();
   // A tab that says nothing logs in again: the page knows only the session before.
   const credentials = { name: "aki", password: "correct horse", cookie: true };
   const login = await context.request.post(server.url + "/api/v1/login", { data: credentials });

@@ -17,7 +17,11 @@ export function StatusBanner() {
   const storageFailed = useApp((s) => s.storageFailed);
   const state = !hasNetwork ? t("youAreOffline") : ready ? t("connectionLost") : t("connecting");
   const kept = storageFailed ? t("lostWhenClosed") : t("keptAndSent");
-  const text = isLost ? `${state} ${kept}` : storageFailed ? t("storageFailed") : "";
+  const text = isLost
+    ? t("twoSentences", { first: state, second: kept })
+    : storageFailed
+      ? t("storageFailed")
+      : "";
   const style = isLost ? "bg-accent-soft" : "bg-panel text-dim";
   return (
     <div

@@ -87,6 +87,7 @@ export const en = {
   partMissing: "This part of the page cannot be loaded. Check the connection, or reload the page.",
   tryAgain: "Try again",
   reloadPage: "Reload the page",
+  twoSentences: "{{first}} {{second}}",
   youAreOffline: "You are offline.",
   connectionLost: "Connection lost.",
   keptAndSent: "What you write is kept and sent later.",

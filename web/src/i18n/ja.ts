@@ -91,6 +91,7 @@ export const ja: Record<keyof typeof en, string> = {
   partMissing: "この画面を読み込めませんでした。接続を確認するか、ページを再読み込みしてください。",
   tryAgain: "もう一度試す",
   reloadPage: "ページを再読み込み",
+  twoSentences: "{{first}}{{second}}",
   youAreOffline: "オフラインです。",
   connectionLost: "接続が切れました。",
   keptAndSent: "書いたものは保管され、後で送信されます。",

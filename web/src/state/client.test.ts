@@ -48,6 +48,16 @@ describe("Client", () => {
     expect(client.session).not.toBeNull();
   });
 
+  it("shows no log-in form to one who is logged in, not even for a moment", async () => {
+    const { client, server, store } = openClient();
+    server.on("GET /me", () => ({ user }));
+    const shown: boolean[] = [];
+    store.subscribe((s) => shown.push(s.installation !== null && s.me === null));
+    await client.start();
+    expect(store.getState().installation).not.toBeNull();
+    expect(shown).not.toContain(true);
+  });
+
   it("shows the log-in form when nobody is logged in", async () => {
     const { client, server, store } = openClient();
     server.on("GET /me", unauthenticated);

@@ -51,6 +51,20 @@ describe("Session", () => {
     expect(server.socket.sent.map((f) => f.t)).toEqual(["sync", "send", "watch"]);
   });
 
+  it("shows nobody as online without a connection", async () => {
+    const { server, session, store } = open();
+    await session.start();
+    server.hello();
+    server.socket.receive({ t: "presence", states: [{ user: "2", state: "online" }] });
+    server.socket.receive({ t: "typing", conversation: "d", user: "2" });
+    expect(store.getState()).toMatchObject({ presence: { 2: { state: "online" } } });
+    server.socket.drop();
+    expect(store.getState()).toMatchObject({ connection: "waiting", typing: {} });
+    expect(store.getState().presence).toEqual({});
+    expect(store.getState().retryAt).toBeGreaterThanOrEqual(Date.now());
+    session.stop();
+  });
+
   it("reports messages of others that arrive to its listeners and to their sender", async () => {
     const { server, session } = open();
     const received: number[] = [];

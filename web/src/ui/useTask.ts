@@ -25,6 +25,6 @@ export function useTask() {
     }
   }, []);
   const error = problem === null ? "" : errorText(t, problem);
-  const field = problem instanceof Problem ? (problem.field ?? "") : "";
-  return { busy, error, field, run, clear };
+  const { code = "", field = "" } = problem instanceof Problem ? problem : {};
+  return { busy, error, code, field, run, clear };
 }

@@ -75,7 +75,9 @@ function Password() {
   const [replacement, setReplacement] = useState("");
   const [done, setDone] = useState(false);
   const task = useTask();
-  const isOfReplacement = ["new", "password"].includes(task.field);
+  // Too many wrong attempts are those at the current one.
+  const isOfCurrent = task.field === "old" || task.code === "rate_limited";
+  const isOfReplacement = !isOfCurrent && ["new", "password"].includes(task.field);
   const submit = (e: FormEvent) => {
     e.preventDefault();
     void task
@@ -98,7 +100,7 @@ function Password() {
         value={current}
         onChange={(e) => (setCurrent(e.target.value), task.clear())}
         required
-        error={task.field === "old" ? task.error : undefined}
+        error={isOfCurrent ? task.error : undefined}
       />
       <Field
         label={t("newPassword")}
@@ -110,7 +112,7 @@ function Password() {
         required
         error={isOfReplacement ? task.error : undefined}
       />
-      {task.error && task.field !== "old" && !isOfReplacement && <ErrorMessage>{task.error}</ErrorMessage>}
+      {task.error && !isOfCurrent && !isOfReplacement && <ErrorMessage>{task.error}</ErrorMessage>}
       <p role="status" className="text-sm text-ok empty:hidden">
         {done && t("passwordChanged")}
       </p>
