@@ -3,6 +3,7 @@ import { useTranslation } from "react-i18next";
 import { useApp } from "../state/app";
 import { useSession } from "../state/context";
 import { navigate, useRoute } from "../state/route";
+import { previewOf } from "../text/preview";
 import { ConversationList } from "./conversations/ConversationList";
 import { JoinDialog } from "./conversations/JoinDialog";
 import { ConversationView } from "./timeline/ConversationView";
@@ -92,7 +93,7 @@ function Announcer() {
   useEffect(
     () =>
       session.onMessage((m) =>
-        setText(`${useApp.getState().users[m.sender]?.display_name ?? ""}: ${m.body.slice(0, 200)}`),
+        setText(`${useApp.getState().users[m.sender]?.display_name ?? ""}: ${previewOf(m.body, 200)}`),
       ),
     [session],
   );

@@ -3,6 +3,8 @@ import { useTranslation } from "react-i18next";
 import type { Message, Summary } from "../../protocol/types";
 import { conversationName } from "../../state/app";
 import { useSession } from "../../state/context";
+import { isVisible } from "../../text/characters";
+import { previewOf } from "../../text/preview";
 import { Button } from "../../ui/controls";
 import { Icon } from "../../ui/icons";
 import { useTask } from "../../ui/useTask";
@@ -86,7 +88,7 @@ export function Composer({ conversation: c, replyTo, editing, onDone, onEditLast
 
   const body = withoutControls(text);
   const excessBytes = byteLength(body) - maxBytes;
-  const canSend = body.trim() !== "" && excessBytes <= 0 && !task.busy;
+  const canSend = isVisible(body) && excessBytes <= 0 && !task.busy;
 
   const onChange = (value: string) => {
     setText(value);
@@ -134,7 +136,8 @@ export function Composer({ conversation: c, replyTo, editing, onDone, onEditLast
           <Icon name={editing ? "edit" : "reply"} size={15} />
           <span className="min-w-0 flex-1 truncate">
             {editing ? t("editing") : t("replyingTo", { name: replyName })}
-            {replyTo && ": " + replyTo.body.slice(0, 120)}
+            {replyTo && ": "}
+            {replyTo && <bdi>{previewOf(replyTo.body)}</bdi>}
           </span>
           <button
             type="button"
@@ -151,6 +154,7 @@ export function Composer({ conversation: c, replyTo, editing, onDone, onEditLast
       >
         <textarea
           ref={textarea}
+          dir="auto"
           aria-label={t("message", { name: conversationName(c) })}
           placeholder={t("message", { name: conversationName(c) })}
           value={text}

@@ -4,6 +4,7 @@ import { useTranslation } from "react-i18next";
 import type { Summary } from "../../protocol/types";
 import { byActivity, conversationName, unreadOf, useApp } from "../../state/app";
 import { navigate } from "../../state/route";
+import { previewOf } from "../../text/preview";
 import { Avatar, Button } from "../../ui/controls";
 import { Icon } from "../../ui/icons";
 import { formatShortTime } from "../../ui/time";
@@ -103,7 +104,7 @@ export function ConversationList({ selected }: { selected: string | null }) {
         >
           <Avatar name={me.display_name} id={me.id} size={32} />
           <span className="min-w-0 flex-1">
-            <span className="block truncate font-medium">{me.display_name}</span>
+            <bdi className="block truncate font-medium">{me.display_name}</bdi>
             <span className="block truncate text-sm text-dim">@{me.name}</span>
           </span>
           <span className="text-dim">
@@ -128,7 +129,7 @@ function ConversationRow({ conversation: c, selected }: { conversation: Summary;
   const typingName = useDisplayName(typingUser);
   const sender = useDisplayName(c.last?.sender);
   const name = conversationName(c);
-  const preview = c.last?.deleted_at ? t("deleted") : (c.last?.body ?? c.topic ?? "");
+  const preview = c.last?.deleted_at ? t("deleted") : c.last ? previewOf(c.last.body) : (c.topic ?? "");
   const prefix = c.last && c.kind !== "direct" ? (c.last.sender === me.id ? t("you") : sender) + ": " : "";
   return (
     <li>
@@ -155,7 +156,7 @@ function ConversationRow({ conversation: c, selected }: { conversation: Summary;
           <span className="flex items-baseline gap-2">
             <span className={`flex-1 truncate ${unread ? "font-semibold" : "font-medium"}`}>
               {c.kind === "channel" && <span className="text-dim"># </span>}
-              {name}
+              <bdi>{name}</bdi>
             </span>
             <time className="shrink-0 text-xs text-dim">
               {formatShortTime(c.active_at, i18n.language, t("yesterday"))}
@@ -163,7 +164,14 @@ function ConversationRow({ conversation: c, selected }: { conversation: Summary;
           </span>
           <span className="flex items-center gap-2">
             <span className={`flex-1 truncate text-sm ${typingUser ? "text-accent" : "text-dim"}`}>
-              {typingUser ? t("typing_one", { names: typingName }) : prefix + preview || "\u00a0"}
+              {typingUser ? (
+                t("typing_one", { names: typingName })
+              ) : (
+                <>
+                  {prefix}
+                  <bdi>{preview || "\u00a0"}</bdi>
+                </>
+              )}
             </span>
             {unread > 0 && (
               <span

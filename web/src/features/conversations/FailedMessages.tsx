@@ -1,10 +1,11 @@
-import { useMemo, useState } from "react";
+import { useMemo } from "react";
 import { useTranslation } from "react-i18next";
 import { failedElsewhere, useApp } from "../../state/app";
 import { useSession } from "../../state/context";
 import type { OutboxMessage } from "../../sync/outbox";
 import { Button } from "../../ui/controls";
 import { Icon } from "../../ui/icons";
+import { useCopy } from "../../ui/useCopy";
 
 /** Shows the messages that were not sent to conversations that are gone. */
 export function FailedMessages() {
@@ -38,14 +39,16 @@ export function FailedMessages() {
 function FailedMessage({ message: m }: { message: OutboxMessage }) {
   const { t } = useTranslation();
   const { messages } = useSession();
-  const [copied, setCopied] = useState(false);
+  const [label, copy] = useCopy();
   return (
     <li className="flex flex-col gap-1 py-2">
-      <p className="line-clamp-4 break-words whitespace-pre-wrap">{m.body}</p>
+      <p dir="auto" className="line-clamp-4 break-words whitespace-pre-wrap">
+        {m.body}
+      </p>
       {m.code && <p className="text-sm text-dim">{t("code_" + m.code, { detail: "", defaultValue: "" })}</p>}
       <div className="flex flex-wrap gap-2 text-sm">
-        <Button onClick={() => void navigator.clipboard?.writeText(m.body).then(() => setCopied(true))}>
-          <Icon name="copy" size={16} /> {copied ? t("copied") : t("copy")}
+        <Button aria-live="polite" onClick={() => copy(m.body)}>
+          <Icon name="copy" size={16} /> {label}
         </Button>
         <Button kind="danger" onClick={() => messages.discard(m.id)}>
           {t("discard")}
