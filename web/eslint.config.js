@@ -33,8 +33,9 @@ export default tseslint.config(
     },
   },
   // Imports point from features through state to sync and net, never back.
-  layer("net", "sync", "state", "features", "ui", "i18n"),
-  layer("sync", "net", "state", "features", "ui", "i18n"),
+  layer("net", "sync", "state", "features", "ui", "text", "i18n"),
+  layer("sync", "net", "state", "features", "ui", "text", "i18n"),
   layer("state", "features", "ui"),
   layer("ui", "sync", "state", "features"),
+  layer("text", "net", "sync", "state", "features", "ui", "i18n"),
 );

@@ -37,6 +37,7 @@ var cases = []testCase{
 	{"replies to nothing", repliesToNothing},
 	{"sending by REST", sendByREST},
 	{"control characters", controlCharacters},
+	{"invisible text", invisibleText},
 	{"own devices", ownDevices},
 	{"outsiders get nothing", nonMembersGetNothing},
 	{"nothing late after a removal", nothingLate},
@@ -597,6 +598,16 @@ func catchUpWithLongMessages(t *testing.T, url string) {
 
 // Control characters are refused wherever a text comes in.
 func controlCharacters(t *testing.T, url string) {
+	refuseTexts(t, url, "control characters", "bell\a", "\x1b[2J", "\x01", "delete\x7f")
+}
+
+// So are texts that show nothing.
+func invisibleText(t *testing.T, url string) {
+	refuseTexts(t, url, "invisible characters", "\u200b", " \u2060\n", "\u3164", "\u2800")
+}
+
+func refuseTexts(t *testing.T, url, reason string, texts ...string) {
+	t.Helper()
 	aki := join(t, url, "aki")
 	g, err := aki.CreateGroup(t.Context(), "Notes")
 	if err != nil {
@@ -608,18 +619,18 @@ func controlCharacters(t *testing.T, url string) {
 	if m := Await(aki, "message", func(f wire.MessageFrame) bool { return f.ClientID == sent }); m.Body != fine {
 		t.Errorf("%q was stored as %q", fine, m.Body)
 	}
-	for _, bad := range []string{"bell\a", "\x1b[2J", "\x01", "delete\x7f"} {
+	for _, bad := range texts {
 		sent := aki.SendMessage(g.ID, bad)
-		if r := Await(aki, "rejected", IsRejected(sent)); r.Code != "invalid" || r.RetryAfterMS != 0 || !strings.Contains(r.Text, "control characters") {
+		if r := Await(aki, "rejected", IsRejected(sent)); r.Code != "invalid" || r.RetryAfterMS != 0 || !strings.Contains(r.Text, reason) {
 			t.Errorf("%q by socket: %+v", bad, r)
 		}
 		body := map[string]any{"id": client.NewClientID(), "body": bad}
 		err := aki.Do(t.Context(), http.MethodPost, path, body, nil)
-		if ProblemCode(err) != "invalid" || !strings.Contains(err.Error(), "control characters") {
+		if ProblemCode(err) != "invalid" || !strings.Contains(err.Error(), reason) {
 			t.Errorf("%q by REST: %v", bad, err)
 		}
 		err = aki.Do(t.Context(), http.MethodPatch, path+"/1", map[string]string{"body": bad}, nil)
-		if ProblemCode(err) != "invalid" || !strings.Contains(err.Error(), "control characters") {
+		if ProblemCode(err) != "invalid" || !strings.Contains(err.Error(), reason) {
 			t.Errorf("%q as an edit: %v", bad, err)
 		}
 	}

@@ -39,7 +39,7 @@ type MessageInput struct {
 // NewMessage is a message to send.
 type NewMessage struct {
 	ID      string `json:"id" maxLength:"64" format:"uuid" doc:"name of the message, a UUIDv7; sending the same again is harmless"`
-	Body    string `json:"body" maxLength:"16384" doc:"Markdown, without control characters besides tab and line breaks"`
+	Body    string `json:"body" maxLength:"16384" doc:"Markdown, visible, without control characters besides tab and line breaks"`
 	ReplyTo int64  `json:"reply_to,omitempty" minimum:"0" doc:"seq of the message that it answers"`
 }
 
@@ -172,7 +172,7 @@ func (m memberships) IsMember(ctx context.Context, user chat.UserID, conversatio
 func (a *API) editMessage(ctx context.Context, in *struct {
 	MessageInput
 	Body struct {
-		Body string `json:"body" maxLength:"16384" doc:"Markdown, without control characters besides tab and line breaks"`
+		Body string `json:"body" maxLength:"16384" doc:"Markdown, visible, without control characters besides tab and line breaks"`
 	}
 },
 ) (*body[wire.Message], error) {

@@ -63,6 +63,17 @@ func TestCheckBody(t *testing.T) {
 		"DEL":       {"\x7fa", CodeInvalid},
 		"spaces":    {"a\tb\nc\r\nd", ""},
 		"C1":        {"a\u0085b", ""},
+
+		"zero-width space":    {"\u200b", CodeInvalid},
+		"invisible and blank": {" \u2060\n\ufe0f\u3000", CodeInvalid},
+		"Hangul filler":       {"\u3164", CodeInvalid},
+		"blank of Braille":    {"\u2800\u2800", CodeInvalid},
+		"soft hyphen":         {"\u00ad", CodeInvalid},
+		"tags":                {"\U000E0041", CodeInvalid},
+		"directions":          {"\u202e\u2066", CodeInvalid},
+		"a mark alone":        {"\u0301", ""},
+		"an emoji that joins": {"👨\u200d👩\ufe0f", ""},
+		"a number sign":       {"\u0600", ""},
 	} {
 		if got := CodeOf(CheckBody(tt.body)); got != tt.code {
 			t.Errorf("%s: %q, want %q", name, got, tt.code)
@@ -98,7 +109,7 @@ func TestCleanTitle(t *testing.T) {
 			t.Errorf("%q: %q, %v", in, got, err)
 		}
 	}
-	for _, bad := range []string{"", "   ", "a\nb", "a\u202eb", strings.Repeat("字", MaxTitle+1), "\xff"} {
+	for _, bad := range []string{"", "   ", "a\nb", "a\u202eb", "\u200b", "\u3164\u2800", strings.Repeat("字", MaxTitle+1), "\xff"} {
 		if _, err := CleanTitle(bad); err == nil {
 			t.Errorf("%q was taken", bad)
 		}

@@ -25,7 +25,7 @@ const (
 	SmallConversation = 64
 )
 
-// CheckBody returns a refusal unless text can be a message: not blank, at most
+// CheckBody returns a refusal unless text can be a message: visible, at most
 // MaxBody bytes of UTF-8, no control characters of ASCII but tab and the ends of
 // lines. These show nothing, some of them in JSON are six bytes each, and a NUL
 // cannot be stored. A carriage return is kept as it was sent: to change the text
@@ -45,6 +45,9 @@ func CheckBody(text string) error {
 		if c := text[i]; c < ' ' && c != '\t' && c != '\n' && c != '\r' || c == 0x7F {
 			return Refuse(CodeInvalid, "body", "a message must not contain control characters besides tab and line breaks; it has U+%04X at byte %d", c, i+1)
 		}
+	}
+	if !isVisible(text) {
+		return Refuse(CodeInvalid, "body", "a message must show something; this one has invisible characters only, such as U+%04X", firstInvisible(text))
 	}
 	return nil
 }
@@ -81,6 +84,8 @@ func cleanLine(field, s string, least, most int) (string, error) {
 	switch {
 	case n < least:
 		return "", Refuse(CodeInvalid, field, "must not be empty")
+	case n > 0 && !isVisible(s):
+		return "", Refuse(CodeInvalid, field, "must show something; this has invisible characters only, such as U+%04X", firstInvisible(s))
 	case n > most:
 		return "", Refuse(CodeTooLarge, field, "may have %d characters, this has %d", most, n)
 	}

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
-	"github.com/hikyaku-chat/hikyaku/internal/notifyqueue"
 	"github.com/hikyaku-chat/hikyaku/internal/store"
 	"github.com/hikyaku-chat/hikyaku/internal/webpush"
 )
@@ -148,11 +147,11 @@ func (w *worker) previews(ctx context.Context, batch []*pendingNotification) (ma
 			if err != nil {
 				return nil, fmt.Errorf("read a message: %w", err)
 			}
-			text = n.newestJob.Preview // the partition of its month is detached
+			text = plainText(n.newestJob.Preview) // the partition of its month is detached
 			if len(page.Messages) == 1 {
 				text = ""
 				if m := &page.Messages[0]; !m.Deleted() {
-					text = notifyqueue.Preview(m.Body)
+					text = plainText(m.Body)
 				}
 			}
 			known[key] = text

@@ -48,8 +48,8 @@ func NewJob(m *chat.Message, users []chat.UserID) Job {
 // MaxPreview is the maximum number of code points of a preview, without its ellipsis.
 const MaxPreview = 160
 
-// Preview returns the beginning of a text as one line. Markdown stays as it is: it is
-// readable without rendering.
+// Preview returns the beginning of a text as one line. Markdown stays as it is: the
+// notifier removes it.
 func Preview(body string) string {
 	var b strings.Builder
 	n, space := 0, false

@@ -93,7 +93,7 @@ type Accounts interface {
 	// with Disabled set.
 	Credentials(ctx context.Context, name string) (u chat.User, password string, err error)
 	// SearchUsers lists accounts that are not disabled whose name or display
-	// name contains the text (caseless), ordered by name, after the name given.
+	// name contains the text, as package textfold compares them, ordered by name, after the name given.
 	SearchUsers(ctx context.Context, text, after string, limit int) ([]chat.User, error)
 	// AllUsers lists every account whose name or display name contains the text
 	// (caseless), disabled ones too, ordered by name, after the name given.

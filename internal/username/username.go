@@ -36,6 +36,9 @@ func Canonical(name string) (string, error) {
 		return "", chat.Refuse(chat.CodeTooLarge, "name", "may have %d characters, this has %d", chat.MaxName, n)
 	}
 	for _, r := range canonical {
+		if unicode.Is(unicode.Other_Default_Ignorable_Code_Point, r) { // letters that show nothing, as the Hangul filler
+			return "", chat.Refuse(chat.CodeInvalid, "name", "must not have characters that show nothing, such as %U", r)
+		}
 		if !unicode.IsLetter(r) && !unicode.IsDigit(r) && !unicode.IsMark(r) && !strings.ContainsRune(punctuation, r) {
 			return "", chat.Refuse(chat.CodeInvalid, "name", "may have letters, digits and . _ - only, not %q", r)
 		}

@@ -10,7 +10,7 @@ type Send struct {
 	T            string              `json:"t" enum:"send"`
 	ID           chat.ClientID       `json:"id" doc:"name of the message: a UUIDv7 made from the server's time (hello.time)"`
 	Conversation chat.ConversationID `json:"conversation"`
-	Body         string              `json:"body" doc:"Markdown, 1 to limits.body_bytes bytes, without control characters besides tab and line breaks"`
+	Body         string              `json:"body" doc:"Markdown, 1 to limits.body_bytes bytes, visible, without control characters besides tab and line breaks"`
 	ReplyTo      int64               `json:"reply_to,omitempty" doc:"seq of the message that it answers"`
 }
 

@@ -116,7 +116,7 @@ func (s *Store) Channels(ctx context.Context, by chat.UserID, text, afterTitle s
 				EXISTS (SELECT FROM members m WHERE m.account = $1 AND m.conversation = c.id AND m.role <> '')
 			FROM conversations c WHERE c.kind = 'channel' AND (c.title, c.id) > ($2, $3)
 				AND ($4 = '' OR position($4 IN c.title_fold) > 0 OR position($4 IN c.topic_fold) > 0)
-			ORDER BY c.title, c.id LIMIT $5`, by, afterTitle, after, textfold.Fold(text), max(limit, 0))
+			ORDER BY c.title, c.id LIMIT $5`, by, afterTitle, after, textfold.Query(text), max(limit, 0))
 		if err != nil {
 			return p, err
 		}

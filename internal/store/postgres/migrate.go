@@ -14,6 +14,8 @@ import (
 	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/pressly/goose/v3"
 	"github.com/pressly/goose/v3/lock"
+
+	"github.com/hikyaku-chat/hikyaku/internal/store/storetx"
 )
 
 //go:embed migrations/*.sql
@@ -63,7 +65,8 @@ func newProvider(db *sql.DB, options ...goose.ProviderOption) (*goose.Provider, 
 	if err != nil {
 		return nil, err
 	}
-	return goose.NewProvider(goose.DialectPostgres, db, dir, append(options, goose.WithDisableGlobalRegistry(true), goose.WithSlog(slog.New(slog.DiscardHandler)))...)
+	return goose.NewProvider(goose.DialectPostgres, db, dir, append(options, goose.WithDisableGlobalRegistry(true),
+		goose.WithGoMigrations(storetx.Refold(7, "id", "$")), goose.WithSlog(slog.New(slog.DiscardHandler)))...)
 }
 
 // minServerVersion is the oldest server version that supports the statements.

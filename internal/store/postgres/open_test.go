@@ -11,6 +11,7 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
 	"github.com/hikyaku-chat/hikyaku/internal/stack"
 	"github.com/hikyaku-chat/hikyaku/internal/stack/stacktest"
+	"github.com/hikyaku-chat/hikyaku/internal/store"
 	"github.com/hikyaku-chat/hikyaku/internal/store/postgres"
 	"github.com/hikyaku-chat/hikyaku/internal/store/postgres/postgrestest"
 )
@@ -99,5 +100,36 @@ func TestIDLeases(t *testing.T) {
 			WHERE n <> (SELECT min(node) FROM id_nodes) ON CONFLICT (node) DO NOTHING`); err != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+// Names that an earlier version folded are found as this one folds them.
+func TestNamesAreFoldedAnew(t *testing.T) {
+	url := postgrestest.NewDatabase(t)
+	s := postgrestest.Open(t, postgres.Config{URL: url})
+	u, err := s.CreateUser(t.Context(), store.NewUser{Name: "kaho", Skeleton: "kaho", DisplayName: "ﾀﾅｶ Béla"}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.CreateConversation(t.Context(), store.NewConversation{Kind: chat.Channel, Title: "Café", By: u.ID}); err != nil {
+		t.Fatal(err)
+	}
+	for _, statement := range []string{
+		`UPDATE users SET display_fold = 'タナカ béla'`,
+		`UPDATE conversations SET title_fold = 'café'`,
+		`DELETE FROM goose_db_version WHERE version_id = 7`,
+	} {
+		if err := stacktest.Postgres(t).Exec(t.Context(), postgrestest.DatabaseName(url), statement); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := postgres.Migrate(t.Context(), url, discard()); err != nil {
+		t.Fatal(err)
+	}
+	if found, err := s.SearchUsers(t.Context(), "たなか bela", "", 9); err != nil || len(found) != 1 {
+		t.Errorf("people: %v, %v", found, err)
+	}
+	if found, _, err := s.Channels(t.Context(), u.ID, "cafe", "", 0, 9); err != nil || len(found) != 1 {
+		t.Errorf("channels: %v, %v", found, err)
 	}
 }

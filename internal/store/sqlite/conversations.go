@@ -137,7 +137,7 @@ func (s *Store) Channels(ctx context.Context, by chat.UserID, text, afterTitle s
 			p.channels = append(p.channels, channel)
 			p.member = append(p.member, r.bool(conversationWidth))
 			return nil
-		}, by, afterTitle, after, textfold.Fold(text), max(limit, 0))
+		}, by, afterTitle, after, textfold.Query(text), max(limit, 0))
 		return p, err
 	})
 	return page.channels, page.member, err

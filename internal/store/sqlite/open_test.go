@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/hikyaku-chat/hikyaku/internal/chat"
 	"github.com/hikyaku-chat/hikyaku/internal/store"
 	"github.com/hikyaku-chat/hikyaku/internal/store/sqlite"
 )
@@ -121,5 +122,44 @@ func TestCloseLeavesOneFile(t *testing.T) {
 	files, err := os.ReadDir(dir)
 	if err != nil || len(files) != 1 {
 		t.Errorf("%v, %v", files, err)
+	}
+}
+
+// Names that an earlier version folded are found as this one folds them.
+func TestNamesAreFoldedAnew(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "old.db")
+	s := openAt(t, path)
+	u, err := s.CreateUser(t.Context(), store.NewUser{Name: "kaho", Skeleton: "kaho", DisplayName: "ﾀﾅｶ Béla"}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.CreateConversation(t.Context(), store.NewConversation{Kind: chat.Channel, Title: "Café", By: u.ID}); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	db, err := sql.Open("sqlite", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, statement := range []string{
+		`UPDATE users SET display_fold = 'タナカ béla'`,
+		`UPDATE conversations SET title_fold = 'café'`,
+		`DELETE FROM goose_db_version WHERE version_id = 7`,
+	} {
+		if _, err := db.ExecContext(t.Context(), statement); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s = openAt(t, path)
+	if found, err := s.SearchUsers(t.Context(), "たなか bela", "", 9); err != nil || len(found) != 1 {
+		t.Errorf("people: %v, %v", found, err)
+	}
+	if found, _, err := s.Channels(t.Context(), u.ID, "cafe", "", 0, 9); err != nil || len(found) != 1 {
+		t.Errorf("channels: %v, %v", found, err)
 	}
 }

@@ -133,6 +133,8 @@ func searchUsers(f *fixture) {
 		{"emil", "ＥＭＩＬ wide"},
 		{"gone", "Alma the second"},
 		{"ilya", "Илья Émile"},
+		{"kaho", "ﾀﾅｶ かほ"},
+		{"mull", "Siobhán Müller-İpek"},
 	} {
 		made := must[chat.User](f)(f.s.CreateUser(f.ctx(), store.NewUser{Name: u.name, Skeleton: u.name, DisplayName: u.display}, nil))
 		if u.name == "gone" {
@@ -141,7 +143,7 @@ func searchUsers(f *fixture) {
 		}
 	}
 	for _, c := range []struct{ text, want string }{
-		{"", "alma bela cara dora emil ilya"},
+		{"", "alma bela cara dora emil ilya kaho mull"},
 		{"alma", "alma"},
 		{"LMA", "alma"},
 		{"STRASSE", "alma"},
@@ -150,12 +152,23 @@ func searchUsers(f *fixture) {
 		{"_", "cara"},
 		{"r_s", "cara"},
 		{"\\", "dora"},
-		{"emil", "emil"},
+		{"emil", "emil ilya"},
 		{"BÉLA", "bela"},
 		{"be\u0301la", "bela"},
 		{"иль", "ilya"},
 		{"ИЛЬЯ", "ilya"},
-		{"é", "bela ilya"},
+		{"Émile", "ilya"},
+		{"emile", "ilya"},
+		{"siobhan", "mull"},
+		{"MULLER", "mull"},
+		{"ipek", "mull"},
+		{"たなか", "kaho"},
+		{"タナカ", "kaho"},
+		{"だなか", ""},
+		{"@bela", "bela"},
+		{"＠ＢＥＬＡ", "bela"},
+		{" bela ", "bela"},
+		{"@", "alma bela cara dora emil ilya kaho mull"},
 		{"nobody", ""},
 	} {
 		var names []string
@@ -176,7 +189,7 @@ func searchUsers(f *fixture) {
 		after = page[0].Name
 		names = append(names, after)
 	}
-	f.equal("paged", strings.Join(names, " "), "alma bela cara dora emil ilya")
+	f.equal("paged", strings.Join(names, " "), "alma bela cara dora emil ilya kaho mull")
 	// The display name can change.
 	u, _, err := f.s.Credentials(f.ctx(), "cara")
 	f.noError(err)

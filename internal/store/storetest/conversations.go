@@ -236,7 +236,7 @@ func channels(f *fixture) {
 		f.equal("member", in, []bool{false, false, true, false})
 	}
 	for text, want := range map[string][]string{
-		"APPLE": all[:2], "fruit": {all[0], all[2]}, "%": {all[3]}, "t_": {all[3]}, "title": nil, "xyz": nil,
+		"APPLE": all[:2], "#äpple": all[:2], "fruit": {all[0], all[2]}, "%": {all[3]}, "t_": {all[3]}, "title": nil, "xyz": nil,
 	} {
 		got, _ := list(text, 1)
 		f.equal("search "+text, got, want)

@@ -3,6 +3,7 @@ import { useTranslation } from "../i18n";
 import { useApp } from "../state/app";
 import { useSession } from "../state/context";
 import { navigate, useRoute } from "../state/route";
+import { loadPreviews } from "../text/usePreview";
 import { Button } from "../ui/controls";
 import { lazily, loadAhead } from "../ui/lazily";
 import { Logo } from "../ui/Logo";
@@ -97,9 +98,13 @@ function Announcer() {
   const [text, setText] = useState("");
   useEffect(
     () =>
-      session.onMessage((m) =>
-        setText(`${useApp.getState().users[m.sender]?.display_name ?? ""}: ${m.body.slice(0, 200)}`),
-      ),
+      session.onMessage((m) => {
+        const name = useApp.getState().users[m.sender]?.display_name ?? "";
+        void loadPreviews()
+          .then(({ previewOf }) => previewOf(m.body, 200))
+          .catch(() => m.body.slice(0, 200))
+          .then((body) => setText(`${name}: ${body}`));
+      }),
     [session],
   );
   return (

@@ -21,7 +21,7 @@ vi.mock("../ui/controls", async (original) => {
   };
   return { ...controls, Avatar };
 });
-vi.mock("./timeline/markdown", () => ({
+vi.mock("../text/markdown", () => ({
   renderMarkdown: (body: string) => {
     rendered.messages.push(body);
     return body;

@@ -53,6 +53,7 @@ export const en = {
   close: "Close",
   copy: "Copy",
   copied: "Copied",
+  copyFailed: "This browser does not let the page copy. Select the text and copy it yourself.",
   add: "Add",
   back: "Back to conversations",
   noConversations: "No conversations yet",

@@ -57,6 +57,7 @@ export const ja: Record<keyof typeof en, string> = {
   close: "閉じる",
   copy: "コピー",
   copied: "コピーしました",
+  copyFailed: "このブラウザーではコピーできません。テキストを選択してコピーしてください。",
   add: "追加",
   back: "会話一覧に戻る",
   noConversations: "まだ会話がありません",

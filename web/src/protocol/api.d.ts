@@ -734,7 +734,7 @@ export interface components {
             password: string;
         };
         "Edit-messageRequest": {
-            /** @description Markdown, without control characters besides tab and line breaks */
+            /** @description Markdown, visible, without control characters besides tab and line breaks */
             body: string;
         };
         Grant: {
@@ -931,7 +931,7 @@ export interface components {
             max_uses?: number;
         };
         NewMessage: {
-            /** @description Markdown, without control characters besides tab and line breaks */
+            /** @description Markdown, visible, without control characters besides tab and line breaks */
             body: string;
             /**
              * Format: uuid

@@ -343,7 +343,7 @@ export interface components {
             t: "resync";
         };
         Send: {
-            /** @description Markdown, 1 to limits.body_bytes bytes, without control characters besides tab and line breaks */
+            /** @description Markdown, 1 to limits.body_bytes bytes, visible, without control characters besides tab and line breaks */
             body: string;
             conversation: string;
             /** @description name of the message: a UUIDv7 made from the server's time (hello.time) */

@@ -34,6 +34,7 @@ export function Field({ label, hint, error, className = "", ...rest }: FieldProp
       </label>
       <input
         id={id}
+        dir="auto"
         aria-describedby={describedBy}
         aria-invalid={error ? true : undefined}
         {...rest}

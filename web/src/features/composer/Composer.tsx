@@ -4,6 +4,8 @@ import type { Summary } from "../../protocol/types";
 import { useApp } from "../../state/app";
 import { useSession } from "../../state/context";
 import { emptyDraft, type Draft } from "../../sync/drafts";
+import { isVisible } from "../../text/characters";
+import { previewOf } from "../../text/preview";
 import { Button } from "../../ui/controls";
 import { Icon } from "../../ui/icons";
 import { useTask } from "../../ui/useTask";
@@ -63,7 +65,7 @@ export function Composer({ conversation: c, onEditLast }: Props) {
 
   const body = withoutControls(text);
   const excessBytes = byteLength(body) - maxBytes;
-  const canSend = body.trim() !== "" && excessBytes <= 0 && !task.busy;
+  const canSend = isVisible(body) && excessBytes <= 0 && !task.busy;
 
   const onChange = (value: string) => {
     task.clear();
@@ -132,6 +134,7 @@ export function Composer({ conversation: c, onEditLast }: Props) {
       >
         <textarea
           ref={textarea}
+          dir="auto"
           aria-label={t("message", { name })}
           placeholder={t("message", { name })}
           value={text}
@@ -177,6 +180,10 @@ function ReplyTarget({ conversation, quoted }: { conversation: string; quoted: Q
   const { t } = useTranslation();
   const name = useDisplayName(quoted.sender);
   const now = useApp((s) => s.timelines[conversation]?.messages.find((m) => m.seq === quoted.seq));
-  const body = now?.deleted_at ? t("deleted") : (now?.body ?? quoted.body).slice(0, maxQuoted);
-  return <>{t("replyingTo", { name }) + ": " + body}</>;
+  const body = now?.deleted_at ? t("deleted") : previewOf(now?.body ?? quoted.body);
+  return (
+    <>
+      {t("replyingTo", { name })}: <bdi>{body}</bdi>
+    </>
+  );
 }

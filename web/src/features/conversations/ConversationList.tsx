@@ -58,7 +58,7 @@ export const ConversationList = memo(function ConversationList({ selected }: { s
         >
           <Avatar name={me.display_name} id={me.id} size={32} />
           <span className="min-w-0 flex-1">
-            <span className="block truncate font-medium">{me.display_name}</span>
+            <bdi className="block truncate font-medium">{me.display_name}</bdi>
             <span className="block truncate text-sm text-dim">@{me.name}</span>
           </span>
           <span className="text-dim">

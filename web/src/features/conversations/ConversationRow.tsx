@@ -3,6 +3,7 @@ import { useTranslation } from "../../i18n";
 import type { Summary } from "../../protocol/types";
 import { draftPreview, unreadOf, useApp } from "../../state/app";
 import { navigate } from "../../state/route";
+import { usePreview } from "../../text/usePreview";
 import { Avatar } from "../../ui/controls";
 import { formatShortTime } from "../../ui/time";
 import { useConversationName, useDisplayName } from "../useDisplayName";
@@ -38,7 +39,8 @@ function Row({
   const sender = useDisplayName(c.last?.sender);
   const name = useConversationName(c);
   const draft = useApp((s) => (selected ? "" : draftPreview(s.drafts[c.id])));
-  const preview = c.last?.deleted_at ? t("deleted") : (c.last?.body ?? c.topic ?? "");
+  const last = usePreview(c.last?.body ?? "");
+  const preview = c.last?.deleted_at ? t("deleted") : c.last ? last : (c.topic ?? "");
   const prefix = c.last && c.kind !== "direct" ? (c.last.sender === me ? t("you") : sender) + ": " : "";
   return (
     <a
@@ -66,7 +68,7 @@ function Row({
         <span className="flex items-baseline gap-2">
           <span className={`flex-1 truncate ${unread ? "font-semibold" : "font-medium"}`}>
             {c.kind === "channel" && <span className="text-dim"># </span>}
-            {name}
+            <bdi>{name}</bdi>
           </span>
           <time className="shrink-0 text-xs text-dim">
             {formatShortTime(c.active_at, i18n.language, t("yesterday"))}
@@ -81,7 +83,10 @@ function Row({
                 <span className="text-accent">{t("draft")}</span> {draft}
               </>
             ) : (
-              prefix + preview || "\u00a0"
+              <>
+                {prefix}
+                <bdi>{preview || "\u00a0"}</bdi>
+              </>
             )}
           </span>
           {unread > 0 && (

@@ -1,4 +1,4 @@
-import { useMemo, useState } from "react";
+import { useMemo } from "react";
 import { useTranslation } from "../../i18n";
 import { failedElsewhere, useApp } from "../../state/app";
 import { useSession } from "../../state/context";
@@ -6,6 +6,7 @@ import type { OutboxMessage } from "../../sync/outbox";
 import { Button } from "../../ui/controls";
 import { Icon } from "../../ui/icons";
 import { refusalText } from "../../ui/problem";
+import { useCopy } from "../../ui/useCopy";
 
 /** Shows the messages that were not sent to conversations that are gone. */
 export function FailedMessages() {
@@ -39,14 +40,16 @@ export function FailedMessages() {
 function FailedMessage({ message: m }: { message: OutboxMessage }) {
   const { t } = useTranslation();
   const { messages } = useSession();
-  const [copied, setCopied] = useState(false);
+  const [label, copy] = useCopy();
   return (
     <li className="flex flex-col gap-1 py-2">
-      <p className="line-clamp-4 break-words whitespace-pre-wrap">{m.body}</p>
+      <p dir="auto" className="line-clamp-4 break-words whitespace-pre-wrap">
+        {m.body}
+      </p>
       {m.code && <p className="text-sm text-dim">{refusalText(t, { code: m.code, field: "body" })}</p>}
       <div className="flex flex-wrap gap-2 text-sm">
-        <Button onClick={() => void navigator.clipboard?.writeText(m.body).then(() => setCopied(true))}>
-          <Icon name="copy" size={16} /> {copied ? t("copied") : t("copy")}
+        <Button aria-live="polite" onClick={() => copy(m.body)}>
+          <Icon name="copy" size={16} /> {label}
         </Button>
         <Button kind="danger" onClick={() => messages.discard(m.id)}>
           {t("discard")}

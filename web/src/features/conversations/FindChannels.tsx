@@ -51,7 +51,7 @@ export function FindChannels({ onClose }: { onClose: () => void }) {
               <Icon name="hash" />
             </span>
             <span className="min-w-0 flex-1">
-              <span className="block truncate font-medium">{entry.conversation.title}</span>
+              <bdi className="block truncate font-medium">{entry.conversation.title}</bdi>
               <span className="block truncate text-sm text-dim">
                 {t("members", { count: entry.conversation.members })}
                 {entry.conversation.topic && " · " + entry.conversation.topic}

@@ -44,7 +44,7 @@ export function PeoplePicker({ picked, onPick, exclude = [] }: Props) {
             >
               <Avatar name={u.display_name} id={u.id} size={32} />
               <span className="min-w-0 flex-1 truncate">
-                {u.display_name} <span className="text-sm text-dim">@{u.name}</span>
+                <bdi>{u.display_name}</bdi> <span className="text-sm text-dim">@{u.name}</span>
               </span>
               {isPicked && <span aria-hidden>✓</span>}
             </button>

@@ -175,7 +175,7 @@ function MemberRow({ member: m, isMe, canChangeRole, canRemove, onRoleChange, on
       </span>
       <span className="min-w-0 flex-1">
         <span className="block truncate">
-          {m.user.display_name} {isMe && <span className="text-dim">({t("you")})</span>}
+          <bdi>{m.user.display_name}</bdi> {isMe && <span className="text-dim">({t("you")})</span>}
         </span>
         <span className="block truncate text-sm text-dim">@{m.user.name}</span>
       </span>

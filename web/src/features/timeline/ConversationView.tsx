@@ -52,7 +52,7 @@ export function ConversationView({ conversation: c }: { conversation: Summary })
         <div className="min-w-0 flex-1">
           <h1 className="truncate leading-tight font-semibold">
             {c.kind === "channel" && <span className="text-dim"># </span>}
-            {name}
+            <bdi>{name}</bdi>
           </h1>
           <p className="truncate text-sm text-dim">
             <Subtitle conversation={c} />

@@ -5,12 +5,14 @@ import type { Message } from "../../protocol/types";
 import { useApp } from "../../state/app";
 import { useSession } from "../../state/context";
 import type { OutboxMessage } from "../../sync/outbox";
+import { renderMarkdown } from "../../text/markdown";
+import { previewOf } from "../../text/preview";
 import { Avatar } from "../../ui/controls";
 import { Icon } from "../../ui/icons";
 import { refusalText } from "../../ui/problem";
 import { formatDateTime, formatTime } from "../../ui/time";
+import { useCopy } from "../../ui/useCopy";
 import { useDisplayName } from "../useDisplayName";
-import { renderMarkdown } from "./markdown";
 
 export type MessageState = "sending" | "accepted" | "delivered" | "read" | "failed";
 
@@ -74,7 +76,7 @@ function MessageLayout({
       <div className="min-w-0 flex-1">
         {startsGroup && (
           <p className="flex items-baseline gap-2">
-            <span className="truncate font-semibold">{name}</span>
+            <bdi className="truncate font-semibold">{name}</bdi>
             <time className="text-xs text-dim" title={formatDateTime(at, i18n.language)}>
               {formatTime(at, i18n.language)}
             </time>
@@ -105,11 +107,11 @@ function Quote({
       className="mb-0.5 flex max-w-full items-center gap-2 rounded-md border-l-2 border-accent bg-panel px-2 py-0.5 text-left text-sm text-dim hover:text-fg"
     >
       <Icon name="reply" size={14} />
-      <span className="truncate">
+      <span dir="auto" className="truncate">
         {original ? (
           <>
-            <span className="font-medium">{name}</span>{" "}
-            {original.deleted_at ? t("deleted") : original.body.slice(0, 140)}
+            <bdi className="font-medium">{name}</bdi>{" "}
+            {original.deleted_at ? t("deleted") : previewOf(original.body)}
           </>
         ) : (
           t("originalMissing")
@@ -146,6 +148,16 @@ type Props = Readers & {
   onDelete: (m: Message) => void;
   onJump: (seq: number) => void;
 };
+
+/** Copies a message. The menu stays open, to say whether that worked. */
+function CopyItem({ text, className }: { text: string; className: string }) {
+  const [label, copy] = useCopy();
+  return (
+    <Menu.Item className={className + " max-w-72"} closeOnClick={false} onClick={() => copy(text)}>
+      <Icon name="copy" size={16} /> <span aria-live="polite">{label}</span>
+    </Menu.Item>
+  );
+}
 
 export const MessageRow = memo(function MessageRow(p: Props) {
   const { t } = useTranslation();
@@ -186,12 +198,7 @@ export const MessageRow = memo(function MessageRow(p: Props) {
                     <Menu.Item className={itemStyle} onClick={() => p.onReply(m)}>
                       <Icon name="reply" size={16} /> {t("reply")}
                     </Menu.Item>
-                    <Menu.Item
-                      className={itemStyle}
-                      onClick={() => void navigator.clipboard?.writeText(m.body)}
-                    >
-                      <Icon name="copy" size={16} /> {t("copy")}
-                    </Menu.Item>
+                    <CopyItem className={itemStyle} text={m.body} />
                     {p.permissions.edit && (
                       <Menu.Item className={itemStyle} onClick={() => p.onEdit(m)}>
                         <Icon name="edit" size={16} /> {t("edit")}
