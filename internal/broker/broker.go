@@ -36,6 +36,11 @@ type Publisher interface {
 	// must send it again. When Publish returns an error, s was not queued and
 	// confirm is never called.
 	Publish(s chat.Submission, confirm func(error)) error
+	// Refusing returns the refusal that Publish gives to whatever comes now, or nil.
+	// It costs next to nothing and does not block: who asks before the work that a
+	// publish takes refuses at little cost what would be refused after it. What Publish
+	// does a moment later may differ.
+	Refusing() error
 }
 
 // Delivery is a submission that a worker handles.

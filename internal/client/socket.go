@@ -243,16 +243,24 @@ func (s *Socket) abort(reason error) {
 	_ = s.conn.Close()
 }
 
-// Send writes a frame. It blocks while the connection takes nothing.
-func (s *Socket) Send(frame any) error {
-	if _, heartbeat := frame.(wire.Ping); !heartbeat {
-		s.expectAnswer()
+// Send writes frames, all at once; a [json.RawMessage] is one already. It blocks while the connection takes nothing.
+func (s *Socket) Send(frames ...any) error {
+	encoded := make([][]byte, len(frames))
+	for i, frame := range frames {
+		if _, heartbeat := frame.(wire.Ping); !heartbeat {
+			s.expectAnswer()
+		}
+		if raw, ok := frame.(json.RawMessage); ok {
+			encoded[i] = raw
+			continue
+		}
+		b, err := json.Marshal(frame)
+		if err != nil {
+			return fmt.Errorf("encode a frame: %w", err)
+		}
+		encoded[i] = b
 	}
-	b, err := json.Marshal(frame)
-	if err != nil {
-		return fmt.Errorf("encode a frame: %w", err)
-	}
-	return s.SendRaw(b)
+	return s.write(wsframe.Text, encoded...)
 }
 
 // SendRaw writes an encoded frame, as one that needs no answer soon.
@@ -261,10 +269,14 @@ func (s *Socket) SendRaw(p []byte) error { return s.write(wsframe.Text, p) }
 // maxKeptBuffer is the largest buffer that is kept for the next frame.
 const maxKeptBuffer = 4 << 10
 
-func (s *Socket) write(op wsframe.Opcode, p []byte) error {
+// write writes frames by one system call.
+func (s *Socket) write(op wsframe.Opcode, payloads ...[]byte) error {
 	s.writing.Lock()
 	defer s.writing.Unlock()
-	b := wsframe.AppendMasked(s.buf[:0], op, p)
+	b := s.buf[:0]
+	for _, p := range payloads {
+		b = wsframe.AppendMasked(b, op, p)
+	}
 	if cap(b) <= maxKeptBuffer {
 		s.buf = b
 	}

@@ -22,6 +22,10 @@ const (
 	readBuffer = 64 << 10
 	// maxEvents is how many connections are handled per call of epoll_wait.
 	maxEvents = 256
+	// restFactor is how many times as long as a round the rest after it is, and maxRest
+	// how long at most: a ping is answered later by that.
+	restFactor = 2
+	maxRest    = 20 * time.Millisecond
 )
 
 // Loop reads connections. Its zero value is ready to use. It has a goroutine
@@ -30,6 +34,12 @@ type Loop struct {
 	// Linger is how long what can be read waits for company; nil for not at all. It
 	// is set before the first connection is added.
 	Linger *linger.Linger
+	// Shedding reports whether most of what is read is refused at the moment; nil for
+	// never. The loop then rests after each round for twice as long as the round took,
+	// to 20 ms: refusing takes a third of its processor at most, whatever is sent, and
+	// what gathers meanwhile is read at once. It is set before the first connection is
+	// added, and must not block.
+	Shedding func() bool
 
 	mu      sync.Mutex
 	poller  *poller // nil while there are no connections
@@ -174,9 +184,17 @@ func (p *poller) run() {
 				return
 			}
 		}
+		p.rest()
 		// While there is always more to read, this goroutine would keep its
 		// processor for 10 ms at a time: writers and timers would wait.
 		runtime.Gosched()
+	}
+}
+
+// rest sleeps after a round whose work was to refuse.
+func (p *poller) rest() {
+	if p.loop.Shedding != nil && p.loop.Shedding() {
+		time.Sleep(min(restFactor*time.Since(p.polled), maxRest))
 	}
 }
 

@@ -11,7 +11,8 @@ import (
 
 // Loop reads connections on Linux only.
 type Loop struct {
-	Linger *linger.Linger // not used
+	Linger   *linger.Linger // not used
+	Shedding func() bool    // not used
 }
 
 // Add returns false.

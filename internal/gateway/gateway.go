@@ -181,6 +181,7 @@ func New(ctx context.Context, cfg Config, parts Dependencies) (*Gateway, error) 
 		IdleTimeout:  cfg.IdleTimeout,
 		Subprotocol:  wire.Subprotocol,
 		Linger:       linger.New(cfg.Linger),
+		Shedding:     func() bool { return parts.Publisher.Refusing() != nil },
 	})
 	if err != nil {
 		return nil, err

@@ -88,6 +88,8 @@ func (p publisherFunc) Publish(s chat.Submission, confirm func(error)) error {
 	return nil
 }
 
+func (publisherFunc) Refusing() error { return nil }
+
 func newLimiter(t testing.TB, perSecond float64, burst int) *throttle.Limiter {
 	t.Helper()
 	l, err := throttle.NewLimiter(perSecond, burst)

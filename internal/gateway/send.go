@@ -88,6 +88,27 @@ func (s *session) submissions() *submission.Sender {
 	return sender
 }
 
+// refuseUnread refuses a send frame before it is decoded, because of the broker, and
+// reports whether it did: not when frames before it wait, behind which it keeps its
+// place, and not when it is another frame. Under overload a refusal that cost as much
+// as a message would leave little time for messages.
+func (s *session) refuseUnread(p []byte, err error) bool {
+	id, conversation, ok := wire.SendHead(p)
+	if !ok {
+		return false
+	}
+	s.mu.Lock()
+	if s.busy {
+		s.mu.Unlock()
+		return false
+	}
+	s.lastArrival++
+	arrival := s.lastArrival
+	s.mu.Unlock()
+	s.refuseSend(sendRef{id: id, conversation: conversation, arrival: arrival}, err)
+	return true
+}
+
 // sendInline handles a send for which no look-up is needed, and reports whether
 // it did. It does not block.
 func (s *session) sendInline(f *wire.Send, arrival int64) bool {
@@ -208,7 +229,7 @@ func (s *session) reject(ref sendRef, refusal *chat.Error) {
 	s.mu.Lock()
 	s.order.remove(ref.conversation, ref.id)
 	s.mu.Unlock()
-	s.push(wire.Rejected{T: "rejected", ID: ref.id, Code: string(refusal.Code), Text: refusal.Error()})
+	s.pushRejected(wire.Rejected{T: "rejected", ID: ref.id, Code: string(refusal.Code), Text: refusal.Error()})
 }
 
 // rejectRetryable refuses a send that may be retried after a time. Sends that
@@ -224,9 +245,15 @@ func (s *session) rejectRetryable(ref sendRef, retry *submission.RetryError) {
 		s.conn.Close(wire.CloseGoodbye, "too many messages were refused; connect again")
 		return
 	}
-	s.push(wire.Rejected{
+	s.pushRejected(wire.Rejected{
 		T: "rejected", ID: ref.id, Code: string(retry.Refusal.Code), Text: retry.Refusal.Text, RetryAfterMS: max(retry.After.Milliseconds(), 1), WaitsFor: first,
 	})
+}
+
+// pushRejected answers a send. Under overload there is an answer like this for each
+// message that cannot be taken.
+func (s *session) pushRejected(f wire.Rejected) {
+	s.conn.Send(websocket.NewFrame(wire.AppendRejected(make([]byte, 0, 256), &f)))
 }
 
 // withdraw ends the wait for a refused message that its client will not send
@@ -237,7 +264,7 @@ func (s *session) withdraw(f *wire.Withdraw) {
 	waited := s.order.withdraw(f.ID)
 	s.mu.Unlock()
 	if waited || s.allowFrame(f.ID.String()) {
-		s.push(wire.Withdrawn{T: "withdrawn", ID: f.ID})
+		s.conn.Send(websocket.NewFrame(wire.AppendWithdrawn(make([]byte, 0, 64), f.ID)))
 	}
 }
 

@@ -100,7 +100,8 @@ func (o *sendOrder) refuse(conversation chat.ConversationID, id chat.ClientID, a
 		return false
 	}
 	waiting := o.refused[conversation]
-	if slices.ContainsFunc(waiting, func(r refusedSend) bool { return r.id == id }) {
+	newest := len(waiting) == 0 || waiting[len(waiting)-1].arrival < arrival
+	if !newest && slices.ContainsFunc(waiting, func(r refusedSend) bool { return r.id == id }) {
 		return true
 	}
 	if o.count >= maxRefused {

@@ -203,6 +203,9 @@ func (s *session) sendRetryableError(id string, code chat.Code, text string) {
 // Message implements [websocket.Handler]. It runs on the connection's event loop
 // and must not block.
 func (s *session) Message(c *websocket.Conn, p []byte) {
+	if err := s.g.deps.Publisher.Refusing(); err != nil && s.refuseUnread(p, err) {
+		return
+	}
 	frame, err := wire.DecodeInbound(p)
 	var item any = frame
 	if err != nil {

@@ -1,17 +1,19 @@
 // Package submission decides whether a message may be published, by the same
 // rules in the same order whatever way it came.
 //
-//  1. What the source itself limits ([Source].Admit): for a WebSocket connection
+//  1. What the broker would refuse whoever sends it, because it is overloaded
+//     ([broker.Publisher].Refusing).
+//  2. What the source itself limits ([Source].Admit): for a WebSocket connection
 //     the unanswered sends, and the order of those that were refused.
-//  2. The sender's rate limit ([Limiter]), which is one over all ways of
+//  3. The sender's rate limit ([Limiter]), which is one over all ways of
 //     sending. A submission consumes its token before anything is looked up or
 //     stored for it, so that refused submissions are limited too.
-//  3. The sender's membership ([Memberships]). Only the store says that a sender
+//  4. The sender's membership ([Memberships]). Only the store says that a sender
 //     is not a member ([Refuser]), and only after it has looked for the same
 //     submission: what was accepted once stays accepted.
-//  4. The rules of the text ([chat.Submission.Check]).
-//  5. Idempotency ([IdempotencyCache]): a client id belongs to one text.
-//  6. The publish, through [Source].Publish.
+//  5. The rules of the text ([chat.Submission.Check]).
+//  6. Idempotency ([IdempotencyCache]): a client id belongs to one text.
+//  7. The publish, through [Source].Publish.
 //
 // A refusal is a [*chat.Error], or a [*RetryError] when the same submission may
 // be retried. The worker checks again when it stores. A submission has one final
@@ -128,6 +130,9 @@ func New(cfg Config) *Service { return &Service{cfg: cfg} }
 // It always looks up the client id unless it is cached: the user could not be
 // told of a conflict that the worker finds later.
 func (s *Service) Submit(ctx context.Context, src Source, r Request) error {
+	if err := s.cfg.Publisher.Refusing(); err != nil {
+		return err
+	}
 	if err := src.Admit(r); err != nil {
 		return err
 	}
@@ -183,6 +188,9 @@ func (s *Sender) Submit(ctx context.Context, src Source, r Request) error {
 }
 
 func (s *Sender) admit(src Source, r Request) error {
+	if err := s.service.cfg.Publisher.Refusing(); err != nil {
+		return err
+	}
 	if err := src.Admit(r); err != nil {
 		return err
 	}

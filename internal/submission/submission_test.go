@@ -71,6 +71,8 @@ func (p publisher) Publish(s chat.Submission, _ func(error)) error {
 	return nil
 }
 
+func (publisher) Refusing() error { return nil }
+
 func (f *fixture) publisher() broker.Publisher {
 	return publisher(func(s chat.Submission) { f.published = append(f.published, s) })
 }

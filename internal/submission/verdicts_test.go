@@ -401,6 +401,9 @@ func (h *history) Publish(s chat.Submission, confirm func(error)) error {
 	return nil
 }
 
+// Refusing implements broker.Publisher.
+func (h *history) Refusing() error { return nil }
+
 // take has the owner of the partition receive what is in the queue, unless it is
 // busy.
 func (h *history) take() {

@@ -38,7 +38,11 @@ type Config struct {
 	Loops        int           // event loops and flushers, from 1; default one for each CPU
 	// Linger is how long what clients sent, and what is sent to them by
 	// [Conn.SendSoon], waits for company; nil for not at all.
-	Linger   *linger.Linger
+	Linger *linger.Linger
+	// Shedding reports whether most of what clients send is refused at the moment; nil
+	// for never. It must not block. While it does, loops read less often; see
+	// [eventloop.Loop].
+	Shedding func() bool
 	Portable bool // read each connection with a goroutine, as on systems other than Linux
 }
 
@@ -91,7 +95,7 @@ func NewServer(cfg Config) (*Server, error) {
 	s := &Server{cfg: cfg, conns: map[*Conn]struct{}{}, empty: make(chan struct{}), stop: make(chan struct{})}
 	for range cfg.Loops {
 		l := &loop{server: s, dirty: batching.NewQueue[*Conn]()}
-		l.eventLoop.Linger = cfg.Linger
+		l.eventLoop.Linger, l.eventLoop.Shedding = cfg.Linger, cfg.Shedding
 		s.loops = append(s.loops, l)
 		s.running.Go(l.flush)
 	}

@@ -155,6 +155,33 @@ func AppendAccepted(b []byte, id chat.ClientID) []byte {
 	return append(b, `"}`...)
 }
 
+// AppendRejected appends an encoded [Rejected] frame.
+func AppendRejected(b []byte, f *Rejected) []byte {
+	b = append(b, `{"t":"rejected","id":"`...)
+	b, _ = f.ID.AppendText(b)
+	b = append(b, `","code":`...)
+	b = appendString(b, f.Code)
+	b = append(b, `,"text":`...)
+	b = appendString(b, f.Text)
+	if f.RetryAfterMS != 0 {
+		b = append(b, `,"retry_after_ms":`...)
+		b = strconv.AppendInt(b, f.RetryAfterMS, 10)
+	}
+	if f.WaitsFor != (chat.ClientID{}) {
+		b = append(b, `,"waits_for":"`...)
+		b, _ = f.WaitsFor.AppendText(b)
+		b = append(b, '"')
+	}
+	return append(b, '}')
+}
+
+// AppendWithdrawn appends an encoded [Withdrawn] frame.
+func AppendWithdrawn(b []byte, id chat.ClientID) []byte {
+	b = append(b, `{"t":"withdrawn","id":"`...)
+	b, _ = id.AppendText(b)
+	return append(b, `"}`...)
+}
+
 // AppendMessage appends an encoded [MessageFrame]; t is message, edited or
 // deleted.
 func AppendMessage(b []byte, t string, m *chat.Message) []byte {

@@ -148,6 +148,19 @@ func TestAppendAgreesWithJSON(t *testing.T) {
 		if got := string(AppendAccepted(nil, m.ClientID)); got != want {
 			t.Fatalf("got  %s\nwant %s", got, want)
 		}
+		want = string(Encode(Withdrawn{T: "withdrawn", ID: m.ClientID}))
+		if got := string(AppendWithdrawn(nil, m.ClientID)); got != want {
+			t.Fatalf("got  %s\nwant %s", got, want)
+		}
+		var waitsFor chat.ClientID
+		if rapid.Bool().Draw(t, "waits") {
+			waitsFor = m.ClientID
+		}
+		rejected := Rejected{T: "rejected", ID: m.ClientID, Code: m.Body, Text: m.Body, RetryAfterMS: m.ReplyTo, WaitsFor: waitsFor}
+		want = string(Encode(rejected))
+		if got := string(AppendRejected(nil, &rejected)); got != want {
+			t.Fatalf("got  %s\nwant %s", got, want)
+		}
 	})
 }
 

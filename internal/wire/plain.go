@@ -10,7 +10,8 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
 )
 
-// decodePlain decodes the frames that clients send most (send, mark, typing, ping)
+// decodePlain decodes the frames that clients send most (send, mark, typing, ping), and
+// withdraw, of which there are as many under overload,
 // without reflection, as long as they are valid and written plainly: one object of
 // the fields below, each at most once, in any order and with any white space; text
 // other than body is ASCII without escapes, and numbers are digits. For everything
@@ -25,9 +26,13 @@ func decodePlain(p []byte) Inbound {
 	}
 	switch string(f.t) {
 	case "send":
+		if id, ok := f.sendID(); ok {
+			return &Send{T: "send", ID: id, Conversation: f.conversation, Body: f.body.String(), ReplyTo: f.replyTo}
+		}
+	case "withdraw":
 		var id chat.ClientID
-		if f.conversation != 0 && id.UnmarshalText(f.id) == nil {
-			return &Send{T: "send", ID: id, Conversation: f.conversation, Body: f.body, ReplyTo: f.replyTo}
+		if id.UnmarshalText(f.id) == nil {
+			return &Withdraw{T: "withdraw", ID: id}
 		}
 	case "mark":
 		if f.conversation != 0 {
@@ -43,12 +48,30 @@ func decodePlain(p []byte) Inbound {
 	return nil
 }
 
+// SendHead returns the id and the conversation of a send frame without decoding the
+// rest, for who refuses it whatever it says. It reports false for every other frame,
+// and for a send that is not valid or not written plainly: [DecodeInbound] knows those.
+// It allocates nothing.
+func SendHead(p []byte) (id chat.ClientID, conversation chat.ConversationID, ok bool) {
+	var f plainFields
+	if !f.scan(p) || string(f.t) != "send" {
+		return chat.ClientID{}, 0, false
+	}
+	id, ok = f.sendID()
+	return id, f.conversation, ok
+}
+
+// sendID returns the id of a send frame. It reports false when the frame is wrong.
+func (f *plainFields) sendID() (id chat.ClientID, ok bool) {
+	return id, f.conversation != 0 && id.UnmarshalText(f.id) == nil
+}
+
 // plainFields are the fields of all frames that decodePlain knows. The slices are
 // parts of the input.
 type plainFields struct {
 	t, id, cursor           []byte
 	conversation            chat.ConversationID
-	body                    string
+	body                    plainText
 	replyTo, read, received int64
 }
 
@@ -174,9 +197,9 @@ func (in *plainInput) ascii() ([]byte, bool) {
 
 // text reads a string of valid UTF-8 in which any character may be escaped, but
 // not half a surrogate pair.
-func (in *plainInput) text() (string, bool) {
+func (in *plainInput) text() (plainText, bool) {
 	if !in.skip('"') {
-		return "", false
+		return plainText{}, false
 	}
 	longer := 0 // how many bytes the escapes have more than what they stand for
 	for i := 0; i < len(in.rest); i++ {
@@ -184,25 +207,33 @@ func (in *plainInput) text() (string, bool) {
 		case c == '"':
 			s := in.rest[:i]
 			in.rest = in.rest[i+1:]
-			switch {
-			case !utf8.Valid(s):
-				return "", false
-			case longer > 0:
-				return unescape(s, len(s)-longer), true
-			}
-			return string(s), true
+			return plainText{s, longer}, utf8.Valid(s)
 		case c == '\\':
 			r, size := unescapeRune(in.rest[i:])
 			if size == 0 {
-				return "", false
+				return plainText{}, false
 			}
 			longer += size - utf8.RuneLen(r)
 			i += size - 1
 		case c < ' ':
-			return "", false
+			return plainText{}, false
 		}
 	}
-	return "", false
+	return plainText{}, false
+}
+
+// plainText is a string of JSON, the part of the input that is between its quotes.
+type plainText struct {
+	raw    []byte
+	longer int // how many bytes its escapes have more than what they stand for
+}
+
+// String returns what the text stands for.
+func (t plainText) String() string {
+	if t.longer > 0 {
+		return unescape(t.raw, len(t.raw)-t.longer)
+	}
+	return string(t.raw)
 }
 
 // unescape returns s with what its escapes stand for, which has n bytes.

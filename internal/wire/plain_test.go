@@ -19,6 +19,7 @@ var hotFrames = []string{
 	`{"reply_to":999999999999999999,"body":"","conversation":"9223372036854775807","id":"` + clientID + `","t":"send"}`,
 	"\t{\r\n\"t\" : \"mark\" , \"conversation\" : \"7\" , \"read\" : 10 , \"received\" : 12 } \n",
 	`{"t":"mark","conversation":"7"}`,
+	`{"t":"withdraw","id":"` + clientID + `"}`,
 	`{"t":"typing","conversation":"7"}`,
 	`{"t":"ping"}`,
 	`{"t":"ping","cursor":"AbC-_=/+.~"}`,
@@ -46,7 +47,7 @@ var oddFrames = []string{
 	send(`"\u12"`), send(`"\u12`), send(`"\u`), send(`"\`), send(`"\"`), send(`"\u12g4"`), send(`"\u+123"`), send(`"\u1_23"`), send(`"\U0041"`), send(`"\'"`), send(`"\x41"`), send(`"\0"`),
 	send("\"\xff\""), send("\"\xed\xa0\x80\""), send("\"\\n\xc3\""), send("\"a\nb\""), send("\"\\\n\""), send("\"\x00\""), send("\"\x1f\""),
 	send(`null`), send(`1`), send(`{}`), send(`["b"]`), send(`"b" "c"`), send(`"b`),
-	`{"t":"withdraw","id":"` + clientID + `"}`, `{"t":"watch","users":["1"]}`, `{"t":"status","away":true}`, `{"t":"sync","id":"1","cursor":"x","limit":1e3}`,
+	`{"t":"withdraw"}`, `{"t":"withdraw","id":"x"}`, `{"t":"withdraw","id":null}`, `{"t":"watch","users":["1"]}`, `{"t":"status","away":true}`, `{"t":"sync","id":"1","cursor":"x","limit":1e3}`,
 	strings.Repeat(`{"t":`, 10001), `{"t":"ping","x":` + strings.Repeat("[", 10001),
 }
 
@@ -74,6 +75,14 @@ func checkAgrees(t rapid.TB, p []byte) {
 	if diff := cmp.Diff(wantErr, err); diff != "" {
 		t.Fatalf("%q: the error differs (-encoding/json +decodePlain):\n%s", p, diff)
 	}
+	id, conversation, ok := SendHead(p)
+	send, _ := want.(*Send)
+	if _, plain := decodePlain(p).(*Send); ok != plain {
+		t.Fatalf("%q: SendHead reports %v", p, ok)
+	}
+	if ok && (id != send.ID || conversation != send.Conversation) {
+		t.Fatalf("%q: SendHead returns %v and %v", p, id, conversation)
+	}
 }
 
 // The frames that clients send most take the short way: that is what it is for.
@@ -86,6 +95,7 @@ func TestHotFramesArePlain(t *testing.T) {
 	}
 	for _, f := range []Inbound{
 		&Send{T: "send", ID: mustClientID(t), Conversation: 7, Body: "<b> & \u2028\x7f\u00e9", ReplyTo: 3},
+		&Withdraw{T: "withdraw", ID: mustClientID(t)},
 		&Mark{T: "mark", Conversation: 7, Read: 9, Received: 10},
 		&Typing{T: "typing", Conversation: 7},
 		&Ping{T: "ping", Cursor: "c"},
@@ -118,6 +128,15 @@ func TestDecodeSendAllocations(t *testing.T) {
 	}
 }
 
+func TestSendHeadAllocatesNothing(t *testing.T) {
+	for _, p := range hotFrames {
+		buffer := []byte(p)
+		if n := testing.AllocsPerRun(100, func() { SendHead(buffer) }); n > 0 {
+			t.Errorf("%v allocations for %s", n, p)
+		}
+	}
+}
+
 // field is a field of a frame: its name and its value in JSON.
 type field struct{ name, value string }
 
@@ -142,7 +161,7 @@ func genString(parts ...string) *rapid.Generator[string] {
 
 // drawPlain draws the fields of a frame that decodePlain decodes, in any order.
 func drawPlain(t *rapid.T) []field {
-	name := rapid.SampledFrom([]string{"send", "mark", "typing", "ping"}).Draw(t, "t")
+	name := rapid.SampledFrom([]string{"send", "withdraw", "mark", "typing", "ping"}).Draw(t, "t")
 	all := []field{
 		{"t", `"` + name + `"`},
 		{"conversation", genID.Draw(t, "conversation")},
@@ -153,7 +172,10 @@ func drawPlain(t *rapid.T) []field {
 		{"received", genNumber.Draw(t, "received")},
 		{"cursor", genASCII.Draw(t, "cursor")},
 	}
-	needed := map[string]int{"send": 3, "mark": 2, "typing": 2, "ping": 1}[name]
+	if name == "withdraw" { // needs an id, and no conversation
+		all[1], all[2] = all[2], all[1]
+	}
+	needed := map[string]int{"send": 3, "withdraw": 2, "mark": 2, "typing": 2, "ping": 1}[name]
 	fields := all[:needed:needed]
 	for _, f := range all[needed:] {
 		if rapid.Bool().Draw(t, "has "+f.name) {
@@ -247,11 +269,21 @@ func FuzzPlainAgreesWithJSON(f *testing.F) {
 func BenchmarkDecode(b *testing.B) {
 	text := strings.Repeat("The quick brown fox jumps. ", 5)[:120]
 	markup := strings.Repeat("<b> says \"hi\"!\n", 8) // 120 bytes, 40 of them escaped
+	b.Run("send/head", func(b *testing.B) {
+		p := []byte(send(string(Encode(text))))
+		b.ReportAllocs()
+		for b.Loop() {
+			if _, _, ok := SendHead(p); !ok {
+				b.Fatal("it is not plain")
+			}
+		}
+	})
 	for _, frame := range []struct{ name, json string }{
 		{"send", send(string(Encode(text)))},
 		{"escapes", send(string(Encode(markup)))},
 		{"mark", `{"t":"mark","conversation":"7234567890123456","read":123456}`},
 		{"typing", `{"t":"typing","conversation":"7234567890123456"}`},
+		{"withdraw", `{"t":"withdraw","id":"` + clientID + `"}`},
 		{"ping", `{"t":"ping","cursor":"AAAAAAAAAAAAAAAAAAAAAAAA"}`},
 		{"sync", `{"t":"sync","id":"1","conversation":"7234567890123456","rev":123456}`}, // left to encoding/json
 	} {

@@ -348,6 +348,9 @@ func testOverload(t *testing.T, h Harness) {
 		return inner(ctx, batch)
 	})
 	var c confirms
+	if err := b.Refusing(); err != nil {
+		t.Errorf("an empty broker refuses: %v", err)
+	}
 	accepted := 0
 	var refused error
 	for n := 0; n < 100*maxQueued && refused == nil; n++ {
@@ -364,6 +367,7 @@ func testOverload(t *testing.T, h Harness) {
 			t.Errorf("%s: accepted, and confirmed with %v", id, errs)
 		}
 	}
+	eventually.True(t, "a broker that has handled everything takes more", func() bool { return b.Refusing() == nil })
 	closeBroker(t, b)
 	rec.check(t, 1, accepted)
 }

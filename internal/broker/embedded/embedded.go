@@ -4,7 +4,7 @@
 //
 // Submissions are spread over partitions by conversation. Each partition gives
 // its handler everything that came while the previous batch was being handled;
-// there are no timers.
+// there are no timers. What would wait for long is refused: see admission.
 package embedded
 
 import (
@@ -16,6 +16,7 @@ import (
 	"math"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -28,11 +29,12 @@ import (
 
 // Config has the bounds of the broker.
 type Config struct {
-	Partitions int          // handled concurrently, 1 to 256; default 2
-	MaxQueued  int          // submissions that wait or are being handled, from 1; default 20,000
-	MaxBytes   int          // bytes of their texts, from 1; default 64 MiB
-	MaxBatch   int          // submissions in one call of the handler, from 1; default 1,000
-	Logger     *slog.Logger // default none
+	Partitions int           // handled concurrently, 1 to 256; default 2
+	MaxQueued  int           // submissions that wait or are being handled, from 1; default 20,000
+	MaxBytes   int           // bytes of their texts, from 1; default 64 MiB
+	MaxBatch   int           // submissions in one call of the handler, from 1; default 1,000
+	MaxWait    time.Duration // how long submissions wait to be stored, about; above 0; default 200 ms
+	Logger     *slog.Logger  // default none
 }
 
 // WithDefaults returns c with the default for each zero.
@@ -41,6 +43,7 @@ func (c Config) WithDefaults() Config {
 	c.MaxQueued = cmp.Or(c.MaxQueued, 20_000)
 	c.MaxBytes = cmp.Or(c.MaxBytes, 64<<20)
 	c.MaxBatch = cmp.Or(c.MaxBatch, 1_000)
+	c.MaxWait = cmp.Or(c.MaxWait, 200*time.Millisecond)
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -54,6 +57,7 @@ func (c Config) Validate() error {
 		setting.Between("max-queued", c.MaxQueued, 1, math.MaxInt32, "submissions that may wait, such as 20000"),
 		setting.Between("max-bytes", c.MaxBytes, 1, math.MaxInt32, "bytes of texts that may wait, such as 67108864"),
 		setting.Between("max-batch", c.MaxBatch, 1, math.MaxInt32, "submissions for a handler at once, such as 1000"),
+		setting.Between("max-wait", c.MaxWait, 1, math.MaxInt64, "how long submissions may wait to be stored, such as 200ms"),
 	)
 }
 
@@ -69,6 +73,8 @@ var (
 type Broker struct {
 	cfg        Config
 	partitions []*batching.Queue[entry]
+	admission  *admission
+	start      time.Time
 
 	queued    atomic.Int64
 	bytes     atomic.Int64
@@ -84,6 +90,8 @@ type entry struct {
 	submission  chat.Submission
 	confirm     func(error)
 	redelivered bool
+	arrived     time.Duration // since the broker's start
+	ahead       int64         // how many waited then
 }
 
 // New returns a broker. Submissions wait until [Broker.Consume] is called.
@@ -92,7 +100,10 @@ func New(cfg Config) (*Broker, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, fmt.Errorf("open the embedded broker: %w", err)
 	}
-	b := &Broker{cfg: cfg, idle: batching.NewSignal()}
+	b := &Broker{
+		cfg: cfg, idle: batching.NewSignal(), start: time.Now(),
+		admission: newAdmission(cfg.MaxWait, int64(min(cfg.MaxBatch, cfg.MaxQueued)), int64(cfg.MaxQueued)),
+	}
 	b.partitions = make([]*batching.Queue[entry], b.cfg.Partitions)
 	for i := range b.partitions {
 		b.partitions[i] = batching.NewQueue[entry]()
@@ -109,13 +120,28 @@ func (b *Broker) Publish(s chat.Submission, confirm func(error)) error {
 	if b.closed {
 		return errClosed
 	}
+	ahead, ok := b.admission.enter()
+	if !ok {
+		return errOverloaded
+	}
 	size := int64(len(s.Body))
 	queued, bytes := b.queued.Add(1), b.bytes.Add(size)
 	if queued > int64(b.cfg.MaxQueued) || bytes > int64(b.cfg.MaxBytes) {
+		b.admission.leave(1)
 		b.release(1, size)
 		return errOverloaded
 	}
-	b.partitions[broker.Partition(s.Conversation, len(b.partitions))].Add(entry{submission: s, confirm: confirm})
+	b.partitions[broker.Partition(s.Conversation, len(b.partitions))].Add(entry{
+		submission: s, confirm: confirm, arrived: time.Since(b.start), ahead: ahead,
+	})
+	return nil
+}
+
+// Refusing implements [broker.Publisher].
+func (b *Broker) Refusing() error {
+	if b.admission.refusing() || b.queued.Load() >= int64(b.cfg.MaxQueued) || b.bytes.Load() >= int64(b.cfg.MaxBytes) {
+		return errOverloaded
+	}
 	return nil
 }
 
@@ -151,7 +177,9 @@ func (b *Broker) consumePartition(ctx context.Context, partition *batching.Queue
 	})
 	defer func() {
 		retrying.Wait()
-		partition.PutBack(retries.Drain()) // for the next consumer
+		left := retries.Drain()
+		b.admission.reenter(len(left))
+		partition.PutBack(left) // for the next consumer
 	}()
 	for ctx.Err() == nil {
 		entries := partition.Take(b.cfg.MaxBatch)
@@ -161,11 +189,16 @@ func (b *Broker) consumePartition(ctx context.Context, partition *batching.Queue
 			}
 			continue
 		}
-		if entries = retries.Admit(entries); len(entries) == 0 {
-			continue
+		taken := len(entries)
+		if entries = retries.Admit(entries); len(entries) > 0 {
+			newest := entries[len(entries)-1]
+			failed, err := b.handleBatch(ctx, entries, handle)
+			retries.Add(failed, err)
+			if err == nil && !newest.redelivered {
+				b.admission.learn(newest.ahead, time.Since(b.start)-newest.arrived)
+			}
 		}
-		failed, err := b.handleBatch(ctx, entries, handle)
-		retries.Add(failed, err)
+		b.admission.leave(taken)
 	}
 }
 
@@ -252,6 +285,7 @@ func (b *Broker) Close(ctx context.Context) error {
 	}
 	for _, p := range b.partitions {
 		if left := p.Take(0); len(left) > 0 {
+			b.admission.leave(len(left))
 			for _, e := range left {
 				e.confirm(errOutcomeUnknown)
 			}

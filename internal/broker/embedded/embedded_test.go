@@ -25,7 +25,7 @@ func open(tb testing.TB, cfg embedded.Config) *embedded.Broker {
 }
 
 func TestConfig(t *testing.T) {
-	for _, cfg := range []embedded.Config{{Partitions: -1}, {MaxQueued: -1}, {MaxBytes: -1}, {MaxBatch: -1}} {
+	for _, cfg := range []embedded.Config{{Partitions: -1}, {MaxQueued: -1}, {MaxBytes: -1}, {MaxBatch: -1}, {MaxWait: -1}} {
 		if _, err := embedded.New(cfg); err == nil {
 			t.Errorf("%+v was accepted", cfg)
 		}
@@ -53,6 +53,26 @@ func TestBytesAreBounded(t *testing.T) {
 	}
 	if err := b.Publish(chat.Submission{Conversation: 1, Body: "small"}, ok); err != nil {
 		t.Errorf("a refused publish left its bytes behind: %v", err)
+	}
+}
+
+// Who asks first is told what Publish would answer.
+func TestFullBrokerSaysSo(t *testing.T) {
+	ok := func(error) {}
+	for name, cfg := range map[string]embedded.Config{"submissions": {MaxQueued: 10}, "bytes": {MaxBytes: 50}} {
+		b := open(t, cfg)
+		for n := range 10 {
+			if err := b.Refusing(); err != nil {
+				t.Errorf("%s: with %d in wait it refuses: %v", name, n, err)
+			}
+			if err := b.Publish(chat.Submission{Conversation: 1, Body: "hello"}, ok); err != nil {
+				t.Fatal(err)
+			}
+		}
+		said, answered := b.Refusing(), b.Publish(chat.Submission{Conversation: 1, Body: "hello"}, ok)
+		if chat.CodeOf(said) != chat.CodeOverloaded || chat.CodeOf(answered) != chat.CodeOverloaded {
+			t.Errorf("%s: it says %v, and answers %v", name, said, answered)
+		}
 	}
 }
 

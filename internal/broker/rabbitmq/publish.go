@@ -54,6 +54,17 @@ func (b *Broker) Publish(s chat.Submission, confirm func(error)) error {
 	return nil
 }
 
+// Refusing implements [broker.Publisher].
+func (b *Broker) Refusing() error {
+	switch {
+	case b.blocked.Load() > 0:
+		return errBrokerFull
+	case b.queued.Load() >= int64(b.cfg.MaxQueued):
+		return errOverloaded
+	}
+	return nil
+}
+
 // Published returns how many AMQP messages the broker has confirmed to this
 // process, and how many submissions were in them.
 func (b *Broker) Published() (batches, submissions uint64) { return b.published.Totals() }

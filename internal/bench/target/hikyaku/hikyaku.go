@@ -114,6 +114,7 @@ func (s *site) Connect(ctx context.Context, user int, on target.Listener) (targe
 	}
 	c.socket = socket
 	c.outgoing.start(socket)
+	c.outbox.out, c.outbox.maxInFlight = &c.outgoing, socket.Hello.Limits.InFlight
 	if s.version.Load() == nil {
 		s.version.Store(&socket.Hello.Server)
 	}
@@ -167,6 +168,7 @@ type conn struct {
 	closed   atomic.Bool
 	state    atomic.Int32 // one of the three below
 	outgoing frameSender
+	outbox   outbox
 
 	// What follows is guarded by sync.mu.
 
@@ -186,7 +188,7 @@ func (c *conn) Send(room, n int, text []byte) error {
 	f = append(f, text...) // of letters, digits, dots and spaces alone
 	f = append(f, `"}`...)
 	c.frame = f
-	return c.socket.SendRaw(f)
+	return c.outbox.send(f, c.socket.SendRaw)
 }
 
 // The states of a connection. Only one that was open reports its end.
@@ -252,6 +254,7 @@ func (c *conn) handleFrame(f client.Frame) {
 	switch f.T {
 	case "accepted":
 		if n, ok := messageNumber(stringField(f.Raw, `"id":"`)); ok {
+			c.outbox.answered()
 			c.on.Answered(n, target.Answer{Kind: target.Accepted})
 		}
 	case "rejected", "failed":
@@ -261,12 +264,15 @@ func (c *conn) handleFrame(f client.Frame) {
 			return
 		}
 		a := target.Answer{Kind: target.Refused, Text: string(stringField(f.Raw, `"code":"`))}
-		if f.T == "failed" {
+		ms, err := strconv.Atoi(string(numberField(f.Raw, `"retry_after_ms":`)))
+		switch {
+		case f.T == "failed": // it was accepted before
 			a.Kind = target.Failed
-		}
-		if ms, err := strconv.Atoi(string(numberField(f.Raw, `"retry_after_ms":`))); err == nil {
+		case err != nil:
+			c.outbox.answered()
+		default:
 			a.RetryAfter = time.Duration(ms) * time.Millisecond
-			c.withdraw(id)
+			c.outbox.refusedForNow(json.RawMessage(fmt.Sprintf(`{"t":"withdraw","id":"%s"}`, id)))
 		}
 		c.on.Answered(n, a)
 	case "message":
@@ -274,13 +280,6 @@ func (c *conn) handleFrame(f client.Frame) {
 	case "conversation", "removed", "mark", "resync", "synced", "changes", "error":
 		c.synchronize(f)
 	}
-}
-
-// withdraw says that a refused message will not be sent again, as the load tool
-// never does: otherwise the sender's next messages would wait for it. It does not
-// block: the goroutine that reads this socket reads others, too.
-func (c *conn) withdraw(id []byte) {
-	c.outgoing.send(json.RawMessage(fmt.Sprintf(`{"t":"withdraw","id":"%s"}`, id)))
 }
 
 // stringField returns the text after a field's name, up to the next quote.

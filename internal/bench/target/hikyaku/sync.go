@@ -1,6 +1,8 @@
 package hikyaku
 
 import (
+	"bytes"
+	"encoding/json"
 	"sync"
 	"time"
 
@@ -72,12 +74,25 @@ func (s *frameSender) start(socket *client.Socket) {
 	s.run()
 }
 
-// send sends a frame. It does not block.
-func (s *frameSender) send(frame any) {
+// send sends frames. It does not block.
+func (s *frameSender) send(frames ...any) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.waiting = append(s.waiting, frame)
+	s.waiting = append(s.waiting, frames...)
 	s.run()
+}
+
+// sendBehind sends an encoded frame if frames before it are not sent yet, and reports
+// whether it did. It does not block.
+func (s *frameSender) sendBehind(frame []byte) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.sending && len(s.waiting) == 0 {
+		return false
+	}
+	s.waiting = append(s.waiting, json.RawMessage(bytes.Clone(frame)))
+	s.run()
+	return true
 }
 
 func (s *frameSender) setCursor(cursor string) {
@@ -127,9 +142,7 @@ func (s *frameSender) sendWaiting() {
 		if len(frames) == 0 {
 			return
 		}
-		for _, f := range frames {
-			_ = s.socket.Send(f)
-		}
+		_ = s.socket.Send(frames...)
 	}
 }
 
