@@ -1,4 +1,5 @@
 import DOMPurify from "dompurify";
+import { TextCache } from "./cache";
 import { withoutPiledMarks } from "./characters";
 import { md, parse } from "./parse";
 
@@ -23,32 +24,22 @@ md.renderer.rules.table_close = () => "</table></div>\n";
 md.renderer.rules.fence = md.renderer.rules.code_block = (tokens, i) =>
   `<pre class="scroll" tabindex="0"><code>${md.utils.escapeHtml(tokens[i]!.content)}</code></pre>\n`;
 
-const cache = new Map<string, string>();
-let cachedLength = 0;
-const maxCachedLength = 4_000_000;
+const cache = new TextCache(4_000_000);
 
 /** Renders a message to HTML that is safe to show: without HTML of the sender,
  * without images, with links that open in a new tab and say where they lead. A text
  * that would take long to show as Markdown, or of which nothing would be seen, is
  * shown as it was written. */
 export function renderMarkdown(body: string): string {
-  const cached = cache.get(body);
-  if (cached !== undefined) return cached;
-  const source = withoutPiledMarks(body);
-  const tokens = parse(source);
-  const html = tokens
-    ? purify.sanitize(md.renderer.render(tokens, md.options, {}), {
-        ALLOWED_TAGS: allowedTags,
-        ALLOWED_ATTR: allowedAttributes,
-        ALLOWED_URI_REGEXP: /^(?:https?|mailto):/i,
-        ADD_URI_SAFE_ATTR: allowedAttributes.filter((a) => a !== "href"),
-      })
-    : `<p dir="auto" class="as-written">${md.utils.escapeHtml(source)}</p>`;
-  cachedLength += body.length + html.length;
-  if (cachedLength > maxCachedLength) {
-    cache.clear();
-    cachedLength = body.length + html.length;
-  }
-  cache.set(body, html);
-  return html;
+  return cache.get(body, () => {
+    const source = withoutPiledMarks(body);
+    const tokens = parse(source);
+    if (!tokens) return `<p dir="auto" class="as-written">${md.utils.escapeHtml(source)}</p>`;
+    return purify.sanitize(md.renderer.render(tokens, md.options, {}), {
+      ALLOWED_TAGS: allowedTags,
+      ALLOWED_ATTR: allowedAttributes,
+      ALLOWED_URI_REGEXP: /^(?:https?|mailto):/i,
+      ADD_URI_SAFE_ATTR: allowedAttributes.filter((a) => a !== "href"),
+    });
+  });
 }
