@@ -82,19 +82,43 @@ func (c *Conn) SendSoon(f Frame) bool {
 
 // enqueue adds a frame to the queue; last means that it is a close frame.
 func (c *Conn) enqueue(p []byte, last bool) bool {
+	switch c.put(p, last, nil) {
+	case putFirst:
+		c.loop.markDirty(c)
+	case putNot:
+		return false
+	}
+	return true
+}
+
+// placed is what became of a frame that was to be queued.
+type placed int
+
+const (
+	putNot    placed = iota // the connection is closed, or was ended because the queue is full
+	putBehind               // the flusher will see it
+	putFirst                // the connection must be added to the flusher's list
+)
+
+// put adds a frame to the queue; last means that it is a close frame. spare is memory
+// for a queue that has none; it may be nil.
+func (c *Conn) put(p []byte, last bool, spare [][]byte) placed {
 	c.mu.Lock()
 	if c.reason != nil || c.closing {
 		c.mu.Unlock()
-		return false
+		return putNot
 	}
 	if !c.fits(len(p)) && !last {
 		c.mu.Unlock()
 		c.abort(errSlow)
-		return false
+		return putNot
 	}
 	c.closing = last
 	if last {
 		c.closeDeadline = c.server.clock.Load() + int64(closeTimeout)
+	}
+	if c.queue == nil {
+		c.queue = spare
 	}
 	c.queue = append(c.queue, p)
 	c.queued += len(p)
@@ -102,9 +126,9 @@ func (c *Conn) enqueue(p []byte, last bool) bool {
 	c.writing = true
 	c.mu.Unlock()
 	if idle {
-		c.loop.markDirty(c)
+		return putFirst
 	}
-	return true
+	return putBehind
 }
 
 // fits reports whether a frame of n bytes may be queued. Of the frames that alone

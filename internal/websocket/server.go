@@ -89,8 +89,8 @@ func NewServer(cfg Config) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{cfg: cfg, conns: map[*Conn]struct{}{}, empty: make(chan struct{}), stop: make(chan struct{})}
-	for range cfg.Loops {
-		l := &loop{server: s, dirty: batching.NewQueue[*Conn]()}
+	for i := range cfg.Loops {
+		l := &loop{server: s, index: i, dirty: batching.NewQueue[*Conn]()}
 		l.eventLoop.Linger = cfg.Linger
 		s.loops = append(s.loops, l)
 		s.running.Go(l.flush)
@@ -102,6 +102,7 @@ func NewServer(cfg Config) (*Server, error) {
 // loop reads and writes a share of the connections.
 type loop struct {
 	server    *Server
+	index     int                    // among the server's loops
 	dirty     *batching.Queue[*Conn] // connections with queued frames
 	eventLoop eventloop.Loop
 	soon      soonList
