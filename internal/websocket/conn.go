@@ -125,6 +125,9 @@ func (c *Conn) put(p []byte, last bool, spare [][]byte) placed {
 	idle := !c.writing
 	c.writing = true
 	c.mu.Unlock()
+	if last {
+		c.server.watchClosing(c)
+	}
 	if idle {
 		return putFirst
 	}
@@ -202,12 +205,9 @@ func (c *Conn) abort(reason error) {
 	c.shutdown()
 }
 
-// overdue reports whether the client has sent nothing, or has not answered a
-// close frame, for too long. now is the server's clock.
-func (c *Conn) overdue(now int64) bool {
-	if now-c.lastRead.Load() > int64(c.server.cfg.IdleTimeout) {
-		return true
-	}
+// closeOverdue reports whether the client has not answered a close frame for too
+// long. now is the server's clock.
+func (c *Conn) closeOverdue(now int64) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.closing && now > c.closeDeadline
