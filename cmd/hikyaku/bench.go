@@ -148,7 +148,7 @@ func (c *benchRun) measure(ctx context.Context, std streams, name string, s runn
 	run := &scenario.Run{Name: strings.ToLower(rand.Text()[:8]), BodySize: c.Body, Target: t, Report: r, Observer: view}
 	server := probe.Server{Processes: c.ServerPid, Metrics: c.ServerMetrics}
 	if len(c.ServerPid)+len(c.ServerMetrics) > 0 {
-		run.Probe = server
+		run.Probe = &probe.Sampler{Server: server}
 	}
 	run.CostMeter = cmp.Or(c.Costs, &server)
 	if runtime.GOOS == "linux" {

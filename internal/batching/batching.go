@@ -50,10 +50,13 @@ type Queue[T any] struct {
 // NewQueue returns an empty queue.
 func NewQueue[T any]() *Queue[T] { return &Queue[T]{ready: NewSignal()} }
 
-// Add adds an item at the end. It does not block.
-func (q *Queue[T]) Add(item T) {
+// Add adds items at the end, in their order. It does not block.
+func (q *Queue[T]) Add(items ...T) {
+	if len(items) == 0 {
+		return
+	}
 	q.mu.Lock()
-	q.items = append(q.items, item)
+	q.items = append(q.items, items...)
 	q.mu.Unlock()
 	q.ready.Notify()
 }

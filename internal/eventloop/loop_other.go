@@ -13,6 +13,7 @@ import (
 type Loop struct {
 	Linger   *linger.Linger // not used
 	Shedding func() bool    // not used
+	Yield    bool           // not used
 }
 
 // Add returns false.

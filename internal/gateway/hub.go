@@ -5,6 +5,7 @@ import (
 	"sync"
 
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
+	"github.com/hikyaku-chat/hikyaku/internal/websocket"
 )
 
 // hub has the sessions of this gateway by user. It is safe for concurrent use.
@@ -121,17 +122,17 @@ func (h *hub) each(f func(*session)) {
 	}
 }
 
-// sessionsOfMembers returns the sessions of members.
-func (h *hub) sessionsOfMembers(members *memberList) []*session {
+// connsOfMembers returns the connections of members.
+func (h *hub) connsOfMembers(members *memberList) []*websocket.Conn {
 	h.mu.RLock()
 	defer h.mu.RUnlock()
-	var found []*session
+	found := make([]*websocket.Conn, 0, min(h.total, members.size))
 	// Iterate over the smaller side: a conversation may have many more members
 	// than this gateway has users, or the other way round.
 	if len(h.users) < members.size {
 		for user, u := range h.users {
 			if members.has(user) {
-				found = append(found, u.sessions...)
+				found = u.appendConns(found)
 			}
 		}
 		return found
@@ -139,9 +140,16 @@ func (h *hub) sessionsOfMembers(members *memberList) []*session {
 	for _, chunk := range members.chunks {
 		for _, user := range chunk {
 			if u := h.users[user]; u != nil {
-				found = append(found, u.sessions...)
+				found = u.appendConns(found)
 			}
 		}
 	}
 	return found
+}
+
+func (u *userSessions) appendConns(conns []*websocket.Conn) []*websocket.Conn {
+	for _, s := range u.sessions {
+		conns = append(conns, s.conn)
+	}
+	return conns
 }

@@ -351,7 +351,5 @@ func (c *memberCache) fanOut(m *memberList, f delivery) {
 		}
 		return
 	}
-	for _, s := range c.g.hub.sessionsOfMembers(m) {
-		s.conn.Send(shared)
-	}
+	websocket.Broadcast(c.g.hub.connsOfMembers(m), shared)
 }

@@ -12,8 +12,8 @@ import (
 // Sessions that end through the API are announced on the bus, and their
 // connections close at once. Those that end otherwise (an operator's command, an
 // expiry, an announcement that was lost) are found by polling: each connection is
-// looked at once in sessionCheckSteps steps, however many there are. So a session
-// that has ended is cut off within 10 s.
+// looked at once in sessionCheckSteps steps, however many there are, and few of them
+// in one look-up. So a session that has ended is cut off within 10 s.
 const (
 	sessionCheckInterval = time.Second // from step to step
 	sessionCheckSteps    = 8
@@ -33,7 +33,7 @@ func (c *sessionChecks) next() []*session {
 		c.steps, c.left = sessionCheckSteps, nil
 		c.hub.each(func(s *session) { c.left = append(c.left, s) })
 	}
-	n := (len(c.left) + c.steps - 1) / c.steps
+	n := min(max((len(c.left)+c.steps-1)/c.steps, sessionCheckBatch), len(c.left))
 	step := c.left[:n]
 	c.left, c.steps = c.left[n:], c.steps-1
 	return step

@@ -7,6 +7,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/hikyaku-chat/hikyaku/internal/batching"
 )
 
 // Limiter limits the rate of each key with a token bucket. It uses the generic
@@ -48,7 +50,7 @@ func NewReplica(perSecond float64, burst int) (*Limiter, error) {
 	if err != nil {
 		return nil, err
 	}
-	l.unsynced = &unsynced{threshold: max(int64(burst)/8, 1)}
+	l.unsynced = &unsynced{threshold: max(int64(burst)/8, 1), ready: batching.NewSignal()}
 	return l, nil
 }
 

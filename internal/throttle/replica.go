@@ -3,6 +3,8 @@ package throttle
 import (
 	"sync/atomic"
 	"time"
+
+	"github.com/hikyaku-chat/hikyaku/internal/batching"
 )
 
 // unsynced is the list of the buckets whose tokens the other processes should
@@ -11,6 +13,7 @@ import (
 type unsynced struct {
 	threshold int64 // tokens of a bucket before it is listed, so that not each of them is synchronised
 	head      atomic.Pointer[Bucket]
+	ready     batching.Signal // notified when there is one where there was none
 }
 
 // add counts a token of b.
@@ -25,8 +28,12 @@ func (u *unsynced) list(b *Bucket) {
 		return
 	}
 	for {
-		b.next = u.head.Load()
-		if u.head.CompareAndSwap(b.next, b) {
+		next := u.head.Load()
+		b.next = next
+		if u.head.CompareAndSwap(next, b) {
+			if next == nil {
+				u.ready.Notify()
+			}
 			return
 		}
 	}
@@ -44,6 +51,9 @@ func (l *Limiter) Unsynced() (buckets []*Bucket) {
 	}
 	return buckets
 }
+
+// Ready returns the signal that is notified when Unsynced has something to return.
+func (l *Limiter) Ready() batching.Signal { return l.unsynced.ready }
 
 // Key returns the key of the bucket.
 func (b *Bucket) Key() string { return b.key }

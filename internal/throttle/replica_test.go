@@ -143,3 +143,32 @@ func must(l *Limiter, err error) *Limiter {
 	}
 	return l
 }
+
+// Whoever synchronises is woken when there is something, and only then.
+func TestReadyWhenThereIsSomething(t *testing.T) {
+	l := must(NewReplica(1e6, 16)) // listed from two tokens on
+	ready := func() bool {
+		select {
+		case <-l.Ready():
+			return true
+		default:
+			return false
+		}
+	}
+	b := l.Acquire("aki")
+	defer b.Release()
+	for range 3 {
+		if b.Take(); ready() {
+			t.Error("ready for a token that need not be synchronised")
+		}
+		if b.Take(); !ready() || ready() {
+			t.Error("not ready once for what must be synchronised")
+		}
+		if b.Take(); ready() {
+			t.Error("ready again for the same bucket")
+		}
+		for _, listed := range l.Unsynced() {
+			listed.TakeUnsynced()
+		}
+	}
+}

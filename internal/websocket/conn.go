@@ -82,29 +82,56 @@ func (c *Conn) SendSoon(f Frame) bool {
 
 // enqueue adds a frame to the queue; last means that it is a close frame.
 func (c *Conn) enqueue(p []byte, last bool) bool {
+	switch c.put(p, last, nil) {
+	case putFirst:
+		c.loop.markDirty(c)
+	case putNot:
+		return false
+	}
+	return true
+}
+
+// placed is what became of a frame that was to be queued.
+type placed int
+
+const (
+	putNot    placed = iota // the connection is closed, or was ended because the queue is full
+	putBehind               // the flusher will see it
+	putFirst                // the connection must be added to the flusher's list
+)
+
+// put adds a frame to the queue; last means that it is a close frame. spare is memory
+// for a queue that has none; it may be nil.
+func (c *Conn) put(p []byte, last bool, spare [][]byte) placed {
 	c.mu.Lock()
 	if c.reason != nil || c.closing {
 		c.mu.Unlock()
-		return false
+		return putNot
 	}
 	if !c.fits(len(p)) && !last {
 		c.mu.Unlock()
 		c.abort(errSlow)
-		return false
+		return putNot
 	}
 	c.closing = last
 	if last {
 		c.closeDeadline = c.server.clock.Load() + int64(closeTimeout)
+	}
+	if c.queue == nil {
+		c.queue = spare
 	}
 	c.queue = append(c.queue, p)
 	c.queued += len(p)
 	idle := !c.writing
 	c.writing = true
 	c.mu.Unlock()
-	if idle {
-		c.loop.markDirty(c)
+	if last {
+		c.server.watchClosing(c)
 	}
-	return true
+	if idle {
+		return putFirst
+	}
+	return putBehind
 }
 
 // fits reports whether a frame of n bytes may be queued. Of the frames that alone
@@ -178,12 +205,9 @@ func (c *Conn) abort(reason error) {
 	c.shutdown()
 }
 
-// overdue reports whether the client has sent nothing, or has not answered a
-// close frame, for too long. now is the server's clock.
-func (c *Conn) overdue(now int64) bool {
-	if now-c.lastRead.Load() > int64(c.server.cfg.IdleTimeout) {
-		return true
-	}
+// closeOverdue reports whether the client has not answered a close frame for too
+// long. now is the server's clock.
+func (c *Conn) closeOverdue(now int64) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.closing && now > c.closeDeadline

@@ -76,12 +76,14 @@ func (c *Conn) flush(frames [][]byte, buf []byte) [][]byte {
 	written, rest := 0, []byte(nil)
 	for i := 0; i < len(frames) && rest == nil; {
 		// The frames that fit into the buffer are written in one call.
-		buf = buf[:0]
-		first := i
-		for ; i < len(frames) && (len(buf) == 0 || len(buf)+len(frames[i]) <= flushBuffer); i++ {
-			buf = append(buf, frames[i]...)
+		first, out := i, frames[i] // one alone needs no copy
+		if i++; i < len(frames) && len(out)+len(frames[i]) <= flushBuffer {
+			out = append(buf[:0], out...)
+			for ; i < len(frames) && len(out)+len(frames[i]) <= flushBuffer; i++ {
+				out = append(out, frames[i]...)
+			}
 		}
-		n, err := c.tryWrite(buf)
+		n, err := c.tryWrite(out)
 		if n > 0 {
 			c.loop.flushed.writes++
 			c.loop.flushed.frames += i - first
@@ -91,8 +93,8 @@ func (c *Conn) flush(frames [][]byte, buf []byte) [][]byte {
 			c.abort(err)
 			break
 		}
-		if n < len(buf) {
-			rest = append(rest, buf[n:]...)
+		if n < len(out) {
+			rest = append(rest, out[n:]...)
 			for ; i < len(frames); i++ {
 				rest = append(rest, frames[i]...)
 			}

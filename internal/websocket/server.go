@@ -79,6 +79,7 @@ type Server struct {
 
 	mu        sync.Mutex
 	conns     map[*Conn]struct{}
+	closing   map[*Conn]struct{} // those of conns that a close frame was sent to
 	closed    bool
 	empty     chan struct{} // closed when closed and no connection is left
 	stop      chan struct{}
@@ -92,9 +93,9 @@ func NewServer(cfg Config) (*Server, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	s := &Server{cfg: cfg, conns: map[*Conn]struct{}{}, empty: make(chan struct{}), stop: make(chan struct{})}
-	for range cfg.Loops {
-		l := &loop{server: s, dirty: batching.NewQueue[*Conn]()}
+	s := &Server{cfg: cfg, conns: map[*Conn]struct{}{}, closing: map[*Conn]struct{}{}, empty: make(chan struct{}), stop: make(chan struct{})}
+	for i := range cfg.Loops {
+		l := &loop{server: s, index: i, dirty: batching.NewQueue[*Conn]()}
 		l.eventLoop.Linger, l.eventLoop.Shedding = cfg.Linger, cfg.Shedding
 		s.loops = append(s.loops, l)
 		s.running.Go(l.flush)
@@ -106,6 +107,7 @@ func NewServer(cfg Config) (*Server, error) {
 // loop reads and writes a share of the connections.
 type loop struct {
 	server    *Server
+	index     int                    // among the server's loops
 	dirty     *batching.Queue[*Conn] // connections with queued frames
 	eventLoop eventloop.Loop
 	soon      soonList
@@ -177,7 +179,17 @@ func (s *Server) removeConn(c *Conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.conns, c)
+	delete(s.closing, c)
 	s.signalIfEmpty()
+}
+
+// watchClosing has sweep end a connection whose client does not answer the close frame.
+func (s *Server) watchClosing(c *Conn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, open := s.conns[c]; open {
+		s.closing[c] = struct{}{}
+	}
 }
 
 // signalIfEmpty closes s.empty when the server is closed and has no connection.
@@ -193,12 +205,12 @@ func (s *Server) signalIfEmpty() {
 }
 
 // sweep updates the server's clock and ends connections whose client was silent
-// for too long.
+// for too long, or has not answered a close frame.
 func (s *Server) sweep() {
 	start := time.Now()
 	tick := time.NewTicker(min(time.Second, s.cfg.IdleTimeout/4, closeTimeout/4))
 	defer tick.Stop()
-	var overdue []*Conn
+	var sw sweep
 	for {
 		select {
 		case <-s.stop:
@@ -207,19 +219,44 @@ func (s *Server) sweep() {
 		}
 		now := int64(time.Since(start))
 		s.clock.Store(now)
-		overdue = overdue[:0]
-		s.mu.Lock()
-		for c := range s.conns {
-			if c.overdue(now) {
-				overdue = append(overdue, c)
-			}
-		}
-		s.mu.Unlock()
-		for _, c := range overdue {
+		for _, c := range sw.overdue(s, now) {
 			c.abort(errIdle)
 		}
-		clear(overdue)
+		clear(sw.found)
 	}
+}
+
+// sweep looks at all connections only when one can have been silent for too long: at
+// a million of them, looking at each twice a second would be most of what they cost.
+type sweep struct {
+	idleFrom int64 // no connection is overdue before, but those that are closing
+	found    []*Conn
+}
+
+// overdue returns the connections that are overdue. now is the server's clock.
+func (w *sweep) overdue(s *Server, now int64) []*Conn {
+	w.found = w.found[:0]
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for c := range s.closing {
+		if c.closeOverdue(now) {
+			w.found = append(w.found, c)
+		}
+	}
+	if now < w.idleFrom {
+		return w.found
+	}
+	oldest := now // when a client was heard last; those that connect from now on are newer
+	for c := range s.conns {
+		switch heard := c.lastRead.Load(); {
+		case now-heard > int64(s.cfg.IdleTimeout):
+			w.found = append(w.found, c)
+		default:
+			oldest = min(oldest, heard)
+		}
+	}
+	w.idleFrom = oldest + int64(s.cfg.IdleTimeout)
+	return w.found
 }
 
 // Close sends a close frame (going away) to every client, waits until they have

@@ -7,8 +7,10 @@ import (
 	"fmt"
 	"math"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	"golang.org/x/sync/errgroup"
 
@@ -86,7 +88,14 @@ type Server struct {
 // Sample implements [scenario.Probe]. A process that is given both ways counts
 // once; children of processes do not count.
 func (s Server) Sample(ctx context.Context) (sum scenario.Usage, err error) {
+	sum, _, err = s.sample(ctx)
+	return sum, err
+}
+
+// sample also returns those of s.Metrics that are of processes on this machine.
+func (s Server) sample(ctx context.Context) (sum scenario.Usage, here map[Metrics]int, err error) {
 	found := make([]scenario.Usage, len(s.Processes)+len(s.Metrics))
+	pids := make([]int, len(s.Metrics)) // 0 for elsewhere
 	var looking errgroup.Group
 	for i, p := range s.Processes {
 		looking.Go(func() (err error) {
@@ -100,20 +109,66 @@ func (s Server) Sample(ctx context.Context) (sum scenario.Usage, err error) {
 			if err != nil {
 				return err
 			}
-			if pid, here := e.onThisMachine(); !here || !s.has(pid) {
+			pid, is := e.onThisMachine()
+			if is {
+				pids[i] = pid
+			}
+			if !is || !s.has(pid) {
 				found[len(s.Processes)+i] = e.usage
 			}
 			return nil
 		})
 	}
 	if err := looking.Wait(); err != nil {
-		return sum, err
+		return sum, nil, err
 	}
 	for _, u := range found {
 		sum.MemoryMiB += u.MemoryMiB
 		sum.CPU += u.CPU
 	}
-	return sum, nil
+	here = map[Metrics]int{}
+	for i, pid := range pids {
+		if pid != 0 {
+			here[s.Metrics[i]] = pid
+		}
+	}
+	return sum, here, nil
+}
+
+// Sampler samples a server again and again. Processes on this machine are asked for
+// their metrics once: to answer is more work than what an idle process has in a second
+// otherwise. Its zero value, with the server, is ready to use. It is safe for
+// concurrent use.
+type Sampler struct {
+	Server Server
+
+	mu   sync.Mutex
+	here map[Metrics]int // ids of processes on this machine, as the last answers told; nil before
+}
+
+// Sample implements [scenario.Probe] as [Server.Sample] does. When a process is gone
+// that was known, all are asked anew.
+func (s *Sampler) Sample(ctx context.Context) (scenario.Usage, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.here != nil {
+		known := Server{Processes: slices.Clone(s.Server.Processes)}
+		for _, m := range s.Server.Metrics {
+			pid, here := s.here[m]
+			switch {
+			case !here:
+				known.Metrics = append(known.Metrics, m)
+			case !known.has(pid):
+				known.Processes = append(known.Processes, Process{PID: pid})
+			}
+		}
+		if sum, err := known.Sample(ctx); err == nil {
+			return sum, nil
+		}
+	}
+	sum, here, err := s.Server.sample(ctx)
+	s.here = here
+	return sum, err
 }
 
 func (s Server) has(pid int) bool {

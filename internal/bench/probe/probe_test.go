@@ -12,6 +12,7 @@ import (
 	"runtime/debug"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -101,6 +102,33 @@ func TestSameProcess(t *testing.T) {
 		if times := both.MemoryMiB / alone.MemoryMiB; math.Abs(times-tt.want) > 0.5 {
 			t.Errorf("process %d: %v times the memory of one", tt.pid, times)
 		}
+	}
+}
+
+// Who samples again and again asks a process of this machine for its metrics once,
+// and one that may be elsewhere each time.
+func TestSamplerAsksOnce(t *testing.T) {
+	var here, elsewhere atomic.Int32 // how often it was asked
+	served := func(asked *atomic.Int32, pid int) probe.Metrics {
+		registry := prometheus.NewRegistry()
+		registry.MustRegister(collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), info(pid))
+		handler := promhttp.HandlerFor(registry, promhttp.HandlerOpts{})
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			asked.Add(1)
+			handler.ServeHTTP(w, r)
+		}))
+		t.Cleanup(server.Close)
+		return probe.Metrics(server.URL)
+	}
+	s := probe.Sampler{Server: probe.Server{Metrics: []probe.Metrics{served(&here, os.Getpid()), served(&elsewhere, 1)}}}
+	for range 3 {
+		u, err := s.Sample(t.Context())
+		if err != nil || u.MemoryMiB == 0 || u.CPU == 0 {
+			t.Errorf("%+v, %v", u, err)
+		}
+	}
+	if here.Load() != 1 || elsewhere.Load() != 3 {
+		t.Errorf("a process of this machine was asked %d times, another one %d times", here.Load(), elsewhere.Load())
 	}
 }
 

@@ -128,15 +128,14 @@ func (l *Limiter) Take(ctx context.Context, key string) (wait time.Duration, err
 // synchronises. The caller must release it.
 func (l *Limiter) Acquire(key string) *throttle.Bucket { return l.local.Acquire(key) }
 
-// Run synchronises buckets with Redis until ctx ends.
+// Run synchronises buckets with Redis until ctx ends. It sleeps while nobody takes
+// tokens.
 func (l *Limiter) Run(ctx context.Context) {
-	ticker := time.NewTicker(syncInterval)
-	defer ticker.Stop()
-	for {
+	for l.local.Ready().Wait(ctx) {
 		select {
 		case <-ctx.Done():
 			return
-		case <-ticker.C:
+		case <-time.After(syncInterval):
 			l.syncAll(ctx)
 		}
 	}
