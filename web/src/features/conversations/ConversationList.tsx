@@ -7,6 +7,7 @@ import { navigate } from "../../state/route";
 import { Avatar, Button } from "../../ui/controls";
 import { Icon } from "../../ui/icons";
 import { formatShortTime } from "../../ui/time";
+import { useToday } from "../../ui/useToday";
 import { SettingsDialog } from "../settings/SettingsDialog";
 import { useDisplayName } from "../useDisplayName";
 import { FailedMessages } from "./FailedMessages";
@@ -121,6 +122,7 @@ export function ConversationList({ selected }: { selected: string | null }) {
 
 function ConversationRow({ conversation: c, selected }: { conversation: Summary; selected: boolean }) {
   const { t, i18n } = useTranslation();
+  useToday(); // the time of the last message is told by it
   const unread = useApp((s) => unreadOf(c, s.localReadMarks[c.id] ?? 0));
   const presence = useApp((s) => (c.peer ? s.presence[c.peer.id]?.state : undefined));
   const typingUser = useApp((s) => Object.keys(s.typing[c.id] ?? {})[0]);
