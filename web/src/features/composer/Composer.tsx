@@ -1,4 +1,4 @@
-import { useEffect, useLayoutEffect, useRef, useState, type KeyboardEvent } from "react";
+import { useCallback, useEffect, useLayoutEffect, useRef, useState, type KeyboardEvent } from "react";
 import { useTranslation } from "react-i18next";
 import type { Message, Summary } from "../../protocol/types";
 import { conversationName } from "../../state/app";
@@ -32,11 +32,12 @@ type Props = {
   conversation: Summary;
   replyTo: Message | null;
   editing: Message | null;
+  onSent: () => void;
   onDone: () => void;
   onEditLast: () => void;
 };
 
-export function Composer({ conversation: c, replyTo, editing, onDone, onEditLast }: Props) {
+export function Composer({ conversation: c, replyTo, editing, onSent, onDone, onEditLast }: Props) {
   const { t } = useTranslation();
   const { messages } = useSession();
   const [text, setText] = useState("");
@@ -77,12 +78,18 @@ export function Composer({ conversation: c, replyTo, editing, onDone, onEditLast
   }, [editing]);
   useEffect(() => textarea.current?.focus(), [editing, replyTo, c.id]);
 
-  useLayoutEffect(() => {
+  const fitText = useCallback(() => {
     const element = textarea.current;
     if (!element) return;
     element.style.height = "auto";
-    element.style.height = Math.min(element.scrollHeight, 240) + "px";
-  }, [text]);
+    element.style.height = element.scrollHeight + "px";
+  }, []);
+  useLayoutEffect(() => fitText(), [text, fitText]);
+  // The lines break elsewhere in a window of another width.
+  useEffect(() => {
+    window.addEventListener("resize", fitText);
+    return () => window.removeEventListener("resize", fitText);
+  }, [fitText]);
 
   const body = withoutControls(text);
   const excessBytes = byteLength(body) - maxBytes;
@@ -102,6 +109,7 @@ export function Composer({ conversation: c, replyTo, editing, onDone, onEditLast
       return;
     }
     messages.send(c.id, body, replyTo?.seq ?? 0);
+    onSent();
     setText("");
     messages.saveDraft(c.id, "");
     onDone();
@@ -162,7 +170,7 @@ export function Composer({ conversation: c, replyTo, editing, onDone, onEditLast
             onChange(e.currentTarget.value);
           }}
           rows={1}
-          className="min-w-0 flex-1 resize-none bg-transparent px-2 py-1.5 outline-none placeholder:text-dim"
+          className="max-h-[min(15rem,calc(var(--visible-height,100dvh)*0.35))] min-w-0 flex-1 resize-none bg-transparent px-2 py-1.5 outline-none pointer-coarse:py-2.5 placeholder:text-dim"
         />
         <Button
           kind="primary"

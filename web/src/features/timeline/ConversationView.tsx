@@ -20,6 +20,7 @@ export function ConversationView({ conversation: c }: { conversation: Summary })
   const [replyTo, setReplyTo] = useState<Message | null>(null);
   const [editing, setEditing] = useState<Message | null>(null);
   const [deleting, setDeleting] = useState<Message | null>(null);
+  const [sends, setSends] = useState(0);
   const [members, setMembers] = useState(false);
   const name = conversationName(c);
 
@@ -65,12 +66,20 @@ export function ConversationView({ conversation: c }: { conversation: Summary })
           </Button>
         )}
       </header>
-      <TimelineView conversation={c} onReply={reply} onEdit={edit} onDelete={setDeleting} />
+      <TimelineView
+        conversation={c}
+        subject={editing ?? replyTo}
+        sends={sends}
+        onReply={reply}
+        onEdit={edit}
+        onDelete={setDeleting}
+      />
       <TypingIndicator conversation={c.id} />
       <Composer
         conversation={c}
         replyTo={replyTo}
         editing={editing}
+        onSent={() => setSends((n) => n + 1)}
         onDone={() => {
           setReplyTo(null);
           setEditing(null);

@@ -1,4 +1,3 @@
-import { Menu } from "@base-ui/react/menu";
 import { memo, type MouseEvent, type ReactNode } from "react";
 import { useTranslation } from "react-i18next";
 import type { Message } from "../../protocol/types";
@@ -10,6 +9,7 @@ import { Icon } from "../../ui/icons";
 import { formatDateTime, formatTime } from "../../ui/time";
 import { useDisplayName } from "../useDisplayName";
 import { renderMarkdown } from "./markdown";
+import { ActionsButton, type MessageMenuHandle } from "./MessageMenu";
 
 export type MessageState = "sending" | "accepted" | "delivered" | "read" | "failed";
 
@@ -25,7 +25,13 @@ function StateIcon({ state }: { state: MessageState }) {
   const { t } = useTranslation();
   const colour = state === "read" ? "text-accent" : state === "failed" ? "text-danger" : "text-dim";
   return (
-    <span role="img" aria-label={t(state)} title={t(state)} className={`text-xs tracking-tighter ${colour}`}>
+    <span
+      role="img"
+      aria-label={t(state)}
+      title={t(state)}
+      // As wide for each state: the text beside it must not move when a message is accepted.
+      className={`w-5 text-right text-xs tracking-tighter whitespace-nowrap ${colour}`}
+    >
       {stateSymbols[state]}
     </span>
   );
@@ -36,12 +42,15 @@ function MessageLayout({
   at,
   startsGroup,
   own,
+  marks,
   children,
 }: {
   sender: string;
   at: number;
   startsGroup: boolean;
   own: boolean;
+  /** What stands at the end of the last line. */
+  marks: ReactNode;
   children: ReactNode;
 }) {
   const { i18n } = useTranslation();
@@ -54,7 +63,8 @@ function MessageLayout({
         {startsGroup ? (
           <Avatar name={name} id={sender} />
         ) : (
-          <time className="hidden pt-1 text-[10px] text-dim group-hover:block">
+          // In the whole margin, and out of the flow: it appears without moving anything.
+          <time className="invisible absolute left-0 w-16 pt-1 text-center text-[10px] whitespace-nowrap text-dim group-hover:visible">
             {formatTime(at, i18n.language)}
           </time>
         )}
@@ -63,13 +73,14 @@ function MessageLayout({
         {startsGroup && (
           <p className="flex items-baseline gap-2">
             <span className="truncate font-semibold">{name}</span>
-            <time className="text-xs text-dim" title={formatDateTime(at, i18n.language)}>
+            <time className="text-xs whitespace-nowrap text-dim" title={formatDateTime(at, i18n.language)}>
               {formatTime(at, i18n.language)}
             </time>
           </p>
         )}
         {children}
       </div>
+      {marks && <span className="flex shrink-0 items-center gap-2 self-end">{marks}</span>}
     </div>
   );
 }
@@ -118,76 +129,38 @@ function MessageBody({ body }: { body: string }) {
   );
 }
 
-export type Permissions = { edit: boolean; delete: boolean };
-
 type Props = {
   message: Message;
   startsGroup: boolean;
   own: boolean;
   state?: MessageState;
-  permissions: Permissions;
+  canDelete: boolean;
   highlighted: boolean;
-  onReply: (m: Message) => void;
-  onEdit: (m: Message) => void;
-  onDelete: (m: Message) => void;
+  menu: MessageMenuHandle;
   onJump: (seq: number) => void;
 };
 
+/** A message. It is rendered again only when it has changed itself: all that it gets is the
+ * same object then, or a plain value. */
 export const MessageRow = memo(function MessageRow(p: Props) {
   const { t } = useTranslation();
   const m = p.message;
-  const itemStyle =
-    "flex cursor-pointer items-center gap-2 rounded-lg px-3 py-2 outline-none data-highlighted:bg-accent-soft";
+  const marks = !m.deleted_at && (m.edited_at || p.state) && (
+    <>
+      {m.edited_at ? <span className="text-xs text-dim">({t("edited")})</span> : null}
+      {p.state && <StateIcon state={p.state} />}
+    </>
+  );
   return (
     <article
       aria-label={t("messageLabel")}
       data-seq={m.seq}
-      className={p.highlighted ? "bg-accent-soft" : ""}
+      className={`pointer-coarse:select-none ${p.highlighted ? "bg-accent-soft" : ""}`}
     >
-      <MessageLayout sender={m.sender} at={m.at} startsGroup={p.startsGroup} own={p.own}>
+      <MessageLayout sender={m.sender} at={m.at} startsGroup={p.startsGroup} own={p.own} marks={marks}>
         {m.reply_to ? <Quote conversation={m.conversation} seq={m.reply_to} onJump={p.onJump} /> : null}
         {m.deleted_at ? <p className="text-dim italic">{t("deleted")}</p> : <MessageBody body={m.body} />}
-        <span className="absolute right-4 bottom-0.5 flex items-center gap-2">
-          {m.edited_at && !m.deleted_at ? <span className="text-xs text-dim">({t("edited")})</span> : null}
-          {p.state && !m.deleted_at && <StateIcon state={p.state} />}
-        </span>
-        {!m.deleted_at && (
-          <div className="absolute -top-3 right-4 rounded-lg border border-line bg-raised opacity-0 shadow-sm group-focus-within:opacity-100 group-hover:opacity-100 pointer-coarse:opacity-100">
-            <Menu.Root>
-              <Menu.Trigger
-                aria-label={t("actions")}
-                className="rounded-lg px-2 py-0.5 text-dim hover:text-fg"
-              >
-                ⋯
-              </Menu.Trigger>
-              <Menu.Portal>
-                <Menu.Positioner align="end" sideOffset={4}>
-                  <Menu.Popup className="z-10 min-w-40 rounded-xl border border-line bg-raised p-1 shadow-lg outline-none">
-                    <Menu.Item className={itemStyle} onClick={() => p.onReply(m)}>
-                      <Icon name="reply" size={16} /> {t("reply")}
-                    </Menu.Item>
-                    <Menu.Item
-                      className={itemStyle}
-                      onClick={() => void navigator.clipboard?.writeText(m.body)}
-                    >
-                      <Icon name="copy" size={16} /> {t("copy")}
-                    </Menu.Item>
-                    {p.permissions.edit && (
-                      <Menu.Item className={itemStyle} onClick={() => p.onEdit(m)}>
-                        <Icon name="edit" size={16} /> {t("edit")}
-                      </Menu.Item>
-                    )}
-                    {p.permissions.delete && (
-                      <Menu.Item className={itemStyle + " text-danger"} onClick={() => p.onDelete(m)}>
-                        <Icon name="trash" size={16} /> {t("delete")}
-                      </Menu.Item>
-                    )}
-                  </Menu.Popup>
-                </Menu.Positioner>
-              </Menu.Portal>
-            </Menu.Root>
-          </div>
-        )}
+        {!m.deleted_at && <ActionsButton menu={p.menu} message={m} canEdit={p.own} canDelete={p.canDelete} />}
       </MessageLayout>
     </article>
   );
@@ -209,28 +182,32 @@ export function OutgoingRow({
   const { messages } = useSession();
   return (
     <article aria-label={t("messageLabel")}>
-      <MessageLayout sender={me} at={m.at} startsGroup={startsGroup} own>
+      <MessageLayout
+        sender={me}
+        at={m.at}
+        startsGroup={startsGroup}
+        own
+        marks={m.state !== "failed" && <StateIcon state={m.state} />}
+      >
         {m.replyTo ? <Quote conversation={m.conversation} seq={m.replyTo} onJump={onJump} /> : null}
         <div className={m.state === "failed" ? "" : "opacity-70"}>
           <MessageBody body={m.body} />
         </div>
-        <span className="flex items-center gap-2">
-          <StateIcon state={m.state} />
-          {m.state === "failed" && (
-            <span className="flex items-center gap-2 text-sm text-danger">
-              {t("failed")}
-              {m.code && (
-                <span className="text-dim">{t("code_" + m.code, { detail: "", defaultValue: "" })}</span>
-              )}
-              <button type="button" className="font-medium underline" onClick={() => messages.retry(m.id)}>
-                {t("retry")}
-              </button>
-              <button type="button" className="font-medium underline" onClick={() => messages.discard(m.id)}>
-                {t("discard")}
-              </button>
-            </span>
-          )}
-        </span>
+        {m.state === "failed" && (
+          <span className="flex flex-wrap items-center gap-2 text-sm text-danger">
+            <StateIcon state={m.state} />
+            {t("failed")}
+            {m.code && (
+              <span className="text-dim">{t("code_" + m.code, { detail: "", defaultValue: "" })}</span>
+            )}
+            <button type="button" className="font-medium underline" onClick={() => messages.retry(m.id)}>
+              {t("retry")}
+            </button>
+            <button type="button" className="font-medium underline" onClick={() => messages.discard(m.id)}>
+              {t("discard")}
+            </button>
+          </span>
+        )}
       </MessageLayout>
     </article>
   );
