@@ -10,8 +10,10 @@ import { useApp } from "./state/app";
 import { Client } from "./state/client";
 import { ClientContext } from "./state/context";
 import { answerServiceWorker } from "./state/push";
+import { followVisibleHeight } from "./ui/visibleHeight";
 
 answerServiceWorker();
+followVisibleHeight();
 const client = new Client(useApp, dialGateway, openAccountTabs());
 
 createRoot(document.getElementById("root")!).render(

@@ -7,6 +7,7 @@ import { openTabs } from "../sync/tabs";
 import type { AccountNews, AccountTabs } from "./accounttabs";
 import { emptySessionState, unsent, type AppState, type AppStore } from "./app";
 import { PendingLogOut } from "./logout";
+import { clearPlaces } from "./places";
 import { PushNotifications } from "./push";
 import { Session } from "./session";
 
@@ -116,6 +117,7 @@ export class Client {
     this.pendingLogOut.begin({ user: user.id, session: grant.session });
     this.tabs.tell({ t: "out", user: user.id });
     this.lastUser = null;
+    clearPlaces();
     // Before anything is waited for: from here on nothing can be written, sent or saved.
     this.endSession("loggingOut");
     const { turn } = this;

@@ -42,13 +42,18 @@ export class Timelines {
     this.timers.clear();
   }
 
+  /** Whether a conversation's window has its latest messages, or a given one. */
+  isOpen(id: string, around?: number): boolean {
+    const loaded = this.store.getState().timelines[id];
+    if (!loaded) return false;
+    return around ? around >= firstSeq(loaded) && around <= lastSeq(loaded) : !loaded.hasAfter;
+  }
+
   /** Opens a conversation's timeline: at the first unread message, or around a given one. */
   async open(id: string, around?: number) {
+    if (this.isOpen(id, around)) return;
     const s = this.store.getState();
     const c = s.conversations[id];
-    const loaded = s.timelines[id];
-    if (!around && loaded && !loaded.hasAfter) return;
-    if (around && loaded && around >= firstSeq(loaded) && around <= lastSeq(loaded)) return;
     const read = Math.max(c?.read ?? 0, s.localReadMarks[id] ?? 0);
     const manyUnread = c && c.seq - read > pageSize / 2 && c.unread > pageSize / 2;
     const center = around ?? (manyUnread ? c.seq - c.unread + 1 : 0);

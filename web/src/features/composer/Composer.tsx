@@ -1,4 +1,4 @@
-import { useEffect, useLayoutEffect, useRef, useState, type KeyboardEvent } from "react";
+import { useCallback, useEffect, useLayoutEffect, useRef, useState, type KeyboardEvent } from "react";
 import { useTranslation } from "../../i18n";
 import type { Summary } from "../../protocol/types";
 import { useApp } from "../../state/app";
@@ -37,11 +37,12 @@ export function withoutControls(text: string): string {
 
 type Props = {
   conversation: Summary;
+  onSent: () => void;
   onEditLast: () => void;
 };
 
 /** Shows the conversation's draft, and sends it. */
-export function Composer({ conversation: c, onEditLast }: Props) {
+export function Composer({ conversation: c, onSent, onEditLast }: Props) {
   const { t } = useTranslation();
   const { messages } = useSession();
   const { text: draftText, replyTo, edit } = useApp((s) => s.drafts[c.id] ?? emptyDraft);
@@ -56,12 +57,18 @@ export function Composer({ conversation: c, onEditLast }: Props) {
 
   useEffect(() => textarea.current?.focus(), [edit?.seq, replyTo?.seq, c.id]);
 
-  useLayoutEffect(() => {
+  const fitText = useCallback(() => {
     const element = textarea.current;
     if (!element) return;
     element.style.height = "auto";
-    element.style.height = Math.min(element.scrollHeight, 240) + "px";
-  }, [text]);
+    element.style.height = element.scrollHeight + "px";
+  }, []);
+  useLayoutEffect(() => fitText(), [text, fitText]);
+  // The lines break elsewhere in a window of another width.
+  useEffect(() => {
+    window.addEventListener("resize", fitText);
+    return () => window.removeEventListener("resize", fitText);
+  }, [fitText]);
 
   const body = withoutControls(text);
   const excessBytes = byteLength(body) - maxBytes;
@@ -88,6 +95,7 @@ export function Composer({ conversation: c, onEditLast }: Props) {
       return;
     }
     messages.send(c.id, body, replyTo?.seq ?? 0);
+    onSent();
     messages.changeDraft(c.id, emptied);
   };
 
@@ -149,7 +157,7 @@ export function Composer({ conversation: c, onEditLast }: Props) {
             onChange(e.currentTarget.value);
           }}
           rows={1}
-          className="min-w-0 flex-1 resize-none bg-transparent px-2 py-1.5 outline-none placeholder:text-dim"
+          className="max-h-[min(15rem,calc(var(--visible-height,100dvh)*0.35))] min-w-0 flex-1 resize-none bg-transparent px-2 py-1.5 outline-none pointer-coarse:py-2.5 placeholder:text-dim"
         />
         <Button
           kind="primary"

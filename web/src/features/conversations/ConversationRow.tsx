@@ -6,6 +6,7 @@ import { navigate } from "../../state/route";
 import { usePreview } from "../../text/usePreview";
 import { Avatar } from "../../ui/controls";
 import { formatShortTime } from "../../ui/time";
+import { useToday } from "../../ui/useToday";
 import { useConversationName, useDisplayName } from "../useDisplayName";
 
 type Props = {
@@ -31,6 +32,7 @@ function Row({
   tabbable: boolean;
 }) {
   const { t, i18n } = useTranslation();
+  useToday(); // the time of the last message is told by it
   const unread = useApp((s) => unreadOf(c, s.localReadMarks[c.id] ?? 0));
   const presence = useApp((s) => (c.peer ? s.presence[c.peer.id]?.state : undefined));
   const typingUser = useApp((s) => Object.keys(s.typing[c.id] ?? {})[0]);

@@ -21,6 +21,8 @@ export function ConversationView({ conversation: c }: { conversation: Summary })
   const me = useApp((s) => s.me)!.id;
   const { messages } = useSession();
   const [deleting, setDeleting] = useState<Message | null>(null);
+  const [sends, setSends] = useState(0);
+  const subject = useApp((s) => s.drafts[c.id]?.edit?.seq ?? s.drafts[c.id]?.replyTo?.seq ?? 0);
   const [members, setMembers] = useState(false);
   const name = useConversationName(c);
 
@@ -69,9 +71,16 @@ export function ConversationView({ conversation: c }: { conversation: Summary })
           </Button>
         )}
       </header>
-      <TimelineView conversation={c} onReply={reply} onEdit={edit} onDelete={setDeleting} />
+      <TimelineView
+        conversation={c}
+        subject={subject}
+        sends={sends}
+        onReply={reply}
+        onEdit={edit}
+        onDelete={setDeleting}
+      />
       <TypingIndicator conversation={c.id} />
-      <Composer conversation={c} onEditLast={editLast} />
+      <Composer conversation={c} onSent={() => setSends((n) => n + 1)} onEditLast={editLast} />
       {members && <MembersPanel conversation={c} onClose={() => setMembers(false)} />}
       {deleting && <DeleteDialog message={deleting} onClose={() => setDeleting(null)} />}
     </>

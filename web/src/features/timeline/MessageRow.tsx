@@ -1,4 +1,3 @@
-import { Menu } from "@base-ui/react/menu";
 import { memo, type MouseEvent, type ReactNode } from "react";
 import { useTranslation } from "../../i18n";
 import type { Message } from "../../protocol/types";
@@ -11,8 +10,8 @@ import { Avatar } from "../../ui/controls";
 import { Icon } from "../../ui/icons";
 import { refusalText } from "../../ui/problem";
 import { formatDateTime, formatTime } from "../../ui/time";
-import { useCopy } from "../../ui/useCopy";
 import { useDisplayName } from "../useDisplayName";
+import { ActionsButton, type MessageMenuHandle, type Readers } from "./MessageMenu";
 
 export type MessageState = "sending" | "accepted" | "delivered" | "read" | "failed";
 
@@ -24,21 +23,22 @@ const stateSymbols: Record<MessageState, string> = {
   failed: "!",
 };
 
-/** readBy and readers say how many of how many have read the message, where that is known. */
-type Readers = { readBy?: number; readers?: number };
-
 function StateIcon({ state, readBy, readers }: { state: MessageState } & Readers) {
   const { t } = useTranslation();
   const label = readers === undefined ? t(state) : t("readByCount", { count: readBy ?? 0, all: readers });
   const colour = state === "read" ? "text-accent" : state === "failed" ? "text-danger" : "text-dim";
   return (
-    <span className={`flex items-center gap-1 text-xs ${colour}`}>
+    // As wide for each state: the text beside it must not move when a message is accepted.
+    <span className={`relative w-5 text-right text-xs ${colour}`}>
       {readers !== undefined && (
-        <span aria-hidden className="hidden tabular-nums group-hover:inline">
+        <span
+          aria-hidden
+          className="invisible absolute right-full rounded bg-panel px-1 tabular-nums group-hover:visible"
+        >
           {readBy}/{readers}
         </span>
       )}
-      <span role="img" aria-label={label} title={label} className="tracking-tighter">
+      <span role="img" aria-label={label} title={label} className="tracking-tighter whitespace-nowrap">
         {stateSymbols[state]}
       </span>
     </span>
@@ -50,12 +50,15 @@ function MessageLayout({
   at,
   startsGroup,
   own,
+  marks,
   children,
 }: {
   sender: string;
   at: number;
   startsGroup: boolean;
   own: boolean;
+  /** What stands at the end of the last line. */
+  marks: ReactNode;
   children: ReactNode;
 }) {
   const { i18n } = useTranslation();
@@ -68,7 +71,8 @@ function MessageLayout({
         {startsGroup ? (
           <Avatar name={name} id={sender} />
         ) : (
-          <time className="hidden pt-1 text-[10px] text-dim group-hover:block">
+          // In the whole margin, and out of the flow: it appears without moving anything.
+          <time className="invisible absolute left-0 w-16 pt-1 text-center text-[10px] whitespace-nowrap text-dim group-hover:visible">
             {formatTime(at, i18n.language)}
           </time>
         )}
@@ -77,13 +81,14 @@ function MessageLayout({
         {startsGroup && (
           <p className="flex items-baseline gap-2">
             <bdi className="truncate font-semibold">{name}</bdi>
-            <time className="text-xs text-dim" title={formatDateTime(at, i18n.language)}>
+            <time className="text-xs whitespace-nowrap text-dim" title={formatDateTime(at, i18n.language)}>
               {formatTime(at, i18n.language)}
             </time>
           </p>
         )}
         {children}
       </div>
+      {marks && <span className="flex shrink-0 items-center gap-2 self-end">{marks}</span>}
     </div>
   );
 }
@@ -132,8 +137,6 @@ function MessageBody({ body }: { body: string }) {
   );
 }
 
-export type Permissions = { edit: boolean; delete: boolean };
-
 type Props = Readers & {
   message: Message;
   startsGroup: boolean;
@@ -141,79 +144,42 @@ type Props = Readers & {
   state?: MessageState;
   /** Called when the person may want to know readBy and readers. */
   onAskReaders: () => void;
-  permissions: Permissions;
+  canDelete: boolean;
   highlighted: boolean;
-  onReply: (m: Message) => void;
-  onEdit: (m: Message) => void;
-  onDelete: (m: Message) => void;
+  menu: MessageMenuHandle;
   onJump: (seq: number) => void;
 };
 
-/** Copies a message. The menu stays open, to say whether that worked. */
-function CopyItem({ text, className }: { text: string; className: string }) {
-  const [label, copy] = useCopy();
-  return (
-    <Menu.Item className={className + " max-w-72 [&>svg]:shrink-0"} closeOnClick={false} onClick={() => copy(text)}>
-      <Icon name="copy" size={16} /> <span aria-live="polite">{label}</span>
-    </Menu.Item>
-  );
-}
-
+/** A message. It is rendered again only when it has changed itself: all that it gets is the
+ * same object then, or a plain value. */
 export const MessageRow = memo(function MessageRow(p: Props) {
   const { t } = useTranslation();
   const m = p.message;
-  const itemStyle =
-    "flex cursor-pointer items-center gap-2 rounded-lg px-3 py-2 outline-none data-highlighted:bg-accent-soft";
+  const marks = !m.deleted_at && (m.edited_at || p.state) && (
+    <>
+      {m.edited_at ? <span className="text-xs text-dim">({t("edited")})</span> : null}
+      {p.state && <StateIcon state={p.state} readBy={p.readBy} readers={p.readers} />}
+    </>
+  );
   return (
     <article
       aria-label={t("messageLabel")}
       data-seq={m.seq}
       onPointerEnter={p.own ? p.onAskReaders : undefined}
-      className={p.highlighted ? "bg-accent-soft" : ""}
+      className={`pointer-coarse:select-none ${p.highlighted ? "bg-accent-soft" : ""}`}
     >
-      <MessageLayout sender={m.sender} at={m.at} startsGroup={p.startsGroup} own={p.own}>
+      <MessageLayout sender={m.sender} at={m.at} startsGroup={p.startsGroup} own={p.own} marks={marks}>
         {m.reply_to ? <Quote conversation={m.conversation} seq={m.reply_to} onJump={p.onJump} /> : null}
         {m.deleted_at ? <p className="text-dim italic">{t("deleted")}</p> : <MessageBody body={m.body} />}
-        <span className="absolute right-4 bottom-0.5 flex items-center gap-2">
-          {m.edited_at && !m.deleted_at ? <span className="text-xs text-dim">({t("edited")})</span> : null}
-          {p.state && !m.deleted_at && <StateIcon state={p.state} readBy={p.readBy} readers={p.readers} />}
-        </span>
         {!m.deleted_at && (
-          <div className="absolute -top-3 right-4 rounded-lg border border-line bg-raised opacity-0 shadow-sm group-focus-within:opacity-100 group-hover:opacity-100 pointer-coarse:opacity-100">
-            <Menu.Root onOpenChange={(open) => open && p.own && p.onAskReaders()}>
-              <Menu.Trigger
-                aria-label={t("actions")}
-                className="rounded-lg px-2 py-0.5 text-dim hover:text-fg"
-              >
-                ⋯
-              </Menu.Trigger>
-              <Menu.Portal>
-                <Menu.Positioner align="end" sideOffset={4}>
-                  <Menu.Popup className="z-10 min-w-40 rounded-xl border border-line bg-raised p-1 shadow-lg outline-none">
-                    {p.readers !== undefined && (
-                      <p className="px-3 py-1 text-sm text-dim">
-                        {t("readByCount", { count: p.readBy ?? 0, all: p.readers })}
-                      </p>
-                    )}
-                    <Menu.Item className={itemStyle} onClick={() => p.onReply(m)}>
-                      <Icon name="reply" size={16} /> {t("reply")}
-                    </Menu.Item>
-                    <CopyItem className={itemStyle} text={m.body} />
-                    {p.permissions.edit && (
-                      <Menu.Item className={itemStyle} onClick={() => p.onEdit(m)}>
-                        <Icon name="edit" size={16} /> {t("edit")}
-                      </Menu.Item>
-                    )}
-                    {p.permissions.delete && (
-                      <Menu.Item className={itemStyle + " text-danger"} onClick={() => p.onDelete(m)}>
-                        <Icon name="trash" size={16} /> {t("delete")}
-                      </Menu.Item>
-                    )}
-                  </Menu.Popup>
-                </Menu.Positioner>
-              </Menu.Portal>
-            </Menu.Root>
-          </div>
+          <ActionsButton
+            menu={p.menu}
+            message={m}
+            canEdit={p.own}
+            canDelete={p.canDelete}
+            readBy={p.readBy}
+            readers={p.readers}
+          />
         )}
       </MessageLayout>
     </article>
@@ -236,26 +202,30 @@ export function OutgoingRow({
   const { messages } = useSession();
   return (
     <article aria-label={t("messageLabel")}>
-      <MessageLayout sender={me} at={m.at} startsGroup={startsGroup} own>
+      <MessageLayout
+        sender={me}
+        at={m.at}
+        startsGroup={startsGroup}
+        own
+        marks={m.state !== "failed" && <StateIcon state={m.state} />}
+      >
         {m.replyTo ? <Quote conversation={m.conversation} seq={m.replyTo} onJump={onJump} /> : null}
         <div className={m.state === "failed" ? "" : "opacity-70"}>
           <MessageBody body={m.body} />
         </div>
-        <span className="flex items-center gap-2">
-          <StateIcon state={m.state} />
-          {m.state === "failed" && (
-            <span className="flex items-center gap-2 text-sm text-danger">
-              {t("failed")}
-              {m.code && <span className="text-dim">{refusalText(t, { code: m.code, field: "body" })}</span>}
-              <button type="button" className="font-medium underline" onClick={() => messages.retry(m.id)}>
-                {t("retry")}
-              </button>
-              <button type="button" className="font-medium underline" onClick={() => messages.discard(m.id)}>
-                {t("discard")}
-              </button>
-            </span>
-          )}
-        </span>
+        {m.state === "failed" && (
+          <span className="flex flex-wrap items-center gap-2 text-sm text-danger">
+            <StateIcon state={m.state} />
+            {t("failed")}
+            {m.code && <span className="text-dim">{refusalText(t, { code: m.code, field: "body" })}</span>}
+            <button type="button" className="font-medium underline" onClick={() => messages.retry(m.id)}>
+              {t("retry")}
+            </button>
+            <button type="button" className="font-medium underline" onClick={() => messages.discard(m.id)}>
+              {t("discard")}
+            </button>
+          </span>
+        )}
       </MessageLayout>
     </article>
   );

@@ -1,18 +1,27 @@
-import { useCallback, useEffect, useMemo, useState } from "react";
+import { Menu } from "@base-ui/react/menu";
+import { useCallback, useEffect, useMemo, useRef, useState, type HTMLAttributes } from "react";
 import { useTranslation } from "../../i18n";
-import { VList } from "virtua";
+import { Virtualizer } from "virtua";
 import type { Message, Summary } from "../../protocol/types";
 import { unreadOf, useApp } from "../../state/app";
 import { useSession } from "../../state/context";
+import { getPlace } from "../../state/places";
 import { readByOthers, readerCount } from "../../sync/summary";
 import { Icon } from "../../ui/icons";
 import { formatDay } from "../../ui/time";
-import { MessageRow, OutgoingRow, type MessageState, type Permissions } from "./MessageRow";
-import { buildRows, firstUnread } from "./rows";
+import { useLongPress } from "../../ui/useLongPress";
+import { useToday } from "../../ui/useToday";
+import { actionsId, MessageMenu, type MenuSubject } from "./MessageMenu";
+import { MessageRow, OutgoingRow, type MessageState } from "./MessageRow";
+import { buildRows, firstUnread, type Row } from "./rows";
 import { useTimelineScroll } from "./useTimelineScroll";
 
 type Props = {
   conversation: Summary;
+  /** The seq of the message that is edited or replied to; 0 for none. */
+  subject: number;
+  /** How often the user has sent a message here. */
+  sends: number;
   onReply: (m: Message) => void;
   onEdit: (m: Message) => void;
   onDelete: (m: Message) => void;
@@ -20,41 +29,101 @@ type Props = {
 
 const noMessages: never[] = [];
 
-export function TimelineView({ conversation: c, onReply, onEdit, onDelete }: Props) {
+export function TimelineView({ conversation: c, subject, sends, onReply, onEdit, onDelete }: Props) {
   const { t, i18n } = useTranslation();
-  const { conversations, timelines } = useSession();
+  const { conversations, timelines, marks: markSender } = useSession();
   const me = useApp((s) => s.me)!.id;
   const timeline = useApp((s) => s.timelines[c.id]);
   const outbox = useApp((s) => s.outbox);
   const marks = useApp((s) => s.marks[c.id]);
   const connection = useApp((s) => s.connection);
   const unread = useApp((s) => unreadOf(c, s.localReadMarks[c.id] ?? 0));
-  // What was read when the timeline was opened: the line of new messages stays
-  // there while the user reads on.
-  const [readFrom] = useState(() => Math.max(c.seq - unread, 0));
-  const [openedAt] = useState(c.seq);
+  useToday(); // the rows of days are named after it
+  const [menu] = useState(() => Menu.createHandle<MenuSubject>());
+  const [place] = useState(() => {
+    const p = getPlace(me, c.id);
+    // A server that was set back may not have got there again.
+    return p?.anchor && p.anchor.seq > c.seq ? undefined : p;
+  });
+  const [skipped, setSkipped] = useState(place?.skipped);
+  // What was read when the timeline was opened, and what there was: the line of new
+  // messages stays there while the user reads on, and what arrives later is not new.
+  const [line, setLine] = useState(() => ({
+    read: Math.max(skipped ? skipped.from - 1 : c.seq - unread, 0),
+    last: c.seq,
+  }));
 
+  const startSeq = place?.anchor?.seq ?? place?.skipped?.from;
+  const [opened, setOpened] = useState(() => timelines.isOpen(c.id, startSeq));
   useEffect(() => {
+    if (timeline && opened) return;
     // Again on reconnection: the first attempt may have failed.
-    if (!timeline) void timelines.open(c.id).catch(() => {});
-  }, [timelines, c.id, timeline, connection]);
+    void timelines.open(c.id, opened ? undefined : startSeq).then(
+      () => setOpened(true),
+      () => timeline && setOpened(true),
+    );
+  }, [timelines, c.id, timeline, opened, startSeq, connection]);
 
   const outgoing = useMemo(() => outbox.filter((m) => m.conversation === c.id), [outbox, c.id]);
   const messages = timeline?.messages ?? noMessages;
+  const hasBefore = timeline?.hasBefore ?? true;
   const firstNew = useMemo(() => {
-    const seq = firstUnread(messages, readFrom, me);
-    return seq <= openedAt ? seq : 0; // what arrives after that is not new
-  }, [messages, readFrom, openedAt, me]);
+    const seq = firstUnread(messages, line.read, me);
+    const isLoaded = !hasBefore || (messages[0]?.seq ?? 0) <= line.read + 1;
+    return isLoaded && seq <= line.last ? seq : 0;
+  }, [messages, hasBefore, line, me]);
+  const hasAfter = timeline?.hasAfter ?? false;
   const rows = useMemo(
-    () => buildRows(messages, timeline?.hasAfter ? [] : outgoing, me, firstNew, timeline?.hasBefore ?? true),
-    [messages, outgoing, me, firstNew, timeline?.hasBefore, timeline?.hasAfter],
+    () => buildRows(messages, outgoing, me, firstNew, { hasBefore, hasAfter }),
+    [messages, outgoing, me, firstNew, hasBefore, hasAfter],
   );
 
-  const { list, range, keepPosition, onScroll, away, highlighted, jumpTo, jumpToLatest } = useTimelineScroll({
+  const onSkippedSeen = useCallback(() => setSkipped(undefined), []);
+  const {
+    scroller,
+    list,
+    range,
+    keepPosition,
+    onScroll,
+    onScrollEnd,
+    onResize,
+    away,
+    isAtEnd,
+    highlighted,
+    jumpTo,
+    jumpToLatest,
+    jumpToSkipped,
+  } = useTimelineScroll({
     conversation: c.id,
     timeline,
+    lastMessage: c.seq,
+    opened,
     rows,
-    hasRead: readFrom > 0,
+    hasRead: line.read > 0,
+    place,
+    skipped,
+    onSkippedSeen,
+    subject,
+  });
+
+  const seenSends = useRef(sends);
+  useEffect(() => {
+    if (sends === seenSends.current) return;
+    seenSends.current = sends;
+    if (unread > 0 && !skipped && !isAtEnd()) {
+      const read = c.seq - unread;
+      setSkipped({ from: read + 1, count: unread });
+      setLine({ read, last: c.seq });
+    }
+    void jumpToLatest();
+  }, [sends, unread, skipped, c.seq, isAtEnd, jumpToLatest]);
+  const markSkippedRead = () => {
+    setSkipped(undefined);
+    markSender.markRead(c.id, c.seq);
+  };
+  const longPress = useLongPress((e) => {
+    const seq = e.closest<HTMLElement>("[data-seq]")?.dataset.seq;
+    if (seq) menu.open(actionsId(Number(seq)));
   });
 
   const onJump = useCallback((seq: number) => void jumpTo(seq), [jumpTo]);
@@ -75,12 +144,7 @@ export function TimelineView({ conversation: c, onReply, onEdit, onDelete }: Pro
     [conversations, c.id],
   );
   const isManager = c.role === "owner" || c.role === "admin";
-  // The same objects each time: a row renders when one of its properties changes.
-  const permissionsFor = useMemo(() => {
-    const own: Permissions = { edit: true, delete: true };
-    const others: Permissions = { edit: false, delete: isManager && c.kind !== "direct" };
-    return (m: Message) => (m.sender === me ? own : others);
-  }, [isManager, c.kind, me]);
+  const canDelete = isManager && c.kind !== "direct";
 
   if (!timeline)
     return (
@@ -98,80 +162,97 @@ export function TimelineView({ conversation: c, onReply, onEdit, onDelete }: Pro
       {rows.length <= 1 && messages.length === 0 && (
         <p className="m-auto p-8 text-center text-dim">{t("emptyConversation")}</p>
       )}
-      <VList
-        ref={list}
-        shift={keepPosition}
-        onScroll={onScroll}
-        className="flex-1 pb-3"
+      {skipped && (
+        <div
+          role="status"
+          className="flex flex-wrap items-center gap-x-3 gap-y-1 border-b border-line bg-accent-soft px-4 py-1.5 text-sm"
+        >
+          <span className="grow basis-56">{t("skipped", { count: skipped.count })}</span>
+          <button type="button" className="font-medium underline" onClick={jumpToSkipped}>
+            {t("backToUnread")}
+          </button>
+          <button type="button" className="text-dim underline" onClick={markSkippedRead}>
+            {t("markRead")}
+          </button>
+        </div>
+      )}
+      <div
+        ref={scroller}
+        className="min-h-0 flex-1 overflow-y-auto pb-3"
+        style={{ contain: "strict" }}
         tabIndex={0}
         data-timeline
         data-first={range.first}
         data-last={range.last}
+        {...longPress}
       >
-        {rows.map((row) => {
-          switch (row.kind) {
-            case "start":
-              return messages.length === 0 ? (
-                <div key={row.key} />
-              ) : (
-                <p key={row.key} className="px-4 pt-6 pb-2 text-center text-sm text-dim">
-                  {t("startOfHistory")}
-                </p>
-              );
-            case "day":
-              return (
-                <div
-                  key={row.key}
-                  className="flex items-center gap-3 px-4 pt-4 pb-1 text-xs font-medium text-dim"
-                >
-                  <span className="h-px flex-1 bg-line" />
-                  {formatDay(row.at, i18n.language, t("today"), t("yesterday"))}
-                  <span className="h-px flex-1 bg-line" />
-                </div>
-              );
-            case "new":
-              return (
-                <div
-                  key={row.key}
-                  data-new
-                  className="flex items-center gap-3 px-4 pt-2 text-xs font-semibold text-accent"
-                >
-                  <span className="h-px flex-1 bg-accent" />
-                  {t("newMessages")}
-                  <span className="h-px flex-1 bg-accent" />
-                </div>
-              );
-            case "outgoing":
-              return (
-                <OutgoingRow
-                  key={row.key}
-                  message={row.message}
-                  startsGroup={row.startsGroup}
-                  me={me}
-                  onJump={onJump}
-                />
-              );
-            case "message":
-              return (
-                <MessageRow
-                  key={row.key}
-                  message={row.message}
-                  startsGroup={row.startsGroup}
-                  own={row.message.sender === me}
-                  state={stateFor(row.message)}
-                  {...readersOf(row.message)}
-                  onAskReaders={askReaders}
-                  permissions={permissionsFor(row.message)}
-                  highlighted={highlighted === row.message.seq}
-                  onReply={onReply}
-                  onEdit={onEdit}
-                  onDelete={onDelete}
-                  onJump={onJump}
-                />
-              );
-          }
-        })}
-      </VList>
+        <Virtualizer
+          ref={list}
+          data={rows}
+          shift={keepPosition}
+          onScroll={onScroll}
+          onScrollEnd={onScrollEnd}
+          onResize={onResize}
+        >
+          {(row: Row) => {
+            switch (row.kind) {
+              case "start":
+                return messages.length === 0 ? (
+                  <div key={row.key} />
+                ) : (
+                  <p key={row.key} className="px-4 pt-6 pb-2 text-center text-sm text-dim">
+                    {t("startOfHistory")}
+                  </p>
+                );
+              case "day":
+                return (
+                  <Divider key={row.key} className="pt-4 pb-1 font-medium text-dim" rule="bg-line">
+                    {formatDay(row.at, i18n.language, t("today"), t("yesterday"))}
+                  </Divider>
+                );
+              case "new":
+                return (
+                  <Divider key={row.key} data-new className="pt-2 font-semibold text-accent" rule="bg-accent">
+                    {t("newMessages")}
+                  </Divider>
+                );
+              case "gap":
+                return (
+                  <Divider key={row.key} className="py-2 text-dim" rule="bg-line">
+                    {t("notLoaded")}
+                  </Divider>
+                );
+              case "outgoing":
+                return (
+                  <OutgoingRow
+                    key={row.key}
+                    message={row.message}
+                    startsGroup={row.startsGroup}
+                    me={me}
+                    onJump={onJump}
+                  />
+                );
+              case "message":
+                return (
+                  <MessageRow
+                    key={row.key}
+                    message={row.message}
+                    startsGroup={row.startsGroup}
+                    own={row.message.sender === me}
+                    state={stateFor(row.message)}
+                    {...readersOf(row.message)}
+                    onAskReaders={askReaders}
+                    canDelete={canDelete || row.message.sender === me}
+                    highlighted={highlighted === row.message.seq}
+                    menu={menu}
+                    onJump={onJump}
+                  />
+                );
+            }
+          }}
+        </Virtualizer>
+      </div>
+      <MessageMenu menu={menu} onOpen={askReaders} onReply={onReply} onEdit={onEdit} onDelete={onDelete} />
       {away && (
         <button
           type="button"
@@ -188,5 +269,21 @@ export function TimelineView({ conversation: c, onReply, onEdit, onDelete }: Pro
         </button>
       )}
     </section>
+  );
+}
+
+/** A line across the timeline, with words in it. */
+function Divider({
+  rule,
+  className,
+  children,
+  ...rest
+}: HTMLAttributes<HTMLDivElement> & { /** The line's color. */ rule: string }) {
+  return (
+    <div {...rest} className={`flex items-center gap-3 px-4 text-xs ${className}`}>
+      <span className={`h-px flex-1 ${rule}`} />
+      {children}
+      <span className={`h-px flex-1 ${rule}`} />
+    </div>
   );
 }

@@ -7,6 +7,8 @@ export type Row =
   | { kind: "start"; key: string }
   | { kind: "day"; key: string; at: number }
   | { kind: "new"; key: string }
+  /** Messages that are not loaded, before the user's own latest ones. */
+  | { kind: "gap"; key: string }
   | { kind: "message"; key: string; message: Message; startsGroup: boolean }
   | { kind: "outgoing"; key: string; message: OutboxMessage; startsGroup: boolean };
 
@@ -18,7 +20,7 @@ export function buildRows(
   outgoing: OutboxMessage[],
   me: string,
   firstUnread: number,
-  hasBefore: boolean,
+  { hasBefore, hasAfter }: { hasBefore: boolean; hasAfter: boolean },
 ): Row[] {
   const rows: Row[] = [];
   if (!hasBefore) rows.push({ kind: "start", key: "start" });
@@ -42,8 +44,12 @@ export function buildRows(
     previous = { sender: message.sender, at: message.at };
   }
   const stored = new Set(messages.filter((m) => m.sender === me).map((m) => m.client_id));
-  for (const message of outgoing) {
-    if (stored.has(message.id)) continue;
+  const unstored = outgoing.filter((m) => !stored.has(m.id));
+  if (hasAfter && unstored.length > 0) {
+    rows.push({ kind: "gap", key: "gap" });
+    if (previous) previous = { ...previous, sender: "" };
+  }
+  for (const message of unstored) {
     addDay(message.at);
     rows.push({
       kind: "outgoing",

@@ -1,10 +1,14 @@
 import { describe, expect, it } from "vitest";
 import type { Row } from "./rows";
 import {
+  anchorAt,
   frontChanged,
   initialScroll,
   lastVisibleSeq,
+  offsetToShow,
+  readInView,
   scrollForRows,
+  scrollForSize,
   scrollForViewport,
   type ScrollState,
 } from "./scroll";
@@ -14,105 +18,188 @@ const message = (seq: number) =>
 const outgoing = (id: string) => ({ kind: "outgoing", key: id, message: { id }, startsGroup: true }) as Row;
 const line: Row = { kind: "new", key: "new" };
 const day: Row = { kind: "day", key: "day", at: 0 };
-const opened = { loaded: true, hasRead: true };
-const at = (over: Partial<ScrollState> = {}): ScrollState => ({
-  positioned: true,
+const shown = { loaded: true, missing: 0, hasRead: true, height: 400 };
+const toUnread = initialScroll({ to: "unread" });
+const state = (over: Partial<ScrollState> = {}): ScrollState => ({
+  goal: undefined,
   atEnd: true,
-  lastKey: "m2",
+  below: 0,
+  seen: { offset: 0, height: 0, contentHeight: 0 },
   ...over,
 });
 
 describe("opening a timeline", () => {
   it("waits for the messages", () => {
-    const start = initialScroll([]);
-    expect(scrollForRows(start, [], { loaded: false, hasRead: true })).toEqual({
-      state: start,
-      follows: false,
+    expect(scrollForRows(toUnread, [outgoing("a")], { ...shown, loaded: false })).toEqual({
+      state: toUnread,
     });
-    expect(scrollForRows(start, [outgoing("a")], { loaded: false, hasRead: true }).target).toBeUndefined();
-    expect(scrollForRows(start, [], opened).target).toBeUndefined();
+    expect(scrollForRows(toUnread, [], shown)).toEqual({ state: toUnread });
   });
 
-  it("starts at the end when there is nothing new", () => {
-    const { state, target } = scrollForRows(initialScroll([]), [day, message(1), message(2)], opened);
-    expect(target).toEqual({ index: 2, align: "end" });
-    expect(state).toEqual({ positioned: true, atEnd: true, lastKey: "m2" });
+  it("starts at the end when there is nothing new, or nothing was read before", () => {
+    const atEnd = { state: state(), target: "end" };
+    expect(scrollForRows(toUnread, [day, message(1), message(2)], shown)).toEqual(atEnd);
+    expect(scrollForRows(toUnread, [day, line, message(1)], { ...shown, hasRead: false })).toEqual(atEnd);
   });
 
-  it("starts with the row above the line of new messages", () => {
-    const rows = [day, message(1), line, message(2)];
-    for (const start of [initialScroll([]), initialScroll(rows)]) {
-      const { state, target, follows } = scrollForRows(start, rows, opened);
-      expect(target).toEqual({ index: 1, align: "start" });
-      expect(state).toEqual({ positioned: true, atEnd: false, lastKey: "m2" });
-      expect(follows).toBe(false);
-    }
-    expect(scrollForRows(initialScroll([]), [line, message(2)], opened).target).toEqual({
-      index: 0,
-      align: "start",
+  it("starts with the line of new messages in view, whatever is above it", () => {
+    expect(scrollForRows(toUnread, [day, message(1), line, message(2)], shown)).toEqual({
+      state: state({ atEnd: false }),
+      target: { index: 2, offset: -100 },
     });
-  });
-
-  it("starts at the end when nothing was read before", () => {
-    const rows = [day, line, message(1)];
-    const { target, state } = scrollForRows(initialScroll([]), rows, { loaded: true, hasRead: false });
-    expect(target).toEqual({ index: 2, align: "end" });
-    expect(state.atEnd).toBe(true);
   });
 
   it("starts with the user's own message that is not stored yet", () => {
     const rows = [message(1), line, message(2), outgoing("a")];
-    const { target, follows } = scrollForRows(initialScroll([]), rows, opened);
-    expect(target).toEqual({ index: 3, align: "end" });
-    expect(follows).toBe(true);
+    expect(scrollForRows(toUnread, rows, shown).target).toBe("end");
+    // Unless much is unread that comes before it.
+    expect(scrollForRows(toUnread, rows, { ...shown, missing: 90 }).target).toMatchObject({ index: 1 });
+  });
+
+  it("starts where the user was before", () => {
+    const start = initialScroll({ to: "anchor", anchor: { seq: 2, offset: -30 } });
+    expect(scrollForRows(start, [day, message(1), message(2), line, message(3)], shown)).toEqual({
+      state: state({ atEnd: false }),
+      target: { index: 2, offset: 30 },
+    });
+    expect(scrollForRows(start, [day, message(4), message(5)], shown).target).toMatchObject({ index: 1 });
+    expect(scrollForRows(start, [day, message(1)], shown).target).toMatchObject({ index: 1 });
+  });
+
+  it("begins again when everything is loaded again", () => {
+    expect(scrollForRows(state(), [], { ...shown, loaded: false }).state).toEqual(toUnread);
   });
 });
 
-describe("new rows", () => {
-  it("are followed at the end", () => {
-    const { target, follows, state } = scrollForRows(at(), [message(1), message(2), message(3)], opened);
-    expect(target).toEqual({ index: 2, align: "end" });
-    expect(follows).toBe(true);
-    expect(state.lastKey).toBe("m3");
+describe("changed rows", () => {
+  it.each([
+    ["at the end", [message(1), message(2), message(3)]],
+    // As after a reconnection, when what others wrote comes before the user's own.
+    ["before the last one", [message(1), message(3), message(4), message(5), message(2)]],
+    ["at the front", [message(0), message(1), message(2)]],
+    ["that were sent and are stored", [message(1), message(2)]],
+  ])("%s are followed at the end", (_, rows) => {
+    expect(scrollForRows(state({ below: 50 }), rows, shown)).toEqual({ state: state(), target: "end" });
   });
 
-  it("do not move what is read further up", () => {
-    const { target, follows, state } = scrollForRows(at({ atEnd: false }), [message(2), message(3)], opened);
-    expect(target).toBeUndefined();
-    expect(follows).toBe(false);
-    expect(state.lastKey).toBe("m3");
+  it("do not move what is read further up, the user's own in another tab neither", () => {
+    const above = state({ atEnd: false });
+    expect(scrollForRows(above, [message(2), outgoing("a")], shown)).toEqual({ state: above });
+  });
+});
+
+describe("going to the end", () => {
+  const going = state({ atEnd: false, goal: { to: "end" } });
+
+  it("waits for the latest messages, but not to show what the user has just written", () => {
+    const before = { ...shown, missing: 9 };
+    expect(scrollForRows(going, [message(1)], before)).toEqual({ state: going, target: undefined });
+    expect(scrollForRows(going, [message(1), outgoing("a")], before)).toEqual({
+      state: going,
+      target: "end",
+    });
+    expect(scrollForRows(going, [message(9)], shown)).toEqual({ state: state(), target: "end" });
   });
 
-  it("are followed from anywhere when the user wrote them", () => {
-    const { target } = scrollForRows(at({ atEnd: false }), [message(2), outgoing("a")], opened);
-    expect(target).toEqual({ index: 1, align: "end" });
-  });
-
-  it("at the front change nothing", () => {
-    const { target, state } = scrollForRows(at(), [message(0), message(1), message(2)], opened);
-    expect(target).toBeUndefined();
-    expect(state).toEqual(at());
-  });
-
-  it("are not followed again when a message that was sent is stored", () => {
-    const sent = scrollForRows(at(), [message(2), outgoing("m3")], opened).state;
-    expect(scrollForRows(sent, [message(2), message(3)], opened)).toMatchObject({ follows: false });
+  it("has a way back", () => {
+    const back = state({ goal: { to: "line", seq: 4 } });
+    expect(scrollForRows(back, [message(3), line, message(5)], shown)).toEqual({
+      state: state({ atEnd: false }),
+      target: { index: 2, offset: -100 },
+    });
   });
 });
 
 describe("scrolling", () => {
-  const view = (offset: number) => ({ offset, height: 500, contentHeight: 5000 });
+  const view = (offset: number, contentHeight = 5000) => ({ offset, height: 500, contentHeight });
 
   it.each([
-    ["at the end", 4500, false, { atEnd: true, away: false, loadOlder: false, loadNewer: true }],
-    ["near the end", 4421, false, { atEnd: true, away: false, loadOlder: false, loadNewer: true }],
-    ["above the end", 4419, false, { atEnd: false, away: true, loadOlder: false, loadNewer: true }],
-    ["at the end of a window", 4500, true, { atEnd: false, away: false, loadOlder: false, loadNewer: true }],
-    ["in the middle", 2000, false, { atEnd: false, away: true, loadOlder: false, loadNewer: false }],
-    ["near the front", 799, false, { atEnd: false, away: true, loadOlder: true, loadNewer: false }],
-  ])("%s", (_, offset, hasAfter, want) => {
-    const { state, ...decision } = scrollForViewport(at(), view(offset), hasAfter);
-    expect({ atEnd: state.atEnd, ...decision }).toEqual(want);
+    ["at the end", 4500, 0, { atEnd: true, away: false, loadOlder: false, loadNewer: true }],
+    ["near the end", 4421, 0, { atEnd: true, away: false, loadOlder: false, loadNewer: true }],
+    ["above the end", 4419, 0, { atEnd: false, away: true, loadOlder: false, loadNewer: true }],
+    ["at the end of a window", 4500, 9, { atEnd: false, away: false, loadOlder: false, loadNewer: true }],
+    ["in the middle", 2000, 0, { atEnd: false, away: true, loadOlder: false, loadNewer: false }],
+    ["near the front", 799, 0, { atEnd: false, away: true, loadOlder: true, loadNewer: false }],
+  ])("%s", (_, offset, missing, want) => {
+    const before = state({ atEnd: missing === 0, seen: view(4500) });
+    const { state: next, ...decision } = scrollForViewport(before, view(offset), missing);
+    expect({ atEnd: next.atEnd, ...decision }).toEqual(want);
+  });
+
+  it("leaves the end only upwards", () => {
+    const grown = scrollForViewport(state({ seen: view(4500) }), view(4500, 5300), 0);
+    expect(grown).toMatchObject({ state: { atEnd: true, below: 0 }, away: false });
+    const left = scrollForViewport(grown.state, view(4499, 5300), 0);
+    expect(left).toMatchObject({ state: { atEnd: false }, away: true });
+  });
+
+  it("keeps a distance from the end that the user has chosen, not one that came by itself", () => {
+    const chosen = scrollForViewport(state({ seen: view(4500) }), view(4470), 0).state;
+    expect(chosen).toMatchObject({ atEnd: true, below: 30 });
+    // Rows were measured and are smaller; the browser says so before the list does.
+    expect(scrollForViewport(chosen, view(4460, 5010), 0).state).toMatchObject({
+      atEnd: true,
+      below: 30,
+    });
+  });
+
+  it("follows messages that were missing at the end, unless they are many", () => {
+    const gap = scrollForViewport(state({ seen: view(4500) }), view(4500), 90);
+    expect(gap).toMatchObject({ state: { atEnd: true }, loadNewer: true });
+    const rows = [message(1), message(2)];
+    expect(scrollForRows(gap.state, rows, { ...shown, missing: 30 }).target).toBe("end");
+    const many = scrollForViewport(state({ seen: view(4500) }), view(4500), 500);
+    expect(many).toMatchObject({ state: { atEnd: false } });
+    expect(scrollForRows(many.state, rows, { ...shown, missing: 440 }).target).toBeUndefined();
+  });
+});
+
+describe("a change of size", () => {
+  const view = { offset: 4500, height: 300, contentHeight: 5000 };
+
+  it("keeps in view what was at the end of the viewport", () => {
+    expect(scrollForSize(state(), view)).toBe(4700);
+    expect(scrollForSize(state({ below: 50 }), view)).toBe(4650);
+    expect(scrollForSize(state({ below: 200 }), view)).toBeUndefined();
+  });
+
+  it("changes nothing further up, or on the way elsewhere", () => {
+    expect(scrollForSize(state({ atEnd: false }), view)).toBeUndefined();
+    expect(scrollForSize(state({ goal: { to: "end" } }), view)).toBeUndefined();
+  });
+
+  it.each([
+    ["in view", 4600, 4700, undefined],
+    ["below", 4780, 4820, 4520],
+    ["above", 4480, 4520, 4480],
+    ["higher than the viewport, below", 4600, 5000, 4600],
+    ["higher than the viewport, above", 4200, 4700, 4400],
+    ["all over the viewport", 4400, 4900, undefined],
+  ])("shows the message that is edited: %s", (_, top, bottom, want) => {
+    expect(offsetToShow(view, top, bottom)).toBe(want);
+  });
+});
+
+describe("the place of the user", () => {
+  it("is that of the first message in view", () => {
+    const rows = [day, message(1), line, message(2)];
+    const topOf = (i: number) => i * 40 - 70.4;
+    expect(anchorAt(rows, 1, topOf)).toEqual({ seq: 1, offset: -30 });
+    expect(anchorAt(rows, 2, topOf)).toEqual({ seq: 2, offset: 50 });
+    expect(anchorAt([outgoing("a")], 0, topOf)).toBeUndefined();
+  });
+});
+
+describe("what counts as read", () => {
+  it("is what is in view", () => {
+    expect(readInView(undefined, 3, 9)).toEqual({ read: 9, skipped: undefined });
+  });
+
+  it("is not what was jumped over, until its beginning was in view", () => {
+    const skipped = { from: 5, count: 80 };
+    expect(readInView(skipped, 70, 90)).toEqual({ read: 0, skipped });
+    expect(readInView(skipped, 0, 90)).toEqual({ read: 0, skipped });
+    expect(readInView(skipped, 5, 20)).toEqual({ read: 20, skipped: undefined });
   });
 });
 

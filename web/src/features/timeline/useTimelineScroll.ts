@@ -1,9 +1,23 @@
-import { useCallback, useEffect, useLayoutEffect, useRef, useState, type RefObject } from "react";
-import type { VListHandle } from "virtua";
+import { useCallback, useEffect, useLayoutEffect, useRef, useState } from "react";
+import { flushSync } from "react-dom";
+import type { VirtualizerHandle } from "virtua";
+import { useApp } from "../../state/app";
 import { useClient, useSession } from "../../state/context";
+import { setPlace, type Anchor, type Place, type Skipped } from "../../state/places";
 import { firstSeq, lastSeq, type Timeline } from "../../sync/timeline";
 import type { Row } from "./rows";
-import { frontChanged, initialScroll, lastVisibleSeq, scrollForRows, scrollForViewport } from "./scroll";
+import {
+  anchorAt,
+  frontChanged,
+  initialScroll,
+  lastVisibleSeq,
+  offsetToShow,
+  readInView,
+  scrollForRows,
+  scrollForSize,
+  scrollForViewport,
+  type Goal,
+} from "./scroll";
 
 /** How long a message stays highlighted after the jump to it. */
 const highlightTime = 2000;
@@ -13,89 +27,251 @@ const readDelay = 150;
 type Options = {
   conversation: string;
   timeline: Timeline | undefined;
+  /** The seq of the conversation's latest message. */
+  lastMessage: number;
+  /** Whether the timeline is the one to begin with. */
+  opened: boolean;
   rows: Row[];
   /** Whether something of the conversation was read before it was opened. */
   hasRead: boolean;
+  /** Where the user was before, if that is known. */
+  place: Place | undefined;
+  skipped: Skipped | undefined;
+  /** Called when the user has come to what was skipped. */
+  onSkippedSeen: () => void;
+  /** The seq of the message that is edited or replied to, which stays in view; 0 for none. */
+  subject: number;
 };
 
 /** Scrolls a timeline, loads its pages, and marks what is in view as read.
  * The decisions are those of scroll.ts. */
-export function useTimelineScroll({ conversation, timeline, rows, hasRead }: Options) {
+export function useTimelineScroll(options: Options) {
+  const { conversation, timeline, lastMessage, rows, hasRead, skipped, onSkippedSeen, subject } = options;
   const { timelines } = useSession();
-  const list = useRef<VListHandle>(null);
-  const scroll = useRef(initialScroll(rows));
+  const me = useApp((s) => s.me)!.id;
+  const connection = useApp((s) => s.connection);
+  const scroller = useRef<HTMLDivElement>(null);
+  const list = useRef<VirtualizerHandle>(null);
+  const [start] = useState((): Goal => {
+    const anchor = options.place?.anchor;
+    return anchor ? { to: "anchor", anchor } : { to: "unread" };
+  });
+  const scroll = useRef(initialScroll(start));
   const [away, setAway] = useState(false);
   const [highlighted, setHighlighted] = useState(0);
-  const latestRows = useRef(rows);
-  useLayoutEffect(() => {
-    latestRows.current = rows;
-  });
+  const hasAfter = timeline?.hasAfter ?? false;
+  const missing = timeline?.hasAfter ? Math.max(1, lastMessage - lastSeq(timeline)) : 0;
+  const loaded = timeline !== undefined && options.opened;
+  /** What is shown, for what happens between two renderings. */
+  const shown = useRef({ rows, missing, skipped, subject });
+  /** Where the user is, once that is known. */
+  const anchor = useRef<Anchor | undefined>(options.place?.anchor);
+  /** Whether the latest messages could not be loaded for who wanted to see them. What
+   * the user has written offline is shown meanwhile, and would vanish once stored. */
+  const triesLatestAgain = useRef(false);
+  /** Whether the subject was in view when the position was seen last. */
+  const hasSubjectInView = useRef(false);
 
   const range = { first: timeline ? firstSeq(timeline) : 0, last: timeline ? lastSeq(timeline) : 0 };
   const previousRange = useRef(range);
   const keepPosition = frontChanged(previousRange.current, range);
   useLayoutEffect(() => {
+    shown.current = { rows, missing, skipped, subject };
     previousRange.current = range;
   });
 
-  const loaded = timeline !== undefined;
-  useLayoutEffect(() => {
-    const { state, target, follows } = scrollForRows(scroll.current, rows, { loaded, hasRead });
-    scroll.current = state;
-    if (target) list.current?.scrollToIndex(target.index, { align: target.align });
-    if (follows) timelines.trimOldest(conversation);
-  }, [timelines, conversation, rows, loaded, hasRead]);
+  const viewport = useCallback(() => {
+    const e = scroller.current;
+    return { offset: e?.scrollTop ?? 0, height: e?.clientHeight ?? 0, contentHeight: e?.scrollHeight ?? 0 };
+  }, []);
 
-  const markVisibleRead = useMarkRead(conversation, list, rows);
+  /** Whether the list is where it is to be: until then its position says nothing. */
+  const isPositioned = useCallback(() => {
+    const to = scroll.current.goal?.to;
+    return scroller.current !== null && (to === undefined || to === "end");
+  }, []);
 
-  const hasAfter = timeline?.hasAfter ?? false;
-  const onScroll = useCallback(() => {
+  const subjectEdges = useCallback(() => {
+    const { rows, subject } = shown.current;
+    const index = subject > 0 ? rows.findIndex((r) => r.kind === "message" && r.message.seq === subject) : -1;
+    if (!list.current || index < 0) return undefined;
+    const top = list.current.getItemOffset(index);
+    return { top, bottom: top + list.current.getItemSize(index) };
+  }, []);
+
+  const readTo = useCallback(() => {
     const l = list.current;
-    if (!l || !scroll.current.positioned) return;
-    const viewport = { offset: l.scrollOffset, height: l.viewportSize, contentHeight: l.scrollSize };
-    const decision = scrollForViewport(scroll.current, viewport, hasAfter);
+    if (!l || !isPositioned()) return 0;
+    const { rows, skipped } = shown.current;
+    const { offset, height } = viewport();
+    const first = anchorAt(rows, l.findItemIndex(offset), () => 0)?.seq ?? 0;
+    const last = lastVisibleSeq(rows, l.findItemIndex(offset + height - 1));
+    const decision = readInView(skipped, first, last);
+    if (skipped && !decision.skipped) onSkippedSeen();
+    return decision.read;
+  }, [isPositioned, onSkippedSeen, viewport]);
+  const markInViewRead = useMarkRead(conversation, rows, readTo);
+
+  /** Takes in where the list is scrolled to. */
+  const look = useCallback(() => {
+    const l = list.current;
+    if (!l || !isPositioned()) return undefined;
+    const v = viewport();
+    const { rows, missing } = shown.current;
+    const decision = scrollForViewport(scroll.current, v, missing);
     scroll.current = decision.state;
+    anchor.current = decision.state.atEnd
+      ? undefined
+      : anchorAt(rows, l.findItemIndex(v.offset), (i) => l.getItemOffset(i) - v.offset);
+    const edges = subjectEdges();
+    hasSubjectInView.current = !!edges && edges.bottom > v.offset && edges.top < v.offset + v.height;
     setAway(decision.away);
+    return decision;
+  }, [isPositioned, subjectEdges, viewport]);
+
+  /** Scrolls, and lets the list know at once rather than in the next frame: the rows that
+   * are in view then are in the document before anything is painted. */
+  const scrollTo = useCallback((offset: number) => {
+    const e = scroller.current;
+    if (!e) return;
+    e.scrollTop = offset;
+    e.dispatchEvent(new Event("scroll"));
+  }, []);
+
+  const showSubject = useCallback(() => {
+    const edges = subjectEdges();
+    const offset = edges && offsetToShow(viewport(), edges.top, edges.bottom);
+    if (offset !== undefined) scrollTo(offset);
+  }, [scrollTo, subjectEdges, viewport]);
+
+  /** Looks, and loads what is near. */
+  const lookAround = useCallback(() => {
+    const decision = look();
+    if (!decision) return;
+    if (decision.away) triesLatestAgain.current = false;
     if (decision.loadOlder) void timelines.loadOlder(conversation).catch(() => {});
     if (decision.loadNewer) void timelines.loadNewer(conversation).catch(() => {});
-    markVisibleRead();
-  }, [timelines, conversation, hasAfter, markVisibleRead]);
+  }, [timelines, conversation, look]);
 
-  const jumpTo = useCallback(
-    async (seq: number) => {
+  const onScroll = useCallback(() => {
+    lookAround();
+    markInViewRead();
+  }, [lookAround, markInViewRead]);
+
+  const onResize = useCallback(() => {
+    const hadSubject = hasSubjectInView.current;
+    flushSync(() => {
+      const offset = scrollForSize(scroll.current, viewport());
+      if (offset === undefined) look();
+      else scrollTo(offset);
+      if (hadSubject) showSubject();
+    });
+  }, [look, scrollTo, showSubject, viewport]);
+
+  const pursueGoal = useCallback(() => {
+    const { rows, missing } = shown.current;
+    const { height } = viewport();
+    const { state, target } = scrollForRows(scroll.current, rows, { loaded, missing, hasRead, height });
+    scroll.current = state;
+    if (target === "end") {
+      scrollTo(viewport().contentHeight);
+      timelines.trimOldest(conversation);
+    } else if (target) {
+      list.current?.scrollToIndex(target.index, { offset: target.offset });
+      return;
+    }
+    lookAround();
+  }, [timelines, conversation, loaded, hasRead, lookAround, scrollTo, viewport]);
+  useLayoutEffect(() => pursueGoal(), [rows, pursueGoal]);
+  useLayoutEffect(() => showSubject(), [subject, showSubject]);
+
+  const savePlace = useCallback(() => {
+    const { goal } = scroll.current;
+    if (goal && goal.to !== "end") return; // the place is still the one that was saved before
+    setPlace(me, conversation, { anchor: anchor.current, skipped: shown.current.skipped });
+  }, [me, conversation]);
+  useEffect(() => savePlace(), [skipped, savePlace]);
+  useEffect(() => savePlace, [savePlace]);
+
+  /** Loads the messages around a seq, and does what needs them in view. */
+  const goNear = useCallback(
+    async (seq: number, arrive: () => void) => {
       await timelines.open(conversation, seq).catch(() => {});
-      setHighlighted(seq);
-      setTimeout(() => setHighlighted(0), highlightTime);
-      requestAnimationFrame(() => {
-        const index = latestRows.current.findIndex((r) => r.kind === "message" && r.message.seq === seq);
-        if (index >= 0) list.current?.scrollToIndex(index, { align: "center" });
-      });
+      requestAnimationFrame(arrive);
     },
     [timelines, conversation],
   );
+  const jumpTo = useCallback(
+    (seq: number) =>
+      void goNear(seq, () => {
+        setHighlighted(seq);
+        setTimeout(() => setHighlighted(0), highlightTime);
+        const index = shown.current.rows.findIndex((r) => r.kind === "message" && r.message.seq === seq);
+        if (index < 0) return;
+        scroll.current = { ...scroll.current, goal: undefined, atEnd: false };
+        list.current?.scrollToIndex(index, { align: "center" });
+      }),
+    [goNear],
+  );
+  const jumpToSkipped = useCallback(() => {
+    const seq = shown.current.skipped?.from;
+    if (!seq) return;
+    void goNear(seq, () => {
+      scroll.current = { ...scroll.current, goal: { to: "line", seq } };
+      pursueGoal();
+    });
+  }, [goNear, pursueGoal]);
+  const jumpToLatest = useCallback(async () => {
+    const goal: Goal = { to: "end" };
+    scroll.current = { ...scroll.current, goal };
+    triesLatestAgain.current = false;
+    pursueGoal();
+    if (shown.current.missing === 0) return;
+    await timelines.openLatest(conversation).catch(() => {
+      if (scroll.current.goal !== goal) return;
+      scroll.current = { ...scroll.current, goal: undefined };
+      triesLatestAgain.current = true;
+    });
+  }, [timelines, conversation, pursueGoal]);
+  useEffect(() => {
+    if (connection !== "open") return;
+    if (triesLatestAgain.current) void jumpToLatest();
+    else lookAround(); // what could not be loaded
+  }, [connection, jumpToLatest, lookAround]);
 
-  const jumpToLatest = async () => {
-    if (hasAfter) await timelines.openLatest(conversation).catch(() => {});
-    requestAnimationFrame(() => list.current?.scrollToIndex(Number.MAX_SAFE_INTEGER, { align: "end" }));
+  /** Whether the end is in view. */
+  const isAtEnd = useCallback(() => scroll.current.atEnd, []);
+
+  return {
+    scroller,
+    list,
+    range,
+    keepPosition,
+    onScroll,
+    onScrollEnd: savePlace,
+    onResize,
+    away: away || hasAfter,
+    isAtEnd,
+    highlighted,
+    jumpTo,
+    jumpToLatest,
+    jumpToSkipped,
   };
-
-  return { list, range, keepPosition, onScroll, away: away || hasAfter, highlighted, jumpTo, jumpToLatest };
 }
 
-/** Returns a function that marks what is in view as read, as long as the user
+/** Returns a function that marks as read what readTo returns, as long as the user
  * can see it; it is also called when the rows change and the page gets visible. */
-function useMarkRead(conversation: string, list: RefObject<VListHandle | null>, rows: Row[]) {
+function useMarkRead(conversation: string, rows: Row[], readTo: () => number) {
   const { push } = useClient();
   const { marks } = useSession();
-  const markVisibleRead = useCallback(() => {
-    const l = list.current;
-    if (!l || document.visibilityState !== "visible" || !document.hasFocus()) return;
-    const seq = lastVisibleSeq(rows, l.findItemIndex(l.scrollOffset + l.viewportSize - 1));
+  const markRead = useCallback(() => {
+    if (document.visibilityState !== "visible" || !document.hasFocus()) return;
+    const seq = readTo();
     if (seq > 0) marks.markRead(conversation, seq);
-  }, [marks, conversation, list, rows]);
+  }, [marks, conversation, readTo]);
   useEffect(() => {
     const onVisible = () => {
-      markVisibleRead();
+      markRead();
       if (document.visibilityState === "visible") void push.closeNotifications(conversation).catch(() => {});
     };
     const timer = setTimeout(onVisible, readDelay);
@@ -106,6 +282,6 @@ function useMarkRead(conversation: string, list: RefObject<VListHandle | null>, 
       document.removeEventListener("visibilitychange", onVisible);
       window.removeEventListener("focus", onVisible);
     };
-  }, [push, markVisibleRead, conversation]);
-  return markVisibleRead;
+  }, [push, markRead, conversation, rows]);
+  return markRead;
 }
