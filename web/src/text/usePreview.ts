@@ -1,11 +1,11 @@
 import { useEffect, useMemo, useState } from "react";
 import { firstCharacters, withoutPiledMarks } from "./characters";
 
-type Previews = typeof import("./preview");
+type Previews = { previewOf: (body: string, count?: number) => string };
 let loaded: Previews | undefined;
 
 /** Loads what makes previews: with what reads Markdown, which is not part of the first load. */
-export const loadPreviews = () => import("./preview").then((m) => (loaded = m));
+export const loadPreviews = () => import("./preview").then((m): Previews => (loaded = m));
 
 /** Returns the beginning of a message on one line, without its Markdown as soon as
  * what reads that is loaded. */
