@@ -139,7 +139,11 @@ type Props = {
 function CopyItem({ text, className }: { text: string; className: string }) {
   const [label, copy] = useCopy();
   return (
-    <Menu.Item className={className + " max-w-72 [&>svg]:shrink-0"} closeOnClick={false} onClick={() => copy(text)}>
+    <Menu.Item
+      className={className + " max-w-72 [&>svg]:shrink-0"}
+      closeOnClick={false}
+      onClick={() => copy(text)}
+    >
       <Icon name="copy" size={16} /> <span aria-live="polite">{label}</span>
     </Menu.Item>
   );
