@@ -22,9 +22,6 @@ const (
 	readBuffer = 64 << 10
 	// maxEvents is how many connections are handled per call of epoll_wait.
 	maxEvents = 256
-	// yieldFrom is how many connections a round has read from when more of the same
-	// burst is likely to follow.
-	yieldFrom = 4
 )
 
 // Loop reads connections. Its zero value is ready to use. It has a goroutine
@@ -33,11 +30,6 @@ type Loop struct {
 	// Linger is how long what can be read waits for company; nil for not at all. It
 	// is set before the first connection is added.
 	Linger *linger.Linger
-	// Yield lets other threads go first that want the processor, each time after several
-	// connections had something: those who write to thousands of connections are not
-	// interrupted for every few of them. It delays nothing while a processor is free. It
-	// is set before the first connection is added.
-	Yield bool
 
 	mu      sync.Mutex
 	poller  *poller // nil while there are no connections
@@ -185,9 +177,6 @@ func (p *poller) run() {
 		// While there is always more to read, this goroutine would keep its
 		// processor for 10 ms at a time: writers and timers would wait.
 		runtime.Gosched()
-		if p.loop.Yield && p.n >= yieldFrom {
-			rawtcp.Yield()
-		}
 	}
 }
 

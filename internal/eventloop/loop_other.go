@@ -12,7 +12,6 @@ import (
 // Loop reads connections on Linux only.
 type Loop struct {
 	Linger *linger.Linger // not used
-	Yield  bool           // not used
 }
 
 // Add returns false.
