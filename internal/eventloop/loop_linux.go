@@ -26,9 +26,6 @@ const (
 	// how long at most: a ping is answered later by that.
 	restFactor = 2
 	maxRest    = 20 * time.Millisecond
-	// yieldFrom is how many connections a round has read from when more of the same
-	// burst is likely to follow.
-	yieldFrom = 4
 )
 
 // Loop reads connections. Its zero value is ready to use. It has a goroutine
@@ -43,11 +40,6 @@ type Loop struct {
 	// what gathers meanwhile is read at once. It is set before the first connection is
 	// added, and must not block.
 	Shedding func() bool
-	// Yield lets other threads go first that want the processor, each time after several
-	// connections had something: those who write to thousands of connections are not
-	// interrupted for every few of them. It delays nothing while a processor is free. It
-	// is set before the first connection is added.
-	Yield bool
 
 	mu      sync.Mutex
 	poller  *poller // nil while there are no connections
@@ -196,9 +188,6 @@ func (p *poller) run() {
 		// While there is always more to read, this goroutine would keep its
 		// processor for 10 ms at a time: writers and timers would wait.
 		runtime.Gosched()
-		if p.loop.Yield && p.n >= yieldFrom {
-			rawtcp.Yield()
-		}
 	}
 }
 

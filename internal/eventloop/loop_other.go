@@ -13,7 +13,6 @@ import (
 type Loop struct {
 	Linger   *linger.Linger // not used
 	Shedding func() bool    // not used
-	Yield    bool           // not used
 }
 
 // Add returns false.

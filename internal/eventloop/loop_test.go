@@ -95,10 +95,8 @@ func connect(t *testing.T, l *Loop, stop []byte) (*recordingReader, *net.TCPConn
 // The bytes of many concurrent connections arrive completely and in order, and
 // the loop stops when all have ended. Then it starts again.
 func TestManyConnections(t *testing.T) {
-	for _, yields := range []bool{false, true} {
-		for _, wait := range []*linger.Linger{nil, linger.New(4 * time.Millisecond)} {
-			testManyConnections(t, &Loop{Linger: wait, Yield: yields})
-		}
+	for _, wait := range []*linger.Linger{nil, linger.New(4 * time.Millisecond)} {
+		testManyConnections(t, &Loop{Linger: wait})
 	}
 }
 

@@ -37,9 +37,6 @@ func Poll(epoll uintptr, events []unix.EpollEvent) (n int, err error) {
 	return int(r), nil //nolint:gosec // at most len(events)
 }
 
-// Yield lets other threads of the system go first that want this processor.
-func Yield() { _, _, _ = syscall.RawSyscall(unix.SYS_SCHED_YIELD, 0, 0, 0) }
-
 // New returns a connection that uses raw calls for c. It returns c itself unless c is a
 // TCP connection.
 func New(c net.Conn) net.Conn {

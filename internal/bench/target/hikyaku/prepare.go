@@ -27,9 +27,6 @@ func (t *Target) Prepare(ctx context.Context, p target.Plan) (target.Site, error
 		rooms: make([]chat.ConversationID, len(p.Rooms)), members: p.Rooms, index: make(map[chat.ConversationID]int, len(p.Rooms)),
 		states: make([]syncState, p.Users), conns: make([]atomic.Pointer[conn], p.Users),
 	}
-	for i := range s.loops {
-		s.loops[i].Yield = true
-	}
 	for i := range s.states {
 		s.states[i].machine = syncstate.New(syncstate.Options{})
 	}
