@@ -41,7 +41,7 @@ type benchSuite struct {
 	Heartbeat   time.Duration `default:"1m" help:"Interval of the heartbeats of quiet connections of sockets: --max-heartbeat of the gateways (${default})."`
 	Hold        time.Duration `default:"30s" help:"How long they are kept open (${default})."`
 	Rest        time.Duration `default:"10s" help:"Pause between two scenarios (${default})."`
-	Set         []string      `help:"A setting for every process of Hikyaku, such as HIKYAKU_LINGER=0." placeholder:"VARIABLE=VALUE"`
+	Set         []string      `help:"A setting for every process of Hikyaku, such as HIKYAKU_LINGER=0." placeholder:"VARIABLE=VALUE" sep:"none"`
 	BusyLoops   int           `default:"0" help:"Number of programs that take all the processor time that they can get meanwhile, as somebody else's work does (${default})." placeholder:"N"`
 	FailIf      []string      `help:"Fail the suite under this condition, judged by the report of latency; may be given several times." placeholder:"CONDITION" sep:"none"`
 }

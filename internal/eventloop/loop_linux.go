@@ -36,7 +36,7 @@ type Loop struct {
 	Linger *linger.Linger
 	// Shedding reports whether most of what is read is refused at the moment; nil for
 	// never. The loop then rests after each round for twice as long as the round took,
-	// to 20 ms: refusing takes a third of its processor at most, whatever is sent, and
+	// to 20 ms: refusing takes a third of its processor while rounds take up to 10 ms, and
 	// what gathers meanwhile is read at once. It is set before the first connection is
 	// added, and must not block.
 	Shedding func() bool

@@ -36,7 +36,7 @@ func Canonical(name string) (string, error) {
 		return "", chat.Refuse(chat.CodeTooLarge, "name", "may have %d characters, this has %d", chat.MaxName, n)
 	}
 	for _, r := range canonical {
-		if unicode.Is(unicode.Other_Default_Ignorable_Code_Point, r) { // letters that show nothing, as the Hangul filler
+		if unicode.In(r, unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector) { // they show nothing, as the Hangul filler
 			return "", chat.Refuse(chat.CodeInvalid, "name", "must not have characters that show nothing, such as %U", r)
 		}
 		if !unicode.IsLetter(r) && !unicode.IsDigit(r) && !unicode.IsMark(r) && !strings.ContainsRune(punctuation, r) {

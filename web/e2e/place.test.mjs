@@ -115,6 +115,12 @@ test("what one sends is seen, also with more unread than a page; they stay unrea
   const notice = page.getByText(/^Jumped to the newest\. 1\d\d unread messages are above\.$/);
   await notice.waitFor();
   await assertAtEnd(page, "after sending");
+  const { items: members } = await s.server.api(s.token, "GET", `/conversations/${s.conversation}/members`);
+  assert.equal(
+    members.find((m) => m.user.name === "aki").read,
+    5,
+    "the others are not told that it was read",
+  );
 
   await page.getByRole("button", { name: "Go to the first unread" }).click();
   const line = page.locator("[data-new]");

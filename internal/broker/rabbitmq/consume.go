@@ -69,6 +69,7 @@ func (w *worker) serve(ctx context.Context, conn *amqp.Connection) error {
 	if err != nil {
 		return err
 	}
+	w.members.connected(time.Now())
 	subscriptions := make([]*subscription, w.b.cfg.Partitions)
 	for p := range subscriptions {
 		subscriptions[p] = &subscription{conn: conn, partition: p, batcher: w.batchers[p%len(w.batchers)]}
@@ -118,7 +119,8 @@ func (w *worker) serve(ctx context.Context, conn *amqp.Connection) error {
 			}
 			w.members.receive(m, time.Now())
 		case <-sample.C:
-			if w.members.sample(w.backlog(), live) {
+			if w.members.sample(w.backlog(), live, time.Now()) {
+				w.b.log.Info("another number of workers shares the partitions", "workers", w.members.sharers, "live", len(live))
 				peers.announce(w.members.announcement(typeHello))
 			}
 		}

@@ -43,18 +43,21 @@ const (
 const (
 	headerSharers = "sharers" // how many workers share the partitions, as far as the sender knows
 	headerBacklog = "backlog" // the sender's, in messages, on average since its last announcement
+	headerLeast   = "least"   // the least of its last busySamples samples
 )
 
 // membership is the list of the live workers, and how many of them share the
 // partitions. One goroutine uses it.
 type membership struct {
-	self    string            // later workers have greater ids
+	self    string // later workers have greater ids
+	joined  time.Time
 	others  map[string]member // by id
 	changed time.Time
 
-	sharers  int     // workers that share the partitions, from 1: the oldest ones
-	sharing  sharing // used while self leads
-	backlogs []int   // of self, since its last announcement
+	sharers  int       // workers that share the partitions, from 1: the oldest ones
+	sharing  sharing   // used while self leads
+	decided  time.Time // when self, as the leader, has last changed sharers
+	backlogs []int     // of self, since its last announcement
 }
 
 // member is another worker, by its last announcement.
@@ -62,13 +65,14 @@ type member struct {
 	heard   time.Time
 	sharers int // 0 from one of an older version, where all share
 	backlog int
+	least   int
 }
 
 // newMembership returns the list of a worker that knows of no other one. Workers that
 // start later must have greater ids, as far as clocks agree: so one that joins does not
 // change which others share, and they keep what they have.
 func newMembership(self string, now time.Time) *membership {
-	return &membership{self: self, others: map[string]member{}, changed: now, sharers: 1}
+	return &membership{self: self, joined: now, others: map[string]member{}, changed: now, sharers: 1}
 }
 
 // receive records an announcement: that a worker lives, or that it leaves.
@@ -77,14 +81,29 @@ func (m *membership) receive(d amqp.Delivery, now time.Time) {
 	if id == m.self {
 		return
 	}
-	if _, known := m.others[id]; known == leaves { // it leaves, or it is new
+	_, known := m.others[id]
+	if known == leaves { // it leaves, or it is new
 		m.changed = now
 	}
 	if leaves {
 		delete(m.others, id)
 		return
 	}
-	m.others[id] = member{heard: now, sharers: positive(d.Headers[headerSharers]), backlog: positive(d.Headers[headerBacklog])}
+	w := member{heard: now, sharers: positive(d.Headers[headerSharers]), backlog: positive(d.Headers[headerBacklog]), least: positive(d.Headers[headerLeast])}
+	if !known && now.Sub(m.joined) < memberTimeout {
+		// If it leads at once, since the clocks of the others are ahead, it goes on from there.
+		m.sharers = max(m.sharers, w.sharers)
+	}
+	m.others[id] = w
+}
+
+// connected takes the workers that are known for alive once more: while this one had no
+// connection it could not hear of them.
+func (m *membership) connected(now time.Time) {
+	for id, w := range m.others {
+		w.heard = now
+		m.others[id] = w
+	}
 }
 
 // positive returns the number in a header, 0 if it has none or a negative one.
@@ -95,17 +114,18 @@ func positive(header any) int {
 
 // announcement returns typeHello or typeBye of this worker.
 func (m *membership) announcement(what string) amqp.Publishing {
-	backlog := 0
+	sum, least := 0, 0
 	for _, b := range m.backlogs {
-		backlog += b
+		sum += b
 	}
-	if n := len(m.backlogs); n > 0 {
-		backlog /= n
+	n := len(m.backlogs)
+	if n >= busySamples {
+		least = slices.Min(m.backlogs[n-busySamples:])
 	}
 	m.backlogs = m.backlogs[:0]
+	header := func(n int) int32 { return int32(min(n, math.MaxInt32)) } //nolint:gosec // bounded, and not negative
 	return amqp.Publishing{Type: what, MessageId: m.self, Headers: amqp.Table{
-		headerSharers: int32(m.sharers),                   //nolint:gosec // at most as many as there are workers
-		headerBacklog: int32(min(backlog, math.MaxInt32)), //nolint:gosec // bounded
+		headerSharers: header(m.sharers), headerBacklog: header(sum / max(n, 1)), headerLeast: header(least),
 	}}
 }
 
@@ -134,17 +154,26 @@ func (m *membership) owners(live []string) []string { return live[:min(m.sharers
 // sample takes the worker's backlog. If this worker leads, it decides anew how many
 // should share, by the largest backlog of those that do: a partition that has more than
 // the others may be anybody's. It reports whether that has changed.
-func (m *membership) sample(backlog int, live []string) (changed bool) {
+func (m *membership) sample(backlog int, live []string, now time.Time) (changed bool) {
 	m.backlogs = append(m.backlogs, backlog)
 	if live[0] != m.self {
 		return false
 	}
+	least, average := backlog, backlog
 	for _, id := range m.owners(live) {
-		backlog = max(backlog, m.others[id].backlog)
+		w := m.others[id]
+		average = max(average, w.backlog)
+		if w.heard.After(m.decided) { // what it had before is answered
+			least = max(least, w.least)
+		}
 	}
 	before := m.sharers
-	m.sharers = m.sharing.sample(backlog, before, len(live))
-	return m.sharers != before
+	n := m.sharing.sample(least, average, before, len(live))
+	if n == before || n == len(live) && before > n { // those that are missing may be back soon
+		return false
+	}
+	m.sharers, m.decided = n, now
+	return true
 }
 
 // owner returns the worker that should be active on a partition.

@@ -16,9 +16,9 @@ func hello(m *membership) amqp.Delivery {
 	return amqp.Delivery{Type: p.Type, MessageId: p.MessageId, Headers: p.Headers}
 }
 
-// says is the announcement of a worker.
+// says is the announcement of a worker whose backlog is steady.
 func says(id string, sharers, backlog int32) amqp.Delivery {
-	return amqp.Delivery{Type: typeHello, MessageId: id, Headers: amqp.Table{headerSharers: sharers, headerBacklog: backlog}}
+	return amqp.Delivery{Type: typeHello, MessageId: id, Headers: amqp.Table{headerSharers: sharers, headerBacklog: backlog, headerLeast: backlog}}
 }
 
 // Each partition has one owner on which all workers agree, whatever the order of their
@@ -84,7 +84,7 @@ func TestLeaderLeaves(t *testing.T) {
 			m.receive(says("1", 2, 0), now)
 			m.receive(says("3", 1, 0), now) // it does not lead, and has not heard yet
 			live, _ := m.list(now)
-			if m.sample(fullBatch, live) || !slices.Equal(m.owners(live), []string{"1", "2"}) {
+			if m.sample(fullBatch, live, now) || !slices.Equal(m.owners(live), []string{"1", "2"}) {
 				t.Fatalf("the owners are %v", m.owners(live))
 			}
 			now = leave(m, now)
@@ -94,7 +94,7 @@ func TestLeaderLeaves(t *testing.T) {
 			}
 			changed := false
 			for range 2 * quietSamples {
-				changed = changed || m.sample(0, live)
+				changed = changed || m.sample(0, live, now)
 			}
 			if !changed || len(m.owners(live)) != 1 {
 				t.Errorf("it does not lead: %v own", m.owners(live))
@@ -122,11 +122,12 @@ func TestLargestBacklogCounts(t *testing.T) {
 	m := newMembership("1", now)
 	share := func(second, third int32) int {
 		t.Helper()
+		now = now.Add(time.Second)
 		m.receive(says("2", 0, second), now)
 		m.receive(says("3", 0, third), now)
 		live, _ := m.list(now)
-		for range 2 * quietSamples {
-			m.sample(0, live)
+		for range 3 * quietSamples {
+			m.sample(0, live, now)
 		}
 		return len(m.owners(live))
 	}
@@ -145,19 +146,82 @@ func TestLargestBacklogCounts(t *testing.T) {
 	}
 }
 
-// A worker says what it had on average since it last said so.
+// A worker says what it had since it last said so: on average, and at least of late.
 func TestBacklogIsAnnounced(t *testing.T) {
 	now := time.Now()
 	m := newMembership("2", now)
 	m.receive(says("1", 1, 0), now)
 	live, _ := m.list(now)
-	for _, backlog := range []int{10, 20, 60} {
-		m.sample(backlog, live)
+	for _, tt := range []struct {
+		backlogs       []int
+		average, least int32
+	}{
+		{[]int{10, 20, 60}, 30, 0},
+		{nil, 0, 0},
+		{[]int{5, 80, 70, 100, 90}, 69, 70},
+		{[]int{80, 70, 100, 90, 5}, 69, 5}, // it was a moment's
+	} {
+		for _, backlog := range tt.backlogs {
+			m.sample(backlog, live, now)
+		}
+		p := m.announcement(typeHello)
+		if p.Headers[headerBacklog] != tt.average || p.Headers[headerLeast] != tt.least {
+			t.Errorf("after %v it says %v", tt.backlogs, p.Headers)
+		}
 	}
-	if got := m.announcement(typeHello).Headers[headerBacklog]; got != int32(30) {
-		t.Errorf("it says %v", got)
+}
+
+// What a worker has said before the leader's last decision causes no other one.
+func TestOneAnnouncementDecidesOnce(t *testing.T) {
+	now := time.Now()
+	m := newMembership("1", now)
+	m.sharers = 2
+	for _, id := range []string{"2", "3", "4", "5", "6", "7", "8"} {
+		m.receive(says(id, 2, 0), now)
 	}
-	if got := m.announcement(typeHello).Headers[headerBacklog]; got != int32(0) {
-		t.Errorf("and then %v", got)
+	m.receive(says("2", 2, 10*fullBatch), now)
+	changes := 0
+	for range 2 * busySamples {
+		now = now.Add(sampleInterval)
+		live, _ := m.list(now)
+		if m.sample(0, live, now) {
+			changes++
+		}
+	}
+	if changes != 1 || m.sharers != 4 {
+		t.Errorf("%d changes, and %d share", changes, m.sharers)
+	}
+}
+
+// A leader that was without a connection finds the others where they were, and one that
+// sees them gone for a while does not forget how many shared.
+func TestLeaderWasAway(t *testing.T) {
+	now := time.Now()
+	m := newMembership("1", now)
+	m.sharers = 2
+	m.receive(says("2", 2, 0), now)
+	now = now.Add(time.Minute)
+	m.connected(now)
+	if live, _ := m.list(now); len(m.owners(live)) != 2 {
+		t.Errorf("after a minute without a connection %v own", m.owners(live))
+	}
+	now = now.Add(memberTimeout + time.Second)
+	live, _ := m.list(now)
+	if m.sample(0, live, now) || len(live) != 1 {
+		t.Errorf("%v live, and %d share", live, m.sharers)
+	}
+	m.receive(says("2", 2, 0), now)
+	if live, _ = m.list(now); len(m.owners(live)) != 2 {
+		t.Errorf("when the other is back %v own", m.owners(live))
+	}
+}
+
+// A worker that leads because its clock is behind goes on with as many as shared.
+func TestNewcomerLeads(t *testing.T) {
+	now := time.Now()
+	m := newMembership("1", now)
+	m.receive(says("2", 2, 0), now)
+	if live, _ := m.list(now); len(m.owners(live)) != 2 {
+		t.Errorf("%v own", m.owners(live))
 	}
 }

@@ -18,7 +18,7 @@ import "time"
 type sharing struct {
 	busy  int // samples in a row in which it was
 	quiet int // samples since more workers began to share, or since one in which they were needed
-	sum   int // of the backlogs of the quiet samples
+	sum   int // of the average backlogs of the quiet samples
 }
 
 const (
@@ -36,12 +36,12 @@ const (
 	quietBacklog = fullBatch / 8
 )
 
-// sample takes the number of messages that wait or are in work at a worker, while
-// workers of them share the partitions out of live ones, and returns how many should
-// share from now on, 1 to live.
-func (s *sharing) sample(backlog, workers, live int) int {
+// sample takes the numbers of messages that wait or are in work at a worker, at least
+// for a moment and on average, while workers of them share the partitions out of live
+// ones, and returns how many should share from now on, 1 to live.
+func (s *sharing) sample(least, average, workers, live int) int {
 	workers = max(1, min(workers, live))
-	if backlog >= fullBatch {
+	if least >= fullBatch {
 		if s.busy++; s.busy >= busySamples {
 			*s = sharing{}
 			return min(2*workers, live)
@@ -49,13 +49,13 @@ func (s *sharing) sample(backlog, workers, live int) int {
 	} else {
 		s.busy = 0
 	}
-	s.sum += backlog
+	s.sum += average
 	if s.quiet++; s.quiet < quietSamples {
 		return workers
 	}
-	average := s.sum / s.quiet
+	mean := s.sum / s.quiet
 	s.quiet, s.sum = 0, 0
-	if average >= quietBacklog {
+	if mean >= quietBacklog {
 		return workers
 	}
 	return (workers + 1) / 2

@@ -33,7 +33,8 @@ func (w workload) backlog(workers int, random *rand.Rand) int {
 // has changed.
 func (w workload) run(s *sharing, workers, live int, d time.Duration, random *rand.Rand) (now, changes int) {
 	for range int(d / sampleInterval) {
-		next := s.sample(w.backlog(workers, random), workers, live)
+		backlog := w.backlog(workers, random)
+		next := s.sample(backlog, backlog, workers, live)
 		if next != workers {
 			workers = next
 			changes++
@@ -83,7 +84,7 @@ func TestSharingOutlastsAStall(t *testing.T) {
 		if i%busySamples != 0 { // of a second, all but one
 			backlog = 10_000
 		}
-		if got := s.sample(backlog, 1, 4); got != 1 {
+		if got := s.sample(backlog, backlog, 1, 4); got != 1 {
 			t.Fatalf("%d share after a stall of %d samples", got, busySamples-1)
 		}
 	}
@@ -98,7 +99,8 @@ func TestSharingIsBounded(t *testing.T) {
 		for range rapid.IntRange(1, 500).Draw(t, "samples") {
 			live := rapid.IntRange(1, 9).Draw(t, "live")
 			before := min(workers, live)
-			workers = s.sample(rapid.IntRange(0, 4*fullBatch).Draw(t, "backlog"), workers, live)
+			backlog := rapid.IntRange(0, 4*fullBatch).Draw(t, "backlog")
+			workers = s.sample(backlog, backlog, workers, live)
 			if workers < 1 || workers > live {
 				t.Fatalf("%d of %d share", workers, live)
 			}

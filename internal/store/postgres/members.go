@@ -97,7 +97,7 @@ func (s *Store) MembersOf(ctx context.Context, id chat.ConversationID, by chat.U
 		if _, _, err := readerRole(ctx, q, id, by); err != nil {
 			return nil, err
 		}
-		return memberships(ctx, q, id, textfold.Fold(text), after, max(limit, 0))
+		return memberships(ctx, q, id, textfold.Query(text), after, max(limit, 0))
 	})
 }
 

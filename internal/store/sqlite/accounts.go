@@ -116,7 +116,7 @@ func (s *Store) AllUsers(ctx context.Context, text, after string, limit int) ([]
 			ORDER BY u.name LIMIT +?3`, func(r row) error {
 			out = append(out, scanUser(r))
 			return nil
-		}, after, textfold.Fold(text), max(limit, 0))
+		}, after, textfold.Query(text), max(limit, 0))
 		return out, err
 	})
 }

@@ -112,7 +112,7 @@ func (s *Store) MembersOf(ctx context.Context, id chat.ConversationID, by chat.U
 		if err != nil {
 			return nil, err
 		}
-		return memberships(c, id, v.slot, textfold.Fold(text), after, max(limit, 0))
+		return memberships(c, id, v.slot, textfold.Query(text), after, max(limit, 0))
 	})
 }
 

@@ -1,7 +1,8 @@
 // @vitest-environment jsdom
 import { act, renderHook } from "@testing-library/react";
 import { expect, it } from "vitest";
-import type { Page } from "../net/rest";
+import { Problem, type Page } from "../net/rest";
+import { useApp } from "../state/app";
 import { usePages } from "./usePages";
 
 /** A list of the numbers from a first one on, ten to a page; its answers wait. */
@@ -73,4 +74,24 @@ it("loads as many again as are shown when the version changes, and with reload",
   await answer();
   expect(done).toBe(true);
   expect(asked).toEqual(["0 ", "0 10", "0 ", "0 10"]);
+});
+
+it("says when a page cannot be loaded, and asks again once there is a connection", async () => {
+  useApp.setState({ connection: "waiting" });
+  let asked = 0;
+  let works = false;
+  const ask = () => {
+    asked++;
+    return works
+      ? Promise.resolve<Page<number>>({ items: [1, 2] })
+      : Promise.reject(new Problem(503, "unavailable", "no"));
+  };
+  const { result } = renderHook(() => usePages(ask));
+  await act(async () => {});
+  expect(result.current.error).not.toBe("");
+  expect([asked, result.current.loaded]).toEqual([1, false]);
+  works = true;
+  await act(async () => useApp.setState({ connection: "open" }));
+  expect(result.current).toMatchObject({ error: "", loaded: true, items: [1, 2] });
+  expect(asked).toBe(2);
 });

@@ -245,7 +245,10 @@ export class Client {
   /** An account has logged out in another tab, and with it here. */
   private heardLogOut(user: string) {
     if (this.lastUser?.id === user) this.lastUser = null;
-    if ([this.grant?.user.id, this.starting].includes(user)) this.endSession("revoked");
+    if ([this.grant?.user.id, this.starting].includes(user)) {
+      this.endSession("revoked");
+      clearPlaces();
+    }
     if (this.store.getState().takenBy?.by.id === user) this.store.setState({ takenBy: null });
     if (this.pendingLogOut.current) this.finishLogOutLater(firstLogOutDelay);
   }

@@ -27,7 +27,7 @@ function addDestinations(md: MarkdownIt, tokens: Token[]): Token[] {
       if (destination) out.push(textToken(t, isVisible(text) ? ` (${destination})` : destination));
       open = undefined;
     } else {
-      text += t.content;
+      text += t.content.replace(/\p{Default_Ignorable_Code_Point}/gu, ""); // as it is seen
     }
     out.push(t);
   }

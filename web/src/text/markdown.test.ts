@@ -56,6 +56,8 @@ describe("markdown", () => {
     ["[safe](https://bank.example:pw@evil.example/x)", "safe (evil.example)"],
     ["[help@bank.example](mailto:me@evil.example)", "help@bank.example (me@evil.example)"],
     ["john.doe@example.org", "john.doe@example.org"],
+    ["[paypal\u200B.com](https://evil.example)", "paypal\u200B.com (evil.example)"],
+    ["[paypal.c\u200Bom](https://evil.example)", "paypal.c\u200Bom (evil.example)"],
   ])("says where %j leads", (source, text) => {
     expect(textOf(renderMarkdown(source))).toBe(text);
   });

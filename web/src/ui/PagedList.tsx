@@ -33,9 +33,11 @@ export function PagedList<T>({ label, pages, children, onView, maxHeight = "max-
     if (!l) return [0, -1];
     return [l.findItemIndex(l.scrollOffset), l.findItemIndex(l.scrollOffset + l.viewportSize)];
   }, []);
+  // Not with each rendering: a page that cannot be loaded would be asked for without end.
+  const { length } = items;
   const loadAhead = useCallback(() => {
-    if (hasMore && inView()[1] >= items.length - ahead) more();
-  }, [items, hasMore, more, inView]);
+    if (hasMore && inView()[1] >= length - ahead) more();
+  }, [length, hasMore, more, inView]);
   // Not for each step of a scroll: the server is told whom the page watches.
   const tellView = useCallback(() => {
     const [first, last] = inView();

@@ -48,7 +48,8 @@ export function lazily<P extends object>(
     }, [state]);
     const Component = loaded;
     if (Component) return <Component {...props} />;
-    return state === "failed" ? <LoadFailed onRetry={() => setState("loading")} /> : null;
+    const { onClose } = props as { onClose?: () => void };
+    return state === "failed" ? <LoadFailed onRetry={() => setState("loading")} onClose={onClose} /> : null;
   }
   return Object.assign(Lazily, { preload: loadOnce });
 }
@@ -59,7 +60,7 @@ export async function loadAhead() {
   for (const load of [...loads]) await load().catch(() => {}); // tried again when it is shown
 }
 
-function LoadFailed({ onRetry }: { onRetry: () => void }) {
+function LoadFailed({ onRetry, onClose }: { onRetry: () => void; onClose?: () => void }) {
   const { t } = useTranslation();
   return (
     <div
@@ -69,6 +70,7 @@ function LoadFailed({ onRetry }: { onRetry: () => void }) {
       <p className="min-w-48 flex-1">{t("partMissing")}</p>
       <Button onClick={onRetry}>{t("tryAgain")}</Button>
       <Button onClick={() => location.reload()}>{t("reloadPage")}</Button>
+      {onClose && <Button onClick={onClose}>{t("close")}</Button>}
     </div>
   );
 }

@@ -98,7 +98,7 @@ function Invitations() {
         </Button>
       </h3>
       {(task.error || loadError) && <ErrorMessage>{task.error || loadError}</ErrorMessage>}
-      {created?.url && <CopyButton text={location.origin + created.url} />}
+      {created?.url && <CopyButton key={created.url} text={location.origin + created.url} />}
       <ul className="flex flex-col gap-1">
         {invitations.map((i) => (
           <li key={i.id} className="flex items-center gap-2 text-sm">

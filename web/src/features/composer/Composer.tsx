@@ -87,6 +87,7 @@ export function Composer({ conversation: c, onSent, onEditLast }: Props) {
 
   const submit = async () => {
     if (!canSend) return;
+    setComposed(null); // an input method may still compose: what it does then is the next text
     if (edit) {
       const ok = await task.run(() => messages.edit(c.id, edit.seq, body));
       // Unless another edit was begun, or this one changed, meanwhile.

@@ -231,7 +231,7 @@ function Links({ conversation }: { conversation: string }) {
         </Button>
       </h2>
       {(task.error || loadError) && <ErrorMessage>{task.error || loadError}</ErrorMessage>}
-      {created?.url && <CopyButton text={location.origin + created.url} />}
+      {created?.url && <CopyButton key={created.url} text={location.origin + created.url} />}
       <ul className="flex flex-col gap-1">
         {links.map((l) => (
           <li key={l.id} className="flex items-center gap-2 text-sm">

@@ -5,7 +5,7 @@ import { Virtualizer } from "virtua";
 import type { Message, Summary } from "../../protocol/types";
 import { unreadOf, useApp } from "../../state/app";
 import { useSession } from "../../state/context";
-import { getPlace } from "../../state/places";
+import { getPlace, type Skipped } from "../../state/places";
 import { readByOthers, readerCount } from "../../sync/summary";
 import { Icon } from "../../ui/icons";
 import { formatDay } from "../../ui/time";
@@ -110,20 +110,30 @@ export function TimelineView({ conversation: c, subject, sends, onReply, onEdit,
   useEffect(() => {
     if (sends === seenSends.current) return;
     seenSends.current = sends;
+    let skips: Skipped | undefined;
     if (unread > 0 && !skipped && !isAtEnd()) {
       const read = c.seq - unread;
-      setSkipped({ from: read + 1, count: unread });
+      skips = { from: read + 1, count: unread };
+      setSkipped(skips);
       setLine({ read, last: c.seq });
     }
-    void jumpToLatest();
+    void jumpToLatest(skips);
   }, [sends, unread, skipped, c.seq, isAtEnd, jumpToLatest]);
+  // The button that has the focus goes away.
+  const focusTimeline = () => scroller.current?.focus({ preventScroll: true });
   const markSkippedRead = () => {
     setSkipped(undefined);
     markSender.markRead(c.id, c.seq);
+    focusTimeline();
+  };
+  const goToSkipped = () => {
+    jumpToSkipped();
+    focusTimeline();
   };
   const longPress = useLongPress((e) => {
     const seq = e.closest<HTMLElement>("[data-seq]")?.dataset.seq;
-    if (seq) menu.open(actionsId(Number(seq)));
+    const button = seq && document.getElementById(actionsId(Number(seq)));
+    if (button) menu.open(button.id); // a deleted message has none
   });
 
   const onJump = useCallback((seq: number) => void jumpTo(seq), [jumpTo]);
@@ -168,7 +178,7 @@ export function TimelineView({ conversation: c, subject, sends, onReply, onEdit,
           className="flex flex-wrap items-center gap-x-3 gap-y-1 border-b border-line bg-accent-soft px-4 py-1.5 text-sm"
         >
           <span className="grow basis-56">{t("skipped", { count: skipped.count })}</span>
-          <button type="button" className="font-medium underline" onClick={jumpToSkipped}>
+          <button type="button" className="font-medium underline" onClick={goToSkipped}>
             {t("backToUnread")}
           </button>
           <button type="button" className="text-dim underline" onClick={markSkippedRead}>

@@ -188,6 +188,8 @@ export function useTimelineScroll(options: Options) {
   const savePlace = useCallback(() => {
     const { goal } = scroll.current;
     if (goal && goal.to !== "end") return; // the place is still the one that was saved before
+    // A session that has ended leaves nothing behind.
+    if (useApp.getState().me?.id !== me) return;
     setPlace(me, conversation, { anchor: anchor.current, skipped: shown.current.skipped });
   }, [me, conversation]);
   useEffect(() => savePlace(), [skipped, savePlace]);
@@ -221,18 +223,24 @@ export function useTimelineScroll(options: Options) {
       pursueGoal();
     });
   }, [goNear, pursueGoal]);
-  const jumpToLatest = useCallback(async () => {
-    const goal: Goal = { to: "end" };
-    scroll.current = { ...scroll.current, goal };
-    triesLatestAgain.current = false;
-    pursueGoal();
-    if (shown.current.missing === 0) return;
-    await timelines.openLatest(conversation).catch(() => {
-      if (scroll.current.goal !== goal) return;
-      scroll.current = { ...scroll.current, goal: undefined };
-      triesLatestAgain.current = true;
-    });
-  }, [timelines, conversation, pursueGoal]);
+  /** Goes to the end. What is skipped on the way stays unread. */
+  const jumpToLatest = useCallback(
+    async (skips?: Skipped) => {
+      const goal: Goal = { to: "end" };
+      // The list tells of the scrolling before what is skipped is rendered.
+      if (skips) shown.current = { ...shown.current, skipped: skips };
+      scroll.current = { ...scroll.current, goal };
+      triesLatestAgain.current = false;
+      pursueGoal();
+      if (shown.current.missing === 0) return;
+      await timelines.openLatest(conversation).catch(() => {
+        if (scroll.current.goal !== goal) return;
+        scroll.current = { ...scroll.current, goal: undefined };
+        triesLatestAgain.current = true;
+      });
+    },
+    [timelines, conversation, pursueGoal],
+  );
   useEffect(() => {
     if (connection !== "open") return;
     if (triesLatestAgain.current) void jumpToLatest();
