@@ -134,7 +134,7 @@ test("people are found without diacritics, case, widths, and with an @", async (
     ["たなか", "kaho"],
   ]) {
     await page.getByLabel("Search people by name").fill(query);
-    const people = page.getByRole("list", { name: "People" }).getByRole("button");
+    const people = page.getByRole("group", { name: "People" }).getByRole("button");
     await waitUntil(
       async () => (await people.count()) === 1 && (await people.first().textContent()).includes("@" + name),
       `${query} finds ${name} alone`,

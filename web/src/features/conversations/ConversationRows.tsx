@@ -110,6 +110,7 @@ function useRovingFocus(
     const row = scroller.current?.querySelector<HTMLElement>(`[data-conversation="${wanted.current}"]`);
     wanted.current = null;
     row?.focus({ preventScroll: true });
+    row?.scrollIntoView({ block: "nearest" }); // the list may be on another way
   }, [focused, scroller]);
 
   const onFocus = (e: FocusEvent) => {

@@ -18,7 +18,7 @@ const message = (seq: number) =>
 const outgoing = (id: string) => ({ kind: "outgoing", key: id, message: { id }, startsGroup: true }) as Row;
 const line: Row = { kind: "new", key: "new" };
 const day: Row = { kind: "day", key: "day", at: 0 };
-const shown = { loaded: true, missing: 0, hasRead: true, height: 400 };
+const shown = { loaded: true, missing: 0, height: 400 };
 const toUnread = initialScroll({ to: "unread" });
 const state = (over: Partial<ScrollState> = {}): ScrollState => ({
   goal: undefined,
@@ -36,10 +36,17 @@ describe("opening a timeline", () => {
     expect(scrollForRows(toUnread, [], shown)).toEqual({ state: toUnread });
   });
 
-  it("starts at the end when there is nothing new, or nothing was read before", () => {
+  it("starts at the end when there is nothing new", () => {
     const atEnd = { state: state(), target: "end" };
     expect(scrollForRows(toUnread, [day, message(1), message(2)], shown)).toEqual(atEnd);
-    expect(scrollForRows(toUnread, [day, line, message(1)], { ...shown, hasRead: false })).toEqual(atEnd);
+  });
+
+  it("starts with the first message when nothing was read before, however many there are", () => {
+    for (const missing of [0, 30, 300])
+      expect(scrollForRows(toUnread, [day, line, message(1)], { ...shown, missing })).toEqual({
+        state: state({ atEnd: false }),
+        target: { index: 1, offset: -100 },
+      });
   });
 
   it("starts with the line of new messages in view, whatever is above it", () => {

@@ -52,8 +52,6 @@ export type RowsOfTimeline = {
   loaded: boolean;
   /** How many later messages there are than those of the rows. */
   missing: number;
-  /** Whether something was read before the timeline was opened. */
-  hasRead: boolean;
   /** The height of the viewport. */
   height: number;
 };
@@ -75,7 +73,7 @@ export function scrollForRows(
     case undefined:
       return state.atEnd && timeline.missing <= maxFollowed ? { state: atEnd, target: "end" } : { state };
     case "unread": {
-      const line = timeline.hasRead ? rows.findIndex((r) => r.kind === "new") : -1;
+      const line = rows.findIndex((r) => r.kind === "new");
       const endsWithOwn = timeline.missing === 0 && rows.at(-1)?.kind === "outgoing";
       if (line < 0 || endsWithOwn) return { state: atEnd, target: "end" };
       return { state: elsewhere, target: lineTarget(line, timeline.height) };

@@ -23,6 +23,8 @@ import {
 const highlightTime = 2000;
 /** What is in view for a moment only is not marked as read. */
 const readDelay = 150;
+/** How long the list may take to a row before its position counts, in milliseconds. */
+const maxArrival = 500;
 
 type Options = {
   conversation: string;
@@ -32,8 +34,6 @@ type Options = {
   /** Whether the timeline is the one to begin with. */
   opened: boolean;
   rows: Row[];
-  /** Whether something of the conversation was read before it was opened. */
-  hasRead: boolean;
   /** Where the user was before, if that is known. */
   place: Place | undefined;
   skipped: Skipped | undefined;
@@ -46,7 +46,7 @@ type Options = {
 /** Scrolls a timeline, loads its pages, and marks what is in view as read.
  * The decisions are those of scroll.ts. */
 export function useTimelineScroll(options: Options) {
-  const { conversation, timeline, lastMessage, rows, hasRead, skipped, onSkippedSeen, subject } = options;
+  const { conversation, timeline, lastMessage, rows, skipped, onSkippedSeen, subject } = options;
   const { timelines } = useSession();
   const me = useApp((s) => s.me)!.id;
   const connection = useApp((s) => s.connection);
@@ -85,10 +85,13 @@ export function useTimelineScroll(options: Options) {
     return { offset: e?.scrollTop ?? 0, height: e?.clientHeight ?? 0, contentHeight: e?.scrollHeight ?? 0 };
   }, []);
 
+  /** The timer of the way to a row, while the list is on it: it measures rows on the way. */
+  const arrival = useRef<ReturnType<typeof setTimeout>>(undefined);
+
   /** Whether the list is where it is to be: until then its position says nothing. */
   const isPositioned = useCallback(() => {
     const to = scroll.current.goal?.to;
-    return scroller.current !== null && (to === undefined || to === "end");
+    return scroller.current !== null && arrival.current === undefined && (to === undefined || to === "end");
   }, []);
 
   const subjectEdges = useCallback(() => {
@@ -168,30 +171,49 @@ export function useTimelineScroll(options: Options) {
     });
   }, [look, scrollTo, showSubject, viewport]);
 
+  const arrive = useCallback(() => {
+    if (arrival.current === undefined) return;
+    clearTimeout(arrival.current);
+    arrival.current = undefined;
+    onScroll();
+  }, [onScroll]);
+  useEffect(() => () => clearTimeout(arrival.current), []);
+
   const pursueGoal = useCallback(() => {
     const { rows, missing } = shown.current;
     const { height } = viewport();
-    const { state, target } = scrollForRows(scroll.current, rows, { loaded, missing, hasRead, height });
+    const { state, target } = scrollForRows(scroll.current, rows, { loaded, missing, height });
     scroll.current = state;
     if (target === "end") {
+      clearTimeout(arrival.current);
+      arrival.current = undefined;
+      // The list goes on to where it was last sent, as it measures rows, unless it is sent
+      // elsewhere: below the last row there is nothing, however far that is.
+      list.current?.scrollToIndex(rows.length - 1, { align: "end", offset: 100 });
       scrollTo(viewport().contentHeight);
       timelines.trimOldest(conversation);
     } else if (target) {
+      clearTimeout(arrival.current);
+      arrival.current = setTimeout(arrive, maxArrival); // a list that is there already does not scroll
       list.current?.scrollToIndex(target.index, { offset: target.offset });
       return;
     }
     lookAround();
-  }, [timelines, conversation, loaded, hasRead, lookAround, scrollTo, viewport]);
+  }, [timelines, conversation, loaded, lookAround, scrollTo, viewport, arrive]);
   useLayoutEffect(() => pursueGoal(), [rows, pursueGoal]);
   useLayoutEffect(() => showSubject(), [subject, showSubject]);
 
   const savePlace = useCallback(() => {
     const { goal } = scroll.current;
-    if (goal && goal.to !== "end") return; // the place is still the one that was saved before
+    if (arrival.current !== undefined || (goal && goal.to !== "end")) return; // the place is still the one that was saved before
     // A session that has ended leaves nothing behind.
     if (useApp.getState().me?.id !== me) return;
     setPlace(me, conversation, { anchor: anchor.current, skipped: shown.current.skipped });
   }, [me, conversation]);
+  const onScrollEnd = useCallback(() => {
+    arrive();
+    savePlace();
+  }, [arrive, savePlace]);
   useEffect(() => savePlace(), [skipped, savePlace]);
   useEffect(() => savePlace, [savePlace]);
 
@@ -256,7 +278,7 @@ export function useTimelineScroll(options: Options) {
     range,
     keepPosition,
     onScroll,
-    onScrollEnd: savePlace,
+    onScrollEnd,
     onResize,
     away: away || hasAfter,
     isAtEnd,
