@@ -73,6 +73,7 @@ function layOut() {
   vi.spyOn(Element.prototype, "clientHeight", "get").mockReturnValue(screenHeight);
   Element.prototype.scrollTo ??= () => {};
   Element.prototype.scrollBy ??= () => {};
+  Element.prototype.scrollIntoView ??= () => {};
 }
 
 async function openPage() {

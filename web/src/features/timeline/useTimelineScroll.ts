@@ -88,6 +88,10 @@ export function useTimelineScroll(options: Options) {
   /** The timer of the way to a row, while the list is on it: it measures rows on the way. */
   const arrival = useRef<ReturnType<typeof setTimeout>>(undefined);
 
+  /** Whether the list was sent to a row. As it measures rows it goes on to that one, unless
+   * it is sent elsewhere. */
+  const isSent = useRef(false);
+
   /** Whether the list is where it is to be: until then its position says nothing. */
   const isPositioned = useCallback(() => {
     const to = scroll.current.goal?.to;
@@ -187,21 +191,27 @@ export function useTimelineScroll(options: Options) {
     if (target === "end") {
       clearTimeout(arrival.current);
       arrival.current = undefined;
-      // The list goes on to where it was last sent, as it measures rows, unless it is sent
-      // elsewhere: below the last row there is nothing, however far that is.
-      list.current?.scrollToIndex(rows.length - 1, { align: "end", offset: 100 });
+      if (isSent.current) {
+        isSent.current = false;
+        // Below the last row there is nothing, however far that is.
+        list.current?.scrollToIndex(rows.length - 1, { align: "end", offset: 100 });
+      }
       scrollTo(viewport().contentHeight);
       timelines.trimOldest(conversation);
     } else if (target) {
       clearTimeout(arrival.current);
       arrival.current = setTimeout(arrive, maxArrival); // a list that is there already does not scroll
+      isSent.current = true;
       list.current?.scrollToIndex(target.index, { offset: target.offset });
       return;
     }
     lookAround();
   }, [timelines, conversation, loaded, lookAround, scrollTo, viewport, arrive]);
   useLayoutEffect(() => pursueGoal(), [rows, pursueGoal]);
-  useLayoutEffect(() => showSubject(), [subject, showSubject]);
+  useLayoutEffect(() => {
+    showSubject();
+    look(); // whether it is in view, for when the composer grows over it
+  }, [subject, showSubject, look]);
 
   const savePlace = useCallback(() => {
     const { goal } = scroll.current;
@@ -233,6 +243,7 @@ export function useTimelineScroll(options: Options) {
         const index = shown.current.rows.findIndex((r) => r.kind === "message" && r.message.seq === seq);
         if (index < 0) return;
         scroll.current = { ...scroll.current, goal: undefined, atEnd: false };
+        isSent.current = true;
         list.current?.scrollToIndex(index, { align: "center" });
       }),
     [goNear],
