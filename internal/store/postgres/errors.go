@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"strings"
+	"syscall"
 
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/puddle/v2"
@@ -28,6 +30,8 @@ const (
 	unknownDatabase      = "3D000"
 	notPermitted         = "42501"
 	undefinedTable       = "42P01"
+	adminShutdown        = "57P01" // also a single connection that an operator has ended
+	crashShutdown        = "57P02"
 )
 
 func sqlState(err error) string {
@@ -43,6 +47,28 @@ func sqlState(err error) string {
 func isMissingPartition(err error) bool {
 	var e *pgconn.PgError
 	return errors.As(err, &e) && e.Code == checkViolation && e.ConstraintName == ""
+}
+
+// isConnectionLost reports whether an error says that a connection that was open is not
+// any more; not that there is none to be had, or no answer in time.
+func isConnectionLost(err error) bool {
+	var connect *pgconn.ConnectError
+	if err == nil || errors.As(err, &connect) {
+		return false
+	}
+	switch sqlState(err) {
+	case adminShutdown, crashShutdown:
+		return true
+	case "":
+	default:
+		return false
+	}
+	for _, lost := range []error{io.EOF, io.ErrUnexpectedEOF, net.ErrClosed, syscall.ECONNRESET, syscall.EPIPE} {
+		if errors.Is(err, lost) {
+			return true
+		}
+	}
+	return false
 }
 
 // explain turns an error of the driver into a sentence for the operator.

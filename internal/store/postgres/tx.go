@@ -32,22 +32,29 @@ func (s *Store) update(ctx context.Context, what string, f func(storetx.Tx) erro
 	return err
 }
 
-// attempts is how often a change is tried when it conflicts with others.
+// attempts is how often a change is tried when it conflicts with others, and anything
+// when its connection was lost.
 const attempts = 5
 
 // change runs f in a transaction and commits. When the database rolled it back
-// because of a conflict with another transaction, f runs again.
+// because of a conflict with another transaction, f runs again; also when its
+// connection was lost before the commit, of which nobody knows then whether it was done.
 func change[T any](ctx context.Context, s *Store, what string, f func(t *tx) (T, error)) (out T, err error) {
 	ctx, cancel := bounded(ctx)
 	defer cancel()
 	for range attempts {
 		var none T
 		out = none
+		committing := false
 		err = pgx.BeginTxFunc(ctx, s.pool, changeOptions, func(p pgx.Tx) (err error) {
 			out, err = f(&tx{Tx: p, ctx: ctx, store: s})
+			committing = err == nil
 			return err
 		})
-		if state := sqlState(err); state != serializationFailed && state != deadlockDetected {
+		if state := sqlState(err); state == serializationFailed || state == deadlockDetected {
+			continue
+		}
+		if committing || !s.reconnected(ctx, err) {
 			break
 		}
 	}
@@ -58,12 +65,28 @@ func change[T any](ctx context.Context, s *Store, what string, f func(t *tx) (T,
 	return out, nil
 }
 
-// read runs f on the primary.
-func read[T any](ctx context.Context, s *Store, what string, f func(ctx context.Context, q querier) (T, error)) (T, error) {
+// read runs f on the primary, and again when its connection was lost.
+func read[T any](ctx context.Context, s *Store, what string, f func(ctx context.Context, q querier) (T, error)) (out T, err error) {
 	ctx, cancel := bounded(ctx)
 	defer cancel()
-	out, err := f(ctx, s.pool)
+	for range attempts {
+		if out, err = f(ctx, s.pool); !s.reconnected(ctx, err) {
+			break
+		}
+	}
 	return out, wrap(what, err)
+}
+
+// reconnected reports whether an error says that a connection was lost that had been
+// used a moment before, and has the next call use a new one: a server that was started
+// again, or has ended its connections, is there, and the pool does not know that the
+// others are lost as well.
+func (s *Store) reconnected(ctx context.Context, err error) bool {
+	if ctx.Err() != nil || !isConnectionLost(err) {
+		return false
+	}
+	s.pool.Reset()
+	return true
 }
 
 // bounded sets a deadline when the context has none.
