@@ -134,8 +134,12 @@ func (c *benchSuite) Run(ctx context.Context, std streams) (err error) {
 		return err
 	}
 	system.costs.Processes = allProcesses(folder)
-	if err := folder.StartBusyLoops(c.BusyLoops); err != nil {
+	busy, err := folder.StartBusyLoops(c.BusyLoops)
+	if err != nil {
 		return err
+	}
+	for _, p := range busy {
+		system.costs.Processes = append(system.costs.Processes, probe.Process{PID: p.PID(), Unmeasured: true})
 	}
 	reports, err := c.measure(ctx, std, system, speed)
 	if err != nil {

@@ -65,7 +65,7 @@ func (s Server) Start(ctx context.Context) (stop func(ctx context.Context, messa
 // check returns an error for a process that is not there.
 func (s Server) check(first cost.Sample) error {
 	for _, p := range s.Processes {
-		if !slices.ContainsFunc(first.Processes, func(f cost.ProcessSample) bool { return f.ID.PID == p.PID }) {
+		if !p.Unmeasured && !slices.ContainsFunc(first.Processes, func(f cost.ProcessSample) bool { return f.ID.PID == p.PID }) {
 			return fmt.Errorf("--server-pid: there is no process %s", p)
 		}
 	}

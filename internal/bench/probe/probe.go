@@ -25,6 +25,9 @@ const mib = 1 << 20
 type Process struct {
 	PID  int
 	Name string // of its kind; empty for what its command line says
+	// Unmeasured says that it is neither the server's nor the tool's, though the tool has
+	// started it: it is left out, with its descendants.
+	Unmeasured bool
 }
 
 // UnmarshalText reads a process as a setting gives it: PID or NAME=PID.
@@ -98,6 +101,9 @@ func (s Server) sample(ctx context.Context) (sum scenario.Usage, here map[Metric
 	pids := make([]int, len(s.Metrics)) // 0 for elsewhere
 	var looking errgroup.Group
 	for i, p := range s.Processes {
+		if p.Unmeasured {
+			continue
+		}
 		looking.Go(func() (err error) {
 			found[i], err = p.Sample(ctx)
 			return err

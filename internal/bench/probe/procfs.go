@@ -117,9 +117,9 @@ type procfs struct{ files fs.FS }
 // gone reports whether an error means that a process or thread has ended.
 func gone(err error) bool { return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ESRCH) }
 
-// sample adds the processes to a sample: each root and its descendants, those of
-// a root that is nearer left out. Of two roots that are the same process the first
-// counts.
+// sample adds the processes to a sample: each root that is measured and its
+// descendants, those of a root that is nearer left out. Of two roots that are the same
+// process the first counts.
 func (p procfs) sample(roots []Process, to *cost.Sample) error {
 	all, err := p.stats()
 	if err != nil {
@@ -133,7 +133,7 @@ func (p procfs) sample(roots []Process, to *cost.Sample) error {
 	}
 	for pid, s := range all {
 		root, is := nearest(pid, all, named)
-		if !is {
+		if !is || root.Unmeasured {
 			continue
 		}
 		found := cost.ProcessSample{ID: cost.ID{PID: pid, Start: s.start}, CPU: s.cpu, Ended: s.ended}

@@ -105,7 +105,8 @@ func proc(processes map[string]string, threads map[string][2]string) fstest.MapF
 }
 
 // A process belongs to the nearest of the given ones above it: the tool starts
-// the servers, and these their children. Others of the machine are left out.
+// the servers, and these their children. Others of the machine are left out, and
+// what the tool has started that is not measured.
 func TestTree(t *testing.T) {
 	files := proc(map[string]string{
 		"1":  "init|0|900|init\x00",
@@ -117,12 +118,14 @@ func TestTree(t *testing.T) {
 		"30": "redis-server|10|30|redis-server\x00",
 		"40": "other|1|40|other\x00",
 		"50": "hikyaku|10|50|hikyaku\x00bench\x00hand\x00",
+		"60": "sh|10|60|/bin/sh\x00-c\x00busy\x00",
+		"61": "sleep|60|61|sleep\x00",
 	}, map[string][2]string{
 		"10/10": {statusText, "1 2000000000 3\n"}, "10/11": {statusText, "1 1000000000 3\n"},
 		"30/30": {"Name:\tx\n", ""},
 	})
 	var got cost.Sample
-	if err := (procfs{files}).sample([]Process{{10, cost.Tool}, {20, "primary"}, {30, ""}}, &got); err != nil {
+	if err := (procfs{files}).sample([]Process{{PID: 10, Name: cost.Tool}, {PID: 20, Name: "primary"}, {PID: 30}, {PID: 60, Unmeasured: true}}, &got); err != nil {
 		t.Fatal(err)
 	}
 	names := map[int]string{}
