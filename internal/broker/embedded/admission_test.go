@@ -106,16 +106,21 @@ func always(perSecond float64) func(time.Duration) float64 {
 	return func(time.Duration) float64 { return perSecond }
 }
 
+// drawServer returns a store of any speed, and how long a full batch takes it.
+func drawServer(t *rapid.T) (s server, batch time.Duration) {
+	s = server{
+		perSecond: rapid.Float64Range(10_000, 50_000).Draw(t, "per second"),
+		overhead:  time.Duration(rapid.Int64Range(100, 5_000).Draw(t, "overhead, µs")) * time.Microsecond,
+		jitter:    rapid.Float64Range(0, 0.5).Draw(t, "jitter"),
+	}
+	return s, time.Duration((float64(s.overhead) + maxBatch/s.perSecond*float64(time.Second)) * (1 + s.jitter/2))
+}
+
 // Whatever the store's speed, and however much too much is offered: it is kept busy,
 // what is taken waits for about as long as it may, and what is not taken is refused.
 func TestOverloadIsTakenInTime(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		s := server{
-			perSecond: rapid.Float64Range(10_000, 50_000).Draw(t, "per second"),
-			overhead:  time.Duration(rapid.Int64Range(100, 5_000).Draw(t, "overhead, µs")) * time.Microsecond,
-			jitter:    rapid.Float64Range(0, 0.5).Draw(t, "jitter"),
-		}
-		batch := time.Duration((float64(s.overhead) + maxBatch/s.perSecond*float64(time.Second)) * (1 + s.jitter/2))
+		s, batch := drawServer(t)
 		sustained := maxBatch / batch.Seconds()
 		times := rapid.Float64Range(1.3, 4).Draw(t, "times as much")
 		const begin, length = time.Second, 2 * time.Second
@@ -142,12 +147,7 @@ func TestOverloadIsTakenInTime(t *testing.T) {
 // store in time.
 func TestWhatIsStoredInTimeIsTaken(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		s := server{
-			perSecond: rapid.Float64Range(10_000, 50_000).Draw(t, "per second"),
-			overhead:  time.Duration(rapid.Int64Range(100, 5_000).Draw(t, "overhead, µs")) * time.Microsecond,
-			jitter:    rapid.Float64Range(0, 0.5).Draw(t, "jitter"),
-		}
-		batch := time.Duration((float64(s.overhead) + maxBatch/s.perSecond*float64(time.Second)) * (1 + s.jitter/2))
+		s, batch := drawServer(t)
 		sustained := maxBatch / batch.Seconds()
 		usual := rapid.Float64Range(0.01, 0.8).Draw(t, "load") * sustained
 		burst := func(at time.Duration) float64 {

@@ -112,7 +112,8 @@ func positive(header any) int {
 	return int(max(n, 0))
 }
 
-// announcement returns typeHello or typeBye of this worker.
+// announcement returns typeHello or typeBye of this worker, to be sent now: the samples
+// of its backlog begin anew.
 func (m *membership) announcement(what string) amqp.Publishing {
 	sum, least := 0, 0
 	for _, b := range m.backlogs {

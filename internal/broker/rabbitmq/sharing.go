@@ -7,7 +7,7 @@ import "time"
 // What a batch costs is nearly the same whatever is in it: a transaction, an
 // announcement to each gateway, their wake-ups. So at low rates one worker has all
 // partitions, and the others stand by: two would make twice as many batches of half
-// the size. When more messages than fullBatch wait or are in work at one worker, its
+// the size. When fullBatch messages or more wait or are in work at one worker, its
 // batches are large, and twice as many of half the size cost little more: then twice
 // as many workers share.
 //
@@ -16,9 +16,9 @@ import "time"
 //
 // The zero sharing is ready to be used. One goroutine uses it.
 type sharing struct {
-	busy  int // samples in a row in which it was
-	quiet int // samples since more workers began to share, or since one in which they were needed
-	sum   int // of the average backlogs of the quiet samples
+	busy    int // samples in a row with fullBatch or more
+	samples int // since the number was looked at last for whether fewer suffice, to quietSamples
+	sum     int // of the average backlogs in these samples
 }
 
 const (
@@ -50,11 +50,11 @@ func (s *sharing) sample(least, average, workers, live int) int {
 		s.busy = 0
 	}
 	s.sum += average
-	if s.quiet++; s.quiet < quietSamples {
+	if s.samples++; s.samples < quietSamples {
 		return workers
 	}
-	mean := s.sum / s.quiet
-	s.quiet, s.sum = 0, 0
+	mean := s.sum / s.samples
+	s.samples, s.sum = 0, 0
 	if mean >= quietBacklog {
 		return workers
 	}
