@@ -5,6 +5,7 @@ import { draftPreview, unreadOf, useApp } from "../../state/app";
 import { navigate } from "../../state/route";
 import { usePreview } from "../../text/usePreview";
 import { Avatar } from "../../ui/controls";
+import { PresenceDot } from "../../ui/PresenceDot";
 import { formatShortTime } from "../../ui/time";
 import { useToday } from "../../ui/useToday";
 import { useConversationName, useDisplayName } from "../useDisplayName";
@@ -34,7 +35,7 @@ function Row({
   const { t, i18n } = useTranslation();
   useToday(); // the time of the last message is told by it
   const unread = useApp((s) => unreadOf(c, s.localReadMarks[c.id] ?? 0));
-  const presence = useApp((s) => (c.peer ? s.presence[c.peer.id]?.state : undefined));
+  const presence = useApp((s) => (c.kind === "direct" && c.peer ? s.presence[c.peer.id]?.state : undefined));
   const typingUser = useApp((s) => Object.keys(s.typing[c.id] ?? {})[0]);
   const me = useApp((s) => s.me!.id);
   const typingName = useDisplayName(typingUser);
@@ -58,13 +59,7 @@ function Row({
     >
       <span className="relative">
         <Avatar name={name} id={c.peer?.id ?? c.id} size={40} />
-        {c.kind === "direct" && presence && presence !== "offline" && (
-          <span
-            role="img"
-            aria-label={t(presence)}
-            className={`absolute -right-0.5 -bottom-0.5 h-3 w-3 rounded-full border-2 border-panel ${presence === "online" ? "bg-ok" : "bg-away"}`}
-          />
-        )}
+        <PresenceDot presence={presence} className="h-3 w-3 border-panel" />
       </span>
       <span className="min-w-0 flex-1">
         <span className="flex items-baseline gap-2">

@@ -9,6 +9,7 @@ import { CopyButton } from "../../ui/CopyButton";
 import { Modal } from "../../ui/Modal";
 import { formatDateTime } from "../../ui/time";
 import { PagedList } from "../../ui/PagedList";
+import { PresenceDot } from "../../ui/PresenceDot";
 import { useDebounced } from "../../ui/useDebounced";
 import { useLoad } from "../useLoad";
 import { usePages } from "../usePages";
@@ -165,13 +166,7 @@ function MemberRow({ member: m, isMe, canChangeRole, canRemove, onRoleChange, on
     <div className="flex items-center gap-3 rounded-xl px-1 py-1.5">
       <span className="relative">
         <Avatar name={m.user.display_name} id={m.user.id} size={34} />
-        {presence && presence !== "offline" && (
-          <span
-            role="img"
-            aria-label={t(presence)}
-            className={`absolute -right-0.5 -bottom-0.5 h-2.5 w-2.5 rounded-full border-2 border-bg ${presence === "online" ? "bg-ok" : "bg-away"}`}
-          />
-        )}
+        <PresenceDot presence={presence} className="h-2.5 w-2.5 border-bg" />
       </span>
       <span className="min-w-0 flex-1">
         <span className="block truncate">
