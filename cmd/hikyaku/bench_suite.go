@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -122,6 +123,9 @@ func (c *benchSuite) Run(ctx context.Context, std streams) (err error) {
 	if err := os.MkdirAll(c.Out, 0o755); err != nil {
 		return fmt.Errorf("--out: %w", err)
 	}
+	// The servers share the machine: with more threads for itself the tool takes their
+	// time, with those that look for work. One sends more than a machine stores.
+	runtime.GOMAXPROCS(max(1, runtime.GOMAXPROCS(0)/2))
 	folder, err := stack.NewFolder()
 	if err != nil {
 		return err

@@ -491,7 +491,7 @@ func TestCustom(t *testing.T) {
 					}
 				}
 			}
-			if at(t, c, "metadata", "name") == "worker" && at(t, c, "spec", "maxReplicaCount") != 16.0 {
+			if at(t, c, "metadata", "name") == "worker" && at(t, c, "spec", "maxReplicaCount") != 4.0 {
 				t.Error("there may be more workers than partitions, or fewer")
 			}
 		}

@@ -3,6 +3,9 @@
 // (epoll). On other systems, and for connections without a descriptor, such as
 // those of TLS, [Loop.Add] returns false, and the caller must read with a goroutine.
 //
+// Where many connections have something at a time, the loop is woken by the clock, not
+// by them (package linger).
+//
 // # Invariants
 //
 //   - Only the loop calls a reader, and never two of a loop at the same time.

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/hikyaku-chat/hikyaku/internal/linger"
+	"github.com/hikyaku-chat/hikyaku/internal/precisetimer"
 	"github.com/hikyaku-chat/hikyaku/internal/rawtcp"
 )
 
@@ -49,14 +50,14 @@ type Loop struct {
 // poller is an epoll instance and the goroutine that waits for it. A loop has one
 // from its first connection until it has none.
 //
-// The epoll descriptor itself is registered with Go's network poller (one epoll
-// instance can watch another), so a waiting loop is a parked goroutine and blocks
-// no thread.
+// One epoll instance can watch another. The connections' one is watched by a second,
+// the gate, and that by Go's network poller: so a waiting loop is a parked goroutine
+// and blocks no thread, and while the gate is shut, what can be read wakes up nobody.
 type poller struct {
 	loop  *Loop
-	fd    int // of file
-	file  *os.File
-	raw   syscall.RawConn
+	epoll epollInstance  // watches the connections
+	gate  epollInstance  // watches epoll while it is open
+	open  bool           // whether the gate is
 	conns map[int32]conn // by descriptor, guarded by the loop's mu; removed before it is closed
 
 	// The following fields belong to the goroutine. The functions are stored
@@ -114,7 +115,7 @@ func (l *Loop) AddRaw(raw syscall.RawConn, r Reader) bool {
 	})
 	if started {
 		if !added {
-			_ = l.poller.file.Close()
+			_ = l.poller.close()
 			l.poller = nil
 			return false
 		}
@@ -126,25 +127,47 @@ func (l *Loop) AddRaw(raw syscall.RawConn, r Reader) bool {
 // Wait blocks until the loop has no connections and its goroutine has ended.
 func (l *Loop) Wait() { l.running.Wait() }
 
+// epollInstance is an epoll descriptor and its file.
+type epollInstance struct {
+	fd   int
+	file *os.File
+	raw  syscall.RawConn
+}
+
+// newEpollInstance makes one that Go's network poller watches, or not.
+func newEpollInstance(watched bool) (e epollInstance, err error) {
+	if e.fd, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {
+		return e, fmt.Errorf("make an epoll instance: %w", err)
+	}
+	// os.NewFile has the poller watch what does not block.
+	if err := unix.SetNonblock(e.fd, watched); err != nil {
+		return e, errors.Join(fmt.Errorf("make an epoll instance: %w", err), unix.Close(e.fd))
+	}
+	e.file = os.NewFile(uintptr(e.fd), "epoll")
+	if e.raw, err = e.file.SyscallConn(); err != nil {
+		return e, errors.Join(fmt.Errorf("watch an epoll instance: %w", err), e.file.Close())
+	}
+	return e, nil
+}
+
 func newPoller(l *Loop) (*poller, error) {
-	fd, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
-	if err != nil {
-		return nil, fmt.Errorf("make an epoll instance: %w", err)
+	r := &poller{loop: l, conns: map[int32]conn{}, events: make([]unix.EpollEvent, maxEvents), buf: make([]byte, readBuffer)}
+	var err error
+	if r.epoll, err = newEpollInstance(false); err != nil {
+		return nil, err
 	}
-	if err := unix.SetNonblock(fd, true); err != nil {
-		return nil, errors.Join(fmt.Errorf("make an epoll instance: %w", err), unix.Close(fd))
+	if r.gate, err = newEpollInstance(true); err != nil {
+		return nil, errors.Join(err, r.epoll.file.Close())
 	}
-	r := &poller{
-		loop: l, fd: fd, file: os.NewFile(uintptr(fd), "epoll"), conns: map[int32]conn{},
-		events: make([]unix.EpollEvent, maxEvents), buf: make([]byte, readBuffer),
+	if err := r.setGate(unix.EPOLL_CTL_ADD, true); err != nil {
+		return nil, errors.Join(err, r.close())
 	}
-	if r.raw, err = r.file.SyscallConn(); err != nil {
-		return nil, errors.Join(fmt.Errorf("watch an epoll instance: %w", err), r.file.Close())
-	}
-	r.waitFunc = func(fd uintptr) bool {
-		r.n, r.err = rawtcp.Poll(fd, r.events)
-		if errors.Is(r.err, unix.EINTR) {
-			r.n, r.err = 0, nil
+	r.waitFunc = func(uintptr) bool {
+		r.poll()
+		if r.n == 0 && r.err == nil && !r.open {
+			if r.err = r.setGate(unix.EPOLL_CTL_MOD, true); r.err == nil {
+				r.poll() // what came before it was open
+			}
 		}
 		return r.n > 0 || r.err != nil
 	}
@@ -155,18 +178,41 @@ func newPoller(l *Loop) (*poller, error) {
 	return r, nil
 }
 
+func (p *poller) close() error { return errors.Join(p.gate.file.Close(), p.epoll.file.Close()) }
+
+// setGate opens or shuts the gate.
+func (p *poller) setGate(op int, open bool) error {
+	e := unix.EpollEvent{Fd: int32(p.epoll.fd)} //nolint:gosec // a descriptor
+	if open {
+		e.Events = unix.EPOLLIN
+	}
+	if err := unix.EpollCtl(p.gate.fd, op, p.epoll.fd, &e); err != nil {
+		return fmt.Errorf("watch an epoll instance: %w", err)
+	}
+	p.open = open
+	return nil
+}
+
+// poll looks which connections can be read now.
+func (p *poller) poll() {
+	p.n, p.err = rawtcp.Poll(uintptr(p.epoll.fd), p.events)
+	if p.err == unix.EINTR {
+		p.n, p.err = 0, nil
+	}
+}
+
 // add registers a descriptor with the epoll instance.
 func (p *poller) add(fd int, e *unix.EpollEvent) (added bool) {
-	err := p.raw.Control(func(epoll uintptr) { added = unix.EpollCtl(int(epoll), unix.EPOLL_CTL_ADD, fd, e) == nil })
+	err := p.epoll.raw.Control(func(epoll uintptr) { added = unix.EpollCtl(int(epoll), unix.EPOLL_CTL_ADD, fd, e) == nil })
 	return err == nil && added
 }
 
 func (p *poller) run() {
-	defer func() { _ = p.file.Close() }()
+	defer func() { _ = p.close() }()
 	for {
 		// The goroutine is parked here until a connection is readable.
 		if !p.pollAtDeparture() {
-			if err := p.raw.Read(p.waitFunc); err != nil || p.err != nil {
+			if err := p.gate.raw.Read(p.waitFunc); err != nil || p.err != nil {
 				return // cannot happen: nobody else uses the descriptor
 			}
 		}
@@ -210,8 +256,11 @@ func (p *poller) pollAtDeparture() bool {
 	if remaining == 0 {
 		return false
 	}
-	time.Sleep(remaining)
-	p.n, p.err = rawtcp.Poll(uintptr(p.fd), p.events)
+	if p.open && p.setGate(unix.EPOLL_CTL_MOD, false) != nil {
+		return false
+	}
+	precisetimer.Sleep(remaining)
+	p.poll()
 	return p.err == nil && p.n > 0
 }
 

@@ -15,9 +15,10 @@
 package linger
 
 import (
-	"context"
 	"sync"
 	"time"
+
+	"github.com/hikyaku-chat/hikyaku/internal/precisetimer"
 )
 
 // Max is the longest wait that an operator may choose: more would be felt.
@@ -76,16 +77,7 @@ func (l *Linger) Remaining(arrived, now time.Time) time.Duration {
 	return min(max(departure.Sub(now), 0), l.longest)
 }
 
-// Wait waits until the departure of an item that arrived at a time, or until ctx ends.
-func (l *Linger) Wait(ctx context.Context, arrived time.Time) {
-	remaining := l.Remaining(arrived, time.Now())
-	if remaining == 0 {
-		return
-	}
-	timer := time.NewTimer(remaining)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-	case <-timer.C:
-	}
+// Wait waits until the departure of an item that arrived at a time.
+func (l *Linger) Wait(arrived time.Time) {
+	precisetimer.Sleep(l.Remaining(arrived, time.Now()))
 }

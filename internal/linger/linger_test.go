@@ -37,7 +37,7 @@ func simulate(t *testing.T, l *linger.Linger, perSecond float64, work time.Durat
 			for queue.Ready().Wait(ctx) {
 				for queue.Len() > 0 {
 					first := queue.Take(1)
-					l.Wait(ctx, first[0])
+					l.Wait(first[0])
 					queue.PutBack(first)
 					batch := queue.Take(0)
 					time.Sleep(work)
@@ -146,21 +146,4 @@ func TestPauseEndsIt(t *testing.T) {
 	if wait := l.Remaining(later, later); wait != 0 {
 		t.Errorf("waits %v", wait)
 	}
-}
-
-func TestWaitEndsWithItsContext(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		now := time.Now()
-		l := linger.New(time.Minute)
-		l.Count(0, now)
-		time.Sleep(time.Second)
-		l.Count(1000, time.Now())
-		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-		defer cancel()
-		began := time.Now()
-		l.Wait(ctx, began)
-		if took := time.Since(began); took != time.Second {
-			t.Errorf("waited %v", took)
-		}
-	})
 }

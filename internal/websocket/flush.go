@@ -5,6 +5,8 @@ import (
 	"os"
 	"sync"
 	"time"
+
+	"github.com/hikyaku-chat/hikyaku/internal/precisetimer"
 )
 
 // flushBuffer is how many bytes are written in one call.
@@ -26,7 +28,10 @@ func (l *soonList) add(c *Conn, wait time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.conns = append(l.conns, c); len(l.conns) == 1 {
-		time.AfterFunc(wait, l.depart)
+		go func() {
+			precisetimer.Sleep(wait)
+			l.depart()
+		}()
 	}
 }
 

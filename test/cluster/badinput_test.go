@@ -53,7 +53,7 @@ func TestBadInput(t *testing.T) {
 		{"both", []string{"HIKYAKU_BROKER_FILE=" + old}, []string{"--broker", "--broker-file"}},
 		{"empty file", []string{"HIKYAKU_BROKER=", "HIKYAKU_BROKER_FILE=" + old}, []string{"--broker-file", "empty"}},
 		{"no file", []string{"HIKYAKU_REDIS=", "HIKYAKU_REDIS_FILE=/nowhere"}, []string{"--redis-file", "/nowhere"}},
-		{"other partitions", []string{"HIKYAKU_PARTITIONS=8"}, []string{"--partitions", "16"}},
+		{"other partitions", []string{"HIKYAKU_PARTITIONS=8"}, []string{"--partitions", "4"}},
 		{"another's redis", []string{"HIKYAKU_DATABASE=" + other, "HIKYAKU_DATABASE_REPLICAS=", "HIKYAKU_BROKER=" + vhost}, []string{"--redis", "another installation"}},
 		{"another's broker", []string{"HIKYAKU_DATABASE=" + other, "HIKYAKU_DATABASE_REPLICAS=", "HIKYAKU_REDIS=" + redis + "/1"}, []string{"--broker", "another installation"}},
 		{"two installations on one database", []string{"HIKYAKU_BROKER=" + vhost, "HIKYAKU_REDIS=" + redis + "/2"}, []string{"--broker", "--broker-moved"}},

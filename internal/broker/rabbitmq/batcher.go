@@ -20,14 +20,21 @@ import (
 )
 
 const (
-	// maxAckDelay and maxUnacked bound for how long and for how many messages
-	// the acknowledgement of what is done may be delayed. See [channel.due].
+	// maxAckDelay bounds for how long the acknowledgement of what is done may be
+	// delayed, and a quarter of the prefetch for how many messages. See [batcher.due].
 	maxAckDelay = 50 * time.Millisecond
-	maxUnacked  = prefetch / 4
+	// fullBatch is a number of messages from which on more of them in one call save
+	// little.
+	fullBatch = 64
+	// slowCall is how long a call of the handler may take before others begin with less
+	// than fullBatch. On a busy system one takes some 30 ms.
+	slowCall = 100 * time.Millisecond
 )
 
-// batcher gathers the deliveries of some partitions, passes them to the handler
-// one batch at a time, and acknowledges them. What cannot be stored is tried again
+// batcher gathers the deliveries of a worker's partitions, passes them to the handler
+// in batches, and acknowledges them. One call of the handler at a time has all that came
+// since the last one; others, with other conversations, begin beside it when there is a
+// full batch for them, or when it takes long. What cannot be stored is tried again
 // beside (package retryqueue), so that it holds up only its own conversation: for
 // as long as the prefetch of its partition has room. A batcher outlives
 // connections, so that a batch of a lost connection is over before its messages
@@ -38,8 +45,9 @@ const (
 // concurrent use.
 type batcher struct {
 	batcherConfig
-	ready   batching.Signal // something waits, or is to be acknowledged
+	ready   batching.Signal // something waits, is over, or is to be acknowledged
 	retries *retryqueue.Queue[part]
+	window  *window // of calls in progress
 	// deadLettersFail is whether the last publish of dead letters has failed. Then
 	// only the retries publish some, so that nothing else waits for it.
 	deadLettersFail atomic.Bool
@@ -47,7 +55,9 @@ type batcher struct {
 	mu       sync.Mutex
 	over     sync.Cond // a call is over; its lock is mu
 	stopped  bool      // nothing more is handled
-	waiting  []*item
+	waiting  waitingParts
+	calls    int       // calls in progress with what comes for the first time
+	lastCall time.Time // when the last of them began
 	channels map[deliverer]*channel
 }
 
@@ -56,14 +66,15 @@ type batcherConfig struct {
 	Handle broker.Handler
 	// PublishDeadLetters returns nil when the messages are durable.
 	PublishDeadLetters func(ctx context.Context, messages []amqp.Publishing) error
-	Window             *window        // of batches in progress; shared
+	Concurrency        int            // calls of Handle at the same time
 	MaxBatch           int            // submissions given to Handle at once
-	Linger             *linger.Linger // of AMQP messages before they are handled; shared; nil for none
+	Prefetch           int            // AMQP messages of one channel that may be unacknowledged
+	Linger             *linger.Linger // of messages before they are handled; nil for none
 	Logger             *slog.Logger
 }
 
 func newBatcher(cfg batcherConfig) *batcher {
-	b := &batcher{batcherConfig: cfg, ready: batching.NewSignal(), channels: map[deliverer]*channel{}}
+	b := &batcher{batcherConfig: cfg, ready: batching.NewSignal(), window: newWindow(cfg.Concurrency, 1), channels: map[deliverer]*channel{}}
 	b.over.L = &b.mu
 	b.retries = retryqueue.New(retryqueue.Config[part]{Conversation: part.conversation, Stale: b.stale, MaxBatch: cfg.MaxBatch, Logger: cfg.Logger})
 	return b
@@ -93,8 +104,8 @@ func (c *channel) usable() bool { return !c.rejected && !c.ch.IsClosed() }
 // nearly as much as a message, and one covers all earlier messages of its channel.
 // When this worker dies first, the messages are redelivered and recognized as
 // stored.
-func (c *channel) due() bool {
-	return c.done >= maxUnacked || c.done > 0 && time.Since(c.doneSince) >= maxAckDelay
+func (b *batcher) due(c *channel) bool {
+	return c.done >= b.Prefetch/4 || c.done > 0 && time.Since(c.doneSince) >= maxAckDelay
 }
 
 // item is one AMQP message in a batcher. The batcher's mu guards left and done.
@@ -155,8 +166,10 @@ func (b *batcher) add(ch deliverer, d amqp.Delivery) {
 	b.mu.Lock()
 	if c := b.channel(ch); !c.rejected && !b.stopped {
 		i.from = c
-		b.Linger.Count(1, i.arrived)
-		b.waiting = append(b.waiting, i)
+		b.Linger.Count(i.left, i.arrived)
+		for at := range i.left {
+			b.waiting.add(part{item: i, at: at})
+		}
 		c.unacked = append(c.unacked, i)
 	}
 	b.mu.Unlock()
@@ -189,7 +202,7 @@ func (b *batcher) drain(ch deliverer) {
 	defer b.mu.Unlock()
 	c := b.channel(ch)
 	c.rejected = true
-	b.waiting = slices.DeleteFunc(b.waiting, func(i *item) bool { return i.from == c })
+	b.waiting.remove(func(p part) bool { return p.item.from == c })
 	for c.calls > 0 {
 		b.over.Wait()
 	}
@@ -217,57 +230,96 @@ func (b *batcher) run(ctx context.Context) {
 	b.handleNew(ctx)
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.stopped, b.waiting = true, nil
+	b.stopped, b.waiting = true, waitingParts{}
 }
 
 // handleNew handles what comes for the first time, until ctx ends.
 func (b *batcher) handleNew(ctx context.Context) {
+	var calls sync.WaitGroup
+	defer calls.Wait()
 	for {
-		if !b.hasWaiting() {
-			var ackDue <-chan time.Time
-			if b.acknowledgeDue() {
-				ackDue = time.After(maxAckDelay)
+		oldest, after := b.next(time.Now())
+		if oldest == nil {
+			if b.acknowledgeDue() && (after == 0 || after > maxAckDelay) {
+				after = maxAckDelay
+			}
+			var later <-chan time.Time
+			if after > 0 {
+				later = time.After(after)
 			}
 			select {
 			case <-ctx.Done():
 				return
 			case <-b.ready:
-			case <-ackDue:
+			case <-later:
 			}
 			continue
 		}
-		if oldest, waits := b.oldest(); waits {
-			b.Linger.Wait(ctx, oldest)
-		}
-		slot, err := b.Window.acquire(ctx)
+		b.Linger.Wait(oldest.arrived)
+		slot, err := b.window.acquire(ctx)
 		if err != nil {
 			return
 		}
 		// After the wait, so that what came meanwhile is in the batch as well.
-		parts := b.retries.Admit(b.take(b.MaxBatch))
+		parts, conversations := b.beginNew()
 		if len(parts) == 0 {
 			slot.release(0)
 			continue
 		}
-		began := time.Now()
-		failed, err := b.handle(ctx, parts, false)
-		took := time.Since(began)
-		if len(failed) > 0 {
-			took = 0
-		}
-		slot.release(took)
-		b.retries.Add(failed, err)
+		calls.Go(func() {
+			began := time.Now()
+			failed, err := b.handle(ctx, parts, false)
+			took := time.Since(began)
+			if len(failed) > 0 {
+				took = 0
+			}
+			slot.release(took)
+			b.retries.Add(failed, err) // before something that comes behind it may be handled
+			b.endNew(conversations)
+		})
 	}
 }
 
-// oldest returns when the oldest waiting message arrived.
-func (b *batcher) oldest() (arrived time.Time, waits bool) {
+// next returns the item that has waited for the longest time if a call may begin now.
+// Else it returns nil, and after how long one may begin though nothing else happens; 0
+// for never.
+func (b *batcher) next(now time.Time) (oldest *item, after time.Duration) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if len(b.waiting) == 0 {
-		return time.Time{}, false
+	slow := b.lastCall.Add(slowCall)
+	switch {
+	case b.waiting.free == 0 || b.calls >= b.Concurrency:
+		return nil, 0
+	case b.calls == 0 || b.waiting.free >= fullBatch || !now.Before(slow):
+		return b.waiting.oldest().item, 0
 	}
-	return b.waiting[0].arrived, true
+	return nil, slow.Sub(now)
+}
+
+// beginNew begins a call with what waits and is not behind something that is tried
+// again. It returns the conversations in it, too, and nothing if there is nothing.
+func (b *batcher) beginNew() ([]part, []chat.ConversationID) {
+	b.mu.Lock()
+	parts := b.waiting.take(b.MaxBatch)
+	b.mu.Unlock()
+	parts = b.retries.Admit(parts)
+	if len(parts) == 0 {
+		return nil, nil
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.calls++
+	b.lastCall = time.Now()
+	return parts, b.waiting.begin(parts)
+}
+
+// endNew ends a call with these conversations.
+func (b *batcher) endNew(conversations []chat.ConversationID) {
+	b.mu.Lock()
+	b.calls--
+	b.waiting.end(conversations)
+	b.mu.Unlock()
+	b.ready.Notify()
 }
 
 // backlog returns how many messages are not done: they wait, for the first time or to
@@ -281,34 +333,6 @@ func (b *batcher) backlog() (messages int) {
 		}
 	}
 	return messages
-}
-
-func (b *batcher) hasWaiting() bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return len(b.waiting) > 0
-}
-
-// take removes waiting messages, oldest first, and returns what is in them: one
-// message, or more with at most n submissions in all.
-func (b *batcher) take(n int) (parts []part) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	count := 0
-	for ; count < len(b.waiting); count++ {
-		i := b.waiting[count]
-		if n -= len(i.submissions); n < 0 && count > 0 {
-			break
-		}
-		for at := range i.left {
-			parts = append(parts, part{item: i, at: at})
-		}
-	}
-	b.waiting = b.waiting[count:]
-	if len(b.waiting) == 0 {
-		b.waiting = nil
-	}
-	return parts
 }
 
 // begin begins a call. It leaves out what was delivered by channels that are
@@ -431,7 +455,7 @@ func (b *batcher) acknowledgeDue() (left bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for _, c := range b.channels {
-		if c.due() {
+		if b.due(c) {
 			b.acknowledge(c)
 		}
 		left = left || c.done > 0

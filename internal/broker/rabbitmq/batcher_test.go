@@ -58,7 +58,7 @@ func newTestBatcher(t *testing.T, handle broker.Handler) *batcher {
 	t.Helper()
 	return newBatcher(batcherConfig{
 		Handle: handle, PublishDeadLetters: func(context.Context, []amqp.Publishing) error { return nil },
-		Window: newWindow(1, 1), MaxBatch: 500, Logger: slog.New(slog.NewTextHandler(t.Output(), nil)),
+		Concurrency: 1, MaxBatch: 500, Prefetch: 32, Logger: slog.New(slog.NewTextHandler(t.Output(), nil)),
 	})
 }
 
@@ -106,8 +106,8 @@ func TestStoppedBatcherTakesNothingMore(t *testing.T) {
 	b.run(ctx)
 	deliver(b, ch, message(1, "a late one"))
 	b.drain(ch)
-	if calls != 1 || b.hasWaiting() || len(ch.acked) != 0 {
-		t.Errorf("%d calls, something waits: %v, acknowledged: %v", calls, b.hasWaiting(), ch.acked)
+	if calls != 1 || len(b.waiting.parts) > 0 || len(ch.acked) != 0 {
+		t.Errorf("%d calls, something waits: %v, acknowledged: %v", calls, len(b.waiting.parts) > 0, ch.acked)
 	}
 	b.forget(ch)
 	if len(b.channels) != 0 {
@@ -115,13 +115,13 @@ func TestStoppedBatcherTakesNothingMore(t *testing.T) {
 	}
 }
 
-// A call that hangs on one conversation, with the only slot of the window, stops
-// nothing else for longer than a slot is counted; nor do its retries.
+// A call that hangs on one conversation stops nothing else for longer than it counts;
+// nor do its retries.
 func TestHungCallStopsOneConversation(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const hangs = time.Minute
 		handled := make(chan string, 100)
-		handle := func(_ context.Context, batch []broker.Delivery) ([]*chat.Error, error) {
+		b := newTestBatcher(t, func(_ context.Context, batch []broker.Delivery) ([]*chat.Error, error) {
 			if slices.ContainsFunc(batch, func(d broker.Delivery) bool { return d.Conversation == 1 }) {
 				time.Sleep(hangs)
 				return nil, errors.New("timeout")
@@ -130,11 +130,10 @@ func TestHungCallStopsOneConversation(t *testing.T) {
 				handled <- d.Body
 			}
 			return make([]*chat.Error, len(batch)), nil
-		}
-		hanging, other := newTestBatcher(t, handle), newTestBatcher(t, handle)
-		other.Window = hanging.Window
-		stopHanging, stopOther := start(t, hanging), start(t, other)
-		one, two := newFakeChannel(), newFakeChannel()
+		})
+		b.Concurrency = 2 // of which the window gives one
+		stop := start(t, b)
+		ch := newFakeChannel()
 		next := func(what, want string, within time.Duration) {
 			t.Helper()
 			began := time.Now()
@@ -145,24 +144,70 @@ func TestHungCallStopsOneConversation(t *testing.T) {
 				t.Errorf("%s: it took %v", what, took)
 			}
 		}
-		hung := deliver(hanging, one, message(1, "hangs"))
+		hung := deliver(b, ch, message(1, "hangs"))
 		synctest.Wait()
-		deliver(other, two, message(3, "3"))
-		next("another partition, while the first try hangs", "3", maxCounted)
+		first := deliver(b, ch, message(3, "3"))
+		next("another conversation, while the first try hangs", "3", maxCounted)
 		time.Sleep(hangs) // the second try hangs
 		synctest.Wait()
-		behind := deliver(hanging, one, message(1, "behind"))
-		beside := deliver(hanging, one, message(2, "2"))
-		next("another conversation of the partition", "2", 0)
-		deliver(other, two, message(3, "4"))
-		next("another partition", "4", 0)
+		behind := deliver(b, ch, message(1, "behind"))
+		beside := deliver(b, ch, message(2, "2"))
+		next("another conversation, while the second try hangs", "2", 0)
 		time.Sleep(2 * maxAckDelay)
 		synctest.Wait()
-		if one.isAcked(hung) || one.isAcked(behind) || !one.isAcked(beside) {
-			t.Errorf("acknowledged: %v", one.acked)
+		if ch.isAcked(hung) || ch.isAcked(behind) || !ch.isAcked(first) || !ch.isAcked(beside) {
+			t.Errorf("acknowledged: %v", ch.acked)
 		}
-		stopHanging()
-		stopOther()
+		stop()
+	})
+}
+
+// What comes while a call is in progress waits for it, so that it is handled together,
+// until it fills a call of its own.
+func TestCallsBeginBesideOthersWhenFull(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const work = slowCall / 2
+		var mu sync.Mutex
+		var calls []int
+		b := newTestBatcher(t, func(_ context.Context, batch []broker.Delivery) ([]*chat.Error, error) {
+			mu.Lock()
+			calls = append(calls, len(batch))
+			mu.Unlock()
+			time.Sleep(work)
+			return make([]*chat.Error, len(batch)), nil
+		})
+		b.Concurrency, b.window = 2, newWindow(2, 2)
+		stop := start(t, b)
+		ch := newFakeChannel()
+		ordinary := func(n int) {
+			for i := range n {
+				deliver(b, ch, message(chat.ConversationID(2+i), "x"))
+			}
+			synctest.Wait()
+		}
+		expect := func(want ...int) {
+			t.Helper()
+			mu.Lock()
+			defer mu.Unlock()
+			if !slices.Equal(calls, want) {
+				t.Errorf("calls with %v messages, want %v", calls, want)
+			}
+		}
+		deliver(b, ch, message(1, "first"))
+		synctest.Wait()
+		ordinary(fullBatch - 1)
+		for range fullBatch { // of the conversation that is in the call
+			deliver(b, ch, message(1, "more"))
+		}
+		synctest.Wait()
+		expect(1)
+		ordinary(1)
+		expect(1, fullBatch)
+		time.Sleep(work)
+		synctest.Wait()
+		expect(1, fullBatch, fullBatch)
+		time.Sleep(time.Second)
+		stop()
 	})
 }
 
@@ -247,7 +292,7 @@ func TestClosedChannelsLeaveNothing(t *testing.T) {
 		stop := start(t, b)
 		for n := range 50 {
 			ch := newFakeChannel()
-			for c := range prefetch {
+			for c := range b.Prefetch {
 				deliver(b, ch, message(chat.ConversationID(1+c%3), "again"))
 				time.Sleep(time.Duration(n) * time.Millisecond)
 			}
@@ -327,7 +372,8 @@ func simulateBatcher(t *testing.T, r *rand.Rand) {
 	for i := range workers {
 		b := newTestBatcher(t, handle)
 		b.Logger = slog.New(slog.DiscardHandler)
-		b.MaxBatch = 1 + r.IntN(8)
+		b.MaxBatch, b.Concurrency = 1+r.IntN(8), 1+r.IntN(3)
+		b.window = newWindow(b.Concurrency, 1)
 		b.PublishDeadLetters = func(context.Context, []amqp.Publishing) error {
 			if random.intN(3) == 0 {
 				return errOutcomeUnknown
@@ -373,7 +419,7 @@ func simulateBatcher(t *testing.T, r *rand.Rand) {
 			published[c]++
 		}
 		queue = append(queue, messages)
-		for len(queue) > 0 && len(unacked()) < prefetch && random.intN(4) > 0 {
+		for len(queue) > 0 && len(unacked()) < b.Prefetch && random.intN(4) > 0 {
 			delivered = append(delivered, queue[0])
 			deliver(b, ch, queue[0]...)
 			queue = queue[1:]
@@ -391,7 +437,7 @@ func simulateBatcher(t *testing.T, r *rand.Rand) {
 		}
 	}
 	for len(queue) > 0 || len(unacked()) > 0 {
-		for len(queue) > 0 && len(unacked()) < prefetch {
+		for len(queue) > 0 && len(unacked()) < b.Prefetch {
 			delivered = append(delivered, queue[0])
 			deliver(b, ch, queue[0]...)
 			queue = queue[1:]

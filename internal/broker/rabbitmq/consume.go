@@ -18,8 +18,8 @@ import (
 //
 // One call of Consume is one worker. It has three parts: its membership says
 // which partitions it should own (membership.go), a subscription for each
-// partition receives deliveries (subscription.go), and batchers handle and
-// acknowledge them (batcher.go).
+// partition receives deliveries (subscription.go), and a batcher handles and
+// acknowledges them (batcher.go).
 func (b *Broker) Consume(ctx context.Context, handle broker.Handler) error {
 	b.consumers.Add(1)
 	defer b.consumers.Add(-1)
@@ -36,16 +36,12 @@ func (b *Broker) Consume(ctx context.Context, handle broker.Handler) error {
 	if err != nil {
 		return fmt.Errorf("make an id for a worker: %w", err)
 	}
-	w := &worker{b: b, members: newMembership(id.String(), time.Now())}
-	inFlight, wait := newWindow(b.cfg.Concurrency, 1), linger.New(b.cfg.Linger)
-	w.batchers = make([]*batcher, b.cfg.Concurrency)
+	w := &worker{b: b, members: newMembership(id.String(), time.Now()), batcher: newBatcher(batcherConfig{
+		Handle: handle, PublishDeadLetters: b.publishDeadLetters, Concurrency: b.cfg.Concurrency, MaxBatch: b.cfg.MaxBatch,
+		Prefetch: prefetch(b.cfg.Partitions), Linger: linger.New(b.cfg.Linger), Logger: b.log,
+	})}
 	var running sync.WaitGroup
-	for i := range w.batchers {
-		w.batchers[i] = newBatcher(batcherConfig{
-			Handle: handle, PublishDeadLetters: b.publishDeadLetters, Window: inFlight, Linger: wait, MaxBatch: b.cfg.MaxBatch, Logger: b.log,
-		})
-		running.Go(func() { w.batchers[i].run(ctx) })
-	}
+	running.Go(func() { w.batcher.run(ctx) })
 	supervise(ctx, dial, "worker", b.log, conn, w.serve)
 	running.Wait()
 	return nil
@@ -53,9 +49,9 @@ func (b *Broker) Consume(ctx context.Context, handle broker.Handler) error {
 
 // worker is one call of [Broker.Consume].
 type worker struct {
-	b        *Broker
-	members  *membership
-	batchers []*batcher // partition p uses batcher p % len
+	b       *Broker
+	members *membership
+	batcher *batcher
 }
 
 // serve consumes on one connection until it is lost or ctx ends. Before it
@@ -72,7 +68,7 @@ func (w *worker) serve(ctx context.Context, conn *amqp.Connection) error {
 	w.members.connected(time.Now())
 	subscriptions := make([]*subscription, w.b.cfg.Partitions)
 	for p := range subscriptions {
-		subscriptions[p] = &subscription{conn: conn, partition: p, batcher: w.batchers[p%len(w.batchers)]}
+		subscriptions[p] = &subscription{conn: conn, partition: p, batcher: w.batcher}
 	}
 	defer func() {
 		closeAll(subscriptions)
@@ -119,18 +115,10 @@ func (w *worker) serve(ctx context.Context, conn *amqp.Connection) error {
 			}
 			w.members.receive(m, time.Now())
 		case <-sample.C:
-			if w.members.sample(w.backlog(), live, time.Now()) {
+			if w.members.sample(w.batcher.backlog(), live, time.Now()) {
 				w.b.log.Info("another number of workers shares the partitions", "workers", w.members.sharers, "live", len(live))
 				peers.announce(w.members.announcement(typeHello))
 			}
 		}
 	}
-}
-
-// backlog returns how many messages the worker has that are not done.
-func (w *worker) backlog() (messages int) {
-	for _, b := range w.batchers {
-		messages += b.backlog()
-	}
-	return messages
 }

@@ -25,7 +25,7 @@ type Config struct {
 	URLs         []string // of the nodes: amqp://user:password@host:5672/vhost
 	Installation string   // id of the installation that owns the queues; those of another one are refused
 	Claimed      bool     // the installation has queues already; a broker without them is refused
-	Partitions   int      // the same in all processes of an installation, 1 to 256; default 16
+	Partitions   int      // the same in all processes of an installation, 1 to 256; default 4
 	MaxQueued    int      // submissions that wait or are being published, from 1; default 20,000
 	MaxBytes     int      // bytes of their texts, from 1; default 64 MiB
 	MaxBatch     int      // submissions in one AMQP message, and in one call of a handler, from 1; default 500
@@ -48,7 +48,7 @@ const maxPartitions = 256
 
 // WithDefaults returns c with the default for each zero.
 func (c Config) WithDefaults() Config {
-	c.Partitions = cmp.Or(c.Partitions, 16)
+	c.Partitions = cmp.Or(c.Partitions, 4)
 	c.MaxQueued = cmp.Or(c.MaxQueued, 20_000)
 	c.MaxBytes = cmp.Or(c.MaxBytes, 64<<20)
 	c.MaxBatch = cmp.Or(c.MaxBatch, 500)
@@ -80,7 +80,7 @@ func (c Config) validateBroker() error {
 	if len(c.URLs) == 0 {
 		return errors.New("broker: no address is given; give one such as amqp://user:password@host:5672/hikyaku")
 	}
-	return setting.Between("partitions", c.Partitions, 1, maxPartitions, "the number that all processes of the installation have, such as 16")
+	return setting.Between("partitions", c.Partitions, 1, maxPartitions, "the number that all processes of the installation have, such as 4")
 }
 
 // maxBatchBytes is the size at which a batch ends early, so that a few long texts

@@ -24,8 +24,6 @@ type sharing struct {
 const (
 	// sampleInterval is the time between two samples.
 	sampleInterval = rebalanceDelay / 2
-	// fullBatch is the backlog of a worker, in messages, from which on others share.
-	fullBatch = 64
 	// busySamples is how many samples in a row must show it, so that a disk that
 	// stalls for a moment moves nothing.
 	busySamples = 4

@@ -8,8 +8,10 @@ import (
 	amqp "github.com/rabbitmq/amqp091-go"
 )
 
-// prefetch is how many AMQP messages of one partition may be unacknowledged.
-const prefetch = 32
+// prefetch returns how many AMQP messages of each partition a worker may have that are
+// not acknowledged: with few partitions more of each, since those of a conversation that
+// hangs are among them.
+func prefetch(partitions int) int { return max(32, 512/partitions) }
 
 // subscription is this worker's consumer on the queue of one partition, either
 // the active one or one that stands by. It passes what it receives to a
@@ -78,7 +80,7 @@ func (s *subscription) subscribe() error {
 	if err != nil {
 		return fmt.Errorf("open a channel: %w", err)
 	}
-	if err := ch.Qos(prefetch, 0, false); err != nil {
+	if err := ch.Qos(s.batcher.Prefetch, 0, false); err != nil {
 		return fmt.Errorf("set the prefetch of a channel: %w", err)
 	}
 	deliveries, err := ch.Consume(queueName(s.partition), "", false, false, false, false, nil)
