@@ -237,7 +237,7 @@ func (a *API) createSession(ctx context.Context, u chat.User, c *Credentials) (*
 	out := &grantOutput{Body: Grant{User: wire.UserOf(u), Session: id}}
 	if c.Cookie {
 		a.endReplaced(ctx, r)
-		out.SetCookie = auth.Cookie(token, isSecure(r)).String()
+		out.SetCookie = a.cookie(token, r)
 	} else {
 		out.Body.Token = token
 	}

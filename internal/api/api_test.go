@@ -311,7 +311,7 @@ func TestCookie(t *testing.T) {
 		t.Errorf("the cookie gives %d", resp.status)
 	}
 	resp, out = nobody.request("POST", "/api/v1/logout", nil, with("cross-site"))
-	if resp.status != http.StatusForbidden || out["code"] != "forbidden" {
+	if resp.status != http.StatusForbidden || out["code"] != "origin_refused" {
 		t.Errorf("a page of another site: %d %v", resp.status, out)
 	}
 	// Who logs in over it ends it: nobody has its token any more.
