@@ -4,6 +4,8 @@ import { defineConfig } from "vitest/config";
 
 export default defineConfig({
   plugins: [react(), tailwindcss()],
+  // The page's files are found from the <base> of index.html, wherever it is served.
+  base: "./",
   build: {
     outDir: "dist",
     // The .gitkeep in it lets Go build without the page.

@@ -20,6 +20,7 @@ type serveCommand struct {
 	Registration   string        `default:"open" enum:"open,invitation,closed" help:"Who may register: open, invitation or closed (${default}). The first account can always be created; it is an administrator."`
 	Origins        []string      `help:"Origins of other web pages that may open sockets, such as https://chat.example.org." placeholder:"ORIGIN"`
 	TrustedProxies []string      `help:"Addresses and ranges of the proxies in front of this process whose forwarded client address is trusted." placeholder:"RANGE"`
+	BasePath       string        `default:"/" help:"Path below which a proxy serves the installation, such as /chat/ (${default})." placeholder:"PATH"`
 	Drain          time.Duration `default:"20s" help:"How long stopping may take (${default})."`
 
 	Data                 string `default:"./data" group:"On one machine" help:"Folder for all data (${default})." placeholder:"DIR"`
@@ -65,7 +66,8 @@ func (c *serveCommand) config() (cfg app.Config, err error) {
 	hashes.MemoryKiB, hashes.Concurrency = c.HashMemory, c.HashAtOnce
 	cfg = app.Config{
 		Listen: c.Listen, DebugListen: c.DebugListen, MetricsListen: c.MetricsListen, Roles: c.Roles, Registration: c.Registration, Origins: c.Origins, TrustedProxies: c.TrustedProxies,
-		Drain: c.Drain, Version: version(), Data: c.Data,
+		BasePath: c.BasePath,
+		Drain:    c.Drain, Version: version(), Data: c.Data,
 		Gateway: limits, Hash: hashes,
 		Push:                app.PushConfig{Contact: c.PushContact, Delay: c.PushDelay, AllowPrivate: c.PushPrivate},
 		DatabaseConnections: c.DatabaseConnections, Partitions: c.Partitions, Linger: c.Linger,

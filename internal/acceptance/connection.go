@@ -36,7 +36,7 @@ func refusedUpgrades(t *testing.T, url string) {
 	}{
 		{"no session", "", subprotocol, http.StatusUnauthorized, "unauthenticated"},
 		{"an ended session", "hky_nothing", subprotocol, http.StatusUnauthorized, "unauthenticated"},
-		{"a page of another site", aki.Token(), append(subprotocol[:len(subprotocol):len(subprotocol)], "Origin", "https://other.example"), http.StatusForbidden, "forbidden"},
+		{"a page of another site", aki.Token(), append(subprotocol[:len(subprotocol):len(subprotocol)], "Origin", "https://other.example"), http.StatusForbidden, "origin_refused"},
 		{"no WebSocket", aki.Token(), nil, http.StatusUpgradeRequired, "invalid"},
 		{"no subprotocol", aki.Token(), upgrade, http.StatusBadRequest, "invalid"},
 		{"another subprotocol", aki.Token(), with("Sec-WebSocket-Protocol", "hikyaku.v0"), http.StatusBadRequest, "invalid"},
@@ -47,6 +47,15 @@ func refusedUpgrades(t *testing.T, url string) {
 		if a.status != tt.status || p.Code != tt.code || p.Detail == "" {
 			t.Errorf("%s: %d %s, want %d %s", tt.what, a.status, a.body, tt.status, tt.code)
 		}
+	}
+	// A page that was refused can ask why.
+	if a := request(t, url, "", http.MethodOptions, "/socket", "", "Origin", url); a.status != http.StatusNoContent {
+		t.Errorf("asked by the page: %d %s", a.status, a.body)
+	}
+	var p struct{ Code string }
+	a := request(t, url, "", http.MethodOptions, "/socket", "", "Origin", "https://other.example")
+	if a.into(t, &p); a.status != http.StatusForbidden || p.Code != "origin_refused" {
+		t.Errorf("asked by a page of another site: %d %s", a.status, a.body)
 	}
 }
 

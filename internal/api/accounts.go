@@ -84,7 +84,7 @@ func (a *API) register(ctx context.Context, in *body[RegisterBody]) (*grantOutpu
 	if err != nil {
 		return nil, err
 	}
-	name, err := username.Canonical(b.Name)
+	name, skeleton, err := username.New(b.Name)
 	if err != nil {
 		return nil, err
 	}
@@ -102,7 +102,7 @@ func (a *API) register(ctx context.Context, in *body[RegisterBody]) (*grantOutpu
 	if err != nil {
 		return nil, err
 	}
-	u, err := a.cfg.Store.CreateUser(ctx, store.NewUser{Name: name, Skeleton: username.Skeleton(name), DisplayName: display, Password: hash}, invitation)
+	u, err := a.cfg.Store.CreateUser(ctx, store.NewUser{Name: name, Skeleton: skeleton, DisplayName: display, Password: hash}, invitation)
 	if err != nil {
 		return nil, err
 	}
@@ -237,7 +237,7 @@ func (a *API) createSession(ctx context.Context, u chat.User, c *Credentials) (*
 	out := &grantOutput{Body: Grant{User: wire.UserOf(u), Session: id}}
 	if c.Cookie {
 		a.endReplaced(ctx, r)
-		out.SetCookie = auth.Cookie(token, isSecure(r)).String()
+		out.SetCookie = a.cookie(token, r)
 	} else {
 		out.Body.Token = token
 	}

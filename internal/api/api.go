@@ -17,6 +17,7 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/broker"
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
 	"github.com/hikyaku-chat/hikyaku/internal/cursor"
+	"github.com/hikyaku-chat/hikyaku/internal/origin"
 	"github.com/hikyaku-chat/hikyaku/internal/password"
 	"github.com/hikyaku-chat/hikyaku/internal/presence"
 	"github.com/hikyaku-chat/hikyaku/internal/store"
@@ -82,6 +83,7 @@ type Config struct {
 	Push         Push                         // nil without notifications
 	Registration Registration                 // one of the three
 	Origins      []string                     // other origins whose pages may use the API with a visitor's cookie
+	BasePath     string                       // the path below which browsers find the installation, with a slash at its end; default /
 	Version      string
 	Logger       *slog.Logger
 	Now          func() time.Time // default time.Now
@@ -92,6 +94,7 @@ func (c Config) WithDefaults() Config {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
+	c.BasePath = cmp.Or(c.BasePath, "/")
 	return c
 }
 
@@ -123,16 +126,17 @@ func New(cfg Config) (http.Handler, error) {
 	mux.HandleFunc("/api/", func(w http.ResponseWriter, _ *http.Request) {
 		writeProblem(w, problemOf(chat.NotFound("address in the API")))
 	})
-	protection := http.NewCrossOriginProtection()
-	for _, origin := range cfg.Origins {
-		if err := protection.AddTrustedOrigin(origin); err != nil {
-			return nil, err
-		}
+	origins, err := origin.New(cfg.Origins, cfg.Logger)
+	if err != nil {
+		return nil, err
 	}
-	protection.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		writeProblem(w, problemOf(chat.Refuse(chat.CodeForbidden, "", "pages of other sites may not do this")))
-	}))
-	return secureHeaders(protection.Handler(mux)), nil
+	return secureHeaders(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if refusal := origins.CheckRequest(r); refusal != nil {
+			writeProblem(w, problemOf(refusal))
+			return
+		}
+		mux.ServeHTTP(w, r)
+	})), nil
 }
 
 // OpenAPI returns the OpenAPI document of the API, in JSON.

@@ -258,6 +258,8 @@ func TestAccounts(t *testing.T) {
 	}{
 		{object{"name": "AKI", "password": "12345678"}, 409, "name_taken", "name"},
 		{object{"name": "\u0430ki", "password": "12345678"}, 409, "name_taken", "name"}, // Cyrillic а
+		{object{"name": "ak\u00ed", "password": "12345678"}, 409, "name_taken", "name"},
+		{object{"name": "syst\u00e9m", "password": "12345678"}, 409, "name_taken", "name"}, // reserved
 		{object{"name": "", "password": "12345678"}, 400, "invalid", "name"},
 		{object{"name": strings.Repeat("a", 33), "password": "12345678"}, 413, "too_large", "name"},
 		{object{"name": "ben", "password": "1234567"}, 400, "invalid", "password"},
@@ -311,7 +313,7 @@ func TestCookie(t *testing.T) {
 		t.Errorf("the cookie gives %d", resp.status)
 	}
 	resp, out = nobody.request("POST", "/api/v1/logout", nil, with("cross-site"))
-	if resp.status != http.StatusForbidden || out["code"] != "forbidden" {
+	if resp.status != http.StatusForbidden || out["code"] != "origin_refused" {
 		t.Errorf("a page of another site: %d %v", resp.status, out)
 	}
 	// Who logs in over it ends it: nobody has its token any more.

@@ -8,6 +8,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
+	"github.com/hikyaku-chat/hikyaku/internal/auth"
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
 	"github.com/hikyaku-chat/hikyaku/internal/store"
 )
@@ -66,6 +67,12 @@ func clientNetwork(r *http.Request) string {
 // header only prevents its own cookie from being sent over plain HTTP.
 func isSecure(r *http.Request) bool {
 	return r.TLS != nil || r.Header.Get("X-Forwarded-Proto") == "https"
+}
+
+// cookie returns the session cookie for the answer to a request, or with an empty
+// token one that deletes it.
+func (a *API) cookie(token string, r *http.Request) string {
+	return auth.Cookie(token, a.cfg.BasePath, isSecure(r)).String()
 }
 
 // requireAdmin returns a refusal unless the caller administers the installation.

@@ -114,7 +114,7 @@ func (a *API) createBatchUsers(ctx context.Context, in *newBatchUsers) (*body[it
 	now := a.cfg.Now()
 	users, tokens := make([]store.NewBatchUser, len(in.Body.Users)), make([]string, len(in.Body.Users))
 	for i, u := range in.Body.Users {
-		name, err := username.Canonical(u.Name)
+		name, skeleton, err := username.New(u.Name)
 		if err != nil {
 			return nil, inItem(err, "users", i)
 		}
@@ -128,7 +128,7 @@ func (a *API) createBatchUsers(ctx context.Context, in *newBatchUsers) (*body[it
 		var hash []byte
 		tokens[i], hash = auth.NewToken()
 		users[i] = store.NewBatchUser{
-			NewUser: store.NewUser{Name: name, Skeleton: username.Skeleton(name), DisplayName: display},
+			NewUser: store.NewUser{Name: name, Skeleton: skeleton, DisplayName: display},
 			Session: store.Session{Token: hash, Device: batchDevice, CreatedAt: now, SeenAt: now, ExpiresAt: now.Add(auth.Lifetime)},
 		}
 	}

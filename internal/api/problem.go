@@ -23,7 +23,7 @@ type Problem struct {
 	Title        string    `json:"title" doc:"the status in words"`
 	Status       int       `json:"status"`
 	Detail       string    `json:"detail" doc:"one sentence for people"`
-	Code         chat.Code `json:"code" enum:"invalid,too_large,not_found,forbidden,conflict,name_taken,unauthenticated,other_account,rate_limited,overloaded,unavailable,internal" doc:"for programs"`
+	Code         chat.Code `json:"code" enum:"invalid,too_large,not_found,forbidden,conflict,name_taken,unauthenticated,other_account,origin_refused,rate_limited,overloaded,unavailable,internal" doc:"for programs"`
 	Field        string    `json:"field,omitempty" doc:"the value at fault, or what the refusal is about"`
 	RetryAfterMS int64     `json:"retry_after_ms,omitempty" doc:"try again after this time"`
 }
@@ -61,6 +61,7 @@ var statusOf = map[chat.Code]int{
 	chat.CodeNameTaken:       http.StatusConflict,
 	chat.CodeUnauthenticated: http.StatusUnauthorized,
 	chat.CodeOtherAccount:    http.StatusPreconditionFailed,
+	chat.CodeOriginRefused:   http.StatusForbidden,
 	chat.CodeRateLimited:     http.StatusTooManyRequests,
 	chat.CodeOverloaded:      http.StatusServiceUnavailable,
 	chat.CodeUnavailable:     http.StatusServiceUnavailable,
@@ -122,7 +123,7 @@ var useProblems = sync.OnceFunc(func() {
 	huma.NewError = func(status int, msg string, errs ...error) huma.StatusError {
 		code := chat.CodeInvalid
 		for c, s := range statusOf {
-			if s == status && c != chat.CodeNameTaken && c != chat.CodeOverloaded {
+			if s == status && c != chat.CodeNameTaken && c != chat.CodeOverloaded && c != chat.CodeOriginRefused {
 				code = c
 			}
 		}

@@ -84,7 +84,7 @@ func TestPush(t *testing.T) {
 	}
 	// Pages of other sites cannot use a visitor's cookie.
 	resp, out := aki.request("PUT", "/api/v1/push/subscription", asObject(s), func(r *http.Request) { r.Header.Set("Sec-Fetch-Site", "cross-site") })
-	if resp.status != http.StatusForbidden || out["code"] != "forbidden" {
+	if resp.status != http.StatusForbidden || out["code"] != "origin_refused" {
 		t.Errorf("%d %v", resp.status, out)
 	}
 }

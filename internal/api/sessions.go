@@ -4,7 +4,6 @@ import (
 	"context"
 	"net/http"
 
-	"github.com/hikyaku-chat/hikyaku/internal/auth"
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
 	"github.com/hikyaku-chat/hikyaku/internal/wire"
 )
@@ -26,7 +25,7 @@ func (a *API) registerSessions() {
 	handle(a, operation{id: "logout", method: http.MethodPost, path: "/logout", tag: "Sessions", summary: "End this session", status: http.StatusNoContent},
 		func(ctx context.Context, _ *empty) (*clearedCookie, error) {
 			c := callerOf(ctx)
-			out := &clearedCookie{SetCookie: auth.Cookie("", isSecure(requestOf(ctx))).String()}
+			out := &clearedCookie{SetCookie: a.cookie("", requestOf(ctx))}
 			return out, a.endSessions(ctx, c.user.ID, []chat.SessionID{c.session.ID}, 0)
 		})
 	handle(a, operation{id: "list-sessions", method: http.MethodGet, path: "/sessions", tag: "Sessions", summary: "The devices that are logged in"},
@@ -52,7 +51,7 @@ func (a *API) registerSessions() {
 			c := callerOf(ctx)
 			out := &clearedCookie{}
 			if in.ID.v == c.session.ID {
-				out.SetCookie = auth.Cookie("", isSecure(requestOf(ctx))).String()
+				out.SetCookie = a.cookie("", requestOf(ctx))
 			}
 			return out, a.endSessions(ctx, c.user.ID, []chat.SessionID{in.ID.v}, 0)
 		})

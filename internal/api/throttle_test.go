@@ -206,8 +206,8 @@ func TestClientNetworks(t *testing.T) {
 	}
 }
 
-// Who holds a link sees where it leads, and nothing else; who guesses waits, whoever
-// holds a link does not.
+// Who holds a link sees where it leads, and nothing else, however many wrong ones come
+// from the same network.
 func TestLinkPreview(t *testing.T) {
 	f := start(t, api.Open)
 	aki := f.register("aki")
@@ -216,21 +216,15 @@ func TestLinkPreview(t *testing.T) {
 	link := aki.ok("POST", path, object{})
 	nobody := &client{fixture: f}
 	preview := "/links/" + link["token"].(string) + "/preview"
-	for range 3 * freeGuesses {
-		got := nobody.ok("GET", preview, nil)
-		if len(got) != 2 || got["title"] != "Crew" || got["installation"] != "Hikyaku" {
-			t.Fatalf("%v", got)
-		}
+	for range 10 * freeGuesses {
+		nobody.refused("GET", "/links/hky_guess/preview", nil, 404, "not_found", "token")
+	}
+	got := nobody.ok("GET", preview, nil)
+	if len(got) != 2 || got["title"] != "Crew" || got["installation"] != "Hikyaku" {
+		t.Errorf("%v", got)
 	}
 	aki.ok("DELETE", path+"/"+link["id"].(string), nil)
 	nobody.refused("GET", preview, nil, 404, "not_found", "token")
-	for range freeGuesses - 1 {
-		nobody.refused("GET", "/links/hky_guess/preview", nil, 404, "not_found", "")
-	}
-	p := nobody.refused("GET", preview, nil, 429, "rate_limited", "token")
-	if p["retry_after_ms"].(float64) <= 0 {
-		t.Errorf("%v", p)
-	}
 }
 
 // A visitor who is not logged in is told so without an error.

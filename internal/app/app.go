@@ -13,6 +13,7 @@ import (
 	"os"
 	"runtime/debug"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -195,7 +196,7 @@ func (a *App) URL() string {
 	if addr.IP.IsUnspecified() {
 		host = "localhost"
 	}
-	return "http://" + net.JoinHostPort(host, fmt.Sprint(addr.Port))
+	return "http://" + net.JoinHostPort(host, fmt.Sprint(addr.Port)) + strings.TrimSuffix(a.cfg.BasePath, "/")
 }
 
 // Failed returns a channel that receives the error of a role or server that ended

@@ -27,6 +27,7 @@ type Config struct {
 	Roles          []Role
 	Registration   string          // open, invitation or closed
 	Origins        []string        // other origins whose pages may connect
+	BasePath       string          // path below which browsers find the installation, such as /chat/; default /
 	TrustedProxies []string        // addresses and ranges whose X-Forwarded-* headers are trusted
 	Drain          time.Duration   // how long a stop may take
 	Gateway        gateway.Config  // the operator's limits over its defaults
@@ -64,7 +65,8 @@ func (c *Config) needsBackends() bool {
 
 // Validate returns an error for a configuration that cannot work. Zeros are refused
 // where the command line has another default: an operator may have meant them. It
-// sets Roles to AllRoles when there are none.
+// sets Roles to AllRoles when there are none, and puts a slash at the end of
+// BasePath.
 func (c *Config) Validate() error {
 	if slices.Contains(c.Roles, RolePush) && c.Push.Contact == "" {
 		return errors.New("--push-contact: the role push needs an address where push services reach you, such as mailto:you@example.org")
@@ -90,6 +92,9 @@ func (c *Config) Validate() error {
 		return fmt.Errorf("--listen: %q is not an address and port, such as 127.0.0.1:8080", c.Listen)
 	}
 	if _, err := parseProxies(c.TrustedProxies); err != nil {
+		return err
+	}
+	if err := c.cleanBasePath(); err != nil {
 		return err
 	}
 	return flagged(api.Registration(c.Registration).Validate())

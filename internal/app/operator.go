@@ -54,7 +54,7 @@ func (o *Operator) NewEpoch(ctx context.Context) (string, error) { return o.stor
 
 // AddUser creates an account, whatever the mode of registration.
 func (o *Operator) AddUser(ctx context.Context, name, display, secret string, admin bool) (chat.User, error) {
-	canonical, err := username.Canonical(name)
+	canonical, skeleton, err := username.New(name)
 	if err != nil {
 		return chat.User{}, err
 	}
@@ -69,7 +69,7 @@ func (o *Operator) AddUser(ctx context.Context, name, display, secret string, ad
 		return chat.User{}, err
 	}
 	return o.store.CreateUser(ctx, store.NewUser{
-		Name: canonical, Skeleton: username.Skeleton(canonical), DisplayName: display, Password: hash, Admin: admin,
+		Name: canonical, Skeleton: skeleton, DisplayName: display, Password: hash, Admin: admin,
 	}, nil)
 }
 

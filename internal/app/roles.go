@@ -108,6 +108,7 @@ func startGateway(ctx context.Context, a *App) error {
 	}
 	a.gateway.Store(g)
 	a.mux.Handle("GET /api/v1/socket", g)
+	a.mux.Handle("OPTIONS /api/v1/socket", g)
 	a.metrics.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "hikyaku_gateway_connections", Help: "Open WebSocket connections of this gateway.",
 	}, func() float64 { return float64(g.Connections()) }))
@@ -126,7 +127,7 @@ func startAPI(_ context.Context, a *App) error {
 		Store: a.backends.store, Publisher: a.backends.broker, Presence: a.backends.presence, Announcer: a.backends.announcer,
 		Auth: a.backends.auth, Cursors: a.backends.cursors, Hasher: hasher, Throttle: a.backends.throttle,
 		SendLimiter: a.backends.sendLimiter, Refuser: a.backends.refuser, Idempotency: a.backends.idempotency, Origins: a.cfg.Origins,
-		Registration: api.Registration(a.cfg.Registration), Version: a.cfg.Version, Logger: a.log,
+		Registration: api.Registration(a.cfg.Registration), BasePath: a.cfg.BasePath, Version: a.cfg.Version, Logger: a.log,
 	}
 	if a.backends.sender != nil {
 		cfg.Push = a.backends.sender
@@ -144,7 +145,7 @@ func startUI(_ context.Context, a *App) error {
 	if err != nil {
 		return err
 	}
-	page, missing := ui.New(files)
+	page, missing := ui.New(files, a.cfg.BasePath)
 	if missing != nil {
 		// A binary without the page still serves the API.
 		a.log.Warn("there is no page to serve", "reason", missing)

@@ -53,7 +53,7 @@ func (a *App) serve() error {
 		return err
 	}
 	a.server = &http.Server{
-		Handler:           a.closeIdleOnStop(proxies.handler(a.mux)),
+		Handler:           a.closeIdleOnStop(proxies.handler(belowBasePath(a.cfg.BasePath, a.mux))),
 		ReadHeaderTimeout: 10 * time.Second,
 		WriteTimeout:      writeTimeout,
 		IdleTimeout:       2 * time.Minute,

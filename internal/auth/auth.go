@@ -148,11 +148,11 @@ func meantFor(r *http.Request, account chat.UserID) bool {
 }
 
 // Cookie returns the session cookie with a token, or one that deletes the cookie
-// when token is empty. Scripts cannot read it, and requests from other sites do
-// not contain it.
-func Cookie(token string, secure bool) *http.Cookie {
+// when token is empty. Browsers send it for addresses below path. Scripts cannot
+// read it, and requests from other sites do not contain it.
+func Cookie(token, path string, secure bool) *http.Cookie {
 	c := &http.Cookie{
-		Name: CookieName, Value: token, Path: "/", HttpOnly: true, Secure: secure,
+		Name: CookieName, Value: token, Path: path, HttpOnly: true, Secure: secure,
 		SameSite: http.SameSiteLaxMode, MaxAge: int(Lifetime / time.Second),
 	}
 	if token == "" {

@@ -52,7 +52,7 @@ func TestNamedAccount(t *testing.T) {
 		st := &singleSessionStore{store.Session{SeenAt: now.Add(-time.Hour), ExpiresAt: now.Add(time.Hour)}}
 		a := auth.NewAuthenticator(auth.Config{Store: namedUserStore{st, 7}, Now: func() time.Time { return now }})
 		r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/"+tt.query, http.NoBody)
-		r.AddCookie(auth.Cookie("token", false))
+		r.AddCookie(auth.Cookie("token", "/", false))
 		for _, named := range tt.headers {
 			r.Header.Add(auth.AccountHeader, named)
 		}

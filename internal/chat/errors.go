@@ -30,6 +30,9 @@ const (
 	// CodeOtherAccount: the request is meant for another account than the one that
 	// is logged in.
 	CodeOtherAccount Code = "other_account"
+	// CodeOriginRefused: a page of another address than the server's acts with a
+	// visitor's cookie, or its own page behind a proxy that rewrites the address.
+	CodeOriginRefused Code = "origin_refused"
 	// CodeRateLimited: too many requests in a time.
 	CodeRateLimited Code = "rate_limited"
 	// CodeOverloaded: the system cannot accept more now; try again later.

@@ -16,6 +16,7 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
 	"github.com/hikyaku-chat/hikyaku/internal/cursor"
 	"github.com/hikyaku-chat/hikyaku/internal/linger"
+	"github.com/hikyaku-chat/hikyaku/internal/origin"
 	"github.com/hikyaku-chat/hikyaku/internal/presence"
 	"github.com/hikyaku-chat/hikyaku/internal/pubsub"
 	"github.com/hikyaku-chat/hikyaku/internal/setting"
@@ -142,6 +143,7 @@ type Gateway struct {
 	cfg         Config
 	deps        Dependencies
 	log         *slog.Logger
+	origins     *origin.Policy
 	sockets     *websocket.Server
 	hub         *hub
 	members     *memberCache
@@ -174,6 +176,10 @@ func New(ctx context.Context, cfg Config, parts Dependencies) (*Gateway, error) 
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
+	origins, err := origin.New(cfg.Origins, parts.Logger)
+	if err != nil {
+		return nil, err
+	}
 	sockets, err := websocket.NewServer(websocket.Config{
 		MaxMessage:   cfg.MaxFrame,
 		MaxQueued:    cfg.MaxQueued,
@@ -186,7 +192,7 @@ func New(ctx context.Context, cfg Config, parts Dependencies) (*Gateway, error) 
 	if err != nil {
 		return nil, err
 	}
-	g := &Gateway{cfg: cfg, deps: parts, log: parts.Logger.With("node", cfg.Node), sockets: sockets, hub: newHub(), resyncs: batching.NewSignal()}
+	g := &Gateway{cfg: cfg, deps: parts, log: parts.Logger.With("node", cfg.Node), origins: origins, sockets: sockets, hub: newHub(), resyncs: batching.NewSignal()}
 	g.ctx, g.cancel = context.WithCancel(context.Background())
 	g.drainCtx, g.endDrain = context.WithCancel(g.ctx)
 	g.members, g.departures = newMemberCache(g), newDepartures()
@@ -236,15 +242,22 @@ func (g *Gateway) Reads() (reads, frames uint64) { return g.sockets.Reads() }
 // [websocket.Server.Writes].
 func (g *Gateway) Writes() (writes, frames uint64) { return g.sockets.Writes() }
 
-// ServeHTTP upgrades a request to a WebSocket connection.
+// ServeHTTP upgrades a request to a WebSocket connection. To OPTIONS it answers
+// whether a page of the request's origin may open one: browsers do not tell pages
+// why an upgrade was refused.
 func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if g.draining.Load() {
 		w.Header().Set("Retry-After", "1")
 		refuse(w, http.StatusServiceUnavailable, chat.Refuse(chat.CodeUnavailable, "", "this gateway is stopping; connect again"))
 		return
 	}
-	if !g.originAllowed(r) {
-		refuse(w, http.StatusForbidden, chat.Refuse(chat.CodeForbidden, "", "pages of this origin may not connect"))
+	if refusal := g.origins.CheckSocket(r); refusal != nil {
+		refuse(w, http.StatusForbidden, refusal)
+		return
+	}
+	if r.Method == http.MethodOptions {
+		w.Header().Set("Allow", "GET, OPTIONS")
+		w.WriteHeader(http.StatusNoContent)
 		return
 	}
 	sess, user, err := g.deps.Auth.Authenticate(r)

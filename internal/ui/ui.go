@@ -19,7 +19,7 @@ import (
 // from other origins. Inline styles are allowed because positioned lists need
 // them.
 const csp = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; " +
-	"connect-src 'self' ws: wss:; object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+	"connect-src 'self' ws: wss:; object-src 'none'; base-uri 'self'; form-action 'self'; frame-ancestors 'none'"
 
 // file is a file, ready to be sent.
 type file struct {
@@ -32,8 +32,12 @@ type file struct {
 // UI is the handler of the page. It has all files in memory, compressed once.
 type UI struct{ files map[string]file }
 
-// New reads the built page from files. It returns an error when there is none.
-func New(files fs.FS) (*UI, error) {
+// base is what index.html says of the path below which the page is.
+const base = `<base href="/"`
+
+// New reads the built page from files. basePath is the path below which browsers
+// find the page, with a slash at its end. It returns an error when there is no page.
+func New(files fs.FS, basePath string) (*UI, error) {
 	u := &UI{files: map[string]file{}}
 	err := fs.WalkDir(files, ".", func(name string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
@@ -42,6 +46,9 @@ func New(files fs.FS) (*UI, error) {
 		b, err := fs.ReadFile(files, name)
 		if err != nil {
 			return err
+		}
+		if name == "index.html" {
+			b = bytes.Replace(b, []byte(base), []byte(`<base href="`+basePath+`"`), 1)
 		}
 		u.files[name] = prepare(name, b)
 		return nil

@@ -11,10 +11,10 @@ import (
 func page(t *testing.T) *UI {
 	t.Helper()
 	u, err := New(fstest.MapFS{
-		"index.html":         {Data: []byte("<!doctype html>")},
+		"index.html":         {Data: []byte(`<!doctype html><base href="/" />`)},
 		"push.js":            {Data: []byte(strings.Repeat("self.skipWaiting();\n", 100))},
 		"assets/app-1234.js": {Data: []byte("run()")},
-	})
+	}, "/chat/")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -63,6 +63,19 @@ func TestServiceWorker(t *testing.T) {
 	}
 	if r := get(t, u, "/push.js", "If-None-Match", h.Get("ETag")); r.Code != http.StatusNotModified {
 		t.Errorf("asked again: %d", r.Code)
+	}
+}
+
+func TestBasePath(t *testing.T) {
+	u := page(t)
+	for _, path := range []string{"/", "/c/0198"} {
+		r := get(t, u, path)
+		if !strings.Contains(r.Body.String(), `<base href="/chat/" />`) {
+			t.Errorf("%s: %s", path, r.Body)
+		}
+		if policy := r.Header().Get("Content-Security-Policy"); !strings.Contains(policy, "base-uri 'self'") {
+			t.Errorf("the policy does not let the page say where it is: %s", policy)
+		}
 	}
 }
 

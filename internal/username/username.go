@@ -12,6 +12,7 @@ import (
 	"golang.org/x/text/unicode/norm"
 
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
+	"github.com/hikyaku-chat/hikyaku/internal/textfold"
 )
 
 // reserved names could be mistaken for the system's own, or for mentions of groups.
@@ -48,10 +49,21 @@ func Canonical(name string) (string, error) {
 	if strings.ContainsRune(punctuation, last) || (!unicode.IsLetter(first) && !unicode.IsDigit(first)) {
 		return "", chat.Refuse(chat.CodeInvalid, "name", "must begin and end with a letter or digit")
 	}
-	if slices.Contains(reserved, canonical) {
-		return "", chat.Refuse(chat.CodeNameTaken, "name", "the name %s is reserved", canonical)
-	}
 	return canonical, nil
+}
+
+// New returns the canonical form of the name of a new account, and its skeleton. It
+// refuses what [Canonical] refuses, and names that look like the reserved ones.
+func New(name string) (canonical, skeleton string, err error) {
+	canonical, err = Canonical(name)
+	if err != nil {
+		return "", "", err
+	}
+	skeleton = Skeleton(canonical)
+	if slices.ContainsFunc(reserved, func(r string) bool { return Skeleton(r) == skeleton }) {
+		return "", "", chat.Refuse(chat.CodeNameTaken, "name", "the name %s is reserved", canonical)
+	}
+	return canonical, skeleton, nil
 }
 
 // canonical normalises and folds until nothing changes, because folding can undo
@@ -68,9 +80,28 @@ func canonical(name string) string {
 	return s
 }
 
-// Skeleton returns the skeleton of a canonical name (UTS #39, section 4): names with
-// the same skeleton look alike. It is only for comparison, not for display.
+// Skeleton returns the skeleton of a canonical name (UTS #39, section 4), without the
+// marks that people leave out when they type a name: names with the same skeleton
+// look alike, or are found by the same words. It is only for comparison, not for
+// display.
+//
+// The stores keep the skeletons of names. A change here comes with a migration in
+// both that derives them anew.
 func Skeleton(canonical string) string {
-	// Case is folded once more: the table maps some letters to capitals.
-	return cases.Fold().String(confusable.Skeleton(cases.Fold().String(confusable.Skeleton(canonical))))
+	// Twice: the table of what looks alike maps some letters to capitals, and to
+	// letters with marks.
+	s := canonical
+	for range 2 {
+		s = confusable.Skeleton(strings.Map(katakana, textfold.Fold(s)))
+	}
+	return cases.Fold().String(s)
+}
+
+// katakana returns the katakana of a hiragana: the table knows which of those look
+// like a kanji, such as カ and 力.
+func katakana(r rune) rune {
+	if r >= 'ぁ' && r <= 'ゖ' {
+		return r + 'ァ' - 'ぁ'
+	}
+	return r
 }

@@ -20,7 +20,7 @@ func TestCanonical(t *testing.T) {
 		"": chat.CodeInvalid, "  ": chat.CodeInvalid, "a": chat.CodeInvalid, "a b": chat.CodeInvalid,
 		".ab": chat.CodeInvalid, "ab-": chat.CodeInvalid, "a/b": chat.CodeInvalid, "a\u202eb": chat.CodeInvalid,
 		"a\u200bb": chat.CodeInvalid, "\xff\xff": chat.CodeInvalid, "🙂🙂": chat.CodeInvalid,
-		strings.Repeat("a", 33): chat.CodeTooLarge, "System": chat.CodeNameTaken, "ＨＥＲＥ": chat.CodeNameTaken,
+		strings.Repeat("a", 33): chat.CodeTooLarge,
 	} {
 		if got, err := Canonical(in); chat.CodeOf(err) != code {
 			t.Errorf("%q: %q, %v; want %s", in, got, err, code)
@@ -33,6 +33,9 @@ func TestLookAlikesShareASkeleton(t *testing.T) {
 		{"paypal", "PayPal", "p\u0430ypal", "p\u0430yp\u0430l"}, // Cyrillic а
 		{"rnary", "mary"},
 		{"bi1l", "bill"},
+		{"siobhan", "siobhán", "Siobha\u0301n", "siobhàn"},
+		{"soren", "søren"},
+		{"たなか", "タナカ", "ﾀﾅｶ", "タナ力", "たな\u529b"}, // the last two with the kanji for power
 	} {
 		want := ""
 		for _, name := range group {
@@ -49,8 +52,23 @@ func TestLookAlikesShareASkeleton(t *testing.T) {
 			}
 		}
 	}
-	if Skeleton("aki") == Skeleton("ben") {
-		t.Error("aki looks like ben")
+	for _, pair := range [][2]string{{"aki", "ben"}, {"かき", "がき"}, {"कि", "की"}} {
+		if Skeleton(pair[0]) == Skeleton(pair[1]) {
+			t.Errorf("%s looks like %s", pair[0], pair[1])
+		}
+	}
+}
+
+func TestNew(t *testing.T) {
+	if canonical, skeleton, err := New("Siobhán"); canonical != "siobhán" || skeleton != Skeleton("siobhan") || err != nil {
+		t.Errorf("%q, %q, %v", canonical, skeleton, err)
+	}
+	for name, code := range map[string]chat.Code{
+		"System": chat.CodeNameTaken, "ＨＥＲＥ": chat.CodeNameTaken, "systém": chat.CodeNameTaken, "a b": chat.CodeInvalid,
+	} {
+		if _, _, err := New(name); chat.CodeOf(err) != code {
+			t.Errorf("%q: %v, want %s", name, err, code)
+		}
 	}
 }
 

@@ -85,7 +85,11 @@ test("refusals are told in the reader's language", async () => {
   await page.getByRole("button", { name: "アカウントを作成" }).click();
   for (const [name, password, says] of [
     ["a b", "correct horse", "名前には文字と数字を2〜32文字で使えます。間に . _ - を入れられます。"],
-    ["everyone", "correct horse", "この名前、または似た名前は使われています。"],
+    [
+      "everyone",
+      "correct horse",
+      "この名前、または似た名前（アクセント記号だけが違うものなど）は使われています。",
+    ],
     ["ben", "short", "パスワードは8文字以上です。"],
     ["ben".repeat(20), "correct horse", "名前は32文字までです。"],
   ]) {

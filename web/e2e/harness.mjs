@@ -1,6 +1,7 @@
 // A real server and a real Chromium for each test file.
 import { execFile, spawn } from "node:child_process";
-import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { after, afterEach, before } from "node:test";
@@ -33,7 +34,12 @@ for (const signal of ["SIGINT", "SIGTERM"]) process.once(signal, () => process.e
 
 /** Starts the binary, and returns the process and the first match of a pattern in its output. */
 async function start(args, pattern) {
-  const child = spawn(binary, args, { env: cleanEnv, stdio: ["ignore", "pipe", "inherit"] });
+  const child = spawn(binary, args, { env: cleanEnv, stdio: ["ignore", "pipe", "pipe"] });
+  child.log = "";
+  child.stderr.on("data", (data) => {
+    child.log += data;
+    process.stderr.write(data);
+  });
   processes.add(child);
   const exited = new Promise((resolve) => child.on("exit", (code) => resolve(code)));
   void exited.then(() => processes.delete(child));
@@ -77,6 +83,11 @@ export class Server {
     this.port = Number(new URL(this.url).port);
   }
 
+  /** What the process has logged. */
+  get log() {
+    return this.process.log;
+  }
+
   /** Ends the process as a power failure would. */
   async kill() {
     this.process.kill("SIGKILL");
@@ -106,6 +117,59 @@ export class Server {
     const g = await this.api("", "POST", "/register", { name, password: "12345678" });
     return { ...g.user, token: g.token };
   }
+}
+
+/** A real nginx. */
+export class Nginx {
+  /** Starts it with what make returns for its port as the content of the http block. */
+  static async start(make) {
+    const n = new Nginx();
+    servers.add(n);
+    n.folder = await mkdtemp(join(tmpdir(), "hikyaku-nginx-"));
+    n.port = await freePort();
+    n.url = `http://127.0.0.1:${n.port}`;
+    await n.configure(make(n.port));
+    n.process = spawn("nginx", ["-p", n.folder, "-c", "nginx.conf", "-g", "daemon off;"], {
+      stdio: "inherit",
+    });
+    processes.add(n.process);
+    n.exited = new Promise((resolve) => n.process.on("exit", resolve));
+    const answers = () =>
+      fetch(n.url).then(
+        () => true,
+        () => false,
+      );
+    await waitUntil(answers, "nginx answers");
+    return n;
+  }
+
+  async configure(http) {
+    const paths = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"].map((k) => `${k}_temp_path ${this.folder}/${k};`); // prettier-ignore
+    const conf = `pid ${this.folder}/pid; error_log stderr crit; events {} http { access_log off; ${paths.join(" ")}\n${http}\n}`;
+    await writeFile(join(this.folder, "nginx.conf"), conf);
+  }
+
+  /** Goes on with another content of the http block. */
+  async reload(http) {
+    await this.configure(http);
+    this.process.kill("SIGHUP");
+  }
+
+  async stop() {
+    servers.delete(this);
+    this.process.kill("SIGTERM");
+    await this.exited;
+    processes.delete(this.process);
+    await rm(this.folder, { recursive: true, force: true });
+  }
+}
+
+async function freePort() {
+  const server = createServer().listen(0, "127.0.0.1");
+  await new Promise((resolve) => server.on("listening", resolve));
+  const { port } = server.address();
+  await new Promise((resolve) => server.close(resolve));
+  return port;
 }
 
 /** The whole cluster behind nginx, as make stack runs it. */

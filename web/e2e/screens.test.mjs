@@ -78,7 +78,7 @@ test("no screen has a serious accessibility violation", async () => {
   await checkScreen(aki.page, "members");
   await aki.page.getByRole("dialog").getByRole("button", { name: "Close" }).click();
   await aki.page.getByRole("button", { name: /@aki Settings/ }).click();
-  await aki.page.getByText("Administration").waitFor();
+  await aki.page.getByRole("heading", { name: "Devices" }).waitFor();
   await checkScreen(aki.page, "settings");
   await aki.page.getByLabel("Language").selectOption("ja");
   await aki.page.getByRole("dialog").getByRole("button", { name: "閉じる" }).click();

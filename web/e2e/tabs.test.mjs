@@ -199,6 +199,7 @@ test("what was not sent can be retried and discarded in each tab", async () => {
   await waitUntil(() => second.sent.length === 1, "the second tab sends it again");
   for (const t of [aki, second]) await messageWith(t.page, "m1").getByText("Not sent").waitFor();
   await messageWith(second.page, "m1").getByRole("button", { name: "Discard" }).click();
+  await second.page.getByRole("alertdialog").getByRole("button", { name: "Discard" }).click();
   for (const t of [aki, second]) await messageWith(t.page, "m1").waitFor({ state: "detached" });
   await aki.page.reload();
   await messageWith(aki.page, "hello").waitFor();

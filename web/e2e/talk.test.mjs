@@ -67,7 +67,7 @@ test("two users talk, and see each other's typing, marks, edits and deletions", 
     .getByRole("button", { name: "Message actions" })
     .click();
   await aki.page.getByRole("menuitem", { name: "Delete" }).click();
-  await aki.page.getByRole("dialog").getByRole("button", { name: "Delete" }).click();
+  await aki.page.getByRole("alertdialog").getByRole("button", { name: "Delete" }).click();
   await messageWith(ben.page, "Message deleted").first().waitFor();
   assertNoErrors(aki, ben);
 });
@@ -169,6 +169,7 @@ test("a removed member and a revoked device lose access at once", async () => {
   await messageWith(ben.page, "welcome").waitFor();
   await aki.page.getByRole("button", { name: "Members and settings" }).click();
   await aki.page.getByRole("button", { name: "Remove: ben" }).click();
+  await aki.page.getByRole("alertdialog").getByRole("button", { name: "Remove", exact: true }).click();
   await ben.page.getByRole("link", { name: /Team/ }).waitFor({ state: "detached" });
   assert.equal(await messageWith(ben.page, "welcome").count(), 0);
 
@@ -201,6 +202,7 @@ test("a message to a conversation that is gone does not vanish, nor does a faili
   await failed.getByText("Lunch at noon?").waitFor();
   await ben.page.reload();
   await failed.getByRole("button", { name: "Discard" }).click();
+  await ben.page.getByRole("alertdialog").getByRole("button", { name: "Discard" }).click();
   await failed.waitFor({ state: "detached" });
 
   await ben.page.evaluate(() => {

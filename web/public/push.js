@@ -12,6 +12,9 @@ const answerTimeout = 500;
 
 const account = new URLSearchParams(self.location.search).get("account");
 
+// Returns the path of something below the installation's own.
+const addressOf = (path) => new URL(path, self.registration.scope).pathname;
+
 const enqueue = createQueue();
 
 self.addEventListener("install", () => self.skipWaiting());
@@ -63,7 +66,8 @@ async function openConversation(conversation) {
   const showing = pages.findIndex((_, i) => conversation && answers[i]?.conversation === conversation);
   // A page that does not answer is frozen, or no longer ours.
   const page = pages[showing >= 0 ? showing : answers.findIndex((a) => a)];
-  if (!page) return self.clients.openWindow(conversation ? "/c/" + encodeURIComponent(conversation) : "/");
+  if (!page)
+    return self.clients.openWindow(addressOf(conversation ? "c/" + encodeURIComponent(conversation) : ""));
   if (conversation) page.postMessage({ type: "open", conversation });
   return page.focus();
 }
@@ -101,7 +105,7 @@ async function subscribe(key) {
 }
 
 function api(method, path, body) {
-  return fetch("/api/v1" + path, {
+  return fetch(addressOf("api/v1" + path), {
     method,
     credentials: "same-origin",
     headers: {

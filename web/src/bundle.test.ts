@@ -35,6 +35,7 @@ it("loads little before the list of conversations is shown", () => {
 it("loads the other screens when they are needed", () => {
   const first = filesOf("index.html");
   for (const screen of [
+    "src/features/admin/Administration.tsx",
     "src/features/auth/AuthScreen.tsx",
     "src/features/members/MembersPanel.tsx",
     "src/features/settings/SettingsDialog.tsx",

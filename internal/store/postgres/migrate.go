@@ -66,7 +66,7 @@ func newProvider(db *sql.DB, options ...goose.ProviderOption) (*goose.Provider, 
 		return nil, err
 	}
 	return goose.NewProvider(goose.DialectPostgres, db, dir, append(options, goose.WithDisableGlobalRegistry(true),
-		goose.WithGoMigrations(storetx.Refold(7, "id", "$")), goose.WithSlog(slog.New(slog.DiscardHandler)))...)
+		goose.WithGoMigrations(storetx.Refold(7, "id", "$"), storetx.Reskeleton(8, "$")), goose.WithSlog(slog.New(slog.DiscardHandler)))...)
 }
 
 // minServerVersion is the oldest server version that supports the statements.

@@ -14,6 +14,7 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/store"
 	"github.com/hikyaku-chat/hikyaku/internal/store/postgres"
 	"github.com/hikyaku-chat/hikyaku/internal/store/postgres/postgrestest"
+	"github.com/hikyaku-chat/hikyaku/internal/username"
 )
 
 func discard() *slog.Logger { return slog.New(slog.DiscardHandler) }
@@ -117,7 +118,7 @@ func TestNamesAreFoldedAnew(t *testing.T) {
 	for _, statement := range []string{
 		`UPDATE users SET display_fold = 'タナカ béla'`,
 		`UPDATE conversations SET title_fold = 'café'`,
-		`DELETE FROM goose_db_version WHERE version_id = 7`,
+		`DELETE FROM goose_db_version WHERE version_id >= 7`,
 	} {
 		if err := stacktest.Postgres(t).Exec(t.Context(), postgrestest.DatabaseName(url), statement); err != nil {
 			t.Fatal(err)
@@ -131,5 +132,37 @@ func TestNamesAreFoldedAnew(t *testing.T) {
 	}
 	if found, _, err := s.Channels(t.Context(), u.ID, "cafe", "", 0, 9); err != nil || len(found) != 1 {
 		t.Errorf("channels: %v, %v", found, err)
+	}
+}
+
+// Names that an earlier version took for different ones keep their accounts, and no
+// further one is made beside them.
+func TestSkeletonsAreDerivedAnew(t *testing.T) {
+	url := postgrestest.NewDatabase(t)
+	s := postgrestest.Open(t, postgres.Config{URL: url})
+	newUser := func(name, skeleton string) error {
+		_, err := s.CreateUser(t.Context(), store.NewUser{Name: name, Skeleton: skeleton, DisplayName: name}, nil)
+		return err
+	}
+	for _, u := range [][2]string{{"siobhan", "siobhan"}, {"siobhán", "siobhán"}, {"zoë", "zoë"}, {"kaho", "zoe"}} {
+		if err := newUser(u[0], u[1]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := stacktest.Postgres(t).Exec(t.Context(), postgrestest.DatabaseName(url), `DELETE FROM goose_db_version WHERE version_id = 8`); err != nil {
+		t.Fatal(err)
+	}
+	if err := postgres.Migrate(t.Context(), url, discard()); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"siobhán", "zoë"} {
+		if _, _, err := s.Credentials(t.Context(), name); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	for _, name := range []string{"siobhàn", "zoé", "zoe", "kahó"} {
+		if err := newUser(name, username.Skeleton(name)); chat.CodeOf(err) != chat.CodeNameTaken {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }

@@ -44,7 +44,7 @@ func migrate(ctx context.Context, path string) (err error) {
 		return err
 	}
 	p, err := goose.NewProvider(goose.DialectSQLite3, db, dir, goose.WithDisableGlobalRegistry(true),
-		goose.WithGoMigrations(storetx.Refold(7, "slot", "?")))
+		goose.WithGoMigrations(storetx.Refold(7, "slot", "?"), storetx.Reskeleton(8, "?")))
 	if err != nil {
 		return err
 	}

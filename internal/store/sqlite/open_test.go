@@ -12,6 +12,7 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
 	"github.com/hikyaku-chat/hikyaku/internal/store"
 	"github.com/hikyaku-chat/hikyaku/internal/store/sqlite"
+	"github.com/hikyaku-chat/hikyaku/internal/username"
 )
 
 func TestOpenRefuses(t *testing.T) {
@@ -146,7 +147,7 @@ func TestNamesAreFoldedAnew(t *testing.T) {
 	for _, statement := range []string{
 		`UPDATE users SET display_fold = 'タナカ béla'`,
 		`UPDATE conversations SET title_fold = 'café'`,
-		`DELETE FROM goose_db_version WHERE version_id = 7`,
+		`DELETE FROM goose_db_version WHERE version_id >= 7`,
 	} {
 		if _, err := db.ExecContext(t.Context(), statement); err != nil {
 			t.Fatal(err)
@@ -161,5 +162,45 @@ func TestNamesAreFoldedAnew(t *testing.T) {
 	}
 	if found, _, err := s.Channels(t.Context(), u.ID, "cafe", "", 0, 9); err != nil || len(found) != 1 {
 		t.Errorf("channels: %v, %v", found, err)
+	}
+}
+
+// Names that an earlier version took for different ones keep their accounts, and no
+// further one is made beside them.
+func TestSkeletonsAreDerivedAnew(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "old.db")
+	s := openAt(t, path)
+	newUser := func(name, skeleton string) error {
+		_, err := s.CreateUser(t.Context(), store.NewUser{Name: name, Skeleton: skeleton, DisplayName: name}, nil)
+		return err
+	}
+	for _, u := range [][2]string{{"siobhan", "siobhan"}, {"siobhán", "siobhán"}, {"zoë", "zoë"}, {"kaho", "zoe"}} {
+		if err := newUser(u[0], u[1]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	db, err := sql.Open("sqlite", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := db.ExecContext(t.Context(), `DELETE FROM goose_db_version WHERE version_id = 8`); err != nil {
+		t.Fatal(err)
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s = openAt(t, path)
+	for _, name := range []string{"siobhán", "zoë"} {
+		if _, _, err := s.Credentials(t.Context(), name); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	for _, name := range []string{"siobhàn", "zoé", "zoe", "kahó"} {
+		if err := newUser(name, username.Skeleton(name)); chat.CodeOf(err) != chat.CodeNameTaken {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }

@@ -11,6 +11,7 @@ import { ConversationList } from "./conversations/ConversationList";
 import { StatusBanner } from "./StatusBanner";
 
 const ConversationView = lazily(() => import("./timeline/ConversationView").then((m) => m.ConversationView));
+const Administration = lazily(() => import("./admin/Administration").then((m) => m.Administration));
 const JoinDialog = lazily(() => import("./conversations/JoinDialog").then((m) => m.JoinDialog));
 
 export function ChatScreen() {
@@ -25,7 +26,7 @@ export function ChatScreen() {
     if (ready) whenIdle(() => void loadAhead());
   }, [ready]);
 
-  const isOpen = route.conversation !== null;
+  const isOpen = route.conversation !== null || route.administration !== null;
   return (
     <div className="flex h-full flex-col">
       <StatusBanner />
@@ -36,7 +37,9 @@ export function ChatScreen() {
           <ConversationList selected={route.conversation} />
         </aside>
         <main className={`min-w-0 flex-1 flex-col md:flex ${isOpen ? "flex" : "hidden"}`}>
-          {isMember && route.conversation ? (
+          {route.administration ? (
+            <Administration part={route.administration} />
+          ) : isMember && route.conversation ? (
             <OpenConversation key={route.conversation} id={route.conversation} />
           ) : route.conversation ? (
             <AbsentConversation key={route.conversation} id={route.conversation} />

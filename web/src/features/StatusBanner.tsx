@@ -15,7 +15,12 @@ export function StatusBanner() {
   const hasNetwork = useApp((s) => s.hasNetwork);
   const ready = useApp((s) => s.ready);
   const storageFailed = useApp((s) => s.storageFailed);
-  const state = !hasNetwork ? t("youAreOffline") : ready ? t("connectionLost") : t("connecting");
+  const originRefused = useApp((s) => s.originRefused);
+  const state = !hasNetwork
+    ? t("youAreOffline")
+    : originRefused
+      ? t("originRefused", { origin: location.origin })
+      : t(ready ? "connectionLost" : "connecting");
   const kept = storageFailed ? t("lostWhenClosed") : t("keptAndSent");
   const text = isLost
     ? t("twoSentences", { first: state, second: kept })

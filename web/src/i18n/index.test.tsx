@@ -20,7 +20,7 @@ describe("useTranslation", () => {
 
   it("has a default for what the server may say and the page does not know", () => {
     const { t } = renderHook(useTranslation).result.current;
-    expect(t("code_rate_limited_token", { seconds: 3, defaultValue: "?" })).toContain("in 3 s");
+    expect(t("code_rate_limited_password", { seconds: 3, defaultValue: "?" })).toContain("in 3 s");
     expect(t("code_from_the_future", { defaultValue: "{{odd}}" })).toBe("{{odd}}");
     expect(t("code_from_the_future", { defaultValue: "" })).toBe("");
   });

@@ -1,6 +1,8 @@
 // The REST API. Every refusal is a Problem, whose code and field select what the reader
 // is told.
 
+import { basePath } from "./base";
+
 export class Problem extends Error {
   constructor(
     readonly status: number,
@@ -38,7 +40,7 @@ export class RestClient {
     let response: Response;
     let text: string;
     try {
-      response = await fetch("/api/v1" + path, {
+      response = await fetch(basePath + "api/v1" + path, {
         method,
         headers: {
           ...(body === undefined ? {} : { "Content-Type": "application/json" }),

@@ -1,4 +1,5 @@
 import type { ClientFrame, Hello, ServerFrame } from "../protocol/types";
+import { basePath } from "./base";
 
 /** idle: not started, or ended; waiting: until the next attempt to connect. */
 export type SocketState = "idle" | "connecting" | "open" | "waiting";
@@ -238,7 +239,7 @@ export class GatewaySocket {
 /** Opens a connection of an account; the server refuses it when the browser is
  * logged in as somebody else. */
 export function dialGateway(account: string): WebSocketLike {
-  const url = new URL("/api/v1/socket", location.href);
+  const url = new URL(basePath + "api/v1/socket", location.href);
   url.searchParams.set("account", account);
   url.protocol = url.protocol.replace("http", "ws");
   return new WebSocket(url, "hikyaku.v1") as unknown as WebSocketLike;

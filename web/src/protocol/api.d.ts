@@ -991,7 +991,7 @@ export interface components {
              * @description for programs
              * @enum {string}
              */
-            code: "invalid" | "too_large" | "not_found" | "forbidden" | "conflict" | "name_taken" | "unauthenticated" | "other_account" | "rate_limited" | "overloaded" | "unavailable" | "internal";
+            code: "invalid" | "too_large" | "not_found" | "forbidden" | "conflict" | "name_taken" | "unauthenticated" | "other_account" | "origin_refused" | "rate_limited" | "overloaded" | "unavailable" | "internal";
             /** @description one sentence for people */
             detail: string;
             /** @description the value at fault, or what the refusal is about */

@@ -11,6 +11,8 @@ export type SessionState = SyncState & {
   connection: SocketState;
   /** Whether the connection is open and may be lost nevertheless. */
   doubtful: boolean;
+  /** Whether the server refuses connections of pages at this address. */
+  originRefused: boolean;
   /** While it waits: when the next attempt to connect begins, by the device's clock. */
   retryAt: number;
   outbox: OutboxMessage[];
@@ -40,6 +42,7 @@ export const emptySessionState: SessionState = {
   ...emptySyncState,
   connection: "idle",
   doubtful: false,
+  originRefused: false,
   retryAt: 0,
   outbox: [],
   drafts: {},

@@ -61,6 +61,7 @@ beforeEach(() => {
       openWindow: async (path: string) => void opened.push(path),
     },
     registration: {
+      scope: "https://chat.example/",
       async showNotification(title: string, options: Omit<Shown, "title">) {
         const n: Shown = { title, ...options };
         if (n.tag) shown = shown.filter((x) => x.tag !== n.tag);

@@ -2,6 +2,7 @@
 // browser's subscription, and the server's record of it. The service worker
 // that shows them is public/push.js.
 import { create } from "zustand";
+import { basePath } from "../net/base";
 import { Problem, type RestClient } from "../net/rest";
 import { useApp } from "./app";
 import { navigate, useRoute } from "./route";
@@ -23,7 +24,7 @@ const supported = () =>
   "Notification" in window;
 
 const getRegistration = async () =>
-  supported() ? await navigator.serviceWorker.getRegistration("/") : undefined;
+  supported() ? await navigator.serviceWorker.getRegistration(basePath) : undefined;
 
 const setState = (state: PushState) => usePush.setState({ state });
 
@@ -120,7 +121,7 @@ export class PushNotifications {
     let created = false;
     try {
       // The service worker acts for the user as well.
-      await navigator.serviceWorker.register("/push.js?account=" + encodeURIComponent(user));
+      await navigator.serviceWorker.register(basePath + "push.js?account=" + encodeURIComponent(user));
       const { pushManager } = await navigator.serviceWorker.ready;
       subscription = await pushManager.getSubscription();
       // The installation may have new keys.

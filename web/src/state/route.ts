@@ -1,21 +1,39 @@
-// The route, which is the page's address: so a reload and the back button work.
+// The route, which is the page's address: so a reload and the back button work. Paths
+// are those below the installation's own, such as /c/ID for a conversation.
 import { create } from "zustand";
+import { basePath } from "../net/base";
 
-export type Route = { conversation: string | null; join: string | null; invitation: string };
+export type Route = {
+  conversation: string | null;
+  join: string | null;
+  invitation: string;
+  /** Which part of the administration is open. */
+  administration: "accounts" | "invitations" | null;
+};
+
+/** Returns the address of a path, for links. */
+export const addressOf = (path: string) => basePath.slice(0, -1) + path;
+
+/** Returns the address of a path that can be given to others. */
+export const pageURL = (path: string) => location.origin + addressOf(path);
 
 function parseLocation(): Route {
-  const parts = location.pathname.split("/").filter(Boolean);
+  const { pathname } = location;
+  const path = pathname.startsWith(basePath) ? pathname.slice(basePath.length) : pathname;
+  const parts = path.split("/").filter(Boolean);
   return {
     conversation: parts[0] === "c" && parts[1] ? parts[1] : null,
     join: parts[0] === "join" && parts[1] ? parts[1] : null,
     invitation: new URLSearchParams(location.search).get("invitation") ?? "",
+    administration: parts[0] !== "admin" ? null : parts[1] === "invitations" ? "invitations" : "accounts",
   };
 }
 
 export const useRoute = create<Route>()(parseLocation);
 
 export function navigate(path: string) {
-  if (path !== location.pathname) history.pushState(null, "", path);
+  const address = addressOf(path);
+  if (address !== location.pathname) history.pushState(null, "", address);
   useRoute.setState(parseLocation());
 }
 

@@ -1,4 +1,4 @@
-import type { RestClient } from "../net/rest";
+import { Problem, type RestClient } from "../net/rest";
 import { GatewaySocket, type WebSocketLike } from "../net/socket";
 import type { ClientFrame, Message, User } from "../protocol/types";
 import { SyncClient } from "../sync/syncclient";
@@ -95,7 +95,7 @@ export class Session {
     this.socket = new GatewaySocket(() => dial(account), {
       onState: (connection) => {
         store.setState({ connection, retryAt: this.socket.retryAt });
-        if (connection === "open") return;
+        if (connection === "open") return store.setState({ originRefused: false });
         // Who is there is not known any more.
         store.setState({ presence: {}, typing: {} });
         this.outbox.disconnected();
@@ -119,9 +119,19 @@ export class Session {
       onFrame: (f) => this.sync.handleFrame(f),
       cursor: () => this.sync.cursor,
       onTerminated: onRevoked,
-      // The answer tells whose session the browser has, if any.
-      onFailed: () => void rest.get("/me").catch(() => {}),
+      onFailed: () => void this.askWhyFailed().catch(() => {}),
     });
+  }
+
+  /** Asks what browsers do not tell of a connection that has failed. */
+  private async askWhyFailed() {
+    // The answer tells whose session the browser has, if any.
+    await this.rest.get("/me");
+    const originRefused = await this.rest.call("OPTIONS", "/socket").then(
+      () => false,
+      (e) => e instanceof Problem && e.code === "origin_refused",
+    );
+    if (this.socket.state !== "open") this.store.setState({ originRefused });
   }
 
   /** Takes up the messages and drafts that an earlier page left unsent, and connects. */

@@ -12,6 +12,7 @@ const paths = {
   down: "m6 9 6 6 6-6",
   close: "M6 6l12 12M18 6 6 18",
   copy: "M9 9h10v11H9zM5 15V4h10",
+  shield: "M12 3 5 6v5c0 5 3 8 7 10 4-2 7-5 7-10V6l-7-3Zm-3 9 2 2 4-4",
   hash: "M5 9h14M5 15h14M10 4 8 20M16 4l-2 16",
 } as const;
 

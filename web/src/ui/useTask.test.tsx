@@ -16,7 +16,9 @@ it("translates a Problem", async () => {
   const refuse = () => Promise.reject(new Problem(409, "name_taken", "taken", "name"));
   await act(async () => expect(await result.current.run(refuse)).toBe(false));
   expect(result.current).toMatchObject({ busy: false, field: "name" });
-  expect(result.current.error).toBe("This name, or one that looks like it, is taken.");
+  expect(result.current.error).toBe(
+    "This name, or one that looks like it or differs in accents alone, is taken.",
+  );
 });
 
 it("follows the language of the reader, and says nothing of the server's English", async () => {

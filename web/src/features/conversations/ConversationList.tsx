@@ -1,6 +1,7 @@
 import { memo, useCallback, useState } from "react";
 import { useTranslation } from "../../i18n";
 import { useApp } from "../../state/app";
+import { addressOf, navigate } from "../../state/route";
 import { Avatar, Button } from "../../ui/controls";
 import { Icon } from "../../ui/icons";
 import { lazily } from "../../ui/lazily";
@@ -50,11 +51,11 @@ export const ConversationList = memo(function ConversationList({ selected }: { s
       </header>
       <FailedMessages />
       <ConversationRows selected={selected} onCreate={createDirect} />
-      <footer className="border-t border-line p-2">
+      <footer className="flex items-center gap-1 border-t border-line p-2">
         <button
           type="button"
           onClick={() => setSettings(true)}
-          className="flex w-full items-center gap-3 rounded-xl px-2 py-2 text-left hover:bg-line/50"
+          className="flex min-w-0 flex-1 items-center gap-3 rounded-xl px-2 py-2 text-left hover:bg-line/50"
         >
           <Avatar name={me.display_name} id={me.id} size={32} />
           <span className="min-w-0 flex-1">
@@ -66,6 +67,20 @@ export const ConversationList = memo(function ConversationList({ selected }: { s
             <span className="sr-only">{t("settings")}</span>
           </span>
         </button>
+        {me.admin && (
+          <a
+            href={addressOf("/admin")}
+            aria-label={t("administration")}
+            title={t("administration")}
+            onClick={(e) => {
+              e.preventDefault();
+              navigate("/admin");
+            }}
+            className="rounded-lg p-3 text-dim hover:bg-line/50 hover:text-fg"
+          >
+            <Icon name="shield" />
+          </a>
+        )}
       </footer>
       {creating && <NewConversation kind={creating} onClose={() => setCreating(null)} />}
       {browsing && <FindChannels onClose={() => setBrowsing(false)} />}

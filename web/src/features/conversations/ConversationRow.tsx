@@ -2,7 +2,7 @@ import { memo } from "react";
 import { useTranslation } from "../../i18n";
 import type { Summary } from "../../protocol/types";
 import { draftPreview, unreadOf, useApp } from "../../state/app";
-import { navigate } from "../../state/route";
+import { addressOf, navigate } from "../../state/route";
 import { usePreview } from "../../text/usePreview";
 import { Avatar } from "../../ui/controls";
 import { PresenceDot } from "../../ui/PresenceDot";
@@ -47,7 +47,7 @@ function Row({
   const prefix = c.last && c.kind !== "direct" ? (c.last.sender === me ? t("you") : sender) + ": " : "";
   return (
     <a
-      href={"/c/" + c.id}
+      href={addressOf("/c/" + c.id)}
       data-conversation={c.id}
       tabIndex={tabbable ? 0 : -1}
       aria-current={selected ? "page" : undefined}

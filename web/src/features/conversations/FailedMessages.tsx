@@ -7,6 +7,8 @@ import { Button } from "../../ui/controls";
 import { Icon } from "../../ui/icons";
 import { refusalText } from "../../ui/problem";
 import { useCopy } from "../../ui/useCopy";
+import { useQuestion } from "../../ui/useQuestion";
+import { discardQuestion } from "../discardQuestion";
 
 /** Shows the messages that were not sent to conversations that are gone. */
 export function FailedMessages() {
@@ -41,6 +43,7 @@ function FailedMessage({ message: m }: { message: OutboxMessage }) {
   const { t } = useTranslation();
   const { messages } = useSession();
   const [label, copy] = useCopy();
+  const [dialog, ask] = useQuestion();
   return (
     <li className="flex flex-col gap-1 py-2">
       <p dir="auto" className="line-clamp-4 break-words whitespace-pre-wrap">
@@ -51,10 +54,11 @@ function FailedMessage({ message: m }: { message: OutboxMessage }) {
         <Button aria-live="polite" onClick={() => copy(m.body)}>
           <Icon name="copy" size={16} /> {label}
         </Button>
-        <Button kind="danger" onClick={() => messages.discard(m.id)}>
+        <Button kind="danger" onClick={() => ask(discardQuestion(t, () => messages.discard(m.id)))}>
           {t("discard")}
         </Button>
       </div>
+      {dialog}
     </li>
   );
 }

@@ -1,18 +1,17 @@
 import { useCallback, useEffect, useState, type FormEvent } from "react";
 import { useTranslation } from "../../i18n";
-import type { Invitation, Member, Summary, User } from "../../protocol/types";
+import type { Member, Summary, User } from "../../protocol/types";
 import { useApp } from "../../state/app";
-import { useClient, useSession } from "../../state/context";
+import { useSession } from "../../state/context";
 import { navigate } from "../../state/route";
 import { Avatar, Button, ErrorMessage, Field } from "../../ui/controls";
-import { CopyButton } from "../../ui/CopyButton";
 import { Modal } from "../../ui/Modal";
-import { formatDateTime } from "../../ui/time";
 import { PagedList } from "../../ui/PagedList";
 import { PresenceDot } from "../../ui/PresenceDot";
 import { useDebounced } from "../../ui/useDebounced";
-import { useLoad } from "../useLoad";
+import { Invitations } from "../Invitations";
 import { usePages } from "../usePages";
+import { useQuestion } from "../../ui/useQuestion";
 import { useTask } from "../../ui/useTask";
 import { PeoplePicker } from "../conversations/PeoplePicker";
 
@@ -26,7 +25,7 @@ export function MembersPanel({ conversation: c, onClose }: Props) {
   const { conversations, presence, users } = useSession();
   const me = useApp((s) => s.me)!.id;
   const [adding, setAdding] = useState(false);
-  const [leaving, setLeaving] = useState(false);
+  const [dialog, ask] = useQuestion();
   const task = useTask();
   const isManager = c.role === "owner" || c.role === "admin";
 
@@ -46,6 +45,37 @@ export function MembersPanel({ conversation: c, onClose }: Props) {
 
   const runAndReload = (f: () => Promise<unknown>) =>
     void task.run(async () => (await f(), await members.reload()));
+
+  const askForRole = ({ id, display_name: name }: User, role: Member["role"]) =>
+    ask({
+      title: t("roleQuestion", { name, role: t(role) }),
+      consequence:
+        id === me
+          ? t("twoSentences", { first: t(`${role}Hint`), second: t("ownRoleHint") })
+          : t(`${role}Hint`),
+      action: t("changeRole"),
+      run: async () => (await conversations.setRole(c.id, id, role), await members.reload()),
+    });
+  const askToRemove = ({ id, display_name: name }: User) =>
+    ask({
+      title: t("removeQuestion", { name, title: c.title }),
+      consequence: t(c.kind === "channel" ? "removeFromChannelHint" : "removeHint", { name }),
+      action: t("remove"),
+      run: async () => (await conversations.removeMember(c.id, id), await members.reload()),
+    });
+  const askToLeave = () =>
+    ask({
+      title: t("leaveQuestion"),
+      consequence: t(
+        c.kind === "channel" ? "leaveChannelHint" : c.members > 1 ? "leaveHint" : "leaveLastHint",
+      ),
+      action: t("leave"),
+      run: async () => {
+        await conversations.leave(c.id);
+        onClose();
+        navigate("/");
+      },
+    });
 
   return (
     <Modal side open title={c.title} onClose={onClose}>
@@ -82,39 +112,19 @@ export function MembersPanel({ conversation: c, onClose }: Props) {
               canRemove={
                 m.user.id !== me && (c.role === "owner" || (c.role === "admin" && m.role === "member"))
               }
-              onRoleChange={(role) => runAndReload(() => conversations.setRole(c.id, m.user.id, role))}
-              onRemove={() => runAndReload(() => conversations.removeMember(c.id, m.user.id))}
+              onRoleChange={(role) => askForRole(m.user, role)}
+              onRemove={() => askToRemove(m.user)}
             />
           )}
         </PagedList>
       </section>
       {isManager && <Links conversation={c.id} />}
       <section className="border-t border-line pt-4">
-        {leaving ? (
-          <div className="flex items-center justify-end gap-2">
-            <span className="flex-1">{t("leaveQuestion")}</span>
-            <Button onClick={() => setLeaving(false)}>{t("cancel")}</Button>
-            <Button
-              kind="danger"
-              onClick={() =>
-                void task
-                  .run(() => conversations.leave(c.id))
-                  .then((ok) => {
-                    if (!ok) return;
-                    onClose();
-                    navigate("/");
-                  })
-              }
-            >
-              {t("leave")}
-            </Button>
-          </div>
-        ) : (
-          <Button kind="danger" onClick={() => setLeaving(true)}>
-            {t("leave")}
-          </Button>
-        )}
+        <Button kind="danger" onClick={askToLeave}>
+          {t("leave")}
+        </Button>
       </section>
+      {dialog}
     </Modal>
   );
 }
@@ -155,7 +165,7 @@ type RowProps = {
   isMe: boolean;
   canChangeRole: boolean;
   canRemove: boolean;
-  onRoleChange: (role: string) => void;
+  onRoleChange: (role: Member["role"]) => void;
   onRemove: () => void;
 };
 
@@ -178,7 +188,7 @@ function MemberRow({ member: m, isMe, canChangeRole, canRemove, onRoleChange, on
         <select
           aria-label={`${t("role")}: ${m.user.display_name}`}
           value={m.role}
-          onChange={(e) => onRoleChange(e.target.value)}
+          onChange={(e) => onRoleChange(e.target.value as Member["role"])}
           className="rounded-lg border border-line bg-bg px-2 py-1 text-sm"
         >
           {(["owner", "admin", "member"] as const).map((r) => (
@@ -205,44 +215,14 @@ function MemberRow({ member: m, isMe, canChangeRole, canRemove, onRoleChange, on
 }
 
 function Links({ conversation }: { conversation: string }) {
-  const { t, i18n } = useTranslation();
-  const { rest } = useClient();
-  const [created, setCreated] = useState<Invitation | null>(null);
-  const task = useTask();
-  const path = `/conversations/${conversation}/links`;
-  const ask = useCallback(async () => (await rest.get<{ items: Invitation[] }>(path)).items, [rest, path]);
-  const [links, load, loadError] = useLoad<Invitation[]>(ask, []);
+  const { t } = useTranslation();
   return (
-    <section className="flex flex-col gap-2">
-      <h2 className="flex items-center justify-between font-semibold">
-        {t("invitationLinks")}
-        <Button
-          disabled={task.busy}
-          onClick={() =>
-            void task.run(async () => (setCreated(await rest.post<Invitation>(path, {})), await load()))
-          }
-        >
-          {t("newLink")}
-        </Button>
-      </h2>
-      {(task.error || loadError) && <ErrorMessage>{task.error || loadError}</ErrorMessage>}
-      {created?.url && <CopyButton key={created.url} text={location.origin + created.url} />}
-      <ul className="flex flex-col gap-1">
-        {links.map((l) => (
-          <li key={l.id} className="flex items-center gap-2 text-sm">
-            <span className="flex-1 text-dim">
-              {t("expires", { when: formatDateTime(l.expires_at, i18n.language) })} ·{" "}
-              {t("uses", { count: l.uses })}
-            </span>
-            <Button
-              kind="danger"
-              onClick={() => void task.run(async () => (await rest.delete(`${path}/${l.id}`), await load()))}
-            >
-              {t("revoke")}
-            </Button>
-          </li>
-        ))}
-      </ul>
-    </section>
+    <Invitations
+      path={`/conversations/${conversation}/links`}
+      title={t("invitationLinks")}
+      create={t("newLink")}
+      question={t("revokeLinkQuestion")}
+      consequence={t("revokeLinkHint")}
+    />
   );
 }

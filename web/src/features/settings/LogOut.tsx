@@ -3,7 +3,7 @@ import { useTranslation } from "../../i18n";
 import { unsent, useApp } from "../../state/app";
 import { useClient } from "../../state/context";
 import { Button } from "../../ui/controls";
-import { Modal } from "../../ui/Modal";
+import { QuestionDialog } from "../../ui/QuestionDialog";
 
 /** Logs out; asks before that when messages would be lost. */
 export function LogOut() {
@@ -12,27 +12,26 @@ export function LogOut() {
   const [asks, setAsks] = useState(false);
   const [busy, setBusy] = useState(false);
   const count = useApp((s) => unsent(s.outbox).length);
-  const logOut = async (discardUnsent: boolean) => {
+  const logOut = async () => {
     setBusy(true);
-    setAsks((await client.logOut(discardUnsent)) > 0);
+    setAsks((await client.logOut()) > 0);
     setBusy(false);
   };
   return (
     <>
-      <Button kind="danger" disabled={busy} onClick={() => void logOut(false)}>
+      <Button kind="danger" disabled={busy} onClick={() => void logOut()}>
         {t("logout")}
       </Button>
-      <Modal open={asks} title={t("logout")} onClose={() => setAsks(false)}>
-        <p role="status">{count > 0 ? t("logOutQuestion", { count }) : t("allSent")}</p>
-        <div className="flex flex-wrap justify-end gap-2">
-          <Button disabled={busy} onClick={() => setAsks(false)}>
-            {t("stayLoggedIn")}
-          </Button>
-          <Button kind="danger" disabled={busy} onClick={() => void logOut(true)}>
-            {count > 0 ? t("logOutAndDelete") : t("logout")}
-          </Button>
-        </div>
-      </Modal>
+      {asks && (
+        <QuestionDialog
+          title={t("logout")}
+          consequence={count > 0 ? t("logOutQuestion", { count }) : t("allSent")}
+          action={count > 0 ? t("logOutAndDelete") : t("logout")}
+          cancel={t("stayLoggedIn")}
+          run={() => client.logOut(true)}
+          onClose={() => setAsks(false)}
+        />
+      )}
     </>
   );
 }

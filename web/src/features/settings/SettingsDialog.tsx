@@ -1,5 +1,5 @@
 import { useCallback, useState, type FormEvent } from "react";
-import { useTranslation } from "../../i18n";
+import { useTranslation, type Translate } from "../../i18n";
 import type { Session } from "../../protocol/types";
 import { useApp } from "../../state/app";
 import { useClient, useSession } from "../../state/context";
@@ -8,15 +8,14 @@ import { deviceName, type DeviceName } from "../../ui/device";
 import { Modal } from "../../ui/Modal";
 import { formatDateTime } from "../../ui/time";
 import { useLoad } from "../useLoad";
+import { useQuestion } from "../../ui/useQuestion";
 import { useTask } from "../../ui/useTask";
-import { AdminSection } from "../admin/AdminSection";
 import { LanguageSwitch, ThemeSwitch } from "./Appearance";
 import { LogOut } from "./LogOut";
 import { Notifications } from "./Notifications";
 
 export function SettingsDialog({ onClose }: { onClose: () => void }) {
   const { t } = useTranslation();
-  const me = useApp((s) => s.me)!;
   return (
     <Modal side open title={t("settings")} onClose={onClose}>
       <Profile />
@@ -30,7 +29,6 @@ export function SettingsDialog({ onClose }: { onClose: () => void }) {
       <Notifications />
       <Password />
       <Devices />
-      {me.admin && <AdminSection />}
       <LogOut />
     </Modal>
   );
@@ -123,44 +121,46 @@ function Password() {
   );
 }
 
-function Device({ name: { program, system } }: { name: DeviceName }) {
-  const { t } = useTranslation();
+function describe(t: Translate, { program, system }: DeviceName) {
   return system ? t("deviceOn", { program, system }) : program;
 }
 
 function Devices() {
   const { t, i18n } = useTranslation();
   const { rest } = useClient();
-  const task = useTask();
-  const ask = useCallback(async () => (await rest.get<{ items: Session[] }>("/sessions")).items, [rest]);
-  const [sessions, load, loadError] = useLoad<Session[]>(ask, []);
+  const fetchSessions = useCallback(
+    async () => (await rest.get<{ items: Session[] }>("/sessions")).items,
+    [rest],
+  );
+  const [sessions, load, loadError] = useLoad<Session[]>(fetchSessions, []);
+  const [dialog, ask] = useQuestion();
+  const askToEnd = (s: Session) =>
+    ask({
+      title: t("logOutDeviceQuestion", { device: describe(t, deviceName(s.device)) }),
+      consequence: t("logOutDeviceHint"),
+      action: t("logOutDevice"),
+      run: async () => (await rest.delete("/sessions/" + s.id), await load()),
+    });
   return (
     <section className="flex flex-col gap-2 border-t border-line pt-4">
       <h2 className="font-semibold">{t("devices")}</h2>
-      {(task.error || loadError) && <ErrorMessage>{task.error || loadError}</ErrorMessage>}
+      {loadError && <ErrorMessage>{loadError}</ErrorMessage>}
       <ul className="flex flex-col gap-2">
         {sessions.map((s) => (
           <li key={s.id} className="flex items-center gap-2">
             <span className="min-w-0 flex-1">
               <span className="block truncate text-sm" title={s.device}>
-                <Device name={deviceName(s.device)} />
+                {describe(t, deviceName(s.device))}
               </span>
               <span className="block text-xs text-dim">
                 {s.current ? t("thisDevice") : formatDateTime(s.seen_at, i18n.language)}
               </span>
             </span>
-            {!s.current && (
-              <Button
-                onClick={() =>
-                  void task.run(async () => (await rest.delete("/sessions/" + s.id), await load()))
-                }
-              >
-                {t("logOutDevice")}
-              </Button>
-            )}
+            {!s.current && <Button onClick={() => askToEnd(s)}>{t("logOutDevice")}</Button>}
           </li>
         ))}
       </ul>
+      {dialog}
     </section>
   );
 }

@@ -4,12 +4,11 @@ import type { Message, Summary } from "../../protocol/types";
 import { useApp } from "../../state/app";
 import { useSession } from "../../state/context";
 import { navigate } from "../../state/route";
-import { Avatar, Button, ErrorMessage } from "../../ui/controls";
+import { Avatar, Button } from "../../ui/controls";
 import { Icon } from "../../ui/icons";
 import { lazily } from "../../ui/lazily";
-import { Modal } from "../../ui/Modal";
 import { formatDateTime } from "../../ui/time";
-import { useTask } from "../../ui/useTask";
+import { useQuestion } from "../../ui/useQuestion";
 import { Composer, maxQuoted } from "../composer/Composer";
 import { useConversationName, useDisplayName } from "../useDisplayName";
 import { TimelineView } from "./TimelineView";
@@ -20,7 +19,7 @@ export function ConversationView({ conversation: c }: { conversation: Summary })
   const { t } = useTranslation();
   const me = useApp((s) => s.me)!.id;
   const { messages } = useSession();
-  const [deleting, setDeleting] = useState<Message | null>(null);
+  const [dialog, ask] = useQuestion();
   const [sends, setSends] = useState(0);
   const subject = useApp((s) => s.drafts[c.id]?.edit?.seq ?? s.drafts[c.id]?.replyTo?.seq ?? 0);
   const [members, setMembers] = useState(false);
@@ -36,6 +35,16 @@ export function ConversationView({ conversation: c }: { conversation: Summary })
   const edit = useCallback(
     ({ seq, body }: Message) => messages.changeDraft(c.id, { edit: { seq, text: body } }),
     [messages, c.id],
+  );
+  const askToDelete = useCallback(
+    (m: Message) =>
+      ask({
+        title: t("deleteQuestion"),
+        consequence: t("deleteHint"),
+        action: t("delete"),
+        run: () => messages.delete(m),
+      }),
+    [ask, messages, t],
   );
   const editLast = () => {
     const last = useApp
@@ -77,12 +86,12 @@ export function ConversationView({ conversation: c }: { conversation: Summary })
         sends={sends}
         onReply={reply}
         onEdit={edit}
-        onDelete={setDeleting}
+        onDelete={askToDelete}
       />
       <TypingIndicator conversation={c.id} />
       <Composer conversation={c} onSent={() => setSends((n) => n + 1)} onEditLast={editLast} />
       {members && <MembersPanel conversation={c} onClose={() => setMembers(false)} />}
-      {deleting && <DeleteDialog message={deleting} onClose={() => setDeleting(null)} />}
+      {dialog}
     </>
   );
 }
@@ -109,27 +118,5 @@ function TypingIndicator({ conversation }: { conversation: string }) {
     <p data-typing className="h-5 truncate px-4 text-sm text-dim">
       {users.length > 0 && t("typing", { count: users.length, names })}
     </p>
-  );
-}
-
-function DeleteDialog({ message, onClose }: { message: Message; onClose: () => void }) {
-  const { t } = useTranslation();
-  const { messages } = useSession();
-  const task = useTask();
-  return (
-    <Modal open title={t("deleteQuestion")} onClose={onClose}>
-      <p className="text-dim">{t("deleteHint")}</p>
-      {task.error && <ErrorMessage>{task.error}</ErrorMessage>}
-      <div className="flex justify-end gap-2">
-        <Button onClick={onClose}>{t("cancel")}</Button>
-        <Button
-          kind="danger"
-          disabled={task.busy}
-          onClick={() => void task.run(() => messages.delete(message)).then((ok) => ok && onClose())}
-        >
-          {t("delete")}
-        </Button>
-      </div>
-    </Modal>
   );
 }

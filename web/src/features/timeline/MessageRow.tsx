@@ -10,6 +10,8 @@ import { Avatar } from "../../ui/controls";
 import { Icon } from "../../ui/icons";
 import { refusalText } from "../../ui/problem";
 import { formatDateTime, formatTime } from "../../ui/time";
+import { useQuestion } from "../../ui/useQuestion";
+import { discardQuestion } from "../discardQuestion";
 import { useDisplayName } from "../useDisplayName";
 import { ActionsButton, type MessageMenuHandle, type Readers } from "./MessageMenu";
 
@@ -200,6 +202,7 @@ export function OutgoingRow({
 }) {
   const { t } = useTranslation();
   const { messages } = useSession();
+  const [dialog, ask] = useQuestion();
   return (
     <article aria-label={t("messageLabel")}>
       <MessageLayout
@@ -221,11 +224,16 @@ export function OutgoingRow({
             <button type="button" className="font-medium underline" onClick={() => messages.retry(m.id)}>
               {t("retry")}
             </button>
-            <button type="button" className="font-medium underline" onClick={() => messages.discard(m.id)}>
+            <button
+              type="button"
+              className="font-medium underline"
+              onClick={() => ask(discardQuestion(t, () => messages.discard(m.id)))}
+            >
               {t("discard")}
             </button>
           </span>
         )}
+        {dialog}
       </MessageLayout>
     </article>
   );
