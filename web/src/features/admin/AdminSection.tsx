@@ -50,8 +50,8 @@ function Accounts() {
       <PagedList label={t("accounts")} pages={users}>
         {(u) => (
           <div key={u.id} className="flex flex-wrap items-center gap-2 pb-2 text-sm">
-            <span className="min-w-32 flex-1 truncate">
-              {u.display_name} <span className="text-dim">@{u.name}</span>
+            <span className="min-w-32 flex-1 break-words">
+              <bdi>{u.display_name}</bdi> <bdi className="text-dim">@{u.name}</bdi>
               {u.admin && <span className="text-dim"> · {t("administrator")}</span>}
               {u.disabled && <span className="text-danger"> · {t("locked")}</span>}
             </span>
