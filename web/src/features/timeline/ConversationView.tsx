@@ -11,6 +11,7 @@ import { Modal } from "../../ui/Modal";
 import { OneLine } from "../../ui/OneLine";
 import { useTask } from "../../ui/useTask";
 import { Composer, maxQuoted } from "../composer/Composer";
+import { PeopleCards } from "../people/PeopleCards";
 import { useConversationName, useDisplayName } from "../useDisplayName";
 import { usePresenceText } from "../usePresenceText";
 import { TimelineView } from "./TimelineView";
@@ -46,7 +47,7 @@ export function ConversationView({ conversation: c }: { conversation: Summary })
   };
 
   return (
-    <>
+    <PeopleCards>
       <header className="flex items-center gap-3 border-b border-line px-3 py-2">
         <Button kind="ghost" className="md:hidden" aria-label={t("back")} onClick={() => navigate("/")}>
           <Icon name="back" />
@@ -84,7 +85,7 @@ export function ConversationView({ conversation: c }: { conversation: Summary })
       <Composer conversation={c} onSent={() => setSends((n) => n + 1)} onEditLast={editLast} />
       {members && <MembersPanel conversation={c} onClose={() => setMembers(false)} />}
       {deleting && <DeleteDialog message={deleting} onClose={() => setDeleting(null)} />}
-    </>
+    </PeopleCards>
   );
 }
 
