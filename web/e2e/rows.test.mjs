@@ -216,8 +216,8 @@ test("who has tried to connect at once has the focus where it was", async () => 
   const browse = page.getByRole("button", { name: "Browse channels" });
   await browse.focus();
   await again.focus();
-  await server.run();
   await again.press("Enter");
+  await server.run(); // the page may be connected before the button could be pressed
   await again.waitFor({ state: "detached" });
   await waitUntil(() => browse.evaluate((e) => e === document.activeElement), "the focus is back");
   assert.deepEqual(errors, []);

@@ -47,9 +47,9 @@ function StateIcon({ state, readBy, readers }: { state: MessageState } & Readers
   );
 }
 
-/** A finger hits a name although it is no taller than its line. */
+/** A finger hits a name that takes no more room than its line. */
 const nameStyle =
-  "relative min-h-0! min-w-0! font-semibold hover:underline before:absolute before:-inset-x-2 before:-inset-y-2.5 pointer-fine:before:hidden";
+  "min-w-0 text-left font-semibold hover:underline pointer-coarse:-my-[11px] pointer-coarse:py-[11px]";
 
 const pressName = (e: MouseEvent<HTMLElement>) =>
   e.currentTarget.closest("article")?.querySelector<HTMLElement>("button[aria-haspopup=dialog]")?.click();
