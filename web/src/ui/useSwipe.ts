@@ -14,8 +14,9 @@ type Swipe = { element: HTMLElement; id: number; x: number; y: number; begun: bo
 
 /** Returns what an element needs so that a swipe from right to left over what matches a
  * selector in it calls onSwipe. What is swiped has data-swipe meanwhile: "begun", or
- * "reached" when letting go counts; and --swipe, how far it is. What scrolls sideways
- * by itself does that instead. */
+ * "reached" when letting go counts; and --swipe, how far it is. The touch-action of what
+ * is swiped must leave moves to the side to the page; what scrolls in it by itself does
+ * that instead. */
 export function useSwipe(selector: string, onSwipe: (element: HTMLElement) => void) {
   const latest = useRef(onSwipe);
   useEffect(() => {
@@ -32,11 +33,9 @@ export function useSwipe(selector: string, onSwipe: (element: HTMLElement) => vo
     return {
       onPointerDown: (e: PointerEvent) => {
         end();
-        const target = e.target as Element;
-        const element = target.closest<HTMLElement>(selector);
+        const element = (e.target as Element).closest<HTMLElement>(selector);
         const isAtEdge = e.clientX < systemEdge || e.clientX > window.innerWidth - systemEdge;
         if (e.pointerType !== "touch" || !e.isPrimary || !element || isAtEdge) return;
-        if (scrollsSideways(target, element)) return;
         current.current = { element, id: e.pointerId, x: e.clientX, y: e.clientY, begun: false };
       },
       onPointerMove: (e: PointerEvent) => {
@@ -66,11 +65,4 @@ export function useSwipe(selector: string, onSwipe: (element: HTMLElement) => vo
   }, [selector]);
   useEffect(() => () => handlers.onPointerCancel(), [handlers]);
   return handlers;
-}
-
-/** Reports whether something between a target and an element around it has more beside it. */
-function scrollsSideways(target: Element, element: Element): boolean {
-  for (let e: Element | null = target; e && e !== element; e = e.parentElement)
-    if (e.scrollWidth > e.clientWidth && getComputedStyle(e).overflowX === "auto") return true;
-  return false;
 }
