@@ -260,7 +260,9 @@ export const composer = (page) => page.getByRole("textbox", { name: /^Message / 
 
 export async function sendMessage(page, text) {
   await composer(page).fill(text);
-  await composer(page).press("Enter");
+  // On a touch screen Enter makes a new line.
+  if ((await composer(page).getAttribute("enterkeyhint")) === "send") await composer(page).press("Enter");
+  else await page.getByRole("button", { name: "Send", exact: true }).click();
 }
 
 /** The messages of the timeline that contain a text. */

@@ -74,9 +74,12 @@ test("a page whose server is gone says when it tries again, and tries when asked
   await aki.page.getByText(/Next try in \d+ s\./).waitFor();
   await picture(aki.page, "next-try");
   assert.equal(await aki.page.getByText(/^You are offline/).count(), 0);
+  const again = aki.page.getByRole("button", { name: "Try now" });
+  const attempt = aki.page.waitForEvent("websocket");
+  await again.click();
+  await attempt;
   await server.run();
-  await aki.page.getByRole("button", { name: "Try now" }).click();
-  await aki.page.getByRole("button", { name: "Try now" }).waitFor({ state: "detached" });
+  await again.waitFor({ state: "detached" });
   assert.deepEqual(aki.errors, []);
 });
 

@@ -367,7 +367,8 @@ test("on a touch screen a long press opens the menu, nothing covers the marks, a
     return document.elementFromPoint(b.left + b.width / 2, b.top + b.height / 2) !== e;
   });
   assert.equal(covered, false, "nothing covers the mark");
-  assert.equal(await mine.getByRole("button").evaluate((e) => getComputedStyle(e).opacity), "0", "no dots");
+  const dots = mine.getByRole("button", { name: "Message actions" });
+  assert.equal(await dots.evaluate((e) => getComputedStyle(e).opacity), "0", "no dots");
 
   const box = await mine.boundingBox();
   const cdp = await aki.context.newCDPSession(page);

@@ -46,11 +46,16 @@ export function App() {
       client.session?.presence.setAway(!visible);
       if (visible) client.reconnectNow();
     };
+    const onUse = () => client.session?.attended();
     onNetworkChange();
+    window.addEventListener("keydown", onUse, { passive: true });
+    window.addEventListener("pointerdown", onUse, { passive: true });
     window.addEventListener("online", onNetworkChange);
     window.addEventListener("offline", onNetworkChange);
     document.addEventListener("visibilitychange", onVisibilityChange);
     return () => {
+      window.removeEventListener("keydown", onUse);
+      window.removeEventListener("pointerdown", onUse);
       window.removeEventListener("online", onNetworkChange);
       window.removeEventListener("offline", onNetworkChange);
       document.removeEventListener("visibilitychange", onVisibilityChange);

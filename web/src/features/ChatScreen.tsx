@@ -8,7 +8,7 @@ import { Button } from "../ui/controls";
 import { lazily, loadAhead } from "../ui/lazily";
 import { Logo } from "../ui/Logo";
 import { ConversationList } from "./conversations/ConversationList";
-import { StatusBanner } from "./StatusBanner";
+import { StatusBanner, useIsConnectionLost } from "./StatusBanner";
 
 const ConversationView = lazily(() => import("./timeline/ConversationView").then((m) => m.ConversationView));
 const Administration = lazily(() => import("./admin/Administration").then((m) => m.Administration));
@@ -74,10 +74,11 @@ function AbsentConversation({ id }: { id: string }) {
   const { t } = useTranslation();
   const ready = useApp((s) => s.ready);
   const left = useApp((s) => s.left[id]);
+  const isLost = useIsConnectionLost();
   if (!ready)
     return (
       <div className="flex flex-1 flex-col items-center justify-center gap-2 p-8 text-center text-dim">
-        <p role="status">{t("openingConversation")}</p>
+        <p role="status">{t(isLost ? "messagesAbsent" : "openingConversation")}</p>
       </div>
     );
   return (

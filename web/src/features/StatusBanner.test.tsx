@@ -58,6 +58,34 @@ it("counts down to the next try, and tries at once when asked to", () => {
   expect(screen.getByText("Reconnecting…")).toBeTruthy();
 });
 
+it("gives the focus back when the button goes away", () => {
+  const input = document.createElement("input");
+  document.body.append(input);
+  const loseAndPress = () => {
+    set({ connection: "waiting" });
+    act(() => vi.advanceTimersByTime(1200));
+    const button = screen.getByRole("button", { name: "Try now" });
+    act(() => button.focus());
+    fireEvent.click(button);
+  };
+  input.focus();
+  loseAndPress();
+  set({ connection: "open" });
+  expect(document.activeElement).toBe(input);
+  loseAndPress();
+  input.remove(); // meanwhile
+  set({ connection: "open" });
+  expect(document.activeElement).toBe(screen.getByRole("status"));
+  act(() => (document.activeElement as HTMLElement).blur());
+  // Nothing is taken from where the person has gone.
+  loseAndPress();
+  document.body.append(input);
+  act(() => input.focus());
+  set({ connection: "open" });
+  expect(document.activeElement).toBe(input);
+  input.remove();
+});
+
 it.each<[Language, string, string]>([
   ["en", "lost when this page closes", "kept"],
   ["ja", "閉じると失われます", "保管"],

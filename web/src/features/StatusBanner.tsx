@@ -1,4 +1,4 @@
-import { useEffect, useState } from "react";
+import { useEffect, useLayoutEffect, useRef, useState, type RefObject } from "react";
 import { useTranslation } from "../i18n";
 import { useApp } from "../state/app";
 import { useClient } from "../state/context";
@@ -10,7 +10,7 @@ const grace = 1200;
  * browser can keep: two notices could contradict each other. */
 export function StatusBanner() {
   const { t } = useTranslation();
-  const client = useClient();
+  const place = useRef<HTMLParagraphElement>(null);
   const isLost = useIsConnectionLost();
   const hasNetwork = useApp((s) => s.hasNetwork);
   const ready = useApp((s) => s.ready);
@@ -36,20 +36,45 @@ export function StatusBanner() {
           : "sr-only"
       }
     >
-      <p role="status">{text}</p>
+      <p ref={place} role="status" tabIndex={-1} className="outline-none">
+        {text}
+      </p>
       {isLost && (
         <span className="flex items-center gap-2">
           <NextTry />
-          <button
-            type="button"
-            className="rounded-md px-2 py-0.5 font-medium text-accent underline underline-offset-2"
-            onClick={() => client.reconnectNow()}
-          >
-            {t("tryNow")}
-          </button>
+          <TryNow place={place} />
         </span>
       )}
     </div>
+  );
+}
+
+/** Connects at once. The button goes away with its banner when that succeeds: the focus
+ * goes back then to where it came from, or else stays at the banner's place. */
+function TryNow({ place }: { place: RefObject<HTMLElement | null> }) {
+  const { t } = useTranslation();
+  const client = useClient();
+  const button = useRef<HTMLButtonElement>(null);
+  const cameFrom = useRef<HTMLElement | null>(null);
+  useLayoutEffect(() => {
+    const element = button.current!;
+    const banner = place.current;
+    return () => {
+      if (document.activeElement !== element) return;
+      if (cameFrom.current?.isConnected) cameFrom.current.focus({ preventScroll: true });
+      if (document.activeElement === element) banner?.focus({ preventScroll: true });
+    };
+  }, [place]);
+  return (
+    <button
+      ref={button}
+      type="button"
+      className="rounded-md px-2 py-0.5 font-medium text-accent underline underline-offset-2"
+      onFocus={(e) => (cameFrom.current = e.relatedTarget as HTMLElement | null)}
+      onClick={() => client.reconnectNow()}
+    >
+      {t("tryNow")}
+    </button>
   );
 }
 

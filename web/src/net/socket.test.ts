@@ -10,6 +10,7 @@ function setup(random = 0.5, cursors: string[] = []) {
   const terminated: number[] = [];
   const failed: number[] = [];
   const doubts: boolean[] = [];
+  const page = { inView: false };
   const gateway = new GatewaySocket(
     () => {
       const socket = new FakeWebSocket();
@@ -23,11 +24,12 @@ function setup(random = 0.5, cursors: string[] = []) {
       onFrame: () => {},
       onTerminated: (c) => terminated.push(c),
       onFailed: () => failed.push(sockets.length),
+      isInView: () => page.inView,
       cursor: () => cursors.shift() ?? "",
     },
     () => random,
   );
-  return { gateway, sockets, states, terminated, failed, doubts };
+  return { gateway, sockets, states, terminated, failed, doubts, page };
 }
 
 describe("GatewaySocket", () => {
@@ -90,6 +92,55 @@ describe("GatewaySocket", () => {
       vi.advanceTimersByTime(1);
       expect(sockets.length).toBe(n + 1);
     }
+  });
+
+  it("waits less in a page in view, as long as the outage is young", () => {
+    const { gateway, sockets, page } = setup(1);
+    page.inView = true;
+    gateway.start();
+    const waits: number[] = [];
+    for (let age = 0; age < 75_000; age += waits.at(-1)!) {
+      const n = sockets.length;
+      const at = Date.now();
+      sockets[n - 1]!.drop(1006);
+      vi.advanceTimersToNextTimer();
+      expect(sockets.length).toBe(n + 1);
+      waits.push(Date.now() - at);
+    }
+    expect(waits.slice(0, 5)).toEqual([500, 1000, 2000, 3000, 3000]);
+    const late = waits.indexOf(15_000);
+    expect(waits.slice(0, late).reduce((a, b) => a + b)).toBeGreaterThanOrEqual(60_000);
+    expect(waits.slice(5, late).every((w) => w === 3000)).toBe(true);
+    // Another outage is young again.
+    sockets.at(-1)!.receive(hello);
+    for (const wait of [500, 1000, 2000, 3000]) {
+      const n = sockets.length;
+      sockets[n - 1]!.drop(1006);
+      vi.advanceTimersByTime(wait);
+      expect(sockets.length).toBe(n + 1);
+    }
+  });
+
+  it("ends the wait when somebody uses the page, once a second", () => {
+    const { gateway, sockets } = setup(1);
+    gateway.start();
+    for (let i = 0; i < 6; i++) {
+      sockets.at(-1)!.drop(1006);
+      vi.runOnlyPendingTimers();
+    }
+    sockets.at(-1)!.drop(1006); // the wait is of 15 s now
+    const n = sockets.length;
+    for (let ms = 0; ms < 5000; ms += 100) {
+      gateway.attended();
+      if (gateway.state === "connecting") sockets.at(-1)!.drop(1006);
+      vi.advanceTimersByTime(100);
+    }
+    expect(sockets.length - n).toBe(4);
+    gateway.attended();
+    const { length } = sockets;
+    vi.advanceTimersByTime(1000);
+    gateway.attended(); // an attempt that is on its way goes on
+    expect(sockets).toHaveLength(length);
   });
 
   it("resets the backoff when it is connected", () => {

@@ -24,6 +24,8 @@ export type SocketEvents = {
   /** Connecting has failed: perhaps for a reason that browsers do not tell,
    * such as a session that has ended. */
   onFailed(): void;
+  /** Whether somebody may be looking at the page. */
+  isInView(): boolean;
   /** The position up to which the page has everything, "" for none: a ping carries
    * it, and the server sends resync when something changed since. */
   cursor(): string;
@@ -37,6 +39,10 @@ const connectTimeout = 10_000;
  * doubles with each attempt. */
 const initialBackoff = 500;
 const maxBackoff = 15_000;
+/** The upper limit of that wait while somebody may be waiting for it, and how long an
+ * outage is young: most end soon, and what lasts is not to be asked too often. */
+const maxBackoffInView = 3000;
+const youngOutage = 60_000;
 /** How long the server may take to answer once the device says that it has no network.
  * It may be wrong: the server may be on the same machine. */
 const offlineTimeout = 1000;
@@ -58,6 +64,8 @@ export class GatewaySocket {
   state: SocketState = "idle";
   private socket: WebSocketLike | null = null;
   private attempts = 0;
+  /** When the connection was lost, or the first attempt failed. */
+  private lostAt: number | null = null;
   private heartbeatInterval = 0;
   /** How many pings were sent since something was received. */
   private unanswered = 0;
@@ -102,6 +110,12 @@ export class GatewaySocket {
     } else if (this.state === "open" && Math.abs(Date.now() - this.pingedAt) >= minCheckInterval) {
       this.ping();
     }
+  }
+
+  /** Somebody uses the page: a wait ends, if the last attempt is not of just now. */
+  attended() {
+    const isRecent = Math.abs(Date.now() - this.dialedAt) < minCheckInterval;
+    if (this.state === "waiting" && !isRecent) this.reconnectNow();
   }
 
   /** The device says that it has no network: the connection is doubtful, and lost
@@ -163,6 +177,7 @@ export class GatewaySocket {
     if (frame.t === "hello") {
       clearTimeout(this.timer);
       this.attempts = 0;
+      this.lostAt = null;
       this.heartbeatInterval = frame.limits.heartbeat_ms;
       this.setState("open");
       this.setHeartbeat(this.heartbeatInterval);
@@ -226,7 +241,10 @@ export class GatewaySocket {
     if (this.state === "connecting") this.events.onFailed();
     // Full jitter: ten thousand clients that lost the same server come back
     // spread over the whole wait.
-    const backoff = Math.min(maxBackoff, initialBackoff * 2 ** this.attempts++);
+    this.lostAt ??= Date.now();
+    const isYoung = Math.abs(Date.now() - this.lostAt) < youngOutage;
+    const limit = isYoung && this.events.isInView() ? maxBackoffInView : maxBackoff;
+    const backoff = Math.min(limit, initialBackoff * 2 ** this.attempts++);
     const wait =
       this.reconnectAt === null ? this.random() * backoff : Math.max(0, this.reconnectAt - Date.now());
     this.reconnectAt = null;

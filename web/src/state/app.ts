@@ -136,6 +136,14 @@ export function failedElsewhere(s: Pick<AppState, "ready" | "outbox" | "conversa
   return s.outbox.filter((m) => m.state === "failed" && !s.conversations[m.conversation]);
 }
 
+/** Returns the user's latest message to a conversation that is not stored yet, or was not
+ * sent: unless something has been written there since it failed. */
+export function lastOutgoing(outbox: OutboxMessage[], c: Summary): OutboxMessage | undefined {
+  const m = outbox.findLast((o) => o.conversation === c.id);
+  if (!m || m.id === c.last?.client_id) return undefined;
+  return m.state === "failed" && c.last && c.last.at > m.at ? undefined : m;
+}
+
 /** Returns what a list shows of a draft: "" for one without a text. */
 export function draftPreview(d: Draft | undefined): string {
   return (d?.edit?.text ?? d?.text ?? "").trim().slice(0, 200);

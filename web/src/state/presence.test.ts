@@ -26,6 +26,17 @@ it("watches the peers of direct conversations and the members in view, each once
   ]);
 });
 
+it("watches the one whose card is shown", () => {
+  const { presence, sent } = open();
+  presence.showPerson("9");
+  presence.showPerson("1");
+  presence.showPerson(null);
+  expect(sent).toEqual([
+    { t: "watch", users: ["1", "3", "9"] },
+    { t: "watch", users: ["1", "3"] },
+  ]);
+});
+
 it("sends only changes, and everything on a new connection", () => {
   const { presence, sent, connection, store, peer } = open();
   presence.watch();

@@ -10,6 +10,8 @@ export class Presence {
   /** The users that the server watches for this connection. */
   private watched = "";
   private visibleMembers: string[] = [];
+  /** The one whose card is shown, if any. */
+  private person: string | null = null;
 
   constructor(
     private readonly store: AppStore,
@@ -33,12 +35,18 @@ export class Presence {
     this.watch();
   }
 
+  showPerson(id: string | null) {
+    this.person = id;
+    this.watch();
+  }
+
   /** Sends whom to watch, if that has changed. */
   watch() {
     // Where they are too many, those of the latest conversations.
     const conversations = byActivity(this.store.getState().conversations);
     const peers = conversations.flatMap((c) => (c.peer ? [c.peer.id] : []));
-    const users = [...new Set([...this.visibleMembers, ...peers])].slice(0, watchLimit).sort();
+    const person = this.person ? [this.person] : [];
+    const users = [...new Set([...person, ...this.visibleMembers, ...peers])].slice(0, watchLimit).sort();
     const key = users.join();
     if (key === this.watched) return;
     if (this.send({ t: "watch", users })) this.watched = key;

@@ -117,6 +117,7 @@ export class Session {
         this.users.refresh();
       },
       onFrame: (f) => this.sync.handleFrame(f),
+      isInView: () => document.visibilityState === "visible",
       cursor: () => this.sync.cursor,
       onTerminated: onRevoked,
       onFailed: () => void this.askWhyFailed().catch(() => {}),
@@ -161,6 +162,11 @@ export class Session {
     this.socket.reconnectNow();
     this.outbox.attended();
     this.users.refresh();
+  }
+
+  /** Somebody uses the page, which does not wait then until it connects again. */
+  attended() {
+    this.socket.attended();
   }
 
   /** The device says that it has no network. */

@@ -11,14 +11,27 @@ export function withoutPiledMarks(text: string): string {
 }
 
 let segmenter: Intl.Segmenter | undefined;
+const characters = (text: string) =>
+  (segmenter ??= new Intl.Segmenter(undefined, { granularity: "grapheme" })).segment(text);
 
 /** Returns the first characters of a text, as people count them, with an ellipsis
  * when there are more. */
 export function firstCharacters(text: string, count: number): string {
   if (text.length <= count) return text;
-  segmenter ??= new Intl.Segmenter(undefined, { granularity: "grapheme" });
-  for (const { index } of segmenter.segment(text)) {
+  for (const { index } of characters(text)) {
     if (count-- === 0) return text.slice(0, index) + "…";
   }
   return text;
+}
+
+/** Returns what stands for a name where there is room for one character, as people count
+ * them: "?" for a name that shows nothing. */
+export function initialOf(name: string): string {
+  // As long as one with all its marks can be, or a family of emoji.
+  for (const { segment } of characters(withoutPiledMarks(name.trim().slice(0, 64)))) {
+    if (!isVisible(segment)) continue;
+    const capital = segment.toUpperCase();
+    return [...capital].length > [...segment].length ? segment : capital; // ß has none
+  }
+  return "?";
 }

@@ -56,10 +56,47 @@ describe("markdown", () => {
     ["[safe](https://bank.example:pw@evil.example/x)", "safe (evil.example)"],
     ["[help@bank.example](mailto:me@evil.example)", "help@bank.example (me@evil.example)"],
     ["john.doe@example.org", "john.doe@example.org"],
+    ["[www.bank.example](https://evil.example/x)", "www.bank.example (evil.example)"],
     ["[paypal\u200B.com](https://evil.example)", "paypal\u200B.com (evil.example)"],
     ["[paypal.c\u200Bom](https://evil.example)", "paypal.c\u200Bom (evil.example)"],
   ])("says where %j leads", (source, text) => {
     expect(textOf(renderMarkdown(source))).toBe(text);
+  });
+
+  it.each([
+    ["www.example.com", ["https://www.example.com"]],
+    ["see www.example.com/a_(b)?c=d#e.", ["https://www.example.com/a_(b)?c=d#e"]],
+    ["WWW.Example.COM:8080/x", ["https://www.example.com:8080/x"]],
+    ["(www.example.co.jp), www.example.org!", ["https://www.example.co.jp", "https://www.example.org"]],
+    ["詳細はwww.example.comをご覧ください", ["https://www.example.com"]],
+    ["**www.example.com** and ~~www.example.org~~", ["https://www.example.com", "https://www.example.org"]],
+    ["https://www.example.com", ["https://www.example.com"]],
+    ["[www.example.com](https://www.example.com/x)", ["https://www.example.com/x"]],
+    ["me@www.example.com", ["mailto:me@www.example.com"]],
+    ["`www.example.com`", []],
+    ["www.com", []],
+    ["www.example", []],
+    ["www.example.c", []],
+    ["awww.example.com", []],
+    ["/srv/www.example.com/html", []],
+    ["x.www.example.com", []],
+    ["www.bank.example@evil.example", ["mailto:www.bank.example@evil.example"]],
+    ["www.bank.com_evil", []],
+    ["example.com", []],
+    ["example.com/path", []],
+    ["README.md", []],
+    ["[x]()", []],
+    ["[x](/settings)", []],
+    ["[x](https:evil.example)", []],
+    ["//example.com", []],
+    ["ftp://example.com", []],
+    ["ASP.NET/MVC", []],
+  ])("makes links of %j", (source, links) => {
+    const box = document.createElement("div");
+    box.innerHTML = renderMarkdown(source);
+    expect([...box.querySelectorAll("a")].map((a) => a.getAttribute("href"))).toEqual(links);
+    // What is read stays what was written.
+    if (!/[`*~[]/.test(source)) expect(box.textContent.trim()).toBe(source);
   });
 
   it("tells the address of a link with another text", () => {
@@ -100,7 +137,7 @@ describe("markdown", () => {
   it("is safe for random input", () => {
     // Fragments that mean something to some parser, combined at random from a
     // fixed seed.
-    const pieces = ["<", ">", "</", "script", "img src=x", " onerror=alert(1)", "[", "](", ")", "javascript:", "data:text/html,", "`", "```\n", "*", "_", "\n", "\n\n", "> ", "- ", "|", "&lt;", "&#x6a;", "\u0000", '"', "'", "!", "http://a.example/", "<svg/onload=", "<!--", "-->", "飛", "\\"]; // prettier-ignore
+    const pieces = ["<", ">", "</", "script", "img src=x", " onerror=alert(1)", "[", "](", ")", "javascript:", "data:text/html,", "`", "```\n", "*", "_", "\n", "\n\n", "> ", "- ", "|", "&lt;", "&#x6a;", "\u0000", '"', "'", "!", "http://a.example/", "www.a.example", "@", ".", "<svg/onload=", "<!--", "-->", "飛", "\\"]; // prettier-ignore
     let seed = 42;
     const next = (n: number) => (seed = (seed * 1103515245 + 12345) & 0x7fffffff) % n;
     for (let round = 0; round < 3000; round++) {

@@ -1,7 +1,7 @@
 import createMarkdownIt, { type MarkdownIt, type Token } from "markdown-it";
 import cjkFriendly from "markdown-it-cjk-friendly";
 import { isVisible } from "./characters";
-import { honestLinks } from "./links";
+import { honestLinks, wwwLinks } from "./links";
 import { writtenNumbers } from "./lists";
 
 /** How much work a message may be: three for each element of the page, and what the
@@ -81,8 +81,12 @@ export const md = createMarkdownIt({ html: false, linkify: true, breaks: true })
   .disable(["image", "reference"])
   .use(cjkFriendly)
   .use(limitWork)
+  .use(wwwLinks, (address) => spend(linkWork + address.length / charactersPerWork))
   .use(honestLinks)
   .use(writtenNumbers);
+
+// A link that the page would not follow is shown as it was written.
+md.validateLink = (url) => /^(?:https?:\/\/|mailto:)./i.test(url);
 
 /** Returns the tokens of a message's Markdown, or null when it is to be shown as it
  * was written: because that would be too much work, or because nothing of it would

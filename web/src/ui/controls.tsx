@@ -1,5 +1,6 @@
 import type { ComponentProps, InputHTMLAttributes, ReactNode } from "react";
 import { useId } from "react";
+import { initialOf } from "../text/characters";
 
 type ButtonProps = ComponentProps<"button"> & {
   kind?: "primary" | "plain" | "danger" | "ghost";
@@ -76,10 +77,10 @@ export function Avatar({ name, id, size = 36 }: { name: string; id: string; size
   return (
     <span
       aria-hidden
-      className="inline-flex shrink-0 items-center justify-center rounded-xl font-semibold text-white select-none"
+      className="inline-flex shrink-0 items-center justify-center overflow-hidden rounded-xl font-semibold text-white select-none"
       style={{ width: size, height: size, fontSize: size * 0.42, background: `oklch(0.52 0.12 ${hue})` }}
     >
-      {[...name.trim()][0]?.toUpperCase() ?? "?"}
+      {initialOf(name)}
     </span>
   );
 }

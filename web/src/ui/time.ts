@@ -19,7 +19,8 @@ function formatter(options: Intl.DateTimeFormatOptions): (ms: number, language: 
   };
 }
 
-export const formatTime = formatter({ hour: "2-digit", minute: "2-digit" });
+/** The time of day as the language writes it: 7:32 PM, 19:32. */
+export const formatTime = formatter({ timeStyle: "short" });
 export const formatDateTime = formatter({ dateStyle: "medium", timeStyle: "short" });
 const formatDate = formatter({ month: "short", day: "numeric" });
 const formatFullDate = formatter({ dateStyle: "full" });

@@ -4,6 +4,7 @@ import type { User } from "../../protocol/types";
 import { useApp } from "../../state/app";
 import { useClient } from "../../state/context";
 import { Avatar, Button, ErrorMessage, Field } from "../../ui/controls";
+import { OneLine } from "../../ui/OneLine";
 import { PagedList } from "../../ui/PagedList";
 import { useDebounced } from "../../ui/useDebounced";
 import { useQuestion } from "../../ui/useQuestion";
@@ -88,7 +89,9 @@ function AccountRow({ user: u, isMe, onAdmin, onLock, onUnlock }: RowProps) {
       <Avatar name={u.display_name} id={u.id} size={34} />
       <span className="min-w-40 flex-1">
         <span className="flex gap-2">
-          <bdi className="min-w-0 truncate font-medium">{u.display_name}</bdi>
+          <span className="flex min-w-0 font-medium">
+            <OneLine>{u.display_name}</OneLine>
+          </span>
           {states && <span className="shrink-0 text-dim">{states}</span>}
           {u.disabled && <span className="shrink-0 text-danger">{t("locked")}</span>}
         </span>

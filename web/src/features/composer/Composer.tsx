@@ -8,6 +8,8 @@ import { isVisible } from "../../text/characters";
 import { previewOf } from "../../text/preview";
 import { Button } from "../../ui/controls";
 import { Icon } from "../../ui/icons";
+import { OneLine } from "../../ui/OneLine";
+import { useTouch } from "../../ui/touch";
 import { useTask } from "../../ui/useTask";
 import { useConversationName, useDisplayName } from "../useDisplayName";
 
@@ -35,6 +37,15 @@ export function withoutControls(text: string): string {
   });
 }
 
+type Modifiers = { shiftKey: boolean; altKey: boolean; ctrlKey: boolean; metaKey: boolean };
+
+/** Reports whether Enter sends the text. A keyboard on the screen has no Shift+Enter for a
+ * new line: there the button sends, and with a real keyboard Ctrl+Enter or ⌘+Enter. */
+export function enterSends({ shiftKey, altKey, ctrlKey, metaKey }: Modifiers, touch: boolean): boolean {
+  if (touch) return ctrlKey || metaKey;
+  return !shiftKey && !altKey && !ctrlKey;
+}
+
 type Props = {
   conversation: Summary;
   onSent: () => void;
@@ -55,7 +66,16 @@ export function Composer({ conversation: c, onSent, onEditLast }: Props) {
   // While a message is edited, the text area shows it instead of the draft.
   const text = composed ?? edit?.text ?? draftText;
 
-  useEffect(() => textarea.current?.focus(), [edit?.seq, replyTo?.seq, c.id]);
+  const touch = useTouch();
+  const subject = edit ? "edit " + edit.seq : replyTo ? "reply " + replyTo.seq : "";
+  const focusedFor = useRef(subject);
+  useEffect(() => {
+    // Where the focus brings a keyboard up that covers half of what is to be read, it
+    // is for an answer or an edit that is begun, not for a conversation that is opened.
+    const isBegun = subject !== "" && subject !== focusedFor.current;
+    focusedFor.current = subject;
+    if (!touch || isBegun) textarea.current?.focus();
+  }, [touch, subject, c.id]);
 
   const fitText = useCallback(() => {
     const element = textarea.current;
@@ -102,7 +122,7 @@ export function Composer({ conversation: c, onSent, onEditLast }: Props) {
 
   const onKeyDown = (e: KeyboardEvent<HTMLTextAreaElement>) => {
     if (isComposing(e.nativeEvent)) return;
-    if (e.key === "Enter" && !e.shiftKey && !e.altKey && !e.ctrlKey) {
+    if (e.key === "Enter" && enterSends(e, touch)) {
       e.preventDefault();
       void submit();
     } else if (e.key === "Escape" && (edit || replyTo)) {
@@ -125,7 +145,7 @@ export function Composer({ conversation: c, onSent, onEditLast }: Props) {
       {(edit || replyTo) && (
         <div className="flex items-center gap-2 rounded-t-xl border border-b-0 border-line bg-panel px-3 py-1.5 text-sm text-dim">
           <Icon name={edit ? "edit" : "reply"} size={15} />
-          <span className="min-w-0 flex-1 truncate">
+          <span className="flex min-w-0 flex-1 gap-1">
             {edit ? t("editing") : replyTo && <ReplyTarget conversation={c.id} quoted={replyTo} />}
           </span>
           <button
@@ -158,12 +178,15 @@ export function Composer({ conversation: c, onSent, onEditLast }: Props) {
             onChange(e.currentTarget.value);
           }}
           rows={1}
-          className="max-h-[min(15rem,calc(var(--visible-height,100dvh)*0.35))] min-w-0 flex-1 resize-none bg-transparent px-2 py-1.5 outline-none pointer-coarse:py-2.5 placeholder:text-dim"
+          enterKeyHint={touch ? "enter" : "send"}
+          className="max-h-[min(15rem,calc(var(--visible-height,100dvh)*0.35))] min-w-0 flex-1 resize-none bg-transparent px-2 py-1.5 outline-none pointer-coarse:py-2.5 placeholder-shown:truncate placeholder:truncate placeholder:text-dim"
         />
         <Button
           kind="primary"
           type="submit"
           disabled={!canSend}
+          // The text keeps the focus, and with it the keyboard on the screen.
+          onMouseDown={(e) => e.preventDefault()}
           aria-label={edit ? t("save") : t("send")}
           className="!p-2"
         >
@@ -192,7 +215,7 @@ function ReplyTarget({ conversation, quoted }: { conversation: string; quoted: Q
   const body = now?.deleted_at ? t("deleted") : previewOf(now?.body ?? quoted.body);
   return (
     <>
-      {t("replyingTo", { name })}: <bdi>{body}</bdi>
+      <OneLine className="max-w-2/3 shrink-0">{t("replyingTo", { name })}:</OneLine> <OneLine>{body}</OneLine>
     </>
   );
 }

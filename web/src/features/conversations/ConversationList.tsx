@@ -7,6 +7,7 @@ import { Icon } from "../../ui/icons";
 import { lazily } from "../../ui/lazily";
 import { Logo } from "../../ui/Logo";
 import { MenuButton } from "../../ui/MenuButton";
+import { OneLine } from "../../ui/OneLine";
 import { ConversationRows } from "./ConversationRows";
 import { FailedMessages } from "./FailedMessages";
 import type { NewKind } from "./NewConversation";
@@ -59,8 +60,8 @@ export const ConversationList = memo(function ConversationList({ selected }: { s
         >
           <Avatar name={me.display_name} id={me.id} size={32} />
           <span className="min-w-0 flex-1">
-            <bdi className="block truncate font-medium">{me.display_name}</bdi>
-            <span className="block truncate text-sm text-dim">@{me.name}</span>
+            <OneLine className="font-medium">{me.display_name}</OneLine>
+            <OneLine className="text-sm text-dim">@{me.name}</OneLine>
           </span>
           <span className="text-dim">
             <Icon name="settings" />

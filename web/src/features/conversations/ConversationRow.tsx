@@ -1,14 +1,18 @@
-import { memo } from "react";
+import { memo, useEffect, useState } from "react";
 import { useTranslation } from "../../i18n";
 import type { Summary } from "../../protocol/types";
-import { draftPreview, unreadOf, useApp } from "../../state/app";
+import { draftPreview, lastOutgoing, unreadOf, useApp } from "../../state/app";
 import { addressOf, navigate } from "../../state/route";
 import { usePreview } from "../../text/usePreview";
 import { Avatar } from "../../ui/controls";
+import { OneLine } from "../../ui/OneLine";
 import { PresenceDot } from "../../ui/PresenceDot";
 import { formatShortTime } from "../../ui/time";
 import { useToday } from "../../ui/useToday";
 import { useConversationName, useDisplayName } from "../useDisplayName";
+
+/** How long sending takes at most where nothing is wrong, in milliseconds. */
+const usualSendTime = 1000;
 
 type Props = {
   id: string;
@@ -42,9 +46,13 @@ function Row({
   const sender = useDisplayName(c.last?.sender);
   const name = useConversationName(c);
   const draft = useApp((s) => (selected ? "" : draftPreview(s.drafts[c.id])));
-  const last = usePreview(c.last?.body ?? "");
-  const preview = c.last?.deleted_at ? t("deleted") : c.last ? last : (c.topic ?? "");
-  const prefix = c.last && c.kind !== "direct" ? (c.last.sender === me ? t("you") : sender) + ": " : "";
+  const outgoing = useApp((s) => lastOutgoing(s.outbox, c));
+  const hasFailed = useApp((s) => s.outbox.some((m) => m.conversation === c.id && m.state === "failed"));
+  const shown = outgoing ?? c.last;
+  const text = usePreview(shown?.body ?? "");
+  const preview = c.last?.deleted_at && !outgoing ? t("deleted") : shown ? text : (c.topic ?? "");
+  const isOwn = outgoing || c.last?.sender === me;
+  const author = isOwn ? t("you") : c.last && c.kind !== "direct" ? sender : "";
   return (
     <a
       href={addressOf("/c/" + c.id)}
@@ -63,29 +71,42 @@ function Row({
       </span>
       <span className="min-w-0 flex-1">
         <span className="flex items-baseline gap-2">
-          <span className={`flex-1 truncate ${unread ? "font-semibold" : "font-medium"}`}>
-            {c.kind === "channel" && <span className="text-dim"># </span>}
-            <bdi>{name}</bdi>
+          <span className={`flex min-w-0 flex-1 gap-1 ${unread ? "font-semibold" : "font-medium"}`}>
+            {c.kind === "channel" && <span className="text-dim">#</span>}
+            <OneLine>{name}</OneLine>
           </span>
           <time className="shrink-0 text-xs text-dim">
-            {formatShortTime(c.active_at, i18n.language, t("yesterday"))}
+            {formatShortTime(outgoing?.at ?? c.active_at, i18n.language, t("yesterday"))}
           </time>
         </span>
         <span className="flex items-center gap-2">
-          <span className={`flex-1 truncate text-sm ${typingUser ? "text-accent" : "text-dim"}`}>
+          <span className={`flex min-w-0 flex-1 gap-1 text-sm ${typingUser ? "text-accent" : "text-dim"}`}>
             {typingUser ? (
-              t("typing", { count: 1, names: typingName })
+              <OneLine>{t("typing", { count: 1, names: typingName })}</OneLine>
             ) : draft ? (
               <>
-                <span className="text-accent">{t("draft")}</span> {draft}
+                <span className="shrink-0 text-accent">{t("draft")}</span> <OneLine>{draft}</OneLine>
               </>
             ) : (
               <>
-                {prefix}
-                <bdi>{preview || "\u00a0"}</bdi>
+                {outgoing?.state === "sending" && <SendingSign key={outgoing.id} />}
+                {outgoing?.state === "failed" && (
+                  <span className="shrink-0 text-danger">{t("notSentPreview")}</span>
+                )}{" "}
+                {author && <Author name={author} />} <OneLine>{preview || "\u00a0"}</OneLine>
               </>
             )}
           </span>
+          {hasFailed && (
+            <span
+              role="img"
+              aria-label={t("failed")}
+              title={t("failed")}
+              className="shrink-0 rounded-full bg-danger px-2 text-xs leading-5 font-bold text-bg"
+            >
+              !
+            </span>
+          )}
           {unread > 0 && (
             <span
               aria-label={t("unread", { count: unread })}
@@ -98,4 +119,24 @@ function Row({
       </span>
     </a>
   );
+}
+
+/** Who has written what follows. A long name leaves room for that. */
+function Author({ name }: { name: string }) {
+  return (
+    <span className="flex max-w-1/2 shrink-0">
+      <OneLine>{name}</OneLine>:
+    </span>
+  );
+}
+
+/** Says of a message that it is not sent yet, if that takes long. */
+function SendingSign() {
+  const { t } = useTranslation();
+  const [isLong, setIsLong] = useState(false);
+  useEffect(() => {
+    const timer = setTimeout(() => setIsLong(true), usualSendTime);
+    return () => clearTimeout(timer);
+  }, []);
+  return isLong && <span className="shrink-0">{t("sendingPreview")}</span>;
 }

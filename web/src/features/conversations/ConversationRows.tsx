@@ -14,6 +14,7 @@ import { Virtualizer, type CustomItemComponentProps, type VirtualizerHandle } fr
 import { useActivityOrder, useApp } from "../../state/app";
 import { useSession } from "../../state/context";
 import { Button } from "../../ui/controls";
+import { useIsConnectionLost } from "../StatusBanner";
 import { ConversationRow } from "./ConversationRow";
 
 /** The height of a row, in pixels, before it is measured. */
@@ -29,6 +30,7 @@ export function ConversationRows({ selected, onCreate }: Props) {
   const { presence } = useSession();
   const ready = useApp((s) => s.ready);
   const order = useActivityOrder();
+  const isLost = useIsConnectionLost();
   const list = useRef<VirtualizerHandle>(null);
   const scroller = useRef<HTMLElement>(null);
   const { tabbable, onFocus, onKeyDown } = useRovingFocus(order, selected, list, scroller);
@@ -43,7 +45,10 @@ export function ConversationRows({ selected, onCreate }: Props) {
       onFocus={onFocus}
       onKeyDown={onKeyDown}
     >
-      {!ready && order.length === 0 && <Skeleton />}
+      {!ready && order.length === 0 && !isLost && <Skeleton />}
+      {!ready && order.length === 0 && isLost && (
+        <p className="px-6 py-12 text-center text-dim">{t("conversationsAbsent")}</p>
+      )}
       {ready && order.length === 0 && (
         <div className="flex flex-col items-center gap-2 px-6 py-12 text-center">
           <p className="font-medium">{t("noConversations")}</p>

@@ -51,10 +51,10 @@ export function FindChannels({ onClose }: { onClose: () => void }) {
               <Icon name="hash" />
             </span>
             <span className="min-w-0 flex-1">
-              <bdi className="block truncate font-medium">{entry.conversation.title}</bdi>
-              <span className="block truncate text-sm text-dim">
+              <bdi className="block font-medium break-words">{entry.conversation.title}</bdi>
+              <bdi className="line-clamp-2 text-sm break-words text-dim">{entry.conversation.topic}</bdi>
+              <span className="block text-sm text-dim">
                 {t("members", { count: entry.conversation.members })}
-                {entry.conversation.topic && " · " + entry.conversation.topic}
               </span>
             </span>
             <Button disabled={task.busy} onClick={() => void openChannel(entry)}>

@@ -30,7 +30,9 @@ export function JoinDialog({ token }: { token: string }) {
           <div className="flex items-center gap-3">
             <Avatar name={conversation.title} id={conversation.id} size={44} />
             <div className="min-w-0">
-              <p className="truncate font-semibold">{conversation.title}</p>
+              <p dir="auto" className="text-left font-semibold break-words">
+                {conversation.title}
+              </p>
               <p className="text-sm text-dim">{t("members", { count: conversation.members })}</p>
             </div>
           </div>

@@ -4,6 +4,7 @@ import type { User } from "../../protocol/types";
 import { useApp } from "../../state/app";
 import { useSession } from "../../state/context";
 import { Avatar, ErrorMessage, Field } from "../../ui/controls";
+import { OneLine } from "../../ui/OneLine";
 import { PagedList } from "../../ui/PagedList";
 import { useDebounced } from "../../ui/useDebounced";
 import { usePages } from "../usePages";
@@ -43,8 +44,9 @@ export function PeoplePicker({ picked, onPick, exclude = [] }: Props) {
               className={`flex w-full items-center gap-3 rounded-xl px-2 py-2 text-left ${isPicked ? "bg-accent-soft" : "hover:bg-panel"}`}
             >
               <Avatar name={u.display_name} id={u.id} size={32} />
-              <span className="min-w-0 flex-1 truncate">
-                <bdi>{u.display_name}</bdi> <span className="text-sm text-dim">@{u.name}</span>
+              <span className="flex min-w-0 flex-1 items-baseline gap-1">
+                <OneLine>{u.display_name}</OneLine>{" "}
+                <OneLine className="max-w-1/2 shrink-0 text-sm text-dim">@{u.name}</OneLine>
               </span>
               {isPicked && <span aria-hidden>✓</span>}
             </button>

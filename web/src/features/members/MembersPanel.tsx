@@ -6,6 +6,7 @@ import { useSession } from "../../state/context";
 import { navigate } from "../../state/route";
 import { Avatar, Button, ErrorMessage, Field } from "../../ui/controls";
 import { Modal } from "../../ui/Modal";
+import { OneLine } from "../../ui/OneLine";
 import { PagedList } from "../../ui/PagedList";
 import { PresenceDot } from "../../ui/PresenceDot";
 import { useDebounced } from "../../ui/useDebounced";
@@ -13,6 +14,7 @@ import { Invitations } from "../Invitations";
 import { usePages } from "../usePages";
 import { useQuestion } from "../../ui/useQuestion";
 import { useTask } from "../../ui/useTask";
+import { PeopleCards, PersonButton } from "../people/PeopleCards";
 import { PeoplePicker } from "../conversations/PeoplePicker";
 
 type Props = { conversation: Summary; onClose: () => void };
@@ -102,21 +104,23 @@ export function MembersPanel({ conversation: c, onClose }: Props) {
           />
         )}
         {members.loaded && members.items.length === 0 && <p className="text-sm text-dim">{t("noPeople")}</p>}
-        <PagedList label={t("members", { count: c.members })} pages={members} onView={watch}>
-          {(m) => (
-            <MemberRow
-              key={m.user.id}
-              member={m}
-              isMe={m.user.id === me}
-              canChangeRole={c.role === "owner"}
-              canRemove={
-                m.user.id !== me && (c.role === "owner" || (c.role === "admin" && m.role === "member"))
-              }
-              onRoleChange={(role) => askForRole(m.user, role)}
-              onRemove={() => askToRemove(m.user)}
-            />
-          )}
-        </PagedList>
+        <PeopleCards>
+          <PagedList label={t("members", { count: c.members })} pages={members} onView={watch}>
+            {(m) => (
+              <MemberRow
+                key={m.user.id}
+                member={m}
+                isMe={m.user.id === me}
+                canChangeRole={c.role === "owner"}
+                canRemove={
+                  m.user.id !== me && (c.role === "owner" || (c.role === "admin" && m.role === "member"))
+                }
+                onRoleChange={(role) => askForRole(m.user, role)}
+                onRemove={() => askToRemove(m.user)}
+              />
+            )}
+          </PagedList>
+        </PeopleCards>
       </section>
       {isManager && <Links conversation={c.id} />}
       <section className="border-t border-line pt-4">
@@ -174,16 +178,22 @@ function MemberRow({ member: m, isMe, canChangeRole, canRemove, onRoleChange, on
   const presence = useApp((s) => s.presence[m.user.id]?.state);
   return (
     <div className="flex items-center gap-3 rounded-xl px-1 py-1.5">
-      <span className="relative">
-        <Avatar name={m.user.display_name} id={m.user.id} size={34} />
-        <PresenceDot presence={presence} className="h-2.5 w-2.5 border-bg" />
-      </span>
-      <span className="min-w-0 flex-1">
-        <span className="block truncate">
-          <bdi>{m.user.display_name}</bdi> {isMe && <span className="text-dim">({t("you")})</span>}
+      <PersonButton
+        user={m.user.id}
+        className="flex min-w-0 flex-1 items-center gap-3 rounded-lg text-left hover:bg-panel"
+      >
+        <span className="relative">
+          <Avatar name={m.user.display_name} id={m.user.id} size={34} />
+          <PresenceDot presence={presence} className="h-2.5 w-2.5 border-bg" />
         </span>
-        <span className="block truncate text-sm text-dim">@{m.user.name}</span>
-      </span>
+        <span className="min-w-0 flex-1">
+          <span className="flex gap-1">
+            <OneLine>{m.user.display_name}</OneLine>{" "}
+            {isMe && <span className="shrink-0 text-dim">({t("you")})</span>}
+          </span>
+          <OneLine className="text-sm text-dim">@{m.user.name}</OneLine>
+        </span>
+      </PersonButton>
       {canChangeRole ? (
         <select
           aria-label={`${t("role")}: ${m.user.display_name}`}

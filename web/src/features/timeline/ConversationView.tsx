@@ -7,10 +7,12 @@ import { navigate } from "../../state/route";
 import { Avatar, Button } from "../../ui/controls";
 import { Icon } from "../../ui/icons";
 import { lazily } from "../../ui/lazily";
-import { formatDateTime } from "../../ui/time";
+import { OneLine } from "../../ui/OneLine";
 import { useQuestion } from "../../ui/useQuestion";
 import { Composer, maxQuoted } from "../composer/Composer";
+import { PeopleCards } from "../people/PeopleCards";
 import { useConversationName, useDisplayName } from "../useDisplayName";
+import { usePresenceText } from "../usePresenceText";
 import { TimelineView } from "./TimelineView";
 
 const MembersPanel = lazily(() => import("../members/MembersPanel").then((m) => m.MembersPanel));
@@ -54,18 +56,18 @@ export function ConversationView({ conversation: c }: { conversation: Summary })
   };
 
   return (
-    <>
+    <PeopleCards>
       <header className="flex items-center gap-3 border-b border-line px-3 py-2">
         <Button kind="ghost" className="md:hidden" aria-label={t("back")} onClick={() => navigate("/")}>
           <Icon name="back" />
         </Button>
         <Avatar name={name} id={c.peer?.id ?? c.id} size={38} />
         <div className="min-w-0 flex-1">
-          <h1 className="truncate leading-tight font-semibold">
-            {c.kind === "channel" && <span className="text-dim"># </span>}
-            <bdi>{name}</bdi>
+          <h1 className="flex gap-1 leading-tight font-semibold">
+            {c.kind === "channel" && <span className="text-dim">#</span>}
+            <OneLine>{name}</OneLine>
           </h1>
-          <p className="truncate text-sm text-dim">
+          <p className="flex gap-1 text-sm text-dim">
             <Subtitle conversation={c} />
           </p>
         </div>
@@ -92,19 +94,25 @@ export function ConversationView({ conversation: c }: { conversation: Summary })
       <Composer conversation={c} onSent={() => setSends((n) => n + 1)} onEditLast={editLast} />
       {members && <MembersPanel conversation={c} onClose={() => setMembers(false)} />}
       {dialog}
-    </>
+    </PeopleCards>
   );
 }
 
 function Subtitle({ conversation: c }: { conversation: Summary }) {
-  const { t, i18n } = useTranslation();
-  const presence = useApp((s) => (c.peer ? s.presence[c.peer.id] : undefined));
-  if (c.kind !== "direct")
-    return <>{t("members", { count: c.members }) + (c.topic ? " · " + c.topic : "")}</>;
-  if (!presence) return <>@{c.peer?.name}</>;
-  if (presence.state === "offline" && presence.last_seen)
-    return <>{t("lastSeen", { when: formatDateTime(presence.last_seen, i18n.language) })}</>;
-  return <>{t(presence.state)}</>;
+  const { t } = useTranslation();
+  const presence = usePresenceText(c.peer?.id);
+  if (c.kind === "direct") return <OneLine>{presence || "@" + c.peer?.name}</OneLine>;
+  return (
+    <>
+      <span className="shrink-0">{t("members", { count: c.members })}</span>
+      {c.topic && (
+        <>
+          {" · "}
+          <OneLine>{c.topic}</OneLine>
+        </>
+      )}
+    </>
+  );
 }
 
 function TypingIndicator({ conversation }: { conversation: string }) {

@@ -1,6 +1,8 @@
 import { Menu } from "@base-ui/react/menu";
+import { useEffect, useRef, type RefObject } from "react";
 import { useTranslation } from "../../i18n";
 import type { Message } from "../../protocol/types";
+import { useApp } from "../../state/app";
 import { Icon } from "../../ui/icons";
 import { useCopy } from "../../ui/useCopy";
 
@@ -35,6 +37,8 @@ export function ActionsButton({ menu, ...subject }: MenuSubject & { menu: Messag
 
 type Props = {
   menu: MessageMenuHandle;
+  /** Gets the focus when the message, and with it its button, is gone. */
+  timeline: RefObject<HTMLElement | null>;
   onOpen: () => void;
   onReply: (m: Message) => void;
   onEdit: (m: Message) => void;
@@ -58,40 +62,88 @@ function CopyItem({ text }: { text: string }) {
   );
 }
 
+/** How far the menu stays from its message and from the window's edges, in CSS pixels. */
+const distance = 4;
+
+/** Returns what the menu is placed beside: the message, which it must not cover; or, where
+ * there is room neither above nor below, a line so far from the window's lower edge that
+ * the menu fits in between. */
+function placeFor(button: Element, menu: HTMLElement | null) {
+  const message = button.closest("article") ?? button;
+  return {
+    contextElement: message,
+    getBoundingClientRect: () => {
+      const rect = message.getBoundingClientRect();
+      const needed = (menu?.offsetHeight ?? 0) + 3 * distance;
+      const height = window.visualViewport?.height ?? window.innerHeight;
+      if (rect.top >= needed || height - rect.bottom >= needed) return rect;
+      return new DOMRect(rect.x, Math.max(height - needed, 0), rect.width, 0);
+    },
+  };
+}
+
 /** The menu of the message whose button was pressed. */
-export function MessageMenu({ menu, onOpen, onReply, onEdit, onDelete }: Props) {
-  const { t } = useTranslation();
+export function MessageMenu({ menu, onOpen, ...rest }: Props) {
   return (
     <Menu.Root handle={menu} onOpenChange={(open) => open && onOpen()}>
-      {({ payload }) =>
-        payload && (
-          <Menu.Portal>
-            <Menu.Positioner align="end" sideOffset={4} className="z-10">
-              <Menu.Popup className="min-w-40 rounded-xl border border-line bg-raised p-1 shadow-lg outline-none">
-                {payload.readers !== undefined && (
-                  <p className="px-3 py-1 text-sm text-dim">
-                    {t("readByCount", { count: payload.readBy ?? 0, all: payload.readers })}
-                  </p>
-                )}
-                <Menu.Item className={itemStyle} onClick={() => onReply(payload.message)}>
-                  <Icon name="reply" size={16} /> {t("reply")}
-                </Menu.Item>
-                <CopyItem key={payload.message.seq} text={payload.message.body} />
-                {payload.canEdit && (
-                  <Menu.Item className={itemStyle} onClick={() => onEdit(payload.message)}>
-                    <Icon name="edit" size={16} /> {t("edit")}
-                  </Menu.Item>
-                )}
-                {payload.canDelete && (
-                  <Menu.Item className={itemStyle + " text-danger"} onClick={() => onDelete(payload.message)}>
-                    <Icon name="trash" size={16} /> {t("delete")}
-                  </Menu.Item>
-                )}
-              </Menu.Popup>
-            </Menu.Positioner>
-          </Menu.Portal>
-        )
-      }
+      {({ payload }) => payload && <OpenMessageMenu menu={menu} subject={payload} {...rest} />}
     </Menu.Root>
+  );
+}
+
+type OpenProps = Omit<Props, "onOpen"> & { subject: MenuSubject };
+
+function OpenMessageMenu({ menu, timeline, subject, onReply, onEdit, onDelete }: OpenProps) {
+  const { t } = useTranslation();
+  const popup = useRef<HTMLDivElement>(null);
+  const { conversation, seq } = subject.message;
+  // It may be edited or deleted while its menu is open.
+  const message =
+    useApp((s) => s.timelines[conversation]?.messages.find((m) => m.seq === seq)) ?? subject.message;
+  const isDeleted = Boolean(message.deleted_at);
+  useEffect(() => {
+    if (isDeleted) menu.close();
+  }, [menu, isDeleted]);
+  const button = () => document.getElementById(actionsId(seq));
+  return (
+    <Menu.Portal>
+      <Menu.Positioner
+        anchor={() => {
+          const b = button();
+          return b && placeFor(b, popup.current);
+        }}
+        align="end"
+        sideOffset={distance}
+        collisionPadding={distance}
+        collisionAvoidance={{ side: "flip", align: "shift", fallbackAxisSide: "none" }}
+        className="z-10"
+      >
+        <Menu.Popup
+          ref={popup}
+          finalFocus={() => button() ?? timeline.current}
+          className="min-w-40 rounded-xl border border-line bg-raised p-1 shadow-lg outline-none"
+        >
+          {subject.readers !== undefined && (
+            <p className="px-3 py-1 text-sm text-dim">
+              {t("readByCount", { count: subject.readBy ?? 0, all: subject.readers })}
+            </p>
+          )}
+          <Menu.Item className={itemStyle} onClick={() => onReply(message)}>
+            <Icon name="reply" size={16} /> {t("reply")}
+          </Menu.Item>
+          <CopyItem key={seq} text={message.body} />
+          {subject.canEdit && (
+            <Menu.Item className={itemStyle} onClick={() => onEdit(message)}>
+              <Icon name="edit" size={16} /> {t("edit")}
+            </Menu.Item>
+          )}
+          {subject.canDelete && (
+            <Menu.Item className={itemStyle + " text-danger"} onClick={() => onDelete(message)}>
+              <Icon name="trash" size={16} /> {t("delete")}
+            </Menu.Item>
+          )}
+        </Menu.Popup>
+      </Menu.Positioner>
+    </Menu.Portal>
   );
 }

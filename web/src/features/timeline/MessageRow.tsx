@@ -9,9 +9,11 @@ import { previewOf } from "../../text/preview";
 import { Avatar } from "../../ui/controls";
 import { Icon } from "../../ui/icons";
 import { refusalText } from "../../ui/problem";
+import { OneLine } from "../../ui/OneLine";
 import { formatDateTime, formatTime } from "../../ui/time";
 import { useQuestion } from "../../ui/useQuestion";
 import { discardQuestion } from "../discardQuestion";
+import { PersonButton } from "../people/PeopleCards";
 import { useDisplayName } from "../useDisplayName";
 import { ActionsButton, type MessageMenuHandle, type Readers } from "./MessageMenu";
 
@@ -47,6 +49,13 @@ function StateIcon({ state, readBy, readers }: { state: MessageState } & Readers
   );
 }
 
+/** A finger hits a name that takes no more room than its line. */
+const nameStyle =
+  "min-w-0 text-left font-semibold hover:underline pointer-coarse:-my-[11px] pointer-coarse:py-[11px]";
+
+const pressName = (e: MouseEvent<HTMLElement>) =>
+  e.currentTarget.closest("article")?.querySelector<HTMLElement>("button[aria-haspopup=dialog]")?.click();
+
 function MessageLayout({
   sender,
   at,
@@ -71,7 +80,10 @@ function MessageLayout({
     >
       <div className="w-9 shrink-0">
         {startsGroup ? (
-          <Avatar name={name} id={sender} />
+          // The name beside it is the same for the keyboard.
+          <div className="cursor-pointer" onClick={pressName}>
+            <Avatar name={name} id={sender} />
+          </div>
         ) : (
           // In the whole margin, and out of the flow: it appears without moving anything.
           <time className="invisible absolute left-0 w-16 pt-1 text-center text-[10px] whitespace-nowrap text-dim group-hover:visible">
@@ -82,7 +94,9 @@ function MessageLayout({
       <div className="min-w-0 flex-1">
         {startsGroup && (
           <p className="flex items-baseline gap-2">
-            <bdi className="truncate font-semibold">{name}</bdi>
+            <PersonButton user={sender} className={nameStyle}>
+              <OneLine>{name}</OneLine>
+            </PersonButton>
             <time className="text-xs whitespace-nowrap text-dim" title={formatDateTime(at, i18n.language)}>
               {formatTime(at, i18n.language)}
             </time>

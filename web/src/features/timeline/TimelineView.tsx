@@ -7,10 +7,13 @@ import { unreadOf, useApp } from "../../state/app";
 import { useSession } from "../../state/context";
 import { getPlace, type Skipped } from "../../state/places";
 import { readByOthers, readerCount } from "../../sync/summary";
+import { Button } from "../../ui/controls";
 import { Icon } from "../../ui/icons";
 import { formatDay } from "../../ui/time";
 import { useLongPress } from "../../ui/useLongPress";
+import { useSwipe } from "../../ui/useSwipe";
 import { useToday } from "../../ui/useToday";
+import { useIsConnectionLost } from "../StatusBanner";
 import { actionsId, MessageMenu, type MenuSubject } from "./MessageMenu";
 import { MessageRow, OutgoingRow, type MessageState } from "./MessageRow";
 import { buildRows, firstUnread, type Row } from "./rows";
@@ -37,6 +40,7 @@ export function TimelineView({ conversation: c, subject, sends, onReply, onEdit,
   const outbox = useApp((s) => s.outbox);
   const marks = useApp((s) => s.marks[c.id]);
   const connection = useApp((s) => s.connection);
+  const isLost = useIsConnectionLost();
   const unread = useApp((s) => unreadOf(c, s.localReadMarks[c.id] ?? 0));
   useToday(); // the rows of days are named after it
   const [menu] = useState(() => Menu.createHandle<MenuSubject>());
@@ -55,14 +59,18 @@ export function TimelineView({ conversation: c, subject, sends, onReply, onEdit,
 
   const startSeq = place?.anchor?.seq ?? place?.skipped?.from;
   const [opened, setOpened] = useState(() => timelines.isOpen(c.id, startSeq));
+  const [attempt, setAttempt] = useState(0);
+  const [failed, setFailed] = useState(false);
   useEffect(() => {
     if (timeline && opened) return;
-    // Again on reconnection: the first attempt may have failed.
+    setFailed(false);
+    // Again on reconnection, or when the connection was not lost after all: the first
+    // attempt may have failed.
     void timelines.open(c.id, opened ? undefined : startSeq).then(
       () => setOpened(true),
-      () => timeline && setOpened(true),
+      () => (timeline ? setOpened(true) : setFailed(true)),
     );
-  }, [timelines, c.id, timeline, opened, startSeq, connection]);
+  }, [timelines, c.id, timeline, opened, startSeq, connection, isLost, attempt]);
 
   const outgoing = useMemo(() => outbox.filter((m) => m.conversation === c.id), [outbox, c.id]);
   const messages = timeline?.messages ?? noMessages;
@@ -135,6 +143,11 @@ export function TimelineView({ conversation: c, subject, sends, onReply, onEdit,
     if (button) menu.open(button.id); // a deleted message has none
   });
 
+  const swipe = useSwipe("[data-seq]", (row) => {
+    const m = messages.find((x) => x.seq === Number(row.dataset.seq));
+    if (m && !m.deleted_at) onReply(m);
+  });
+
   const onJump = useCallback((seq: number) => void jumpTo(seq), [jumpTo]);
 
   const stateFor = (m: Message): MessageState | undefined => {
@@ -155,6 +168,16 @@ export function TimelineView({ conversation: c, subject, sends, onReply, onEdit,
   const isManager = c.role === "owner" || c.role === "admin";
   const canDelete = isManager && c.kind !== "direct";
 
+  if (!timeline && (isLost || failed))
+    return (
+      <div
+        role="status"
+        className="flex flex-1 flex-col items-center justify-center gap-3 p-8 text-center text-dim"
+      >
+        <p className="max-w-sm">{t(isLost ? "messagesAbsent" : "messagesNotLoaded")}</p>
+        {!isLost && <Button onClick={() => setAttempt((n) => n + 1)}>{t("tryAgain")}</Button>}
+      </div>
+    );
   if (!timeline)
     return (
       <div role="status" aria-label={t("connecting")} className="flex flex-1 flex-col justify-end gap-4 p-4">
@@ -167,7 +190,7 @@ export function TimelineView({ conversation: c, subject, sends, onReply, onEdit,
       </div>
     );
   return (
-    <section aria-label={t("messageLabel")} className="relative flex min-h-0 flex-1 flex-col">
+    <section aria-label={t("messageLabel")} className="relative flex min-h-0 flex-1 flex-col" {...swipe}>
       {rows.length <= 1 && messages.length === 0 && (
         <p className="m-auto p-8 text-center text-dim">{t("emptyConversation")}</p>
       )}
@@ -261,7 +284,14 @@ export function TimelineView({ conversation: c, subject, sends, onReply, onEdit,
           }}
         </Virtualizer>
       </div>
-      <MessageMenu menu={menu} onOpen={askReaders} onReply={onReply} onEdit={onEdit} onDelete={onDelete} />
+      <MessageMenu
+        menu={menu}
+        timeline={scroller}
+        onOpen={askReaders}
+        onReply={onReply}
+        onEdit={onEdit}
+        onDelete={onDelete}
+      />
       {away && (
         <button
           type="button"
