@@ -15,6 +15,7 @@ import { useActivityOrder, useApp } from "../../state/app";
 import { useSession } from "../../state/context";
 import { Button } from "../../ui/controls";
 import { ConversationRow } from "./ConversationRow";
+import { useListPlace } from "./useListPlace";
 
 /** The height of a row, in pixels, before it is measured. */
 const rowHeight = 58;
@@ -34,6 +35,7 @@ export function ConversationRows({ selected, onCreate }: Props) {
   const { tabbable, onFocus, onKeyDown } = useRovingFocus(order, selected, list, scroller);
   useEffect(() => presence.watch(), [presence, order.length, ready]);
   useSteadyScroll(order, list);
+  useListPlace(order, list);
 
   return (
     <nav
