@@ -25,9 +25,9 @@ createRoot(document.getElementById("root")!).render(
   </StrictMode>,
 );
 
-// Once everything that the page needs is there: the worker loads all that it keeps.
+// Later than everything that the page shows at first: the worker loads all that it keeps.
 if (import.meta.env.PROD && hasWorkers())
-  window.addEventListener("load", () => void registerWorker().catch(warnNotRegistered));
+  setTimeout(() => void registerWorker().catch(warnNotRegistered), 3000);
 
 function warnNotRegistered(e: unknown) {
   console.warn("the page cannot be kept for the time without a network", e);

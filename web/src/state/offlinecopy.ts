@@ -23,7 +23,7 @@ const maxBytes = 32 << 20;
 /** How long changes are collected before they are written, in milliseconds. */
 const writeDelay = 2000;
 /** How many conversations are written at once: more would hold up the page. */
-const batchSize = 50;
+const batchSize = 25;
 /** How many conversations are asked for again after the page was away, and how long a page
  * waits before each. */
 const maxRefreshed = 50;
