@@ -23,7 +23,7 @@ export default tseslint.config(
   { ignores: ["dist", "dist-report", "src/protocol/*.d.ts", "e2e/out"] },
   ...tseslint.configs.recommended,
   {
-    files: ["{src,report}/**/*.{ts,tsx}"],
+    files: ["{src,report,worker}/**/*.{ts,tsx}"],
     plugins: { "react-hooks": reactHooks },
     rules: {
       "react-hooks/rules-of-hooks": "error",

@@ -21,7 +21,7 @@ export default defineConfig({
     // A test that needs a document names jsdom in its first line: making one takes
     // longer than most tests.
     environment: "node",
-    include: ["{src,report}/**/*.test.{ts,tsx}"],
+    include: ["{src,report,worker}/**/*.test.{ts,tsx}"],
     setupFiles: ["src/test-setup.ts"],
     // Only a test that hangs runs into it, on a busy machine too.
     testTimeout: 60_000,

@@ -11,9 +11,12 @@ import (
 func page(t *testing.T) *UI {
 	t.Helper()
 	u, err := New(fstest.MapFS{
-		"index.html":         {Data: []byte(`<!doctype html><base href="/" />`)},
-		"push.js":            {Data: []byte(strings.Repeat("self.skipWaiting();\n", 100))},
-		"assets/app-1234.js": {Data: []byte("run()")},
+		"index.html":           {Data: []byte(`<!doctype html><base href="/" />`)},
+		"sw.js":                {Data: []byte(strings.Repeat("self.skipWaiting();\n", 100))},
+		"assets/app-1234.js":   {Data: []byte("run()")},
+		"manifest.webmanifest": {Data: []byte("{}")},
+		"icon-192.png":         {Data: []byte("\x89PNG")},
+		"icon.svg":             {Data: []byte("<svg/>")},
 	}, "/chat/")
 	if err != nil {
 		t.Fatal(err)
@@ -37,7 +40,7 @@ func get(t *testing.T, u *UI, path string, header ...string) *httptest.ResponseR
 // and must ask for a new one after an update.
 func TestServiceWorker(t *testing.T) {
 	u := page(t)
-	r := get(t, u, "/push.js", "Accept-Encoding", "gzip", "Service-Worker", "script")
+	r := get(t, u, "/sw.js", "Accept-Encoding", "gzip", "Service-Worker", "script")
 	h := r.Header()
 	if kind, _, _ := strings.Cut(h.Get("Content-Type"), ";"); r.Code != http.StatusOK || kind != "text/javascript" {
 		t.Errorf("%d, %s", r.Code, kind)
@@ -61,7 +64,7 @@ func TestServiceWorker(t *testing.T) {
 	if !strings.Contains(policy, "default-src") {
 		t.Errorf("the policy allows everything: %q", policy)
 	}
-	if r := get(t, u, "/push.js", "If-None-Match", h.Get("ETag")); r.Code != http.StatusNotModified {
+	if r := get(t, u, "/sw.js", "If-None-Match", h.Get("ETag")); r.Code != http.StatusNotModified {
 		t.Errorf("asked again: %d", r.Code)
 	}
 }
@@ -87,6 +90,9 @@ func TestPathsAndCaches(t *testing.T) {
 	}{
 		{"/", "text/html", "no-cache", http.StatusOK},
 		{"/c/0198", "text/html", "no-cache", http.StatusOK},
+		{"/manifest.webmanifest", "application/manifest+json", "no-cache", http.StatusOK},
+		{"/icon-192.png", "image/png", "no-cache", http.StatusOK},
+		{"/icon.svg", "image/svg+xml", "no-cache", http.StatusOK},
 		{"/assets/app-1234.js", "text/javascript", "public, max-age=31536000, immutable", http.StatusOK},
 		{"/assets/app-0000.js", "text/plain", "", http.StatusNotFound},
 	} {

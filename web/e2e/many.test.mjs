@@ -158,3 +158,54 @@ test("a room of 2,000: its members are loaded as one scrolls, and found by name"
   await dialog.getByText("2000 members").waitFor();
   assert.deepEqual(errors, []);
 });
+
+test("the list is where it was after a reload, with its server and without", async () => {
+  const server = await Server.start("--in-flight", "100000");
+  const { me } = await makeConversations(server, 80, 160);
+  const { context, page } = await newPage(browser);
+  await logIn(context, server, me);
+  await page.goto(server.url);
+  const list = page.getByRole("navigation", { name: "Conversations" });
+  await list.getByRole("link").first().waitFor();
+  /** The first row in view, and how far its top is from that of the list. */
+  const place = () =>
+    list.evaluate((e) => {
+      const { top } = e.getBoundingClientRect();
+      const rows = [...e.querySelectorAll("li")].map((li) => ({ li, box: li.getBoundingClientRect() }));
+      const first = rows.filter((r) => r.box.bottom > top).sort((a, b) => a.box.top - b.box.top)[0];
+      return { row: Number(first?.li.ariaPosInSet), offset: first?.box.top - top };
+    });
+  await list.evaluate((e) => e.scrollTo(0, 1510));
+  let before = { row: 0 };
+  // Rows have their height once they are measured.
+  await waitUntil(async () => {
+    const { row, offset } = before;
+    before = await place();
+    return row > 20 && row === before.row && offset === before.offset;
+  }, "the list is scrolled");
+  const isThere = async () => {
+    const { row, offset } = await place();
+    return row === before.row && Math.abs(offset - before.offset) < 2;
+  };
+  await page.reload();
+  await waitUntil(isThere, "the list is where it was");
+
+  await waitUntil(() => page.evaluate(() => Boolean(navigator.serviceWorker.controller)), "the page is kept");
+  await waitUntil(
+    () =>
+      page.evaluate(async (id) => {
+        if (!(await indexedDB.databases()).some((d) => d.name === "hikyaku-copy-" + id)) return false;
+        const db = await new Promise((done) => {
+          indexedDB.open("hikyaku-copy-" + id).onsuccess = (e) => done(e.target.result);
+        });
+        const count = db.transaction("conversations").objectStore("conversations").count();
+        await new Promise((done) => (count.onsuccess = done));
+        db.close();
+        return count.result === 80;
+      }, me.id),
+    "the list is kept",
+  );
+  await server.kill();
+  await page.reload();
+  await waitUntil(isThere, "the list is where it was, without the server");
+});

@@ -95,7 +95,7 @@ for (const [what, to] of [
     // The service worker is that of the path alone.
     await context.grantPermissions(["notifications"], { origin: proxy.url });
     const scope = await page.evaluate(async () => {
-      const registration = await navigator.serviceWorker.register("push.js?account=1");
+      const registration = await navigator.serviceWorker.register("sw.js");
       return registration.scope;
     });
     assert.equal(scope, at.url);

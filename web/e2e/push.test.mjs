@@ -32,7 +32,6 @@ test("a push shows a notification unless its conversation is in view, and the pa
   await aki.page.evaluate(async () => {
     const { user } = await (await fetch("/api/v1/me")).json();
     localStorage.setItem("hikyaku-push", user.id);
-    await navigator.serviceWorker.register("/push.js");
     // A worker that is ready may still be activating, and then DevTools drops pushes.
     const { active } = await navigator.serviceWorker.ready;
     while (active.state !== "activated") {

@@ -10,6 +10,7 @@ import { useApp } from "./state/app";
 import { Client } from "./state/client";
 import { ClientContext } from "./state/context";
 import { answerServiceWorker } from "./state/push";
+import { hasWorkers, registerWorker } from "./state/worker";
 import { followVisibleHeight } from "./ui/visibleHeight";
 
 answerServiceWorker();
@@ -23,3 +24,11 @@ createRoot(document.getElementById("root")!).render(
     </ClientContext>
   </StrictMode>,
 );
+
+// Later than everything that the page shows at first: the worker loads all that it keeps.
+if (import.meta.env.PROD && hasWorkers())
+  setTimeout(() => void registerWorker().catch(warnNotRegistered), 3000);
+
+function warnNotRegistered(e: unknown) {
+  console.warn("the page cannot be kept for the time without a network", e);
+}

@@ -45,6 +45,7 @@ export function App() {
       const visible = document.visibilityState === "visible";
       client.session?.presence.setAway(!visible);
       if (visible) client.reconnectNow();
+      else client.session?.leave();
     };
     const onUse = () => client.session?.attended();
     onNetworkChange();

@@ -120,6 +120,7 @@ export const en = {
   edited: "edited",
   deleted: "Message deleted",
   reply: "Reply",
+  replyNotSent: "Not sent yet. Open Hikyaku to see what became of it.",
   edit: "Edit",
   delete: "Delete",
   actions: "Message actions",

@@ -53,6 +53,11 @@ export function setLanguage(language: Language) {
   useLanguage.setState({ language });
 }
 
+/** Returns what translates now, for what does not change with the language. */
+export function currentTranslation(): Translation {
+  return translations[useLanguage.getState().language];
+}
+
 /** Returns what translates into the page's language; the same functions while it is the same. */
 export function useTranslation(): Translation {
   return translations[useLanguage((s) => s.language)];

@@ -124,6 +124,7 @@ export const ja: Record<keyof typeof en, string> = {
   edited: "編集済み",
   deleted: "メッセージは削除されました",
   reply: "返信",
+  replyNotSent: "まだ送信されていません。Hikyaku を開いて確認してください。",
   edit: "編集",
   delete: "削除",
   actions: "メッセージの操作",

@@ -1,6 +1,7 @@
 import { Problem, RestClient } from "../net/rest";
 import type { WebSocketLike } from "../net/socket";
 import type { Installation, User } from "../protocol/types";
+import { copyOwner, discardCopies, noteCopy } from "../sync/copydatabase";
 import { DeviceStorage } from "../sync/devicestorage";
 import { deleteDiscarded, discardStorage, openStorage } from "../sync/storage";
 import { openTabs } from "../sync/tabs";
@@ -10,7 +11,11 @@ import { PendingLogOut } from "./logout";
 import { clearPlaces } from "./places";
 import { PushNotifications } from "./push";
 import { Session } from "./session";
+import { copyLocks } from "./worker";
 
+/** How long the server has to say who is logged in before the page shows what the device
+ * has kept. */
+const startBound = 4000;
 /** How long logging out waits for the push service. */
 const pushTimeout = 2000;
 /** How long a log-out that the server did not hear waits until it is told again;
@@ -66,9 +71,20 @@ export class Client {
     // The page may have been closed before it came to that.
     void deleteDiscarded().catch(warnNotDeleted);
     await this.pendingLogOut.finish();
-    const [installation, grant] = await Promise.all([this.fetchInstallation(), this.askWhoIsLoggedIn()]);
+    const owner = copyOwner();
+    const answers = Promise.all([this.fetchInstallation(), this.askWhoIsLoggedIn()]);
+    const answered = await (owner ? within(startBound, answers) : answers).catch((e) => {
+      if (!owner || !isAway(e)) throw e;
+      return null;
+    });
+    // The server says who is logged in as soon as it can be reached.
+    if (!answered) return this.startSession(owner!, true);
+    const [installation, grant] = answered;
     if (grant) await this.startSession(grant);
-    else void this.push.suspend().catch(() => {});
+    else {
+      void discardCopies().catch(warnNotDeleted);
+      void this.push.suspend().catch(() => {});
+    }
     // Not before: until a session runs, who has an installation is shown its log-in form.
     this.store.setState({ installation });
   }
@@ -156,7 +172,7 @@ export class Client {
     this.store.setState({ takenBy: null, notice: null });
   }
 
-  private async startSession(grant: Grant) {
+  private async startSession(grant: Grant, isOffline = false) {
     const turn = ++this.turn;
     const me = grant.user;
     this.starting = me.id;
@@ -171,6 +187,9 @@ export class Client {
     if (turn !== this.turn) return storage.close();
     this.starting = null;
     this.session?.stop();
+    void discardCopies(me.id).catch(warnNotDeleted);
+    const locks = copyLocks();
+    if (locks) noteCopy(grant);
     session = new Session({
       store: this.store,
       rest: this.sessionRest,
@@ -178,8 +197,13 @@ export class Client {
       account: me.id,
       tabs: openTabs(me.id),
       dial: this.dial,
+      copyLocks: locks,
+      onCopyFailed: () => void discardCopies().catch(warnNotDeleted),
       onConnected: (id) => {
-        if (this.session === session) this.grant = { user: me, session: id };
+        if (this.session !== session) return;
+        this.grant = { user: me, session: id };
+        if (copyOwner()?.user.id === me.id) noteCopy(this.grant);
+        if (!this.store.getState().installation) void this.refreshInstallation();
       },
       onRevoked: () => void this.lose("revoked"),
       onOtherAccount: () => void this.lose(null),
@@ -191,7 +215,7 @@ export class Client {
       ...emptySessionState,
       ...{ me, notice: null, takenBy: null, lost: 0, users: { [me.id]: me }, storageFailed: !storage.isOpen },
     });
-    await session.start();
+    await session.start(isOffline);
     if (this.session === session) void this.push.resume(me.id).catch(() => {});
   }
 
@@ -199,6 +223,7 @@ export class Client {
   private endSession(notice: AppState["notice"]) {
     this.turn++;
     this.session?.stop();
+    void discardCopies().catch(warnNotDeleted);
     this.session = null;
     this.grant = null;
     this.starting = null;
@@ -285,6 +310,16 @@ export class Client {
     const installation = await this.fetchInstallation().catch(() => null);
     if (installation) this.store.setState({ installation });
   }
+}
+
+/** Whether a request failed because the server cannot be reached: a proxy may have said so. */
+function isAway(e: unknown): boolean {
+  return e instanceof Problem && (e.status === 0 || e.status >= 500);
+}
+
+/** Waits for a promise for so many milliseconds; null when that was not long enough. */
+function within<T>(ms: number, promise: Promise<T>): Promise<T | null> {
+  return Promise.race([promise, new Promise<null>((done) => setTimeout(done, ms, null))]);
 }
 
 function warnNotDeleted(e: unknown) {

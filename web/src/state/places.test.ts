@@ -1,6 +1,6 @@
 // @vitest-environment jsdom
 import { afterEach, expect, it, vi } from "vitest";
-import { clearPlaces, getPlace, maxPlaces, setPlace } from "./places";
+import { clearPlaces, getListPlace, getPlace, maxPlaces, setListPlace, setPlace } from "./places";
 
 afterEach(() => {
   vi.restoreAllMocks();
@@ -19,6 +19,18 @@ it("keeps where the user was, for each conversation and account", () => {
   expect(getPlace("a", "c1")).toBeUndefined();
   clearPlaces();
   expect(getPlace("a", "c2")).toBeUndefined();
+});
+
+it("keeps where the list of an account was", () => {
+  const place = { conversation: "c1", offset: 12 };
+  setListPlace("a", place);
+  expect(getListPlace("a")).toMatchObject(place);
+  expect(getListPlace("b")).toBeUndefined();
+  setListPlace("a", undefined);
+  expect(getListPlace("a")).toBeUndefined();
+  setListPlace("a", place);
+  clearPlaces();
+  expect(getListPlace("a")).toBeUndefined();
 });
 
 it("keeps those that were left last", () => {

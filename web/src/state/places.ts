@@ -37,10 +37,37 @@ export function setPlace(account: string, conversation: string, place: Place) {
   }
 }
 
+/** ListPlace is where the list of conversations was: the first row in view, and how many
+ * CSS pixels of it were above that. */
+export type ListPlace = { conversation: string; offset: number };
+
+const listKey = "hikyaku-list-place";
+
+/** Returns where an account's list was, undefined for at its beginning. */
+export function getListPlace(account: string): ListPlace | undefined {
+  try {
+    const stored = JSON.parse(sessionStorage.getItem(listKey) ?? "null") as
+      (ListPlace & { account: string }) | null;
+    return stored?.account === account ? stored : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+export function setListPlace(account: string, place: ListPlace | undefined) {
+  try {
+    if (place) sessionStorage.setItem(listKey, JSON.stringify({ account, ...place }));
+    else sessionStorage.removeItem(listKey);
+  } catch {
+    // A browser that stores nothing begins at the beginning.
+  }
+}
+
 /** Forgets all places, as at a log-out. */
 export function clearPlaces() {
   try {
     sessionStorage.removeItem(key);
+    sessionStorage.removeItem(listKey);
   } catch {
     // Then nothing is stored either.
   }

@@ -1,6 +1,7 @@
 // @vitest-environment jsdom
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { Problem, RestClient } from "../net/rest";
+import { getWorkerNote } from "../sync/workernote";
 import { useApp } from "./app";
 import { answerServiceWorker, PushNotifications, usePush } from "./push";
 import { navigate, useRoute } from "./route";
@@ -49,8 +50,8 @@ class FakeBrowser {
     },
   };
   container = {
-    register: async (path: string) => {
-      this.calls.push("register " + path);
+    register: async (url: URL) => {
+      this.calls.push("register " + url.pathname);
       return (this.registration = {
         pushManager: this.pushManager,
         getNotifications: async (f?: { tag: string }) => this.shown.filter((n) => !f || n.tag === f.tag),
@@ -161,7 +162,11 @@ describe("enable", () => {
       return defaultAnswer(method);
     };
     await push.enable("aki");
-    expect(browser.calls).toEqual(["register /push.js?account=aki", "subscribe"]);
+    expect(browser.calls).toEqual(["register /sw.js", "subscribe"]);
+    expect(await getWorkerNote()).toEqual({
+      account: "aki",
+      words: { reply: "Reply", notSent: "Not sent yet. Open Hikyaku to see what became of it." },
+    });
     const used = new Uint8Array(browser.subscription!.options.applicationServerKey);
     expect(Buffer.from(used).toString("base64url")).toBe(key);
     expect(requests).toEqual(["GET /api/v1/push", "PUT /api/v1/push/subscription https://push.example/1"]);
@@ -276,7 +281,7 @@ describe("resume and suspend", () => {
   it("keeps the subscription and registers it again", async () => {
     await enabled();
     await push.resume("aki");
-    expect(browser.calls).toEqual(["register /push.js?account=aki"]);
+    expect(browser.calls).toEqual(["register /sw.js"]);
     expect(requests).toEqual(["GET /api/v1/push", "PUT /api/v1/push/subscription https://push.example/1"]);
     server = () => json(503, { code: "unavailable" });
     await expect(push.resume("aki")).rejects.toBeInstanceOf(Problem);
@@ -287,7 +292,7 @@ describe("resume and suspend", () => {
     await enabled();
     server = (method) => (method === "GET" ? json(200, { public_key: "AAAA" }) : defaultAnswer(method));
     await push.resume("aki");
-    expect(browser.calls).toEqual(["register /push.js?account=aki", "unsubscribe", "subscribe"]);
+    expect(browser.calls).toEqual(["register /sw.js", "unsubscribe", "subscribe"]);
     expect(requests.at(-1)).toBe("PUT /api/v1/push/subscription https://push.example/2");
   });
 

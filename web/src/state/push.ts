@@ -1,11 +1,13 @@
 // Push notifications on this device, for the time when no page is open: the
 // browser's subscription, and the server's record of it. The service worker
-// that shows them is public/push.js.
+// that shows them is in web/worker.
 import { create } from "zustand";
-import { basePath } from "../net/base";
+import { currentTranslation } from "../i18n";
 import { Problem, type RestClient } from "../net/rest";
+import { setWorkerNote } from "../sync/workernote";
 import { useApp } from "./app";
 import { navigate, useRoute } from "./route";
+import { getWorker, hasWorkers, registerWorker } from "./worker";
 
 /** hidden: the installation does not push, or that is not known yet. */
 export type PushState = "hidden" | "unsupported" | "denied" | "off" | "on";
@@ -17,14 +19,9 @@ export const usePush = create<{ state: PushState }>()(() => ({ state: "hidden" }
  * log-in. */
 const enabledFor = "hikyaku-push";
 
-const supported = () =>
-  window.isSecureContext &&
-  "serviceWorker" in navigator &&
-  "PushManager" in window &&
-  "Notification" in window;
+const supported = () => hasWorkers() && "PushManager" in window && "Notification" in window;
 
-const getRegistration = async () =>
-  supported() ? await navigator.serviceWorker.getRegistration(basePath) : undefined;
+const getRegistration = async () => (supported() ? await getWorker() : undefined);
 
 const setState = (state: PushState) => usePush.setState({ state });
 
@@ -120,9 +117,11 @@ export class PushNotifications {
     let subscription: PushSubscription | null;
     let created = false;
     try {
-      // The service worker acts for the user as well.
-      await navigator.serviceWorker.register(basePath + "push.js?account=" + encodeURIComponent(user));
+      await registerWorker();
       const { pushManager } = await navigator.serviceWorker.ready;
+      // The worker acts for the user as well.
+      const { t } = currentTranslation();
+      await setWorkerNote({ account: user, words: { reply: t("reply"), notSent: t("replyNotSent") } });
       subscription = await pushManager.getSubscription();
       // The installation may have new keys.
       if (subscription && !sameKey(subscription.options?.applicationServerKey, key)) {
@@ -151,6 +150,7 @@ export class PushNotifications {
 
 async function unsubscribe(registration: ServiceWorkerRegistration | undefined) {
   if (!registration) return;
+  await setWorkerNote(null).catch(() => {});
   const subscription = await registration.pushManager.getSubscription();
   await subscription?.unsubscribe();
   for (const n of await registration.getNotifications()) n.close();

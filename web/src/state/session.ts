@@ -5,11 +5,13 @@ import { SyncClient } from "../sync/syncclient";
 import { Drafts, type DraftStorage } from "../sync/drafts";
 import { Outbox, type OutboxStorage } from "../sync/outbox";
 import { ServerClock } from "../sync/serverclock";
+import type { Locks } from "../sync/senderlock";
 import type { TabMessage, Tabs } from "../sync/tabs";
 import type { AppStore } from "./app";
 import { Conversations } from "./conversations";
 import { MarkSender } from "./marks";
 import { Messages } from "./messages";
+import { OfflineCopy } from "./offlinecopy";
 import { Presence } from "./presence";
 import { Timelines } from "./timelines";
 import { Users } from "./users";
@@ -29,6 +31,10 @@ export type SessionOptions = {
   /** The account's id: everything is done for it or not at all. */
   account: string;
   dial: (account: string) => WebSocketLike;
+  /** Of the browser, where conversations are kept to be read offline. */
+  copyLocks?: Locks;
+  /** Called when what is kept to be read offline cannot be kept up to date. */
+  onCopyFailed?: () => void;
   /** Called with each connection: by which of the account's sessions the browser has it. */
   onConnected: (session: string) => void;
   /** Called when the server has ended the session. */
@@ -46,6 +52,8 @@ function storeUntil(signal: AbortSignal, store: AppStore): AppStore {
   return { ...store, setState };
 }
 
+const isVisible = () => document.visibilityState === "visible";
+
 /** Session is what runs while an account is logged in: the connection, the
  * synchronization, the outbox, and what a user can do with them. */
 export class Session {
@@ -61,6 +69,7 @@ export class Session {
   private readonly sync: SyncClient;
   private readonly outbox: Outbox;
   private readonly drafts: Drafts;
+  private readonly copy: OfflineCopy | undefined;
   private readonly messageListeners = new Set<(m: Message) => void>();
   private readonly ended = new AbortController();
   private readonly store: AppStore;
@@ -76,8 +85,16 @@ export class Session {
     this.conversations = new Conversations(store, rest, (c) => this.sync.described(c));
     this.marks = new MarkSender(store, send);
     this.presence = new Presence(store, send);
-    this.timelines = new Timelines(store, rest, (id) => this.sync.timelineLoaded(id));
     this.users = new Users(store, rest);
+    const { copyLocks: locks, onCopyFailed: onFailed = () => {} } = options;
+    const onNeeded = (users: string[]) => this.users.need(users);
+    if (locks) this.copy = new OfflineCopy({ account, store, rest, locks, onNeeded, onFailed, isVisible });
+    this.timelines = new Timelines(
+      store,
+      rest,
+      (id) => this.sync.timelineLoaded(id),
+      this.copy && ((id) => this.copy!.timeline(id)),
+    );
     this.outbox = new Outbox(storage, send, (outbox) => store.setState({ outbox }), tabs);
     this.drafts = new Drafts(
       storage,
@@ -92,12 +109,14 @@ export class Session {
     };
     this.sync.onReceived = (m) => this.marks.markReceived(m);
     this.sync.onListed = () => this.marks.listed();
+    this.sync.onApplied = (all) => this.copy?.applied(all);
     this.socket = new GatewaySocket(() => dial(account), {
       onState: (connection) => {
         store.setState({ connection, retryAt: this.socket.retryAt });
         if (connection === "open") return store.setState({ originRefused: false });
         // Who is there is not known any more.
         store.setState({ presence: {}, typing: {} });
+        if (connection === "waiting") void this.restore();
         this.outbox.disconnected();
         this.sync.disconnected();
       },
@@ -111,6 +130,7 @@ export class Session {
         options.onConnected(hello.session);
         clock.set(hello.time);
         this.sync.connected(hello.epoch);
+        this.copy?.connected(hello.epoch);
         this.outbox.connected(hello.limits.in_flight);
         this.marks.connected();
         this.presence.connected();
@@ -135,19 +155,31 @@ export class Session {
     if (this.socket.state !== "open") this.store.setState({ originRefused });
   }
 
-  /** Takes up the messages and drafts that an earlier page left unsent, and connects. */
-  async start() {
-    await Promise.all([this.outbox.load(), this.drafts.load()]);
+  /** Takes up the messages and drafts that an earlier page left unsent, and connects.
+   * When it is known that the server cannot be reached, what the device has kept is shown
+   * before that is tried. */
+  async start(isOffline = false) {
+    await Promise.all([this.outbox.load(), this.drafts.load(), isOffline && this.restore()]);
     // The session may have been stopped meanwhile: the store is another's now.
     if (this.ended.signal.aborted) return;
+    this.copy?.start();
     this.socket.start();
-    this.users.keepFresh(() => document.visibilityState === "visible");
+    this.users.keepFresh(isVisible);
+  }
+
+  /** Shows what the device has kept, unless the server has told more already. */
+  private async restore() {
+    const list = this.store.getState().ready ? null : await this.copy?.load();
+    if (!list || this.ended.signal.aborted) return;
+    this.users.restore(list.users);
+    this.sync.restore(list);
   }
 
   stop() {
     this.ended.abort();
     this.socket.stop();
     this.sync.stop();
+    this.copy?.stop();
     this.outbox.stop();
     this.marks.stop();
     this.timelines.stop();
@@ -162,6 +194,12 @@ export class Session {
     this.socket.reconnectNow();
     this.outbox.attended();
     this.users.refresh();
+    if (isVisible()) this.copy?.attended();
+  }
+
+  /** The person looks elsewhere, or the page is closed. */
+  leave() {
+    void this.copy?.leave();
   }
 
   /** Somebody uses the page, which does not wait then until it connects again. */

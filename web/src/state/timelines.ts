@@ -36,6 +36,8 @@ export class Timelines {
     private readonly rest: RestClient,
     /** Called after the window of a conversation was loaded or has changed. */
     private readonly onLoaded: (id: string) => void,
+    /** Returns the latest messages of a conversation, as far as the device has kept them. */
+    private readonly findCopy?: (id: string) => Promise<Timeline | undefined>,
   ) {}
 
   stop() {
@@ -49,9 +51,40 @@ export class Timelines {
     return around ? around >= firstSeq(loaded) && around <= lastSeq(loaded) : !loaded.hasAfter;
   }
 
-  /** Opens a conversation's timeline: at the first unread message, or around a given one. */
+  /** Opens a conversation's timeline: at the first unread message, or around a given one.
+   * Without a connection that is what the device has kept, if it has: then nothing is
+   * asked for until there is one. */
   async open(id: string, around?: number) {
     if (this.isOpen(id, around)) return;
+    const isOffline = this.store.getState().connection !== "open";
+    if (isOffline && this.findCopy && (await this.openCopy(id))) return;
+    try {
+      await this.openWindow(id, around);
+    } catch (e) {
+      if (!(await this.openCopy(id))) throw e;
+    }
+  }
+
+  /** Shows what the device has kept, unless there is a window. */
+  private async openCopy(id: string): Promise<boolean> {
+    const { removals, timelines } = this.store.getState();
+    if (timelines[id]) return false;
+    const kept = await this.findCopy?.(id);
+    const now = this.store.getState();
+    if (!kept || now.timelines[id] || !now.conversations[id] || this.wasRemoved(id, removals)) return false;
+    this.windows.set(id, ++this.lastWindow);
+    this.store.setState((s) => {
+      const log = s.changeLogs[id] ?? emptyChangeLog(kept.rev);
+      return {
+        changeLogs: { ...s.changeLogs, [id]: log },
+        timelines: { ...s.timelines, [id]: catchUp(kept, log) },
+      };
+    });
+    this.onLoaded(id);
+    return true;
+  }
+
+  private async openWindow(id: string, around?: number) {
     const s = this.store.getState();
     const c = s.conversations[id];
     const read = Math.max(c?.read ?? 0, s.localReadMarks[id] ?? 0);

@@ -55,6 +55,20 @@ export class Users {
     };
   }
 
+  /** Shows names that the device has kept until there is a connection: they may be old. */
+  restore(kept: User[]) {
+    this.store.setState((s) => ({
+      users: { ...Object.fromEntries(kept.map((u) => [u.id, u])), ...s.users },
+    }));
+    for (const { id } of kept) this.askedAt.set(id, -Infinity);
+    this.refreshedAt = -Infinity;
+  }
+
+  /** Loads the names that are not known and were not asked for. */
+  need(ids: string[]) {
+    for (const id of ids) if (!this.askedAt.has(id)) this.request(id);
+  }
+
   /** Asks again for the names that are shown, unless that was done just now. */
   refresh() {
     if (performance.now() - this.refreshedAt < minRefreshInterval) return;

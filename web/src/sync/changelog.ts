@@ -16,7 +16,7 @@ export function emptyChangeLog(rev: number): ChangeLog {
 }
 
 /** Adds the change that took a conversation from the rev before it to its own. */
-function record(log: ChangeLog | undefined, rev: number, m?: Message): ChangeLog {
+export function record(log: ChangeLog | undefined, rev: number, m?: Message): ChangeLog {
   if (log && rev <= log.to) return log;
   // What lies between is not known, as after a summary that came without its messages.
   const known = log?.to === rev - 1 ? log : emptyChangeLog(rev - 1);

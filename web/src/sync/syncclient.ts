@@ -1,5 +1,6 @@
 import type { ClientFrame, Message, ServerFrame, Summary } from "../protocol/types";
 import { apply } from "./apply";
+import type { CopiedList } from "./copydatabase";
 import type { Outbox } from "./outbox";
 import type { SyncState, SyncStore } from "./store";
 import { unreadAfter } from "./summary";
@@ -24,6 +25,8 @@ export class SyncClient {
   onReceived: (m: Message) => void = () => {};
   /** Called when the list of conversations is complete, on each connection. */
   onListed: () => void = () => {};
+  /** Called with what the store is changed by. */
+  onApplied: (all: Applied[]) => void = () => {};
 
   constructor(
     private readonly store: SyncStore,
@@ -37,6 +40,24 @@ export class SyncClient {
   stop() {
     this.timers.clear();
     this.disconnected();
+  }
+
+  /** Shows what the device has kept, until there is a connection. */
+  restore({ epoch, conversations }: CopiedList) {
+    if (this.machine.hasBegun) return;
+    this.machine.restored(
+      epoch,
+      conversations.map((c) => c.summary),
+    );
+    const summaries: SyncState["conversations"] = {};
+    const marks: SyncState["marks"] = {};
+    const readHere: SyncState["localReadMarks"] = {};
+    for (const c of conversations) {
+      summaries[c.summary.id] = c.summary;
+      if (c.marks) marks[c.summary.id] = c.marks;
+      if (c.readHere) readHere[c.summary.id] = c.readHere;
+    }
+    this.store.setState(() => ({ conversations: summaries, marks, localReadMarks: readHere }));
   }
 
   /** A connection is open, in an epoch of the server. */
@@ -117,6 +138,7 @@ export class SyncClient {
     const becomesReady = this.machine.complete && !this.state.ready;
     if (all.length > 0 || becomesReady)
       this.store.setState((s) => ({ ...apply(s, all), ...(becomesReady && { ready: true }) }));
+    if (all.length > 0) this.onApplied(all);
     for (const a of all) this.tellReceivers(a);
     for (const f of send) this.send(f);
     clearTimeout(this.tick);

@@ -131,6 +131,20 @@ export class Machine {
     return this.output(now);
   }
 
+  /** Before the first connection: the page shows what was kept of an epoch, with the rev
+   * of each summary. The first list has everything anyway, and what it does not name is
+   * gone. */
+  restored(epoch: string, summaries: Pick<Summary, "id" | "rev">[]) {
+    this.epoch = epoch;
+    for (const { id, rev } of summaries)
+      this.conversations.set(id, { ...newConversation(id), summary: rev, highest: rev });
+  }
+
+  /** Whether the page was connected, or shows what was kept. */
+  get hasBegun(): boolean {
+    return this.epoch !== "";
+  }
+
   /** Takes a frame from the server. Those that say nothing of what has been seen are
    * passed over. */
   handle(now: number, f: ServerFrame): Output {

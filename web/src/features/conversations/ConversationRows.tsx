@@ -16,6 +16,7 @@ import { useSession } from "../../state/context";
 import { Button } from "../../ui/controls";
 import { useIsConnectionLost } from "../StatusBanner";
 import { ConversationRow } from "./ConversationRow";
+import { useListPlace } from "./useListPlace";
 
 /** The height of a row, in pixels, before it is measured. */
 const rowHeight = 58;
@@ -36,6 +37,7 @@ export function ConversationRows({ selected, onCreate }: Props) {
   const { tabbable, onFocus, onKeyDown } = useRovingFocus(order, selected, list, scroller);
   useEffect(() => presence.watch(), [presence, order.length, ready]);
   useSteadyScroll(order, list);
+  useListPlace(order, list);
 
   return (
     <nav

@@ -1,10 +1,17 @@
-// The service worker public/push.js, in a global scope made by the test.
-import { readFileSync } from "node:fs";
-import { beforeEach, describe, expect, it, vi } from "vitest";
+// The worker's notifications, in a global scope made by the test.
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { openStorage } from "../src/sync/storage";
+import { setWorkerNote } from "../src/sync/workernote";
+import { serveNotifications } from "./notifications";
 
-const code = readFileSync("public/push.js", "utf8");
-
-type Shown = { title: string; tag?: string; renotify?: boolean; body: string; data: unknown };
+type Shown = {
+  title: string;
+  tag?: string;
+  renotify?: boolean;
+  body: string;
+  data: unknown;
+  actions?: object[];
+};
 type FakePage = ReturnType<typeof page>;
 
 let shown: Shown[];
@@ -13,6 +20,8 @@ let opened: string[];
 let calls: string[];
 let accounts: Set<string | null>;
 let putStatus: number;
+let sent: { id: string; body: string }[];
+let post: () => Promise<Response>;
 let timeouts: (() => void)[];
 let handlers: Record<string, (e: unknown) => void>;
 
@@ -43,7 +52,10 @@ const subscription = (endpoint: string) => ({
   unsubscribe: async () => void calls.push("unsubscribe " + endpoint),
 });
 
-beforeEach(() => {
+beforeEach(async () => {
+  await setWorkerNote({ account: "7", words: { reply: "Reply", notSent: "Not sent yet." } });
+  sent = [];
+  post = async () => new Response("{}", { status: 202 });
   shown = [];
   pages = [];
   opened = [];
@@ -52,16 +64,19 @@ beforeEach(() => {
   timeouts = [];
   handlers = {};
   accounts = new Set();
-  const self = {
-    location: { search: "?account=7" },
+  const scope = {
+    NotificationEvent: class {
+      get reply() {
+        return "";
+      }
+    },
     addEventListener: (type: string, f: (e: unknown) => void) => (handlers[type] = f),
-    skipWaiting: () => {},
     clients: {
       matchAll: async () => pages,
       openWindow: async (path: string) => void opened.push(path),
     },
     registration: {
-      scope: "https://chat.example/",
+      scope: "https://chat.example/below/",
       async showNotification(title: string, options: Omit<Shown, "title">) {
         const n: Shown = { title, ...options };
         if (n.tag) shown = shown.filter((x) => x.tag !== n.tag);
@@ -75,16 +90,24 @@ beforeEach(() => {
       },
     },
   };
-  const fetch = async (path: string, init: RequestInit) => {
-    calls.push(`${init.method} ${path} ${init.body ? JSON.parse(init.body as string).endpoint : ""}`.trim());
+  const fetch = async (url: URL, init: RequestInit) => {
+    const body = init.body ? JSON.parse(init.body as string) : undefined;
+    calls.push(`${init.method} ${url.pathname} ${body?.endpoint ?? ""}`.trim());
     accounts.add(new Headers(init.headers).get("Hikyaku-Account"));
+    if (init.method === "POST") {
+      sent.push(body);
+      return post();
+    }
     return init.method === "GET"
       ? new Response(JSON.stringify({ public_key: "served" }))
       : new Response(null, { status: init.method === "PUT" ? putStatus : 204 });
   };
-  const setTimeout = (f: () => void) => timeouts.push(f);
-  new Function("self", "fetch", "setTimeout", "clearTimeout", code)(self, fetch, setTimeout, () => {});
+  vi.stubGlobal("fetch", fetch);
+  vi.stubGlobal("setTimeout", (f: () => void) => timeouts.push(f));
+  vi.stubGlobal("clearTimeout", () => {});
+  serveNotifications(scope as unknown as ServiceWorkerGlobalScope);
 });
+afterEach(() => vi.unstubAllGlobals());
 
 /** Dispatches an event, and waits until the worker has handled it. */
 async function event(type: string, e: object) {
@@ -158,7 +181,7 @@ describe("notificationclick", () => {
   it("opens a window when there is none", async () => {
     await click("c1");
     await click();
-    expect(opened).toEqual(["/c/c1", "/"]);
+    expect(opened).toEqual(["https://chat.example/below/c/c1", "https://chat.example/below/"]);
   });
 
   it("opens the conversation in an open window, preferably one that shows it", async () => {
@@ -177,8 +200,64 @@ describe("notificationclick", () => {
   it("does not use a window that is frozen", async () => {
     pages = [page("c1", "hidden", true)];
     await click("c1");
-    expect(opened).toEqual(["/c/c1"]);
+    expect(opened).toEqual(["https://chat.example/below/c/c1"]);
     expect(pages[0]!.opened).toBeUndefined();
+  });
+});
+
+describe("an answer to a notification", () => {
+  const answer = (reply: string) =>
+    event("notificationclick", {
+      action: "reply",
+      reply,
+      notification: { close: () => {}, title: "aki", data: { conversation: "c1" } },
+    });
+  const outbox = async () => {
+    const storage = await openStorage("7");
+    const messages = await storage.outbox();
+    await storage.clear();
+    storage.close();
+    return messages;
+  };
+
+  it("is offered where somebody can be written for", async () => {
+    await push(message);
+    expect(shown[0]!.actions).toEqual([{ action: "reply", type: "text", title: "Reply" }]);
+    await setWorkerNote(null);
+    await push(message);
+    expect(shown[0]).not.toHaveProperty("actions");
+  });
+
+  it("is sent for the account, and leaves nothing", async () => {
+    await answer(" see you ");
+    expect(calls).toEqual(["POST /below/api/v1/conversations/c1/messages"]);
+    expect([...accounts]).toEqual(["7"]);
+    expect(sent).toMatchObject([{ body: "see you" }]);
+    expect(await outbox()).toEqual([]);
+    expect(shown).toEqual([]);
+  });
+
+  it.each([
+    ["there is no network", () => Promise.reject(new TypeError("offline"))],
+    ["the server is busy", async () => new Response("{}", { status: 503 })],
+    ["somebody else is logged in", async () => new Response("{}", { status: 412 })],
+  ])("waits under its id when %s", async (_, f) => {
+    post = f;
+    await answer("see you");
+    expect(await outbox()).toMatchObject([{ id: sent[0]!.id, conversation: "c1", body: "see you" }]);
+    expect(shown).toMatchObject([{ title: "aki", tag: "c1", body: "Not sent yet.\nsee you" }]);
+  });
+
+  it("is there as failed when it is refused for good", async () => {
+    post = async () => new Response(JSON.stringify({ code: "not_found" }), { status: 404 });
+    await answer("see you");
+    expect(await outbox()).toMatchObject([{ id: sent[0]!.id, failed: "not_found" }]);
+  });
+
+  it("without a text opens the conversation", async () => {
+    await answer("  ");
+    expect(opened).toEqual(["https://chat.example/below/c/c1"]);
+    expect(sent).toEqual([]);
   });
 });
 
@@ -187,15 +266,19 @@ describe("pushsubscriptionchange", () => {
     await event("pushsubscriptionchange", { oldSubscription: subscription("old") });
     expect(calls).toEqual([
       "subscribe key",
-      "PUT /api/v1/push/subscription new",
-      "DELETE /api/v1/push/subscription old",
+      "PUT /below/api/v1/push/subscription new",
+      "DELETE /below/api/v1/push/subscription old",
     ]);
     expect([...accounts]).toEqual(["7"]);
   });
 
   it("subscribes with the server's key when the old one is unknown", async () => {
     await event("pushsubscriptionchange", {});
-    expect(calls).toEqual(["GET /api/v1/push", "subscribe served", "PUT /api/v1/push/subscription new"]);
+    expect(calls).toEqual([
+      "GET /below/api/v1/push",
+      "subscribe served",
+      "PUT /below/api/v1/push/subscription new",
+    ]);
   });
 
   it("uses the browser's new subscription if there is one", async () => {
@@ -203,7 +286,7 @@ describe("pushsubscriptionchange", () => {
       oldSubscription: subscription("old"),
       newSubscription: subscription("given"),
     });
-    expect(calls[0]).toBe("PUT /api/v1/push/subscription given");
+    expect(calls[0]).toBe("PUT /below/api/v1/push/subscription given");
   });
 
   it.each([401, 412])("unsubscribes when nobody, or somebody else, is logged in: %d", async (status) => {
