@@ -1,9 +1,10 @@
-import { useEffect, useState } from "react";
+import { useEffect } from "react";
 import { useTranslation } from "../i18n";
 import { useApp } from "../state/app";
 import { useSession } from "../state/context";
 import { navigate, useRoute } from "../state/route";
 import { loadPreviews } from "../text/usePreview";
+import { announce, Announcer } from "../ui/Announcer";
 import { Button } from "../ui/controls";
 import { lazily, loadAhead } from "../ui/lazily";
 import { Logo } from "../ui/Logo";
@@ -50,7 +51,7 @@ export function ChatScreen() {
         </main>
       </div>
       {route.join && <JoinDialog token={route.join} />}
-      <Announcer />
+      <MessageAnnouncer />
     </div>
   );
 }
@@ -93,23 +94,18 @@ function AbsentConversation({ id }: { id: string }) {
 }
 
 /** Announces messages that arrive to screen readers. */
-function Announcer() {
+function MessageAnnouncer() {
   const session = useSession();
-  const [text, setText] = useState("");
-  useEffect(
-    () =>
-      session.onMessage((m) => {
-        const name = useApp.getState().users[m.sender]?.display_name ?? "";
-        void loadPreviews()
-          .then(({ previewOf }) => previewOf(m.body, 200))
-          .catch(() => m.body.slice(0, 200))
-          .then((body) => setText(`${name}: ${body}`));
-      }),
-    [session],
-  );
-  return (
-    <div aria-live="polite" className="sr-only">
-      {text}
-    </div>
-  );
+  useEffect(() => {
+    let last = Promise.resolve();
+    return session.onMessage((m) => {
+      const preview = loadPreviews().then(
+        ({ previewOf }) => previewOf(m.body, 200),
+        () => m.body.slice(0, 200),
+      );
+      const text = Promise.all([session.users.nameOf(m.sender), preview]);
+      last = last.then(async () => announce((await text).join(": ")));
+    });
+  }, [session]);
+  return <Announcer />;
 }
