@@ -9,7 +9,9 @@ import { previewOf } from "../../text/preview";
 import { Button } from "../../ui/controls";
 import { Icon } from "../../ui/icons";
 import { useTask } from "../../ui/useTask";
+import { actionOf } from "../shortcuts/shortcuts";
 import { useConversationName, useDisplayName } from "../useDisplayName";
+import { composerId } from "./focus";
 
 /** The server's limit for a message, in bytes of UTF-8. */
 const maxBytes = 16 << 10;
@@ -102,13 +104,14 @@ export function Composer({ conversation: c, onSent, onEditLast }: Props) {
 
   const onKeyDown = (e: KeyboardEvent<HTMLTextAreaElement>) => {
     if (isComposing(e.nativeEvent)) return;
-    if (e.key === "Enter" && !e.shiftKey && !e.altKey && !e.ctrlKey) {
+    const action = actionOf("composer", e);
+    if (action === "send") {
       e.preventDefault();
       void submit();
-    } else if (e.key === "Escape" && (edit || replyTo)) {
+    } else if (action === "cancel" && (edit || replyTo)) {
       e.preventDefault();
       cancel();
-    } else if (e.key === "ArrowUp" && text === "" && !edit) {
+    } else if (action === "editLast" && text === "" && !edit) {
       e.preventDefault();
       onEditLast();
     }
@@ -143,6 +146,7 @@ export function Composer({ conversation: c, onSent, onEditLast }: Props) {
       >
         <textarea
           ref={textarea}
+          id={composerId}
           dir="auto"
           aria-label={t("message", { name })}
           placeholder={t("message", { name })}

@@ -6,6 +6,7 @@ import { Icon } from "../../ui/icons";
 import { lazily } from "../../ui/lazily";
 import { Logo } from "../../ui/Logo";
 import { MenuButton } from "../../ui/MenuButton";
+import { Shortcuts } from "../shortcuts/Shortcuts";
 import { ConversationRows } from "./ConversationRows";
 import { FailedMessages } from "./FailedMessages";
 import type { NewKind } from "./NewConversation";
@@ -26,7 +27,8 @@ export const ConversationList = memo(function ConversationList({ selected }: { s
     <>
       <header className="flex items-center gap-1 px-3 pt-3 pb-2">
         <Logo size={28} />
-        <span className="flex-1 px-1 font-semibold tracking-tight">Hikyaku</span>
+        <span className="min-w-0 flex-1 truncate px-1 font-semibold tracking-tight">Hikyaku</span>
+        <Shortcuts />
         <Button
           kind="ghost"
           aria-label={t("findChannels")}

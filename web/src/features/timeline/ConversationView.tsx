@@ -11,7 +11,9 @@ import { Modal } from "../../ui/Modal";
 import { formatDateTime } from "../../ui/time";
 import { useTask } from "../../ui/useTask";
 import { Composer, maxQuoted } from "../composer/Composer";
+import { focusComposer } from "../composer/focus";
 import { useConversationName, useDisplayName } from "../useDisplayName";
+import { messageElement } from "./MessageMenu";
 import { TimelineView } from "./TimelineView";
 
 const MembersPanel = lazily(() => import("../members/MembersPanel").then((m) => m.MembersPanel));
@@ -30,11 +32,15 @@ export function ConversationView({ conversation: c }: { conversation: Summary })
     ({ seq, sender, body }: Message) => {
       const replyTo = { seq, sender, body: body.slice(0, maxQuoted) };
       messages.changeDraft(c.id, { replyTo, edit: undefined });
+      focusComposer();
     },
     [messages, c.id],
   );
   const edit = useCallback(
-    ({ seq, body }: Message) => messages.changeDraft(c.id, { edit: { seq, text: body } }),
+    ({ seq, body }: Message) => {
+      messages.changeDraft(c.id, { edit: { seq, text: body } });
+      focusComposer();
+    },
     [messages, c.id],
   );
   const editLast = () => {
@@ -117,7 +123,12 @@ function DeleteDialog({ message, onClose }: { message: Message; onClose: () => v
   const { messages } = useSession();
   const task = useTask();
   return (
-    <Modal open title={t("deleteQuestion")} onClose={onClose}>
+    <Modal
+      open
+      title={t("deleteQuestion")}
+      onClose={onClose}
+      finalFocus={() => messageElement(message.seq) ?? focusComposer()}
+    >
       <p className="text-dim">{t("deleteHint")}</p>
       {task.error && <ErrorMessage>{task.error}</ErrorMessage>}
       <div className="flex justify-end gap-2">
