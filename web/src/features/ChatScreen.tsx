@@ -30,13 +30,13 @@ export function ChatScreen() {
   return (
     <div className="flex h-full flex-col">
       <StatusBanner />
-      <div className="flex min-h-0 flex-1">
-        <aside
+      <main className="flex min-h-0 flex-1">
+        <div
           className={`w-full min-w-0 flex-col border-r border-line bg-panel md:flex md:w-80 md:shrink-0 ${isOpen ? "hidden" : "flex"}`}
         >
           <ConversationList selected={route.conversation} />
-        </aside>
-        <main className={`min-w-0 flex-1 flex-col md:flex ${isOpen ? "flex" : "hidden"}`}>
+        </div>
+        <div className={`min-w-0 flex-1 flex-col md:flex ${isOpen ? "flex" : "hidden"}`}>
           {isMember && route.conversation ? (
             <OpenConversation key={route.conversation} id={route.conversation} />
           ) : route.conversation ? (
@@ -44,12 +44,12 @@ export function ChatScreen() {
           ) : (
             <div className="flex flex-1 flex-col items-center justify-center gap-2 p-8 text-center">
               <Logo size={48} />
-              <h1 className="text-lg font-semibold">{t("pickConversation")}</h1>
+              <h2 className="text-lg font-semibold">{t("pickConversation")}</h2>
               <p className="max-w-sm text-dim">{t("pickConversationHint")}</p>
             </div>
           )}
-        </main>
-      </div>
+        </div>
+      </main>
       {route.join && <JoinDialog token={route.join} />}
       <MessageAnnouncer />
     </div>

@@ -27,7 +27,7 @@ export const ConversationList = memo(function ConversationList({ selected }: { s
     <>
       <header className="flex items-center gap-1 px-3 pt-3 pb-2">
         <Logo size={28} />
-        <span className="min-w-0 flex-1 truncate px-1 font-semibold tracking-tight">Hikyaku</span>
+        <h1 className="min-w-0 flex-1 truncate px-1 font-semibold tracking-tight">Hikyaku</h1>
         <Shortcuts />
         <Button
           kind="ghost"

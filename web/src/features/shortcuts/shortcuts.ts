@@ -11,17 +11,23 @@ type Shortcut<Action extends string> = { text: TextKey; keys: { [key: string]: A
 /** Lets TypeScript know the actions of each part by what is written there. */
 const part = <A extends string>(title: TextKey, shortcuts: Shortcut<A>[]) => ({ title, shortcuts });
 
+type Move = "previous" | "next" | "pageUp" | "pageDown" | "first" | "last";
+const moves: Shortcut<Move>[] = [
+  {
+    text: "move",
+    keys: { ArrowUp: "previous", ArrowDown: "next", PageUp: "pageUp", PageDown: "pageDown" },
+  },
+  { text: "firstAndLast", keys: { Home: "first", End: "last" } },
+];
+
 export const shortcuts = {
   page: part("shortcutsOfPage", [
     { text: "switchConversation", keys: { "Mod+K": "switch" } },
     { text: "shortcuts", keys: { "?": "showShortcuts" } },
   ]),
+  list: part("conversations", moves),
   messages: part("messages", [
-    {
-      text: "moveMessages",
-      keys: { ArrowUp: "previous", ArrowDown: "next", PageUp: "pageUp", PageDown: "pageDown" },
-    },
-    { text: "firstAndLast", keys: { Home: "first", End: "last" } },
+    ...moves,
     { text: "moveInside", keys: { Tab: "inside", "Shift+Tab": "backInside" } },
     { text: "reply", keys: { R: "reply" } },
     { text: "edit", keys: { E: "edit" } },

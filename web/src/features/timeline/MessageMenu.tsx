@@ -81,7 +81,8 @@ export function MessageMenu({ menu, onOpen, onReply, onEdit, onDelete }: Props) 
     <Menu.Root handle={menu} onOpenChange={onOpenChange}>
       {({ payload }) =>
         payload && (
-          <Menu.Portal>
+          // In the landmark, where screen readers that go through those find it.
+          <Menu.Portal container={document.querySelector("main")}>
             <Menu.Positioner align="end" sideOffset={4} className="z-10">
               <Menu.Popup
                 finalFocus={() => !leaves.current && messageElement(payload.message.seq)}
