@@ -4,7 +4,8 @@ import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { after, before, test } from "node:test";
-import { launchBrowser, newPage, accessibilityViolations, run } from "./harness.mjs";
+import { accessibilityViolations } from "./accessibility.mjs";
+import { launchBrowser, newPage, run } from "./harness.mjs";
 
 const samples = resolve(import.meta.dirname, "../../internal/bench/report/reporttest");
 const sample = (name) => join(samples, `${name}.json`);
