@@ -82,8 +82,8 @@ const transparent = new Set([
 ]);
 const shownProperties = ["level", "checked", "pressed", "expanded", "selected", "disabled", "required", "invalid", "hasPopup", "modal", "live"]; // prettier-ignore
 
-/** Returns the accessibility tree that Chromium gives to screen readers, as an outline: a line
- * for each role with its name and state. What differs from run to run has a word instead. */
+/** Returns the accessibility tree that Chromium gives to screen readers, of the dialog where
+ * one is open, as an outline: a line for each role with its name and state. What differs from run to run has a word instead. */
 export async function accessibilityTree(page) {
   const cdp = await page.context().newCDPSession(page);
   await cdp.send("Accessibility.enable");
@@ -118,13 +118,14 @@ export async function accessibilityTree(page) {
     for (const child of n.childIds ?? [])
       add(child, isShown ? depth + 1 : depth, isShown ? text : parentName);
   };
-  add(nodes[0].nodeId, 0, "");
+  const dialog = nodes.find((n) => !n.ignored && n.role?.value === "dialog");
+  add((dialog ?? nodes[0]).nodeId, 0, "");
   return (
     lines
       .join("\n")
+      .replace(/http:\/\/127\.0\.0\.1:\d+/g, "http://HOST")
       .replace(/\b\d{1,2}:\d\d(\s?[AP]M)?/g, "TIME")
       .replace(/\b[A-Z][a-z]{2} \d{1,2}, \d{4}/g, "DATE")
-      .replace(/http:\/\/127\.0\.0\.1:\d+/g, "http://HOST")
       .replace(/\/(join|c)\/[\w-]+/g, "/$1/ID") + "\n"
   );
 }

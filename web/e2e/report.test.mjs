@@ -100,7 +100,7 @@ test("a chart shows values, selects lines, and has a table", async () => {
     await writeReport("two", `one=${sample("latency")}`, `two=${again}`),
   );
   const chart = page.locator("#latency-over-rate");
-  await page.getByRole("region", { name: "Comparison" }).getByText("43,159/s").waitFor();
+  await page.getByRole("group", { name: "Comparison" }).getByText("43,159/s").waitFor();
 
   const picture = () => chart.locator("canvas").evaluate((c) => c.toDataURL());
   const p95 = await picture();
