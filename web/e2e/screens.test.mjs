@@ -72,7 +72,8 @@ test("axe finds nothing, and nothing scrolls sideways: the list, a conversation,
   await composer(page).focus();
   await page.keyboard.press("Shift+Tab");
   await page.keyboard.press("Enter");
-  await page.getByRole("menu").waitFor();
+  await page.getByRole("menu").getByText("Read by 0 of 1").waitFor();
+  await page.getByRole("img", { name: "Read by 0 of 1" }).first().waitFor();
   await assertTree(page, "message-menu");
   await assertAccessible(page, "message-menu");
   await page.getByRole("menuitem", { name: "Delete" }).click();
