@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { accessibilityViolations } from "./accessibility.mjs";
 import {
-  accessibilityViolations,
   composer,
   browser,
   messageWith,

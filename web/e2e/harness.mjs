@@ -1,6 +1,6 @@
 // A real server and a real Chromium for each test file.
 import { execFile, spawn } from "node:child_process";
-import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
@@ -272,19 +272,6 @@ export const messageWith = (page, text) => page.getByRole("article").filter({ ha
 export function messageId(n) {
   const ms = Date.now().toString(16).padStart(12, "0");
   return `${ms.slice(0, 8)}-${ms.slice(8)}-7000-8000-${n.toString(16).padStart(12, "0")}`;
-}
-
-const axe = await readFile(new URL("../node_modules/axe-core/axe.min.js", import.meta.url), "utf8");
-
-/** Returns descriptions of the serious accessibility violations of a page. */
-export async function accessibilityViolations(page) {
-  // evaluate is not subject to the page's content security policy.
-  const found = await page.evaluate(
-    `(() => { const module = undefined, define = undefined; ${axe}; return axe.run(document, {resultTypes: ["violations"]}); })()`,
-  );
-  return found.violations
-    .filter((v) => v.impact === "serious" || v.impact === "critical")
-    .map((v) => `${v.id}: ${v.nodes.map((n) => n.html.slice(0, 200)).join(" | ")}`);
 }
 
 /** Takes pictures of a page in both themes, if the tests are to: SCREENS names the folder. */

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { accessibilityViolations, browser, composer, messageId, messageWith, newPage, sendMessage, Server, useBrowser, waitUntil } from "./harness.mjs"; // prettier-ignore
+import { accessibilityViolations } from "./accessibility.mjs";
+import { browser, composer, messageId, messageWith, newPage, sendMessage, Server, useBrowser, waitUntil } from "./harness.mjs"; // prettier-ignore
 import { logIn, makeConversations } from "./seed.mjs";
 
 useBrowser();

@@ -4,7 +4,8 @@ import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { after, before, test } from "node:test";
-import { launchBrowser, newPage, accessibilityViolations, run } from "./harness.mjs";
+import { accessibilityViolations } from "./accessibility.mjs";
+import { launchBrowser, newPage, run } from "./harness.mjs";
 
 const samples = resolve(import.meta.dirname, "../../internal/bench/report/reporttest");
 const sample = (name) => join(samples, `${name}.json`);
@@ -99,7 +100,7 @@ test("a chart shows values, selects lines, and has a table", async () => {
     await writeReport("two", `one=${sample("latency")}`, `two=${again}`),
   );
   const chart = page.locator("#latency-over-rate");
-  await page.getByRole("region", { name: "Comparison" }).getByText("43,159/s").waitFor();
+  await page.getByRole("group", { name: "Comparison" }).getByText("43,159/s").waitFor();
 
   const picture = () => chart.locator("canvas").evaluate((c) => c.toDataURL());
   const p95 = await picture();

@@ -6,7 +6,7 @@ import type { Cell, Table } from "./types";
 export function dataTable(head: string[], rows: (string | Node)[][], label: string): HTMLElement {
   return h(
     "div",
-    { class: "scroll", tabindex: "0", role: "region", "aria-label": label },
+    { class: "scroll", tabindex: "0", role: "group", "aria-label": label },
     h(
       "table",
       {},

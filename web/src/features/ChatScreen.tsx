@@ -1,9 +1,10 @@
-import { useEffect, useState } from "react";
+import { useEffect } from "react";
 import { useTranslation } from "../i18n";
 import { useApp } from "../state/app";
 import { useSession } from "../state/context";
 import { navigate, useRoute } from "../state/route";
 import { loadPreviews } from "../text/usePreview";
+import { announce, Announcer } from "../ui/Announcer";
 import { Button } from "../ui/controls";
 import { lazily, loadAhead } from "../ui/lazily";
 import { Logo } from "../ui/Logo";
@@ -30,13 +31,13 @@ export function ChatScreen() {
   return (
     <div className="flex h-full flex-col">
       <StatusBanner />
-      <div className="flex min-h-0 flex-1">
-        <aside
+      <main className="flex min-h-0 flex-1">
+        <div
           className={`w-full min-w-0 flex-col border-r border-line bg-panel md:flex md:w-80 md:shrink-0 ${isOpen ? "hidden" : "flex"}`}
         >
           <ConversationList selected={route.conversation} />
-        </aside>
-        <main className={`min-w-0 flex-1 flex-col md:flex ${isOpen ? "flex" : "hidden"}`}>
+        </div>
+        <div className={`min-w-0 flex-1 flex-col md:flex ${isOpen ? "flex" : "hidden"}`}>
           {route.administration ? (
             <Administration part={route.administration} />
           ) : isMember && route.conversation ? (
@@ -46,14 +47,14 @@ export function ChatScreen() {
           ) : (
             <div className="flex flex-1 flex-col items-center justify-center gap-2 p-8 text-center">
               <Logo size={48} />
-              <h1 className="text-lg font-semibold">{t("pickConversation")}</h1>
+              <h2 className="text-lg font-semibold">{t("pickConversation")}</h2>
               <p className="max-w-sm text-dim">{t("pickConversationHint")}</p>
             </div>
           )}
-        </main>
-      </div>
+        </div>
+      </main>
       {route.join && <JoinDialog token={route.join} />}
-      <Announcer />
+      <MessageAnnouncer />
     </div>
   );
 }
@@ -97,23 +98,18 @@ function AbsentConversation({ id }: { id: string }) {
 }
 
 /** Announces messages that arrive to screen readers. */
-function Announcer() {
+function MessageAnnouncer() {
   const session = useSession();
-  const [text, setText] = useState("");
-  useEffect(
-    () =>
-      session.onMessage((m) => {
-        const name = useApp.getState().users[m.sender]?.display_name ?? "";
-        void loadPreviews()
-          .then(({ previewOf }) => previewOf(m.body, 200))
-          .catch(() => m.body.slice(0, 200))
-          .then((body) => setText(`${name}: ${body}`));
-      }),
-    [session],
-  );
-  return (
-    <div aria-live="polite" className="sr-only">
-      {text}
-    </div>
-  );
+  useEffect(() => {
+    let last = Promise.resolve();
+    return session.onMessage((m) => {
+      const preview = loadPreviews().then(
+        ({ previewOf }) => previewOf(m.body, 200),
+        () => m.body.slice(0, 200),
+      );
+      const text = Promise.all([session.users.nameOf(m.sender), preview]);
+      last = last.then(async () => announce((await text).join(": ")));
+    });
+  }, [session]);
+  return <Announcer />;
 }

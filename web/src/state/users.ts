@@ -11,6 +11,8 @@ const batchSize = 200;
 /** A name that is shown anew is asked for again when it is older than this, in
  * milliseconds; nothing tells the page when people change their names. */
 const maxAge = 60_000;
+/** How long who needs a name waits for it, in milliseconds. */
+const maxNameWait = 3000;
 /** How often the names that are shown are asked for again while the page is visible. */
 const refreshInterval = 5 * 60_000;
 /** A page that becomes visible, or connects, asks for them again after this time. */
@@ -67,6 +69,22 @@ export class Users {
   /** Loads the names that are not known and were not asked for. */
   need(ids: string[]) {
     for (const id of ids) if (!this.askedAt.has(id)) this.request(id);
+  }
+
+  /** Returns a user's name, which is loaded if it is not known; "…" if that takes long. */
+  async nameOf(id: string): Promise<string> {
+    const known = this.store.getState().users[id];
+    if (known) return known.display_name;
+    const hide = this.show(id);
+    let forget = () => {};
+    const name = new Promise<string>((resolve) => {
+      forget = this.store.subscribe(({ users: { [id]: user } }) => user && resolve(user.display_name));
+      this.timers.after(maxNameWait, () => resolve("…"));
+    });
+    return name.finally(() => {
+      forget();
+      hide();
+    });
   }
 
   /** Asks again for the names that are shown, unless that was done just now. */

@@ -21,8 +21,8 @@ describe("markdown", () => {
     ["2019. one\n2021. another", '<li value="2021">another'],
     ["1. a\n1. b", "<li>b"],
     ["3. a\n2. b", '<li value="2">b'],
-    ["|a|b|\n|-|-|\n|c|d|", '<div class="scroll" tabindex="0"><table dir="auto">'],
-    ["```\n<b>\n```", '<pre class="scroll" tabindex="0"><code>&lt;b&gt;'],
+    ["|a|b|\n|-|-|\n|c|d|", '<div class="scroll" tabindex="-1"><table dir="auto" tabindex="-1">'],
+    ["```\n<b>\n```", '<pre class="scroll" tabindex="-1"><code tabindex="-1">&lt;b&gt;'],
   ])("shows %j as it is meant", (source, html) => {
     expect(renderMarkdown(source)).toContain(html);
   });

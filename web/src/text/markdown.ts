@@ -9,6 +9,7 @@ const allowedAttributes = ["href", "title", "start", "value", "dir", "class", "t
 const purify = DOMPurify(window);
 purify.addHook("afterSanitizeAttributes", (node) => {
   if (node.tagName !== "A") return;
+  node.setAttribute("tabindex", "-1");
   node.setAttribute("target", "_blank");
   node.setAttribute("rel", "noopener noreferrer nofollow");
 });
@@ -17,12 +18,15 @@ purify.addHook("afterSanitizeAttributes", (node) => {
 md.core.ruler.push("direction", ({ tokens }) => {
   for (const t of tokens) if (t.level === 0 && t.nesting === 1) t.attrSet("dir", "auto");
 });
-// What is wider than the timeline scrolls by itself, with the keyboard as well.
-md.renderer.rules.table_open = (tokens, i, options, _env, self) =>
-  '<div class="scroll" tabindex="0">' + self.renderToken(tokens, i, options);
+// What is wider than the timeline scrolls by itself, with the keyboard as well: the tab key
+// comes to it from its message (useMessageFocus), as it does to links.
+md.renderer.rules.table_open = (tokens, i, options, _env, self) => {
+  tokens[i]!.attrSet("tabindex", "-1");
+  return '<div class="scroll" tabindex="-1">' + self.renderToken(tokens, i, options);
+};
 md.renderer.rules.table_close = () => "</table></div>\n";
 md.renderer.rules.fence = md.renderer.rules.code_block = (tokens, i) =>
-  `<pre class="scroll" tabindex="0"><code>${md.utils.escapeHtml(tokens[i]!.content)}</code></pre>\n`;
+  `<pre class="scroll" tabindex="-1"><code tabindex="-1">${md.utils.escapeHtml(tokens[i]!.content)}</code></pre>\n`;
 
 const cache = new TextCache(4_000_000);
 

@@ -13,7 +13,8 @@ type Props = {
 export function OpenMenu({ anchor, label, entries, onClose }: Props) {
   return (
     <Menu.Root open onOpenChange={(open) => !open && onClose()}>
-      <Menu.Portal>
+      {/* In the landmark, where screen readers that go through those find it. */}
+      <Menu.Portal container={anchor.current?.closest("main") ?? undefined}>
         <Menu.Positioner anchor={anchor} align="end" sideOffset={4} className="z-10">
           <Menu.Popup
             aria-label={label}

@@ -14,6 +14,8 @@ export type Question = {
   cancel?: string;
   /** Does it. The dialog stays until that has ended, and says what went wrong. */
   run: () => Promise<unknown>;
+  /** Returns what gets the focus when it closes, if that is not what had it before. */
+  finalFocus?: () => HTMLElement | null;
 };
 
 /** Asks before something is done that hurts somebody or cannot be undone. The focus is on
@@ -24,6 +26,7 @@ export function QuestionDialog({
   action,
   cancel,
   run,
+  finalFocus,
   onClose,
 }: Question & { onClose: () => void }) {
   const { t } = useTranslation();
@@ -31,7 +34,8 @@ export function QuestionDialog({
   const leave = useRef<HTMLButtonElement>(null);
   const [before] = useState(focusables);
   // When all has changed that the answer changes: what had the focus may be gone then.
-  useEffect(() => () => before.find((e) => e.isConnected)?.focus(), [before]);
+  const focusAfter = useRef(finalFocus ?? (() => before.find((e) => e.isConnected) ?? null));
+  useEffect(() => () => focusAfter.current()?.focus(), []);
   const close = () => {
     if (!task.busy) onClose();
   };
@@ -41,7 +45,7 @@ export function QuestionDialog({
         <AlertDialog.Backdrop forceRender className="fixed inset-0 z-20 bg-black/40" />
         <AlertDialog.Popup
           initialFocus={leave}
-          finalFocus={() => !before.some((e) => e.isConnected)}
+          finalFocus={() => !focusAfter.current()}
           className="fixed top-1/2 left-1/2 z-20 flex max-h-[88dvh] w-[calc(100%-2rem)] max-w-md -translate-x-1/2 -translate-y-1/2 flex-col gap-3 overflow-y-auto rounded-2xl border border-line bg-bg p-5 shadow-xl outline-none"
         >
           <AlertDialog.Title className="text-lg font-semibold break-words">{title}</AlertDialog.Title>

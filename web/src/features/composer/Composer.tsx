@@ -11,7 +11,9 @@ import { Icon } from "../../ui/icons";
 import { OneLine } from "../../ui/OneLine";
 import { useTouch } from "../../ui/touch";
 import { useTask } from "../../ui/useTask";
+import { actionOf } from "../shortcuts/shortcuts";
 import { useConversationName, useDisplayName } from "../useDisplayName";
+import { composerId } from "./focus";
 
 /** The server's limit for a message, in bytes of UTF-8. */
 const maxBytes = 16 << 10;
@@ -35,15 +37,6 @@ export function withoutControls(text: string): string {
     if (c === "\v" || c === "\f") return "\n";
     return c === "\t" || c === "\n" || c === "\r" || c > "\x7f" ? c : "";
   });
-}
-
-type Modifiers = { shiftKey: boolean; altKey: boolean; ctrlKey: boolean; metaKey: boolean };
-
-/** Reports whether Enter sends the text. A keyboard on the screen has no Shift+Enter for a
- * new line: there the button sends, and with a real keyboard Ctrl+Enter or ⌘+Enter. */
-export function enterSends({ shiftKey, altKey, ctrlKey, metaKey }: Modifiers, touch: boolean): boolean {
-  if (touch) return ctrlKey || metaKey;
-  return !shiftKey && !altKey && !ctrlKey;
 }
 
 type Props = {
@@ -122,13 +115,14 @@ export function Composer({ conversation: c, onSent, onEditLast }: Props) {
 
   const onKeyDown = (e: KeyboardEvent<HTMLTextAreaElement>) => {
     if (isComposing(e.nativeEvent)) return;
-    if (e.key === "Enter" && enterSends(e, touch)) {
+    const action = actionOf("composer", e);
+    if (action === "sendAnyway" || (action === "send" && !touch)) {
       e.preventDefault();
       void submit();
-    } else if (e.key === "Escape" && (edit || replyTo)) {
+    } else if (action === "cancel" && (edit || replyTo)) {
       e.preventDefault();
       cancel();
-    } else if (e.key === "ArrowUp" && text === "" && !edit) {
+    } else if (action === "editLast" && text === "" && !edit) {
       e.preventDefault();
       onEditLast();
     }
@@ -163,6 +157,7 @@ export function Composer({ conversation: c, onSent, onEditLast }: Props) {
       >
         <textarea
           ref={textarea}
+          id={composerId}
           dir="auto"
           aria-label={t("message", { name })}
           placeholder={t("message", { name })}

@@ -8,6 +8,7 @@ import { lazily } from "../../ui/lazily";
 import { Logo } from "../../ui/Logo";
 import { MenuButton } from "../../ui/MenuButton";
 import { OneLine } from "../../ui/OneLine";
+import { Shortcuts } from "../shortcuts/Shortcuts";
 import { ConversationRows } from "./ConversationRows";
 import { FailedMessages } from "./FailedMessages";
 import type { NewKind } from "./NewConversation";
@@ -28,7 +29,8 @@ export const ConversationList = memo(function ConversationList({ selected }: { s
     <>
       <header className="flex items-center gap-1 px-3 pt-3 pb-2">
         <Logo size={28} />
-        <span className="flex-1 px-1 font-semibold tracking-tight">Hikyaku</span>
+        <h1 className="min-w-0 flex-1 truncate px-1 font-semibold tracking-tight">Hikyaku</h1>
+        <Shortcuts />
         <Button
           kind="ghost"
           aria-label={t("findChannels")}

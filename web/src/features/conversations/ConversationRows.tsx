@@ -15,6 +15,7 @@ import { useActivityOrder, useApp } from "../../state/app";
 import { useSession } from "../../state/context";
 import { Button } from "../../ui/controls";
 import { useIsConnectionLost } from "../StatusBanner";
+import { actionOf, type ActionOf } from "../shortcuts/shortcuts";
 import { ConversationRow } from "./ConversationRow";
 import { useListPlace } from "./useListPlace";
 
@@ -126,19 +127,15 @@ function useRovingFocus(
   };
   const onKeyDown = (e: KeyboardEvent) => {
     const id = rowOf(e.target as Element)?.dataset.conversation;
-    if (!id || e.ctrlKey || e.metaKey || e.altKey) return;
+    const action = actionOf("list", e);
+    if (!id || !action) return;
     const height = rowOf(e.target as Element)!.offsetHeight;
     const page = Math.max(1, Math.floor((scroller.current?.clientHeight ?? 0) / height) - 1);
-    const steps: Record<string, number> = {
-      ArrowDown: 1,
-      ArrowUp: -1,
-      PageDown: page,
-      PageUp: -page,
-      Home: -Infinity,
-      End: Infinity,
+    const steps: Record<ActionOf<"list">, number> = {
+      ...{ next: 1, previous: -1, pageDown: page, pageUp: -page },
+      ...{ first: -Infinity, last: Infinity },
     };
-    const step = steps[e.key];
-    if (step === undefined) return;
+    const step = steps[action];
     e.preventDefault();
     const next = Math.min(Math.max(order.indexOf(id) + step, 0), order.length - 1);
     if (order[next] === id) return;

@@ -19,18 +19,13 @@ export function PeopleCards({ children }: { children: ReactNode }) {
   );
 }
 
-type Props = { user: string; className?: string; children: ReactNode };
+type Props = { user: string; className?: string; tabIndex?: number; children: ReactNode };
 
 /** What names a person, and shows their card when it is pressed. */
-export function PersonButton({ user, className, children }: Props) {
+export function PersonButton({ user, children, ...rest }: Props) {
   const show = useContext(ShowCard);
   return (
-    <button
-      type="button"
-      aria-haspopup="dialog"
-      className={className}
-      onClick={(e) => show(user, e.currentTarget)}
-    >
+    <button type="button" aria-haspopup="dialog" {...rest} onClick={(e) => show(user, e.currentTarget)}>
       {children}
     </button>
   );

@@ -10,9 +10,11 @@ import { lazily } from "../../ui/lazily";
 import { OneLine } from "../../ui/OneLine";
 import { useQuestion } from "../../ui/useQuestion";
 import { Composer, maxQuoted } from "../composer/Composer";
+import { focusComposer } from "../composer/focus";
 import { PeopleCards } from "../people/PeopleCards";
 import { useConversationName, useDisplayName } from "../useDisplayName";
 import { usePresenceText } from "../usePresenceText";
+import { messageElement } from "./MessageMenu";
 import { TimelineView } from "./TimelineView";
 
 const MembersPanel = lazily(() => import("../members/MembersPanel").then((m) => m.MembersPanel));
@@ -31,11 +33,15 @@ export function ConversationView({ conversation: c }: { conversation: Summary })
     ({ seq, sender, body }: Message) => {
       const replyTo = { seq, sender, body: body.slice(0, maxQuoted) };
       messages.changeDraft(c.id, { replyTo, edit: undefined });
+      focusComposer();
     },
     [messages, c.id],
   );
   const edit = useCallback(
-    ({ seq, body }: Message) => messages.changeDraft(c.id, { edit: { seq, text: body } }),
+    ({ seq, body }: Message) => {
+      messages.changeDraft(c.id, { edit: { seq, text: body } });
+      focusComposer();
+    },
     [messages, c.id],
   );
   const askToDelete = useCallback(
@@ -45,6 +51,7 @@ export function ConversationView({ conversation: c }: { conversation: Summary })
         consequence: t("deleteHint"),
         action: t("delete"),
         run: () => messages.delete(m),
+        finalFocus: () => messageElement(m.seq) ?? focusComposer(),
       }),
     [ask, messages, t],
   );

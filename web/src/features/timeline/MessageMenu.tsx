@@ -18,6 +18,9 @@ export type MessageMenuHandle = Menu.Handle<MenuSubject>;
 /** Returns the id of the button that opens the menu of a message. */
 export const actionsId = (seq: number) => "actions-" + seq;
 
+/** Returns the element of a message, if it is in the document. */
+export const messageElement = (seq: number) => document.querySelector<HTMLElement>(`[data-seq="${seq}"]`);
+
 /** Opens the menu of a message. On a touch screen it cannot be seen nor touched: there a
  * long press on the message opens the menu, and the button is for screen readers. */
 export function ActionsButton({ menu, ...subject }: MenuSubject & { menu: MessageMenuHandle }) {
@@ -27,6 +30,7 @@ export function ActionsButton({ menu, ...subject }: MenuSubject & { menu: Messag
       handle={menu}
       payload={subject}
       id={actionsId(subject.message.seq)}
+      tabIndex={-1}
       aria-label={t("actions")}
       className="absolute -top-3 right-12 rounded-lg border border-line bg-raised px-2 py-0.5 text-dim opacity-0 shadow-sm hover:text-fg focus-visible:opacity-100 pointer-fine:group-hover:opacity-100 pointer-fine:data-popup-open:opacity-100 pointer-coarse:pointer-events-none"
     >
@@ -105,8 +109,15 @@ function OpenMessageMenu({ menu, timeline, subject, onReply, onEdit, onDelete }:
     if (isDeleted) menu.close();
   }, [menu, isDeleted]);
   const button = () => document.getElementById(actionsId(seq));
+  /** Whether what was chosen takes the focus elsewhere. */
+  const leaves = useRef(false);
+  const leave = (choose: (m: Message) => void) => {
+    leaves.current = true;
+    choose(message);
+  };
   return (
-    <Menu.Portal>
+    // In the landmark, where screen readers that go through those find it.
+    <Menu.Portal container={document.querySelector("main")}>
       <Menu.Positioner
         anchor={() => {
           const b = button();
@@ -120,7 +131,7 @@ function OpenMessageMenu({ menu, timeline, subject, onReply, onEdit, onDelete }:
       >
         <Menu.Popup
           ref={popup}
-          finalFocus={() => button() ?? timeline.current}
+          finalFocus={() => !leaves.current && (messageElement(seq) ?? timeline.current)}
           className="min-w-40 rounded-xl border border-line bg-raised p-1 shadow-lg outline-none"
         >
           {subject.readers !== undefined && (
@@ -128,17 +139,17 @@ function OpenMessageMenu({ menu, timeline, subject, onReply, onEdit, onDelete }:
               {t("readByCount", { count: subject.readBy ?? 0, all: subject.readers })}
             </p>
           )}
-          <Menu.Item className={itemStyle} onClick={() => onReply(message)}>
+          <Menu.Item className={itemStyle} onClick={() => leave(onReply)}>
             <Icon name="reply" size={16} /> {t("reply")}
           </Menu.Item>
           <CopyItem key={seq} text={message.body} />
           {subject.canEdit && (
-            <Menu.Item className={itemStyle} onClick={() => onEdit(message)}>
+            <Menu.Item className={itemStyle} onClick={() => leave(onEdit)}>
               <Icon name="edit" size={16} /> {t("edit")}
             </Menu.Item>
           )}
           {subject.canDelete && (
-            <Menu.Item className={itemStyle + " text-danger"} onClick={() => onDelete(message)}>
+            <Menu.Item className={itemStyle + " text-danger"} onClick={() => leave(onDelete)}>
               <Icon name="trash" size={16} /> {t("delete")}
             </Menu.Item>
           )}

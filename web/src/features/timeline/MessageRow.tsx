@@ -14,6 +14,7 @@ import { formatDateTime, formatTime } from "../../ui/time";
 import { useQuestion } from "../../ui/useQuestion";
 import { discardQuestion } from "../discardQuestion";
 import { PersonButton } from "../people/PeopleCards";
+import { useToday } from "../../ui/useToday";
 import { useDisplayName } from "../useDisplayName";
 import { ActionsButton, type MessageMenuHandle, type Readers } from "./MessageMenu";
 
@@ -94,7 +95,7 @@ function MessageLayout({
       <div className="min-w-0 flex-1">
         {startsGroup && (
           <p className="flex items-baseline gap-2">
-            <PersonButton user={sender} className={nameStyle}>
+            <PersonButton user={sender} tabIndex={-1} className={nameStyle}>
               <OneLine>{name}</OneLine>
             </PersonButton>
             <time className="text-xs whitespace-nowrap text-dim" title={formatDateTime(at, i18n.language)}>
@@ -109,43 +110,58 @@ function MessageLayout({
   );
 }
 
-function Quote({
-  conversation,
-  seq,
-  onJump,
-}: {
-  conversation: string;
-  seq: number;
-  onJump: (seq: number) => void;
-}) {
+/** What a message answers. */
+type Quoted = { seq: number; name?: string; text: string };
+
+/** Returns what a message answers, if it does: who wrote that and how it begins, as far as
+ * it is loaded. */
+function useQuoted(conversation: string, seq: number | undefined): Quoted | undefined {
   const { t } = useTranslation();
-  const original = useApp((s) => s.timelines[conversation]?.messages.find((m) => m.seq === seq));
+  const original = useApp((s) =>
+    seq ? s.timelines[conversation]?.messages.find((m) => m.seq === seq) : undefined,
+  );
   const name = useDisplayName(original?.sender);
+  if (!seq) return undefined;
+  if (!original) return { seq, text: t("originalMissing") };
+  return { seq, name, text: original.deleted_at ? t("deleted") : previewOf(original.body) };
+}
+
+function Quote({ quoted: { seq, name, text }, onJump }: { quoted: Quoted; onJump: (seq: number) => void }) {
   return (
     <button
       type="button"
+      tabIndex={-1}
       onClick={() => onJump(seq)}
       className="mb-0.5 flex max-w-full items-center gap-2 rounded-md border-l-2 border-accent bg-panel px-2 py-0.5 text-left text-sm text-dim hover:text-fg"
     >
       <Icon name="reply" size={14} />
       <span dir="auto" className="truncate">
-        {original ? (
+        {name !== undefined && (
           <>
             <bdi className="font-medium">{name}</bdi>{" "}
-            {original.deleted_at ? t("deleted") : previewOf(original.body)}
           </>
-        ) : (
-          t("originalMissing")
         )}
+        {text}
       </span>
     </button>
   );
 }
 
-function MessageBody({ body }: { body: string }) {
+/** Returns what a message is called: by whom it is and of when, what it answers, and what has
+ * become of it. */
+function useLabel(sender: string, at: number, quoted: Quoted | undefined, ...more: (string | undefined)[]) {
+  const { t, i18n } = useTranslation();
+  const name = useDisplayName(sender);
+  const time = (at >= useToday() ? formatTime : formatDateTime)(at, i18n.language);
+  const answered = quoted && [quoted.name, quoted.text].filter(Boolean).join(": ");
+  return [name, time, answered && t("inReplyTo", { answered }), ...more].filter(Boolean).join(", ");
+}
+
+function MessageBody({ id, body }: { id: string; body: string }) {
   const stopPropagation = (e: MouseEvent) => e.stopPropagation();
   return (
     <div
+      id={id}
       className="markdown"
       onClick={stopPropagation}
       dangerouslySetInnerHTML={{ __html: renderMarkdown(body) }}
@@ -156,6 +172,8 @@ function MessageBody({ body }: { body: string }) {
 type Props = Readers & {
   message: Message;
   startsGroup: boolean;
+  /** Whether the tab key comes to it. */
+  tabbable: boolean;
   own: boolean;
   state?: MessageState;
   /** Called when the person may want to know readBy and readers. */
@@ -171,6 +189,14 @@ type Props = Readers & {
 export const MessageRow = memo(function MessageRow(p: Props) {
   const { t } = useTranslation();
   const m = p.message;
+  const quoted = useQuoted(m.conversation, m.reply_to);
+  const state = p.state && t(p.state);
+  const label = useLabel(
+    m.sender,
+    m.at,
+    quoted,
+    ...(m.deleted_at ? [t("deleted")] : [m.edited_at ? t("edited") : "", state]),
+  );
   const marks = !m.deleted_at && (m.edited_at || p.state) && (
     <>
       {m.edited_at ? <span className="text-xs text-dim">({t("edited")})</span> : null}
@@ -179,14 +205,20 @@ export const MessageRow = memo(function MessageRow(p: Props) {
   );
   return (
     <article
-      aria-label={t("messageLabel")}
+      aria-label={label}
+      aria-describedby={m.deleted_at ? undefined : m.id}
+      tabIndex={p.tabbable ? 0 : -1}
       data-seq={m.seq}
       onPointerEnter={p.own ? p.onAskReaders : undefined}
       className={`pointer-coarse:select-none ${p.highlighted ? "bg-accent-soft" : ""}`}
     >
       <MessageLayout sender={m.sender} at={m.at} startsGroup={p.startsGroup} own={p.own} marks={marks}>
-        {m.reply_to ? <Quote conversation={m.conversation} seq={m.reply_to} onJump={p.onJump} /> : null}
-        {m.deleted_at ? <p className="text-dim italic">{t("deleted")}</p> : <MessageBody body={m.body} />}
+        {quoted && <Quote quoted={quoted} onJump={p.onJump} />}
+        {m.deleted_at ? (
+          <p className="text-dim italic">{t("deleted")}</p>
+        ) : (
+          <MessageBody id={m.id} body={m.body} />
+        )}
         {!m.deleted_at && (
           <ActionsButton
             menu={p.menu}
@@ -206,19 +238,23 @@ export const MessageRow = memo(function MessageRow(p: Props) {
 export function OutgoingRow({
   message: m,
   startsGroup,
+  tabbable,
   me,
   onJump,
 }: {
   message: OutboxMessage;
   startsGroup: boolean;
+  tabbable: boolean;
   me: string;
   onJump: (seq: number) => void;
 }) {
   const { t } = useTranslation();
   const { messages } = useSession();
   const [dialog, ask] = useQuestion();
+  const quoted = useQuoted(m.conversation, m.replyTo);
+  const label = useLabel(me, m.at, quoted, t(m.state));
   return (
-    <article aria-label={t("messageLabel")}>
+    <article aria-label={label} aria-describedby={m.id} tabIndex={tabbable ? 0 : -1}>
       <MessageLayout
         sender={me}
         at={m.at}
@@ -226,20 +262,26 @@ export function OutgoingRow({
         own
         marks={m.state !== "failed" && <StateIcon state={m.state} />}
       >
-        {m.replyTo ? <Quote conversation={m.conversation} seq={m.replyTo} onJump={onJump} /> : null}
+        {quoted && <Quote quoted={quoted} onJump={onJump} />}
         <div className={m.state === "failed" ? "" : "opacity-70"}>
-          <MessageBody body={m.body} />
+          <MessageBody id={m.id} body={m.body} />
         </div>
         {m.state === "failed" && (
           <span className="flex flex-wrap items-center gap-2 text-sm text-danger">
             <StateIcon state={m.state} />
             {t("failed")}
             {m.code && <span className="text-dim">{refusalText(t, { code: m.code, field: "body" })}</span>}
-            <button type="button" className="font-medium underline" onClick={() => messages.retry(m.id)}>
+            <button
+              type="button"
+              tabIndex={-1}
+              className="font-medium underline"
+              onClick={() => messages.retry(m.id)}
+            >
               {t("retry")}
             </button>
             <button
               type="button"
+              tabIndex={-1}
               className="font-medium underline"
               onClick={() => ask(discardQuestion(t, () => messages.discard(m.id)))}
             >

@@ -1,22 +1,36 @@
 import { Menu } from "@base-ui/react/menu";
-import { useCallback, useEffect, useMemo, useRef, useState, type HTMLAttributes } from "react";
+import {
+  createContext,
+  useCallback,
+  useContext,
+  useEffect,
+  useMemo,
+  useRef,
+  useState,
+  type HTMLAttributes,
+} from "react";
 import { useTranslation } from "../../i18n";
-import { Virtualizer } from "virtua";
+import { Virtualizer, type CustomItemComponentProps } from "virtua";
 import type { Message, Summary } from "../../protocol/types";
 import { unreadOf, useApp } from "../../state/app";
 import { useSession } from "../../state/context";
 import { getPlace, type Skipped } from "../../state/places";
 import { readByOthers, readerCount } from "../../sync/summary";
 import { Button } from "../../ui/controls";
+import { announce } from "../../ui/Announcer";
+import { copyText } from "../../ui/clipboard";
 import { Icon } from "../../ui/icons";
 import { formatDay } from "../../ui/time";
 import { useLongPress } from "../../ui/useLongPress";
 import { useSwipe } from "../../ui/useSwipe";
 import { useToday } from "../../ui/useToday";
 import { useIsConnectionLost } from "../StatusBanner";
+import { focusComposer } from "../composer/focus";
+import type { ActionOf } from "../shortcuts/shortcuts";
 import { actionsId, MessageMenu, type MenuSubject } from "./MessageMenu";
 import { MessageRow, OutgoingRow, type MessageState } from "./MessageRow";
 import { buildRows, firstUnread, type Row } from "./rows";
+import { useMessageFocus } from "./useMessageFocus";
 import { useTimelineScroll } from "./useTimelineScroll";
 
 type Props = {
@@ -98,7 +112,10 @@ export function TimelineView({ conversation: c, subject, sends, onReply, onEdit,
     away,
     isAtEnd,
     highlighted,
+    lookAround,
+    reveal,
     jumpTo,
+    jumpToStart,
     jumpToLatest,
     jumpToSkipped,
   } = useTimelineScroll({
@@ -113,19 +130,6 @@ export function TimelineView({ conversation: c, subject, sends, onReply, onEdit,
     subject,
   });
 
-  const seenSends = useRef(sends);
-  useEffect(() => {
-    if (sends === seenSends.current) return;
-    seenSends.current = sends;
-    let skips: Skipped | undefined;
-    if (unread > 0 && !skipped && !isAtEnd()) {
-      const read = c.seq - unread;
-      skips = { from: read + 1, count: unread };
-      setSkipped(skips);
-      setLine({ read, last: c.seq });
-    }
-    void jumpToLatest(skips);
-  }, [sends, unread, skipped, c.seq, isAtEnd, jumpToLatest]);
   // The button that has the focus goes away.
   const focusTimeline = () => scroller.current?.focus({ preventScroll: true });
   const markSkippedRead = () => {
@@ -148,8 +152,6 @@ export function TimelineView({ conversation: c, subject, sends, onReply, onEdit,
     if (m && !m.deleted_at) onReply(m);
   });
 
-  const onJump = useCallback((seq: number) => void jumpTo(seq), [jumpTo]);
-
   const stateFor = (m: Message): MessageState | undefined => {
     if (m.sender !== me) return undefined;
     if (readByOthers(c, marks, me) >= m.seq) return "read";
@@ -167,6 +169,59 @@ export function TimelineView({ conversation: c, subject, sends, onReply, onEdit,
   );
   const isManager = c.role === "owner" || c.role === "admin";
   const canDelete = isManager && c.kind !== "direct";
+
+  const onAction = (action: ActionOf<"messages">, row: Row): boolean => {
+    if (action === "write") return focusComposer() !== null;
+    if (row.kind !== "message" && row.kind !== "outgoing") return false;
+    if (action === "copy" && !(row.kind === "message" && row.message.deleted_at)) {
+      void copyText(row.message.body).then((ok) => announce(t(ok ? "copied" : "copyFailed")));
+      return true;
+    }
+    if (row.kind !== "message" || row.message.deleted_at) return false;
+    const m = row.message;
+    const isOwn = m.sender === me;
+    if (action === "reply") onReply(m);
+    else if (action === "edit" && isOwn) onEdit(m);
+    else if (action === "delete" && (canDelete || isOwn)) onDelete(m);
+    else if (action === "menu") menu.open(actionsId(m.seq));
+    else return false;
+    return true;
+  };
+  const focus = useMessageFocus({
+    rows,
+    hasBefore,
+    hasAfter,
+    scroller,
+    list,
+    reveal,
+    lookAround,
+    goToStart: jumpToStart,
+    goToEnd: () => void jumpToLatest(),
+    onAction,
+  });
+  const { follow, forget } = focus;
+  const onJump = useCallback(
+    (seq: number) => {
+      jumpTo(seq);
+      follow(seq);
+    },
+    [jumpTo, follow],
+  );
+
+  const seenSends = useRef(sends);
+  useEffect(() => {
+    if (sends === seenSends.current) return;
+    seenSends.current = sends;
+    let skips: Skipped | undefined;
+    if (unread > 0 && !skipped && !isAtEnd()) {
+      const read = c.seq - unread;
+      skips = { from: read + 1, count: unread };
+      setSkipped(skips);
+      setLine({ read, last: c.seq });
+    }
+    void jumpToLatest(skips);
+    forget();
+  }, [sends, unread, skipped, c.seq, isAtEnd, jumpToLatest, forget]);
 
   if (!timeline && (isLost || failed))
     return (
@@ -190,7 +245,7 @@ export function TimelineView({ conversation: c, subject, sends, onReply, onEdit,
       </div>
     );
   return (
-    <section aria-label={t("messageLabel")} className="relative flex min-h-0 flex-1 flex-col" {...swipe}>
+    <div className="relative flex min-h-0 flex-1 flex-col" {...swipe}>
       {rows.length <= 1 && messages.length === 0 && (
         <p className="m-auto p-8 text-center text-dim">{t("emptyConversation")}</p>
       )}
@@ -212,77 +267,100 @@ export function TimelineView({ conversation: c, subject, sends, onReply, onEdit,
         ref={scroller}
         className="min-h-0 flex-1 overflow-y-auto pb-3"
         style={{ contain: "strict" }}
-        tabIndex={0}
+        // What arrives is announced elsewhere; what one scrolls to has not arrived.
+        role="log"
+        aria-live="off"
+        aria-label={t("messages")}
+        // It passes the focus on to a message, which then is the stop of the tab key.
+        tabIndex={focus.tabbable === null ? 0 : -1}
         data-timeline
         data-first={range.first}
         data-last={range.last}
         {...longPress}
+        {...focus.handlers}
       >
-        <Virtualizer
-          ref={list}
-          data={rows}
-          shift={keepPosition}
-          onScroll={onScroll}
-          onScrollEnd={onScrollEnd}
-          onResize={onResize}
-        >
-          {(row: Row) => {
-            switch (row.kind) {
-              case "start":
-                return messages.length === 0 ? (
-                  <div key={row.key} />
-                ) : (
-                  <p key={row.key} className="px-4 pt-6 pb-2 text-center text-sm text-dim">
-                    {t("startOfHistory")}
-                  </p>
-                );
-              case "day":
-                return (
-                  <Divider key={row.key} className="pt-4 pb-1 font-medium text-dim" rule="bg-line">
-                    {formatDay(row.at, i18n.language, t("today"), t("yesterday"))}
-                  </Divider>
-                );
-              case "new":
-                return (
-                  <Divider key={row.key} data-new className="pt-2 font-semibold text-accent" rule="bg-accent">
-                    {t("newMessages")}
-                  </Divider>
-                );
-              case "gap":
-                return (
-                  <Divider key={row.key} className="py-2 text-dim" rule="bg-line">
-                    {t("notLoaded")}
-                  </Divider>
-                );
-              case "outgoing":
-                return (
-                  <OutgoingRow
-                    key={row.key}
-                    message={row.message}
-                    startsGroup={row.startsGroup}
-                    me={me}
-                    onJump={onJump}
-                  />
-                );
-              case "message":
-                return (
-                  <MessageRow
-                    key={row.key}
-                    message={row.message}
-                    startsGroup={row.startsGroup}
-                    own={row.message.sender === me}
-                    state={stateFor(row.message)}
-                    {...readersOf(row.message)}
-                    onAskReaders={askReaders}
-                    canDelete={canDelete || row.message.sender === me}
-                    highlighted={highlighted === row.message.seq}
-                    menu={menu}
-                    onJump={onJump}
-                  />
-                );
-            }
-          }}
-        </Virtualizer>
+        <FocusedRow value={focus.kept}>
+          <Virtualizer
+            ref={list}
+            data={rows}
+            item={Item}
+            keepMounted={focus.kept >= 0 ? [focus.kept] : []}
+            shift={keepPosition}
+            onScroll={onScroll}
+            onScrollEnd={() => {
+              onScrollEnd();
+              focus.onScrollEnd();
+            }}
+            onResize={() => {
+              onResize();
+              focus.onResize();
+            }}
+          >
+            {(row: Row) => {
+              switch (row.kind) {
+                case "start":
+                  return messages.length === 0 ? (
+                    <div key={row.key} />
+                  ) : (
+                    <p key={row.key} className="px-4 pt-6 pb-2 text-center text-sm text-dim">
+                      {t("startOfHistory")}
+                    </p>
+                  );
+                case "day":
+                  return (
+                    <Divider key={row.key} className="pt-4 pb-1 font-medium text-dim" rule="bg-line">
+                      {formatDay(row.at, i18n.language, t("today"), t("yesterday"))}
+                    </Divider>
+                  );
+                case "new":
+                  return (
+                    <Divider
+                      key={row.key}
+                      data-new
+                      className="pt-2 font-semibold text-accent"
+                      rule="bg-accent"
+                    >
+                      {t("newMessages")}
+                    </Divider>
+                  );
+                case "gap":
+                  return (
+                    <Divider key={row.key} className="py-2 text-dim" rule="bg-line">
+                      {t("notLoaded")}
+                    </Divider>
+                  );
+                case "outgoing":
+                  return (
+                    <OutgoingRow
+                      key={row.key}
+                      message={row.message}
+                      startsGroup={row.startsGroup}
+                      tabbable={row.key === focus.tabbable}
+                      me={me}
+                      onJump={onJump}
+                    />
+                  );
+                case "message":
+                  return (
+                    <MessageRow
+                      key={row.key}
+                      message={row.message}
+                      startsGroup={row.startsGroup}
+                      tabbable={row.key === focus.tabbable}
+                      own={row.message.sender === me}
+                      state={stateFor(row.message)}
+                      {...readersOf(row.message)}
+                      onAskReaders={askReaders}
+                      canDelete={canDelete || row.message.sender === me}
+                      highlighted={highlighted === row.message.seq}
+                      menu={menu}
+                      onJump={onJump}
+                    />
+                  );
+              }
+            }}
+          </Virtualizer>
+        </FocusedRow>
       </div>
       <MessageMenu
         menu={menu}
@@ -295,7 +373,10 @@ export function TimelineView({ conversation: c, subject, sends, onReply, onEdit,
       {away && (
         <button
           type="button"
-          onClick={() => void jumpToLatest()}
+          onClick={() => {
+            void jumpToLatest();
+            focus.focusLast(); // this button goes away
+          }}
           className="appear absolute right-4 bottom-3 flex items-center gap-2 rounded-full border border-line bg-raised px-3 py-2 text-sm shadow-md hover:bg-panel"
         >
           <Icon name="down" size={16} />
@@ -307,7 +388,20 @@ export function TimelineView({ conversation: c, subject, sends, onReply, onEdit,
           )}
         </button>
       )}
-    </section>
+    </div>
+  );
+}
+
+/** The index of the row with the focus. */
+const FocusedRow = createContext(-1);
+
+function Item({ ref, style, index, children }: CustomItemComponentProps) {
+  // A row can get the focus before it is measured: a hidden one could not.
+  const isFocused = useContext(FocusedRow) === index;
+  return (
+    <div ref={ref} data-index={index} style={isFocused ? { ...style, visibility: undefined } : style}>
+      {children}
+    </div>
   );
 }
 

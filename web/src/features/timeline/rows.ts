@@ -74,3 +74,31 @@ function continuesGroup(
 export function firstUnread(messages: Message[], read: number, me: string): number {
   return messages.find((m) => m.seq > read && m.sender !== me)?.seq ?? 0;
 }
+
+/** CurrentRow is a row that one has come to by keys. */
+export type CurrentRow = { key: string; seq: number };
+
+/** Reports whether a row is a message, which can have the focus. */
+export function isFocusable(row: Row): boolean {
+  return row.kind === "message" || row.kind === "outgoing";
+}
+
+/** Returns the seq of a row; of a message that has none yet, what is after all others. */
+export function seqOf(row: Row): number {
+  return row.kind === "message" ? row.message.seq : Infinity;
+}
+
+/** Returns the index of the next message from an index, in the direction of step; -1 for
+ * none. */
+export function nextRow(rows: Row[], from: number, step: 1 | -1): number {
+  for (let i = from + step; i >= 0 && i < rows.length; i += step) if (isFocusable(rows[i]!)) return i;
+  return -1;
+}
+
+/** Returns the index of a row, or of the message that is where it was; -1 if there is none. */
+export function currentRow(rows: Row[], { key, seq }: CurrentRow): number {
+  const same = rows.findIndex((r) => r.key === key);
+  if (same >= 0) return same;
+  const after = rows.findIndex((r) => isFocusable(r) && seqOf(r) > seq);
+  return after >= 0 ? after : nextRow(rows, rows.length, -1);
+}

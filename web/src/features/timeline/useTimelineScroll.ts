@@ -151,6 +151,22 @@ export function useTimelineScroll(options: Options) {
     if (offset !== undefined) scrollTo(offset);
   }, [scrollTo, subjectEdges, viewport]);
 
+  /** Scrolls until an element of the list is in view, for who goes to it by keys. */
+  const reveal = useCallback(
+    (e: Element) => {
+      if (!scroller.current) return;
+      const v = viewport();
+      const box = e.getBoundingClientRect();
+      const top = v.offset + box.top - scroller.current.getBoundingClientRect().top;
+      const offset = offsetToShow(v, top, top + box.height);
+      if (offset === undefined) return;
+      // This is the person's doing, also where rows get their size on the way.
+      if (offset < v.offset) scroll.current = { ...scroll.current, goal: undefined, atEnd: false };
+      scrollTo(offset);
+    },
+    [scrollTo, viewport],
+  );
+
   /** Looks, and loads what is near. */
   const lookAround = useCallback(() => {
     const decision = look();
@@ -248,6 +264,15 @@ export function useTimelineScroll(options: Options) {
       }),
     [goNear],
   );
+  const jumpToStart = useCallback(
+    () =>
+      void goNear(1, () => {
+        scroll.current = { ...scroll.current, goal: undefined, atEnd: false };
+        isSent.current = true;
+        list.current?.scrollToIndex(0);
+      }),
+    [goNear],
+  );
   const jumpToSkipped = useCallback(() => {
     const seq = shown.current.skipped?.from;
     if (!seq) return;
@@ -294,7 +319,10 @@ export function useTimelineScroll(options: Options) {
     away: away || hasAfter,
     isAtEnd,
     highlighted,
+    lookAround,
+    reveal,
     jumpTo,
+    jumpToStart,
     jumpToLatest,
     jumpToSkipped,
   };

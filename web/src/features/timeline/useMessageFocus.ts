@@ -1,0 +1,235 @@
+import { useCallback, useLayoutEffect, useRef, useState, type FocusEvent, type KeyboardEvent } from "react";
+import type { RefObject } from "react";
+import type { VirtualizerHandle } from "virtua";
+import { actionOf, type ActionOf } from "../shortcuts/shortcuts";
+import { currentRow, isFocusable, nextRow, seqOf, type CurrentRow, type Row } from "./rows";
+
+/** What of a message is used by keys once the message has the focus. Its menu is opened from
+ * the message itself. */
+const controls = "a[href], button:not([aria-haspopup]), .scroll";
+
+/** Where the focus is to be as soon as there is such a row. */
+type Wanted = { row: CurrentRow; reveal: boolean } | { seq: number } | "first" | "last";
+
+type Options = {
+  rows: Row[];
+  /** Whether there are messages before and after the rows. */
+  hasBefore: boolean;
+  hasAfter: boolean;
+  scroller: RefObject<HTMLDivElement | null>;
+  list: RefObject<VirtualizerHandle | null>;
+  /** Scrolls until an element is in view. */
+  reveal: (e: Element) => void;
+  /** Loads what is near, where that could not be done before. */
+  lookAround: () => void;
+  goToStart: () => void;
+  goToEnd: () => void;
+  /** Does what a key asks for with a message; reports whether it did. */
+  onAction: (action: ActionOf<"messages">, row: Row) => boolean;
+};
+
+/** Moves the focus through the messages by keys. The timeline is one stop of the tab key:
+ * it passes the focus on to a message, and from there the tab key goes through what is in
+ * that one, and then on. The message with the focus stays in the document wherever the list
+ * is scrolled; when its element is replaced the new one gets the focus, and when it is gone
+ * the one that was next to it. */
+export function useMessageFocus(options: Options) {
+  const { rows, hasBefore, hasAfter, scroller, list, reveal, lookAround, goToStart, goToEnd, onAction } =
+    options;
+  const [current, setCurrent] = useState<CurrentRow | null>(null);
+  const [hasFocus, setHasFocus] = useState(false);
+  const wanted = useRef<Wanted | null>(null);
+  /** Whether a key has brought the row into view, until the list has come to rest there. */
+  const follows = useRef(false);
+  const index = current ? currentRow(rows, current) : -1;
+
+  const elementAt = useCallback(
+    (i: number) => scroller.current?.querySelector<HTMLElement>(`[data-index="${i}"] > article`),
+    [scroller],
+  );
+  const indexOf = (e: EventTarget) => Number((e as Element).closest<HTMLElement>("[data-index]")?.dataset.index ?? -1); // prettier-ignore
+
+  const want = (w: Wanted) => {
+    wanted.current = w;
+    setCurrent((c) => (c ? { ...c } : c)); // renders: it may be there already
+  };
+
+  useLayoutEffect(() => {
+    const w = wanted.current;
+    if (w) {
+      const i = indexOfWanted(w, rows, { hasBefore, hasAfter });
+      if (i < 0) return; // is being loaded
+      if (i !== index) return setCurrent(toCurrent(rows[i]!)); // is rendered first, wherever it is
+      const e = elementAt(i);
+      if (!e) return;
+      wanted.current = null;
+      e.focus({ preventScroll: true });
+      if (typeof w === "object" && "reveal" in w && w.reveal) {
+        reveal(e.parentElement!);
+        follows.current = true;
+      }
+    } else if (hasFocus && (document.activeElement ?? document.body) === document.body) {
+      elementAt(index)?.focus({ preventScroll: true });
+    }
+  }, [current, index, hasFocus, rows, hasBefore, hasAfter, elementAt, reveal]);
+
+  /** The message with which one begins who comes from elsewhere: where they were, if that is
+   * in view, or else the last one in view. */
+  const enter = () => {
+    const box = scroller.current!.getBoundingClientRect();
+    const isInView = (e: Element) => {
+      const { top, bottom } = e.getBoundingClientRect();
+      return bottom > box.top && top < box.bottom && (bottom <= box.bottom + 1 || top <= box.top);
+    };
+    const here = elementAt(index);
+    if (here && isInView(here)) return here.focus({ preventScroll: true });
+    const all = [...scroller.current!.querySelectorAll<HTMLElement>("[data-index] > article")];
+    const byPosition = all.sort((a, b) => indexOf(b) - indexOf(a));
+    (byPosition.find(isInView) ?? byPosition[0])?.focus({ preventScroll: true });
+  };
+
+  const onFocus = (e: FocusEvent) => {
+    if (e.target === scroller.current) return enter();
+    const row = rows[indexOf(e.target)];
+    if (!row || !isFocusable(row)) return;
+    if (row.key !== current?.key) setCurrent(toCurrent(row));
+    setHasFocus(true);
+  };
+  const onBlur = (e: FocusEvent) => {
+    // The window itself was left: the message has the focus again when one comes back.
+    if (!document.hasFocus()) return;
+    if (!scroller.current?.contains(e.relatedTarget)) setHasFocus(false);
+  };
+
+  /** Moves to a row; at an edge tries again to load what is there. */
+  const move = (from: number, step: 1 | -1) => {
+    const e = elementAt(from);
+    if (e && scrollInside(e.parentElement!, scroller.current!, step)) return;
+    const to = nextRow(rows, from, step);
+    if (to < 0) return lookAround();
+    want({ row: toCurrent(rows[to]!), reveal: true });
+  };
+  const movePage = (from: number, step: 1 | -1) => {
+    const l = list.current;
+    if (!l) return;
+    const height = scroller.current!.clientHeight;
+    const near = l.findItemIndex(l.getItemOffset(from) + step * height);
+    // At least one, and not past what is loaded.
+    const beyond = step > 0 ? Math.max(near, from + 1) : Math.min(near, from - 1);
+    const to = nextRow(rows, beyond - step, step);
+    const target = to >= 0 ? to : nextRow(rows, step > 0 ? rows.length : -1, step > 0 ? -1 : 1);
+    if (target === from || target < 0) return lookAround();
+    want({ row: toCurrent(rows[target]!), reveal: true });
+  };
+  /** Moves to what is inside of a message; reports whether there is more. */
+  const moveInside = (row: HTMLElement, from: Element, step: 1 | -1) => {
+    const stops: HTMLElement[] = [row, ...row.querySelectorAll<HTMLElement>(controls)];
+    const to = stops[stops.findIndex((e) => e === from) + step];
+    to?.focus();
+    return to !== undefined;
+  };
+
+  const onKeyDown = (e: KeyboardEvent) => {
+    const at = indexOf(e.target);
+    const row = rows[at];
+    const element = elementAt(at);
+    if (!row || !element) return;
+    const action = actionOf("messages", e);
+    wanted.current = null;
+    if (!action || !act(action, at, row, element, e.target as HTMLElement)) return;
+    e.preventDefault();
+  };
+  const act = (
+    action: ActionOf<"messages">,
+    at: number,
+    row: Row,
+    element: HTMLElement,
+    target: HTMLElement,
+  ): boolean => {
+    switch (action) {
+      case "previous":
+        move(at, -1);
+        return true;
+      case "next":
+        move(at, 1);
+        return true;
+      case "pageUp":
+        movePage(at, -1);
+        return true;
+      case "pageDown":
+        movePage(at, 1);
+        return true;
+      case "first":
+        goToStart();
+        want("first");
+        return true;
+      case "last":
+        goToEnd();
+        want("last");
+        return true;
+      case "inside":
+        return moveInside(element, target, 1);
+      case "backInside":
+        return target !== element && moveInside(element, target, -1);
+      default:
+        // On a link or a button, Enter is for that.
+        return !(action === "menu" && target !== element) && onAction(action, row);
+    }
+  };
+
+  return {
+    /** The index of the row that stays in the document, -1 for none. */
+    kept: hasFocus || wanted.current ? index : -1,
+    /** The key of the row that the tab key comes to, while the focus is in the timeline. */
+    tabbable: hasFocus && index >= 0 ? rows[index]!.key : null,
+    handlers: { onFocus, onBlur, onKeyDown },
+    /** Moves the focus to a message as soon as it is there, if the timeline has the focus. */
+    follow: useCallback(
+      (seq: number) => {
+        if (!scroller.current?.contains(document.activeElement)) return;
+        wanted.current = { seq };
+        setCurrent((c) => (c ? { ...c } : c));
+      },
+      [scroller],
+    ),
+    /** Has the tab key come to the last message in view, wherever it was before. */
+    forget: useCallback(() => setCurrent(null), []),
+    /** Moves the focus to the last message as soon as it is there. */
+    focusLast: () => {
+      setHasFocus(true);
+      want("last");
+    },
+    /** The row with the focus stays in view while the rows on the way to it get their size. */
+    onResize: () => {
+      const e = follows.current && hasFocus ? elementAt(index) : undefined;
+      if (e) reveal(e.parentElement!);
+    },
+    onScrollEnd: () => {
+      follows.current = false;
+    },
+  };
+}
+
+const toCurrent = (row: Row): CurrentRow => ({ key: row.key, seq: seqOf(row) });
+
+function indexOfWanted(
+  w: Wanted,
+  rows: Row[],
+  { hasBefore, hasAfter }: { hasBefore: boolean; hasAfter: boolean },
+) {
+  if (w === "first") return hasBefore ? -1 : nextRow(rows, -1, 1);
+  if (w === "last") return hasAfter ? -1 : nextRow(rows, rows.length, -1);
+  if ("row" in w) return rows.findIndex((r) => r.key === w.row.key);
+  return rows.findIndex((r) => r.kind === "message" && r.message.seq === w.seq);
+}
+
+/** Scrolls a row of which more is to come in a direction; reports whether it did. */
+function scrollInside(row: Element, scroller: Element, step: 1 | -1): boolean {
+  const box = scroller.getBoundingClientRect();
+  const { top, bottom } = row.getBoundingClientRect();
+  const hidden = step > 0 ? bottom - box.bottom : box.top - top;
+  const isInView = step > 0 ? top < box.bottom : bottom > box.top;
+  if (hidden <= 1 || !isInView || bottom - top <= box.height) return false;
+  scroller.scrollBy({ top: step * Math.min(hidden, box.height / 2) });
+  return true;
+}
