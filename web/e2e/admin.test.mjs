@@ -1,7 +1,8 @@
 // The administration, and the questions before what hurts others.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { accessibilityViolations, browser, newPage, picture, Server, signUp, useBrowser, waitUntil } from "./harness.mjs"; // prettier-ignore
+import { accessibilityViolations } from "./accessibility.mjs";
+import { browser, newPage, picture, Server, signUp, useBrowser, waitUntil } from "./harness.mjs"; // prettier-ignore
 import { logIn, makeConversations } from "./seed.mjs";
 
 useBrowser();

@@ -2,8 +2,8 @@
 import assert from "node:assert/strict";
 import { createServer } from "node:http";
 import { test } from "node:test";
+import { accessibilityViolations } from "./accessibility.mjs";
 import {
-  accessibilityViolations,
   browser,
   messageId,
   messageWith,

@@ -58,6 +58,14 @@ const isInView = (page) =>
 async function press(page, key, times = 1) {
   for (let i = 0; i < times; i++) await page.keyboard.press(key);
 }
+/** Presses a key that moves the focus, as often as said, each time when it has moved. */
+async function step(page, key, times = 1) {
+  for (let i = 0; i < times; i++) {
+    const before = await focused(page);
+    await page.keyboard.press(key);
+    await waitUntil(async () => ![before, ""].includes(await focused(page)), `${key} moves the focus`);
+  }
+}
 const isWriting = (page) =>
   waitUntil(
     () => composer(page).evaluate((e) => e === document.activeElement),
@@ -84,12 +92,12 @@ test("the timeline is one stop of the tab key; arrows go through it, older and n
 
   // Up through all that is loaded, and what is not yet.
   for (let n = 299; n >= 150; n--) {
-    await press(page, "ArrowUp");
+    await step(page, "ArrowUp");
     if (n % 25) continue;
     await assertFocused(page, `message ${n}.`, "up");
     assert.ok(await isInView(page), `message ${n} is in view`);
   }
-  await press(page, "ArrowDown", 2);
+  await step(page, "ArrowDown", 2);
   await assertFocused(page, "message 152.", "down");
   await press(page, "PageUp");
   await waitUntil(async () => /^message 1[1-4]\d\./.test(await focused(page)), "a page up");
@@ -102,7 +110,7 @@ test("the timeline is one stop of the tab key; arrows go through it, older and n
   await waitUntil(() => isInView(page), "the first message is in view");
   await press(page, "ArrowUp");
   await assertFocused(page, "message 1.", "nothing is before it");
-  await press(page, "ArrowDown", 120);
+  await step(page, "ArrowDown", 120);
   await assertFocused(page, "message 121.", "newer ones are loaded");
   assert.ok(await isInView(page), "message 121 is in view");
   await press(page, "End");
@@ -200,7 +208,7 @@ test("keys reply, edit, copy, delete and open the menu, and the focus is never l
 
   // Not deleted, then deleted: the focus stays on what is left of it.
   await press(page, "Backspace");
-  const dialog = page.getByRole("dialog");
+  const dialog = page.getByRole("alertdialog");
   await dialog.waitFor();
   await press(page, "Escape");
   await dialog.waitFor({ state: "detached" });
@@ -232,6 +240,7 @@ test("keys reply, edit, copy, delete and open the menu, and the focus is never l
   await aki.context.setOffline(true);
   await s.server.kill();
   await sendMessage(page, "written offline");
+  await messageWith(page, "written offline").waitFor();
   await press(page, "Shift+Tab");
   await assertFocused(page, "written offline", "not sent yet");
   await s.server.run();
@@ -245,6 +254,7 @@ test("a message is called by its author, its time, what it answers and what has 
   const s = await setup(["Lunch at **noon**?"]);
   const { page } = s;
   await sendMessage(page, "Yes");
+  await page.locator('[data-seq="2"]').waitFor();
   await s.write("Good", { reply_to: 2 });
   const name = async (text, which = -1) => (await messageWith(page, text).nth(which).getAttribute("aria-label")).replace(/\d\d:\d\d( [AP]M)?/, "TIME"); // prettier-ignore
   await messageWith(page, "Good").waitFor();

@@ -1,8 +1,8 @@
 // The cards of people.
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { accessibilityViolations } from "./accessibility.mjs";
 import {
-  accessibilityViolations,
   browser,
   messageId,
   messageWith,
@@ -47,15 +47,14 @@ for (const [device, options] of [
     const card = page.getByRole("dialog", { name: "Ben" });
     const open = async (how) => {
       await how();
-      await card.waitFor();
+      await waitUntil(
+        () => isFocused(card.getByRole("button", { name: "Message" })),
+        "the button has the focus",
+      );
     };
     await open(() => name.press("Enter"));
     await card.getByText("@ben").waitFor();
     await card.getByText("👩‍👩‍👧", { exact: true }).waitFor(); // the first character as people count them
-    await waitUntil(
-      () => isFocused(card.getByRole("button", { name: "Message" })),
-      "the button has the focus",
-    );
     await card.getByText("Offline").or(card.getByText("Last seen")).waitFor();
     const box = await card.boundingBox();
     const { width, height } = options.viewport ?? { width: 1200, height: 800 };
@@ -87,7 +86,7 @@ for (const [device, options] of [
     await open(() => member.click());
     await card.getByRole("button", { name: "Message" }).click();
     await page.getByRole("heading", { name: "Ben" }).waitFor();
-    assert.equal(await page.getByRole("dialog").count(), 0);
+    await waitUntil(async () => (await page.getByRole("dialog").count()) === 0, "all dialogs are closed");
     await sendMessage(page, "just between us");
     assert.deepEqual(aki.errors, []);
   });

@@ -66,21 +66,23 @@ test("axe finds nothing, and nothing scrolls sideways: the list, a conversation,
   await general.click();
   await messageWith(page, "Anyone there?").waitFor();
   await page.getByRole("img", { name: /Delivered/ }).first().waitFor(); // prettier-ignore
+  await page
+    .getByRole("article", { name: /^ben, / })
+    .first()
+    .waitFor();
   await assertTree(page, "conversation");
   await assertAccessible(page, "conversation");
 
-  await composer(page).focus();
-  await page.keyboard.press("Shift+Tab");
-  await page.keyboard.press("Enter");
+  await messageWith(page, "Anyone there?").press("Enter");
   await page.getByRole("menu").getByText("Read by 0 of 1").waitFor();
   await page.getByRole("img", { name: "Read by 0 of 1" }).first().waitFor();
   await assertTree(page, "message-menu");
   await assertAccessible(page, "message-menu");
   await page.getByRole("menuitem", { name: "Delete" }).click();
-  await page.getByRole("dialog").waitFor();
+  await page.getByRole("alertdialog").waitFor();
   await assertAccessible(page, "delete");
   await page.keyboard.press("Escape");
-  await page.getByRole("dialog").waitFor({ state: "detached" });
+  await page.getByRole("alertdialog").waitFor({ state: "detached" });
 
   await page.keyboard.press("?");
   await page.getByRole("dialog", { name: "Keyboard shortcuts" }).waitFor();
@@ -112,11 +114,19 @@ test("axe finds nothing, and nothing scrolls sideways: members, settings, new co
   await assertAccessible(page, "members");
   await dialog.getByRole("button", { name: "Close" }).click();
   await page.getByRole("button", { name: /@aki Settings/ }).click();
-  await page.getByText("Administration").waitFor();
-  await dialog.getByText("@ben").waitFor();
+  await page.getByRole("heading", { name: "Devices" }).waitFor();
   await assertTree(page, "settings");
   await assertAccessible(page, "settings");
   await dialog.getByRole("button", { name: "Close" }).click();
+
+  await page.getByRole("link", { name: "Administration" }).click();
+  await page.getByRole("main").getByText("@ben").waitFor();
+  await assertTree(page, "accounts");
+  await assertAccessible(page, "accounts");
+  await page.getByRole("link", { name: "Invitations" }).click();
+  await page.getByRole("button", { name: "New invitation" }).click();
+  await page.getByRole("textbox", { name: "Invitation links" }).waitFor();
+  await assertAccessible(page, "invitations");
 
   const create = page.getByRole("button", { name: "New conversation" });
   await create.click();

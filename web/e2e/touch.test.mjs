@@ -197,7 +197,7 @@ test("the menu of a message leaves the message in view, and stays in the window"
   await close();
 });
 
-test("the menu closes when its message is deleted meanwhile, and the timeline has the focus", async () => {
+test("the menu closes when its message is deleted meanwhile, and what is left of it has the focus", async () => {
   const { server, ben, c, page, open } = await setup({ count: 3 });
   await open();
   await page.getByRole("button", { name: "Message actions" }).nth(1).press("Enter");
@@ -207,8 +207,8 @@ test("the menu closes when its message is deleted meanwhile, and the timeline ha
   await menu.waitFor({ state: "detached" });
   await page.getByText("Message deleted").waitFor();
   await waitUntil(
-    () => page.evaluate(() => document.activeElement.matches("[data-timeline]")),
-    "the timeline has the focus",
+    () => page.evaluate(() => document.activeElement.matches("[data-seq]")),
+    "what is left of the message has the focus",
   );
   // A menu that is open shows the message as it is now.
   await page.getByRole("button", { name: "Message actions" }).nth(1).press("Enter");

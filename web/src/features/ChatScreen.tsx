@@ -30,27 +30,29 @@ export function ChatScreen() {
   const isOpen = route.conversation !== null || route.administration !== null;
   return (
     <div className="flex h-full flex-col">
-      <StatusBanner />
-      <main className="flex min-h-0 flex-1">
-        <div
-          className={`w-full min-w-0 flex-col border-r border-line bg-panel md:flex md:w-80 md:shrink-0 ${isOpen ? "hidden" : "flex"}`}
-        >
-          <ConversationList selected={route.conversation} />
-        </div>
-        <div className={`min-w-0 flex-1 flex-col md:flex ${isOpen ? "flex" : "hidden"}`}>
-          {route.administration ? (
-            <Administration part={route.administration} />
-          ) : isMember && route.conversation ? (
-            <OpenConversation key={route.conversation} id={route.conversation} />
-          ) : route.conversation ? (
-            <AbsentConversation key={route.conversation} id={route.conversation} />
-          ) : (
-            <div className="flex flex-1 flex-col items-center justify-center gap-2 p-8 text-center">
-              <Logo size={48} />
-              <h2 className="text-lg font-semibold">{t("pickConversation")}</h2>
-              <p className="max-w-sm text-dim">{t("pickConversationHint")}</p>
-            </div>
-          )}
+      <main className="flex min-h-0 flex-1 flex-col">
+        <StatusBanner />
+        <div className="flex min-h-0 flex-1">
+          <div
+            className={`w-full min-w-0 flex-col border-r border-line bg-panel md:flex md:w-80 md:shrink-0 ${isOpen ? "hidden" : "flex"}`}
+          >
+            <ConversationList selected={route.conversation} />
+          </div>
+          <div className={`min-w-0 flex-1 flex-col md:flex ${isOpen ? "flex" : "hidden"}`}>
+            {route.administration ? (
+              <Administration part={route.administration} />
+            ) : isMember && route.conversation ? (
+              <OpenConversation key={route.conversation} id={route.conversation} />
+            ) : route.conversation ? (
+              <AbsentConversation key={route.conversation} id={route.conversation} />
+            ) : (
+              <div className="flex flex-1 flex-col items-center justify-center gap-2 p-8 text-center">
+                <Logo size={48} />
+                <h2 className="text-lg font-semibold">{t("pickConversation")}</h2>
+                <p className="max-w-sm text-dim">{t("pickConversationHint")}</p>
+              </div>
+            )}
+          </div>
         </div>
       </main>
       {route.join && <JoinDialog token={route.join} />}

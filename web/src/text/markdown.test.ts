@@ -66,7 +66,7 @@ describe("markdown", () => {
   it.each([
     ["www.example.com", ["https://www.example.com"]],
     ["see www.example.com/a_(b)?c=d#e.", ["https://www.example.com/a_(b)?c=d#e"]],
-    ["WWW.Example.COM:8080/x", ["https://www.example.com:8080/x"]],
+    ["WWW.Example.COM:8080/x", ["https://WWW.Example.COM:8080/x"]],
     ["(www.example.co.jp), www.example.org!", ["https://www.example.co.jp", "https://www.example.org"]],
     ["詳細はwww.example.comをご覧ください", ["https://www.example.com"]],
     ["**www.example.com** and ~~www.example.org~~", ["https://www.example.com", "https://www.example.org"]],

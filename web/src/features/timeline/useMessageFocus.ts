@@ -6,7 +6,7 @@ import { currentRow, isFocusable, nextRow, seqOf, type CurrentRow, type Row } fr
 
 /** What of a message is used by keys once the message has the focus. Its menu is opened from
  * the message itself. */
-const controls = "a[href], button:not([aria-haspopup]), .scroll";
+const controls = "a[href], button:not([aria-haspopup=menu]), .scroll";
 
 /** Where the focus is to be as soon as there is such a row. */
 type Wanted = { row: CurrentRow; reveal: boolean } | { seq: number } | "first" | "last";
