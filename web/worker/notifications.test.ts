@@ -1,6 +1,6 @@
 // The worker's notifications, in a global scope made by the test.
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { openStorage } from "../src/sync/storage";
+import { openStorage, Storage } from "../src/sync/storage";
 import { setWorkerNote } from "../src/sync/workernote";
 import { serveNotifications } from "./notifications";
 
@@ -13,6 +13,8 @@ type Shown = {
   actions?: object[];
 };
 type FakePage = ReturnType<typeof page>;
+
+const words = { reply: "Reply", notSent: "Not sent yet.", notKept: "Not saved." };
 
 let shown: Shown[];
 let pages: FakePage[];
@@ -53,7 +55,7 @@ const subscription = (endpoint: string) => ({
 });
 
 beforeEach(async () => {
-  await setWorkerNote({ account: "7", words: { reply: "Reply", notSent: "Not sent yet." } });
+  await setWorkerNote({ account: "7", words });
   sent = [];
   post = async () => new Response("{}", { status: 202 });
   shown = [];
@@ -107,7 +109,21 @@ beforeEach(async () => {
   vi.stubGlobal("clearTimeout", () => {});
   serveNotifications(scope as unknown as ServiceWorkerGlobalScope);
 });
-afterEach(() => vi.unstubAllGlobals());
+afterEach(() => {
+  vi.unstubAllGlobals();
+  vi.restoreAllMocks();
+});
+
+const quota = () => new DOMException("no space", "QuotaExceededError");
+
+/** Lets only the worker's own database open, no outbox. */
+function refuseOutbox() {
+  const open = indexedDB.open.bind(indexedDB);
+  vi.spyOn(indexedDB, "open").mockImplementation((name, version) => {
+    if (name !== "hikyaku-worker") throw new DOMException("no access", "UnknownError");
+    return open(name, version);
+  });
+}
 
 /** Dispatches an event, and waits until the worker has handled it. */
 async function event(type: string, e: object) {
@@ -210,7 +226,11 @@ describe("an answer to a notification", () => {
     event("notificationclick", {
       action: "reply",
       reply,
-      notification: { close: () => {}, title: "aki", data: { conversation: "c1" } },
+      notification: {
+        close: () => {},
+        title: "aki",
+        data: shown.at(-1)?.data ?? { conversation: "c1" },
+      },
     });
   const outbox = async () => {
     const storage = await openStorage("7");
@@ -254,6 +274,38 @@ describe("an answer to a notification", () => {
     expect(await outbox()).toMatchObject([{ id: sent[0]!.id, failed: "not_found" }]);
   });
 
+  describe.each([
+    ["the device is full", () => vi.spyOn(Storage.prototype, "save").mockRejectedValue(quota())],
+    ["the storage does not open", refuseOutbox],
+  ])("when %s", (_, fail) => {
+    it("is sent nevertheless", async () => {
+      fail();
+      await answer("see you");
+      expect(sent).toMatchObject([{ body: "see you" }]);
+      expect(shown).toEqual([]);
+    });
+
+    it.each([
+      ["cannot be sent", () => Promise.reject(new TypeError("offline"))],
+      ["is refused", async () => new Response("{}", { status: 404 })],
+    ])("is shown when it %s", async (_, f) => {
+      fail();
+      post = f;
+      await answer("see you");
+      expect(sent).toHaveLength(1);
+      expect(shown).toMatchObject([{ title: "aki", tag: "c1", body: "Not saved.\nsee you" }]);
+    });
+  });
+
+  it("is shown, and not sent, when nobody is written for any more", async () => {
+    await push(message);
+    await setWorkerNote(null);
+    await answer("see you");
+    expect(calls).toEqual([]);
+    expect(shown).toMatchObject([{ title: "aki", tag: "c1", body: "Not saved.\nsee you" }]);
+    expect(shown[0]).not.toHaveProperty("actions");
+  });
+
   it("without a text opens the conversation", async () => {
     await answer("  ");
     expect(opened).toEqual(["https://chat.example/below/c/c1"]);
@@ -287,6 +339,14 @@ describe("pushsubscriptionchange", () => {
       newSubscription: subscription("given"),
     });
     expect(calls[0]).toBe("PUT /below/api/v1/push/subscription given");
+  });
+
+  it("registers nothing when there is nobody to act for", async () => {
+    await setWorkerNote(null);
+    await event("pushsubscriptionchange", { oldSubscription: subscription("old") });
+    expect(calls).toEqual([]);
+    await event("pushsubscriptionchange", { newSubscription: subscription("given") });
+    expect(calls).toEqual(["unsubscribe given"]);
   });
 
   it.each([401, 412])("unsubscribes when nobody, or somebody else, is logged in: %d", async (status) => {

@@ -7,6 +7,10 @@ import { getWorkerNote, type WorkerNote } from "../src/sync/workernote";
 
 type Payload = { title?: string; body?: string; conversation?: string };
 
+/** What a notification remembers: with the words for an answer that comes when nobody is
+ * written for any more. */
+type Data = { conversation?: string; notKept?: string };
+
 /** A page that answers: the conversation that it shows, null while it shows none. */
 type Place = { conversation: string | null };
 
@@ -35,9 +39,11 @@ export function serveNotifications(scope: ServiceWorkerGlobalScope) {
   scope.addEventListener("notificationclick", (e: ReplyEvent) => {
     e.notification.close();
     const { title } = e.notification;
-    const { conversation } = (e.notification.data ?? {}) as Payload;
+    const { conversation, notKept } = (e.notification.data ?? {}) as Data;
     const text = e.reply?.trim();
-    e.waitUntil(conversation && text ? reply(conversation, text, title) : openConversation(conversation));
+    e.waitUntil(
+      conversation && text ? reply(conversation, text, title, notKept) : openConversation(conversation),
+    );
   });
   scope.addEventListener("pushsubscriptionchange", (e) => e.waitUntil(renewSubscription(e as ChangeEvent)));
 
@@ -53,7 +59,7 @@ export function serveNotifications(scope: ServiceWorkerGlobalScope) {
     const options: Options = {
       body,
       icon: new URL("icon-192.png", root).href,
-      data: { conversation },
+      data: { conversation, notKept: note?.words.notKept } satisfies Data,
       ...(conversation ? { tag: conversation, renotify: true } : {}),
       ...(note ? { actions: [{ action: "reply", type: "text", title: note.words.reply }] } : {}),
     };
@@ -84,31 +90,50 @@ export function serveNotifications(scope: ServiceWorkerGlobalScope) {
   }
 
   /** Sends an answer as the outbox of a page does: it is on the device, under its id,
-   * before the server has it, and the next page sends it again when it could not be sent. */
-  async function reply(conversation: string, body: string, title: string) {
+   * before the server has it, and the next page sends it again when it could not be sent.
+   * A text that is neither sent nor on the device is shown to who has written it. */
+  async function reply(conversation: string, body: string, title: string, notKept = "") {
     const note = await getNote();
-    if (!note) return openConversation(conversation);
+    const outcome = note ? await send(note, conversation, body) : "lost";
+    if (outcome === "sent") return;
+    const words = outcome === "kept" ? note?.words.notSent : (note?.words.notKept ?? notKept);
+    await show(title, `${words}\n${body}`.trim(), conversation);
+  }
+
+  async function send(note: WorkerNote, conversation: string, body: string) {
     const at = Date.now();
     const message: StoredMessage = { id: v7(), order: at, conversation, body, replyTo: 0, at };
     const storage = await openStorage(note.account).catch(() => null);
+    const save = async (m: StoredMessage) => {
+      try {
+        await storage?.save(m);
+        return storage !== null;
+      } catch {
+        return false; // the device is full
+      }
+    };
     try {
-      await storage?.save(message);
+      let kept = await save(message);
       const path = `/conversations/${conversation}/messages`;
       const answer = await call(note, "POST", path, { id: message.id, body }).catch(() => null);
-      if (answer?.ok) return await storage?.delete(message.id);
+      if (answer?.ok) {
+        await storage?.delete(message.id).catch(() => {}); // a page sends it once more, under its id
+        return "sent";
+      }
       if (answer && [400, 403, 404, 409, 413].includes(answer.status)) {
         const problem = (await answer.json().catch(() => ({}))) as { code?: string };
-        await storage?.save({ ...message, failed: problem.code ?? "invalid" });
+        kept = (await save({ ...message, failed: problem.code ?? "invalid" })) || kept;
       }
+      return kept ? "kept" : "lost";
     } finally {
       storage?.close();
     }
-    await show(title, `${note.words.notSent}\n${body}`, conversation);
   }
 
   /** The browser has ended the subscription, and may have made a new one. */
   async function renewSubscription({ oldSubscription, newSubscription }: ChangeEvent) {
     const note = await getNote();
+    if (!note) return void (await newSubscription?.unsubscribe());
     const subscription =
       newSubscription ?? (await subscribe(note, oldSubscription?.options.applicationServerKey));
     const { endpoint, keys } = subscription.toJSON();
@@ -119,18 +144,18 @@ export function serveNotifications(scope: ServiceWorkerGlobalScope) {
     if ([401, 403, 404, 412].includes(response.status)) await subscription.unsubscribe();
   }
 
-  async function subscribe(note: WorkerNote | undefined, key?: ArrayBuffer | null) {
+  async function subscribe(note: WorkerNote, key?: ArrayBuffer | null) {
     const applicationServerKey =
       key ?? ((await (await call(note, "GET", "/push")).json()) as { public_key: string }).public_key;
     return registration.pushManager.subscribe({ userVisibleOnly: true, applicationServerKey });
   }
 
-  function call(note: WorkerNote | undefined, method: string, path: string, body?: unknown) {
+  function call(note: WorkerNote, method: string, path: string, body?: unknown) {
     return fetch(new URL("api/v1" + path, root), {
       method,
       credentials: "same-origin",
       headers: {
-        ...(note ? { "Hikyaku-Account": note.account } : {}),
+        "Hikyaku-Account": note.account,
         ...(body ? { "Content-Type": "application/json" } : {}),
       },
       ...(body ? { body: JSON.stringify(body) } : {}),

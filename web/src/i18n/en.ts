@@ -122,6 +122,7 @@ export const en = {
   deleted: "Message deleted",
   reply: "Reply",
   replyNotSent: "Not sent yet. Open Hikyaku to see what became of it.",
+  replyNotKept: "Not sent, and not saved. This is what you wrote:",
   edit: "Edit",
   delete: "Delete",
   actions: "Message actions",

@@ -126,6 +126,7 @@ export const ja: Record<keyof typeof en, string> = {
   deleted: "メッセージは削除されました",
   reply: "返信",
   replyNotSent: "まだ送信されていません。Hikyaku を開いて確認してください。",
+  replyNotKept: "送信も保存もされていません。書いた内容:",
   edit: "編集",
   delete: "削除",
   actions: "メッセージの操作",

@@ -19,6 +19,7 @@ class FakeSubscription {
     return { endpoint: this.endpoint, keys: { p256dh: "point", auth: "secret" } };
   }
   async unsubscribe() {
+    if (this.browser.unsubscribeFails) throw new DOMException("push service not available", "NetworkError");
     this.ended = true;
     this.browser.calls.push("unsubscribe");
     this.browser.subscription = null;
@@ -32,7 +33,11 @@ class FakeBrowser {
   registration: object | undefined;
   shown: { tag: string; close(): void }[] = [];
   subscribeFails = false;
+  unsubscribeFails = false;
+  /** The worker while it is being installed; without it there is an active one. */
+  installing: (EventTarget & { state: string }) | undefined;
   listener: (e: unknown) => void = () => {};
+  activate = () => {};
   private count = 0;
 
   pushManager = {
@@ -52,15 +57,18 @@ class FakeBrowser {
   container = {
     register: async (url: URL) => {
       this.calls.push("register " + url.pathname);
-      return (this.registration = {
+      this.registration = {
+        active: this.installing ? null : {},
+        waiting: null,
+        installing: this.installing ?? null,
         pushManager: this.pushManager,
         getNotifications: async (f?: { tag: string }) => this.shown.filter((n) => !f || n.tag === f.tag),
-      });
+      };
+      if (!this.installing) this.activate();
+      return this.registration;
     },
     getRegistration: async () => this.registration,
-    get ready() {
-      return this.getRegistration();
-    },
+    ready: new Promise<object>((done) => (this.activate = () => done(this.registration!))),
     addEventListener: (_: string, f: (e: unknown) => void) => (this.listener = f),
   };
 
@@ -165,7 +173,11 @@ describe("enable", () => {
     expect(browser.calls).toEqual(["register /sw.js", "subscribe"]);
     expect(await getWorkerNote()).toEqual({
       account: "aki",
-      words: { reply: "Reply", notSent: "Not sent yet. Open Hikyaku to see what became of it." },
+      words: {
+        reply: "Reply",
+        notSent: "Not sent yet. Open Hikyaku to see what became of it.",
+        notKept: "Not sent, and not saved. This is what you wrote:",
+      },
     });
     const used = new Uint8Array(browser.subscription!.options.applicationServerKey);
     expect(Buffer.from(used).toString("base64url")).toBe(key);
@@ -207,6 +219,31 @@ describe("enable", () => {
     expect(requests.filter((a) => a.startsWith("PUT"))).toEqual([]);
   });
 
+  it("reports that the worker could not be installed, and holds up nothing after it", async () => {
+    answerPermission("granted");
+    const worker = (browser.installing = Object.assign(new EventTarget(), { state: "installing" }));
+    const enabling = push.enable("aki");
+    const failed = expect(enabling).rejects.toMatchObject({ code: "push" });
+    await vi.waitFor(() => expect(browser.calls).toEqual(["register /sw.js"]), { timeout: 30_000 });
+    worker.state = "redundant";
+    worker.dispatchEvent(new Event("statechange"));
+    await failed;
+    await push.disable("aki");
+    expect(state()).toBe("off");
+  });
+
+  it("waits for the worker's installation", async () => {
+    answerPermission("granted");
+    const worker = (browser.installing = Object.assign(new EventTarget(), { state: "installing" }));
+    const enabling = push.enable("aki");
+    await vi.waitFor(() => expect(browser.calls).toEqual(["register /sw.js"]), { timeout: 30_000 });
+    worker.state = "activated";
+    worker.dispatchEvent(new Event("statechange"));
+    browser.activate();
+    await enabling;
+    expect(state()).toBe("on");
+  });
+
   it("leaves no subscription that the server does not know", async () => {
     answerPermission("granted");
     server = (method) => (method === "PUT" ? json(429, { code: "rate_limited" }) : defaultAnswer(method));
@@ -239,6 +276,51 @@ describe("disable", () => {
     await push.disable("aki");
     expect(browser.subscription).toBeNull();
     expect(state()).toBe("off");
+  });
+
+  it("has the worker silent before the server answers", async () => {
+    await enabled();
+    browser.show("c1");
+    let release = () => {};
+    server = async (method) => {
+      await new Promise<void>((done) => (release = done));
+      return defaultAnswer(method);
+    };
+    const off = push.disable("aki");
+    await vi.waitFor(() => expect(requests).toHaveLength(1), { timeout: 30_000 });
+    expect(browser.shown).toEqual([]);
+    expect(await getWorkerNote()).toBeUndefined();
+    browser.show("c2"); // pushed meanwhile
+    release();
+    await off;
+    expect(browser.shown).toEqual([]);
+  });
+
+  it("has the worker silent while an earlier task waits for the server", async () => {
+    await enabled();
+    browser.show("c1");
+    let release = () => {};
+    server = async (method) => {
+      if (method === "GET") await new Promise<void>((done) => (release = done));
+      return defaultAnswer(method);
+    };
+    const resuming = push.resume("aki");
+    await vi.waitFor(() => expect(requests).toEqual(["GET /api/v1/push"]), { timeout: 30_000 });
+    const off = push.disable("aki");
+    await vi.waitFor(() => expect(browser.shown).toEqual([]), { timeout: 30_000 });
+    expect(await getWorkerNote()).toBeUndefined();
+    release();
+    await Promise.all([resuming, off]);
+    expect(await getWorkerNote()).toBeUndefined();
+  });
+
+  it("has the worker silent when the browser cannot unsubscribe", async () => {
+    await enabled();
+    browser.show("c1");
+    browser.unsubscribeFails = true;
+    await expect(push.disable("aki")).rejects.toThrow("push service not available");
+    expect(browser.shown).toEqual([]);
+    expect(await getWorkerNote()).toBeUndefined();
   });
 
   it("finds a subscription that is still being made", async () => {

@@ -7,7 +7,7 @@ import { Problem, type RestClient } from "../net/rest";
 import { setWorkerNote } from "../sync/workernote";
 import { useApp } from "./app";
 import { navigate, useRoute } from "./route";
-import { getWorker, hasWorkers, registerWorker } from "./worker";
+import { getWorker, hasWorkers, registerWorker, whenActive } from "./worker";
 
 /** hidden: the installation does not push, or that is not known yet. */
 export type PushState = "hidden" | "unsupported" | "denied" | "off" | "on";
@@ -63,7 +63,8 @@ export class PushNotifications {
    * otherwise push until the push service reports that the subscription is gone. */
   async disable(user: string) {
     localStorage.removeItem(enabledFor);
-    await this.enqueue(async () => {
+    await this.end(async () => {
+      await silence(); // what an earlier task has begun
       const registration = await getRegistration();
       const subscription = await registration?.pushManager.getSubscription();
       if (subscription) await this.deleteSubscription(user, subscription.endpoint).catch(() => {});
@@ -84,7 +85,7 @@ export class PushNotifications {
 
   /** The session has ended: nothing more is shown. The server knows that itself. */
   suspend() {
-    return this.enqueue(async () => unsubscribe(await getRegistration()));
+    return this.end(async () => unsubscribe(await getRegistration()));
   }
 
   /** Closes the notifications of a conversation that is in view. */
@@ -92,6 +93,16 @@ export class PushNotifications {
     if (!localStorage.getItem(enabledFor)) return;
     const shown = await (await getRegistration())?.getNotifications({ tag: conversation });
     for (const n of shown ?? []) n.close();
+  }
+
+  /** Runs a task after which nothing is shown. The worker is silent at once: an earlier
+   * task may still wait for a server that does not answer. */
+  private end(task: () => Promise<void>) {
+    const silenced = silence();
+    return this.enqueue(async () => {
+      await silenced;
+      await task();
+    });
   }
 
   /** Runs tasks one after the other: a log-out while a log-in still subscribes
@@ -117,11 +128,11 @@ export class PushNotifications {
     let subscription: PushSubscription | null;
     let created = false;
     try {
-      await registerWorker();
-      const { pushManager } = await navigator.serviceWorker.ready;
+      const { pushManager } = await whenActive(await registerWorker());
       // The worker acts for the user as well.
       const { t } = currentTranslation();
-      await setWorkerNote({ account: user, words: { reply: t("reply"), notSent: t("replyNotSent") } });
+      const words = { reply: t("reply"), notSent: t("replyNotSent"), notKept: t("replyNotKept") };
+      await setWorkerNote({ account: user, words });
       subscription = await pushManager.getSubscription();
       // The installation may have new keys.
       if (subscription && !sameKey(subscription.options?.applicationServerKey, key)) {
@@ -150,10 +161,21 @@ export class PushNotifications {
 
 async function unsubscribe(registration: ServiceWorkerRegistration | undefined) {
   if (!registration) return;
+  await silence();
+  try {
+    const subscription = await registration.pushManager.getSubscription();
+    await subscription?.unsubscribe();
+  } finally {
+    await silence(); // what was shown meanwhile
+  }
+}
+
+/** Has the worker act for nobody, and closes its notifications, as far as the browser can. */
+async function silence() {
+  const registration = await getRegistration().catch(() => undefined);
+  if (!registration) return;
   await setWorkerNote(null).catch(() => {});
-  const subscription = await registration.pushManager.getSubscription();
-  await subscription?.unsubscribe();
-  for (const n of await registration.getNotifications()) n.close();
+  for (const n of await registration.getNotifications().catch(() => [])) n.close();
 }
 
 function decodeBase64Url(text: string): Uint8Array<ArrayBuffer> {

@@ -23,3 +23,21 @@ export function registerWorker(): Promise<ServiceWorkerRegistration> {
   // A copy in the browser's cache could be older than the page.
   return navigator.serviceWorker.register(new URL("sw.js", root()), { updateViaCache: "none" });
 }
+
+/** Waits for the worker of a registration; rejects when it cannot be installed, where the
+ * browser's own promise would never settle. */
+export function whenActive(registration: ServiceWorkerRegistration): Promise<ServiceWorkerRegistration> {
+  const { active, waiting, installing } = registration;
+  const { ready } = navigator.serviceWorker;
+  if (active) return ready;
+  const worker = waiting ?? installing;
+  const failed = new Promise<never>((_, reject) => {
+    const check = () => {
+      if (!worker || worker.state === "redundant")
+        reject(new Error("the page's service worker could not be installed; try again later"));
+    };
+    worker?.addEventListener("statechange", check);
+    check();
+  });
+  return Promise.race([ready, failed]);
+}

@@ -4,7 +4,7 @@ import { openDB, type DBSchema, type IDBPDatabase } from "idb";
 /** WorkerNote says whose notifications this browser shows, and with which words. */
 export type WorkerNote = {
   account: string;
-  words: { reply: string; notSent: string };
+  words: { reply: string; notSent: string; notKept: string };
 };
 
 interface Schema extends DBSchema {
