@@ -23,7 +23,7 @@ func (f *databaseFlags) url() (string, error) { return secret("database", f.Data
 type brokerFlags struct {
 	Broker     []string `help:"RabbitMQ: amqp://user:password@host:5672/vhost, once for each node." placeholder:"URL"`
 	BrokerFile string   `help:"File that holds --broker, one address in a line." placeholder:"FILE"`
-	Partitions int      `default:"4" help:"Number of queues that conversations are distributed over; the same in all processes of an installation, and never changed (${default})." placeholder:"N"`
+	Partitions int      `default:"4" help:"Number of queues that conversations are distributed over; the same in all processes of an installation; see docs/operations.md for how it is changed (${default})." placeholder:"N"`
 }
 
 func (f *brokerFlags) urls() ([]string, error) { return secrets("broker", f.Broker, f.BrokerFile) }

@@ -75,8 +75,11 @@ func open() (*timer, error) {
 		return nil, err
 	}
 	t.wait = func(fd uintptr) bool {
-		_, err := rawtcp.Read(fd, t.expired[:])
-		return err != unix.EAGAIN && err != unix.EINTR
+		for {
+			if _, err := rawtcp.Read(fd, t.expired[:]); err != unix.EINTR {
+				return err != unix.EAGAIN
+			}
+		}
 	}
 	return t, nil
 }

@@ -48,6 +48,9 @@ func New(files fs.FS, basePath string) (*UI, error) {
 			return err
 		}
 		if name == "index.html" {
+			if !bytes.Contains(b, []byte(base)) {
+				return fmt.Errorf("index.html has no %s, so it cannot say below which path it is served", base)
+			}
 			b = bytes.Replace(b, []byte(base), []byte(`<base href="`+basePath+`"`), 1)
 		}
 		u.files[name] = prepare(name, b)

@@ -210,6 +210,8 @@ test("keys reply, edit, copy, delete and open the menu, and the focus is never l
   await press(page, "Backspace");
   const dialog = page.getByRole("alertdialog");
   await dialog.waitFor();
+  await press(page, "Control+k"); // nothing opens over a question
+  assert.equal(await page.getByRole("combobox").count(), 0);
   await press(page, "Escape");
   await dialog.waitFor({ state: "detached" });
   await assertFocused(page, "an answer", "not deleted");
@@ -230,6 +232,11 @@ test("keys reply, edit, copy, delete and open the menu, and the focus is never l
   await assertFocused(page, "Message deleted", "deleted from the menu");
   await press(page, "ArrowUp");
   await assertFocused(page, "message 3.", "above it");
+  await press(page, "Enter");
+  await menu.waitFor();
+  await press(page, "Escape");
+  await menu.waitFor({ state: "detached" });
+  await assertFocused(page, "message 3.", "after a menu in which nothing is chosen");
 
   // With others arriving, and a message of one's own that gets stored while it has the focus.
   for (let i = 0; i < 5; i++) await s.write(`news ${i}`);

@@ -41,8 +41,8 @@ const (
 // are redelivered.
 //
 // Subscriptions call add while their channel lives, then drain, and forget when
-// nothing more comes by the channel. All methods but run are safe for
-// concurrent use.
+// nothing more comes by the channel. These, stale and backlog are safe for concurrent
+// use.
 type batcher struct {
 	batcherConfig
 	ready   batching.Signal // something waits, is over, or is to be acknowledged
@@ -56,8 +56,7 @@ type batcher struct {
 	over     sync.Cond // a call is over; its lock is mu
 	stopped  bool      // nothing more is handled
 	waiting  waitingParts
-	calls    int       // calls in progress with what comes for the first time
-	lastCall time.Time // when the last of them began
+	calls    []time.Time // begins of the calls in progress with what comes for the first time, in order
 	channels map[deliverer]*channel
 }
 
@@ -261,7 +260,7 @@ func (b *batcher) handleNew(ctx context.Context) {
 			return
 		}
 		// After the wait, so that what came meanwhile is in the batch as well.
-		parts, conversations := b.beginNew()
+		parts, end := b.beginNew()
 		if len(parts) == 0 {
 			slot.release(0)
 			continue
@@ -275,32 +274,33 @@ func (b *batcher) handleNew(ctx context.Context) {
 			}
 			slot.release(took)
 			b.retries.Add(failed, err) // before something that comes behind it may be handled
-			b.endNew(conversations)
+			end()
 		})
 	}
 }
 
-// next returns the item that has waited for the longest time if a call may begin now.
+// next returns the item that has waited for the longest time, of those that are not of a
+// conversation in a call, if a call may begin now.
 // Else it returns nil, and after how long one may begin though nothing else happens; 0
 // for never.
 func (b *batcher) next(now time.Time) (oldest *item, after time.Duration) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	slow := b.lastCall.Add(slowCall)
+	n := len(b.calls)
 	switch {
-	case b.waiting.free == 0 || b.calls >= b.Concurrency:
+	case b.waiting.free == 0 || n >= b.Concurrency:
 		return nil, 0
-	case b.calls == 0 || b.waiting.free >= fullBatch || !now.Before(slow):
+	case n == 0 || b.waiting.free >= fullBatch || now.Sub(b.calls[n-1]) >= slowCall:
 		return b.waiting.oldest().item, 0
 	}
-	return nil, slow.Sub(now)
+	return nil, b.calls[n-1].Add(slowCall).Sub(now)
 }
 
 // beginNew begins a call with what waits and is not behind something that is tried
-// again. It returns the conversations in it, too, and nothing if there is nothing.
-func (b *batcher) beginNew() ([]part, []chat.ConversationID) {
+// again. It returns what ends it, too, and nothing if there is nothing.
+func (b *batcher) beginNew() (parts []part, end func()) {
 	b.mu.Lock()
-	parts := b.waiting.take(b.MaxBatch)
+	parts = b.waiting.take(b.MaxBatch)
 	b.mu.Unlock()
 	parts = b.retries.Admit(parts)
 	if len(parts) == 0 {
@@ -308,18 +308,17 @@ func (b *batcher) beginNew() ([]part, []chat.ConversationID) {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.calls++
-	b.lastCall = time.Now()
-	return parts, b.waiting.begin(parts)
-}
-
-// endNew ends a call with these conversations.
-func (b *batcher) endNew(conversations []chat.ConversationID) {
-	b.mu.Lock()
-	b.calls--
-	b.waiting.end(conversations)
-	b.mu.Unlock()
-	b.ready.Notify()
+	began := time.Now()
+	b.calls = append(b.calls, began)
+	conversations := b.waiting.begin(parts)
+	return parts, func() {
+		b.mu.Lock()
+		at := slices.Index(b.calls, began)
+		b.calls = slices.Delete(b.calls, at, at+1)
+		b.waiting.end(conversations)
+		b.mu.Unlock()
+		b.ready.Notify()
+	}
 }
 
 // backlog returns how many messages are not done: they wait, for the first time or to

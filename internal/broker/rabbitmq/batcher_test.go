@@ -148,6 +148,11 @@ func TestHungCallStopsOneConversation(t *testing.T) {
 		synctest.Wait()
 		first := deliver(b, ch, message(3, "3"))
 		next("another conversation, while the first try hangs", "3", maxCounted)
+		time.Sleep(maxCounted) // the call that hangs has no slot any more
+		for _, body := range []string{"4", "5"} {
+			deliver(b, ch, message(3, body))
+			next("and once more", body, 0)
+		}
 		time.Sleep(hangs) // the second try hangs
 		synctest.Wait()
 		behind := deliver(b, ch, message(1, "behind"))

@@ -273,6 +273,9 @@ var ErrNoDeadLetter = errors.New("there is no dead letter with this id; hikyaku 
 // store when that is confirmed. A worker decides about it anew, and recognizes a
 // message that was stored meanwhile. It fails with [ErrNoDeadLetter] when the id is unknown.
 func (s *DeadLetterStore) Requeue(ctx context.Context, id string) error {
+	if err := s.checkPartitions(); err != nil {
+		return err
+	}
 	// All are read before the first is published: its next dead letter is not one
 	// of them.
 	var found []amqp.Delivery
@@ -299,6 +302,24 @@ func (s *DeadLetterStore) Requeue(ctx context.Context, id string) error {
 			if err := d.Ack(false); err != nil {
 				return fmt.Errorf("remove the dead letter, which was requeued: %w", err)
 			}
+		}
+		return nil
+	})
+}
+
+// checkPartitions fails when more partitions are in use than the store was told of: a
+// message would go to another one's queue, and its conversation to two workers. Queues
+// that are left of another number have no consumers.
+func (s *DeadLetterStore) checkPartitions() error {
+	return withNewChannel(s.conn, func(ch *amqp.Channel) error {
+		q, err := ch.QueueDeclarePassive(queueName(s.partitions), true, false, false, false, nil)
+		switch {
+		case hasCode(err, amqp.NotFound):
+			return nil
+		case err != nil:
+			return fmt.Errorf("look for the queue %s: %w", queueName(s.partitions), err)
+		case q.Consumers > 0 || q.Messages > 0:
+			return fmt.Errorf("--partitions: the installation has more than %d; give the number that its processes have", s.partitions)
 		}
 		return nil
 	})

@@ -97,6 +97,14 @@ func TestDeadLetters(t *testing.T) {
 	if err := store.Requeue(t.Context(), nonsense); err == nil {
 		t.Error("what cannot be decoded was requeued")
 	}
+	fewer, err := rabbitmq.OpenDeadLetterStore(t.Context(), cfg.URLs, cfg.Partitions-1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = fewer.Close() })
+	if err := fewer.Requeue(t.Context(), id); err == nil || !strings.Contains(err.Error(), "--partitions") {
+		t.Errorf("requeued to the queues of fewer partitions: %v", err)
+	}
 	mu.Lock()
 	refuse = false
 	mu.Unlock()

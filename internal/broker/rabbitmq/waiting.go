@@ -28,8 +28,16 @@ func (w *waitingParts) add(p part) {
 	}
 }
 
-// oldest returns the part that has waited for the longest time. There must be one.
-func (w *waitingParts) oldest() part { return w.parts[0] }
+// oldest returns the part that has waited for the longest time, of those that are of no
+// conversation in a call. There must be one.
+func (w *waitingParts) oldest() part {
+	for _, p := range w.parts {
+		if _, is := w.inCall[p.conversation()]; !is {
+			return p
+		}
+	}
+	panic("nothing that could be handled waits")
+}
 
 // take removes and returns up to n parts, the oldest first, of conversations that are in
 // no call.

@@ -3,8 +3,8 @@
 //
 // Everything of a conversation that waits stays behind what could not be handled,
 // so that the conversation keeps its order. Whoever receives deliveries has the
-// queue admit them, handles what it admitted, one batch at a time, and puts what
-// failed into the queue, which tries it again beside.
+// queue admit them, handles what it admitted, one batch of a conversation at a time, and
+// puts what failed into the queue, which tries it again beside.
 //
 // There are two kinds of failures. When a handler leaves single conversations
 // undecided, each of them waits for itself, longer with each failure. When a whole

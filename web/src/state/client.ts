@@ -1,7 +1,7 @@
 import { Problem, RestClient } from "../net/rest";
 import type { WebSocketLike } from "../net/socket";
 import type { Installation, User } from "../protocol/types";
-import { copyOwner, discardCopies, noteCopy } from "../sync/copydatabase";
+import { copyOwner, discardCopies, discardCopy, noteCopy } from "../sync/copydatabase";
 import { DeviceStorage } from "../sync/devicestorage";
 import { deleteDiscarded, discardStorage, openStorage } from "../sync/storage";
 import { openTabs } from "../sync/tabs";
@@ -198,10 +198,13 @@ export class Client {
       tabs: openTabs(me.id),
       dial: this.dial,
       copyLocks: locks,
-      onCopyFailed: () => void discardCopies().catch(warnNotDeleted),
-      onConnected: (id) => {
+      onCopyFailed: () => void discardCopy(me.id).catch(warnNotDeleted),
+      onConnected: (user, id) => {
         if (this.session !== session) return;
-        this.grant = { user: me, session: id };
+        // A page that was loaded without the server has what the device had noted of them.
+        this.store.setState((s) => ({ me: user, users: { ...s.users, [user.id]: user } }));
+        this.lastUser = user;
+        this.grant = { user, session: id };
         if (copyOwner()?.user.id === me.id) noteCopy(this.grant);
         if (!this.store.getState().installation) void this.refreshInstallation();
       },

@@ -128,6 +128,8 @@ export class OfflineCopy {
    * conversations knows them. */
   async timeline(id: string): Promise<Timeline | undefined> {
     const kept = await this.try((db) => db.messages(id));
+    // After a backup was restored on the server, numbers mean other messages.
+    if ((await this.try((db) => db.epoch())) !== this.epoch) return undefined;
     const c = this.options.store.getState().conversations[id];
     if (!kept || !c || kept.rev < c.rev) return undefined;
     return { messages: kept.messages, hasBefore: kept.hasBefore, hasAfter: false, rev: kept.rev };

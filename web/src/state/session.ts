@@ -36,7 +36,7 @@ export type SessionOptions = {
   /** Called when what is kept to be read offline cannot be kept up to date. */
   onCopyFailed?: () => void;
   /** Called with each connection: by which of the account's sessions the browser has it. */
-  onConnected: (session: string) => void;
+  onConnected: (user: User, session: string) => void;
   /** Called when the server has ended the session. */
   onRevoked: () => void;
   /** Called when the browser turns out to be logged in as somebody else. */
@@ -70,6 +70,8 @@ export class Session {
   private readonly outbox: Outbox;
   private readonly drafts: Drafts;
   private readonly copy: OfflineCopy | undefined;
+  /** Whether what the device has kept was shown. */
+  private restored = false;
   private readonly messageListeners = new Set<(m: Message) => void>();
   private readonly ended = new AbortController();
   private readonly store: AppStore;
@@ -127,7 +129,7 @@ export class Session {
           options.onOtherAccount();
           return;
         }
-        options.onConnected(hello.session);
+        options.onConnected(hello.user, hello.session);
         clock.set(hello.time);
         this.sync.connected(hello.epoch);
         this.copy?.connected(hello.epoch);
@@ -137,7 +139,7 @@ export class Session {
         this.users.refresh();
       },
       onFrame: (f) => this.sync.handleFrame(f),
-      isInView: () => document.visibilityState === "visible",
+      isInView: isVisible,
       cursor: () => this.sync.cursor,
       onTerminated: onRevoked,
       onFailed: () => void this.askWhyFailed().catch(() => {}),
@@ -169,8 +171,9 @@ export class Session {
 
   /** Shows what the device has kept, unless the server has told more already. */
   private async restore() {
-    const list = this.store.getState().ready ? null : await this.copy?.load();
+    const list = this.restored || this.store.getState().ready ? null : await this.copy?.load();
     if (!list || this.ended.signal.aborted) return;
+    this.restored = true;
     this.users.restore(list.users);
     this.sync.restore(list);
   }
@@ -193,6 +196,7 @@ export class Session {
   reconnectNow() {
     this.socket.reconnectNow();
     this.outbox.attended();
+    void this.outbox.load(); // an answer to a notification, which the worker could not send
     this.users.refresh();
     if (isVisible()) this.copy?.attended();
   }

@@ -72,14 +72,18 @@ export async function discardCopies(except?: string) {
   const users = noteKeys(notePrefix).map((key) => key.slice(notePrefix.length));
   await Promise.all(
     users.map(async (user) => {
-      const key = notePrefix + user;
-      if (user === except && getNote(key)) return;
-      setNote(key, "");
-      await deleteDB(databaseOf(user));
-      // Unless the account has logged in meanwhile.
-      if (getNote(key) === "") deleteNote(key);
+      if (user !== except || !getNote(notePrefix + user)) await discardCopy(user);
     }),
   );
+}
+
+/** Deletes what the device has kept of an account. */
+export async function discardCopy(user: string) {
+  const key = notePrefix + user;
+  setNote(key, "");
+  await deleteDB(databaseOf(user));
+  // Unless the account has logged in meanwhile.
+  if (getNote(key) === "") deleteNote(key);
 }
 
 /** CopyDatabase is the copy of an account. Its methods throw when the browser fails or has
@@ -118,6 +122,11 @@ export class CopyDatabase {
 
   messages(conversation: string): Promise<CopiedMessages | undefined> {
     return this.db.get("messages", conversation);
+  }
+
+  /** Returns the epoch of what is kept, "" for nothing. */
+  async epoch(): Promise<string> {
+    return (await this.db.get("epoch", "epoch")) ?? "";
   }
 
   /** Returns the epoch, the conversations and the sizes of their messages. */

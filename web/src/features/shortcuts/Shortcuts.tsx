@@ -19,7 +19,7 @@ export function Shortcuts() {
       const action = e.isComposing || e.defaultPrevented ? undefined : actionOf("page", e);
       if (!action || (action === "showShortcuts" && takesText(e.target))) return;
       e.preventDefault(); // also where nothing opens: the browser would leave the page
-      const inTheWay = document.querySelector("[role=dialog], [role=menu]");
+      const inTheWay = document.querySelector("[role=dialog], [role=alertdialog], [role=menu]");
       setOpen((now) => (now === action ? null : inTheWay ? now : action));
     };
     document.addEventListener("keydown", onKeyDown);

@@ -88,16 +88,25 @@ function placeFor(button: Element, menu: HTMLElement | null) {
 
 /** The menu of the message whose button was pressed. */
 export function MessageMenu({ menu, onOpen, ...rest }: Props) {
+  /** Whether what was chosen takes the focus elsewhere. */
+  const leaves = useRef(false);
+  const onOpenChange = (open: boolean) => {
+    if (!open) return;
+    leaves.current = false;
+    onOpen();
+  };
   return (
-    <Menu.Root handle={menu} onOpenChange={(open) => open && onOpen()}>
-      {({ payload }) => payload && <OpenMessageMenu menu={menu} subject={payload} {...rest} />}
+    <Menu.Root handle={menu} onOpenChange={onOpenChange}>
+      {({ payload }) =>
+        payload && <OpenMessageMenu menu={menu} subject={payload} leaves={leaves} {...rest} />
+      }
     </Menu.Root>
   );
 }
 
-type OpenProps = Omit<Props, "onOpen"> & { subject: MenuSubject };
+type OpenProps = Omit<Props, "onOpen"> & { subject: MenuSubject; leaves: RefObject<boolean> };
 
-function OpenMessageMenu({ menu, timeline, subject, onReply, onEdit, onDelete }: OpenProps) {
+function OpenMessageMenu({ menu, timeline, subject, leaves, onReply, onEdit, onDelete }: OpenProps) {
   const { t } = useTranslation();
   const popup = useRef<HTMLDivElement>(null);
   const { conversation, seq } = subject.message;
@@ -109,8 +118,6 @@ function OpenMessageMenu({ menu, timeline, subject, onReply, onEdit, onDelete }:
     if (isDeleted) menu.close();
   }, [menu, isDeleted]);
   const button = () => document.getElementById(actionsId(seq));
-  /** Whether what was chosen takes the focus elsewhere. */
-  const leaves = useRef(false);
   const leave = (choose: (m: Message) => void) => {
     leaves.current = true;
     choose(message);
