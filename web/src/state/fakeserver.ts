@@ -57,7 +57,13 @@ export class FakeServer {
   /** Opens that connection, by default for the account that it is meant for. */
   hello(time = Date.now(), user = this.dialed, session = "s1") {
     const limits = { heartbeat_ms: 4000, in_flight: 10 };
-    this.socket.receive({ t: "hello", user: { id: user, name: "aki", display_name: "Aki" }, session, limits, time });
+    this.socket.receive({
+      t: "hello",
+      user: { id: user, name: "aki", display_name: "Aki" },
+      session,
+      limits,
+      time,
+    });
   }
 }
 
