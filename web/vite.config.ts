@@ -11,6 +11,8 @@ export default defineConfig({
     // The .gitkeep in it lets Go build without the page.
     emptyOutDir: false,
     sourcemap: false,
+    // All browsers that run the page know modulepreload.
+    modulePreload: { polyfill: false },
     // What is loaded when, for the test of its size and for bench-page.
     manifest: "assets/manifest.json",
   },

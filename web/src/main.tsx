@@ -1,7 +1,7 @@
 import { StrictMode } from "react";
 import { createRoot } from "react-dom/client";
 import "./app.css";
-import "./i18n";
+import { loadPreferredLanguage } from "./i18n";
 import "./state/theme";
 import { App } from "./features/App";
 import { dialGateway } from "./net/socket";
@@ -17,12 +17,14 @@ answerServiceWorker();
 followVisibleHeight();
 const client = new Client(useApp, dialGateway, openAccountTabs());
 
-createRoot(document.getElementById("root")!).render(
-  <StrictMode>
-    <ClientContext value={client}>
-      <App />
-    </ClientContext>
-  </StrictMode>,
+void loadPreferredLanguage().then(() =>
+  createRoot(document.getElementById("root")!).render(
+    <StrictMode>
+      <ClientContext value={client}>
+        <App />
+      </ClientContext>
+    </StrictMode>,
+  ),
 );
 
 // Later than everything that the page shows at first: the worker loads all that it keeps.

@@ -1,11 +1,13 @@
 // @vitest-environment jsdom
 import { act, cleanup, fireEvent, render, screen } from "@testing-library/react";
-import { setLanguage, type Language } from "../i18n";
-import { afterEach, beforeEach, expect, it, vi } from "vitest";
+import { loadLanguage, setLanguage, type Language } from "../i18n";
+import { afterEach, beforeAll, beforeEach, expect, it, vi } from "vitest";
 import "../i18n";
 import { initialState, useApp, type AppState } from "../state/app";
 import { ClientContext } from "../state/context";
 import { StatusBanner } from "./StatusBanner";
+
+beforeAll(() => loadLanguage("ja"));
 
 const client = { reconnectNow: vi.fn() };
 const said = () => screen.getByRole("status").textContent;

@@ -1,9 +1,11 @@
 // @vitest-environment jsdom
 import { act, renderHook } from "@testing-library/react";
-import { afterEach, describe, expect, it } from "vitest";
+import { afterEach, beforeAll, describe, expect, it } from "vitest";
 import { en } from "./en";
-import { setLanguage, useTranslation } from ".";
+import { loadLanguage, setLanguage, useTranslation } from ".";
 import { ja } from "./ja";
+
+beforeAll(() => loadLanguage("ja"));
 
 afterEach(() => setLanguage("en"));
 

@@ -2,7 +2,6 @@
 // docs/decisions/0014-texts.md tells why that is here and not a library's.
 import { create } from "zustand";
 import { en } from "./en";
-import { ja } from "./ja";
 
 const storageKey = "hikyaku-language";
 export const languages = { en: "English", ja: "日本語" } as const;
@@ -36,7 +35,15 @@ function translation(language: Language, texts: Record<string, string>): Transla
   return { t, i18n: { language } };
 }
 
-const translations = { en: translation("en", en), ja: translation("ja", ja) };
+/** English is there from the beginning, and stands for a language that cannot be loaded. */
+const translations = { en: translation("en", en) } as { en: Translation } & Partial<
+  Record<Language, Translation>
+>;
+
+/** Loads the texts of a language, unless they are there. */
+export async function loadLanguage(language: Language): Promise<void> {
+  if (!translations[language]) translations.ja = translation("ja", (await import("./ja")).ja);
+}
 
 function preferredLanguage(): Language {
   const saved = localStorage.getItem(storageKey);
@@ -49,16 +56,30 @@ document.documentElement.lang = useLanguage.getState().language;
 
 export function setLanguage(language: Language) {
   localStorage.setItem(storageKey, language);
-  document.documentElement.lang = language;
-  useLanguage.setState({ language });
+  const show = () => {
+    document.documentElement.lang = language;
+    useLanguage.setState({ language });
+  };
+  if (translations[language]) show();
+  else void loadLanguage(language).then(show, (e: unknown) => console.warn("no texts of the language", e));
+}
+
+/** Loads the texts of the page's language. It does not fail: without them it is English. */
+export async function loadPreferredLanguage(): Promise<void> {
+  const { language } = useLanguage.getState();
+  await loadLanguage(language).catch((e: unknown) => {
+    console.warn("no texts of the language", e);
+    document.documentElement.lang = "en";
+    useLanguage.setState({ language: "en" });
+  });
 }
 
 /** Returns what translates now, for what does not change with the language. */
 export function currentTranslation(): Translation {
-  return translations[useLanguage.getState().language];
+  return translations[useLanguage.getState().language] ?? translations.en;
 }
 
 /** Returns what translates into the page's language; the same functions while it is the same. */
 export function useTranslation(): Translation {
-  return translations[useLanguage((s) => s.language)];
+  return translations[useLanguage((s) => s.language)] ?? translations.en;
 }

@@ -1,9 +1,11 @@
 // @vitest-environment jsdom
 import { act, cleanup, renderHook } from "@testing-library/react";
-import { afterEach, expect, it, vi } from "vitest";
-import { setLanguage, type Language } from "../i18n";
+import { afterEach, beforeAll, expect, it, vi } from "vitest";
+import { loadLanguage, setLanguage, type Language } from "../i18n";
 import { Problem } from "../net/rest";
 import { useTask } from "./useTask";
+
+beforeAll(() => loadLanguage("ja"));
 
 afterEach(async () => {
   cleanup();

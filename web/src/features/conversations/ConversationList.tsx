@@ -1,6 +1,6 @@
 import { memo, useCallback, useState } from "react";
 import { useTranslation } from "../../i18n";
-import { useApp } from "../../state/app";
+import { failedElsewhere, useApp } from "../../state/app";
 import { addressOf, navigate } from "../../state/route";
 import { Avatar, Button } from "../../ui/controls";
 import { Icon } from "../../ui/icons";
@@ -10,9 +10,9 @@ import { MenuButton } from "../../ui/MenuButton";
 import { OneLine } from "../../ui/OneLine";
 import { Shortcuts } from "../shortcuts/Shortcuts";
 import { ConversationRows } from "./ConversationRows";
-import { FailedMessages } from "./FailedMessages";
 import type { NewKind } from "./NewConversation";
 
+const FailedMessages = lazily(() => import("./FailedMessages").then((m) => m.FailedMessages));
 const FindChannels = lazily(() => import("./FindChannels").then((m) => m.FindChannels));
 const NewConversation = lazily(() => import("./NewConversation").then((m) => m.NewConversation));
 const SettingsDialog = lazily(() => import("../settings/SettingsDialog").then((m) => m.SettingsDialog));
@@ -20,6 +20,7 @@ const SettingsDialog = lazily(() => import("../settings/SettingsDialog").then((m
 export const ConversationList = memo(function ConversationList({ selected }: { selected: string | null }) {
   const { t } = useTranslation();
   const me = useApp((s) => s.me)!;
+  const hasFailed = useApp((s) => failedElsewhere(s).length > 0);
   const [creating, setCreating] = useState<NewKind | null>(null);
   const [browsing, setBrowsing] = useState(false);
   const [settings, setSettings] = useState(false);
@@ -52,7 +53,7 @@ export const ConversationList = memo(function ConversationList({ selected }: { s
           <Icon name="plus" />
         </MenuButton>
       </header>
-      <FailedMessages />
+      {hasFailed && <FailedMessages />}
       <ConversationRows selected={selected} onCreate={createDirect} />
       <footer className="flex items-center gap-1 border-t border-line p-2">
         <button
