@@ -3,6 +3,7 @@ package app
 import (
 	"fmt"
 	"net/http"
+	"net/url"
 	"path"
 	"regexp"
 	"slices"
@@ -42,7 +43,8 @@ func belowBasePath(base string, next http.Handler) http.Handler {
 		case strings.HasPrefix(r.URL.Path, base):
 			below.ServeHTTP(w, r)
 		case r.URL.Path+"/" == base:
-			http.Redirect(w, r, base, http.StatusPermanentRedirect)
+			to := url.URL{Path: base, RawQuery: r.URL.RawQuery}
+			http.Redirect(w, r, to.String(), http.StatusPermanentRedirect)
 		default:
 			next.ServeHTTP(w, r)
 		}

@@ -26,7 +26,7 @@ func TestBelowBasePath(t *testing.T) {
 	}))
 	for path, want := range map[string]string{
 		"/chat/": "/", "/chat/api/v1/me": "/api/v1/me", "/api/v1/me": "/api/v1/me", "/healthz": "/healthz",
-		"/": "/", "/chatter": "/chatter", "/chat": "to /chat/",
+		"/": "/", "/chatter": "/chatter", "/chat": "to /chat/", "/chat?a=b": "to /chat/?a=b",
 	} {
 		w := httptest.NewRecorder()
 		h.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, path, nil))

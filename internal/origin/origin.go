@@ -63,11 +63,13 @@ func (p *Policy) CheckSocket(r *http.Request) *chat.Error {
 // refuse logs what came in, once a minute at most: the page may be the installation's
 // own, behind a proxy that asks for it under another name.
 func (p *Policy) refuse(r *http.Request) *chat.Error {
-	origin := r.Header.Get("Origin")
 	p.refused.Do(func() {
 		p.log.WarnContext(r.Context(), "a page was refused: its address is not the one that this server is asked for; "+
 			"if it is your own page, have the proxy pass on the Host header, or add the page's origin to --origins",
-			"origin", origin, "host", r.Host, "path", r.URL.Path)
+			"origin", clip(r.Header.Get("Origin")), "host", clip(r.Host), "path", clip(r.URL.Path))
 	})
-	return chat.Refuse(chat.CodeOriginRefused, "", "pages of other addresses may not do this, and the server is asked for as %s; if that is not its name, have the proxy pass on the Host header, or set --origins", r.Host)
+	return chat.Refuse(chat.CodeOriginRefused, "", "pages of other addresses may not do this, and the server is asked for as %s; if that is not its name, have the proxy pass on the Host header, or set --origins", clip(r.Host))
 }
+
+// clip bounds what anybody may write into a log or an answer.
+func clip(s string) string { return s[:min(len(s), 255)] }

@@ -13,8 +13,9 @@ import (
 // the widths of characters; katakana are hiragana. So "siobhan" is in the form of
 // "Siobhán", and "たなか" in that of "ﾀﾅｶ".
 //
-// The stores keep the folded forms of names. A change here comes with a migration in
-// both that folds them anew.
+// The stores keep the folded forms of names, and their skeletons (package username),
+// which are made of these. A change here comes with migrations in both that make both
+// anew: storetx.Refold and storetx.Reskeleton.
 func Fold(text string) string {
 	folded := cases.Fold().String(norm.NFKC.String(text))
 	var b strings.Builder

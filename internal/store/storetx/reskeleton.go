@@ -14,9 +14,9 @@ import (
 // after [username.Skeleton] has changed. version is its number; mark is the prefix of
 // a numbered parameter.
 //
-// Names that were different before and look alike now keep their accounts: the first
-// of them has the skeleton, so that there is no further one, and the others keep
-// theirs. It may be repeated after it was interrupted, and there is nothing to undo.
+// Names that were different before and look alike now keep their accounts: one of them
+// has the skeleton, so that there is no further one, and the others keep theirs. It may
+// be repeated after it was interrupted, and there is nothing to undo.
 func Reskeleton(version int64, mark string) *goose.Migration {
 	return goose.NewGoMigration(version, &goose.GoFunc{RunDB: func(ctx context.Context, db *sql.DB) error {
 		for {
@@ -36,6 +36,7 @@ func Reskeleton(version int64, mark string) *goose.Migration {
 // have another skeleton now.
 func reskeletonAll(ctx context.Context, db *sql.DB, mark string) (changed int64, err error) {
 	list := fmt.Sprintf("SELECT id, name, skeleton FROM users WHERE id > %s1 ORDER BY id LIMIT %d", mark, refoldBatch)
+	taken := fmt.Sprintf("SELECT 1 FROM users WHERE skeleton = %s1", mark)
 	update := fmt.Sprintf("UPDATE users SET skeleton = %[1]s1 WHERE id = %[1]s2 AND NOT EXISTS (SELECT 1 FROM users WHERE skeleton = %[1]s1)", mark)
 	for after := int64(-1); ; {
 		names, err := readNames(ctx, db, list, after)
@@ -50,6 +51,10 @@ func reskeletonAll(ctx context.Context, db *sql.DB, mark string) (changed int64,
 			}
 			result, err := db.ExecContext(ctx, update, skeleton, n.id)
 			if err != nil {
+				// Somebody may have registered at that moment.
+				if one := 0; db.QueryRowContext(ctx, taken, skeleton).Scan(&one) == nil {
+					continue
+				}
 				return changed, err
 			}
 			rows, err := result.RowsAffected()
