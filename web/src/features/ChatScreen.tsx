@@ -6,6 +6,7 @@ import { navigate, useRoute } from "../state/route";
 import { loadPreviews } from "../text/usePreview";
 import { announce, Announcer } from "../ui/Announcer";
 import { Button } from "../ui/controls";
+import { whenIdle } from "../state/idle";
 import { lazily, loadAhead } from "../ui/lazily";
 import { Logo } from "../ui/Logo";
 import { ConversationList } from "./conversations/ConversationList";
@@ -29,8 +30,8 @@ export function ChatScreen() {
 
   const isOpen = route.conversation !== null || route.administration !== null;
   return (
-    <div className="flex h-full flex-col">
-      <main className="flex min-h-0 flex-1 flex-col">
+    <>
+      <main className="flex h-full flex-col">
         <StatusBanner />
         <div className="flex min-h-0 flex-1">
           <div
@@ -57,14 +58,8 @@ export function ChatScreen() {
       </main>
       {route.join && <JoinDialog token={route.join} />}
       <MessageAnnouncer />
-    </div>
+    </>
   );
-}
-
-/** Calls f when the page has drawn and has nothing to do. */
-function whenIdle(f: () => void) {
-  if ("requestIdleCallback" in window) requestIdleCallback(f);
-  else setTimeout(f, 1000); // Safari
 }
 
 function OpenConversation({ id }: { id: string }) {

@@ -33,6 +33,15 @@ describe("MarkSender", () => {
     expect(sent).toEqual([{ t: "mark", conversation: "d", read: 5, received: 6 }]);
   });
 
+  it("sends at once when the person leaves, and not once more", () => {
+    const { marks, sent } = open();
+    marks.markRead("d", 5);
+    marks.leave();
+    expect(sent).toMatchObject([{ t: "mark", conversation: "d", read: 5 }]);
+    vi.advanceTimersByTime(300);
+    expect(sent).toHaveLength(1);
+  });
+
   it("ignores what was read before, and conversations that are not there", () => {
     const { marks, sent } = open();
     marks.markRead("d", 3);

@@ -58,6 +58,11 @@ export class MarkSender {
     this.flush();
   }
 
+  /** The person looks elsewhere: perhaps the page is gone in a moment. */
+  leave() {
+    this.flush();
+  }
+
   /** The list of conversations is complete: what the server does not know of them
    * is told again, and what has come with it is told as received. */
   listed() {

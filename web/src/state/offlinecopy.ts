@@ -12,6 +12,8 @@ import type { Applied } from "../sync/syncstate";
 import type { Timeline } from "../sync/timeline";
 import { Timers } from "../sync/timers";
 import { byActivity, type AppState, type AppStore } from "./app";
+import { answered } from "../sync/answered";
+import { whenIdle } from "./idle";
 
 /** How many messages of a conversation are kept, and how many conversations: those with
  * the latest activity. */
@@ -29,7 +31,7 @@ const batchSize = 25;
 const maxRefreshed = 50;
 const refreshDelay = 500;
 
-/** How long the database may take for a task; a browser can leave one unanswered. */
+/** How long the database may take for a task, in milliseconds. */
 const requestTimeout = 10_000;
 
 /** What of a conversation was written. */
@@ -166,7 +168,7 @@ export class OfflineCopy {
       whenIdle(() => {
         this.isScheduled = false;
         void this.write();
-      }),
+      }, writeDelay),
     );
   }
 
@@ -313,7 +315,7 @@ export class OfflineCopy {
     const order = byActivity(this.options.store.getState().conversations).filter((c) => this.stale.has(c.id));
     for (const c of order.slice(maxRefreshed)) this.stale.delete(c.id);
     const next = order[0];
-    if (next) this.timers.after(refreshDelay, () => whenIdle(() => void this.refresh(next.id)));
+    if (next) this.timers.after(refreshDelay, () => whenIdle(() => void this.refresh(next.id), writeDelay));
   }
 
   private async refresh(id: string) {
@@ -351,7 +353,7 @@ export class OfflineCopy {
     if (this.isStopped) return undefined;
     const database = (this.database ??= CopyDatabase.open(this.options.account));
     try {
-      return await timed(database.then(f));
+      return await answered(database.then(f), requestTimeout);
     } catch (e) {
       if (!this.isStopped) {
         console.warn("nothing is kept to be read offline until the page is loaded again", e);
@@ -362,22 +364,4 @@ export class OfflineCopy {
       return undefined;
     }
   }
-}
-
-async function timed<T>(request: Promise<T>): Promise<T> {
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  const timeout = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error("the database does not answer")), requestTimeout);
-  });
-  try {
-    return await Promise.race([request, timeout]);
-  } finally {
-    clearTimeout(timer);
-  }
-}
-
-/** Calls f when the page has nothing else to do. */
-function whenIdle(f: () => void) {
-  if (typeof requestIdleCallback === "undefined") f();
-  else requestIdleCallback(f, { timeout: writeDelay });
 }

@@ -203,6 +203,7 @@ export class Session {
 
   /** The person looks elsewhere, or the page is closed. */
   leave() {
+    this.marks.leave();
     void this.copy?.leave();
   }
 

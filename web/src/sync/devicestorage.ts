@@ -1,14 +1,14 @@
 import type { Draft, DraftTable } from "./drafts";
 import type { Storage, StoredMessage } from "./storage";
 import { Timers } from "./timers";
+import { answered } from "./answered";
 
 /** How long a database that has failed rests before it is opened again; the time
  * doubles with each attempt. */
 const firstDelay = 2000;
 const maxDelay = 60_000;
 
-/** How long reading or writing may take. A browser can leave it unanswered, as while a
- * page that it has frozen is in the middle of a transaction. */
+/** How long reading or writing may take, in milliseconds. */
 const requestTimeout = 5000;
 
 /** Writes what is not known to be in the database. */
@@ -93,7 +93,7 @@ export class DeviceStorage {
     const storage = this.storage;
     if (!storage) throw new Error("the database is not open");
     try {
-      return await this.timed(f(storage));
+      return await answered(f(storage), requestTimeout);
     } catch (e) {
       this.failed(storage, e);
       throw e;
@@ -108,24 +108,12 @@ export class DeviceStorage {
 
   private async apply(storage: Storage, key: string, write: Write) {
     try {
-      await this.timed(write(storage));
+      await answered(write(storage), requestTimeout);
     } catch (e) {
       this.failed(storage, e);
       return;
     }
     if (this.pending.get(key) === write) this.pending.delete(key);
-  }
-
-  private async timed<T>(request: Promise<T>): Promise<T> {
-    let timer: ReturnType<typeof setTimeout> | undefined;
-    const timeout = new Promise<never>((_, reject) => {
-      timer = setTimeout(() => reject(new Error("the database does not answer")), requestTimeout);
-    });
-    try {
-      return await Promise.race([request, timeout]);
-    } finally {
-      clearTimeout(timer);
-    }
   }
 
   private failed(storage: Storage, e: unknown) {

@@ -1,6 +1,7 @@
 import { useCallback, useState } from "react";
 import { useTranslation } from "../../i18n";
 import type { Message, Summary } from "../../protocol/types";
+import type { OutboxMessage } from "../../sync/outbox";
 import { useApp } from "../../state/app";
 import { useSession } from "../../state/context";
 import { navigate } from "../../state/route";
@@ -12,6 +13,7 @@ import { useQuestion } from "../../ui/useQuestion";
 import { Composer, maxQuoted } from "../composer/Composer";
 import { focusComposer } from "../composer/focus";
 import { PeopleCards } from "../people/PeopleCards";
+import { discardQuestion } from "../discardQuestion";
 import { useConversationName, useDisplayName } from "../useDisplayName";
 import { usePresenceText } from "../usePresenceText";
 import { messageElement } from "./MessageMenu";
@@ -55,6 +57,10 @@ export function ConversationView({ conversation: c }: { conversation: Summary })
       }),
     [ask, messages, t],
   );
+  const askToDiscard = useCallback(
+    (m: OutboxMessage) => ask(discardQuestion(t, () => messages.discard(m.id))),
+    [ask, messages, t],
+  );
   const editLast = () => {
     const last = useApp
       .getState()
@@ -96,6 +102,7 @@ export function ConversationView({ conversation: c }: { conversation: Summary })
         onReply={reply}
         onEdit={edit}
         onDelete={askToDelete}
+        onDiscard={askToDiscard}
       />
       <TypingIndicator conversation={c.id} />
       <Composer conversation={c} onSent={() => setSends((n) => n + 1)} onEditLast={editLast} />

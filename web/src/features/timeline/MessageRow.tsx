@@ -11,8 +11,6 @@ import { Icon } from "../../ui/icons";
 import { refusalText } from "../../ui/problem";
 import { OneLine } from "../../ui/OneLine";
 import { formatDateTime, formatTime } from "../../ui/time";
-import { useQuestion } from "../../ui/useQuestion";
-import { discardQuestion } from "../discardQuestion";
 import { PersonButton } from "../people/PeopleCards";
 import { useToday } from "../../ui/useToday";
 import { useDisplayName } from "../useDisplayName";
@@ -240,17 +238,18 @@ export function OutgoingRow({
   startsGroup,
   tabbable,
   me,
+  onDiscard,
   onJump,
 }: {
   message: OutboxMessage;
   startsGroup: boolean;
   tabbable: boolean;
   me: string;
+  onDiscard: (m: OutboxMessage) => void;
   onJump: (seq: number) => void;
 }) {
   const { t } = useTranslation();
   const { messages } = useSession();
-  const [dialog, ask] = useQuestion();
   const quoted = useQuoted(m.conversation, m.replyTo);
   const label = useLabel(me, m.at, quoted, t(m.state));
   return (
@@ -283,13 +282,12 @@ export function OutgoingRow({
               type="button"
               tabIndex={-1}
               className="font-medium underline"
-              onClick={() => ask(discardQuestion(t, () => messages.discard(m.id)))}
+              onClick={() => onDiscard(m)}
             >
               {t("discard")}
             </button>
           </span>
         )}
-        {dialog}
       </MessageLayout>
     </article>
   );

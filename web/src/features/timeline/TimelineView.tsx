@@ -15,6 +15,7 @@ import type { Message, Summary } from "../../protocol/types";
 import { unreadOf, useApp } from "../../state/app";
 import { useSession } from "../../state/context";
 import { getPlace, type Skipped } from "../../state/places";
+import type { OutboxMessage } from "../../sync/outbox";
 import { readByOthers, readerCount } from "../../sync/summary";
 import { Button } from "../../ui/controls";
 import { announce } from "../../ui/Announcer";
@@ -42,11 +43,20 @@ type Props = {
   onReply: (m: Message) => void;
   onEdit: (m: Message) => void;
   onDelete: (m: Message) => void;
+  onDiscard: (m: OutboxMessage) => void;
 };
 
 const noMessages: never[] = [];
 
-export function TimelineView({ conversation: c, subject, sends, onReply, onEdit, onDelete }: Props) {
+export function TimelineView({
+  conversation: c,
+  subject,
+  sends,
+  onReply,
+  onEdit,
+  onDelete,
+  onDiscard,
+}: Props) {
   const { t, i18n } = useTranslation();
   const { conversations, timelines, marks: markSender } = useSession();
   const me = useApp((s) => s.me)!.id;
@@ -337,6 +347,7 @@ export function TimelineView({ conversation: c, subject, sends, onReply, onEdit,
                       startsGroup={row.startsGroup}
                       tabbable={row.key === focus.tabbable}
                       me={me}
+                      onDiscard={onDiscard}
                       onJump={onJump}
                     />
                   );

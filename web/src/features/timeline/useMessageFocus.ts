@@ -192,8 +192,11 @@ export function useMessageFocus(options: Options) {
       },
       [scroller],
     ),
-    /** Has the tab key come to the last message in view, wherever it was before. */
-    forget: useCallback(() => setCurrent(null), []),
+    /** Has the tab key come to the last message in view, wherever it was before, unless a
+     * message has the focus. */
+    forget: useCallback(() => {
+      if (!scroller.current?.contains(document.activeElement)) setCurrent(null);
+    }, [scroller]),
     /** Moves the focus to the last message as soon as it is there. */
     focusLast: () => {
       setHasFocus(true);
