@@ -192,7 +192,7 @@ func memberMetrics(cluster *stack.Cluster) (all []probe.Metrics) {
 // stackOptions returns what is chosen of a system of Hikyaku: limits that are never
 // reached, and what the flags say.
 func (c *benchSuite) stackOptions() stack.Options {
-	return stack.Options{Settings: append([]string{"HIKYAKU_RATE=100000", "HIKYAKU_BURST=100000"}, c.Set...)}
+	return stack.Options{Settings: append([]string{"HIKYAKU_RATE=100000", "HIKYAKU_BURST=100000", "HIKYAKU_REGISTRATIONS=100000"}, c.Set...)}
 }
 
 // start starts a system with limits that are never reached. For Hikyaku it

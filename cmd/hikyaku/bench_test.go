@@ -41,7 +41,7 @@ func serving(t *testing.T, dir string) (url string) {
 	ended := make(chan int, 1)
 	go func() {
 		ended <- run(ctx, []string{
-			"serve", "--listen", "127.0.0.1:0", "--data", filepath.Join(dir, "data"), "--hash-memory", "64", "--rate", "1000", "--burst", "1000",
+			"serve", "--listen", "127.0.0.1:0", "--data", filepath.Join(dir, "data"), "--hash-memory", "64", "--rate", "1000", "--burst", "1000", "--registrations", "1000",
 		}, nil, streams{in: strings.NewReader(""), out: out, err: out})
 	}()
 	t.Cleanup(func() {

@@ -204,7 +204,7 @@ func TestVariablesAreSettings(t *testing.T) {
 func TestOperatorWithoutABrowser(t *testing.T) {
 	ctx := t.Context()
 	dir := t.TempDir()
-	if r := hikyaku(ctx, t, "short\n", nil, "user", "add", "aki", "--data", dir); r.code != exitError || !strings.Contains(r.err, "8 characters") {
+	if r := hikyaku(ctx, t, "short\n", nil, "user", "add", "aki", "--data", dir); r.code != exitError || !strings.Contains(r.err, "10 characters") {
 		t.Errorf("a short password: %+v", r)
 	}
 	if r := hikyaku(ctx, t, "long enough\n", nil, "user", "add", "Aki", "--data", dir); r.code != exitOK || !strings.Contains(r.out, "aki (administrator)") {
@@ -212,6 +212,12 @@ func TestOperatorWithoutABrowser(t *testing.T) {
 	}
 	if r := hikyaku(ctx, t, "long enough\n", nil, "user", "add", "AKI", "--data", dir); r.code != exitError || !strings.Contains(r.err, "in use") {
 		t.Errorf("a name that is taken: %+v", r)
+	}
+	if r := hikyaku(ctx, t, "", nil, "user", "disable", "aki", "--data", dir); r.code != exitError || !strings.Contains(r.err, "last administrator") {
+		t.Errorf("the last administrator: %+v", r)
+	}
+	if r := hikyaku(ctx, t, "long enough\n", nil, "user", "add", "ben", "--admin", "--data", dir); r.code != exitOK || !strings.Contains(r.out, "ben (administrator)") {
+		t.Errorf("%+v", r)
 	}
 	if r := hikyaku(ctx, t, "", nil, "user", "disable", "aki", "--data", dir); r.code != exitOK {
 		t.Errorf("%+v", r)

@@ -18,6 +18,7 @@ type serveCommand struct {
 	Listen         string        `default:"127.0.0.1:8080" help:"Address and port to listen on (${default})." placeholder:"ADDR"`
 	Roles          []app.Role    `help:"Roles of this process: worker, gateway, api, push, ui (all)." placeholder:"ROLE"`
 	Registration   string        `default:"open" enum:"open,invitation,closed" help:"Who may register: open, invitation or closed (${default}). The first account can always be created; it is an administrator."`
+	Registrations  int           `default:"10" help:"Accounts that may be made from one network in a minute, and three times as many at once (${default})." placeholder:"N"`
 	Origins        []string      `help:"Origins of other web pages that may open sockets, such as https://chat.example.org." placeholder:"ORIGIN"`
 	TrustedProxies []string      `help:"Addresses and ranges of the proxies in front of this process whose forwarded client address is trusted." placeholder:"RANGE"`
 	BasePath       string        `default:"/" help:"Path below which a proxy serves the installation, such as /chat/ (${default})." placeholder:"PATH"`
@@ -65,7 +66,7 @@ func (c *serveCommand) config() (cfg app.Config, err error) {
 	limits.GoodbyeSpread = c.GoodbyeSpread
 	hashes.MemoryKiB, hashes.Concurrency = c.HashMemory, c.HashAtOnce
 	cfg = app.Config{
-		Listen: c.Listen, DebugListen: c.DebugListen, MetricsListen: c.MetricsListen, Roles: c.Roles, Registration: c.Registration, Origins: c.Origins, TrustedProxies: c.TrustedProxies,
+		Listen: c.Listen, DebugListen: c.DebugListen, MetricsListen: c.MetricsListen, Roles: c.Roles, Registration: c.Registration, Registrations: c.Registrations, Origins: c.Origins, TrustedProxies: c.TrustedProxies,
 		BasePath: c.BasePath,
 		Drain:    c.Drain, Version: version(), Data: c.Data,
 		Gateway: limits, Hash: hashes,

@@ -78,6 +78,8 @@ func (a *API) currentSession(ctx context.Context, _ *empty) (*sessionOutput, err
 	return &sessionOutput{Status: http.StatusOK, Body: &Me{User: wire.UserOf(u), Session: s.ID}}, nil
 }
 
+// register makes an account. What costs little is checked first: a password is hashed
+// only for who would get the account.
 func (a *API) register(ctx context.Context, in *body[RegisterBody]) (*grantOutput, error) {
 	b := in.Body
 	invitation, err := a.checkRegistration(ctx, b.Invitation)
@@ -95,18 +97,28 @@ func (a *API) register(ctx context.Context, in *body[RegisterBody]) (*grantOutpu
 	if err != nil {
 		return nil, err
 	}
-	if err := password.Check(b.Password); err != nil {
+	if err := password.Check(b.Password, name); err != nil {
 		return nil, err
 	}
-	hash, err := a.cfg.Hasher.Hash(ctx, b.Password)
+	wait, err := a.cfg.Registering.Take(ctx, clientNetwork(requestOf(ctx)))
 	if err != nil {
 		return nil, err
 	}
-	u, err := a.cfg.Store.CreateUser(ctx, store.NewUser{Name: name, Skeleton: skeleton, DisplayName: display, Password: hash}, invitation)
+	if wait > 0 {
+		return nil, rateLimited(wait, "registration", "too many accounts are made from this network; wait before the next one")
+	}
+	u := store.NewUser{Name: name, Skeleton: skeleton, DisplayName: display}
+	if err := a.cfg.Store.CheckUser(ctx, u, invitation); err != nil {
+		return nil, err
+	}
+	if u.Password, err = a.cfg.Hasher.Hash(ctx, b.Password); err != nil {
+		return nil, err
+	}
+	made, err := a.cfg.Store.CreateUser(ctx, u, invitation)
 	if err != nil {
 		return nil, err
 	}
-	return a.createSession(ctx, u, &b.Credentials)
+	return a.createSession(ctx, made, &b.Credentials)
 }
 
 func truncateRunes(s string, n int) string {
@@ -283,7 +295,8 @@ type changePasswordBody struct {
 
 func (a *API) changePassword(ctx context.Context, in *body[changePasswordBody]) (*empty, error) {
 	c := callerOf(ctx)
-	key := "name:" + c.user.Name
+	// Not the name's count, which anybody can raise.
+	key := "account:" + c.user.ID.String()
 	_, ok, _, err := a.verify(ctx, c.user.Name, in.Body.Old, key)
 	if err != nil {
 		return nil, err
@@ -294,8 +307,11 @@ func (a *API) changePassword(ctx context.Context, in *body[changePasswordBody]) 
 	if err := a.cfg.Throttle.Reset(ctx, key); err != nil {
 		return nil, err
 	}
-	if err := password.Check(in.Body.New); err != nil {
+	if err := password.Check(in.Body.New, c.user.Name); err != nil {
 		return nil, err
+	}
+	if in.Body.New == in.Body.Old {
+		return nil, chat.Refuse(chat.CodeConflict, "password", "the new password is the old one")
 	}
 	hash, err := a.cfg.Hasher.Hash(ctx, in.Body.New)
 	if err != nil {

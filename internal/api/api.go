@@ -18,7 +18,6 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
 	"github.com/hikyaku-chat/hikyaku/internal/cursor"
 	"github.com/hikyaku-chat/hikyaku/internal/origin"
-	"github.com/hikyaku-chat/hikyaku/internal/password"
 	"github.com/hikyaku-chat/hikyaku/internal/presence"
 	"github.com/hikyaku-chat/hikyaku/internal/store"
 	"github.com/hikyaku-chat/hikyaku/internal/submission"
@@ -62,6 +61,18 @@ type Throttle interface {
 	Cancel(ctx context.Context, keys ...string) error
 }
 
+// Hasher hashes passwords; see package password.
+type Hasher interface {
+	Hash(ctx context.Context, password string) (encoded string, err error)
+	Verify(ctx context.Context, encoded, password string) (ok, stale bool, err error)
+}
+
+// RegistrationLimiter limits how many accounts the people of a network make.
+type RegistrationLimiter interface {
+	// Take takes one token of a network, or returns how long to wait.
+	Take(ctx context.Context, network string) (wait time.Duration, err error)
+}
+
 // Presence returns whether users are online.
 type Presence interface {
 	States(ctx context.Context, users []chat.UserID) ([]presence.State, error)
@@ -75,8 +86,9 @@ type Config struct {
 	Announcer    Announcer
 	Auth         *auth.Authenticator
 	Cursors      *cursor.Sealer
-	Hasher       *password.Hasher
+	Hasher       Hasher
 	Throttle     Throttle
+	Registering  RegistrationLimiter
 	SendLimiter  submission.Limiter
 	Refuser      *submission.Refuser
 	Idempotency  *submission.IdempotencyCache // nil with a broker that confirms only what the store has accepted

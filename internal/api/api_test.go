@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/hikyaku-chat/hikyaku/internal/api"
@@ -80,11 +81,23 @@ type noopAnnouncer struct{}
 func (noopAnnouncer) Stored(context.Context, []chat.Outcome, func(int) bool) {}
 func (noopAnnouncer) Failed(context.Context, *chat.Submission, *chat.Error)  {}
 
+// countingHasher counts the passwords that are hashed.
+type countingHasher struct {
+	*password.Hasher
+	n atomic.Int64
+}
+
+func (h *countingHasher) Hash(ctx context.Context, password string) (string, error) {
+	h.n.Add(1)
+	return h.Hasher.Hash(ctx, password)
+}
+
 type fixture struct {
 	t         *testing.T
 	url       string
 	handler   http.Handler
 	checks    *hookedStore
+	hashed    *countingHasher
 	announced *announcements
 	store     store.Store
 }
@@ -126,9 +139,15 @@ func startWith(t *testing.T, cfg api.Config) *fixture {
 		cfg.Presence = localpresence.New(nil)
 	}
 	cfg.Auth, cfg.Cursors = auth.NewAuthenticator(auth.Config{Store: st, Logger: log}), cursor.NewSealer(st.Secret())
-	cfg.Hasher = hasher
+	f.hashed = &countingHasher{Hasher: hasher}
+	cfg.Hasher = f.hashed
 	if cfg.Throttle, err = throttle.New(throttle.Config{FreeFailures: 3}); err != nil {
 		t.Fatal(err)
+	}
+	if cfg.Registering == nil {
+		if cfg.Registering, err = throttle.NewLimiter(1000, 1000); err != nil {
+			t.Fatal(err)
+		}
 	}
 	if cfg.SendLimiter, err = throttle.NewLimiter(0.001, 10); err != nil {
 		t.Fatal(err)
@@ -232,7 +251,7 @@ func (c *client) refused(method, path string, body any, status int, code, field 
 func (f *fixture) register(name string) *client {
 	f.t.Helper()
 	c := &client{fixture: f}
-	g := c.ok("POST", "/register", object{"name": name, "password": "12345678"})
+	g := c.ok("POST", "/register", object{"name": name, "password": "correct horse"})
 	c.token = g["token"].(string)
 	c.id = g["user"].(map[string]any)["id"].(string)
 	return c
@@ -256,34 +275,37 @@ func TestAccounts(t *testing.T) {
 		status      int
 		code, field string
 	}{
-		{object{"name": "AKI", "password": "12345678"}, 409, "name_taken", "name"},
-		{object{"name": "\u0430ki", "password": "12345678"}, 409, "name_taken", "name"}, // Cyrillic а
-		{object{"name": "ak\u00ed", "password": "12345678"}, 409, "name_taken", "name"},
-		{object{"name": "syst\u00e9m", "password": "12345678"}, 409, "name_taken", "name"}, // reserved
-		{object{"name": "", "password": "12345678"}, 400, "invalid", "name"},
-		{object{"name": strings.Repeat("a", 33), "password": "12345678"}, 413, "too_large", "name"},
-		{object{"name": "ben", "password": "1234567"}, 400, "invalid", "password"},
+		{object{"name": "AKI", "password": "correct horse"}, 409, "name_taken", "name"},
+		{object{"name": "\u0430ki", "password": "correct horse"}, 409, "name_taken", "name"}, // Cyrillic а
+		{object{"name": "ak\u00ed", "password": "correct horse"}, 409, "name_taken", "name"},
+		{object{"name": "syst\u00e9m", "password": "correct horse"}, 409, "name_taken", "name"}, // reserved
+		{object{"name": "", "password": "correct horse"}, 400, "invalid", "name"},
+		{object{"name": strings.Repeat("a", 33), "password": "correct horse"}, 413, "too_large", "name"},
+		{object{"name": "ben", "password": "too short"}, 400, "invalid", "password"},
+		{object{"name": "ben", "password": "password 123"}, 422, "weak_password", "password"},
 		{object{"name": "ben"}, 400, "invalid", ""},
 		{object{"name": "ben", "password": 7}, 400, "invalid", "password"},
-		{object{"name": "ben", "password": "12345678", "colour": "red"}, 400, "invalid", "colour"},
+		{object{"name": "ben", "password": "correct horse", "colour": "red"}, 400, "invalid", "colour"},
 	} {
 		p := nobody.refused("POST", "/register", tt.body, tt.status, tt.code, tt.field)
-		if strings.Contains(fmt.Sprint(p), "1234567") {
+		if strings.Contains(fmt.Sprint(p), "correct h") {
 			t.Errorf("the password is repeated: %v", p)
 		}
 	}
-	unknown := nobody.refused("POST", "/login", object{"name": "nobody", "password": "12345678"}, 401, "unauthenticated", "")
-	wrong := nobody.refused("POST", "/login", object{"name": "aki", "password": "87654321"}, 401, "unauthenticated", "")
+	unknown := nobody.refused("POST", "/login", object{"name": "nobody", "password": "correct horse"}, 401, "unauthenticated", "")
+	wrong := nobody.refused("POST", "/login", object{"name": "aki", "password": "wrong horse"}, 401, "unauthenticated", "")
 	if unknown["detail"] != wrong["detail"] {
 		t.Errorf("%v tells more than %v", wrong, unknown)
 	}
 	nobody.refused("GET", "/me", nil, 401, "unauthenticated", "")
-	aki.refused("PUT", "/me/password", object{"old": "wrong one", "new": "abcdefgh"}, 403, "forbidden", "old")
-	other := nobody.ok("POST", "/login", object{"name": "ａｋｉ", "password": "12345678", "device": "phone"})
+	aki.refused("PUT", "/me/password", object{"old": "wrong one", "new": "battery staple"}, 403, "forbidden", "old")
+	other := nobody.ok("POST", "/login", object{"name": "ａｋｉ", "password": "correct horse", "device": "phone"})
 	if n := len(list(aki.ok("GET", "/sessions", nil))); n != 2 {
 		t.Errorf("%d sessions", n)
 	}
-	aki.ok("PUT", "/me/password", object{"old": "12345678", "new": "abcdefgh"})
+	aki.refused("PUT", "/me/password", object{"old": "correct horse", "new": "correct horse"}, 409, "conflict", "password")
+	aki.refused("PUT", "/me/password", object{"old": "correct horse", "new": "aki aki aki"}, 422, "weak_password", "password")
+	aki.ok("PUT", "/me/password", object{"old": "correct horse", "new": "battery staple"})
 	if got := f.announced.take(); got != "ended 1" {
 		t.Errorf("announced %q", got)
 	}
@@ -296,7 +318,7 @@ func TestAccounts(t *testing.T) {
 func TestCookie(t *testing.T) {
 	f := start(t, api.Open)
 	nobody := &client{fixture: f}
-	resp, out := nobody.request("POST", "/api/v1/register", object{"name": "aki", "password": "12345678", "cookie": true}, func(r *http.Request) {
+	resp, out := nobody.request("POST", "/api/v1/register", object{"name": "aki", "password": "correct horse", "cookie": true}, func(r *http.Request) {
 		r.Header.Set("X-Forwarded-Proto", "https")
 	})
 	c := resp.cookies[0]
@@ -317,7 +339,7 @@ func TestCookie(t *testing.T) {
 		t.Errorf("a page of another site: %d %v", resp.status, out)
 	}
 	// Who logs in over it ends it: nobody has its token any more.
-	resp, _ = nobody.request("POST", "/api/v1/login", object{"name": "aki", "password": "12345678", "cookie": true}, with("same-origin"))
+	resp, _ = nobody.request("POST", "/api/v1/login", object{"name": "aki", "password": "correct horse", "cookie": true}, with("same-origin"))
 	if resp.status != http.StatusOK {
 		t.Fatalf("log in again: %d", resp.status)
 	}
@@ -334,16 +356,72 @@ func TestRegistrationModes(t *testing.T) {
 	f := start(t, api.ByInvitation)
 	aki := f.register("aki") // the first needs none
 	nobody := &client{fixture: f}
-	nobody.refused("POST", "/register", object{"name": "ben", "password": "12345678"}, 403, "forbidden", "invitation")
-	nobody.refused("POST", "/register", object{"name": "ben", "password": "12345678", "invitation": "hky_guess"}, 403, "forbidden", "")
+	nobody.refused("POST", "/register", object{"name": "ben", "password": "correct horse"}, 403, "forbidden", "invitation")
+	nobody.refused("POST", "/register", object{"name": "ben", "password": "correct horse", "invitation": "hky_guess"}, 403, "forbidden", "")
 	i := aki.ok("POST", "/invitations", object{"max_uses": 1})
-	ben := nobody.ok("POST", "/register", object{"name": "ben", "password": "12345678", "invitation": i["token"]})
-	nobody.refused("POST", "/register", object{"name": "cem", "password": "12345678", "invitation": i["token"]}, 403, "forbidden", "")
+	ben := nobody.ok("POST", "/register", object{"name": "ben", "password": "correct horse", "invitation": i["token"]})
+	nobody.refused("POST", "/register", object{"name": "cem", "password": "correct horse", "invitation": i["token"]}, 403, "forbidden", "")
 	(&client{fixture: f, token: ben["token"].(string)}).refused("POST", "/invitations", object{}, 403, "forbidden", "")
 
 	closed := start(t, api.Closed)
 	closed.register("aki")
-	(&client{fixture: closed}).refused("POST", "/register", object{"name": "ben", "password": "12345678"}, 403, "forbidden", "registration")
+	(&client{fixture: closed}).refused("POST", "/register", object{"name": "ben", "password": "correct horse"}, 403, "forbidden", "registration")
+}
+
+// A password is hashed only for who gets the account.
+func TestRefusedRegistrationsCostLittle(t *testing.T) {
+	f := start(t, api.ByInvitation)
+	aki := f.register("aki")
+	invitation := aki.ok("POST", "/invitations", object{})["token"]
+	nobody := &client{fixture: f}
+	before := f.hashed.n.Load()
+	for _, tt := range []struct {
+		body   object
+		status int
+		code   string
+	}{
+		{object{"name": "ben", "password": "correct horse"}, 403, "forbidden"},
+		{object{"name": "ben", "password": "correct horse", "invitation": "hky_guess"}, 403, "forbidden"},
+		{object{"name": "aki", "password": "correct horse", "invitation": invitation}, 409, "name_taken"},
+		{object{"name": "\u0430ki", "password": "correct horse", "invitation": invitation}, 409, "name_taken"},
+		{object{"name": "b", "password": "correct horse", "invitation": invitation}, 400, "invalid"},
+		{object{"name": "ben", "password": "1234567890", "invitation": invitation}, 422, "weak_password"},
+	} {
+		nobody.refused("POST", "/register", tt.body, tt.status, tt.code, "")
+	}
+	if n := f.hashed.n.Load() - before; n != 0 {
+		t.Errorf("%d passwords were hashed for nothing", n)
+	}
+	nobody.ok("POST", "/register", object{"name": "ben", "password": "correct horse", "invitation": invitation})
+}
+
+// One network makes so many accounts, whatever becomes of them; others are not
+// concerned, nor is who logs in.
+func TestRegistrationIsLimited(t *testing.T) {
+	three, err := throttle.NewLimiter(0.001, 3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := startWith(t, api.Config{Registration: api.Open, Registering: three})
+	nobody := &client{fixture: f}
+	register := func(peer, name string) int {
+		return nobody.status(peer, "POST", "/register", object{"name": name, "password": "correct horse"})
+	}
+	for i, want := range []int{http.StatusCreated, http.StatusConflict, http.StatusCreated, http.StatusTooManyRequests} {
+		if got := register(fmt.Sprintf("[2001:db8::%x]:999", i), []string{"aki", "aki", "ben", "cem"}[i]); got != want {
+			t.Errorf("registration %d: %d, want %d", i, got, want)
+		}
+	}
+	hashed := f.hashed.n.Load()
+	if got := register("[2001:db8::1]:999", "cem"); got != http.StatusTooManyRequests || f.hashed.n.Load() != hashed {
+		t.Errorf("beyond the limit: %d, %d hashed", got, f.hashed.n.Load()-hashed)
+	}
+	if got := nobody.status("[2001:db8::1]:999", "POST", "/login", object{"name": "aki", "password": "correct horse"}); got != http.StatusOK {
+		t.Errorf("a log-in from there: %d", got)
+	}
+	if got := register("[2001:db8:0:1::1]:999", "cem"); got != http.StatusCreated {
+		t.Errorf("from another network: %d", got)
+	}
 }
 
 func TestConversations(t *testing.T) {
@@ -527,10 +605,10 @@ func TestAdministration(t *testing.T) {
 		t.Errorf("announced %q", got)
 	}
 	ben.refused("GET", "/me", nil, 401, "unauthenticated", "")
-	ben.refused("POST", "/login", object{"name": "ben", "password": "12345678"}, 401, "unauthenticated", "")
+	ben.refused("POST", "/login", object{"name": "ben", "password": "correct horse"}, 401, "unauthenticated", "")
 	aki.refused("POST", "/conversations", object{"kind": "direct", "user": ben.id}, 404, "not_found", "")
 	aki.ok("PATCH", "/admin/users/"+ben.id, object{"disabled": false, "admin": true})
-	(&client{fixture: f}).ok("POST", "/login", object{"name": "ben", "password": "12345678"})
+	(&client{fixture: f}).ok("POST", "/login", object{"name": "ben", "password": "correct horse"})
 }
 
 func TestDocuments(t *testing.T) {

@@ -35,7 +35,7 @@ func TestBatches(t *testing.T) {
 		t.Errorf("%v", me)
 	}
 	// Nobody logs in to one.
-	for _, password := range []string{"", "12345678"} {
+	for _, password := range []string{"", "correct horse"} {
 		(&client{fixture: f}).refused("POST", "/login", object{"name": "bench-a", "password": password}, 401, "unauthenticated", "")
 	}
 	batches := list(admin.ok("GET", "/admin/batches", nil))

@@ -1,10 +1,13 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
+	"maps"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -23,9 +26,17 @@ type Problem struct {
 	Title        string    `json:"title" doc:"the status in words"`
 	Status       int       `json:"status"`
 	Detail       string    `json:"detail" doc:"one sentence for people"`
-	Code         chat.Code `json:"code" enum:"invalid,too_large,not_found,forbidden,conflict,name_taken,unauthenticated,other_account,origin_refused,rate_limited,overloaded,unavailable,internal" doc:"for programs"`
+	Code         chat.Code `json:"code" doc:"for programs"`
 	Field        string    `json:"field,omitempty" doc:"the value at fault, or what the refusal is about"`
 	RetryAfterMS int64     `json:"retry_after_ms,omitempty" doc:"try again after this time"`
+}
+
+// TransformSchema implements huma.SchemaTransformer: it names the codes.
+func (*Problem) TransformSchema(_ huma.Registry, s *huma.Schema) *huma.Schema {
+	for _, code := range slices.Sorted(maps.Keys(statusOf)) {
+		s.Properties["code"].Enum = append(s.Properties["code"].Enum, code)
+	}
+	return s
 }
 
 // codeInternal is the code of errors that are not refusals.
@@ -59,6 +70,7 @@ var statusOf = map[chat.Code]int{
 	chat.CodeForbidden:       http.StatusForbidden,
 	chat.CodeConflict:        http.StatusConflict,
 	chat.CodeNameTaken:       http.StatusConflict,
+	chat.CodeWeakPassword:    http.StatusUnprocessableEntity,
 	chat.CodeUnauthenticated: http.StatusUnauthorized,
 	chat.CodeOtherAccount:    http.StatusPreconditionFailed,
 	chat.CodeOriginRefused:   http.StatusForbidden,
@@ -66,6 +78,18 @@ var statusOf = map[chat.Code]int{
 	chat.CodeOverloaded:      http.StatusServiceUnavailable,
 	chat.CodeUnavailable:     http.StatusServiceUnavailable,
 	codeInternal:             http.StatusInternalServerError,
+}
+
+// codeOf is the code of an error of huma's own, by its status; the others are invalid
+// values.
+var codeOf = map[int]chat.Code{
+	http.StatusUnauthorized:          chat.CodeUnauthenticated,
+	http.StatusForbidden:             chat.CodeForbidden,
+	http.StatusNotFound:              chat.CodeNotFound,
+	http.StatusRequestEntityTooLarge: chat.CodeTooLarge,
+	http.StatusTooManyRequests:       chat.CodeRateLimited,
+	http.StatusInternalServerError:   codeInternal,
+	http.StatusServiceUnavailable:    chat.CodeUnavailable,
 }
 
 func newProblem(code chat.Code, field, detail string) *Problem {
@@ -121,13 +145,7 @@ func writeProblem(w http.ResponseWriter, p *Problem) {
 // invalid JSON) as problems. The hook is global, so it is set once per process.
 var useProblems = sync.OnceFunc(func() {
 	huma.NewError = func(status int, msg string, errs ...error) huma.StatusError {
-		code := chat.CodeInvalid
-		for c, s := range statusOf {
-			if s == status && c != chat.CodeNameTaken && c != chat.CodeOverloaded && c != chat.CodeOriginRefused {
-				code = c
-			}
-		}
-		p := newProblem(code, "", msg)
+		p := newProblem(cmp.Or(codeOf[status], chat.CodeInvalid), "", msg)
 		if len(errs) == 0 || errs[0] == nil {
 			return p
 		}

@@ -59,7 +59,7 @@ func TestGuessingIsThrottled(t *testing.T) {
 	for range freeGuesses {
 		nobody.refused("POST", "/login", object{"name": "aki", "password": "wrong wrong"}, 401, "unauthenticated", "")
 	}
-	p := nobody.refused("POST", "/login", object{"name": "aki", "password": "12345678"}, 429, "rate_limited", "password")
+	p := nobody.refused("POST", "/login", object{"name": "aki", "password": "correct horse"}, 429, "rate_limited", "password")
 	if p["retry_after_ms"].(float64) <= 0 {
 		t.Errorf("%v", p)
 	}
@@ -80,7 +80,7 @@ func TestConcurrentGuesses(t *testing.T) {
 			return aki.status("192.0.2.1:999", "POST", "/login", object{"name": fmt.Sprint("nobody", i), "password": "wrong wrong"})
 		}},
 		"with a stolen session": {http.StatusForbidden, func(aki *client, _ int) int {
-			return aki.status("192.0.2.1:999", "PUT", "/me/password", object{"old": "wrong wrong", "new": "12345678"})
+			return aki.status("192.0.2.1:999", "PUT", "/me/password", object{"old": "wrong wrong", "new": "correct horse"})
 		}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -139,20 +139,23 @@ func TestAttemptsThatDoNotCount(t *testing.T) {
 	failing := func() error { return errors.New("the store is unavailable") }
 	f.checks.before.Store(&failing)
 	for range 2 * freeGuesses {
-		if got := login("12345678"); got != http.StatusInternalServerError {
+		if got := login("correct horse"); got != http.StatusInternalServerError {
 			t.Errorf("while the store is unavailable: %d", got)
 		}
-		if got := change("12345678", "abcdefgh"); got != http.StatusInternalServerError {
+		if got := change("correct horse", "battery staple"); got != http.StatusInternalServerError {
 			t.Errorf("while the store is unavailable: %d", got)
 		}
 	}
 	f.checks.before.Store(nil)
 	for range 2 * freeGuesses {
-		if got := login("12345678"); got != http.StatusOK {
+		if got := login("correct horse"); got != http.StatusOK {
 			t.Errorf("the right password: %d", got)
 		}
-		if got := change("12345678", "12345678"); got != http.StatusNoContent {
+		if got := change("correct horse", "battery staple"); got != http.StatusNoContent {
 			t.Errorf("the right old password: %d", got)
+		}
+		if got := change("battery staple", "correct horse"); got != http.StatusNoContent {
+			t.Errorf("back again: %d", got)
 		}
 	}
 	// Of the address, what others guessed stays through a success.
@@ -163,13 +166,24 @@ func TestAttemptsThatDoNotCount(t *testing.T) {
 		if i == freeGuesses-1 {
 			break
 		}
-		if got := login("12345678"); got != http.StatusOK {
+		if got := login("correct horse"); got != http.StatusOK {
 			t.Errorf("after guess %d: %d", i, got)
 		}
 	}
-	if got := login("12345678"); got != http.StatusTooManyRequests {
+	if got := login("correct horse"); got != http.StatusTooManyRequests {
 		t.Errorf("after all guesses: %d", got)
 	}
+}
+
+// Wrong guesses from elsewhere do not keep who is logged in from changing the
+// password, perhaps because of them.
+func TestGuessesFromElsewhereLeaveTheSessionAlone(t *testing.T) {
+	f := start(t, api.Open)
+	aki := f.register("aki")
+	for i := range 2 * freeGuesses {
+		aki.status(fmt.Sprintf("192.0.2.%d:999", i), "POST", "/login", object{"name": "aki", "password": "wrong wrong"})
+	}
+	aki.ok("PUT", "/me/password", object{"old": "correct horse", "new": "battery staple"})
 }
 
 func TestClientNetworks(t *testing.T) {

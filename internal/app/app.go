@@ -66,6 +66,7 @@ type backends struct {
 	throttle    api.Throttle      // of log-ins
 	auth        *auth.Authenticator
 	cursors     *cursor.Sealer
+	registering api.RegistrationLimiter      // the API's
 	sendLimiter submission.Limiter           // shared by the gateway and the API
 	refuser     *submission.Refuser          // shared by the gateway and the API
 	idempotency *submission.IdempotencyCache // shared too; nil when the broker confirms only what the store has accepted

@@ -100,6 +100,12 @@ func (a *App) openCluster(ctx context.Context) error {
 		return err
 	}
 	a.runUntilStop("rate limit of messages", sendLimiter.Run)
+	perSecond, burst := a.cfg.registrationRate()
+	registering, err := limits.Limiter("registrations", perSecond, burst)
+	if err != nil {
+		return err
+	}
+	a.runUntilStop("rate limit of registrations", registering.Run)
 	idempotency := submission.NewIdempotencyCache(st, a.log)
 	a.runUntilStop("look-up of client ids", idempotency.Run)
 	a.runUntilStop("watch of the epoch", func(ctx context.Context) {
@@ -115,7 +121,7 @@ func (a *App) openCluster(ctx context.Context) error {
 	})
 	a.backends = backends{
 		store: st, broker: queue, bus: b, presence: pres, announcer: announce.Load(),
-		throttle: guesses, sendLimiter: sendLimiter, idempotency: idempotency,
+		throttle: guesses, registering: registering, sendLimiter: sendLimiter, idempotency: idempotency,
 		pushQueue: queue.NotifyQueue(),
 		node:      nodeName(),
 		// Without the broker users can still read, and their clients keep what

@@ -46,10 +46,14 @@ func (a *App) openEmbedded(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	registering, err := throttle.NewLimiter(a.cfg.registrationRate())
+	if err != nil {
+		return err
+	}
 	pres := localpresence.New(nil)
 	a.backends = backends{
 		store: st, broker: queue, bus: b, presence: pres, announcer: fanout.NewAnnouncer(b, pres, st, a.log),
-		throttle: guesses, sendLimiter: sends,
+		throttle: guesses, registering: registering, sendLimiter: sends,
 		pushQueue: notifications,
 		node:      "embedded", standalone: true,
 		required: map[string]check{"store": st.Ping, "broker": queue.Ready},

@@ -21,7 +21,14 @@ func (c *Config) validateLimits() error {
 		limits.Validate(),
 		notifications.Validate(),
 		c.Hash.Validate(),
+		setting.Between("registrations", c.Registrations, 1, 1e6, "accounts that one network may make in a minute, such as 10"),
 	))
+}
+
+// registrationRate returns how many accounts one network may make each second in the
+// long run, and at once.
+func (c *Config) registrationRate() (perSecond float64, burst int) {
+	return float64(c.Registrations) / 60, 3 * c.Registrations
 }
 
 // flagged returns an error that begins with a flag instead of the setting's name.

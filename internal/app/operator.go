@@ -64,7 +64,7 @@ func (o *Operator) AddUser(ctx context.Context, name, display, secret string, ad
 	if display, err = chat.CleanDisplayName(display); err != nil {
 		return chat.User{}, err
 	}
-	hash, err := o.hash(ctx, secret)
+	hash, err := o.hash(ctx, canonical, secret)
 	if err != nil {
 		return chat.User{}, err
 	}
@@ -73,8 +73,8 @@ func (o *Operator) AddUser(ctx context.Context, name, display, secret string, ad
 	}, nil)
 }
 
-func (o *Operator) hash(ctx context.Context, secret string) (string, error) {
-	if err := password.Check(secret); err != nil {
+func (o *Operator) hash(ctx context.Context, name, secret string) (string, error) {
+	if err := password.Check(secret, name); err != nil {
 		return "", err
 	}
 	return o.hasher.Hash(ctx, secret)
@@ -139,7 +139,7 @@ func (o *Operator) SetPassword(ctx context.Context, name, secret string) error {
 	if err != nil {
 		return err
 	}
-	hash, err := o.hash(ctx, secret)
+	hash, err := o.hash(ctx, u.Name, secret)
 	if err != nil {
 		return err
 	}

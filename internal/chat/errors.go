@@ -25,6 +25,8 @@ const (
 	CodeConflict Code = "conflict"
 	// CodeNameTaken: the name, or one that looks like it, is in use.
 	CodeNameTaken Code = "name_taken"
+	// CodeWeakPassword: the password is among the first that are guessed.
+	CodeWeakPassword Code = "weak_password"
 	// CodeUnauthenticated: no valid session, or a wrong name or password.
 	CodeUnauthenticated Code = "unauthenticated"
 	// CodeOtherAccount: the request is meant for another account than the one that

@@ -14,7 +14,7 @@ const (
 	MaxDisplayName = 50       // characters
 	MinName        = 2        // characters of an account's name
 	MaxName        = 32       // characters of an account's name
-	MinPassword    = 8        // characters
+	MinPassword    = 10       // characters
 	MaxPassword    = 256      // bytes; limits the work of hashing
 	MaxInvited     = 100      // people added in one request
 	MaxMembers     = 50_000   // members of one conversation

@@ -12,7 +12,6 @@ import (
 	"fmt"
 	"strings"
 	"sync/atomic"
-	"unicode/utf8"
 
 	"golang.org/x/crypto/argon2"
 
@@ -25,8 +24,8 @@ import (
 type Config struct {
 	MemoryKiB   int // KiB of one hash, 8 to 4 Mi; default 19,456
 	Passes      int // over the memory, 1 to 1,000; default 2
-	Concurrency int // hashes computed at the same time, 1 to 1,000; default 4
-	MaxQueued   int // hashes that may wait, 1 to 1e6; default 64
+	Concurrency int // passwords verified at the same time, 1 to 1,000; default 4
+	MaxQueued   int // passwords that may wait for that, 1 to 1e6; default 64
 }
 
 // WithDefaults returns c with the default for each zero.
@@ -54,12 +53,13 @@ const (
 )
 
 // Hasher hashes and verifies passwords. It is safe for concurrent use.
+//
+// New passwords have a quarter of the capacity besides, so that people can log in
+// while strangers register.
 type Hasher struct {
-	memory, passes uint32
-	slots          chan struct{}
-	waiting        atomic.Int64
-	maxWaiting     int64
-	dummy          string
+	memory, passes   uint32
+	verified, hashed *queue
+	dummy            string
 }
 
 // NewHasher returns a hasher.
@@ -70,27 +70,17 @@ func NewHasher(cfg Config) (*Hasher, error) {
 	}
 	h := &Hasher{
 		memory: uint32(cfg.MemoryKiB), passes: uint32(cfg.Passes),
-		slots: make(chan struct{}, cfg.Concurrency), maxWaiting: int64(cfg.MaxQueued),
+		verified: newQueue(cfg.Concurrency, cfg.MaxQueued, "too many people log in at once; try again"),
+		hashed:   newQueue(max(cfg.Concurrency/4, 1), max(cfg.MaxQueued/4, 1), "too many people choose a password at once; try again"),
 	}
 	h.dummy = h.encode("there is no such account")
 	return h, nil
 }
 
-// Check returns a refusal unless a password is long enough and not too long.
-func Check(password string) error {
-	switch {
-	case utf8.RuneCountInString(password) < chat.MinPassword:
-		return chat.Refuse(chat.CodeInvalid, "password", "must have at least %d characters", chat.MinPassword)
-	case len(password) > chat.MaxPassword:
-		return chat.Refuse(chat.CodeTooLarge, "password", "may have %d bytes", chat.MaxPassword)
-	}
-	return nil
-}
-
 // Hash returns the encoded hash of a password with a new salt. It blocks while too
-// many hashes are computed, and returns a refusal when too many wait.
+// many are computed, and returns a refusal when too many wait.
 func (h *Hasher) Hash(ctx context.Context, password string) (string, error) {
-	release, err := h.acquire(ctx)
+	release, err := h.hashed.acquire(ctx)
 	if err != nil {
 		return "", err
 	}
@@ -101,9 +91,10 @@ func (h *Hasher) Hash(ctx context.Context, password string) (string, error) {
 // Verify reports whether a password matches an encoded hash, and whether the hash is
 // stale: its cost is not the configured one, so it should be replaced. An empty hash
 // matches no password. Verifying it takes as long as any other, so that the time does
-// not tell which accounts exist. It blocks like Hash.
+// not tell which accounts exist. It blocks while too many are verified, and returns a
+// refusal when too many wait.
 func (h *Hasher) Verify(ctx context.Context, encoded, password string) (ok, stale bool, err error) {
-	release, err := h.acquire(ctx)
+	release, err := h.verified.acquire(ctx)
 	if err != nil {
 		return false, false, err
 	}
@@ -121,17 +112,28 @@ func (h *Hasher) Verify(ctx context.Context, encoded, password string) (ok, stal
 	return ok, ok && (p.memory != h.memory || p.passes != h.passes), nil
 }
 
-// acquire waits for a free slot.
-func (h *Hasher) acquire(ctx context.Context) (release func(), err error) {
-	if h.waiting.Add(1) > h.maxWaiting+int64(cap(h.slots)) {
-		h.waiting.Add(-1)
-		return nil, chat.Refuse(chat.CodeOverloaded, "", "too many people log in at once; try again")
+// queue bounds how many hashes are computed at the same time, and how many wait.
+type queue struct {
+	slots   chan struct{}
+	entered atomic.Int64 // computed or waiting
+	max     int64        // of entered
+	refusal string
+}
+
+func newQueue(slots, waiting int, refusal string) *queue {
+	return &queue{slots: make(chan struct{}, slots), max: int64(slots + waiting), refusal: refusal}
+}
+
+func (q *queue) acquire(ctx context.Context) (release func(), err error) {
+	if q.entered.Add(1) > q.max {
+		q.entered.Add(-1)
+		return nil, chat.Refuse(chat.CodeOverloaded, "", "%s", q.refusal)
 	}
 	select {
-	case h.slots <- struct{}{}:
-		return func() { <-h.slots; h.waiting.Add(-1) }, nil
+	case q.slots <- struct{}{}:
+		return func() { <-q.slots; q.entered.Add(-1) }, nil
 	case <-ctx.Done():
-		h.waiting.Add(-1)
+		q.entered.Add(-1)
 		return nil, ctx.Err()
 	}
 }

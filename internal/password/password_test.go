@@ -55,17 +55,17 @@ func TestVerify(t *testing.T) {
 
 func TestQueueIsBounded(t *testing.T) {
 	h := newHasher(t, Config{Concurrency: 1, MaxQueued: 1})
-	release, err := h.acquire(t.Context())
+	release, err := h.verified.acquire(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	waits := make(chan error)
-	go func() { _, err := h.acquire(ctx); waits <- err }()
-	for h.waiting.Load() < 2 {
+	go func() { _, err := h.verified.acquire(ctx); waits <- err }()
+	for h.verified.entered.Load() < 2 {
 		runtime.Gosched()
 	}
-	if _, err := h.Hash(t.Context(), "x"); chat.CodeOf(err) != chat.CodeOverloaded {
+	if _, _, err := h.Verify(t.Context(), "", "x"); chat.CodeOf(err) != chat.CodeOverloaded {
 		t.Errorf("the third: %v", err)
 	}
 	cancel()
@@ -73,8 +73,32 @@ func TestQueueIsBounded(t *testing.T) {
 		t.Errorf("the second: %v", err)
 	}
 	release()
-	if _, err := h.Hash(t.Context(), "x"); err != nil {
+	if _, _, err := h.Verify(t.Context(), "", "x"); err != nil {
 		t.Errorf("after the release: %v", err)
+	}
+}
+
+// However many choose a password, those who have one are let in.
+func TestNewPasswordsLeaveRoom(t *testing.T) {
+	h := newHasher(t, Config{})
+	encoded, err := h.Hash(t.Context(), "correct horse")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range cap(h.hashed.slots) {
+		release, err := h.hashed.acquire(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer release()
+	}
+	given, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := h.Hash(given, "one more"); !errors.Is(err, context.Canceled) {
+		t.Fatalf("one more: %v", err)
+	}
+	if ok, _, err := h.Verify(t.Context(), encoded, "correct horse"); !ok || err != nil {
+		t.Errorf("a log-in: %v, %v", ok, err)
 	}
 }
 

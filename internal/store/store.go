@@ -84,6 +84,9 @@ type Accounts interface {
 	// invitation that is unknown, expired or used up is refused with
 	// CodeForbidden.
 	CreateUser(ctx context.Context, u NewUser, invitation []byte) (chat.User, error)
+	// CheckUser refuses what CreateUser would refuse now. It is for callers who have
+	// something to do first that is expensive; u.Password is not looked at.
+	CheckUser(ctx context.Context, u NewUser, invitation []byte) error
 	// CountUsers returns the number of accounts.
 	CountUsers(ctx context.Context) (int, error)
 	// Users returns accounts by id; unknown ones are left out.
@@ -98,7 +101,10 @@ type Accounts interface {
 	// AllUsers lists every account whose name or display name contains the text
 	// (caseless), disabled ones too, ordered by name, after the name given.
 	AllUsers(ctx context.Context, text, after string, limit int) ([]chat.User, error)
-	// UpdateUser changes the fields of c that are not nil.
+	// UpdateUser changes the fields of c that are not nil. It refuses with
+	// CodeConflict what would leave the installation without an administrator who
+	// is not disabled; this is decided in the transaction, so that of two
+	// administrators who take it from each other one stays.
 	UpdateUser(ctx context.Context, id chat.UserID, c UserChange) (chat.User, error)
 	// SetLastSeen records when a user's last device disconnected. The time never
 	// decreases.

@@ -20,7 +20,7 @@ let server;
 
 const conversations = (page) => page.getByRole("navigation", { name: "Conversations" });
 
-async function logIn(page, name, password = "12345678") {
+async function logIn(page, name, password = "correct horse") {
   await page.getByLabel("Name", { exact: true }).fill(name);
   await page.getByLabel("Password", { exact: true }).fill(password);
   await page.locator("form").getByRole("button", { name: "Log in" }).click();

@@ -187,7 +187,7 @@ test("a log-out deletes what is kept, and the next account sees nothing of it", 
   assert.deepEqual(await notes(aki.page), []);
 
   await aki.page.getByLabel("Name", { exact: true }).fill("cem");
-  await aki.page.getByLabel("Password").fill("12345678");
+  await aki.page.getByLabel("Password").fill("correct horse");
   await aki.page.getByRole("button", { name: "Log in", exact: true }).click();
   await openDirectConversation(aki.page, "ben");
   await sendMessage(aki.page, "of cem");

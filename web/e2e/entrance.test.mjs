@@ -90,7 +90,8 @@ test("refusals are told in the reader's language", async () => {
       "correct horse",
       "この名前、または似た名前（アクセント記号だけが違うものなど）は使われています。",
     ],
-    ["ben", "short", "パスワードは8文字以上です。"],
+    ["ben", "short", "パスワードは10文字以上です。"],
+    ["ben", "password123", "推測されやすいパスワードです。関係のない言葉をいくつか組み合わせてください。"],
     ["ben".repeat(20), "correct horse", "名前は32文字までです。"],
   ]) {
     await page.getByLabel("名前", { exact: true }).fill(name);

@@ -75,7 +75,7 @@ export class Server {
 
   /** Starts the process; again on the same port after kill. */
   async run() {
-    const args = ["serve", "--listen", `127.0.0.1:${this.port}`, "--data", this.data, "--hash-memory", "64", "--rate", "100000", "--burst", "100000", "--log-level", "error", ...this.flags]; // prettier-ignore
+    const args = ["serve", "--listen", `127.0.0.1:${this.port}`, "--data", this.data, "--hash-memory", "64", "--rate", "100000", "--burst", "100000", "--registrations", "100000", "--log-level", "error", ...this.flags]; // prettier-ignore
     const { child, exited, match } = await start(args, /is ready: open (http:\S+)\n/);
     this.process = child;
     this.exited = exited;
@@ -114,7 +114,7 @@ export class Server {
 
   /** Registers an account that uses the REST API. */
   async registerAccount(name) {
-    const g = await this.api("", "POST", "/register", { name, password: "12345678" });
+    const g = await this.api("", "POST", "/register", { name, password: "correct horse" });
     return { ...g.user, token: g.token };
   }
 }
@@ -176,7 +176,12 @@ async function freePort() {
 export class Cluster extends Server {
   static async start() {
     const s = new Cluster();
-    const settings = ["HIKYAKU_HASH_MEMORY=64", "HIKYAKU_RATE=100000", "HIKYAKU_BURST=100000"];
+    const settings = [
+      "HIKYAKU_HASH_MEMORY=64",
+      "HIKYAKU_RATE=100000",
+      "HIKYAKU_BURST=100000",
+      "HIKYAKU_REGISTRATIONS=100000",
+    ];
     const args = ["stack", "--port", "0", ...settings.flatMap((v) => ["--set", v])];
     const { child, exited, match } = await start(args, /open (http:\S+)/);
     s.process = child;

@@ -41,9 +41,12 @@ func collectUsers(rows pgx.Rows, err error) ([]chat.User, error) {
 	})
 }
 
-// firstAccountLock is the key of the advisory lock for the creation of the first
-// account, so that of two only one becomes admin.
-const firstAccountLock = 0x68696b79616b7501
+// Keys of advisory locks: for the creation of the first account, so that of two only
+// one becomes admin, and for taking that from somebody, so that one stays.
+const (
+	firstAccountLock   = 0x68696b79616b7501
+	administratorsLock = 0x68696b79616b7502
+)
 
 // HasAccounts reports whether there is an account. When there is none, it waits
 // for other transactions that create the first, and checks again.
@@ -66,6 +69,22 @@ func (t *tx) InsertAccount(as chat.User, u store.NewUser) (bool, error) {
 		as.ID, as.Name, u.Skeleton, as.DisplayName, textfold.Fold(as.Name), textfold.Fold(as.DisplayName), u.Password,
 		as.Admin, as.CreatedAt)
 	return n > 0, err
+}
+
+// NameTaken reports whether a name or its skeleton is in use.
+func (t *tx) NameTaken(u store.NewUser) (taken bool, err error) {
+	_, err = t.queryRow([]any{&taken}, `SELECT EXISTS (SELECT FROM users WHERE name = $1 OR skeleton = $2)`, u.Name, u.Skeleton)
+	return taken, err
+}
+
+// LockAdministrators reports whether there is an administrator who is not disabled,
+// and has others who ask wait.
+func (t *tx) LockAdministrators() (exist bool, err error) {
+	if _, err := t.exec(`SELECT pg_advisory_xact_lock($1)`, int64(administratorsLock)); err != nil {
+		return false, err
+	}
+	_, err = t.queryRow([]any{&exist}, `SELECT EXISTS (SELECT FROM users WHERE admin AND NOT disabled)`)
+	return exist, err
 }
 
 // CountUsers returns the number of accounts.
@@ -116,26 +135,24 @@ func (s *Store) AllUsers(ctx context.Context, text, after string, limit int) ([]
 	})
 }
 
-// UpdateUser changes an account; see the contract.
-func (s *Store) UpdateUser(ctx context.Context, id chat.UserID, ch store.UserChange) (chat.User, error) {
-	return change(ctx, s, "change an account", func(t *tx) (chat.User, error) {
-		var fold *string
-		if ch.DisplayName != nil {
-			f := textfold.Fold(*ch.DisplayName)
-			fold = &f
-		}
-		var r userRow
-		found, err := t.queryRow(r.fields(), `UPDATE users u SET display_name = coalesce($2, display_name), display_fold = coalesce($3, display_fold),
-			admin = coalesce($4, admin), disabled = coalesce($5, disabled), password = coalesce($6, password)
-			WHERE id = $1 RETURNING `+userColumns, id, ch.DisplayName, fold, ch.Admin, ch.Disabled, ch.Password)
-		if err := notFound(found, err, "account"); err != nil {
-			return chat.User{}, err
-		}
-		if ch.Disabled != nil && *ch.Disabled {
-			_, err = t.exec(`DELETE FROM sessions WHERE account = $1`, id)
-		}
-		return r.user(), err
-	})
+// UpdateAccount changes an account.
+func (t *tx) UpdateAccount(id chat.UserID, ch store.UserChange) (chat.User, error) {
+	var fold *string
+	if ch.DisplayName != nil {
+		f := textfold.Fold(*ch.DisplayName)
+		fold = &f
+	}
+	var r userRow
+	found, err := t.queryRow(r.fields(), `UPDATE users u SET display_name = coalesce($2, display_name), display_fold = coalesce($3, display_fold),
+		admin = coalesce($4, admin), disabled = coalesce($5, disabled), password = coalesce($6, password)
+		WHERE id = $1 RETURNING `+userColumns, id, ch.DisplayName, fold, ch.Admin, ch.Disabled, ch.Password)
+	if err := notFound(found, err, "account"); err != nil {
+		return chat.User{}, err
+	}
+	if ch.Disabled != nil && *ch.Disabled {
+		_, err = t.exec(`DELETE FROM sessions WHERE account = $1`, id)
+	}
+	return r.user(), err
 }
 
 // SetLastSeen records when a user's last device disconnected; see the contract.

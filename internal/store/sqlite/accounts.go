@@ -34,7 +34,7 @@ func (t *tx) InsertAccount(as chat.User, u store.NewUser) (bool, error) {
 // insertUser stores an account, of a batch unless that is nil. It reports whether
 // the name was free.
 func (t *tx) insertUser(as chat.User, u store.NewUser, batch any) (free bool, err error) {
-	taken, err := t.conn.queryRow(`SELECT 1 FROM users WHERE name = ? OR skeleton = ? LIMIT 1`, func(row) {}, u.Name, u.Skeleton)
+	taken, err := t.NameTaken(u)
 	if err != nil || taken {
 		return false, err
 	}
@@ -43,6 +43,16 @@ func (t *tx) insertUser(as chat.User, u store.NewUser, batch any) (free bool, er
 		as.ID, as.Name, u.Skeleton, as.DisplayName, textfold.Fold(as.Name), textfold.Fold(as.DisplayName), u.Password,
 		as.Admin, as.CreatedAt, batch)
 	return true, err
+}
+
+// NameTaken reports whether a name or its skeleton is in use.
+func (t *tx) NameTaken(u store.NewUser) (bool, error) {
+	return t.conn.queryRow(`SELECT 1 FROM users WHERE name = ? OR skeleton = ? LIMIT 1`, func(row) {}, u.Name, u.Skeleton)
+}
+
+// LockAdministrators reports whether there is an administrator who is not disabled.
+func (t *tx) LockAdministrators() (bool, error) {
+	return t.conn.queryRow(`SELECT 1 FROM users WHERE admin = 1 AND disabled = 0 LIMIT 1`, func(row) {})
 }
 
 // now returns the time of a change, in the precision of the store.
@@ -121,40 +131,38 @@ func (s *Store) AllUsers(ctx context.Context, text, after string, limit int) ([]
 	})
 }
 
-// UpdateUser changes an account; see the contract.
-func (s *Store) UpdateUser(ctx context.Context, id chat.UserID, ch store.UserChange) (chat.User, error) {
-	return change(ctx, s, "change an account", func(t *tx) (out chat.User, err error) {
-		found, err := t.conn.queryRow(`SELECT `+userColumns+` FROM users u WHERE u.id = ?`,
-			func(r row) { out = scanUser(r) }, id)
-		if err != nil {
-			return out, err
-		}
-		if !found {
-			return out, chat.NotFound("account")
-		}
-		if ch.DisplayName != nil {
-			out.DisplayName = *ch.DisplayName
-		}
-		if ch.Admin != nil {
-			out.Admin = *ch.Admin
-		}
-		if ch.Disabled != nil {
-			out.Disabled = *ch.Disabled
-		}
-		if _, err := t.exec(`UPDATE users SET display_name = ?, display_fold = ?, admin = ?, disabled = ? WHERE id = ?`,
-			out.DisplayName, textfold.Fold(out.DisplayName), out.Admin, out.Disabled, id); err != nil {
-			return out, err
-		}
-		if ch.Password != nil {
-			if _, err := t.exec(`UPDATE users SET password = ? WHERE id = ?`, *ch.Password, id); err != nil {
-				return out, err
-			}
-		}
-		if ch.Disabled != nil && *ch.Disabled {
-			_, err = t.exec(`DELETE FROM sessions WHERE user = ?`, id)
-		}
+// UpdateAccount changes an account.
+func (t *tx) UpdateAccount(id chat.UserID, ch store.UserChange) (out chat.User, err error) {
+	found, err := t.conn.queryRow(`SELECT `+userColumns+` FROM users u WHERE u.id = ?`,
+		func(r row) { out = scanUser(r) }, id)
+	if err != nil {
 		return out, err
-	})
+	}
+	if !found {
+		return out, chat.NotFound("account")
+	}
+	if ch.DisplayName != nil {
+		out.DisplayName = *ch.DisplayName
+	}
+	if ch.Admin != nil {
+		out.Admin = *ch.Admin
+	}
+	if ch.Disabled != nil {
+		out.Disabled = *ch.Disabled
+	}
+	if _, err := t.exec(`UPDATE users SET display_name = ?, display_fold = ?, admin = ?, disabled = ? WHERE id = ?`,
+		out.DisplayName, textfold.Fold(out.DisplayName), out.Admin, out.Disabled, id); err != nil {
+		return out, err
+	}
+	if ch.Password != nil {
+		if _, err := t.exec(`UPDATE users SET password = ? WHERE id = ?`, *ch.Password, id); err != nil {
+			return out, err
+		}
+	}
+	if ch.Disabled != nil && *ch.Disabled {
+		_, err = t.exec(`DELETE FROM sessions WHERE user = ?`, id)
+	}
+	return out, err
 }
 
 // SetLastSeen records when a user's last device disconnected; see the contract.

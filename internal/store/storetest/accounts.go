@@ -22,6 +22,8 @@ var accountTests = []testCase{
 	{name: "list all", run: allUsers, fresh: true},
 	{name: "update", run: updateUser},
 	{name: "disabling ends sessions", run: disableUser},
+	{name: "the last administrator stays", run: lastAdministrator, fresh: true},
+	{name: "of two administrators who demote each other one stays", run: mutualDemotion, fresh: true},
 	{name: "last seen never goes back", run: lastSeenNeverGoesBack},
 }
 
@@ -72,11 +74,66 @@ func namesTaken(f *fixture) {
 		{Name: b, Skeleton: a + "-looks", DisplayName: "x"},
 		{Name: a, Skeleton: a + "-looks", DisplayName: "x"},
 	} {
+		f.refused(f.s.CheckUser(f.ctx(), u, nil), chat.CodeNameTaken)
 		_, err := f.s.CreateUser(f.ctx(), u, nil)
 		f.refused(err, chat.CodeNameTaken)
 	}
+	f.noError(f.s.CheckUser(f.ctx(), store.NewUser{Name: b, Skeleton: b}, nil))
 	// What was refused has left nothing behind.
 	must[chat.User](f)(f.s.CreateUser(f.ctx(), store.NewUser{Name: b, Skeleton: b, DisplayName: "x"}, nil))
+}
+
+// demote takes an account's administration of the installation.
+func (f *fixture) demote(id chat.UserID) error {
+	off := false
+	_, err := f.s.UpdateUser(f.ctx(), id, store.UserChange{Admin: &off})
+	return err
+}
+
+func lastAdministrator(f *fixture) {
+	on := true
+	first := must[chat.User](f)(f.s.CreateUser(f.ctx(), newUser("first"), nil))
+	second := must[chat.User](f)(f.s.CreateUser(f.ctx(), newUser("second"), nil))
+	f.refused(f.demote(first.ID), chat.CodeConflict)
+	_, err := f.s.UpdateUser(f.ctx(), first.ID, store.UserChange{Disabled: &on})
+	f.refused(err, chat.CodeConflict)
+	f.equal("nothing changed", must[[]chat.User](f)(f.s.Users(f.ctx(), []chat.UserID{first.ID})), []chat.User{first})
+	f.noError(f.demote(second.ID)) // who is none
+
+	must[chat.User](f)(f.s.UpdateUser(f.ctx(), second.ID, store.UserChange{Admin: &on}))
+	f.noError(f.demote(first.ID))
+	// One who is locked does not count.
+	must[chat.User](f)(f.s.UpdateUser(f.ctx(), first.ID, store.UserChange{Admin: &on, Disabled: &on}))
+	f.refused(f.demote(second.ID), chat.CodeConflict)
+}
+
+func mutualDemotion(f *fixture) {
+	on := true
+	for range 10 {
+		var two []chat.UserID
+		for range 2 {
+			u := must[chat.User](f)(f.s.CreateUser(f.ctx(), newUser(unique("chief")), nil))
+			must[chat.User](f)(f.s.UpdateUser(f.ctx(), u.ID, store.UserChange{Admin: &on}))
+			two = append(two, u.ID)
+		}
+		for _, u := range must[[]chat.User](f)(f.s.AllUsers(f.ctx(), "", "", 100)) {
+			if u.Admin && !slices.Contains(two, u.ID) {
+				f.noError(f.demote(u.ID))
+			}
+		}
+		parallel(f, 2, func(i int) {
+			if err := f.demote(two[i]); err != nil {
+				f.refused(err, chat.CodeConflict)
+			}
+		})
+		admins := 0
+		for _, u := range must[[]chat.User](f)(f.s.Users(f.ctx(), two)) {
+			if u.Admin {
+				admins++
+			}
+		}
+		f.equal("administrators", admins, 1)
+	}
 }
 
 func nameRace(f *fixture) {

@@ -44,7 +44,10 @@ func invitationKept(f *fixture) {
 
 func invitationPays(f *fixture) {
 	try := func(token []byte) error {
-		_, err := f.s.CreateUser(f.ctx(), newUser(unique("guest")), token)
+		u := newUser(unique("guest"))
+		checked := f.s.CheckUser(f.ctx(), u, token)
+		_, err := f.s.CreateUser(f.ctx(), u, token)
+		f.equal("checked", chat.CodeOf(checked), chat.CodeOf(err))
 		return err
 	}
 	f.refused(try(token()), chat.CodeForbidden)

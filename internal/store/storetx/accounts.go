@@ -10,15 +10,9 @@ import (
 // CreateUser creates an account; see the contract.
 func (c Commands) CreateUser(ctx context.Context, u store.NewUser, invitation []byte) (chat.User, error) {
 	return run(ctx, c, "create an account", func(t Tx) (none chat.User, err error) {
-		var used store.Invitation
-		if invitation != nil {
-			var found bool
-			if used, found, err = t.LockInvitation(invitation); err != nil {
-				return none, err
-			}
-			if !found || !used.Usable(t.Now()) {
-				return none, chat.Refuse(chat.CodeForbidden, "invitation", "the invitation is unknown, expired or used up")
-			}
+		used, err := usableInvitation(t, invitation)
+		if err != nil {
+			return none, err
 		}
 		others, err := t.HasAccounts()
 		if err != nil {
@@ -36,12 +30,65 @@ func (c Commands) CreateUser(ctx context.Context, u store.NewUser, invitation []
 			return none, err
 		}
 		if !free {
-			return none, chat.Refuse(chat.CodeNameTaken, "name", "the name, or one that looks like it, is in use")
+			return none, errNameTaken
 		}
 		if invitation != nil {
 			return out, t.UseInvitation(used.ID)
 		}
 		return out, nil
+	})
+}
+
+var errNameTaken = chat.Refuse(chat.CodeNameTaken, "name", "the name, or one that looks like it, is in use")
+
+// usableInvitation finds the invitation with a token, if there is a token, and locks
+// it.
+func usableInvitation(t Tx, token []byte) (i store.Invitation, err error) {
+	if token == nil {
+		return i, nil
+	}
+	i, found, err := t.LockInvitation(token)
+	if err == nil && (!found || !i.Usable(t.Now())) {
+		err = chat.Refuse(chat.CodeForbidden, "invitation", "the invitation is unknown, expired or used up")
+	}
+	return i, err
+}
+
+// CheckUser refuses what CreateUser would refuse; see the contract.
+func (c Commands) CheckUser(ctx context.Context, u store.NewUser, invitation []byte) error {
+	_, err := run(ctx, c, "check an account", func(t Tx) (none struct{}, err error) {
+		if _, err := usableInvitation(t, invitation); err != nil {
+			return none, err
+		}
+		taken, err := t.NameTaken(u)
+		if err == nil && taken {
+			err = errNameTaken
+		}
+		return none, err
+	})
+	return err
+}
+
+// UpdateUser changes an account; see the contract.
+func (c Commands) UpdateUser(ctx context.Context, id chat.UserID, change store.UserChange) (chat.User, error) {
+	return run(ctx, c, "change an account", func(t Tx) (none chat.User, err error) {
+		demotes := (change.Admin != nil && !*change.Admin) || (change.Disabled != nil && *change.Disabled)
+		if !demotes {
+			return t.UpdateAccount(id, change)
+		}
+		before, err := t.LockAdministrators()
+		if err != nil {
+			return none, err
+		}
+		out, err := t.UpdateAccount(id, change)
+		if err != nil {
+			return none, err
+		}
+		after, err := t.LockAdministrators()
+		if err == nil && before && !after {
+			err = chat.Refuse(chat.CodeConflict, "account", "this is the last administrator; make somebody else one first")
+		}
+		return out, err
 	})
 }
 

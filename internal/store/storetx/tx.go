@@ -104,6 +104,14 @@ type Accounts interface {
 	// InsertAccount stores an account. It returns false when its name, or the
 	// skeleton, is in use.
 	InsertAccount(as chat.User, u store.NewUser) (free bool, err error)
+	// NameTaken reports whether the name of an account, or its skeleton, is in use.
+	NameTaken(u store.NewUser) (bool, error)
+	// UpdateAccount changes the fields of c that are not nil, and ends the sessions of
+	// an account that is disabled. CodeNotFound when there is none.
+	UpdateAccount(id chat.UserID, c store.UserChange) (chat.User, error)
+	// LockAdministrators reports whether there is an administrator who is not
+	// disabled. Others who ask wait until the transaction ends.
+	LockAdministrators() (exist bool, err error)
 
 	InsertInvitation(i store.Invitation) error
 	// LockInvitation finds an invitation by its token's hash and locks it against

@@ -243,7 +243,7 @@ export const en = {
   code_invalid: "The server cannot take that.",
   code_invalid_name: "A name has 2 to 32 letters and digits; . _ - may stand between them.",
   code_invalid_display_name: "A display name has 1 to 50 characters, on one line.",
-  code_invalid_password: "A password has at least 8 characters.",
+  code_invalid_password: "A password has at least 10 characters.",
   code_invalid_old: "The current password is wrong.",
   code_invalid_new: "That password is too long.",
   code_invalid_invitation: "This invitation is unknown, has expired or is used up.",
@@ -272,6 +272,10 @@ export const en = {
   code_forbidden_role: "Make someone else an owner first.",
   code_forbidden_account: "Only another administrator can do that to your account.",
   code_conflict: "That is not possible any more.",
+  code_conflict_password: "That is the password that you have.",
+  code_conflict_account: "This is the last administrator. Make somebody else one first.",
+  code_weak_password:
+    "This password is among the first that are guessed. Take several words that have nothing to do with each other.",
   code_name_taken: "This name, or one that looks like it or differs in accents alone, is taken.",
   code_unauthenticated: "Your session has ended. Log in again.",
   code_unauthenticated_password: "The name or the password is wrong.",
@@ -279,6 +283,7 @@ export const en = {
   code_origin_refused:
     "The server refuses this page: a proxy in front of it does not pass on its address. Tell whoever runs it; the server’s log says what to do.",
   code_rate_limited: "Too fast. Try again in a moment.",
+  code_rate_limited_registration: "Too many accounts are made from your network. Try again in {{seconds}} s.",
   code_rate_limited_password: "Too many wrong attempts. Try again in {{seconds}} s.",
   code_overloaded: "Too busy right now. Try again in a moment.",
   code_unavailable: "The server cannot do this right now. Try again.",

@@ -249,7 +249,7 @@ export const ja: Record<keyof typeof en, string> = {
   code_invalid: "サーバーはこの内容を受け付けられません。",
   code_invalid_name: "名前には文字と数字を2〜32文字で使えます。間に . _ - を入れられます。",
   code_invalid_display_name: "表示名は改行なしで1〜50文字です。",
-  code_invalid_password: "パスワードは8文字以上です。",
+  code_invalid_password: "パスワードは10文字以上です。",
   code_invalid_old: "現在のパスワードが違います。",
   code_invalid_new: "パスワードが長すぎます。",
   code_invalid_invitation: "この招待は存在しないか、期限切れか、使用済みです。",
@@ -278,6 +278,9 @@ export const ja: Record<keyof typeof en, string> = {
   code_forbidden_role: "先にほかの人をオーナーにしてください。",
   code_forbidden_account: "自分のアカウントに対するこの操作は、ほかの管理者だけができます。",
   code_conflict: "もうその操作はできません。",
+  code_conflict_password: "今のパスワードと同じです。",
+  code_conflict_account: "最後の管理者です。先にほかの人を管理者にしてください。",
+  code_weak_password: "推測されやすいパスワードです。関係のない言葉をいくつか組み合わせてください。",
   code_name_taken: "この名前、または似た名前（アクセント記号だけが違うものなど）は使われています。",
   code_unauthenticated: "セッションが終了しました。もう一度ログインしてください。",
   code_unauthenticated_password: "名前かパスワードが違います。",
@@ -285,6 +288,8 @@ export const ja: Record<keyof typeof en, string> = {
   code_origin_refused:
     "サーバーがこのページを拒否しました。途中のプロキシがアドレスを伝えていません。運用者に連絡してください。対処はサーバーのログに出ています。",
   code_rate_limited: "速すぎます。少し待ってください。",
+  code_rate_limited_registration:
+    "お使いのネットワークからの登録が続いています。{{seconds}}秒後にもう一度試してください。",
   code_rate_limited_password: "間違いが続きました。{{seconds}}秒後にもう一度試してください。",
   code_overloaded: "混み合っています。少し待ってください。",
   code_unavailable: "今はできません。もう一度試してください。",

@@ -991,7 +991,7 @@ export interface components {
              * @description for programs
              * @enum {string}
              */
-            code: "invalid" | "too_large" | "not_found" | "forbidden" | "conflict" | "name_taken" | "unauthenticated" | "other_account" | "origin_refused" | "rate_limited" | "overloaded" | "unavailable" | "internal";
+            code: "conflict" | "forbidden" | "internal" | "invalid" | "name_taken" | "not_found" | "origin_refused" | "other_account" | "overloaded" | "rate_limited" | "too_large" | "unauthenticated" | "unavailable" | "weak_password";
             /** @description one sentence for people */
             detail: string;
             /** @description the value at fault, or what the refusal is about */

@@ -26,7 +26,7 @@ import (
 func installation(t *testing.T, perSecond float64, burst int) (url string) {
 	t.Helper()
 	a, err := app.Start(t.Context(), app.Config{
-		Listen: "127.0.0.1:0", Data: t.TempDir(), Registration: "open", Drain: 10 * time.Second, Version: "1.2.3",
+		Listen: "127.0.0.1:0", Data: t.TempDir(), Registration: "open", Registrations: 100_000, Drain: 10 * time.Second, Version: "1.2.3",
 		Hash: password.Config{MemoryKiB: 64, Concurrency: 8}.WithDefaults(), Push: app.PushConfig{Contact: "mailto:nobody@example.org", Delay: time.Second},
 		Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
 		Gateway: gateway.Config{
