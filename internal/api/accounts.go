@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"slices"
 	"unicode/utf8"
 
 	"github.com/hikyaku-chat/hikyaku/internal/auth"
@@ -37,7 +38,7 @@ type Grant struct {
 }
 
 type grantOutput struct {
-	SetCookie string `header:"Set-Cookie"`
+	SetCookie []*http.Cookie `header:"Set-Cookie"`
 	Body      Grant
 }
 
@@ -163,6 +164,9 @@ func (a *API) login(ctx context.Context, in *body[Credentials]) (*grantOutput, e
 	// The address comes first: an address that is blocked must not block the
 	// name.
 	address, named := "address:"+clientNetwork(requestOf(ctx)), "name:"+name
+	if device := a.devices.Of(requestOf(ctx), name); device != "" {
+		named = "device:" + device
+	}
 	u, ok, stale, err := a.verify(ctx, name, b.Password, address, named)
 	if err != nil {
 		return nil, err
@@ -246,20 +250,45 @@ func (a *API) createSession(ctx context.Context, u chat.User, c *Credentials) (*
 	if err != nil {
 		return nil, err
 	}
+	if err := a.endOldest(ctx, u.ID); err != nil {
+		return nil, err
+	}
 	out := &grantOutput{Body: Grant{User: wire.UserOf(u), Session: id}}
 	if c.Cookie {
 		a.endReplaced(ctx, r)
-		out.SetCookie = a.cookie(token, r)
+		out.SetCookie = []*http.Cookie{auth.Cookie(token, a.cfg.BasePath, auth.IsSecure(r)), a.devices.Cookie(r, u.Name, a.cfg.BasePath)}
 	} else {
 		out.Body.Token = token
 	}
 	return out, nil
 }
 
+// maxSessions is how many devices and programs of one account are logged in.
+const maxSessions = 100
+
+// endOldest ends the sessions of a user above the limit, those first that were not used
+// for the longest time.
+func (a *API) endOldest(ctx context.Context, user chat.UserID) error {
+	all, err := a.cfg.Store.SessionsOf(ctx, user)
+	if err != nil || len(all) <= maxSessions {
+		return err
+	}
+	slices.SortFunc(all, func(x, y store.Session) int { return y.SeenAt.Compare(x.SeenAt) })
+	var ids []chat.SessionID
+	for _, s := range all[maxSessions:] {
+		ids = append(ids, s.ID)
+	}
+	ended, err := a.cfg.Store.DeleteSessions(ctx, user, ids, 0)
+	if err == nil {
+		a.cfg.Announcer.SessionsEnded(ctx, user, ended)
+	}
+	return err
+}
+
 // endReplaced ends the session of the cookie that a log-in replaces: nobody has its
 // token any more. The log-in succeeds also when it fails.
 func (a *API) endReplaced(ctx context.Context, r *http.Request) {
-	if _, err := r.Cookie(auth.CookieName); err != nil || r.Header.Get("Authorization") != "" {
+	if auth.CookieToken(r) == "" || r.Header.Get("Authorization") != "" {
 		return
 	}
 	replaced, u, err := a.cfg.Auth.Authenticate(r)

@@ -121,6 +121,7 @@ type API struct {
 	cfg         Config
 	huma        huma.API
 	log         *slog.Logger
+	devices     *auth.KnownDevices
 	submissions *submission.Service
 }
 
@@ -142,7 +143,7 @@ func New(cfg Config) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	return secureHeaders(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	return uncached(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if refusal := origins.CheckRequest(r); refusal != nil {
 			writeProblem(w, problemOf(refusal))
 			return
@@ -167,7 +168,7 @@ func newAPI(cfg Config, mux *http.ServeMux) *API {
 		"cookie": {Type: "apiKey", In: "cookie", Name: auth.CookieName, Description: "what the page uses; with " + auth.AccountHeader + ", the id of the account that it belongs to, a request is refused when another one is logged in"},
 		"bearer": {Type: "http", Scheme: "bearer", Description: "what programs use"},
 	}
-	a := &API{cfg: cfg, huma: humago.New(mux, hc), log: cfg.Logger}
+	a := &API{cfg: cfg, huma: humago.New(mux, hc), log: cfg.Logger, devices: auth.NewKnownDevices(cfg.Cursors)}
 	a.submissions = submission.New(submission.Config{
 		Publisher: cfg.Publisher, SendLimiter: cfg.SendLimiter, Memberships: memberships{cfg.Store}, Refuser: cfg.Refuser,
 		Idempotency: cfg.Idempotency,
@@ -188,12 +189,10 @@ func newAPI(cfg Config, mux *http.ServeMux) *API {
 	return a
 }
 
-func secureHeaders(next http.Handler) http.Handler {
+// uncached keeps answers, which are for one person, out of every cache.
+func uncached(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		h := w.Header()
-		h.Set("X-Content-Type-Options", "nosniff")
-		h.Set("Cache-Control", "no-store")
-		h.Set("Referrer-Policy", "no-referrer")
+		w.Header().Set("Cache-Control", "no-store")
 		next.ServeHTTP(w, r)
 	})
 }

@@ -12,10 +12,12 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/hikyaku-chat/hikyaku/internal/api"
 	"github.com/hikyaku-chat/hikyaku/internal/asyncapi"
@@ -322,12 +324,13 @@ func TestCookie(t *testing.T) {
 		r.Header.Set("X-Forwarded-Proto", "https")
 	})
 	c := resp.cookies[0]
-	if out["token"] != nil || !c.HttpOnly || !c.Secure || c.SameSite != http.SameSiteLaxMode || c.Path != "/" {
+	if c.Name != "__Host-hikyaku_session" || out["token"] != nil || !c.HttpOnly || !c.Secure || c.SameSite != http.SameSiteLaxMode || c.Path != "/" {
 		t.Errorf("%v, %+v", out, c)
 	}
 	with := func(site string) func(*http.Request) {
 		return func(r *http.Request) {
 			r.AddCookie(&http.Cookie{Name: c.Name, Value: c.Value})
+			r.Header.Set("X-Forwarded-Proto", "https")
 			r.Header.Set("Sec-Fetch-Site", site)
 		}
 	}
@@ -349,6 +352,38 @@ func TestCookie(t *testing.T) {
 	c = resp.cookies[0]
 	if resp, _ := nobody.request("GET", "/api/v1/me", nil, with("same-origin")); resp.status != http.StatusOK {
 		t.Errorf("the new cookie gives %d", resp.status)
+	}
+}
+
+// Of an account a hundred devices are logged in, those that were used last.
+func TestSessionsAreBounded(t *testing.T) {
+	f := start(t, api.Open)
+	aki := f.register("aki")
+	user, err := strconv.ParseInt(aki.id, 10, 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := time.Now()
+	for i := range 120 {
+		_, hash := auth.NewToken()
+		if _, err := f.store.CreateSession(t.Context(), store.Session{
+			User: chat.UserID(user), Token: hash, Device: fmt.Sprint("old ", i), CreatedAt: now, SeenAt: now.Add(time.Duration(i-200) * time.Hour), ExpiresAt: now.Add(time.Hour),
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	(&client{fixture: f}).ok("POST", "/login", object{"name": "aki", "password": "correct horse"})
+	left := list(aki.ok("GET", "/sessions", nil))
+	if len(left) != 100 {
+		t.Errorf("%d sessions", len(left))
+	}
+	for _, s := range left {
+		if d := s.(map[string]any)["device"]; d == "old 0" || d == "old 21" {
+			t.Errorf("the session %v was used before others that ended", d)
+		}
+	}
+	if got := f.announced.take(); got != "ended 22" {
+		t.Errorf("announced %q", got)
 	}
 }
 

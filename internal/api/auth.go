@@ -63,16 +63,10 @@ func clientNetwork(r *http.Request) string {
 	return netip.PrefixFrom(a.WithZone(""), 64).Masked().String()
 }
 
-// isSecure reports whether the request came over HTTPS. A client that forges the
-// header only prevents its own cookie from being sent over plain HTTP.
-func isSecure(r *http.Request) bool {
-	return r.TLS != nil || r.Header.Get("X-Forwarded-Proto") == "https"
-}
-
 // cookie returns the session cookie for the answer to a request, or with an empty
 // token one that deletes it.
 func (a *API) cookie(token string, r *http.Request) string {
-	return auth.Cookie(token, a.cfg.BasePath, isSecure(r)).String()
+	return auth.Cookie(token, a.cfg.BasePath, auth.IsSecure(r)).String()
 }
 
 // requireAdmin returns a refusal unless the caller administers the installation.

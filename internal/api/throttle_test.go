@@ -186,6 +186,61 @@ func TestGuessesFromElsewhereLeaveTheSessionAlone(t *testing.T) {
 	aki.ok("PUT", "/me/password", object{"old": "correct horse", "new": "battery staple"})
 }
 
+// A browser that has logged in before is not kept out by guesses from elsewhere. Its
+// own are counted, and its cookie is of no use to another account.
+func TestKnownDevices(t *testing.T) {
+	f := start(t, api.Open)
+	f.register("aki")
+	f.register("ben")
+	nobody := &client{fixture: f}
+	login := func(name, password string, cookie *http.Cookie) (answer, object) {
+		return nobody.request("POST", "/api/v1/login", object{"name": name, "password": password, "cookie": true}, func(r *http.Request) {
+			if cookie != nil {
+				r.AddCookie(cookie)
+			}
+		})
+	}
+	device := func(a answer) *http.Cookie {
+		t.Helper()
+		for _, c := range a.cookies {
+			if c.Name == "hikyaku_device" && c.HttpOnly {
+				return c
+			}
+		}
+		t.Fatalf("no cookie of the device: %v", a.cookies)
+		return nil
+	}
+	first, _ := login("aki", "correct horse", nil)
+	known := device(first)
+	for i := range 2 * freeGuesses {
+		nobody.status(fmt.Sprintf("192.0.2.%d:999", i), "POST", "/login", object{"name": "aki", "password": "wrong wrong"})
+	}
+	if a, _ := login("aki", "correct horse", nil); a.status != http.StatusTooManyRequests {
+		t.Errorf("a browser that is not known: %d", a.status)
+	}
+	again, _ := login("aki", "correct horse", known)
+	if again.status != http.StatusOK {
+		t.Fatalf("the known browser: %d", again.status)
+	}
+	damaged := *known
+	damaged.Value = "A" + damaged.Value[1:]
+	for name, c := range map[string]*http.Cookie{"damaged": &damaged, "of another account": device(func() answer { a, _ := login("ben", "correct horse", nil); return a }())} {
+		if a, _ := login("aki", "correct horse", c); a.status != http.StatusTooManyRequests {
+			t.Errorf("a cookie that is %s: %d", name, a.status)
+		}
+	}
+	// The renewed cookie is the same browser: its guesses are counted together.
+	known = device(again)
+	for i := range freeGuesses {
+		if a, _ := login("aki", "wrong wrong", known); a.status != http.StatusUnauthorized {
+			t.Errorf("guess %d: %d", i, a.status)
+		}
+	}
+	if a, _ := login("aki", "correct horse", known); a.status != http.StatusTooManyRequests {
+		t.Errorf("after its own guesses: %d", a.status)
+	}
+}
+
 func TestClientNetworks(t *testing.T) {
 	for name, tt := range map[string]struct {
 		peers []string // of guesses at names of their own; they count together

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/hikyaku-chat/hikyaku/internal/auth"
 )
 
 // lameDuck is how long a process of a cluster serves requests after the stop has
@@ -18,6 +20,9 @@ import (
 const lameDuck = time.Second
 
 const (
+	// readTimeout is how long a client may take to send a request, after its first
+	// byte. The API has a limit of its own for bodies.
+	readTimeout = 10 * time.Second
 	// writeTimeout is how long a client may take to read a response. WebSocket
 	// connections have limits of their own.
 	writeTimeout = time.Minute
@@ -53,12 +58,12 @@ func (a *App) serve() error {
 		return err
 	}
 	a.server = &http.Server{
-		Handler:           a.closeIdleOnStop(proxies.handler(belowBasePath(a.cfg.BasePath, a.mux))),
-		ReadHeaderTimeout: 10 * time.Second,
-		WriteTimeout:      writeTimeout,
-		IdleTimeout:       2 * time.Minute,
-		MaxHeaderBytes:    32 << 10,
-		ErrorLog:          slog.NewLogLogger(a.log.Handler(), slog.LevelDebug),
+		Handler:        a.closeIdleOnStop(proxies.handler(secureHeaders(belowBasePath(a.cfg.BasePath, a.mux)))),
+		ReadTimeout:    readTimeout,
+		WriteTimeout:   writeTimeout,
+		IdleTimeout:    2 * time.Minute,
+		MaxHeaderBytes: 32 << 10,
+		ErrorLog:       slog.NewLogLogger(a.log.Handler(), slog.LevelDebug),
 	}
 	done := make(chan struct{})
 	go func() {
@@ -88,6 +93,23 @@ func (a *App) serve() error {
 		return nil
 	})
 	return nil
+}
+
+// secureHeaders adds to every answer what keeps browsers from taking it for something
+// else, or from using it elsewhere. Over HTTPS they are told to stay there for a year.
+func secureHeaders(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h := w.Header()
+		h.Set("X-Content-Type-Options", "nosniff")
+		h.Set("X-Frame-Options", "DENY")
+		h.Set("Cross-Origin-Opener-Policy", "same-origin")
+		h.Set("Cross-Origin-Resource-Policy", "same-origin")
+		h.Set("Referrer-Policy", "no-referrer")
+		if auth.IsSecure(r) {
+			h.Set("Strict-Transport-Security", "max-age=31536000")
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 // closeIdleOnStop adds "Connection: close" to responses while the process is

@@ -19,7 +19,9 @@ import (
 )
 
 const (
-	// CookieName is the name of the session cookie of the web page.
+	// CookieName is the name of the session cookie of the web page where there is no
+	// HTTPS. Over HTTPS it has a prefix, with which browsers see to it that only this
+	// address can have set it (RFC 6265bis, 4.1.3); see [Cookie].
 	CookieName = "hikyaku_session"
 	// AccountHeader names the account that a request is meant for, by its id. The
 	// pages of one browser share a cookie, so a page cannot know whose it is when
@@ -31,6 +33,9 @@ const (
 	// Lifetime is how long an unused session lasts, unless it was created with
 	// another lifetime.
 	Lifetime = 30 * 24 * time.Hour
+	// MaxAge is how long a session lasts that is in use, unless it was created for
+	// longer.
+	MaxAge = 180 * 24 * time.Hour
 	// touchInterval is how often the use of a session is recorded.
 	touchInterval = 5 * time.Minute
 	// tokenPrefix lets scanners for leaked secrets recognise a token.
@@ -106,13 +111,24 @@ func (a *Authenticator) Authenticate(r *http.Request) (store.Session, chat.User,
 		return store.Session{}, chat.User{}, chat.Refuse(chat.CodeOtherAccount, "", "another account is logged in here now")
 	}
 	if now.Sub(s.SeenAt) >= touchInterval {
-		// The session is extended by the lifetime that it was created with.
-		if err := a.cfg.Store.TouchSession(r.Context(), s.ID, now, now.Add(s.ExpiresAt.Sub(s.SeenAt))); err != nil {
+		if err := a.cfg.Store.TouchSession(r.Context(), s.ID, now, extended(s, now)); err != nil {
 			// The session is valid nevertheless.
 			a.cfg.Logger.WarnContext(r.Context(), "the use of a session could not be recorded", "session", s.ID, "error", err)
 		}
 	}
 	return s, u, nil
+}
+
+// extended returns when a session ends that is used now: after the lifetime that it
+// was created with, but not later than MaxAge after it was created. A program's session
+// with a longer lifetime has no such end.
+func extended(s store.Session, now time.Time) time.Time {
+	lifetime := s.ExpiresAt.Sub(s.SeenAt)
+	end := now.Add(lifetime)
+	if last := s.CreatedAt.Add(MaxAge); lifetime <= Lifetime && end.After(last) {
+		return last
+	}
+	return end
 }
 
 // tokenOf returns the token of a request, "" for none. The header has priority:
@@ -125,11 +141,36 @@ func tokenOf(r *http.Request) string {
 		}
 		return ""
 	}
-	c, err := r.Cookie(CookieName)
-	if err != nil {
-		return ""
+	return CookieToken(r)
+}
+
+// CookieToken returns the token of the session cookie of a request, "" for none. Over
+// HTTPS only a cookie counts that came over HTTPS from this address: another host of
+// the domain could have set one without a prefix.
+func CookieToken(r *http.Request) string {
+	names := []string{CookieName}
+	if IsSecure(r) {
+		names = []string{hostPrefix + CookieName, securePrefix + CookieName}
 	}
-	return c.Value
+	for _, name := range names {
+		if c, err := r.Cookie(name); err == nil {
+			return c.Value
+		}
+	}
+	return ""
+}
+
+// The prefixes of cookies that browsers take over HTTPS only: for the whole of one
+// host, and for a path of it.
+const (
+	hostPrefix   = "__Host-"
+	securePrefix = "__Secure-"
+)
+
+// IsSecure reports whether a request came over HTTPS. A client that forges the header
+// only prevents its own cookies from being sent over plain HTTP.
+func IsSecure(r *http.Request) bool {
+	return r.TLS != nil || r.Header.Get("X-Forwarded-Proto") == "https"
 }
 
 // meantFor reports whether a request is meant for an account: whatever it names,
@@ -151,11 +192,21 @@ func meantFor(r *http.Request, account chat.UserID) bool {
 // when token is empty. Browsers send it for addresses below path. Scripts cannot
 // read it, and requests from other sites do not contain it.
 func Cookie(token, path string, secure bool) *http.Cookie {
-	c := &http.Cookie{
-		Name: CookieName, Value: token, Path: path, HttpOnly: true, Secure: secure,
-		SameSite: http.SameSiteLaxMode, MaxAge: int(Lifetime / time.Second),
+	return newCookie(CookieName, token, path, secure, Lifetime)
+}
+
+func newCookie(name, value, path string, secure bool, age time.Duration) *http.Cookie {
+	switch {
+	case secure && path == "/":
+		name = hostPrefix + name
+	case secure:
+		name = securePrefix + name
 	}
-	if token == "" {
+	c := &http.Cookie{
+		Name: name, Value: value, Path: path, HttpOnly: true, Secure: secure,
+		SameSite: http.SameSiteLaxMode, MaxAge: int(age / time.Second),
+	}
+	if value == "" {
 		c.MaxAge = -1
 	}
 	return c

@@ -80,7 +80,7 @@ func (o namedUserStore) SessionByToken(context.Context, []byte, time.Time) (stor
 func TestUseExtendsTheSession(t *testing.T) {
 	start := time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC)
 	for _, lifetime := range []time.Duration{auth.Lifetime, 24 * time.Hour} {
-		st := &singleSessionStore{store.Session{SeenAt: start, ExpiresAt: start.Add(lifetime)}}
+		st := &singleSessionStore{store.Session{CreatedAt: start, SeenAt: start, ExpiresAt: start.Add(lifetime)}}
 		now := start
 		a := auth.NewAuthenticator(auth.Config{Store: st, Now: func() time.Time { return now }})
 		r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", http.NoBody)
@@ -93,6 +93,68 @@ func TestUseExtendsTheSession(t *testing.T) {
 		}
 		if want := start.Add(3*time.Hour + lifetime); !st.ExpiresAt.Equal(want) {
 			t.Errorf("a session of %s ends at %s, want %s", lifetime, st.ExpiresAt, want)
+		}
+	}
+}
+
+// Use does not keep a session alive for ever. A program's session has the end that it
+// was created with, from its last use.
+func TestSessionsEnd(t *testing.T) {
+	start := time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC)
+	for name, tt := range map[string]struct {
+		lifetime time.Duration
+		days     int // after which it has ended, though it is used each day; 0 for never
+	}{
+		"a device":             {auth.Lifetime, 180},
+		"a program":            {90 * 24 * time.Hour, 0},
+		"a program, for a day": {25 * time.Hour, 180},
+	} {
+		st := &singleSessionStore{store.Session{CreatedAt: start, SeenAt: start, ExpiresAt: start.Add(tt.lifetime)}}
+		now := start
+		a := auth.NewAuthenticator(auth.Config{Store: st, Now: func() time.Time { return now }})
+		ended := 0
+		for day := 1; day <= 400 && ended == 0; day++ {
+			now = start.Add(time.Duration(day) * 24 * time.Hour)
+			if !st.ExpiresAt.After(now) {
+				ended = day
+				continue
+			}
+			r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", http.NoBody)
+			r.AddCookie(auth.Cookie("token", "/", false))
+			if _, _, err := a.Authenticate(r); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if ended != tt.days {
+			t.Errorf("%s: ended after %d days, want %d", name, ended, tt.days)
+		}
+	}
+}
+
+// Over HTTPS only a cookie counts that no other host of the domain can have set.
+func TestCookiePrefixes(t *testing.T) {
+	for _, tt := range []struct {
+		path   string
+		secure bool
+		name   string
+	}{
+		{"/", true, "__Host-hikyaku_session"},
+		{"/chat/", true, "__Secure-hikyaku_session"},
+		{"/", false, "hikyaku_session"},
+	} {
+		c := auth.Cookie("token", tt.path, tt.secure)
+		if c.Name != tt.name || c.Secure != tt.secure || c.Path != tt.path || c.Domain != "" {
+			t.Errorf("%+v: %+v", tt, c)
+		}
+		for _, secure := range []bool{true, false} {
+			r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, tt.path, http.NoBody)
+			r.AddCookie(c)
+			if secure {
+				r.Header.Set("X-Forwarded-Proto", "https")
+			}
+			if got := auth.CookieToken(r); (got == "token") != (secure == tt.secure) {
+				t.Errorf("%s in a request over HTTPS %v: %q", c.Name, secure, got)
+			}
 		}
 	}
 }
