@@ -1,4 +1,12 @@
-import { useCallback, useLayoutEffect, useRef, useState, type FocusEvent, type KeyboardEvent } from "react";
+import {
+  useCallback,
+  useLayoutEffect,
+  useReducer,
+  useRef,
+  useState,
+  type FocusEvent,
+  type KeyboardEvent,
+} from "react";
 import type { RefObject } from "react";
 import type { VirtualizerHandle } from "virtua";
 import { actionOf, type ActionOf } from "../shortcuts/shortcuts";
@@ -39,6 +47,8 @@ export function useMessageFocus(options: Options) {
   const [current, setCurrent] = useState<CurrentRow | null>(null);
   const [hasFocus, setHasFocus] = useState(false);
   const wanted = useRef<Wanted | null>(null);
+  /** Counts what was wanted: each time is rendered, since it may be there already. */
+  const [wishes, wish] = useReducer((n: number) => n + 1, 0);
   /** Whether a key has brought the row into view, until the list has come to rest there. */
   const follows = useRef(false);
   const index = current ? currentRow(rows, current) : -1;
@@ -51,7 +61,7 @@ export function useMessageFocus(options: Options) {
 
   const want = (w: Wanted) => {
     wanted.current = w;
-    setCurrent((c) => (c ? { ...c } : c)); // renders: it may be there already
+    wish();
   };
 
   useLayoutEffect(() => {
@@ -71,7 +81,7 @@ export function useMessageFocus(options: Options) {
     } else if (hasFocus && (document.activeElement ?? document.body) === document.body) {
       elementAt(index)?.focus({ preventScroll: true });
     }
-  }, [current, index, hasFocus, rows, hasBefore, hasAfter, elementAt, reveal]);
+  }, [wishes, index, hasFocus, rows, hasBefore, hasAfter, elementAt, reveal]);
 
   /** The message with which one begins who comes from elsewhere: where they were, if that is
    * in view, or else the last one in view. */
@@ -188,7 +198,7 @@ export function useMessageFocus(options: Options) {
       (seq: number) => {
         if (!scroller.current?.contains(document.activeElement)) return;
         wanted.current = { seq };
-        setCurrent((c) => (c ? { ...c } : c));
+        wish();
       },
       [scroller],
     ),
