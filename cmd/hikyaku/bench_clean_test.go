@@ -31,7 +31,7 @@ func TestBenchClean(t *testing.T) {
 	}
 	report := filepath.Join(dir, "report.json")
 	for range 2 {
-		r := hikyaku(t.Context(), t, "", nil, "bench", "latency", "--url", url, "--users", "4", "--from", "50", "--to", "50", "--step", "1s",
+		r := hikyaku(t.Context(), t, "", nil, "bench", "latency", "--url", url, "--setup-token", setupToken, "--users", "4", "--from", "50", "--to", "50", "--step", "1s",
 			"--warm-up", "0s", "--max-p95", "1m", "--json", report, "--admin-token-file", file)
 		if r.code != exitOK || !strings.Contains(r.out, "50 sent, 50 accepted") {
 			t.Fatalf("%+v", r)

@@ -215,7 +215,7 @@ func (c *benchSuite) start(ctx context.Context, std streams, folder *stack.Folde
 		if err != nil {
 			return nil, err
 		}
-		s.URL, s.stop, s.name = cluster.URL(), cluster.Stop, "the gateways alone"
+		s.URL, s.SetupToken, s.stop, s.name = cluster.URL(), cluster.SetupToken(), cluster.Stop, "the gateways alone"
 		for _, gateway := range cluster.Members("gateway") {
 			s.sampled = append(s.sampled, probe.Process{PID: gateway.PID()})
 			if c.onlySockets() { // nginx would have the files of one process
@@ -228,7 +228,7 @@ func (c *benchSuite) start(ctx context.Context, std streams, folder *stack.Folde
 		if err != nil {
 			return nil, err
 		}
-		s.URL, s.stop, s.name, s.sampled = alone.URL(), alone.Stop, "the whole process", []probe.Process{{PID: alone.PID()}}
+		s.URL, s.SetupToken, s.stop, s.name, s.sampled = alone.URL(), alone.SetupToken(), alone.Stop, "the whole process", []probe.Process{{PID: alone.PID()}}
 		s.costs.Metrics = []probe.Metrics{probe.Metrics(alone.MetricsURL())}
 	default:
 		settings, processes, err := (&stackCommand{System: c.On, Gateways: 2}).startOther(ctx, folder)
@@ -247,7 +247,7 @@ func (c *benchSuite) start(ctx context.Context, std streams, folder *stack.Folde
 	if err != nil {
 		return nil, err
 	}
-	if err := admin.Register(ctx, "administrator", rand.Text()); err != nil {
+	if err := admin.Register(ctx, "administrator", rand.Text(), s.SetupToken); err != nil {
 		return nil, fmt.Errorf("make the system's first account: %w", err)
 	}
 	s.AdminToken = admin.Token()

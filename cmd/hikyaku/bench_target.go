@@ -32,6 +32,7 @@ type targetFlags struct {
 	Gateway           []string     `help:"Address of a gateway, to which sockets connect instead of the installation's address; several are used in rotation." placeholder:"URL"`
 	Source            []netip.Addr `help:"Local address to open sockets from; several are used in rotation. One has some 28000 ports toward one server address and port." placeholder:"ADDRESS"`
 	ReferenceDatabase string       `help:"PostgreSQL of the reference stack, to check what it has stored." placeholder:"URL"`
+	SetupToken        string       `help:"Setup token of an installation without accounts, whose first account the tool makes; the environment variable HIKYAKU_SETUP_TOKEN gives it as well, to the server and the tool alike." placeholder:"TOKEN"`
 	administratorFlags
 }
 
@@ -51,7 +52,7 @@ func (f *targetFlags) installation(number int) (*installation.Target, error) {
 	if err != nil {
 		return nil, err
 	}
-	return installation.New(f.URL, installation.Options{AdminToken: token, Gateways: f.Gateway, Sources: f.sources(number)})
+	return installation.New(f.URL, installation.Options{AdminToken: token, SetupToken: f.SetupToken, Gateways: f.Gateway, Sources: f.sources(number)})
 }
 
 // sourcesPerProcess is how many addresses a process's sockets come from. The kernel

@@ -21,6 +21,9 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/stack/stacktest"
 )
 
+// setupToken makes the first account of the servers under test.
+const setupToken = "the operator of this test"
+
 // TestMain is the program itself where the tests start it as one: the load tool
 // has several processes, and starts systems.
 func TestMain(m *testing.M) {
@@ -41,7 +44,7 @@ func serving(t *testing.T, dir string) (url string) {
 	ended := make(chan int, 1)
 	go func() {
 		ended <- run(ctx, []string{
-			"serve", "--listen", "127.0.0.1:0", "--data", filepath.Join(dir, "data"), "--hash-memory", "64", "--rate", "1000", "--burst", "1000", "--registrations", "1000",
+			"serve", "--setup-token", setupToken, "--listen", "127.0.0.1:0", "--data", filepath.Join(dir, "data"), "--hash-memory", "64", "--rate", "1000", "--burst", "1000", "--registrations", "1000",
 		}, nil, streams{in: strings.NewReader(""), out: out, err: out})
 	}()
 	t.Cleanup(func() {
@@ -117,7 +120,7 @@ func readReport(t *testing.T, path string) *report.Report {
 func TestBench(t *testing.T) {
 	t.Parallel()
 	url, file := serving(t, t.TempDir()), filepath.Join(t.TempDir(), "report.json")
-	args := []string{"bench", "latency", "--url", url, "--users", "4", "--from", "50", "--to", "100", "--factor", "2", "--step", "1s", "--warm-up", "0s", "--max-p95", "1m"}
+	args := []string{"bench", "latency", "--url", url, "--setup-token", setupToken, "--users", "4", "--from", "50", "--to", "100", "--factor", "2", "--step", "1s", "--warm-up", "0s", "--max-p95", "1m"}
 	r := hikyaku(t.Context(), t, "", nil, append(args, "--json", file, "--fail-if", "lost>0")...)
 	if r.code != exitOK || !strings.Contains(r.out, "150 sent, 150 accepted") {
 		t.Errorf("%+v", r)
@@ -174,7 +177,7 @@ func TestBenchScenarios(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel() // they wait, mostly
 			file := filepath.Join(t.TempDir(), "report.json")
-			r := hikyaku(t.Context(), t, "", nil, append([]string{"bench", name, "--url", url, "--json", file}, c.args...)...)
+			r := hikyaku(t.Context(), t, "", nil, append([]string{"bench", name, "--url", url, "--setup-token", setupToken, "--json", file}, c.args...)...)
 			if r.code != exitOK {
 				t.Fatalf("%+v", r)
 			}
@@ -322,6 +325,7 @@ type lines struct{ ready chan string }
 
 func (l *lines) Write(p []byte) (int, error) {
 	if _, url, ok := strings.Cut(strings.TrimSpace(string(p)), "is ready: open "); ok {
+		url, _, _ = strings.Cut(url, "/register#")
 		l.ready <- url
 	}
 	return len(p), nil

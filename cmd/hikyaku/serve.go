@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -17,7 +18,9 @@ import (
 type serveCommand struct {
 	Listen         string        `default:"127.0.0.1:8080" help:"Address and port to listen on (${default})." placeholder:"ADDR"`
 	Roles          []app.Role    `help:"Roles of this process: worker, gateway, api, push, ui (all)." placeholder:"ROLE"`
-	Registration   string        `default:"open" enum:"open,invitation,closed" help:"Who may register: open, invitation or closed (${default}). The first account can always be created; it is an administrator."`
+	Registration   string        `default:"open" enum:"open,invitation,closed" help:"Who may register: open, invitation or closed (${default}). The first account is made with the link that is printed at the start; it is an administrator."`
+	SetupToken     string        `help:"Token with which the first account is made, from 16 characters (one of the installation's own). Other users can see a command line: prefer the environment variable HIKYAKU_SETUP_TOKEN, or a file." placeholder:"TOKEN"`
+	SetupTokenFile string        `help:"File that holds --setup-token." placeholder:"FILE"`
 	Registrations  int           `default:"10" help:"Accounts that may be made from one network in a minute, and three times as many at once (${default})." placeholder:"N"`
 	Origins        []string      `help:"Origins of other web pages that may open sockets, such as https://chat.example.org." placeholder:"ORIGIN"`
 	TrustedProxies []string      `help:"Addresses and ranges of the proxies in front of this process whose forwarded client address is trusted." placeholder:"RANGE"`
@@ -83,7 +86,10 @@ func (c *serveCommand) config() (cfg app.Config, err error) {
 	if cfg.Brokers, err = c.urls(); err != nil {
 		return cfg, err
 	}
-	cfg.Redis, err = secret("redis", c.Redis, c.RedisFile)
+	if cfg.Redis, err = secret("redis", c.Redis, c.RedisFile); err != nil {
+		return cfg, err
+	}
+	cfg.SetupToken, err = secret("setup-token", c.SetupToken, c.SetupTokenFile)
 	return cfg, err
 }
 
@@ -107,10 +113,8 @@ func (c *serveCommand) Run(ctx context.Context, std streams) error {
 	if err != nil {
 		return err
 	}
-	if slices.Contains(cfg.Roles, app.RoleUI) || len(cfg.Roles) == 0 {
-		_, _ = fmt.Fprintf(std.out, "Hikyaku %s is ready: open %s\n", version(), a.URL())
-	} else {
-		_, _ = fmt.Fprintf(std.out, "Hikyaku %s is ready on %s\n", version(), a.Addr())
+	if err := announce(ctx, std, a, slices.Contains(cfg.Roles, app.RoleUI) || len(cfg.Roles) == 0); err != nil {
+		return errors.Join(err, c.stop(a))
 	}
 	var failure error
 	select {
@@ -119,13 +123,38 @@ func (c *serveCommand) Run(ctx context.Context, std streams) error {
 	case failure = <-a.Failed():
 		log.Error("stopping because a part failed", "error", failure)
 	}
-	stopCtx, cancel := context.WithTimeout(context.Background(), c.Drain)
-	defer cancel()
-	if err := a.Stop(stopCtx); err != nil && failure == nil {
+	if err := c.stop(a); err != nil && failure == nil {
 		return err
 	}
 	if failure == nil {
 		_, _ = fmt.Fprintln(std.out, "Hikyaku has stopped.")
 	}
 	return failure
+}
+
+func (c *serveCommand) stop(a *app.App) error {
+	ctx, cancel := context.WithTimeout(context.Background(), c.Drain)
+	defer cancel()
+	return a.Stop(ctx)
+}
+
+// announce says where the process is, and how the first account is made when there is
+// none.
+func announce(ctx context.Context, std streams, a *app.App, servesPage bool) error {
+	setup, err := a.SetupPath(ctx)
+	if err != nil {
+		return err
+	}
+	if servesPage {
+		_, _ = fmt.Fprintf(std.out, "Hikyaku %s is ready: open %s%s\n", version(), a.URL(), setup)
+	} else {
+		_, _ = fmt.Fprintf(std.out, "Hikyaku %s is ready on %s\n", version(), a.Addr())
+	}
+	switch {
+	case setup != "" && servesPage:
+		_, _ = fmt.Fprintln(std.out, "There is no account yet. The first one administers the installation, and only this link makes it.")
+	case setup != "":
+		_, _ = fmt.Fprintf(std.out, "There is no account yet. The first one administers the installation, and is made on its page at %s\n", setup)
+	}
+	return nil
 }

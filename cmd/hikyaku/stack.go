@@ -92,7 +92,8 @@ func (c *stackCommand) runCluster(ctx context.Context, std streams) (err error) 
 	_, _ = fmt.Fprintf(std.out, "Logs and data are in %s until it stops; nothing is kept.\n"+
 		"To operate it: hikyaku user list --config %s (deadletter, migrate alike)\n"+
 		"To measure it: hikyaku bench latency --config %s\n"+
-		"The cluster is ready after %.0f s: open %s\n", cluster.Logs(), cluster.SettingsFile(), path, time.Since(started).Seconds(), cluster.URL())
+		"The cluster is ready after %.0f s: open %s/register#%s\n"+
+		"That makes the first account, which administers it.\n", cluster.Logs(), cluster.SettingsFile(), path, time.Since(started).Seconds(), cluster.URL(), cluster.SetupToken())
 	c.watch(ctx, std, folder)
 	_, _ = fmt.Fprintln(std.out, "Stopping …")
 	stopCtx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
@@ -111,7 +112,7 @@ func (c *stackCommand) runCluster(ctx context.Context, std streams) (err error) 
 // what a message costs each of its processes.
 func clusterToMeasure(cluster *stack.Cluster, folder *stack.Folder) map[string]string {
 	return map[string]string{
-		"url": cluster.URL(), "server-pid": list(allProcesses(folder)), "server-metrics": list(memberMetrics(cluster)), "server-data": folder.Path(),
+		"url": cluster.URL(), "setup-token": cluster.SetupToken(), "server-pid": list(allProcesses(folder)), "server-metrics": list(memberMetrics(cluster)), "server-data": folder.Path(),
 	}
 }
 

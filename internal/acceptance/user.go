@@ -24,6 +24,9 @@ const Timeout = eventually.Timeout
 
 const testPassword = "correct horse battery"
 
+// SetupToken is the setup token of the systems under test.
+const SetupToken = "the operator of this test"
+
 // Register makes an account.
 func Register(t testing.TB, url, name string) *client.Client {
 	t.Helper()
@@ -31,7 +34,7 @@ func Register(t testing.TB, url, name string) *client.Client {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := c.Register(t.Context(), name, testPassword); err != nil {
+	if err := c.Register(t.Context(), name, testPassword, SetupToken); err != nil {
 		t.Fatalf("register %s: %v", name, err)
 	}
 	return c

@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"crypto/subtle"
 	"errors"
 	"net/http"
 	"slices"
@@ -27,7 +28,7 @@ type Credentials struct {
 type RegisterBody struct {
 	Credentials
 	DisplayName string `json:"display_name,omitempty" maxLength:"400"`
-	Invitation  string `json:"invitation,omitempty" maxLength:"200" doc:"token of an invitation, where one is needed"`
+	Invitation  string `json:"invitation,omitempty" maxLength:"200" doc:"token of an invitation, where one is needed; for the first account the setup token, which the server prints when it starts"`
 }
 
 // Grant is a new session.
@@ -132,25 +133,29 @@ func truncateRunes(s string, n int) string {
 	return s
 }
 
-// checkRegistration returns a refusal when nobody may register, and otherwise the
-// hash of the invitation to use, nil for none.
+// checkRegistration returns the token hash of the invitation that a registration uses,
+// nil for none, or refuses it. The first account is made by whoever has the setup token,
+// and by nobody else, whatever the mode.
 func (a *API) checkRegistration(ctx context.Context, invitation string) ([]byte, error) {
-	if a.cfg.Registration == Open {
-		return nil, nil
-	}
-	if invitation != "" && a.cfg.Registration == ByInvitation {
-		return auth.HashToken(invitation), nil
-	}
-	n, err := a.cfg.Store.CountUsers(ctx)
-	switch {
-	case err != nil:
+	exists, err := a.cfg.Store.HasUsers(ctx)
+	if err != nil {
 		return nil, err
-	case n == 0:
-		return nil, nil // the first account needs no invitation
+	}
+	given := auth.HashToken(invitation)
+	switch {
+	case !exists:
+		if subtle.ConstantTimeCompare(given, auth.HashToken(a.cfg.SetupToken)) == 1 {
+			return nil, nil
+		}
+		return nil, chat.Refuse(chat.CodeForbidden, "setup", "the first account administers this installation, and is made with the link that the server prints when it starts")
+	case a.cfg.Registration == Open:
+		return nil, nil
 	case a.cfg.Registration == Closed:
 		return nil, chat.Refuse(chat.CodeForbidden, "registration", "this installation takes no new accounts; ask its administrator")
+	case invitation == "":
+		return nil, chat.Refuse(chat.CodeForbidden, "invitation", "an invitation is needed to register here")
 	}
-	return nil, chat.Refuse(chat.CodeForbidden, "invitation", "an invitation is needed to register here")
+	return given, nil
 }
 
 func (a *API) login(ctx context.Context, in *body[Credentials]) (*grantOutput, error) {

@@ -38,7 +38,7 @@ func (a *API) registerInvitations() {
 				return nil, err
 			}
 			out := a.invitationOf(i)
-			out.Token, out.URL = token, "/register?invitation="+token
+			out.Token, out.URL = token, "/register#"+token
 			return &body[Invitation]{out}, nil
 		})
 	handle(a, operation{id: "delete-invitation", method: http.MethodDelete, path: "/invitations/{id}", tag: tag, summary: "End an invitation", status: http.StatusNoContent},

@@ -94,6 +94,7 @@ type Config struct {
 	Idempotency  *submission.IdempotencyCache // nil with a broker that confirms only what the store has accepted
 	Push         Push                         // nil without notifications
 	Registration Registration                 // one of the three
+	SetupToken   string                       // who has it makes the first account
 	Origins      []string                     // other origins whose pages may use the API with a visitor's cookie
 	BasePath     string                       // the path below which browsers find the installation, with a slash at its end; default /
 	Version      string

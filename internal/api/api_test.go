@@ -83,6 +83,8 @@ type noopAnnouncer struct{}
 func (noopAnnouncer) Stored(context.Context, []chat.Outcome, func(int) bool) {}
 func (noopAnnouncer) Failed(context.Context, *chat.Submission, *chat.Error)  {}
 
+const setupToken = "the operator of this test"
+
 // countingHasher counts the passwords that are hashed.
 type countingHasher struct {
 	*password.Hasher
@@ -154,7 +156,7 @@ func startWith(t *testing.T, cfg api.Config) *fixture {
 	if cfg.SendLimiter, err = throttle.NewLimiter(0.001, 10); err != nil {
 		t.Fatal(err)
 	}
-	cfg.Version, cfg.Logger = "test", log
+	cfg.Version, cfg.Logger, cfg.SetupToken = "test", log, setupToken
 	h, err := api.New(cfg)
 	if err != nil {
 		t.Fatal(err)
@@ -253,7 +255,11 @@ func (c *client) refused(method, path string, body any, status int, code, field 
 func (f *fixture) register(name string) *client {
 	f.t.Helper()
 	c := &client{fixture: f}
-	g := c.ok("POST", "/register", object{"name": name, "password": "correct horse"})
+	body := object{"name": name, "password": "correct horse"}
+	if c.ok("GET", "/installation", nil)["first_account"] == true {
+		body["invitation"] = setupToken
+	}
+	g := c.ok("POST", "/register", body)
 	c.token = g["token"].(string)
 	c.id = g["user"].(map[string]any)["id"].(string)
 	return c
@@ -320,7 +326,7 @@ func TestAccounts(t *testing.T) {
 func TestCookie(t *testing.T) {
 	f := start(t, api.Open)
 	nobody := &client{fixture: f}
-	resp, out := nobody.request("POST", "/api/v1/register", object{"name": "aki", "password": "correct horse", "cookie": true}, func(r *http.Request) {
+	resp, out := nobody.request("POST", "/api/v1/register", object{"name": "aki", "password": "correct horse", "cookie": true, "invitation": setupToken}, func(r *http.Request) {
 		r.Header.Set("X-Forwarded-Proto", "https")
 	})
 	c := resp.cookies[0]
@@ -389,7 +395,7 @@ func TestSessionsAreBounded(t *testing.T) {
 
 func TestRegistrationModes(t *testing.T) {
 	f := start(t, api.ByInvitation)
-	aki := f.register("aki") // the first needs none
+	aki := f.register("aki")
 	nobody := &client{fixture: f}
 	nobody.refused("POST", "/register", object{"name": "ben", "password": "correct horse"}, 403, "forbidden", "invitation")
 	nobody.refused("POST", "/register", object{"name": "ben", "password": "correct horse", "invitation": "hky_guess"}, 403, "forbidden", "")
@@ -401,6 +407,34 @@ func TestRegistrationModes(t *testing.T) {
 	closed := start(t, api.Closed)
 	closed.register("aki")
 	(&client{fixture: closed}).refused("POST", "/register", object{"name": "ben", "password": "correct horse"}, 403, "forbidden", "registration")
+}
+
+// Whoever comes first is nobody in particular: the first account, which administers the
+// installation, is made with the setup token, and with that alone.
+func TestFirstAccount(t *testing.T) {
+	for _, mode := range []api.Registration{api.Open, api.ByInvitation, api.Closed} {
+		f := start(t, mode)
+		nobody := &client{fixture: f}
+		for _, guess := range []string{"", "hky_guess", setupToken[1:], setupToken + "x"} {
+			nobody.refused("POST", "/register", object{"name": "eve", "password": "correct horse", "invitation": guess}, 403, "forbidden", "setup")
+		}
+		if n := f.hashed.n.Load(); n != 0 {
+			t.Errorf("%s: %d passwords were hashed for nothing", mode, n)
+		}
+		g := nobody.ok("POST", "/register", object{"name": "aki", "password": "correct horse", "invitation": setupToken})
+		if g["user"].(map[string]any)["admin"] != true {
+			t.Errorf("%s: %v", mode, g["user"])
+		}
+		// It is of no use afterwards.
+		if mode == api.Open {
+			g := nobody.ok("POST", "/register", object{"name": "eve", "password": "correct horse", "invitation": setupToken})
+			if g["user"].(map[string]any)["admin"] == true {
+				t.Errorf("a second administrator: %v", g["user"])
+			}
+			continue
+		}
+		nobody.refused("POST", "/register", object{"name": "eve", "password": "correct horse", "invitation": setupToken}, 403, "forbidden", "")
+	}
 }
 
 // A password is hashed only for who gets the account.
@@ -440,7 +474,7 @@ func TestRegistrationIsLimited(t *testing.T) {
 	f := startWith(t, api.Config{Registration: api.Open, Registering: three})
 	nobody := &client{fixture: f}
 	register := func(peer, name string) int {
-		return nobody.status(peer, "POST", "/register", object{"name": name, "password": "correct horse"})
+		return nobody.status(peer, "POST", "/register", object{"name": name, "password": "correct horse", "invitation": setupToken})
 	}
 	for i, want := range []int{http.StatusCreated, http.StatusConflict, http.StatusCreated, http.StatusTooManyRequests} {
 		if got := register(fmt.Sprintf("[2001:db8::%x]:999", i), []string{"aki", "aki", "ben", "cem"}[i]); got != want {

@@ -12,16 +12,16 @@ type Installation struct {
 	Name         string       `json:"name"`
 	Version      string       `json:"version"`
 	Registration Registration `json:"registration" enum:"open,invitation,closed"`
-	FirstAccount bool         `json:"first_account" doc:"true as long as there is no account; the first one administers the installation"`
+	FirstAccount bool         `json:"first_account" doc:"true as long as there is no account; the first one administers the installation, and is made by whoever has the link that the server prints when it starts"`
 }
 
 func (a *API) registerInstallation() {
 	handle(a, operation{id: "get-installation", method: http.MethodGet, path: "/installation", tag: "Accounts", summary: "What everyone may know", public: true},
 		func(ctx context.Context, _ *empty) (*body[Installation], error) {
-			n, err := a.cfg.Store.CountUsers(ctx)
+			exists, err := a.cfg.Store.HasUsers(ctx)
 			if err != nil {
 				return nil, err
 			}
-			return &body[Installation]{Installation{Name: installationName, Version: a.cfg.Version, Registration: a.cfg.Registration, FirstAccount: n == 0}}, nil
+			return &body[Installation]{Installation{Name: installationName, Version: a.cfg.Version, Registration: a.cfg.Registration, FirstAccount: !exists}}, nil
 		})
 }

@@ -26,6 +26,7 @@ type Config struct {
 	MetricsListen  string // address and port for Prometheus metrics; empty for none
 	Roles          []Role
 	Registration   string          // open, invitation or closed
+	SetupToken     string          // who has it makes the first account, from 16 characters; default one of the installation's own
 	Registrations  int             // how many accounts one network may make in a minute, from 1; three times as many at once
 	Origins        []string        // other origins whose pages may connect
 	BasePath       string          // path below which browsers find the installation, such as /chat/; default /

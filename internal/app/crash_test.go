@@ -39,7 +39,7 @@ func TestMain(m *testing.M) {
 // serve serves until the process is killed, or its parent has ended.
 func serve(data string) {
 	a, err := app.Start(context.Background(), app.Config{
-		Listen: "127.0.0.1:0", Data: data, Registration: "open", Registrations: 100_000, Drain: 10 * time.Second, Version: "test",
+		Listen: "127.0.0.1:0", Data: data, Registration: "open", Registrations: 100_000, SetupToken: acceptance.SetupToken, Drain: 10 * time.Second, Version: "test",
 		Hash: password.Config{MemoryKiB: 64, Concurrency: 8}.WithDefaults(), Push: app.PushConfig{Delay: 5 * time.Second},
 		Logger: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError})),
 		Gateway: gateway.Config{

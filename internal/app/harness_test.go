@@ -19,7 +19,7 @@ const patience = acceptance.Timeout
 // data in a temporary folder and cheap password hashing.
 func testConfig(t testing.TB) app.Config {
 	return app.Config{
-		Listen: "127.0.0.1:0", Data: t.TempDir(), Registration: "open", Registrations: 100_000, Drain: 10 * time.Second,
+		Listen: "127.0.0.1:0", Data: t.TempDir(), Registration: "open", Registrations: 100_000, SetupToken: acceptance.SetupToken, Drain: 10 * time.Second,
 		Hash: password.Config{MemoryKiB: 64, Concurrency: 8}.WithDefaults(), Version: "test",
 		Logger: slog.New(slog.NewTextHandler(testWriter{t}, &slog.HandlerOptions{Level: slog.LevelWarn})),
 		Push:   app.PushConfig{Delay: 5 * time.Second},

@@ -21,6 +21,7 @@ func (c *Config) validateLimits() error {
 		limits.Validate(),
 		notifications.Validate(),
 		c.Hash.Validate(),
+		c.validateSetupToken(),
 		setting.Between("registrations", c.Registrations, 1, 1e6, "accounts that one network may make in a minute, such as 10"),
 	))
 }

@@ -127,7 +127,7 @@ func startAPI(_ context.Context, a *App) error {
 		Store: a.backends.store, Publisher: a.backends.broker, Presence: a.backends.presence, Announcer: a.backends.announcer,
 		Auth: a.backends.auth, Cursors: a.backends.cursors, Hasher: hasher, Throttle: a.backends.throttle,
 		Registering: a.backends.registering, SendLimiter: a.backends.sendLimiter, Refuser: a.backends.refuser, Idempotency: a.backends.idempotency, Origins: a.cfg.Origins,
-		Registration: api.Registration(a.cfg.Registration), BasePath: a.cfg.BasePath, Version: a.cfg.Version, Logger: a.log,
+		Registration: api.Registration(a.cfg.Registration), SetupToken: a.setupToken(), BasePath: a.cfg.BasePath, Version: a.cfg.Version, Logger: a.log,
 	}
 	if a.backends.sender != nil {
 		cfg.Push = a.backends.sender

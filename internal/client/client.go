@@ -132,6 +132,8 @@ type credentials struct {
 	Name     string `json:"name"`
 	Password string `json:"password"`
 	Device   string `json:"device,omitempty"`
+
+	Invitation string `json:"invitation,omitempty"`
 }
 
 type session struct {
@@ -139,19 +141,21 @@ type session struct {
 	Token string    `json:"token"`
 }
 
-// Register makes an account and logs in.
-func (c *Client) Register(ctx context.Context, name, password string) error {
-	return c.authenticate(ctx, "/register", name, password)
+// Register makes an account and logs in. invitation is the token of one, where it is
+// needed; for the first account of an installation it is the setup token.
+func (c *Client) Register(ctx context.Context, name, password, invitation string) error {
+	return c.authenticate(ctx, "/register", credentials{Name: name, Password: password, Invitation: invitation})
 }
 
 // Login logs in.
 func (c *Client) Login(ctx context.Context, name, password string) error {
-	return c.authenticate(ctx, "/login", name, password)
+	return c.authenticate(ctx, "/login", credentials{Name: name, Password: password})
 }
 
-func (c *Client) authenticate(ctx context.Context, path, name, password string) error {
+func (c *Client) authenticate(ctx context.Context, path string, in credentials) error {
+	in.Device = "program"
 	var g session
-	if err := c.Do(ctx, http.MethodPost, path, credentials{Name: name, Password: password, Device: "program"}, &g); err != nil {
+	if err := c.Do(ctx, http.MethodPost, path, in, &g); err != nil {
 		return err
 	}
 	c.token, c.me = g.Token, g.User

@@ -130,9 +130,13 @@ func (c *Cluster) Settings() []string {
 		"HIKYAKU_BROKER=" + strings.Join(brokers, ","),
 		"HIKYAKU_REDIS=" + c.redis,
 		"HIKYAKU_TRUSTED_PROXIES=127.0.0.1",
+		"HIKYAKU_SETUP_TOKEN=" + c.options.SetupToken,
 		fmt.Sprintf("HIKYAKU_DATABASE_CONNECTIONS=%d", c.options.databaseConnections()),
 	}, c.options.Settings...)
 }
+
+// SetupToken returns the token with which the first account is made.
+func (c *Cluster) SetupToken() string { return c.options.SetupToken }
 
 // SettingsFile returns the path of a file for --config with which commands of
 // hikyaku, such as user and deadletter, work on this cluster.

@@ -2,6 +2,7 @@ package stack
 
 import (
 	"cmp"
+	"crypto/rand"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -20,11 +21,12 @@ type Options struct {
 	APIs          int      // 1 to 100; default 2; they serve the page, too
 	Workers       int      // 1 to 100; default 2
 	Pushers       int      // 1 to 100; default 1
+	SetupToken    string   // makes the first account; default a random one
 	Settings      []string // HIKYAKU_… variables of every process; GORACE as well, in tests
 }
 
 // WithDefaults returns o with the default for each zero, except Binary's, for
-// which the system has to be asked.
+// which the system has to be asked, and SetupToken's, which is another each time.
 func (o Options) WithDefaults() Options {
 	o.RabbitMQNodes = cmp.Or(o.RabbitMQNodes, 1)
 	o.Gateways = cmp.Or(o.Gateways, 2)
@@ -77,6 +79,7 @@ func (o Options) databaseConnections() int {
 // program.
 func (o Options) resolve() (Options, error) {
 	o = o.WithDefaults()
+	o.SetupToken = cmp.Or(o.SetupToken, rand.Text())
 	if err := o.Validate(); err != nil {
 		return o, err
 	}

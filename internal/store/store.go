@@ -87,8 +87,8 @@ type Accounts interface {
 	// CheckUser refuses what CreateUser would refuse now. It is for callers who have
 	// something to do first that is expensive; u.Password is not looked at.
 	CheckUser(ctx context.Context, u NewUser, invitation []byte) error
-	// CountUsers returns the number of accounts.
-	CountUsers(ctx context.Context) (int, error)
+	// HasUsers reports whether there is an account.
+	HasUsers(ctx context.Context) (bool, error)
 	// Users returns accounts by id; unknown ones are left out.
 	Users(ctx context.Context, ids []chat.UserID) ([]chat.User, error)
 	// Credentials returns an account and its password hash by canonical name;

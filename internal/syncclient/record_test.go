@@ -25,6 +25,9 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/wire"
 )
 
+// setupToken makes the first account of the server under test.
+const setupToken = "the operator of this test"
+
 var update = flag.Bool("update", false, "write the traces as they are recorded now")
 
 // longest bounds every wait; it is never waited for in full unless something is
@@ -296,7 +299,7 @@ type recorder struct {
 func record(t *testing.T, about string) *recorder {
 	t.Helper()
 	a, err := app.Start(t.Context(), app.Config{
-		Listen: "127.0.0.1:0", Data: t.TempDir(), Registration: "open", Registrations: 100_000, Drain: 10 * time.Second, Version: "1.2.3",
+		Listen: "127.0.0.1:0", Data: t.TempDir(), Registration: "open", Registrations: 100_000, SetupToken: setupToken, Drain: 10 * time.Second, Version: "1.2.3",
 		Hash: password.Config{MemoryKiB: 64, Concurrency: 8}.WithDefaults(), Push: app.PushConfig{Contact: "mailto:nobody@example.org", Delay: time.Second},
 		Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
 		Gateway: gateway.Config{
@@ -337,7 +340,7 @@ func (r *recorder) register(url, name string) *client.Client {
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	if err := c.Register(r.t.Context(), name, "correct horse battery"); err != nil {
+	if err := c.Register(r.t.Context(), name, "correct horse battery", setupToken); err != nil {
 		r.t.Fatal(err)
 	}
 	return c

@@ -37,7 +37,7 @@ const (
 func startServer(t *testing.T) *app.App {
 	t.Helper()
 	a, err := app.Start(context.Background(), app.Config{
-		Listen: "127.0.0.1:0", Data: t.TempDir(), Registration: "open", Registrations: 100_000, Drain: 5 * time.Second,
+		Listen: "127.0.0.1:0", Data: t.TempDir(), Registration: "open", Registrations: 100_000, SetupToken: acceptance.SetupToken, Drain: 5 * time.Second,
 		Hash: password.Config{MemoryKiB: 64}.WithDefaults(), Version: "test",
 		Logger: slog.New(slog.DiscardHandler), Push: app.PushConfig{Delay: 5 * time.Second},
 		Gateway: gateway.Config{

@@ -79,8 +79,21 @@ export class Server {
     const { child, exited, match } = await start(args, /is ready: open (http:\S+)\n/);
     this.process = child;
     this.exited = exited;
-    this.url = match[1].replace(/\/$/, "");
+    this.readAddress(match[1]);
     this.port = Number(new URL(this.url).port);
+  }
+
+  /** Takes what it says is to be opened: the page, or where its first account is made. */
+  readAddress(address) {
+    this.url = address.replace(/(\/register#.*|\/)$/, "");
+    this.setupToken = new URL(address).hash.slice(1);
+  }
+
+  /** Returns the token that makes the first account, once; "" afterwards. */
+  takeSetupToken() {
+    const { setupToken } = this;
+    this.setupToken = "";
+    return setupToken;
   }
 
   /** What the process has logged. */
@@ -114,7 +127,12 @@ export class Server {
 
   /** Registers an account that uses the REST API. */
   async registerAccount(name) {
-    const g = await this.api("", "POST", "/register", { name, password: "correct horse" });
+    const invitation = this.takeSetupToken();
+    const g = await this.api("", "POST", "/register", {
+      name,
+      password: "correct horse",
+      ...(invitation && { invitation }),
+    });
     return { ...g.user, token: g.token };
   }
 }
@@ -186,7 +204,7 @@ export class Cluster extends Server {
     const { child, exited, match } = await start(args, /open (http:\S+)/);
     s.process = child;
     s.exited = exited;
-    s.url = match[1];
+    s.readAddress(match[1]);
     return s;
   }
 
@@ -240,7 +258,8 @@ export async function newPage(browser, options = {}) {
 /** Registers a user in a browser context of their own, up to the list of conversations. */
 export async function signUp(browser, server, name, options = {}) {
   const { context, page, errors } = await newPage(browser, options);
-  await page.goto(server.url);
+  const setupToken = server.takeSetupToken?.() ?? "";
+  await page.goto(setupToken ? `${server.url}/register#${setupToken}` : server.url);
   await page.locator("form").waitFor();
   // The first account of an installation gets the form at once.
   const create = page.getByRole("button", { name: "Create account" });

@@ -87,11 +87,11 @@ func (t *tx) LockAdministrators() (exist bool, err error) {
 	return exist, err
 }
 
-// CountUsers returns the number of accounts.
-func (s *Store) CountUsers(ctx context.Context) (int, error) {
-	return read(ctx, s, "count accounts", func(ctx context.Context, q querier) (n int, err error) {
-		_, err = queryRow(ctx, q, []any{&n}, `SELECT count(*) FROM users`)
-		return n, err
+// HasUsers reports whether there is an account.
+func (s *Store) HasUsers(ctx context.Context) (bool, error) {
+	return read(ctx, s, "look for an account", func(ctx context.Context, q querier) (exists bool, err error) {
+		_, err = queryRow(ctx, q, []any{&exists}, `SELECT EXISTS (SELECT FROM users)`)
+		return exists, err
 	})
 }
 

@@ -64,11 +64,10 @@ func (t *tx) Now() time.Time { return t.now() }
 // NewID returns a new id.
 func (t *tx) NewID() (int64, error) { return t.store.newID(), nil }
 
-// CountUsers returns the number of accounts.
-func (s *Store) CountUsers(ctx context.Context) (int, error) {
-	return read(ctx, s, "count accounts", func(c *conn) (n int, err error) {
-		_, err = c.queryRow(`SELECT count(*) FROM users`, func(r row) { n = int(r.int(0)) })
-		return n, err
+// HasUsers reports whether there is an account.
+func (s *Store) HasUsers(ctx context.Context) (bool, error) {
+	return read(ctx, s, "look for an account", func(c *conn) (bool, error) {
+		return c.queryRow(`SELECT 1 FROM users LIMIT 1`, func(row) {})
 	})
 }
 

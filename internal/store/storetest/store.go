@@ -53,7 +53,7 @@ func closed(f *fixture) {
 	if err := f.s.Ping(f.ctx()); !errors.Is(err, store.ErrUnavailable) {
 		f.Errorf("ping after Close: %v", err)
 	}
-	if _, err := f.s.CountUsers(f.ctx()); !errors.Is(err, store.ErrUnavailable) {
+	if _, err := f.s.HasUsers(f.ctx()); !errors.Is(err, store.ErrUnavailable) {
 		f.Errorf("read after Close: %v", err)
 	}
 	f.reopen()

@@ -30,7 +30,7 @@ func (s *System) Register(t *testing.T) *client.Client {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := c.Register(t.Context(), fmt.Sprintf("user%d", userCount.Add(1)), Password); err != nil {
+	if err := c.Register(t.Context(), fmt.Sprintf("user%d", userCount.Add(1)), Password, s.SetupToken()); err != nil {
 		t.Fatal(err)
 	}
 	return c

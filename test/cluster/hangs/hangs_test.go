@@ -98,7 +98,7 @@ func withoutThePostgreSQL(t *testing.T, s *clustertest.System) {
 		if err != nil {
 			return err
 		}
-		return c.Register(t.Context(), fmt.Sprintf("after%d", time.Now().UnixNano()), clustertest.Password)
+		return c.Register(t.Context(), fmt.Sprintf("after%d", time.Now().UnixNano()), clustertest.Password, "")
 	})
 }
 

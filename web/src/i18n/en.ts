@@ -5,9 +5,14 @@ export const en = {
   displayName: "Display name",
   displayNameHint: "What others see; your name if you leave it empty.",
   password: "Password",
-  passwordHint: "At least 8 characters.",
+  passwordHint: "At least 10 characters.",
   noAccount: "No account yet?",
   haveAccount: "Already have an account?",
+  setup: "No account yet",
+  setupNeeded:
+    "The first account administers this installation. It is made with the link that the server printed when it started.",
+  code_forbidden_setup:
+    "This link does not make the first account. Open the one that the server printed when it started last.",
   firstAccount: "This is the first account. It will administer this installation.",
   registrationClosed: "This installation takes no new accounts. Ask its administrator.",
   invitationNeeded: "You need an invitation link to create an account here.",

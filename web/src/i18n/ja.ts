@@ -7,9 +7,14 @@ export const ja: Record<keyof typeof en, string> = {
   displayName: "表示名",
   displayNameHint: "ほかの人に表示されます。空欄なら名前を使います。",
   password: "パスワード",
-  passwordHint: "8文字以上。",
+  passwordHint: "10文字以上。",
   noAccount: "アカウントがありませんか？",
   haveAccount: "すでにアカウントをお持ちですか？",
+  setup: "アカウントはまだありません",
+  setupNeeded:
+    "最初のアカウントがこのサーバーの管理者になります。サーバーが起動時に表示したリンクから作成できます。",
+  code_forbidden_setup:
+    "このリンクでは最初のアカウントを作成できません。サーバーが最後の起動時に表示したリンクを開いてください。",
   firstAccount: "最初のアカウントです。このサーバーの管理者になります。",
   registrationClosed: "新しいアカウントは受け付けていません。管理者に連絡してください。",
   invitationNeeded: "アカウントの作成には招待リンクが必要です。",

@@ -754,7 +754,7 @@ export interface components {
             rev: number;
         };
         Installation: {
-            /** @description true as long as there is no account; the first one administers the installation */
+            /** @description true as long as there is no account; the first one administers the installation, and is made by whoever has the link that the server prints when it starts */
             first_account: boolean;
             name: string;
             /** @enum {string} */
@@ -1029,7 +1029,7 @@ export interface components {
             /** @description what the device calls itself */
             device?: string;
             display_name?: string;
-            /** @description token of an invitation, where one is needed */
+            /** @description token of an invitation, where one is needed; for the first account the setup token, which the server prints when it starts */
             invitation?: string;
             name: string;
             password: string;

@@ -187,6 +187,10 @@ export class Client {
     if (turn !== this.turn) return storage.close();
     this.starting = null;
     this.session?.stop();
+    // Whoever is logged in has an account: the form after a log-out is not the first one's.
+    this.store.setState((s) => ({
+      installation: s.installation && { ...s.installation, first_account: false },
+    }));
     void discardCopies(me.id).catch(warnNotDeleted);
     const locks = copyLocks();
     if (locks) noteCopy(grant);

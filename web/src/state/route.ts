@@ -6,6 +6,8 @@ import { basePath } from "../net/base";
 export type Route = {
   conversation: string | null;
   join: string | null;
+  /** The token of an invitation to register, or with which the first account is made: in the
+   * fragment of the address, which browsers send to nobody. */
   invitation: string;
   /** Which part of the administration is open. */
   administration: "accounts" | "invitations" | null;
@@ -24,7 +26,10 @@ function parseLocation(): Route {
   return {
     conversation: parts[0] === "c" && parts[1] ? parts[1] : null,
     join: parts[0] === "join" && parts[1] ? parts[1] : null,
-    invitation: new URLSearchParams(location.search).get("invitation") ?? "",
+    invitation:
+      parts[0] === "register"
+        ? location.hash.slice(1) || (new URLSearchParams(location.search).get("invitation") ?? "") // as links were before
+        : "",
     administration: parts[0] !== "admin" ? null : parts[1] === "invitations" ? "invitations" : "accounts",
   };
 }
@@ -34,6 +39,12 @@ export const useRoute = create<Route>()(parseLocation);
 export function navigate(path: string) {
   const address = addressOf(path);
   if (address !== location.pathname) history.pushState(null, "", address);
+  useRoute.setState(parseLocation());
+}
+
+/** Goes to a path in place of the one that is open, which is not gone back to. */
+export function redirect(path: string) {
+  history.replaceState(null, "", addressOf(path));
   useRoute.setState(parseLocation());
 }
 

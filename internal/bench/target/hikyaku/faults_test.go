@@ -67,7 +67,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func TestClose(t *testing.T) {
 	server := startServer(t, time.Hour, nil)
-	system, err := hikyaku.New(server.URL(), hikyaku.Options{})
+	system, err := hikyaku.New(server.URL(), hikyaku.Options{SetupToken: setupToken})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -100,7 +100,7 @@ type fixture struct {
 func newFixture(t *testing.T, heartbeat time.Duration, faults *nullserver.Faults) *fixture {
 	t.Helper()
 	server := startServer(t, heartbeat, faults)
-	system, err := hikyaku.New(server.URL(), hikyaku.Options{})
+	system, err := hikyaku.New(server.URL(), hikyaku.Options{SetupToken: setupToken})
 	if err != nil {
 		t.Fatal(err)
 	}

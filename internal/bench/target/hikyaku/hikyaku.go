@@ -32,6 +32,9 @@ type Options struct {
 	// AdminToken is an administrator's token, with which users and
 	// conversations are created in bulk; without one, users register.
 	AdminToken string
+	// SetupToken makes the first account of an installation that has none, which then
+	// administers it.
+	SetupToken string
 	// Gateways are the addresses that sockets connect to, in rotation; by
 	// default the installation's.
 	Gateways []string

@@ -21,12 +21,15 @@ import (
 	"github.com/hikyaku-chat/hikyaku/internal/stack/stacktest"
 )
 
+// setupToken makes the first account of the server under test.
+const setupToken = "the operator of this test"
+
 // installation is a real one without any account, that takes so many messages a
 // second of one user.
 func installation(t *testing.T, perSecond float64, burst int) (url string) {
 	t.Helper()
 	a, err := app.Start(t.Context(), app.Config{
-		Listen: "127.0.0.1:0", Data: t.TempDir(), Registration: "open", Registrations: 100_000, Drain: 10 * time.Second, Version: "1.2.3",
+		Listen: "127.0.0.1:0", Data: t.TempDir(), Registration: "open", Registrations: 100_000, SetupToken: setupToken, Drain: 10 * time.Second, Version: "1.2.3",
 		Hash: password.Config{MemoryKiB: 64, Concurrency: 8}.WithDefaults(), Push: app.PushConfig{Contact: "mailto:nobody@example.org", Delay: time.Second},
 		Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
 		Gateway: gateway.Config{
@@ -54,7 +57,7 @@ func register(t *testing.T, url, name string) *client.Client {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := c.Register(t.Context(), name, "correct horse battery"); err != nil {
+	if err := c.Register(t.Context(), name, "correct horse battery", setupToken); err != nil {
 		t.Fatal(err)
 	}
 	return c
@@ -74,7 +77,7 @@ func TestTalk(t *testing.T) {
 		url := installation(t, perSecond, 8)
 		talk(t, url, "", true)
 		// Only the first account administers the installation.
-		if c, err := client.New(url); err != nil || c.Register(t.Context(), "bench-test", "correct horse battery") == nil {
+		if c, err := client.New(url); err != nil || c.Register(t.Context(), "bench-test", "correct horse battery", "") == nil {
 			t.Error("the first account is not named after the run")
 		}
 	})
@@ -118,7 +121,7 @@ func TestTokenOfAnother(t *testing.T) {
 func talk(t *testing.T, url, token string, tooMuch bool) {
 	t.Helper()
 	system, err := hikyaku.New(url, hikyaku.Options{
-		AdminToken: token, Gateways: []string{url, url + "/"}, Sources: []netip.Addr{netip.MustParseAddr("127.0.0.1")},
+		AdminToken: token, SetupToken: setupToken, Gateways: []string{url, url + "/"}, Sources: []netip.Addr{netip.MustParseAddr("127.0.0.1")},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -173,7 +176,7 @@ func measure(t *testing.T, what interface {
 },
 ) *report.Report {
 	t.Helper()
-	system, err := hikyaku.New(installation(t, 1000, 1000), hikyaku.Options{})
+	system, err := hikyaku.New(installation(t, 1000, 1000), hikyaku.Options{SetupToken: setupToken})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -74,8 +74,8 @@ func (t *Target) administrator(ctx context.Context, run string) (*client.Client,
 		return nil, err
 	}
 	first := t.client.WithToken("")
-	if err := first.Register(ctx, BatchPrefix+run, rand.Text()); err != nil {
-		return nil, fmt.Errorf("make the first account: %w", err)
+	if err := first.Register(ctx, BatchPrefix+run, rand.Text(), t.options.SetupToken); err != nil {
+		return nil, fmt.Errorf("make the first account (--setup-token is what the server prints when it starts): %w", err)
 	}
 	if !first.Me().Admin {
 		return nil, nil // somebody else's came before
@@ -132,7 +132,7 @@ func (s *site) prepareOneByOne(ctx context.Context, way *client.Client, p target
 	for i := range s.users {
 		making.Go(func() error {
 			s.users[i] = way.WithToken("")
-			if err := s.users[i].Register(ctx, accountName(p.Run, i), password); err != nil {
+			if err := s.users[i].Register(ctx, accountName(p.Run, i), password, ""); err != nil {
 				return fmt.Errorf("make account %d of %d: %w", i+1, p.Users, err)
 			}
 			return nil

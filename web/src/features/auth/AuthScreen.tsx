@@ -3,7 +3,7 @@ import { useTranslation } from "../../i18n";
 import type { LinkPreview } from "../../protocol/types";
 import { useApp } from "../../state/app";
 import { useClient } from "../../state/context";
-import { useRoute } from "../../state/route";
+import { redirect, useRoute } from "../../state/route";
 import { Button, ErrorMessage, Field } from "../../ui/controls";
 import { useLoad } from "../useLoad";
 import { useTask } from "../../ui/useTask";
@@ -36,7 +36,7 @@ export function AuthScreen() {
   const invitation = useRoute((r) => r.invitation);
   const isFirstAccount = installation.first_account;
   const canRegister =
-    isFirstAccount ||
+    (isFirstAccount && invitation !== "") ||
     installation.registration === "open" ||
     (installation.registration === "invitation" && invitation !== "");
   const [registering, setRegistering] = useState(isFirstAccount || invitation !== "");
@@ -48,14 +48,24 @@ export function AuthScreen() {
 
   const submit = (e: FormEvent) => {
     e.preventDefault();
-    void task.run(() =>
-      isRegistration
-        ? client.register(name, displayName, password, invitation)
-        : client.logIn(name, password),
-    );
+    void task.run(async () => {
+      if (isRegistration) await client.register(name, displayName, password, invitation);
+      else await client.logIn(name, password);
+      if (invitation) redirect("/"); // it is used, and a secret
+    });
   };
   const fieldError = (field: string) => (task.field === field ? task.error : undefined);
 
+  if (isFirstAccount && !invitation) {
+    return (
+      <EntranceLayout>
+        <section className="flex w-full max-w-sm flex-col gap-2 rounded-2xl border border-line bg-bg p-6 shadow-sm">
+          <h2 className="text-lg font-semibold">{t("setup")}</h2>
+          <p>{t("setupNeeded")}</p>
+        </section>
+      </EntranceLayout>
+    );
+  }
   return (
     <EntranceLayout>
       <form
