@@ -14,6 +14,7 @@ import { formatDateTime, formatTime } from "../../ui/time";
 import { PersonButton } from "../people/PeopleCards";
 import { useToday } from "../../ui/useToday";
 import { useDisplayName } from "../useDisplayName";
+import "./markdown.css";
 import { ActionsButton, type MessageMenuHandle, type Readers } from "./MessageMenu";
 
 export type MessageState = "sending" | "accepted" | "delivered" | "read" | "failed";
