@@ -8,7 +8,7 @@ export const ja: Record<keyof typeof en, string> = {
   displayNameHint: "ほかの人に表示されます。空欄なら名前を使います。",
   password: "パスワード",
   passwordHint: "8文字以上。",
-  noAccount: "アカウントをお持ちでない方は",
+  noAccount: "アカウントがない方は",
   haveAccount: "アカウントをお持ちの方は",
   firstAccount: "最初のアカウントです。このサーバーの管理者になります。",
   registrationClosed: "新しいアカウントは受け付けていません。管理者に連絡してください。",
