@@ -164,7 +164,7 @@ test("one who leaves, removes, changes a role or logs a device out is asked firs
   await page.getByRole("button", { name: "Leave conversation" }).click();
   await question.getByText("You are its last member").waitFor();
   await answer("Leave conversation");
-  await page.getByRole("heading", { name: "Pick a conversation" }).waitFor();
+  await page.getByRole("heading", { name: "Start a conversation" }).waitFor();
   assert.equal((await server.api(token, "GET", "/conversations")).items.length, 0, team.id);
 
   await page.getByRole("button", { name: /Settings/ }).click();

@@ -16,6 +16,8 @@ const aki = await signUp(browser, server, "aki", {
   viewport: { width: 1180, height: 720 },
 });
 const me = await aki.page.evaluate(() => fetch("/api/v1/me").then((r) => r.json()));
+const { token } = await server.api("", "POST", "/login", { name: "aki", password: "correct horse" });
+await server.api(token, "PATCH", "/me", { display_name: "Aki Mori" });
 const users = {};
 for (const [name, display_name] of [
   ["mika", "Mika Sato"],
@@ -46,9 +48,14 @@ await send(
 );
 await send(lena, design.id, "素晴らしい！ Then let us ship on Friday.", 2);
 await send(mika, design.id, "`make test` is green. I write the notes.");
+await send({ token }, design.id, "Wonderful. Then Friday it is!");
 
+await aki.page.reload();
 await aki.page.getByRole("link", { name: /Launch/ }).click();
-await aki.page.getByText("I write the notes.").last().waitFor();
+await aki.page.getByText("Then Friday it is!").last().waitFor();
+// Until all is read, but for what others wrote elsewhere.
+await aki.page.locator("a[aria-current] [aria-label$='unread messages']").waitFor({ state: "detached" });
+await aki.page.getByRole("img", { name: "Delivered" }).or(aki.page.getByRole("img", { name: /Read by/ })).first().waitFor(); // prettier-ignore
 await aki.page.getByRole("textbox").fill("On it. I will tell the others");
 await aki.page.evaluate(() => document.fonts.ready);
 await aki.page.screenshot({ path: process.argv[2] });

@@ -38,7 +38,7 @@ test("the list says what is not sent, and who wrote last", async () => {
   await sendMessage(page, "first");
   const direct = row(page, /ben/);
   await direct.getByText("first").waitFor();
-  await direct.getByText("you", { exact: true }).waitFor();
+  await direct.getByText("You", { exact: true }).waitFor();
   assert.equal(await direct.getByText("Sending…").count(), 0);
 
   await aki.context.setOffline(true);

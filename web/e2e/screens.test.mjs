@@ -126,6 +126,12 @@ test("axe finds nothing, and nothing scrolls sideways: members, settings, new co
   await page.getByRole("main").getByText("@ben").waitFor();
   await assertTree(page, "accounts");
   await assertAccessible(page, "accounts");
+  // A heading has the focus for screen readers alone: it is nothing to press.
+  await page.reload();
+  const heading = page.getByRole("heading", { name: "Administration", exact: true });
+  await page.getByRole("main").getByText("@ben").waitFor();
+  const ring = heading.evaluate((e) => [document.activeElement === e, getComputedStyle(e).outlineStyle]);
+  assert.deepEqual(await ring, [true, "none"]);
   await page.getByRole("link", { name: "Invitations" }).click();
   await page.getByRole("button", { name: "New invitation" }).click();
   await page.getByRole("textbox", { name: "Invitation links" }).waitFor();

@@ -17,7 +17,6 @@ const Administration = lazily(() => import("./admin/Administration").then((m) =>
 const JoinDialog = lazily(() => import("./conversations/JoinDialog").then((m) => m.JoinDialog));
 
 export function ChatScreen() {
-  const { t } = useTranslation();
   const route = useRoute();
   const ready = useApp((s) => s.ready);
   const isMember = useApp((s) => route.conversation !== null && route.conversation in s.conversations);
@@ -47,11 +46,7 @@ export function ChatScreen() {
             ) : route.conversation ? (
               <AbsentConversation key={route.conversation} id={route.conversation} />
             ) : (
-              <div className="flex flex-1 flex-col items-center justify-center gap-2 p-8 text-center">
-                <Logo size={48} />
-                <h2 className="text-lg font-semibold">{t("pickConversation")}</h2>
-                <p className="max-w-sm text-dim">{t("pickConversationHint")}</p>
-              </div>
+              <NoConversation />
             )}
           </div>
         </div>
@@ -59,6 +54,23 @@ export function ChatScreen() {
       {route.join && <JoinDialog token={route.join} />}
       <MessageAnnouncer />
     </>
+  );
+}
+
+/** Stands where a conversation will be. */
+function NoConversation() {
+  const { t } = useTranslation();
+  const isEmpty = useApp((s) => s.ready && Object.keys(s.conversations).length === 0);
+  return (
+    <div className="flex flex-1 flex-col items-center justify-center gap-2 p-8 text-center">
+      <Logo size={48} />
+      <h2 className="text-lg font-semibold">{t(isEmpty ? "startConversation" : "pickConversation")}</h2>
+      <p className="max-w-sm text-balance text-dim">
+        {isEmpty
+          ? t("keptSafe")
+          : t("twoSentences", { first: t("pickConversationHint"), second: t("keptSafe") })}
+      </p>
+    </div>
   );
 }
 
@@ -85,7 +97,7 @@ function AbsentConversation({ id }: { id: string }) {
         <h1 className="text-lg font-semibold break-words">
           {left ? t("noLongerIn", { name: left }) : t("noSuchConversation")}
         </h1>
-        <p className="text-dim">{t(left ? "noLongerInHint" : "noSuchConversationHint")}</p>
+        <p className="text-balance text-dim">{t(left ? "noLongerInHint" : "noSuchConversationHint")}</p>
       </div>
       <Button className="mt-2" onClick={() => navigate("/")}>
         {t("back")}

@@ -39,8 +39,8 @@ export function Invitations({ path, title, create, question, consequence }: Prop
   };
   return (
     <section className="flex flex-col gap-2">
-      <h2 className="flex items-center justify-between gap-2 font-semibold">
-        {title}
+      <div className="flex items-center justify-between gap-2">
+        <h2 className="font-semibold">{title}</h2>
         <Button
           disabled={task.busy}
           onClick={() =>
@@ -49,7 +49,7 @@ export function Invitations({ path, title, create, question, consequence }: Prop
         >
           {create}
         </Button>
-      </h2>
+      </div>
       {(task.error || loadError) && <ErrorMessage>{task.error || loadError}</ErrorMessage>}
       {created?.url && <CopyButton key={created.url} text={pageURL(created.url)} />}
       <ul className="flex flex-col gap-1">
@@ -57,7 +57,7 @@ export function Invitations({ path, title, create, question, consequence }: Prop
           <li key={i.id} className="flex items-center gap-2 text-sm">
             <span className="flex-1 text-dim">
               {t("expires", { when: formatDateTime(i.expires_at, i18n.language) })} ·{" "}
-              {t("uses", { count: i.uses })}
+              {i.uses ? t("uses", { count: i.uses }) : t("unused")}
             </span>
             <Button
               kind="danger"

@@ -110,6 +110,7 @@ describe("OfflineCopy", () => {
     expect(list).toEqual({
       epoch: "e1",
       users: [ben],
+      sizes: [{ id: "a", rev: 60, bytes: expect.any(Number) as number }],
       conversations: [
         { summary: summary("a", 60), marks },
         { summary: summary("b", 3), readHere: 2 },
@@ -136,6 +137,25 @@ describe("OfflineCopy", () => {
     await write(copy);
     expect(writes).toHaveBeenCalledOnce();
     expect(writes.mock.calls[0]![0].conversations).toHaveLength(1);
+  });
+
+  it("writes only what differs from what an earlier page wrote", async () => {
+    const all = () => byId(...Array.from({ length: 200 }, (_, i) => summary(`c${i}`, i + 1)));
+    const last = { ...summary("c7", 500), last: message("c7", 500) };
+    const first = openTab(ready({ ...all(), c7: last }));
+    await write(first.copy);
+    first.copy.stop();
+    const writes = vi.spyOn(CopyDatabase.prototype, "write");
+    const second = openTab(ready(structuredClone({ ...all(), c7: last })));
+    await write(second.copy);
+    expect(writes).not.toHaveBeenCalled();
+    second.copy.stop();
+    const users = { "2": { ...ben, display_name: "Benjamin" } };
+    await write(openTab(ready({ ...all(), c7: last, c8: summary("c8", 501) }, { users })).copy);
+    const [changes] = writes.mock.calls[0]!;
+    expect(changes.conversations.map((c) => c.summary.id)).toEqual(["c8"]);
+    expect(changes.users).toEqual([users["2"]]);
+    expect(writes).toHaveBeenCalledOnce();
   });
 
   it("keeps no more conversations than a person is likely to open", async () => {

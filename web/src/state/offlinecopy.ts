@@ -1,5 +1,5 @@
 import type { RestClient } from "../net/rest";
-import type { History, Message } from "../protocol/types";
+import type { History, Message, User } from "../protocol/types";
 import { catchUp, emptyChangeLog, record, type ChangeLog } from "../sync/changelog";
 import {
   CopyDatabase,
@@ -35,7 +35,14 @@ const refreshDelay = 500;
 const requestTimeout = 10_000;
 
 /** What of a conversation was written. */
-type Written = Pick<CopiedConversation, "summary" | "marks" | "readHere"> & { timeline?: Timeline };
+type Written = CopiedConversation & { timeline?: Timeline };
+/** The parts of it: those of the list, and all. */
+const listParts = ["summary", "marks", "readHere"] as const;
+const allParts = [...listParts, "timeline"] as const;
+
+/** Reports whether two values have the same content. Those that have their properties in
+ * another order do not, and are written once more. */
+const isEqual = (a: unknown, b: unknown) => a === b || JSON.stringify(a) === JSON.stringify(b);
 
 export type OfflineCopyOptions = {
   account: string;
@@ -72,9 +79,9 @@ export class OfflineCopy {
   private copiedEpoch: string | undefined;
   /** By conversation, of which rev its messages are, and their size. */
   private readonly sizes = new Map<string, { rev: number; bytes: number }>();
-  /** By conversation, what is written; null when an earlier page did. */
+  /** By conversation, what is written; null when it is to be looked at again. */
   private readonly written = new Map<string, Written | null>();
-  private readonly writtenUsers = new Map<string, unknown>();
+  private readonly writtenUsers = new Map<string, User>();
   /** The people whose names the copy needs. */
   private readonly neededUsers = new Set<string>();
   /** By conversation, the changes that its messages lack. */
@@ -208,18 +215,20 @@ export class OfflineCopy {
     let hasMore = false;
     for (const summary of latest) {
       const { id } = summary;
-      const [marks, readHere, timeline] = [s.marks[id], s.localReadMarks[id], s.timelines[id]];
+      const now = { summary, marks: s.marks[id], readHere: s.localReadMarks[id], timeline: s.timelines[id] };
       const before = this.written.get(id);
-      const isSame = before?.summary === summary && before.marks === marks && before.readHere === readHere;
-      if (isSame && before.timeline === timeline) continue;
+      if (before && allParts.every((p) => before[p] === now[p])) continue;
       if (changed.length === batchSize) {
         hasMore = true;
         break;
       }
-      changed.push([id, { summary, marks, readHere, timeline }]);
-      if (!isSame) changes.conversations.push({ summary, marks, readHere });
       if (summary.last) this.neededUsers.add(summary.last.sender);
       if (summary.peer) this.neededUsers.add(summary.peer.id);
+      const isSame = before && listParts.every((p) => isEqual(before[p], now[p]));
+      // An earlier page has written it.
+      if (isSame && before.timeline === now.timeline) this.written.set(id, now);
+      else changed.push([id, now]);
+      if (!isSame) changes.conversations.push({ summary, marks: now.marks, readHere: now.readHere });
     }
     const caughtUp = new Map<string, ChangeLog>();
     for (const [id, { summary, timeline }] of changed) {
@@ -242,7 +251,7 @@ export class OfflineCopy {
     for (const id of this.neededUsers) {
       const user = s.users[id];
       if (!user) unknown.push(id);
-      else if (this.writtenUsers.get(id) !== user) changes.users.push(user);
+      else if (!isEqual(this.writtenUsers.get(id), user)) changes.users.push(user);
     }
 
     if (Object.values(changes).some((c) => c.length > 0)) await db.write(changes);
@@ -295,10 +304,11 @@ export class OfflineCopy {
   }
 
   private async readIndex(db: CopyDatabase) {
-    const { epoch, conversations, sizes } = await db.index();
+    const { epoch, conversations, users, sizes } = await db.list();
     this.forgetAll();
     this.copiedEpoch = epoch;
-    for (const id of conversations) this.written.set(id, null);
+    for (const c of conversations) this.written.set(c.summary.id, c);
+    for (const u of users) this.writtenUsers.set(u.id, u);
     for (const { id, rev, bytes } of sizes) this.sizes.set(id, { rev, bytes });
   }
 

@@ -29,8 +29,13 @@ export type CopyChanges = {
   gone: string[];
 };
 
-/** What is shown of a copy at first. */
-export type CopiedList = { epoch: string; conversations: CopiedConversation[]; users: User[] };
+/** What there is of a copy beside the messages. The epoch is "" while there is nothing. */
+export type CopiedList = {
+  epoch: string;
+  conversations: CopiedConversation[];
+  users: User[];
+  sizes: CopySize[];
+};
 
 interface Schema extends DBSchema {
   conversations: { key: string; value: CopiedConversation };
@@ -110,16 +115,6 @@ export class CopyDatabase {
     this.db.close();
   }
 
-  async list(): Promise<CopiedList> {
-    const tx = this.db.transaction(["conversations", "users", "epoch"]);
-    const [epoch = "", conversations, users] = await Promise.all([
-      tx.objectStore("epoch").get("epoch"),
-      tx.objectStore("conversations").getAll(),
-      tx.objectStore("users").getAll(),
-    ]);
-    return { epoch, conversations, users };
-  }
-
   messages(conversation: string): Promise<CopiedMessages | undefined> {
     return this.db.get("messages", conversation);
   }
@@ -129,15 +124,16 @@ export class CopyDatabase {
     return (await this.db.get("epoch", "epoch")) ?? "";
   }
 
-  /** Returns the epoch, the conversations and the sizes of their messages. */
-  async index(): Promise<{ epoch: string; conversations: string[]; sizes: CopySize[] }> {
-    const tx = this.db.transaction(["conversations", "sizes", "epoch"]);
-    const [epoch = "", conversations, sizes] = await Promise.all([
+  /** Returns everything but the messages. */
+  async list(): Promise<CopiedList> {
+    const tx = this.db.transaction(["conversations", "users", "sizes", "epoch"]);
+    const [epoch = "", conversations, users, sizes] = await Promise.all([
       tx.objectStore("epoch").get("epoch"),
-      tx.objectStore("conversations").getAllKeys(),
+      tx.objectStore("conversations").getAll(),
+      tx.objectStore("users").getAll(),
       tx.objectStore("sizes").getAll(),
     ]);
-    return { epoch, conversations, sizes };
+    return { epoch, conversations, users, sizes };
   }
 
   /** Writes all changes or, when it throws, none. */

@@ -22,6 +22,7 @@ describe("markdown", () => {
     ["1. a\n1. b", "<li>b"],
     ["3. a\n2. b", '<li value="2">b'],
     ["|a|b|\n|-|-|\n|c|d|", '<div class="scroll" tabindex="-1"><table dir="auto" tabindex="-1">'],
+    ["|a|b|\n|:-:|-:|\n|c|d|", '<td class="center">c</td>\n<td class="right">d</td>'],
     ["```\n<b>\n```", '<pre class="scroll" tabindex="-1"><code tabindex="-1">&lt;b&gt;'],
   ])("shows %j as it is meant", (source, html) => {
     expect(renderMarkdown(source)).toContain(html);

@@ -18,6 +18,13 @@ purify.addHook("afterSanitizeAttributes", (node) => {
 md.core.ruler.push("direction", ({ tokens }) => {
   for (const t of tokens) if (t.level === 0 && t.nesting === 1) t.attrSet("dir", "auto");
 });
+// The alignment of a column as a class, since a message has no styles of its own.
+md.core.ruler.push("alignment", ({ tokens }) => {
+  for (const t of tokens) {
+    const alignment = /^text-align:(\w+)$/.exec(String(t.attrGet("style") ?? ""))?.[1];
+    if (alignment) t.attrSet("class", alignment);
+  }
+});
 // What is wider than the timeline scrolls by itself, with the keyboard as well: the tab key
 // comes to it from its message (useMessageFocus), as it does to links.
 md.renderer.rules.table_open = (tokens, i, options, _env, self) => {

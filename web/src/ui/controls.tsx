@@ -8,8 +8,8 @@ type ButtonProps = ComponentProps<"button"> & {
 
 const buttonStyles = {
   primary: "bg-accent text-accent-fg hover:brightness-110 px-4 py-2 font-medium",
-  plain: "border border-line bg-raised hover:bg-panel px-3 py-1.5",
-  danger: "border border-line text-danger hover:bg-panel px-3 py-1.5",
+  plain: "border border-line bg-raised hover:bg-panel px-3 py-1.5 font-normal",
+  danger: "border border-line text-danger hover:bg-panel px-3 py-1.5 font-normal",
   ghost: "text-dim hover:text-fg hover:bg-line/50 p-2",
 };
 

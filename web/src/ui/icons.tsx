@@ -22,6 +22,7 @@ export function Icon({ name, size = 20 }: { name: keyof typeof paths; size?: num
   return (
     <svg
       aria-hidden
+      className="shrink-0"
       width={size}
       height={size}
       viewBox="0 0 24 24"

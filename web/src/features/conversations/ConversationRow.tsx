@@ -50,9 +50,9 @@ function Row({
   const hasFailed = useApp((s) => s.outbox.some((m) => m.conversation === c.id && m.state === "failed"));
   const shown = outgoing ?? c.last;
   const text = usePreview(shown?.body ?? "");
-  const preview = c.last?.deleted_at && !outgoing ? t("deleted") : shown ? text : (c.topic ?? "");
+  const preview = c.last?.deleted_at && !outgoing ? t("deleted") : shown ? text : c.topic || t("noMessages");
   const isOwn = outgoing || c.last?.sender === me;
-  const author = isOwn ? t("you") : c.last && c.kind !== "direct" ? sender : "";
+  const author = isOwn ? t("youAlone") : c.last && c.kind !== "direct" ? sender : "";
   return (
     <a
       href={addressOf("/c/" + c.id)}

@@ -5,6 +5,7 @@ import { useSession } from "../../state/context";
 import type { OutboxMessage } from "../../sync/outbox";
 import { Button } from "../../ui/controls";
 import { Icon } from "../../ui/icons";
+import { OneLine } from "../../ui/OneLine";
 import { refusalText } from "../../ui/problem";
 import { useCopy } from "../../ui/useCopy";
 import { useQuestion } from "../../ui/useQuestion";
@@ -25,7 +26,7 @@ export function FailedMessages() {
     <section
       aria-labelledby="failed-messages"
       aria-live="polite"
-      className="mx-2 mb-2 max-h-[45%] shrink-0 overflow-y-auto rounded-xl border border-line bg-raised p-3"
+      className="mx-2 mb-2 max-h-[45%] shrink-0 overflow-y-auto rounded-xl border border-line bg-raised px-3 pt-3 pb-1"
     >
       <h2 id="failed-messages" className="text-sm font-semibold text-danger">
         {t("failed")}
@@ -42,10 +43,12 @@ export function FailedMessages() {
 function FailedMessage({ message: m }: { message: OutboxMessage }) {
   const { t } = useTranslation();
   const { messages } = useSession();
+  const conversation = useApp((s) => s.left[m.conversation]);
   const [label, copy] = useCopy();
   const [dialog, ask] = useQuestion();
   return (
-    <li className="flex flex-col gap-1 py-2">
+    <li className="flex flex-col gap-1 pt-2 pb-3">
+      {conversation && <OneLine className="text-sm text-dim">{conversation}</OneLine>}
       <p dir="auto" className="line-clamp-4 break-words whitespace-pre-wrap">
         {m.body}
       </p>

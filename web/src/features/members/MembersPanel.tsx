@@ -84,10 +84,10 @@ export function MembersPanel({ conversation: c, onClose }: Props) {
       {(task.error || members.error) && <ErrorMessage>{task.error || members.error}</ErrorMessage>}
       {isManager && <Details conversation={c} />}
       <section className="flex flex-col gap-2">
-        <h2 className="flex items-center justify-between font-semibold">
-          {t("members", { count: c.members })}
+        <div className="flex items-center justify-between gap-2">
+          <h2 className="font-semibold">{t("members", { count: c.members })}</h2>
           <Button onClick={() => setAdding(!adding)}>{t("addPeople")}</Button>
-        </h2>
+        </div>
         {adding && (
           <PeoplePicker
             picked={[]}

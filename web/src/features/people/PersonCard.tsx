@@ -63,7 +63,7 @@ export function PersonCard({ user, anchor, onClose }: Props) {
                   {name}
                 </Popover.Title>
                 <OneLine className="text-sm text-dim">@{userName ?? "…"}</OneLine>
-                <p className="min-h-5 text-sm text-dim">{isMe ? t("you") : presenceText}</p>
+                <p className="min-h-5 text-sm text-dim">{isMe ? t("youAlone") : presenceText}</p>
               </div>
             </div>
             {task.error && <ErrorMessage>{task.error}</ErrorMessage>}

@@ -39,6 +39,8 @@ export function Shortcuts() {
       </Button>
       <Button
         kind="ghost"
+        // Of no use to most who touch a screen; a keyboard's ? opens it there too.
+        className="pointer-coarse:hidden"
         aria-label={t("shortcuts")}
         aria-keyshortcuts={keysOf("showShortcuts")}
         title={t("shortcuts")}

@@ -32,7 +32,7 @@ export function ActionsButton({ menu, ...subject }: MenuSubject & { menu: Messag
       id={actionsId(subject.message.seq)}
       tabIndex={-1}
       aria-label={t("actions")}
-      className="absolute -top-3 right-12 rounded-lg border border-line bg-raised px-2 py-0.5 text-dim opacity-0 shadow-sm hover:text-fg focus-visible:opacity-100 pointer-fine:group-hover:opacity-100 pointer-fine:data-popup-open:opacity-100 pointer-coarse:pointer-events-none"
+      className="absolute -top-5 right-12 rounded-lg border border-line bg-raised px-2 py-0.5 text-dim opacity-0 shadow-sm hover:text-fg focus-visible:opacity-100 pointer-fine:group-hover:opacity-100 pointer-fine:data-popup-open:opacity-100 pointer-coarse:pointer-events-none"
     >
       ⋯
     </Menu.Trigger>

@@ -14,6 +14,7 @@ import { formatDateTime, formatTime } from "../../ui/time";
 import { PersonButton } from "../people/PeopleCards";
 import { useToday } from "../../ui/useToday";
 import { useDisplayName } from "../useDisplayName";
+import "./markdown.css";
 import { ActionsButton, type MessageMenuHandle, type Readers } from "./MessageMenu";
 
 export type MessageState = "sending" | "accepted" | "delivered" | "read" | "failed";
@@ -75,35 +76,38 @@ function MessageLayout({
   const name = useDisplayName(sender);
   return (
     <div
-      className={`group relative flex gap-3 px-4 py-0.5 hover:bg-panel/70 ${own ? "bg-own/60" : ""} ${startsGroup ? "mt-2.5" : ""}`}
+      className={`group hover:bg-panel/70 ${own ? "bg-own/60" : ""} ${startsGroup ? "mt-1 pt-2" : "pt-0.5"} pb-0.5`}
     >
-      <div className="w-9 shrink-0">
-        {startsGroup ? (
-          // The name beside it is the same for the keyboard.
-          <div className="cursor-pointer" onClick={pressName}>
-            <Avatar name={name} id={sender} />
-          </div>
-        ) : (
-          // In the whole margin, and out of the flow: it appears without moving anything.
-          <time className="invisible absolute left-0 w-16 pt-1 text-center text-[10px] whitespace-nowrap text-dim group-hover:visible">
-            {formatTime(at, i18n.language)}
-          </time>
-        )}
-      </div>
-      <div className="min-w-0 flex-1">
-        {startsGroup && (
-          <p className="flex items-baseline gap-2">
-            <PersonButton user={sender} tabIndex={-1} className={nameStyle}>
-              <OneLine>{name}</OneLine>
-            </PersonButton>
-            <time className="text-xs whitespace-nowrap text-dim" title={formatDateTime(at, i18n.language)}>
+      {/* No line is longer than one reads with ease. */}
+      <div className="relative flex max-w-4xl gap-3 px-4">
+        <div className="w-9 shrink-0">
+          {startsGroup ? (
+            // The name beside it is the same for the keyboard.
+            <div className="cursor-pointer" onClick={pressName}>
+              <Avatar name={name} id={sender} />
+            </div>
+          ) : (
+            // In the whole margin, and out of the flow: it appears without moving anything.
+            <time className="invisible absolute left-0 w-16 pt-1 text-center text-[10px] whitespace-nowrap text-dim group-hover:visible">
               {formatTime(at, i18n.language)}
             </time>
-          </p>
-        )}
-        {children}
+          )}
+        </div>
+        <div className="min-w-0 flex-1">
+          {startsGroup && (
+            <p className="flex items-baseline gap-2">
+              <PersonButton user={sender} tabIndex={-1} className={nameStyle}>
+                <OneLine>{name}</OneLine>
+              </PersonButton>
+              <time className="text-xs whitespace-nowrap text-dim" title={formatDateTime(at, i18n.language)}>
+                {formatTime(at, i18n.language)}
+              </time>
+            </p>
+          )}
+          {children}
+        </div>
+        {marks && <span className="flex shrink-0 items-center gap-2 self-end">{marks}</span>}
       </div>
-      {marks && <span className="flex shrink-0 items-center gap-2 self-end">{marks}</span>}
     </div>
   );
 }
@@ -136,7 +140,7 @@ function Quote({ quoted: { seq, name, text }, onJump }: { quoted: Quoted; onJump
       <span dir="auto" className="truncate">
         {name !== undefined && (
           <>
-            <bdi className="font-medium">{name}</bdi>{" "}
+            <bdi className="font-semibold">{name}</bdi>{" "}
           </>
         )}
         {text}
