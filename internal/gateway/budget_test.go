@@ -417,3 +417,45 @@ func TestDebtOutlivesTheConnection(t *testing.T) {
 		}
 	})
 }
+
+// What comes with the request for the connection, before hello can be said, has the
+// same bounds.
+func TestFloodBeforeHello(t *testing.T) {
+	g := newTestGateway(t, &stubStore{}, nil)
+	address, sessions := serveSessions(t, g)
+	for name, frames := range map[string][]byte{
+		"too many": bytes.Repeat(text(`[]`), 400),
+		"too dear": bytes.Repeat(text(`[]`), 120),
+	} {
+		t.Run(name, func(t *testing.T) {
+			conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", strings.TrimPrefix(address, "ws://"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer func() { _ = conn.Close() }()
+			request := "GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n" +
+				"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: x\r\n\r\n"
+			if _, err := conn.Write(append([]byte(request), frames...)); err != nil {
+				t.Fatal(err)
+			}
+			r := bufio.NewReader(conn)
+			answer, err := http.ReadResponse(r, nil)
+			if err != nil || answer.StatusCode != http.StatusSwitchingProtocols {
+				t.Fatalf("%v, %v", answer, err)
+			}
+			_ = answer.Body.Close()
+			header, err := ws.ReadHeader(r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			payload := make([]byte, header.Length)
+			if _, err := io.ReadFull(r, payload); err != nil {
+				t.Fatal(err)
+			}
+			if code, _ := ws.ParseCloseFrameData(payload); header.OpCode != ws.OpClose || code != wire.CloseFlooded {
+				t.Errorf("answered with %q", payload)
+			}
+			<-sessions
+		})
+	}
+}
