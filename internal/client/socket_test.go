@@ -40,6 +40,8 @@ type peer struct {
 	closed   chan struct{}
 }
 
+func (p *peer) Frame(*websocket.Conn, int) bool { return true }
+
 func (p *peer) Message(_ *websocket.Conn, b []byte) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -14,11 +14,17 @@
 //     end. So a loop never uses a descriptor that was reused.
 package eventloop
 
+import "errors"
+
+// ErrStopReading is returned by [Reader.Data] to have nothing more read. The
+// connection stays open until it is shut down, or its peer closes it.
+var ErrStopReading = errors.New("eventloop: stop reading")
+
 // Reader handles the bytes of a connection. Its methods must not block: all
 // connections of the loop wait for them.
 type Reader interface {
 	// Data handles received bytes, in order. It may change p, which is valid
-	// during the call only. An error ends the connection.
+	// during the call only. An error other than ErrStopReading ends the connection.
 	Data(p []byte) error
 	// End is the last call. err is that of Data, that of the connection, or
 	// io.EOF when the peer closed it. End must close the connection.

@@ -73,8 +73,9 @@ type poller struct {
 }
 
 type conn struct {
-	raw    syscall.RawConn
-	reader Reader
+	raw     syscall.RawConn
+	reader  Reader
+	stopped bool // nothing more is read, and any event is the end
 }
 
 // Add makes the loop read a connection, whose bytes must be those of its descriptor. It
@@ -226,7 +227,11 @@ func (p *poller) run() {
 			if !ok {
 				continue // ended earlier in this round
 			}
-			if err := p.readConn(c); err != nil && p.remove(e.Fd, c, err) {
+			err := p.readConn(c)
+			if err == ErrStopReading {
+				err = p.stopReading(e.Fd, c)
+			}
+			if err != nil && p.remove(e.Fd, c, err) {
 				return
 			}
 		}
@@ -266,6 +271,9 @@ func (p *poller) pollAtDeparture() bool {
 
 // readConn reads once from a connection.
 func (p *poller) readConn(c conn) error {
+	if c.stopped {
+		return io.EOF
+	}
 	// The RawConn prevents that the descriptor is closed and reused meanwhile.
 	err := c.raw.Read(p.readFunc)
 	switch {
@@ -280,6 +288,24 @@ func (p *poller) readConn(c conn) error {
 	}
 	p.full = p.full || p.n == len(p.buf)
 	return c.reader.Data(p.buf[:p.n])
+}
+
+// stopReading leaves what a connection's peer sends in its socket. Of what happens
+// to it only the end is of interest.
+func (p *poller) stopReading(fd int32, c conn) error {
+	e := unix.EpollEvent{Events: unix.EPOLLRDHUP, Fd: fd}
+	var err error
+	if rawErr := c.raw.Control(func(uintptr) { err = unix.EpollCtl(p.epoll.fd, unix.EPOLL_CTL_MOD, int(fd), &e) }); rawErr != nil {
+		return rawErr
+	}
+	if err != nil {
+		return fmt.Errorf("stop reading: %w", err)
+	}
+	c.stopped = true
+	p.loop.mu.Lock()
+	p.conns[fd] = c
+	p.loop.mu.Unlock()
+	return nil
 }
 
 // remove removes and ends a connection. It reports whether it was the last one;

@@ -5,8 +5,10 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"math"
 	"math/rand/v2"
 	"net/http"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -152,6 +154,7 @@ type Gateway struct {
 	heartbeats  *heartbeats
 	marks       *marks
 	submissions *submission.Service
+	costs       *costs
 
 	lastDevice  atomic.Int64 // device number of the newest connection
 	inFlight    atomic.Int64 // unanswered sends of all connections
@@ -180,6 +183,10 @@ func New(ctx context.Context, cfg Config, parts Dependencies) (*Gateway, error) 
 	if err != nil {
 		return nil, err
 	}
+	costs, err := newCosts(cfg)
+	if err != nil {
+		return nil, err
+	}
 	sockets, err := websocket.NewServer(websocket.Config{
 		MaxMessage:   cfg.MaxFrame,
 		MaxQueued:    cfg.MaxQueued,
@@ -192,7 +199,7 @@ func New(ctx context.Context, cfg Config, parts Dependencies) (*Gateway, error) 
 	if err != nil {
 		return nil, err
 	}
-	g := &Gateway{cfg: cfg, deps: parts, log: parts.Logger.With("node", cfg.Node), origins: origins, sockets: sockets, hub: newHub(), resyncs: batching.NewSignal()}
+	g := &Gateway{cfg: cfg, deps: parts, log: parts.Logger.With("node", cfg.Node), origins: origins, sockets: sockets, hub: newHub(), costs: costs, resyncs: batching.NewSignal()}
 	g.ctx, g.cancel = context.WithCancel(context.Background())
 	g.drainCtx, g.endDrain = context.WithCancel(g.ctx)
 	g.members, g.departures = newMemberCache(g), newDepartures()
@@ -266,6 +273,12 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	s := newSession(g, user.ID, sess.ID)
+	var wait time.Duration
+	if s.budget, wait = g.costs.connect(user.ID); wait > 0 {
+		w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(wait.Seconds()))))
+		refuse(w, http.StatusTooManyRequests, chat.Refuse(chat.CodeRateLimited, "", "this account connects, or has sent, too much; connect again after %.0f s", math.Ceil(wait.Seconds())))
+		return
+	}
 	if !g.hub.reserve(s, g.cfg.ConnectionsPerUser) {
 		w.Header().Set("Retry-After", "10")
 		refuse(w, http.StatusTooManyRequests, chat.Refuse(chat.CodeRateLimited, "", "this account has %d connections already", g.cfg.ConnectionsPerUser))

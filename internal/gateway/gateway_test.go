@@ -116,7 +116,11 @@ func newTestGateway(t testing.TB, st *stubStore, publish publisherFunc) *Gateway
 	})
 	g.drainCtx, g.endDrain = context.WithCancel(g.ctx)
 	g.members, g.departures, g.watches = newMemberCache(g), newDepartures(), newWatches(g)
-	g.heartbeats, g.resyncs = newHeartbeats(g), batching.NewSignal()
+	g.heartbeats, g.resyncs, g.marks = newHeartbeats(g), batching.NewSignal(), newMarks(g)
+	var err error
+	if g.costs, err = newCosts(g.cfg); err != nil {
+		t.Fatal(err)
+	}
 	g.submissions = newSubmissions(g)
 	g.background.Go(func() { g.deps.Idempotency.Run(g.ctx) })
 	g.background.Go(func() { g.deps.Refuser.Run(g.ctx) })
@@ -167,6 +171,7 @@ func connectTestSession(t testing.TB, g *Gateway, user chat.UserID) (*session, n
 
 type noopHandler struct{}
 
+func (noopHandler) Frame(*websocket.Conn, int) bool { return true }
 func (noopHandler) Message(*websocket.Conn, []byte) {}
 func (noopHandler) Closed(*websocket.Conn, error)   {}
 
@@ -243,7 +248,7 @@ func TestBacklogOverflowKeepsOrder(t *testing.T) {
 	})
 	g.limitSends(t, 1e6, 1e6)
 	s := newTestSession(t, g, 1)
-	s.busy = false
+	s.busy, s.started = false, true
 	receive := func(f *wire.Send) {
 		s.Message(s.conn, []byte(`{"t":"send","id":"`+f.ID.String()+`","conversation":"7","body":"`+f.Body+`"}`))
 	}
@@ -293,28 +298,19 @@ func TestWithdraw(t *testing.T) {
 	if _, err := g.members.load(t.Context(), conversation); err != nil {
 		t.Fatal(err)
 	}
-	s.handleInline(inbound{first, 1})
+	s.handleInline(inbound{first, 1, 0})
 	eventually.True(t, "the first message is refused", func() bool { return s.mustWait(sendRef{second.ID, conversation, 2}) })
 	refused = false
-	s.handleInline(inbound{second, 2})
-	s.handleInline(inbound{&wire.Withdraw{ID: second.ID}, 3})
-	s.handleInline(inbound{second, 4})
+	s.handleInline(inbound{second, 2, 0})
+	s.handleInline(inbound{&wire.Withdraw{ID: second.ID}, 3, 0})
+	s.handleInline(inbound{second, 4, 0})
 	if !slices.Equal(order, []string{"first"}) {
 		t.Errorf("published in the order %v while the first message was refused", order)
 	}
-	s.handleInline(inbound{&wire.Withdraw{ID: first.ID}, 5})
-	if s.limits != nil {
-		t.Error("withdrawals that were owed are charged")
-	}
-	s.handleInline(inbound{second, 6})
+	s.handleInline(inbound{&wire.Withdraw{ID: first.ID}, 5, 0})
+	s.handleInline(inbound{second, 6, 0})
 	if !slices.Equal(order, []string{"first", "second"}) {
 		t.Errorf("published in the order %v after the first message was withdrawn", order)
-	}
-	for range 2 * frameBurst {
-		s.handleInline(inbound{&wire.Withdraw{ID: first.ID}, 7})
-	}
-	if s.limits == nil || s.limits.Tokens() > 100 {
-		t.Error("withdrawals of nothing are not charged")
 	}
 }
 

@@ -46,6 +46,14 @@ var (
 	}
 )
 
+// errTooMuch refuses a frame because of what the connection owes. Half of its budget
+// is free again when the wait is over.
+func errTooMuch(debt time.Duration) *submission.RetryError {
+	return &submission.RetryError{
+		Refusal: chat.Refuse(chat.CodeRateLimited, "", "too many frames on this connection"), After: debt - budgetSize/2,
+	}
+}
+
 func newSubmissions(g *Gateway) *submission.Service {
 	return submission.New(submission.Config{
 		Publisher: g.deps.Publisher, SendLimiter: g.deps.SendLimiter, Memberships: g.members, Refuser: g.deps.Refuser,
@@ -257,15 +265,12 @@ func (s *session) pushRejected(f wire.Rejected) {
 }
 
 // withdraw ends the wait for a refused message that its client will not send
-// again. It is charged as a frame unless it ends one: there are no more of those
-// than refusals.
+// again.
 func (s *session) withdraw(f *wire.Withdraw) {
 	s.mu.Lock()
-	waited := s.order.withdraw(f.ID)
+	s.order.withdraw(f.ID)
 	s.mu.Unlock()
-	if waited || s.allowFrame(f.ID.String()) {
-		s.conn.Send(websocket.NewFrame(wire.AppendWithdrawn(make([]byte, 0, 64), f.ID)))
-	}
+	s.conn.Send(websocket.NewFrame(wire.AppendWithdrawn(make([]byte, 0, 64), f.ID)))
 }
 
 // mustWait reports whether a send must wait for an earlier one.

@@ -7,8 +7,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"golang.org/x/time/rate"
-
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
 	"github.com/hikyaku-chat/hikyaku/internal/presence"
 	"github.com/hikyaku-chat/hikyaku/internal/submission"
@@ -20,10 +18,6 @@ const (
 	// spareBacklog is how many frames the backlog of a session may hold besides
 	// the sends that may be in flight.
 	spareBacklog = 128
-	// frameRate (per second) and frameBurst limit the frames of one connection
-	// that are neither sends nor pings.
-	frameRate  = 50
-	frameBurst = 200
 	// callTimeout limits each call to a backend that a session waits for.
 	callTimeout = 10 * time.Second
 )
@@ -38,10 +32,10 @@ type session struct {
 	id     chat.SessionID
 	device int64
 	conn   *websocket.Conn
-	// What only active sessions need. Both are used by the event loop or the backlog,
-	// never by both at once.
-	sender *submission.Sender // from the first send on; mu must be held to set it, and to read it elsewhere
-	limits *frameLimits       // from the first frame on that is neither send, sync nor ping
+	// The event loop or the backlog uses these, never both at once.
+	sender       *submission.Sender // from the first send on; mu must be held to set it, and to read it elsewhere
+	typingSentAt time.Duration      // when typing was announced last, since costs.epoch; 0 for never
+	budget       budget             // used by the reader
 
 	heartbeat  heartbeat
 	inFlight   atomic.Int32
@@ -54,24 +48,17 @@ type session struct {
 	closed      bool
 	detached    bool // detach was called
 	backlog     []inbound
-	syncs       []*wire.Sync // those without an answer; they run while there are any
-	pacedUntil  int64        // when the syncs so far would be answered at frameRate, in Unix nanoseconds
+	syncs       []pacedSync // those without an answer; they run while there are any
 	order       sendOrder
 	lastArrival int64       // number of the last frame from the client
 	watch       *watchState // nil until the client watches somebody
 }
 
-// frameLimits limits the frames of a connection that are neither sends, syncs nor
-// pings.
-type frameLimits struct {
-	*rate.Limiter
-	typingSentAt time.Time // when typing was announced last
-}
-
 // inbound is a frame from the client.
 type inbound struct {
-	item    any   // wire.Inbound, or the error of a frame that could not be decoded
-	arrival int64 // its number on this connection
+	item    any           // wire.Inbound, or the error of a frame that could not be decoded
+	arrival int64         // its number on this connection
+	paced   time.Duration // a sync is answered then at the earliest, since costs.epoch
 }
 
 func newSession(g *Gateway, user chat.UserID, id chat.SessionID) *session {
@@ -140,6 +127,7 @@ func (s *session) attach() {
 
 // Closed implements [websocket.Handler].
 func (s *session) Closed(_ *websocket.Conn, _ error) {
+	s.g.costs.disconnect(s.user, s.budget)
 	s.mu.Lock()
 	s.closed = true
 	s.backlog = nil
@@ -200,6 +188,17 @@ func (s *session) sendRetryableError(id string, code chat.Code, text string) {
 	s.push(wire.ErrorFrame{T: "error", ID: id, Code: string(code), Text: text, RetryAfterMS: retryAfter.Milliseconds()})
 }
 
+const floodedReason = "too much was sent for too long; connect again after 10 s"
+
+// Frame implements [websocket.Handler].
+func (s *session) Frame(c *websocket.Conn, size int) bool {
+	if s.budget.spend(s.g.costs.now(), s.g.costs.of(size)) <= budgetSize+debtLimit {
+		return true
+	}
+	c.Close(wire.CloseFlooded, floodedReason)
+	return false
+}
+
 // Message implements [websocket.Handler]. It runs on the connection's event loop
 // and must not block.
 func (s *session) Message(c *websocket.Conn, p []byte) {
@@ -208,9 +207,15 @@ func (s *session) Message(c *websocket.Conn, p []byte) {
 	}
 	frame, err := wire.DecodeInbound(p)
 	var item any = frame
+	cost := malformedCost
 	if err != nil {
 		item = err
-	} else if frame == nil {
+	} else {
+		cost = s.g.costs.ofRequest(frame)
+	}
+	now := s.g.costs.now()
+	debt := s.budget.spend(now, cost)
+	if frame == nil && err == nil && debt <= budgetSize {
 		return // an unknown type, of a later version of the protocol
 	}
 	s.mu.Lock()
@@ -220,19 +225,28 @@ func (s *session) Message(c *websocket.Conn, p []byte) {
 		return
 	}
 	s.lastArrival++
-	in := inbound{item: item, arrival: s.lastArrival}
-	if s.busy {
-		fits := len(s.backlog) < s.g.cfg.InFlight+spareBacklog
-		if fits {
-			s.backlog = append(s.backlog, in)
-		}
+	in := inbound{item: item, arrival: s.lastArrival, paced: now + debt - syncShare}
+	var refusal *submission.RetryError
+	switch {
+	case debt > budgetSize:
+		refusal = errTooMuch(debt)
+	case len(s.backlog) >= s.g.cfg.InFlight+spareBacklog:
+		refusal = errOverflow
+	case s.busy:
+		s.backlog = append(s.backlog, in)
 		s.mu.Unlock()
-		if !fits {
-			s.overflow(in)
-		}
 		return
 	}
+	started := s.started
 	s.mu.Unlock()
+	switch {
+	case refusal != nil && !started: // nothing is answered before hello
+		c.Close(wire.CloseFlooded, floodedReason)
+		return
+	case refusal != nil:
+		s.refuse(in, refusal)
+		return
+	}
 	// Only this goroutine sets busy, so it is still unset.
 	if s.handleInline(in) {
 		return
@@ -246,13 +260,13 @@ func (s *session) Message(c *websocket.Conn, p []byte) {
 
 const overflowText = "too many frames are waiting"
 
-// overflow refuses a frame because the backlog is full.
-func (s *session) overflow(in inbound) {
+// refuse refuses a frame, whatever it asks for.
+func (s *session) refuse(in inbound, retry *submission.RetryError) {
 	if f, ok := in.item.(*wire.Send); ok {
-		s.rejectRetryable(sendRef{f.ID, f.Conversation, in.arrival}, errOverflow)
+		s.rejectRetryable(sendRef{f.ID, f.Conversation, in.arrival}, retry)
 		return
 	}
-	s.sendRetryableError(frameID(in.item), chat.CodeRateLimited, overflowText)
+	s.push(wire.ErrorFrame{T: "error", ID: frameID(in.item), Code: string(chat.CodeRateLimited), Text: retry.Refusal.Text, RetryAfterMS: retry.After.Milliseconds()})
 }
 
 // frameID returns the id under which a frame that is no send is answered, "" if
@@ -276,20 +290,16 @@ func (s *session) handleInline(in inbound) bool {
 		s.withdraw(f)
 		return true
 	case *wire.Sync:
-		s.sync(f)
+		s.sync(pacedSync{f, in.paced})
 		return true
 	case *wire.Ping: // from before hello
 		s.g.heartbeats.answer(s, f)
 		return true
 	case *wire.Mark:
-		if s.allowFrame("") {
-			s.g.marks.add(s.user, f)
-		}
+		s.g.marks.add(s.user, f)
 		return true
 	case error:
-		if s.allowFrame("") {
-			s.malformed(f)
-		}
+		s.malformed(f)
 		return true
 	}
 	return false
@@ -300,23 +310,6 @@ func (s *session) malformed(err error) {
 	if errors.As(err, &m) {
 		s.sendError(m.ID, "malformed", m.Text)
 	}
-}
-
-// allowFrame charges a frame that is neither a send nor a sync to the connection's
-// limit. When that is reached, it answers the frame with an error under its id.
-func (s *session) allowFrame(id string) bool {
-	if s.frameLimits().Allow() {
-		return true
-	}
-	s.sendRetryableError(id, chat.CodeRateLimited, "too many frames; at most 50 a second")
-	return false
-}
-
-func (s *session) frameLimits() *frameLimits {
-	if s.limits == nil {
-		s.limits = &frameLimits{Limiter: rate.NewLimiter(frameRate, frameBurst)}
-	}
-	return s.limits
 }
 
 // runBacklog handles waiting frames in order until there are none.
@@ -346,9 +339,6 @@ func (s *session) handle(ctx context.Context, in inbound) {
 		s.sendWithLookup(ctx, f, in.arrival)
 		return
 	}
-	if !s.allowFrame(frameID(in.item)) {
-		return
-	}
 	switch f := in.item.(type) {
 	case *wire.Typing:
 		s.typing(ctx, f)
@@ -361,15 +351,15 @@ func (s *session) handle(ctx context.Context, in inbound) {
 
 func (s *session) typing(ctx context.Context, f *wire.Typing) {
 	// Once a second is enough for the receivers; more is dropped.
-	now, limits := time.Now(), s.frameLimits()
-	if now.Sub(limits.typingSentAt) < time.Second {
+	now := s.g.costs.now()
+	if s.typingSentAt != 0 && now-s.typingSentAt < time.Second {
 		return
 	}
 	members, err := s.g.members.load(ctx, f.Conversation)
 	if err != nil || !members.has(s.user) {
 		return // typing is not answered
 	}
-	limits.typingSentAt = now
+	s.typingSentAt = now
 	s.g.deps.Announcer.Typing(ctx, members.audience(f.Conversation), s.user)
 }
 

@@ -80,7 +80,7 @@ func (l *countingLimiter) Acquire(user string) *throttle.Bucket {
 	return l.Limiter.Acquire(user)
 }
 
-// A session that sends nothing holds no token bucket and no limits; one that sends
+// A session that sends nothing holds no token bucket; one that sends
 // holds one bucket.
 func TestIdleSessionHoldsLittle(t *testing.T) {
 	g := newTestGateway(t, &stubStore{members: func() ([]chat.UserID, int64, error) { return []chat.UserID{1}, 1, nil }}, func(chat.Submission, func(error)) {})
@@ -91,17 +91,14 @@ func TestIdleSessionHoldsLittle(t *testing.T) {
 	if _, err := g.members.load(t.Context(), conversation); err != nil {
 		t.Fatal(err)
 	}
-	s.handleInline(inbound{&wire.Ping{}, 1})
-	if len(limiter.acquired) > 0 || s.sender != nil || s.limits != nil {
-		t.Errorf("an idle session holds the buckets of %v, and %v", limiter.acquired, s.limits)
+	s.handleInline(inbound{&wire.Ping{}, 1, 0})
+	if len(limiter.acquired) > 0 || s.sender != nil {
+		t.Errorf("an idle session holds the buckets of %v", limiter.acquired)
 	}
 	for arrival := range int64(3) {
-		s.handleInline(inbound{newSend("hello"), arrival + 2})
+		s.handleInline(inbound{newSend("hello"), arrival + 2, 0})
 	}
 	if !slices.Equal(limiter.acquired, []string{"1"}) {
 		t.Errorf("a session that sends holds the buckets of %v", limiter.acquired)
-	}
-	if s.limits != nil {
-		t.Error("sends are limited as other frames")
 	}
 }

@@ -26,10 +26,16 @@ func (s *session) syncBytes() int { return min(maxSyncBytes, s.g.cfg.MaxQueued/4
 // syncPurpose is the purpose that cursors are sealed for.
 const syncPurpose = "sync"
 
+// pacedSync is a sync that waits.
+type pacedSync struct {
+	*wire.Sync
+	at time.Duration // it is answered then at the earliest, since costs.epoch
+}
+
 // sync answers a sync after those before it. It does not block: an answer waits
 // until the client has read most of what it was sent before, and the frames that
 // follow the sync must not.
-func (s *session) sync(f *wire.Sync) {
+func (s *session) sync(f pacedSync) {
 	s.heartbeat.active()
 	s.mu.Lock()
 	waiting := len(s.syncs)
@@ -46,24 +52,21 @@ func (s *session) sync(f *wire.Sync) {
 }
 
 // runSyncs answers the waiting syncs, in their order, until there are none. A
-// device that returns after a long time has much to ask: it is slowed down to
-// frameRate, not refused. A client may ask for many pages at once, and the store
+// device that returns after a long time has much to ask: it is slowed down to what its
+// budget pays for, not refused. A client may ask for many pages at once, and the store
 // answers faster than a network carries them: what it asked for must not make it
 // too slow a reader.
 func (s *session) runSyncs() {
 	for {
 		s.mu.Lock()
 		f := s.syncs[0] // kept until it is answered: it says that this runs
-		now := time.Now()
-		s.pacedUntil = max(s.pacedUntil, now.UnixNano()) + int64(time.Second/frameRate)
-		pause := time.Duration(s.pacedUntil-now.UnixNano()) - frameBurst*time.Second/frameRate
 		s.mu.Unlock()
-		if pause > 0 {
+		if pause := f.at - s.g.costs.now(); pause > 0 {
 			sleep(s.g.drainCtx, pause)
 		}
 		if s.conn.AwaitQueued(s.g.drainCtx, s.g.cfg.MaxQueued/2) == nil {
 			ctx, cancel := context.WithTimeout(s.g.ctx, callTimeout)
-			s.answerSync(ctx, f)
+			s.answerSync(ctx, f.Sync)
 			cancel()
 		}
 		s.mu.Lock()

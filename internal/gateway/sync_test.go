@@ -128,7 +128,7 @@ func TestSyncPagesAreBounded(t *testing.T) {
 	var got []chat.ConversationID
 	cursor, cut := "", false
 	for more := true; more; {
-		s.sync(&wire.Sync{ID: "s", Cursor: cursor, Limit: limit})
+		s.sync(pacedSync{&wire.Sync{ID: "s", Cursor: cursor, Limit: limit}, 0})
 		var page wire.Synced
 		if n := c.read("synced", &page); n > maxSyncBytes+1024 {
 			t.Errorf("a page of %d bytes", n)
@@ -164,7 +164,7 @@ func TestSyncWithASmallQueue(t *testing.T) {
 	s.g.cfg.MaxQueued = 1 << 10
 	cursor, pages := "", 0
 	for more := true; more; pages++ {
-		s.sync(&wire.Sync{ID: "s", Cursor: cursor})
+		s.sync(pacedSync{&wire.Sync{ID: "s", Cursor: cursor}, 0})
 		var page wire.Synced
 		c.read("synced", &page)
 		cursor, more = page.Cursor, page.More
@@ -173,7 +173,7 @@ func TestSyncWithASmallQueue(t *testing.T) {
 		t.Errorf("7 conversations are %d pages", pages)
 	}
 	for rev := range int64(3) {
-		s.sync(&wire.Sync{ID: "s", Conversation: 1, Rev: rev})
+		s.sync(pacedSync{&wire.Sync{ID: "s", Conversation: 1, Rev: rev}, 0})
 		var page wire.Changes
 		c.read("changes", &page)
 		if len(page.Messages) != 1 || page.Messages[0].Body != longest || page.Rev != rev+1 || page.More != (rev < 2) {
@@ -188,7 +188,7 @@ func TestManySyncsAtOnce(t *testing.T) {
 	const messages, tooMany = 5, 20 // some may be answered meanwhile
 	s, c := newFeedSession(t, 1, messages)
 	for i := range maxSyncs + tooMany {
-		s.sync(&wire.Sync{ID: fmt.Sprint(i), Conversation: 1})
+		s.sync(pacedSync{&wire.Sync{ID: fmt.Sprint(i), Conversation: 1}, 0})
 	}
 	// The network takes no more.
 	eventually.True(t, "a full queue", func() bool { return s.conn.Queued() > s.g.cfg.MaxQueued/2 })
@@ -223,7 +223,7 @@ func TestManySyncsAtOnce(t *testing.T) {
 func TestSyncsEndWithTheConnection(t *testing.T) {
 	s, c := newFeedSession(t, 1, 5)
 	for i := range 50 {
-		s.sync(&wire.Sync{ID: fmt.Sprint(i), Conversation: 1})
+		s.sync(pacedSync{&wire.Sync{ID: fmt.Sprint(i), Conversation: 1}, 0})
 	}
 	eventually.True(t, "a full queue", func() bool { return s.conn.Queued() > s.g.cfg.MaxQueued/2 })
 	_ = c.conn.Close()
@@ -237,10 +237,11 @@ func TestSyncsEndWithTheConnection(t *testing.T) {
 // A device that has much to ask is slowed down, not refused.
 func TestSyncsArePaced(t *testing.T) {
 	s, c := newFeedSession(t, 1, 1)
-	s.pacedUntil = time.Now().Add(frameBurst * time.Second / frameRate).UnixNano() // as after a burst
+	s.budget = budget(s.g.costs.now() + syncShare) // as after a burst
+	s.busy = false
 	began := time.Now()
 	for i := range 10 {
-		s.sync(&wire.Sync{ID: fmt.Sprint(i), Conversation: 1, Rev: 1})
+		s.Message(s.conn, wire.Encode(wire.Sync{T: "sync", ID: fmt.Sprint(i), Conversation: 1, Rev: 1}))
 	}
 	var page wire.Changes
 	for i := range 10 {
@@ -248,7 +249,7 @@ func TestSyncsArePaced(t *testing.T) {
 			t.Fatalf("%q is answered, not %d", page.ID, i)
 		}
 	}
-	if took := time.Since(began); took < 9*time.Second/frameRate {
+	if took := time.Since(began); took < 9*syncCost {
 		t.Errorf("ten answers took %v", took)
 	}
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/hikyaku-chat/hikyaku/internal/backoff"
 	"github.com/hikyaku-chat/hikyaku/internal/client"
+	"github.com/hikyaku-chat/hikyaku/internal/wire"
 )
 
 func (c *Client) run(ctx context.Context) {
@@ -19,6 +20,10 @@ func (c *Client) run(ctx context.Context) {
 		c.mu.Lock()
 		wait := c.retry.Next()
 		c.mu.Unlock()
+		var closed *client.CloseError
+		if errors.As(err, &closed) && closed.Code == wire.CloseFlooded {
+			wait += wire.FloodedPause
+		}
 		_ = backoff.Sleep(ctx, wait)
 	}
 }

@@ -138,6 +138,11 @@ func (b *Bucket) Take() (wait time.Duration) {
 	}
 }
 
+// UntilFull returns how long the bucket takes to be full again.
+func (b *Bucket) UntilFull() time.Duration {
+	return time.Duration(max(b.fullAt.Load()-b.limiter.sinceEpoch(), 0))
+}
+
 // Release ends the caller's use of the bucket. The limiter keeps its state for as
 // long as it matters.
 func (b *Bucket) Release() {

@@ -9,6 +9,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/hikyaku-chat/hikyaku/internal/eventloop"
 	"github.com/hikyaku-chat/hikyaku/internal/wsframe"
 )
 
@@ -46,6 +47,7 @@ type Conn struct {
 	writing         bool          // see the package's invariants
 	closing         bool          // a close frame is the last thing in the queue
 	closeAfterFlush bool          // and the connection is ended once that is written
+	stopped         bool          // used by the reader only: nothing more is read
 	framesRead      int32         // used by the reader only: frames that ended in what it reads
 	closeDeadline   int64
 	reason          error // why it was ended; nil while it is open
@@ -242,10 +244,19 @@ func (c *Conn) feed(p []byte) error {
 		// until closeDeadline to do so.
 		return nil //nolint:nilerr // protocolErr is passed to Closed at the end
 	}
+	if c.stopped {
+		return eventloop.ErrStopReading
+	}
 	c.lastRead.Store(c.server.clock.Load())
 	c.framesRead = 0
 	err := c.parser.Feed(p, wsframe.FromClient, c.server.cfg.MaxMessage, c.handle)
 	c.loop.reads.Count(int(c.framesRead))
+	if err == eventloop.ErrStopReading {
+		// What the client still sends stays in the socket. The connection ends when the
+		// client has closed it, or after closeTimeout.
+		c.stopped, c.parser = true, wsframe.Parser{}
+		return err
+	}
 	if errors.As(err, &c.protocolErr) {
 		// The connection ends after the client had time to read the reason.
 		c.parser = wsframe.Parser{}
@@ -257,6 +268,9 @@ func (c *Conn) feed(p []byte) error {
 
 func (c *Conn) handle(op wsframe.Opcode, payload []byte) error {
 	c.framesRead++
+	if !c.handler.Frame(c, len(payload)) {
+		return eventloop.ErrStopReading
+	}
 	switch op {
 	case wsframe.Text:
 		if !c.isClosing() {
@@ -304,7 +318,8 @@ func (c *Conn) readLoop() {
 	for {
 		n, err := c.net.Read(buf)
 		if n > 0 {
-			if err := c.feed(buf[:n]); err != nil {
+			// What is not to be read is discarded: the end has to be noticed.
+			if err := c.feed(buf[:n]); err != nil && err != eventloop.ErrStopReading {
 				c.end(err)
 				return
 			}

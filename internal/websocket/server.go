@@ -20,6 +20,12 @@ import (
 
 // Handler receives the messages and the end of a connection.
 type Handler interface {
+	// Frame is called for each frame that arrives, before anything is done with it:
+	// control frames and parts of messages as well. size is that of its payload in
+	// bytes, for the last part of a message that of the whole message, for those
+	// before 0. When it returns false, nothing more is read from the client; the
+	// handler has closed the connection, see [Conn.Close]. It must not block.
+	Frame(c *Conn, size int) bool
 	// Message is called for each whole text message, in order. p is valid
 	// during the call only. It runs on a loop that serves many connections,
 	// so it must not block.
@@ -164,7 +170,7 @@ func (s *Server) attach(conn net.Conn, h Handler, received []byte) (*Conn, error
 	s.mu.Unlock()
 	// Nobody reads yet, so this goroutine may act as the reader.
 	if len(received) > 0 {
-		if err := c.feed(received); err != nil {
+		if err := c.feed(received); err != nil && err != eventloop.ErrStopReading { // which the loop is told as well
 			c.end(err)
 			return c, nil
 		}

@@ -33,9 +33,19 @@ type echo struct {
 	got    []string
 	closed chan error
 	silent bool
+	limit  int // of frames, 0 for none
+	frames int // that arrived
 }
 
 func newEcho() *echo { return &echo{closed: make(chan error, 1)} }
+
+func (e *echo) Frame(c *Conn, _ int) bool {
+	if e.frames++; e.limit == 0 || e.frames <= e.limit {
+		return true
+	}
+	c.Close(4002, "enough")
+	return false
+}
 
 func (e *echo) Message(c *Conn, p []byte) {
 	e.mu.Lock()
@@ -89,7 +99,10 @@ func serve(t testing.TB, cfg Config) *fixture {
 	f := &fixture{server: s, handler: make(chan *echo, 10_000), conns: make(chan *Conn, 10_000)}
 	h := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		e := newEcho()
-		e.silent = r.URL.Path == "/silent"
+		e.silent = r.URL.Path != "/"
+		if r.URL.Path == "/limited" {
+			e.limit = 100
+		}
 		c, err := s.Upgrade(w, r, e)
 		var refused *UpgradeError
 		if errors.As(err, &refused) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"time"
 	"unicode/utf8"
 
 	"github.com/hikyaku-chat/hikyaku/internal/chat"
@@ -14,8 +15,13 @@ import (
 // client should reconnect, with codes from 4100 on it must not.
 const (
 	CloseGoodbye = 4001 // the server stops, or another epoch has begun; reconnect
+	CloseFlooded = 4002 // the client went on sending more than it may; reconnect after FloodedPause
 	CloseRevoked = 4100 // the session was ended; log in again
 )
+
+// FloodedPause is how long a client waits after CloseFlooded before it connects
+// again; sooner it would be refused.
+const FloodedPause = 10 * time.Second
 
 // MalformedError is a frame that could not be decoded.
 type MalformedError struct {

@@ -36,8 +36,9 @@ type incomplete struct {
 }
 
 // Feed parses p, which it may change and does not retain. It calls emit for each
-// complete text message, as Text, and for each control frame; the payload is
-// valid during the call only. maxMessage is the maximum length of a message in
+// complete text message, as Text, for each control frame, and for each part of a
+// message before its last, as Continuation and without a payload; the payload is
+// valid during the call only. So there is one call for each frame. maxMessage is the maximum length of a message in
 // bytes. An error is an *Error, or what emit returned; Feed must not be called
 // after it.
 func (parser *Parser) Feed(p []byte, from Peer, maxMessage int, emit func(op Opcode, payload []byte) error) error {
@@ -179,7 +180,7 @@ func (r *incomplete) handlePayload(op Opcode, fin bool, payload []byte, emit fun
 	}
 	r.validated += uint32(len(unchecked)) //nolint:gosec // messages are bounded
 	if !fin {
-		return nil
+		return emit(Continuation, nil)
 	}
 	message := r.message
 	r.message, r.validated = nil, 0

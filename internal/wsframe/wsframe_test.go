@@ -53,6 +53,7 @@ func TestRoundTrip(t *testing.T) {
 					break
 				}
 				sent = append(sent, fragment(write(nil, op, rest[:cut]))...)
+				want = append(want, event{Op: Continuation})
 				op, rest = Continuation, rest[cut:]
 				if rapid.Bool().Draw(t, "interrupted") {
 					control()
@@ -180,7 +181,7 @@ func FuzzParser(f *testing.F) {
 		run := func(step int) (events []string) {
 			var r Parser
 			emit := func(op Opcode, p []byte) error {
-				if op == Text && (len(p) > most || !utf8.Valid(p)) || op != Text && (!op.isControl() || len(p) > maxControl) {
+				if op == Text && (len(p) > most || !utf8.Valid(p)) || op == Continuation && len(p) > 0 || op != Text && op != Continuation && (!op.isControl() || len(p) > maxControl) {
 					t.Fatalf("%d bytes of kind %d were emitted", len(p), op)
 				}
 				events = append(events, fmt.Sprintf("%d %x", op, p))

@@ -245,6 +245,8 @@ class Client:
             except Ended as end:
                 if end.code is not None and end.code >= 4100:  # R35
                     raise SystemExit("the server closed the connection with %d" % end.code)
+                if end.code == 4002:
+                    time.sleep(10)
             except OSError:
                 pass
             self.counts["connections"] += 1

@@ -152,6 +152,7 @@ func resident() int64 {
 
 type echo struct{}
 
+func (echo) Frame(*websocket.Conn, int) bool     { return true }
 func (echo) Message(c *websocket.Conn, p []byte) { c.Send(websocket.NewFrame(p)) }
 func (echo) Closed(_ *websocket.Conn, _ error)   {}
 func (echo) OnOpen(*gws.Conn)                    {}

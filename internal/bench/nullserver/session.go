@@ -23,6 +23,9 @@ func (s *session) Closed(c *websocket.Conn, _ error) {
 	}
 }
 
+// Frame implements [websocket.Handler]. The load tool keeps to its limits.
+func (s *session) Frame(*websocket.Conn, int) bool { return true }
+
 // Message implements [websocket.Handler]. It reads fields where the load tool's
 // driver writes them, which is fast and would not work for other JSON.
 func (s *session) Message(c *websocket.Conn, p []byte) {

@@ -215,6 +215,18 @@ describe("GatewaySocket", () => {
     expect(terminated).toEqual([4100]);
   });
 
+  it("waits longer when it was closed because it sent too much", () => {
+    const { gateway, sockets, page } = setup(0);
+    page.inView = true;
+    gateway.start();
+    sockets[0]!.receive(hello);
+    sockets[0]!.drop(4002);
+    vi.advanceTimersByTime(9999);
+    expect(sockets.length).toBe(1);
+    vi.advanceTimersByTime(1);
+    expect(sockets.length).toBe(2);
+  });
+
   it("ends the wait on reconnectNow", () => {
     const { gateway, sockets } = setup(1);
     gateway.start();

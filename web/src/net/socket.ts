@@ -33,6 +33,10 @@ export type SocketEvents = {
 
 /** Close codes from here up to 4999 forbid reconnecting (see the protocol). */
 const firstTerminalCode = 4100;
+/** The close code after which a client that sent too much has to wait, and how long;
+ * sooner it would be refused. */
+const floodedCode = 4002;
+const floodedPause = 10_000;
 /** How long connecting may take, until hello. */
 const connectTimeout = 10_000;
 /** The upper limit of the wait before the first attempt to reconnect; it
@@ -245,8 +249,11 @@ export class GatewaySocket {
     const isYoung = Math.abs(Date.now() - this.lostAt) < youngOutage;
     const limit = isYoung && this.events.isInView() ? maxBackoffInView : maxBackoff;
     const backoff = Math.min(limit, initialBackoff * 2 ** this.attempts++);
+    const pause = code === floodedCode ? floodedPause : 0;
     const wait =
-      this.reconnectAt === null ? this.random() * backoff : Math.max(0, this.reconnectAt - Date.now());
+      this.reconnectAt === null
+        ? pause + this.random() * backoff
+        : Math.max(pause, this.reconnectAt - Date.now());
     this.reconnectAt = null;
     this.retryAt = Date.now() + wait;
     this.setState("waiting");
