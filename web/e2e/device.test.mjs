@@ -229,6 +229,7 @@ test("a session that is ended elsewhere takes with it what is kept", async () =>
 
 test("a page of a new version is taken at the next load, and kept in place of the old one", async () => {
   const server = await Server.start();
+  await server.registerAccount("aki");
   // Stands for a server that gets a new version: the page's script has another name, and
   // the worker is another one.
   let version = "a";

@@ -1,5 +1,6 @@
 import { Dialog } from "@base-ui/react/dialog";
 import { useMemo, type ReactNode } from "react";
+import { closes } from "./closes";
 import { useTranslation } from "../i18n";
 import { Icon } from "./icons";
 
@@ -29,7 +30,7 @@ export function Modal({ title, open, onClose, children, side, finalFocus }: Prop
     ? "inset-y-0 right-0 w-full max-w-md border-l"
     : "left-1/2 top-1/2 max-h-[88dvh] w-[calc(100%-2rem)] max-w-lg -translate-x-1/2 -translate-y-1/2 rounded-2xl border";
   return (
-    <Dialog.Root open={open} onOpenChange={(o) => !o && onClose()}>
+    <Dialog.Root open={open} onOpenChange={closes(onClose)}>
       <Dialog.Portal>
         <Dialog.Backdrop forceRender className="fixed inset-0 z-10 bg-black/40" />
         <Dialog.Popup

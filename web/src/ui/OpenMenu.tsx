@@ -1,5 +1,6 @@
 import { Menu } from "@base-ui/react/menu";
 import type { RefObject } from "react";
+import { closes } from "./closes";
 import type { MenuEntry } from "./MenuButton";
 
 type Props = {
@@ -12,7 +13,7 @@ type Props = {
 /** The menu of a MenuButton while it is open. */
 export function OpenMenu({ anchor, label, entries, onClose }: Props) {
   return (
-    <Menu.Root open onOpenChange={(open) => !open && onClose()}>
+    <Menu.Root open onOpenChange={closes(onClose)}>
       {/* In the landmark, where screen readers that go through those find it. */}
       <Menu.Portal container={anchor.current?.closest("main") ?? undefined}>
         <Menu.Positioner anchor={anchor} align="end" sideOffset={4} className="z-10">

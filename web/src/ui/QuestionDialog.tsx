@@ -1,5 +1,6 @@
 import { AlertDialog } from "@base-ui/react/alert-dialog";
 import { useEffect, useRef, useState } from "react";
+import { closes } from "./closes";
 import { useTranslation } from "../i18n";
 import { Button, ErrorMessage } from "./controls";
 import { useTask } from "./useTask";
@@ -40,7 +41,7 @@ export function QuestionDialog({
     if (!task.busy) onClose();
   };
   return (
-    <AlertDialog.Root open onOpenChange={(open) => !open && close()}>
+    <AlertDialog.Root open onOpenChange={closes(close)}>
       <AlertDialog.Portal>
         <AlertDialog.Backdrop forceRender className="fixed inset-0 z-20 bg-black/40" />
         <AlertDialog.Popup

@@ -1,5 +1,6 @@
 import { Popover } from "@base-ui/react/popover";
 import { useEffect } from "react";
+import { closes } from "../../ui/closes";
 import { useTranslation } from "../../i18n";
 import { useApp } from "../../state/app";
 import { useSession } from "../../state/context";
@@ -38,7 +39,7 @@ export function PersonCard({ user, anchor, onClose }: Props) {
     if (ok) onClose();
   };
   return (
-    <Popover.Root open onOpenChange={(open) => !open && onClose()}>
+    <Popover.Root open onOpenChange={closes(onClose)}>
       <Popover.Portal>
         <Popover.Positioner
           anchor={anchor}
