@@ -347,7 +347,7 @@ test("a message is called by its author, its time, what it answers and what has 
   await sendMessage(page, "Yes");
   await page.locator('[data-seq="2"]').waitFor();
   await s.write("Good", { reply_to: 2 });
-  const name = async (text, which = -1) => (await messageWith(page, text).nth(which).getAttribute("aria-label")).replace(/\d\d:\d\d( [AP]M)?/, "TIME"); // prettier-ignore
+  const name = async (text, which = -1) => (await messageWith(page, text).nth(which).getAttribute("aria-label")).replace(/\d?\d:\d\d(\s[AP]M)?/, "TIME"); // prettier-ignore
   await messageWith(page, "Good").waitFor();
   await page.getByRole("img", { name: /Read|Delivered/ }).waitFor();
   assert.equal(await name("noon"), "writer, TIME");
