@@ -125,6 +125,90 @@ test("the timeline is one stop of the tab key; arrows go through it, older and n
   assert.deepEqual(s.errors, []);
 });
 
+/** Presses keys one right after the other, before the browser paints in between. */
+const pressAtOnce = (page, ...keys) =>
+  page.evaluate(async (keys) => {
+    for (const key of keys) {
+      const e = new KeyboardEvent("keydown", { key, bubbles: true, cancelable: true });
+      document.activeElement.dispatchEvent(e);
+      for (let i = 0; i < 20; i++) await null; // what was rendered for it takes effect
+    }
+  }, keys);
+
+test("keys that are pressed faster than rows appear do what they do when pressed slowly", async () => {
+  const s = await setup(numbered(300));
+  const { page } = s;
+  await messageWith(page, "message 300.").waitFor();
+  // The pages of messages wait until they are let through.
+  let hold = [];
+  let isHeld = false;
+  const release = async () => {
+    isHeld = false;
+    for (const go of hold) await go();
+    hold = [];
+  };
+  await page.route(/\/messages\?/, (route) =>
+    isHeld ? hold.push(() => route.continue()) : route.continue(),
+  );
+  const isAsked = () => waitUntil(() => hold.length > 0, "a page is asked for");
+
+  // Up over the edge of what is loaded, wherever that is.
+  isHeld = true;
+  await press(page, "Shift+Tab");
+  await press(page, "ArrowUp", 150);
+  await isAsked();
+  await press(page, "ArrowDown", 2);
+  await release();
+  await assertFocused(page, "message 152.", "150 up, and two down");
+  await waitUntil(() => isInView(page), "message 152 is in view");
+
+  // What is pressed after Home and End starts there.
+  isHeld = true;
+  await press(page, "Home");
+  await isAsked();
+  await press(page, "ArrowDown", 3);
+  await press(page, "ArrowUp");
+  await release();
+  await assertFocused(page, "message 3.", "three down from the first, and one up");
+  await waitUntil(() => isInView(page), "message 3 is in view");
+  isHeld = true;
+  await press(page, "End");
+  await isAsked();
+  await press(page, "ArrowUp", 2);
+  await press(page, "Home");
+  await press(page, "ArrowDown");
+  await release();
+  await assertFocused(page, "message 2.", "to the end, and back to the second");
+  await waitUntil(() => isInView(page), "message 2 is in view");
+
+  // What cannot be loaded is not waited for.
+  await page.route(/\/messages\?/, (route) => route.abort());
+  await press(page, "End");
+  await waitUntil(async () => {
+    await press(page, "ArrowDown");
+    return (await focused(page)).includes("message 5.");
+  }, "the arrow keys go on from where the focus is");
+  await page.unrouteAll();
+
+  // Nor does what was waited for take the focus from where one has gone.
+  isHeld = true;
+  await page.route(/\/messages\?/, (route) =>
+    isHeld ? hold.push(() => route.continue()) : route.continue(),
+  );
+  await press(page, "End");
+  await isAsked();
+  await press(page, "ArrowUp");
+  await press(page, "Escape");
+  await isWriting(page);
+  await release();
+  await messageWith(page, "message 300.").waitFor();
+  await isWriting(page);
+  assert.deepEqual(
+    s.errors.filter((e) => !/ERR_FAILED/.test(e)),
+    [],
+  );
+});
+
 test("what is in a message comes after it: what it answers, links, what scrolls, its menu", async () => {
   const s = await setup([
     "first",
@@ -263,7 +347,7 @@ test("a message is called by its author, its time, what it answers and what has 
   await sendMessage(page, "Yes");
   await page.locator('[data-seq="2"]').waitFor();
   await s.write("Good", { reply_to: 2 });
-  const name = async (text, which = -1) => (await messageWith(page, text).nth(which).getAttribute("aria-label")).replace(/\d{1,2}:\d\d(\s[AP]M)?/, "TIME"); // prettier-ignore
+  const name = async (text, which = -1) => (await messageWith(page, text).nth(which).getAttribute("aria-label")).replace(/\d?\d:\d\d(\s[AP]M)?/, "TIME"); // prettier-ignore
   await messageWith(page, "Good").waitFor();
   await page.getByRole("img", { name: /Read|Delivered/ }).waitFor();
   assert.equal(await name("noon"), "writer, TIME");
@@ -322,6 +406,10 @@ test("a long message is read by arrows before the next one", async () => {
   for (; (await focused(page)).includes("line 0"); presses++) await press(page, "ArrowDown");
   await assertFocused(page, "after", "the next");
   assert.ok(presses > 3, `it took ${presses} presses`);
+
+  // From its start, however soon one comes there from the first one.
+  await pressAtOnce(page, "Home", "ArrowDown", "ArrowDown");
+  await assertFocused(page, "line 0", "the long one again");
   assert.deepEqual(s.errors, []);
 });
 

@@ -23,8 +23,8 @@ const trimDelay = 300;
  * older rev than its conversation lacks changes, which the synchronization requests
  * once it is told of the window. */
 export class Timelines {
-  /** What is being loaded: a conversation's window and a direction. */
-  private readonly loading = new Set<string>();
+  /** What is being loaded, by a conversation's window and a direction. */
+  private readonly loading = new Map<string, Promise<void>>();
   private readonly timers = new Timers();
   /** Numbers the windows in the order in which they were asked for. */
   private lastWindow = 0;
@@ -98,6 +98,8 @@ export class Timelines {
     return this.loadWindow(id, "");
   }
 
+  /** Loads the page before a conversation's window; resolves once it is there, also if it was
+   * asked for before. */
   loadOlder(id: string): Promise<void> {
     const t = this.store.getState().timelines[id];
     if (!t?.hasBefore) return Promise.resolve();
@@ -108,6 +110,7 @@ export class Timelines {
     });
   }
 
+  /** Loads the page after a conversation's window, likewise. */
   loadNewer(id: string): Promise<void> {
     const t = this.store.getState().timelines[id];
     if (!t?.hasAfter) return Promise.resolve();
@@ -147,23 +150,22 @@ export class Timelines {
     this.onLoaded(id);
   }
 
-  private async loadPage(
+  private loadPage(
     id: string,
     query: string,
     direction: "older" | "newer",
     apply: (h: History) => void,
-  ) {
+  ): Promise<void> {
     const window = this.windows.get(id);
     const { removals } = this.store.getState();
     const key = `${direction} ${window} ${id}`;
-    if (this.loading.has(key)) return;
-    this.loading.add(key);
-    try {
+    const load = async () => {
       const h = await this.fetch(id, query);
       if (this.windows.get(id) === window && !this.wasRemoved(id, removals)) apply(h);
-    } finally {
-      this.loading.delete(key);
-    }
+    };
+    const loading = this.loading.get(key) ?? load().finally(() => this.loading.delete(key));
+    this.loading.set(key, loading);
+    return loading;
   }
 
   /** Whether the user was removed from the conversation since: what was asked

@@ -122,10 +122,10 @@ export function TimelineView({
     away,
     isAtEnd,
     highlighted,
-    lookAround,
     reveal,
     jumpTo,
-    jumpToStart,
+    loadStart,
+    showStart,
     jumpToLatest,
     jumpToSkipped,
   } = useTimelineScroll({
@@ -204,16 +204,16 @@ export function TimelineView({
     scroller,
     list,
     reveal,
-    lookAround,
-    goToStart: jumpToStart,
-    goToEnd: () => void jumpToLatest(),
+    loadMore: (step) => (step > 0 ? timelines.loadNewer(c.id) : timelines.loadOlder(c.id)),
+    loadStart,
+    showStart,
+    goToEnd: jumpToLatest,
     onAction,
   });
   const { follow, forget } = focus;
   const onJump = useCallback(
     (seq: number) => {
-      jumpTo(seq);
-      follow(seq);
+      follow(seq, jumpTo(seq));
     },
     [jumpTo, follow],
   );
@@ -384,10 +384,7 @@ export function TimelineView({
       {away && (
         <button
           type="button"
-          onClick={() => {
-            void jumpToLatest();
-            focus.focusLast(); // this button goes away
-          }}
+          onClick={focus.focusLast} // this button goes away
           className="appear absolute right-4 bottom-3 flex items-center gap-2 rounded-full border border-line bg-raised px-3 py-2 text-sm shadow-md hover:bg-panel"
         >
           <Icon name="down" size={16} />

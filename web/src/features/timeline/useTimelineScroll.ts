@@ -253,7 +253,7 @@ export function useTimelineScroll(options: Options) {
   );
   const jumpTo = useCallback(
     (seq: number) =>
-      void goNear(seq, () => {
+      goNear(seq, () => {
         setHighlighted(seq);
         setTimeout(() => setHighlighted(0), highlightTime);
         const index = shown.current.rows.findIndex((r) => r.kind === "message" && r.message.seq === seq);
@@ -264,15 +264,18 @@ export function useTimelineScroll(options: Options) {
       }),
     [goNear],
   );
-  const jumpToStart = useCallback(
-    () =>
-      void goNear(1, () => {
-        scroll.current = { ...scroll.current, goal: undefined, atEnd: false };
-        isSent.current = true;
-        list.current?.scrollToIndex(0);
-      }),
-    [goNear],
-  );
+  const loadStart = useCallback(async () => {
+    scroll.current = { ...scroll.current, goal: undefined, atEnd: false }; // not the end of what is loaded
+    await timelines.open(conversation, 1).catch(() => look());
+  }, [timelines, conversation, look]);
+  /** Scrolls to the start of what is loaded, at once: whoever goes on from there, however
+   * soon, begins there. */
+  const showStart = useCallback(() => {
+    scroll.current = { ...scroll.current, goal: undefined, atEnd: false };
+    if (isSent.current) list.current?.scrollToIndex(0);
+    isSent.current = false;
+    scrollTo(0);
+  }, [scrollTo]);
   const jumpToSkipped = useCallback(() => {
     const seq = shown.current.skipped?.from;
     if (!seq) return;
@@ -319,10 +322,10 @@ export function useTimelineScroll(options: Options) {
     away: away || hasAfter,
     isAtEnd,
     highlighted,
-    lookAround,
     reveal,
     jumpTo,
-    jumpToStart,
+    loadStart,
+    showStart,
     jumpToLatest,
     jumpToSkipped,
   };
