@@ -22,7 +22,7 @@ import (
 )
 
 // setupToken makes the first account of the servers under test.
-const setupToken = "the operator of this test"
+const setupToken = "the-operator-of-this-test"
 
 // TestMain is the program itself where the tests start it as one: the load tool
 // has several processes, and starts systems.

@@ -24,6 +24,7 @@ type serveCommand struct {
 	Registrations  int           `default:"10" help:"Accounts that may be made from one network in a minute, and three times as many at once (${default})." placeholder:"N"`
 	Origins        []string      `help:"Origins of other web pages that may open sockets, such as https://chat.example.org." placeholder:"ORIGIN"`
 	TrustedProxies []string      `help:"Addresses and ranges of the proxies in front of this process whose forwarded client address is trusted." placeholder:"RANGE"`
+	HSTS           time.Duration `name:"hsts" default:"8760h" help:"How long browsers that came by HTTPS stay with it, for the whole host and all of its ports; not with a --base-path; 0 takes it back (${default})."`
 	BasePath       string        `default:"/" help:"Path below which a proxy serves the installation, such as /chat/ (${default})." placeholder:"PATH"`
 	Drain          time.Duration `default:"20s" help:"How long stopping may take (${default})."`
 
@@ -70,7 +71,7 @@ func (c *serveCommand) config() (cfg app.Config, err error) {
 	hashes.MemoryKiB, hashes.Concurrency = c.HashMemory, c.HashAtOnce
 	cfg = app.Config{
 		Listen: c.Listen, DebugListen: c.DebugListen, MetricsListen: c.MetricsListen, Roles: c.Roles, Registration: c.Registration, Registrations: c.Registrations, Origins: c.Origins, TrustedProxies: c.TrustedProxies,
-		BasePath: c.BasePath,
+		BasePath: c.BasePath, HSTS: c.HSTS,
 		Drain:    c.Drain, Version: version(), Data: c.Data,
 		Gateway: limits, Hash: hashes,
 		Push:                app.PushConfig{Contact: c.PushContact, Delay: c.PushDelay, AllowPrivate: c.PushPrivate},

@@ -25,7 +25,7 @@ const Timeout = eventually.Timeout
 const testPassword = "correct horse battery"
 
 // SetupToken is the setup token of the systems under test.
-const SetupToken = "the operator of this test"
+const SetupToken = "the-operator-of-this-test"
 
 // Register makes an account.
 func Register(t testing.TB, url, name string) *client.Client {

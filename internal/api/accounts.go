@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"crypto/subtle"
 	"errors"
@@ -113,7 +114,7 @@ func (a *API) register(ctx context.Context, in *body[RegisterBody]) (*grantOutpu
 	if err := a.cfg.Store.CheckUser(ctx, u, invitation); err != nil {
 		return nil, err
 	}
-	if u.Password, err = a.cfg.Hasher.Hash(ctx, b.Password); err != nil {
+	if u.Password, err = a.cfg.Hasher.HashOfStranger(ctx, b.Password); err != nil {
 		return nil, err
 	}
 	made, err := a.cfg.Store.CreateUser(ctx, u, invitation)
@@ -256,7 +257,7 @@ func (a *API) createSession(ctx context.Context, u chat.User, c *Credentials) (*
 		return nil, err
 	}
 	if err := a.endOldest(ctx, u.ID); err != nil {
-		return nil, err
+		a.log.WarnContext(ctx, "old sessions could not be ended", "user", u.ID, "error", err)
 	}
 	out := &grantOutput{Body: Grant{User: wire.UserOf(u), Session: id}}
 	if c.Cookie {
@@ -268,17 +269,32 @@ func (a *API) createSession(ctx context.Context, u chat.User, c *Credentials) (*
 	return out, nil
 }
 
-// maxSessions is how many devices and programs of one account are logged in.
+// maxSessions is how many devices of one account are logged in. Programs that an operator
+// has given a longer session are besides.
 const maxSessions = 100
 
-// endOldest ends the sessions of a user above the limit, those first that were not used
-// for the longest time.
+// endOldest ends the sessions of a user above the limit: those first that were never used
+// after their log-in, as those of a program that logs in each time, and then those that
+// were not used for the longest time.
 func (a *API) endOldest(ctx context.Context, user chat.UserID) error {
 	all, err := a.cfg.Store.SessionsOf(ctx, user)
-	if err != nil || len(all) <= maxSessions {
+	if err != nil {
 		return err
 	}
-	slices.SortFunc(all, func(x, y store.Session) int { return y.SeenAt.Compare(x.SeenAt) })
+	all = slices.DeleteFunc(all, func(s store.Session) bool { return s.ExpiresAt.Sub(s.SeenAt) > auth.Lifetime })
+	if len(all) <= maxSessions {
+		return nil
+	}
+	newest := all[0].ID // the one that was just created
+	rank := func(s store.Session) int {
+		if s.ID == newest || s.SeenAt.After(s.CreatedAt) {
+			return 0
+		}
+		return 1
+	}
+	slices.SortFunc(all, func(x, y store.Session) int {
+		return cmp.Or(cmp.Compare(rank(x), rank(y)), y.SeenAt.Compare(x.SeenAt))
+	})
 	var ids []chat.SessionID
 	for _, s := range all[maxSessions:] {
 		ids = append(ids, s.ID)

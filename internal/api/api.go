@@ -64,6 +64,8 @@ type Throttle interface {
 // Hasher hashes passwords; see package password.
 type Hasher interface {
 	Hash(ctx context.Context, password string) (encoded string, err error)
+	// HashOfStranger does the same for those who have no account yet.
+	HashOfStranger(ctx context.Context, password string) (encoded string, err error)
 	Verify(ctx context.Context, encoded, password string) (ok, stale bool, err error)
 }
 

@@ -29,6 +29,7 @@ type Config struct {
 	SetupToken     string          // who has it makes the first account, from 16 characters; default one of the installation's own
 	Registrations  int             // how many accounts one network may make in a minute, from 1; three times as many at once
 	Origins        []string        // other origins whose pages may connect
+	HSTS           time.Duration   // how long browsers that came by HTTPS stay with it for the whole host, to 10 years; 0 takes it back
 	BasePath       string          // path below which browsers find the installation, such as /chat/; default /
 	TrustedProxies []string        // addresses and ranges whose X-Forwarded-* headers are trusted
 	Drain          time.Duration   // how long a stop may take

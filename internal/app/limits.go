@@ -22,6 +22,7 @@ func (c *Config) validateLimits() error {
 		notifications.Validate(),
 		c.Hash.Validate(),
 		c.validateSetupToken(),
+		setting.Between("hsts", c.HSTS, 0, 10*365*24*time.Hour, "the time that browsers stay with HTTPS, such as 8760h, or 0"),
 		setting.Between("registrations", c.Registrations, 1, 1e6, "accounts that one network may make in a minute, such as 10"),
 	))
 }

@@ -58,7 +58,7 @@ func (a *App) serve() error {
 		return err
 	}
 	a.server = &http.Server{
-		Handler:        a.closeIdleOnStop(proxies.handler(secureHeaders(belowBasePath(a.cfg.BasePath, a.mux)))),
+		Handler:        a.closeIdleOnStop(proxies.handler(a.secureHeaders(belowBasePath(a.cfg.BasePath, a.mux)))),
 		ReadTimeout:    readTimeout,
 		WriteTimeout:   writeTimeout,
 		IdleTimeout:    2 * time.Minute,
@@ -96,8 +96,10 @@ func (a *App) serve() error {
 }
 
 // secureHeaders adds to every answer what keeps browsers from taking it for something
-// else, or from using it elsewhere. Over HTTPS they are told to stay there for a year.
-func secureHeaders(next http.Handler) http.Handler {
+// else, or from using it elsewhere. Over HTTPS they are told to stay there, unless the
+// host has other pages besides, which may have none.
+func (a *App) secureHeaders(next http.Handler) http.Handler {
+	stay := fmt.Sprintf("max-age=%d", int(a.cfg.HSTS.Seconds()))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
 		h.Set("X-Content-Type-Options", "nosniff")
@@ -105,8 +107,8 @@ func secureHeaders(next http.Handler) http.Handler {
 		h.Set("Cross-Origin-Opener-Policy", "same-origin")
 		h.Set("Cross-Origin-Resource-Policy", "same-origin")
 		h.Set("Referrer-Policy", "no-referrer")
-		if auth.IsSecure(r) {
-			h.Set("Strict-Transport-Security", "max-age=31536000")
+		if auth.IsSecure(r) && a.cfg.BasePath == "/" {
+			h.Set("Strict-Transport-Security", stay)
 		}
 		next.ServeHTTP(w, r)
 	})

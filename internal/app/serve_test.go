@@ -14,7 +14,7 @@ import (
 // something else, and stays with HTTPS where it came by it.
 func TestHeadersOfEveryAnswer(t *testing.T) {
 	cfg := testConfig(t)
-	cfg.TrustedProxies = []string{"127.0.0.0/8"}
+	cfg.TrustedProxies, cfg.HSTS = []string{"127.0.0.0/8"}, 365*24*time.Hour
 	a := start(t, cfg)
 	for _, path := range []string{"/", "/c/7", "/assets/none.js", "/healthz", "/readyz", "/api/v1/me", "/api/v1/installation", "/api/none", "/api/v1/socket"} {
 		for _, scheme := range []string{"http", "https"} {

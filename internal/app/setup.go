@@ -5,17 +5,17 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
-	"fmt"
+	"errors"
+	"regexp"
 	"slices"
 )
 
-// minSetupToken is the least length of a setup token, in characters: less could be
-// guessed.
-const minSetupToken = 16
+// validSetupToken is what a link can hold as it is, too long to be guessed.
+var validSetupToken = regexp.MustCompile(`^[A-Za-z0-9._~-]{16,200}$`)
 
 func (c *Config) validateSetupToken() error {
-	if n := len(c.SetupToken); n > 0 && n < minSetupToken {
-		return fmt.Errorf("setup-token: %d characters can be guessed; give %d or more, such as the output of openssl rand -hex 16", n, minSetupToken)
+	if c.SetupToken != "" && !validSetupToken.MatchString(c.SetupToken) {
+		return errors.New("setup-token: it must have 16 to 200 letters, digits and . _ ~ -; give such as the output of openssl rand -hex 16")
 	}
 	return nil
 }

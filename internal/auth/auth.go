@@ -145,12 +145,12 @@ func tokenOf(r *http.Request) string {
 }
 
 // CookieToken returns the token of the session cookie of a request, "" for none. Over
-// HTTPS only a cookie counts that came over HTTPS from this address: another host of
-// the domain could have set one without a prefix.
+// HTTPS a cookie without a prefix does not count: another host of the domain could have
+// set it.
 func CookieToken(r *http.Request) string {
-	names := []string{CookieName}
+	names := []string{hostPrefix + CookieName, securePrefix + CookieName, CookieName}
 	if IsSecure(r) {
-		names = []string{hostPrefix + CookieName, securePrefix + CookieName}
+		names = names[:2]
 	}
 	for _, name := range names {
 		if c, err := r.Cookie(name); err == nil {
@@ -168,9 +168,11 @@ const (
 )
 
 // IsSecure reports whether a request came over HTTPS. A client that forges the header
-// only prevents its own cookies from being sent over plain HTTP.
+// only prevents its own cookies from being sent over plain HTTP. Some proxies say wss of
+// a socket.
 func IsSecure(r *http.Request) bool {
-	return r.TLS != nil || r.Header.Get("X-Forwarded-Proto") == "https"
+	proto := r.Header.Get("X-Forwarded-Proto")
+	return r.TLS != nil || proto == "https" || proto == "wss"
 }
 
 // meantFor reports whether a request is meant for an account: whatever it names,

@@ -146,15 +146,15 @@ func TestCookiePrefixes(t *testing.T) {
 		if c.Name != tt.name || c.Secure != tt.secure || c.Path != tt.path || c.Domain != "" {
 			t.Errorf("%+v: %+v", tt, c)
 		}
-		for _, secure := range []bool{true, false} {
+		for _, proto := range []string{"https", "wss", "http", ""} {
 			r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, tt.path, http.NoBody)
 			r.AddCookie(c)
-			if secure {
-				r.Header.Set("X-Forwarded-Proto", "https")
-			}
-			if got := auth.CookieToken(r); (got == "token") != (secure == tt.secure) {
-				t.Errorf("%s in a request over HTTPS %v: %q", c.Name, secure, got)
+			r.Header.Set("X-Forwarded-Proto", proto)
+			counts := tt.secure || (proto != "https" && proto != "wss")
+			if got := auth.CookieToken(r); (got == "token") != counts {
+				t.Errorf("%s in a request over %q: %q", c.Name, proto, got)
 			}
 		}
+
 	}
 }

@@ -15,7 +15,7 @@ import (
 // much its client sends.
 const (
 	budgetSize = 20 * time.Second
-	debtLimit  = wire.FloodedPause
+	debtLimit  = 10 * time.Second
 	// syncShare of the budget may be spent on syncs, which wait instead of being refused:
 	// the rest is for frames that do not wait.
 	syncShare = budgetSize / 4
@@ -49,9 +49,9 @@ type costs struct {
 	frame   time.Duration // of any frame
 	perMiB  time.Duration // of a frame's bytes
 	watched time.Duration // of each user of a list to be watched
-	// connects has what accounts owe: each connection costs something as well, and a
-	// closed one leaves its debt, so that nobody gets more by connecting again.
-	connects *throttle.Limiter
+	// connects limits how often an account connects. debts has what sessions owe whose
+	// connections are closed, so that nobody gets more by connecting again.
+	connects, debts *throttle.Limiter
 }
 
 func newCosts(cfg Config) (*costs, error) {
@@ -75,12 +75,17 @@ func newCosts(cfg Config) (*costs, error) {
 	if err != nil {
 		return nil, err
 	}
+	debts, err := throttle.NewLimiter(1, int(budgetSize/time.Second))
+	if err != nil {
+		return nil, err
+	}
 	return &costs{
 		epoch:    time.Now(),
 		frame:    min(each(sendShare, perSecond, burst), maxFrameCost),
 		perMiB:   min(each(bytesShare, cfg.PerSecond*mib, float64(cfg.Burst)*mib), maxPerMiB),
 		watched:  watchCost / time.Duration(cfg.WatchUsers),
 		connects: connects,
+		debts:    debts,
 	}, nil
 }
 
@@ -103,21 +108,23 @@ func (c *costs) ofRequest(frame wire.Inbound) time.Duration {
 
 func (c *costs) now() time.Duration { return time.Since(c.epoch) }
 
-// connect returns the budget of a new connection, which begins with what the user
-// owes. When that is too much it returns how long to wait.
-func (c *costs) connect(user chat.UserID) (b budget, wait time.Duration) {
+// connect returns the budget of a new connection, which begins with what its session
+// owes. When that is too much, or the user connects too often, it returns how long to
+// wait. What one device owes is none of the user's others.
+func (c *costs) connect(user chat.UserID, session chat.SessionID) (b budget, wait time.Duration) {
 	bucket := c.connects.Acquire(user.String())
 	defer bucket.Release()
-	wait = bucket.Take()
-	untilFull := bucket.UntilFull()
-	return budget(c.now() + untilFull), wait
+	debt := c.debts.Acquire(session.String())
+	defer debt.Release()
+	owed := debt.UntilFull()
+	return budget(c.now() + owed), max(bucket.Take(), owed-budgetSize)
 }
 
-// disconnect keeps what the connection of a user owes.
-func (c *costs) disconnect(user chat.UserID, b budget) {
-	if debt := time.Duration(b) - c.now(); debt > 0 {
-		bucket := c.connects.Acquire(user.String())
-		defer bucket.Release()
-		bucket.Merge(debt)
+// disconnect keeps what the connection of a session owes.
+func (c *costs) disconnect(session chat.SessionID, b budget) {
+	if owed := time.Duration(b) - c.now(); owed > 0 {
+		debt := c.debts.Acquire(session.String())
+		defer debt.Release()
+		debt.Merge(owed)
 	}
 }

@@ -193,11 +193,11 @@ func TestFloodIsCutOff(t *testing.T) {
 			defer s.mu.Unlock()
 			return s.closed
 		})
-		if inherited, _ := g.costs.connect(s.user); inherited < s.budget {
-			t.Errorf("after %s the account owes %v less", name, s.budget-inherited)
+		if inherited, _ := g.costs.connect(s.user, s.id); inherited < s.budget {
+			t.Errorf("after %s its session owes %v less", name, s.budget-inherited)
 		}
 	}
-	if _, wait := g.costs.connect(friendly.user); wait != 0 {
+	if _, wait := g.costs.connect(friendly.user, friendly.id); wait != 0 {
 		t.Errorf("another account waits for %v", wait)
 	}
 }
@@ -387,32 +387,32 @@ func TestDebtOutlivesTheConnection(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		b, wait := c.connect(1)
+		b, wait := c.connect(1, 11)
 		if wait != 0 {
-			t.Fatalf("a new account waits for %v", wait)
+			t.Fatalf("a new device waits for %v", wait)
 		}
 		for debt := time.Duration(0); debt <= budgetSize+debtLimit; {
 			debt = b.spend(c.now(), c.of(1))
 		}
-		c.disconnect(1, b)
-		if _, wait := c.connect(1); wait < debtLimit || wait > debtLimit+time.Second {
-			t.Errorf("an account that was cut off waits for %v", wait)
+		c.disconnect(11, b)
+		if _, wait := c.connect(1, 11); wait < debtLimit || wait > debtLimit+time.Second {
+			t.Errorf("a device that was cut off waits for %v", wait)
 		}
-		if _, wait := c.connect(2); wait != 0 {
-			t.Errorf("another account waits for %v", wait)
+		if b, wait := c.connect(1, 12); wait != 0 || time.Duration(b) > c.now() {
+			t.Errorf("another device of the same person waits for %v, and owes %v", wait, time.Duration(b)-c.now())
 		}
 		time.Sleep(debtLimit + time.Second)
-		b, wait = c.connect(1)
+		b, wait = c.connect(1, 11)
 		if left := budgetSize - (time.Duration(b) - c.now()); wait != 0 || left > time.Second {
 			t.Errorf("later it waits for %v, and has %v to spend", wait, left)
 		}
 		time.Sleep(budgetSize + debtLimit)
 		for n := range 4 * 50 {
-			if _, wait := c.connect(1); wait != 0 {
+			if _, wait := c.connect(1, 13); wait != 0 {
 				t.Fatalf("the %d. of all connections waits for %v", n, wait)
 			}
 		}
-		if _, wait := c.connect(1); wait == 0 {
+		if _, wait := c.connect(1, 13); wait == 0 {
 			t.Error("an account may connect for ever")
 		}
 	})

@@ -274,9 +274,9 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	s := newSession(g, user.ID, sess.ID)
 	var wait time.Duration
-	if s.budget, wait = g.costs.connect(user.ID); wait > 0 {
+	if s.budget, wait = g.costs.connect(user.ID, sess.ID); wait > 0 {
 		w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(wait.Seconds()))))
-		refuse(w, http.StatusTooManyRequests, chat.Refuse(chat.CodeRateLimited, "", "this account connects, or has sent, too much; connect again after %.0f s", math.Ceil(wait.Seconds())))
+		refuse(w, http.StatusTooManyRequests, chat.Refuse(chat.CodeRateLimited, "", "this device connects, or has sent, too much; connect again after %.0f s", math.Ceil(wait.Seconds())))
 		return
 	}
 	if !g.hub.reserve(s, g.cfg.ConnectionsPerUser) {

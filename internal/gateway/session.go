@@ -127,7 +127,7 @@ func (s *session) attach() {
 
 // Closed implements [websocket.Handler].
 func (s *session) Closed(_ *websocket.Conn, _ error) {
-	s.g.costs.disconnect(s.user, s.budget)
+	s.g.costs.disconnect(s.id, s.budget)
 	s.mu.Lock()
 	s.closed = true
 	s.backlog = nil
@@ -188,7 +188,7 @@ func (s *session) sendRetryableError(id string, code chat.Code, text string) {
 	s.push(wire.ErrorFrame{T: "error", ID: id, Code: string(code), Text: text, RetryAfterMS: retryAfter.Milliseconds()})
 }
 
-const floodedReason = "too much was sent for too long; connect again after 10 s"
+const floodedReason = "too much was sent for too long; connect again after 15 s"
 
 // Frame implements [websocket.Handler].
 func (s *session) Frame(c *websocket.Conn, size int) bool {
@@ -215,6 +215,10 @@ func (s *session) Message(c *websocket.Conn, p []byte) {
 	}
 	now := s.g.costs.now()
 	debt := s.budget.spend(now, cost)
+	if debt > budgetSize+debtLimit {
+		c.Close(wire.CloseFlooded, floodedReason)
+		return
+	}
 	if frame == nil && err == nil && debt <= budgetSize {
 		return // an unknown type, of a later version of the protocol
 	}
@@ -240,7 +244,10 @@ func (s *session) Message(c *websocket.Conn, p []byte) {
 	started := s.started
 	s.mu.Unlock()
 	switch {
-	case refusal != nil && !started: // nothing is answered before hello
+	case refusal == errOverflow && !started: // nothing is answered before hello
+		c.Close(wire.CloseGoodbye, overflowText)
+		return
+	case refusal != nil && !started:
 		c.Close(wire.CloseFlooded, floodedReason)
 		return
 	case refusal != nil:

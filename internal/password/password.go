@@ -54,12 +54,12 @@ const (
 
 // Hasher hashes and verifies passwords. It is safe for concurrent use.
 //
-// New passwords have a quarter of the capacity besides, so that people can log in
-// while strangers register.
+// Strangers have a quarter of the capacity besides, so that people can log in while
+// others register.
 type Hasher struct {
-	memory, passes   uint32
-	verified, hashed *queue
-	dummy            string
+	memory, passes    uint32
+	people, strangers *queue
+	dummy             string
 }
 
 // NewHasher returns a hasher.
@@ -70,8 +70,8 @@ func NewHasher(cfg Config) (*Hasher, error) {
 	}
 	h := &Hasher{
 		memory: uint32(cfg.MemoryKiB), passes: uint32(cfg.Passes),
-		verified: newQueue(cfg.Concurrency, cfg.MaxQueued, "too many people log in at once; try again"),
-		hashed:   newQueue(max(cfg.Concurrency/4, 1), max(cfg.MaxQueued/4, 1), "too many people choose a password at once; try again"),
+		people:    newQueue(cfg.Concurrency, cfg.MaxQueued, "too many people log in at once; try again"),
+		strangers: newQueue(max(cfg.Concurrency/4, 1), max(cfg.MaxQueued/4, 1), "too many people register at once; try again"),
 	}
 	h.dummy = h.encode("there is no such account")
 	return h, nil
@@ -80,7 +80,17 @@ func NewHasher(cfg Config) (*Hasher, error) {
 // Hash returns the encoded hash of a password with a new salt. It blocks while too
 // many are computed, and returns a refusal when too many wait.
 func (h *Hasher) Hash(ctx context.Context, password string) (string, error) {
-	release, err := h.hashed.acquire(ctx)
+	return h.hashIn(ctx, h.people, password)
+}
+
+// HashOfStranger is Hash for those who have no account yet. It does not wait for those
+// who have one, nor they for it.
+func (h *Hasher) HashOfStranger(ctx context.Context, password string) (string, error) {
+	return h.hashIn(ctx, h.strangers, password)
+}
+
+func (h *Hasher) hashIn(ctx context.Context, q *queue, password string) (string, error) {
+	release, err := q.acquire(ctx)
 	if err != nil {
 		return "", err
 	}
@@ -94,7 +104,7 @@ func (h *Hasher) Hash(ctx context.Context, password string) (string, error) {
 // not tell which accounts exist. It blocks while too many are verified, and returns a
 // refusal when too many wait.
 func (h *Hasher) Verify(ctx context.Context, encoded, password string) (ok, stale bool, err error) {
-	release, err := h.verified.acquire(ctx)
+	release, err := h.people.acquire(ctx)
 	if err != nil {
 		return false, false, err
 	}

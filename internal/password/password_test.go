@@ -55,14 +55,14 @@ func TestVerify(t *testing.T) {
 
 func TestQueueIsBounded(t *testing.T) {
 	h := newHasher(t, Config{Concurrency: 1, MaxQueued: 1})
-	release, err := h.verified.acquire(t.Context())
+	release, err := h.people.acquire(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	waits := make(chan error)
-	go func() { _, err := h.verified.acquire(ctx); waits <- err }()
-	for h.verified.entered.Load() < 2 {
+	go func() { _, err := h.people.acquire(ctx); waits <- err }()
+	for h.people.entered.Load() < 2 {
 		runtime.Gosched()
 	}
 	if _, _, err := h.Verify(t.Context(), "", "x"); chat.CodeOf(err) != chat.CodeOverloaded {
@@ -78,15 +78,16 @@ func TestQueueIsBounded(t *testing.T) {
 	}
 }
 
-// However many choose a password, those who have one are let in.
-func TestNewPasswordsLeaveRoom(t *testing.T) {
+// However many register, those who have an account are let in, and can change their
+// passwords.
+func TestStrangersLeaveRoom(t *testing.T) {
 	h := newHasher(t, Config{})
 	encoded, err := h.Hash(t.Context(), "correct horse")
 	if err != nil {
 		t.Fatal(err)
 	}
-	for range cap(h.hashed.slots) {
-		release, err := h.hashed.acquire(t.Context())
+	for range cap(h.strangers.slots) {
+		release, err := h.strangers.acquire(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -94,11 +95,14 @@ func TestNewPasswordsLeaveRoom(t *testing.T) {
 	}
 	given, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := h.Hash(given, "one more"); !errors.Is(err, context.Canceled) {
+	if _, err := h.HashOfStranger(given, "one more"); !errors.Is(err, context.Canceled) {
 		t.Fatalf("one more: %v", err)
 	}
 	if ok, _, err := h.Verify(t.Context(), encoded, "correct horse"); !ok || err != nil {
 		t.Errorf("a log-in: %v, %v", ok, err)
+	}
+	if _, err := h.Hash(t.Context(), "battery staple"); err != nil {
+		t.Errorf("another password: %v", err)
 	}
 }
 

@@ -26,7 +26,7 @@ import (
 )
 
 // setupToken makes the first account of the server under test.
-const setupToken = "the operator of this test"
+const setupToken = "the-operator-of-this-test"
 
 var update = flag.Bool("update", false, "write the traces as they are recorded now")
 

@@ -20,8 +20,9 @@ const (
 )
 
 // FloodedPause is how long a client waits after CloseFlooded before it connects
-// again; sooner it would be refused.
-const FloodedPause = 10 * time.Second
+// again; a little sooner its first frames would be refused, and much sooner the
+// connection.
+const FloodedPause = 15 * time.Second
 
 // MalformedError is a frame that could not be decoded.
 type MalformedError struct {

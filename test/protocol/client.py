@@ -246,7 +246,7 @@ class Client:
                 if end.code is not None and end.code >= 4100:  # R35
                     raise SystemExit("the server closed the connection with %d" % end.code)
                 if end.code == 4002:
-                    time.sleep(10)
+                    time.sleep(15)
             except OSError:
                 pass
             self.counts["connections"] += 1

@@ -444,6 +444,25 @@ test("? shows all shortcuts, and a button does; not while one writes", async () 
   await assertFocused(page, "hello", "after the dialog");
   await page.getByRole("button", { name: "Keyboard shortcuts" }).click();
   await dialog.waitFor();
+  // Single characters can be switched off, also for the next time.
+  const single = dialog.getByRole("checkbox", { name: /Single characters/ });
+  await single.uncheck();
+  assert.equal(await dialog.getByRole("term").getByText("Reply", { exact: true }).count(), 0);
+  await dialog.getByRole("term").getByText("Delete", { exact: true }).waitFor();
+  await press(page, "Escape");
+  await dialog.waitFor({ state: "detached" });
+  await page.reload();
+  await messageWith(page, "hello").waitFor();
+  await composer(page).focus();
+  await press(page, "Shift+Tab");
+  await assertFocused(page, "hello", "after the page was loaded again");
+  await press(page, "?");
+  await press(page, "r");
+  await assertFocused(page, "hello", "R is a letter like others");
+  assert.equal(await dialog.count(), 0);
+  await page.getByRole("button", { name: "Keyboard shortcuts" }).click();
+  await single.check();
+  await dialog.getByRole("term").getByText("Reply", { exact: true }).first().waitFor();
   await press(page, "Control+k"); // nothing opens over it
   assert.equal(await page.getByRole("dialog").count(), 1);
   assert.deepEqual(s.errors, []);
@@ -482,6 +501,22 @@ test("a dialog gives the focus back, also one whose field takes it at once", asy
   await page.getByRole("heading", { name: "Team" }).waitFor();
   await dialog.waitFor({ state: "detached" });
   await isWriting(page);
+  assert.deepEqual(s.errors, []);
+});
+
+test("who leaves a conversation goes on in the list", async () => {
+  const s = await setup(["hello"]);
+  const { page } = s;
+  const other = await s.server.api(s.writer.token, "POST", "/conversations", { kind: "direct", user: (await page.evaluate(() => fetch("/api/v1/me").then((r) => r.json()))).user.id }); // prettier-ignore
+  const row = page.locator(`[data-conversation="${other.id}"]`);
+  await row.waitFor();
+  const isInList = () =>
+    page.evaluate(() => document.activeElement?.matches("nav [data-conversation]") ?? false);
+  await page.getByRole("button", { name: "Members and settings" }).press("Enter");
+  await page.getByRole("dialog").getByRole("button", { name: "Leave" }).press("Enter");
+  await page.getByRole("alertdialog").getByRole("button", { name: "Leave" }).press("Enter");
+  await page.getByRole("heading", { name: "Pick a conversation" }).waitFor();
+  await waitUntil(isInList, "the list has the focus");
   assert.deepEqual(s.errors, []);
 });
 

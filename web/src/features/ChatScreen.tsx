@@ -10,6 +10,7 @@ import { whenIdle } from "../state/idle";
 import { lazily, loadAhead } from "../ui/lazily";
 import { Logo } from "../ui/Logo";
 import { ConversationList } from "./conversations/ConversationList";
+import { useReturnToList } from "./conversations/useReturnToList";
 import { StatusBanner, useIsConnectionLost } from "./StatusBanner";
 
 const ConversationView = lazily(() => import("./timeline/ConversationView").then((m) => m.ConversationView));
@@ -28,6 +29,7 @@ export function ChatScreen() {
   }, [ready]);
 
   const isOpen = route.conversation !== null || route.administration !== null;
+  useReturnToList(isOpen);
   return (
     <>
       <main className="flex h-full flex-col">

@@ -247,6 +247,7 @@ export const en = {
   move: "Move up and down",
   firstAndLast: "First and last",
   moveInside: "Links and buttons in a message",
+  singleKeys: "Single characters, such as R and ?, are shortcuts",
   toComposer: "Write a message",
   newLine: "New line",
   editLast: "Edit your last message, while nothing is written",

@@ -253,6 +253,7 @@ export const ja: Record<keyof typeof en, string> = {
   move: "上下に移動",
   firstAndLast: "最初・最後へ",
   moveInside: "メッセージ内のリンクやボタンへ",
+  singleKeys: "Rや?など、1文字のショートカットを使う",
   toComposer: "入力欄へ戻る",
   newLine: "改行",
   editLast: "入力欄が空のとき、最後のメッセージを編集",

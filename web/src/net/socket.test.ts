@@ -221,7 +221,7 @@ describe("GatewaySocket", () => {
     gateway.start();
     sockets[0]!.receive(hello);
     sockets[0]!.drop(4002);
-    vi.advanceTimersByTime(9999);
+    vi.advanceTimersByTime(14_999);
     expect(sockets.length).toBe(1);
     vi.advanceTimersByTime(1);
     expect(sockets.length).toBe(2);

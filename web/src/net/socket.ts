@@ -34,9 +34,9 @@ export type SocketEvents = {
 /** Close codes from here up to 4999 forbid reconnecting (see the protocol). */
 const firstTerminalCode = 4100;
 /** The close code after which a client that sent too much has to wait, and how long;
- * sooner it would be refused. */
+ * sooner its first frames would be refused. */
 const floodedCode = 4002;
-const floodedPause = 10_000;
+const floodedPause = 15_000;
 /** How long connecting may take, until hello. */
 const connectTimeout = 10_000;
 /** The upper limit of the wait before the first attempt to reconnect; it

@@ -22,7 +22,7 @@ import (
 )
 
 // setupToken makes the first account of the server under test.
-const setupToken = "the operator of this test"
+const setupToken = "the-operator-of-this-test"
 
 // installation is a real one without any account, that takes so many messages a
 // second of one user.

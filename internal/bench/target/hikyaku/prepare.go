@@ -133,7 +133,7 @@ func (s *site) prepareOneByOne(ctx context.Context, way *client.Client, p target
 		making.Go(func() error {
 			s.users[i] = way.WithToken("")
 			if err := s.users[i].Register(ctx, accountName(p.Run, i), password, ""); err != nil {
-				return fmt.Errorf("make account %d of %d: %w", i+1, p.Users, err)
+				return fmt.Errorf("make account %d of %d (where too many are made, serve --registrations allows more, and an administrator's token needs none): %w", i+1, p.Users, err)
 			}
 			return nil
 		})

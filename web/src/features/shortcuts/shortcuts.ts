@@ -1,6 +1,7 @@
 // The keys that do something, and where. What listens asks here, and the dialog of
 // shortcuts shows this list: there is no other.
 import type { TextKey } from "../../i18n";
+import { useSingleKeys } from "../../state/singlekeys";
 
 /** Shortcut is one line of the dialog: what is done by which keys. A key has the name of
  * KeyboardEvent.key, with what is held before it: Shift, or Mod, which is Command on a Mac
@@ -63,7 +64,11 @@ export function actionOf<P extends Part>(where: P, e: Keys): ActionOf<P> | undef
   return undefined;
 }
 
+/** Returns whether a key is a single character, which can be switched off. */
+export const isSingleKey = (pattern: string) => pattern.length === 1;
+
 function matches(pattern: string, e: Keys): boolean {
+  if (isSingleKey(pattern) && !useSingleKeys.getState().isOn) return false;
   const held = pattern.split("+");
   const key = held.pop()!;
   const mod = held.includes("Mod");
