@@ -66,6 +66,8 @@ func TestGroups(t *testing.T) {
 		}
 		return r
 	}
+	fewer := run("ejabberd", "", 2, 2)
+	fewer.Parameters["users"] = "100"
 	for _, c := range []struct {
 		name    string
 		reports []*report.Report
@@ -73,6 +75,7 @@ func TestGroups(t *testing.T) {
 	}{
 		{"repetitions", []*report.Report{run("hikyaku", "", 1, 1), run("hikyaku", "", 2, 2)}, []string{"hikyaku"}},
 		{"systems", []*report.Report{run("hikyaku", "", 1, 1), run("ejabberd", "", 2, 2), run("hikyaku", "", 1, 1)}, []string{"hikyaku", "ejabberd"}},
+		{"systems, of which one began at another rate", []*report.Report{run("hikyaku", "", 1, 1), fewer}, []string{"hikyaku", "ejabberd"}},
 		{"labels", []*report.Report{run("hikyaku", "before", 1, 1), run("hikyaku", "after", 2, 2)}, []string{"before", "after"}},
 		{"parameters", []*report.Report{run("hikyaku", "", 1, 1), more}, []string{"hikyaku (users 200)", "hikyaku (users 400)"}},
 		{"versions", []*report.Report{run("hikyaku", "", 1, 1), later}, []string{"hikyaku", "hikyaku (1.1)"}},

@@ -100,7 +100,7 @@ func sortedNames(parameters map[string]string) []string {
 }
 
 // nameGroups gives each group the shortest name that distinguishes it from the
-// others: the system's, and the attributes in which they differ.
+// others: the system's, and the attributes in which groups of that system differ.
 func (s *Set) nameGroups() {
 	for i := range s.Groups {
 		r := s.Groups[i].Reports[0]
@@ -110,7 +110,7 @@ func (s *Set) nameGroups() {
 		}
 		words := []string{r.Target}
 		for _, t := range attributes(r)[1:] {
-			if t.value == "" || s.allHave(t) {
+			if t.value == "" || s.allHave(r.Target, t) {
 				continue
 			}
 			if t.name != "" {
@@ -125,12 +125,10 @@ func (s *Set) nameGroups() {
 	}
 }
 
-// allHave reports whether every group without a label has an attribute.
-func (s *Set) allHave(t attribute) bool {
-	for _, g := range s.Groups {
-		if g.Reports[0].Parameters[Label] == "" && g.Reports[0].Target == s.Groups[0].Reports[0].Target && !slices.Contains(attributes(g.Reports[0]), t) {
-			return false
-		}
-	}
-	return true
+// allHave reports whether every group of a system without a label has an attribute.
+func (s *Set) allHave(target string, t attribute) bool {
+	return !slices.ContainsFunc(s.Groups, func(g Group) bool {
+		r := g.Reports[0]
+		return r.Target == target && r.Parameters[Label] == "" && !slices.Contains(attributes(r), t)
+	})
 }
