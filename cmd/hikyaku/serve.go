@@ -72,7 +72,7 @@ func (c *serveCommand) config() (cfg app.Config, err error) {
 	cfg = app.Config{
 		Listen: c.Listen, DebugListen: c.DebugListen, MetricsListen: c.MetricsListen, Roles: c.Roles, Registration: c.Registration, Registrations: c.Registrations, Origins: c.Origins, TrustedProxies: c.TrustedProxies,
 		BasePath: c.BasePath, HSTS: c.HSTS,
-		Drain:    c.Drain, Version: version(), Data: c.Data,
+		Drain: c.Drain, Version: version(), Data: c.Data,
 		Gateway: limits, Hash: hashes,
 		Push:                app.PushConfig{Contact: c.PushContact, Delay: c.PushDelay, AllowPrivate: c.PushPrivate},
 		DatabaseConnections: c.DatabaseConnections, Partitions: c.Partitions, Linger: c.Linger,

@@ -44,7 +44,7 @@ func serveSessions(t *testing.T, g *Gateway) (address string, sessions <-chan *s
 	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		mu.Lock()
 		users++
-		s := newSession(g, users, 1)
+		s := newSession(g, users, chat.SessionID(users))
 		mu.Unlock()
 		c, err := server.Upgrade(w, r, s)
 		if err != nil {
@@ -198,7 +198,7 @@ func TestFloodIsCutOff(t *testing.T) {
 		}
 	}
 	if _, wait := g.costs.connect(friendly.user, friendly.id); wait != 0 {
-		t.Errorf("another account waits for %v", wait)
+		t.Errorf("another session waits for %v", wait)
 	}
 }
 
