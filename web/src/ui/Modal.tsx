@@ -1,8 +1,8 @@
 import { Dialog } from "@base-ui/react/dialog";
 import { useMemo, type ReactNode } from "react";
-import { closes } from "./closes";
 import { useTranslation } from "../i18n";
 import { Icon } from "./icons";
+import { useLayer } from "./useLayer";
 
 type Props = {
   title: string;
@@ -17,6 +17,7 @@ type Props = {
 /** A dialog in the center, or a panel at the side. */
 export function Modal({ title, open, onClose, children, side, finalFocus }: Props) {
   const { t } = useTranslation();
+  const onOpenChange = useLayer(open, onClose);
   // Told here: a field that takes the focus by itself does so before the dialog looks.
   const before = useMemo(
     () => (open ? { focused: document.activeElement, path: location.pathname } : undefined),
@@ -30,7 +31,7 @@ export function Modal({ title, open, onClose, children, side, finalFocus }: Prop
     ? "inset-y-0 right-0 w-full max-w-md border-l"
     : "left-1/2 top-1/2 max-h-[88dvh] w-[calc(100%-2rem)] max-w-lg -translate-x-1/2 -translate-y-1/2 rounded-2xl border";
   return (
-    <Dialog.Root open={open} onOpenChange={closes(onClose)}>
+    <Dialog.Root open={open} onOpenChange={onOpenChange}>
       <Dialog.Portal>
         <Dialog.Backdrop forceRender className="fixed inset-0 z-10 bg-black/40" />
         <Dialog.Popup

@@ -1,7 +1,7 @@
 import { Menu } from "@base-ui/react/menu";
 import type { RefObject } from "react";
-import { closes } from "./closes";
 import type { MenuEntry } from "./MenuButton";
+import { useLayer } from "./useLayer";
 
 type Props = {
   anchor: RefObject<HTMLButtonElement | null>;
@@ -12,8 +12,9 @@ type Props = {
 
 /** The menu of a MenuButton while it is open. */
 export function OpenMenu({ anchor, label, entries, onClose }: Props) {
+  const onOpenChange = useLayer(true, onClose);
   return (
-    <Menu.Root open onOpenChange={closes(onClose)}>
+    <Menu.Root open onOpenChange={onOpenChange}>
       {/* In the landmark, where screen readers that go through those find it. */}
       <Menu.Portal container={anchor.current?.closest("main") ?? undefined}>
         <Menu.Positioner anchor={anchor} align="end" sideOffset={4} className="z-10">

@@ -1,8 +1,8 @@
 import { AlertDialog } from "@base-ui/react/alert-dialog";
 import { useEffect, useRef, useState } from "react";
-import { closes } from "./closes";
 import { useTranslation } from "../i18n";
 import { Button, ErrorMessage } from "./controls";
+import { useLayer } from "./useLayer";
 import { useTask } from "./useTask";
 
 export type Question = {
@@ -40,8 +40,9 @@ export function QuestionDialog({
   const close = () => {
     if (!task.busy) onClose();
   };
+  const onOpenChange = useLayer(true, close);
   return (
-    <AlertDialog.Root open onOpenChange={closes(close)}>
+    <AlertDialog.Root open onOpenChange={onOpenChange}>
       <AlertDialog.Portal>
         <AlertDialog.Backdrop forceRender className="fixed inset-0 z-20 bg-black/40" />
         <AlertDialog.Popup

@@ -1,6 +1,5 @@
 import { Popover } from "@base-ui/react/popover";
 import { useEffect } from "react";
-import { closes } from "../../ui/closes";
 import { useTranslation } from "../../i18n";
 import { useApp } from "../../state/app";
 import { useSession } from "../../state/context";
@@ -8,6 +7,7 @@ import { navigate } from "../../state/route";
 import { Avatar, Button, ErrorMessage } from "../../ui/controls";
 import { OneLine } from "../../ui/OneLine";
 import { PresenceDot } from "../../ui/PresenceDot";
+import { useLayer } from "../../ui/useLayer";
 import { useTask } from "../../ui/useTask";
 import { useDisplayName } from "../useDisplayName";
 import { usePresenceText } from "../usePresenceText";
@@ -17,6 +17,7 @@ type Props = { user: string; anchor: HTMLElement; onClose: () => void };
 /** Who a person is, beside what was pressed, with the way to write to them. */
 export function PersonCard({ user, anchor, onClose }: Props) {
   const { t } = useTranslation();
+  const onOpenChange = useLayer(true, onClose);
   const { conversations, presence } = useSession();
   const isMe = useApp((s) => s.me?.id === user);
   const name = useDisplayName(user);
@@ -39,7 +40,7 @@ export function PersonCard({ user, anchor, onClose }: Props) {
     if (ok) onClose();
   };
   return (
-    <Popover.Root open onOpenChange={closes(onClose)}>
+    <Popover.Root open onOpenChange={onOpenChange}>
       <Popover.Portal>
         <Popover.Positioner
           anchor={anchor}
