@@ -10,7 +10,6 @@ import { whenIdle } from "../state/idle";
 import { lazily, loadAhead } from "../ui/lazily";
 import { Logo } from "../ui/Logo";
 import { ConversationList } from "./conversations/ConversationList";
-import { useReturnToList } from "./conversations/useReturnToList";
 import { StatusBanner, useIsConnectionLost } from "./StatusBanner";
 
 const ConversationView = lazily(() => import("./timeline/ConversationView").then((m) => m.ConversationView));
@@ -29,7 +28,6 @@ export function ChatScreen() {
   }, [ready]);
 
   const isOpen = route.conversation !== null || route.administration !== null;
-  useReturnToList(isOpen);
   return (
     <>
       <main className="flex h-full flex-col">

@@ -10,9 +10,8 @@ export const en = {
   haveAccount: "Already have an account?",
   setup: "No account yet",
   setupNeeded:
-    "The first account administers this installation. It is made with the link that the server printed when it started.",
-  code_forbidden_setup:
-    "This link does not make the first account. Open the one that the server printed when it started last.",
+    "The first account administers this installation. It is made with the link that the server printed.",
+  code_forbidden_setup: "This is not the link that the server printed.",
   firstAccount: "This is the first account. It will administer this installation.",
   registrationClosed: "This installation takes no new accounts. Ask its administrator.",
   invitationNeeded: "You need an invitation link to create an account here.",
@@ -283,10 +282,9 @@ export const en = {
   code_forbidden_role: "Make someone else an owner first.",
   code_forbidden_account: "Only another administrator can do that to your account.",
   code_conflict: "That is not possible any more.",
-  code_conflict_password: "That is the password that you have.",
+  code_conflict_password: "You have that password already.",
   code_conflict_account: "This is the last administrator. Make somebody else one first.",
-  code_weak_password:
-    "This password is among the first that are guessed. Take several words that have nothing to do with each other.",
+  code_weak_password: "This password is guessed early. Take several unrelated words.",
   code_name_taken: "This name, or one that looks like it or differs in accents alone, is taken.",
   code_unauthenticated: "Your session has ended. Log in again.",
   code_unauthenticated_password: "The name or the password is wrong.",
@@ -294,7 +292,7 @@ export const en = {
   code_origin_refused:
     "The server refuses this page: a proxy in front of it does not pass on its address. Tell whoever runs it; the server’s log says what to do.",
   code_rate_limited: "Too fast. Try again in a moment.",
-  code_rate_limited_registration: "Too many accounts are made from your network. Try again in {{seconds}} s.",
+  code_rate_limited_registration: "Too many accounts from your network. Try again in {{seconds}} s.",
   code_rate_limited_password: "Too many wrong attempts. Try again in {{seconds}} s.",
   code_overloaded: "Too busy right now. Try again in a moment.",
   code_unavailable: "The server cannot do this right now. Try again.",

@@ -26,10 +26,7 @@ function parseLocation(): Route {
   return {
     conversation: parts[0] === "c" && parts[1] ? parts[1] : null,
     join: parts[0] === "join" && parts[1] ? parts[1] : null,
-    invitation:
-      parts[0] === "register"
-        ? location.hash.slice(1) || (new URLSearchParams(location.search).get("invitation") ?? "") // as links were before
-        : "",
+    invitation: parts[0] === "register" ? location.hash.slice(1) : "",
     administration: parts[0] !== "admin" ? null : parts[1] === "invitations" ? "invitations" : "accounts",
   };
 }

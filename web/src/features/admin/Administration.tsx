@@ -4,6 +4,7 @@ import { useApp } from "../../state/app";
 import { addressOf, navigate, type Route } from "../../state/route";
 import { Button } from "../../ui/controls";
 import { Icon } from "../../ui/icons";
+import { useReturnToList } from "../conversations/useReturnToList";
 import { Invitations } from "../Invitations";
 import { Accounts } from "./Accounts";
 
@@ -14,6 +15,7 @@ const paths: Record<Part, string> = { accounts: "/admin", invitations: "/admin/i
 /** What administrators of the installation do: accounts, and invitations to register. */
 export function Administration({ part }: { part: Part }) {
   const { t } = useTranslation();
+  useReturnToList();
   const isAdmin = useApp((s) => s.me!.admin);
   const heading = useRef<HTMLHeadingElement>(null);
   // The page is another one: who reads with a screen reader is told, and goes on from there.

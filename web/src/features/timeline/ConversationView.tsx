@@ -12,6 +12,7 @@ import { OneLine } from "../../ui/OneLine";
 import { useQuestion } from "../../ui/useQuestion";
 import { Composer, maxQuoted } from "../composer/Composer";
 import { focusComposer } from "../composer/focus";
+import { useReturnToList } from "../conversations/useReturnToList";
 import { PeopleCards } from "../people/PeopleCards";
 import { discardQuestion } from "../discardQuestion";
 import { useConversationName, useDisplayName } from "../useDisplayName";
@@ -23,6 +24,7 @@ const MembersPanel = lazily(() => import("../members/MembersPanel").then((m) => 
 
 export function ConversationView({ conversation: c }: { conversation: Summary }) {
   const { t } = useTranslation();
+  useReturnToList();
   const me = useApp((s) => s.me)!.id;
   const { messages } = useSession();
   const [dialog, ask] = useQuestion();
