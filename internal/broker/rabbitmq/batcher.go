@@ -53,9 +53,10 @@ type batcher struct {
 	deadLettersFail atomic.Bool
 
 	mu       sync.Mutex
-	over     sync.Cond // a call is over; its lock is mu
+	over     sync.Cond // a call is over, or parts were taken that begin none; its lock is mu
 	stopped  bool      // nothing more is handled
 	waiting  waitingParts
+	taking   int         // how often parts were taken from waiting that have not begun a call yet
 	calls    []time.Time // begins of the calls in progress with what comes for the first time, in order
 	channels map[deliverer]*channel
 }
@@ -87,12 +88,25 @@ type deliverer interface {
 
 // channel is what a batcher knows of an AMQP channel. The batcher's mu guards it.
 type channel struct {
-	ch        deliverer
-	rejected  bool      // nothing more of it is handled
+	ch       deliverer
+	draining bool // nothing more is taken from it, and nothing of it is tried again
+	rejected bool // nothing more of it is handled
+	// held are the conversations of which something was not done while it was draining:
+	// what comes behind that must not be done either.
+	held      map[chat.ConversationID]struct{}
 	calls     int       // its parts that calls in progress have
 	unacked   []*item   // in the order of their tags
 	done      int       // of unacked
 	doneSince time.Time // when the first of these was done
+}
+
+// hold notes that something of a part's conversation is left to whoever gets the
+// channel's messages next. mu is held.
+func (c *channel) hold(p part) {
+	if c.held == nil {
+		c.held = map[chat.ConversationID]struct{}{}
+	}
+	c.held[p.conversation()] = struct{}{}
 }
 
 // usable reports whether what the channel has delivered is this worker's. mu is
@@ -163,7 +177,7 @@ func (p part) conversation() chat.ConversationID {
 func (b *batcher) add(ch deliverer, d amqp.Delivery) {
 	i := newItem(d)
 	b.mu.Lock()
-	if c := b.channel(ch); !c.rejected && !b.stopped {
+	if c := b.channel(ch); !c.draining && !b.stopped {
 		i.from = c
 		b.Linger.Count(i.left, i.arrived)
 		for at := range i.left {
@@ -193,19 +207,84 @@ func (b *batcher) stale(p part) bool {
 	return p.item.from.rejected
 }
 
-// drain rejects a channel, waits until no call in progress has anything of it,
-// acknowledges what is done, and forgets what waits to be tried again.
+// drain ends the handling of what a channel has delivered: it waits until no call in
+// progress has anything of it, finishes the AMQP messages of which a part is done,
+// acknowledges what is done, and forgets what waits to be tried again. An AMQP message
+// that is not finished is redelivered as a whole, and what was done of it is announced
+// a second time.
 func (b *batcher) drain(ch deliverer) {
 	defer b.retries.DropStale() // which takes the lock for each part
+	b.finish(b.reject(ch))
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	b.acknowledge(b.channel(ch))
+}
+
+// reject waits until no call in progress has anything of a channel, and rejects it. It
+// returns what is left of the AMQP messages of which a part is done, without what is
+// behind something that is not.
+func (b *batcher) reject(ch deliverer) (begun []part) {
+	b.mu.Lock()
 	c := b.channel(ch)
-	c.rejected = true
-	b.waiting.remove(func(p part) bool { return p.item.from == c })
-	for c.calls > 0 {
+	c.draining = true
+	var waiting []part
+	b.waiting.remove(func(p part) bool {
+		if p.item.from == c {
+			waiting = append(waiting, p)
+		}
+		return p.item.from == c
+	})
+	b.mu.Unlock()
+	waiting = b.retries.Admit(waiting) // not with the lock, which it takes for each part
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for c.calls > 0 || b.taking > 0 {
 		b.over.Wait()
 	}
-	b.acknowledge(c)
+	c.rejected = true
+	if c.ch.IsClosed() {
+		return nil // nothing can be acknowledged any more
+	}
+	for _, p := range waiting {
+		_, held := c.held[p.conversation()]
+		if held || p.unreadable() || p.item.left == len(p.item.submissions) {
+			c.hold(p)
+			continue
+		}
+		begun = append(begun, p)
+	}
+	return begun
+}
+
+// finishTimeout is how long a partition waits, before it goes to another worker, for what
+// is finished here.
+const finishTimeout = 5 * time.Second
+
+// finish handles parts of a rejected channel, of whose conversations no call has
+// anything. What is not done is redelivered.
+func (b *batcher) finish(parts []part) {
+	ctx, cancel := context.WithTimeout(context.Background(), finishTimeout)
+	defer cancel()
+	for len(parts) > 0 {
+		some := slices.Clone(parts[:min(len(parts), b.MaxBatch)])
+		parts = parts[len(some):]
+		b.mu.Lock()
+		some = slices.DeleteFunc(some, func(p part) bool {
+			_, held := p.item.from.held[p.conversation()]
+			return held
+		})
+		for _, p := range some {
+			p.item.from.calls++
+		}
+		b.mu.Unlock()
+		err := b.decide(ctx, some, false)
+		err = errors.Join(err, b.keepDeadLetters(ctx, some))
+		b.end(some)
+		if err != nil {
+			b.Logger.Warn("messages could not be stored before their partition went to another worker; they will be redelivered", "messages", len(some)+len(parts), "error", err)
+			return
+		}
+	}
 }
 
 // forget removes a channel by which nothing more comes.
@@ -220,6 +299,9 @@ func (b *batcher) run(ctx context.Context) {
 	var retrying sync.WaitGroup
 	retrying.Go(func() {
 		b.retries.Run(ctx, func(ctx context.Context, parts []part) ([]part, error) {
+			b.mu.Lock()
+			parts = b.begin(parts, true)
+			b.mu.Unlock()
 			failed, err := b.handle(ctx, parts, true)
 			b.ready.Notify() // to acknowledge
 			return failed, err
@@ -301,13 +383,16 @@ func (b *batcher) next(now time.Time) (oldest *item, after time.Duration) {
 func (b *batcher) beginNew() (parts []part, end func()) {
 	b.mu.Lock()
 	parts = b.waiting.take(b.MaxBatch)
+	b.taking++
 	b.mu.Unlock()
 	parts = b.retries.Admit(parts)
-	if len(parts) == 0 {
-		return nil, nil
-	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	b.taking--
+	if parts = b.begin(parts, false); len(parts) == 0 {
+		b.over.Broadcast()
+		return nil, nil
+	}
 	began := time.Now()
 	b.calls = append(b.calls, began)
 	conversations := b.waiting.begin(parts)
@@ -334,12 +419,18 @@ func (b *batcher) backlog() (messages int) {
 	return messages
 }
 
-// begin begins a call. It leaves out what was delivered by channels that are
-// closed or rejected: that is redelivered, behind the messages that precede it.
-func (b *batcher) begin(parts []part) []part {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	parts = slices.DeleteFunc(parts, func(p part) bool { return !p.item.from.usable() })
+// begin begins a call, for the first time or once more. It leaves out what was delivered
+// by channels that are closed or rejected: that is redelivered, behind the messages that
+// precede it. mu is held.
+func (b *batcher) begin(parts []part, retry bool) []part {
+	parts = slices.DeleteFunc(parts, func(p part) bool {
+		c := p.item.from
+		leftOut := !c.usable() || retry && c.draining
+		if leftOut && c.draining {
+			c.hold(p)
+		}
+		return leftOut
+	})
 	for _, p := range parts {
 		p.item.from.calls++
 	}
@@ -354,6 +445,9 @@ func (b *batcher) end(parts []part) {
 		i, c := p.item, p.item.from
 		c.calls--
 		if !p.done {
+			if c.draining {
+				c.hold(p)
+			}
 			continue
 		}
 		if i.left--; i.left > 0 {
@@ -368,10 +462,9 @@ func (b *batcher) end(parts []part) {
 	b.over.Broadcast()
 }
 
-// handle has parts stored, publishes dead letters, and acknowledges. It returns
-// what is to be tried again; see [retryqueue.Queue.Run].
+// handle has the parts of a call that has begun stored, publishes dead letters, and
+// acknowledges. It returns what is to be tried again; see [retryqueue.Queue.Run].
 func (b *batcher) handle(ctx context.Context, parts []part, retry bool) (failed []part, err error) {
-	parts = b.begin(parts)
 	err = b.decide(ctx, parts, retry)
 	// Before the acknowledgement: nothing that was accepted may disappear.
 	if retry || !b.deadLettersFail.Load() {

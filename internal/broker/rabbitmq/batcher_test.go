@@ -115,6 +115,69 @@ func TestStoppedBatcherTakesNothingMore(t *testing.T) {
 	}
 }
 
+// When a partition goes to another worker, an AMQP message of which a part is stored is
+// finished: redelivered, what is stored would be announced again. What was not begun, and
+// what is behind something that fails, goes on elsewhere.
+func TestDrainFinishesWhatIsBegun(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		called, goOn := make(chan struct{}, 10), make(chan struct{})
+		var mu sync.Mutex
+		var handled []string
+		b := newTestBatcher(t, func(_ context.Context, batch []broker.Delivery) ([]*chat.Error, error) {
+			called <- struct{}{}
+			<-goOn
+			mu.Lock()
+			defer mu.Unlock()
+			verdicts := make([]*chat.Error, len(batch))
+			for i, d := range batch {
+				if d.Conversation == 3 {
+					verdicts[i] = chat.Refuse(chat.CodeUnavailable, "", "not now")
+					continue
+				}
+				handled = append(handled, d.Body)
+			}
+			return verdicts, nil
+		})
+		b.MaxBatch = 3
+		stop := start(t, b)
+		defer stop()
+		ch := newFakeChannel()
+		whole := deliver(b, ch, message(1, "a"), message(2, "b"), message(1, "c"), message(2, "d"), message(1, "e"))
+		waits := deliver(b, ch, message(4, "not begun"))
+		<-called // with a, b and c
+		drained := make(chan struct{})
+		go func() { defer close(drained); b.drain(ch) }()
+		synctest.Wait()
+		close(goOn)
+		<-drained
+		if want := []string{"a", "b", "c", "d", "e"}; !slices.Equal(handled, want) {
+			t.Errorf("handled %q, want %q", handled, want)
+		}
+		if !ch.isAcked(whole) || ch.isAcked(waits) {
+			t.Errorf("acknowledged: %v", ch.acked)
+		}
+
+		// One of which a part fails is not finished, and nothing behind that part is done.
+		ch, handled, b.MaxBatch = newFakeChannel(), nil, 2
+		goOn = make(chan struct{})
+		failing := deliver(b, ch, message(3, "f"), message(5, "g"), message(3, "h"), message(6, "i"))
+		<-called // with d and e before it
+		<-called // with f and g
+		drained = make(chan struct{})
+		go func() { defer close(drained); b.drain(ch) }()
+		synctest.Wait()
+		close(goOn)
+		<-drained
+		stop()
+		if want := []string{"g", "i"}; !slices.Equal(handled, want) {
+			t.Errorf("handled %q, want %q", handled, want)
+		}
+		if ch.isAcked(failing) {
+			t.Error("what has failed is acknowledged")
+		}
+	})
+}
+
 // A call that hangs on one conversation stops nothing else for longer than it counts;
 // nor do its retries.
 func TestHungCallStopsOneConversation(t *testing.T) {
