@@ -89,8 +89,8 @@ type Config struct {
 	Auth         *auth.Authenticator
 	Cursors      *cursor.Sealer
 	Hasher       Hasher
-	Throttle     Throttle
-	Registering  RegistrationLimiter
+	Throttle     Throttle            // of wrong passwords
+	Registering  RegistrationLimiter // of new accounts
 	SendLimiter  submission.Limiter
 	Refuser      *submission.Refuser
 	Idempotency  *submission.IdempotencyCache // nil with a broker that confirms only what the store has accepted

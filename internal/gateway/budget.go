@@ -112,12 +112,16 @@ func (c *costs) now() time.Duration { return time.Since(c.epoch) }
 // owes. When that is too much, or the user connects too often, it returns how long to
 // wait. What one device owes is none of the user's others.
 func (c *costs) connect(user chat.UserID, session chat.SessionID) (b budget, wait time.Duration) {
-	bucket := c.connects.Acquire(user.String())
-	defer bucket.Release()
 	debt := c.debts.Acquire(session.String())
 	defer debt.Release()
 	owed := debt.UntilFull()
-	return budget(c.now() + owed), max(bucket.Take(), owed-budgetSize)
+	b = budget(c.now() + owed)
+	if owed > budgetSize {
+		return b, owed - budgetSize // however often it tries, the user's others may connect
+	}
+	connects := c.connects.Acquire(user.String())
+	defer connects.Release()
+	return b, connects.Take()
 }
 
 // disconnect keeps what the connection of a session owes.

@@ -401,6 +401,12 @@ func TestDebtOutlivesTheConnection(t *testing.T) {
 		if b, wait := c.connect(1, 12); wait != 0 || time.Duration(b) > c.now() {
 			t.Errorf("another device of the same person waits for %v, and owes %v", wait, time.Duration(b)-c.now())
 		}
+		for range 1000 {
+			_, _ = c.connect(1, 11) // whose client does not wait
+		}
+		if _, wait := c.connect(1, 12); wait != 0 {
+			t.Errorf("then another device of the same person waits for %v", wait)
+		}
 		time.Sleep(debtLimit + time.Second)
 		b, wait = c.connect(1, 11)
 		if left := budgetSize - (time.Duration(b) - c.now()); wait != 0 || left > time.Second {
